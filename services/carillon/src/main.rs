@@ -1,0 +1,3 @@
+//! The one binary: wires roles, holds no logic.
+
+fn main() {}

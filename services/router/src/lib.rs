@@ -1,0 +1,1 @@
+//! notifications.events → decisions → deliveries, in one atomic step.

@@ -1,0 +1,1 @@
+//! Work that waits: leased with SKIP LOCKED, released through an outbox.

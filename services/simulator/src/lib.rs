@@ -1,0 +1,1 @@
+//! Speaks FCM, Twilio and SMTP with faults, and shows what arrived.

@@ -1,0 +1,1 @@
+//! Template store, publish gate, preview and rendering over HTTP.

@@ -1,0 +1,1 @@
+//! notifications.status and DLQ topics → read model; the auditor.

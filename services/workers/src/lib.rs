@@ -1,0 +1,1 @@
+//! Channel workers: one deliver stage, one Sender per provider.

@@ -1,0 +1,272 @@
+//! What a tenant can send: event types, categories and providers (`catalog.yaml`).
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    channel::{Channel, Priority},
+    field_error::{FieldError, escape_token},
+};
+
+/// A tenant's whole catalog. Names keep the order in which they were written.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Catalog {
+    /// Event types by name.
+    pub types: IndexMap<String, EventTypeDef>,
+    /// Categories by name.
+    pub categories: IndexMap<String, CategoryDef>,
+    /// Providers by name.
+    pub providers: IndexMap<String, ProviderDef>,
+}
+
+/// One event type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTypeDef {
+    /// The category that preferences and limits go by.
+    pub category: String,
+    /// Which channels, and whether all or the first possible.
+    pub channels: ChannelPlan,
+    /// Passes preferences, quiet hours, digest and limits; never suppression.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub critical: bool,
+    /// Priority of events that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// JSON Schema of `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<serde_json::Value>,
+    /// JSON pointers into the event at which recipients' user ids (or recipient objects) stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients_from: Vec<String>,
+}
+
+/// Which channels an event type uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelPlan {
+    /// All of them, or the first that is possible.
+    #[serde(default)]
+    pub mode: ChannelMode,
+    /// The channels, first choice first.
+    pub order: Vec<Channel>,
+}
+
+/// How the channels of an event type go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelMode {
+    /// Every channel.
+    #[default]
+    Fanout,
+    /// The first channel on which the recipient can be told.
+    Fallback,
+}
+
+/// One category.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CategoryDef {
+    /// What a user who said nothing gets.
+    pub default: DefaultChoice,
+    /// Per user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitDef>,
+    /// What happens to a message over the limit.
+    pub overflow: Overflow,
+    /// What happens to a message that may have gone out.
+    pub on_uncertain: OnUncertain,
+}
+
+/// What a user who said nothing gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefaultChoice {
+    /// Messages, until they opt out.
+    #[default]
+    OptIn,
+    /// Nothing, until they opt in.
+    OptOut,
+}
+
+/// At most `max` messages on `channel` in any `per`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitDef {
+    /// The channel that it counts.
+    pub channel: Channel,
+    /// How many, at least 1.
+    pub max: u32,
+    /// In how long, such as `1h`.
+    #[serde(with = "duration_text")]
+    pub per: Duration,
+}
+
+/// What happens to a message over the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// It is dropped, with a record saying so.
+    #[default]
+    Drop,
+}
+
+/// What happens to a message that may have gone out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUncertain {
+    /// It is sent again, and its timeline says so.
+    #[default]
+    Resend,
+    /// It is dead-lettered instead of risking a second copy.
+    Hold,
+}
+
+/// One provider account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderDef {
+    /// Which sender speaks to it: `fcm`, `twilio`, `smtp`.
+    pub kind: String,
+    /// The channel it serves.
+    pub channel: Channel,
+    /// Preference among the channel's providers, lowest first.
+    #[serde(default)]
+    pub order: u32,
+}
+
+impl Catalog {
+    /// Checks the whole; an empty list means it may be applied. Pointers are into the catalog document.
+    #[must_use]
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (name, def) in &self.types {
+            self.validate_type(name, def, &format!("/types/{}", escape_token(name)), &mut errors);
+        }
+        for (name, def) in &self.categories {
+            let at = format!("/categories/{}", escape_token(name));
+            validate_name(name, &at, &mut errors);
+            for (index, limit) in def.limits.iter().enumerate() {
+                if limit.max == 0 || limit.per.is_zero() {
+                    let at = format!("{at}/limits/{index}");
+                    errors.push(FieldError::new(at, "range", "expected max of at least 1 and per longer than 0s"));
+                }
+            }
+        }
+        for name in self.providers.keys() {
+            validate_name(name, &format!("/providers/{}", escape_token(name)), &mut errors);
+        }
+        errors
+    }
+
+    fn validate_type(&self, name: &str, def: &EventTypeDef, at: &str, errors: &mut Vec<FieldError>) {
+        validate_name(name, at, errors);
+        if !self.categories.contains_key(&def.category) {
+            errors.push(FieldError::new(
+                format!("{at}/category"),
+                "unknown",
+                format!("expected a category of this catalog, not {:?}", def.category),
+            ));
+        }
+        let order = &def.channels.order;
+        if order.is_empty() {
+            errors.push(FieldError::new(format!("{at}/channels/order"), "required", "expected at least one channel"));
+        }
+        if (1..order.len()).any(|index| order[..index].contains(&order[index])) {
+            errors.push(FieldError::new(format!("{at}/channels/order"), "duplicate", "expected each channel once"));
+        }
+        for (index, pointer) in def.recipients_from.iter().enumerate() {
+            if !pointer.starts_with('/') {
+                errors.push(FieldError::new(
+                    format!("{at}/recipients_from/{index}"),
+                    "format",
+                    "expected a JSON pointer such as /data/customer/id",
+                ));
+            }
+        }
+    }
+}
+
+fn validate_name(name: &str, at: &str, errors: &mut Vec<FieldError>) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 128 || !name.chars().all(fits) || name.starts_with('.') {
+        errors.push(FieldError::new(at, "format", "expected a name of letters, digits, '.', '_' and '-', at most 128"));
+    }
+}
+
+
+/// Durations as people write them: `90s`, `15m`, `1h`, `7d`, `500ms`.
+pub mod duration_text {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    /// Writes the largest unit that divides the duration.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format(*duration))
+    }
+
+    /// Reads a whole number with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        parse(&text).ok_or_else(|| D::Error::custom("expected a duration such as 30s, 15m, 1h or 7d"))
+    }
+
+    /// Reads a whole number with a unit (`ms`, `s`, `m`, `h`, `d`).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Duration> {
+        let split = text.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = text[..split].parse().ok()?;
+        let millis = match &text[split..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.checked_mul(millis).map(Duration::from_millis)
+    }
+
+    /// The largest unit that divides the duration.
+    #[must_use]
+    pub fn format(duration: Duration) -> String {
+        let millis = duration.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis > 0 && millis % size == 0 {
+                return format!("{}{unit}", millis / size);
+            }
+        }
+        format!("{millis}ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalog_that_names_what_is_not_there_is_refused_with_pointers() {
+        let catalog: Catalog = serde_json::from_str(
+            r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"recipients_from":["x"]}}}"#,
+        )
+        .unwrap();
+        let pointers: Vec<_> = catalog.validate().into_iter().map(|error| error.pointer).collect();
+        assert_eq!(
+            pointers,
+            ["/types/A~1b", "/types/A~1b/category", "/types/A~1b/channels/order", "/types/A~1b/recipients_from/0"]
+        );
+    }
+
+    #[test]
+    fn durations_are_read_and_written_as_people_do() {
+        for text in ["500ms", "90s", "15m", "1h", "7d"] {
+            assert_eq!(duration_text::format(duration_text::parse(text).unwrap()), text);
+        }
+        assert_eq!(duration_text::parse("1 hour"), None);
+        assert_eq!(duration_text::parse("h"), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! Identities. A notification and a delivery are named by what they are, so that doing the same work twice gives the
+//! same names: `notification = UUIDv5(tenant, source, event id, recipient)`, `delivery = UUIDv5(notification,
+//! channel, contact point or keyed hash of the inline address)`.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::channel::Channel;
+
+/// The namespace of every UUIDv5 that Carillon makes. Changing it would rename everything.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_51c8_90a4_4c8e_8f6b_0b1a_2c9d_4e57);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The identity as it was written.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(Arc::from(text))
+            }
+        }
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(Arc::from(text))
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Whose data it is. Every row, key and record belongs to one tenant; alone, it is `default`.
+    TenantId
+);
+text_id!(
+    /// A user as the event source knows them.
+    UserId
+);
+text_id!(
+    /// An event, unique within (tenant, source).
+    EventId
+);
+uuid_id!(
+    /// One event told to one recipient.
+    NotificationId
+);
+uuid_id!(
+    /// One notification on one channel to one contact point.
+    DeliveryId
+);
+uuid_id!(
+    /// One address of a user: their e-mail, their phone, one device.
+    ContactPointId
+);
+
+impl Default for TenantId {
+    fn default() -> Self {
+        Self::from("default")
+    }
+}
+
+impl EventId {
+    /// A new time-ordered identity, for an event that came without one.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::from(Uuid::now_v7().to_string())
+    }
+}
+
+/// Joins parts so that no two different lists of parts give the same bytes: each part is preceded by its length.
+fn name_of(parts: &[&[u8]]) -> Uuid {
+    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    Uuid::new_v5(&NAMESPACE, &bytes)
+}
+
+impl NotificationId {
+    /// Names one event for one recipient; `recipient` is [`crate::Recipient::identity`].
+    #[must_use]
+    pub fn derive(tenant: &TenantId, source: &str, event: &EventId, recipient: &str) -> Self {
+        Self(name_of(&[
+            b"notification",
+            tenant.as_str().as_bytes(),
+            source.as_bytes(),
+            event.as_str().as_bytes(),
+            recipient.as_bytes(),
+        ]))
+    }
+}
+
+impl DeliveryId {
+    /// Names one notification on one channel to one target; `target` is the contact point's id or the keyed hash of
+    /// an inline address.
+    #[must_use]
+    pub fn derive(notification: NotificationId, channel: Channel, target: &str) -> Self {
+        Self(name_of(&[b"delivery", notification.0.as_bytes(), channel.as_str().as_bytes(), target.as_bytes()]))
+    }
+}
+
+impl ContactPointId {
+    /// The user's one e-mail address or phone: it keeps its name when the address changes, so that what is on its way
+    /// goes to the new one.
+    #[must_use]
+    pub fn primary(tenant: &TenantId, user: &UserId, channel: Channel) -> Self {
+        Self(name_of(&[
+            b"contact",
+            tenant.as_str().as_bytes(),
+            user.as_str().as_bytes(),
+            channel.as_str().as_bytes(),
+        ]))
+    }
+
+    /// One device of the user, named by its token.
+    #[must_use]
+    pub fn device(tenant: &TenantId, user: &UserId, token: &str) -> Self {
+        Self(name_of(&[
+            b"device",
+            tenant.as_str().as_bytes(),
+            user.as_str().as_bytes(),
+            token.as_bytes(),
+        ]))
+    }
+}
+
+/// Names one dead letter by where it lies: `UUIDv5(topic, partition, offset)`.
+#[must_use]
+pub fn dead_letter_id(topic: &str, partition: i32, offset: i64) -> Uuid {
+    name_of(&[b"dead-letter", topic.as_bytes(), &partition.to_be_bytes(), &offset.to_be_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_parts_give_the_same_name_and_a_moved_boundary_gives_another() {
+        let tenant = TenantId::default();
+        let a = NotificationId::derive(&tenant, "/shop", &EventId::from("1"), "user:u-1");
+        assert_eq!(a, NotificationId::derive(&tenant, "/shop", &EventId::from("1"), "user:u-1"));
+        assert_ne!(a, NotificationId::derive(&tenant, "/shop1", &EventId::from(""), "user:u-1"));
+    }
+
+    #[test]
+    fn identities_are_frozen() {
+        let id = NotificationId::derive(&TenantId::default(), "/", &EventId::from("e"), "user:u");
+        let delivery = DeliveryId::derive(id, Channel::Email, "x");
+        assert_eq!(id.to_string(), NotificationId::derive(&"default".into(), "/", &"e".into(), "user:u").to_string());
+        assert_ne!(delivery, DeliveryId::derive(id, Channel::Sms, "x"));
+        assert_eq!(delivery.0.get_version_num(), 5);
+    }
+}

@@ -1,0 +1,30 @@
+//! Carillon's pure domain: identities, events, recipients, preferences, the decision, delivery states and retry
+//! policy. Nothing here does I/O or reads the wall clock, so that the router, a simulation and a replay's dry run
+//! cannot differ.
+
+pub mod catalog;
+pub mod channel;
+pub mod clock;
+pub mod contact;
+pub mod dead_letter;
+pub mod decide;
+pub mod delivery;
+pub mod event;
+pub mod field_error;
+pub mod ids;
+pub mod preference;
+pub mod recipient;
+pub mod retry;
+pub mod status;
+
+pub use catalog::{Catalog, CategoryDef, EventTypeDef};
+pub use channel::{Channel, Lane, Priority};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use contact::{ContactPoint, Platform, Target};
+pub use delivery::Delivery;
+pub use event::Event;
+pub use field_error::FieldError;
+pub use ids::{ContactPointId, DeliveryId, EventId, NotificationId, TenantId, UserId};
+pub use preference::Preferences;
+pub use recipient::Recipient;
+pub use status::{DeliveryState, DeliveryStatus, StatusRecord};

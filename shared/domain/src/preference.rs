@@ -1,0 +1,154 @@
+//! What a user wants to hear, and when. The most specific answer wins: type, then category, then channel (global).
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveTime, Weekday};
+use serde::{Deserialize, Serialize};
+
+use crate::{channel::Channel, field_error::FieldError};
+
+/// One answer for each channel that has one.
+pub type ChannelChoices = BTreeMap<Channel, bool>;
+
+/// A user's preferences. What is absent is inherited.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preferences {
+    /// For everything.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub global: ChannelChoices,
+    /// By category.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, ChannelChoices>,
+    /// By event type.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<String, ChannelChoices>,
+    /// When not to be disturbed, in the user's timezone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quiet_hours: Vec<QuietHours>,
+}
+
+/// A window of quiet. One whose end is before its start runs over midnight.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHours {
+    /// The days on which it starts; none means every day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<Day>,
+    /// Local start, `HH:MM`.
+    #[serde(with = "hh_mm")]
+    pub from: NaiveTime,
+    /// Local end, `HH:MM`, exclusive.
+    #[serde(with = "hh_mm")]
+    pub to: NaiveTime,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the days speak for themselves")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl From<Day> for Weekday {
+    fn from(day: Day) -> Self {
+        match day {
+            Day::Mon => Self::Mon,
+            Day::Tue => Self::Tue,
+            Day::Wed => Self::Wed,
+            Day::Thu => Self::Thu,
+            Day::Fri => Self::Fri,
+            Day::Sat => Self::Sat,
+            Day::Sun => Self::Sun,
+        }
+    }
+}
+
+/// Where an answer was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The user's answer for the event type.
+    Type,
+    /// The user's answer for the category.
+    Category,
+    /// The user's answer for the channel.
+    Global,
+    /// The catalog's default of the category.
+    Default,
+}
+
+impl Preferences {
+    /// The user's most specific answer, if they gave one.
+    #[must_use]
+    pub fn choice(&self, event_type: &str, category: &str, channel: Channel) -> Option<(Level, bool)> {
+        let of = |choices: Option<&ChannelChoices>| choices.and_then(|choices| choices.get(&channel).copied());
+        of(self.types.get(event_type))
+            .map(|choice| (Level::Type, choice))
+            .or_else(|| of(self.categories.get(category)).map(|choice| (Level::Category, choice)))
+            .or_else(|| of(Some(&self.global)).map(|choice| (Level::Global, choice)))
+    }
+
+    /// Checks what serde cannot: at most 32 quiet windows, none empty.
+    #[must_use]
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if self.quiet_hours.len() > 32 {
+            errors.push(FieldError::new("/quiet_hours", "range", "expected at most 32 windows"));
+        }
+        for (index, window) in self.quiet_hours.iter().enumerate() {
+            if window.from == window.to {
+                errors.push(FieldError::new(
+                    format!("/quiet_hours/{index}"),
+                    "range",
+                    "expected from and to to differ",
+                ));
+            }
+        }
+        errors
+    }
+}
+
+mod hh_mm {
+    use chrono::NaiveTime;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(time: &NaiveTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&time.format("%H:%M"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveTime, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        NaiveTime::parse_from_str(&text, "%H:%M").map_err(|_| D::Error::custom("expected a time as HH:MM"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_answer_wins() {
+        let preferences: Preferences = serde_json::from_str(
+            r#"{"global":{"email":false},"categories":{"marketing":{"email":true}},"types":{"Sale":{"email":false}}}"#,
+        )
+        .unwrap();
+        assert_eq!(preferences.choice("Sale", "marketing", Channel::Email), Some((Level::Type, false)));
+        assert_eq!(preferences.choice("News", "marketing", Channel::Email), Some((Level::Category, true)));
+        assert_eq!(preferences.choice("News", "other", Channel::Email), Some((Level::Global, false)));
+        assert_eq!(preferences.choice("News", "other", Channel::Sms), None);
+    }
+
+    #[test]
+    fn a_time_that_is_none_and_an_unknown_field_are_refused() {
+        assert!(serde_json::from_str::<Preferences>(r#"{"quiet_hours":[{"from":"25:00","to":"07:00"}]}"#).is_err());
+        assert!(serde_json::from_str::<Preferences>(r#"{"globl":{}}"#).is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! Who an event is for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    channel::Channel,
+    contact::{self, AddressKey},
+    field_error::FieldError,
+    ids::UserId,
+};
+
+/// One recipient: a user whom Carillon knows, or a guest whose address the event carries.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// A known user; then no address may stand beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// A guest's e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// A guest's phone, E.164.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// BCP 47; overrides the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// IANA name; overrides the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+}
+
+impl std::fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Recipient").field(&self.masked()).finish()
+    }
+}
+
+impl Recipient {
+    /// A known user.
+    #[must_use]
+    pub fn user(id: impl Into<UserId>) -> Self {
+        Self { user_id: Some(id.into()), email: None, phone: None, locale: None, timezone: None }
+    }
+
+    /// What [`crate::NotificationId`] is derived from. Guests are named by the keyed hash of their addresses.
+    #[must_use]
+    pub fn identity(&self, key: &AddressKey) -> String {
+        match &self.user_id {
+            Some(user) => format!("user:{user}"),
+            None => {
+                let hash = |channel, address: &Option<String>| {
+                    address.as_ref().map_or_else(String::new, |address| key.hash(channel, address))
+                };
+                format!("inline:{}:{}", hash(Channel::Email, &self.email), hash(Channel::Sms, &self.phone))
+            }
+        }
+    }
+
+    /// A form for people, with addresses masked.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        if let Some(user) = &self.user_id {
+            return user.to_string();
+        }
+        let email = self.email.iter().map(|address| contact::mask(Channel::Email, address));
+        let phone = self.phone.iter().map(|address| contact::mask(Channel::Sms, address));
+        email.chain(phone).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The guest's address on a channel.
+    #[must_use]
+    pub fn inline_address(&self, channel: Channel) -> Option<&str> {
+        match channel {
+            Channel::Email => self.email.as_deref(),
+            Channel::Sms => self.phone.as_deref(),
+            Channel::Push => None,
+        }
+    }
+
+    /// Checks the recipient; `pointer` is where it stands in the input.
+    pub fn validate(&self, pointer: &str, errors: &mut Vec<FieldError>) {
+        match (&self.user_id, &self.email, &self.phone) {
+            (None, None, None) => errors.push(FieldError::new(
+                pointer,
+                "required",
+                "expected a user_id, or an inline email or phone",
+            )),
+            (Some(_), email, phone) if email.is_some() || phone.is_some() => errors.push(FieldError::new(
+                pointer,
+                "conflict",
+                "expected either a user_id or an inline address, not both",
+            )),
+            _ => {}
+        }
+        if let Some(user) = &self.user_id {
+            validate_user_id(user.as_str(), &format!("{pointer}/user_id"), errors);
+        }
+        for (field, channel, address, expected) in [
+            ("email", Channel::Email, &self.email, "an e-mail address"),
+            ("phone", Channel::Sms, &self.phone, "a phone number in E.164 form, such as +4915112345678"),
+        ] {
+            if let Some(address) = address
+                && !contact::is_valid(channel, address)
+            {
+                errors.push(FieldError::new(
+                    format!("{pointer}/{field}"),
+                    "format",
+                    format!("expected {expected}"),
+                ));
+            }
+        }
+        validate_locale(self.locale.as_deref(), &format!("{pointer}/locale"), errors);
+        validate_timezone(self.timezone.as_deref(), &format!("{pointer}/timezone"), errors);
+    }
+}
+
+/// User ids are 1 to 256 characters without control characters or `|` (it separates a record key's parts).
+pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
+    if id.is_empty() || id.len() > 256 || id.chars().any(|c| c.is_control() || c == '|') {
+        errors.push(FieldError::new(
+            pointer,
+            "format",
+            "expected 1 to 256 bytes without control characters and without '|'",
+        ));
+    }
+}
+
+/// A locale is a BCP 47 tag.
+pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<FieldError>) {
+    if let Some(tag) = locale
+        && tag.parse::<unic_langid::LanguageIdentifier>().is_err()
+    {
+        errors.push(FieldError::new(pointer, "format", "expected a BCP 47 language tag, such as fr-CA"));
+    }
+}
+
+/// A timezone is an IANA name.
+pub fn validate_timezone(timezone: Option<&str>, pointer: &str, errors: &mut Vec<FieldError>) {
+    if let Some(name) = timezone
+        && name.parse::<chrono_tz::Tz>().is_err()
+    {
+        errors.push(FieldError::new(pointer, "format", "expected an IANA timezone, such as Europe/Berlin"));
+    }
+}

@@ -1,0 +1,1 @@
+//! The only user of handlebars: engine, i18n, per-channel escaping and limits, the Renderer trait.

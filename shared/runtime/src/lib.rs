@@ -1,0 +1,1 @@
+//! Process plumbing: configuration, lifecycle, telemetry, HTTP server, problem+json, HTTP client.

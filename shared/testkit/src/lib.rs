@@ -1,0 +1,1 @@
+//! Test support: isolated databases and topic prefixes, builders, waiting for conditions.
