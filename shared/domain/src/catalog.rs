@@ -152,7 +152,11 @@ impl Catalog {
             for (index, limit) in def.limits.iter().enumerate() {
                 if limit.max == 0 || limit.per.is_zero() {
                     let at = format!("{at}/limits/{index}");
-                    errors.push(FieldError::new(at, "range", "expected max of at least 1 and per longer than 0s"));
+                    errors.push(FieldError::new(
+                        at,
+                        "range",
+                        "expected max of at least 1 and per longer than 0s",
+                    ));
                 }
             }
         }
@@ -173,10 +177,18 @@ impl Catalog {
         }
         let order = &def.channels.order;
         if order.is_empty() {
-            errors.push(FieldError::new(format!("{at}/channels/order"), "required", "expected at least one channel"));
+            errors.push(FieldError::new(
+                format!("{at}/channels/order"),
+                "required",
+                "expected at least one channel",
+            ));
         }
         if (1..order.len()).any(|index| order[..index].contains(&order[index])) {
-            errors.push(FieldError::new(format!("{at}/channels/order"), "duplicate", "expected each channel once"));
+            errors.push(FieldError::new(
+                format!("{at}/channels/order"),
+                "duplicate",
+                "expected each channel once",
+            ));
         }
         for (index, pointer) in def.recipients_from.iter().enumerate() {
             if !pointer.starts_with('/') {
@@ -193,10 +205,13 @@ impl Catalog {
 fn validate_name(name: &str, at: &str, errors: &mut Vec<FieldError>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 128 || !name.chars().all(fits) || name.starts_with('.') {
-        errors.push(FieldError::new(at, "format", "expected a name of letters, digits, '.', '_' and '-', at most 128"));
+        errors.push(FieldError::new(
+            at,
+            "format",
+            "expected a name of letters, digits, '.', '_' and '-', at most 128",
+        ));
     }
 }
-
 
 /// Durations as people write them: `90s`, `15m`, `1h`, `7d`, `500ms`.
 pub mod duration_text {
@@ -254,10 +269,19 @@ mod tests {
             r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"recipients_from":["x"]}}}"#,
         )
         .unwrap();
-        let pointers: Vec<_> = catalog.validate().into_iter().map(|error| error.pointer).collect();
+        let pointers: Vec<_> = catalog
+            .validate()
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect();
         assert_eq!(
             pointers,
-            ["/types/A~1b", "/types/A~1b/category", "/types/A~1b/channels/order", "/types/A~1b/recipients_from/0"]
+            [
+                "/types/A~1b",
+                "/types/A~1b/category",
+                "/types/A~1b/channels/order",
+                "/types/A~1b/recipients_from/0"
+            ]
         );
     }
 

@@ -9,7 +9,18 @@ use crate::{channel::Channel, ids::ContactPointId};
 
 /// What a device runs.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -95,11 +106,13 @@ impl AddressKey {
         mac.update(channel.as_str().as_bytes());
         mac.update(b"\0");
         mac.update(normalise(channel, address).as_bytes());
-        mac.finalize().into_bytes()[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        mac.finalize().into_bytes()[..16]
+            .iter()
+            .fold(String::with_capacity(32), |mut hex, byte| {
+                use std::fmt::Write as _;
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 }
 
@@ -108,7 +121,10 @@ impl AddressKey {
 pub fn normalise(channel: Channel, address: &str) -> String {
     match channel {
         Channel::Email => address.trim().to_lowercase(),
-        Channel::Sms => address.chars().filter(|c| *c == '+' || c.is_ascii_digit()).collect(),
+        Channel::Sms => address
+            .chars()
+            .filter(|c| *c == '+' || c.is_ascii_digit())
+            .collect(),
         Channel::Push => address.to_owned(),
     }
 }
@@ -147,7 +163,11 @@ pub fn mask(channel: Channel, address: &str) -> String {
             None => "…".to_owned(),
         },
         Channel::Sms if chars.len() > 6 => {
-            format!("{}…{}", chars[..3].iter().collect::<String>(), chars[chars.len() - 2..].iter().collect::<String>())
+            format!(
+                "{}…{}",
+                chars[..3].iter().collect::<String>(),
+                chars[chars.len() - 2..].iter().collect::<String>()
+            )
         }
         Channel::Push if chars.len() > 8 => format!("{}…", chars[..4].iter().collect::<String>()),
         Channel::Sms | Channel::Push => "…".to_owned(),
@@ -171,9 +191,15 @@ mod tests {
     #[test]
     fn two_spellings_of_an_address_have_one_hash_and_channels_do_not_share_it() {
         let key = AddressKey::new([7; 32]);
-        assert_eq!(key.hash(Channel::Email, "Ada@Example.com "), key.hash(Channel::Email, "ada@example.com"));
+        assert_eq!(
+            key.hash(Channel::Email, "Ada@Example.com "),
+            key.hash(Channel::Email, "ada@example.com")
+        );
         assert_ne!(key.hash(Channel::Email, "x"), key.hash(Channel::Push, "x"));
-        assert_ne!(key.hash(Channel::Email, "x"), AddressKey::new([8; 32]).hash(Channel::Email, "x"));
+        assert_ne!(
+            key.hash(Channel::Email, "x"),
+            AddressKey::new([8; 32]).hash(Channel::Email, "x")
+        );
     }
 
     #[test]

@@ -148,7 +148,12 @@ impl DeliveryId {
     /// an inline address.
     #[must_use]
     pub fn derive(notification: NotificationId, channel: Channel, target: &str) -> Self {
-        Self(name_of(&[b"delivery", notification.0.as_bytes(), channel.as_str().as_bytes(), target.as_bytes()]))
+        Self(name_of(&[
+            b"delivery",
+            notification.0.as_bytes(),
+            channel.as_str().as_bytes(),
+            target.as_bytes(),
+        ]))
     }
 }
 
@@ -180,7 +185,12 @@ impl ContactPointId {
 /// Names one dead letter by where it lies: `UUIDv5(topic, partition, offset)`.
 #[must_use]
 pub fn dead_letter_id(topic: &str, partition: i32, offset: i64) -> Uuid {
-    name_of(&[b"dead-letter", topic.as_bytes(), &partition.to_be_bytes(), &offset.to_be_bytes()])
+    name_of(&[
+        b"dead-letter",
+        topic.as_bytes(),
+        &partition.to_be_bytes(),
+        &offset.to_be_bytes(),
+    ])
 }
 
 #[cfg(test)]
@@ -191,15 +201,24 @@ mod tests {
     fn the_same_parts_give_the_same_name_and_a_moved_boundary_gives_another() {
         let tenant = TenantId::default();
         let a = NotificationId::derive(&tenant, "/shop", &EventId::from("1"), "user:u-1");
-        assert_eq!(a, NotificationId::derive(&tenant, "/shop", &EventId::from("1"), "user:u-1"));
-        assert_ne!(a, NotificationId::derive(&tenant, "/shop1", &EventId::from(""), "user:u-1"));
+        assert_eq!(
+            a,
+            NotificationId::derive(&tenant, "/shop", &EventId::from("1"), "user:u-1")
+        );
+        assert_ne!(
+            a,
+            NotificationId::derive(&tenant, "/shop1", &EventId::from(""), "user:u-1")
+        );
     }
 
     #[test]
     fn identities_are_frozen() {
         let id = NotificationId::derive(&TenantId::default(), "/", &EventId::from("e"), "user:u");
         let delivery = DeliveryId::derive(id, Channel::Email, "x");
-        assert_eq!(id.to_string(), NotificationId::derive(&"default".into(), "/", &"e".into(), "user:u").to_string());
+        assert_eq!(
+            id.to_string(),
+            NotificationId::derive(&"default".into(), "/", &"e".into(), "user:u").to_string()
+        );
         assert_ne!(delivery, DeliveryId::derive(id, Channel::Sms, "x"));
         assert_eq!(delivery.0.get_version_num(), 5);
     }

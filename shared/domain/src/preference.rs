@@ -89,7 +89,8 @@ impl Preferences {
     /// The user's most specific answer, if they gave one.
     #[must_use]
     pub fn choice(&self, event_type: &str, category: &str, channel: Channel) -> Option<(Level, bool)> {
-        let of = |choices: Option<&ChannelChoices>| choices.and_then(|choices| choices.get(&channel).copied());
+        let of =
+            |choices: Option<&ChannelChoices>| choices.and_then(|choices| choices.get(&channel).copied());
         of(self.types.get(event_type))
             .map(|choice| (Level::Type, choice))
             .or_else(|| of(self.categories.get(category)).map(|choice| (Level::Category, choice)))
@@ -101,7 +102,11 @@ impl Preferences {
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if self.quiet_hours.len() > 32 {
-            errors.push(FieldError::new("/quiet_hours", "range", "expected at most 32 windows"));
+            errors.push(FieldError::new(
+                "/quiet_hours",
+                "range",
+                "expected at most 32 windows",
+            ));
         }
         for (index, window) in self.quiet_hours.iter().enumerate() {
             if window.from == window.to {
@@ -140,15 +145,27 @@ mod tests {
             r#"{"global":{"email":false},"categories":{"marketing":{"email":true}},"types":{"Sale":{"email":false}}}"#,
         )
         .unwrap();
-        assert_eq!(preferences.choice("Sale", "marketing", Channel::Email), Some((Level::Type, false)));
-        assert_eq!(preferences.choice("News", "marketing", Channel::Email), Some((Level::Category, true)));
-        assert_eq!(preferences.choice("News", "other", Channel::Email), Some((Level::Global, false)));
+        assert_eq!(
+            preferences.choice("Sale", "marketing", Channel::Email),
+            Some((Level::Type, false))
+        );
+        assert_eq!(
+            preferences.choice("News", "marketing", Channel::Email),
+            Some((Level::Category, true))
+        );
+        assert_eq!(
+            preferences.choice("News", "other", Channel::Email),
+            Some((Level::Global, false))
+        );
         assert_eq!(preferences.choice("News", "other", Channel::Sms), None);
     }
 
     #[test]
     fn a_time_that_is_none_and_an_unknown_field_are_refused() {
-        assert!(serde_json::from_str::<Preferences>(r#"{"quiet_hours":[{"from":"25:00","to":"07:00"}]}"#).is_err());
+        assert!(
+            serde_json::from_str::<Preferences>(r#"{"quiet_hours":[{"from":"25:00","to":"07:00"}]}"#)
+                .is_err()
+        );
         assert!(serde_json::from_str::<Preferences>(r#"{"globl":{}}"#).is_err());
     }
 }

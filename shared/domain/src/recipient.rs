@@ -40,7 +40,13 @@ impl Recipient {
     /// A known user.
     #[must_use]
     pub fn user(id: impl Into<UserId>) -> Self {
-        Self { user_id: Some(id.into()), email: None, phone: None, locale: None, timezone: None }
+        Self {
+            user_id: Some(id.into()),
+            email: None,
+            phone: None,
+            locale: None,
+            timezone: None,
+        }
     }
 
     /// What [`crate::NotificationId`] is derived from. Guests are named by the keyed hash of their addresses.
@@ -50,9 +56,15 @@ impl Recipient {
             Some(user) => format!("user:{user}"),
             None => {
                 let hash = |channel, address: &Option<String>| {
-                    address.as_ref().map_or_else(String::new, |address| key.hash(channel, address))
+                    address
+                        .as_ref()
+                        .map_or_else(String::new, |address| key.hash(channel, address))
                 };
-                format!("inline:{}:{}", hash(Channel::Email, &self.email), hash(Channel::Sms, &self.phone))
+                format!(
+                    "inline:{}:{}",
+                    hash(Channel::Email, &self.email),
+                    hash(Channel::Sms, &self.phone)
+                )
             }
         }
     }
@@ -63,8 +75,14 @@ impl Recipient {
         if let Some(user) = &self.user_id {
             return user.to_string();
         }
-        let email = self.email.iter().map(|address| contact::mask(Channel::Email, address));
-        let phone = self.phone.iter().map(|address| contact::mask(Channel::Sms, address));
+        let email = self
+            .email
+            .iter()
+            .map(|address| contact::mask(Channel::Email, address));
+        let phone = self
+            .phone
+            .iter()
+            .map(|address| contact::mask(Channel::Sms, address));
         email.chain(phone).collect::<Vec<_>>().join(", ")
     }
 
@@ -98,7 +116,12 @@ impl Recipient {
         }
         for (field, channel, address, expected) in [
             ("email", Channel::Email, &self.email, "an e-mail address"),
-            ("phone", Channel::Sms, &self.phone, "a phone number in E.164 form, such as +4915112345678"),
+            (
+                "phone",
+                Channel::Sms,
+                &self.phone,
+                "a phone number in E.164 form, such as +4915112345678",
+            ),
         ] {
             if let Some(address) = address
                 && !contact::is_valid(channel, address)
@@ -131,7 +154,11 @@ pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<Fie
     if let Some(tag) = locale
         && tag.parse::<unic_langid::LanguageIdentifier>().is_err()
     {
-        errors.push(FieldError::new(pointer, "format", "expected a BCP 47 language tag, such as fr-CA"));
+        errors.push(FieldError::new(
+            pointer,
+            "format",
+            "expected a BCP 47 language tag, such as fr-CA",
+        ));
     }
 }
 
@@ -140,6 +167,10 @@ pub fn validate_timezone(timezone: Option<&str>, pointer: &str, errors: &mut Vec
     if let Some(name) = timezone
         && name.parse::<chrono_tz::Tz>().is_err()
     {
-        errors.push(FieldError::new(pointer, "format", "expected an IANA timezone, such as Europe/Berlin"));
+        errors.push(FieldError::new(
+            pointer,
+            "format",
+            "expected an IANA timezone, such as Europe/Berlin",
+        ));
     }
 }

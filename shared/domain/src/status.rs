@@ -1,9 +1,10 @@
 //! Delivery states. A delivery's state is the greatest (generation, attempt, rank) seen, so late, doubled or
 //! reordered records end in the same state.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
 
 use crate::{
@@ -15,7 +16,19 @@ use crate::{
 
 /// Where a delivery stands.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsRefStr, Display, EnumIter, EnumString, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -106,18 +119,27 @@ impl DeliveryState {
     /// decides.
     #[must_use]
     pub fn precedence(&self) -> (u32, u32, u8, &'static str) {
-        (self.generation, self.attempt, self.status.rank(), self.status.as_str())
+        (
+            self.generation,
+            self.attempt,
+            self.status.rank(),
+            self.status.as_str(),
+        )
     }
 
     /// The state after `seen` was seen too.
     #[must_use]
     pub fn merge(self, seen: Self) -> Self {
-        if seen.precedence() > self.precedence() { seen } else { self }
+        if seen.precedence() > self.precedence() {
+            seen
+        } else {
+            self
+        }
     }
 }
 
 /// One record of `notifications.status`: public, versioned, the event-sourced truth.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind")]
 pub enum StatusRecord {
     /// The router decided an event.
@@ -126,6 +148,44 @@ pub enum StatusRecord {
     /// Something happened to a delivery.
     #[serde(rename = "delivery.status")]
     Delivery(DeliveryUpdate),
+}
+
+impl StatusRecord {
+    /// Reads a record. (serde's own tagged enums would copy the event's raw JSON through a generic tree.)
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow)]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        let Kind { kind } = serde_json::from_slice(json)?;
+        match &*kind {
+            "event.decided" => serde_json::from_slice(json).map(Self::EventDecided),
+            "delivery.status" => serde_json::from_slice(json).map(Self::Delivery),
+            _ => Err(serde::de::Error::custom(
+                "expected the kind event.decided or delivery.status",
+            )),
+        }
+    }
+
+    /// The record as JSON.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "strings, numbers and raw JSON always serialise"
+    )]
+    pub fn to_wire(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a status record serialises")
+    }
+
+    /// The record key: everything about one event lies in one partition, in order.
+    #[must_use]
+    pub fn record_key(&self) -> String {
+        match self {
+            Self::EventDecided(decided) => format!("{}|{}", decided.tenant, decided.event_id),
+            Self::Delivery(update) => format!("{}|{}", update.tenant, update.event_id),
+        }
+    }
 }
 
 /// The version of the wire form that this code writes.
@@ -162,7 +222,9 @@ pub struct EventDecided {
 }
 
 /// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EventVerdict {
@@ -263,12 +325,19 @@ mod tests {
 
     fn any_state() -> impl Strategy<Value = DeliveryState> {
         let statuses: Vec<_> = DeliveryStatus::iter().collect();
-        (0..3_u32, 0..4_u32, proptest::sample::select(statuses))
-            .prop_map(|(generation, attempt, status)| DeliveryState { generation, attempt, status })
+        (0..3_u32, 0..4_u32, proptest::sample::select(statuses)).prop_map(|(generation, attempt, status)| {
+            DeliveryState {
+                generation,
+                attempt,
+                status,
+            }
+        })
     }
 
     fn fold(states: &[DeliveryState]) -> DeliveryState {
-        states[1..].iter().fold(states[0], |state, seen| state.merge(*seen))
+        states[1..]
+            .iter()
+            .fold(states[0], |state, seen| state.merge(*seen))
     }
 
     proptest! {
@@ -289,6 +358,20 @@ mod tests {
             prop_assert_eq!(a.merge(b).merge(c), a.merge(b.merge(c)));
             prop_assert_eq!(a.merge(a), a);
         }
+    }
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written_and_unknown_fields_do_no_harm() {
+        let json = r#"{"kind":"event.decided","v":1,"tenant":"default","event_id":"1","source":"/","type":"T",
+            "at":"2026-11-24T10:00:00Z","verdict":"routed","origin":{"topic":"t","partition":0,"offset":3},
+            "via_gateway":true,"event":{"b": 1,"a":2},"decisions":[],"later":true}"#;
+        let StatusRecord::EventDecided(decided) = StatusRecord::parse(json.as_bytes()).unwrap() else {
+            panic!()
+        };
+        assert_eq!(decided.event.as_ref().unwrap().get(), r#"{"b": 1,"a":2}"#);
+        let again = StatusRecord::parse(&StatusRecord::EventDecided(decided).to_wire()).unwrap();
+        assert_eq!(again.record_key(), "default|1");
+        assert!(StatusRecord::parse(br#"{"kind":"other"}"#).is_err());
     }
 
     #[test]

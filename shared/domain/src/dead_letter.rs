@@ -1,0 +1,109 @@
+//! What is said about a record that nobody could process. Its bytes stay untouched; this stands in its headers.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+
+use crate::clock::Timestamp;
+
+/// Why a record is in a dead letter queue.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum FailureClass {
+    /// Its bytes are not a message of ours.
+    Unparseable,
+    /// A message that breaks a rule: unknown type, bad field, nobody to tell.
+    Invalid,
+    /// It cannot be rendered.
+    Render,
+    /// The provider refused it for good.
+    Terminal,
+    /// The address is gone.
+    AddressDead,
+    /// All attempts failed.
+    RetriesExhausted,
+    /// It may have gone out, and its category wants no second copy.
+    Uncertain,
+}
+
+/// What is said about a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Why.
+    pub class: FailureClass,
+    /// Which provider account, if one was asked.
+    pub provider: Option<String>,
+    /// The structured code: the provider's or Carillon's.
+    pub code: String,
+    /// A sentence for people.
+    pub reason: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When the first one failed.
+    pub first_failed_at: Timestamp,
+}
+
+impl DeadLetter {
+    /// What groups dead letters of one cause: 16 hex digits of SHA-256 over channel or `events`, class, provider and
+    /// code.
+    #[must_use]
+    pub fn fingerprint(&self, queue: &str) -> String {
+        let mut hasher = Sha256::new();
+        for part in [
+            queue,
+            self.class.into(),
+            self.provider.as_deref().unwrap_or(""),
+            self.code.as_str(),
+        ] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize()[..8]
+            .iter()
+            .fold(String::with_capacity(16), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_has_one_fingerprint_whatever_the_sentence_says() {
+        let letter = DeadLetter {
+            class: FailureClass::Terminal,
+            provider: Some("twilio".into()),
+            code: "21612".into(),
+            reason: "unroutable".into(),
+            attempts: 1,
+            first_failed_at: "2026-11-24T10:00:00Z".parse().unwrap(),
+        };
+        let other = DeadLetter {
+            reason: "something else".into(),
+            attempts: 3,
+            ..letter.clone()
+        };
+        assert_eq!(letter.fingerprint("sms"), other.fingerprint("sms"));
+        assert_ne!(letter.fingerprint("sms"), letter.fingerprint("email"));
+        assert_eq!(letter.fingerprint("sms").len(), 16);
+    }
+}

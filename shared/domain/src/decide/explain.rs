@@ -1,0 +1,46 @@
+//! Decisions in one sentence, for people.
+
+use super::{Decision, Facts, Reason};
+use crate::channel::Channel;
+
+/// Says why, in the words of somebody who looks at one recipient.
+pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> String {
+    let event_type = &facts.event.event_type;
+    let category = &facts.definition.category;
+    match reason {
+        Reason::Allowed => format!("Sent by {channel}: nothing stands against it."),
+        Reason::Critical => {
+            format!("Sent by {channel}: {event_type} is critical, so preferences and limits do not apply.")
+        }
+        Reason::Expired => "Not sent: the event had expired before it was decided.".to_owned(),
+        Reason::UnknownUser => "Not sent: no user of this id is known.".to_owned(),
+        Reason::NoAddress => format!("Not sent: the recipient has no address for {channel}."),
+        Reason::AddressDead => format!("Not sent: the provider said that every {channel} address is gone."),
+        Reason::OptedOutType => format!("Not sent: the user turned off {event_type} by {channel}."),
+        Reason::OptedOutCategory => {
+            format!("Not sent: the user turned off the category {category} by {channel}.")
+        }
+        Reason::OptedOutChannel => format!("Not sent: the user turned off {channel}."),
+        Reason::NotOptedIn => {
+            format!(
+                "Not sent: the category {category} needs the user's consent for {channel}, which they did not give."
+            )
+        }
+        Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
+        Reason::ChannelNotRequested => format!("Not sent: the event does not ask for {channel}."),
+        Reason::RepeatedRecipient => "Not sent: the event names this recipient more than once.".to_owned(),
+        Reason::OverLimit | Reason::LimitUnknown => over_limit_of(reason, category, channel),
+    }
+}
+
+/// The sentence of a decision that a limit stopped.
+pub(super) fn over_limit(reason: Reason, decision: &Decision) -> String {
+    over_limit_of(reason, &decision.category, decision.channel)
+}
+
+fn over_limit_of(reason: Reason, category: &str, channel: Channel) -> String {
+    if reason == Reason::LimitUnknown {
+        return format!("Dropped: the limits on {channel} could not be looked up.");
+    }
+    format!("Dropped: the limit of the category {category} on {channel} is used up for this recipient.")
+}

@@ -1,0 +1,378 @@
+//! The rules, in the order in which they are applied.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::{
+    Concluded, Contact, Decision, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, Step, explain,
+};
+use crate::{
+    catalog::{ChannelMode, DefaultChoice},
+    channel::Channel,
+    contact::{Target, mask},
+    delivery::{DELIVERY_VERSION, Delivery},
+    ids::{DeliveryId, NotificationId},
+    preference::Level,
+};
+
+/// Where a delivery may go.
+struct Reach {
+    target: Target,
+    name: String,
+    masked: Option<String>,
+}
+
+/// The trail of one recipient on one channel.
+struct Trail<'a> {
+    facts: &'a Facts<'a>,
+    channel: Channel,
+    steps: Vec<Step>,
+}
+
+impl Trail<'_> {
+    fn note(&mut self, rule: &'static str, result: &'static str, inputs: Value) {
+        self.steps.push(Step {
+            rule: Cow::Borrowed(rule),
+            result: Cow::Borrowed(result),
+            inputs,
+        });
+    }
+
+    fn decision(self, outcome: Outcome, reason: Reason) -> Decision {
+        Decision {
+            recipient: self.facts.recipient.masked(),
+            user_id: self.facts.recipient.user_id.clone(),
+            channel: self.channel,
+            category: Arc::from(self.facts.definition.category.as_str()),
+            outcome,
+            reason,
+            sentence: explain::sentence(reason, self.facts, self.channel),
+            steps: self.steps,
+            to_masked: None,
+            delivery_id: None,
+        }
+    }
+
+    fn stop(self, reason: Reason) -> Draft {
+        Draft {
+            decision: self.decision(Outcome::Suppress, reason),
+            targets: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+}
+
+/// Applies every rule up to the limits to one recipient: one draft for each channel of the event's type, in the
+/// catalog's order.
+#[must_use]
+pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
+    let plan = &facts.definition.channels;
+    let mut drafts = Vec::with_capacity(plan.order.len());
+    let mut taken = false;
+    for channel in &plan.order {
+        let draft = evaluate_channel(facts, *channel, taken && plan.mode == ChannelMode::Fallback);
+        taken |= draft.decision.outcome == Outcome::Send;
+        drafts.push(draft);
+    }
+    drafts
+}
+
+fn evaluate_channel(facts: &Facts<'_>, channel: Channel, taken: bool) -> Draft {
+    let mut trail = Trail {
+        facts,
+        channel,
+        steps: Vec::with_capacity(6),
+    };
+    if let Err(reason) = check_event(&mut trail, taken) {
+        return trail.stop(reason);
+    }
+    let reaches = match reach(&mut trail) {
+        Ok(reaches) => reaches,
+        Err(reason) => return trail.stop(reason),
+    };
+    let reason = match check_preference(&mut trail) {
+        Ok(reason) => reason,
+        Err(reason) => return trail.stop(reason),
+    };
+    draft(trail, reason, reaches)
+}
+
+fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
+    let event = trail.facts.event;
+    if let Some(expires_at) = event.expires_at {
+        let expired = expires_at <= trail.facts.now;
+        trail.note(
+            "expiry",
+            if expired { "stop" } else { "pass" },
+            json!({ "expiresat": expires_at }),
+        );
+        if expired {
+            return Err(Reason::Expired);
+        }
+    }
+    if !event.channels.is_empty() {
+        let requested = event.channels.contains(&trail.channel);
+        trail.note(
+            "requested_channels",
+            if requested { "pass" } else { "stop" },
+            json!({ "channels": event.channels }),
+        );
+        if !requested {
+            return Err(Reason::ChannelNotRequested);
+        }
+    }
+    if taken {
+        trail.note(
+            "fallback",
+            "stop",
+            json!({ "order": trail.facts.definition.channels.order }),
+        );
+        return Err(Reason::FallbackNotNeeded);
+    }
+    Ok(())
+}
+
+fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
+    let (facts, channel) = (trail.facts, trail.channel);
+    if facts.recipient.user_id.is_none() {
+        let Some(address) = facts.recipient.inline_address(channel) else {
+            trail.note("address", "stop", json!({ "inline": true }));
+            return Err(Reason::NoAddress);
+        };
+        trail.note("address", "pass", json!({ "inline": true }));
+        return Ok(vec![Reach {
+            target: Target::Inline {
+                address: address.to_owned(),
+            },
+            name: facts.address_key.hash(channel, address),
+            masked: Some(mask(channel, address)),
+        }]);
+    }
+    let Some(user) = facts.user else {
+        trail.note("recipient", "stop", json!({ "known": false }));
+        return Err(Reason::UnknownUser);
+    };
+    let contacts: Vec<&Contact> = user
+        .contacts
+        .iter()
+        .filter(|contact| contact.point.channel == channel)
+        .collect();
+    let alive = contacts.iter().filter(|contact| contact.dead.is_none()).count();
+    trail.note(
+        "address",
+        if alive > 0 || !contacts.is_empty() {
+            "pass"
+        } else {
+            "stop"
+        },
+        json!({ "addresses": contacts.len() }),
+    );
+    if contacts.is_empty() {
+        return Err(Reason::NoAddress);
+    }
+    let codes: Vec<&str> = contacts
+        .iter()
+        .filter_map(|contact| contact.dead.as_deref())
+        .collect();
+    trail.note(
+        "suppression",
+        if alive > 0 { "pass" } else { "stop" },
+        json!({ "dead": codes }),
+    );
+    if alive == 0 {
+        return Err(Reason::AddressDead);
+    }
+    let living = contacts.into_iter().filter(|contact| contact.dead.is_none());
+    Ok(living
+        .map(|contact| Reach {
+            target: Target::ContactPoint { id: contact.point.id },
+            name: contact.point.id.to_string(),
+            masked: Some(mask(channel, &contact.point.address)),
+        })
+        .collect())
+}
+
+fn check_preference(trail: &mut Trail<'_>) -> Result<Reason, Reason> {
+    let (facts, channel) = (trail.facts, trail.channel);
+    if facts.definition.critical {
+        trail.note("preference", "skip", json!({ "critical": true }));
+        return Ok(Reason::Critical);
+    }
+    let category = &facts.definition.category;
+    let choice = facts.user.and_then(|user| {
+        user.preferences
+            .choice(&facts.event.event_type, category, channel)
+    });
+    let (level, wanted) = choice.unwrap_or((Level::Default, facts.category.default == DefaultChoice::OptIn));
+    trail.note(
+        "preference",
+        if wanted { "pass" } else { "stop" },
+        json!({ "level": level, "wanted": wanted }),
+    );
+    if wanted {
+        return Ok(Reason::Allowed);
+    }
+    Err(match level {
+        Level::Type => Reason::OptedOutType,
+        Level::Category => Reason::OptedOutCategory,
+        Level::Global => Reason::OptedOutChannel,
+        Level::Default => Reason::NotOptedIn,
+    })
+}
+
+fn draft(trail: Trail<'_>, reason: Reason, reaches: Vec<Reach>) -> Draft {
+    let (facts, channel) = (trail.facts, trail.channel);
+    let notification = NotificationId::derive(
+        facts.tenant,
+        &facts.event.source,
+        &facts.event.id,
+        &facts.recipient.identity(facts.address_key),
+    );
+    let targets: Vec<(Option<String>, Delivery)> = reaches
+        .into_iter()
+        .map(|reach| {
+            let id = DeliveryId::derive(notification, channel, &reach.name);
+            (
+                reach.masked,
+                delivery(facts, channel, notification, id, reach.target),
+            )
+        })
+        .collect();
+    let checks = match targets.first() {
+        Some((_, first)) if !facts.definition.critical => limit_checks(facts, channel, first),
+        _ => Vec::new(),
+    };
+    Draft {
+        decision: trail.decision(Outcome::Send, reason),
+        targets,
+        checks,
+    }
+}
+
+fn limit_checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> Vec<LimitCheck> {
+    let counted = match &facts.recipient.user_id {
+        Some(user) => user.to_string(),
+        None => facts.recipient.identity(facts.address_key),
+    };
+    let category = &facts.definition.category;
+    let limits = facts
+        .category
+        .limits
+        .iter()
+        .filter(|limit| limit.channel == channel);
+    limits
+        .enumerate()
+        .map(|(index, limit)| LimitCheck {
+            id: uuid::Uuid::new_v5(&first.delivery_id.0, &index.to_be_bytes()),
+            key: format!("{}|{counted}|{category}|{channel}|{index}", facts.tenant),
+            limit: limit.clone(),
+        })
+        .collect()
+}
+
+fn delivery(
+    facts: &Facts<'_>,
+    channel: Channel,
+    notification: NotificationId,
+    id: DeliveryId,
+    target: Target,
+) -> Delivery {
+    let event = facts.event;
+    let of_user =
+        |get: fn(&super::UserFacts) -> &Option<Arc<str>>| facts.user.and_then(|user| get(user).clone());
+    Delivery {
+        v: DELIVERY_VERSION,
+        delivery_id: id,
+        notification_id: notification,
+        tenant: facts.tenant.clone(),
+        event_id: event.id.clone(),
+        source: Arc::clone(&event.source),
+        event_type: Arc::clone(&event.event_type),
+        event_time: event.time,
+        category: Arc::from(facts.definition.category.as_str()),
+        user_id: facts.recipient.user_id.clone(),
+        channel,
+        target,
+        locale: facts
+            .recipient
+            .locale
+            .as_deref()
+            .map(Arc::from)
+            .or_else(|| of_user(|user| &user.locale)),
+        timezone: facts
+            .recipient
+            .timezone
+            .as_deref()
+            .map(Arc::from)
+            .or_else(|| of_user(|user| &user.timezone)),
+        priority: facts.priority(),
+        expires_at: event.expires_at,
+        on_uncertain: facts.category.on_uncertain,
+        decided_at: facts.now,
+        data: Arc::clone(&event.data),
+    }
+}
+
+/// Applies the limits' verdicts.
+pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
+    let Draft {
+        mut decision,
+        targets,
+        checks,
+    } = draft;
+    if decision.outcome != Outcome::Send {
+        return Concluded {
+            decisions: vec![decision],
+            deliveries: Vec::new(),
+        };
+    }
+    let mut stopped = None;
+    for (check, verdict) in checks.iter().zip(
+        verdicts
+            .iter()
+            .chain(std::iter::repeat(&LimitVerdict::Unavailable)),
+    ) {
+        let reason = match verdict {
+            LimitVerdict::Allowed => None,
+            LimitVerdict::Exceeded => Some(Reason::OverLimit),
+            LimitVerdict::Unavailable => Some(Reason::LimitUnknown),
+        };
+        let result = if reason.is_some() { "stop" } else { "pass" };
+        decision.steps.push(Step {
+            rule: Cow::Borrowed("limit"),
+            result: Cow::Borrowed(result),
+            inputs: json!({
+                "channel": check.limit.channel,
+                "max": check.limit.max,
+                "per": crate::catalog::duration_text::format(check.limit.per),
+            }),
+        });
+        stopped = stopped.or(reason);
+    }
+    if let Some(reason) = stopped {
+        decision.outcome = Outcome::Drop;
+        decision.reason = reason;
+        decision.sentence = explain::over_limit(reason, &decision);
+        return Concluded {
+            decisions: vec![decision],
+            deliveries: Vec::new(),
+        };
+    }
+    let (mut decisions, mut deliveries) = (
+        Vec::with_capacity(targets.len()),
+        Vec::with_capacity(targets.len()),
+    );
+    for (masked, delivery) in targets {
+        decisions.push(Decision {
+            to_masked: masked,
+            delivery_id: Some(delivery.delivery_id),
+            ..decision.clone()
+        });
+        deliveries.push(delivery);
+    }
+    Concluded {
+        decisions,
+        deliveries,
+    }
+}

@@ -1,0 +1,249 @@
+use super::*;
+use crate::{catalog::Catalog, event::Defaults, ids::ContactPointId};
+
+struct Setting {
+    catalog: Catalog,
+    user: Option<UserFacts>,
+    event: Event,
+    recipient: Recipient,
+}
+
+fn now() -> Timestamp {
+    "2026-11-24T10:00:00Z".parse().unwrap()
+}
+
+fn contact(channel: Channel, address: &str) -> Contact {
+    let id = ContactPointId::device(&TenantId::default(), &"u-1".into(), address);
+    Contact {
+        point: ContactPoint {
+            id,
+            channel,
+            address: address.into(),
+            platform: None,
+        },
+        dead: None,
+    }
+}
+
+fn setting() -> Setting {
+    let catalog = serde_json::from_str(
+        r#"{"types":{
+            "OrderShipped":{"category":"transactional","channels":{"order":["email","sms","push"]}},
+            "Sale":{"category":"marketing","channels":{"mode":"fallback","order":["push","email"]}},
+            "Otp":{"category":"marketing","critical":true,"channels":{"order":["sms"]}}},
+          "categories":{"transactional":{},
+            "marketing":{"default":"opt_out","limits":[{"channel":"email","max":1,"per":"1h"}]}}}"#,
+    )
+    .unwrap();
+    let user = UserFacts {
+        contacts: vec![
+            contact(Channel::Email, "ada@example.com"),
+            contact(Channel::Sms, "+4915112345678"),
+            contact(Channel::Push, "device-a"),
+            contact(Channel::Push, "device-b"),
+        ],
+        ..UserFacts::default()
+    };
+    let event = Event::from_plain(
+        br#"{"id":"1","type":"OrderShipped","recipients":["u-1"],"data":{}}"#,
+        Defaults { now: now() },
+    );
+    Setting {
+        catalog,
+        user: Some(user),
+        event: event.unwrap(),
+        recipient: Recipient::user("u-1"),
+    }
+}
+
+impl Setting {
+    fn of_type(mut self, event_type: &str) -> Self {
+        self.event.event_type = event_type.into();
+        self
+    }
+
+    fn preferring(mut self, preferences: &str) -> Self {
+        let preferences = serde_json::from_str(preferences).unwrap();
+        self.user.as_mut().unwrap().preferences = Arc::new(preferences);
+        self
+    }
+
+    fn drafts(&self) -> Vec<Draft> {
+        let definition = &self.catalog.types[&*self.event.event_type];
+        evaluate(&Facts {
+            tenant: &TenantId::default(),
+            event: &self.event,
+            definition,
+            category: &self.catalog.categories[&definition.category],
+            recipient: &self.recipient,
+            user: self.user.as_ref(),
+            address_key: &AddressKey::new([1; 32]),
+            now: now(),
+        })
+    }
+
+    fn decide(&self, verdict: LimitVerdict) -> Concluded {
+        let mut all = Concluded {
+            decisions: Vec::new(),
+            deliveries: Vec::new(),
+        };
+        for draft in self.drafts() {
+            let verdicts = vec![verdict; draft.checks().len()];
+            all.extend(draft.conclude(&verdicts));
+        }
+        all
+    }
+
+    fn reasons(&self, verdict: LimitVerdict) -> Vec<(Channel, Outcome, Reason)> {
+        let decided = self.decide(verdict).decisions;
+        decided
+            .iter()
+            .map(|decision| (decision.channel, decision.outcome, decision.reason))
+            .collect()
+    }
+}
+
+#[test]
+fn a_fanout_tells_every_address_on_every_channel() {
+    let decided = setting().decide(LimitVerdict::Allowed);
+    assert_eq!(decided.deliveries.len(), 4);
+    let ids: std::collections::HashSet<_> = decided
+        .deliveries
+        .iter()
+        .map(|delivery| delivery.delivery_id)
+        .collect();
+    assert_eq!(ids.len(), 4);
+    assert!(
+        decided
+            .decisions
+            .iter()
+            .all(|decision| decision.outcome == Outcome::Send && decision.delivery_id.is_some())
+    );
+    assert_eq!(decided.decisions[0].to_masked.as_deref(), Some("a…@example.com"));
+}
+
+#[test]
+fn deciding_twice_gives_the_same_deliveries() {
+    let ids = |concluded: Concluded| {
+        concluded
+            .deliveries
+            .into_iter()
+            .map(|d| d.delivery_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ids(setting().decide(LimitVerdict::Allowed)),
+        ids(setting().decide(LimitVerdict::Allowed))
+    );
+}
+
+#[test]
+fn a_fallback_uses_the_first_channel_that_is_wanted() {
+    let sale = setting()
+        .of_type("Sale")
+        .preferring(r#"{"categories":{"marketing":{"email":true,"push":false}}}"#);
+    assert_eq!(
+        sale.reasons(LimitVerdict::Allowed),
+        [
+            (Channel::Push, Outcome::Suppress, Reason::OptedOutCategory),
+            (Channel::Email, Outcome::Send, Reason::Allowed)
+        ]
+    );
+}
+
+#[test]
+fn a_category_that_needs_consent_sends_nothing_without_it() {
+    let reasons = setting().of_type("Sale").reasons(LimitVerdict::Allowed);
+    assert!(
+        reasons
+            .iter()
+            .all(|(_, outcome, reason)| *outcome == Outcome::Suppress && *reason == Reason::NotOptedIn)
+    );
+}
+
+#[test]
+fn a_message_over_the_limit_is_dropped_and_says_which_limit() {
+    let sale = setting()
+        .of_type("Sale")
+        .preferring(r#"{"categories":{"marketing":{"email":true,"push":false}}}"#);
+    let decided = sale.decide(LimitVerdict::Exceeded);
+    let email = &decided.decisions[1];
+    assert_eq!((email.outcome, email.reason), (Outcome::Drop, Reason::OverLimit));
+    assert_eq!(email.steps.last().unwrap().inputs["per"], "1h");
+    assert!(decided.deliveries.is_empty());
+    assert_eq!(sale.reasons(LimitVerdict::Unavailable)[1].2, Reason::LimitUnknown);
+}
+
+#[test]
+fn a_critical_type_passes_preferences_and_limits_but_not_a_dead_address() {
+    let otp = setting().of_type("Otp").preferring(r#"{"global":{"sms":false}}"#);
+    assert_eq!(
+        otp.reasons(LimitVerdict::Exceeded),
+        [(Channel::Sms, Outcome::Send, Reason::Critical)]
+    );
+
+    let mut dead = setting().of_type("Otp");
+    dead.user.as_mut().unwrap().contacts[1].dead = Some("21211".into());
+    assert_eq!(
+        dead.reasons(LimitVerdict::Allowed),
+        [(Channel::Sms, Outcome::Suppress, Reason::AddressDead)]
+    );
+}
+
+#[test]
+fn an_unknown_user_an_expired_event_and_an_unwanted_channel_each_say_so() {
+    let unknown = Setting {
+        user: None,
+        ..setting()
+    };
+    assert!(
+        unknown
+            .reasons(LimitVerdict::Allowed)
+            .iter()
+            .all(|(_, _, reason)| *reason == Reason::UnknownUser)
+    );
+
+    let mut expired = setting();
+    expired.event.expires_at = Some(now());
+    assert!(
+        expired
+            .reasons(LimitVerdict::Allowed)
+            .iter()
+            .all(|(_, _, reason)| *reason == Reason::Expired)
+    );
+
+    let mut only_sms = setting();
+    only_sms.event.channels = vec![Channel::Sms];
+    let reasons: Vec<_> = only_sms
+        .reasons(LimitVerdict::Allowed)
+        .into_iter()
+        .map(|(_, _, reason)| reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            Reason::ChannelNotRequested,
+            Reason::Allowed,
+            Reason::ChannelNotRequested,
+        ]
+    );
+}
+
+#[test]
+fn a_guest_is_told_at_the_address_that_the_event_carries() {
+    let guest: Recipient = serde_json::from_str(r#"{"email":"guest@example.com","locale":"fr-CA"}"#).unwrap();
+    let setting = Setting {
+        recipient: guest,
+        user: None,
+        ..setting()
+    };
+    let decided = setting.decide(LimitVerdict::Allowed);
+    assert_eq!(decided.deliveries.len(), 1);
+    assert_eq!(decided.deliveries[0].locale.as_deref(), Some("fr-CA"));
+    assert_eq!(decided.decisions[1].reason, Reason::NoAddress);
+    assert!(
+        !serde_json::to_string(&decided.decisions)
+            .unwrap()
+            .contains("guest@example.com")
+    );
+}

@@ -1,0 +1,176 @@
+//! Reading named fields of a JSON object one by one, so that every wrong field is reported, not just the first.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::Event;
+use crate::{
+    channel::Priority,
+    clock::{Timestamp, truncate},
+    field_error::{FieldError, escape_token},
+    recipient::Recipient,
+};
+
+/// An object's fields, unparsed, and the errors met so far.
+pub(super) struct Fields<'a> {
+    raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    pub(super) errors: Vec<FieldError>,
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Key<'_> {}
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Splits an object. Anything else is one error at the document's root.
+    pub(super) fn of(json: &'a [u8]) -> Result<Self, Vec<FieldError>> {
+        let raw: BTreeMap<Key<'a>, &'a RawValue> = serde_json::from_slice(json).map_err(|error| {
+            let code = if error.is_data() { "type" } else { "malformed-json" };
+            vec![FieldError::new(
+                "",
+                code,
+                format!("expected a JSON object: {}", describe(&error)),
+            )]
+        })?;
+        Ok(Self {
+            raw: raw.into_iter().map(|(key, value)| (key.0, value)).collect(),
+            errors: Vec::new(),
+        })
+    }
+
+    /// Takes a field out, unparsed; JSON `null` counts as absent.
+    pub(super) fn take_raw(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.raw.remove(name).filter(|raw| raw.get() != "null")
+    }
+
+    /// Takes a field out and parses it; what does not fit is an error that says what was expected.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Option<T> {
+        let raw = self.take_raw(name)?;
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.wrong(&format!("/{name}"), "type", expected);
+                None
+            }
+        }
+    }
+
+    /// Takes a non-empty string of at most `max` bytes.
+    pub(super) fn take_text(&mut self, name: &str, max: usize) -> Option<String> {
+        let text: String = self.take(name, "expected a string")?;
+        if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
+            self.wrong(
+                &format!("/{name}"),
+                "format",
+                &format!("expected 1 to {max} bytes without control characters"),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Takes an RFC 3339 timestamp.
+    pub(super) fn take_time(&mut self, name: &str) -> Option<Timestamp> {
+        self.take::<Timestamp>(
+            name,
+            "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z",
+        )
+        .map(truncate)
+    }
+
+    /// Records an error.
+    pub(super) fn wrong(&mut self, pointer: &str, code: &str, message: &str) {
+        self.errors.push(FieldError::new(pointer, code, message));
+    }
+
+    /// Every field that is left is unknown: an error each (the form is closed).
+    pub(super) fn refuse_rest(&mut self, known: &str) {
+        for name in std::mem::take(&mut self.raw).into_keys() {
+            self.errors.push(FieldError::new(
+                format!("/{}", escape_token(&name)),
+                "unknown-field",
+                format!("unknown field; expected only {known}"),
+            ));
+        }
+    }
+
+    /// Every field that is left is kept (the form is open).
+    pub(super) fn keep_rest(&mut self) -> BTreeMap<String, Arc<RawValue>> {
+        std::mem::take(&mut self.raw)
+            .into_iter()
+            .map(|(name, raw)| (name.into_owned(), Arc::from(raw.to_owned())))
+            .collect()
+    }
+}
+
+/// serde_json's message without the Rust type names that some of them carry.
+pub(super) fn describe(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Data => "this is another type".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// What an event looks like on the wire.
+#[derive(Serialize)]
+pub(super) struct WireEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sendat: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiresat: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    recipients: &'a [Recipient],
+    data: &'a RawValue,
+    #[serde(flatten)]
+    extensions: &'a BTreeMap<String, Arc<RawValue>>,
+}
+
+impl<'a> From<&'a Event> for WireEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        let channels: Vec<&str> = event.channels.iter().map(|channel| channel.as_str()).collect();
+        Self {
+            specversion: "1.0",
+            id: event.id.as_str(),
+            source: &event.source,
+            event_type: &event.event_type,
+            time: event.time,
+            datacontenttype: "application/json",
+            priority: event.priority,
+            sendat: event.send_at,
+            expiresat: event.expires_at,
+            channels: (!channels.is_empty()).then(|| channels.join(",")),
+            recipients: &event.recipients,
+            data: &event.data,
+            extensions: &event.extensions,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The event: what an event source says happened. It travels as CloudEvents 1.0 JSON; over HTTP it may also come in
+//! Carillon's plain, closed form.
+
+mod binary;
+mod fields;
+mod parse;
+mod recipients;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+pub use binary::BinaryHeaders;
+pub use recipients::MAX_RECIPIENTS;
+
+use crate::{
+    channel::{Channel, Priority},
+    clock::Timestamp,
+    ids::EventId,
+    recipient::Recipient,
+};
+
+/// The largest event that is taken, in bytes of JSON.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+
+/// An event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Unique within (tenant, source).
+    pub id: EventId,
+    /// Who says it; `/` if nobody said.
+    pub source: Arc<str>,
+    /// Its type, a name in the catalog.
+    pub event_type: Arc<str>,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Whom it names; empty until [`Event::resolve_recipients`] where the catalog knows the place.
+    pub recipients: Vec<Recipient>,
+    /// How urgent; `None` leaves it to the catalog.
+    pub priority: Option<Priority>,
+    /// Not to be sent before.
+    pub send_at: Option<Timestamp>,
+    /// Not to be sent after.
+    pub expires_at: Option<Timestamp>,
+    /// Restricts the catalog's channels; empty does not.
+    pub channels: Vec<Channel>,
+    /// The payload: a JSON object, kept as it was written.
+    pub data: Arc<RawValue>,
+    /// CloudEvents attributes that Carillon does not know, kept as they came.
+    pub extensions: BTreeMap<String, Arc<RawValue>>,
+}
+
+/// What an event gets where it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// `time` of an event that has none.
+    pub now: Timestamp,
+}
+
+impl Event {
+    /// The event as CloudEvents 1.0 structured JSON: what `notifications.events` carries.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "strings, numbers and raw JSON always serialise"
+    )]
+    pub fn to_wire(&self) -> Vec<u8> {
+        serde_json::to_vec(&fields::WireEvent::from(self)).expect("an event serialises")
+    }
+
+    /// SHA-256 of what the event says, `id`, `source` and `time` aside: two events of one id with different
+    /// fingerprints conflict. Spacing and the order of keys do not count.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "JSON that was parsed once parses again")]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut wire = serde_json::to_value(fields::WireEvent::from(self)).expect("an event is JSON");
+        if let Some(object) = wire.as_object_mut() {
+            for attribute in ["id", "source", "time"] {
+                object.remove(attribute);
+            }
+        }
+        let mut hasher = Sha256::new();
+        hash_canonically(&wire, &mut hasher);
+        hasher.finalize().into()
+    }
+
+    /// The record key that keeps one user's events in order: `tenant|user` for one known user, else the event id.
+    #[must_use]
+    pub fn record_key(&self, tenant: &crate::ids::TenantId) -> String {
+        match self.recipients.as_slice() {
+            [
+                Recipient {
+                    user_id: Some(user), ..
+                },
+            ] => format!("{tenant}|{user}"),
+            _ => self.id.to_string(),
+        }
+    }
+}
+
+/// Feeds a JSON value into a hash so that key order does not count and no two values share their bytes.
+fn hash_canonically(value: &serde_json::Value, hasher: &mut Sha256) {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort_unstable();
+            hasher.update(b"{");
+            for key in keys {
+                hasher.update((key.len() as u64).to_be_bytes());
+                hasher.update(key.as_bytes());
+                hash_canonically(&map[key], hasher);
+            }
+            hasher.update(b"}");
+        }
+        serde_json::Value::Array(items) => {
+            hasher.update(b"[");
+            items.iter().for_each(|item| hash_canonically(item, hasher));
+            hasher.update(b"]");
+        }
+        serde_json::Value::String(text) => {
+            hasher.update(b"\"");
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+        scalar => {
+            let text = scalar.to_string();
+            hasher.update(b"#");
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
