@@ -1,1 +1,10 @@
-//! Process plumbing: configuration, lifecycle, telemetry, HTTP server, problem+json, HTTP client.
+//! Process plumbing that every role shares: configuration, lifecycle, telemetry, the HTTP server with problem+json, and
+//! the HTTP client.
+
+pub mod config;
+pub mod http;
+pub mod lifecycle;
+pub mod telemetry;
+
+pub use config::Secret;
+pub use lifecycle::{Lifecycle, LifecycleError, Shutdown};

@@ -1,0 +1,47 @@
+//! The HTTP client of the providers and the command line.
+
+use std::time::Duration;
+
+/// How a client behaves.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// To the end of the TCP and TLS handshakes.
+    pub connect_timeout: Duration,
+    /// To the end of the answer's body.
+    pub request_timeout: Duration,
+    /// How many idle connections are kept to each host.
+    pub pool_idle_per_host: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(10),
+            pool_idle_per_host: 256,
+        }
+    }
+}
+
+/// Makes ring the process's TLS provider, once; later calls do nothing.
+pub fn install_tls() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster; the provider is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// Builds a client that verifies certificates, follows no redirects and uses no proxy from the environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that builds HTTP clients")]
+pub fn client(options: &ClientOptions) -> Result<reqwest::Client, reqwest::Error> {
+    install_tls();
+    reqwest::Client::builder()
+        .connect_timeout(options.connect_timeout)
+        .timeout(options.request_timeout)
+        .pool_max_idle_per_host(options.pool_idle_per_host)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tcp_nodelay(true)
+        .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
+        .build()
+}

@@ -1,0 +1,13 @@
+//! The HTTP server, its problem documents and operational routes, and the HTTP client.
+
+mod body;
+mod client;
+mod operations;
+mod problem;
+mod server;
+
+pub use body::read_capped;
+pub use client::{ClientOptions, client, install_tls};
+pub use operations::{Readiness, ReadySwitch, operations};
+pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind};
+pub use server::serve;

@@ -1,0 +1,251 @@
+//! Starting and ending a process: a soft shutdown asks every role to take nothing new and finish what it has; after a
+//! grace time, a hard one tells them to give up. A role that ends by itself takes the process down with it.
+
+use std::{future::Future, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The two signals, shared by everything in the process. Never a global: it is passed.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Take nothing new; finish what is in flight.
+    pub soft: CancellationToken,
+    /// Give up what is in flight. Always preceded by `soft`.
+    pub hard: CancellationToken,
+}
+
+impl Shutdown {
+    /// A fresh pair, neither given.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A pair that ends with this one, or earlier by itself.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            soft: self.soft.child_token(),
+            hard: self.hard.child_token(),
+        }
+    }
+
+    /// Waits for the soft signal.
+    pub async fn soft(&self) {
+        self.soft.cancelled().await;
+    }
+
+    /// Waits for the hard signal.
+    pub async fn hard(&self) {
+        self.hard.cancelled().await;
+    }
+
+    /// Gives the soft signal.
+    pub fn begin(&self) {
+        self.soft.cancel();
+    }
+
+    /// Gives both signals.
+    pub fn abort(&self) {
+        self.soft.cancel();
+        self.hard.cancel();
+    }
+}
+
+/// Why a process ended otherwise than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// A role returned an error.
+    #[error("the role {role} failed")]
+    Failed {
+        /// Which.
+        role: &'static str,
+        /// Its error.
+        #[source]
+        error: anyhow::Error,
+    },
+    /// A role returned although nobody asked it to.
+    #[error("the role {role} ended by itself")]
+    Ended {
+        /// Which.
+        role: &'static str,
+    },
+    /// A role panicked.
+    #[error("a role panicked: {0}")]
+    Panicked(String),
+    /// Roles did not end in the time after the hard signal.
+    #[error("{0} roles did not end after the hard shutdown")]
+    Stuck(usize),
+}
+
+/// The roles of one process.
+#[derive(Debug)]
+pub struct Lifecycle {
+    shutdown: Shutdown,
+    grace: Duration,
+    roles: JoinSet<(&'static str, anyhow::Result<()>)>,
+}
+
+/// How long after the hard signal a role may still run.
+const AFTER_HARD: Duration = Duration::from_secs(5);
+
+impl Lifecycle {
+    /// Roles get `grace` between the soft and the hard signal.
+    #[must_use]
+    pub fn new(shutdown: Shutdown, grace: Duration) -> Self {
+        Self {
+            shutdown,
+            grace,
+            roles: JoinSet::new(),
+        }
+    }
+
+    /// Starts a role; it should run until the soft signal.
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        role: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.roles.spawn(async move { (name, role.await) });
+    }
+
+    /// Runs until SIGINT or SIGTERM, the soft signal from elsewhere, or the end of a role; then ends every role. A
+    /// second signal ends them at once. Errors if a role failed, so that the process exits non-zero.
+    pub async fn run(mut self) -> Result<(), LifecycleError> {
+        let mut first_error = tokio::select! {
+            signal = signal() => {
+                tracing::info!(signal, "shutting down");
+                None
+            }
+            () = self.shutdown.soft() => None,
+            Some(ended) = self.roles.join_next() => self.describe(ended),
+        };
+        self.shutdown.begin();
+        let grace = tokio::time::sleep(self.grace);
+        tokio::pin!(grace);
+        let mut hard_deadline = None;
+        while !self.roles.is_empty() {
+            tokio::select! {
+                Some(ended) = self.roles.join_next() => first_error = first_error.or(self.describe(ended)),
+                () = &mut grace, if hard_deadline.is_none() => {
+                    tracing::warn!(roles = self.roles.len(), "the grace time is over: giving up what is in flight");
+                    hard_deadline = Some(self.give_up());
+                }
+                signal = signal(), if hard_deadline.is_none() => {
+                    tracing::warn!(signal, "second signal: giving up what is in flight");
+                    hard_deadline = Some(self.give_up());
+                }
+                () = until(hard_deadline) => {
+                    let stuck = self.roles.len();
+                    self.roles.abort_all();
+                    return Err(first_error.unwrap_or(LifecycleError::Stuck(stuck)));
+                }
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    fn give_up(&self) -> tokio::time::Instant {
+        self.shutdown.abort();
+        tokio::time::Instant::now() + AFTER_HARD
+    }
+
+    fn describe(
+        &self,
+        ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>,
+    ) -> Option<LifecycleError> {
+        let asked = self.shutdown.soft.is_cancelled();
+        let error = match ended {
+            Ok((_, Ok(()))) if asked => return None,
+            Ok((role, Ok(()))) => LifecycleError::Ended { role },
+            Ok((role, Err(error))) => LifecycleError::Failed { role, error },
+            Err(error) => LifecycleError::Panicked(error.to_string()),
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "a role ended");
+        Some(error)
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for SIGINT or SIGTERM and names it.
+async fn signal() -> &'static str {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+        () = terminate => "SIGTERM",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_role_that_fails_ends_the_process_with_its_error() {
+        let shutdown = Shutdown::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone(), Duration::from_secs(5));
+        let other = shutdown.clone();
+        lifecycle.spawn("steady", async move {
+            other.soft().await;
+            Ok(())
+        });
+        lifecycle.spawn("weak", async { anyhow::bail!("no more") });
+        let error = lifecycle.run().await.unwrap_err();
+        assert!(
+            matches!(error, LifecycleError::Failed { role: "weak", .. }),
+            "{error:?}"
+        );
+        assert!(shutdown.soft.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_role_that_ends_unasked_or_panics_is_an_error_too() {
+        let mut lifecycle = Lifecycle::new(Shutdown::new(), Duration::from_secs(5));
+        lifecycle.spawn("short", async { Ok(()) });
+        assert!(matches!(
+            lifecycle.run().await,
+            Err(LifecycleError::Ended { role: "short" })
+        ));
+
+        let mut lifecycle = Lifecycle::new(Shutdown::new(), Duration::from_secs(5));
+        lifecycle.spawn("wild", async { panic!("oh") });
+        assert!(matches!(lifecycle.run().await, Err(LifecycleError::Panicked(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_that_does_not_finish_in_the_grace_time_is_told_to_give_up() {
+        let shutdown = Shutdown::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone(), Duration::from_secs(30));
+        let role = shutdown.clone();
+        lifecycle.spawn("slow", async move {
+            role.hard().await;
+            Ok(())
+        });
+        shutdown.begin();
+        lifecycle.run().await.unwrap();
+        assert!(shutdown.hard.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_that_hears_nothing_is_reported_as_stuck() {
+        let shutdown = Shutdown::new();
+        let mut lifecycle = Lifecycle::new(shutdown.clone(), Duration::from_secs(1));
+        lifecycle.spawn("deaf", std::future::pending());
+        shutdown.begin();
+        assert!(matches!(lifecycle.run().await, Err(LifecycleError::Stuck(1))));
+    }
+}

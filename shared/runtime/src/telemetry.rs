@@ -1,0 +1,238 @@
+//! Logs, traces and metrics, set up once a process; and the trace context that crosses the bus.
+
+use std::collections::HashMap;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use opentelemetry::{propagation::TextMapPropagator as _, trace::TracerProvider as _};
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use serde::{Deserialize, Serialize};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How a process reports on itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// `tracing` filter directives, such as `info,carillon_bus=debug`.
+    pub log: String,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// OTLP/HTTP endpoint of a collector, such as `http://127.0.0.1:4318`; none: no traces leave the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// Share of traces that are kept, 0 to 1.
+    pub trace_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            trace_ratio: 0.01,
+        }
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter directives are wrong.
+    #[error("telemetry.log: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The exporter cannot be built.
+    #[error("telemetry.otlp_endpoint: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The metrics recorder cannot be built.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// It was set up before.
+    #[error("telemetry was set up twice")]
+    Twice,
+}
+
+/// Keeps exporters alive; [`Telemetry::finish`] sends what they still hold.
+#[must_use]
+pub struct Telemetry {
+    tracer: Option<SdkTracerProvider>,
+    metrics: MetricsHandle,
+}
+
+/// Renders this process's metrics.
+#[derive(Clone)]
+pub struct MetricsHandle(PrometheusHandle);
+
+impl MetricsHandle {
+    /// A recorder that nobody writes to: for tests of the HTTP surface.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self(PrometheusBuilder::new().build_recorder().handle())
+    }
+
+    /// Everything, in Prometheus's text form.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Drains histograms' samples; to be called every few seconds.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// Buckets of every histogram of seconds: from half a millisecond to a minute.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
+
+/// Sets up logs (to standard error), traces and metrics. Once a process.
+pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
+    let filter = EnvFilter::builder().parse(&config.log)?;
+    let logs = match config.log_format {
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    let tracer = config
+        .otlp_endpoint
+        .as_deref()
+        .map(|endpoint| tracer(endpoint, config, service))
+        .transpose()?;
+    let spans = tracer
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(logs.with_filter(filter))
+        .try_init()
+        .map_err(|_| TelemetryError::Twice)?;
+
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    Ok(Telemetry {
+        tracer,
+        metrics: MetricsHandle(metrics),
+    })
+}
+
+fn tracer(
+    endpoint: &str,
+    config: &TelemetryConfig,
+    service: &'static str,
+) -> Result<SdkTracerProvider, TelemetryError> {
+    use opentelemetry_otlp::WithExportConfig as _;
+    use opentelemetry_sdk::trace::Sampler;
+
+    crate::http::install_tls();
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+        .build()?;
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+            config.trace_ratio,
+        ))))
+        .with_resource(
+            opentelemetry_sdk::Resource::builder()
+                .with_service_name(service)
+                .build(),
+        )
+        .build())
+}
+
+impl Telemetry {
+    /// Where `/metrics` reads.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsHandle {
+        self.metrics.clone()
+    }
+
+    /// Sends what the exporters still hold.
+    pub fn finish(self) {
+        if let Some(tracer) = self.tracer
+            && let Err(error) = tracer.shutdown()
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the last spans were not sent"
+            );
+        }
+    }
+}
+
+/// The W3C `traceparent` of the current span, for a record's headers; none where nobody traces.
+#[must_use]
+pub fn current_traceparent() -> Option<String> {
+    let context = tracing::Span::current().context();
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&context, &mut carrier);
+    carrier.remove("traceparent")
+}
+
+/// Makes `span` part of the trace that a record's `traceparent` names.
+pub fn set_parent(span: &tracing::Span, traceparent: &str) {
+    let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+    let context = TraceContextPropagator::new().extract(&carrier);
+    if span.set_parent(context).is_err() {
+        tracing::trace!("spans are not exported; the parent is not needed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_sdk::trace::InMemorySpanExporter;
+
+    use super::*;
+
+    #[test]
+    fn a_trace_goes_on_behind_a_header() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter.clone())
+            .build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let header = tracing::info_span!("producer")
+                .in_scope(current_traceparent)
+                .unwrap();
+            let consumer = tracing::info_span!("consumer");
+            set_parent(&consumer, &header);
+            consumer.in_scope(|| {});
+        });
+        let spans = exporter.get_finished_spans().unwrap();
+        let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+        assert_eq!(
+            find("consumer").span_context.trace_id(),
+            find("producer").span_context.trace_id()
+        );
+        assert_eq!(
+            find("consumer").parent_span_id,
+            find("producer").span_context.span_id()
+        );
+    }
+
+    #[test]
+    fn without_a_tracer_there_is_no_header() {
+        assert_eq!(current_traceparent(), None);
+    }
+}
