@@ -251,7 +251,7 @@ pub mod duration_text {
     pub fn format(duration: Duration) -> String {
         let millis = duration.as_millis();
         for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-            if millis > 0 && millis % size == 0 {
+            if millis > 0 && millis.is_multiple_of(size) {
                 return format!("{}{unit}", millis / size);
             }
         }

@@ -52,20 +52,19 @@ impl Recipient {
     /// What [`crate::NotificationId`] is derived from. Guests are named by the keyed hash of their addresses.
     #[must_use]
     pub fn identity(&self, key: &AddressKey) -> String {
-        match &self.user_id {
-            Some(user) => format!("user:{user}"),
-            None => {
-                let hash = |channel, address: &Option<String>| {
-                    address
-                        .as_ref()
-                        .map_or_else(String::new, |address| key.hash(channel, address))
-                };
-                format!(
-                    "inline:{}:{}",
-                    hash(Channel::Email, &self.email),
-                    hash(Channel::Sms, &self.phone)
-                )
-            }
+        if let Some(user) = &self.user_id {
+            format!("user:{user}")
+        } else {
+            let hash = |channel, address: &Option<String>| {
+                address
+                    .as_ref()
+                    .map_or_else(String::new, |address| key.hash(channel, address))
+            };
+            format!(
+                "inline:{}:{}",
+                hash(Channel::Email, &self.email),
+                hash(Channel::Sms, &self.phone)
+            )
         }
     }
 

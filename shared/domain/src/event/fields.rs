@@ -64,12 +64,11 @@ impl<'a> Fields<'a> {
     /// Takes a field out and parses it; what does not fit is an error that says what was expected.
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Option<T> {
         let raw = self.take_raw(name)?;
-        match serde_json::from_str(raw.get()) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.wrong(&format!("/{name}"), "type", expected);
-                None
-            }
+        if let Ok(value) = serde_json::from_str(raw.get()) {
+            Some(value)
+        } else {
+            self.wrong(&format!("/{name}"), "type", expected);
+            None
         }
     }
 

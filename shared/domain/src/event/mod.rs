@@ -115,7 +115,9 @@ fn hash_canonically(value: &serde_json::Value, hasher: &mut Sha256) {
         }
         serde_json::Value::Array(items) => {
             hasher.update(b"[");
-            items.iter().for_each(|item| hash_canonically(item, hasher));
+            for item in items {
+                hash_canonically(item, hasher);
+            }
             hasher.update(b"]");
         }
         serde_json::Value::String(text) => {

@@ -15,13 +15,14 @@ fn parse_one(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) -> Opti
     let recipient = match value {
         Value::String(user) => Recipient::user(user.as_str()),
         Value::Number(number) => Recipient::user(number.to_string()),
-        Value::Object(fields) => match Recipient::deserialize(value) {
-            Ok(recipient) => recipient,
-            Err(_) => {
+        Value::Object(fields) => {
+            if let Ok(recipient) = Recipient::deserialize(value) {
+                recipient
+            } else {
                 explain(fields, pointer, errors);
                 return None;
             }
-        },
+        }
         _ => {
             errors.push(FieldError::new(
                 pointer,
@@ -52,12 +53,11 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
 
 /// Reads a list of recipients.
 pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>) -> Vec<Recipient> {
-    match serde_json::from_str::<Vec<Value>>(json) {
-        Ok(values) => collect(&values, pointer, errors),
-        Err(_) => {
-            errors.push(FieldError::new(pointer, "type", "expected a list of recipients"));
-            Vec::new()
-        }
+    if let Ok(values) = serde_json::from_str::<Vec<Value>>(json) {
+        collect(&values, pointer, errors)
+    } else {
+        errors.push(FieldError::new(pointer, "type", "expected a list of recipients"));
+        Vec::new()
     }
 }
 

@@ -167,6 +167,11 @@ impl Problem {
     }
 }
 
+/// `Retry-After` counts whole seconds; rounding down would invite clients too early.
+fn whole_seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0 || after.is_zero())
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -176,7 +181,7 @@ impl IntoResponse for Problem {
         if let Some(after) = self.retry_after {
             headers.insert(
                 header::RETRY_AFTER,
-                HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64),
+                HeaderValue::from(whole_seconds(after)),
             );
         }
         if status == StatusCode::UNAUTHORIZED {

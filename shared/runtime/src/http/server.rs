@@ -15,9 +15,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) ->
         }
     });
     let soft = shutdown.soft.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move { soft.cancelled().await });
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { soft.cancelled().await });
     tokio::select! {
-        served = server.into_future() => served,
+        result = serving.into_future() => result,
         () = shutdown.hard() => Ok(()),
     }
 }
