@@ -1,1 +1,29 @@
-//! The only user of sqlx and redis: migrations, one module per table, loaders for the decision, quotas.
+//! The only user of sqlx and redis: migrations, one module per table (only that module writes it), loaders for the
+//! decision, quotas.
+
+mod config;
+mod db;
+mod error;
+mod page;
+mod store;
+mod versioned;
+
+pub mod api_keys;
+pub mod audit;
+pub mod catalogs;
+pub mod dead_letters;
+pub mod events;
+pub mod idempotency;
+pub mod preferences;
+pub mod quota;
+pub mod read_model;
+pub mod schema;
+pub mod send_ledger;
+pub mod templates;
+pub mod users;
+
+pub use config::{Dialect, StoreConfig};
+pub use error::StoreError;
+pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
+pub use store::Store;
+pub use versioned::{IfMatch, Versioned, etag, parse_etag};

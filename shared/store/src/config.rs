@@ -1,0 +1,115 @@
+//! Where the data lies, and how much of the machine it may take.
+
+use std::{path::PathBuf, time::Duration};
+
+use carillon_runtime::Secret;
+use secrecy::ExposeSecret as _;
+
+use crate::error::StoreError;
+
+/// How to reach the SQL database.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `postgres://user:password@host/database` (TLS by `?sslmode=verify-full&sslrootcert=…`) or `sqlite://path`.
+    pub url: Secret,
+    /// Connections: all of PostgreSQL's, or SQLite's readers (it has one writer besides).
+    pub max_connections: u32,
+    /// How long a caller waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long the steps of deliveries' timelines are kept.
+    pub history_retention: Duration,
+}
+
+impl StoreConfig {
+    /// The defaults for an address: 8 connections, 5 s to get one, 90 days of history.
+    #[must_use]
+    pub fn new(url: impl Into<Secret>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            history_retention: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+
+    /// A SQLite database in a file.
+    #[must_use]
+    pub fn sqlite(path: &std::path::Path) -> Self {
+        Self {
+            max_connections: 4,
+            ..Self::new(format!("sqlite://{}", path.display()))
+        }
+    }
+
+    pub(crate) fn place(&self) -> Result<Place<'_>, StoreError> {
+        let url = self.url.expose_secret();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Place::Postgres(url));
+        }
+        match url
+            .strip_prefix("sqlite://")
+            .or_else(|| url.strip_prefix("sqlite:"))
+        {
+            Some(path) if !path.is_empty() && !path.contains(":memory:") => {
+                Ok(Place::Sqlite(PathBuf::from(path)))
+            }
+            Some(_) => Err(StoreError::Config(
+                "expected sqlite:// followed by the path of a file",
+            )),
+            None => Err(StoreError::Config(
+                "expected a database URL that begins with postgres:// or sqlite://",
+            )),
+        }
+    }
+}
+
+/// What the address names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    Sqlite(PathBuf),
+    Postgres(&'a str),
+}
+
+/// Which database holds the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite, in a file.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Dialect {
+    /// `sqlite` or `postgres`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_file_or_a_server_or_is_refused() {
+        let place = |url: &str| {
+            StoreConfig::new(url.to_owned())
+                .place()
+                .map(|place| format!("{place:?}"))
+        };
+        assert_eq!(place("sqlite:///var/x.db").unwrap(), r#"Sqlite("/var/x.db")"#);
+        assert_eq!(place("postgres://h/d").unwrap(), r#"Postgres("postgres://h/d")"#);
+        assert!(place("mysql://h/d").is_err());
+        assert!(place("sqlite://:memory:").is_err());
+    }
+
+    #[test]
+    fn a_printed_configuration_hides_the_address() {
+        let config = StoreConfig::new("postgres://u:hunter2@h/d".to_owned());
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

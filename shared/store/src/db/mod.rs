@@ -1,0 +1,5 @@
+//! The database handle.
+
+/// A database.
+#[derive(Debug, Clone)]
+pub(crate) struct Db {}

@@ -1,0 +1,109 @@
+//! What can go wrong with the stores. Database text stays inside `source()`: it is for logs, never for callers' users.
+
+use std::sync::Arc;
+
+/// Why a store did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// An `If-Match` named a version that is no longer the current one.
+    #[error("the row has another version than the expected one")]
+    PreconditionFailed,
+    /// What was to be changed is not there.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The database does not answer, or is too busy; trying again later may help.
+    #[error("the database does not answer")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// A stored value is not what this code writes.
+    #[error("stored data cannot be read: {what}")]
+    Corrupt {
+        /// What was read.
+        what: &'static str,
+    },
+    /// The database refused a statement.
+    #[error("the database refused a statement")]
+    Database(#[source] Arc<sqlx::Error>),
+    /// The schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date")]
+    Migration(#[source] Arc<sqlx::migrate::MigrateError>),
+    /// The configured address names no database that Carillon knows.
+    #[error("{0}")]
+    Config(&'static str),
+    /// The store was closed while the work was waiting.
+    #[error("the store was closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Closed)
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::TypeNotFound { .. } => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a row could not be read"
+                );
+                Self::Corrupt { what: "a row" }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(Arc::new(error)),
+            sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| is_passing(&code)) => {
+                Self::Unavailable(Arc::new(error))
+            }
+            _ => Self::Database(Arc::new(error)),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::Migration(Arc::new(other)),
+        }
+    }
+}
+
+/// Codes that pass by themselves. PostgreSQL (SQLSTATE): connection exceptions, transaction rollbacks (deadlock,
+/// serialization), insufficient resources, operator intervention. SQLite (primary and extended result codes): busy,
+/// locked.
+fn is_passing(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["08", "40", "53", "57"]
+            .iter()
+            .any(|class| code.starts_with(class));
+    }
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_does_not() {
+        for code in ["08006", "40P01", "53300", "57P01", "5", "261", "517", "6"] {
+            assert!(is_passing(code), "{code}");
+        }
+        for code in ["23505", "42601", "22021", "19", "2067", "1"] {
+            assert!(!is_passing(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Lists, newest first, a page at a time. A cursor names the last row that was seen, so pages neither skip nor repeat
+//! rows while new ones come in.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use carillon_domain::Timestamp;
+use uuid::Uuid;
+
+/// The most rows in a page.
+pub const MAX_LIMIT: u32 = 500;
+
+/// Which part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// After this row; `None` begins with the newest.
+    pub after: Option<Cursor>,
+    /// At most this many rows; no more than [`MAX_LIMIT`] are given.
+    pub limit: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: 50,
+        }
+    }
+}
+
+impl Page {
+    /// Rows to give.
+    pub(crate) fn rows(&self) -> u32 {
+        self.limit.clamp(1, MAX_LIMIT)
+    }
+}
+
+/// The place of a row in a list; opaque outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub(crate) at: Timestamp,
+    pub(crate) id: Uuid,
+}
+
+impl Cursor {
+    /// Reads a cursor that a page gave; `None` if it is none of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let (at, id) = bytes.split_at(8);
+        Some(Self {
+            at: Timestamp::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?,
+            id: Uuid::from_slice(id).ok()?,
+        })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.at.timestamp_micros().to_be_bytes());
+        bytes[8..].copy_from_slice(self.id.as_bytes());
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PageOf<T> {
+    /// Newest first.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> PageOf<T> {
+    /// Makes a page of one row more than was asked for, which tells whether there is another page.
+    pub(crate) fn cut(mut items: Vec<T>, page: &Page, place: impl Fn(&T) -> Cursor) -> Self {
+        let rows = page.rows() as usize;
+        let more = items.len() > rows;
+        items.truncate(rows);
+        let next_cursor = items.last().filter(|_| more).map(|last| place(last).to_string());
+        Self { items, next_cursor }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_a_foreign_one_is_refused() {
+        let cursor = Cursor {
+            at: "2026-11-24T10:00:00.000001Z".parse().unwrap(),
+            id: Uuid::from_u128(7),
+        };
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        for text in ["", "x", "AAAA", "!!!", "////////////////////////////////"] {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+    }
+}
