@@ -1,1 +1,197 @@
-//! The only user of rdkafka: topics, producers, consumers, the contiguous-offset ledger, retry tiers, dead letters; and the embedded log.
+//! The bus: topics, producers, consumers, retry tiers and dead letters, on Apache Kafka or on the embedded log. The
+//! only user of rdkafka.
+
+mod batch;
+mod config;
+pub mod dead_letter;
+mod embedded;
+mod error;
+pub mod headers;
+mod kafka;
+mod lag;
+mod ledger;
+mod member;
+mod parallel;
+mod record;
+pub mod retry;
+mod topics;
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_domain::{clock::SharedClock, retry::RetryPolicy};
+use carillon_runtime::Shutdown;
+
+pub use batch::{Batch, BatchConsumer, BatchLimits};
+pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, Security};
+pub use dead_letter::Queue;
+pub use error::BusError;
+pub use headers::Headers;
+pub use lag::TopicLag;
+pub use parallel::{Handler, Inbound, ParallelOptions};
+pub use record::{OutRecord, Partition, Position, Record};
+pub use topics::{TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
+
+use crate::member::Member;
+
+/// What a consumer reads. It starts at the earliest record where its group has committed nothing.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Members of one group share the partitions.
+    pub group: String,
+    /// Topics, with their prefix.
+    pub topics: Vec<Arc<str>>,
+}
+
+/// A handle to the bus; clones share everything.
+#[derive(Clone)]
+pub struct Bus {
+    backend: Handle,
+    topics: Arc<Topics>,
+    retry: Arc<RetryPolicy>,
+    clock: SharedClock,
+}
+
+#[derive(Clone)]
+enum Handle {
+    Kafka(Arc<kafka::Kafka>),
+    Embedded(Arc<embedded::EmbeddedLog>),
+}
+
+impl Bus {
+    /// Connects, or opens the embedded log. Kafka need not answer yet.
+    pub async fn connect(config: BusConfig, clock: SharedClock) -> Result<Self, BusError> {
+        let topics = Arc::new(Topics::new(&config.prefix, config.retry.tiers(), &config.topics));
+        let backend = match &config.backend {
+            Backend::Kafka(kafka) => Handle::Kafka(Arc::new(kafka::Kafka::connect(kafka)?)),
+            Backend::Embedded(embedded) => Handle::Embedded(
+                embedded::EmbeddedLog::open(&embedded.path, &topics, Arc::clone(&clock)).await?,
+            ),
+        };
+        Ok(Self {
+            backend,
+            topics,
+            retry: Arc::new(config.retry),
+            clock,
+        })
+    }
+
+    /// The topics.
+    #[must_use]
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Tiers and attempts.
+    #[must_use]
+    pub fn retry_policy(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    /// `kafka` or `embedded`.
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        match &self.backend {
+            Handle::Kafka(_) => "kafka",
+            Handle::Embedded(_) => "embedded",
+        }
+    }
+
+    /// Makes the topics that are not there yet, and returns their names.
+    pub async fn create_topics(&self) -> Result<Vec<Arc<str>>, BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.create_topics(self.topics.all()).await,
+            // The embedded log makes its topics when it is opened.
+            Handle::Embedded(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the bus answers and has our topics.
+    pub async fn check(&self) -> Result<(), BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.check(self.topics.all()).await,
+            Handle::Embedded(log) => log.check().await,
+        }
+    }
+
+    /// Writes records; all are durable on return, in order for each key. After an error some may be written: writing
+    /// them all again is safe where doubles do no harm. The current span's trace context goes along.
+    pub async fn publish(&self, mut records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
+        stamp(&mut records);
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.publish(records).await,
+            Handle::Embedded(log) => log.publish(records).await,
+        }
+    }
+
+    /// Joins a consumer group, to work batch by batch.
+    pub fn subscribe(&self, subscription: &Subscription) -> Result<BatchConsumer, BusError> {
+        Ok(BatchConsumer::new(self.join(subscription)?, &subscription.group))
+    }
+
+    /// Joins a consumer group, to work on many records at once, and runs until the shutdown; see [`Handler`].
+    pub async fn run_parallel(
+        &self,
+        subscription: &Subscription,
+        options: ParallelOptions,
+        handler: Arc<dyn Handler>,
+        shutdown: Shutdown,
+    ) -> Result<(), BusError> {
+        let member = self.join(subscription)?;
+        let context = parallel::Context {
+            group: Arc::from(subscription.group.as_str()),
+            topics: Arc::clone(&self.topics),
+            clock: Arc::clone(&self.clock),
+            options,
+        };
+        parallel::run(member, context, handler, shutdown).await
+    }
+
+    fn join(&self, subscription: &Subscription) -> Result<Box<dyn Member>, BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.join(&subscription.group, &subscription.topics),
+            Handle::Embedded(log) => log.join(&subscription.group, &subscription.topics),
+        }
+    }
+
+    /// How far a group is behind, by topic.
+    pub async fn lag(&self, group: &str) -> Result<Vec<TopicLag>, BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.lag(group, self.topics.all()).await,
+            Handle::Embedded(log) => log.lag(group).await,
+        }
+    }
+
+    /// Keeps the gauge `carillon_consumer_lag{group,topic}` current until the shutdown.
+    pub async fn report_lag(&self, group: String, shutdown: Shutdown) {
+        let mut timer = tokio::time::interval(Duration::from_secs(15));
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = shutdown.soft() => return,
+            }
+            match self.lag(&group).await {
+                #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+                Ok(lags) => {
+                    for lag in lags {
+                        let labels = [("group", group.clone()), ("topic", lag.topic.to_string())];
+                        metrics::gauge!("carillon_consumer_lag", &labels).set(lag.records as f64);
+                    }
+                }
+                Err(error) => tracing::debug!(group, %error, "the lag is not known"),
+            }
+        }
+    }
+}
+
+/// Puts the current trace into records that have none.
+fn stamp(records: &mut [OutRecord]) {
+    let Some(traceparent) = carillon_runtime::telemetry::current_traceparent() else {
+        return;
+    };
+    let traceparent = bytes::Bytes::from(traceparent);
+    for record in records {
+        if record.headers.get(headers::TRACEPARENT).is_none() {
+            record.headers.push(headers::TRACEPARENT, traceparent.clone());
+        }
+    }
+}

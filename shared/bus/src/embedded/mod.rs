@@ -1,0 +1,187 @@
+//! The embedded log: a durable, partitioned log in one SQLite file, for one process. It keeps everything over
+//! `kill -9`; whoever outgrows it sets `CARILLON_KAFKA__BROKERS`.
+
+mod groups;
+mod member;
+mod reader;
+mod retention;
+mod schema;
+mod tail;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+};
+
+use carillon_domain::clock::SharedClock;
+use parking_lot::Mutex;
+use sqlx::SqlitePool;
+use tokio::sync::Notify;
+
+use self::{groups::Groups, tail::Tail, writer::Writer};
+use crate::{
+    error::BusError,
+    lag::TopicLag,
+    member::Member,
+    record::{OutRecord, Partition, Position},
+    topics::Topics,
+};
+
+/// One partition of one topic in the log.
+#[derive(Debug)]
+struct Slot {
+    /// Its row in `slots`.
+    id: i64,
+    partition: Partition,
+    /// The next offset to be written.
+    next: AtomicI64,
+    /// The oldest offset that is kept.
+    start: AtomicI64,
+    tail: Mutex<Tail>,
+}
+
+/// One topic in the log.
+#[derive(Debug)]
+struct Topic {
+    slots: Vec<Arc<Slot>>,
+    /// For records without a key.
+    round_robin: AtomicU32,
+    /// Who is to be woken by an append.
+    waiting: Mutex<Vec<std::sync::Weak<Notify>>>,
+}
+
+impl Topic {
+    fn slot_for(&self, key: Option<&[u8]>) -> &Arc<Slot> {
+        let count = self.slots.len();
+        let index = match key {
+            Some(key) => partition_for(key, count),
+            None => self.round_robin.fetch_add(1, Ordering::Relaxed) as usize % count,
+        };
+        &self.slots[index]
+    }
+
+    fn wake(&self) {
+        self.waiting
+            .lock()
+            .retain(|waiting| waiting.upgrade().inspect(|notify| notify.notify_one()).is_some());
+    }
+}
+
+/// Kafka's default partitioner: murmur2 of the key, sign bit off, modulo the partitions.
+fn partition_for(key: &[u8], partitions: usize) -> usize {
+    let hash = murmur2::murmur2(key, murmur2::KAFKA_SEED) & 0x7fff_ffff;
+    hash as usize % partitions
+}
+
+/// The log, shared by every producer and consumer of the process.
+#[derive(Debug)]
+pub(crate) struct EmbeddedLog {
+    topics: HashMap<Arc<str>, Topic>,
+    read: SqlitePool,
+    writer: Writer,
+    groups: Groups,
+}
+
+impl EmbeddedLog {
+    /// Opens the log, or makes it.
+    pub(crate) async fn open(
+        path: &std::path::Path,
+        topics: &Topics,
+        clock: SharedClock,
+    ) -> Result<Arc<Self>, BusError> {
+        let (mut write, read) = schema::open(path).await?;
+        let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
+        let retention = retention::rules(&topics_by_name, topics.all());
+        let writer = Writer::spawn(write, retention, clock);
+        Ok(Arc::new(Self {
+            topics: topics_by_name,
+            read,
+            writer,
+            groups: Groups::default(),
+        }))
+    }
+
+    fn topic(&self, name: &str) -> Result<&Topic, BusError> {
+        self.topics
+            .get(name)
+            .ok_or_else(|| BusError::NoTopic(name.to_owned()))
+    }
+
+    fn slot(&self, partition: &Partition) -> Result<&Arc<Slot>, BusError> {
+        let index = usize::try_from(partition.index).unwrap_or(usize::MAX);
+        self.topic(&partition.topic)?
+            .slots
+            .get(index)
+            .ok_or_else(|| BusError::NoTopic(partition.topic.to_string()))
+    }
+
+    /// Appends records durably.
+    pub(crate) async fn publish(&self, records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
+        self.append(records, Vec::new()).await
+    }
+
+    async fn append(
+        &self,
+        records: Vec<OutRecord>,
+        offsets: Vec<writer::CommittedOffset>,
+    ) -> Result<Vec<Position>, BusError> {
+        let mut appends = Vec::with_capacity(records.len());
+        for record in records {
+            let slot = Arc::clone(self.topic(&record.topic)?.slot_for(record.key.as_deref()));
+            appends.push((slot, record));
+        }
+        let positions = self.writer.write(appends, offsets).await?;
+        let mut woken: Vec<&str> = Vec::new();
+        for position in &positions {
+            if !woken.contains(&&*position.topic) {
+                woken.push(&position.topic);
+                self.topic(&position.topic)?.wake();
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Joins a consumer group.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        group: &str,
+        topics: &[Arc<str>],
+    ) -> Result<Box<dyn Member>, BusError> {
+        Ok(Box::new(member::EmbeddedMember::join(
+            Arc::clone(self),
+            group,
+            topics,
+        )?))
+    }
+
+    /// How far a group is behind, by topic.
+    pub(crate) async fn lag(&self, group: &str) -> Result<Vec<TopicLag>, BusError> {
+        let committed = reader::committed(&self.read, group).await?;
+        let mut lags = Vec::new();
+        for (name, topic) in &self.topics {
+            if !topic.slots.iter().any(|slot| committed.contains_key(&slot.id)) {
+                continue;
+            }
+            let lag = topic.slots.iter().map(|slot| {
+                let start = slot.start.load(Ordering::Acquire);
+                let at = committed.get(&slot.id).copied().unwrap_or(start).max(start);
+                slot.next.load(Ordering::Acquire) - at
+            });
+            lags.push(TopicLag {
+                topic: Arc::clone(name),
+                records: lag.sum(),
+            });
+        }
+        Ok(lags)
+    }
+
+    /// Whether the file answers.
+    pub(crate) async fn check(&self) -> Result<(), BusError> {
+        sqlx::query("SELECT 1").execute(&self.read).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Reading the log's file: what is older than the tail in memory, and committed offsets.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use carillon_domain::Timestamp;
+use sqlx::{Row as _, SqlitePool};
+
+use super::Slot;
+use crate::{error::BusError, headers::Headers, record::Record};
+
+/// One read takes no more bytes than this, so that large records do not fill the memory.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Up to `max` records of a partition from an offset on.
+pub(super) async fn records(
+    read: &SqlitePool,
+    slot: &Slot,
+    from: i64,
+    max: usize,
+) -> Result<Vec<Record>, BusError> {
+    use futures::TryStreamExt as _;
+
+    let mut rows = sqlx::query(
+        "SELECT offset, written_at, key, value, headers FROM records
+        WHERE slot = $1 AND offset >= $2 ORDER BY offset LIMIT $3",
+    )
+    .bind(slot.id)
+    .bind(from)
+    .bind(i64::try_from(max).unwrap_or(i64::MAX))
+    .fetch(read);
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while bytes < MAX_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        let record = Record {
+            topic: Arc::clone(&slot.partition.topic),
+            partition: slot.partition.index,
+            offset: row.try_get("offset")?,
+            key: row.try_get::<Option<Vec<u8>>, _>("key")?.map(Bytes::from),
+            value: Bytes::from(row.try_get::<Vec<u8>, _>("value")?),
+            headers: Headers::decode(&Bytes::from(row.try_get::<Vec<u8>, _>("headers")?)),
+            timestamp: Timestamp::from_timestamp_micros(row.try_get("written_at")?).unwrap_or_default(),
+        };
+        bytes += record.size();
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// A group's next offset by slot.
+pub(super) async fn committed(read: &SqlitePool, group: &str) -> Result<HashMap<i64, i64>, BusError> {
+    let rows =
+        sqlx::query_as::<_, (i64, i64)>("SELECT slot, next_offset FROM committed WHERE member_group = $1")
+            .bind(group)
+            .fetch_all(read)
+            .await?;
+    Ok(rows.into_iter().collect())
+}

@@ -1,0 +1,211 @@
+//! The one writer of the log. Whatever waits when it gets to work is written in one transaction (group commit), synced
+//! to disk once.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use carillon_domain::clock::SharedClock;
+use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Slot, retention::Retention};
+use crate::{
+    error::BusError,
+    record::{OutRecord, Position, Record},
+};
+
+/// One transaction takes no more records than this…
+const MAX_RECORDS: usize = 8_192;
+/// …and no more bytes.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Rows in one `INSERT`; six values each.
+const ROWS: usize = 256;
+
+/// A group's next offset on a partition.
+#[derive(Debug)]
+pub(super) struct CommittedOffset {
+    pub(super) group: Arc<str>,
+    pub(super) slot: i64,
+    pub(super) next: i64,
+}
+
+struct Job {
+    appends: Vec<(Arc<Slot>, OutRecord)>,
+    offsets: Vec<CommittedOffset>,
+    done: oneshot::Sender<Result<Vec<Position>, BusError>>,
+}
+
+/// Hands work to the writer's task.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// Starts the task; it ends when the log is dropped.
+    pub(super) fn spawn(connection: SqliteConnection, retention: Retention, clock: SharedClock) -> Self {
+        let (jobs, inbox) = mpsc::channel(4_096);
+        tokio::spawn(run(connection, inbox, retention, clock));
+        Self { jobs }
+    }
+
+    /// Writes records and offsets in one transaction; both are durable on return.
+    pub(super) async fn write(
+        &self,
+        appends: Vec<(Arc<Slot>, OutRecord)>,
+        offsets: Vec<CommittedOffset>,
+    ) -> Result<Vec<Position>, BusError> {
+        if appends.is_empty() && offsets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (done, answer) = oneshot::channel();
+        self.jobs
+            .send(Job {
+                appends,
+                offsets,
+                done,
+            })
+            .await
+            .map_err(|_| BusError::Closed)?;
+        answer.await.map_err(|_| BusError::Closed)?
+    }
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    mut inbox: mpsc::Receiver<Job>,
+    mut retention: Retention,
+    clock: SharedClock,
+) {
+    loop {
+        let job = tokio::select! {
+            job = inbox.recv() => job,
+            () = retention.due() => {
+                if let Err(error) = retention.prune(&mut connection, clock.now()).await {
+                    tracing::warn!(%error, "the embedded log was not pruned");
+                }
+                continue;
+            }
+        };
+        let Some(job) = job else { break };
+        let jobs = gather(job, &mut inbox);
+        commit(&mut connection, jobs, &clock).await;
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the embedded log was not closed cleanly");
+    }
+}
+
+/// Takes what waits behind the first job, up to the limits of a transaction.
+fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let size = |job: &Job| job.appends.iter().map(|(_, record)| record.size()).sum::<usize>();
+    let (mut records, mut bytes) = (first.appends.len(), size(&first));
+    let mut jobs = vec![first];
+    while records < MAX_RECORDS && bytes < MAX_BYTES {
+        let Ok(job) = inbox.try_recv() else { break };
+        records += job.appends.len();
+        bytes += size(&job);
+        jobs.push(job);
+    }
+    jobs
+}
+
+/// A record with its place.
+struct Placed {
+    slot: Arc<Slot>,
+    record: Record,
+    headers: Vec<u8>,
+}
+
+async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &SharedClock) {
+    let now = clock.now();
+    let mut placed = Vec::new();
+    let mut offsets = Vec::new();
+    let mut answers = Vec::with_capacity(jobs.len());
+    let mut next: std::collections::HashMap<i64, i64> = std::collections::HashMap::new();
+    for job in jobs {
+        let from = placed.len();
+        for (slot, out) in job.appends {
+            let offset = next
+                .entry(slot.id)
+                .or_insert_with(|| slot.next.load(Ordering::Acquire));
+            let record = Record {
+                topic: Arc::clone(&slot.partition.topic),
+                partition: slot.partition.index,
+                offset: *offset,
+                key: out.key,
+                value: out.value,
+                headers: out.headers,
+                timestamp: now,
+            };
+            *offset += 1;
+            placed.push(Placed {
+                slot,
+                headers: record.headers.encode(),
+                record,
+            });
+        }
+        offsets.extend(job.offsets);
+        answers.push((job.done, from..placed.len()));
+    }
+    match store(connection, &placed, &offsets).await {
+        Ok(()) => {
+            let positions: Vec<Position> = placed.iter().map(|placed| placed.record.position()).collect();
+            for placed in placed {
+                let mut tail = placed.slot.tail.lock();
+                placed
+                    .slot
+                    .next
+                    .store(placed.record.offset + 1, Ordering::Release);
+                tail.push(placed.record);
+            }
+            for (done, range) in answers {
+                // A caller that went away does not need the answer; its records are written all the same.
+                let _ = done.send(Ok(positions[range].to_vec()));
+            }
+        }
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the embedded log did not take a transaction"
+            );
+            let text = "the embedded log did not take the transaction";
+            for (done, _) in answers {
+                let _ = done.send(Err(BusError::Unavailable(text.to_owned())));
+            }
+        }
+    }
+}
+
+async fn store(
+    connection: &mut SqliteConnection,
+    placed: &[Placed],
+    offsets: &[CommittedOffset],
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for rows in placed.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO records (slot, offset, written_at, key, value, headers) ",
+        );
+        query.push_values(rows, |mut row, placed| {
+            row.push_bind(placed.slot.id)
+                .push_bind(placed.record.offset)
+                .push_bind(placed.record.timestamp.timestamp_micros())
+                .push_bind(placed.record.key.as_deref())
+                .push_bind(&*placed.record.value)
+                .push_bind(&*placed.headers);
+        });
+        query.build().execute(&mut *transaction).await?;
+    }
+    for offset in offsets {
+        sqlx::query(
+            "INSERT INTO committed (member_group, slot, next_offset) VALUES ($1, $2, $3)
+            ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
+        )
+        .bind(&*offset.group)
+        .bind(offset.slot)
+        .bind(offset.next)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await
+}

@@ -1,0 +1,146 @@
+//! Record headers and their names.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+/// Whose record it is; absent: `default`.
+pub const TENANT: &str = "carillon-tenant";
+/// The attempt that this record asks for, from 1; absent: 1.
+pub const ATTEMPT: &str = "carillon-attempt";
+/// The delivery's generation; absent: 0.
+pub const GENERATION: &str = "carillon-generation";
+/// Not to be handled before, epoch milliseconds.
+pub const DUE: &str = "carillon-due";
+/// The replay job that put the record back.
+pub const REPLAY: &str = "carillon-replay";
+/// The record is waiting work that was released.
+pub const RELEASE: &str = "carillon-release";
+/// Through which edge an event came: `gateway`; absent: a Kafka producer.
+pub const VIA: &str = "carillon-via";
+/// When the first attempt failed, epoch milliseconds.
+pub const FIRST_FAILED_AT: &str = "carillon-first-failed-at";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+/// The value's media type.
+pub const CONTENT_TYPE: &str = "content-type";
+
+/// Headers in the order in which they were added; names may repeat, the last one counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Cow<'static, str>, Bytes)>);
+
+impl Headers {
+    /// The last value of the name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| &**value)
+    }
+
+    /// The last value of the name, if it is UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The last value of the name, if it is a decimal number.
+    #[must_use]
+    pub fn get_u32(&self, name: &str) -> Option<u32> {
+        self.get_str(name)?.parse().ok()
+    }
+
+    /// The last value of the name, if it is a decimal number.
+    #[must_use]
+    pub fn get_i64(&self, name: &str) -> Option<i64> {
+        self.get_str(name)?.parse().ok()
+    }
+
+    /// Sets a header, in the place of any of the same name.
+    pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
+        let name = name.into();
+        self.0.retain(|(own, _)| *own != name);
+        self.0.push((name, value.into()));
+    }
+
+    /// Adds a header behind those there are.
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// Name and value of each, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum()
+    }
+
+    /// A compact form for the embedded log: for each header, lengths (u32, little-endian) and bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.size() + self.0.len() * 8);
+        for (name, value) in &self.0 {
+            for part in [name.as_bytes(), value] {
+                bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes
+    }
+
+    /// Reads [`Headers::encode`]'s form back; what is cut off is left out.
+    pub(crate) fn decode(bytes: &Bytes) -> Self {
+        let mut at = 0;
+        let mut part = || -> Option<Bytes> {
+            let length = bytes.get(at..at + 4)?;
+            let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+            (at + 4 + length <= bytes.len()).then(|| {
+                let part = bytes.slice(at + 4..at + 4 + length);
+                at += 4 + length;
+                part
+            })
+        };
+        let mut headers = Vec::new();
+        while let (Some(name), Some(value)) = (part(), part()) {
+            headers.push((Cow::Owned(String::from_utf8_lossy(&name).into_owned()), value));
+        }
+        Self(headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_back_as_they_were_written() {
+        let mut headers = Headers::default();
+        headers.push("a", "1");
+        headers.push("b", Bytes::from_static(&[0, 255]));
+        headers.push("a", "2");
+        let again = Headers::decode(&Bytes::from(headers.encode()));
+        assert_eq!(again, headers);
+        assert_eq!(again.get_u32("a"), Some(2));
+        assert_eq!(again.get("b"), Some(&[0, 255][..]));
+        headers.insert("a", "3");
+        assert_eq!(headers.len(), 2);
+    }
+}

@@ -1,0 +1,140 @@
+//! Topics, reachability and lag.
+
+use std::{collections::HashSet, sync::Arc};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+    error::RDKafkaErrorCode,
+    producer::{FutureProducer, Producer as _},
+};
+
+use super::{CALL_TIMEOUT, classify};
+use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
+
+/// Makes the topics that are not there yet, and returns their names.
+pub(super) async fn create_topics(
+    base: &ClientConfig,
+    specs: &[TopicSpec],
+) -> Result<Vec<Arc<str>>, BusError> {
+    let admin: AdminClient<DefaultClientContext> = base.create().map_err(classify)?;
+    let settings: Vec<_> = specs
+        .iter()
+        .map(|spec| {
+            (
+                spec,
+                spec.retention.as_millis().to_string(),
+                spec.min_insync_replicas.to_string(),
+            )
+        })
+        .collect();
+    let topics: Vec<NewTopic<'_>> = settings
+        .iter()
+        .map(|(spec, retention, insync)| {
+            let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
+            let replication = i32::try_from(spec.replication).unwrap_or(i32::MAX);
+            NewTopic::new(&spec.name, partitions, TopicReplication::Fixed(replication))
+                .set("retention.ms", retention)
+                .set("min.insync.replicas", insync)
+                .set("cleanup.policy", "delete")
+        })
+        .collect();
+    let options = AdminOptions::new()
+        .operation_timeout(Some(CALL_TIMEOUT))
+        .request_timeout(Some(CALL_TIMEOUT));
+    let mut created = Vec::new();
+    for result in admin.create_topics(&topics, &options).await.map_err(classify)? {
+        match result {
+            Ok(name) => created.push(Arc::from(name)),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => return Err(BusError::Config(format!("topic {name}: {code:?}"))),
+        }
+    }
+    Ok(created)
+}
+
+/// Whether a broker answers and knows our topics.
+pub(super) async fn check(producer: FutureProducer, specs: &[TopicSpec]) -> Result<(), BusError> {
+    let names: Vec<Arc<str>> = specs.iter().map(|spec| Arc::clone(&spec.name)).collect();
+    blocking(move || {
+        let metadata = producer
+            .client()
+            .fetch_metadata(None, CALL_TIMEOUT)
+            .map_err(classify)?;
+        let known: HashSet<&str> = metadata
+            .topics()
+            .iter()
+            .map(rdkafka::metadata::MetadataTopic::name)
+            .collect();
+        match names.iter().find(|name| !known.contains(&***name)) {
+            Some(missing) => Err(BusError::NoTopic(missing.to_string())),
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
+/// How far a group is behind on the topics on which it has committed something.
+pub(super) async fn lag(
+    base: &ClientConfig,
+    group: &str,
+    specs: &[TopicSpec],
+) -> Result<Vec<TopicLag>, BusError> {
+    let mut config = base.clone();
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    let specs: Vec<(Arc<str>, u32)> = specs
+        .iter()
+        .map(|spec| (Arc::clone(&spec.name), spec.partitions))
+        .collect();
+    blocking(move || {
+        let consumer: BaseConsumer = config.create().map_err(classify)?;
+        let mut partitions = TopicPartitionList::new();
+        for (name, count) in &specs {
+            for index in 0..*count {
+                partitions.add_partition(name, i32::try_from(index).unwrap_or(i32::MAX));
+            }
+        }
+        let committed = consumer
+            .committed_offsets(partitions, CALL_TIMEOUT)
+            .map_err(classify)?;
+        let mut lags = Vec::new();
+        for (name, _) in &specs {
+            let elements = committed.elements_for_topic(name);
+            if !elements
+                .iter()
+                .any(|element| matches!(element.offset(), Offset::Offset(_)))
+            {
+                continue;
+            }
+            let mut records = 0;
+            for element in elements {
+                let (low, high) = consumer
+                    .fetch_watermarks(name, element.partition(), CALL_TIMEOUT)
+                    .map_err(classify)?;
+                let at = if let Offset::Offset(at) = element.offset() {
+                    at.max(low)
+                } else {
+                    low
+                };
+                records += (high - at).max(0);
+            }
+            lags.push(TopicLag {
+                topic: Arc::clone(name),
+                records,
+            });
+        }
+        Ok(lags)
+    })
+    .await
+}
+
+/// librdkafka's admin calls block.
+pub(super) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, BusError> + Send + 'static,
+) -> Result<T, BusError> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|_| BusError::Closed)?
+}

@@ -1,0 +1,344 @@
+//! The loop: polls, hands over, completes, commits, drains.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use carillon_domain::Timestamp;
+use carillon_runtime::Shutdown;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::{
+    Context, Handler,
+    inbound::{Ended, Inbound},
+    queue::{KeyedQueue, Waiting},
+};
+use crate::{
+    error::BusError,
+    ledger::Ledger,
+    member::{Member, Polled},
+    record::{Partition, Record},
+    retry,
+    topics::TopicKind,
+};
+
+/// How long a partition rests after one of its records was dropped, or a poll failed.
+const REST: Duration = Duration::from_millis(500);
+
+/// A partition whose head may not be handed out yet.
+struct Held {
+    wake: Timestamp,
+    records: VecDeque<Record>,
+}
+
+/// Partitions that are being given up.
+struct Revoking {
+    partitions: Vec<Partition>,
+    deadline: Instant,
+}
+
+pub(super) struct Runner {
+    member: Box<dyn Member>,
+    context: Context,
+    handler: Arc<dyn Handler>,
+    ledger: Ledger,
+    queue: KeyedQueue,
+    held: HashMap<Partition, Held>,
+    /// How many records of each partition are in a handler's hands.
+    in_hand: HashMap<Partition, usize>,
+    total_in_hand: usize,
+    revoking: Option<Revoking>,
+    handlers: JoinSet<()>,
+    ended_sender: UnboundedSender<Ended>,
+    ended: UnboundedReceiver<Ended>,
+}
+
+impl Runner {
+    pub(super) fn new(member: Box<dyn Member>, context: Context, handler: Arc<dyn Handler>) -> Self {
+        let (ended_sender, ended) = unbounded_channel();
+        Self {
+            member,
+            context,
+            handler,
+            ledger: Ledger::default(),
+            queue: KeyedQueue::default(),
+            held: HashMap::new(),
+            in_hand: HashMap::new(),
+            total_in_hand: 0,
+            revoking: None,
+            handlers: JoinSet::new(),
+            ended_sender,
+            ended,
+        }
+    }
+
+    pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), BusError> {
+        let mut commit_timer = tokio::time::interval(self.context.options.commit_interval);
+        commit_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ending = false;
+        let mut rest_until: Option<Instant> = None;
+        while !(ending && self.total_in_hand == 0) {
+            let may_poll = !ending && self.revoking.is_none() && rest_until.is_none() && self.has_room();
+            let room = self.room();
+            let wake = if ending { None } else { self.next_wake() };
+            tokio::select! {
+                () = shutdown.hard() => break,
+                () = shutdown.soft(), if !ending => {
+                    ending = true;
+                    self.give_back_waiting();
+                }
+                Some(ended) = self.ended.recv() => self.on_ended(ended).await?,
+                Some(_) = self.handlers.join_next() => {}
+                () = at(wake) => self.release_due()?,
+                () = at(self.revoking.as_ref().map(|revoking| revoking.deadline)) => self.finish_revoking().await?,
+                () = at(rest_until) => rest_until = None,
+                _ = commit_timer.tick() => self.commit().await?,
+                polled = self.member.poll(room), if may_poll => match polled {
+                    Ok(polled) => self.on_polled(polled).await?,
+                    Err(error) if error.is_retriable() => {
+                        tracing::warn!(group = %self.context.group, %error, "poll failed; trying again");
+                        rest_until = Some(Instant::now() + REST);
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+            if !ending {
+                self.hand_over();
+            }
+        }
+        self.handlers.abort_all();
+        self.commit().await
+    }
+
+    /// Whether it is worth polling: small polls make small batches, so a few records' room is not used at once.
+    fn has_room(&self) -> bool {
+        let options = &self.context.options;
+        let used = self.total_in_hand + self.queue.len();
+        used == 0
+            || options.max_in_flight.saturating_sub(used)
+                >= options.max_batch.min(options.max_in_flight / 4).max(1)
+    }
+
+    fn room(&self) -> usize {
+        self.context
+            .options
+            .max_in_flight
+            .saturating_sub(self.total_in_hand + self.queue.len())
+            .max(1)
+    }
+
+    async fn on_polled(&mut self, polled: Polled) -> Result<(), BusError> {
+        match polled {
+            Polled::Assigned(partitions) => {
+                for partition in partitions {
+                    self.ledger.assign(partition);
+                }
+            }
+            Polled::Revoked(partitions) => {
+                for partition in &partitions {
+                    self.queue.forget(partition);
+                    self.held.remove(partition);
+                }
+                let deadline = Instant::now() + self.context.options.drain_timeout;
+                self.revoking = Some(Revoking { partitions, deadline });
+                self.finish_revoking_if_drained().await?;
+            }
+            Polled::Records(records) => {
+                metrics::counter!("carillon_bus_consumed_total", "group" => self.context.group.to_string())
+                    .increment(records.len() as u64);
+                let now = self.context.clock.now();
+                for record in records {
+                    self.admit(record, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a record, or holds it back until it may be handed out.
+    fn admit(&mut self, record: Record, now: Timestamp) -> Result<(), BusError> {
+        let partition = record.position().partition();
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.records.push_back(record);
+            return Ok(());
+        }
+        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic) {
+            let wake = retry::wake_at(&record, tier);
+            if wake > now {
+                self.member.pause(&partition)?;
+                self.held.insert(
+                    partition,
+                    Held {
+                        wake,
+                        records: [record].into(),
+                    },
+                );
+                return Ok(());
+            }
+        }
+        let ticket = self.ledger.polled(&partition, record.offset);
+        self.queue.push(Waiting { record, ticket });
+        Ok(())
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let first = self.held.values().map(|held| held.wake).min()?;
+        let wait = (first - self.context.clock.now()).to_std().unwrap_or_default();
+        // The clock has microseconds and the timer milliseconds: one more, and nothing is early.
+        Some(Instant::now() + wait + Duration::from_millis(1))
+    }
+
+    fn release_due(&mut self) -> Result<(), BusError> {
+        let now = self.context.clock.now();
+        let due: Vec<Partition> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.wake <= now)
+            .map(|(partition, _)| partition.clone())
+            .collect();
+        for partition in due {
+            let Some(held) = self.held.remove(&partition) else {
+                continue;
+            };
+            for record in held.records {
+                self.admit(record, now)?;
+            }
+            if !self.held.contains_key(&partition) {
+                self.member.resume(&partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) {
+        while self.queue.is_ready() {
+            let batch: Vec<Inbound> = self
+                .queue
+                .take(self.context.options.max_batch)
+                .into_iter()
+                .map(|Waiting { record, ticket }| {
+                    *self.in_hand.entry(ticket.partition.clone()).or_default() += 1;
+                    Inbound {
+                        record,
+                        ticket,
+                        ended: self.ended_sender.clone(),
+                        is_done: false,
+                    }
+                })
+                .collect();
+            self.total_in_hand += batch.len();
+            let handler = Arc::clone(&self.handler);
+            self.handlers.spawn(async move { handler.handle(batch).await });
+        }
+    }
+
+    async fn on_ended(&mut self, first: Ended) -> Result<(), BusError> {
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            self.total_in_hand -= 1;
+            if let Some(count) = self.in_hand.get_mut(&ended.ticket.partition) {
+                *count -= 1;
+            }
+            self.queue.ended(ended.key.as_ref());
+            if ended.done {
+                self.ledger.complete(&ended.ticket);
+            } else {
+                self.on_dropped(&ended).await?;
+            }
+            next = self.ended.try_recv().ok();
+        }
+        self.finish_revoking_if_drained().await
+    }
+
+    /// A handler let go of a record: everything of its partition that is not committed is read again, after a rest.
+    async fn on_dropped(&mut self, ended: &Ended) -> Result<(), BusError> {
+        metrics::counter!("carillon_bus_dropped_total", "group" => self.context.group.to_string())
+            .increment(1);
+        let partition = &ended.ticket.partition;
+        if !self.ledger.is_current(&ended.ticket) {
+            return Ok(());
+        }
+        tracing::warn!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
+            "a handler dropped a record; it is read again");
+        self.commit().await?;
+        let Some(restart) = self.ledger.restart_at(partition) else {
+            return Ok(());
+        };
+        self.queue.forget(partition);
+        self.ledger.assign(partition.clone());
+        self.member.seek(partition, restart).await?;
+        self.member.pause(partition)?;
+        let rest = chrono::TimeDelta::from_std(REST).unwrap_or_default();
+        let wake = self.context.clock.now() + rest;
+        self.held.insert(
+            partition.clone(),
+            Held {
+                wake,
+                records: VecDeque::new(),
+            },
+        );
+        Ok(())
+    }
+
+    async fn finish_revoking_if_drained(&mut self) -> Result<(), BusError> {
+        let in_hand = |partition: &Partition| self.in_hand.get(partition).copied().unwrap_or(0);
+        match &self.revoking {
+            Some(revoking)
+                if revoking
+                    .partitions
+                    .iter()
+                    .all(|partition| in_hand(partition) == 0) =>
+            {
+                self.finish_revoking().await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn finish_revoking(&mut self) -> Result<(), BusError> {
+        let Some(revoking) = self.revoking.take() else {
+            return Ok(());
+        };
+        self.commit().await?;
+        for partition in &revoking.partitions {
+            self.ledger.revoke(partition);
+        }
+        self.member.release(&revoking.partitions).await;
+        Ok(())
+    }
+
+    /// What waits and is in nobody's hands is not begun any more.
+    fn give_back_waiting(&mut self) {
+        self.queue = KeyedQueue::default();
+        self.held.clear();
+    }
+
+    async fn commit(&mut self) -> Result<(), BusError> {
+        let commits = self.ledger.take_commits();
+        if commits.is_empty() {
+            return Ok(());
+        }
+        match self.member.commit(&commits).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_retriable() => {
+                tracing::warn!(group = %self.context.group, %error, "commit failed; trying again");
+                self.ledger.uncommit(&commits);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,115 @@
+//! Records as they lie on the bus and as they are given to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_domain::Timestamp;
+
+use crate::headers::Headers;
+
+/// A record that was read.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Topic, with its prefix.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset; within a partition they grow, with gaps.
+    pub offset: i64,
+    /// Records of one key lie in one partition, in order.
+    pub key: Option<Bytes>,
+    /// The payload.
+    pub value: Bytes,
+    /// Headers, in order.
+    pub headers: Headers,
+    /// When it was written.
+    pub timestamp: Timestamp,
+}
+
+/// A record to be written.
+#[derive(Debug, Clone)]
+pub struct OutRecord {
+    /// Topic, with its prefix.
+    pub topic: Arc<str>,
+    /// Chooses the partition; none: any.
+    pub key: Option<Bytes>,
+    /// The payload.
+    pub value: Bytes,
+    /// Headers, in order.
+    pub headers: Headers,
+}
+
+impl OutRecord {
+    /// A record without headers.
+    #[must_use]
+    pub fn new(topic: Arc<str>, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
+        Self {
+            topic,
+            key: Some(key.into()),
+            value: value.into(),
+            headers: Headers::default(),
+        }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Bytes>) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// About how many bytes it takes on the bus.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.value.len() + self.key.as_ref().map_or(0, Bytes::len) + self.headers.size() + 32
+    }
+}
+
+impl Record {
+    /// Where it lies.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offset: self.offset,
+        }
+    }
+
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.value.len() + self.key.as_ref().map_or(0, Bytes::len) + self.headers.size() + 64
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// Topic, with its prefix.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+impl Position {
+    /// The partition alone.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        Partition {
+            topic: Arc::clone(&self.topic),
+            index: self.partition,
+        }
+    }
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// Topic, with its prefix.
+    pub topic: Arc<str>,
+    /// From 0.
+    pub index: i32,
+}

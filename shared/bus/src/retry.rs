@@ -1,0 +1,61 @@
+//! Putting a delivery into a retry tier.
+
+use std::time::Duration;
+
+use carillon_domain::{Channel, Lane, Timestamp, retry::RetryPolicy};
+
+use crate::{
+    headers,
+    record::{OutRecord, Record},
+    topics::Topics,
+};
+
+/// The same delivery for another attempt: the same bytes and headers, with the attempt and the due time of this one,
+/// in the largest tier that fits into the wait that is left.
+#[must_use]
+pub fn schedule(
+    topics: &Topics,
+    policy: &RetryPolicy,
+    record: &Record,
+    (channel, lane): (Channel, Lane),
+    attempt: u32,
+    due: Timestamp,
+    now: Timestamp,
+) -> OutRecord {
+    let remaining = (due - now).to_std().unwrap_or(Duration::ZERO);
+    let mut headers = record.headers.clone();
+    headers.insert(headers::ATTEMPT, attempt.to_string());
+    headers.insert(headers::DUE, ceil_millis(due).to_string());
+    if headers.get(headers::FIRST_FAILED_AT).is_none() {
+        headers.insert(headers::FIRST_FAILED_AT, now.timestamp_millis().to_string());
+    }
+    OutRecord {
+        topic: topics.retry(channel, lane, policy.tier_for(remaining)),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers,
+    }
+}
+
+/// Rounded up, so that nothing is early.
+fn ceil_millis(at: Timestamp) -> i64 {
+    let millis = at.timestamp_millis();
+    millis + i64::from(!at.timestamp_subsec_micros().is_multiple_of(1000))
+}
+
+/// When a record is due by its header.
+#[must_use]
+pub fn due(record: &Record) -> Option<Timestamp> {
+    record
+        .headers
+        .get_i64(headers::DUE)
+        .and_then(Timestamp::from_timestamp_millis)
+}
+
+/// When a record of a retry tier may be handed out: at its due time, or when it has spent the tier's time and has to go
+/// on to the next.
+#[must_use]
+pub fn wake_at(record: &Record, tier: Duration) -> Timestamp {
+    let spent = record.timestamp + chrono::TimeDelta::from_std(tier).unwrap_or(chrono::TimeDelta::MAX);
+    due(record).map_or(spent, |due| due.min(spent))
+}

@@ -1,0 +1,325 @@
+//! The one list of topics.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use carillon_domain::{Channel, Lane, retry::RetryPolicy};
+use serde::{Deserialize, Serialize};
+
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicKind {
+    /// Events to be decided.
+    Events(Lane),
+    /// Deliveries to be sent.
+    Channel(Channel, Lane),
+    /// Deliveries that wait for another attempt; `bulk` or high + normal.
+    Retry {
+        /// Whose.
+        channel: Channel,
+        /// The set of the bulk lane.
+        bulk: bool,
+        /// How long a record waits here at most.
+        tier: Duration,
+    },
+    /// Deliveries that nobody could send.
+    DeadLetters(Channel),
+    /// Events that nobody could read.
+    EventDeadLetters,
+    /// Work that waits for its time.
+    Scheduled,
+    /// What happened.
+    Status,
+}
+
+/// Settings of every topic, with exceptions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicSettings {
+    /// Partitions of the topics that carry load (events, channels, status).
+    pub partitions: u32,
+    /// Partitions of retry tiers, dead letters and scheduled work.
+    pub side_partitions: u32,
+    /// Copies of each partition (Kafka only).
+    pub replication: u32,
+    /// Copies that have to have a record before it counts as written (Kafka only).
+    pub min_insync_replicas: u32,
+    /// How long events, deliveries and retries are kept.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How long statuses and dead letters are kept: a rebuild reaches back as far.
+    #[serde(with = "humantime_serde")]
+    pub long_retention: Duration,
+    /// Exceptions by the topic's name without its prefix, such as `email.bulk`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, TopicException>,
+}
+
+/// What one topic has otherwise.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicException {
+    /// Partitions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// Copies of each partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication: Option<u32>,
+    /// Copies that have to have a record before it counts as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_insync_replicas: Option<u32>,
+    /// How long records are kept.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Duration>,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self {
+            partitions: 6,
+            side_partitions: 2,
+            replication: 1,
+            min_insync_replicas: 1,
+            retention: Duration::from_hours(7 * 24),
+            long_retention: Duration::from_hours(30 * 24),
+            topics: BTreeMap::new(),
+        }
+    }
+}
+
+/// How a topic is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// With its prefix.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub kind: TopicKind,
+    /// How many partitions.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication: u32,
+    /// Copies that have to have a record before it counts as written.
+    pub min_insync_replicas: u32,
+    /// How long records are kept.
+    pub retention: Duration,
+}
+
+/// Every topic's name and settings, for one prefix.
+#[derive(Debug)]
+pub struct Topics {
+    specs: Vec<TopicSpec>,
+    by_name: BTreeMap<Arc<str>, usize>,
+    tiers: Vec<Duration>,
+}
+
+impl Topics {
+    /// The list for a prefix (`notifications`) and retry tiers.
+    #[must_use]
+    pub fn new(prefix: &str, tiers: &[Duration], settings: &TopicSettings) -> Self {
+        let mut kinds: Vec<TopicKind> = Lane::ALL.into_iter().map(TopicKind::Events).collect();
+        for channel in Channel::ALL {
+            kinds.extend(
+                Lane::ALL
+                    .into_iter()
+                    .map(|lane| TopicKind::Channel(channel, lane)),
+            );
+            for bulk in [false, true] {
+                kinds.extend(tiers.iter().map(|tier| TopicKind::Retry {
+                    channel,
+                    bulk,
+                    tier: *tier,
+                }));
+            }
+            kinds.push(TopicKind::DeadLetters(channel));
+        }
+        kinds.extend([
+            TopicKind::EventDeadLetters,
+            TopicKind::Scheduled,
+            TopicKind::Status,
+        ]);
+        let specs: Vec<_> = kinds
+            .into_iter()
+            .map(|kind| spec(prefix, kind, settings))
+            .collect();
+        let by_name = specs
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| (Arc::clone(&spec.name), index))
+            .collect();
+        Self {
+            specs,
+            by_name,
+            tiers: tiers.to_vec(),
+        }
+    }
+
+    /// Every topic.
+    #[must_use]
+    pub fn all(&self) -> &[TopicSpec] {
+        &self.specs
+    }
+
+    /// What a topic is for, if it is one of ours.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<TopicKind> {
+        self.by_name.get(name).map(|index| self.specs[*index].kind)
+    }
+
+    /// Events of a lane.
+    #[must_use]
+    pub fn events(&self, lane: Lane) -> Arc<str> {
+        self.name(TopicKind::Events(lane))
+    }
+
+    /// Deliveries of a channel and lane.
+    #[must_use]
+    pub fn channel(&self, channel: Channel, lane: Lane) -> Arc<str> {
+        self.name(TopicKind::Channel(channel, lane))
+    }
+
+    /// One retry tier: high and normal share theirs.
+    #[must_use]
+    pub fn retry(&self, channel: Channel, lane: Lane, tier: Duration) -> Arc<str> {
+        self.name(TopicKind::Retry {
+            channel,
+            bulk: lane == Lane::Bulk,
+            tier,
+        })
+    }
+
+    /// Every retry tier that serves a lane.
+    #[must_use]
+    pub fn retries(&self, channel: Channel, lane: Lane) -> Vec<Arc<str>> {
+        self.tiers
+            .iter()
+            .map(|tier| self.retry(channel, lane, *tier))
+            .collect()
+    }
+
+    /// Dead letters of a channel.
+    #[must_use]
+    pub fn dlq(&self, channel: Channel) -> Arc<str> {
+        self.name(TopicKind::DeadLetters(channel))
+    }
+
+    /// Dead letters of the events topics.
+    #[must_use]
+    pub fn events_dlq(&self) -> Arc<str> {
+        self.name(TopicKind::EventDeadLetters)
+    }
+
+    /// Every dead letter topic.
+    #[must_use]
+    pub fn dlqs(&self) -> Vec<Arc<str>> {
+        Channel::ALL
+            .into_iter()
+            .map(|channel| self.dlq(channel))
+            .chain([self.events_dlq()])
+            .collect()
+    }
+
+    /// Work that waits.
+    #[must_use]
+    pub fn scheduled(&self) -> Arc<str> {
+        self.name(TopicKind::Scheduled)
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn status(&self) -> Arc<str> {
+        self.name(TopicKind::Status)
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "`new` makes every kind that the methods above ask for"
+    )]
+    fn name(&self, kind: TopicKind) -> Arc<str> {
+        let spec = self.specs.iter().find(|spec| spec.kind == kind);
+        Arc::clone(&spec.expect("every kind is in the list").name)
+    }
+}
+
+fn short_name(kind: TopicKind) -> String {
+    match kind {
+        TopicKind::Events(lane) => format!("events{}", lane.topic_suffix()),
+        TopicKind::Channel(channel, lane) => format!("{channel}{}", lane.topic_suffix()),
+        TopicKind::Retry { channel, bulk, tier } => {
+            format!(
+                "{channel}{}.retry.{}",
+                if bulk { ".bulk" } else { "" },
+                RetryPolicy::tier_name(tier)
+            )
+        }
+        TopicKind::DeadLetters(channel) => format!("{channel}.dlq"),
+        TopicKind::EventDeadLetters => "events.dlq".to_owned(),
+        TopicKind::Scheduled => "scheduled".to_owned(),
+        TopicKind::Status => "status".to_owned(),
+    }
+}
+
+fn spec(prefix: &str, kind: TopicKind, settings: &TopicSettings) -> TopicSpec {
+    let short = short_name(kind);
+    let (partitions, retention) = match kind {
+        TopicKind::Events(_) | TopicKind::Channel(..) => (settings.partitions, settings.retention),
+        TopicKind::Status => (settings.partitions, settings.long_retention),
+        TopicKind::Retry { .. } => (settings.side_partitions, settings.retention),
+        TopicKind::DeadLetters(_) | TopicKind::EventDeadLetters | TopicKind::Scheduled => {
+            (settings.side_partitions, settings.long_retention)
+        }
+    };
+    let exception = settings.topics.get(&short).cloned().unwrap_or_default();
+    TopicSpec {
+        name: Arc::from(format!("{prefix}.{short}")),
+        kind,
+        partitions: exception.partitions.unwrap_or(partitions),
+        replication: exception.replication.unwrap_or(settings.replication),
+        min_insync_replicas: exception
+            .min_insync_replicas
+            .unwrap_or(settings.min_insync_replicas),
+        retention: exception.retention.unwrap_or(retention),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        let tiers = [Duration::from_secs(5), Duration::from_mins(1)];
+        let exception = TopicException {
+            partitions: Some(12),
+            ..TopicException::default()
+        };
+        let settings = TopicSettings {
+            topics: [("email.bulk".to_owned(), exception)].into(),
+            ..TopicSettings::default()
+        };
+        let topics = Topics::new("notifications", &tiers, &settings);
+        assert_eq!(&*topics.events(Lane::High), "notifications.events.high");
+        assert_eq!(&*topics.channel(Channel::Sms, Lane::Normal), "notifications.sms");
+        assert_eq!(
+            &*topics.retry(Channel::Sms, Lane::High, tiers[1]),
+            "notifications.sms.retry.1m"
+        );
+        assert_eq!(
+            &*topics.retry(Channel::Push, Lane::Bulk, tiers[0]),
+            "notifications.push.bulk.retry.5s"
+        );
+        assert_eq!(&*topics.dlq(Channel::Email), "notifications.email.dlq");
+        assert_eq!(&*topics.events_dlq(), "notifications.events.dlq");
+        assert_eq!(
+            topics.place("notifications.email.bulk"),
+            Some(TopicKind::Channel(Channel::Email, Lane::Bulk))
+        );
+        assert_eq!(topics.place("notifications.other"), None);
+        let bulk = topics
+            .all()
+            .iter()
+            .find(|spec| &*spec.name == "notifications.email.bulk")
+            .unwrap();
+        assert_eq!(bulk.partitions, 12);
+        let names: std::collections::BTreeSet<_> = topics.all().iter().map(|spec| &spec.name).collect();
+        assert_eq!(names.len(), topics.all().len());
+    }
+}

@@ -1,0 +1,15 @@
+//! What both backends promise. Every test runs on the embedded log, and on Apache Kafka where
+//! `CARILLON_KAFKA__BROKERS` is set.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod atomic;
+mod groups;
+mod log;
+mod parallel;
+mod retries;
+mod support;

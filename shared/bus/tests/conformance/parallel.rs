@@ -1,0 +1,275 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use carillon_bus::{Handler, Inbound, ParallelOptions};
+use carillon_domain::{Channel, Lane};
+use carillon_runtime::Shutdown;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::support::{Setting, on_each_backend, out, subscription, text, wait_for};
+
+/// Notes what it is given; ends a record when the gate for its value is open.
+struct Recorder {
+    seen: Mutex<Vec<(String, String)>>,
+    holding: AtomicUsize,
+    most_held: AtomicUsize,
+    gate: watch::Receiver<Vec<String>>,
+    drop_once: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    fn new() -> (Arc<Self>, watch::Sender<Vec<String>>) {
+        let (closed, gate) = watch::channel(Vec::new());
+        let recorder = Self {
+            seen: Mutex::default(),
+            holding: AtomicUsize::new(0),
+            most_held: AtomicUsize::new(0),
+            gate,
+            drop_once: Mutex::default(),
+        };
+        (Arc::new(recorder), closed)
+    }
+
+    fn values(&self) -> Vec<String> {
+        self.seen.lock().iter().map(|(_, value)| value.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Handler for Recorder {
+    async fn handle(&self, batch: Vec<Inbound>) {
+        let work = batch.into_iter().map(|inbound| async move {
+            let value = text(&inbound.record.value);
+            let key = text(inbound.record.key.as_deref().unwrap_or_default());
+            self.seen.lock().push((key, value.clone()));
+            let held = self.holding.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_held.fetch_max(held, Ordering::SeqCst);
+            let mut gate = self.gate.clone();
+            // The sender is gone when the test is over.
+            let _ = gate.wait_for(|closed| !closed.contains(&value)).await;
+            self.holding.fetch_sub(1, Ordering::SeqCst);
+            let mut drop_once = self.drop_once.lock();
+            if let Some(index) = drop_once.iter().position(|dropped| *dropped == value) {
+                drop_once.remove(index);
+                return;
+            }
+            inbound.done();
+        });
+        futures::future::join_all(work).await;
+    }
+}
+
+fn start(
+    setting: &Setting,
+    topic: &Arc<str>,
+    recorder: &Arc<Recorder>,
+    options: ParallelOptions,
+) -> (Shutdown, tokio::task::JoinHandle<()>) {
+    let shutdown = Shutdown::new();
+    let (bus, ours) = (setting.bus.clone(), shutdown.clone());
+    let (subscription, handler) = (subscription("g", topic), Arc::clone(recorder));
+    let task = tokio::spawn(async move {
+        bus.run_parallel(&subscription, options, handler, ours)
+            .await
+            .unwrap();
+    });
+    (shutdown, task)
+}
+
+#[test]
+fn records_of_a_key_are_worked_on_one_after_the_other_and_others_overtake() {
+    on_each_backend(2, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Sms, Lane::Normal);
+        let (recorder, gate) = Recorder::new();
+        gate.send(vec!["a1".to_owned()]).unwrap();
+        let values = ["a1", "a2", "b1", "b2", "c1", "a3"];
+        setting
+            .bus
+            .publish(values.map(|value| out(&topic, &value[..1], value)).to_vec())
+            .await
+            .unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("everything but the key that is held", || async {
+            recorder.values().len() == 4
+        })
+        .await;
+        assert!(!recorder.values().contains(&"a2".to_owned()));
+        gate.send(Vec::new()).unwrap();
+        wait_for("the rest", || async { recorder.values().len() == 6 }).await;
+        let of_a: Vec<_> = recorder
+            .values()
+            .into_iter()
+            .filter(|value| value.starts_with('a'))
+            .collect();
+        assert_eq!(of_a, ["a1", "a2", "a3"]);
+        shutdown.begin();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn only_the_contiguous_frontier_is_committed() {
+    on_each_backend(1, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Sms, Lane::Normal);
+        let (recorder, gate) = Recorder::new();
+        gate.send(vec!["2".to_owned()]).unwrap();
+        setting
+            .bus
+            .publish((0..6).map(|n| out(&topic, &n.to_string(), n)).collect())
+            .await
+            .unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("all in hand", || async {
+            recorder.holding.load(Ordering::SeqCst) == 1 && recorder.values().len() == 6
+        })
+        .await;
+        wait_for("the frontier is committed", || async {
+            setting
+                .bus
+                .lag("g")
+                .await
+                .unwrap()
+                .iter()
+                .any(|lag| lag.records == 4)
+        })
+        .await;
+        // Killed: what was done behind the gap is worked on again, nothing is lost.
+        shutdown.abort();
+        task.await.unwrap();
+        gate.send(Vec::new()).unwrap();
+        let (again, _open) = Recorder::new();
+        let (shutdown, task) = start(&setting, &topic, &again, ParallelOptions::default());
+        wait_for("what was not committed", || async {
+            again.values() == ["2", "3", "4", "5"]
+        })
+        .await;
+        shutdown.begin();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn no_more_is_in_flight_than_allowed() {
+    on_each_backend(2, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Push, Lane::Bulk);
+        let (recorder, gate) = Recorder::new();
+        let all: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+        gate.send(all.clone()).unwrap();
+        setting
+            .bus
+            .publish(all.iter().map(|n| out(&topic, n, n)).collect())
+            .await
+            .unwrap();
+        let options = ParallelOptions {
+            max_in_flight: 20,
+            max_batch: 8,
+            ..ParallelOptions::default()
+        };
+        let (shutdown, task) = start(&setting, &topic, &recorder, options);
+        wait_for("a full house", || async {
+            recorder.holding.load(Ordering::SeqCst) >= 12
+        })
+        .await;
+        gate.send(Vec::new()).unwrap();
+        wait_for("everything", || async { recorder.values().len() == 300 }).await;
+        assert!(recorder.most_held.load(Ordering::SeqCst) <= 20);
+        shutdown.begin();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_dropped_record_is_read_again_and_nothing_behind_it_is_lost() {
+    on_each_backend(1, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
+        let (recorder, _gate) = Recorder::new();
+        recorder.drop_once.lock().push("1".to_owned());
+        setting
+            .bus
+            .publish((0..4).map(|n| out(&topic, &n.to_string(), n)).collect())
+            .await
+            .unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("the second time", || async {
+            let mut counts: HashMap<String, u32> = HashMap::new();
+            for value in recorder.values() {
+                *counts.entry(value).or_default() += 1;
+            }
+            counts.get("1") == Some(&2) && counts.get("0") == Some(&1) && counts.contains_key("3")
+        })
+        .await;
+        wait_for("no lag", || async {
+            setting
+                .bus
+                .lag("g")
+                .await
+                .unwrap()
+                .iter()
+                .any(|lag| lag.records == 0)
+        })
+        .await;
+        shutdown.begin();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_soft_shutdown_finishes_what_is_in_hand_and_a_hard_one_gives_it_back() {
+    on_each_backend(1, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Push, Lane::High);
+        let (recorder, gate) = Recorder::new();
+        gate.send(vec!["0".to_owned()]).unwrap();
+        setting.bus.publish(vec![out(&topic, "k", 0)]).await.unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("in hand", || async {
+            recorder.holding.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        shutdown.begin();
+        gate.send(Vec::new()).unwrap();
+        task.await.unwrap();
+        assert_eq!(
+            setting
+                .bus
+                .lag("g")
+                .await
+                .unwrap()
+                .iter()
+                .map(|lag| lag.records)
+                .sum::<i64>(),
+            0
+        );
+
+        gate.send(vec!["1".to_owned()]).unwrap();
+        setting.bus.publish(vec![out(&topic, "k", 1)]).await.unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("in hand", || async {
+            recorder.holding.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        shutdown.abort();
+        tokio::time::timeout(Duration::from_secs(10), task)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            setting
+                .bus
+                .lag("g")
+                .await
+                .unwrap()
+                .iter()
+                .map(|lag| lag.records)
+                .sum::<i64>(),
+            1
+        );
+    });
+}
