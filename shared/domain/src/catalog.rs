@@ -190,6 +190,15 @@ impl Catalog {
                 "expected each channel once",
             ));
         }
+        if let Some(schema) = &def.schema
+            && let Err(error) = jsonschema::validator_for(schema)
+        {
+            errors.push(FieldError::new(
+                format!("{at}/schema"),
+                "schema",
+                format!("expected a JSON Schema: {error}"),
+            ));
+        }
         for (index, pointer) in def.recipients_from.iter().enumerate() {
             if !pointer.starts_with('/') {
                 errors.push(FieldError::new(
@@ -266,7 +275,7 @@ mod tests {
     #[test]
     fn a_catalog_that_names_what_is_not_there_is_refused_with_pointers() {
         let catalog: Catalog = serde_json::from_str(
-            r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"recipients_from":["x"]}}}"#,
+            r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"schema":{"type":"objct"},"recipients_from":["x"]}}}"#,
         )
         .unwrap();
         let pointers: Vec<_> = catalog
@@ -280,6 +289,7 @@ mod tests {
                 "/types/A~1b",
                 "/types/A~1b/category",
                 "/types/A~1b/channels/order",
+                "/types/A~1b/schema",
                 "/types/A~1b/recipients_from/0"
             ]
         );

@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod channel;
 pub mod clock;
+pub mod compiled;
 pub mod contact;
 pub mod dead_letter;
 pub mod decide;

@@ -211,6 +211,9 @@ pub struct EventDecided {
     pub verdict: EventVerdict,
     /// The record that carried the event: topic, partition, offset.
     pub origin: Origin,
+    /// 0; a very large fan-out is decided in several parts of one origin.
+    #[serde(default)]
+    pub part: u32,
     /// Whether the event came through the gateway, which counts it as acknowledged, or from a Kafka producer.
     pub via_gateway: bool,
     /// The event, CloudEvents JSON; absent for a duplicate or a reject (its bytes are in the dead letter queue).

@@ -1,0 +1,78 @@
+//! Catalogs in memory: gateway and router ask for one on every event, and a change is seen within a second.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use carillon_domain::{TenantId, compiled::CompiledCatalog};
+use carillon_runtime::Shutdown;
+use parking_lot::RwLock;
+
+use crate::{error::StoreError, store::Store};
+
+/// How often versions are compared.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A snapshot of every tenant's catalog; clones share it.
+#[derive(Debug, Clone)]
+pub struct CatalogCache {
+    store: Store,
+    snapshots: Arc<RwLock<HashMap<TenantId, Snapshot>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Snapshot {
+    version: i64,
+    catalog: Arc<CompiledCatalog>,
+}
+
+impl CatalogCache {
+    /// An empty cache; it loads what is asked for.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, snapshots: Arc::default() }
+    }
+
+    /// A tenant's catalog, if they have one.
+    pub async fn get(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
+        if let Some(snapshot) = self.snapshots.read().get(tenant) {
+            return Ok(Some(Arc::clone(&snapshot.catalog)));
+        }
+        self.load(tenant).await
+    }
+
+    async fn load(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
+        let Some(versioned) = self.store.catalog().get(tenant).await? else { return Ok(None) };
+        let catalog = Arc::new(CompiledCatalog::new(versioned.value));
+        let snapshot = Snapshot { version: versioned.version, catalog: Arc::clone(&catalog) };
+        self.snapshots.write().insert(tenant.clone(), snapshot);
+        Ok(Some(catalog))
+    }
+
+    /// Loads what has changed.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        for (tenant, version) in self.store.catalog().versions().await? {
+            let known = self.snapshots.read().get(&tenant).map(|snapshot| snapshot.version);
+            if known.is_some_and(|known| known != version) {
+                self.load(&tenant).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refreshes every second until the shutdown.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut timer = tokio::time::interval(INTERVAL);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = shutdown.soft() => return,
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "catalogs were not refreshed");
+            }
+        }
+    }
+}
