@@ -1,1 +1,27 @@
-//! The only user of handlebars: engine, i18n, per-channel escaping and limits, the Renderer trait.
+//! The only user of handlebars: engine, languages, escaping and limits of each channel, and the [`Renderer`] trait with
+//! its two implementations, in this process and over HTTP.
+//!
+//! A tenant's published templates ([`TemplateSet`]) are compiled into an immutable [`Engine`]. Templates are strict: a
+//! variable that is not there is an error that names it, except where `{{#if}}` or `{{#unless}}` asks for it.
+//! Texts in people's languages are Fluent messages, `{{t "order-shipped-subject" order_id=order_id}}`.
+
+mod engine;
+mod error;
+mod folder;
+mod helpers;
+pub mod limits;
+mod locale;
+mod messages;
+mod renderer;
+mod request;
+mod set;
+
+pub use engine::{Engine, TemplateIssue, Validation};
+pub use error::RenderError;
+pub use folder::{FolderError, load_folder};
+pub use renderer::{
+    BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,
+    SourceError, TemplateSource,
+};
+pub use request::{Content, RenderContext, RenderRequest, Rendered};
+pub use set::{DEFAULT_LOCALE, PartialDef, Parts, TemplateDef, TemplateSet};

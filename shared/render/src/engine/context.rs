@@ -1,0 +1,108 @@
+//! What a template sees: built once for a message, from the event's own bytes.
+
+use carillon_domain::Timestamp;
+use chrono::SecondsFormat;
+use handlebars::Context;
+use serde_json::{Map, Value};
+
+use crate::{RenderError, RenderRequest};
+
+/// Which of Carillon's own variables a template's text names, so that only those are built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mentions {
+    event: bool,
+    delivery: bool,
+    user: bool,
+    data: bool,
+}
+
+impl Mentions {
+    pub(super) fn of<'a>(sources: impl Iterator<Item = &'a String>) -> Self {
+        sources.fold(Self::default(), |found, source| {
+            found.or(Self {
+                event: source.contains("event"),
+                delivery: source.contains("delivery"),
+                user: source.contains("user"),
+                data: source.contains("data"),
+            })
+        })
+    }
+
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            event: self.event || other.event,
+            delivery: self.delivery || other.delivery,
+            user: self.user || other.user,
+            data: self.data || other.data,
+        }
+    }
+}
+
+/// `data`'s fields, and Carillon's own variables before fields of the same names.
+pub(super) fn build(
+    request: &RenderRequest,
+    mentions: Mentions,
+    template: &str,
+    locale: &str,
+) -> Result<Context, RenderError> {
+    let given = &request.context;
+    let mut root: Map<String, Value> =
+        serde_json::from_str(given.data.get()).map_err(|_| RenderError::BadValue {
+            template: template.to_owned(),
+            variable: "data".to_owned(),
+            expected: "a JSON object".to_owned(),
+        })?;
+    let data = mentions.data.then(|| root.clone());
+    let mut put = |name: &str, value: Option<Value>| match value {
+        Some(value) => {
+            root.insert(name.to_owned(), value);
+        }
+        None => {
+            root.remove(name);
+        }
+    };
+    put("data", data.map(Value::Object));
+    put("locale", Some(locale.into()));
+    put("timezone", request.timezone.as_deref().map(Value::from));
+    put(
+        "unsubscribe_url",
+        given.unsubscribe_url.as_deref().map(Value::from),
+    );
+    put(
+        "event",
+        mentions.event.then(|| {
+            object([
+                ("id", Some(given.event_id.as_str().into())),
+                ("type", Some((*request.event_type).into())),
+                ("source", Some((*given.source).into())),
+                ("time", Some(text(given.time).into())),
+            ])
+        }),
+    );
+    put(
+        "delivery",
+        mentions
+            .delivery
+            .then(|| object([("id", given.delivery_id.map(|id| id.to_string().into()))])),
+    );
+    put(
+        "user",
+        mentions
+            .user
+            .then(|| object([("id", given.user_id.as_ref().map(|id| id.as_str().into()))])),
+    );
+    Ok(Context::from(Value::Object(root)))
+}
+
+fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    Value::Object(
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)))
+            .collect(),
+    )
+}
+
+fn text(time: Timestamp) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

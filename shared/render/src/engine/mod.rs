@@ -1,0 +1,131 @@
+//! A tenant's templates, compiled: an immutable snapshot that renders without locks.
+
+mod check;
+mod compile;
+mod context;
+mod issue;
+mod output;
+mod pack;
+mod run;
+mod walk;
+
+use std::{collections::HashMap, sync::Arc};
+
+use carillon_domain::Channel;
+
+pub use self::issue::{TemplateIssue, Validation};
+use self::{
+    compile::{Compiled, compile_template},
+    context::Mentions,
+    pack::{Pack, Partials},
+};
+use crate::{RenderError, RenderRequest, Rendered, TemplateSet, locale::Locales};
+
+/// A tenant's templates, compiled.
+#[derive(Debug)]
+pub struct Engine {
+    revision: i64,
+    locales: Locales,
+    /// By the number of the locale.
+    packs: Vec<Pack>,
+    types: HashMap<String, [Option<Family>; Channel::ALL.len()]>,
+    issues: Vec<TemplateIssue>,
+}
+
+/// A type's templates on one channel: which one serves each locale.
+#[derive(Debug)]
+struct Family {
+    by_locale: Vec<Option<Arc<Slot>>>,
+}
+
+/// A template, or why it cannot be used.
+type Slot = Result<Compiled, RenderError>;
+
+impl Engine {
+    /// Compiles everything. A template that cannot be used takes no other one with it: it stands in
+    /// [`Engine::issues`], and rendering it is [`RenderError::Invalid`].
+    #[must_use]
+    pub fn compile(set: &TemplateSet) -> Self {
+        let tags = set.locales.keys().map(String::as_str);
+        let own = set.templates.iter().filter_map(|def| def.locale.as_deref());
+        let locales = Locales::new(tags.chain(own), &set.default_locale);
+        let mut issues = Vec::new();
+        let partials = Partials::compile(&set.partials, &mut issues);
+        let packs = Pack::compile(&locales, &set.locales, &partials, &mut issues);
+        let shared = Mentions::of(set.partials.iter().flat_map(|partial| partial.parts.values()));
+        let mut types: HashMap<String, [Option<Family>; Channel::ALL.len()]> = HashMap::new();
+        // Those of single locales come last and take their places from those that serve all.
+        let (own, general): (Vec<_>, Vec<_>) = set.templates.iter().partition(|def| def.locale.is_some());
+        for def in general.into_iter().chain(own) {
+            let mut found = Vec::new();
+            let slot =
+                compile_template(def, &partials, shared, &mut found).map_err(|()| RenderError::Invalid {
+                    template: def.id(),
+                    detail: found.first().map_or_else(String::new, ToString::to_string),
+                });
+            issues.append(&mut found);
+            let slot = Arc::new(slot);
+            let family = types.entry(def.event_type.clone()).or_default()[channel_index(def.channel)]
+                .get_or_insert_with(|| Family {
+                    by_locale: vec![None; packs.len()],
+                });
+            let own = def.locale.as_deref().map(|tag| locales.negotiate(Some(tag)));
+            for (index, place) in family.by_locale.iter_mut().enumerate() {
+                // A locale's own template also serves those below it (`fr` serves `fr-CA`), unless they have theirs.
+                if own.is_none_or(|own| {
+                    index == own || locales.chain(index).contains(&own) && own != locales.default_index()
+                }) {
+                    *place = Some(Arc::clone(&slot));
+                }
+            }
+        }
+        Self {
+            revision: set.revision,
+            locales,
+            packs,
+            types,
+            issues,
+        }
+    }
+
+    /// Of the set that was compiled.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// What keeps templates from being used.
+    #[must_use]
+    pub fn issues(&self) -> &[TemplateIssue] {
+        &self.issues
+    }
+
+    /// The locales that have texts.
+    pub fn locales(&self) -> impl Iterator<Item = &str> {
+        self.locales.tags().iter().map(AsRef::as_ref)
+    }
+
+    /// Renders one message.
+    pub fn render(&self, request: &RenderRequest) -> Result<Rendered, RenderError> {
+        let missing = || RenderError::MissingTemplate {
+            template: format!("{}/{}", request.event_type, request.channel),
+        };
+        let family = self
+            .types
+            .get(&*request.event_type)
+            .and_then(|channels| channels[channel_index(request.channel)].as_ref())
+            .ok_or_else(missing)?;
+        let locale = self.locales.negotiate(request.locale.as_deref());
+        let slot = family.by_locale[locale].as_deref().ok_or_else(missing)?;
+        let template = slot.as_ref().map_err(RenderError::clone)?;
+        run::render(template, &self.packs[locale], request)
+    }
+}
+
+fn channel_index(channel: Channel) -> usize {
+    match channel {
+        Channel::Push => 0,
+        Channel::Email => 1,
+        Channel::Sms => 2,
+    }
+}

@@ -1,0 +1,243 @@
+//! A walk over a compiled template: what it uses, and what in it is dangerous.
+
+use handlebars::{
+    Path, Template,
+    template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
+};
+
+use crate::helpers;
+
+/// What a template's text uses.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    /// Calls of `t`.
+    pub(super) messages: Vec<MessageCall>,
+    /// Partials by name, with their lines.
+    pub(super) partials: Vec<(String, Option<usize>)>,
+    /// What may not be, as line, code and sentence.
+    pub(super) findings: Vec<(Option<usize>, &'static str, String)>,
+}
+
+/// `{{t "key" name=…}}`.
+#[derive(Debug)]
+pub(super) struct MessageCall {
+    /// `None` if it is only known when the template is rendered.
+    pub(super) key: Option<String>,
+    pub(super) args: Vec<String>,
+    pub(super) line: Option<usize>,
+}
+
+/// Walks over a template; in HTML, escaping and links are looked at too.
+pub(super) fn walk(template: &Template, html: bool) -> Uses {
+    let mut walker = Walker {
+        uses: Uses::default(),
+        html,
+        tail: String::new(),
+        line: None,
+    };
+    walker.template(template);
+    walker.uses
+}
+
+struct Walker {
+    uses: Uses,
+    html: bool,
+    /// The HTML since the last `<`, for telling where in a tag an expression stands.
+    tail: String,
+    line: Option<usize>,
+}
+
+impl Walker {
+    fn template(&mut self, template: &Template) {
+        for (index, element) in template.elements.iter().enumerate() {
+            self.line = template.mapping.get(index).map(|at| at.0).or(self.line);
+            self.element(element);
+        }
+    }
+
+    fn find(&mut self, code: &'static str, message: impl Into<String>) {
+        self.uses.findings.push((self.line, code, message.into()));
+    }
+
+    fn element(&mut self, element: &TemplateElement) {
+        match element {
+            TemplateElement::RawString(text) => match text.rfind('<') {
+                Some(at) => text[at..].clone_into(&mut self.tail),
+                None => self.tail.push_str(text),
+            },
+            TemplateElement::HtmlExpression(call) => {
+                if self.html {
+                    self.find("unescaped", "expected {{…}}: {{{…}}} would let data become HTML");
+                }
+                self.expression(call);
+            }
+            TemplateElement::Expression(call) => self.expression(call),
+            TemplateElement::HelperBlock(call) => {
+                self.call(call);
+                for inner in [&call.template, &call.inverse].into_iter().flatten() {
+                    self.template(inner);
+                }
+            }
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                self.partial(partial);
+            }
+            TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
+                self.find(
+                    "unsupported",
+                    "expected no decorator: write a partial of its own instead of an inline one",
+                );
+            }
+            // Comments, and what a later handlebars may add: rendering then says whether it knows it.
+            _ => {}
+        }
+    }
+
+    fn expression(&mut self, call: &HelperTemplate) {
+        if self.html {
+            self.place_in_tag(call);
+            // What stands here in the message keeps an attribute's value from being empty.
+            self.tail.push('\u{fffd}');
+        }
+        self.call(call);
+    }
+
+    /// An expression in an attribute must be quoted; one in a link must begin it with `url`, or be a piece by `encode`.
+    fn place_in_tag(&mut self, call: &HelperTemplate) {
+        if !self.tail.starts_with('<') || self.tail.contains('>') {
+            return;
+        }
+        let name = name_of(&call.name).unwrap_or_default();
+        let (attribute, value) = match open_attribute(&self.tail) {
+            Attribute::None => return,
+            Attribute::Unquoted => {
+                self.find("unquoted", "expected quotes around an attribute's value");
+                return;
+            }
+            Attribute::Quoted { name, value } => (name, value),
+        };
+        if !matches!(
+            attribute.as_str(),
+            "href" | "src" | "action" | "background" | "formaction" | "poster"
+        ) {
+            if attribute.starts_with("on") {
+                self.find("unsafe-script", "expected no variable in a script");
+            }
+            return;
+        }
+        if value.is_empty() && name != "url" {
+            self.find(
+                "unsafe-link",
+                format!("expected {{{{url …}}}} at the beginning of {attribute}"),
+            );
+        } else if !value.is_empty() && name != "encode" {
+            self.find(
+                "unsafe-link",
+                format!("expected {{{{encode …}}}} inside {attribute}"),
+            );
+        }
+    }
+
+    fn call(&mut self, call: &HelperTemplate) {
+        let name = name_of(&call.name).unwrap_or_default();
+        let bare = call.params.is_empty() && call.hash.is_empty() && !call.block;
+        if bare && matches!(call.name, Parameter::Path(_) | Parameter::Name(_)) {
+            if helpers::NAMES.contains(&name) {
+                self.find(
+                    "helper-as-variable",
+                    format!("{name} is a helper; write this.{name} for the variable"),
+                );
+            }
+        } else if !helpers::NAMES.contains(&name) {
+            self.find("unknown-helper", format!("there is no helper {name}"));
+        }
+        if name == "t" && !bare {
+            self.uses.messages.push(MessageCall {
+                key: match call.params.first() {
+                    Some(Parameter::Literal(key)) => key.as_str().map(ToOwned::to_owned),
+                    _ => None,
+                },
+                args: call.hash.keys().cloned().collect(),
+                line: self.line,
+            });
+        }
+        for parameter in call.params.iter().chain(call.hash.values()) {
+            self.parameter(parameter);
+        }
+    }
+
+    fn parameter(&mut self, parameter: &Parameter) {
+        if let Parameter::Subexpression(inner) = parameter
+            && let TemplateElement::Expression(call) = inner.as_element()
+        {
+            self.call(call);
+        }
+    }
+
+    fn partial(&mut self, partial: &DecoratorTemplate) {
+        match name_of(&partial.name) {
+            Some("@partial-block") => {}
+            Some(name) => self.uses.partials.push((name.to_owned(), self.line)),
+            None => self.find("dynamic-partial", "expected a partial's name, not an expression"),
+        }
+        for parameter in partial.params.iter().chain(partial.hash.values()) {
+            self.parameter(parameter);
+        }
+        if let Some(block) = &partial.template {
+            self.template(block);
+        }
+    }
+}
+
+fn name_of(parameter: &Parameter) -> Option<&str> {
+    match parameter {
+        Parameter::Name(name) => Some(name),
+        Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => Some(raw),
+        Parameter::Literal(literal) => literal.as_str(),
+        _ => None,
+    }
+}
+
+enum Attribute {
+    None,
+    Unquoted,
+    Quoted { name: String, value: String },
+}
+
+/// The attribute whose value is open at the end of a piece of a tag.
+fn open_attribute(tag: &str) -> Attribute {
+    let mut quote = None;
+    let mut name = String::new();
+    let mut value = String::new();
+    let mut last = ' ';
+    for c in tag.chars().skip(1) {
+        match quote {
+            Some(open) if c == open => {
+                quote = None;
+                name.clear();
+            }
+            Some(_) => value.push(c),
+            None if matches!(c, '"' | '\'') && last == '=' => {
+                quote = Some(c);
+                value.clear();
+            }
+            None if c.is_whitespace() => {
+                if last != '=' {
+                    name.clear();
+                    last = ' ';
+                }
+                continue;
+            }
+            None if c == '=' => {}
+            None => name.push(c.to_ascii_lowercase()),
+        }
+        last = c;
+    }
+    match quote {
+        Some(_) => Attribute::Quoted {
+            name,
+            value: value.trim_start().to_owned(),
+        },
+        None if last == '=' => Attribute::Unquoted,
+        None => Attribute::None,
+    }
+}

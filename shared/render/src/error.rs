@@ -1,0 +1,130 @@
+//! Why a message could not be rendered.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a message could not be rendered. Only [`RenderError::Unavailable`] may pass by itself; everything else needs
+/// another template or other data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "code")]
+pub enum RenderError {
+    /// Nothing is published for the type on the channel.
+    #[error("no template is published for {template}")]
+    #[serde(rename = "template-missing")]
+    MissingTemplate {
+        /// `<type>/<channel>`.
+        template: String,
+    },
+    /// The template uses a variable that the event does not carry.
+    #[error("{template} needs the variable {variable}, which the event does not carry")]
+    #[serde(rename = "template-missing-variable")]
+    MissingVariable {
+        /// `<type>/<channel>`.
+        template: String,
+        /// As the template writes it, such as `order_id` or `customer.name`.
+        variable: String,
+    },
+    /// A variable is there, but it is not what the template's helper takes.
+    #[error("{template} expects {variable} to be {expected}")]
+    #[serde(rename = "template-bad-value")]
+    BadValue {
+        /// `<type>/<channel>`.
+        template: String,
+        /// As the template writes it.
+        variable: String,
+        /// What the helper takes.
+        expected: String,
+    },
+    /// The template itself is wrong.
+    #[error("{template} cannot be rendered: {detail}")]
+    #[serde(rename = "template-invalid")]
+    Invalid {
+        /// `<type>/<channel>`.
+        template: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The message is longer than the channel carries.
+    #[error("{template}: the {part} has {actual} {unit}, more than the {limit} that the channel carries")]
+    #[serde(rename = "template-too-long")]
+    TooLong {
+        /// `<type>/<channel>`.
+        template: String,
+        /// `subject`, `text`, `html`, `payload`.
+        part: String,
+        /// The longest that is carried.
+        limit: usize,
+        /// How long it is; at least this much, if rendering stopped there.
+        actual: usize,
+        /// `characters` or `bytes`.
+        unit: String,
+    },
+    /// The templates cannot be reached now; the same request may succeed later.
+    #[error("templates cannot be reached now: {detail}")]
+    #[serde(rename = "template-unavailable")]
+    Unavailable {
+        /// For logs.
+        detail: String,
+    },
+}
+
+impl RenderError {
+    /// A stable code, for timelines and dead letters.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingTemplate { .. } => "template-missing",
+            Self::MissingVariable { .. } => "template-missing-variable",
+            Self::BadValue { .. } => "template-bad-value",
+            Self::Invalid { .. } => "template-invalid",
+            Self::TooLong { .. } => "template-too-long",
+            Self::Unavailable { .. } => "template-unavailable",
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_its_code_on_the_wire_and_is_read_back() {
+        let errors = [
+            RenderError::MissingTemplate {
+                template: "A/sms".into(),
+            },
+            RenderError::MissingVariable {
+                template: "A/sms".into(),
+                variable: "x".into(),
+            },
+            RenderError::BadValue {
+                template: "A/sms".into(),
+                variable: "x".into(),
+                expected: "a date".into(),
+            },
+            RenderError::Invalid {
+                template: "A/sms".into(),
+                detail: "d".into(),
+            },
+            RenderError::TooLong {
+                template: "A/sms".into(),
+                part: "text".into(),
+                limit: 1600,
+                actual: 1601,
+                unit: "characters".into(),
+            },
+            RenderError::Unavailable { detail: "d".into() },
+        ];
+        for error in errors {
+            let json = serde_json::to_value(&error).unwrap();
+            assert_eq!(json["code"], error.code());
+            assert_eq!(serde_json::from_value::<RenderError>(json).unwrap(), error);
+            assert_eq!(error.is_retriable(), error.code() == "template-unavailable");
+        }
+    }
+}

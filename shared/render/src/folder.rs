@@ -1,0 +1,35 @@
+//! Templates from a folder: `templates/<type>/<channel>[.<locale>].<part>.hbs`, `partials/<name>.<html|text>.hbs` and
+//! `locales/<tag>.ftl`.
+
+use std::path::{Path, PathBuf};
+
+use crate::TemplateSet;
+
+/// What is wrong with a folder, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file or folder cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not named as its place asks.
+    #[error("{}: expected a file named {expected}", path.display())]
+    Name {
+        /// Which.
+        path: PathBuf,
+        /// The pattern.
+        expected: &'static str,
+    },
+}
+
+/// Reads a catalog folder's templates, partials and locales; a folder without any of them is an empty set.
+pub fn load_folder(folder: &Path) -> Result<TemplateSet, FolderError> {
+    read::load(folder)
+}
+
+mod read;

@@ -1,0 +1,225 @@
+//! `{{date time "long"}}`: a point in time in the recipient's timezone and language. Styles: `short`, `long` (default),
+//! `full`, `time`, `datetime`.
+
+use carillon_domain::Timestamp;
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _, Utc};
+use chrono_tz::Tz;
+use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
+use serde_json::Value;
+
+use super::{HelperError, Language, bad_value, required};
+
+pub(super) struct Date(pub(super) Language);
+
+impl HelperDef for Date {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let param = required(h, 0, "date")?;
+        let zone = context.data().get("timezone").and_then(Value::as_str);
+        let moment = param
+            .value()
+            .as_str()
+            .and_then(|text| Moment::parse(text, zone))
+            .ok_or_else(|| bad_value(param, "a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
+        let style = h
+            .param(1)
+            .and_then(|style| style.value().as_str())
+            .unwrap_or("long");
+        let style = Style::parse(style).ok_or_else(|| {
+            HelperError::Misused("expected a date style: short, long, full, time or datetime".to_owned())
+        })?;
+        Ok(ScopedJson::Derived(Value::String(moment.write(style, self.0))))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Short,
+    Long,
+    Full,
+    Time,
+    DateTime,
+}
+
+impl Style {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "short" => Self::Short,
+            "long" => Self::Long,
+            "full" => Self::Full,
+            "time" => Self::Time,
+            "datetime" => Self::DateTime,
+            _ => return None,
+        })
+    }
+}
+
+/// A date and time on the recipient's clock.
+struct Moment(NaiveDateTime);
+
+impl Moment {
+    /// A time with an offset is moved to the recipient's timezone; a bare date is the same date everywhere.
+    fn parse(text: &str, zone: Option<&str>) -> Option<Self> {
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            let utc: Timestamp = time.with_timezone(&Utc);
+            return Some(Self(match zone.and_then(|zone| zone.parse::<Tz>().ok()) {
+                Some(zone) => utc.with_timezone(&zone).naive_local(),
+                None => utc.naive_utc(),
+            }));
+        }
+        text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(Self)
+    }
+
+    fn write(&self, style: Style, language: Language) -> String {
+        match (style, language) {
+            (Style::Time, Language::English) => {
+                let (pm, hour) = self.0.hour12();
+                format!("{hour}:{:02} {}", self.0.minute(), if pm { "PM" } else { "AM" })
+            }
+            (Style::Time, _) => format!("{:02}:{:02}", self.0.hour(), self.0.minute()),
+            (Style::DateTime, _) => {
+                let (date, time) = (
+                    self.write(Style::Long, language),
+                    self.write(Style::Time, language),
+                );
+                match language {
+                    Language::English => format!("{date} at {time}"),
+                    Language::French => format!("{date} à {time}"),
+                    Language::German => format!("{date} um {time} Uhr"),
+                    Language::Other => format!("{date} {time}"),
+                }
+            }
+            (_, Language::Other) => self.0.date().to_string(),
+            (Style::Short, Language::English) => self.0.format("%b %-d, %Y").to_string(),
+            (Style::Short, Language::French) => self.0.format("%d/%m/%Y").to_string(),
+            (Style::Short, Language::German) => self.0.format("%d.%m.%Y").to_string(),
+            (Style::Long, Language::English) => self.0.format("%B %-d, %Y").to_string(),
+            (Style::Long, Language::French) => {
+                let first = if self.0.day() == 1 { "er" } else { "" };
+                format!(
+                    "{}{first} {} {}",
+                    self.0.day(),
+                    MONTHS_FR[self.0.month0() as usize],
+                    self.0.year()
+                )
+            }
+            (Style::Long, Language::German) => {
+                format!(
+                    "{}. {} {}",
+                    self.0.day(),
+                    MONTHS_DE[self.0.month0() as usize],
+                    self.0.year()
+                )
+            }
+            (Style::Full, _) => {
+                let date = self.write(Style::Long, language);
+                let day = self.0.weekday().num_days_from_monday() as usize;
+                match language {
+                    Language::French => format!("{} {date}", DAYS_FR[day]),
+                    Language::German => format!("{}, {date}", DAYS_DE[day]),
+                    Language::English | Language::Other => format!("{}, {date}", self.0.format("%A")),
+                }
+            }
+        }
+    }
+}
+
+const MONTHS_FR: [&str; 12] = [
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+];
+const MONTHS_DE: [&str; 12] = [
+    "Januar",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+];
+const DAYS_FR: [&str; 7] = [
+    "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
+];
+const DAYS_DE: [&str; 7] = [
+    "Montag",
+    "Dienstag",
+    "Mittwoch",
+    "Donnerstag",
+    "Freitag",
+    "Samstag",
+    "Sonntag",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str, zone: Option<&str>, style: &str, language: Language) -> String {
+        Moment::parse(text, zone)
+            .unwrap()
+            .write(Style::parse(style).unwrap(), language)
+    }
+
+    #[test]
+    fn a_time_is_written_on_the_recipients_clock() {
+        let at = "2026-11-24T23:30:00Z";
+        assert_eq!(
+            date(at, None, "datetime", Language::English),
+            "November 24, 2026 at 11:30 PM"
+        );
+        assert_eq!(
+            date(at, Some("Europe/Berlin"), "datetime", Language::German),
+            "25. November 2026 um 00:30 Uhr"
+        );
+        assert_eq!(
+            date(at, Some("America/Montreal"), "datetime", Language::French),
+            "24 novembre 2026 à 18:30"
+        );
+    }
+
+    #[test]
+    fn dates_are_written_as_each_language_does() {
+        let day = "2026-12-01";
+        assert_eq!(
+            date(day, Some("Asia/Tokyo"), "long", Language::English),
+            "December 1, 2026"
+        );
+        assert_eq!(date(day, None, "long", Language::French), "1er décembre 2026");
+        assert_eq!(
+            date(day, None, "full", Language::German),
+            "Dienstag, 1. Dezember 2026"
+        );
+        assert_eq!(
+            date(day, None, "full", Language::French),
+            "mardi 1er décembre 2026"
+        );
+        assert_eq!(
+            date(day, None, "full", Language::English),
+            "Tuesday, December 1, 2026"
+        );
+        assert_eq!(date(day, None, "short", Language::English), "Dec 1, 2026");
+        assert_eq!(date(day, None, "short", Language::German), "01.12.2026");
+        assert_eq!(date(day, None, "full", Language::Other), "2026-12-01");
+        assert!(Moment::parse("tomorrow", None).is_none());
+    }
+}

@@ -1,0 +1,129 @@
+//! Rendering by the templates role: `POST /v1/render`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_BATCH, Renderer};
+use crate::{RenderError, RenderRequest, Rendered};
+
+/// The body of `POST /v1/render`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// At most [`MAX_BATCH`].
+    pub requests: Vec<RenderRequest>,
+}
+
+/// The answer of `POST /v1/render`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BatchAnswer {
+    /// One for each request, in order.
+    pub items: Vec<ItemAnswer>,
+}
+
+/// The answer to one request: a message, or a problem document.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemAnswer {
+    /// The message.
+    Rendered(Rendered),
+    /// Why there is none.
+    Problem(ItemProblem),
+}
+
+/// What the client reads of a problem document of `POST /v1/render`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ItemProblem {
+    /// The renderer's own error, an extension member of the document.
+    pub render_error: RenderError,
+}
+
+/// Renders in another process.
+#[derive(Clone)]
+pub struct HttpRenderer {
+    endpoint: String,
+    client: reqwest::Client,
+    token: String,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for HttpRenderer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpRenderer")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpRenderer {
+    /// Calls the templates role at `base_url` (such as `http://templates:8082`) with a bearer token; `timeout` bounds
+    /// one batch, from the connection to the end of the answer.
+    #[must_use]
+    pub fn new(base_url: &str, client: reqwest::Client, token: impl Into<String>, timeout: Duration) -> Self {
+        Self {
+            endpoint: format!("{}/v1/render", base_url.trim_end_matches('/')),
+            client,
+            token: token.into(),
+            timeout,
+        }
+    }
+
+    async fn call(
+        &self,
+        requests: Vec<RenderRequest>,
+    ) -> Result<Vec<Result<Rendered, RenderError>>, RenderError> {
+        let asked = requests.len();
+        let unavailable = |detail: String| RenderError::Unavailable { detail };
+        let response = self
+            .client
+            .post(&self.endpoint)
+            .bearer_auth(&self.token)
+            .timeout(self.timeout)
+            .json(&BatchRequest { requests })
+            .send()
+            .await
+            .map_err(|error| unavailable(error.without_url().to_string()))?;
+        let status = response.status();
+        // Not one message's fault: a role that is overloaded, misconfigured or half rolled out gets another chance.
+        if !status.is_success() {
+            return Err(unavailable(format!("the templates role answered {status}")));
+        }
+        let answer: BatchAnswer = response
+            .json()
+            .await
+            .map_err(|error| unavailable(error.without_url().to_string()))?;
+        if answer.items.len() != asked {
+            return Err(unavailable(format!(
+                "{asked} were asked for, {} answered",
+                answer.items.len()
+            )));
+        }
+        Ok(answer
+            .items
+            .into_iter()
+            .map(|item| match item {
+                ItemAnswer::Rendered(rendered) => Ok(rendered),
+                ItemAnswer::Problem(problem) => Err(problem.render_error),
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Renderer for HttpRenderer {
+    async fn render(&self, mut batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(MAX_BATCH));
+            let asked = batch.len();
+            match self.call(batch).await {
+                Ok(answered) => answers.extend(answered),
+                Err(error) => answers.extend(std::iter::repeat_n(Err(error), asked)),
+            }
+            batch = rest;
+        }
+        answers
+    }
+}

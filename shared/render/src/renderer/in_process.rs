@@ -1,0 +1,119 @@
+//! Rendering in this process, from compiled snapshots that are read without a lock.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use carillon_domain::TenantId;
+use tokio::sync::Mutex;
+
+use super::{Renderer, TemplateSource};
+use crate::{Engine, RenderError, RenderRequest, Rendered};
+
+/// After so many messages, other tasks of the thread get their turn.
+const TURN: usize = 32;
+
+type Snapshots = HashMap<TenantId, Arc<Engine>>;
+
+/// Renders from compiled templates, loaded when a tenant is first met and again by [`InProcess::refresh`].
+#[derive(Debug)]
+pub struct InProcess {
+    source: Arc<dyn TemplateSource>,
+    snapshots: ArcSwap<Snapshots>,
+    loading: Mutex<()>,
+}
+
+impl InProcess {
+    /// Knows no tenant yet.
+    #[must_use]
+    pub fn new(source: Arc<dyn TemplateSource>) -> Self {
+        Self {
+            source,
+            snapshots: ArcSwap::default(),
+            loading: Mutex::new(()),
+        }
+    }
+
+    /// The tenant's compiled templates, loaded if they are not yet; concurrent callers load once.
+    pub async fn engine(&self, tenant: &TenantId) -> Result<Arc<Engine>, RenderError> {
+        if let Some(engine) = self.snapshots.load().get(tenant) {
+            return Ok(Arc::clone(engine));
+        }
+        let _turn = self.loading.lock().await;
+        if let Some(engine) = self.snapshots.load().get(tenant) {
+            return Ok(Arc::clone(engine));
+        }
+        self.load(tenant).await
+    }
+
+    /// Reloads every known tenant whose revision has changed. A tenant whose templates cannot be loaded now keeps those
+    /// that it has. Returns how many were reloaded.
+    pub async fn refresh(&self) -> usize {
+        let _turn = self.loading.lock().await;
+        let known = self.snapshots.load_full();
+        let mut reloaded = 0;
+        for (tenant, engine) in known.iter() {
+            match self.source.revision(tenant).await {
+                Ok(revision) if revision == engine.revision() => {}
+                Ok(_) => reloaded += usize::from(self.load(tenant).await.is_ok()),
+                Err(error) => {
+                    tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "templates were not refreshed");
+                }
+            }
+        }
+        reloaded
+    }
+
+    /// Calls [`InProcess::refresh`] for ever; the caller drops it at shutdown.
+    pub async fn refresh_every(&self, period: Duration) {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.refresh().await;
+        }
+    }
+
+    /// Loads and compiles; the caller holds the turn.
+    async fn load(&self, tenant: &TenantId) -> Result<Arc<Engine>, RenderError> {
+        let set = self.source.load(tenant).await.map_err(|error| {
+            tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "templates were not loaded");
+            RenderError::Unavailable {
+                detail: error.to_string(),
+            }
+        })?;
+        let engine = Arc::new(Engine::compile(&set));
+        for issue in engine.issues() {
+            tracing::error!(%tenant, %issue, "a published template cannot be used");
+        }
+        self.snapshots.rcu(|snapshots| {
+            let mut snapshots = Snapshots::clone(snapshots);
+            snapshots.insert(tenant.clone(), Arc::clone(&engine));
+            snapshots
+        });
+        Ok(engine)
+    }
+}
+
+#[async_trait]
+impl Renderer for InProcess {
+    async fn render(&self, batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut current: Option<(TenantId, Result<Arc<Engine>, RenderError>)> = None;
+        for (index, request) in batch.iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let engine = match current.take() {
+                Some((tenant, engine)) if tenant == request.tenant => engine,
+                _ => self.engine(&request.tenant).await,
+            };
+            answers.push(match &engine {
+                Ok(engine) => engine.render(request),
+                Err(error) => Err(error.clone()),
+            });
+            current = Some((request.tenant.clone(), engine));
+        }
+        answers
+    }
+}

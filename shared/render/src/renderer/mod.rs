@@ -1,0 +1,24 @@
+//! Renderers: in this process, or the templates role over HTTP.
+
+mod http;
+mod in_process;
+mod source;
+
+use async_trait::async_trait;
+
+pub use self::{
+    http::{BatchAnswer, BatchRequest, HttpRenderer, ItemAnswer, ItemProblem},
+    in_process::InProcess,
+    source::{SourceError, TemplateSource},
+};
+use crate::{RenderError, RenderRequest, Rendered};
+
+/// The most requests in one HTTP batch.
+pub const MAX_BATCH: usize = 500;
+
+/// Makes messages of events.
+#[async_trait]
+pub trait Renderer: Send + Sync + std::fmt::Debug {
+    /// Renders a batch of any size; one answer for each request, in order.
+    async fn render(&self, batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>>;
+}

@@ -1,0 +1,93 @@
+//! Templates as they are written, before they are compiled.
+
+use std::collections::BTreeMap;
+
+use carillon_domain::Channel;
+use serde::{Deserialize, Serialize};
+
+/// The locale that everybody gets whose own has no texts.
+pub const DEFAULT_LOCALE: &str = "en";
+
+/// A template's text by part: `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`, `data.<key>` (push).
+pub type Parts = BTreeMap<String, String>;
+
+/// Everything that is published for a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSet {
+    /// Grows with every change of the set.
+    pub revision: i64,
+    /// The templates, in any order.
+    pub templates: Vec<TemplateDef>,
+    /// Layouts and other pieces that templates include: `{{#> layout}}…{{/layout}}`.
+    pub partials: Vec<PartialDef>,
+    /// Fluent messages by BCP 47 tag.
+    pub locales: BTreeMap<String, String>,
+    /// The locale that everybody gets whose own has no texts.
+    pub default_locale: String,
+}
+
+impl Default for TemplateSet {
+    fn default() -> Self {
+        Self {
+            revision: 0,
+            templates: Vec::new(),
+            partials: Vec::new(),
+            locales: BTreeMap::new(),
+            default_locale: DEFAULT_LOCALE.to_owned(),
+        }
+    }
+}
+
+/// One template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateDef {
+    /// For events of this type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// On this channel.
+    pub channel: Channel,
+    /// Serves this locale only (and those below it); `None` serves all that have no template of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Immutable version, from 1.
+    pub version: u32,
+    /// Its text.
+    pub parts: Parts,
+}
+
+impl TemplateDef {
+    /// `<type>/<channel>`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.event_type, self.channel)
+    }
+}
+
+/// A piece that templates include by its name: in HTML parts its `html`, elsewhere its `text`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialDef {
+    /// Its name, such as `layout`.
+    pub name: String,
+    /// `html`, `text` or both.
+    pub parts: Parts,
+}
+
+/// Whether a channel's templates have such a part.
+pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
+    match channel {
+        Channel::Email => matches!(part, "subject" | "text" | "html"),
+        Channel::Sms => part == "text",
+        Channel::Push => {
+            matches!(part, "title" | "body") || part.strip_prefix("data.").is_some_and(|key| !key.is_empty())
+        }
+    }
+}
+
+/// The parts that a channel's templates must have.
+pub(crate) fn required_parts(channel: Channel) -> &'static [&'static str] {
+    match channel {
+        Channel::Email => &["subject", "text"],
+        Channel::Sms => &["text"],
+        Channel::Push => &["title", "body"],
+    }
+}
