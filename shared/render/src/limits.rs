@@ -90,12 +90,11 @@ pub fn plain_punctuation(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{a0}' | '\u{2009}' | '\u{202f}' => plain.push(' '),
+            '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' => plain.push(' '),
             '\u{2018}' | '\u{2019}' | '\u{201a}' => plain.push('\''),
             '\u{201c}' | '\u{201d}' | '\u{201e}' | '«' | '»' => plain.push('"'),
             '\u{2010}' | '\u{2011}' | '\u{2013}' | '\u{2014}' => plain.push('-'),
             '\u{2026}' => plain.push_str("..."),
-            '\t' => plain.push(' '),
             other => plain.push(other),
         }
     }

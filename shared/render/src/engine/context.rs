@@ -9,6 +9,10 @@ use crate::{RenderError, RenderRequest};
 
 /// Which of Carillon's own variables a template's text names, so that only those are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each variable, independent of each other"
+)]
 pub(super) struct Mentions {
     event: bool,
     delivery: bool,

@@ -96,7 +96,7 @@ fn escape_html(text: &str) -> String {
     }
     let mut escaped = String::with_capacity(text.len() + count * 5);
     let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(|byte| special(byte)) {
+    while let Some(at) = rest.as_bytes().iter().position(special) {
         escaped.push_str(&rest[..at]);
         escaped.push_str(match rest.as_bytes()[at] {
             b'&' => "&amp;",
@@ -171,37 +171,36 @@ impl Partials {
 
     /// Whether a partial and all that it includes are there and end: one that includes itself would never.
     pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), (&'static str, String)> {
-        self.visit(
+        visit(
             name,
             if html { &self.html } else { &self.text },
             &mut BTreeSet::new(),
         )
     }
+}
 
-    fn visit<'a>(
-        &self,
-        name: &'a str,
-        kind: &'a BTreeMap<String, Partial>,
-        open: &mut BTreeSet<&'a str>,
-    ) -> Result<(), (&'static str, String)> {
-        let partial = kind
-            .get(name)
-            .ok_or_else(|| ("unknown-partial", format!("there is no partial {name}")))?;
-        if let Err(why) = &partial.template {
-            return Err((
-                "unknown-partial",
-                format!("the partial {name} cannot be used: {why}"),
-            ));
-        }
-        if !open.insert(name) {
-            return Err(("recursive-partial", format!("the partial {name} includes itself")));
-        }
-        for inner in &partial.includes {
-            self.visit(inner, kind, open)?;
-        }
-        open.remove(name);
-        Ok(())
+fn visit<'a>(
+    name: &'a str,
+    kind: &'a BTreeMap<String, Partial>,
+    open: &mut BTreeSet<&'a str>,
+) -> Result<(), (&'static str, String)> {
+    let partial = kind
+        .get(name)
+        .ok_or_else(|| ("unknown-partial", format!("there is no partial {name}")))?;
+    if let Err(why) = &partial.template {
+        return Err((
+            "unknown-partial",
+            format!("the partial {name} cannot be used: {why}"),
+        ));
     }
+    if !open.insert(name) {
+        return Err(("recursive-partial", format!("the partial {name} includes itself")));
+    }
+    for inner in &partial.includes {
+        visit(inner, kind, open)?;
+    }
+    open.remove(name);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -19,10 +19,10 @@ pub(super) fn render(
     pack: &Pack,
     request: &RenderRequest,
 ) -> Result<Rendered, RenderError> {
-    let context = context::build(request, template.mentions, &template.id, &pack.tag)?;
+    let variables = context::build(request, template.mentions, &template.id, &pack.tag)?;
     let run = Run {
         template,
-        context: &context,
+        context: &variables,
     };
     let content = match &template.parts {
         CompiledParts::Email { subject, text, html } => Content::Email {
