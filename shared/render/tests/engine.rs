@@ -1,0 +1,379 @@
+//! What the engine promises of any template.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use carillon_domain::{Channel, TenantId};
+use carillon_render::{
+    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, Rendered, TemplateDef,
+    TemplateSet, limits,
+};
+use serde_json::{Value, json, value::RawValue};
+
+fn def(channel: Channel, parts: &[(&str, &str)]) -> TemplateDef {
+    TemplateDef {
+        event_type: "A".to_owned(),
+        channel,
+        locale: None,
+        version: 3,
+        parts: parts
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect(),
+    }
+}
+
+fn email(parts: &[(&str, &str)]) -> TemplateSet {
+    let mut all = vec![("subject", "s"), ("text", "t")];
+    all.retain(|(name, _)| !parts.iter().any(|(given, _)| given == name));
+    all.extend(parts);
+    TemplateSet {
+        templates: vec![def(Channel::Email, &all)],
+        ..TemplateSet::default()
+    }
+}
+
+fn sms(text: &str) -> TemplateSet {
+    TemplateSet {
+        templates: vec![def(Channel::Sms, &[("text", text)])],
+        ..TemplateSet::default()
+    }
+}
+
+fn request(channel: Channel, locale: Option<&str>, data: &Value) -> RenderRequest {
+    RenderRequest {
+        tenant: TenantId::default(),
+        event_type: "A".into(),
+        channel,
+        locale: locale.map(Arc::from),
+        timezone: None,
+        context: RenderContext {
+            event_id: "e-1".into(),
+            source: "/shop".into(),
+            time: "2026-11-24T10:00:00Z".parse().unwrap(),
+            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
+            delivery_id: None,
+            user_id: Some("u-1".into()),
+            unsubscribe_url: None,
+        },
+    }
+}
+
+fn render(set: &TemplateSet, data: &Value) -> Result<Rendered, RenderError> {
+    Engine::compile(set).render(&request(set.templates[0].channel, None, data))
+}
+
+fn text(set: &TemplateSet, data: &Value) -> String {
+    match render(set, data).unwrap().content {
+        Content::Sms { text } | Content::Email { text, .. } => text,
+        Content::Push { body, .. } => body,
+    }
+}
+
+fn codes(set: &TemplateSet) -> Vec<&'static str> {
+    Engine::validate(set)
+        .errors
+        .iter()
+        .map(|issue| issue.code)
+        .collect()
+}
+
+#[test]
+fn a_variable_that_is_not_there_is_named_and_an_optional_one_may_be_missing() {
+    let set = sms("{{order.id}}{{#if url}} {{url}}{{/if}}");
+    assert_eq!(text(&set, &json!({"order": {"id": 5}})), "5");
+    let error = render(&set, &json!({"order": {}})).unwrap_err();
+    assert_eq!(
+        error,
+        RenderError::MissingVariable {
+            template: "A/sms".into(),
+            variable: "order.id".into()
+        }
+    );
+    assert_eq!(
+        (error.code(), error.is_retriable()),
+        ("template-missing-variable", false)
+    );
+    for wrong in [
+        "{{money total currency}}",
+        "{{date at}}",
+        "{{encode x}}",
+        "{{#each items}}x{{/each}}",
+    ] {
+        let error = render(&sms(wrong), &json!({})).unwrap_err();
+        assert!(
+            matches!(error, RenderError::MissingVariable { .. }),
+            "{wrong}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn data_cannot_become_html_and_is_not_escaped_elsewhere() {
+    let set = email(&[
+        ("subject", "{{name}}"),
+        ("text", "{{name}}"),
+        ("html", r#"<p title="{{name}}">{{name}}</p>"#),
+    ]);
+    let attack = "<script>alert(\"x\")</script> & 'co'";
+    let Content::Email { subject, text, html } = render(&set, &json!({ "name": attack })).unwrap().content
+    else {
+        panic!("no e-mail")
+    };
+    assert_eq!((subject.as_str(), text.as_str()), (attack, attack));
+    let escaped = "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;co&#39;";
+    assert_eq!(html.unwrap(), format!("<p title=\"{escaped}\">{escaped}</p>"));
+}
+
+#[test]
+fn a_link_that_is_not_safe_to_follow_is_refused() {
+    let set = email(&[("html", r#"<a href="{{url link}}">x</a>"#)]);
+    let error = render(&set, &json!({"link": "javascript:alert(1)"})).unwrap_err();
+    assert!(
+        matches!(&error, RenderError::BadValue { variable, .. } if variable == "link"),
+        "{error:?}"
+    );
+    assert!(render(&set, &json!({"link": "https://x.example"})).is_ok());
+}
+
+#[test]
+fn a_subject_cannot_begin_a_second_header() {
+    let set = email(&[("subject", "Order {{id}}\n")]);
+    let Content::Email { subject, .. } =
+        render(&set, &json!({"id": "7\r\nBcc: eve@example.com\r\n\r\nbody"}))
+            .unwrap()
+            .content
+    else {
+        panic!("no e-mail")
+    };
+    assert_eq!(subject, "Order 7 Bcc: eve@example.com body");
+    assert!(matches!(
+        render(&set, &json!({"id": "x".repeat(1_000)})),
+        Err(RenderError::TooLong {
+            limit: limits::SUBJECT_BYTES,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_message_that_the_channel_does_not_carry_is_refused() {
+    let data = |length| json!({"x": "é".repeat(length)});
+    assert!(render(&sms("{{x}}"), &data(1_600)).is_ok());
+    let error = render(&sms("{{x}}"), &data(1_601)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RenderError::TooLong {
+                limit: 1_600,
+                actual: 1_601,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let push = TemplateSet {
+        templates: vec![def(
+            Channel::Push,
+            &[("title", "t"), ("body", "{{x}}"), ("data.url", "{{x}}")],
+        )],
+        ..TemplateSet::default()
+    };
+    assert!(render(&push, &data(800)).is_ok());
+    assert!(matches!(
+        render(&push, &data(900)),
+        Err(RenderError::TooLong { .. })
+    ));
+}
+
+#[test]
+fn a_loop_cannot_fill_the_memory() {
+    let nested = "{{#each a}}{{#each ../a}}{{#each ../../a}}0123456789{{/each}}{{/each}}{{/each}}";
+    let error = render(&email(&[("text", nested)]), &json!({"a": vec![1; 500]})).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RenderError::TooLong {
+                limit: limits::PART_BYTES,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn carillons_own_variables_come_before_fields_of_their_names() {
+    let set = sms(
+        "{{event.id}} {{event.type}} {{user.id}} {{data.user}} {{locale}} {{#if unsubscribe_url}}!{{/if}}",
+    );
+    let data = json!({"user": "Ada", "event": "x", "locale": "x", "unsubscribe_url": "https://eve.example"});
+    assert_eq!(text(&set, &data), "e-1 A u-1 Ada en");
+}
+
+fn translated() -> TemplateSet {
+    TemplateSet {
+        locales: BTreeMap::from([
+            (
+                "en".to_owned(),
+                "hi = Hello { $name }\nonly = English only\n".to_owned(),
+            ),
+            ("fr".to_owned(), "hi = Bonjour { $name }\n".to_owned()),
+            ("fr-CA".to_owned(), "hi = Salut { $name }\n".to_owned()),
+        ]),
+        ..sms(r#"{{t "hi" name=name}} {{t "only"}}"#)
+    }
+}
+
+#[test]
+fn a_text_comes_from_the_locale_then_its_language_then_the_default() {
+    let engine = Engine::compile(&translated());
+    let say = |locale| {
+        let rendered = engine
+            .render(&request(Channel::Sms, locale, &json!({"name": "Ada"})))
+            .unwrap();
+        let Content::Sms { text } = rendered.content else {
+            panic!("no text message")
+        };
+        (rendered.template.locale.to_string(), text)
+    };
+    assert_eq!(
+        say(Some("fr-CA")),
+        ("fr-CA".into(), "Salut Ada English only".into())
+    );
+    assert_eq!(
+        say(Some("fr-BE")),
+        ("fr".into(), "Bonjour Ada English only".into())
+    );
+    assert_eq!(say(Some("ja")), ("en".into(), "Hello Ada English only".into()));
+    assert_eq!(say(None), ("en".into(), "Hello Ada English only".into()));
+}
+
+#[test]
+fn a_template_of_one_locale_serves_it_and_those_below_it() {
+    let mut set = translated();
+    let own = TemplateDef {
+        locale: Some("fr".into()),
+        version: 9,
+        ..def(Channel::Sms, &[("text", "à part")])
+    };
+    set.templates.insert(0, own);
+    let engine = Engine::compile(&set);
+    let version = |locale| {
+        engine
+            .render(&request(Channel::Sms, Some(locale), &json!({"name": "Ada"})))
+            .unwrap()
+            .template
+            .version
+    };
+    assert_eq!(
+        [version("fr"), version("fr-CA"), version("en"), version("de")],
+        [9, 9, 3, 3]
+    );
+}
+
+#[test]
+fn the_publish_gate_names_what_is_wrong() {
+    let with_html = |html: &str| email(&[("html", html)]);
+    assert_eq!(codes(&sms("{{#if x}}")), ["syntax"]);
+    assert_eq!(codes(&sms("{{shout x}}")), ["unknown-helper"]);
+    assert_eq!(codes(&sms("{{> none}}")), ["unknown-partial"]);
+    assert_eq!(codes(&sms("{{url}}")), ["helper-as-variable"]);
+    assert_eq!(codes(&sms(r#"{{t "none"}}"#)), ["unknown-key"]);
+    assert_eq!(codes(&with_html("<p>{{{x}}}</p>")), ["unescaped"]);
+    assert_eq!(codes(&with_html(r#"<a href="{{x}}">"#)), ["unsafe-link"]);
+    assert_eq!(
+        codes(&with_html(r#"<a href="https://s.example/{{x}}">"#)),
+        ["unsafe-link"]
+    );
+    assert_eq!(
+        codes(&with_html(r#"<a href="{{#if x}}{{x}}{{/if}}">"#)),
+        ["unsafe-link"]
+    );
+    assert_eq!(codes(&with_html("<a title={{x}}>")), ["unquoted"]);
+    assert_eq!(codes(&with_html(r#"<a onclick="f({{x}})">"#)), ["unsafe-script"]);
+    assert_eq!(
+        codes(&with_html(r#"<a href="{{url x}}" title="{{y}}">{{z}}</a>"#)),
+        [""; 0]
+    );
+    assert_eq!(
+        codes(&with_html(
+            r#"<a href="https://s.example/{{encode x}}?y={{encode y}}">"#
+        )),
+        [""; 0]
+    );
+    let missing = TemplateSet {
+        templates: vec![def(Channel::Push, &[("title", "t"), ("html", "x")])],
+        ..sms("")
+    };
+    assert_eq!(codes(&missing), ["required", "unknown-part"]);
+}
+
+#[test]
+fn a_text_without_its_variables_is_an_error_and_an_untranslated_one_a_warning() {
+    let mut set = translated();
+    assert_eq!(codes(&set), [""; 0]);
+    let warnings = Engine::validate(&set).warnings;
+    assert_eq!(
+        warnings.iter().map(|it| it.code).collect::<Vec<_>>(),
+        ["missing-translation"]
+    );
+    assert!(
+        warnings[0].message.contains("only") && warnings[0].message.contains("fr"),
+        "{}",
+        warnings[0]
+    );
+    set.templates[0]
+        .parts
+        .insert("text".into(), r#"{{t "hi"}}"#.into());
+    assert_eq!(codes(&set), ["missing-argument"; 3]);
+}
+
+#[test]
+fn partials_that_include_each_other_are_refused_and_others_still_work() {
+    let partial = |name: &str, text: &str| PartialDef {
+        name: name.to_owned(),
+        parts: Parts::from([("text".to_owned(), text.to_owned())]),
+    };
+    let mut set = sms("{{> a}}");
+    set.partials = vec![
+        partial("a", "{{> b}}"),
+        partial("b", "{{> a}}"),
+        partial("c", "fine"),
+    ];
+    set.templates.push(TemplateDef {
+        event_type: "B".into(),
+        ..def(Channel::Sms, &[("text", "{{> c}}")])
+    });
+    assert_eq!(codes(&set), ["recursive-partial"]);
+    let engine = Engine::compile(&set);
+    assert!(matches!(
+        engine.render(&request(Channel::Sms, None, &json!({}))),
+        Err(RenderError::Invalid { .. })
+    ));
+    let good = RenderRequest {
+        event_type: "B".into(),
+        ..request(Channel::Sms, None, &json!({}))
+    };
+    assert_eq!(
+        engine.render(&good).unwrap().content,
+        Content::Sms { text: "fine".into() }
+    );
+}
+
+#[test]
+fn what_is_not_published_is_missing_and_data_must_be_an_object() {
+    let set = sms("x");
+    let error = Engine::compile(&set)
+        .render(&request(Channel::Push, None, &json!({})))
+        .unwrap_err();
+    assert_eq!(
+        error,
+        RenderError::MissingTemplate {
+            template: "A/push".into()
+        }
+    );
+    assert!(matches!(
+        render(&set, &json!([1])),
+        Err(RenderError::BadValue { .. })
+    ));
+}
