@@ -1,1 +1,131 @@
-//! notifications.events → decisions → deliveries, in one atomic step.
+//! `notifications.events` → decisions → `notifications.<channel>`, in one atomic step.
+//!
+//! A batch goes through a list of small stages: [`inbound`] reads each record as an event, [`claim`] tells first from
+//! repeated ones, [`decide`] loads what the decisions rest on and makes them, [`output`] writes them down; the last
+//! step commits output and offsets together.
+
+mod claim;
+mod decide;
+mod inbound;
+mod output;
+mod route;
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Subscription};
+use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
+use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
+
+pub use route::Route;
+
+/// What the router needs.
+#[derive(Clone)]
+pub struct RouterDeps {
+    /// Where events come from and deliveries go to.
+    pub bus: Bus,
+    /// Claims and users.
+    pub store: Store,
+    /// Catalogs in memory.
+    pub catalogs: CatalogCache,
+    /// Per-user limits.
+    pub quotas: Arc<dyn Quotas>,
+    /// Time.
+    pub clock: SharedClock,
+    /// With which guests' addresses are hashed.
+    pub address_key: AddressKey,
+    /// Says when the router has begun.
+    pub ready: ReadySwitch,
+}
+
+/// Why a router ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// The bus failed for good.
+    #[error("bus")]
+    Bus(#[from] BusError),
+    /// The database failed.
+    #[error("store")]
+    Store(#[from] StoreError),
+}
+
+impl RouterError {
+    /// Whether the same batch may pass later.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_retriable(),
+            // A poison record never reaches the database; whatever it says, it may say otherwise later.
+            Self::Store(_) => true,
+        }
+    }
+}
+
+/// The router's consumer group.
+#[must_use]
+pub fn group(bus: &Bus) -> String {
+    let events = bus.topics().events(Lane::Normal);
+    format!("{}.router", events.trim_end_matches(".events"))
+}
+
+const LIMITS: BatchLimits = BatchLimits { max_records: 500, max_bytes: 4 << 20, linger: Duration::ZERO };
+
+/// Pauses between two tries of a batch that failed.
+const BACKOFF: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Routes every lane, each by a task of its own, until the shutdown.
+pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
+    let lanes = Lane::ALL.map(|lane| run_lane(deps.clone(), lane, shutdown.clone()));
+    let lag = deps.bus.report_lag(group(&deps.bus), shutdown.clone());
+    deps.ready.set(true);
+    let (lanes, ()) = tokio::join!(futures::future::try_join_all(lanes), lag);
+    lanes.map(drop)
+}
+
+/// Routes one lane until the shutdown. A batch that fails is read again; nothing is skipped.
+async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<(), RouterError> {
+    let subscription = Subscription { group: group(&deps.bus), topics: vec![deps.bus.topics().events(lane)] };
+    let mut consumer = deps.bus.subscribe(&subscription)?;
+    let route = Route::new(deps);
+    let mut failures = 0;
+    loop {
+        let step = tokio::select! {
+            step = one_batch(&route, &mut consumer) => step,
+            () = shutdown.soft() => return Ok(()),
+        };
+        match step {
+            Ok(()) => failures = 0,
+            Err(error) if error.is_retriable() => {
+                let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
+                failures += 1;
+                metrics::counter!("carillon_router_retries_total", "lane" => lane.as_str()).increment(1);
+                tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = shutdown.soft() => return Ok(()),
+                }
+                if let Err(error) = consumer.rewind().await
+                    && !error.is_retriable()
+                {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn one_batch(route: &Route, consumer: &mut BatchConsumer) -> Result<(), RouterError> {
+    let batch = consumer.next(&LIMITS).await?;
+    let started = tokio::time::Instant::now();
+    let mut parts = route.route(&batch.records).await?;
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        consumer.produce_part(part).await?;
+    }
+    consumer.commit_with(&batch, last).await?;
+    metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
+    metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,1 +1,212 @@
-//! notifications.status and DLQ topics → read model; the auditor.
+//! `notifications.status` and the dead letter topics → the read model. Offsets are stored beside the projection, in the
+//! same transaction, so a record is applied once however often it is read; and the projection can be thrown away and
+//! rebuilt from the topic.
+
+mod auditor;
+mod dead_letters;
+mod project;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription};
+use carillon_domain::{Lane, clock::SharedClock};
+use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_store::{
+    Store, StoreError,
+    read_model::{Projection, StoredOffset},
+};
+
+pub use auditor::{Auditor, Report};
+
+/// What the tracker needs.
+#[derive(Clone)]
+pub struct TrackerDeps {
+    /// Where statuses come from.
+    pub bus: Bus,
+    /// Where the read model lies.
+    pub store: Store,
+    /// Time.
+    pub clock: SharedClock,
+    /// Says when the tracker has begun.
+    pub ready: ReadySwitch,
+}
+
+/// Why a tracker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TrackerError {
+    /// The bus failed for good.
+    #[error("bus")]
+    Bus(#[from] BusError),
+    /// The database failed.
+    #[error("store")]
+    Store(#[from] StoreError),
+}
+
+impl TrackerError {
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_retriable(),
+            Self::Store(_) => true,
+        }
+    }
+}
+
+const LIMITS: BatchLimits =
+    BatchLimits { max_records: 2_000, max_bytes: 4 << 20, linger: Duration::from_millis(10) };
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// By which name the projection's offsets are stored.
+#[must_use]
+pub fn projection_name(bus: &Bus) -> String {
+    let events = bus.topics().events(Lane::Normal);
+    format!("{}.tracker", events.trim_end_matches(".events"))
+}
+
+/// The consumer group of the status topic. Each rebuild begins a new one, which has committed nothing.
+pub async fn group(bus: &Bus, store: &Store) -> Result<String, StoreError> {
+    let name = projection_name(bus);
+    Ok(match rebuilds(&name, store).await? {
+        0 => name,
+        rebuilds => format!("{name}.{rebuilds}"),
+    })
+}
+
+/// How often the projection was rebuilt: stored as the offset of a partition that no topic has.
+async fn rebuilds(projection: &str, store: &Store) -> Result<i64, StoreError> {
+    let stored = store.read_model().offsets(&rebuilds_name(projection)).await?;
+    Ok(stored.first().map_or(0, |offset| offset.next))
+}
+
+fn rebuilds_name(projection: &str) -> String {
+    format!("{projection}.rebuilds")
+}
+
+/// Tracks statuses and dead letters, and audits, until the shutdown.
+pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerError> {
+    let name = projection_name(&deps.bus);
+    let group = group(&deps.bus, &deps.store).await?;
+    let dead_group = format!("{name}.dlq");
+    let statuses = Subscription { group: group.clone(), topics: vec![deps.bus.topics().status()] };
+    let dead = Subscription { group: dead_group.clone(), topics: deps.bus.topics().dlqs() };
+    let statuses = consume(&deps, statuses, name, Kind::Statuses, shutdown.clone());
+    let dead = consume(&deps, dead, dead_group, Kind::DeadLetters, shutdown.clone());
+    let auditor = Auditor::new(deps.store.clone());
+    let lag = deps.bus.report_lag(group, shutdown.clone());
+    deps.ready.set(true);
+    let (statuses, dead, (), ()) = tokio::join!(statuses, dead, auditor.run(shutdown.clone()), lag);
+    statuses.and(dead)
+}
+
+/// Forgets the read model, so that the next run of the tracker builds it anew from the start of the topic. No tracker
+/// may run meanwhile.
+pub async fn rebuild(bus: &Bus, store: &Store) -> Result<(), TrackerError> {
+    let name = projection_name(bus);
+    let rebuilds_name = rebuilds_name(&name);
+    let next = rebuilds(&name, store).await? + 1;
+    // The new group first: a crash between the two only has records read again that are skipped.
+    let offset = StoredOffset { topic: Arc::from(rebuilds_name.as_str()), partition: 0, next };
+    let projection = Projection { consumer: rebuilds_name, offsets: vec![offset], ..Projection::default() };
+    store.read_model().apply(&projection).await?;
+    store.read_model().reset(&name).await?;
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Statuses,
+    DeadLetters,
+}
+
+async fn consume(
+    deps: &TrackerDeps,
+    subscription: Subscription,
+    name: String,
+    kind: Kind,
+    shutdown: Shutdown,
+) -> Result<(), TrackerError> {
+    let consumer = deps.bus.subscribe(&subscription)?;
+    let mut reader = Reader { deps, consumer, name, epoch: 0, applied: HashMap::new() };
+    loop {
+        let step = tokio::select! {
+            step = reader.step(kind) => step,
+            () = shutdown.soft() => return Ok(()),
+        };
+        match step {
+            Ok(()) => {}
+            Err(error) if error.is_retriable() => {
+                tracing::warn!(consumer = reader.name, error = &error as &dyn std::error::Error, "reading again");
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = shutdown.soft() => return Ok(()),
+                }
+                if let Err(error) = reader.consumer.rewind().await
+                    && !error.is_retriable()
+                {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+struct Reader<'a> {
+    deps: &'a TrackerDeps,
+    consumer: BatchConsumer,
+    name: String,
+    /// The assignment for which the stored offsets were looked up.
+    epoch: u64,
+    /// Where the projection is, by partition: what lies before was applied.
+    applied: HashMap<Partition, i64>,
+}
+
+impl Reader<'_> {
+    async fn step(&mut self, kind: Kind) -> Result<(), TrackerError> {
+        let batch = self.consumer.next(&LIMITS).await?;
+        if self.consumer.epoch() != self.epoch {
+            self.applied = self.stored().await?;
+            self.epoch = self.consumer.epoch();
+        }
+        let fresh: Vec<&Record> = batch.records.iter().filter(|record| self.is_fresh(record)).collect();
+        if !fresh.is_empty() {
+            let offsets: Vec<StoredOffset> = batch.next_positions().map(stored_offset).collect();
+            self.apply(kind, &fresh, offsets).await?;
+            self.applied.extend(batch.next_positions().map(|position| (position.partition(), position.offset)));
+        }
+        metrics::counter!("carillon_tracker_records_total").increment(fresh.len() as u64);
+        // The stored offsets are what counts; the group's only save a new member the reading.
+        match self.consumer.commit(&batch).await {
+            Err(BusError::Revoked) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn stored(&self) -> Result<HashMap<Partition, i64>, StoreError> {
+        let stored = self.deps.store.read_model().offsets(&self.name).await?;
+        let partition = |offset: &StoredOffset| Partition { topic: Arc::clone(&offset.topic), index: offset.partition };
+        Ok(stored.iter().map(|offset| (partition(offset), offset.next)).collect())
+    }
+
+    /// Whether a record was not applied yet: a commit to the group that was lost has it read again.
+    fn is_fresh(&self, record: &Record) -> bool {
+        self.applied.get(&record.position().partition()).is_none_or(|next| record.offset >= *next)
+    }
+
+    async fn apply(&self, kind: Kind, records: &[&Record], offsets: Vec<StoredOffset>) -> Result<(), StoreError> {
+        match kind {
+            Kind::Statuses => {
+                let projection = project::projection(&self.name, records, offsets);
+                self.deps.store.read_model().apply(&projection).await
+            }
+            Kind::DeadLetters => {
+                let topics = self.deps.bus.topics();
+                let rows: Vec<_> = records.iter().filter_map(|record| dead_letters::row(topics, record)).collect();
+                self.deps.store.dead_letters().apply(&self.name, &rows, &offsets).await
+            }
+        }
+    }
+}
+
+fn stored_offset(position: Position) -> StoredOffset {
+    StoredOffset { topic: position.topic, partition: position.partition, next: position.offset }
+}

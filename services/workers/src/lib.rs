@@ -1,1 +1,114 @@
-//! Channel workers: one deliver stage, one Sender per provider.
+//! Channel workers: one consumer group a channel, one common deliver stage, one [`Sender`] a provider.
+
+mod account;
+mod config;
+mod deliver;
+mod outcome;
+mod sender;
+mod senders;
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_bus::{Bus, BusError, Handler, ParallelOptions, Subscription};
+use carillon_domain::{Channel, Lane, clock::SharedClock};
+use carillon_render::Renderer;
+use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_store::Store;
+use uuid::Uuid;
+
+pub use account::Account;
+pub use config::{FcmConfig, ProvidersConfig, SmtpConfig, SmtpTls, TwilioConfig, WorkersConfig};
+pub use outcome::{Refusal, SendOutcome};
+pub use sender::{OutgoingMessage, Sender};
+pub use senders::{FcmSender, ProviderConfigError, SmtpSender, TwilioSender, accounts};
+
+/// What a channel's worker needs.
+#[derive(Clone)]
+pub struct WorkerDeps {
+    /// Where deliveries come from.
+    pub bus: Bus,
+    /// Send ledger and addresses.
+    pub store: Store,
+    /// Makes messages.
+    pub renderer: Arc<dyn Renderer>,
+    /// Time.
+    pub clock: SharedClock,
+    /// The channel's provider accounts, first choice first.
+    pub accounts: Vec<Arc<Account>>,
+    /// How to go about.
+    pub config: WorkersConfig,
+    /// No other process works on this channel: claims of other owners are a dead process's.
+    pub only_process: bool,
+    /// Says when the worker has begun.
+    pub ready: ReadySwitch,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The bus failed for good.
+    #[error("bus")]
+    Bus(#[from] BusError),
+    /// The channel has no provider account.
+    #[error("no provider is configured for {0}")]
+    NoProvider(Channel),
+}
+
+/// A channel's consumer group.
+#[must_use]
+pub fn group(bus: &Bus, channel: Channel) -> String {
+    format!("{}.worker", bus.topics().channel(channel, Lane::Normal))
+}
+
+/// Delivers a channel until the shutdown. Each lane has consumers and concurrency of its own, so a long campaign never
+/// stands in front of a one-time password.
+pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Result<(), WorkerError> {
+    if deps.accounts.is_empty() {
+        return Err(WorkerError::NoProvider(channel));
+    }
+    let group = group(&deps.bus, channel);
+    let handler: Arc<dyn Handler> = Arc::new(deliver::Deliver {
+        channel,
+        bus: deps.bus.clone(),
+        store: deps.store.clone(),
+        renderer: Arc::clone(&deps.renderer),
+        clock: Arc::clone(&deps.clock),
+        accounts: deps.accounts.clone(),
+        owner: Uuid::now_v7(),
+        others_are_dead: deps.only_process,
+        lease: deps.config.lease,
+        group: group.clone(),
+        at_work: Default::default(),
+        shutdown: shutdown.clone(),
+    });
+    let lanes = Lane::ALL.map(|lane| {
+        let subscription = Subscription { group: group.clone(), topics: topics(&deps.bus, channel, lane) };
+        let (bus, handler, shutdown) = (deps.bus.clone(), Arc::clone(&handler), shutdown.clone());
+        let options = options(&deps.config, lane);
+        async move { bus.run_parallel(&subscription, options, handler, shutdown).await }
+    });
+    let lag = deps.bus.report_lag(group.clone(), shutdown.clone());
+    deps.ready.set(true);
+    let (lanes, ()) = tokio::join!(futures::future::try_join_all(lanes), lag);
+    Ok(lanes.map(drop)?)
+}
+
+/// What a lane reads. High and normal share their retry topics, which the normal lane serves.
+fn topics(bus: &Bus, channel: Channel, lane: Lane) -> Vec<Arc<str>> {
+    let mut topics = vec![bus.topics().channel(channel, lane)];
+    if lane != Lane::High {
+        topics.extend(bus.topics().retries(channel, lane));
+    }
+    topics
+}
+
+fn options(config: &WorkersConfig, lane: Lane) -> ParallelOptions {
+    let max_in_flight = match lane {
+        Lane::High => config.high_in_flight,
+        Lane::Normal => config.normal_in_flight,
+        Lane::Bulk => config.bulk_in_flight,
+    };
+    // A revocation waits for what is in hand for no longer than a claim lasts.
+    let drain_timeout = config.lease.min(Duration::from_secs(5));
+    ParallelOptions { max_in_flight, drain_timeout, ..ParallelOptions::default() }
+}

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
-pub use rules::evaluate;
+pub use rules::{evaluate, repeated};
 
 use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},

@@ -78,6 +78,19 @@ pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     drafts
 }
 
+/// The drafts of a recipient that stands in the event more than once: nothing, and why.
+#[must_use]
+pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
+    let channels = facts.definition.channels.order.iter();
+    channels
+        .map(|channel| {
+            let mut trail = Trail { facts, channel: *channel, steps: Vec::new() };
+            trail.note("recipient", "stop", json!({ "repeated": true }));
+            trail.stop(Reason::RepeatedRecipient)
+        })
+        .collect()
+}
+
 fn evaluate_channel(facts: &Facts<'_>, channel: Channel, taken: bool) -> Draft {
     let mut trail = Trail {
         facts,

@@ -1,0 +1,75 @@
+//! Loads what the decisions of a batch rest on, a round trip each for users and limits, and makes them.
+
+use std::collections::{HashMap, HashSet};
+
+use carillon_domain::{
+    TenantId, Timestamp, UserId,
+    decide::{Concluded, Draft, Facts, LimitCheck, UserFacts, evaluate, repeated},
+};
+use carillon_store::StoreError;
+
+use crate::{RouterDeps, inbound::Inbound};
+
+type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
+
+/// Decides events; one result each, in order.
+pub(crate) async fn decide(
+    deps: &RouterDeps,
+    events: &[Inbound<'_>],
+    now: Timestamp,
+) -> Result<Vec<Concluded>, StoreError> {
+    let users = load_users(deps, events).await?;
+    let drafts: Vec<Vec<Draft>> = events.iter().map(|event| draft(deps, event, &users, now)).collect();
+    let checks: Vec<LimitCheck> = drafts.iter().flatten().flat_map(|draft| draft.checks().to_vec()).collect();
+    let verdicts = if checks.is_empty() { Vec::new() } else { deps.quotas.take(&checks, now).await };
+    let mut verdicts = verdicts.into_iter();
+    let conclude = |drafts: Vec<Draft>| {
+        let mut all = Concluded { decisions: Vec::new(), deliveries: Vec::new() };
+        for draft in drafts {
+            let own: Vec<_> = verdicts.by_ref().take(draft.checks().len()).collect();
+            all.extend(draft.conclude(&own));
+        }
+        all
+    };
+    Ok(drafts.into_iter().map(conclude).collect())
+}
+
+async fn load_users(deps: &RouterDeps, events: &[Inbound<'_>]) -> Result<Users, StoreError> {
+    let mut wanted: HashMap<&TenantId, HashSet<&UserId>> = HashMap::new();
+    for event in events {
+        let ids = event.event.recipients.iter().filter_map(|recipient| recipient.user_id.as_ref());
+        wanted.entry(&event.tenant).or_default().extend(ids);
+    }
+    let mut users = Users::new();
+    for (tenant, ids) in wanted {
+        if !ids.is_empty() {
+            let ids: Vec<UserId> = ids.into_iter().cloned().collect();
+            users.insert(tenant.clone(), deps.store.users().load_facts(tenant, &ids).await?);
+        }
+    }
+    Ok(users)
+}
+
+fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp) -> Vec<Draft> {
+    let Some((definition, category)) = inbound.catalog.lookup(&inbound.event.event_type) else {
+        return Vec::new();
+    };
+    let facts = |recipient| Facts {
+        tenant: &inbound.tenant,
+        event: &inbound.event,
+        definition,
+        category,
+        recipient,
+        user: None,
+        address_key: &deps.address_key,
+        now,
+    };
+    let of_tenant = users.get(&inbound.tenant);
+    let mut drafts = Vec::new();
+    for recipient in &inbound.event.recipients {
+        let user = recipient.user_id.as_ref().and_then(|id| of_tenant?.get(id));
+        drafts.extend(evaluate(&Facts { user, ..facts(recipient) }));
+    }
+    drafts.extend(inbound.repeated.iter().flat_map(|recipient| repeated(&facts(recipient))));
+    drafts
+}

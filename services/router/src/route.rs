@@ -1,0 +1,124 @@
+//! A batch of records on its way through the stages.
+
+use carillon_bus::{OutRecord, Record};
+use carillon_domain::{Event, TenantId, Timestamp, field_error, status::Origin};
+use carillon_store::{StoreError, events::RouteVerdict};
+
+use crate::{
+    RouterDeps, claim, decide, group,
+    inbound::{self, Inbound, Reject},
+    output::{self, Parts, origin},
+};
+
+/// Routes batches.
+pub struct Route {
+    deps: RouterDeps,
+    group: String,
+}
+
+/// What a record turned out to be.
+enum Read<'a> {
+    Event(Box<Inbound<'a>>),
+    Rejected(Box<Reject<'a>>),
+}
+
+impl Route {
+    /// A route over these dependencies.
+    #[must_use]
+    pub fn new(deps: RouterDeps) -> Self {
+        let group = group(&deps.bus);
+        Self { deps, group }
+    }
+
+    /// What a batch gives rise to, in parts of which the last is to be committed with the batch's offsets. Asking
+    /// again for the same records gives the same deliveries.
+    pub async fn route(&self, records: &[Record]) -> Result<Vec<Vec<OutRecord>>, StoreError> {
+        let now = self.deps.clock.now();
+        let mut reads = Vec::with_capacity(records.len());
+        for record in records {
+            reads.push(self.read(record, now).await?);
+        }
+        let verdicts = self.claim(&reads).await?;
+        let mut events = Vec::with_capacity(reads.len());
+        let mut others = Vec::new();
+        for (read, verdict) in reads.into_iter().zip(verdicts) {
+            match (read, verdict) {
+                (Read::Event(event), Some(RouteVerdict::First { via_gateway })) => events.push((*event, via_gateway)),
+                (read, verdict) => others.push((read, verdict)),
+            }
+        }
+        let (first, via): (Vec<Inbound<'_>>, Vec<bool>) = events.into_iter().unzip();
+        let concluded = decide::decide(&self.deps, &first, now).await?;
+
+        let topics = self.deps.bus.topics();
+        let mut parts = Parts::default();
+        for ((event, via_gateway), concluded) in first.iter().zip(via).zip(concluded) {
+            count_decisions(&concluded.decisions);
+            output::decided(&mut parts, topics, event, via_gateway, concluded, now);
+        }
+        for (read, verdict) in &others {
+            match read {
+                Read::Event(event) => output::duplicate(&mut parts, topics, event, now),
+                Read::Rejected(reject) => {
+                    metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
+                    tracing::warn!(code = reject.code, topic = %reject.record.topic, offset = reject.record.offset,
+                        "an event was rejected");
+                    let via_gateway = matches!(verdict, Some(RouteVerdict::First { via_gateway: true }));
+                    output::rejected(&mut parts, topics, reject, via_gateway, &self.group, now);
+                }
+            }
+        }
+        Ok(parts.finish())
+    }
+
+    async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {
+        let tenant = inbound::tenant(record);
+        let event = match inbound::parse(record, now) {
+            Ok(event) => event,
+            Err(errors) => {
+                let code = if errors.iter().any(|error| error.code == "malformed-json") { "malformed-json" } else { "not-an-event" };
+                return Ok(Read::Rejected(Box::new(Reject {
+                    record,
+                    tenant,
+                    via_gateway: false,
+                    event: None,
+                    unparseable: true,
+                    code,
+                    reason: field_error::join(&errors),
+                })));
+            }
+        };
+        let catalog = self.deps.catalogs.get(&tenant).await?;
+        Ok(match inbound::check(record, event, catalog) {
+            Ok(event) => Read::Event(Box::new(event)),
+            Err(reject) => Read::Rejected(Box::new(reject)),
+        })
+    }
+
+    /// Claims what is an event. A reject is claimed only if the gateway has acknowledged it: from elsewhere, its id
+    /// stays free for the corrected event.
+    async fn claim(&self, reads: &[Read<'_>]) -> Result<Vec<Option<RouteVerdict>>, StoreError> {
+        let wanted: Vec<Option<(&TenantId, &Event, Origin)>> = reads
+            .iter()
+            .map(|read| match read {
+                Read::Event(event) => Some((&event.tenant, &event.event, origin(event.record))),
+                Read::Rejected(reject) => {
+                    let event = reject.event.as_ref().filter(|_| reject.via_gateway)?;
+                    Some((&reject.tenant, event, origin(reject.record)))
+                }
+            })
+            .collect();
+        let claims: Vec<_> = wanted.iter().flatten().cloned().collect();
+        let mut verdicts = claim::claim(&self.deps.store, &claims).await?.into_iter();
+        Ok(wanted.iter().map(|wanted| wanted.as_ref().and_then(|_| verdicts.next())).collect())
+    }
+}
+
+fn count_decisions(decisions: &[carillon_domain::decide::Decision]) {
+    for decision in decisions {
+        let (outcome, reason): (&'static str, &'static str) = (decision.outcome.into(), decision.reason.into());
+        metrics::counter!("carillon_decisions_total", "channel" => decision.channel.as_str(),
+            "outcome" => outcome, "reason" => reason)
+        .increment(1);
+    }
+}

@@ -1,0 +1,116 @@
+//! From status records to rows. Pure, so that a rebuild says the same.
+
+use std::sync::Arc;
+
+use carillon_bus::Record;
+use carillon_domain::{
+    DeliveryState, DeliveryStatus, StatusRecord,
+    decide::{Decision, Outcome},
+    status::{DeliveryUpdate, EventDecided},
+};
+use carillon_store::read_model::{DeliveryRow, EventRow, HistoryRow, Projection, StoredOffset};
+
+/// The rows of a batch.
+pub(crate) fn projection(consumer: &str, records: &[&Record], offsets: Vec<StoredOffset>) -> Projection {
+    let mut projection = Projection { consumer: consumer.to_owned(), offsets, ..Projection::default() };
+    for record in records {
+        match StatusRecord::parse(&record.value) {
+            Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
+            Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, &update),
+            Err(error) => {
+                // Only our own roles write here; what cannot be read was written by something else.
+                metrics::counter!("carillon_tracker_unreadable_total").increment(1);
+                tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset, %error,
+                    "a status record cannot be read; it is left out of the read model");
+            }
+        }
+    }
+    projection
+}
+
+fn add_event(projection: &mut Projection, decided: EventDecided) {
+    for decision in &decided.decisions {
+        if let Some(row) = queued(&decided, decision) {
+            projection.history.push(HistoryRow {
+                delivery_id: row.id,
+                state: row.state,
+                at: row.at,
+                provider: None,
+                code: None,
+                detail: Some(decision.sentence.clone()),
+            });
+            projection.deliveries.push(row);
+        }
+    }
+    projection.events.push(EventRow {
+        origin: decided.origin,
+        part: decided.part,
+        tenant: decided.tenant,
+        event_id: decided.event_id,
+        source: decided.source,
+        event_type: decided.event_type,
+        at: decided.at,
+        verdict: decided.verdict,
+        via_gateway: decided.via_gateway,
+        event: decided.event,
+        decisions: decided.decisions,
+    });
+}
+
+/// A decision to send puts its delivery on the channel's topic.
+fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
+    if decision.outcome != Outcome::Send {
+        return None;
+    }
+    let reason: &'static str = decision.reason.into();
+    Some(DeliveryRow {
+        id: decision.delivery_id?,
+        tenant: decided.tenant.clone(),
+        event_id: decided.event_id.clone(),
+        source: Arc::clone(&decided.source),
+        event_type: Arc::clone(&decided.event_type),
+        category: Arc::clone(&decision.category),
+        user_id: decision.user_id.clone(),
+        channel: decision.channel,
+        state: DeliveryState { generation: 0, attempt: 0, status: DeliveryStatus::Queued },
+        at: decided.at,
+        reason: Some(reason.to_owned()),
+        error_code: None,
+        to_masked: decision.to_masked.clone(),
+        provider: None,
+        provider_message_id: None,
+        template: None,
+    })
+}
+
+fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
+    for step in &update.steps {
+        let state = DeliveryState { generation: update.generation, attempt: update.attempt, status: step.status };
+        projection.history.push(HistoryRow {
+            delivery_id: update.delivery_id,
+            state,
+            at: step.at,
+            provider: update.provider.clone(),
+            code: step.code.clone(),
+            detail: step.detail.clone(),
+        });
+        projection.deliveries.push(DeliveryRow {
+            id: update.delivery_id,
+            tenant: update.tenant.clone(),
+            event_id: update.event_id.clone(),
+            source: Arc::clone(&update.source),
+            event_type: Arc::clone(&update.event_type),
+            category: Arc::clone(&update.category),
+            user_id: update.user_id.clone(),
+            channel: update.channel,
+            state,
+            at: step.at,
+            reason: step.detail.clone(),
+            error_code: step.code.clone(),
+            to_masked: update.to_masked.clone(),
+            provider: update.provider.clone(),
+            provider_message_id: update.provider_message_id.clone(),
+            template: update.template.clone(),
+        });
+    }
+}

@@ -1,0 +1,80 @@
+//! The deliver stage, common to all channels: a batch of records goes through parse, claim, prepare (address, render),
+//! send and conclude. Every record ends with a verdict that is recorded, or is read again.
+
+mod claim;
+mod conclude;
+mod parse;
+mod patience;
+mod prepare;
+mod send;
+mod task;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use carillon_bus::{Bus, Handler, Inbound};
+use carillon_domain::{Channel, clock::SharedClock};
+use carillon_render::Renderer;
+use carillon_runtime::Shutdown;
+use carillon_store::Store;
+use uuid::Uuid;
+
+use crate::account::Account;
+
+/// Delivers one channel's records.
+pub(crate) struct Deliver {
+    pub(crate) channel: Channel,
+    pub(crate) bus: Bus,
+    pub(crate) store: Store,
+    pub(crate) renderer: Arc<dyn Renderer>,
+    pub(crate) clock: SharedClock,
+    /// First choice first.
+    pub(crate) accounts: Vec<Arc<Account>>,
+    /// Names this process in the send ledger.
+    pub(crate) owner: Uuid,
+    /// Every claim by another owner is a dead process's: true where there is one process only.
+    pub(crate) others_are_dead: bool,
+    /// How long a claim lasts.
+    pub(crate) lease: std::time::Duration,
+    /// The consumer group, for dead letters.
+    pub(crate) group: String,
+    /// What this process has claimed and is working on.
+    pub(crate) at_work: claim::AtWork,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[async_trait]
+impl Handler for Deliver {
+    async fn handle(&self, batch: Vec<Inbound>) {
+        let mut tasks = self.parse(batch).await;
+        while !tasks.is_empty() {
+            // An account's send rate decides how many are claimed at a time, so that no claim waits out its lease.
+            if !self.wait_for_account().await {
+                return;
+            }
+            let burst = self.accounts.iter().map(|account| account.burst()).max().unwrap_or(usize::MAX);
+            let rest = tasks.split_off(tasks.len().min(burst));
+            let claimed = self.claim(std::mem::replace(&mut tasks, rest)).await;
+            let prepared = self.prepare(claimed).await;
+            futures::future::join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
+        }
+    }
+}
+
+impl Deliver {
+    /// Waits until some account is open; `false` at the end of the process: what was not begun is given back.
+    async fn wait_for_account(&self) -> bool {
+        loop {
+            if self.accounts.iter().any(|account| account.is_open()) {
+                return true;
+            }
+            let changes = futures::future::select_all(
+                self.accounts.iter().map(|account| Box::pin(account.wait())),
+            );
+            tokio::select! {
+                _ = changes => {}
+                () = self.shutdown.soft() => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Third stage: where it goes and what it says. One look-up and one call of the renderer for the batch.
+
+use std::collections::HashMap;
+
+use carillon_domain::{
+    ContactPointId, DeliveryStatus, Target, contact,
+    dead_letter::FailureClass,
+    status::TimelineStep,
+};
+use carillon_render::{RenderRequest, Rendered};
+use carillon_store::users::ResolvedContact;
+
+use super::{
+    Deliver,
+    claim::Claimed,
+    patience::until_done,
+    task::{Concluded, Verdict},
+};
+
+/// A task that can be sent.
+pub(super) struct Ready {
+    pub(super) claimed: Claimed,
+    pub(super) to: String,
+    pub(super) to_masked: String,
+    pub(super) rendered: Rendered,
+}
+
+impl Deliver {
+    pub(super) async fn prepare(&self, claimed: Vec<Claimed>) -> Vec<Ready> {
+        let ids: Vec<ContactPointId> = claimed
+            .iter()
+            .filter_map(|claimed| match &claimed.task.delivery.target {
+                Target::ContactPoint { id } => Some(*id),
+                Target::Inline { .. } => None,
+            })
+            .collect();
+        let contacts: HashMap<ContactPointId, ResolvedContact> = if ids.is_empty() {
+            HashMap::new()
+        } else {
+            until_done("resolve", || self.store.users().resolve(&ids)).await
+        };
+        let mut addressed = Vec::with_capacity(claimed.len());
+        for claimed in claimed {
+            match address(&claimed, &contacts) {
+                Ok(to) => addressed.push((claimed, to)),
+                Err((code, detail)) => self.suppress(claimed, code, detail).await,
+            }
+        }
+        let requests: Vec<_> =
+            addressed.iter().map(|(claimed, _)| RenderRequest::from(&claimed.task.delivery)).collect();
+        let rendered = if requests.is_empty() { Vec::new() } else { self.renderer.render(requests).await };
+        let mut ready = Vec::with_capacity(addressed.len());
+        for ((claimed, to), rendered) in addressed.into_iter().zip(rendered) {
+            let to_masked = contact::mask(self.channel, &to);
+            match rendered {
+                Ok(rendered) => ready.push(Ready { claimed, to, to_masked, rendered }),
+                Err(error) if error.is_retriable() => {
+                    // No message has left; the attempt does not count.
+                    self.postpone(claimed, error.code(), "templates cannot be reached now").await;
+                }
+                Err(error) => self.unrenderable(claimed, to_masked, error.code(), error.to_string()).await,
+            }
+        }
+        ready
+    }
+
+    async fn suppress(&self, claimed: Claimed, code: String, detail: &str) {
+        let step = TimelineStep {
+            at: self.clock.now(),
+            status: DeliveryStatus::Suppressed,
+            code: Some(code),
+            detail: Some(detail.to_owned()),
+        };
+        let concluded =
+            Concluded { verdict: Verdict::Over, steps: vec![step], provider: None, to_masked: None, template: None };
+        self.conclude(claimed, concluded).await;
+    }
+
+    async fn unrenderable(&self, claimed: Claimed, to_masked: String, code: &str, reason: String) {
+        let step = TimelineStep {
+            at: self.clock.now(),
+            status: DeliveryStatus::DeadLettered,
+            code: Some(code.to_owned()),
+            detail: Some(reason.clone()),
+        };
+        let verdict = Verdict::Dead { class: FailureClass::Render, code: code.to_owned(), reason };
+        let to_masked = Some(to_masked);
+        self.conclude(claimed, Concluded { verdict, steps: vec![step], provider: None, to_masked, template: None }).await;
+    }
+}
+
+fn address(
+    claimed: &Claimed,
+    contacts: &HashMap<ContactPointId, ResolvedContact>,
+) -> Result<String, (String, &'static str)> {
+    match &claimed.task.delivery.target {
+        Target::Inline { address } => Ok(address.clone()),
+        Target::ContactPoint { id } => match contacts.get(id) {
+            Some(ResolvedContact { point, dead: None }) => Ok(point.address.clone()),
+            Some(ResolvedContact { dead: Some(code), .. }) => {
+                Err((code.clone(), "a provider said that the address is gone"))
+            }
+            None => Err(("no-address".to_owned(), "the user has removed the address")),
+        },
+    }
+}

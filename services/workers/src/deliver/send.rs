@@ -1,0 +1,149 @@
+//! Fourth stage: the provider, and what its answer means for the delivery.
+
+use std::time::Duration;
+
+use carillon_domain::{
+    DeliveryStatus, Target, Timestamp, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
+};
+use carillon_store::users::DeadContact;
+
+use super::{
+    Deliver,
+    claim::Claimed,
+    patience::until_done,
+    prepare::Ready,
+    task::{Concluded, Task, Verdict},
+};
+use crate::{
+    outcome::{Refusal, SendOutcome},
+    sender::OutgoingMessage,
+};
+
+/// When to come back to an account that was closed in the meantime.
+const MEANWHILE: Duration = Duration::from_secs(1);
+
+impl Deliver {
+    pub(super) async fn send(&self, ready: Ready) {
+        let Some((account, permit)) =
+            self.accounts.iter().find_map(|account| Some((account, account.try_acquire()?)))
+        else {
+            return self.postpone(ready.claimed, "account-closed", "every provider account is paused").await;
+        };
+        account.rate().await;
+        let task = &ready.claimed.task;
+        let message = OutgoingMessage {
+            delivery_id: task.delivery.delivery_id,
+            event_id: task.delivery.event_id.clone(),
+            to: ready.to,
+            content: ready.rendered.content,
+            expires_at: task.delivery.expires_at,
+        };
+        let sending_at = self.clock.now();
+        let outcome = account.send(permit, &message).await;
+        if let SendOutcome::AddressDead(refusal) = &outcome {
+            self.mark_dead(task, refusal, sending_at).await;
+        }
+        let (verdict, step) = self.judge(task, outcome);
+        let sending = TimelineStep { at: sending_at, status: DeliveryStatus::Sending, code: None, detail: None };
+        let mut steps = vec![sending];
+        steps.extend(step);
+        let concluded = Concluded {
+            verdict,
+            steps,
+            provider: Some(account.name().to_string()),
+            to_masked: Some(ready.to_masked),
+            template: Some(ready.rendered.template),
+        };
+        self.conclude(ready.claimed, concluded).await;
+    }
+
+    /// What an outcome means: the verdict, and the steps of the timeline behind `sending`.
+    fn judge(&self, task: &Task, outcome: SendOutcome) -> (Verdict, Vec<TimelineStep>) {
+        let now = self.clock.now();
+        let step = |status, refusal: &Refusal| TimelineStep {
+            at: now,
+            status,
+            code: Some(refusal.code.clone()),
+            detail: Some(refusal.detail.clone()),
+        };
+        let dead = |class, refusal: &Refusal| Verdict::Dead {
+            class,
+            code: refusal.code.clone(),
+            reason: refusal.detail.clone(),
+        };
+        match outcome {
+            SendOutcome::Ok { message_id } => {
+                let sent = TimelineStep { at: now, status: DeliveryStatus::Sent, code: None, detail: None };
+                (Verdict::Sent { message_id }, vec![sent])
+            }
+            SendOutcome::Retry(refusal) => match self.again(task, None, refusal.retry_after, true) {
+                Some(verdict) => (verdict, vec![step(DeliveryStatus::Retrying, &refusal)]),
+                None => (
+                    dead(FailureClass::RetriesExhausted, &refusal),
+                    vec![step(DeliveryStatus::DeadLettered, &refusal)],
+                ),
+            },
+            SendOutcome::Throttle(refusal) | SendOutcome::Config(refusal) => {
+                let wait = refusal.retry_after.unwrap_or(MEANWHILE);
+                let due = now + chrono::TimeDelta::from_std(wait).unwrap_or_default();
+                (Verdict::Again { due, counts: false }, vec![step(DeliveryStatus::Retrying, &refusal)])
+            }
+            SendOutcome::Terminal(refusal) => {
+                (dead(FailureClass::Terminal, &refusal), vec![step(DeliveryStatus::DeadLettered, &refusal)])
+            }
+            // Sending it again can never help, so it is no dead letter: the address is, and says so.
+            SendOutcome::AddressDead(refusal) => (Verdict::Over, vec![step(DeliveryStatus::Failed, &refusal)]),
+            SendOutcome::Uncertain(refusal) => {
+                let uncertain = step(DeliveryStatus::Uncertain, &refusal);
+                let again = match task.delivery.on_uncertain {
+                    OnUncertain::Resend => self.again(task, None, refusal.retry_after, true),
+                    OnUncertain::Hold => None,
+                };
+                match again {
+                    Some(verdict) => (verdict, vec![uncertain]),
+                    None => (
+                        dead(FailureClass::Uncertain, &refusal),
+                        vec![uncertain, step(DeliveryStatus::DeadLettered, &refusal)],
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Another attempt, if the policy allows one: at `due`, or after the policy's wait.
+    pub(super) fn again(
+        &self,
+        task: &Task,
+        due: Option<Timestamp>,
+        retry_after: Option<Duration>,
+        counts: bool,
+    ) -> Option<Verdict> {
+        let counted = task.attempt.saturating_sub(task.uncounted).max(1);
+        let wait = self.bus.retry_policy().wait_after(counted, retry_after, rand::random())?;
+        let after = self.clock.now() + chrono::TimeDelta::from_std(wait).unwrap_or_default();
+        Some(Verdict::Again { due: due.unwrap_or(after), counts })
+    }
+
+    /// Comes back to a delivery for which no provider was asked.
+    pub(super) async fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
+        let now = self.clock.now();
+        let step = TimelineStep {
+            at: now,
+            status: DeliveryStatus::Retrying,
+            code: Some(code.to_owned()),
+            detail: Some(detail.to_owned()),
+        };
+        let due = now + chrono::TimeDelta::from_std(MEANWHILE).unwrap_or_default();
+        let verdict = Verdict::Again { due, counts: false };
+        let concluded = Concluded { verdict, steps: vec![step], provider: None, to_masked: None, template: None };
+        self.conclude(claimed, concluded).await;
+    }
+
+    async fn mark_dead(&self, task: &Task, refusal: &Refusal, seen_at: Timestamp) {
+        if let Target::ContactPoint { id } = task.delivery.target {
+            let tenant = task.delivery.tenant.clone();
+            let dead = [DeadContact { tenant, id, code: refusal.code.clone(), seen_at }];
+            until_done("mark dead", || self.store.users().mark_dead(&dead)).await;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Firebase Cloud Messaging, HTTP v1.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use carillon_domain::clock::SharedClock;
+use carillon_render::Content;
+use carillon_runtime::http;
+use serde::Serialize;
+
+use super::{
+    ProviderConfigError,
+    fcm_answer::{classify, is_unauthenticated},
+    http::exchange,
+    oauth::{ServiceAccount, Tokens},
+};
+use crate::{
+    config::FcmConfig,
+    outcome::{Refusal, SendOutcome},
+    sender::{OutgoingMessage, Sender},
+};
+
+/// FCM keeps a message for no longer.
+const MAX_TTL_SECONDS: i64 = 2_419_200;
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    token: &'a str,
+    notification: Notification<'a>,
+    data: BTreeMap<&'a str, &'a str>,
+    android: Android<'a>,
+}
+
+#[derive(Serialize)]
+struct Notification<'a> {
+    title: &'a str,
+    body: &'a str,
+}
+
+/// A second copy of the same delivery replaces the first on the device.
+#[derive(Serialize)]
+struct Android<'a> {
+    collapse_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<String>,
+    notification: AndroidNotification<'a>,
+}
+
+#[derive(Serialize)]
+struct AndroidNotification<'a> {
+    tag: &'a str,
+}
+
+/// Sends push messages through one Firebase project.
+pub struct FcmSender {
+    client: reqwest::Client,
+    url: String,
+    tokens: Tokens,
+    clock: SharedClock,
+}
+
+impl FcmSender {
+    /// Reads the service account's key.
+    pub fn new(config: &FcmConfig, clock: SharedClock) -> Result<Self, ProviderConfigError> {
+        let account = ServiceAccount::load(config)?;
+        let client = http::client(&http::ClientOptions {
+            request_timeout: config.request_timeout,
+            ..http::ClientOptions::default()
+        })?;
+        let base = config.base_url.trim_end_matches('/');
+        Ok(Self {
+            url: format!("{base}/v1/projects/{}/messages:send", account.project_id),
+            tokens: Tokens::new(account, client.clone(), clock.clone())?,
+            client,
+            clock,
+        })
+    }
+
+    async fn attempt(&self, message: &OutgoingMessage, renew: bool) -> Result<super::http::Answer, SendOutcome> {
+        let Content::Push { title, body, data } = &message.content else {
+            return Err(SendOutcome::Terminal(Refusal::new("wrong-content", "expected a push message")));
+        };
+        let token = self.tokens.get(renew).await?;
+        let (delivery_id, event_id) = (message.delivery_id.to_string(), message.event_id.to_string());
+        let mut fields: BTreeMap<&str, &str> = data.iter().map(|(key, value)| (&**key, &**value)).collect();
+        fields.insert("carillon_delivery_id", &delivery_id);
+        fields.insert("carillon_event_id", &event_id);
+        let now = self.clock.now();
+        let ttl = message
+            .expires_at
+            .map(|expires_at| format!("{}s", (expires_at - now).num_seconds().clamp(0, MAX_TTL_SECONDS)));
+        let envelope = Envelope {
+            message: Message {
+                token: &message.to,
+                notification: Notification { title, body },
+                data: fields,
+                android: Android {
+                    collapse_key: &delivery_id,
+                    ttl,
+                    notification: AndroidNotification { tag: &delivery_id },
+                },
+            },
+        };
+        exchange(self.client.post(&self.url).bearer_auth(&*token).json(&envelope), now).await
+    }
+}
+
+#[async_trait]
+impl Sender for FcmSender {
+    async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
+        let first = match self.attempt(message, false).await {
+            Ok(answer) => answer,
+            Err(outcome) => return outcome,
+        };
+        if !is_unauthenticated(&first) {
+            return classify(&first);
+        }
+        // The token may have been revoked before its time: once with a fresh one.
+        match self.attempt(message, true).await {
+            Ok(answer) => classify(&answer),
+            Err(outcome) => outcome,
+        }
+    }
+}

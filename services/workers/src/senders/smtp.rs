@@ -1,0 +1,208 @@
+//! SMTP, on pooled connections. The transaction is spoken step by step, because what an error means depends on how far
+//! it came: before the content nothing has left; after the final dot nobody knows.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use carillon_render::Content;
+use lettre::{
+    Address, Message,
+    message::{Mailbox, MultiPart, header},
+    transport::smtp::{
+        authentication::{Credentials, Mechanism},
+        client::{AsyncSmtpConnection, TlsParameters},
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+        response::Response,
+    },
+};
+use parking_lot::Mutex;
+use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
+
+use super::{
+    ProviderConfigError,
+    smtp_answer::{Stage, classify, timed_out},
+};
+use crate::{
+    config::{SmtpConfig, SmtpTls},
+    outcome::{Refusal, SendOutcome},
+    sender::{OutgoingMessage, Sender},
+};
+
+type SmtpError = lettre::transport::smtp::Error;
+
+/// An idle connection older than this is closed instead of used.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// Sends e-mail through one relay.
+pub struct SmtpSender {
+    host: String,
+    port: u16,
+    tls: SmtpTls,
+    tls_parameters: TlsParameters,
+    credentials: Option<Credentials>,
+    hello: ClientId,
+    from: Mailbox,
+    timeout: Duration,
+    idle: Mutex<Vec<(AsyncSmtpConnection, tokio::time::Instant)>>,
+    connections: Semaphore,
+}
+
+impl SmtpSender {
+    /// Checks the configuration; nothing is connected yet.
+    pub fn new(config: &SmtpConfig) -> Result<Self, ProviderConfigError> {
+        let from: Mailbox = config
+            .from
+            .parse()
+            .map_err(|_| ProviderConfigError::value("smtp.from", "expected an address such as Shop <shop@example.com>"))?;
+        let credentials = match (&config.username, &config.password) {
+            (Some(user), Some(password)) => {
+                Some(Credentials::new(user.clone(), password.expose_secret().to_owned()))
+            }
+            (None, None) => None,
+            _ => return Err(ProviderConfigError::value("smtp.password", "expected username and password together")),
+        };
+        carillon_runtime::http::install_tls();
+        let tls_parameters = TlsParameters::new(config.host.clone())
+            .map_err(|_| ProviderConfigError::value("smtp.host", "expected a host name"))?;
+        Ok(Self {
+            host: config.host.clone(),
+            port: config.port,
+            tls: config.tls,
+            tls_parameters,
+            credentials,
+            hello: ClientId::Domain(from.email.domain().to_owned()),
+            from,
+            timeout: config.request_timeout,
+            idle: Mutex::new(Vec::new()),
+            connections: Semaphore::new(config.max_connections.max(1)),
+        })
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
+        let implicit = (self.tls == SmtpTls::Implicit).then(|| self.tls_parameters.clone());
+        let address = (self.host.as_str(), self.port);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeout), &self.hello, implicit, None).await?;
+        if self.tls == SmtpTls::Starttls {
+            connection.starttls(self.tls_parameters.clone(), &self.hello).await?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await?;
+        }
+        Ok(connection)
+    }
+
+    fn pooled(&self) -> Option<AsyncSmtpConnection> {
+        let mut idle = self.idle.lock();
+        while let Some((connection, since)) = idle.pop() {
+            if since.elapsed() < MAX_IDLE {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn message(&self, message: &OutgoingMessage) -> Result<(Vec<u8>, Address), Refusal> {
+        let Content::Email { subject, text, html } = &message.content else {
+            return Err(Refusal::new("wrong-content", "expected an e-mail"));
+        };
+        let address: Address =
+            message.to.parse().map_err(|_| Refusal::new("address-syntax", "the address is not one"))?;
+        // The same for every attempt, so that a receiver can tell a second copy.
+        let message_id = format!("<{}@{}>", message.delivery_id, self.from.email.domain());
+        let builder = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, address.clone()))
+            .subject(subject.as_str())
+            .message_id(Some(message_id));
+        let built = match html {
+            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),
+            None => builder.header(header::ContentType::TEXT_PLAIN).body(text.clone()),
+        };
+        let mut built = built.map_err(|_| Refusal::new("mime", "the message cannot be built"))?;
+        for (name, value) in [
+            ("X-Carillon-Delivery", message.delivery_id.to_string()),
+            ("X-Carillon-Event", message.event_id.to_string()),
+        ] {
+            let name = header::HeaderName::new_from_ascii_str(name);
+            built.headers_mut().insert_raw(header::HeaderValue::new(name, value));
+        }
+        Ok((built.formatted(), address))
+    }
+
+    /// One transaction; `stage` follows how far it came.
+    async fn transact(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        content: &[u8],
+        to: Address,
+        stage: &mut Stage,
+    ) -> Result<Response, SmtpError> {
+        let eight_bit = !content.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime);
+        let parameters =
+            if eight_bit { vec![MailParameter::Body(MailBodyParameter::EightBitMime)] } else { Vec::new() };
+        *stage = Stage::Envelope;
+        connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await?;
+        *stage = Stage::Recipient;
+        connection.command(Rcpt::new(to, Vec::new())).await?;
+        *stage = Stage::Envelope;
+        connection.command(Data).await?;
+        *stage = Stage::Content;
+        connection.message(content).await
+    }
+
+    /// Connects if need be and sends. A pooled connection that the server has closed is replaced once.
+    async fn attempt(&self, content: &[u8], to: &Address, stage: &mut Stage) -> Result<Response, SmtpError> {
+        if let Some(mut connection) = self.pooled() {
+            match self.transact(&mut connection, content, to.clone(), stage).await {
+                Err(error) if error.status().is_none() && *stage != Stage::Content => {}
+                ended => return self.settle(connection, ended).await,
+            }
+        }
+        *stage = Stage::Connect;
+        let mut connection = self.connect().await?;
+        let ended = self.transact(&mut connection, content, to.clone(), stage).await;
+        self.settle(connection, ended).await
+    }
+
+    /// Keeps the connection if it is in a known state.
+    async fn settle(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        ended: Result<Response, SmtpError>,
+    ) -> Result<Response, SmtpError> {
+        let reusable = match &ended {
+            Ok(_) => true,
+            Err(error) => {
+                error.status().is_some_and(|code| u16::from(code) != 421)
+                    && connection.command(lettre::transport::smtp::commands::Rset).await.is_ok()
+            }
+        };
+        if reusable && !connection.has_broken() {
+            self.idle.lock().push((connection, tokio::time::Instant::now()));
+        }
+        ended
+    }
+}
+
+#[async_trait]
+impl Sender for SmtpSender {
+    async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
+        let (content, to) = match self.message(message) {
+            Ok(built) => built,
+            Err(refusal) => return SendOutcome::Terminal(refusal),
+        };
+        let mut stage = Stage::Connect;
+        let work = async {
+            let _permit = self.connections.acquire().await;
+            self.attempt(&content, &to, &mut stage).await
+        };
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(Ok(_)) => SendOutcome::Ok { message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())) },
+            Ok(Err(error)) => classify(&error, stage),
+            Err(_) => timed_out(stage),
+        }
+    }
+}
