@@ -11,6 +11,9 @@ footer =
     .marketing = Du bekommst diese Nachricht, weil du Neuigkeiten von uns haben möchtest.
     .unsubscribe = Abmelden
 
+# Eine Beschriftung und was dazugehört, in reinem Text.
+line = { $label }: { $value }
+
 word =
     .order = Bestellung
     .carrier = Versand mit

@@ -11,6 +11,9 @@ footer =
     .marketing = You get this because you asked us for news.
     .unsubscribe = Unsubscribe
 
+# A label and what it stands for, in plain text.
+line = { $label }: { $value }
+
 word =
     .order = Order
     .carrier = Carrier

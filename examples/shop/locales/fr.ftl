@@ -11,6 +11,9 @@ footer =
     .marketing = Vous recevez ce message parce que vous avez demandé nos nouvelles.
     .unsubscribe = Se désabonner
 
+# Un intitulé et ce qu’il désigne, en texte brut.
+line = { $label } : { $value }
+
 word =
     .order = Commande
     .carrier = Transporteur
