@@ -1,11 +1,26 @@
 //! API keys (table `api_keys`).
 
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
+
 use carillon_domain::{TenantId, Timestamp};
+use parking_lot::RwLock;
+use rand::Rng as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{db::Db, error::StoreError};
+use crate::{
+    columns,
+    db::{Db, execute, fetch},
+    error::StoreError,
+};
+
+/// How long a verified key is believed without asking again: the longest that a revoked key works in other processes.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// `last_used_at` is not written more often.
+const USED: Duration = Duration::from_secs(60);
 
 /// What a key may do; each role may all that the ones before it may.
 #[derive(
@@ -74,30 +89,163 @@ pub struct ApiKeyInfo {
     pub last_used_at: Option<Timestamp>,
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    tenant: String,
+    name: String,
+    role: String,
+    secret_hash: Vec<u8>,
+    last_used_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct InfoRow {
+    id: Uuid,
+    name: String,
+    role: String,
+    created_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+/// A key that was verified lately.
+#[derive(Debug)]
+struct Believed {
+    secret_hash: [u8; 32],
+    principal: Principal,
+    until: Timestamp,
+}
+
 /// The keys.
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
     db: Db,
+    believed: Arc<RwLock<HashMap<Uuid, Believed>>>,
 }
 
 impl ApiKeys {
-    /// Makes a key.
-    pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
-        unimplemented!()
+    pub(crate) fn new(db: Db) -> Self {
+        Self {
+            db,
+            believed: Arc::default(),
+        }
     }
 
-    /// Who holds this secret; `None` if nobody does or the key is revoked.
+    /// Makes a key.
+    pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
+        let id = Uuid::now_v7();
+        let mut random = [0; 32];
+        rand::rng().fill_bytes(&mut random);
+        let secret = random
+            .iter()
+            .fold(format!("ck_{}_", id.simple()), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+        execute!(
+            self.db.write().await?,
+            "INSERT INTO api_keys (id, tenant, name, role, secret_hash, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6)",
+            id,
+            tenant.as_str(),
+            name,
+            <&str>::from(role),
+            hash(&secret).as_slice(),
+            self.db.now()
+        )?;
+        Ok(NewKey { id, secret })
+    }
+
+    /// Who holds this secret; `None` if nobody does or the key is revoked. A revoked key may be believed for another
+    /// 5 seconds in processes that did not revoke it.
     pub async fn verify(&self, secret: &str) -> Result<Option<Principal>, StoreError> {
-        unimplemented!()
+        let Some(id) = id_of(secret) else { return Ok(None) };
+        let (hash, now) = (hash(secret), self.db.now());
+        if let Some(known) = self.believed.read().get(&id)
+            && known.until > now
+        {
+            return Ok(same(&known.secret_hash, &hash).then(|| known.principal.clone()));
+        }
+        let row = fetch!(
+            optional, self.db.read().await? => Row,
+            "SELECT tenant, name, role, secret_hash, last_used_at FROM api_keys
+            WHERE id = $1 AND revoked_at IS NULL",
+            id
+        )?;
+        let Some(row) = row.filter(|row| same(&row.secret_hash, &hash)) else {
+            self.believed.write().remove(&id);
+            return Ok(None);
+        };
+        let principal = Principal {
+            key_id: id,
+            name: row.name,
+            tenant: TenantId::from(row.tenant),
+            role: columns::parse(&row.role, "a role")?,
+        };
+        let believed = Believed {
+            secret_hash: hash,
+            principal: principal.clone(),
+            until: now + BELIEVED,
+        };
+        self.believed.write().insert(id, believed);
+        if row.last_used_at.is_none_or(|at| at + USED <= now) {
+            execute!(
+                self.db.write().await?,
+                "UPDATE api_keys SET last_used_at = $1 WHERE id = $2",
+                now,
+                id
+            )?;
+        }
+        Ok(Some(principal))
     }
 
     /// A tenant's keys, newest first.
     pub async fn list(&self, tenant: &TenantId) -> Result<Vec<ApiKeyInfo>, StoreError> {
-        unimplemented!()
+        let rows = fetch!(
+            all, self.db.read().await? => InfoRow,
+            "SELECT id, name, role, created_at, revoked_at, last_used_at FROM api_keys
+            WHERE tenant = $1 ORDER BY created_at DESC, id DESC",
+            tenant.as_str()
+        )?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ApiKeyInfo {
+                    id: row.id,
+                    name: row.name,
+                    role: columns::parse(&row.role, "a role")?,
+                    created_at: row.created_at,
+                    revoked_at: row.revoked_at,
+                    last_used_at: row.last_used_at,
+                })
+            })
+            .collect()
     }
 
     /// Revokes a key; `false` if there is none of that id that was not revoked yet.
     pub async fn revoke(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
-        unimplemented!()
+        let revoked = execute!(
+            self.db.write().await?,
+            "UPDATE api_keys SET revoked_at = $1 WHERE tenant = $2 AND id = $3 AND revoked_at IS NULL",
+            self.db.now(),
+            tenant.as_str(),
+            id
+        )?;
+        self.believed.write().remove(&id);
+        Ok(revoked == 1)
     }
+}
+
+/// The public part of `ck_<id>_<secret>`.
+fn id_of(secret: &str) -> Option<Uuid> {
+    let (id, rest) = secret.strip_prefix("ck_")?.split_once('_')?;
+    (!rest.is_empty()).then(|| Uuid::try_parse(id).ok()).flatten()
+}
+
+/// Secrets are 256 random bits, so one round of SHA-256 is enough.
+fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+fn same(left: &[u8], right: &[u8; 32]) -> bool {
+    left.ct_eq(right).into()
 }

@@ -1,7 +1,11 @@
 //! The auditor's counts (table `counters`): kept up to date inside the transactions that they count, so they are exact
 //! and cheap to read however many rows there are.
 
-use crate::{db::Db, error::StoreError};
+use crate::{
+    counters::{self, Counter},
+    db::Db,
+    error::StoreError,
+};
 
 /// Independent counts of the two equations of §6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -53,8 +57,31 @@ pub struct Audit {
 }
 
 impl Audit {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
     /// Reads all counts in one snapshot.
     pub async fn counts(&self) -> Result<AuditCounts, StoreError> {
-        unimplemented!()
+        let counts = counters::read(&self.db).await?;
+        let of = |counter| {
+            counts
+                .get(&counter)
+                .copied()
+                .unwrap_or_default()
+                .max(0)
+                .cast_unsigned()
+        };
+        let published = of(Counter::GatewayPublished);
+        Ok(AuditCounts {
+            acknowledged: published + of(Counter::ReadElsewhere),
+            routed: of(Counter::Routed),
+            duplicate: of(Counter::Duplicate),
+            rejected: of(Counter::Rejected),
+            waiting: published.saturating_sub(of(Counter::GatewayRouted)),
+            deliveries_produced: of(Counter::Produced),
+            ended: of(Counter::Ended),
+            pending: of(Counter::Pending),
+        })
     }
 }

@@ -1,10 +1,6 @@
 //! Catalogs in memory: gateway and router ask for one on every event, and a change is seen within a second.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use carillon_domain::{TenantId, compiled::CompiledCatalog};
 use carillon_runtime::Shutdown;
@@ -32,7 +28,10 @@ impl CatalogCache {
     /// An empty cache; it loads what is asked for.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, snapshots: Arc::default() }
+        Self {
+            store,
+            snapshots: Arc::default(),
+        }
     }
 
     /// A tenant's catalog, if they have one.
@@ -44,9 +43,14 @@ impl CatalogCache {
     }
 
     async fn load(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
-        let Some(versioned) = self.store.catalog().get(tenant).await? else { return Ok(None) };
+        let Some(versioned) = self.store.catalog().get(tenant).await? else {
+            return Ok(None);
+        };
         let catalog = Arc::new(CompiledCatalog::new(versioned.value));
-        let snapshot = Snapshot { version: versioned.version, catalog: Arc::clone(&catalog) };
+        let snapshot = Snapshot {
+            version: versioned.version,
+            catalog: Arc::clone(&catalog),
+        };
         self.snapshots.write().insert(tenant.clone(), snapshot);
         Ok(Some(catalog))
     }
@@ -54,7 +58,11 @@ impl CatalogCache {
     /// Loads what has changed.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         for (tenant, version) in self.store.catalog().versions().await? {
-            let known = self.snapshots.read().get(&tenant).map(|snapshot| snapshot.version);
+            let known = self
+                .snapshots
+                .read()
+                .get(&tenant)
+                .map(|snapshot| snapshot.version);
             if known.is_some_and(|known| known != version) {
                 self.load(&tenant).await?;
             }
@@ -71,7 +79,10 @@ impl CatalogCache {
                 () = shutdown.soft() => return,
             }
             if let Err(error) = self.refresh().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "catalogs were not refreshed");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "catalogs were not refreshed"
+                );
             }
         }
     }

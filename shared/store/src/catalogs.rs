@@ -3,10 +3,12 @@
 use carillon_domain::{Catalog, TenantId};
 
 use crate::{
-    db::Db,
+    db::{Db, Document, execute, fetch},
     error::StoreError,
     versioned::{IfMatch, Versioned},
 };
+
+const WHAT: &str = "a catalog";
 
 /// The catalogs.
 #[derive(Debug, Clone)]
@@ -15,9 +17,24 @@ pub struct Catalogs {
 }
 
 impl Catalogs {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
     /// Reads a tenant's catalog.
     pub async fn get(&self, tenant: &TenantId) -> Result<Option<Versioned<Catalog>>, StoreError> {
-        unimplemented!()
+        let row = fetch!(
+            optional, self.db.read().await? => (i64, Document),
+            "SELECT version, document FROM catalogs WHERE tenant = $1",
+            tenant.as_str()
+        )?;
+        row.map(|(version, document)| {
+            Ok(Versioned {
+                value: document.parse(WHAT)?,
+                version,
+            })
+        })
+        .transpose()
     }
 
     /// Replaces a tenant's catalog, which the caller has validated. Writing the same again keeps the version.
@@ -27,11 +44,52 @@ impl Catalogs {
         catalog: &Catalog,
         if_match: IfMatch,
     ) -> Result<Versioned<Catalog>, StoreError> {
-        unimplemented!()
+        let document = Document::of(catalog, WHAT)?;
+        let mut tx = self.db.begin().await?;
+        execute!(
+            tx,
+            "INSERT INTO catalogs (tenant, version, document, updated_at) VALUES ($1, 0, $2, $3)
+            ON CONFLICT (tenant) DO UPDATE SET tenant = excluded.tenant", // takes the row's lock
+            tenant.as_str(),
+            Document("{}".to_owned()),
+            self.db.now()
+        )?;
+        let (current, standing) = fetch!(
+            one, tx => (i64, Document),
+            "SELECT version, document FROM catalogs WHERE tenant = $1",
+            tenant.as_str()
+        )?;
+        if if_match.is_some_and(|seen| seen != current) {
+            return Err(StoreError::PreconditionFailed);
+        }
+        let mut version = current;
+        if current == 0 || standing != document {
+            version += 1;
+            execute!(
+                tx,
+                "UPDATE catalogs SET version = $1, document = $2, updated_at = $3 WHERE tenant = $4",
+                version,
+                document,
+                self.db.now(),
+                tenant.as_str()
+            )?;
+        }
+        tx.commit().await?;
+        Ok(Versioned {
+            value: catalog.clone(),
+            version,
+        })
     }
 
     /// Every tenant's current version: cheap enough to be polled.
     pub async fn versions(&self) -> Result<Vec<(TenantId, i64)>, StoreError> {
-        unimplemented!()
+        let rows = fetch!(
+            all, self.db.read().await? => (String, i64),
+            "SELECT tenant, version FROM catalogs ORDER BY tenant"
+        )?;
+        Ok(rows
+            .into_iter()
+            .map(|(tenant, version)| (TenantId::from(tenant), version))
+            .collect())
     }
 }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use carillon_domain::TenantId;
 
-use crate::{db::Db, error::StoreError};
+use crate::{
+    db::{Db, Prunable, execute, fetch, prunable},
+    error::StoreError,
+};
+
+const PRUNABLE: Prunable = prunable!("idempotency_keys", "created_at");
 
 /// How long an answer is replayed.
 pub const WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -46,6 +51,14 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    fingerprint: Vec<u8>,
+    status: Option<i32>,
+    content_type: Option<String>,
+    body: Option<Vec<u8>>,
+}
+
 /// The keys.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
@@ -53,23 +66,92 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// Takes the key for `lease`, or says why not.
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Takes the key for `lease`, or says why not. A key without an answer whose lease has passed is taken again, by the
+    /// same body only; one older than [`WINDOW`] by any.
     pub async fn begin(&self, request: &IdempotentRequest<'_>, lease: Duration) -> Result<Begin, StoreError> {
-        unimplemented!()
+        let now = self.db.now();
+        let fingerprint = request.fingerprint.as_slice();
+        let mut session = self.db.write().await?;
+        let taken = execute!(
+            session,
+            "INSERT INTO idempotency_keys
+                (tenant, route, idempotency_key, fingerprint, created_at, lease_until)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (tenant, route, idempotency_key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, created_at = excluded.created_at,
+                lease_until = excluded.lease_until, status = NULL, content_type = NULL, body = NULL
+            WHERE idempotency_keys.created_at < $7
+                OR (idempotency_keys.status IS NULL AND idempotency_keys.lease_until < excluded.created_at
+                    AND idempotency_keys.fingerprint = excluded.fingerprint)",
+            request.tenant.as_str(),
+            request.route,
+            request.key,
+            fingerprint,
+            now,
+            now + lease,
+            now - WINDOW
+        )?;
+        if taken == 1 {
+            return Ok(Begin::Fresh);
+        }
+        let row = fetch!(
+            optional, session => Row,
+            "SELECT fingerprint, status, content_type, body FROM idempotency_keys
+            WHERE tenant = $1 AND route = $2 AND idempotency_key = $3",
+            request.tenant.as_str(), request.route, request.key
+        )?;
+        // Without a row, it was given back between the two statements: whoever asks again will get it.
+        Ok(row.map_or(Begin::InProgress, |row| row.begin(fingerprint)))
     }
 
     /// Keeps the answer. One of 500 and above is not kept: the request may be tried again.
     pub async fn finish(&self, request: &IdempotentRequest<'_>, answer: &Answer) -> Result<(), StoreError> {
-        unimplemented!()
+        if answer.status >= 500 {
+            return self.abandon(request).await;
+        }
+        execute!(
+            self.db.write().await?,
+            "UPDATE idempotency_keys SET status = $1, content_type = $2, body = $3
+            WHERE tenant = $4 AND route = $5 AND idempotency_key = $6 AND fingerprint = $7 AND status IS NULL",
+            i32::from(answer.status), answer.content_type.as_str(), answer.body.as_slice(),
+            request.tenant.as_str(), request.route, request.key, request.fingerprint.as_slice()
+        )?;
+        Ok(())
     }
 
     /// Gives the key back without an answer.
     pub async fn abandon(&self, request: &IdempotentRequest<'_>) -> Result<(), StoreError> {
-        unimplemented!()
+        execute!(
+            self.db.write().await?,
+            "DELETE FROM idempotency_keys
+            WHERE tenant = $1 AND route = $2 AND idempotency_key = $3 AND fingerprint = $4 AND status IS NULL",
+            request.tenant.as_str(), request.route, request.key, request.fingerprint.as_slice()
+        )?;
+        Ok(())
     }
 
     /// Forgets keys older than [`WINDOW`]. Returns how many went.
     pub async fn prune(&self) -> Result<u64, StoreError> {
-        unimplemented!()
+        self.db.prune(PRUNABLE, WINDOW).await
+    }
+}
+
+impl Row {
+    fn begin(self, fingerprint: &[u8]) -> Begin {
+        if self.fingerprint != fingerprint {
+            return Begin::Conflict;
+        }
+        match self.status.and_then(|status| u16::try_from(status).ok()) {
+            Some(status) => Begin::Replay(Answer {
+                status,
+                content_type: self.content_type.unwrap_or_default(),
+                body: self.body.unwrap_or_default(),
+            }),
+            None => Begin::InProgress,
+        }
     }
 }

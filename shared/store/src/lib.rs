@@ -1,7 +1,10 @@
 //! The only user of sqlx and redis: migrations, one module per table (only that module writes it), loaders for the
 //! decision, quotas.
 
+mod batcher;
+mod columns;
 mod config;
+mod counters;
 mod db;
 mod error;
 mod page;
@@ -10,6 +13,7 @@ mod versioned;
 
 pub mod api_keys;
 pub mod audit;
+pub mod catalog_cache;
 pub mod catalogs;
 pub mod dead_letters;
 pub mod events;
@@ -26,4 +30,4 @@ pub use config::{Dialect, StoreConfig};
 pub use error::StoreError;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
 pub use store::Store;
-pub use versioned::{IfMatch, Versioned, etag, parse_etag};
+pub use versioned::{IfMatch, Versioned, Written, etag, parse_etag};

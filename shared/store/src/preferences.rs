@@ -3,11 +3,12 @@
 use carillon_domain::{Preferences, TenantId, UserId};
 
 use crate::{
-    db::Db,
+    db::{Db, Document, Input, Session, fetch},
     error::StoreError,
-    users::Written,
-    versioned::{IfMatch, Versioned},
+    versioned::{IfMatch, Versioned, Written},
 };
+
+const WHAT: &str = "preferences";
 
 /// The preferences.
 #[derive(Debug, Clone)]
@@ -16,13 +17,28 @@ pub struct PreferencesRepo {
 }
 
 impl PreferencesRepo {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
     /// Reads a user's preferences; `None` if they never said any.
     pub async fn get(
         &self,
         tenant: &TenantId,
         user: &UserId,
     ) -> Result<Option<Versioned<Preferences>>, StoreError> {
-        unimplemented!()
+        let row = fetch!(
+            optional, self.db.read().await? => (i64, Document),
+            "SELECT version, document FROM preferences WHERE tenant = $1 AND user_id = $2",
+            tenant.as_str(), user.as_str()
+        )?;
+        row.map(|(version, document)| {
+            Ok(Versioned {
+                value: document.parse(WHAT)?,
+                version,
+            })
+        })
+        .transpose()
     }
 
     /// Replaces a user's preferences. [`StoreError::NotFound`] without the user.
@@ -33,6 +49,50 @@ impl PreferencesRepo {
         preferences: &Preferences,
         if_match: IfMatch,
     ) -> Result<Written, StoreError> {
-        unimplemented!()
+        let document = Document::of(preferences, WHAT)?;
+        let now = self.db.now();
+        let mut session = self.db.write().await?;
+        let version: Option<(i64,)> = match if_match {
+            Some(seen) => fetch!(
+                optional, session => (i64,),
+                "UPDATE preferences SET document = $1, updated_at = $2, version = version + 1
+                WHERE tenant = $3 AND user_id = $4 AND version = $5 RETURNING version",
+                document, now, tenant.as_str(), user.as_str(), seen
+            )?,
+            None => fetch!(
+                optional, session => (i64,),
+                "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
+                SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
+                ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
+                    updated_at = excluded.updated_at, version = preferences.version + 1
+                RETURNING version",
+                document, now, tenant.as_str(), user.as_str()
+            )?,
+        };
+        match (version, if_match) {
+            (Some((version,)), _) => Ok(Written {
+                created: version == 1,
+                version,
+            }),
+            (None, Some(_)) => Err(StoreError::PreconditionFailed),
+            (None, None) => Err(StoreError::NotFound { what: "user" }),
+        }
     }
+}
+
+/// Preferences of many users; `input` has the columns `tenant` and `user_id`.
+pub(crate) async fn of_users(
+    session: &mut Session,
+    input: Input<'_>,
+) -> Result<Vec<(String, Preferences)>, StoreError> {
+    let rows: Vec<(String, Document)> = input
+        .fetch(
+            session.conn(),
+            "SELECT p.user_id, p.document
+            FROM input i JOIN preferences p ON p.tenant = i.tenant AND p.user_id = i.user_id",
+        )
+        .await?;
+    rows.into_iter()
+        .map(|(user, document)| Ok((user, document.parse(WHAT)?)))
+        .collect()
 }

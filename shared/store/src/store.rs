@@ -1,5 +1,7 @@
 //! The handle to everything that lies in SQL.
 
+use std::sync::Arc;
+
 use carillon_domain::clock::SharedClock;
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     audit::Audit,
     catalogs::Catalogs,
     config::{Dialect, StoreConfig},
+    db::{Db, fetch},
     dead_letters::DeadLetters,
     error::StoreError,
     events::Events,
@@ -18,95 +21,130 @@ use crate::{
     users::Users,
 };
 
+/// Rows over which each of the auditor's counts is spread.
+const SHARDS: i32 = 16;
+
 /// The SQL database and its repositories; a cheap handle.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    db: Db,
+    api_keys: ApiKeys,
+    users: Users,
+    preferences: PreferencesRepo,
+    catalog: Catalogs,
+    templates: Templates,
+    events: Events,
+    idempotency: Idempotency,
+    send_ledger: SendLedger,
+    read_model: ReadModel,
+    dead_letters: DeadLetters,
+    audit: Audit,
+}
 
 impl Store {
     /// Connects and brings the schema up to date; several processes may do so at once.
     pub async fn connect(config: &StoreConfig, clock: SharedClock) -> Result<Self, StoreError> {
-        unimplemented!()
+        let db = Db::connect(config, clock).await?;
+        // Processes that share a database rarely share rows of the counters, and may.
+        let shard = rand::random_range(0..SHARDS);
+        Ok(Self(Arc::new(Parts {
+            api_keys: ApiKeys::new(db.clone()),
+            users: Users::new(db.clone()),
+            preferences: PreferencesRepo::new(db.clone()),
+            catalog: Catalogs::new(db.clone()),
+            templates: Templates::new(db.clone()),
+            events: Events::new(db.clone(), shard),
+            idempotency: Idempotency::new(db.clone()),
+            send_ledger: SendLedger::new(db.clone()),
+            read_model: ReadModel::new(db.clone(), shard, config.history_retention),
+            dead_letters: DeadLetters::new(db.clone()),
+            audit: Audit::new(db.clone()),
+            db,
+        })))
     }
 
     /// Asks the database for a sign of life.
     pub async fn check(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        fetch!(one, self.0.db.read().await? => (i32,), "SELECT 1").map(|_| ())
     }
 
     /// Waits until what was begun is written, and closes the connections.
     pub async fn close(&self) {
-        unimplemented!()
+        self.0.db.close().await;
     }
 
     /// Which database it is.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        unimplemented!()
+        self.0.db.dialect()
     }
 
     /// API keys.
     #[must_use]
     pub fn api_keys(&self) -> &ApiKeys {
-        unimplemented!()
+        &self.0.api_keys
     }
 
     /// Users and their addresses.
     #[must_use]
     pub fn users(&self) -> &Users {
-        unimplemented!()
+        &self.0.users
     }
 
     /// What users want to hear.
     #[must_use]
     pub fn preferences(&self) -> &PreferencesRepo {
-        unimplemented!()
+        &self.0.preferences
     }
 
     /// Catalogs.
     #[must_use]
     pub fn catalog(&self) -> &Catalogs {
-        unimplemented!()
+        &self.0.catalog
     }
 
     /// Templates and languages.
     #[must_use]
     pub fn templates(&self) -> &Templates {
-        unimplemented!()
+        &self.0.templates
     }
 
     /// Claims of events.
     #[must_use]
     pub fn events(&self) -> &Events {
-        unimplemented!()
+        &self.0.events
     }
 
     /// Answers kept for repeated requests.
     #[must_use]
     pub fn idempotency(&self) -> &Idempotency {
-        unimplemented!()
+        &self.0.idempotency
     }
 
     /// Claims of attempts.
     #[must_use]
     pub fn send_ledger(&self) -> &SendLedger {
-        unimplemented!()
+        &self.0.send_ledger
     }
 
     /// The read model.
     #[must_use]
     pub fn read_model(&self) -> &ReadModel {
-        unimplemented!()
+        &self.0.read_model
     }
 
     /// Dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetters {
-        unimplemented!()
+        &self.0.dead_letters
     }
 
     /// The auditor's counts.
     #[must_use]
     pub fn audit(&self) -> &Audit {
-        unimplemented!()
+        &self.0.audit
     }
 }

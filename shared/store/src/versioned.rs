@@ -32,6 +32,23 @@ pub fn parse_etag(text: &str) -> Option<i64> {
     text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
+/// What a `PUT` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Whether the row is new.
+    pub created: bool,
+    /// The version that was written.
+    pub version: i64,
+}
+
+impl Written {
+    /// The version as an entity tag.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        etag(self.version)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,181 @@
-//! The database handle.
+//! The database handle: two pools behind one enum, and macros that expand one query and its binds for both.
+//!
+//! Both databases accept `$1` placeholders, `ON CONFLICT`, `RETURNING` and common table expressions, so nearly all SQL
+//! is written once. Batches differ in how their rows get in ([`Input`]); little else does.
 
-/// A database.
+mod connect;
+mod document;
+mod dynamic;
+mod input;
+mod prune;
+
+use std::sync::Arc;
+
+use carillon_domain::clock::SharedClock;
+use sqlx::{
+    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction, pool::PoolConnection,
+};
+
+pub(crate) use self::{
+    document::Document,
+    dynamic::Dynamic,
+    input::Input,
+    prune::{Prunable, prunable},
+};
+use crate::{config::Dialect, error::StoreError};
+
+/// A database; a cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Db {}
+pub(crate) struct Db(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pools: Pools,
+    clock: SharedClock,
+}
+
+#[derive(Debug)]
+enum Pools {
+    /// One writer, so that writers queue in the pool instead of polling SQLite's lock, and several readers.
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A connection outside a transaction: each statement is one of its own.
+pub(crate) enum Session {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A transaction; rolled back when it is dropped.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// What statements run on.
+pub(crate) enum Conn<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Db {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.0.pools {
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+            Pools::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    pub(crate) fn now(&self) -> carillon_domain::Timestamp {
+        self.0.clock.now()
+    }
+
+    /// For statements that only read.
+    pub(crate) async fn read(&self) -> Result<Session, StoreError> {
+        Ok(match &self.0.pools {
+            Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
+            Pools::Postgres(pool) => Session::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// For a write of one statement.
+    pub(crate) async fn write(&self) -> Result<Session, StoreError> {
+        Ok(match &self.0.pools {
+            Pools::Sqlite { write, .. } => Session::Sqlite(write.acquire().await?),
+            Pools::Postgres(pool) => Session::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// For writes of several statements. PostgreSQL: read committed.
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match &self.0.pools {
+            // A deferred transaction that reads first could not become a writer once another process has written.
+            Pools::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Waits for connections in use and closes all.
+    pub(crate) async fn close(&self) {
+        match &self.0.pools {
+            Pools::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Conn<'_> {
+    /// Lets [`fetch`] and [`execute`] run on a connection as on a session or a transaction.
+    pub(crate) fn conn(self) -> Self {
+        self
+    }
+}
+
+impl Session {
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Postgres(connection) => Conn::Postgres(connection),
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(transaction) => Conn::Sqlite(transaction),
+            Self::Postgres(transaction) => Conn::Postgres(transaction),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
+        })
+    }
+}
+
+/// `fetch!(all | one | optional, on => Row, "SQL", binds…)`: rows of a query on a [`Session`] or [`Tx`].
+macro_rules! fetch {
+    (all, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_all, $($rest)*) };
+    (one, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_one, $($rest)*) };
+    (optional, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_optional, $($rest)*) };
+    (@ $method:ident, $on:expr => $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        match $on.conn() {
+            $crate::db::Conn::Sqlite(connection) => {
+                sqlx::query_as::<sqlx::Sqlite, $row>($sql)$(.bind($bind))*.$method(connection).await
+            }
+            $crate::db::Conn::Postgres(connection) => {
+                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.$method(connection).await
+            }
+        }
+        .map_err($crate::error::StoreError::from)
+    };
+}
+
+/// `execute!(on, "SQL", binds…)`: how many rows a statement on a [`Session`] or [`Tx`] wrote.
+macro_rules! execute {
+    ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        match $on.conn() {
+            $crate::db::Conn::Sqlite(connection) => sqlx::query::<sqlx::Sqlite>($sql)$(.bind($bind))*
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
+            $crate::db::Conn::Postgres(connection) => sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*
+                .execute(connection)
+                .await
+                .map(|done| done.rows_affected()),
+        }
+        .map_err($crate::error::StoreError::from)
+    };
+}
+
+pub(crate) use {execute, fetch};

@@ -4,12 +4,27 @@
 //! the two neither loses nor doubles it. The router claims it with the coordinates of the record that carried it, so
 //! the same record read again after an aborted transaction is no duplicate, and any other is.
 
+mod ingest;
+mod route;
+
 use std::{sync::Arc, time::Duration};
 
 use carillon_domain::{EventId, TenantId, Timestamp, status::Origin};
 use uuid::Uuid;
 
-use crate::{db::Db, error::StoreError};
+use self::ingest::{ClaimIngest, MarkPublished};
+use crate::{
+    batcher::Batcher,
+    config::Dialect,
+    db::{Db, Input, Prunable, fetch, prunable},
+    error::StoreError,
+};
+
+const PENDING: &str = "pending";
+const PUBLISHED: &str = "published";
+const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
+/// About so many items go into one transaction of a batcher.
+const BATCH: usize = 1_024;
 
 /// The key of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,31 +118,70 @@ pub struct ClaimedEvent {
     pub origin: Option<Origin>,
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    source: String,
+    event_type: String,
+    state: String,
+    via_gateway: bool,
+    accepted_at: Timestamp,
+    topic: Option<String>,
+    partition_id: Option<i32>,
+    record_offset: Option<i64>,
+}
+
 /// The events.
 #[derive(Debug, Clone)]
 pub struct Events {
     db: Db,
+    /// Which rows of the counters this process writes.
+    shard: i32,
+    claims: Arc<Batcher<ClaimIngest>>,
+    marks: Arc<Batcher<MarkPublished>>,
 }
 
 impl Events {
+    pub(crate) fn new(db: Db, shard: i32) -> Self {
+        // SQLite has one writer; PostgreSQL can sync one batch while it works on the next.
+        let lanes = match db.dialect() {
+            Dialect::Sqlite => 1,
+            Dialect::Postgres => 2,
+        };
+        Self {
+            claims: Arc::new(Batcher::spawn(ClaimIngest(db.clone()), lanes, BATCH)),
+            marks: Arc::new(Batcher::spawn(
+                MarkPublished {
+                    db: db.clone(),
+                    shard,
+                },
+                1,
+                BATCH,
+            )),
+            db,
+            shard,
+        }
+    }
+
     /// Claims events for publishing, one verdict each in order. Concurrent callers share transactions.
     pub async fn claim_ingest(&self, claims: Vec<IngestClaim>) -> Result<Vec<IngestVerdict>, StoreError> {
-        unimplemented!()
+        self.claims.submit(claims).await
     }
 
     /// Notes that events are durably on the bus. Concurrent callers share transactions.
     pub async fn mark_published(&self, keys: Vec<EventKey>) -> Result<(), StoreError> {
-        unimplemented!()
+        self.marks.submit(keys).await.map(|_| ())
     }
 
     /// Gives back claims whose events were certainly not published.
     pub async fn abandon(&self, owner: Uuid, keys: &[EventKey]) -> Result<(), StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        ingest::abandon(&mut tx, owner, keys).await?;
+        tx.commit().await
     }
 
     /// Claims events for routing, one verdict each in order.
     pub async fn claim_route(&self, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
-        unimplemented!()
+        route::claim(&self.db, claims, self.shard).await
     }
 
     /// Claims of an id, one for each source that used it.
@@ -137,11 +191,56 @@ impl Events {
         event_id: &EventId,
         source: Option<&str>,
     ) -> Result<Vec<ClaimedEvent>, StoreError> {
-        unimplemented!()
+        let rows = fetch!(
+            all, self.db.read().await? => Row,
+            "SELECT source, event_type, state, via_gateway, accepted_at, topic, partition_id, record_offset
+            FROM event_claims
+            WHERE tenant = $1 AND event_id = $2 AND ($3 IS NULL OR source = $3) ORDER BY source",
+            tenant.as_str(), event_id.as_str(), source
+        )?;
+        Ok(rows
+            .into_iter()
+            .map(|row| row.into_event(tenant, event_id))
+            .collect())
     }
 
     /// Forgets claims older than the deduplication window. The auditor's counts stay. Returns how many went.
     pub async fn prune(&self, window: Duration) -> Result<u64, StoreError> {
-        unimplemented!()
+        self.db.prune(PRUNABLE, window).await
     }
+}
+
+impl Row {
+    fn into_event(self, tenant: &TenantId, event_id: &EventId) -> ClaimedEvent {
+        ClaimedEvent {
+            key: EventKey {
+                tenant: tenant.clone(),
+                event_id: event_id.clone(),
+                source: Arc::from(self.source),
+            },
+            event_type: self.event_type,
+            state: if self.state == PENDING {
+                ClaimState::Pending
+            } else {
+                ClaimState::Published
+            },
+            via_gateway: self.via_gateway,
+            accepted_at: self.accepted_at,
+            origin: match (self.topic, self.partition_id, self.record_offset) {
+                (Some(topic), Some(partition), Some(offset)) => Some(Origin {
+                    topic: Arc::from(topic),
+                    partition,
+                    offset,
+                }),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn keys<'a>(keys: &[&'a EventKey]) -> Input<'a> {
+    Input::new(keys.len())
+        .text("tenant", keys.iter().map(|key| key.tenant.as_str()))
+        .text("event_id", keys.iter().map(|key| key.event_id.as_str()))
+        .text("source", keys.iter().map(|key| &*key.source))
 }

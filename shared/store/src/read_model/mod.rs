@@ -1,6 +1,13 @@
 //! The read model: what the status topic says, in the form in which it is asked for (tables `deliveries`,
 //! `delivery_history`, `decided_events`, `projection_offsets` and the projection's part of `counters`).
 
+mod decided;
+mod deliveries;
+mod history;
+mod merge;
+mod offsets;
+mod partitions;
+mod query;
 mod rows;
 
 pub use rows::{
@@ -8,10 +15,16 @@ pub use rows::{
     StoredOffset,
 };
 
-use carillon_domain::{DeliveryId, EventId, TenantId};
+use std::time::Duration;
 
+use carillon_domain::{DeliveryId, EventId, TenantId, UserId};
+
+pub(crate) use self::offsets::advance;
+use self::partitions::Partitions;
 use crate::{
-    db::Db,
+    config::Dialect,
+    counters::{self, Changes},
+    db::{Db, Tx, execute},
     error::StoreError,
     page::{Page, PageOf},
 };
@@ -20,22 +33,56 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ReadModel {
     db: Db,
+    shard: i32,
+    partitions: Partitions,
 }
 
 impl ReadModel {
+    pub(crate) fn new(db: Db, shard: i32, history_retention: Duration) -> Self {
+        Self {
+            db,
+            shard,
+            partitions: Partitions::new(history_retention),
+        }
+    }
+
     /// Applies a batch and its offsets in one transaction. Applying rows again, or in another order, changes nothing.
     pub async fn apply(&self, projection: &Projection) -> Result<(), StoreError> {
-        unimplemented!()
+        self.partitions
+            .prepare(&self.db, projection.history.iter().map(|row| row.at))
+            .await?;
+        let mut tx = self.db.begin().await?;
+        advance(&mut tx, &projection.consumer, &projection.offsets).await?;
+        let mut changes = Changes::default();
+        decided::apply(&mut tx, &projection.events, &mut changes).await?;
+        deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
+        history::insert(&mut tx, &projection.history).await?;
+        changes.write(&mut tx, self.shard).await?;
+        tx.commit().await
     }
 
     /// Where a consumer goes on reading.
     pub async fn offsets(&self, consumer: &str) -> Result<Vec<StoredOffset>, StoreError> {
-        unimplemented!()
+        offsets::read(&mut self.db.read().await?, consumer).await
     }
 
     /// Forgets the whole projection and where its consumer was, in one transaction: the consumer then begins anew.
     pub async fn reset(&self, consumer: &str) -> Result<(), StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        offsets::forget(&mut tx, consumer).await?;
+        match self.db.dialect() {
+            // Without conditions, SQLite drops all pages at once.
+            Dialect::Sqlite => {
+                execute!(tx, "DELETE FROM deliveries")?;
+                execute!(tx, "DELETE FROM delivery_history")?;
+                execute!(tx, "DELETE FROM decided_events")?;
+            }
+            Dialect::Postgres => {
+                execute!(tx, "TRUNCATE deliveries, delivery_history, decided_events")?;
+            }
+        }
+        counters::reset_projection(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Deliveries, newest first.
@@ -45,7 +92,7 @@ impl ReadModel {
         filter: &DeliveryFilter,
         page: Page,
     ) -> Result<PageOf<DeliveryView>, StoreError> {
-        unimplemented!()
+        query::page(&mut self.db.read().await?, tenant, filter, page).await
     }
 
     /// One delivery.
@@ -54,12 +101,12 @@ impl ReadModel {
         tenant: &TenantId,
         id: DeliveryId,
     ) -> Result<Option<DeliveryView>, StoreError> {
-        unimplemented!()
+        query::one(&mut self.db.read().await?, tenant, id).await
     }
 
-    /// A delivery's steps, oldest first.
+    /// A delivery's steps, oldest first. The caller has found the delivery in its tenant before.
     pub async fn timeline(&self, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
-        unimplemented!()
+        history::timeline(&mut self.db.read().await?, id).await
     }
 
     /// What was decided about an event: one view for each source that used the id.
@@ -69,7 +116,7 @@ impl ReadModel {
         id: &EventId,
         source: Option<&str>,
     ) -> Result<Vec<EventView>, StoreError> {
-        unimplemented!()
+        decided::views(&mut self.db.read().await?, tenant, id, source).await
     }
 
     /// The deliveries of an event, oldest first.
@@ -79,11 +126,18 @@ impl ReadModel {
         id: &EventId,
         source: &str,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        unimplemented!()
+        query::of_event(&mut self.db.read().await?, tenant, id, source).await
     }
 
-    /// Drops steps of timelines that are older than the configured retention, and prepares the days to come.
+    /// Drops steps of timelines that are older than the configured retention, and prepares the days to come. To be
+    /// called once at start and at least daily.
     pub async fn maintain(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        self.partitions.maintain(&self.db).await
     }
+}
+
+/// Erases what names a user in the read model.
+pub(crate) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+    decided::erase_user(tx, tenant, user).await?;
+    deliveries::erase_user(tx, tenant, user).await
 }

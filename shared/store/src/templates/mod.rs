@@ -1,13 +1,16 @@
 //! Message templates: drafts, immutable versions, the published pointer (tables `template_drafts`,
 //! `template_versions`, `template_published`) and the messages of languages (`locales`).
 
+mod drafts;
+mod published;
+
 use std::collections::BTreeMap;
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::Db,
+    db::{Db, fetch},
     error::StoreError,
     versioned::{IfMatch, Versioned},
 };
@@ -59,6 +62,10 @@ pub struct Templates {
 }
 
 impl Templates {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
     /// Writes a draft.
     pub async fn put_draft(
         &self,
@@ -66,7 +73,14 @@ impl Templates {
         draft: &TemplateDraft,
         if_match: IfMatch,
     ) -> Result<Versioned<TemplateDraft>, StoreError> {
-        unimplemented!()
+        drafts::put(
+            &mut self.db.write().await?,
+            tenant,
+            draft,
+            if_match,
+            self.db.now(),
+        )
+        .await
     }
 
     /// Reads a draft.
@@ -75,23 +89,32 @@ impl Templates {
         tenant: &TenantId,
         name: &TemplateName,
     ) -> Result<Option<Versioned<TemplateDraft>>, StoreError> {
-        unimplemented!()
+        drafts::get(self.db.read().await?.conn(), tenant, name).await
     }
 
     /// All drafts, by name.
     pub async fn drafts(&self, tenant: &TenantId) -> Result<Vec<Versioned<TemplateDraft>>, StoreError> {
-        unimplemented!()
+        drafts::all(&mut self.db.read().await?, tenant).await
     }
 
     /// Removes a draft; `false` if there was none.
     pub async fn delete_draft(&self, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
-        unimplemented!()
+        drafts::delete(&mut self.db.write().await?, tenant, name).await
     }
 
     /// Publishes a draft as a new version, or the current one again if nothing changed.
     /// [`StoreError::NotFound`] without a draft.
     pub async fn publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        published::lock(&mut tx, tenant).await?;
+        let draft = drafts::get(tx.conn(), tenant, name).await?;
+        let draft = draft.ok_or(StoreError::NotFound { what: "draft" })?.value;
+        let (row, changed) = published::publish(&mut tx, tenant, &draft, self.db.now()).await?;
+        if changed {
+            published::bump(&mut tx, tenant).await?;
+        }
+        tx.commit().await?;
+        Ok(row)
     }
 
     /// Publishes many templates and languages in one step, as `catalog apply` does: what is unchanged keeps its
@@ -102,7 +125,20 @@ impl Templates {
         templates: &[TemplateDraft],
         locales: &BTreeMap<String, String>,
     ) -> Result<Vec<TemplateRow>, StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        published::lock(&mut tx, tenant).await?;
+        let mut news = Vec::new();
+        for template in templates {
+            let (row, changed) = published::publish(&mut tx, tenant, template, self.db.now()).await?;
+            if changed {
+                news.push(row);
+            }
+        }
+        if published::put_locales(&mut tx, tenant, locales).await? || !news.is_empty() {
+            published::bump(&mut tx, tenant).await?;
+        }
+        tx.commit().await?;
+        Ok(news)
     }
 
     /// Points a name back to one of its versions. [`StoreError::NotFound`] if there is no such version.
@@ -112,12 +148,23 @@ impl Templates {
         name: &TemplateName,
         version: u32,
     ) -> Result<TemplateRow, StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        published::lock(&mut tx, tenant).await?;
+        let row = published::version(tx.conn(), tenant, &name.id, version).await?;
+        let row = row
+            .filter(|row| row.locale == name.locale)
+            .ok_or(StoreError::NotFound {
+                what: "template version",
+            })?;
+        published::point(&mut tx, tenant, name, version).await?;
+        published::bump(&mut tx, tenant).await?;
+        tx.commit().await?;
+        Ok(row)
     }
 
     /// What is published now, by name.
     pub async fn published(&self, tenant: &TenantId) -> Result<Vec<TemplateRow>, StoreError> {
-        unimplemented!()
+        published::current(&mut self.db.read().await?, tenant).await
     }
 
     /// One version.
@@ -127,17 +174,22 @@ impl Templates {
         id: &str,
         version: u32,
     ) -> Result<Option<TemplateRow>, StoreError> {
-        unimplemented!()
+        published::version(self.db.read().await?.conn(), tenant, id, version).await
     }
 
     /// All versions of a template, newest first.
     pub async fn versions(&self, tenant: &TenantId, id: &str) -> Result<Vec<TemplateRow>, StoreError> {
-        unimplemented!()
+        published::versions(&mut self.db.read().await?, tenant, id).await
     }
 
     /// Fluent messages by BCP 47 tag.
     pub async fn locales(&self, tenant: &TenantId) -> Result<BTreeMap<String, String>, StoreError> {
-        unimplemented!()
+        let rows = fetch!(
+            all, self.db.read().await? => (String, String),
+            "SELECT tag, messages FROM locales WHERE tenant = $1",
+            tenant.as_str()
+        )?;
+        Ok(rows.into_iter().collect())
     }
 
     /// Writes languages; those that are not named stay.
@@ -146,11 +198,30 @@ impl Templates {
         tenant: &TenantId,
         locales: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
-        unimplemented!()
+        self.apply(tenant, &[], locales).await.map(|_| ())
     }
 
     /// Grows with every change of what is published: cheap enough to be polled. 0 if nothing ever was.
     pub async fn revision(&self, tenant: &TenantId) -> Result<i64, StoreError> {
-        unimplemented!()
+        let row = fetch!(
+            optional, self.db.read().await? => (i64,),
+            "SELECT revision FROM template_revisions WHERE tenant = $1",
+            tenant.as_str()
+        )?;
+        Ok(row.map_or(0, |(revision,)| revision))
+    }
+}
+
+impl TemplateName {
+    /// The locale as its column holds it: empty for a template that serves every locale.
+    fn locale_column(&self) -> &str {
+        self.locale.as_deref().unwrap_or("")
+    }
+
+    fn from_columns(id: String, locale: String) -> Self {
+        Self {
+            id,
+            locale: (!locale.is_empty()).then_some(locale),
+        }
     }
 }

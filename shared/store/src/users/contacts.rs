@@ -1,1 +1,230 @@
+//! Addresses of users (table `contact_points`).
 
+use std::collections::{HashMap, HashSet};
+
+use carillon_domain::{Channel, ContactPoint, ContactPointId, TenantId, Timestamp, UserId};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{DeadContact, Device, ResolvedContact};
+use crate::{
+    columns,
+    db::{Input, Session, Tx, execute, fetch},
+    error::StoreError,
+};
+
+/// A row as every reader of this table takes it.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) user_id: String,
+    channel: String,
+    address: String,
+    platform: Option<String>,
+    pub(super) registered_at: Timestamp,
+    pub(super) dead_code: Option<String>,
+}
+
+impl Row {
+    pub(super) fn point(&self) -> Result<ContactPoint, StoreError> {
+        Ok(ContactPoint {
+            id: ContactPointId(self.id),
+            channel: columns::parse(&self.channel, "a channel")?,
+            address: self.address.clone(),
+            platform: self
+                .platform
+                .as_deref()
+                .map(|platform| columns::parse(platform, "a platform"))
+                .transpose()?,
+        })
+    }
+}
+
+/// A user's addresses, in the order in which they were registered.
+pub(super) async fn of_user(
+    session: &mut Session,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<Vec<ContactPoint>, StoreError> {
+    let rows = fetch!(
+        all, session => Row,
+        "SELECT id, user_id, channel, address, platform, registered_at, dead_code FROM contact_points
+        WHERE tenant = $1 AND user_id = $2 ORDER BY registered_at, id",
+        tenant.as_str(), user.as_str()
+    )?;
+    rows.iter().map(Row::point).collect()
+}
+
+/// Addresses of many users; `input` has the columns `tenant` and `user_id`.
+pub(super) async fn of_users(session: &mut Session, input: Input<'_>) -> Result<Vec<Row>, StoreError> {
+    let mut rows: Vec<Row> = input
+        .fetch(
+            session.conn(),
+            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code
+            FROM input i JOIN contact_points c ON c.tenant = i.tenant AND c.user_id = i.user_id",
+        )
+        .await?;
+    rows.sort_by_key(|row| (row.registered_at, row.id));
+    Ok(rows)
+}
+
+pub(super) async fn resolve(
+    session: &mut Session,
+    ids: &[ContactPointId],
+) -> Result<HashMap<ContactPointId, ResolvedContact>, StoreError> {
+    let ids: HashSet<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<Row> = Input::new(ids.len())
+        .uuid("id", ids.into_iter())
+        .fetch(
+            session.conn(),
+            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code
+            FROM input i JOIN contact_points c ON c.id = i.id",
+        )
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let point = row.point()?;
+            Ok((
+                point.id,
+                ResolvedContact {
+                    point,
+                    dead: row.dead_code,
+                },
+            ))
+        })
+        .collect()
+}
+
+/// Writes or removes the user's one e-mail address or phone. Another address is alive, whatever was known of the last.
+pub(super) async fn put_primary(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    user: &UserId,
+    channel: Channel,
+    address: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id = ContactPointId::primary(tenant, user, channel);
+    let Some(address) = address else {
+        remove(tx, id).await?;
+        return Ok(());
+    };
+    execute!(
+        tx,
+        "INSERT INTO contact_points (id, tenant, user_id, channel, address, registered_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (id) DO UPDATE SET address = excluded.address, registered_at = excluded.registered_at,
+            dead_code = NULL, dead_at = NULL
+        WHERE contact_points.address <> excluded.address",
+        id.0,
+        tenant.as_str(),
+        user.as_str(),
+        channel.as_str(),
+        address,
+        now
+    )?;
+    Ok(())
+}
+
+/// Makes these the user's devices. One that the user had already keeps what is known of it. Returns the users whom a
+/// token left.
+pub(super) async fn put_devices(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    user: &UserId,
+    devices: &[Device],
+    now: Timestamp,
+) -> Result<Vec<UserId>, StoreError> {
+    let had = fetch!(
+        all, tx => (Uuid,),
+        "SELECT id FROM contact_points WHERE tenant = $1 AND user_id = $2 AND channel = 'push'",
+        tenant.as_str(), user.as_str()
+    )?;
+    let mut had: HashSet<Uuid> = had.into_iter().map(|(id,)| id).collect();
+    let mut left = Vec::new();
+    for device in devices {
+        let id = ContactPointId::device(tenant, user, &device.token);
+        if had.remove(&id.0) {
+            execute!(
+                tx,
+                "UPDATE contact_points SET platform = $1 WHERE id = $2",
+                <&str>::from(device.platform),
+                id.0
+            )?;
+        } else {
+            left.extend(register(tx, tenant, user, device, now).await?.1);
+        }
+    }
+    for id in had {
+        remove(tx, ContactPointId(id)).await?;
+    }
+    Ok(left)
+}
+
+/// Registers a device, alive. Returns whether it is new to the user, and the users whom the token left.
+pub(super) async fn register(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    user: &UserId,
+    device: &Device,
+    now: Timestamp,
+) -> Result<(bool, Vec<UserId>), StoreError> {
+    let id = ContactPointId::device(tenant, user, &device.token);
+    let token_hash = Sha256::digest(device.token.as_bytes()).to_vec();
+    let left = fetch!(
+        all, tx => (String,),
+        "DELETE FROM contact_points WHERE tenant = $1 AND token_hash = $2 AND user_id <> $3 RETURNING user_id",
+        tenant.as_str(), &token_hash, user.as_str()
+    )?;
+    let known = execute!(
+        tx,
+        "UPDATE contact_points SET platform = $1, registered_at = $2, dead_code = NULL, dead_at = NULL
+        WHERE id = $3",
+        <&str>::from(device.platform),
+        now,
+        id.0
+    )?;
+    if known == 0 {
+        execute!(
+            tx,
+            "INSERT INTO contact_points
+                (id, tenant, user_id, channel, address, token_hash, platform, registered_at)
+            VALUES ($1, $2, $3, 'push', $4, $5, $6, $7)",
+            id.0,
+            tenant.as_str(),
+            user.as_str(),
+            device.token.as_str(),
+            &token_hash,
+            <&str>::from(device.platform),
+            now
+        )?;
+    }
+    Ok((
+        known == 0,
+        left.into_iter().map(|(user,)| UserId::from(user)).collect(),
+    ))
+}
+
+pub(super) async fn remove(tx: &mut Tx, id: ContactPointId) -> Result<bool, StoreError> {
+    Ok(execute!(tx, "DELETE FROM contact_points WHERE id = $1", id.0)? == 1)
+}
+
+pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp) -> Result<(), StoreError> {
+    // The first to say so is remembered, in an order that cannot deadlock.
+    let mut dead: Vec<&DeadContact> = dead.iter().collect();
+    dead.sort_by_key(|contact| (contact.id, contact.seen_at));
+    dead.dedup_by_key(|contact| contact.id);
+    Input::new(dead.len())
+        .uuid("id", dead.iter().map(|contact| contact.id.0))
+        .text("tenant", dead.iter().map(|contact| contact.tenant.as_str()))
+        .text("code", dead.iter().map(|contact| contact.code.as_str()))
+        .time("seen_at", dead.iter().map(|contact| contact.seen_at))
+        .time("now", dead.iter().map(|_| now))
+        .execute(
+            tx.conn(),
+            "UPDATE contact_points AS c SET dead_code = i.code, dead_at = i.now FROM input AS i
+            WHERE c.id = i.id AND c.tenant = i.tenant AND c.registered_at <= i.seen_at AND c.dead_code IS NULL",
+        )
+        .await?;
+    Ok(())
+}

@@ -1,1 +1,76 @@
+//! What a decision needs to know of users.
 
+use std::{collections::HashMap, sync::Arc};
+
+use carillon_domain::{
+    Preferences, TenantId, UserId,
+    decide::{Contact, UserFacts},
+};
+
+use super::contacts;
+use crate::{
+    db::{Input, Session},
+    error::StoreError,
+    preferences,
+};
+
+#[derive(sqlx::FromRow)]
+struct Profile {
+    user_id: String,
+    locale: Option<String>,
+    timezone: Option<String>,
+}
+
+/// Three statements, however many users.
+pub(super) async fn load(
+    session: &mut Session,
+    tenant: &TenantId,
+    ids: &[UserId],
+) -> Result<HashMap<UserId, UserFacts>, StoreError> {
+    let mut ids: Vec<&UserId> = ids.iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let profiles: Vec<Profile> = input(tenant, &ids)
+        .fetch(
+            session.conn(),
+            "SELECT u.user_id, u.locale, u.timezone
+            FROM input i JOIN users u ON u.tenant = i.tenant AND u.user_id = i.user_id",
+        )
+        .await?;
+    let nothing_said = Arc::new(Preferences::default());
+    let mut facts: HashMap<String, UserFacts> = profiles
+        .into_iter()
+        .map(|profile| {
+            let known = UserFacts {
+                locale: profile.locale.map(Arc::from),
+                timezone: profile.timezone.map(Arc::from),
+                contacts: Vec::new(),
+                preferences: Arc::clone(&nothing_said),
+            };
+            (profile.user_id, known)
+        })
+        .collect();
+    for row in contacts::of_users(session, input(tenant, &ids)).await? {
+        if let Some(known) = facts.get_mut(&row.user_id) {
+            known.contacts.push(Contact {
+                point: row.point()?,
+                dead: row.dead_code,
+            });
+        }
+    }
+    for (user, preferences) in preferences::of_users(session, input(tenant, &ids)).await? {
+        if let Some(known) = facts.get_mut(&user) {
+            known.preferences = Arc::new(preferences);
+        }
+    }
+    Ok(facts
+        .into_iter()
+        .map(|(user, facts)| (UserId::from(user), facts))
+        .collect())
+}
+
+fn input<'a>(tenant: &'a TenantId, ids: &[&'a UserId]) -> Input<'a> {
+    Input::new(ids.len())
+        .text("tenant", ids.iter().map(|_| tenant.as_str()))
+        .text("user_id", ids.iter().map(|id| id.as_str()))
+}

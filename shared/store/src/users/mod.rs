@@ -3,17 +3,18 @@
 mod contacts;
 mod facts;
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use carillon_domain::{
-    ContactPoint, ContactPointId, Platform, TenantId, Timestamp, UserId, decide::UserFacts,
+    Channel, ContactPoint, ContactPointId, Platform, TenantId, Timestamp, UserId, decide::UserFacts,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::Db,
+    db::{Db, Tx, execute, fetch},
     error::StoreError,
-    versioned::{IfMatch, Versioned},
+    read_model,
+    versioned::{IfMatch, Versioned, Written},
 };
 
 /// A device that takes push messages.
@@ -65,23 +66,6 @@ pub struct UserPut {
     pub devices: Option<Vec<Device>>,
 }
 
-/// What a `PUT` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// Whether the row is new.
-    pub created: bool,
-    /// The version that was written.
-    pub version: i64,
-}
-
-impl Written {
-    /// The version as an entity tag.
-    #[must_use]
-    pub fn etag(&self) -> String {
-        crate::versioned::etag(self.version)
-    }
-}
-
 /// An address that a provider says is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadContact {
@@ -104,6 +88,13 @@ pub struct ResolvedContact {
     pub dead: Option<String>,
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    locale: Option<String>,
+    timezone: Option<String>,
+    version: i64,
+}
+
 /// The users.
 #[derive(Debug, Clone)]
 pub struct Users {
@@ -111,6 +102,10 @@ pub struct Users {
 }
 
 impl Users {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
     /// Writes a user. A device token that another user has leaves that user.
     pub async fn put(
         &self,
@@ -119,17 +114,91 @@ impl Users {
         put: &UserPut,
         if_match: IfMatch,
     ) -> Result<Written, StoreError> {
-        unimplemented!()
+        let now = self.db.now();
+        let mut tx = self.db.begin().await?;
+        let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
+        let version: Option<(i64,)> = match if_match {
+            Some(seen) => fetch!(
+                optional, tx => (i64,),
+                "UPDATE users SET locale = $1, timezone = $2, updated_at = $3, version = version + 1
+                WHERE tenant = $4 AND user_id = $5 AND version = $6 RETURNING version",
+                locale, timezone, now, tenant.as_str(), id.as_str(), seen
+            )?,
+            None => fetch!(
+                optional, tx => (i64,),
+                "INSERT INTO users (tenant, user_id, locale, timezone, version, created_at, updated_at)
+                VALUES ($1, $2, $3, $4, 1, $5, $5)
+                ON CONFLICT (tenant, user_id) DO UPDATE SET locale = excluded.locale,
+                    timezone = excluded.timezone, updated_at = excluded.updated_at, version = users.version + 1
+                RETURNING version",
+                tenant.as_str(), id.as_str(), locale, timezone, now
+            )?,
+        };
+        let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+        for (channel, address) in [(Channel::Email, &put.email), (Channel::Sms, &put.phone)] {
+            contacts::put_primary(&mut tx, tenant, id, channel, address.as_deref(), now).await?;
+        }
+        if let Some(devices) = &put.devices {
+            let left = contacts::put_devices(&mut tx, tenant, id, devices, now).await?;
+            touch(&mut tx, tenant, &left, now).await?;
+        }
+        tx.commit().await?;
+        Ok(Written {
+            created: version == 1,
+            version,
+        })
     }
 
     /// Reads a user.
     pub async fn get(&self, tenant: &TenantId, id: &UserId) -> Result<Option<Versioned<User>>, StoreError> {
-        unimplemented!()
+        let mut session = self.db.read().await?;
+        let row = fetch!(
+            optional, session => Row,
+            "SELECT locale, timezone, version FROM users WHERE tenant = $1 AND user_id = $2",
+            tenant.as_str(), id.as_str()
+        )?;
+        let Some(row) = row else { return Ok(None) };
+        let mut user = User {
+            id: id.clone(),
+            email: None,
+            phone: None,
+            locale: row.locale,
+            timezone: row.timezone,
+            devices: Vec::new(),
+        };
+        for point in contacts::of_user(&mut session, tenant, id).await? {
+            match (point.channel, point.platform) {
+                (Channel::Email, _) => user.email = Some(point.address),
+                (Channel::Sms, _) => user.phone = Some(point.address),
+                (Channel::Push, Some(platform)) => {
+                    user.devices.push(Device {
+                        platform,
+                        token: point.address,
+                    });
+                }
+                (Channel::Push, None) => return Err(StoreError::Corrupt { what: "a device" }),
+            }
+        }
+        Ok(Some(Versioned {
+            value: user,
+            version: row.version,
+        }))
     }
 
-    /// Erases all that is theirs in SQL; `false` if there was no such user.
+    /// Erases all that is theirs in SQL: profile, addresses, preferences, and what names them in the read model. `false`
+    /// if there was no such user.
     pub async fn delete(&self, tenant: &TenantId, id: &UserId) -> Result<bool, StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        // Addresses and preferences go with the row that they refer to.
+        let removed = execute!(
+            tx,
+            "DELETE FROM users WHERE tenant = $1 AND user_id = $2",
+            tenant.as_str(),
+            id.as_str()
+        )?;
+        read_model::erase_user(&mut tx, tenant, id).await?;
+        tx.commit().await?;
+        Ok(removed == 1)
     }
 
     /// Registers one device, alive again if a provider had said otherwise. [`StoreError::NotFound`] without the user.
@@ -139,7 +208,15 @@ impl Users {
         id: &UserId,
         device: &Device,
     ) -> Result<Written, StoreError> {
-        unimplemented!()
+        let now = self.db.now();
+        let mut tx = self.db.begin().await?;
+        let Some(version) = touch_one(&mut tx, tenant, id, now).await? else {
+            return Err(StoreError::NotFound { what: "user" });
+        };
+        let (created, left) = contacts::register(&mut tx, tenant, id, device, now).await?;
+        touch(&mut tx, tenant, &left, now).await?;
+        tx.commit().await?;
+        Ok(Written { created, version })
     }
 
     /// Removes one device; `false` if the user has none of that token.
@@ -149,12 +226,20 @@ impl Users {
         id: &UserId,
         token: &str,
     ) -> Result<bool, StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
+        if removed {
+            touch_one(&mut tx, tenant, id, self.db.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(removed)
     }
 
     /// Notes addresses that are gone, unless they were registered again since they were seen so.
     pub async fn mark_dead(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
-        unimplemented!()
+        let mut tx = self.db.begin().await?;
+        contacts::mark_dead(&mut tx, dead, self.db.now()).await?;
+        tx.commit().await
     }
 
     /// What a decision needs to know of users; unknown ones are absent. One round trip a table.
@@ -163,7 +248,10 @@ impl Users {
         tenant: &TenantId,
         ids: &[UserId],
     ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
-        unimplemented!()
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        facts::load(&mut self.db.read().await?, tenant, ids).await
     }
 
     /// Looks addresses up for sending; those that are no more are absent.
@@ -171,6 +259,32 @@ impl Users {
         &self,
         ids: &[ContactPointId],
     ) -> Result<HashMap<ContactPointId, ResolvedContact>, StoreError> {
-        unimplemented!()
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        contacts::resolve(&mut self.db.read().await?, ids).await
     }
+}
+
+/// Notes that something of a user changed; the new version, if there is such a user.
+async fn touch_one(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: &UserId,
+    now: Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    let version = fetch!(
+        optional, tx => (i64,),
+        "UPDATE users SET version = version + 1, updated_at = $1 WHERE tenant = $2 AND user_id = $3
+        RETURNING version",
+        now, tenant.as_str(), id.as_str()
+    )?;
+    Ok(version.map(|(version,)| version))
+}
+
+async fn touch(tx: &mut Tx, tenant: &TenantId, ids: &[UserId], now: Timestamp) -> Result<(), StoreError> {
+    for id in ids {
+        touch_one(tx, tenant, id, now).await?;
+    }
+    Ok(())
 }

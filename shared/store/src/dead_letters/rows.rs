@@ -1,4 +1,4 @@
-//! Dead letters in the form in which they are asked for (table `dead_letters`). Their bytes stand here untouched.
+//! Dead letters on their way in and out.
 
 use std::sync::Arc;
 
@@ -6,13 +6,6 @@ use carillon_domain::{Channel, DeliveryId, TenantId, Timestamp, dead_letter::Dea
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
-
-use crate::{
-    db::Db,
-    error::StoreError,
-    page::{Page, PageOf},
-    read_model::StoredOffset,
-};
 
 /// What became of a dead letter.
 #[derive(
@@ -155,57 +148,4 @@ pub struct DeadLetterGroup {
     pub sample_id: Uuid,
     /// Its sentence.
     pub sample_reason: String,
-}
-
-/// The dead letters.
-#[derive(Debug, Clone)]
-pub struct DeadLetters {
-    db: Db,
-}
-
-impl DeadLetters {
-    /// Applies a batch and its offsets in one transaction. Applying rows again changes nothing.
-    pub async fn apply(
-        &self,
-        consumer: &str,
-        rows: &[DeadLetterRow],
-        offsets: &[StoredOffset],
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Dead letters, newest first.
-    pub async fn list(
-        &self,
-        tenant: &TenantId,
-        filter: &DeadLetterFilter,
-        page: Page,
-    ) -> Result<PageOf<DeadLetterView>, StoreError> {
-        unimplemented!()
-    }
-
-    /// One dead letter.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Option<DeadLetterView>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Causes, the most frequent among the open ones first; at most 500.
-    pub async fn groups(&self, tenant: &TenantId) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        unimplemented!()
-    }
-
-    /// How many are open, by queue: a channel's name or `events`.
-    pub async fn open_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        unimplemented!()
-    }
-
-    /// Moves open letters to another state. Returns the ids of those that were open.
-    pub async fn set_state(
-        &self,
-        tenant: &TenantId,
-        ids: &[Uuid],
-        state: DeadLetterState,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        unimplemented!()
-    }
 }

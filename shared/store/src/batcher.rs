@@ -1,0 +1,195 @@
+//! Group commit: whatever concurrent callers bring while the database is busy goes into its next statement together.
+//! An idle batcher adds no wait.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::error::StoreError;
+
+/// What a batcher does with the items of one batch.
+#[async_trait]
+pub(crate) trait Work: Send + Sync + 'static {
+    /// What callers bring.
+    type Item: Send + Sync;
+    /// What they get for each item.
+    type Output: Send;
+
+    /// Works on items in one transaction; one output for each item, in order.
+    async fn run(&self, items: &[Self::Item]) -> Result<Vec<Self::Output>, StoreError>;
+}
+
+struct Job<W: Work> {
+    items: Vec<W::Item>,
+    done: oneshot::Sender<Result<Vec<W::Output>, StoreError>>,
+}
+
+/// Gathers items of concurrent callers. Its tasks end when it is dropped.
+pub(crate) struct Batcher<W: Work> {
+    jobs: mpsc::Sender<Job<W>>,
+}
+
+impl<W: Work> std::fmt::Debug for Batcher<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batcher").finish_non_exhaustive()
+    }
+}
+
+impl<W: Work> Batcher<W> {
+    /// Starts `lanes` tasks that each run one batch at a time, of about `max_items` items.
+    pub(crate) fn spawn(work: W, lanes: usize, max_items: usize) -> Self {
+        let (jobs, inbox) = mpsc::channel(4_096);
+        let (work, inbox) = (Arc::new(work), Arc::new(Mutex::new(inbox)));
+        for _ in 0..lanes {
+            tokio::spawn(run(Arc::clone(&work), Arc::clone(&inbox), max_items));
+        }
+        Self { jobs }
+    }
+
+    /// Has items worked on. A caller that goes away does not undo what it asked for.
+    pub(crate) async fn submit(&self, items: Vec<W::Item>) -> Result<Vec<W::Output>, StoreError> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (done, answer) = oneshot::channel();
+        self.jobs
+            .send(Job { items, done })
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+async fn run<W: Work>(work: Arc<W>, inbox: Arc<Mutex<mpsc::Receiver<Job<W>>>>, max_items: usize) {
+    loop {
+        let jobs = {
+            let mut inbox = inbox.lock().await;
+            let Some(first) = inbox.recv().await else { return };
+            gather(first, &mut inbox, max_items)
+        };
+        work_on(&*work, jobs).await;
+    }
+}
+
+fn gather<W: Work>(first: Job<W>, inbox: &mut mpsc::Receiver<Job<W>>, max_items: usize) -> Vec<Job<W>> {
+    let mut items = first.items.len();
+    let mut jobs = vec![first];
+    while items < max_items {
+        let Ok(job) = inbox.try_recv() else { break };
+        items += job.items.len();
+        jobs.push(job);
+    }
+    jobs
+}
+
+async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
+    let sizes: Vec<usize> = jobs.iter().map(|job| job.items.len()).collect();
+    let items: Vec<W::Item> = jobs
+        .iter_mut()
+        .flat_map(|job| std::mem::take(&mut job.items))
+        .collect();
+    match work.run(&items).await {
+        Ok(outputs) => {
+            let mut outputs = outputs.into_iter();
+            for (job, size) in jobs.into_iter().zip(sizes) {
+                answer(job, Ok(outputs.by_ref().take(size).collect()));
+            }
+        }
+        // What the database refuses may be one caller's fault: the others must not pay for it.
+        Err(error) if jobs.len() > 1 && !error.is_retriable() => {
+            let mut rest = items.as_slice();
+            for (job, size) in jobs.into_iter().zip(sizes) {
+                let (own, others) = rest.split_at(size);
+                answer(job, work.run(own).await);
+                rest = others;
+            }
+        }
+        Err(error) => {
+            for job in jobs {
+                answer(job, Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn answer<W: Work>(job: Job<W>, result: Result<Vec<W::Output>, StoreError>) {
+    // A caller that went away needs no answer.
+    let _ = job.done.send(result);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Doubles numbers when it is let; refuses batches that contain 13.
+    struct Doubler {
+        gate: Arc<Semaphore>,
+        batches: Arc<AtomicUsize>,
+    }
+
+    #[async_trait]
+    impl Work for Doubler {
+        type Item = u32;
+        type Output = u32;
+
+        async fn run(&self, items: &[u32]) -> Result<Vec<u32>, StoreError> {
+            self.gate.acquire().await.unwrap().forget();
+            self.batches.fetch_add(1, Ordering::SeqCst);
+            if items.contains(&13) {
+                return Err(StoreError::Corrupt { what: "13" });
+            }
+            Ok(items.iter().map(|item| item * 2).collect())
+        }
+    }
+
+    fn doubler() -> (Arc<Batcher<Doubler>>, Arc<Semaphore>, Arc<AtomicUsize>) {
+        let (gate, batches) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = Doubler {
+            gate: Arc::clone(&gate),
+            batches: Arc::clone(&batches),
+        };
+        (Arc::new(Batcher::spawn(work, 1, 1_000)), gate, batches)
+    }
+
+    /// Submits concurrently: the first item is being worked on before the others are brought.
+    async fn submit_all(
+        batcher: &Arc<Batcher<Doubler>>,
+        items: Vec<Vec<u32>>,
+    ) -> Vec<tokio::task::JoinHandle<Result<Vec<u32>, StoreError>>> {
+        let mut tasks = Vec::new();
+        for items in items {
+            let batcher = Arc::clone(batcher);
+            tasks.push(tokio::spawn(async move { batcher.submit(items).await }));
+            tokio::task::yield_now().await;
+        }
+        tasks
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_batch_is_being_written_goes_into_the_next_one_together() {
+        let (batcher, gate, batches) = doubler();
+        let tasks = submit_all(&batcher, (0..50).map(|n| vec![n, n + 100]).collect()).await;
+        gate.add_permits(50);
+        for (n, task) in (0..50).zip(tasks) {
+            assert_eq!(task.await.unwrap().unwrap(), [n * 2, (n + 100) * 2]);
+        }
+        assert!(batches.load(Ordering::SeqCst) <= 3, "{batches:?}");
+    }
+
+    #[tokio::test]
+    async fn one_callers_bad_item_does_not_fail_the_others() {
+        let (batcher, gate, _) = doubler();
+        let tasks = submit_all(&batcher, vec![vec![1], vec![13], vec![2]]).await;
+        gate.add_permits(50);
+        let mut results = Vec::new();
+        for task in tasks {
+            results.push(task.await.unwrap().ok());
+        }
+        assert_eq!(results, [Some(vec![2]), None, Some(vec![4])]);
+    }
+}

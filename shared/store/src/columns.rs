@@ -1,0 +1,28 @@
+//! Values as columns hold them.
+
+use std::str::FromStr;
+
+use crate::error::StoreError;
+
+/// Reads a name that this code wrote.
+pub(crate) fn parse<T: FromStr>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| {
+        tracing::error!(what, "a stored name is not known");
+        StoreError::Corrupt { what }
+    })
+}
+
+/// SQL's integers are signed. Generations, attempts and parts are small; one that is not is as good as the greatest.
+pub(crate) fn int(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// A count or version that SQL cannot have made negative.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    number.max(0).cast_unsigned()
+}
+
+/// A version number.
+pub(crate) fn version(number: i64) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(|_| StoreError::Corrupt { what: "a version" })
+}

@@ -1,0 +1,101 @@
+//! The auditor's counts (table `counters`), changed inside the transactions that they count.
+
+use std::collections::BTreeMap;
+
+use strum::{EnumString, IntoStaticStr};
+
+use crate::{
+    db::{Db, Input, Tx, execute, fetch},
+    error::StoreError,
+};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Counter {
+    /// Events that a gateway put onto the bus.
+    GatewayPublished,
+    /// Events of a gateway that a router claimed.
+    GatewayRouted,
+    /// Decided records that no gateway counted.
+    ReadElsewhere,
+    /// Decided records by verdict.
+    Routed,
+    /// See [`Self::Routed`].
+    Duplicate,
+    /// See [`Self::Routed`].
+    Rejected,
+    /// Decisions to send.
+    Produced,
+    /// Deliveries whose state has ended.
+    Ended,
+    /// Deliveries whose state has not.
+    Pending,
+}
+
+/// The counters that a rebuild of the read model begins anew.
+const OF_PROJECTION: [Counter; 7] = [
+    Counter::ReadElsewhere,
+    Counter::Routed,
+    Counter::Duplicate,
+    Counter::Rejected,
+    Counter::Produced,
+    Counter::Ended,
+    Counter::Pending,
+];
+
+impl Counter {
+    fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Changes that one transaction makes.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(BTreeMap<Counter, i64>);
+
+impl Changes {
+    pub(crate) fn add(&mut self, counter: Counter, by: i64) {
+        *self.0.entry(counter).or_default() += by;
+    }
+
+    /// Writes the changes into one of a counter's rows. Writers that use different shards do not wait for each other.
+    pub(crate) async fn write(self, tx: &mut Tx, shard: i32) -> Result<(), StoreError> {
+        let changes: Vec<(Counter, i64)> = self.0.into_iter().filter(|(_, by)| *by != 0).collect();
+        Input::new(changes.len())
+            .text("name", changes.iter().map(|(counter, _)| counter.as_str()))
+            .int("shard", changes.iter().map(|_| shard))
+            .big("value", changes.iter().map(|(_, by)| *by))
+            .execute(
+                tx.conn(),
+                "INSERT INTO counters (name, shard, value) SELECT name, shard, value FROM input WHERE true
+                ON CONFLICT (name, shard) DO UPDATE SET value = counters.value + excluded.value",
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// All counts, in one snapshot.
+pub(crate) async fn read(db: &Db) -> Result<BTreeMap<Counter, i64>, StoreError> {
+    let rows = fetch!(
+        all, db.read().await? => (String, i64),
+        "SELECT name, CAST(SUM(value) AS BIGINT) FROM counters GROUP BY name"
+    )?;
+    rows.into_iter()
+        .map(|(name, value)| {
+            let counter = name.parse().map_err(|_| StoreError::Corrupt {
+                what: "a counter's name",
+            })?;
+            Ok((counter, value))
+        })
+        .collect()
+}
+
+/// Begins the projection's counts anew.
+pub(crate) async fn reset_projection(tx: &mut Tx) -> Result<(), StoreError> {
+    for counter in OF_PROJECTION {
+        execute!(tx, "DELETE FROM counters WHERE name = $1", counter.as_str())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Queries whose conditions depend on what was asked for.
+
+use std::fmt::Write as _;
+
+use carillon_domain::Timestamp;
+use sqlx::{
+    Arguments as _, AssertSqlSafe, FromRow, Postgres, Sqlite,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+use uuid::Uuid;
+
+use super::Conn;
+use crate::error::StoreError;
+
+/// A query that is put together from constant text and bound values.
+#[derive(Debug)]
+pub(crate) struct Dynamic {
+    sql: String,
+    values: Vec<Value>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Value {
+    Text(String),
+    Time(Timestamp),
+    Uuid(Uuid),
+    Big(i64),
+}
+
+/// Adds values to the arguments of either database.
+macro_rules! bind {
+    ($arguments:ident, $values:expr) => {
+        for value in $values {
+            match value {
+                Value::Text(text) => $arguments.add(text),
+                Value::Time(at) => $arguments.add(at),
+                Value::Uuid(id) => $arguments.add(id),
+                Value::Big(number) => $arguments.add(number),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+    };
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Self {
+        Self::Time(at)
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(id: Uuid) -> Self {
+        Self::Uuid(id)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Big(i64::from(number))
+    }
+}
+
+impl Dynamic {
+    pub(crate) fn new(sql: &'static str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Adds text of this program's.
+    pub(crate) fn sql(&mut self, sql: &'static str) -> &mut Self {
+        self.sql.push_str(sql);
+        self
+    }
+
+    /// Adds a placeholder and its value.
+    pub(crate) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        let _ = write!(self.sql, "${}", self.values.len());
+        self
+    }
+
+    /// Adds ` AND column IN (…)`, unless there are no values.
+    pub(crate) fn and_in<'v>(
+        &mut self,
+        column: &'static str,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> &mut Self {
+        let mut values = values.into_iter();
+        let Some(first) = values.next() else { return self };
+        self.sql(" AND ").sql(column).sql(" IN (").value(first);
+        for value in values {
+            self.sql(", ").value(value);
+        }
+        self.sql(")")
+    }
+
+    pub(crate) async fn fetch<R>(self, conn: Conn<'_>) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let sql = AssertSqlSafe(self.sql);
+        Ok(match conn {
+            Conn::Sqlite(connection) => {
+                let mut arguments = SqliteArguments::default();
+                bind!(arguments, self.values);
+                sqlx::query_as_with::<Sqlite, R, _>(sql, arguments)
+                    .fetch_all(connection)
+                    .await?
+            }
+            Conn::Postgres(connection) => {
+                let mut arguments = PgArguments::default();
+                bind!(arguments, self.values);
+                sqlx::query_as_with::<Postgres, R, _>(sql, arguments)
+                    .fetch_all(connection)
+                    .await?
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_become_placeholders_and_empty_lists_nothing() {
+        let mut query = Dynamic::new("SELECT 1 WHERE a = ");
+        query
+            .value("x")
+            .and_in("b", ["1", "2"])
+            .and_in("c", [])
+            .sql(" LIMIT ")
+            .value(3);
+        assert_eq!(query.sql, "SELECT 1 WHERE a = $1 AND b IN ($2, $3) LIMIT $4");
+        assert_eq!(query.values.len(), 4);
+    }
+}

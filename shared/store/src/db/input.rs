@@ -1,0 +1,371 @@
+//! Batches of rows as the input of one statement.
+//!
+//! PostgreSQL takes a batch as one array a column (`UNNEST`); SQLite takes it as rows of values, in chunks of a few
+//! fixed sizes so that its prepared statements are found again. Either way the statement sees a table `input`:
+//!
+//! ```sql
+//! WITH input (id, name) AS (…) INSERT INTO t (id, name) SELECT id, name FROM input WHERE true ON CONFLICT …
+//! ```
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use carillon_domain::Timestamp;
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres, Sqlite,
+    SqliteConnection, Transaction,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+use uuid::Uuid;
+
+use super::Conn;
+use crate::error::StoreError;
+
+/// Rows of one SQLite statement; a batch is cut into the largest that fit.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// Columns of equal length; see the module.
+#[derive(Debug)]
+pub(crate) struct Input<'a> {
+    rows: usize,
+    columns: Vec<(&'static str, Column<'a>)>,
+}
+
+#[derive(Debug)]
+enum Column<'a> {
+    Text(Vec<Option<Cow<'a, str>>>),
+    Json(Vec<Option<Cow<'a, str>>>),
+    Bytes(Vec<Option<&'a [u8]>>),
+    Uuid(Vec<Option<Uuid>>),
+    Time(Vec<Option<Timestamp>>),
+    Int(Vec<i32>),
+    Big(Vec<i64>),
+    Bool(Vec<bool>),
+}
+
+/// PostgreSQL's `text` cannot hold NUL, which JSON strings can: one character must not stop a whole batch for ever.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self {
+            rows,
+            columns: Vec::new(),
+        }
+    }
+
+    fn column(mut self, name: &'static str, column: Column<'a>) -> Self {
+        self.columns.push((name, column));
+        self
+    }
+
+    pub(crate) fn text(self, name: &'static str, values: impl Iterator<Item = &'a str>) -> Self {
+        let values = values.map(|text| Some(storable(text))).collect();
+        self.column(name, Column::Text(values))
+    }
+
+    pub(crate) fn opt_text(self, name: &'static str, values: impl Iterator<Item = Option<&'a str>>) -> Self {
+        let values = values.map(|text| text.map(storable)).collect();
+        self.column(name, Column::Text(values))
+    }
+
+    pub(crate) fn json(self, name: &'static str, values: impl Iterator<Item = Option<Cow<'a, str>>>) -> Self {
+        self.column(name, Column::Json(values.collect()))
+    }
+
+    pub(crate) fn bytes(self, name: &'static str, values: impl Iterator<Item = Option<&'a [u8]>>) -> Self {
+        self.column(name, Column::Bytes(values.collect()))
+    }
+
+    pub(crate) fn uuid(self, name: &'static str, values: impl Iterator<Item = Uuid>) -> Self {
+        self.column(name, Column::Uuid(values.map(Some).collect()))
+    }
+
+    pub(crate) fn opt_uuid(self, name: &'static str, values: impl Iterator<Item = Option<Uuid>>) -> Self {
+        self.column(name, Column::Uuid(values.collect()))
+    }
+
+    pub(crate) fn time(self, name: &'static str, values: impl Iterator<Item = Timestamp>) -> Self {
+        self.column(name, Column::Time(values.map(Some).collect()))
+    }
+
+    pub(crate) fn int(self, name: &'static str, values: impl Iterator<Item = i32>) -> Self {
+        self.column(name, Column::Int(values.collect()))
+    }
+
+    pub(crate) fn big(self, name: &'static str, values: impl Iterator<Item = i64>) -> Self {
+        self.column(name, Column::Big(values.collect()))
+    }
+
+    pub(crate) fn bool(self, name: &'static str, values: impl Iterator<Item = bool>) -> Self {
+        self.column(name, Column::Bool(values.collect()))
+    }
+
+    /// Runs a statement that returns rows. On SQLite it runs once a chunk: it must treat every row alike.
+    pub(crate) async fn fetch<R>(self, conn: Conn<'_>, statement: &str) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if self.rows == 0 {
+            return Ok(Vec::new());
+        }
+        match conn {
+            Conn::Sqlite(connection) => self.fetch_sqlite(connection, statement).await,
+            Conn::Postgres(connection) => self.fetch_postgres(connection, statement).await,
+        }
+    }
+
+    async fn fetch_sqlite<R>(
+        self,
+        connection: &mut SqliteConnection,
+        statement: &str,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut found = Vec::new();
+        let mut own = self.own_transaction(connection).await?;
+        for (from, count) in chunks(self.rows) {
+            let arguments = self.sqlite_arguments(from, count)?;
+            let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
+            let rows = sqlx::query_as_with::<Sqlite, R, _>(sql, arguments)
+                .fetch_all(own.connection())
+                .await?;
+            found.extend(rows);
+        }
+        own.commit().await?;
+        Ok(found)
+    }
+
+    async fn fetch_postgres<R>(
+        self,
+        connection: &mut PgConnection,
+        statement: &str,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let sql = AssertSqlSafe(self.postgres_sql(statement));
+        let arguments = self.postgres_arguments()?;
+        let rows = sqlx::query_as_with::<Postgres, R, _>(sql, arguments)
+            .fetch_all(connection)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    pub(crate) async fn execute(self, conn: Conn<'_>, statement: &str) -> Result<u64, StoreError> {
+        if self.rows == 0 {
+            return Ok(0);
+        }
+        match conn {
+            Conn::Sqlite(connection) => {
+                let mut written = 0;
+                let mut own = self.own_transaction(connection).await?;
+                for (from, count) in chunks(self.rows) {
+                    let arguments = self.sqlite_arguments(from, count)?;
+                    let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
+                    let done = sqlx::query_with::<Sqlite, _>(sql, arguments)
+                        .execute(own.connection())
+                        .await?;
+                    written += done.rows_affected();
+                }
+                own.commit().await?;
+                Ok(written)
+            }
+            Conn::Postgres(connection) => {
+                let sql = AssertSqlSafe(self.postgres_sql(statement));
+                let arguments = self.postgres_arguments()?;
+                let done = sqlx::query_with::<Postgres, _>(sql, arguments)
+                    .execute(connection)
+                    .await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    /// Several chunks outside a transaction get one of their own: they are one statement to the caller, and sync once.
+    async fn own_transaction<'c>(
+        &self,
+        connection: &'c mut SqliteConnection,
+    ) -> Result<Chunked<'c>, StoreError> {
+        if chunks(self.rows).nth(1).is_none() || connection.is_in_transaction() {
+            return Ok(Chunked::Outside(connection));
+        }
+        Ok(Chunked::Own(connection.begin().await?))
+    }
+
+    fn names(&self, sql: &mut String) {
+        sql.push_str("WITH input (");
+        for (index, (name, _)) in self.columns.iter().enumerate() {
+            sql.push_str(if index == 0 { "" } else { ", " });
+            sql.push_str(name);
+        }
+        sql.push_str(") AS (");
+    }
+
+    fn sqlite_sql(&self, rows: usize, statement: &str) -> String {
+        let row = format!("({})", vec!["?"; self.columns.len()].join(","));
+        let mut sql = String::with_capacity(statement.len() + rows * (row.len() + 1) + 256);
+        self.names(&mut sql);
+        sql.push_str("VALUES ");
+        for index in 0..rows {
+            sql.push_str(if index == 0 { "" } else { "," });
+            sql.push_str(&row);
+        }
+        sql.push_str(") ");
+        sql.push_str(statement);
+        sql
+    }
+
+    fn sqlite_arguments(&self, from: usize, count: usize) -> Result<SqliteArguments, StoreError> {
+        let mut arguments = SqliteArguments::default();
+        for row in from..from + count {
+            for (_, column) in &self.columns {
+                let added = match column {
+                    Column::Text(values) | Column::Json(values) => arguments.add(values[row].as_deref()),
+                    Column::Bytes(values) => arguments.add(values[row]),
+                    Column::Uuid(values) => arguments.add(values[row]),
+                    Column::Time(values) => arguments.add(values[row]),
+                    Column::Int(values) => arguments.add(values[row]),
+                    Column::Big(values) => arguments.add(values[row]),
+                    Column::Bool(values) => arguments.add(values[row]),
+                };
+                added.map_err(sqlx::Error::Encode)?;
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn postgres_sql(&self, statement: &str) -> String {
+        let mut sql = String::with_capacity(statement.len() + 512);
+        self.names(&mut sql);
+        sql.push_str("SELECT ");
+        for (index, (_, column)) in self.columns.iter().enumerate() {
+            let cast = if matches!(column, Column::Json(_)) {
+                "::json"
+            } else {
+                ""
+            };
+            let _ = write!(sql, "{}c{index}{cast}", if index == 0 { "" } else { ", " });
+        }
+        sql.push_str(" FROM UNNEST(");
+        for (index, (_, column)) in self.columns.iter().enumerate() {
+            let kind = match column {
+                Column::Text(_) | Column::Json(_) => "text",
+                Column::Bytes(_) => "bytea",
+                Column::Uuid(_) => "uuid",
+                Column::Time(_) => "timestamptz",
+                Column::Int(_) => "int4",
+                Column::Big(_) => "int8",
+                Column::Bool(_) => "bool",
+            };
+            let _ = write!(
+                sql,
+                "{}${}::{kind}[]",
+                if index == 0 { "" } else { ", " },
+                index + 1
+            );
+        }
+        sql.push_str(") AS u (");
+        for index in 0..self.columns.len() {
+            let _ = write!(sql, "{}c{index}", if index == 0 { "" } else { ", " });
+        }
+        sql.push_str(")) ");
+        sql.push_str(statement);
+        sql
+    }
+
+    fn postgres_arguments(self) -> Result<PgArguments, StoreError> {
+        let mut arguments = PgArguments::default();
+        for (_, column) in self.columns {
+            let added = match column {
+                Column::Text(values) | Column::Json(values) => arguments.add(values),
+                Column::Bytes(values) => arguments.add(values),
+                Column::Uuid(values) => arguments.add(values),
+                Column::Time(values) => arguments.add(values),
+                Column::Int(values) => arguments.add(values),
+                Column::Big(values) => arguments.add(values),
+                Column::Bool(values) => arguments.add(values),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+/// What the chunks of a batch run on.
+enum Chunked<'c> {
+    Outside(&'c mut SqliteConnection),
+    Own(Transaction<'c, Sqlite>),
+}
+
+impl Chunked<'_> {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Outside(connection) => connection,
+            Self::Own(transaction) => transaction,
+        }
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        if let Self::Own(transaction) = self {
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts `rows` into (first row, number of rows).
+fn chunks(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|size| *size <= rows - from)?;
+        from += size;
+        Some((from - size, size))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_every_row_once_in_order() {
+        for rows in [1, 3, 4, 255, 256, 257, 1_000] {
+            let covered: Vec<usize> = chunks(rows)
+                .flat_map(|(from, count)| from..from + count)
+                .collect();
+            assert_eq!(covered, (0..rows).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn both_databases_see_the_same_table() {
+        let input = || {
+            Input::new(2)
+                .text("name", ["a", "b\0"].into_iter())
+                .json("doc", [None, Some(Cow::Borrowed("{}"))].into_iter())
+        };
+        assert_eq!(
+            input().sqlite_sql(2, "SELECT 1"),
+            "WITH input (name, doc) AS (VALUES (?,?),(?,?)) SELECT 1"
+        );
+        assert_eq!(
+            input().postgres_sql("SELECT 1"),
+            "WITH input (name, doc) AS (SELECT c0, c1::json FROM UNNEST($1::text[], $2::text[]) AS u (c0, c1)) SELECT 1"
+        );
+    }
+
+    #[test]
+    fn what_postgres_text_cannot_hold_is_replaced() {
+        assert_eq!(storable("a\0b"), "a\u{fffd}b");
+        assert!(matches!(storable("ab"), Cow::Borrowed("ab")));
+    }
+}

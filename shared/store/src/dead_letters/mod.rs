@@ -1,0 +1,153 @@
+//! Dead letters in the form in which they are asked for (table `dead_letters`). Their bytes stand here untouched.
+
+mod query;
+mod rows;
+
+use std::borrow::Cow;
+
+use carillon_domain::{Channel, TenantId, ids::dead_letter_id};
+use uuid::Uuid;
+
+pub use rows::{DeadLetterFilter, DeadLetterGroup, DeadLetterRow, DeadLetterState, DeadLetterView};
+
+use crate::{
+    columns::{int, unsigned},
+    db::{Db, Document, Input, Tx, fetch},
+    error::StoreError,
+    page::{Page, PageOf},
+    read_model::{self, StoredOffset},
+};
+
+/// The queue of events; the others are named after their channels.
+const EVENTS: &str = "events";
+
+/// The dead letters.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    db: Db,
+}
+
+impl DeadLetters {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Applies a batch and its offsets in one transaction. Applying rows again changes nothing.
+    pub async fn apply(
+        &self,
+        consumer: &str,
+        rows: &[DeadLetterRow],
+        offsets: &[StoredOffset],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        read_model::advance(&mut tx, consumer, offsets).await?;
+        insert(&mut tx, rows).await?;
+        tx.commit().await
+    }
+
+    /// Dead letters, newest first.
+    pub async fn list(
+        &self,
+        tenant: &TenantId,
+        filter: &DeadLetterFilter,
+        page: Page,
+    ) -> Result<PageOf<DeadLetterView>, StoreError> {
+        query::page(&mut self.db.read().await?, tenant, filter, page).await
+    }
+
+    /// One dead letter.
+    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Option<DeadLetterView>, StoreError> {
+        query::one(&mut self.db.read().await?, tenant, id).await
+    }
+
+    /// Causes, the most frequent among the open ones first; at most 500.
+    pub async fn groups(&self, tenant: &TenantId) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        query::groups(&mut self.db.read().await?, tenant).await
+    }
+
+    /// How many are open, by queue: a channel's name or `events`.
+    pub async fn open_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = fetch!(
+            all, self.db.read().await? => (String, i64),
+            "SELECT queue, COUNT(*) FROM dead_letters WHERE state = 'open' GROUP BY queue ORDER BY queue"
+        )?;
+        Ok(rows
+            .into_iter()
+            .map(|(queue, count)| (queue, unsigned(count)))
+            .collect())
+    }
+
+    /// Moves open letters to another state. Returns the ids of those that were open.
+    pub async fn set_state(
+        &self,
+        tenant: &TenantId,
+        ids: &[Uuid],
+        state: DeadLetterState,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let moved: Vec<(Uuid,)> = Input::new(ids.len())
+            .uuid("id", ids.iter().copied())
+            .text("tenant", ids.iter().map(|_| tenant.as_str()))
+            .text("state", ids.iter().map(|_| <&str>::from(state)))
+            .fetch(
+                self.db.write().await?.conn(),
+                "UPDATE dead_letters AS d SET state = i.state FROM input AS i
+                WHERE d.id = i.id AND d.tenant = i.tenant AND d.state = 'open' RETURNING d.id",
+            )
+            .await?;
+        Ok(moved.into_iter().map(|(id,)| id).collect())
+    }
+}
+
+/// A letter is named by where it lies, so one that comes again is one, and keeps its state.
+async fn insert(tx: &mut Tx, rows: &[DeadLetterRow]) -> Result<(), StoreError> {
+    let mut rows: Vec<(Uuid, &DeadLetterRow)> = rows.iter().map(|row| (id_of(row), row)).collect();
+    rows.sort_by_key(|(id, _)| *id);
+    rows.dedup_by_key(|(id, _)| *id);
+    let headers = rows
+        .iter()
+        .map(|(_, row)| Document::of(&row.headers, "headers"))
+        .collect::<Result<Vec<_>, _>>()?;
+    let each = || rows.iter().map(|(_, row)| *row);
+    Input::new(rows.len())
+        .uuid("id", rows.iter().map(|(id, _)| *id))
+        .text("topic", each().map(|row| &*row.position.topic))
+        .int("partition_id", each().map(|row| row.position.partition))
+        .big("record_offset", each().map(|row| row.position.offset))
+        .text("tenant", each().map(|row| row.tenant.as_str()))
+        .text("queue", each().map(|row| row.channel.map_or(EVENTS, Channel::as_str)))
+        .text("source_topic", each().map(|row| &*row.source_topic))
+        .text("class", each().map(|row| <&str>::from(row.letter.class)))
+        .opt_text("provider", each().map(|row| row.letter.provider.as_deref()))
+        .text("code", each().map(|row| row.letter.code.as_str()))
+        .text("fingerprint", each().map(|row| row.fingerprint.as_str()))
+        .text("reason", each().map(|row| row.letter.reason.as_str()))
+        .int("attempts", each().map(|row| int(row.letter.attempts)))
+        .time("first_failed_at", each().map(|row| row.letter.first_failed_at))
+        .time("dead_at", each().map(|row| row.dead_at))
+        .text("state", each().map(|_| <&str>::from(DeadLetterState::Open)))
+        .opt_uuid("delivery_id", each().map(|row| row.delivery_id.map(|id| id.0)))
+        .opt_text("event_type", each().map(|row| row.event_type.as_deref()))
+        .json("headers", headers.iter().map(|headers| Some(Cow::Borrowed(headers.0.as_str()))))
+        .bytes("record_key", each().map(|row| row.key.as_deref()))
+        .bytes("value", each().map(|row| Some(row.value.as_slice())))
+        .execute(
+            tx.conn(),
+            "INSERT INTO dead_letters (id, topic, partition_id, record_offset, tenant, queue, source_topic, class,
+                provider, code, fingerprint, reason, attempts, first_failed_at, dead_at, state, delivery_id,
+                event_type, headers, record_key, value)
+            SELECT id, topic, partition_id, record_offset, tenant, queue, source_topic, class,
+                provider, code, fingerprint, reason, attempts, first_failed_at, dead_at, state, delivery_id,
+                event_type, headers, record_key, value
+            FROM input WHERE true
+            ON CONFLICT (id) DO NOTHING",
+        )
+        .await?;
+    Ok(())
+}
+
+fn id_of(row: &DeadLetterRow) -> Uuid {
+    dead_letter_id(&row.position.topic, row.position.partition, row.position.offset)
+}

@@ -1,0 +1,169 @@
+//! Questions about dead letters.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use carillon_domain::{DeliveryId, TenantId, Timestamp};
+use uuid::Uuid;
+
+use super::{DeadLetterFilter, DeadLetterGroup, DeadLetterView, EVENTS};
+use crate::{
+    columns::{self, unsigned},
+    db::{Document, Dynamic, Session, fetch},
+    error::StoreError,
+    page::{Cursor, Page, PageOf},
+};
+
+const SELECT: &str = "SELECT id, source_topic, queue, class, provider, code, fingerprint, reason, attempts,
+    first_failed_at, dead_at, state, delivery_id, event_type, headers, value
+    FROM dead_letters WHERE tenant = ";
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    source_topic: String,
+    queue: String,
+    class: String,
+    provider: Option<String>,
+    code: String,
+    fingerprint: String,
+    reason: String,
+    attempts: i32,
+    first_failed_at: Timestamp,
+    dead_at: Timestamp,
+    state: String,
+    delivery_id: Option<Uuid>,
+    event_type: Option<String>,
+    headers: Document,
+    value: Vec<u8>,
+}
+
+impl Row {
+    fn view(self) -> Result<DeadLetterView, StoreError> {
+        Ok(DeadLetterView {
+            id: self.id,
+            source_topic: self.source_topic,
+            channel: match self.queue.as_str() {
+                EVENTS => None,
+                channel => Some(columns::parse(channel, "a channel")?),
+            },
+            class: self.class,
+            provider: self.provider,
+            code: self.code,
+            fingerprint: self.fingerprint,
+            reason: self.reason,
+            attempts: self.attempts.unsigned_abs(),
+            first_failed_at: self.first_failed_at,
+            dead_at: self.dead_at,
+            state: columns::parse(&self.state, "a dead letter's state")?,
+            delivery_id: self.delivery_id.map(DeliveryId),
+            event_type: self.event_type,
+            headers: self.headers.parse("headers")?,
+            value_base64: STANDARD.encode(self.value),
+        })
+    }
+}
+
+pub(super) async fn page(
+    session: &mut Session,
+    tenant: &TenantId,
+    filter: &DeadLetterFilter,
+    page: Page,
+) -> Result<PageOf<DeadLetterView>, StoreError> {
+    let mut query = Dynamic::new(SELECT);
+    query
+        .value(tenant.as_str())
+        .and_in("state", filter.state.iter().map(|state| <&str>::from(*state)))
+        .and_in("queue", filter.queue.iter().map(String::as_str))
+        .and_in("class", filter.class.iter().map(String::as_str))
+        .and_in("provider", filter.provider.iter().map(String::as_str))
+        .and_in("code", filter.code.iter().map(String::as_str))
+        .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))
+        .and_in("event_type", filter.event_type.iter().map(String::as_str));
+    if let Some(from) = filter.from {
+        query.sql(" AND dead_at >= ").value(from);
+    }
+    if let Some(to) = filter.to {
+        query.sql(" AND dead_at < ").value(to);
+    }
+    if let Some(after) = page.after {
+        query
+            .sql(" AND (dead_at, id) < (")
+            .value(after.at)
+            .sql(", ")
+            .value(after.id)
+            .sql(")");
+    }
+    query
+        .sql(" ORDER BY dead_at DESC, id DESC LIMIT ")
+        .value(page.rows() + 1);
+    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    let views = rows.into_iter().map(Row::view).collect::<Result<Vec<_>, _>>()?;
+    Ok(PageOf::cut(views, &page, |view| Cursor {
+        at: view.dead_at,
+        id: view.id,
+    }))
+}
+
+pub(super) async fn one(
+    session: &mut Session,
+    tenant: &TenantId,
+    id: Uuid,
+) -> Result<Option<DeadLetterView>, StoreError> {
+    let mut query = Dynamic::new(SELECT);
+    query.value(tenant.as_str()).sql(" AND id = ").value(id);
+    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    rows.into_iter().next().map(Row::view).transpose()
+}
+
+#[derive(sqlx::FromRow)]
+struct GroupRow {
+    fingerprint: String,
+    queue: String,
+    class: String,
+    provider: Option<String>,
+    code: String,
+    open: i64,
+    total: i64,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    sample_id: Uuid,
+    sample_reason: String,
+}
+
+pub(super) async fn groups(
+    session: &mut Session,
+    tenant: &TenantId,
+) -> Result<Vec<DeadLetterGroup>, StoreError> {
+    let rows = fetch!(
+        all, session => GroupRow,
+        "WITH causes AS (
+            SELECT fingerprint, queue, class, provider, code, COUNT(*) AS total,
+                COUNT(*) FILTER (WHERE state = 'open') AS open, MIN(dead_at) AS first_at, MAX(dead_at) AS last_at
+            FROM dead_letters WHERE tenant = $1
+            GROUP BY fingerprint, queue, class, provider, code
+        )
+        SELECT c.fingerprint, c.queue, c.class, c.provider, c.code, c.open, c.total, c.first_at, c.last_at,
+            s.id AS sample_id, s.reason AS sample_reason
+        FROM causes c JOIN dead_letters s ON s.id = (
+            SELECT l.id FROM dead_letters l WHERE l.tenant = $1 AND l.fingerprint = c.fingerprint
+            ORDER BY l.dead_at DESC, l.id DESC LIMIT 1
+        )
+        ORDER BY c.open DESC, c.last_at DESC, c.fingerprint LIMIT 500",
+        tenant.as_str()
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|row| DeadLetterGroup {
+            fingerprint: row.fingerprint,
+            queue: row.queue,
+            class: row.class,
+            provider: row.provider,
+            code: row.code,
+            open: unsigned(row.open),
+            total: unsigned(row.total),
+            first_at: row.first_at,
+            last_at: row.last_at,
+            sample_id: row.sample_id,
+            sample_reason: row.sample_reason,
+        })
+        .collect())
+}

@@ -1,0 +1,196 @@
+//! The gateway's half: claim, publish, mark.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use async_trait::async_trait;
+use carillon_domain::Timestamp;
+use uuid::Uuid;
+
+use super::{EventKey, IngestClaim, IngestVerdict, PUBLISHED, keys};
+use crate::{
+    batcher::Work,
+    counters::{Changes, Counter},
+    db::{Db, Input, Tx},
+    error::StoreError,
+};
+
+/// Claims in groups.
+pub(super) struct ClaimIngest(pub(super) Db);
+
+/// A row that was there before.
+#[derive(sqlx::FromRow)]
+struct Standing {
+    tenant: String,
+    event_id: String,
+    source: String,
+    fingerprint: Vec<u8>,
+    state: String,
+    topic: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Key {
+    tenant: String,
+    event_id: String,
+    source: String,
+}
+
+#[async_trait]
+impl Work for ClaimIngest {
+    type Item = IngestClaim;
+    type Output = IngestVerdict;
+
+    async fn run(&self, claims: &[IngestClaim]) -> Result<Vec<IngestVerdict>, StoreError> {
+        // One row may be written once by a statement, and rows in one order cannot deadlock.
+        let mut first: Vec<&IngestClaim> = claims.iter().collect();
+        first.sort_by(|a, b| a.key.cmp(&b.key));
+        first.dedup_by(|a, b| a.key == b.key);
+
+        let mut session = self.0.write().await?;
+        let claimed: Vec<Key> = claim_input(&first, self.0.now())
+            .fetch(session.conn(), CLAIM)
+            .await?;
+        let mut won: HashMap<(&str, &str, &str), [u8; 32]> = HashMap::with_capacity(claimed.len());
+        let by_key: HashMap<_, _> = first.iter().map(|claim| (text_key(&claim.key), *claim)).collect();
+        for key in &claimed {
+            let key = (key.tenant.as_str(), key.event_id.as_str(), key.source.as_str());
+            if let Some((key, claim)) = by_key.get_key_value(&key) {
+                won.insert(*key, claim.fingerprint);
+            }
+        }
+        let lost: Vec<&EventKey> = first
+            .iter()
+            .map(|claim| &claim.key)
+            .filter(|key| !won.contains_key(&text_key(key)))
+            .collect();
+        let standing: Vec<Standing> = keys(&lost).fetch(session.conn(), STANDING).await?;
+        drop(session);
+
+        let standing: HashMap<_, _> = standing
+            .iter()
+            .map(|row| {
+                (
+                    (row.tenant.as_str(), row.event_id.as_str(), row.source.as_str()),
+                    row,
+                )
+            })
+            .collect();
+        let mut given = won.clone();
+        Ok(claims
+            .iter()
+            .map(|claim| {
+                let key = text_key(&claim.key);
+                // Of claims of one id in one batch, one wins; the others see it as being published.
+                if let Entry::Occupied(winner) = given.entry(key)
+                    && *winner.get() == claim.fingerprint
+                {
+                    winner.remove();
+                    return IngestVerdict::Claimed;
+                }
+                match (won.get(&key), standing.get(&key)) {
+                    (Some(fingerprint), _) if *fingerprint == claim.fingerprint => IngestVerdict::InProgress,
+                    (Some(_), _) => IngestVerdict::Conflict,
+                    (None, Some(row)) => row.verdict(&claim.fingerprint),
+                    // It was given back between the two statements.
+                    (None, None) => IngestVerdict::InProgress,
+                }
+            })
+            .collect())
+    }
+}
+
+impl Standing {
+    fn verdict(&self, fingerprint: &[u8; 32]) -> IngestVerdict {
+        if self.fingerprint != fingerprint {
+            IngestVerdict::Conflict
+        } else if self.state == PUBLISHED || self.topic.is_some() {
+            IngestVerdict::Duplicate
+        } else {
+            IngestVerdict::InProgress
+        }
+    }
+}
+
+fn text_key(key: &EventKey) -> (&str, &str, &str) {
+    (key.tenant.as_str(), key.event_id.as_str(), &key.source)
+}
+
+fn claim_input<'a>(claims: &[&'a IngestClaim], now: Timestamp) -> Input<'a> {
+    Input::new(claims.len())
+        .text("tenant", claims.iter().map(|claim| claim.key.tenant.as_str()))
+        .text("event_id", claims.iter().map(|claim| claim.key.event_id.as_str()))
+        .text("source", claims.iter().map(|claim| &*claim.key.source))
+        .text("event_type", claims.iter().map(|claim| &*claim.event_type))
+        .bytes(
+            "fingerprint",
+            claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
+        )
+        .time("accepted_at", claims.iter().map(|_| now))
+        .uuid("owner", claims.iter().map(|claim| claim.owner))
+        .time("lease_until", claims.iter().map(|claim| claim.lease_until))
+}
+
+/// A pending row whose lease has passed is claimed again, by the same content only: whoever held it may have
+/// published it.
+const CLAIM: &str = "INSERT INTO event_claims
+    (tenant, event_id, source, event_type, fingerprint, state, via_gateway, accepted_at, owner, lease_until, reads)
+    SELECT tenant, event_id, source, event_type, fingerprint, 'pending', true, accepted_at, owner, lease_until, 0
+    FROM input WHERE true
+    ON CONFLICT (tenant, event_id, source) DO UPDATE
+    SET owner = excluded.owner, lease_until = excluded.lease_until
+    WHERE event_claims.state = 'pending' AND event_claims.lease_until < excluded.accepted_at
+        AND event_claims.fingerprint = excluded.fingerprint
+    RETURNING tenant, event_id, source";
+
+const STANDING: &str = "SELECT c.tenant, c.event_id, c.source, c.fingerprint, c.state, c.topic
+    FROM input i JOIN event_claims c
+    ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source";
+
+/// Marks in groups.
+pub(super) struct MarkPublished {
+    pub(super) db: Db,
+    pub(super) shard: i32,
+}
+
+#[async_trait]
+impl Work for MarkPublished {
+    type Item = EventKey;
+    type Output = ();
+
+    async fn run(&self, marked: &[EventKey]) -> Result<Vec<()>, StoreError> {
+        let mut unique: Vec<&EventKey> = marked.iter().collect();
+        unique.sort_unstable();
+        unique.dedup();
+        let mut tx = self.db.begin().await?;
+        let published = keys(&unique)
+            .execute(
+                tx.conn(),
+                "UPDATE event_claims AS c SET state = 'published', owner = NULL, lease_until = NULL
+                FROM input AS i
+                WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
+                    AND c.state = 'pending'",
+            )
+            .await?;
+        let mut changes = Changes::default();
+        changes.add(Counter::GatewayPublished, published.cast_signed());
+        changes.write(&mut tx, self.shard).await?;
+        tx.commit().await?;
+        Ok(vec![(); marked.len()])
+    }
+}
+
+/// Gives back what `owner` holds and no router has seen.
+pub(super) async fn abandon(tx: &mut Tx, owner: Uuid, abandoned: &[EventKey]) -> Result<(), StoreError> {
+    let mut unique: Vec<&EventKey> = abandoned.iter().collect();
+    unique.sort_unstable();
+    unique.dedup();
+    keys(&unique)
+        .uuid("owner", unique.iter().map(|_| owner))
+        .execute(
+            tx.conn(),
+            "DELETE FROM event_claims WHERE state = 'pending' AND topic IS NULL
+                AND (tenant, event_id, source, owner) IN (SELECT tenant, event_id, source, owner FROM input)",
+        )
+        .await?;
+    Ok(())
+}

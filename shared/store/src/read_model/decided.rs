@@ -1,0 +1,204 @@
+//! What routers decided about events (table `decided_events`).
+
+use std::borrow::Cow;
+
+use carillon_domain::{
+    EventId, TenantId, Timestamp, UserId,
+    decide::{Decision, Outcome},
+    status::EventVerdict,
+};
+
+use super::{EventRow, EventView};
+use crate::{
+    columns::{self, int},
+    counters::{Changes, Counter},
+    db::{Document, Input, Session, Tx, execute, fetch},
+    error::StoreError,
+};
+
+const DECISIONS: &str = "decisions";
+
+/// What is counted of a row that is new.
+#[derive(sqlx::FromRow)]
+struct Inserted {
+    topic: String,
+    partition_id: i32,
+    record_offset: i64,
+    part: i32,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    source: String,
+    event_type: String,
+    at: Timestamp,
+    verdict: String,
+    event: Option<Document>,
+    decisions: Document,
+}
+
+/// A row is named by the record that carried the event, so a doubled one is counted once.
+pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes) -> Result<(), StoreError> {
+    let mut rows: Vec<&EventRow> = rows.iter().collect();
+    rows.sort_by(|a, b| key(a).cmp(&key(b)));
+    rows.dedup_by(|a, b| key(a) == key(b));
+    let decisions = rows
+        .iter()
+        .map(|row| Document::of(&row.decisions, DECISIONS))
+        .collect::<Result<Vec<_>, _>>()?;
+    let inserted: Vec<Inserted> = input(&rows, &decisions)
+        .fetch(
+            tx.conn(),
+            "INSERT INTO decided_events (topic, partition_id, record_offset, part, tenant, event_id, source,
+                event_type, at, verdict, via_gateway, user_id, event, decisions)
+            SELECT topic, partition_id, record_offset, part, tenant, event_id, source,
+                event_type, at, verdict, via_gateway, user_id, event, decisions
+            FROM input WHERE true
+            ON CONFLICT (topic, partition_id, record_offset, part) DO NOTHING
+            RETURNING topic, partition_id, record_offset, part",
+        )
+        .await?;
+    for new in inserted {
+        let place = (new.topic.as_str(), new.partition_id, new.record_offset, new.part);
+        if let Ok(index) = rows.binary_search_by(|row| key(row).cmp(&place)) {
+            count(rows[index], changes);
+        }
+    }
+    Ok(())
+}
+
+fn key(row: &EventRow) -> (&str, i32, i64, i32) {
+    (
+        &row.origin.topic,
+        row.origin.partition,
+        row.origin.offset,
+        int(row.part),
+    )
+}
+
+fn count(row: &EventRow, changes: &mut Changes) {
+    let produced = row
+        .decisions
+        .iter()
+        .filter(|decision| decision.outcome == Outcome::Send && decision.delivery_id.is_some())
+        .count();
+    changes.add(Counter::Produced, i64::try_from(produced).unwrap_or(i64::MAX));
+    if row.part > 0 {
+        return;
+    }
+    changes.add(
+        match row.verdict {
+            EventVerdict::Routed => Counter::Routed,
+            EventVerdict::Duplicate => Counter::Duplicate,
+            EventVerdict::Rejected => Counter::Rejected,
+        },
+        1,
+    );
+    // The gateway counts an event once, however often it had to publish it.
+    if !row.via_gateway || row.verdict == EventVerdict::Duplicate {
+        changes.add(Counter::ReadElsewhere, 1);
+    }
+}
+
+/// The one known user of all decisions, if there is one.
+fn only_user(decisions: &[Decision]) -> Option<&str> {
+    let first = decisions.first()?.user_id.as_ref()?;
+    decisions
+        .iter()
+        .all(|decision| decision.user_id.as_ref() == Some(first))
+        .then(|| first.as_str())
+}
+
+fn input<'a>(rows: &[&'a EventRow], decisions: &'a [Document]) -> Input<'a> {
+    Input::new(rows.len())
+        .text("topic", rows.iter().map(|row| &*row.origin.topic))
+        .int("partition_id", rows.iter().map(|row| row.origin.partition))
+        .big("record_offset", rows.iter().map(|row| row.origin.offset))
+        .int("part", rows.iter().map(|row| int(row.part)))
+        .text("tenant", rows.iter().map(|row| row.tenant.as_str()))
+        .text("event_id", rows.iter().map(|row| row.event_id.as_str()))
+        .text("source", rows.iter().map(|row| &*row.source))
+        .text("event_type", rows.iter().map(|row| &*row.event_type))
+        .time("at", rows.iter().map(|row| row.at))
+        .text("verdict", rows.iter().map(|row| <&str>::from(row.verdict)))
+        .bool("via_gateway", rows.iter().map(|row| row.via_gateway))
+        .opt_text("user_id", rows.iter().map(|row| only_user(&row.decisions)))
+        .json(
+            "event",
+            rows.iter()
+                .map(|row| row.event.as_ref().map(|event| Cow::Borrowed(event.get()))),
+        )
+        .json(
+            "decisions",
+            decisions
+                .iter()
+                .map(|decisions| Some(Cow::Borrowed(decisions.0.as_str()))),
+        )
+}
+
+/// One view for each source that used the id, in the order of their names.
+pub(super) async fn views(
+    session: &mut Session,
+    tenant: &TenantId,
+    id: &EventId,
+    source: Option<&str>,
+) -> Result<Vec<EventView>, StoreError> {
+    let rows = fetch!(
+        all, session => Row,
+        "SELECT source, event_type, at, verdict, event, decisions FROM decided_events
+        WHERE tenant = $1 AND event_id = $2 AND ($3 IS NULL OR source = $3)
+        ORDER BY source, at, topic, partition_id, record_offset, part",
+        tenant.as_str(), id.as_str(), source
+    )?;
+    let mut views: Vec<EventView> = Vec::new();
+    for row in rows {
+        let row = row.view(id)?;
+        match views.last_mut().filter(|view| view.source == row.source) {
+            None => views.push(row),
+            Some(view) => absorb(view, row),
+        }
+    }
+    Ok(views)
+}
+
+/// What tells more about an event wins: that it was routed, then that it was rejected.
+fn absorb(view: &mut EventView, row: EventView) {
+    let weight = |verdict| match verdict {
+        EventVerdict::Routed => 2,
+        EventVerdict::Rejected => 1,
+        EventVerdict::Duplicate => 0,
+    };
+    if weight(row.verdict) > weight(view.verdict) {
+        *view = row;
+    } else if view.verdict == EventVerdict::Routed && row.verdict == EventVerdict::Routed {
+        view.decisions.extend(row.decisions);
+        view.event = view.event.take().or(row.event);
+    }
+}
+
+impl Row {
+    fn view(self, id: &EventId) -> Result<EventView, StoreError> {
+        Ok(EventView {
+            event_id: id.clone(),
+            source: self.source,
+            event_type: self.event_type,
+            at: self.at,
+            verdict: columns::parse(&self.verdict, "a verdict")?,
+            event: self.event.map(|event| event.parse("an event")).transpose()?,
+            decisions: self.decisions.parse(DECISIONS)?,
+        })
+    }
+}
+
+/// Erases events that were about one user alone.
+pub(super) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "UPDATE decided_events SET event = NULL, decisions = $1, user_id = NULL
+        WHERE tenant = $2 AND user_id = $3",
+        Document("[]".to_owned()),
+        tenant.as_str(),
+        user.as_str()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Where deliveries stand (table `deliveries`).
+
+use std::collections::HashMap;
+
+use carillon_domain::{TenantId, UserId};
+use uuid::Uuid;
+
+use super::{
+    DeliveryRow,
+    merge::{self, Merged, is_ended, precedence},
+};
+use crate::{
+    columns::int,
+    counters::{Changes, Counter},
+    db::{Input, Tx, execute},
+    error::StoreError,
+};
+
+/// A row's state, before or after.
+#[derive(sqlx::FromRow)]
+struct State {
+    id: Uuid,
+    precedence: i64,
+}
+
+/// The new row's value if its state is the greater one; see `merge::greater`.
+macro_rules! of_greater {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN (excluded.precedence, excluded.status, excluded.updated_at,
+                COALESCE(excluded.error_code, ''), COALESCE(excluded.reason, ''))
+                > (d.precedence, d.status, d.updated_at, COALESCE(d.error_code, ''), COALESCE(d.reason, ''))
+            THEN excluded.", $column, " ELSE d.", $column, " END, "
+        )
+    };
+}
+
+/// The value that was said last; see `merge::Said`.
+macro_rules! said_last {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN (excluded.",
+            $column,
+            "_of, COALESCE(excluded.",
+            $column,
+            ", ''))
+                > (d.",
+            $column,
+            "_of, COALESCE(d.",
+            $column,
+            ", ''))
+            THEN excluded.",
+            $column,
+            " ELSE d.",
+            $column,
+            " END, ",
+            $column,
+            "_of = CASE WHEN excluded.",
+            $column,
+            "_of > d.",
+            $column,
+            "_of
+            THEN excluded.",
+            $column,
+            "_of ELSE d.",
+            $column,
+            "_of END, "
+        )
+    };
+}
+
+/// Does between batches what [`merge`] does within one.
+const UPSERT: &str = concat!(
+    "INSERT INTO deliveries AS d (id, tenant, event_id, source, event_type, category, user_id, channel,
+        status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
+        provider_of, provider_message_id, provider_message_id_of, template, template_of, created_at, updated_at)
+    SELECT id, tenant, event_id, source, event_type, category, user_id, channel,
+        status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
+        provider_of, provider_message_id, provider_message_id_of, template, template_of, created_at, updated_at
+    FROM input WHERE true
+    ON CONFLICT (id) DO UPDATE SET ",
+    of_greater!("status"),
+    of_greater!("generation"),
+    of_greater!("attempt"),
+    of_greater!("precedence"),
+    of_greater!("reason"),
+    of_greater!("error_code"),
+    of_greater!("updated_at"),
+    said_last!("to_masked"),
+    said_last!("provider"),
+    said_last!("provider_message_id"),
+    said_last!("template"),
+    "created_at = CASE WHEN excluded.created_at < d.created_at THEN excluded.created_at ELSE d.created_at END
+    RETURNING id, precedence"
+);
+
+/// Writes what a batch says, and counts deliveries that are new, have ended, or begin again.
+pub(super) async fn apply(
+    tx: &mut Tx,
+    rows: &[DeliveryRow],
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let merged = merge::merge(rows);
+    let before: Vec<State> = Input::new(merged.len())
+        .uuid("id", merged.iter().map(|delivery| delivery.row.id.0))
+        .fetch(
+            tx.conn(),
+            "SELECT d.id, d.precedence FROM input i JOIN deliveries d ON d.id = i.id",
+        )
+        .await?;
+    let before: HashMap<Uuid, i64> = before
+        .into_iter()
+        .map(|state| (state.id, state.precedence))
+        .collect();
+    let after: Vec<State> = input(&merged).fetch(tx.conn(), UPSERT).await?;
+    for state in after {
+        let counter = |precedence| {
+            if is_ended(precedence) {
+                Counter::Ended
+            } else {
+                Counter::Pending
+            }
+        };
+        changes.add(counter(state.precedence), 1);
+        if let Some(before) = before.get(&state.id) {
+            changes.add(counter(*before), -1);
+        }
+    }
+    Ok(())
+}
+
+fn input<'a>(merged: &'a [Merged<'a>]) -> Input<'a> {
+    let rows = || merged.iter().map(|delivery| delivery.row);
+    Input::new(merged.len())
+        .uuid("id", rows().map(|row| row.id.0))
+        .text("tenant", rows().map(|row| row.tenant.as_str()))
+        .text("event_id", rows().map(|row| row.event_id.as_str()))
+        .text("source", rows().map(|row| &*row.source))
+        .text("event_type", rows().map(|row| &*row.event_type))
+        .text("category", rows().map(|row| &*row.category))
+        .opt_text(
+            "user_id",
+            rows().map(|row| row.user_id.as_ref().map(UserId::as_str)),
+        )
+        .text("channel", rows().map(|row| row.channel.as_str()))
+        .text("status", rows().map(|row| row.state.status.as_str()))
+        .int("generation", rows().map(|row| int(row.state.generation)))
+        .int("attempt", rows().map(|row| int(row.state.attempt)))
+        .big("precedence", rows().map(|row| precedence(row.state)))
+        .opt_text("reason", rows().map(|row| row.reason.as_deref()))
+        .opt_text("error_code", rows().map(|row| row.error_code.as_deref()))
+        .opt_text(
+            "to_masked",
+            merged.iter().map(|delivery| delivery.to_masked.value),
+        )
+        .big(
+            "to_masked_of",
+            merged.iter().map(|delivery| delivery.to_masked.of),
+        )
+        .opt_text("provider", merged.iter().map(|delivery| delivery.provider.value))
+        .big("provider_of", merged.iter().map(|delivery| delivery.provider.of))
+        .opt_text(
+            "provider_message_id",
+            merged.iter().map(|delivery| delivery.provider_message_id.value),
+        )
+        .big(
+            "provider_message_id_of",
+            merged.iter().map(|delivery| delivery.provider_message_id.of),
+        )
+        .opt_text(
+            "template",
+            merged.iter().map(|delivery| delivery.template.value.as_deref()),
+        )
+        .big("template_of", merged.iter().map(|delivery| delivery.template.of))
+        .time("created_at", merged.iter().map(|delivery| delivery.created_at))
+        .time("updated_at", rows().map(|row| row.at))
+}
+
+/// Erases what names a user. A state that comes late does not bring it back.
+pub(super) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "UPDATE deliveries SET to_masked = NULL, to_masked_of = $1, user_id = NULL
+        WHERE tenant = $2 AND user_id = $3",
+        i64::MAX,
+        tenant.as_str(),
+        user.as_str()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Steps of deliveries' timelines (table `delivery_history`).
+
+use carillon_domain::{DeliveryId, Timestamp};
+
+use super::{HistoryRow, HistoryView, merge::precedence};
+use crate::{
+    columns::{self, int},
+    db::{Input, Session, Tx, fetch},
+    error::StoreError,
+};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    generation: i32,
+    attempt: i32,
+    status: String,
+    at: Timestamp,
+    provider: Option<String>,
+    code: Option<String>,
+    detail: Option<String>,
+}
+
+/// A step is named by delivery, generation, attempt, status and time, so one that comes again is one.
+pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), StoreError> {
+    // In the order of the key: neighbours share pages, and two members cannot deadlock.
+    let mut rows: Vec<&HistoryRow> = rows.iter().collect();
+    rows.sort_by_key(|row| (row.delivery_id, row.state.precedence(), row.at));
+    Input::new(rows.len())
+        .uuid("delivery_id", rows.iter().map(|row| row.delivery_id.0))
+        .int("generation", rows.iter().map(|row| int(row.state.generation)))
+        .int("attempt", rows.iter().map(|row| int(row.state.attempt)))
+        .text("status", rows.iter().map(|row| row.state.status.as_str()))
+        .big("precedence", rows.iter().map(|row| precedence(row.state)))
+        .time("at", rows.iter().map(|row| row.at))
+        .opt_text("provider", rows.iter().map(|row| row.provider.as_deref()))
+        .opt_text("code", rows.iter().map(|row| row.code.as_deref()))
+        .opt_text("detail", rows.iter().map(|row| row.detail.as_deref()))
+        .execute(
+            tx.conn(),
+            "INSERT INTO delivery_history
+                (delivery_id, generation, attempt, status, precedence, at, provider, code, detail)
+            SELECT delivery_id, generation, attempt, status, precedence, at, provider, code, detail
+            FROM input WHERE true
+            ON CONFLICT (delivery_id, generation, attempt, status, at) DO NOTHING",
+        )
+        .await?;
+    Ok(())
+}
+
+/// Oldest first.
+pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
+    let rows = fetch!(
+        all, session => Row,
+        "SELECT generation, attempt, status, at, provider, code, detail FROM delivery_history
+        WHERE delivery_id = $1 ORDER BY at, precedence, status",
+        id.0
+    )?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(HistoryView {
+                at: row.at,
+                status: columns::parse(&row.status, "a status")?,
+                attempt: row.attempt.unsigned_abs(),
+                generation: row.generation.unsigned_abs(),
+                provider: row.provider,
+                code: row.code,
+                detail: row.detail,
+            })
+        })
+        .collect()
+}

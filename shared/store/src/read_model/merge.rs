@@ -1,0 +1,149 @@
+//! How what is known of a delivery comes together, whatever the order in which it comes. SQL does the same between
+//! batches as this does within one ([`super::deliveries`]).
+
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use carillon_domain::{DeliveryId, DeliveryState, Timestamp};
+
+use super::DeliveryRow;
+
+/// A value and who said it: the generation and attempt in one number, -1 if nobody did. The latest stays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Said<T> {
+    pub(super) of: i64,
+    pub(super) value: Option<T>,
+}
+
+impl<T: Ord> Said<T> {
+    fn by(state: DeliveryState, value: Option<T>) -> Self {
+        let of = if value.is_some() {
+            precedence(state) >> 8
+        } else {
+            -1
+        };
+        Self { of, value }
+    }
+
+    fn merge(&mut self, other: Self) {
+        if other > *self {
+            *self = other;
+        }
+    }
+}
+
+/// What one batch says of one delivery.
+#[derive(Debug, Clone)]
+pub(super) struct Merged<'a> {
+    /// The row of the greatest state; for what never changes any row would do.
+    pub(super) row: &'a DeliveryRow,
+    pub(super) created_at: Timestamp,
+    pub(super) to_masked: Said<&'a str>,
+    pub(super) provider: Said<&'a str>,
+    pub(super) provider_message_id: Said<&'a str>,
+    /// `{"id","version","locale"}`.
+    pub(super) template: Said<String>,
+}
+
+/// Generation, attempt and rank in one number that compares as they do.
+pub(super) fn precedence(state: DeliveryState) -> i64 {
+    (i64::from(state.generation.min(0x3fff_ffff)) << 32)
+        | (i64::from(state.attempt.min(0x00ff_ffff)) << 8)
+        | i64::from(state.status.rank())
+}
+
+/// Whether a state of this precedence has ended.
+pub(super) fn is_ended(precedence: i64) -> bool {
+    precedence & 0xff >= 40
+}
+
+/// Which of two rows of one delivery tells its state. Equal states are told apart by time, then by their words, so that
+/// the order of arrival never decides.
+fn greater(left: &DeliveryRow, right: &DeliveryRow) -> Ordering {
+    let key = |row: &DeliveryRow| (row.state.precedence(), row.at);
+    let words = |row: &DeliveryRow| {
+        (
+            row.error_code.as_deref().unwrap_or_default().to_owned(),
+            row.reason.as_deref().unwrap_or_default().to_owned(),
+        )
+    };
+    key(left)
+        .cmp(&key(right))
+        .then_with(|| words(left).cmp(&words(right)))
+}
+
+/// One entry for each delivery, in the order of their ids.
+pub(super) fn merge(rows: &[DeliveryRow]) -> Vec<Merged<'_>> {
+    let mut merged: BTreeMap<DeliveryId, Merged<'_>> = BTreeMap::new();
+    for row in rows {
+        let one = Merged::of(row);
+        match merged.get_mut(&row.id) {
+            Some(standing) => standing.absorb(one),
+            None => {
+                merged.insert(row.id, one);
+            }
+        }
+    }
+    merged.into_values().collect()
+}
+
+impl<'a> Merged<'a> {
+    fn of(row: &'a DeliveryRow) -> Self {
+        let template = row
+            .template
+            .as_ref()
+            .and_then(|template| serde_json::to_string(template).ok());
+        Self {
+            row,
+            created_at: row.at,
+            to_masked: Said::by(row.state, row.to_masked.as_deref()),
+            provider: Said::by(row.state, row.provider.as_deref()),
+            provider_message_id: Said::by(row.state, row.provider_message_id.as_deref()),
+            template: Said::by(row.state, template),
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        if greater(other.row, self.row).is_gt() {
+            self.row = other.row;
+        }
+        self.created_at = self.created_at.min(other.created_at);
+        self.to_masked.merge(other.to_masked);
+        self.provider.merge(other.provider);
+        self.provider_message_id.merge(other.provider_message_id);
+        self.template.merge(other.template);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::DeliveryStatus;
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    #[test]
+    fn the_number_compares_as_the_state_does_and_knows_whether_it_ended() {
+        let mut states = Vec::new();
+        for generation in [0, 1, 70_000] {
+            for attempt in [0, 1, 300] {
+                states.extend(DeliveryStatus::iter().map(|status| DeliveryState {
+                    generation,
+                    attempt,
+                    status,
+                }));
+            }
+        }
+        for left in &states {
+            assert_eq!(is_ended(precedence(*left)), left.status.is_ended(), "{left:?}");
+            for right in &states {
+                let (a, b) = (left.precedence(), right.precedence());
+                let expected = (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2));
+                assert_eq!(
+                    precedence(*left).cmp(&precedence(*right)),
+                    expected,
+                    "{left:?} {right:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Where consumers go on reading (table `projection_offsets`), stored with what they read.
+
+use std::sync::Arc;
+
+use super::StoredOffset;
+use crate::{
+    db::{Input, Session, Tx, execute, fetch},
+    error::StoreError,
+};
+
+/// Moves a consumer forward, never back. It is done first in a transaction: on PostgreSQL the rows then stay locked, so
+/// that a member that lost its partition without knowing and the one that got it take turns.
+pub(crate) async fn advance(tx: &mut Tx, consumer: &str, offsets: &[StoredOffset]) -> Result<(), StoreError> {
+    let mut offsets: Vec<&StoredOffset> = offsets.iter().collect();
+    offsets.sort_by(|a, b| (&a.topic, a.partition, b.next).cmp(&(&b.topic, b.partition, a.next)));
+    offsets.dedup_by(|a, b| a.topic == b.topic && a.partition == b.partition);
+    Input::new(offsets.len())
+        .text("consumer", offsets.iter().map(|_| consumer))
+        .text("topic", offsets.iter().map(|offset| &*offset.topic))
+        .int("partition_id", offsets.iter().map(|offset| offset.partition))
+        .big("next_offset", offsets.iter().map(|offset| offset.next))
+        .execute(
+            tx.conn(),
+            "INSERT INTO projection_offsets AS o (consumer, topic, partition_id, next_offset)
+            SELECT consumer, topic, partition_id, next_offset FROM input WHERE true
+            ON CONFLICT (consumer, topic, partition_id) DO UPDATE SET next_offset =
+                CASE WHEN excluded.next_offset > o.next_offset THEN excluded.next_offset ELSE o.next_offset END",
+        )
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn read(session: &mut Session, consumer: &str) -> Result<Vec<StoredOffset>, StoreError> {
+    let rows = fetch!(
+        all, session => (String, i32, i64),
+        "SELECT topic, partition_id, next_offset FROM projection_offsets
+        WHERE consumer = $1 ORDER BY topic, partition_id",
+        consumer
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|(topic, partition, next)| StoredOffset {
+            topic: Arc::from(topic),
+            partition,
+            next,
+        })
+        .collect())
+}
+
+pub(super) async fn forget(tx: &mut Tx, consumer: &str) -> Result<(), StoreError> {
+    execute!(tx, "DELETE FROM projection_offsets WHERE consumer = $1", consumer)?;
+    Ok(())
+}

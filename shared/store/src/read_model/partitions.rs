@@ -1,0 +1,158 @@
+//! Days of `delivery_history`. PostgreSQL keeps each in a partition of its own, so that old days go without deleting
+//! rows one by one; SQLite keeps one table.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use carillon_domain::Timestamp;
+use chrono::{Days, NaiveDate};
+use parking_lot::Mutex;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+
+use crate::{
+    config::Dialect,
+    db::{Conn, Db, Prunable, prunable},
+    error::StoreError,
+};
+
+const PRUNABLE: Prunable = prunable!("delivery_history", "at");
+/// Partitions are made so many days ahead.
+const AHEAD: u64 = 3;
+/// Names the lock under which partitions are made and dropped.
+const LOCK: i64 = 0x6361_7269_6c6c_6f6e;
+
+/// Which days have a partition, as far as this process knows.
+#[derive(Debug, Clone)]
+pub(super) struct Partitions {
+    retention: Duration,
+    known: Arc<Mutex<BTreeSet<NaiveDate>>>,
+}
+
+impl Partitions {
+    pub(super) fn new(retention: Duration) -> Self {
+        Self {
+            retention,
+            known: Arc::default(),
+        }
+    }
+
+    /// Makes sure that the days of these times have a partition. Times out of all reason go to the default partition.
+    pub(super) async fn prepare(
+        &self,
+        db: &Db,
+        times: impl Iterator<Item = Timestamp>,
+    ) -> Result<(), StoreError> {
+        if db.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let now = db.now();
+        let (first, last) = (
+            (now - self.retention).date_naive(),
+            now.date_naive() + Days::new(AHEAD),
+        );
+        let wanted: BTreeSet<NaiveDate> = times
+            .map(|at| at.date_naive())
+            .filter(|day| (first..=last).contains(day))
+            .collect();
+        let missing: Vec<NaiveDate> = wanted.difference(&self.known.lock()).copied().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut tx = db.begin().await?;
+        if let Conn::Postgres(connection) = tx.conn() {
+            for day in &missing {
+                create(connection, *day).await?;
+            }
+        }
+        tx.commit().await?;
+        self.known.lock().extend(missing);
+        Ok(())
+    }
+
+    /// Prepares the days to come and drops those past the retention.
+    pub(super) async fn maintain(&self, db: &Db) -> Result<(), StoreError> {
+        let now = db.now();
+        self.prepare(db, (0..=AHEAD).map(|days| now + Days::new(days)))
+            .await?;
+        match db.dialect() {
+            Dialect::Sqlite => db.prune(PRUNABLE, self.retention).await.map(|_| ()),
+            Dialect::Postgres => self.drop_old(db, (now - self.retention).date_naive()).await,
+        }
+    }
+
+    async fn drop_old(&self, db: &Db, first_kept: NaiveDate) -> Result<(), StoreError> {
+        let mut tx = db.begin().await?;
+        if let Conn::Postgres(connection) = tx.conn() {
+            lock(connection).await?;
+            let names: Vec<(String,)> = sqlx::query_as(
+                "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'delivery_history'::regclass",
+            )
+            .fetch_all(&mut *connection)
+            .await?;
+            for day in names
+                .iter()
+                .filter_map(|(name,)| day_of(name))
+                .filter(|day| *day < first_kept)
+            {
+                run(connection, format!("DROP TABLE {}", name_of(day))).await?;
+            }
+            sqlx::query("DELETE FROM delivery_history_default WHERE at < $1")
+                .bind(first_kept.and_time(chrono::NaiveTime::MIN).and_utc())
+                .execute(&mut *connection)
+                .await?;
+        }
+        tx.commit().await?;
+        self.known.lock().retain(|day| *day >= first_kept);
+        Ok(())
+    }
+}
+
+async fn create(connection: &mut PgConnection, day: NaiveDate) -> Result<(), StoreError> {
+    lock(connection).await?;
+    let (name, next) = (name_of(day), day + Days::new(1));
+    run(
+        connection,
+        format!(
+            "CREATE TABLE IF NOT EXISTS {name} PARTITION OF delivery_history
+            FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
+        ),
+    )
+    .await
+}
+
+async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query::<Postgres>("SELECT pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Runs a statement made of dates alone: table definitions take no binds.
+async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+    sqlx::query::<Postgres>(AssertSqlSafe(sql))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn name_of(day: NaiveDate) -> String {
+    format!("delivery_history_{}", day.format("%Y%m%d"))
+}
+
+fn day_of(name: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(name.strip_prefix("delivery_history_")?, "%Y%m%d").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_named_after_its_day_and_the_default_one_after_none() {
+        let day = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
+        assert_eq!(name_of(day), "delivery_history_20261124");
+        assert_eq!(day_of(&name_of(day)), Some(day));
+        assert_eq!(day_of("delivery_history_default"), None);
+    }
+}

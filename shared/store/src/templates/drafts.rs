@@ -1,0 +1,104 @@
+//! Templates that are being worked on (table `template_drafts`).
+
+use carillon_domain::{TenantId, Timestamp};
+
+use super::{TemplateDraft, TemplateName};
+use crate::{
+    db::{Conn, Document, Session, execute, fetch},
+    error::StoreError,
+    versioned::{IfMatch, Versioned},
+};
+
+const WHAT: &str = "a template draft";
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    locale: String,
+    version: i64,
+    parts: Document,
+}
+
+impl Row {
+    fn draft(self) -> Result<Versioned<TemplateDraft>, StoreError> {
+        let parts = self.parts.parse(WHAT)?;
+        let name = TemplateName::from_columns(self.id, self.locale);
+        Ok(Versioned {
+            value: TemplateDraft { name, parts },
+            version: self.version,
+        })
+    }
+}
+
+pub(super) async fn put(
+    session: &mut Session,
+    tenant: &TenantId,
+    draft: &TemplateDraft,
+    if_match: IfMatch,
+    now: Timestamp,
+) -> Result<Versioned<TemplateDraft>, StoreError> {
+    let parts = Document::of(&draft.parts, WHAT)?;
+    let (id, locale) = (draft.name.id.as_str(), draft.name.locale_column());
+    let version = match if_match {
+        Some(seen) => fetch!(
+            optional, session => (i64,),
+            "UPDATE template_drafts SET parts = $1, updated_at = $2, version = version + 1
+            WHERE tenant = $3 AND id = $4 AND locale = $5 AND version = $6 RETURNING version",
+            parts, now, tenant.as_str(), id, locale, seen
+        )?,
+        None => fetch!(
+            optional, session => (i64,),
+            "INSERT INTO template_drafts (tenant, id, locale, version, parts, updated_at)
+            VALUES ($1, $2, $3, 1, $4, $5)
+            ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts,
+                updated_at = excluded.updated_at, version = template_drafts.version + 1
+            RETURNING version",
+            tenant.as_str(), id, locale, parts, now
+        )?,
+    };
+    let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+    Ok(Versioned {
+        value: draft.clone(),
+        version,
+    })
+}
+
+pub(super) async fn get(
+    conn: Conn<'_>,
+    tenant: &TenantId,
+    name: &TemplateName,
+) -> Result<Option<Versioned<TemplateDraft>>, StoreError> {
+    let row = fetch!(
+        optional, conn => Row,
+        "SELECT id, locale, version, parts FROM template_drafts WHERE tenant = $1 AND id = $2 AND locale = $3",
+        tenant.as_str(), name.id.as_str(), name.locale_column()
+    )?;
+    row.map(Row::draft).transpose()
+}
+
+pub(super) async fn all(
+    session: &mut Session,
+    tenant: &TenantId,
+) -> Result<Vec<Versioned<TemplateDraft>>, StoreError> {
+    let rows = fetch!(
+        all, session => Row,
+        "SELECT id, locale, version, parts FROM template_drafts WHERE tenant = $1 ORDER BY id, locale",
+        tenant.as_str()
+    )?;
+    rows.into_iter().map(Row::draft).collect()
+}
+
+pub(super) async fn delete(
+    session: &mut Session,
+    tenant: &TenantId,
+    name: &TemplateName,
+) -> Result<bool, StoreError> {
+    let removed = execute!(
+        session,
+        "DELETE FROM template_drafts WHERE tenant = $1 AND id = $2 AND locale = $3",
+        tenant.as_str(),
+        name.id.as_str(),
+        name.locale_column()
+    )?;
+    Ok(removed == 1)
+}
