@@ -19,12 +19,26 @@ pub(crate) async fn decide(
     now: Timestamp,
 ) -> Result<Vec<Concluded>, StoreError> {
     let users = load_users(deps, events).await?;
-    let drafts: Vec<Vec<Draft>> = events.iter().map(|event| draft(deps, event, &users, now)).collect();
-    let checks: Vec<LimitCheck> = drafts.iter().flatten().flat_map(|draft| draft.checks().to_vec()).collect();
-    let verdicts = if checks.is_empty() { Vec::new() } else { deps.quotas.take(&checks, now).await };
+    let drafts: Vec<Vec<Draft>> = events
+        .iter()
+        .map(|event| draft(deps, event, &users, now))
+        .collect();
+    let checks: Vec<LimitCheck> = drafts
+        .iter()
+        .flatten()
+        .flat_map(|draft| draft.checks().to_vec())
+        .collect();
+    let verdicts = if checks.is_empty() {
+        Vec::new()
+    } else {
+        deps.quotas.take(&checks, now).await
+    };
     let mut verdicts = verdicts.into_iter();
     let conclude = |drafts: Vec<Draft>| {
-        let mut all = Concluded { decisions: Vec::new(), deliveries: Vec::new() };
+        let mut all = Concluded {
+            decisions: Vec::new(),
+            deliveries: Vec::new(),
+        };
         for draft in drafts {
             let own: Vec<_> = verdicts.by_ref().take(draft.checks().len()).collect();
             all.extend(draft.conclude(&own));
@@ -37,7 +51,11 @@ pub(crate) async fn decide(
 async fn load_users(deps: &RouterDeps, events: &[Inbound<'_>]) -> Result<Users, StoreError> {
     let mut wanted: HashMap<&TenantId, HashSet<&UserId>> = HashMap::new();
     for event in events {
-        let ids = event.event.recipients.iter().filter_map(|recipient| recipient.user_id.as_ref());
+        let ids = event
+            .event
+            .recipients
+            .iter()
+            .filter_map(|recipient| recipient.user_id.as_ref());
         wanted.entry(&event.tenant).or_default().extend(ids);
     }
     let mut users = Users::new();
@@ -68,8 +86,16 @@ fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp
     let mut drafts = Vec::new();
     for recipient in &inbound.event.recipients {
         let user = recipient.user_id.as_ref().and_then(|id| of_tenant?.get(id));
-        drafts.extend(evaluate(&Facts { user, ..facts(recipient) }));
+        drafts.extend(evaluate(&Facts {
+            user,
+            ..facts(recipient)
+        }));
     }
-    drafts.extend(inbound.repeated.iter().flat_map(|recipient| repeated(&facts(recipient))));
+    drafts.extend(
+        inbound
+            .repeated
+            .iter()
+            .flat_map(|recipient| repeated(&facts(recipient))),
+    );
     drafts
 }

@@ -15,8 +15,6 @@ use carillon_domain::{
 pub(crate) struct Inbound<'a> {
     pub(crate) record: &'a Record,
     pub(crate) tenant: TenantId,
-    /// The gateway published it, and counted it as acknowledged.
-    pub(crate) via_gateway: bool,
     /// The tenant's catalog, of the moment in which the event was checked.
     pub(crate) catalog: Arc<CompiledCatalog>,
     pub(crate) event: Event,
@@ -29,6 +27,7 @@ pub(crate) struct Inbound<'a> {
 pub(crate) struct Reject<'a> {
     pub(crate) record: &'a Record,
     pub(crate) tenant: TenantId,
+    /// The gateway published it, and counted it as acknowledged.
     pub(crate) via_gateway: bool,
     /// As far as it could be read.
     pub(crate) event: Option<Event>,
@@ -40,7 +39,11 @@ pub(crate) struct Reject<'a> {
 
 /// Whose record it is: its header's word, else the default tenant's.
 pub(crate) fn tenant(record: &Record) -> TenantId {
-    record.headers.get_str(headers::TENANT).filter(|name| !name.is_empty()).map_or_else(TenantId::default, TenantId::from)
+    record
+        .headers
+        .get_str(headers::TENANT)
+        .filter(|name| !name.is_empty())
+        .map_or_else(TenantId::default, TenantId::from)
 }
 
 /// Reads the event: CloudEvents in binary mode if there are `ce_` headers, else structured JSON. (Carillon's plain form
@@ -59,10 +62,21 @@ pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldE
         Event::from_cloudevent(&record.value, defaults)?
     } else {
         let content_type = record.headers.get_str(headers::CONTENT_TYPE).map(str::to_owned);
-        Event::from_binary(&BinaryHeaders { attributes, content_type }, &record.value, defaults)?
+        Event::from_binary(
+            &BinaryHeaders {
+                attributes,
+                content_type,
+            },
+            &record.value,
+            defaults,
+        )?
     };
     if record.value.len() > carillon_domain::event::MAX_EVENT_BYTES {
-        return Err(vec![FieldError::new("", "too-large", "expected an event of at most 256 KiB")]);
+        return Err(vec![FieldError::new(
+            "",
+            "too-large",
+            "expected an event of at most 256 KiB",
+        )]);
     }
     // Without a time of its own, the record's makes a re-read say the same.
     if event.time == now {
@@ -76,11 +90,20 @@ pub(crate) fn check<'a>(
     record: &'a Record,
     mut event: Event,
     catalog: Option<Arc<CompiledCatalog>>,
+    now: Timestamp,
 ) -> Result<Inbound<'a>, Reject<'a>> {
     let tenant = tenant(record);
     let via_gateway = record.headers.get_str(headers::VIA) == Some("gateway");
     let reject = |event: Event, code, reason| {
-        Err(Reject { record, tenant: tenant.clone(), via_gateway, event: Some(event), unparseable: false, code, reason })
+        Err(Reject {
+            record,
+            tenant: tenant.clone(),
+            via_gateway,
+            event: Some(event),
+            unparseable: false,
+            code,
+            reason,
+        })
     };
     let Some(catalog) = catalog else {
         return reject(event, "unknown-tenant", "the tenant has no catalog".to_owned());
@@ -96,12 +119,26 @@ pub(crate) fn check<'a>(
         let reason = "/recipients: expected at least one recipient".to_owned();
         return reject(event, "no-recipient", reason);
     }
+    if event.send_at.is_some_and(|send_at| send_at > now) {
+        // Sending it early would be worse than saying no.
+        return reject(
+            event,
+            "sendat-unsupported",
+            "/sendat: scheduled sending is not available yet".to_owned(),
+        );
+    }
     let errors = catalog.validate_data(&event.event_type, &event.data);
     if !errors.is_empty() {
         return reject(event, "schema", field_error::join(&errors));
     }
     let repeated = take_repeated(&mut event.recipients);
-    Ok(Inbound { record, tenant, via_gateway, catalog, event, repeated })
+    Ok(Inbound {
+        record,
+        tenant,
+        catalog,
+        event,
+        repeated,
+    })
 }
 
 /// Takes out recipients that stood there before.
@@ -111,7 +148,11 @@ fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
     }
     let mut seen = std::collections::HashSet::with_capacity(recipients.len());
     let (first, repeated) = recipients.drain(..).partition(|recipient| {
-        seen.insert((recipient.user_id.clone(), recipient.email.clone(), recipient.phone.clone()))
+        seen.insert((
+            recipient.user_id.clone(),
+            recipient.email.clone(),
+            recipient.phone.clone(),
+        ))
     });
     *recipients = first;
     repeated

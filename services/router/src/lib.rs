@@ -68,11 +68,19 @@ pub fn group(bus: &Bus) -> String {
     format!("{}.router", events.trim_end_matches(".events"))
 }
 
-const LIMITS: BatchLimits = BatchLimits { max_records: 500, max_bytes: 4 << 20, linger: Duration::ZERO };
+const LIMITS: BatchLimits = BatchLimits {
+    max_records: 500,
+    max_bytes: 4 << 20,
+    linger: Duration::ZERO,
+};
 
 /// Pauses between two tries of a batch that failed.
-const BACKOFF: [Duration; 4] =
-    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+const BACKOFF: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
 
 /// Routes every lane, each by a task of its own, until the shutdown.
 pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
@@ -85,7 +93,10 @@ pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError
 
 /// Routes one lane until the shutdown. A batch that fails is read again; nothing is skipped.
 async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<(), RouterError> {
-    let subscription = Subscription { group: group(&deps.bus), topics: vec![deps.bus.topics().events(lane)] };
+    let subscription = Subscription {
+        group: group(&deps.bus),
+        topics: vec![deps.bus.topics().events(lane)],
+    };
     let mut consumer = deps.bus.subscribe(&subscription)?;
     let route = Route::new(deps);
     let mut failures = 0;

@@ -46,14 +46,19 @@ impl Parts {
 }
 
 pub(crate) fn origin(record: &Record) -> Origin {
-    Origin { topic: Arc::clone(&record.topic), partition: record.partition, offset: record.offset }
+    Origin {
+        topic: Arc::clone(&record.topic),
+        partition: record.partition,
+        offset: record.offset,
+    }
 }
 
 /// A record that goes on in the trace of the one that it came from.
 fn follow(from: &Record, topic: Arc<str>, key: String, value: Vec<u8>, tenant: &str) -> OutRecord {
     let mut out = OutRecord::new(topic, key, value).with(headers::TENANT, tenant.to_owned());
     if let Some(traceparent) = from.headers.get(headers::TRACEPARENT) {
-        out.headers.push(headers::TRACEPARENT, Bytes::copy_from_slice(traceparent));
+        out.headers
+            .push(headers::TRACEPARENT, Bytes::copy_from_slice(traceparent));
     }
     out
 }
@@ -69,7 +74,13 @@ pub(crate) fn decided(
 ) {
     for delivery in &concluded.deliveries {
         let topic = topics.channel(delivery.channel, delivery.priority);
-        parts.push(follow(inbound.record, topic, delivery.record_key(), serialise(delivery), inbound.tenant.as_str()));
+        parts.push(follow(
+            inbound.record,
+            topic,
+            delivery.record_key(),
+            serialise(delivery),
+            inbound.tenant.as_str(),
+        ));
     }
     let mut decisions = concluded.decisions.into_iter();
     let mut part = 0;
@@ -127,7 +138,11 @@ pub(crate) fn rejected(
     group: &str,
     now: Timestamp,
 ) {
-    let class = if reject.unparseable { FailureClass::Unparseable } else { FailureClass::Invalid };
+    let class = if reject.unparseable {
+        FailureClass::Unparseable
+    } else {
+        FailureClass::Invalid
+    };
     let letter = DeadLetter {
         class,
         provider: None,
@@ -136,11 +151,25 @@ pub(crate) fn rejected(
         attempts: 1,
         first_failed_at: now,
     };
-    parts.push(dead_letter::record(topics, reject.record, Queue::Events, group, &letter));
+    parts.push(dead_letter::record(
+        topics,
+        reject.record,
+        Queue::Events,
+        group,
+        &letter,
+    ));
     let at = origin(reject.record);
     let (id, source, event_type) = match &reject.event {
-        Some(event) => (event.id.clone(), Arc::clone(&event.source), Arc::clone(&event.event_type)),
-        None => (format!("{}/{}/{}", at.topic, at.partition, at.offset).into(), Arc::from("/"), Arc::from("")),
+        Some(event) => (
+            event.id.clone(),
+            Arc::clone(&event.source),
+            Arc::clone(&event.event_type),
+        ),
+        None => (
+            format!("{}/{}/{}", at.topic, at.partition, at.offset).into(),
+            Arc::from("/"),
+            Arc::from(""),
+        ),
     };
     let status = StatusRecord::EventDecided(EventDecided {
         v: STATUS_VERSION,
@@ -160,7 +189,13 @@ pub(crate) fn rejected(
 }
 
 fn push_status(parts: &mut Parts, topics: &Topics, from: &Record, status: &StatusRecord, tenant: &str) {
-    parts.push(follow(from, topics.status(), status.record_key(), status.to_wire(), tenant));
+    parts.push(follow(
+        from,
+        topics.status(),
+        status.record_key(),
+        status.to_wire(),
+        tenant,
+    ));
 }
 
 fn raw_event(inbound: &Inbound<'_>) -> Option<Box<RawValue>> {
@@ -168,7 +203,10 @@ fn raw_event(inbound: &Inbound<'_>) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }
 
-#[expect(clippy::expect_used, reason = "strings, numbers and raw JSON always serialise")]
+#[expect(
+    clippy::expect_used,
+    reason = "strings, numbers and raw JSON always serialise"
+)]
 fn serialise(delivery: &Delivery) -> Vec<u8> {
     serde_json::to_vec(delivery).expect("a delivery serialises")
 }

@@ -43,7 +43,9 @@ impl Route {
         let mut others = Vec::new();
         for (read, verdict) in reads.into_iter().zip(verdicts) {
             match (read, verdict) {
-                (Read::Event(event), Some(RouteVerdict::First { via_gateway })) => events.push((*event, via_gateway)),
+                (Read::Event(event), Some(RouteVerdict::First { via_gateway })) => {
+                    events.push((*event, via_gateway))
+                }
                 (read, verdict) => others.push((read, verdict)),
             }
         }
@@ -76,7 +78,11 @@ impl Route {
         let event = match inbound::parse(record, now) {
             Ok(event) => event,
             Err(errors) => {
-                let code = if errors.iter().any(|error| error.code == "malformed-json") { "malformed-json" } else { "not-an-event" };
+                let code = if errors.iter().any(|error| error.code == "malformed-json") {
+                    "malformed-json"
+                } else {
+                    "not-an-event"
+                };
                 return Ok(Read::Rejected(Box::new(Reject {
                     record,
                     tenant,
@@ -89,7 +95,7 @@ impl Route {
             }
         };
         let catalog = self.deps.catalogs.get(&tenant).await?;
-        Ok(match inbound::check(record, event, catalog) {
+        Ok(match inbound::check(record, event, catalog, now) {
             Ok(event) => Read::Event(Box::new(event)),
             Err(reject) => Read::Rejected(Box::new(reject)),
         })
@@ -110,13 +116,17 @@ impl Route {
             .collect();
         let claims: Vec<_> = wanted.iter().flatten().cloned().collect();
         let mut verdicts = claim::claim(&self.deps.store, &claims).await?.into_iter();
-        Ok(wanted.iter().map(|wanted| wanted.as_ref().and_then(|_| verdicts.next())).collect())
+        Ok(wanted
+            .iter()
+            .map(|wanted| wanted.as_ref().and_then(|_| verdicts.next()))
+            .collect())
     }
 }
 
 fn count_decisions(decisions: &[carillon_domain::decide::Decision]) {
     for decision in decisions {
-        let (outcome, reason): (&'static str, &'static str) = (decision.outcome.into(), decision.reason.into());
+        let (outcome, reason): (&'static str, &'static str) =
+            (decision.outcome.into(), decision.reason.into());
         metrics::counter!("carillon_decisions_total", "channel" => decision.channel.as_str(),
             "outcome" => outcome, "reason" => reason)
         .increment(1);

@@ -41,7 +41,11 @@ impl Auditor {
     /// Counts once.
     pub async fn report(&self) -> Result<Report, StoreError> {
         let counts = self.store.audit().counts().await?;
-        Ok(Report { counts, events: counts.event_difference(), deliveries: counts.delivery_difference() })
+        Ok(Report {
+            counts,
+            events: counts.event_difference(),
+            deliveries: counts.delivery_difference(),
+        })
     }
 
     /// Counts every few seconds until the shutdown.
@@ -56,14 +60,21 @@ impl Auditor {
             match self.count().await {
                 Ok(report) => {
                     let difference = (report.events, report.deliveries);
-                    times = if difference == last && difference != (0, 0) { times + 1 } else { 0 };
+                    times = if difference == last && difference != (0, 0) {
+                        times + 1
+                    } else {
+                        0
+                    };
                     last = difference;
                     if times == PATIENCE {
                         tracing::error!(events = report.events, deliveries = report.deliveries, counts = ?report.counts,
                             "the books do not balance");
                     }
                 }
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the auditor could not count"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the auditor could not count"
+                ),
             }
         }
     }

@@ -25,9 +25,16 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
     };
     let entry = dead_letter::parse(record, queue);
     let glimpse: Glimpse = serde_json::from_slice(&record.value).unwrap_or_default();
-    let tenant = record.headers.get_str(headers::TENANT).map_or_else(TenantId::default, TenantId::from);
+    let tenant = record
+        .headers
+        .get_str(headers::TENANT)
+        .map_or_else(TenantId::default, TenantId::from);
     Some(DeadLetterRow {
-        position: Origin { topic: Arc::clone(&record.topic), partition: record.partition, offset: record.offset },
+        position: Origin {
+            topic: Arc::clone(&record.topic),
+            partition: record.partition,
+            offset: record.offset,
+        },
         tenant,
         channel,
         source_topic: Arc::from(entry.source_topic),
@@ -36,7 +43,11 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
         dead_at: record.timestamp,
         delivery_id: glimpse.delivery_id,
         event_type: glimpse.event_type,
-        headers: record.headers.iter().map(|(name, value)| (name.to_owned(), readable(value))).collect(),
+        headers: record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_owned(), readable(value)))
+            .collect(),
         key: record.key.as_ref().map(|key| key.to_vec()),
         value: record.value.to_vec(),
     })

@@ -51,8 +51,11 @@ impl TrackerError {
     }
 }
 
-const LIMITS: BatchLimits =
-    BatchLimits { max_records: 2_000, max_bytes: 4 << 20, linger: Duration::from_millis(10) };
+const LIMITS: BatchLimits = BatchLimits {
+    max_records: 2_000,
+    max_bytes: 4 << 20,
+    linger: Duration::from_millis(10),
+};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// By which name the projection's offsets are stored.
@@ -86,8 +89,14 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let name = projection_name(&deps.bus);
     let group = group(&deps.bus, &deps.store).await?;
     let dead_group = format!("{name}.dlq");
-    let statuses = Subscription { group: group.clone(), topics: vec![deps.bus.topics().status()] };
-    let dead = Subscription { group: dead_group.clone(), topics: deps.bus.topics().dlqs() };
+    let statuses = Subscription {
+        group: group.clone(),
+        topics: vec![deps.bus.topics().status()],
+    };
+    let dead = Subscription {
+        group: dead_group.clone(),
+        topics: deps.bus.topics().dlqs(),
+    };
     let statuses = consume(&deps, statuses, name, Kind::Statuses, shutdown.clone());
     let dead = consume(&deps, dead, dead_group, Kind::DeadLetters, shutdown.clone());
     let auditor = Auditor::new(deps.store.clone());
@@ -104,8 +113,16 @@ pub async fn rebuild(bus: &Bus, store: &Store) -> Result<(), TrackerError> {
     let rebuilds_name = rebuilds_name(&name);
     let next = rebuilds(&name, store).await? + 1;
     // The new group first: a crash between the two only has records read again that are skipped.
-    let offset = StoredOffset { topic: Arc::from(rebuilds_name.as_str()), partition: 0, next };
-    let projection = Projection { consumer: rebuilds_name, offsets: vec![offset], ..Projection::default() };
+    let offset = StoredOffset {
+        topic: Arc::from(rebuilds_name.as_str()),
+        partition: 0,
+        next,
+    };
+    let projection = Projection {
+        consumer: rebuilds_name,
+        offsets: vec![offset],
+        ..Projection::default()
+    };
     store.read_model().apply(&projection).await?;
     store.read_model().reset(&name).await?;
     Ok(())
@@ -125,7 +142,13 @@ async fn consume(
     shutdown: Shutdown,
 ) -> Result<(), TrackerError> {
     let consumer = deps.bus.subscribe(&subscription)?;
-    let mut reader = Reader { deps, consumer, name, epoch: 0, applied: HashMap::new() };
+    let mut reader = Reader {
+        deps,
+        consumer,
+        name,
+        epoch: 0,
+        applied: HashMap::new(),
+    };
     loop {
         let step = tokio::select! {
             step = reader.step(kind) => step,
@@ -134,7 +157,11 @@ async fn consume(
         match step {
             Ok(()) => {}
             Err(error) if error.is_retriable() => {
-                tracing::warn!(consumer = reader.name, error = &error as &dyn std::error::Error, "reading again");
+                tracing::warn!(
+                    consumer = reader.name,
+                    error = &error as &dyn std::error::Error,
+                    "reading again"
+                );
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = shutdown.soft() => return Ok(()),
@@ -167,11 +194,19 @@ impl Reader<'_> {
             self.applied = self.stored().await?;
             self.epoch = self.consumer.epoch();
         }
-        let fresh: Vec<&Record> = batch.records.iter().filter(|record| self.is_fresh(record)).collect();
+        let fresh: Vec<&Record> = batch
+            .records
+            .iter()
+            .filter(|record| self.is_fresh(record))
+            .collect();
         if !fresh.is_empty() {
             let offsets: Vec<StoredOffset> = batch.next_positions().map(stored_offset).collect();
             self.apply(kind, &fresh, offsets).await?;
-            self.applied.extend(batch.next_positions().map(|position| (position.partition(), position.offset)));
+            self.applied.extend(
+                batch
+                    .next_positions()
+                    .map(|position| (position.partition(), position.offset)),
+            );
         }
         metrics::counter!("carillon_tracker_records_total").increment(fresh.len() as u64);
         // The stored offsets are what counts; the group's only save a new member the reading.
@@ -183,16 +218,29 @@ impl Reader<'_> {
 
     async fn stored(&self) -> Result<HashMap<Partition, i64>, StoreError> {
         let stored = self.deps.store.read_model().offsets(&self.name).await?;
-        let partition = |offset: &StoredOffset| Partition { topic: Arc::clone(&offset.topic), index: offset.partition };
-        Ok(stored.iter().map(|offset| (partition(offset), offset.next)).collect())
+        let partition = |offset: &StoredOffset| Partition {
+            topic: Arc::clone(&offset.topic),
+            index: offset.partition,
+        };
+        Ok(stored
+            .iter()
+            .map(|offset| (partition(offset), offset.next))
+            .collect())
     }
 
     /// Whether a record was not applied yet: a commit to the group that was lost has it read again.
     fn is_fresh(&self, record: &Record) -> bool {
-        self.applied.get(&record.position().partition()).is_none_or(|next| record.offset >= *next)
+        self.applied
+            .get(&record.position().partition())
+            .is_none_or(|next| record.offset >= *next)
     }
 
-    async fn apply(&self, kind: Kind, records: &[&Record], offsets: Vec<StoredOffset>) -> Result<(), StoreError> {
+    async fn apply(
+        &self,
+        kind: Kind,
+        records: &[&Record],
+        offsets: Vec<StoredOffset>,
+    ) -> Result<(), StoreError> {
         match kind {
             Kind::Statuses => {
                 let projection = project::projection(&self.name, records, offsets);
@@ -200,13 +248,24 @@ impl Reader<'_> {
             }
             Kind::DeadLetters => {
                 let topics = self.deps.bus.topics();
-                let rows: Vec<_> = records.iter().filter_map(|record| dead_letters::row(topics, record)).collect();
-                self.deps.store.dead_letters().apply(&self.name, &rows, &offsets).await
+                let rows: Vec<_> = records
+                    .iter()
+                    .filter_map(|record| dead_letters::row(topics, record))
+                    .collect();
+                self.deps
+                    .store
+                    .dead_letters()
+                    .apply(&self.name, &rows, &offsets)
+                    .await
             }
         }
     }
 }
 
 fn stored_offset(position: Position) -> StoredOffset {
-    StoredOffset { topic: position.topic, partition: position.partition, next: position.offset }
+    StoredOffset {
+        topic: position.topic,
+        partition: position.partition,
+        next: position.offset,
+    }
 }

@@ -12,7 +12,11 @@ use carillon_store::read_model::{DeliveryRow, EventRow, HistoryRow, Projection, 
 
 /// The rows of a batch.
 pub(crate) fn projection(consumer: &str, records: &[&Record], offsets: Vec<StoredOffset>) -> Projection {
-    let mut projection = Projection { consumer: consumer.to_owned(), offsets, ..Projection::default() };
+    let mut projection = Projection {
+        consumer: consumer.to_owned(),
+        offsets,
+        ..Projection::default()
+    };
     for record in records {
         match StatusRecord::parse(&record.value) {
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
@@ -72,7 +76,11 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
         category: Arc::clone(&decision.category),
         user_id: decision.user_id.clone(),
         channel: decision.channel,
-        state: DeliveryState { generation: 0, attempt: 0, status: DeliveryStatus::Queued },
+        state: DeliveryState {
+            generation: 0,
+            attempt: 0,
+            status: DeliveryStatus::Queued,
+        },
         at: decided.at,
         reason: Some(reason.to_owned()),
         error_code: None,
@@ -85,7 +93,11 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
 
 fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
     for step in &update.steps {
-        let state = DeliveryState { generation: update.generation, attempt: update.attempt, status: step.status };
+        let state = DeliveryState {
+            generation: update.generation,
+            attempt: update.attempt,
+            status: step.status,
+        };
         projection.history.push(HistoryRow {
             delivery_id: update.delivery_id,
             state,

@@ -118,7 +118,10 @@ impl Account {
 
     /// Sends and learns from the outcome.
     pub(crate) async fn send(&self, permit: Permit, message: &OutgoingMessage) -> SendOutcome {
-        let guard = Probe { account: self, permit };
+        let guard = Probe {
+            account: self,
+            permit,
+        };
         let started = Instant::now();
         let outcome = self.sender.send(message).await;
         metrics::histogram!("carillon_send_seconds", "provider" => self.name.to_string())
@@ -136,7 +139,10 @@ impl Account {
         match outcome {
             // Whatever it says about the message, the account works.
             SendOutcome::Ok { .. } | SendOutcome::Terminal(_) | SendOutcome::AddressDead(_) => {
-                *state = State { probing: state.probing, ..State::default() };
+                *state = State {
+                    probing: state.probing,
+                    ..State::default()
+                };
             }
             SendOutcome::Throttle(refusal) => {
                 let wait = refusal.retry_after.unwrap_or(THROTTLE).min(MAX_THROTTLE);
@@ -152,7 +158,7 @@ impl Account {
             }
         }
         let open = if state.parks > 0 { 1.0 } else { 0.0 };
-        metrics::gauge!("carillon_breaker_open", "provider" => self.name.to_string()).set(open);
+        metrics::gauge!("carillon_provider_breaker_open", "channel" => self.channel.as_str(), "provider" => self.name.to_string()).set(open);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -200,12 +206,20 @@ mod tests {
     #[async_trait]
     impl Sender for Scripted {
         async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
-            self.0.lock().pop_front().unwrap_or(SendOutcome::Ok { message_id: None })
+            self.0
+                .lock()
+                .pop_front()
+                .unwrap_or(SendOutcome::Ok { message_id: None })
         }
     }
 
     fn account(script: Vec<SendOutcome>) -> Arc<Account> {
-        Account::new("p", Channel::Sms, Arc::new(Scripted(Mutex::new(script.into()))), None)
+        Account::new(
+            "p",
+            Channel::Sms,
+            Arc::new(Scripted(Mutex::new(script.into()))),
+            None,
+        )
     }
 
     async fn send(account: &Account) -> Option<SendOutcome> {
@@ -226,13 +240,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
-        let account = account(vec![SendOutcome::Config(refusal()), SendOutcome::Config(refusal())]);
+        let account = account(vec![
+            SendOutcome::Config(refusal()),
+            SendOutcome::Config(refusal()),
+        ]);
         assert!(send(&account).await.is_some());
         assert!(!account.is_open());
         tokio::time::advance(FIRST_PARK).await;
         let first = account.try_acquire().unwrap();
         assert!(account.try_acquire().is_none(), "one probe at a time");
-        drop(Probe { account: &account, permit: first });
+        drop(Probe {
+            account: &account,
+            permit: first,
+        });
         assert!(send(&account).await.is_some(), "the probe fails");
         tokio::time::advance(FIRST_PARK).await;
         assert!(!account.is_open(), "the second park is longer");

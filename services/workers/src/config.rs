@@ -22,7 +22,12 @@ pub struct WorkersConfig {
 
 impl Default for WorkersConfig {
     fn default() -> Self {
-        Self { high_in_flight: 256, normal_in_flight: 512, bulk_in_flight: 256, lease: Duration::from_secs(12) }
+        Self {
+            high_in_flight: 256,
+            normal_in_flight: 512,
+            bulk_in_flight: 256,
+            lease: Duration::from_secs(12),
+        }
     }
 }
 

@@ -82,7 +82,10 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         shutdown: shutdown.clone(),
     });
     let lanes = Lane::ALL.map(|lane| {
-        let subscription = Subscription { group: group.clone(), topics: topics(&deps.bus, channel, lane) };
+        let subscription = Subscription {
+            group: group.clone(),
+            topics: topics(&deps.bus, channel, lane),
+        };
         let (bus, handler, shutdown) = (deps.bus.clone(), Arc::clone(&handler), shutdown.clone());
         let options = options(&deps.config, lane);
         async move { bus.run_parallel(&subscription, options, handler, shutdown).await }
@@ -110,5 +113,9 @@ fn options(config: &WorkersConfig, lane: Lane) -> ParallelOptions {
     };
     // A revocation waits for what is in hand for no longer than a claim lasts.
     let drain_timeout = config.lease.min(Duration::from_secs(5));
-    ParallelOptions { max_in_flight, drain_timeout, ..ParallelOptions::default() }
+    ParallelOptions {
+        max_in_flight,
+        drain_timeout,
+        ..ParallelOptions::default()
+    }
 }

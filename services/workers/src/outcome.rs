@@ -40,7 +40,11 @@ pub struct Refusal {
 impl Refusal {
     /// A code and a sentence.
     pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { code: code.into(), detail: detail.into(), retry_after: None }
+        Self {
+            code: code.into(),
+            detail: detail.into(),
+            retry_after: None,
+        }
     }
 
     /// With the time that the provider named.

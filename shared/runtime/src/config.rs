@@ -59,52 +59,68 @@ pub fn environment() -> BTreeMap<String, String> {
 
 /// Puts the layers together.
 pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T, ConfigError> {
-    let mut figment = Figment::from(Serialized::defaults(layers.defaults));
+    let mut base = Figment::from(Serialized::defaults(layers.defaults));
     if let Some(path) = layers.file {
         if !path.exists() {
             return Err(ConfigError::NoFile(path.display().to_string()));
         }
-        figment = figment.merge(Toml::file_exact(path));
+        base = base.merge(Toml::file_exact(path));
     }
-    let variables = layers
-        .environment
-        .into_iter()
-        .map(|(name, value)| variable(&name, value));
-    for pair in variables {
-        let Some((key, value)) = pair? else { continue };
-        figment = figment.merge(Override {
-            key,
-            value,
-            origin: "environment",
-        });
+    let mut overrides = Vec::new();
+    for (name, value) in layers.environment {
+        overrides.extend(variable(&name, value)?);
     }
-    for (key, value) in layers.flags {
-        figment = figment.merge(Override {
-            key,
-            value,
-            origin: "flag",
-        });
+    overrides.extend(layers.flags.into_iter().map(|(key, value)| Override {
+        key,
+        value,
+        is_text: false,
+        origin: "flag",
+    }));
+    loop {
+        let layered = overrides.iter().cloned().fold(base.clone(), Figment::merge);
+        match layered.extract() {
+            Ok(config) => return Ok(config),
+            // `0123` or `+15550001111` looks like a number; where a text is expected, it is one.
+            Err(error) => match overrides
+                .iter_mut()
+                .find(|own| !own.is_text && own.key == error.path.join("."))
+            {
+                Some(own) => own.is_text = true,
+                None => return Err(ConfigError::Invalid(Box::new(error))),
+            },
+        }
     }
-    figment
-        .extract()
-        .map_err(|error| ConfigError::Invalid(Box::new(error)))
 }
 
 /// `CARILLON_SECTION__KEY` → (`section.key`, value); a name that ends in `_FILE` takes the file's content. A name
 /// without a section, such as `CARILLON_API_KEY`, is not configuration but a flag's own variable.
-fn variable(name: &str, value: String) -> Result<Option<(String, String)>, ConfigError> {
+fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> {
     let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
         return Ok(None);
     };
     let key = rest.to_ascii_lowercase().replace("__", ".");
-    let Some(key) = key.strip_suffix("_file") else {
-        return Ok(Some((key, value)));
+    let origin = "environment";
+    let Some(key) = key
+        .strip_suffix("_file")
+        .filter(|_| !NAMES_A_FILE.contains(&key.as_str()))
+    else {
+        return Ok(Some(Override {
+            key,
+            value,
+            is_text: false,
+            origin,
+        }));
     };
     match std::fs::read_to_string(&value) {
-        Ok(secret) => Ok(Some((
-            key.to_owned(),
-            secret.trim_end_matches(['\r', '\n']).to_owned(),
-        ))),
+        Ok(secret) => {
+            let value = secret.trim_end_matches(['\r', '\n']).to_owned();
+            Ok(Some(Override {
+                key: key.to_owned(),
+                value,
+                is_text: true,
+                origin,
+            }))
+        }
         Err(error) => Err(ConfigError::SecretFile {
             variable: name.to_owned(),
             path: value,
@@ -113,10 +129,16 @@ fn variable(name: &str, value: String) -> Result<Option<(String, String)>, Confi
     }
 }
 
+/// Keys that end in `_file` themselves: their value is a path, not the place of another key's secret.
+const NAMES_A_FILE: [&str; 1] = ["kafka.ca_file"];
+
 /// One value that outweighs the layers below, written as people do on a command line: `true`, `8`, `1s,2s`, `text`.
+#[derive(Clone)]
 struct Override {
     key: String,
     value: String,
+    /// Taken as it is; otherwise what looks like a number, a truth or a list is one.
+    is_text: bool,
     origin: &'static str,
 }
 
@@ -126,8 +148,9 @@ impl figment::Provider for Override {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let value: Value = match self.value.parse() {
-            Ok(value) => value,
+        let value = match self.value.parse() {
+            Ok(value) if !self.is_text => value,
+            Ok(_) => Value::from(self.value.clone()),
             Err(never) => match never {},
         };
         let nested = figment::util::nest(&self.key, value);
@@ -294,6 +317,22 @@ mod tests {
             with(&[("CARILLON_HTTP__TOKEN_FILE", "/nowhere")], None, &[]),
             Err(ConfigError::SecretFile { .. })
         ));
+    }
+
+    #[test]
+    fn digits_are_a_text_where_a_text_is_expected() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "0123").unwrap();
+        for (name, value) in [
+            ("CARILLON_HTTP__TOKEN", "+15550001111"),
+            ("CARILLON_HTTP__TOKEN_FILE", file.to_str().unwrap()),
+        ] {
+            let config = with(&[(name, value)], None, &[]).unwrap();
+            let token = config.http.token.unwrap().expose_secret().to_owned();
+            assert!(token == "+15550001111" || token == "0123", "{token}");
+        }
+        assert!(with(&[("CARILLON_HTTP__PORT", "eighty")], None, &[]).is_err());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use carillon_domain::{DeliveryStatus, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep};
+use carillon_domain::{
+    DeliveryStatus, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
+};
 use carillon_store::send_ledger::{ClaimVerdict, SendClaim, SendKey, Taken};
 use parking_lot::Mutex;
 
@@ -25,7 +27,10 @@ pub(super) struct Working {
 
 impl AtWork {
     fn enter(&self, key: SendKey) -> Option<Working> {
-        self.0.lock().insert(key).then(|| Working { list: self.clone(), key })
+        self.0.lock().insert(key).then(|| Working {
+            list: self.clone(),
+            key,
+        })
     }
 }
 
@@ -56,7 +61,10 @@ impl Deliver {
                 None => drop(task),
             }
         }
-        let claims: Vec<SendClaim> = entered.iter().map(|claimed| self.claim_of(claimed.task.key())).collect();
+        let claims: Vec<SendClaim> = entered
+            .iter()
+            .map(|claimed| self.claim_of(claimed.task.key()))
+            .collect();
         if claims.is_empty() {
             return Vec::new();
         }
@@ -74,7 +82,11 @@ impl Deliver {
 
     fn claim_of(&self, key: SendKey) -> SendClaim {
         let lease = chrono::TimeDelta::from_std(self.lease).unwrap_or_default();
-        SendClaim { key, owner: self.owner, lease_until: self.clock.now() + lease }
+        SendClaim {
+            key,
+            owner: self.owner,
+            lease_until: self.clock.now() + lease,
+        }
     }
 
     /// An attempt that was claimed before: says what came of it, or that nobody knows.
@@ -96,7 +108,10 @@ impl Deliver {
             // Its owner is at work; this record's task is held until it has ended or its lease has.
             tokio::time::sleep(LOOK_AGAIN).await;
             let again = [self.claim_of(key)];
-            match until_done("claim", || self.store.send_ledger().claim(&again)).await.pop() {
+            match until_done("claim", || self.store.send_ledger().claim(&again))
+                .await
+                .pop()
+            {
                 Some(ClaimVerdict::Taken(now)) => taken = now,
                 // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
                 Some(ClaimVerdict::Claimed) | None => return self.uncertain(claimed, "worker-lost").await,
@@ -115,7 +130,10 @@ impl Deliver {
             .await;
         }
         taken.lease_until <= self.clock.now()
-            && until_done("take over", || ledger.take_over(key, taken.owner, self.owner, claim.lease_until)).await
+            && until_done("take over", || {
+                ledger.take_over(key, taken.owner, self.owner, claim.lease_until)
+            })
+            .await
     }
 
     /// Nobody knows whether the attempt went out: the category decides whether to send again.
@@ -139,9 +157,19 @@ impl Deliver {
                 code: Some(code.to_owned()),
                 detail: Some("its category wants no second copy, or all attempts are spent".to_owned()),
             });
-            Verdict::Dead { class: FailureClass::Uncertain, code: code.to_owned(), reason: detail.to_owned() }
+            Verdict::Dead {
+                class: FailureClass::Uncertain,
+                code: code.to_owned(),
+                reason: detail.to_owned(),
+            }
         });
-        let concluded = Concluded { verdict, steps, provider: None, to_masked: None, template: None };
+        let concluded = Concluded {
+            verdict,
+            steps,
+            provider: None,
+            to_masked: None,
+            template: None,
+        };
         self.conclude(claimed, concluded).await;
     }
 }

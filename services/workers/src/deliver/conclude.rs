@@ -44,7 +44,13 @@ impl Deliver {
                 };
                 let queue = Queue::Channel(self.channel);
                 let topics = self.bus.topics();
-                out.push(dead_letter::record(topics, &task.inbound.record, queue, &self.group, &letter));
+                out.push(dead_letter::record(
+                    topics,
+                    &task.inbound.record,
+                    queue,
+                    &self.group,
+                    &letter,
+                ));
             }
             Verdict::Sent { .. } | Verdict::Over => {}
         }
@@ -77,5 +83,7 @@ impl Deliver {
 
 fn first_failed_at(task: &Task) -> Timestamp {
     let header = task.inbound.record.headers.get_i64(headers::FIRST_FAILED_AT);
-    header.and_then(Timestamp::from_timestamp_millis).unwrap_or(task.started_at)
+    header
+        .and_then(Timestamp::from_timestamp_millis)
+        .unwrap_or(task.started_at)
 }

@@ -52,7 +52,12 @@ impl Handler for Deliver {
             if !self.wait_for_account().await {
                 return;
             }
-            let burst = self.accounts.iter().map(|account| account.burst()).max().unwrap_or(usize::MAX);
+            let burst = self
+                .accounts
+                .iter()
+                .map(|account| account.burst())
+                .max()
+                .unwrap_or(usize::MAX);
             let rest = tasks.split_off(tasks.len().min(burst));
             let claimed = self.claim(std::mem::replace(&mut tasks, rest)).await;
             let prepared = self.prepare(claimed).await;
@@ -68,9 +73,8 @@ impl Deliver {
             if self.accounts.iter().any(|account| account.is_open()) {
                 return true;
             }
-            let changes = futures::future::select_all(
-                self.accounts.iter().map(|account| Box::pin(account.wait())),
-            );
+            let changes =
+                futures::future::select_all(self.accounts.iter().map(|account| Box::pin(account.wait())));
             tokio::select! {
                 _ = changes => {}
                 () = self.shutdown.soft() => return false,

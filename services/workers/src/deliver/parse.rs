@@ -24,12 +24,20 @@ impl Deliver {
             let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
                 Ok(delivery) if delivery.channel == self.channel => delivery,
                 Ok(_) => {
-                    out.push(self.unparseable(&inbound, "wrong-channel", "the delivery is of another channel"));
+                    out.push(self.unparseable(
+                        &inbound,
+                        "wrong-channel",
+                        "the delivery is of another channel",
+                    ));
                     ended.push(inbound);
                     continue;
                 }
                 Err(error) => {
-                    out.push(self.unparseable(&inbound, "not-a-delivery", &format!("expected a delivery: {error}")));
+                    out.push(self.unparseable(
+                        &inbound,
+                        "not-a-delivery",
+                        &format!("expected a delivery: {error}"),
+                    ));
                     ended.push(inbound);
                     continue;
                 }
@@ -38,9 +46,21 @@ impl Deliver {
             if let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) {
                 let place = (self.channel, task.lane());
                 let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
-                out.push(retry::schedule(topics, policy, &task.inbound.record, place, task.attempt, due, now));
+                out.push(retry::schedule(
+                    topics,
+                    policy,
+                    &task.inbound.record,
+                    place,
+                    task.attempt,
+                    due,
+                    now,
+                ));
                 ended.push(task.inbound);
-            } else if task.delivery.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            } else if task
+                .delivery
+                .expires_at
+                .is_some_and(|expires_at| expires_at <= now)
+            {
                 let step = TimelineStep {
                     at: now,
                     status: DeliveryStatus::Expired,
@@ -54,7 +74,10 @@ impl Deliver {
                     to_masked: None,
                     template: None,
                 };
-                out.push(self.status(&StatusRecord::Delivery(task.update(&concluded)), &task.inbound.record));
+                out.push(self.status(
+                    &StatusRecord::Delivery(task.update(&concluded)),
+                    &task.inbound.record,
+                ));
                 ended.push(task.inbound);
             } else {
                 tasks.push(task);
@@ -77,6 +100,12 @@ impl Deliver {
             attempts: 1,
             first_failed_at: self.clock.now(),
         };
-        dead_letter::record(self.bus.topics(), &inbound.record, Queue::Channel(self.channel), &self.group, &letter)
+        dead_letter::record(
+            self.bus.topics(),
+            &inbound.record,
+            Queue::Channel(self.channel),
+            &self.group,
+            &letter,
+        )
     }
 }

@@ -3,8 +3,12 @@
 
 use std::{fmt::Display, future::Future, time::Duration};
 
-const PAUSES: [Duration; 4] =
-    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(2)];
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// Repeats a call until it succeeds. The hard shutdown ends the task around it.
 pub(super) async fn until_done<T, E: Display, F: Future<Output = Result<T, E>>>(

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use carillon_domain::{
-    ContactPointId, DeliveryStatus, Target, contact,
-    dead_letter::FailureClass,
-    status::TimelineStep,
+    ContactPointId, DeliveryStatus, Target, contact, dead_letter::FailureClass, status::TimelineStep,
 };
 use carillon_render::{RenderRequest, Rendered};
 use carillon_store::users::ResolvedContact;
@@ -46,19 +44,34 @@ impl Deliver {
                 Err((code, detail)) => self.suppress(claimed, code, detail).await,
             }
         }
-        let requests: Vec<_> =
-            addressed.iter().map(|(claimed, _)| RenderRequest::from(&claimed.task.delivery)).collect();
-        let rendered = if requests.is_empty() { Vec::new() } else { self.renderer.render(requests).await };
+        let requests: Vec<_> = addressed
+            .iter()
+            .map(|(claimed, _)| RenderRequest::from(&claimed.task.delivery))
+            .collect();
+        let rendered = if requests.is_empty() {
+            Vec::new()
+        } else {
+            self.renderer.render(requests).await
+        };
         let mut ready = Vec::with_capacity(addressed.len());
         for ((claimed, to), rendered) in addressed.into_iter().zip(rendered) {
             let to_masked = contact::mask(self.channel, &to);
             match rendered {
-                Ok(rendered) => ready.push(Ready { claimed, to, to_masked, rendered }),
+                Ok(rendered) => ready.push(Ready {
+                    claimed,
+                    to,
+                    to_masked,
+                    rendered,
+                }),
                 Err(error) if error.is_retriable() => {
                     // No message has left; the attempt does not count.
-                    self.postpone(claimed, error.code(), "templates cannot be reached now").await;
+                    self.postpone(claimed, error.code(), "templates cannot be reached now")
+                        .await;
                 }
-                Err(error) => self.unrenderable(claimed, to_masked, error.code(), error.to_string()).await,
+                Err(error) => {
+                    self.unrenderable(claimed, to_masked, error.code(), error.to_string())
+                        .await
+                }
             }
         }
         ready
@@ -71,8 +84,13 @@ impl Deliver {
             code: Some(code),
             detail: Some(detail.to_owned()),
         };
-        let concluded =
-            Concluded { verdict: Verdict::Over, steps: vec![step], provider: None, to_masked: None, template: None };
+        let concluded = Concluded {
+            verdict: Verdict::Over,
+            steps: vec![step],
+            provider: None,
+            to_masked: None,
+            template: None,
+        };
         self.conclude(claimed, concluded).await;
     }
 
@@ -83,9 +101,23 @@ impl Deliver {
             code: Some(code.to_owned()),
             detail: Some(reason.clone()),
         };
-        let verdict = Verdict::Dead { class: FailureClass::Render, code: code.to_owned(), reason };
+        let verdict = Verdict::Dead {
+            class: FailureClass::Render,
+            code: code.to_owned(),
+            reason,
+        };
         let to_masked = Some(to_masked);
-        self.conclude(claimed, Concluded { verdict, steps: vec![step], provider: None, to_masked, template: None }).await;
+        self.conclude(
+            claimed,
+            Concluded {
+                verdict,
+                steps: vec![step],
+                provider: None,
+                to_masked,
+                template: None,
+            },
+        )
+        .await;
     }
 }
 

@@ -24,10 +24,18 @@ const MEANWHILE: Duration = Duration::from_secs(1);
 
 impl Deliver {
     pub(super) async fn send(&self, ready: Ready) {
-        let Some((account, permit)) =
-            self.accounts.iter().find_map(|account| Some((account, account.try_acquire()?)))
+        let Some((account, permit)) = self
+            .accounts
+            .iter()
+            .find_map(|account| Some((account, account.try_acquire()?)))
         else {
-            return self.postpone(ready.claimed, "account-closed", "every provider account is paused").await;
+            return self
+                .postpone(
+                    ready.claimed,
+                    "account-closed",
+                    "every provider account is paused",
+                )
+                .await;
         };
         account.rate().await;
         let task = &ready.claimed.task;
@@ -44,7 +52,12 @@ impl Deliver {
             self.mark_dead(task, refusal, sending_at).await;
         }
         let (verdict, step) = self.judge(task, outcome);
-        let sending = TimelineStep { at: sending_at, status: DeliveryStatus::Sending, code: None, detail: None };
+        let sending = TimelineStep {
+            at: sending_at,
+            status: DeliveryStatus::Sending,
+            code: None,
+            detail: None,
+        };
         let mut steps = vec![sending];
         steps.extend(step);
         let concluded = Concluded {
@@ -73,7 +86,12 @@ impl Deliver {
         };
         match outcome {
             SendOutcome::Ok { message_id } => {
-                let sent = TimelineStep { at: now, status: DeliveryStatus::Sent, code: None, detail: None };
+                let sent = TimelineStep {
+                    at: now,
+                    status: DeliveryStatus::Sent,
+                    code: None,
+                    detail: None,
+                };
                 (Verdict::Sent { message_id }, vec![sent])
             }
             SendOutcome::Retry(refusal) => match self.again(task, None, refusal.retry_after, true) {
@@ -86,13 +104,19 @@ impl Deliver {
             SendOutcome::Throttle(refusal) | SendOutcome::Config(refusal) => {
                 let wait = refusal.retry_after.unwrap_or(MEANWHILE);
                 let due = now + chrono::TimeDelta::from_std(wait).unwrap_or_default();
-                (Verdict::Again { due, counts: false }, vec![step(DeliveryStatus::Retrying, &refusal)])
+                (
+                    Verdict::Again { due, counts: false },
+                    vec![step(DeliveryStatus::Retrying, &refusal)],
+                )
             }
-            SendOutcome::Terminal(refusal) => {
-                (dead(FailureClass::Terminal, &refusal), vec![step(DeliveryStatus::DeadLettered, &refusal)])
-            }
+            SendOutcome::Terminal(refusal) => (
+                dead(FailureClass::Terminal, &refusal),
+                vec![step(DeliveryStatus::DeadLettered, &refusal)],
+            ),
             // Sending it again can never help, so it is no dead letter: the address is, and says so.
-            SendOutcome::AddressDead(refusal) => (Verdict::Over, vec![step(DeliveryStatus::Failed, &refusal)]),
+            SendOutcome::AddressDead(refusal) => {
+                (Verdict::Over, vec![step(DeliveryStatus::Failed, &refusal)])
+            }
             SendOutcome::Uncertain(refusal) => {
                 let uncertain = step(DeliveryStatus::Uncertain, &refusal);
                 let again = match task.delivery.on_uncertain {
@@ -119,9 +143,15 @@ impl Deliver {
         counts: bool,
     ) -> Option<Verdict> {
         let counted = task.attempt.saturating_sub(task.uncounted).max(1);
-        let wait = self.bus.retry_policy().wait_after(counted, retry_after, rand::random())?;
+        let wait = self
+            .bus
+            .retry_policy()
+            .wait_after(counted, retry_after, rand::random())?;
         let after = self.clock.now() + chrono::TimeDelta::from_std(wait).unwrap_or_default();
-        Some(Verdict::Again { due: due.unwrap_or(after), counts })
+        Some(Verdict::Again {
+            due: due.unwrap_or(after),
+            counts,
+        })
     }
 
     /// Comes back to a delivery for which no provider was asked.
@@ -135,14 +165,25 @@ impl Deliver {
         };
         let due = now + chrono::TimeDelta::from_std(MEANWHILE).unwrap_or_default();
         let verdict = Verdict::Again { due, counts: false };
-        let concluded = Concluded { verdict, steps: vec![step], provider: None, to_masked: None, template: None };
+        let concluded = Concluded {
+            verdict,
+            steps: vec![step],
+            provider: None,
+            to_masked: None,
+            template: None,
+        };
         self.conclude(claimed, concluded).await;
     }
 
     async fn mark_dead(&self, task: &Task, refusal: &Refusal, seen_at: Timestamp) {
         if let Target::ContactPoint { id } = task.delivery.target {
             let tenant = task.delivery.tenant.clone();
-            let dead = [DeadContact { tenant, id, code: refusal.code.clone(), seen_at }];
+            let dead = [DeadContact {
+                tenant,
+                id,
+                code: refusal.code.clone(),
+                seen_at,
+            }];
             until_done("mark dead", || self.store.users().mark_dead(&dead)).await;
         }
     }

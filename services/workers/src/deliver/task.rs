@@ -38,7 +38,11 @@ impl Task {
     }
 
     pub(super) fn key(&self) -> SendKey {
-        SendKey { delivery_id: self.delivery.delivery_id, generation: self.generation, attempt: self.attempt }
+        SendKey {
+            delivery_id: self.delivery.delivery_id,
+            generation: self.generation,
+            attempt: self.attempt,
+        }
     }
 
     pub(super) fn lane(&self) -> Lane {
@@ -90,13 +94,15 @@ pub(super) struct Concluded {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Verdict {
     /// The provider took it.
-    Sent {
-        message_id: Option<String>,
-    },
+    Sent { message_id: Option<String> },
     /// Another attempt at `due`; one that does not count if the account was to blame.
     Again { due: Timestamp, counts: bool },
     /// Into the dead letter queue.
-    Dead { class: FailureClass, code: String, reason: String },
+    Dead {
+        class: FailureClass,
+        code: String,
+        reason: String,
+    },
     /// It has ended without a message: expired, suppressed, or the address is gone.
     Over,
 }

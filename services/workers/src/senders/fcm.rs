@@ -81,9 +81,16 @@ impl FcmSender {
         })
     }
 
-    async fn attempt(&self, message: &OutgoingMessage, renew: bool) -> Result<super::http::Answer, SendOutcome> {
+    async fn attempt(
+        &self,
+        message: &OutgoingMessage,
+        renew: bool,
+    ) -> Result<super::http::Answer, SendOutcome> {
         let Content::Push { title, body, data } = &message.content else {
-            return Err(SendOutcome::Terminal(Refusal::new("wrong-content", "expected a push message")));
+            return Err(SendOutcome::Terminal(Refusal::new(
+                "wrong-content",
+                "expected a push message",
+            )));
         };
         let token = self.tokens.get(renew).await?;
         let (delivery_id, event_id) = (message.delivery_id.to_string(), message.event_id.to_string());
@@ -106,7 +113,11 @@ impl FcmSender {
                 },
             },
         };
-        exchange(self.client.post(&self.url).bearer_auth(&*token).json(&envelope), now).await
+        exchange(
+            self.client.post(&self.url).bearer_auth(&*token).json(&envelope),
+            now,
+        )
+        .await
     }
 }
 

@@ -44,11 +44,17 @@ struct Violation {
 const QUOTA_WAIT: Duration = Duration::from_mins(1);
 
 fn details(answer: &Answer) -> Vec<Detail> {
-    serde_json::from_slice::<Failed>(&answer.body).map(|failed| failed.error.details).unwrap_or_default()
+    serde_json::from_slice::<Failed>(&answer.body)
+        .map(|failed| failed.error.details)
+        .unwrap_or_default()
 }
 
 fn error_code(details: &[Detail]) -> Option<&str> {
-    details.iter().find(|detail| detail.kind.ends_with("fcm.v1.FcmError"))?.error_code.as_deref()
+    details
+        .iter()
+        .find(|detail| detail.kind.ends_with("fcm.v1.FcmError"))?
+        .error_code
+        .as_deref()
 }
 
 /// Whether our own token was refused, in contrast to a credential that FCM holds for another service.
@@ -59,7 +65,9 @@ pub(super) fn is_unauthenticated(answer: &Answer) -> bool {
 pub(super) fn classify(answer: &Answer) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
-        return SendOutcome::Ok { message_id: sent.map(|sent| sent.name) };
+        return SendOutcome::Ok {
+            message_id: sent.map(|sent| sent.name),
+        };
     }
     let details = details(answer);
     let code = error_code(&details);
@@ -69,13 +77,15 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
     };
     match (code, answer.status) {
         (Some("UNREGISTERED"), _) => SendOutcome::AddressDead(refusal("the app is no longer installed")),
-        (Some("SENDER_ID_MISMATCH"), _) => SendOutcome::AddressDead(refusal("the token is of another project")),
+        (Some("SENDER_ID_MISMATCH"), _) => {
+            SendOutcome::AddressDead(refusal("the token is of another project"))
+        }
         (Some("INVALID_ARGUMENT"), _) if blames_the_token(&details) => {
             SendOutcome::AddressDead(refusal("the token is not one"))
         }
-        (Some("THIRD_PARTY_AUTH_ERROR"), _) => {
-            SendOutcome::Config(refusal("the project's APNs or web push credential is not accepted"))
-        }
+        (Some("THIRD_PARTY_AUTH_ERROR"), _) => SendOutcome::Config(refusal(
+            "the project's APNs or web push credential is not accepted",
+        )),
         (Some("QUOTA_EXCEEDED"), _) | (None, 429) => {
             let mut refusal = refusal("the project sends too fast");
             refusal.retry_after.get_or_insert(QUOTA_WAIT);
@@ -90,7 +100,10 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
 
 /// `INVALID_ARGUMENT` speaks of the token if no other field is named.
 fn blames_the_token(details: &[Detail]) -> bool {
-    let mut violations = details.iter().flat_map(|detail| &detail.field_violations).peekable();
+    let mut violations = details
+        .iter()
+        .flat_map(|detail| &detail.field_violations)
+        .peekable();
     violations.peek().is_none() || violations.any(|violation| violation.field == "message.token")
 }
 
@@ -103,23 +116,39 @@ mod tests {
             r#"{{"error":{{"code":{status},"message":"m","status":"S","details":[
                 {{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"{code}"}}{more}]}}}}"#
         );
-        Answer { status, retry_after: None, body: body.into_bytes() }
+        Answer {
+            status,
+            retry_after: None,
+            body: body.into_bytes(),
+        }
     }
 
     fn bare(status: u16, body: &str) -> Answer {
-        Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+        Answer {
+            status,
+            retry_after: None,
+            body: body.as_bytes().to_vec(),
+        }
     }
 
     #[test]
     fn each_documented_code_has_its_meaning() {
         let violation = |field: &str| {
-            format!(r#",{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}"}}]}}"#)
+            format!(
+                r#",{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}"}}]}}"#
+            )
         };
         for (answer, expected) in [
             (answer(404, "UNREGISTERED", ""), "address_dead"),
             (answer(400, "INVALID_ARGUMENT", ""), "address_dead"),
-            (answer(400, "INVALID_ARGUMENT", &violation("message.token")), "address_dead"),
-            (answer(400, "INVALID_ARGUMENT", &violation("message.data[0].value")), "terminal"),
+            (
+                answer(400, "INVALID_ARGUMENT", &violation("message.token")),
+                "address_dead",
+            ),
+            (
+                answer(400, "INVALID_ARGUMENT", &violation("message.data[0].value")),
+                "terminal",
+            ),
             (answer(403, "SENDER_ID_MISMATCH", ""), "address_dead"),
             (answer(401, "THIRD_PARTY_AUTH_ERROR", ""), "config"),
             (answer(429, "QUOTA_EXCEEDED", ""), "throttle"),
@@ -127,23 +156,36 @@ mod tests {
             (answer(500, "INTERNAL", ""), "retry"),
             (bare(502, "<html>bad gateway</html>"), "retry"),
             (bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#), "config"),
-            (bare(400, r#"{"error":{"status":"INVALID_ARGUMENT"}}"#), "terminal"),
+            (
+                bare(400, r#"{"error":{"status":"INVALID_ARGUMENT"}}"#),
+                "terminal",
+            ),
             (bare(404, "{}"), "config"),
         ] {
-            assert_eq!(classify(&answer).name(), expected, "{}", String::from_utf8_lossy(&answer.body));
+            assert_eq!(
+                classify(&answer).name(),
+                expected,
+                "{}",
+                String::from_utf8_lossy(&answer.body)
+            );
         }
     }
 
     #[test]
     fn only_our_own_token_is_renewed() {
-        assert!(is_unauthenticated(&bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#)));
+        assert!(is_unauthenticated(&bare(
+            401,
+            r#"{"error":{"status":"UNAUTHENTICATED"}}"#
+        )));
         assert!(!is_unauthenticated(&answer(401, "THIRD_PARTY_AUTH_ERROR", "")));
         assert!(!is_unauthenticated(&bare(403, "")));
     }
 
     #[test]
     fn a_quota_without_a_time_waits_a_minute() {
-        let SendOutcome::Throttle(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", "")) else { panic!() };
+        let SendOutcome::Throttle(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", "")) else {
+            panic!()
+        };
         assert_eq!(refusal.retry_after, Some(QUOTA_WAIT));
     }
 }

@@ -20,16 +20,27 @@ pub(super) struct Answer {
 
 /// Sends a request and reads the whole answer; what did not come to an answer is `Retry` if no byte can have left, else
 /// `Uncertain`.
-pub(super) async fn exchange(request: reqwest::RequestBuilder, now: Timestamp) -> Result<Answer, SendOutcome> {
+pub(super) async fn exchange(
+    request: reqwest::RequestBuilder,
+    now: Timestamp,
+) -> Result<Answer, SendOutcome> {
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) => return Err(without_answer(&error)),
     };
     let (status, retry_after) = (response.status().as_u16(), retry_after(&response, now));
     match body(response).await {
-        Ok(body) => Ok(Answer { status, retry_after, body }),
+        Ok(body) => Ok(Answer {
+            status,
+            retry_after,
+            body,
+        }),
         // The status line is an answer; only what it says in detail is lost.
-        Err(_) if status >= 400 => Ok(Answer { status, retry_after, body: Vec::new() }),
+        Err(_) if status >= 400 => Ok(Answer {
+            status,
+            retry_after,
+            body: Vec::new(),
+        }),
         Err(error) => Err(without_answer(&error)),
     }
 }
@@ -53,7 +64,10 @@ fn without_answer(error: &reqwest::Error) -> SendOutcome {
     if error.is_timeout() {
         return SendOutcome::Uncertain(Refusal::new("timeout", "the provider did not answer in time"));
     }
-    SendOutcome::Uncertain(Refusal::new("connection-lost", "the connection broke before the answer was complete"))
+    SendOutcome::Uncertain(Refusal::new(
+        "connection-lost",
+        "the connection broke before the answer was complete",
+    ))
 }
 
 /// `Retry-After` in seconds, or as an HTTP date.
@@ -78,8 +92,14 @@ mod tests {
     fn a_time_to_come_back_is_read_in_both_forms() {
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
         assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(parse_retry_after("Tue, 24 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
-        assert_eq!(parse_retry_after("Tue, 24 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(
+            parse_retry_after("Tue, 24 Nov 2026 10:00:30 GMT", now),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            parse_retry_after("Tue, 24 Nov 2026 09:00:00 GMT", now),
+            Some(Duration::ZERO)
+        );
         assert_eq!(parse_retry_after("soon", now), None);
     }
 }

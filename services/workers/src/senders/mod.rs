@@ -37,7 +37,10 @@ pub enum ProviderConfigError {
 
 impl ProviderConfigError {
     fn value(key: &'static str, expected: impl Into<String>) -> Self {
-        Self::Value { key, expected: expected.into() }
+        Self::Value {
+            key,
+            expected: expected.into(),
+        }
     }
 }
 
@@ -51,21 +54,36 @@ pub fn accounts(
         Channel::Push => match &config.fcm {
             Some(fcm) => {
                 let sender = FcmSender::new(fcm, Arc::clone(clock))?;
-                vec![Account::new("fcm", channel, Arc::new(sender), fcm.rate_per_second)]
+                vec![Account::new(
+                    "fcm",
+                    channel,
+                    Arc::new(sender),
+                    fcm.rate_per_second,
+                )]
             }
             None => Vec::new(),
         },
         Channel::Sms => match &config.twilio {
             Some(twilio) => {
                 let sender = TwilioSender::new(twilio, Arc::clone(clock))?;
-                vec![Account::new("twilio", channel, Arc::new(sender), twilio.rate_per_second)]
+                vec![Account::new(
+                    "twilio",
+                    channel,
+                    Arc::new(sender),
+                    twilio.rate_per_second,
+                )]
             }
             None => Vec::new(),
         },
         Channel::Email => match &config.smtp {
             Some(smtp) => {
                 let sender = SmtpSender::new(smtp)?;
-                vec![Account::new("smtp", channel, Arc::new(sender), smtp.rate_per_second)]
+                vec![Account::new(
+                    "smtp",
+                    channel,
+                    Arc::new(sender),
+                    smtp.rate_per_second,
+                )]
             }
             None => Vec::new(),
         },

@@ -38,7 +38,12 @@ impl ServiceAccount {
             (Some(json), None) => json.expose_secret().to_owned(),
             (None, Some(path)) => std::fs::read_to_string(path)
                 .map_err(|error| ProviderConfigError::value(key, format!("{}: {error}", path.display())))?,
-            _ => return Err(ProviderConfigError::value(key, "expected service_account or service_account_path")),
+            _ => {
+                return Err(ProviderConfigError::value(
+                    key,
+                    "expected service_account or service_account_path",
+                ));
+            }
         };
         serde_json::from_str(&json).map_err(|_| {
             let expected = "expected JSON with project_id, client_email, private_key and token_uri";
@@ -83,9 +88,16 @@ impl Tokens {
         client: reqwest::Client,
         clock: SharedClock,
     ) -> Result<Self, ProviderConfigError> {
-        let key = EncodingKey::from_rsa_pem(account.private_key.as_bytes())
-            .map_err(|_| ProviderConfigError::value("fcm.service_account", "expected an RSA private_key in PEM"))?;
-        Ok(Self { account, key, client, clock, current: Mutex::new(None) })
+        let key = EncodingKey::from_rsa_pem(account.private_key.as_bytes()).map_err(|_| {
+            ProviderConfigError::value("fcm.service_account", "expected an RSA private_key in PEM")
+        })?;
+        Ok(Self {
+            account,
+            key,
+            client,
+            clock,
+            current: Mutex::new(None),
+        })
     }
 
     /// The token; a new one if there is none, it ends soon, or the last was refused (`renew`).
@@ -102,7 +114,11 @@ impl Tokens {
         let lifetime = Duration::from_secs(granted.expires_in).saturating_sub(MARGIN);
         let text: Arc<str> = Arc::from(granted.access_token);
         let renew_at = now + chrono::TimeDelta::from_std(lifetime).unwrap_or_default();
-        *current = Some(Token { text: Arc::clone(&text), fetched_at: now, renew_at });
+        *current = Some(Token {
+            text: Arc::clone(&text),
+            fetched_at: now,
+            renew_at,
+        });
         Ok(text)
     }
 
@@ -115,25 +131,40 @@ impl Tokens {
             iat,
             exp: iat + 3_600,
         };
-        let assertion = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| {
-            SendOutcome::Config(Refusal::new("oauth-key", "the service account's key cannot sign"))
-        })?;
+        let assertion =
+            jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| {
+                SendOutcome::Config(Refusal::new("oauth-key", "the service account's key cannot sign"))
+            })?;
         let form = [("grant_type", GRANT), ("assertion", &assertion)];
         let answer = match exchange(self.client.post(&self.account.token_uri).form(&form), now).await {
             Ok(answer) => answer,
             // No message has left yet, whatever became of the token.
-            Err(_) => return Err(SendOutcome::Retry(Refusal::new("oauth-unreachable", "no token could be fetched"))),
+            Err(_) => {
+                return Err(SendOutcome::Retry(Refusal::new(
+                    "oauth-unreachable",
+                    "no token could be fetched",
+                )));
+            }
         };
         match answer.status {
             200..300 => serde_json::from_slice(&answer.body).map_err(|_| {
-                SendOutcome::Retry(Refusal::new("oauth-answer", "the token endpoint's answer cannot be read"))
+                SendOutcome::Retry(Refusal::new(
+                    "oauth-answer",
+                    "the token endpoint's answer cannot be read",
+                ))
             }),
             429 | 500.. => {
-                let refusal = Refusal::new(format!("oauth-http-{}", answer.status), "no token could be fetched");
+                let refusal = Refusal::new(
+                    format!("oauth-http-{}", answer.status),
+                    "no token could be fetched",
+                );
                 Err(SendOutcome::Retry(refusal.after(answer.retry_after)))
             }
             status => {
-                let refusal = Refusal::new(format!("oauth-http-{status}"), "the service account is not accepted");
+                let refusal = Refusal::new(
+                    format!("oauth-http-{status}"),
+                    "the service account is not accepted",
+                );
                 Err(SendOutcome::Config(refusal))
             }
         }

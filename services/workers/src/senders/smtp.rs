@@ -52,16 +52,21 @@ pub struct SmtpSender {
 impl SmtpSender {
     /// Checks the configuration; nothing is connected yet.
     pub fn new(config: &SmtpConfig) -> Result<Self, ProviderConfigError> {
-        let from: Mailbox = config
-            .from
-            .parse()
-            .map_err(|_| ProviderConfigError::value("smtp.from", "expected an address such as Shop <shop@example.com>"))?;
+        let from: Mailbox = config.from.parse().map_err(|_| {
+            ProviderConfigError::value("smtp.from", "expected an address such as Shop <shop@example.com>")
+        })?;
         let credentials = match (&config.username, &config.password) {
-            (Some(user), Some(password)) => {
-                Some(Credentials::new(user.clone(), password.expose_secret().to_owned()))
-            }
+            (Some(user), Some(password)) => Some(Credentials::new(
+                user.clone(),
+                password.expose_secret().to_owned(),
+            )),
             (None, None) => None,
-            _ => return Err(ProviderConfigError::value("smtp.password", "expected username and password together")),
+            _ => {
+                return Err(ProviderConfigError::value(
+                    "smtp.password",
+                    "expected username and password together",
+                ));
+            }
         };
         carillon_runtime::http::install_tls();
         let tls_parameters = TlsParameters::new(config.host.clone())
@@ -84,12 +89,17 @@ impl SmtpSender {
         let implicit = (self.tls == SmtpTls::Implicit).then(|| self.tls_parameters.clone());
         let address = (self.host.as_str(), self.port);
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeout), &self.hello, implicit, None).await?;
+            AsyncSmtpConnection::connect_tokio1(address, Some(self.timeout), &self.hello, implicit, None)
+                .await?;
         if self.tls == SmtpTls::Starttls {
-            connection.starttls(self.tls_parameters.clone(), &self.hello).await?;
+            connection
+                .starttls(self.tls_parameters.clone(), &self.hello)
+                .await?;
         }
         if let Some(credentials) = &self.credentials {
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await?;
+            connection
+                .auth(&[Mechanism::Plain, Mechanism::Login], credentials)
+                .await?;
         }
         Ok(connection)
     }
@@ -108,8 +118,10 @@ impl SmtpSender {
         let Content::Email { subject, text, html } = &message.content else {
             return Err(Refusal::new("wrong-content", "expected an e-mail"));
         };
-        let address: Address =
-            message.to.parse().map_err(|_| Refusal::new("address-syntax", "the address is not one"))?;
+        let address: Address = message
+            .to
+            .parse()
+            .map_err(|_| Refusal::new("address-syntax", "the address is not one"))?;
         // The same for every attempt, so that a receiver can tell a second copy.
         let message_id = format!("<{}@{}>", message.delivery_id, self.from.email.domain());
         let builder = Message::builder()
@@ -127,7 +139,9 @@ impl SmtpSender {
             ("X-Carillon-Event", message.event_id.to_string()),
         ] {
             let name = header::HeaderName::new_from_ascii_str(name);
-            built.headers_mut().insert_raw(header::HeaderValue::new(name, value));
+            built
+                .headers_mut()
+                .insert_raw(header::HeaderValue::new(name, value));
         }
         Ok((built.formatted(), address))
     }
@@ -140,11 +154,17 @@ impl SmtpSender {
         to: Address,
         stage: &mut Stage,
     ) -> Result<Response, SmtpError> {
-        let eight_bit = !content.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime);
-        let parameters =
-            if eight_bit { vec![MailParameter::Body(MailBodyParameter::EightBitMime)] } else { Vec::new() };
+        let eight_bit =
+            !content.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime);
+        let parameters = if eight_bit {
+            vec![MailParameter::Body(MailBodyParameter::EightBitMime)]
+        } else {
+            Vec::new()
+        };
         *stage = Stage::Envelope;
-        connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await?;
+        connection
+            .command(Mail::new(Some(self.from.email.clone()), parameters))
+            .await?;
         *stage = Stage::Recipient;
         connection.command(Rcpt::new(to, Vec::new())).await?;
         *stage = Stage::Envelope;
@@ -177,7 +197,10 @@ impl SmtpSender {
             Ok(_) => true,
             Err(error) => {
                 error.status().is_some_and(|code| u16::from(code) != 421)
-                    && connection.command(lettre::transport::smtp::commands::Rset).await.is_ok()
+                    && connection
+                        .command(lettre::transport::smtp::commands::Rset)
+                        .await
+                        .is_ok()
             }
         };
         if reusable && !connection.has_broken() {
@@ -200,7 +223,9 @@ impl Sender for SmtpSender {
             self.attempt(&content, &to, &mut stage).await
         };
         match tokio::time::timeout(self.timeout, work).await {
-            Ok(Ok(_)) => SendOutcome::Ok { message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())) },
+            Ok(Ok(_)) => SendOutcome::Ok {
+                message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())),
+            },
             Ok(Err(error)) => classify(&error, stage),
             Err(_) => timed_out(stage),
         }

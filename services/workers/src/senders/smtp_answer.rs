@@ -19,7 +19,11 @@ pub(super) enum Stage {
 
 pub(super) fn timed_out(stage: Stage) -> SendOutcome {
     let refusal = Refusal::new("timeout", "the relay did not answer in time");
-    if stage == Stage::Content { SendOutcome::Uncertain(refusal) } else { SendOutcome::Retry(refusal) }
+    if stage == Stage::Content {
+        SendOutcome::Uncertain(refusal)
+    } else {
+        SendOutcome::Retry(refusal)
+    }
 }
 
 pub(super) fn classify(error: &lettre::transport::smtp::Error, stage: Stage) -> SendOutcome {
@@ -35,16 +39,21 @@ pub(super) fn classify(error: &lettre::transport::smtp::Error, stage: Stage) -> 
             let detail = "the connection broke before the relay had answered";
             SendOutcome::Uncertain(Refusal::new("connection-lost", detail))
         }
-        None if error.is_client() => {
-            SendOutcome::Config(Refusal::new("unsupported", "the relay does not offer what is configured"))
-        }
+        None if error.is_client() => SendOutcome::Config(Refusal::new(
+            "unsupported",
+            "the relay does not offer what is configured",
+        )),
         None => SendOutcome::Retry(Refusal::new("connect", "the relay could not be reached")),
     }
 }
 
 /// The enhanced code that a reply's text begins with: (class, subject, detail).
 fn enhanced(line: &str) -> Option<(u16, u16, u16)> {
-    let mut parts = line.split_whitespace().next()?.split('.').map(|part| part.parse().ok());
+    let mut parts = line
+        .split_whitespace()
+        .next()?
+        .split('.')
+        .map(|part| part.parse().ok());
     let code = (parts.next()??, parts.next()??, parts.next()??);
     (parts.next().is_none() && matches!(code.0, 2 | 4 | 5)).then_some(code)
 }
@@ -60,7 +69,9 @@ fn classify_reply(code: u16, enhanced: Option<(u16, u16, u16)>, stage: Stage) ->
             SendOutcome::Throttle(refusal("the relay asks for patience"))
         }
         (400..500, _) => SendOutcome::Retry(refusal("the relay refused for now")),
-        (_, Some((5, 1, 0 | 1 | 10) | (5, 2, 1))) => SendOutcome::AddressDead(refusal("there is no such mailbox")),
+        (_, Some((5, 1, 0 | 1 | 10) | (5, 2, 1))) => {
+            SendOutcome::AddressDead(refusal("there is no such mailbox"))
+        }
         (_, Some((5, 2, 2))) => SendOutcome::Retry(refusal("the mailbox is full")),
         (_, Some((5, 7, _))) => SendOutcome::Config(refusal("the sender is not accepted")),
         (550 | 551 | 553, None) if stage == Stage::Recipient => {
@@ -86,11 +97,19 @@ mod tests {
             (535, "5.7.8 bad credentials", "config"),
             (421, "4.7.0 try later", "throttle"),
             (451, "greylisted", "throttle"),
-            (454, "Throttling failure: Maximum sending rate exceeded.", "throttle"),
+            (
+                454,
+                "Throttling failure: Maximum sending rate exceeded.",
+                "throttle",
+            ),
             (432, "4.3.2 not now", "retry"),
             (554, "5.6.0 bad content", "terminal"),
         ] {
-            assert_eq!(classify_reply(code, enhanced(line), Stage::Recipient).name(), expected, "{code} {line}");
+            assert_eq!(
+                classify_reply(code, enhanced(line), Stage::Recipient).name(),
+                expected,
+                "{code} {line}"
+            );
         }
     }
 

@@ -29,11 +29,19 @@ impl TwilioSender {
     /// Checks the configuration.
     pub fn new(config: &TwilioConfig, clock: SharedClock) -> Result<Self, ProviderConfigError> {
         let missing = |key, expected: &str| ProviderConfigError::value(key, expected);
-        let auth_token = config.auth_token.clone().ok_or_else(|| missing("twilio.auth_token", "expected a token"))?;
+        let auth_token = config
+            .auth_token
+            .clone()
+            .ok_or_else(|| missing("twilio.auth_token", "expected a token"))?;
         let origin = match (&config.messaging_service_sid, &config.from) {
             (Some(service), None) => ("MessagingServiceSid", service.clone()),
             (None, Some(number)) => ("From", number.clone()),
-            _ => return Err(missing("twilio.from", "expected either from or messaging_service_sid")),
+            _ => {
+                return Err(missing(
+                    "twilio.from",
+                    "expected either from or messaging_service_sid",
+                ));
+            }
         };
         let base = config.base_url.trim_end_matches('/');
         Ok(Self {
@@ -57,7 +65,10 @@ impl TwilioSender {
             ("Body", text.to_owned()),
         ];
         if let Some(base) = &self.callback_url {
-            let query = [("delivery_id", message.delivery_id.to_string()), ("event_id", message.event_id.to_string())];
+            let query = [
+                ("delivery_id", message.delivery_id.to_string()),
+                ("event_id", message.event_id.to_string()),
+            ];
             if let Ok(url) = reqwest::Url::parse_with_params(&format!("{base}/v1/receipts/twilio"), query) {
                 form.push(("StatusCallback", url.into()));
             }
@@ -91,7 +102,8 @@ impl Sender for TwilioSender {
 
 impl std::fmt::Debug for TwilioSender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TwilioSender").field("account_sid", &self.account_sid).finish_non_exhaustive()
+        f.debug_struct("TwilioSender")
+            .field("account_sid", &self.account_sid)
+            .finish_non_exhaustive()
     }
 }
-

@@ -18,9 +18,13 @@ struct Failed {
 pub(super) fn classify(answer: &Answer) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let created = serde_json::from_slice::<Created>(&answer.body).ok();
-        return SendOutcome::Ok { message_id: created.map(|created| created.sid) };
+        return SendOutcome::Ok {
+            message_id: created.map(|created| created.sid),
+        };
     }
-    let code = serde_json::from_slice::<Failed>(&answer.body).ok().and_then(|failed| failed.code);
+    let code = serde_json::from_slice::<Failed>(&answer.body)
+        .ok()
+        .and_then(|failed| failed.code);
     let refusal = |detail: &str| {
         let code = code.map_or_else(|| format!("http-{}", answer.status), |code| code.to_string());
         Refusal::new(code, detail).after(answer.retry_after)
@@ -28,11 +32,15 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
     match (answer.status, code) {
         (429, _) | (_, Some(20_429)) => SendOutcome::Throttle(refusal("the account sends too fast")),
         (_, Some(21_611)) => SendOutcome::Throttle(refusal("the sender's queue is full")),
-        (401 | 403, _) | (_, Some(20_003)) => SendOutcome::Config(refusal("the credentials are not accepted")),
+        (401 | 403, _) | (_, Some(20_003)) => {
+            SendOutcome::Config(refusal("the credentials are not accepted"))
+        }
         (_, Some(21_408)) => SendOutcome::Config(refusal("the account may not send to this region")),
         (_, Some(21_606)) => SendOutcome::Config(refusal("the sender's number cannot send to this one")),
         (_, Some(21_608)) => SendOutcome::Config(refusal("a trial account sends to verified numbers only")),
-        (_, Some(21_211 | 21_614)) => SendOutcome::AddressDead(refusal("the number cannot take text messages")),
+        (_, Some(21_211 | 21_614)) => {
+            SendOutcome::AddressDead(refusal("the number cannot take text messages"))
+        }
         (_, Some(21_635)) => SendOutcome::AddressDead(refusal("the number is a landline")),
         (_, Some(21_610)) => SendOutcome::AddressDead(refusal("the recipient has opted out by STOP")),
         (404 | 405, _) => SendOutcome::Config(refusal("the account's URL does not exist")),
@@ -47,11 +55,19 @@ mod tests {
     use super::*;
 
     fn outcome(status: u16, body: &str) -> &'static str {
-        classify(&Answer { status, retry_after: None, body: body.as_bytes().to_vec() }).name()
+        classify(&Answer {
+            status,
+            retry_after: None,
+            body: body.as_bytes().to_vec(),
+        })
+        .name()
     }
 
     fn error(status: u16, code: u32) -> &'static str {
-        outcome(status, &format!(r#"{{"code":{code},"message":"m","more_info":"u","status":{status}}}"#))
+        outcome(
+            status,
+            &format!(r#"{{"code":{code},"message":"m","more_info":"u","status":{status}}}"#),
+        )
     }
 
     #[test]
@@ -78,7 +94,16 @@ mod tests {
         assert_eq!(outcome(429, ""), "throttle");
         assert_eq!(outcome(400, "<html>"), "terminal");
         assert_eq!(outcome(503, ""), "uncertain");
-        let taken = classify(&Answer { status: 201, retry_after: None, body: br#"{"sid":"SM1"}"#.to_vec() });
-        assert_eq!(taken, SendOutcome::Ok { message_id: Some("SM1".to_owned()) });
+        let taken = classify(&Answer {
+            status: 201,
+            retry_after: None,
+            body: br#"{"sid":"SM1"}"#.to_vec(),
+        });
+        assert_eq!(
+            taken,
+            SendOutcome::Ok {
+                message_id: Some("SM1".to_owned())
+            }
+        );
     }
 }
