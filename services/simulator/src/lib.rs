@@ -1,1 +1,34 @@
-//! Speaks FCM, Twilio and SMTP with faults, and shows what arrived.
+//! Speaks FCM, Twilio and SMTP as the providers do, with faults on request, and shows what arrived.
+//!
+//! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the sink
+//! of load tests. It is a stranger to Carillon: it knows wire formats, and where Carillon leaves its ids in them:
+//!
+//! | provider | delivery id | event id |
+//! |---|---|---|
+//! | FCM | `message.data.carillon_delivery_id` | `message.data.carillon_event_id` |
+//! | Twilio | query parameter `delivery_id` of `StatusCallback` | `event_id` of the same |
+//! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
+//!
+//! Receivers that fail by themselves: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
+//! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local part
+//! starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked`. Everything else fails by fault script
+//! ([`faults`], `PUT /v1/faults`).
+
+mod clock;
+mod config;
+mod context;
+mod error;
+pub mod faults;
+mod fcm;
+mod http;
+mod message;
+mod simulator;
+mod smtp;
+mod store;
+mod twilio;
+
+pub use config::SimulatorConfig;
+pub use error::SimulatorError;
+pub use message::{Channel, Duplicate, Message, MessageFilter, Provider, Stats, StoredMessage};
+pub use simulator::Simulator;
+pub use store::{KEPT_MESSAGES, Messages};

@@ -1,0 +1,56 @@
+//! How a simulator is told where to listen and whom to believe.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// What [`Simulator::start`](crate::Simulator::start) needs. The default listens on free loopback ports and forgets
+/// everything when it ends, which is what tests want.
+#[derive(Clone)]
+pub struct SimulatorConfig {
+    /// Where FCM, Twilio, the API and the page are served over HTTP/1.1. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where SMTP is served. Port 0 takes a free one.
+    pub smtp_listen: SocketAddr,
+    /// The folder of `simulator.db`, created when missing; `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// RSA public key (PEM) that FCM assertions must be signed for; `None` checks their claims only.
+    pub service_account_public_key_pem: Option<String>,
+    /// The one Twilio account that exists here.
+    pub twilio_account_sid: String,
+    /// Its auth token.
+    pub twilio_auth_token: String,
+    /// The one SMTP account; when set, mail is taken only after `AUTH`. `None` takes mail from anybody and believes any
+    /// credentials.
+    pub smtp_user: Option<(String, String)>,
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        let free_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self {
+            listen: free_port,
+            smtp_listen: free_port,
+            data_dir: None,
+            service_account_public_key_pem: None,
+            twilio_account_sid: "ACsimulator0000000000000000000000".to_owned(),
+            twilio_auth_token: "simulator-auth-token".to_owned(),
+            smtp_user: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for SimulatorConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimulatorConfig")
+            .field("listen", &self.listen)
+            .field("smtp_listen", &self.smtp_listen)
+            .field("data_dir", &self.data_dir)
+            .field(
+                "verifies_assertions",
+                &self.service_account_public_key_pem.is_some(),
+            )
+            .field("twilio_account_sid", &self.twilio_account_sid)
+            .field("smtp_needs_auth", &self.smtp_user.is_some())
+            .finish_non_exhaustive()
+    }
+}

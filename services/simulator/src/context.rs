@@ -1,0 +1,38 @@
+//! What every part of a running simulator shares.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::faults::Faults;
+use crate::store::{Store, Transmission};
+use crate::{Message, SimulatorError};
+
+/// How long requests and sessions in progress may take after the shutdown began.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// The shared parts; clones share them.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) store: Store,
+    pub(crate) faults: Faults,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Context {
+    /// Records one transmission; returns when it is safe to answer for it.
+    pub(crate) async fn receive(&self, messages: Vec<Message>) -> Result<(), SimulatorError> {
+        self.store.record(Transmission(messages)).await
+    }
+
+    /// Waits for a scripted delay; a shutdown cuts it short.
+    pub(crate) async fn pause(&self, duration: Duration) {
+        if duration.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.shutdown.cancelled() => {}
+        }
+    }
+}

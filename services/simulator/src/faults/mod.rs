@@ -1,0 +1,128 @@
+//! Fault scripts: which share of the sends fails, and how.
+//!
+//! A script is a list of rules. For every message sent to a provider (token requests and reads are never disturbed) each
+//! rule for that provider rolls its own dice, in the order of the list. Rules that only delay add up; the first other
+//! rule that hits decides, and the ones after it are not asked. Scripts are not remembered over restarts.
+
+mod check;
+mod plan;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::check::InvalidField;
+pub(crate) use self::check::enhanced_code_fits;
+pub use self::plan::Faults;
+pub(crate) use self::plan::{Answer, Effect, Verdict};
+use crate::Provider;
+
+/// Rules in one script.
+pub const MAX_RULES: usize = 64;
+
+/// One rule of a fault script.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Whose sends it hits.
+    pub provider: Target,
+    /// How many of them, in percent: more than 0, at most 100.
+    #[serde(default = "every_one")]
+    pub percent: f64,
+    /// The status answered: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code. Without it the
+    /// one that usually comes with the status is answered.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text_or_number"
+    )]
+    pub code: Option<String>,
+    /// `Retry-After` in seconds (HTTP only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// Milliseconds before the answer. Before the message is looked at, too, unless it is `recorded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// What happens; without it, `answer` if there is a status, else only the delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Whether the message is received all the same, which is what makes an uncertain outcome.
+    #[serde(default)]
+    pub recorded: bool,
+}
+
+fn every_one() -> f64 {
+    100.0
+}
+
+impl Fault {
+    /// A rule that hits every send to `provider`, and does nothing yet.
+    pub fn every(provider: Target) -> Self {
+        Self {
+            provider,
+            percent: every_one(),
+            status: None,
+            code: None,
+            retry_after: None,
+            delay_ms: None,
+            action: None,
+            recorded: false,
+        }
+    }
+}
+
+/// Whose sends a rule hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// FCM's sends.
+    Fcm,
+    /// Twilio's sends.
+    Twilio,
+    /// SMTP transactions, at the final dot.
+    Smtp,
+    /// All of them.
+    #[serde(rename = "*")]
+    Any,
+}
+
+impl Target {
+    fn covers(self, provider: Provider) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Fcm => provider == Provider::Fcm,
+            Self::Twilio => provider == Provider::Twilio,
+            Self::Smtp => provider == Provider::Smtp,
+        }
+    }
+}
+
+/// What happens to a message that a rule hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The status is answered.
+    Answer,
+    /// Nothing is ever answered; the connection stays open until the client gives up.
+    Hang,
+    /// The connection is reset (TCP RST) instead of an answer.
+    Reset,
+    /// The provider says goodbye: the connection is closed after the answer (HTTP/1.1 `Connection: close`, the nearest
+    /// thing to HTTP/2's GOAWAY; SMTP 421). Without a status the HTTP answer is the usual one.
+    GoAway,
+}
+
+/// Twilio's codes are numbers, the others' are text; both forms are read.
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a number")]
+    enum Code {
+        Text(String),
+        Number(u64),
+    }
+    Ok(Option::<Code>::deserialize(deserializer)?.map(|code| match code {
+        Code::Text(text) => text,
+        Code::Number(number) => number.to_string(),
+    }))
+}

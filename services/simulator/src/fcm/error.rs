@@ -1,0 +1,139 @@
+//! FCM's errors, in the forms that Google sends them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::faults::Answer;
+use crate::http::send::with_retry_after;
+
+const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
+/// Seconds.
+const PAUSE: u32 = 1;
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+
+/// An error as Google answers it.
+#[derive(Debug)]
+pub(super) struct FcmError {
+    status: u16,
+    canonical: &'static str,
+    message: String,
+    details: Vec<Value>,
+    /// Seconds.
+    retry_after: Option<u32>,
+}
+
+impl IntoResponse for FcmError {
+    fn into_response(self) -> Response {
+        let mut error = json!({ "code": self.status, "message": self.message, "status": self.canonical });
+        if !self.details.is_empty() {
+            error["details"] = Value::from(self.details);
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        with_retry_after(
+            (status, Json(json!({ "error": error }))).into_response(),
+            self.retry_after,
+        )
+    }
+}
+
+/// The bearer is missing, unknown or expired. Has no `FcmError`, unlike a third party's 401.
+pub(super) fn unauthenticated() -> FcmError {
+    let message = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or \
+                   other valid authentication credential. See \
+                   https://developers.google.com/identity/sign-in/web/devconsole-project.";
+    error(401, message, "UNAUTHENTICATED", Vec::new())
+}
+
+/// The body is not what the method takes: no `FcmError`, since Google's front end refuses it.
+pub(super) fn invalid_body(message: &str, field: &str) -> FcmError {
+    let violations = json!({
+        "@type": BAD_REQUEST,
+        "fieldViolations": [{ "field": field, "description": message }],
+    });
+    error(400, message, "INVALID_ARGUMENT", vec![violations])
+}
+
+/// FCM itself refuses the content of the message.
+pub(super) fn invalid_content(message: &str, field: &str) -> FcmError {
+    let violations = json!({
+        "@type": BAD_REQUEST,
+        "fieldViolations": [{ "field": field, "description": message }],
+    });
+    error(
+        400,
+        message,
+        "INVALID_ARGUMENT",
+        vec![detail("INVALID_ARGUMENT"), violations],
+    )
+}
+
+/// An error with an FCM error code. A quota and an outage ask for a second's pause.
+pub(super) fn fcm_error(code: &str) -> FcmError {
+    let (status, canonical, message) = match code {
+        "UNREGISTERED" => (404, "NOT_FOUND", "Requested entity was not found."),
+        "INVALID_ARGUMENT" => (
+            400,
+            "INVALID_ARGUMENT",
+            "The registration token is not a valid FCM registration token",
+        ),
+        "SENDER_ID_MISMATCH" => (403, "PERMISSION_DENIED", "SenderId mismatch"),
+        "THIRD_PARTY_AUTH_ERROR" => (401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service"),
+        "QUOTA_EXCEEDED" => (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "Resource has been exhausted (e.g. check quota).",
+        ),
+        "UNAVAILABLE" => (503, "UNAVAILABLE", "The service is currently unavailable."),
+        _ => (500, "INTERNAL", "Internal error encountered."),
+    };
+    let retry_after = matches!(code, "QUOTA_EXCEEDED" | "UNAVAILABLE").then_some(PAUSE);
+    FcmError {
+        retry_after,
+        ..error(status, message, canonical, vec![detail(code)])
+    }
+}
+
+/// What a fault script asks for. The code decides the message; the status is the script's.
+pub(super) fn scripted(answer: &Answer) -> Response {
+    let code = answer.code.as_deref().unwrap_or(match answer.status {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "SENDER_ID_MISMATCH",
+        404 => "UNREGISTERED",
+        429 => "QUOTA_EXCEEDED",
+        503 => "UNAVAILABLE",
+        _ => "INTERNAL",
+    });
+    let mut failure = if code == "UNAUTHENTICATED" {
+        unauthenticated()
+    } else {
+        fcm_error(code)
+    };
+    if failure.status != answer.status {
+        // A status that does not go with the code: the front end's, without a body to rely on.
+        failure = error(
+            answer.status,
+            "The request failed.",
+            "UNKNOWN",
+            vec![detail(code)],
+        );
+    }
+    failure.retry_after = answer.retry_after;
+    failure.into_response()
+}
+
+fn detail(code: &str) -> Value {
+    json!({ "@type": FCM_ERROR, "errorCode": code })
+}
+
+fn error(status: u16, message: &str, canonical: &'static str, details: Vec<Value>) -> FcmError {
+    FcmError {
+        status,
+        canonical,
+        message: message.to_owned(),
+        details,
+        retry_after: None,
+    }
+}

@@ -1,0 +1,52 @@
+//! Everything that is served over HTTP: the providers, the API and the page.
+
+mod api;
+pub(crate) mod connection;
+mod page;
+pub(crate) mod problem;
+pub(crate) mod send;
+
+use axum::Router;
+use axum::response::IntoResponse as _;
+use tokio::net::TcpListener;
+
+use self::connection::{Connection, ResettableListener};
+use self::problem::Problem;
+use crate::SimulatorError;
+use crate::context::{Context, DRAIN};
+use crate::fcm::{self, Tokens};
+use crate::twilio::{self, Account};
+
+pub(crate) fn router(context: &Context, tokens: Tokens, account: Account) -> Router {
+    Router::new()
+        .merge(fcm::routes(context.clone(), tokens))
+        .merge(twilio::routes(context.clone(), account))
+        .merge(api::routes(context.clone()))
+        .merge(page::routes(context.clone()))
+        .fallback(|| async { Problem::NotFound.into_response() })
+}
+
+/// Serves until shutdown and gives requests in progress [`DRAIN`] to end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    context: Context,
+) -> Result<(), SimulatorError> {
+    let stop = context.shutdown.clone();
+    let server = axum::serve(
+        ResettableListener(listener),
+        router.into_make_service_with_connect_info::<Connection>(),
+    )
+    .with_graceful_shutdown(async move { stop.cancelled().await });
+    let deadline = async {
+        context.shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => result.map_err(SimulatorError::Serve),
+        () = deadline => {
+            tracing::warn!("HTTP requests were still in progress at the end of the simulator");
+            Ok(())
+        }
+    }
+}

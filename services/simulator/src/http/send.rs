@@ -1,0 +1,99 @@
+//! One send over HTTP, with whatever fault befalls it.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use super::connection::Connection;
+use crate::context::Context;
+use crate::faults::{Answer, Effect, Verdict};
+use crate::{Message, Provider, SimulatorError};
+
+/// A send that the provider takes: the message to be received, and the answer that promises it.
+pub(crate) struct Accepted {
+    /// `None` when nothing is to be received (a dry run).
+    pub(crate) message: Option<Message>,
+    pub(crate) answer: Response,
+}
+
+/// Takes a message as `provider` does, and applies the fault script.
+///
+/// `judge` looks at the request: it is accepted or refused with the provider's own error. `fail` writes an error as the
+/// provider does. A message is recorded before it is answered; a refused one cannot be recorded by a fault either.
+pub(crate) async fn send<E: IntoResponse>(
+    context: &Context,
+    connection: &Connection,
+    provider: Provider,
+    judge: impl FnOnce() -> Result<Accepted, E>,
+    fail: impl Fn(&Answer) -> Response,
+) -> Response {
+    let Verdict {
+        before,
+        after,
+        effect,
+        recorded,
+    } = context.faults.roll(provider);
+    context.pause(before).await;
+    let usual = match &effect {
+        Some(Effect::Answer(_) | Effect::Hang | Effect::Reset | Effect::GoAway(Some(_))) if !recorded => None,
+        _ => match receive(context, judge).await {
+            Ok(answer) => Some(answer),
+            Err(Refused::ByProvider(error)) => return error.into_response(),
+            Err(Refused::ByMemory(error)) => {
+                tracing::error!(error = %error, provider = provider.as_str(), "a message was not received");
+                return fail(&Answer {
+                    status: 503,
+                    code: None,
+                    retry_after: None,
+                });
+            }
+        },
+    };
+    context.pause(after).await;
+    let answer = match effect {
+        None => usual,
+        Some(Effect::Answer(answer)) => Some(fail(&answer)),
+        Some(Effect::GoAway(answer)) => answer.map(|answer| fail(&answer)).or(usual).map(closing),
+        Some(Effect::Hang) => {
+            context.shutdown.cancelled().await;
+            None
+        }
+        Some(Effect::Reset) => None,
+    };
+    match answer {
+        Some(answer) => answer,
+        None => match connection.reset().await {},
+    }
+}
+
+enum Refused<E> {
+    ByProvider(E),
+    ByMemory(SimulatorError),
+}
+
+async fn receive<E>(
+    context: &Context,
+    judge: impl FnOnce() -> Result<Accepted, E>,
+) -> Result<Response, Refused<E>> {
+    let accepted = judge().map_err(Refused::ByProvider)?;
+    if let Some(message) = accepted.message {
+        context.receive(vec![message]).await.map_err(Refused::ByMemory)?;
+    }
+    Ok(accepted.answer)
+}
+
+fn closing(mut answer: Response) -> Response {
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Adds `Retry-After` in seconds.
+pub(crate) fn with_retry_after(mut answer: Response, seconds: Option<u32>) -> Response {
+    if let Some(seconds) = seconds {
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}

@@ -1,0 +1,108 @@
+//! Starting and ending a simulator.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::faults::Faults;
+use crate::fcm::Tokens;
+use crate::smtp::Smtp;
+use crate::store::{KEPT_MESSAGES, Messages, Store};
+use crate::twilio::Account;
+use crate::{SimulatorConfig, SimulatorError, http, smtp};
+
+/// A running simulator. It runs until the token given to [`start`](Self::start) is cancelled, dropped or not.
+pub struct Simulator {
+    http_addr: SocketAddr,
+    smtp_addr: SocketAddr,
+    messages: Messages,
+    faults: Faults,
+    tasks: JoinHandle<Result<(), SimulatorError>>,
+}
+
+impl Simulator {
+    /// Opens the memory, binds both ports and serves; ready when it returns.
+    ///
+    /// # Errors
+    /// An address in use, a data folder that cannot be written, a public key that is none.
+    pub async fn start(config: SimulatorConfig, shutdown: CancellationToken) -> Result<Self, SimulatorError> {
+        let (store, writer) = Store::open(config.data_dir.as_deref(), KEPT_MESSAGES).await?;
+        let secret = writer.secret("access-tokens").await?;
+        let tokens = Tokens::new(&secret, config.service_account_public_key_pem.as_deref())?;
+        let (http_listener, http_addr) = listen(config.listen).await?;
+        let (smtp_listener, smtp_addr) = listen(config.smtp_listen).await?;
+        let faults = Faults::none();
+        let messages = store.messages().clone();
+        let context = Context {
+            store,
+            faults: faults.clone(),
+            shutdown,
+        };
+        let account = Account {
+            sid: config.twilio_account_sid,
+            token: config.twilio_auth_token,
+        };
+        let router = http::router(&context, tokens, account);
+        let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));
+        let serve_smtp = tokio::spawn(smtp::serve(
+            smtp_listener,
+            Smtp {
+                context,
+                user: config.smtp_user,
+            },
+        ));
+        let nobody_sends = CancellationToken::new();
+        let write = tokio::spawn(writer.run(nobody_sends.clone()));
+        let tasks = tokio::spawn(async move {
+            let served = serve_http.await;
+            let mailed = serve_smtp.await;
+            nobody_sends.cancel();
+            write.await?;
+            mailed?;
+            served?
+        });
+        tracing::info!(http = %http_addr, smtp = %smtp_addr, "the simulator is ready");
+        Ok(Self {
+            http_addr,
+            smtp_addr,
+            messages,
+            faults,
+            tasks,
+        })
+    }
+
+    /// Where HTTP is served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Where SMTP is served.
+    pub fn smtp_addr(&self) -> SocketAddr {
+        self.smtp_addr
+    }
+
+    /// What was received.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// The fault script, without the way over HTTP.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Waits for the end of all tasks after the shutdown; everything received is then in the memory.
+    pub async fn finished(self) -> Result<(), SimulatorError> {
+        self.tasks.await?
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulatorError> {
+    let failed = |source| SimulatorError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

@@ -1,0 +1,59 @@
+//! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE; no TLS, it listens on trusted networks.
+//!
+//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused as such mailboxes
+//! are. Faults happen at the final dot of a message.
+
+mod auth;
+mod mail;
+mod reply;
+mod session;
+
+use std::sync::Arc;
+
+use axum::serve::Listener;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::context::{Context, DRAIN};
+
+/// Sessions at the same time; further clients wait in the listener's queue.
+const MAX_SESSIONS: usize = 4_096;
+
+/// What all sessions share.
+pub(crate) struct Smtp {
+    pub(crate) context: Context,
+    /// Name and password that mail needs, if any.
+    pub(crate) user: Option<(String, String)>,
+}
+
+/// Serves until shutdown, then gives every session [`DRAIN`] to say goodbye.
+pub(crate) async fn serve(mut listener: TcpListener, smtp: Smtp) {
+    let smtp = Arc::new(smtp);
+    let sessions = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(MAX_SESSIONS));
+    let shutdown = smtp.context.shutdown.clone();
+    loop {
+        let client = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            // Like the HTTP side: waits out a lack of file descriptors.
+            let (stream, _) = Listener::accept(&mut listener).await;
+            (stream, place)
+        };
+        let (stream, place) = tokio::select! {
+            client = client => client,
+            () = shutdown.cancelled() => break,
+        };
+        let smtp = Arc::clone(&smtp);
+        sessions.spawn(async move {
+            if let Err(error) = session::run(stream, smtp).await {
+                tracing::debug!(error = %error, "an SMTP session broke");
+            }
+            drop(place);
+        });
+    }
+    sessions.close();
+    if tokio::time::timeout(DRAIN, sessions.wait()).await.is_err() {
+        tracing::warn!("SMTP sessions were still open at the end of the simulator");
+    }
+}
