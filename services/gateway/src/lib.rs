@@ -1,1 +1,39 @@
-//! HTTP edge: events in, users, preferences and catalog, status and DLQ views, dashboard.
+//! The HTTP edge: events in, users and preferences, the catalog, status and dead letter views, and the dashboard.
+
+mod api;
+mod auth;
+mod config;
+mod dashboard;
+mod error;
+mod fallback;
+mod ingest;
+mod input;
+mod openapi;
+mod state;
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use auth::{Caller, Operator};
+pub use config::GatewayConfig;
+pub use error::ApiError;
+pub use state::{GatewayDeps, GatewayState};
+
+/// A tenant-wide route of another crate, mounted behind the gateway's authentication.
+pub type Extension = OpenApiRouter<GatewayState>;
+
+/// Every route of the gateway, ready to be served.
+pub fn router(deps: GatewayDeps, extensions: Vec<Extension>) -> Router {
+    let operations = carillon_runtime::http::operations(deps.readiness.clone(), deps.metrics.clone());
+    let state = GatewayState(Arc::new(state::Inner::new(deps)));
+    let mut routes = openapi::base().merge(api::routes());
+    for extension in extensions {
+        routes = routes.merge(extension);
+    }
+    let (routes, document) = routes.split_for_parts();
+    let api = routes.merge(openapi::route(document)).with_state(state.clone());
+    let all = api.merge(dashboard::router(state)).merge(operations);
+    fallback::wrap(all)
+}

@@ -1,0 +1,208 @@
+//! `GET /v1/deliveries` and `GET /v1/deliveries/{id}`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use carillon_domain::{
+    Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Timestamp, UserId, event::Defaults,
+};
+use carillon_render::{Content, RenderContext, RenderRequest};
+use carillon_runtime::http::Problem;
+use carillon_store::read_model::{DeliveryFilter, DeliveryView, HistoryView};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::Caller,
+    error::ApiError,
+    input::{Id, Listed, Query, page},
+    state::GatewayState,
+};
+
+/// Filters; each may be repeated, which means or.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Asked {
+    status: Vec<DeliveryStatus>,
+    channel: Vec<Channel>,
+    #[serde(rename = "type")]
+    event_type: Vec<String>,
+    category: Vec<String>,
+    user: Vec<String>,
+    provider: Vec<String>,
+    code: Vec<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    q: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// Deliveries, newest first.
+#[utoipa::path(
+    get, path = "/v1/deliveries", tag = "deliveries",
+    params(
+        ("status" = Option<Vec<String>>, Query, description = "May be repeated, like all filters: or"),
+        ("channel" = Option<Vec<String>>, Query), ("type" = Option<Vec<String>>, Query),
+        ("category" = Option<Vec<String>>, Query), ("user" = Option<Vec<String>>, Query),
+        ("provider" = Option<Vec<String>>, Query), ("code" = Option<Vec<String>>, Query),
+        ("from" = Option<String>, Query, description = "Created at or after, RFC 3339"),
+        ("to" = Option<String>, Query, description = "Created before, RFC 3339"),
+        ("q" = Option<String>, Query, description = "Text in ids, user, type, masked address"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, default 50"),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = serde_json::Value),
+        (status = 422, description = "A filter is wrong", body = Problem),
+    )
+)]
+pub(crate) async fn list_deliveries(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Listed<DeliveryView>>, ApiError> {
+    let page = page(asked.limit, asked.cursor.as_deref())?;
+    let filter = DeliveryFilter {
+        status: asked.status,
+        channel: asked.channel,
+        event_type: asked.event_type,
+        category: asked.category,
+        user: asked.user,
+        provider: asked.provider,
+        code: asked.code,
+        from: asked.from,
+        to: asked.to,
+        q: asked.q.filter(|text| !text.trim().is_empty()),
+    };
+    let found = state
+        .store
+        .read_model()
+        .deliveries(caller.tenant(), &filter, page)
+        .await?;
+    Ok(Json(Listed {
+        items: found.items,
+        next_cursor: found.next_cursor,
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct At {
+    as_of: Option<Timestamp>,
+}
+
+/// A delivery with its timeline and what it says.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeliveryDocument {
+    #[serde(flatten)]
+    pub(crate) delivery: DeliveryView,
+    pub(crate) timeline: Vec<HistoryView>,
+    /// Rendered again from the template and the event; null where that cannot be done.
+    pub(crate) content: Option<Content>,
+}
+
+/// A delivery with its timeline.
+#[utoipa::path(
+    get, path = "/v1/deliveries/{id}", tag = "deliveries",
+    params(("id" = String, Path, description = "The delivery's id"),
+        ("as_of" = Option<String>, Query, description = "As it was at this time, RFC 3339")),
+    responses(
+        (status = 200, description = "The delivery", body = serde_json::Value),
+        (status = 404, description = "There is no such delivery", body = Problem),
+    )
+)]
+pub(crate) async fn get_delivery(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Id(id): Id,
+    Query(at): Query<At>,
+) -> Result<Json<DeliveryDocument>, ApiError> {
+    find(&state, &caller, DeliveryId(id), at.as_of).await.map(Json)
+}
+
+/// Looks a delivery up, as it is or as it was.
+pub(crate) async fn find(
+    state: &GatewayState,
+    caller: &Caller,
+    id: DeliveryId,
+    as_of: Option<Timestamp>,
+) -> Result<DeliveryDocument, ApiError> {
+    let model = state.store.read_model();
+    let mut delivery = model
+        .delivery(caller.tenant(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("delivery"))?;
+    let mut timeline = model.timeline(id).await?;
+    if let Some(as_of) = as_of {
+        timeline.retain(|step| step.at <= as_of);
+        rewind(&mut delivery, &timeline).ok_or_else(|| ApiError::not_found("delivery at that time"))?;
+    }
+    let content = content(state, caller, &delivery).await;
+    Ok(DeliveryDocument {
+        delivery,
+        timeline,
+        content,
+    })
+}
+
+/// Puts the delivery into the state that its timeline so far gives.
+fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
+    let state = |step: &HistoryView| DeliveryState {
+        generation: step.generation,
+        attempt: step.attempt,
+        status: step.status,
+    };
+    let last = timeline.iter().max_by_key(|step| state(step).precedence())?;
+    delivery.status = last.status;
+    delivery.attempt = last.attempt;
+    delivery.generation = last.generation;
+    delivery.reason.clone_from(&last.detail);
+    delivery.error_code.clone_from(&last.code);
+    delivery.updated_at = last.at;
+    Some(())
+}
+
+/// What the message says, from the event and the template. (The published version is rendered; an older one is shown as
+/// the newest would say it.)
+async fn content(state: &GatewayState, caller: &Caller, delivery: &DeliveryView) -> Option<Content> {
+    let renderer = state.renderer.as_ref()?;
+    let events = state
+        .store
+        .read_model()
+        .event(caller.tenant(), &delivery.event_id, Some(&delivery.source))
+        .await
+        .ok()?;
+    let json = events.into_iter().next()?.event?;
+    let event = Event::from_cloudevent(
+        json.get().as_bytes(),
+        Defaults {
+            now: delivery.created_at,
+        },
+    )
+    .ok()?;
+    let request = RenderRequest {
+        tenant: caller.tenant().clone(),
+        event_type: Arc::clone(&event.event_type),
+        channel: delivery.channel,
+        locale: delivery
+            .template
+            .as_ref()
+            .map(|template| Arc::clone(&template.locale)),
+        timezone: None,
+        context: RenderContext {
+            event_id: event.id,
+            source: event.source,
+            time: event.time,
+            data: event.data,
+            delivery_id: Some(delivery.id),
+            user_id: delivery.user_id.as_ref().map(|user| UserId::from(user.as_str())),
+            unsubscribe_url: None,
+        },
+    };
+    renderer
+        .render(vec![request])
+        .await
+        .pop()?
+        .ok()
+        .map(|rendered| rendered.content)
+}

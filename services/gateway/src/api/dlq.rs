@@ -1,0 +1,106 @@
+//! `GET /v1/dlq`, `/v1/dlq/{id}` and `/v1/dlq/groups`.
+
+use axum::{Json, extract::State};
+use carillon_domain::Timestamp;
+use carillon_runtime::http::Problem;
+use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState, DeadLetterView};
+use serde::Deserialize;
+
+use crate::{
+    auth::Caller,
+    error::ApiError,
+    input::{Id, Listed, Query, page},
+    state::GatewayState,
+};
+
+/// Filters; each may be repeated, which means or.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Asked {
+    state: Vec<DeadLetterState>,
+    /// `push`, `email`, `sms` or `events`.
+    channel: Vec<String>,
+    class: Vec<String>,
+    provider: Vec<String>,
+    code: Vec<String>,
+    fingerprint: Vec<String>,
+    #[serde(rename = "type")]
+    event_type: Vec<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// Dead letters, newest first.
+#[utoipa::path(
+    get, path = "/v1/dlq", tag = "dlq",
+    params(
+        ("state" = Option<Vec<String>>, Query, description = "open, replayed, discarded; repeatable, like all filters"),
+        ("channel" = Option<Vec<String>>, Query, description = "push, email, sms, events"),
+        ("class" = Option<Vec<String>>, Query), ("provider" = Option<Vec<String>>, Query),
+        ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
+        ("type" = Option<Vec<String>>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
+        ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "A page", body = serde_json::Value),
+        (status = 422, description = "A filter is wrong", body = Problem))
+)]
+pub(crate) async fn list_dead_letters(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Listed<DeadLetterView>>, ApiError> {
+    let page = page(asked.limit, asked.cursor.as_deref())?;
+    let filter = DeadLetterFilter {
+        state: asked.state,
+        queue: asked.channel,
+        class: asked.class,
+        provider: asked.provider,
+        code: asked.code,
+        fingerprint: asked.fingerprint,
+        event_type: asked.event_type,
+        from: asked.from,
+        to: asked.to,
+    };
+    let found = state
+        .store
+        .dead_letters()
+        .list(caller.tenant(), &filter, page)
+        .await?;
+    Ok(Json(Listed {
+        items: found.items,
+        next_cursor: found.next_cursor,
+    }))
+}
+
+/// A dead letter: its reason, its headers and its bytes.
+#[utoipa::path(
+    get, path = "/v1/dlq/{id}", tag = "dlq", params(("id" = String, Path)),
+    responses((status = 200, description = "The dead letter", body = serde_json::Value),
+        (status = 404, description = "There is no such dead letter", body = Problem))
+)]
+pub(crate) async fn get_dead_letter(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Id(id): Id,
+) -> Result<Json<DeadLetterView>, ApiError> {
+    let found = state.store.dead_letters().get(caller.tenant(), id).await?;
+    found.map(Json).ok_or_else(|| ApiError::not_found("dead letter"))
+}
+
+/// Dead letters by cause, the most frequent first.
+#[utoipa::path(
+    get, path = "/v1/dlq/groups", tag = "dlq",
+    responses((status = 200, description = "The causes", body = serde_json::Value))
+)]
+pub(crate) async fn group_dead_letters(
+    State(state): State<GatewayState>,
+    caller: Caller,
+) -> Result<Json<Listed<DeadLetterGroup>>, ApiError> {
+    let items = state.store.dead_letters().groups(caller.tenant()).await?;
+    Ok(Json(Listed {
+        items,
+        next_cursor: None,
+    }))
+}

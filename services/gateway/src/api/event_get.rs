@@ -1,0 +1,117 @@
+//! `GET /v1/events/{id}`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use carillon_domain::{EventId, decide::Decision, status::EventVerdict};
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::read_model::{DeliveryView, EventView};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{auth::Caller, error::ApiError, input::Query, state::GatewayState};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    source: Option<String>,
+}
+
+/// An event with what was decided about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct EventDocument {
+    pub(crate) event_id: EventId,
+    pub(crate) source: String,
+    #[serde(rename = "type")]
+    pub(crate) event_type: String,
+    /// `accepted`, `routed` or `rejected`.
+    pub(crate) status: &'static str,
+    pub(crate) event: Option<Box<RawValue>>,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) deliveries: Vec<DeliveryView>,
+}
+
+/// An event, each decision with its reasons, and its deliveries.
+///
+/// Never 404 after a 202: until the router has decided, the status is `accepted`.
+#[utoipa::path(
+    get, path = "/v1/events/{id}", tag = "events",
+    params(("id" = String, Path, description = "The event's id"),
+        ("source" = Option<String>, Query, description = "Needed where several sources use the id")),
+    responses(
+        (status = 200, description = "The event", body = serde_json::Value),
+        (status = 404, description = "No event of this id was accepted", body = Problem),
+        (status = 409, description = "Several sources use the id", body = Problem),
+    )
+)]
+pub(crate) async fn get_event(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<EventDocument>, ApiError> {
+    find(&state, &caller, &EventId::from(id), asked.source.as_deref())
+        .await
+        .map(Json)
+}
+
+/// Looks an event up: in the read model, else among the claims.
+pub(crate) async fn find(
+    state: &GatewayState,
+    caller: &Caller,
+    id: &EventId,
+    source: Option<&str>,
+) -> Result<EventDocument, ApiError> {
+    let tenant = caller.tenant();
+    let mut decided = state.store.read_model().event(tenant, id, source).await?;
+    let claims = state.store.events().find(tenant, id, source).await?;
+    let mut sources: Vec<&str> = decided.iter().map(|view| view.source.as_str()).collect();
+    sources.extend(claims.iter().map(|claim| &*claim.key.source));
+    sources.sort_unstable();
+    sources.dedup();
+    if sources.len() > 1 {
+        let text = format!(
+            "several sources have an event of this id; name one of: {}",
+            sources.join(", ")
+        );
+        return Err(ApiError::new(ProblemKind::AmbiguousEvent, text));
+    }
+    if let Some(view) = decided.pop() {
+        return document(state, caller, view).await;
+    }
+    let claim = claims
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::not_found("event"))?;
+    Ok(EventDocument {
+        event_id: claim.key.event_id,
+        source: claim.key.source.to_string(),
+        event_type: claim.event_type,
+        status: "accepted",
+        event: None,
+        decisions: Vec::new(),
+        deliveries: Vec::new(),
+    })
+}
+
+async fn document(state: &GatewayState, caller: &Caller, view: EventView) -> Result<EventDocument, ApiError> {
+    let deliveries = state
+        .store
+        .read_model()
+        .event_deliveries(caller.tenant(), &view.event_id, &view.source)
+        .await?;
+    let status = match view.verdict {
+        EventVerdict::Rejected => "rejected",
+        EventVerdict::Routed | EventVerdict::Duplicate => "routed",
+    };
+    Ok(EventDocument {
+        event_id: view.event_id,
+        source: view.source,
+        event_type: view.event_type,
+        status,
+        event: view.event,
+        decisions: view.decisions,
+        deliveries,
+    })
+}

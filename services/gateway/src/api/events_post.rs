@@ -1,0 +1,228 @@
+//! `POST /v1/events`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use carillon_domain::EventId;
+use carillon_runtime::http::{Problem, ProblemKind, read_capped};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::Operator,
+    error::ApiError,
+    ingest::{self, Accepted, Form},
+    state::GatewayState,
+};
+
+/// The answer to one event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventAnswer {
+    /// The event's id, made by Carillon if it had none.
+    #[schema(value_type = String, example = "order-1001-shipped")]
+    event_id: EventId,
+    /// The event's source.
+    #[schema(example = "/shop/orders")]
+    source: String,
+    /// `accepted`, or `duplicate` for a repeat.
+    #[schema(example = "accepted")]
+    status: &'static str,
+    /// Where its decisions and deliveries are shown.
+    #[schema(example = "/v1/events/order-1001-shipped?source=%2Fshop%2Forders")]
+    status_url: String,
+}
+
+/// The answer to a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    /// One for each event, in order.
+    items: Vec<BatchItem>,
+}
+
+/// The answer to one event of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchItem {
+    /// Its place in the batch, from 0.
+    index: usize,
+    /// The event's id; absent if it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    event_id: Option<EventId>,
+    /// `accepted`, `duplicate` or `rejected`.
+    status: &'static str,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// Accept one event or a batch.
+///
+/// Answered only after the bus has the events durably. One event: Carillon's plain form, or CloudEvents 1.0 structured
+/// or binary (`ce-…` headers). A batch: a JSON array, `application/cloudevents-batch+json` or NDJSON.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Replays the whole answer for 24 h")),
+    request_body(content(
+        (serde_json::Value = "application/json", example = json!({
+            "id": "order-1001-shipped", "source": "/shop/orders", "type": "OrderShipped",
+            "recipients": [{"user_id": "u-42"}], "data": {"order_id": "1001", "carrier": "DHL"}})),
+        (serde_json::Value = "application/cloudevents+json"),
+        (serde_json::Value = "application/cloudevents-batch+json"),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = EventAnswer),
+        (status = 200, description = "A repeat of an event that was accepted", body = EventAnswer),
+        (status = 400, description = "Not JSON", body = Problem),
+        (status = 401, description = "No valid API key", body = Problem),
+        (status = 403, description = "The key's role may only read", body = Problem),
+        (status = 409, description = "The same event or key is being worked on", body = Problem),
+        (status = 413, description = "Too large", body = Problem),
+        (status = 415, description = "Another media type", body = Problem),
+        (status = 422, description = "It breaks a rule, or all of a batch do", body = Problem),
+        (status = 503, description = "Try again later", body = Problem),
+    )
+)]
+pub(crate) async fn post_events(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let Ok(_slot) = state.0.in_flight.try_acquire() else {
+        let problem = Problem::new(ProblemKind::Overloaded, "too many posts are in flight; try again");
+        return Err(problem.with_retry_after(std::time::Duration::from_secs(1)).into());
+    };
+    let (parts, body) = request.into_parts();
+    let body = read_capped(body, state.config.max_batch_bytes).await?;
+    let form = ingest::read(&parts.headers, &body, state.clock.now())?;
+    let tenant = caller.tenant();
+    let work = |key: Option<String>| async {
+        match form {
+            Form::One(parsed) => {
+                let mut parsed = *parsed;
+                // The key is the event's name if it has none of its own.
+                if let (Some(key), Ok(event)) = (key, &mut parsed)
+                    && !has_id(&body, &parts.headers)
+                {
+                    event.id = EventId::from(key);
+                }
+                one(&state, &caller, parsed).await
+            }
+            Form::Batch(parsed) => batch(&state, &caller, parsed).await,
+        }
+    };
+    ingest::replayed(&state, tenant, &parts.headers, &body, work).await
+}
+
+/// Whether a single event came with an id.
+fn has_id(body: &[u8], headers: &axum::http::HeaderMap) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Glimpse {
+        id: Option<serde::de::IgnoredAny>,
+    }
+    headers.contains_key("ce-id")
+        || serde_json::from_slice::<Glimpse>(body).is_ok_and(|glimpse| glimpse.id.is_some())
+}
+
+type Parsed = Result<carillon_domain::Event, Vec<carillon_domain::FieldError>>;
+
+async fn one(state: &GatewayState, caller: &Operator, parsed: Parsed) -> Result<Response, ApiError> {
+    let tenant = caller.tenant();
+    let checked = ingest::check(state, tenant, vec![(String::new(), parsed)]).await?;
+    let checked = checked.into_iter().collect::<Result<Vec<_>, Problem>>()?;
+    let accepted = ingest::publish(state, tenant, checked)
+        .await?
+        .into_iter()
+        .collect::<Result<Vec<_>, Problem>>()?;
+    match accepted.into_iter().next() {
+        Some(accepted) => Ok(answer(accepted)),
+        None => Err(ApiError::new(ProblemKind::Internal, "the event got no answer")),
+    }
+}
+
+fn answer(accepted: Accepted) -> Response {
+    let (status, word) = if accepted.duplicate {
+        (StatusCode::OK, "duplicate")
+    } else {
+        (StatusCode::ACCEPTED, "accepted")
+    };
+    let query = form_urlencoded(&accepted.source);
+    let status_url = format!(
+        "/v1/events/{}?source={query}",
+        form_urlencoded(accepted.event_id.as_str())
+    );
+    let source = accepted.source.to_string();
+    let answer = EventAnswer {
+        event_id: accepted.event_id,
+        source,
+        status: word,
+        status_url,
+    };
+    (status, Json(answer)).into_response()
+}
+
+/// Percent-encodes what may not stand in a path segment or query value.
+pub(crate) fn form_urlencoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2D", "-")
+}
+
+async fn batch(state: &GatewayState, caller: &Operator, parsed: Vec<Parsed>) -> Result<Response, ApiError> {
+    let tenant = caller.tenant();
+    let parsed = parsed
+        .into_iter()
+        .enumerate()
+        .map(|(index, parsed)| (format!("/{index}"), parsed))
+        .collect();
+    let mut items = Vec::new();
+    let (mut places, mut checked) = (Vec::new(), Vec::new());
+    for (index, result) in ingest::check(state, tenant, parsed)
+        .await?
+        .into_iter()
+        .enumerate()
+    {
+        match result {
+            Ok(event) => {
+                places.push((index, event.event.id.clone()));
+                checked.push(event);
+            }
+            Err(problem) => items.push(BatchItem {
+                index,
+                event_id: None,
+                status: "rejected",
+                problem: Some(problem),
+            }),
+        }
+    }
+    let results = if checked.is_empty() {
+        Vec::new()
+    } else {
+        ingest::publish(state, tenant, checked).await?
+    };
+    for ((index, event_id), result) in places.into_iter().zip(results) {
+        let (status, problem) = match result {
+            Ok(Accepted { duplicate: true, .. }) => ("duplicate", None),
+            Ok(_) => ("accepted", None),
+            Err(problem) => ("rejected", Some(problem)),
+        };
+        items.push(BatchItem {
+            index,
+            event_id: Some(event_id),
+            status,
+            problem,
+        });
+    }
+    items.sort_by_key(|item| item.index);
+    let all_rejected = items.iter().all(|item| item.status == "rejected");
+    let status = if all_rejected {
+        StatusCode::UNPROCESSABLE_ENTITY
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, Json(BatchAnswer { items })).into_response())
+}

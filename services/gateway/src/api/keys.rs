@@ -1,0 +1,107 @@
+//! `/v1/keys`.
+
+use axum::{Json, body::Body, extract::State, http::StatusCode};
+use carillon_domain::FieldError;
+use carillon_runtime::http::Problem;
+use carillon_store::api_keys::{ApiKeyInfo, Role};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    auth::Admin,
+    error::ApiError,
+    input::{Id, Listed, json},
+    state::GatewayState,
+};
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyBody {
+    /// What it is for.
+    #[schema(example = "order service")]
+    name: String,
+    /// `viewer`, `operator` or `admin`.
+    #[schema(value_type = String, example = "operator")]
+    role: Role,
+}
+
+/// A key that was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyAnswer {
+    id: Uuid,
+    name: String,
+    #[schema(value_type = String)]
+    role: Role,
+    /// The key itself; it is shown this once.
+    secret: String,
+}
+
+/// Make an API key; its secret is shown once.
+#[utoipa::path(
+    post, path = "/v1/keys", tag = "keys", request_body = KeyBody,
+    responses((status = 201, description = "Made", body = KeyAnswer),
+        (status = 403, description = "Needs the role admin", body = Problem),
+        (status = 422, description = "A field is wrong", body = Problem))
+)]
+pub(crate) async fn create_key(
+    State(state): State<GatewayState>,
+    caller: Admin,
+    body: Body,
+) -> Result<(StatusCode, Json<KeyAnswer>), ApiError> {
+    let body: KeyBody = json(body).await?;
+    if body.name.trim().is_empty() || body.name.len() > 128 {
+        return Err(ApiError::fields(vec![FieldError::new(
+            "/name",
+            "format",
+            "expected 1 to 128 bytes",
+        )]));
+    }
+    let key = state
+        .store
+        .api_keys()
+        .create(caller.tenant(), body.name.trim(), body.role)
+        .await?;
+    let answer = KeyAnswer {
+        id: key.id,
+        name: body.name,
+        role: body.role,
+        secret: key.secret,
+    };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// The tenant's API keys, without their secrets.
+#[utoipa::path(
+    get, path = "/v1/keys", tag = "keys",
+    responses((status = 200, description = "The keys", body = serde_json::Value),
+        (status = 403, description = "Needs the role admin", body = Problem))
+)]
+pub(crate) async fn list_keys(
+    State(state): State<GatewayState>,
+    caller: Admin,
+) -> Result<Json<Listed<ApiKeyInfo>>, ApiError> {
+    let items = state.store.api_keys().list(caller.tenant()).await?;
+    Ok(Json(Listed {
+        items,
+        next_cursor: None,
+    }))
+}
+
+/// End an API key.
+#[utoipa::path(
+    delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
+    responses((status = 204, description = "Ended; other gateways may take it for a few seconds more"),
+        (status = 404, description = "There is no such key", body = Problem))
+)]
+pub(crate) async fn revoke_key(
+    State(state): State<GatewayState>,
+    caller: Admin,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    match state.store.api_keys().revoke(caller.tenant(), id).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::not_found("API key")),
+    }
+}

@@ -1,0 +1,38 @@
+//! The routes under `/v1`: one file each.
+
+mod catalog;
+mod deliveries;
+mod dlq;
+mod event_get;
+mod events_post;
+mod keys;
+mod preferences;
+mod stats;
+mod users;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::state::GatewayState;
+
+/// Every route, with its documentation.
+pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
+    OpenApiRouter::new()
+        .routes(routes!(events_post::post_events))
+        .routes(routes!(event_get::get_event))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(users::put_user, users::get_user, users::delete_user))
+        .routes(routes!(users::put_device, users::delete_device))
+        .routes(routes!(
+            preferences::get_preferences,
+            preferences::put_preferences,
+            preferences::patch_preferences
+        ))
+        .routes(routes!(catalog::get_catalog, catalog::put_catalog))
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::revoke_key))
+        .routes(routes!(dlq::list_dead_letters))
+        .routes(routes!(dlq::get_dead_letter))
+        .routes(routes!(dlq::group_dead_letters))
+        .routes(routes!(stats::get_stats))
+}

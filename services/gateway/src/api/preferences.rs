@@ -1,0 +1,166 @@
+//! `/v1/users/{id}/preferences`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use carillon_domain::{FieldError, Preferences, UserId};
+use carillon_runtime::http::Problem;
+use serde_json::Value;
+
+use crate::{
+    auth::{Caller, Operator},
+    error::ApiError,
+    input::{if_match, json, tagged},
+    state::GatewayState,
+};
+
+/// A user's preferences; empty if they said nothing.
+#[utoipa::path(
+    get, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
+    responses((status = 200, description = "The preferences", body = serde_json::Value),
+        (status = 404, description = "There is no such user", body = Problem))
+)]
+pub(crate) async fn get_preferences(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = UserId::from(id);
+    match state.store.preferences().get(caller.tenant(), &id).await? {
+        Some(preferences) => Ok(tagged(&preferences.etag(), Json(preferences.value))),
+        None => {
+            state
+                .store
+                .users()
+                .get(caller.tenant(), &id)
+                .await?
+                .ok_or_else(|| ApiError::not_found("user"))?;
+            Ok(tagged("\"0\"", Json(Preferences::default())))
+        }
+    }
+}
+
+/// Replace a user's preferences.
+#[utoipa::path(
+    put, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
+    request_body(content = serde_json::Value, example = json!({"global": {"email": true},
+        "categories": {"marketing": {"email": false}}, "types": {"OrderShipped": {"sms": true}},
+        "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]})),
+    responses((status = 200, description = "Replaced", body = serde_json::Value),
+        (status = 404, description = "There is no such user", body = Problem),
+        (status = 412, description = "If-Match names another version", body = Problem),
+        (status = 422, description = "A field is wrong", body = Problem))
+)]
+pub(crate) async fn put_preferences(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let preferences: Preferences = json(body).await?;
+    write(
+        &state,
+        &caller,
+        &UserId::from(id),
+        preferences,
+        if_match(&headers)?,
+    )
+    .await
+}
+
+/// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
+#[utoipa::path(
+    patch, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
+    request_body(content = serde_json::Value, example = json!({"categories": {"marketing": {"email": null}}})),
+    responses((status = 200, description = "Changed", body = serde_json::Value),
+        (status = 404, description = "There is no such user", body = Problem),
+        (status = 412, description = "Somebody else changed them first", body = Problem),
+        (status = 422, description = "A field is wrong", body = Problem))
+)]
+pub(crate) async fn patch_preferences(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let patch: Value = json(body).await?;
+    let id = UserId::from(id);
+    let current = state.store.preferences().get(caller.tenant(), &id).await?;
+    // What was read is what is changed: a write in between is a 412, whoever did not name a version.
+    let version = if_match(&headers)?.or(current.as_ref().map(|current| current.version));
+    let current = current.map(|current| current.value).unwrap_or_default();
+    let mut document = serde_json::to_value(&current).unwrap_or_default();
+    merge(&mut document, patch);
+    let merged: Preferences = serde_json::from_value(document)
+        .map_err(|error| ApiError::fields(vec![FieldError::new("", "type", error.to_string())]))?;
+    write(&state, &caller, &id, merged, version).await
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Some(target) = target.as_object_mut() else {
+        return;
+    };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+async fn write(
+    state: &GatewayState,
+    caller: &Operator,
+    id: &UserId,
+    preferences: Preferences,
+    if_match: Option<i64>,
+) -> Result<Response, ApiError> {
+    let errors = preferences.validate();
+    if !errors.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    state
+        .store
+        .users()
+        .get(caller.tenant(), id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("user"))?;
+    let written = state
+        .store
+        .preferences()
+        .put(caller.tenant(), id, &preferences, if_match)
+        .await?;
+    Ok(tagged(&written.etag(), Json(preferences)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_changes_what_it_names_and_null_takes_away() {
+        let mut document = json!({"global": {"email": true, "sms": false}, "types": {"A": {"push": true}}});
+        merge(
+            &mut document,
+            json!({"global": {"sms": null, "push": true}, "types": null}),
+        );
+        assert_eq!(document, json!({"global": {"email": true, "push": true}}));
+    }
+}

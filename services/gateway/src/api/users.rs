@@ -1,0 +1,280 @@
+//! `/v1/users/{id}` and `/v1/users/{id}/devices/{token}`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
+use carillon_runtime::http::Problem;
+use carillon_store::users::{Device, UserPut};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::{Caller, Operator},
+    error::ApiError,
+    input::{if_match, json, tagged},
+    state::GatewayState,
+};
+
+/// A user's profile; what is absent is removed, but devices stay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserBody {
+    /// E-mail address.
+    #[schema(example = "ada@example.com")]
+    email: Option<String>,
+    /// Phone, E.164.
+    #[schema(example = "+4915112345678")]
+    phone: Option<String>,
+    /// BCP 47.
+    #[schema(example = "fr-CA")]
+    locale: Option<String>,
+    /// IANA name.
+    #[schema(example = "America/Montreal")]
+    timezone: Option<String>,
+    /// All devices; absent leaves them as they are.
+    devices: Option<Vec<DeviceBody>>,
+}
+
+/// A device.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceBody {
+    /// `android`, `ios` or `web`.
+    #[schema(value_type = String, example = "android")]
+    platform: Platform,
+    /// The registration token.
+    token: String,
+}
+
+/// A device's platform.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlatformBody {
+    /// `android`, `ios` or `web`.
+    #[schema(value_type = String, example = "android")]
+    platform: Platform,
+}
+
+fn user_id(id: &str) -> Result<UserId, ApiError> {
+    let mut errors = Vec::new();
+    recipient::validate_user_id(id, "/id", &mut errors);
+    if errors.is_empty() {
+        Ok(UserId::from(id))
+    } else {
+        Err(ApiError::fields(errors))
+    }
+}
+
+fn check_address(
+    channel: Channel,
+    address: &str,
+    pointer: String,
+    expected: &str,
+    errors: &mut Vec<FieldError>,
+) {
+    if !contact::is_valid(channel, address) {
+        errors.push(FieldError::new(pointer, "format", format!("expected {expected}")));
+    }
+}
+
+impl UserBody {
+    fn checked(self) -> Result<UserPut, ApiError> {
+        let mut errors = Vec::new();
+        if let Some(email) = &self.email {
+            check_address(
+                Channel::Email,
+                email,
+                "/email".to_owned(),
+                "an e-mail address",
+                &mut errors,
+            );
+        }
+        if let Some(phone) = &self.phone {
+            let expected = "a phone number in E.164 form, such as +4915112345678";
+            check_address(Channel::Sms, phone, "/phone".to_owned(), expected, &mut errors);
+        }
+        recipient::validate_locale(self.locale.as_deref(), "/locale", &mut errors);
+        recipient::validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
+        for (index, device) in self.devices.iter().flatten().enumerate() {
+            let pointer = format!("/devices/{index}/token");
+            check_address(
+                Channel::Push,
+                &device.token,
+                pointer,
+                "a registration token",
+                &mut errors,
+            );
+        }
+        if self.devices.as_ref().is_some_and(|devices| devices.len() > 100) {
+            errors.push(FieldError::new(
+                "/devices",
+                "range",
+                "expected at most 100 devices",
+            ));
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::fields(errors));
+        }
+        let device = |device: DeviceBody| Device {
+            platform: device.platform,
+            token: device.token,
+        };
+        Ok(UserPut {
+            email: self.email,
+            phone: self.phone,
+            locale: self.locale,
+            timezone: self.timezone,
+            devices: self
+                .devices
+                .map(|devices| devices.into_iter().map(device).collect()),
+        })
+    }
+}
+
+/// Make or replace a user.
+#[utoipa::path(
+    put, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)), request_body = UserBody,
+    responses(
+        (status = 200, description = "Replaced"), (status = 201, description = "Made"),
+        (status = 412, description = "If-Match names another version", body = Problem),
+        (status = 422, description = "A field is wrong", body = Problem),
+    )
+)]
+pub(crate) async fn put_user(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let id = user_id(&id)?;
+    let expected = if_match(&headers)?;
+    let put = json::<UserBody>(body).await?.checked()?;
+    let written = state
+        .store
+        .users()
+        .put(caller.tenant(), &id, &put, expected)
+        .await?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let user = state
+        .store
+        .users()
+        .get(caller.tenant(), &id)
+        .await?
+        .ok_or_else(|| ApiError::not_found("user"))?;
+    Ok(tagged(&written.etag(), (status, Json(user.value))))
+}
+
+/// A user.
+#[utoipa::path(
+    get, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)),
+    responses((status = 200, description = "The user", body = serde_json::Value),
+        (status = 404, description = "There is no such user", body = Problem))
+)]
+pub(crate) async fn get_user(
+    State(state): State<GatewayState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let user = state
+        .store
+        .users()
+        .get(caller.tenant(), &UserId::from(id))
+        .await?;
+    let user = user.ok_or_else(|| ApiError::not_found("user"))?;
+    Ok(tagged(&user.etag(), Json(user.value)))
+}
+
+/// Erase a user: at once in the database, by retention in topics.
+#[utoipa::path(
+    delete, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)),
+    responses((status = 204, description = "Erased"),
+        (status = 404, description = "There is no such user", body = Problem))
+)]
+pub(crate) async fn delete_user(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    match state
+        .store
+        .users()
+        .delete(caller.tenant(), &UserId::from(id))
+        .await?
+    {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::not_found("user")),
+    }
+}
+
+/// Register a device.
+#[utoipa::path(
+    put, path = "/v1/users/{id}/devices/{token}", tag = "users",
+    params(("id" = String, Path), ("token" = String, Path)), request_body = PlatformBody,
+    responses((status = 200, description = "Registered again"), (status = 201, description = "Registered"),
+        (status = 404, description = "There is no such user", body = Problem),
+        (status = 422, description = "A field is wrong", body = Problem))
+)]
+pub(crate) async fn put_device(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path((id, token)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let platform = json::<PlatformBody>(body).await?.platform;
+    let mut errors = Vec::new();
+    check_address(
+        Channel::Push,
+        &token,
+        "/token".to_owned(),
+        "a registration token",
+        &mut errors,
+    );
+    if !errors.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
+    let device = Device { platform, token };
+    let written = state
+        .store
+        .users()
+        .put_device(caller.tenant(), &UserId::from(id), &device)
+        .await?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(device)).into_response())
+}
+
+/// Remove a device.
+#[utoipa::path(
+    delete, path = "/v1/users/{id}/devices/{token}", tag = "users",
+    params(("id" = String, Path), ("token" = String, Path)),
+    responses((status = 204, description = "Removed"),
+        (status = 404, description = "There is no such device", body = Problem))
+)]
+pub(crate) async fn delete_device(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path((id, token)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    match state
+        .store
+        .users()
+        .delete_device(caller.tenant(), &UserId::from(id), &token)
+        .await?
+    {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::not_found("device")),
+    }
+}

@@ -1,0 +1,98 @@
+//! Who is asking. A handler that does not name a [`Caller`] cannot know a tenant, so nobody forgets it.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use carillon_domain::TenantId;
+use carillon_runtime::http::ProblemKind;
+use carillon_store::api_keys::{Principal, Role};
+
+use crate::{error::ApiError, state::GatewayState};
+
+/// Whoever holds a valid API key; any role may read.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Principal);
+
+/// A caller who may send and change users: operators and admins.
+#[derive(Debug, Clone)]
+pub struct Operator(pub Principal);
+
+/// A caller who may change the catalog, templates and keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin(pub(crate) Principal);
+
+impl Caller {
+    /// Whose data they see.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.tenant
+    }
+}
+
+impl Operator {
+    /// Whose data they change.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.0.tenant
+    }
+}
+
+impl Admin {
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.0.tenant
+    }
+}
+
+async fn principal(parts: &Parts, state: &GatewayState, needed: Role) -> Result<Principal, ApiError> {
+    let secret = parts
+        .headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| {
+            value
+                .strip_prefix("Bearer ")
+                .or_else(|| value.strip_prefix("bearer "))
+        })
+        .ok_or_else(|| {
+            ApiError::new(
+                ProblemKind::Unauthorized,
+                "expected Authorization: Bearer <API key>",
+            )
+        })?;
+    let principal = state
+        .store
+        .api_keys()
+        .verify(secret.trim())
+        .await?
+        .ok_or_else(|| ApiError::new(ProblemKind::Unauthorized, "the API key is unknown or revoked"))?;
+    if principal.role < needed {
+        let text = format!("this needs the role {needed}; the key is a {}'s", principal.role);
+        return Err(ApiError::new(ProblemKind::Forbidden, text));
+    }
+    Ok(principal)
+}
+
+impl FromRequestParts<GatewayState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, state, Role::Viewer).await.map(Self)
+    }
+}
+
+impl FromRequestParts<GatewayState> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, state, Role::Operator).await.map(Self)
+    }
+}
+
+impl FromRequestParts<GatewayState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, state, Role::Admin).await.map(Self)
+    }
+}

@@ -1,0 +1,117 @@
+//! From what went wrong to a problem document. Nothing that a database or broker said reaches the client.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use carillon_bus::BusError;
+use carillon_domain::FieldError;
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
+use carillon_store::StoreError;
+
+/// What a handler answers when it cannot do what it was asked.
+#[derive(Debug)]
+pub struct ApiError(pub Problem);
+
+impl ApiError {
+    /// A problem of a kind.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self(Problem::new(kind, detail))
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(ProblemKind::NotFound, format!("there is no such {what}"))
+    }
+
+    /// Wrong fields.
+    pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
+        Self(problem_of_fields(errors, ""))
+    }
+}
+
+/// The problem that wrong fields are; pointers are put behind `prefix`.
+pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Problem {
+    let has = |code: &str| errors.iter().any(|error| error.code == code);
+    let kind = if has("malformed-json") {
+        ProblemKind::MalformedJson
+    } else if has("too-many-recipients") {
+        ProblemKind::TooManyRecipients
+    } else if has("too-large") {
+        ProblemKind::TooLarge
+    } else if has("unsupported-media-type") {
+        ProblemKind::UnsupportedMediaType
+    } else {
+        ProblemKind::Validation
+    };
+    let detail = match errors.as_slice() {
+        [only] => only.message.clone(),
+        _ => format!("{} fields are wrong", errors.len()),
+    };
+    let errors = errors
+        .into_iter()
+        .map(|error| ProblemError {
+            pointer: format!("{prefix}{}", error.pointer),
+            code: error.code,
+            message: error.message,
+        })
+        .collect();
+    Problem::new(kind, detail).with_errors(errors)
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::PreconditionFailed => Self::new(
+                ProblemKind::PreconditionFailed,
+                "If-Match names a version that is not the current one",
+            ),
+            StoreError::NotFound { what } => Self::not_found(what),
+            error if error.is_retriable() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the database does not answer"
+                );
+                Self(
+                    Problem::new(ProblemKind::Unavailable, "the database does not answer")
+                        .with_retry_after(Duration::from_secs(1)),
+                )
+            }
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+                Self::new(ProblemKind::Internal, "the request could not be worked on")
+            }
+        }
+    }
+}
+
+impl From<BusError> for ApiError {
+    fn from(error: BusError) -> Self {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the bus did not take the events"
+        );
+        match error {
+            BusError::TooLarge { .. } => {
+                Self::new(ProblemKind::TooLarge, "an event is larger than the bus takes")
+            }
+            _ => Self(
+                Problem::new(
+                    ProblemKind::Unavailable,
+                    "the bus did not take the events; try again",
+                )
+                .with_retry_after(Duration::from_secs(2)),
+            ),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}

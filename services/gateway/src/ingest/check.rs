@@ -1,0 +1,138 @@
+//! An event against its tenant's catalog and users.
+
+use std::collections::HashSet;
+
+use carillon_domain::{Event, FieldError, Lane, TenantId, Timestamp, UserId, compiled::CompiledCatalog};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
+
+use crate::{
+    error::{ApiError, problem_of_fields},
+    state::GatewayState,
+};
+
+/// An event that may be published.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) event: Event,
+    pub(crate) lane: Lane,
+}
+
+/// Checks parsed events; one result each, in order. A batch's pointers begin with the item's index.
+pub(crate) async fn check(
+    state: &GatewayState,
+    tenant: &TenantId,
+    parsed: Vec<(String, Result<Event, Vec<FieldError>>)>,
+) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
+    let catalog = state.catalogs.get(tenant).await?;
+    let now = state.clock.now();
+    let mut checked: Vec<(String, Result<Checked, Problem>)> = parsed
+        .into_iter()
+        .map(|(prefix, event)| {
+            let result = event
+                .map_err(|errors| problem_of_fields(errors, &prefix))
+                .and_then(|event| check_one(event, catalog.as_deref(), &prefix, now));
+            (prefix, result)
+        })
+        .collect();
+    refuse_strangers(state, tenant, &mut checked).await?;
+    Ok(checked.into_iter().map(|(_, result)| result).collect())
+}
+
+fn check_one(
+    mut event: Event,
+    catalog: Option<&CompiledCatalog>,
+    prefix: &str,
+    now: Timestamp,
+) -> Result<Checked, Problem> {
+    let at = |errors: Vec<FieldError>| problem_of_fields(errors, prefix);
+    let Some((definition, _)) = catalog.and_then(|catalog| catalog.lookup(&event.event_type)) else {
+        let error = ProblemError {
+            pointer: format!("{prefix}/type"),
+            code: "unknown-event-type".to_owned(),
+            message: format!(
+                "expected an event type of the catalog, not {:?}",
+                event.event_type
+            ),
+        };
+        return Err(Problem::new(
+            ProblemKind::UnknownEventType,
+            "the catalog has no such event type",
+        )
+        .with_errors(vec![error]));
+    };
+    event
+        .resolve_recipients(&definition.recipients_from)
+        .map_err(at)?;
+    if event.recipients.is_empty() {
+        return Err(at(vec![FieldError::new(
+            "/recipients",
+            "required",
+            "expected at least one recipient",
+        )]));
+    }
+    if event.send_at.is_some_and(|send_at| send_at > now) {
+        let text = "scheduled sending is not available yet: expected no sendat, or one that has passed";
+        return Err(at(vec![FieldError::new("/sendat", "unsupported", text)]));
+    }
+    let errors = catalog.map_or_else(Vec::new, |catalog| {
+        catalog.validate_data(&event.event_type, &event.data)
+    });
+    if !errors.is_empty() {
+        return Err(at(errors));
+    }
+    let lane = event.priority.or(definition.priority).unwrap_or_default();
+    Ok(Checked { event, lane })
+}
+
+/// An event all of whose recipients are unknown users is refused; where one is known, the decisions say the rest.
+async fn refuse_strangers(
+    state: &GatewayState,
+    tenant: &TenantId,
+    checked: &mut [(String, Result<Checked, Problem>)],
+) -> Result<(), ApiError> {
+    let known = &state.0.known_users;
+    let is_known = |user: &UserId| known.contains(tenant, user);
+    let mut asked: HashSet<UserId> = HashSet::new();
+    for checked in checked.iter().filter_map(|(_, result)| result.as_ref().ok()) {
+        let users = users_alone(&checked.event);
+        if !users.is_empty() && !users.iter().any(|user| is_known(user)) {
+            asked.extend(users.into_iter().cloned());
+        }
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let asked: Vec<UserId> = asked.into_iter().collect();
+    for user in state.store.users().load_facts(tenant, &asked).await?.into_keys() {
+        known.insert(tenant, user);
+    }
+    for (prefix, result) in checked.iter_mut() {
+        let Ok(event) = result else { continue };
+        let users = users_alone(&event.event);
+        if !users.is_empty() && !users.iter().any(|user| is_known(user)) {
+            let errors = users.iter().enumerate().map(|(index, _)| ProblemError {
+                pointer: format!("{prefix}/recipients/{index}/user_id"),
+                code: "unknown-user".to_owned(),
+                message: "expected a user who was put before".to_owned(),
+            });
+            let errors = errors.take(20).collect();
+            *result =
+                Err(Problem::new(ProblemKind::UnknownUser, "no recipient is known").with_errors(errors));
+        }
+    }
+    Ok(())
+}
+
+/// The users of an event that has no guest among its recipients.
+fn users_alone(event: &Event) -> Vec<&UserId> {
+    let users: Vec<&UserId> = event
+        .recipients
+        .iter()
+        .filter_map(|recipient| recipient.user_id.as_ref())
+        .collect();
+    if users.len() == event.recipients.len() {
+        users
+    } else {
+        Vec::new()
+    }
+}

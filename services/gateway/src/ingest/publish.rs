@@ -1,0 +1,136 @@
+//! Claim → publish → mark. A crash between any two neither loses nor doubles: what was claimed and not marked may be
+//! claimed again after its lease, and the router routes the first record of an event only.
+
+use std::{collections::HashMap, sync::Arc};
+
+use carillon_bus::{BusError, OutRecord, headers};
+use carillon_domain::{EventId, TenantId};
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::events::{EventKey, IngestClaim, IngestVerdict};
+
+use super::Checked;
+use crate::{error::ApiError, state::GatewayState};
+
+/// What became of an event.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) event_id: EventId,
+    pub(crate) source: Arc<str>,
+    pub(crate) duplicate: bool,
+}
+
+/// Publishes events, with one claim, one publish and one mark for all; one result each, in order.
+pub(crate) async fn publish(
+    state: &GatewayState,
+    tenant: &TenantId,
+    events: Vec<Checked>,
+) -> Result<Vec<Result<Accepted, Problem>>, ApiError> {
+    let verdicts = claim(state, tenant, &events).await?;
+    let mut records = Vec::new();
+    let mut claimed = Vec::new();
+    for (checked, verdict) in events.iter().zip(&verdicts) {
+        if *verdict == IngestVerdict::Claimed {
+            records.push(record(state, tenant, checked));
+            claimed.push(key(tenant, checked));
+        }
+    }
+    if !records.is_empty() {
+        match state.bus.publish(records).await {
+            Ok(_) => {}
+            Err(error @ BusError::TooLarge { .. }) => {
+                state.store.events().abandon(state.0.owner, &claimed).await?;
+                return Err(error.into());
+            }
+            // Some may be on the bus: the claims stay until their lease has ended.
+            Err(error) => return Err(error.into()),
+        }
+        state.store.events().mark_published(claimed).await?;
+    }
+    let counter = |status| metrics::counter!("carillon_events_total", "status" => status);
+    Ok(events
+        .into_iter()
+        .zip(verdicts)
+        .map(|(checked, verdict)| {
+            let accepted = |duplicate| Accepted {
+                event_id: checked.event.id.clone(),
+                source: Arc::clone(&checked.event.source),
+                duplicate,
+            };
+            match verdict {
+                IngestVerdict::Claimed => {
+                    counter("accepted").increment(1);
+                    Ok(accepted(false))
+                }
+                IngestVerdict::Duplicate => {
+                    counter("duplicate").increment(1);
+                    Ok(accepted(true))
+                }
+                IngestVerdict::Conflict => {
+                    counter("conflict").increment(1);
+                    let text = "an event of this id and source was accepted with other content";
+                    Err(Problem::new(ProblemKind::IdempotencyConflict, text))
+                }
+                IngestVerdict::InProgress => {
+                    counter("in_progress").increment(1);
+                    let text = "the same event is being accepted by another request";
+                    let problem = Problem::new(ProblemKind::InProgress, text);
+                    Err(problem.with_retry_after(state.config.claim_lease))
+                }
+            }
+        })
+        .collect())
+}
+
+fn key(tenant: &TenantId, checked: &Checked) -> EventKey {
+    EventKey {
+        tenant: tenant.clone(),
+        event_id: checked.event.id.clone(),
+        source: Arc::clone(&checked.event.source),
+    }
+}
+
+/// Claims all events; the second of two of one identity in a batch is compared with the first.
+async fn claim(
+    state: &GatewayState,
+    tenant: &TenantId,
+    events: &[Checked],
+) -> Result<Vec<IngestVerdict>, ApiError> {
+    let lease = chrono::TimeDelta::from_std(state.config.claim_lease).unwrap_or_default();
+    let lease_until = state.clock.now() + lease;
+    let mut first: HashMap<(&EventId, &str), [u8; 32]> = HashMap::new();
+    let mut repeated: Vec<Option<IngestVerdict>> = Vec::with_capacity(events.len());
+    let mut claims = Vec::with_capacity(events.len());
+    for checked in events {
+        let fingerprint = checked.event.fingerprint();
+        match first.get(&(&checked.event.id, &*checked.event.source)) {
+            Some(other) if *other == fingerprint => repeated.push(Some(IngestVerdict::Duplicate)),
+            Some(_) => repeated.push(Some(IngestVerdict::Conflict)),
+            None => {
+                first.insert((&checked.event.id, &checked.event.source), fingerprint);
+                repeated.push(None);
+                claims.push(IngestClaim {
+                    key: key(tenant, checked),
+                    event_type: Arc::clone(&checked.event.event_type),
+                    fingerprint,
+                    owner: state.0.owner,
+                    lease_until,
+                });
+            }
+        }
+    }
+    let mut verdicts = state.store.events().claim_ingest(claims).await?.into_iter();
+    let in_order = repeated
+        .into_iter()
+        .map(|repeated| repeated.or_else(|| verdicts.next()));
+    Ok(in_order
+        .map(|verdict| verdict.unwrap_or(IngestVerdict::InProgress))
+        .collect())
+}
+
+fn record(state: &GatewayState, tenant: &TenantId, checked: &Checked) -> OutRecord {
+    let topic = state.bus.topics().events(checked.lane);
+    OutRecord::new(topic, checked.event.record_key(tenant), checked.event.to_wire())
+        .with(headers::TENANT, tenant.to_string())
+        .with(headers::CONTENT_TYPE, "application/cloudevents+json")
+        .with(headers::VIA, "gateway")
+}

@@ -1,0 +1,144 @@
+//! Reading bodies, queries and conditions, with a problem for whatever is wrong with them.
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use carillon_domain::{FieldError, field_error::escape_token};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped};
+use carillon_store::{Cursor, IfMatch, Page, parse_etag};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::ApiError;
+
+/// Bodies other than events are no larger.
+pub(crate) const MAX_BODY: usize = 1 << 20;
+
+/// Reads a JSON body of a closed shape; an error names the field.
+pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    let bytes = read_capped(body, MAX_BODY).await?;
+    let deserializer = &mut serde_json::Deserializer::from_slice(&bytes);
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let inner = error.inner();
+        if !inner.is_data() {
+            return ApiError::new(ProblemKind::MalformedJson, format!("expected JSON: {inner}"));
+        }
+        let mut pointer = String::new();
+        for segment in error.path() {
+            let token = segment.to_string();
+            pointer.push('/');
+            pointer.push_str(&escape_token(token.trim_start_matches('[').trim_end_matches(']')));
+        }
+        ApiError::fields(vec![FieldError::new(pointer, "type", data_message(inner))])
+    })
+}
+
+/// serde's message without the place, which the pointer says.
+fn data_message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// The version that `If-Match` names.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let version = value.to_str().ok().filter(|text| *text != "*").map(parse_etag);
+    match version {
+        None => Ok(None),
+        Some(Some(version)) => Ok(Some(version)),
+        Some(None) => Err(ApiError::new(
+            ProblemKind::PreconditionFailed,
+            "If-Match is no version of this resource",
+        )),
+    }
+}
+
+/// An answer with its `ETag`.
+pub(crate) fn tagged(etag: &str, response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    if let Ok(value) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+/// A query string, parsed; an unknown parameter or a wrong value is a problem.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        axum_extra::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map(|query| Self(query.0))
+            .map_err(|error| {
+                let message =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let error = ProblemError {
+                    pointer: String::new(),
+                    code: "query".to_owned(),
+                    message,
+                };
+                ApiError(
+                    Problem::new(ProblemKind::Validation, "the query string is wrong")
+                        .with_errors(vec![error]),
+                )
+            })
+    }
+}
+
+/// `limit` and `cursor`.
+pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, ApiError> {
+    let limit = limit.unwrap_or(50);
+    if !(1..=500).contains(&limit) {
+        return Err(ApiError::fields(vec![FieldError::new(
+            "/limit",
+            "range",
+            "expected 1 to 500",
+        )]));
+    }
+    let after = match cursor {
+        None => None,
+        Some(text) => match Cursor::parse(text) {
+            Some(cursor) => Some(cursor),
+            None => {
+                let error = FieldError::new("/cursor", "format", "expected next_cursor of an earlier answer");
+                return Err(ApiError::fields(vec![error]));
+            }
+        },
+    };
+    Ok(Page { after, limit })
+}
+
+/// A list's answer.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Listed<T> {
+    /// Newest first.
+    pub(crate) items: Vec<T>,
+    /// Where the next page begins; null on the last one.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// A path parameter that has to be a UUID; what is none names nothing.
+#[derive(Debug)]
+pub(crate) struct Id(pub(crate) uuid::Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path: Option<axum::extract::Path<String>> =
+            <axum::extract::Path<String> as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
+                .await
+                .map_err(|_| ApiError::not_found("resource"))?;
+        let text = path.map(|path| path.0).unwrap_or_default();
+        text.parse()
+            .map(Self)
+            .map_err(|_| ApiError::not_found("resource"))
+    }
+}

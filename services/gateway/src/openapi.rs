@@ -1,0 +1,52 @@
+//! The OpenAPI document, generated from the routes.
+
+use axum::{Json, Router, routing::get};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::GatewayState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Carillon", description = "Notification delivery: post events, follow deliveries."),
+    modifiers(&ApiKey),
+    security(("api_key" = [])),
+    components(schemas(carillon_runtime::http::Problem)),
+    tags(
+        (name = "events", description = "Events in, and what was decided about them"),
+        (name = "deliveries", description = "What was sent, what was not, and why"),
+        (name = "users", description = "Users, devices and preferences"),
+        (name = "catalog", description = "Event types, categories and providers"),
+        (name = "dlq", description = "Dead letters"),
+        (name = "keys", description = "API keys"),
+    )
+)]
+struct Base;
+
+struct ApiKey;
+
+impl Modify for ApiKey {
+    fn modify(&self, document: &mut Document) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("api_key", scheme);
+    }
+}
+
+/// The document without routes.
+pub(crate) fn base() -> OpenApiRouter<GatewayState> {
+    OpenApiRouter::with_openapi(Base::openapi())
+}
+
+/// Serves the finished document.
+pub(crate) fn route(document: Document) -> Router<GatewayState> {
+    Router::new().route("/openapi.json", get(move || async move { Json(document) }))
+}

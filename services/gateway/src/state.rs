@@ -1,0 +1,88 @@
+//! What every handler shares.
+
+use std::{collections::HashSet, sync::Arc};
+
+use carillon_bus::Bus;
+use carillon_domain::{TenantId, UserId, clock::SharedClock};
+use carillon_render::Renderer;
+use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
+use carillon_store::{Store, catalog_cache::CatalogCache};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::config::GatewayConfig;
+
+/// What the gateway needs.
+#[derive(Clone)]
+pub struct GatewayDeps {
+    /// Where events go.
+    pub bus: Bus,
+    /// Everything in SQL.
+    pub store: Store,
+    /// Catalogs in memory.
+    pub catalogs: CatalogCache,
+    /// Shows a delivery's content again; none: it is not shown.
+    pub renderer: Option<Arc<dyn Renderer>>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Limits.
+    pub config: GatewayConfig,
+    /// For `/readyz`.
+    pub readiness: Readiness,
+    /// For `/metrics`.
+    pub metrics: MetricsHandle,
+}
+
+/// The gateway's state; clones share it.
+#[derive(Clone)]
+pub struct GatewayState(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) deps: GatewayDeps,
+    /// Names this process in claims of events.
+    pub(crate) owner: Uuid,
+    pub(crate) in_flight: Semaphore,
+    pub(crate) known_users: KnownUsers,
+}
+
+impl Inner {
+    pub(crate) fn new(deps: GatewayDeps) -> Self {
+        Self {
+            owner: Uuid::now_v7(),
+            in_flight: Semaphore::new(deps.config.max_in_flight),
+            known_users: KnownUsers::default(),
+            deps,
+        }
+    }
+}
+
+impl std::ops::Deref for GatewayState {
+    type Target = GatewayDeps;
+
+    fn deref(&self) -> &GatewayDeps {
+        &self.0.deps
+    }
+}
+
+/// Users that were seen in the database, so that not every post asks for them. One that was erased meanwhile is noticed
+/// by the router, which says so in its decision.
+#[derive(Default)]
+pub(crate) struct KnownUsers(Mutex<HashSet<(TenantId, UserId)>>);
+
+/// At this size it begins anew.
+const MAX_KNOWN: usize = 100_000;
+
+impl KnownUsers {
+    pub(crate) fn contains(&self, tenant: &TenantId, user: &UserId) -> bool {
+        self.0.lock().contains(&(tenant.clone(), user.clone()))
+    }
+
+    pub(crate) fn insert(&self, tenant: &TenantId, user: UserId) {
+        let mut known = self.0.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert((tenant.clone(), user));
+    }
+}
