@@ -1,1 +1,20 @@
-//! Template store, publish gate, preview and rendering over HTTP.
+//! Templates: where they are kept, the gate that they pass to be published, previews, and rendering over HTTP.
+//!
+//! The same routes serve two processes: the templates role ([`run`], behind an internal token) and the gateway, which
+//! mounts [`router`] behind its own authentication. [`catalog_folder`] brings a folder such as `examples/shop` into the
+//! store.
+
+mod access;
+mod api;
+mod body;
+pub mod catalog_folder;
+mod errors;
+mod gate;
+mod query;
+mod role;
+mod store_templates;
+
+pub use access::{Caller, TENANT_HEADER};
+pub use api::{TemplatesApi, router};
+pub use role::{RoleError, TemplatesRole, run};
+pub use store_templates::StoreTemplates;

@@ -19,6 +19,7 @@ mod set;
 pub use engine::{Engine, TemplateIssue, Validation};
 pub use error::RenderError;
 pub use folder::{FolderError, load_folder};
+pub use locale::is_locale;
 pub use renderer::{
     BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,
     SourceError, TemplateSource,

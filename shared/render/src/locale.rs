@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use unic_langid::LanguageIdentifier;
 
 /// Whether the text is a BCP 47 language tag.
-pub(crate) fn is_tag(text: &str) -> bool {
+#[must_use]
+pub fn is_locale(text: &str) -> bool {
     text.parse::<LanguageIdentifier>().is_ok()
 }
 

@@ -6,7 +6,7 @@ use std::{
 use carillon_domain::Channel;
 
 use super::FolderError;
-use crate::{PartialDef, Parts, TemplateDef, TemplateSet, locale::is_tag, set::is_part};
+use crate::{PartialDef, Parts, TemplateDef, TemplateSet, is_locale, set::is_part};
 
 const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel email, sms or push and the \
                         part subject, text or html (email), text (sms), title, body or data.<key> (push)";
@@ -28,7 +28,7 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
         add_partial(&mut set, &file)?;
     }
     for file in entries(&folder.join("locales"))? {
-        let tag = name(&file).strip_suffix(".ftl").filter(|tag| is_tag(tag));
+        let tag = name(&file).strip_suffix(".ftl").filter(|tag| is_locale(tag));
         let tag = tag.ok_or_else(|| misnamed(&file, LOCALE))?.to_owned();
         set.locales.insert(tag, read(&file)?);
     }
@@ -63,7 +63,7 @@ fn parse_name(file: &str) -> Option<(Channel, Option<&str>, &str)> {
         return Some((channel, None, rest));
     }
     let (locale, part) = rest.split_once('.')?;
-    (is_tag(locale) && is_part(channel, part)).then_some((channel, Some(locale), part))
+    (is_locale(locale) && is_part(channel, part)).then_some((channel, Some(locale), part))
 }
 
 fn add_partial(set: &mut TemplateSet, file: &Path) -> Result<(), FolderError> {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_BATCH, Renderer};
 use crate::{RenderError, RenderRequest, Rendered};
 
+/// The most event data that one body carries, in bytes; the role takes four times as much.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
 /// The body of `POST /v1/render`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,17 +116,29 @@ impl HttpRenderer {
 
 #[async_trait]
 impl Renderer for HttpRenderer {
-    async fn render(&self, mut batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>> {
+    async fn render(&self, batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>> {
         let mut answers = Vec::with_capacity(batch.len());
-        while !batch.is_empty() {
-            let rest = batch.split_off(batch.len().min(MAX_BATCH));
-            let asked = batch.len();
-            match self.call(batch).await {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let mut chunk = rest;
+            rest = chunk.split_off(chunk_length(&chunk));
+            let asked = chunk.len();
+            match self.call(chunk).await {
                 Ok(answered) => answers.extend(answered),
                 Err(error) => answers.extend(std::iter::repeat_n(Err(error), asked)),
             }
-            batch = rest;
         }
         answers
     }
+}
+
+/// How many requests of the front go into one body: at most [`MAX_BATCH`], and at most [`CHUNK_BYTES`] of data unless
+/// the first alone has more.
+fn chunk_length(batch: &[RenderRequest]) -> usize {
+    let mut bytes = 0;
+    let fit = batch.iter().take(MAX_BATCH).take_while(|request| {
+        bytes += request.context.data.get().len();
+        bytes <= CHUNK_BYTES
+    });
+    fit.count().max(1)
 }

@@ -1,0 +1,109 @@
+//! Who calls. The layer in front of the routes authenticates; the routes only ask what the caller may do.
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request},
+    http::{header, request::Parts},
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
+};
+use carillon_domain::TenantId;
+use carillon_runtime::{
+    Secret,
+    http::{Problem, ProblemKind},
+};
+use secrecy::ExposeSecret as _;
+use subtle::ConstantTimeEq as _;
+
+/// The header by which a role of Carillon says whose templates it asks for; `default` without it.
+pub const TENANT_HEADER: &str = "carillon-tenant";
+
+/// Who calls: an extension of the request, put there by the layer that authenticated it. Without it, every route
+/// answers 401.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A role of Carillon, which may act for every tenant.
+    Service,
+    /// A tenant's API key.
+    Tenant {
+        /// Whose.
+        tenant: TenantId,
+        /// Whether it may change templates.
+        may_write: bool,
+    },
+}
+
+/// The tenant whose templates may be read.
+#[derive(Debug)]
+pub(crate) struct Reads(pub(crate) TenantId);
+
+/// The tenant whose templates may be changed.
+#[derive(Debug)]
+pub(crate) struct Writes(pub(crate) TenantId);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "expected an API key"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Reads {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::Service => Ok(Self(tenant_header(parts))),
+            Caller::Tenant { tenant, .. } => Ok(Self(tenant)),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Writes {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::Service => Ok(Self(tenant_header(parts))),
+            Caller::Tenant {
+                tenant,
+                may_write: true,
+            } => Ok(Self(tenant)),
+            Caller::Tenant { .. } => Err(Problem::new(
+                ProblemKind::Forbidden,
+                "this API key may not change templates",
+            )),
+        }
+    }
+}
+
+fn tenant_header(parts: &Parts) -> TenantId {
+    let header = parts
+        .headers
+        .get(TENANT_HEADER)
+        .and_then(|value| value.to_str().ok());
+    header.map(TenantId::from).unwrap_or_default()
+}
+
+/// Lets those in who know the token, as [`Caller::Service`].
+pub(crate) fn behind_token(router: Router, token: Secret) -> Router {
+    router.layer(from_fn(move |request, next| admit(token.clone(), request, next)))
+}
+
+async fn admit(token: Secret, mut request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .unwrap_or_default();
+    if !bool::from(given.ct_eq(token.expose_secret().as_bytes())) {
+        return Problem::new(ProblemKind::Unauthorized, "expected the internal token").into_response();
+    }
+    request.extensions_mut().insert(Caller::Service);
+    next.run(request).await
+}

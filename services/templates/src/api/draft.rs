@@ -1,0 +1,214 @@
+//! `GET` and `PUT /v1/templates/{type}/{channel}`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use carillon_domain::Timestamp;
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::{
+    IfMatch, etag, parse_etag,
+    templates::{Parts, TemplateDraft, TemplateName},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of};
+use crate::{
+    StoreTemplates,
+    access::{Reads, Writes},
+    body, errors, gate,
+    query::QueryOf,
+};
+
+/// A template, as it is published and as it is being worked on.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Document {
+    /// `<type>/<channel>`, or `partials/<name>`.
+    id: String,
+    /// The locale that it serves; null serves all.
+    locale: Option<String>,
+    /// The version in use.
+    published: Option<Version>,
+    /// What is being worked on; its version is the document's entity tag, `"0"` without one.
+    draft: Option<Draft>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Version {
+    version: u32,
+    /// `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`, `data.<key>` (push).
+    parts: Parts,
+    /// When it was published first.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Draft {
+    version: i64,
+    parts: Parts,
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutDraft {
+    /// The whole template by part; parts that are not named are gone.
+    parts: Parts,
+}
+
+/// A stored draft, with what its author should know before publishing it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Saved {
+    id: String,
+    locale: Option<String>,
+    draft: Draft,
+    /// What keeps it from being published.
+    errors: Vec<Issue>,
+    /// What to look at.
+    warnings: Vec<Issue>,
+}
+
+/// Reads a template.
+#[utoipa::path(
+    get,
+    path = "/v1/templates/{type}/{channel}",
+    tag = "templates",
+    params(("type" = String, Path), ("channel" = String, Path), LocaleQuery),
+    responses(
+        (status = 200, description = "The template; `ETag` is its draft's", body = Document),
+        (status = 404, description = "Neither published nor a draft", body = Problem),
+    )
+)]
+pub(super) async fn get(
+    State(api): State<TemplatesApi>,
+    Reads(tenant): Reads,
+    Path((group, name)): Path<(String, String)>,
+    QueryOf(query): QueryOf<LocaleQuery>,
+) -> Result<Response, Problem> {
+    let name = name_of(&group, &name, query.locale)?;
+    let templates = api.store.templates();
+    let draft = templates
+        .draft(&tenant, &name)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let published = templates
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let published = published
+        .into_iter()
+        .find(|row| row.id == name.id && row.locale == name.locale);
+    if draft.is_none() && published.is_none() {
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            format!("there is no template {}", name.id),
+        ));
+    }
+    let tag = etag(draft.as_ref().map_or(0, |draft| draft.version));
+    let document = Document {
+        id: name.id,
+        locale: name.locale,
+        published: published.map(|row| Version {
+            version: row.version,
+            parts: row.parts,
+            created_at: row.created_at,
+        }),
+        draft: draft.map(|draft| Draft {
+            version: draft.version,
+            parts: draft.value.parts,
+        }),
+    };
+    Ok(([(header::ETAG, tag)], Json(document)).into_response())
+}
+
+/// Writes a draft. It may be wrong; only publishing asks for more.
+#[utoipa::path(
+    put,
+    path = "/v1/templates/{type}/{channel}",
+    tag = "templates",
+    params(
+        ("type" = String, Path),
+        ("channel" = String, Path),
+        LocaleQuery,
+        ("If-Match" = Option<String>, Header, description = "the draft's entity tag; `\"0\"` where there must be none"),
+    ),
+    request_body = PutDraft,
+    responses(
+        (status = 200, description = "Written", body = Saved),
+        (status = 412, description = "Somebody else changed it first", body = Problem),
+        (status = 422, description = "A field is not as expected", body = Problem),
+    )
+)]
+pub(super) async fn put(
+    State(api): State<TemplatesApi>,
+    Writes(tenant): Writes,
+    Path((group, name)): Path<(String, String)>,
+    QueryOf(query): QueryOf<LocaleQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let name = name_of(&group, &name, query.locale)?;
+    let seen = if_match(&headers)?;
+    let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;
+    let draft = TemplateDraft { name, parts };
+    let templates = api.store.templates();
+    let seen = match seen {
+        Some(0) => {
+            let standing = templates
+                .draft(&tenant, &draft.name)
+                .await
+                .map_err(|error| errors::store(&error))?;
+            if standing.is_some() {
+                return Err(Problem::new(
+                    ProblemKind::PreconditionFailed,
+                    "there is a draft already",
+                ));
+            }
+            None
+        }
+        seen => seen,
+    };
+    let saved = templates
+        .put_draft(&tenant, &draft, seen)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let published = StoreTemplates::new(api.store)
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let judged = gate::judge(&published, &tenant, &draft);
+    let tag = saved.etag();
+    let TemplateDraft {
+        name: TemplateName { id, locale },
+        parts,
+    } = saved.value;
+    let saved = Saved {
+        id,
+        locale,
+        draft: Draft {
+            version: saved.version,
+            parts,
+        },
+        errors: issues(&judged.errors),
+        warnings: issues(&judged.warnings),
+    };
+    Ok((StatusCode::OK, [(header::ETAG, tag)], Json(saved)).into_response())
+}
+
+/// The version that the caller has seen.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, Problem> {
+    let Some(header) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let version = header.to_str().ok().and_then(parse_etag);
+    // A tag that is none of ours matches nothing.
+    version.map(Some).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::PreconditionFailed,
+            "expected If-Match with an entity tag of this template",
+        )
+    })
+}

@@ -1,0 +1,102 @@
+//! `GET /v1/templates`.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use carillon_runtime::http::Problem;
+use carillon_store::{MAX_LIMIT, templates::TemplateName};
+use serde::{Deserialize, Serialize};
+
+use super::TemplatesApi;
+use crate::{access::Reads, errors, query::QueryOf};
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// At most 500; 50 without it.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Page {
+    items: Vec<Entry>,
+    next_cursor: Option<String>,
+}
+
+/// One template.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+struct Entry {
+    /// `<type>/<channel>`, or `partials/<name>`.
+    #[schema(example = "OrderShipped/email")]
+    id: String,
+    /// The locale that it serves; null serves all.
+    locale: Option<String>,
+    /// The version in use; null if nothing was published.
+    version: Option<u32>,
+    /// The draft's version; null if there is none.
+    draft_version: Option<i64>,
+}
+
+/// Lists templates and partials by name.
+#[utoipa::path(
+    get,
+    path = "/v1/templates",
+    tag = "templates",
+    params(PageQuery),
+    responses((status = 200, description = "Templates by name", body = Page))
+)]
+pub(super) async fn list(
+    State(api): State<TemplatesApi>,
+    Reads(tenant): Reads,
+    QueryOf(query): QueryOf<PageQuery>,
+) -> Result<Json<Page>, Problem> {
+    let templates = api.store.templates();
+    let mut entries: BTreeMap<TemplateName, Entry> = BTreeMap::new();
+    for row in templates
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?
+    {
+        let name = TemplateName {
+            id: row.id,
+            locale: row.locale,
+        };
+        entries.entry(name).or_default().version = Some(row.version);
+    }
+    for draft in templates
+        .drafts(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?
+    {
+        entries.entry(draft.value.name).or_default().draft_version = Some(draft.version);
+    }
+    let limit = query.limit.unwrap_or(50).clamp(1, MAX_LIMIT) as usize;
+    let mut rest = entries
+        .into_iter()
+        .filter(|(name, _)| {
+            query
+                .cursor
+                .as_ref()
+                .is_none_or(|cursor| cursor_of(name) > *cursor)
+        })
+        .map(|(name, entry)| Entry {
+            id: name.id,
+            locale: name.locale,
+            ..entry
+        });
+    let items: Vec<Entry> = rest.by_ref().take(limit).collect();
+    let next_cursor = rest.next().and(items.last()).map(|last| {
+        cursor_of(&TemplateName {
+            id: last.id.clone(),
+            locale: last.locale.clone(),
+        })
+    });
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// A name as text that sorts as names do: `!` comes before all that ids and locales hold.
+fn cursor_of(name: &TemplateName) -> String {
+    format!("{}!{}", name.id, name.locale.as_deref().unwrap_or(""))
+}

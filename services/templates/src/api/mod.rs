@@ -1,0 +1,101 @@
+//! The routes.
+
+mod draft;
+mod list;
+mod preview;
+mod publish;
+mod render;
+
+use std::sync::Arc;
+
+use carillon_render::{InProcess, TemplateIssue};
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::{Store, templates::TemplateName};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{errors, store_templates::Kind};
+
+/// The longest body of a template, in bytes.
+const MAX_TEMPLATE: usize = 1024 * 1024;
+
+/// What the routes work with.
+#[derive(Debug, Clone)]
+pub struct TemplatesApi {
+    /// Where templates are kept.
+    pub store: Store,
+    /// What renders them in this process.
+    pub renderer: Arc<InProcess>,
+}
+
+/// The routes, with their descriptions. The caller puts a layer around them that inserts a [`crate::Caller`].
+pub fn router<S: Clone + Send + Sync + 'static>(api: TemplatesApi) -> OpenApiRouter<S> {
+    OpenApiRouter::new()
+        .routes(routes!(render::render))
+        .routes(routes!(list::list))
+        .routes(routes!(draft::get, draft::put))
+        .routes(routes!(publish::publish))
+        .routes(routes!(preview::preview))
+        .with_state(api)
+}
+
+/// `?locale=` names the template that serves one locale only.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct LocaleQuery {
+    /// BCP 47; without it, the template that serves every locale.
+    #[param(example = "fr")]
+    locale: Option<String>,
+}
+
+/// The name that a path and a query say. `partials/<name>` stands for a partial, which has no locale.
+fn name_of(group: &str, name: &str, locale: Option<String>) -> Result<TemplateName, Problem> {
+    let id = format!("{group}/{name}");
+    let fits = |text: &str| {
+        text.len() <= 128
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let known = match Kind::parse(&id) {
+        Some(Kind::Template { event_type, .. }) => fits(event_type),
+        Some(Kind::Partial { name }) => fits(name) && locale.is_none(),
+        None => false,
+    };
+    let tag = locale.as_deref().is_none_or(carillon_render::is_locale);
+    if known && tag {
+        Ok(TemplateName { id, locale })
+    } else {
+        Err(Problem::new(
+            ProblemKind::NotFound,
+            "expected <type>/<email|sms|push> with a BCP 47 locale, or partials/<name>",
+        ))
+    }
+}
+
+/// One thing that is wrong with a template, or that its author should look at.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Issue {
+    /// RFC 6901 pointer into the template.
+    #[schema(example = "/parts/html")]
+    pointer: String,
+    /// A stable code.
+    #[schema(example = "unknown-key")]
+    code: String,
+    /// A sentence with the place.
+    message: String,
+}
+
+impl From<&TemplateIssue> for Issue {
+    fn from(issue: &TemplateIssue) -> Self {
+        Self {
+            pointer: errors::pointer(issue),
+            code: issue.code.to_owned(),
+            message: issue.to_string(),
+        }
+    }
+}
+
+fn issues(found: &[TemplateIssue]) -> Vec<Issue> {
+    found.iter().map(Issue::from).collect()
+}

@@ -1,0 +1,181 @@
+//! `POST /v1/templates/{type}/{channel}/preview`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+};
+use carillon_domain::{EventId, TenantId, Timestamp};
+use carillon_render::{
+    Content, Engine, RenderContext, RenderRequest, Rendered,
+    limits::{Encoding, segments},
+};
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::templates::{Parts, TemplateDraft, TemplateName};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of};
+use crate::{StoreTemplates, access::Reads, body, errors, gate, query::QueryOf, store_templates::Kind};
+
+/// What to show.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sample {
+    /// The sample event's data.
+    #[schema(value_type = Object, example = json!({"order_id": "1001", "carrier": "DHL"}))]
+    data: Box<RawValue>,
+    /// The template's text; without it, the draft is shown, or what is published where there is no draft.
+    #[serde(default)]
+    parts: Option<Parts>,
+    /// The recipient's locale, BCP 47.
+    #[serde(default)]
+    locale: Option<String>,
+    /// The recipient's timezone, IANA.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// The sample event's time; 2026-01-01T00:00:00Z without it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    time: Option<Timestamp>,
+}
+
+/// A message, as its recipient would get it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Preview {
+    /// The locale that was found for the recipient's.
+    locale: String,
+    /// The message by its channel: `subject`, `text`, `html` | `text` | `title`, `body`, `data`.
+    #[schema(value_type = Object)]
+    content: Content,
+    /// What a text message costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Cost>,
+    /// What to look at.
+    warnings: Vec<Issue>,
+}
+
+/// What a text message costs.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Cost {
+    /// `gsm-7`, or `ucs-2` if a character is outside of GSM 03.38.
+    encoding: &'static str,
+    /// Its length in units of the encoding.
+    units: usize,
+    /// How many messages the operator counts.
+    count: usize,
+}
+
+/// Renders a draft with sample data; nothing is stored or sent.
+#[utoipa::path(
+    post,
+    path = "/v1/templates/{type}/{channel}/preview",
+    tag = "templates",
+    params(("type" = String, Path), ("channel" = String, Path), LocaleQuery),
+    request_body = Sample,
+    responses(
+        (status = 200, description = "The message", body = Preview),
+        (status = 404, description = "Neither published nor a draft", body = Problem),
+        (status = 422, description = "It cannot be rendered: `errors` name the variable or part", body = Problem),
+    )
+)]
+pub(super) async fn preview(
+    State(api): State<TemplatesApi>,
+    Reads(tenant): Reads,
+    Path((group, name)): Path<(String, String)>,
+    QueryOf(query): QueryOf<LocaleQuery>,
+    body: Body,
+) -> Result<Json<Preview>, Problem> {
+    let name = name_of(&group, &name, query.locale)?;
+    let sample: Sample = body::read(body, MAX_TEMPLATE).await?;
+    let Some(Kind::Template { event_type, channel }) = Kind::parse(&name.id) else {
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "a partial is shown by a template that includes it",
+        ));
+    };
+    let request = RenderRequest {
+        tenant: tenant.clone(),
+        event_type: event_type.into(),
+        channel,
+        locale: sample.locale.or_else(|| name.locale.clone()).map(Arc::from),
+        timezone: sample.timezone.map(Arc::from),
+        context: RenderContext {
+            event_id: EventId::from("preview"),
+            source: "/".into(),
+            time: sample.time.unwrap_or(SAMPLE_TIME),
+            data: Arc::from(sample.data),
+            delivery_id: None,
+            user_id: None,
+            unsubscribe_url: None,
+        },
+    };
+    let mut set = StoreTemplates::new(api.store.clone())
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let mut warnings = Vec::new();
+    if let Some(draft) = shown(&api, &tenant, &name, sample.parts).await? {
+        let judged = gate::judge(&set, &tenant, &draft);
+        if !judged.errors.is_empty() {
+            return Err(errors::invalid(&judged.errors));
+        }
+        warnings = issues(&judged.warnings);
+        set = gate::with_draft(set, &tenant, &draft);
+    }
+    let Rendered { template, content } = Engine::compile(&set)
+        .render(&request)
+        .map_err(|error| errors::render(&error))?;
+    Ok(Json(Preview {
+        locale: template.locale.to_string(),
+        segments: cost(&content),
+        content,
+        warnings,
+    }))
+}
+
+/// 2026-01-01T00:00:00Z: a preview is the same whenever it is asked for.
+const SAMPLE_TIME: Timestamp = match Timestamp::from_timestamp_secs(1_767_225_600) {
+    Some(time) => time,
+    None => Timestamp::UNIX_EPOCH,
+};
+
+/// The text to show in the place of what is published, if there is one.
+async fn shown(
+    api: &TemplatesApi,
+    tenant: &TenantId,
+    name: &TemplateName,
+    parts: Option<Parts>,
+) -> Result<Option<TemplateDraft>, Problem> {
+    if let Some(parts) = parts {
+        return Ok(Some(TemplateDraft {
+            name: name.clone(),
+            parts,
+        }));
+    }
+    let draft = api
+        .store
+        .templates()
+        .draft(tenant, name)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    Ok(draft.map(|draft| draft.value))
+}
+
+fn cost(content: &Content) -> Option<Cost> {
+    let Content::Sms { text } = content else {
+        return None;
+    };
+    let cost = segments(text);
+    let encoding = match cost.encoding {
+        Encoding::Gsm7 => "gsm-7",
+        Encoding::Ucs2 => "ucs-2",
+    };
+    Some(Cost {
+        encoding,
+        units: cost.units,
+        count: cost.count,
+    })
+}

@@ -1,0 +1,100 @@
+//! `POST /v1/templates/{type}/{channel}/publish`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use carillon_domain::Timestamp;
+use carillon_runtime::http::{Problem, ProblemKind};
+use serde::Serialize;
+
+use super::{Issue, LocaleQuery, TemplatesApi, draft::if_match, issues, name_of};
+use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
+
+/// What is in use now.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Published {
+    /// `<type>/<channel>`, or `partials/<name>`.
+    id: String,
+    /// The locale that it serves; null serves all.
+    locale: Option<String>,
+    /// Immutable, from 1; publishing the same text again keeps it.
+    version: u32,
+    /// When this version was published first.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// What to look at.
+    warnings: Vec<Issue>,
+}
+
+/// Publishes the draft as a new version, if it passes the gate.
+#[utoipa::path(
+    post,
+    path = "/v1/templates/{type}/{channel}/publish",
+    tag = "templates",
+    params(
+        ("type" = String, Path),
+        ("channel" = String, Path),
+        LocaleQuery,
+        ("If-Match" = Option<String>, Header, description = "the draft's entity tag"),
+    ),
+    responses(
+        (status = 200, description = "In use", body = Published),
+        (status = 404, description = "There is no draft", body = Problem),
+        (status = 412, description = "Somebody else changed the draft first", body = Problem),
+        (status = 422, description = "The template cannot be published; `errors` point at its parts", body = Problem),
+    )
+)]
+pub(super) async fn publish(
+    State(api): State<TemplatesApi>,
+    Writes(tenant): Writes,
+    Path((group, name)): Path<(String, String)>,
+    QueryOf(query): QueryOf<LocaleQuery>,
+    headers: HeaderMap,
+) -> Result<Json<Published>, Problem> {
+    let name = name_of(&group, &name, query.locale)?;
+    let seen = if_match(&headers)?;
+    let templates = api.store.templates();
+    let draft = templates
+        .draft(&tenant, &name)
+        .await
+        .map_err(|error| errors::store(&error))?
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("there is no draft of {}", name.id)))?;
+    if seen.is_some_and(|seen| seen != draft.version) {
+        return Err(errors::store(&carillon_store::StoreError::PreconditionFailed));
+    }
+    let published = StoreTemplates::new(api.store.clone())
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let judged = gate::judge(&published, &tenant, &draft.value);
+    if !judged.errors.is_empty() {
+        return Err(errors::invalid(&judged.errors));
+    }
+    // Exactly what was judged, though the draft may have changed meanwhile.
+    templates
+        .apply(
+            &tenant,
+            std::slice::from_ref(&draft.value),
+            &std::collections::BTreeMap::new(),
+        )
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let rows = templates
+        .published(&tenant)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let row = rows
+        .into_iter()
+        .find(|row| row.id == name.id && row.locale == name.locale)
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("{} is not published", name.id)))?;
+    api.renderer.refresh().await;
+    Ok(Json(Published {
+        id: row.id,
+        locale: row.locale,
+        version: row.version,
+        created_at: row.created_at,
+        warnings: issues(&judged.warnings),
+    }))
+}

@@ -1,0 +1,57 @@
+//! JSON bodies: capped while they stream in, and precise about what is wrong.
+
+use axum::body::Body;
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+/// Reads a body of at most `max` bytes: `too-large`, `malformed-json`, or `validation` with the field's pointer.
+pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<T, Problem> {
+    let bytes = read_capped(body, max).await?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error))?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let inner = error.inner();
+    if !inner.is_data() {
+        return malformed(inner);
+    }
+    let field = ProblemError {
+        pointer: pointer(error.path()),
+        code: "type".to_owned(),
+        message: sentence(&inner.to_string()).to_owned(),
+    };
+    Problem::new(ProblemKind::Validation, "a field is not as expected").with_errors(vec![field])
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    let at = format!(
+        "the body is not JSON at line {}, column {}",
+        error.line(),
+        error.column()
+    );
+    Problem::new(ProblemKind::MalformedJson, at)
+}
+
+/// serde_json's sentence without the place, which the pointer names better.
+fn sentence(message: &str) -> &str {
+    message.rfind(" at line ").map_or(message, |at| &message[..at])
+}
+
+/// A path as an RFC 6901 pointer.
+pub(crate) fn pointer(path: &Path) -> String {
+    path.iter().fold(String::new(), |mut pointer, segment| {
+        let token = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => carillon_domain::field_error::escape_token(key),
+            // The names of an enum's variants are no tokens of the document, and nothing is known of the rest.
+            Segment::Enum { .. } | Segment::Unknown => return pointer,
+        };
+        pointer.push('/');
+        pointer.push_str(&token);
+        pointer
+    })
+}

@@ -1,0 +1,180 @@
+//! Comparing a folder with the store, and bringing it in. Applying the same folder again changes nothing.
+
+use std::collections::BTreeMap;
+
+use carillon_domain::{Catalog, TenantId};
+use carillon_store::{
+    Store, StoreError,
+    templates::{TemplateDraft, TemplateName},
+};
+use serde::Serialize;
+
+use super::CatalogFolder;
+use crate::store_templates::drafts;
+
+/// How a folder differs from the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Difference {
+    /// Event types.
+    pub types: Names,
+    /// Categories.
+    pub categories: Names,
+    /// Providers.
+    pub providers: Names,
+    /// Templates and partials, as `<type>/<channel>` (with ` (<locale>)` if it serves one only) and `partials/<name>`.
+    pub templates: Names,
+    /// Files of texts, by their tags.
+    pub locales: Names,
+}
+
+impl Difference {
+    /// Whether applying the folder would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        [&self.types, &self.categories, &self.providers]
+            .iter()
+            .all(|names| names.is_empty())
+            && [&self.templates, &self.locales]
+                .iter()
+                .all(|names| names.added.is_empty() && names.changed.is_empty())
+    }
+}
+
+/// What is added, changed, and only in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Names {
+    /// In the folder only.
+    pub added: Vec<String>,
+    /// In both, and not the same.
+    pub changed: Vec<String>,
+    /// In the store only. Applying takes these out of the catalog; templates and texts stay as they are, since messages
+    /// that are on their way may need them.
+    pub only_in_store: Vec<String>,
+}
+
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.only_in_store.is_empty()
+    }
+
+    fn compare<'a, T: PartialEq + 'a>(
+        folder: impl Iterator<Item = (String, &'a T)>,
+        store: impl Iterator<Item = (String, &'a T)>,
+    ) -> Self {
+        let mut standing: BTreeMap<String, &T> = store.collect();
+        let mut names = Self::default();
+        for (name, value) in folder {
+            match standing.remove(&name) {
+                None => names.added.push(name),
+                Some(other) if other != value => names.changed.push(name),
+                Some(_) => {}
+            }
+        }
+        names.only_in_store = standing.into_keys().collect();
+        names
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The catalog's version now.
+    pub catalog_version: i64,
+    /// What was different before.
+    pub difference: Difference,
+    /// New versions of templates and partials, by id.
+    pub published: Vec<PublishedVersion>,
+}
+
+/// A new version of a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishedVersion {
+    /// `<type>/<channel>` or `partials/<name>`.
+    pub id: String,
+    /// The locale, if it serves one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// From 1.
+    pub version: u32,
+}
+
+/// Why a folder was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The store failed; what was done before stays, and applying again goes on from there.
+    #[error("the folder could not be applied")]
+    Store(#[from] StoreError),
+}
+
+/// How a folder differs from what a tenant has.
+pub async fn diff(
+    store: &Store,
+    tenant: &TenantId,
+    folder: &CatalogFolder,
+) -> Result<Difference, StoreError> {
+    let catalog = store
+        .catalog()
+        .get(tenant)
+        .await?
+        .map_or_else(Catalog::default, |catalog| catalog.value);
+    let published: Vec<TemplateDraft> = store
+        .templates()
+        .published(tenant)
+        .await?
+        .into_iter()
+        .map(|row| TemplateDraft {
+            name: TemplateName {
+                id: row.id,
+                locale: row.locale,
+            },
+            parts: row.parts,
+        })
+        .collect();
+    let locales = store.templates().locales(tenant).await?;
+    let wanted = drafts(&folder.templates);
+    Ok(Difference {
+        types: Names::compare(named(&folder.catalog.types), named(&catalog.types)),
+        categories: Names::compare(named(&folder.catalog.categories), named(&catalog.categories)),
+        providers: Names::compare(named(&folder.catalog.providers), named(&catalog.providers)),
+        templates: Names::compare(labelled(&wanted), labelled(&published)),
+        locales: Names::compare(named(&folder.templates.locales), named(&locales)),
+    })
+}
+
+fn named<'a, T: 'a>(
+    entries: impl IntoIterator<Item = (&'a String, &'a T)>,
+) -> impl Iterator<Item = (String, &'a T)> {
+    entries.into_iter().map(|(name, value)| (name.clone(), value))
+}
+
+fn labelled(drafts: &[TemplateDraft]) -> impl Iterator<Item = (String, &carillon_store::templates::Parts)> {
+    drafts.iter().map(|draft| {
+        let label = match &draft.name.locale {
+            None => draft.name.id.clone(),
+            Some(locale) => format!("{} ({locale})", draft.name.id),
+        };
+        (label, &draft.parts)
+    })
+}
+
+/// Brings a folder into the store: templates and texts first, so that a type never comes before its messages.
+pub async fn apply(store: &Store, tenant: &TenantId, folder: &CatalogFolder) -> Result<Applied, ApplyError> {
+    let difference = diff(store, tenant, folder).await?;
+    let published = store
+        .templates()
+        .apply(tenant, &drafts(&folder.templates), &folder.templates.locales)
+        .await?;
+    let catalog = store.catalog().put(tenant, &folder.catalog, None).await?;
+    Ok(Applied {
+        catalog_version: catalog.version,
+        difference,
+        published: published
+            .into_iter()
+            .map(|row| PublishedVersion {
+                id: row.id,
+                locale: row.locale,
+                version: row.version,
+            })
+            .collect(),
+    })
+}

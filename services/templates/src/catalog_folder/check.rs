@@ -1,0 +1,92 @@
+//! Checking a folder as a whole: the catalog, the templates, and that they fit together.
+
+use std::path::{Path, PathBuf};
+
+use carillon_domain::{Catalog, field_error::escape_token};
+use carillon_render::{Engine, TemplateIssue, TemplateSet};
+
+use super::{CatalogFolder, FolderInvalid, FolderIssue};
+
+pub(super) fn check(
+    folder: &Path,
+    catalog: Catalog,
+    templates: TemplateSet,
+) -> Result<CatalogFolder, FolderInvalid> {
+    let file = folder.join("catalog.yaml");
+    let in_catalog = |pointer: String, code: &str, message: String| FolderIssue {
+        file: file.clone(),
+        pointer,
+        line: None,
+        code: code.to_owned(),
+        message,
+    };
+    let mut issues: Vec<FolderIssue> = catalog
+        .validate()
+        .into_iter()
+        .map(|error| in_catalog(error.pointer, &error.code, error.message))
+        .collect();
+    for (name, def) in &catalog.types {
+        for (index, channel) in def.channels.order.iter().enumerate() {
+            let general = |def: &carillon_render::TemplateDef| {
+                def.event_type == *name && def.channel == *channel && def.locale.is_none()
+            };
+            if !templates.templates.iter().any(general) {
+                issues.push(in_catalog(
+                    format!("/types/{}/channels/order/{index}", escape_token(name)),
+                    "missing-template",
+                    format!("expected templates/{name}/{channel}.*.hbs"),
+                ));
+            }
+        }
+    }
+    for def in &templates.templates {
+        if !catalog.types.contains_key(&def.event_type) {
+            issues.push(FolderIssue {
+                file: folder.join("templates").join(&def.event_type),
+                pointer: String::new(),
+                line: None,
+                code: "unknown-event-type".to_owned(),
+                message: "expected the name of an event type of catalog.yaml".to_owned(),
+            });
+        }
+    }
+    let validation = Engine::validate(&templates);
+    let located = |issue: TemplateIssue| FolderIssue {
+        file: file_of(folder, &issue),
+        pointer: String::new(),
+        line: issue.line,
+        code: issue.code.to_owned(),
+        message: issue.message,
+    };
+    issues.extend(validation.errors.into_iter().map(located));
+    issues.dedup();
+    if issues.is_empty() {
+        let warnings = validation.warnings.into_iter().map(located).collect();
+        Ok(CatalogFolder {
+            catalog,
+            templates,
+            warnings,
+        })
+    } else {
+        Err(FolderInvalid { issues })
+    }
+}
+
+/// The file in which an issue stands.
+fn file_of(folder: &Path, issue: &TemplateIssue) -> PathBuf {
+    if issue.template.starts_with("locales/") {
+        return folder.join(format!("{}.ftl", issue.template));
+    }
+    let locale = issue
+        .locale
+        .as_ref()
+        .map(|locale| format!(".{locale}"))
+        .unwrap_or_default();
+    if issue.template.starts_with("partials/") {
+        folder.join(format!("{}.{}.hbs", issue.template, issue.part))
+    } else {
+        folder
+            .join("templates")
+            .join(format!("{}{locale}.{}.hbs", issue.template, issue.part))
+    }
+}

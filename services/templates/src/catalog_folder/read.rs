@@ -1,0 +1,50 @@
+//! Reading the files.
+
+use std::path::Path;
+
+use carillon_domain::Catalog;
+use carillon_render::{FolderError, TemplateSet, load_folder};
+
+use super::FolderIssue;
+use crate::body::pointer;
+
+/// Reads `catalog.yaml`.
+pub(super) fn catalog(file: &Path) -> Result<Catalog, Vec<FolderIssue>> {
+    let issue = |pointer: String, line: Option<usize>, code: &str, message: String| FolderIssue {
+        file: file.to_owned(),
+        pointer,
+        line,
+        code: code.to_owned(),
+        message,
+    };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| vec![issue(String::new(), None, "unreadable", error.to_string())])?;
+    let yaml = |error: &serde_yaml_ng::Error, pointer: String, code: &str| {
+        let line = error.location().map(|at| at.line());
+        vec![issue(pointer, line, code, error.to_string())]
+    };
+    // As a value first: it refuses a key that stands there twice, which a map would silently take.
+    serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&text)
+        .map_err(|error| yaml(&error, String::new(), "syntax"))?;
+    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text))
+        .map_err(|error| yaml(error.inner(), pointer(error.path()), "type"))
+}
+
+/// Reads templates, partials and locales.
+pub(super) fn templates(folder: &Path) -> Result<TemplateSet, FolderIssue> {
+    load_folder(folder).map_err(|error| {
+        let (file, code, message) = match &error {
+            FolderError::Unreadable { path, source } => (path, "unreadable", source.to_string()),
+            FolderError::Name { path, expected } => {
+                (path, "name", format!("expected a file named {expected}"))
+            }
+        };
+        FolderIssue {
+            file: file.clone(),
+            pointer: String::new(),
+            line: None,
+            code: code.to_owned(),
+            message,
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! What went wrong, as problem documents. Database text stays in the log.
+
+use carillon_domain::field_error::escape_token;
+use carillon_render::{RenderError, TemplateIssue};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
+use carillon_store::StoreError;
+use serde::Serialize;
+
+/// A store's error.
+pub(crate) fn store(error: &StoreError) -> Problem {
+    match error {
+        StoreError::PreconditionFailed => Problem::new(
+            ProblemKind::PreconditionFailed,
+            "the draft has changed since it was read",
+        ),
+        StoreError::NotFound { what } => {
+            Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))
+        }
+        error if error.is_retriable() => {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the store does not answer"
+            );
+            Problem::new(ProblemKind::Unavailable, "the store does not answer")
+                .with_retry_after(std::time::Duration::from_secs(1))
+        }
+        error => {
+            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+            Problem::new(ProblemKind::Internal, "the store failed")
+        }
+    }
+}
+
+/// Why a message was not rendered: the problem, and the renderer's own error beside it for clients that go on from it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RenderProblem {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The renderer's error: its `code` and what belongs to it.
+    #[schema(value_type = Object, example = json!({"code": "template-missing-variable", "template": "OrderShipped/sms", "variable": "carrier"}))]
+    render_error: RenderError,
+}
+
+impl From<RenderError> for RenderProblem {
+    fn from(error: RenderError) -> Self {
+        Self {
+            problem: render(&error),
+            render_error: error,
+        }
+    }
+}
+
+/// A renderer's error.
+pub(crate) fn render(error: &RenderError) -> Problem {
+    let kind = match error {
+        RenderError::MissingTemplate { .. } => ProblemKind::NotFound,
+        RenderError::Unavailable { .. } => ProblemKind::Unavailable,
+        RenderError::MissingVariable { .. }
+        | RenderError::BadValue { .. }
+        | RenderError::Invalid { .. }
+        | RenderError::TooLong { .. } => ProblemKind::TemplateInvalid,
+    };
+    let pointer = match error {
+        RenderError::MissingVariable { variable, .. } | RenderError::BadValue { variable, .. } => {
+            variable.split('.').fold("/data".to_owned(), |pointer, token| {
+                format!("{pointer}/{}", escape_token(token))
+            })
+        }
+        RenderError::TooLong { part, .. } => format!("/parts/{}", escape_token(part)),
+        _ => return Problem::new(kind, error.to_string()),
+    };
+    let field = ProblemError {
+        pointer,
+        code: error.code().to_owned(),
+        message: error.to_string(),
+    };
+    Problem::new(kind, error.to_string()).with_errors(vec![field])
+}
+
+/// What keeps a template from being published.
+pub(crate) fn invalid(issues: &[TemplateIssue]) -> Problem {
+    let errors = issues
+        .iter()
+        .map(|issue| ProblemError {
+            pointer: pointer(issue),
+            code: issue.code.to_owned(),
+            message: issue.to_string(),
+        })
+        .collect();
+    Problem::new(ProblemKind::TemplateInvalid, "the template cannot be published").with_errors(errors)
+}
+
+/// Where in the template's document an issue stands.
+pub(crate) fn pointer(issue: &TemplateIssue) -> String {
+    if issue.part.is_empty() {
+        String::new()
+    } else {
+        format!("/parts/{}", escape_token(&issue.part))
+    }
+}

@@ -1,0 +1,57 @@
+//! The templates role: rendering and templates over HTTP, behind an internal token.
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_render::InProcess;
+use carillon_runtime::{
+    Secret, Shutdown,
+    http::{self, Readiness},
+    telemetry::MetricsHandle,
+};
+use carillon_store::Store;
+use tokio::net::TcpListener;
+
+use crate::{StoreTemplates, TemplatesApi, access::behind_token, router};
+
+/// What the role works with.
+pub struct TemplatesRole {
+    /// Where templates are kept.
+    pub store: Store,
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// What its callers must know.
+    pub token: Secret,
+    /// How often it looks for newly published templates.
+    pub refresh: Duration,
+    /// The process's readiness; the role adds `templates`.
+    pub readiness: Readiness,
+    /// The process's metrics.
+    pub metrics: MetricsHandle,
+}
+
+/// Why the role ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    /// The listener failed.
+    #[error("the templates role cannot serve")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Serves until the shutdown.
+pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleError> {
+    let ready = role.readiness.register("templates");
+    let renderer = Arc::new(InProcess::new(Arc::new(StoreTemplates::new(role.store.clone()))));
+    let (routes, _) = router(TemplatesApi {
+        store: role.store,
+        renderer: Arc::clone(&renderer),
+    })
+    .split_for_parts();
+    let app = behind_token(routes, role.token).merge(http::operations(role.readiness, role.metrics));
+    ready.set(true);
+    let served = tokio::select! {
+        served = http::serve(role.listener, app, shutdown) => served,
+        () = renderer.refresh_every(role.refresh) => Ok(()),
+    };
+    ready.set(false);
+    served.map_err(RoleError::Serve)
+}

@@ -1,0 +1,206 @@
+//! Folders: what is refused and where, and what applying does.
+
+use std::{fs, path::Path};
+
+use crate::support::{House, shop};
+use carillon_domain::TenantId;
+use carillon_templates::catalog_folder::{Difference, apply, diff, load};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test]
+async fn applying_the_shop_twice_changes_nothing_the_second_time() {
+    let house = House::empty().await;
+    let tenant = TenantId::default();
+    let folder = load(&shop()).unwrap();
+    let first = apply(&house.store, &tenant, &folder).await.unwrap();
+    assert_eq!(first.difference.types.added.len(), folder.catalog.types.len());
+    assert!(first.published.len() > 12 && first.published.iter().all(|version| version.version == 1));
+    let revision = house.store.templates().revision(&tenant).await.unwrap();
+    assert_eq!(
+        diff(&house.store, &tenant, &folder).await.unwrap(),
+        Difference::default()
+    );
+    let second = apply(&house.store, &tenant, &folder).await.unwrap();
+    assert_eq!(second.published, []);
+    assert_eq!(second.catalog_version, first.catalog_version);
+    assert!(second.difference.is_empty());
+    assert_eq!(house.store.templates().revision(&tenant).await.unwrap(), revision);
+    let stored = house.store.catalog().get(&tenant).await.unwrap().unwrap();
+    assert_eq!(stored.value, folder.catalog);
+}
+
+#[tokio::test]
+async fn only_what_changed_gets_a_new_version() {
+    let house = House::with_shop().await;
+    let tenant = TenantId::default();
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    edit(
+        &place.path().join("templates/OrderShipped/sms.text.hbs"),
+        "{{#if",
+        "!{{#if",
+    );
+    edit(&place.path().join("locales/fr.ftl"), "Bonjour", "Salut");
+    edit(
+        &place.path().join("catalog.yaml"),
+        "max: 3, per: 7d",
+        "max: 2, per: 7d",
+    );
+    fs::write(
+        place.path().join("templates/OrderShipped/sms.fr.text.hbs"),
+        "à part",
+    )
+    .unwrap();
+    let folder = load(place.path()).unwrap();
+    let applied = apply(&house.store, &tenant, &folder).await.unwrap();
+    assert_eq!(applied.difference.templates.changed, ["OrderShipped/sms"]);
+    assert_eq!(applied.difference.templates.added, ["OrderShipped/sms (fr)"]);
+    assert_eq!(applied.difference.locales.changed, ["fr"]);
+    assert_eq!(applied.difference.categories.changed, ["marketing"]);
+    assert!(applied.difference.types.changed.is_empty());
+    let mut published: Vec<_> = applied
+        .published
+        .iter()
+        .map(|it| (it.id.as_str(), it.locale.as_deref()))
+        .collect();
+    published.sort_unstable();
+    assert_eq!(
+        published,
+        [("OrderShipped/sms", None), ("OrderShipped/sms", Some("fr"))]
+    );
+    assert_eq!(applied.catalog_version, 2);
+}
+
+/// What is wrong with the shop after an edit: file name, pointer, whether a line is known, code.
+fn refused(change: impl FnOnce(&Path)) -> Vec<(String, String, bool, String)> {
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    change(place.path());
+    let issues = load(place.path()).unwrap_err().issues;
+    issues
+        .into_iter()
+        .map(|issue| {
+            let file = issue
+                .file
+                .strip_prefix(place.path())
+                .unwrap()
+                .display()
+                .to_string();
+            (file, issue.pointer, issue.line.is_some(), issue.code)
+        })
+        .collect()
+}
+
+fn one(file: &str, pointer: &str, line: bool, code: &str) -> Vec<(String, String, bool, String)> {
+    vec![(file.to_owned(), pointer.to_owned(), line, code.to_owned())]
+}
+
+#[test]
+fn what_is_wrong_in_the_catalog_is_named_with_its_pointer() {
+    let catalog = |from: &'static str, to: &'static str| {
+        refused(move |place| edit(&place.join("catalog.yaml"), from, to))
+    };
+    let file = "catalog.yaml";
+    assert_eq!(
+        catalog(
+            "mode: fanout, order: [email, sms, push]",
+            "mode: all, order: [email, sms, push]"
+        ),
+        one(file, "/types/OrderShipped/channels/mode", true, "type")
+    );
+    assert_eq!(
+        catalog("max: 1, per: 1d", "max: 1, per: soon"),
+        one(file, "/categories/marketing/limits/0/per", true, "type")
+    );
+    assert_eq!(
+        catalog(
+            "  OrderPlaced:\n    category: transactional",
+            "  OrderPlaced:\n    category: none"
+        ),
+        one(file, "/types/OrderPlaced/category", false, "unknown")
+    );
+    assert_eq!(
+        catalog(
+            "    critical: true\n    priority: high",
+            "    critical: true\n    urgent: yes"
+        ),
+        one(file, "/types/PasswordReset/urgent", true, "type")
+    );
+}
+
+#[test]
+fn what_is_wrong_in_files_is_named_with_file_and_line() {
+    assert_eq!(
+        refused(|place| edit(&place.join("catalog.yaml"), "types:\n", "types: {}\ntypes:\n")),
+        one("catalog.yaml", "", true, "syntax")
+    );
+    assert_eq!(
+        refused(|place| fs::remove_file(place.join("catalog.yaml")).unwrap()),
+        one("catalog.yaml", "", false, "unreadable")
+    );
+    assert_eq!(
+        refused(|place| fs::write(place.join("templates/OrderShipped/fax.text.hbs"), "x").unwrap()),
+        one("templates/OrderShipped/fax.text.hbs", "", false, "name")
+    );
+    assert_eq!(
+        refused(|place| fs::remove_file(place.join("templates/OrderShipped/sms.text.hbs")).unwrap()),
+        one(
+            "catalog.yaml",
+            "/types/OrderShipped/channels/order/1",
+            false,
+            "missing-template"
+        )
+    );
+    assert_eq!(
+        refused(|place| edit(
+            &place.join("templates/OrderShipped/push.body.hbs"),
+            "push-body",
+            "none"
+        )),
+        one("templates/OrderShipped/push.body.hbs", "", true, "unknown-key")
+    );
+    assert_eq!(
+        refused(|place| edit(
+            &place.join("locales/de.ftl"),
+            ".unsubscribe = Abmelden",
+            ".unsubscribe = { $x"
+        )),
+        one("locales/de.ftl", "", true, "syntax")
+    );
+}
+
+#[test]
+fn a_text_that_is_not_translated_is_a_warning() {
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    edit(
+        &place.path().join("locales/de.ftl"),
+        "    .push-title = Wieder verfügbar\n",
+        "",
+    );
+    let folder = load(place.path()).unwrap();
+    assert_eq!(folder.warnings.len(), 1);
+    let warning = folder.warnings[0].to_string();
+    assert!(
+        warning.contains("BackInStock/push.title.hbs:1") && warning.contains("de"),
+        "{warning}"
+    );
+}

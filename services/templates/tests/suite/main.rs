@@ -1,0 +1,12 @@
+//! The templates service from outside: its renderers, its routes, and catalog folders.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+
+mod api;
+mod catalog_folder;
+mod renderers;
+mod support;
