@@ -1,0 +1,107 @@
+//! Every kind of fault, as an SMTP client meets it at the final dot.
+
+use std::time::{Duration, Instant};
+
+use lettre::AsyncTransport as _;
+use serde_json::{Value, json};
+
+use crate::support::{RawSmtp, Running, mail, start};
+
+const MESSAGE: &str = "Subject: x\r\n\r\ny\r\n.";
+
+async fn received(running: &Running) -> usize {
+    running.all().await.len()
+}
+
+/// A client whose next line is the final dot.
+async fn before_the_dot(running: &Running, rule: Value) -> RawSmtp {
+    running.script(json!([rule])).await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.envelope("ann@example.com").await;
+    client
+}
+
+#[tokio::test]
+async fn a_status_and_its_enhanced_code_answer_the_final_dot() {
+    let running = start().await;
+    let rule = json!({ "provider": "smtp", "status": 454, "code": "4.7.0" });
+    let mut client = before_the_dot(&running, rule).await;
+    assert!(client.ask(MESSAGE).await.starts_with("454 4.7.0 "));
+    assert!(client.ask("NOOP").await.starts_with("250"), "the session ended");
+
+    running.script(json!([{ "provider": "*", "status": 550 }])).await;
+    let refused = running
+        .mailer(None)
+        .send(mail("ann@example.com", "d-1"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.is_permanent(), refused.status().map(u16::from)),
+        (true, Some(550))
+    );
+    assert_eq!(received(&running).await, 0);
+}
+
+#[tokio::test]
+async fn a_recorded_refusal_was_received() {
+    let running = start().await;
+    let mut client = before_the_dot(
+        &running,
+        json!({ "provider": "smtp", "status": 451, "recorded": true }),
+    )
+    .await;
+    assert!(client.ask(MESSAGE).await.starts_with("451 4.7.1 "));
+    assert_eq!(received(&running).await, 1);
+}
+
+#[tokio::test]
+async fn a_reset_comes_after_the_final_dot() {
+    let running = start().await;
+    for recorded in [false, true] {
+        let rule = json!({ "provider": "smtp", "action": "reset", "recorded": recorded });
+        let mut client = before_the_dot(&running, rule).await;
+        client.say(&format!("{MESSAGE}\r\n")).await;
+        let error = client.try_line().await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(received(&running).await, usize::from(recorded));
+    }
+}
+
+#[tokio::test]
+async fn a_hang_says_nothing_and_ignores_what_follows() {
+    let running = start().await;
+    let rule = json!({ "provider": "smtp", "action": "hang", "recorded": true });
+    let mut client = before_the_dot(&running, rule).await;
+    client.say(&format!("{MESSAGE}\r\nNOOP\r\n")).await;
+    running
+        .simulator
+        .messages()
+        .wait_for(
+            &carillon_simulator::MessageFilter::default(),
+            1,
+            crate::support::PATIENCE,
+        )
+        .await
+        .unwrap();
+    let silence = tokio::time::timeout(Duration::from_millis(200), client.line()).await;
+    assert!(silence.is_err(), "it said {silence:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn going_away_is_a_421_and_a_closed_connection() {
+    let running = start().await;
+    let mut client = before_the_dot(&running, json!({ "provider": "smtp", "action": "goaway" })).await;
+    assert!(client.ask(MESSAGE).await.starts_with("421 4.3.2 "));
+    assert_eq!(client.line().await, "");
+    assert_eq!(received(&running).await, 0);
+}
+
+#[tokio::test]
+async fn a_delay_comes_before_the_reply_to_the_final_dot() {
+    let running = start().await;
+    let mut client = before_the_dot(&running, json!({ "provider": "smtp", "delay_ms": 150 })).await;
+    let begun = Instant::now();
+    assert!(client.ask(MESSAGE).await.starts_with("250"));
+    assert!(begun.elapsed() >= Duration::from_millis(150));
+}
