@@ -20,7 +20,7 @@ use crate::{
 /// How long a verified key is believed without asking again: the longest that a revoked key works in other processes.
 const BELIEVED: Duration = Duration::from_secs(5);
 /// `last_used_at` is not written more often.
-const USED: Duration = Duration::from_secs(60);
+const USED: Duration = Duration::from_mins(1);
 
 /// What a key may do; each role may all that the ones before it may.
 #[derive(

@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers when it is let; refuses batches that contain 13.
+    /// Doubles numbers when it is let; refuses batches that contain 1,313.
     struct Doubler {
         gate: Arc<Semaphore>,
         batches: Arc<AtomicUsize>,
@@ -140,8 +140,8 @@ mod tests {
         async fn run(&self, items: &[u32]) -> Result<Vec<u32>, StoreError> {
             self.gate.acquire().await.unwrap().forget();
             self.batches.fetch_add(1, Ordering::SeqCst);
-            if items.contains(&13) {
-                return Err(StoreError::Corrupt { what: "13" });
+            if items.contains(&1_313) {
+                return Err(StoreError::Corrupt { what: "1313" });
             }
             Ok(items.iter().map(|item| item * 2).collect())
         }
@@ -172,19 +172,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_while_a_batch_is_being_written_goes_into_the_next_one_together() {
-        let (batcher, gate, batches) = doubler();
+        let (batcher, gate, runs) = doubler();
         let tasks = submit_all(&batcher, (0..50).map(|n| vec![n, n + 100]).collect()).await;
         gate.add_permits(50);
         for (n, task) in (0..50).zip(tasks) {
             assert_eq!(task.await.unwrap().unwrap(), [n * 2, (n + 100) * 2]);
         }
-        assert!(batches.load(Ordering::SeqCst) <= 3, "{batches:?}");
+        assert!(runs.load(Ordering::SeqCst) <= 3, "{runs:?}");
     }
 
     #[tokio::test]
     async fn one_callers_bad_item_does_not_fail_the_others() {
         let (batcher, gate, _) = doubler();
-        let tasks = submit_all(&batcher, vec![vec![1], vec![13], vec![2]]).await;
+        let tasks = submit_all(&batcher, vec![vec![1], vec![1_313], vec![2]]).await;
         gate.add_permits(50);
         let mut results = Vec::new();
         for task in tasks {

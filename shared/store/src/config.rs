@@ -28,7 +28,7 @@ impl StoreConfig {
             url: url.into(),
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
-            history_retention: Duration::from_secs(90 * 24 * 3600),
+            history_retention: Duration::from_hours(90 * 24),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
 const PRUNABLE: Prunable = prunable!("idempotency_keys", "created_at");
 
 /// How long an answer is replayed.
-pub const WINDOW: Duration = Duration::from_secs(24 * 3600);
+pub const WINDOW: Duration = Duration::from_hours(24);
 
 /// A request that carried a key.
 #[derive(Debug, Clone, Copy)]

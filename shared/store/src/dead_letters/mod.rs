@@ -88,13 +88,13 @@ impl DeadLetters {
         ids.sort_unstable();
         ids.dedup();
         let moved: Vec<(Uuid,)> = Input::new(ids.len())
-            .uuid("id", ids.iter().copied())
+            .uuid("letter", ids.iter().copied())
             .text("tenant", ids.iter().map(|_| tenant.as_str()))
             .text("state", ids.iter().map(|_| <&str>::from(state)))
             .fetch(
                 self.db.write().await?.conn(),
                 "UPDATE dead_letters AS d SET state = i.state FROM input AS i
-                WHERE d.id = i.id AND d.tenant = i.tenant AND d.state = 'open' RETURNING d.id",
+                WHERE d.id = i.letter AND d.tenant = i.tenant AND d.state = 'open' RETURNING id",
             )
             .await?;
         Ok(moved.into_iter().map(|(id,)| id).collect())

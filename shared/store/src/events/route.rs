@@ -1,6 +1,6 @@
 //! The router's half: the first record that carries an event names its coordinates.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet};
 
 use super::{EventKey, RouteClaim, RouteVerdict};
 use crate::{
@@ -49,14 +49,8 @@ pub(super) async fn claim(
     shard: i32,
 ) -> Result<Vec<RouteVerdict>, StoreError> {
     // Of records of one event in one batch, the first in the order of the batch is written.
-    let mut first: Vec<&RouteClaim> = Vec::with_capacity(claims.len());
-    let mut seen: HashMap<&EventKey, ()> = HashMap::with_capacity(claims.len());
-    for claim in claims {
-        if let Entry::Vacant(place) = seen.entry(&claim.key) {
-            place.insert(());
-            first.push(claim);
-        }
-    }
+    let mut seen: HashSet<&EventKey> = HashSet::with_capacity(claims.len());
+    let mut first: Vec<&RouteClaim> = claims.iter().filter(|claim| seen.insert(&claim.key)).collect();
     first.sort_by(|a, b| a.key.cmp(&b.key));
 
     let mut tx = db.begin().await?;

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -29,9 +29,9 @@ pub struct InProcessQuotas {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When each limit was taken from, oldest first.
-    taken: HashMap<Arc<str>, VecDeque<Timestamp>>,
-    /// When the oldest time of a limit no longer counts.
+    /// How often each limit was taken from, as far as it still counts.
+    taken: HashMap<Arc<str>, u32>,
+    /// When what was taken no longer counts, one entry each.
     leaving: BinaryHeap<Reverse<(Timestamp, Arc<str>)>>,
     verdicts: HashMap<Uuid, bool>,
     /// When verdicts are forgotten, oldest first.
@@ -64,11 +64,10 @@ impl State {
             let Some(Reverse((_, key))) = self.leaving.pop() else {
                 break;
             };
-            // Each time that was taken leaves once: the oldest one is the one whose time has come.
-            if let Some(times) = self.taken.get_mut(&key) {
-                times.pop_front();
-                if times.is_empty() {
-                    self.taken.remove(&key);
+            if let Entry::Occupied(mut taken) = self.taken.entry(key) {
+                *taken.get_mut() -= 1;
+                if *taken.get() == 0 {
+                    taken.remove();
                 }
             }
         }
@@ -78,14 +77,13 @@ impl State {
         if let Some(verdict) = self.verdicts.get(&check.id) {
             return *verdict;
         }
-        let max = check.limit.max as usize;
-        let taken = self.taken.get(check.key.as_str()).map_or(0, VecDeque::len);
-        let allowed = taken < max;
+        let taken = self.taken.get(check.key.as_str()).copied().unwrap_or_default();
+        let allowed = taken < check.limit.max;
         if allowed {
             let key: Arc<str> = Arc::from(check.key.as_str());
             self.leaving
                 .push(Reverse((now + check.limit.per, Arc::clone(&key))));
-            self.taken.entry(key).or_default().push_back(now);
+            *self.taken.entry(key).or_default() += 1;
         }
         self.verdicts.insert(check.id, allowed);
         self.forgetting.push_back((now + memory, check.id));
@@ -100,9 +98,12 @@ impl Quotas for InProcessQuotas {
         state.expire(now);
         checks
             .iter()
-            .map(|check| match state.take(check, now, self.memory) {
-                true => LimitVerdict::Allowed,
-                false => LimitVerdict::Exceeded,
+            .map(|check| {
+                if state.take(check, now, self.memory) {
+                    LimitVerdict::Allowed
+                } else {
+                    LimitVerdict::Exceeded
+                }
             })
             .collect()
     }
@@ -125,7 +126,7 @@ mod tests {
         let limit = LimitDef {
             channel: Channel::Email,
             max: 1,
-            per: Duration::from_secs(60),
+            per: Duration::from_mins(1),
         };
         for n in 0..1_000_u128 {
             let check = LimitCheck {

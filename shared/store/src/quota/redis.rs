@@ -45,7 +45,7 @@ impl RedisQuotasConfig {
             url: url.into(),
             prefix: "carillon:".to_owned(),
             timeout: Duration::from_millis(250),
-            memory: Duration::from_secs(7 * 24 * 3600),
+            memory: Duration::from_hours(7 * 24),
         }
     }
 }

@@ -47,6 +47,8 @@ impl ReadModel {
     }
 
     /// Applies a batch and its offsets in one transaction. Applying rows again, or in another order, changes nothing.
+    /// The offsets must name the partitions from which the rows come: members that both believe that they own one take
+    /// turns on them, which keeps the counts exact.
     pub async fn apply(&self, projection: &Projection) -> Result<(), StoreError> {
         self.partitions
             .prepare(&self.db, projection.history.iter().map(|row| row.at))

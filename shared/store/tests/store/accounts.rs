@@ -1,0 +1,378 @@
+//! API keys, users, addresses, preferences.
+
+use carillon_domain::{Channel, ContactPointId, Platform, Preferences, TenantId, UserId};
+use carillon_store::{
+    StoreError,
+    api_keys::Role,
+    users::{DeadContact, Device, UserPut},
+};
+use uuid::Uuid;
+
+use crate::support::{TestStore, on_each, seconds};
+
+#[tokio::test]
+async fn a_key_opens_its_tenant_until_it_is_revoked() {
+    on_each(async |store| {
+        let keys = store.api_keys();
+        let key = keys.create(&store.tenant, "ci", Role::Operator).await.unwrap();
+        assert!(key.secret.starts_with("ck_"));
+        let who = keys.verify(&key.secret).await.unwrap().unwrap();
+        assert_eq!(
+            (who.key_id, who.role, &who.tenant),
+            (key.id, Role::Operator, &store.tenant)
+        );
+        // Believed, then asked again.
+        for wait in [1, 10] {
+            store.clock.advance(seconds(wait));
+            assert_eq!(keys.verify(&key.secret).await.unwrap().as_ref(), Some(&who));
+        }
+        assert!(!keys.revoke(&TenantId::from("other"), key.id).await.unwrap());
+        assert!(keys.revoke(&store.tenant, key.id).await.unwrap());
+        assert!(!keys.revoke(&store.tenant, key.id).await.unwrap());
+        assert_eq!(keys.verify(&key.secret).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_is_nobodys_opens_nothing() {
+    on_each(async |store| {
+        let keys = store.api_keys();
+        let key = keys.create(&store.tenant, "ci", Role::Viewer).await.unwrap();
+        let mut forged = key.secret.clone();
+        forged.pop();
+        forged.push(if key.secret.ends_with('0') { '1' } else { '0' });
+        let unknown = key
+            .secret
+            .replace(&key.id.simple().to_string(), &Uuid::nil().simple().to_string());
+        // Before and after the true one was seen.
+        for _ in 0..2 {
+            for secret in [forged.as_str(), &unknown, "", "ck_", "ck__", "ck_x_y", "Bearer x"] {
+                assert_eq!(keys.verify(secret).await.unwrap(), None, "{secret}");
+            }
+            assert!(keys.verify(&key.secret).await.unwrap().is_some());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_shows_keys_newest_first_with_their_last_use_and_never_a_secret() {
+    on_each(async |store| {
+        let keys = store.api_keys();
+        let first = keys.create(&store.tenant, "first", Role::Viewer).await.unwrap();
+        store.clock.advance(seconds(1));
+        keys.create(&store.tenant, "second", Role::Admin).await.unwrap();
+        keys.create(&TenantId::from("other"), "foreign", Role::Admin)
+            .await
+            .unwrap();
+        keys.verify(&first.secret).await.unwrap();
+        let list = keys.list(&store.tenant).await.unwrap();
+        let names: Vec<_> = list
+            .iter()
+            .map(|key| (key.name.as_str(), key.last_used_at.is_some()))
+            .collect();
+        assert_eq!(names, [("second", false), ("first", true)]);
+        let secret = first.secret.rsplit('_').next().unwrap();
+        assert!(!serde_json::to_string(&list).unwrap().contains(secret));
+    })
+    .await;
+}
+
+fn ada() -> UserPut {
+    UserPut {
+        email: Some("ada@example.com".into()),
+        phone: Some("+4915112345678".into()),
+        locale: Some("fr-CA".into()),
+        timezone: Some("Europe/Berlin".into()),
+        devices: Some(vec![device("token-a"), device("token-b")]),
+    }
+}
+
+fn device(token: &str) -> Device {
+    Device {
+        platform: Platform::Android,
+        token: token.into(),
+    }
+}
+
+async fn tokens(store: &TestStore, user: &str) -> Vec<String> {
+    let user = store
+        .users()
+        .get(&store.tenant, &user.into())
+        .await
+        .unwrap()
+        .unwrap();
+    let mut tokens: Vec<String> = user
+        .value
+        .devices
+        .into_iter()
+        .map(|device| device.token)
+        .collect();
+    tokens.sort();
+    tokens
+}
+
+#[tokio::test]
+async fn a_user_is_created_then_replaced_and_omitted_devices_stay() {
+    on_each(async |store| {
+        let (users, id) = (store.users(), UserId::from("u-1"));
+        let created = users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        assert!(created.created);
+        let read = users.get(&store.tenant, &id).await.unwrap().unwrap();
+        assert_eq!((read.version, read.etag()), (1, created.etag()));
+        assert_eq!(read.value.email.as_deref(), Some("ada@example.com"));
+        assert_eq!(read.value.phone.as_deref(), Some("+4915112345678"));
+        assert_eq!(read.value.devices.len(), 2);
+
+        let put = UserPut {
+            email: Some("ada@example.org".into()),
+            ..UserPut::default()
+        };
+        let replaced = users.put(&store.tenant, &id, &put, Some(1)).await.unwrap();
+        assert_eq!((replaced.created, replaced.version), (false, 2));
+        let read = users.get(&store.tenant, &id).await.unwrap().unwrap().value;
+        assert_eq!((read.phone, read.locale), (None, None));
+        assert_eq!(read.devices.len(), 2);
+
+        let none = UserPut {
+            devices: Some(vec![]),
+            ..put
+        };
+        users.put(&store.tenant, &id, &none, None).await.unwrap();
+        assert!(tokens(store, "u-1").await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stale_if_match_changes_nothing() {
+    on_each(async |store| {
+        let (users, id) = (store.users(), UserId::from("u-1"));
+        for seen in [Some(1), Some(7)] {
+            let refused = users.put(&store.tenant, &id, &ada(), seen).await;
+            assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
+        }
+        assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
+        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        users.put(&store.tenant, &id, &ada(), Some(1)).await.unwrap();
+        let refused = users.put(&store.tenant, &id, &UserPut::default(), Some(1)).await;
+        assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
+        assert_eq!(tokens(store, "u-1").await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_token_belongs_to_who_registered_it_last() {
+    on_each(async |store| {
+        let users = store.users();
+        users
+            .put(&store.tenant, &"u-1".into(), &ada(), None)
+            .await
+            .unwrap();
+        users
+            .put(&store.tenant, &"u-2".into(), &UserPut::default(), None)
+            .await
+            .unwrap();
+        let registered = users
+            .put_device(&store.tenant, &"u-2".into(), &device("token-a"))
+            .await
+            .unwrap();
+        assert!(registered.created);
+        assert_eq!(tokens(store, "u-1").await, ["token-b"]);
+        assert_eq!(tokens(store, "u-2").await, ["token-a"]);
+        // The one it left can see that something changed.
+        assert_eq!(
+            users
+                .get(&store.tenant, &"u-1".into())
+                .await
+                .unwrap()
+                .unwrap()
+                .version,
+            2
+        );
+        // By a whole PUT too; and another tenant's users are others.
+        users
+            .put(&store.tenant, &"u-1".into(), &ada(), None)
+            .await
+            .unwrap();
+        users
+            .put(&"other".into(), &"u-1".into(), &ada(), None)
+            .await
+            .unwrap();
+        assert_eq!(tokens(store, "u-1").await, ["token-a", "token-b"]);
+        assert!(tokens(store, "u-2").await.is_empty());
+
+        assert!(
+            users
+                .delete_device(&store.tenant, &"u-1".into(), "token-a")
+                .await
+                .unwrap()
+        );
+        assert!(
+            !users
+                .delete_device(&store.tenant, &"u-1".into(), "token-a")
+                .await
+                .unwrap()
+        );
+        let unknown = users
+            .put_device(&store.tenant, &"nobody".into(), &device("t"))
+            .await;
+        assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
+    on_each(async |store| {
+        let (users, id) = (store.users(), UserId::from("u-1"));
+        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        let email = ContactPointId::primary(&store.tenant, &id, Channel::Email);
+        let token = ContactPointId::device(&store.tenant, &id, "token-a");
+        let sent_at = store.now();
+        store.clock.advance(seconds(60));
+        let dead = |id, seen_at| DeadContact {
+            tenant: store.tenant.clone(),
+            id,
+            code: "UNREGISTERED".into(),
+            seen_at,
+        };
+        users
+            .mark_dead(&[dead(email, sent_at), dead(token, sent_at), dead(email, sent_at)])
+            .await
+            .unwrap();
+        let codes = async || {
+            let found = users.resolve(&[email, token]).await.unwrap();
+            (found[&email].dead.clone(), found[&token].dead.clone())
+        };
+        let gone = Some("UNREGISTERED".to_owned());
+        assert_eq!(codes().await, (gone.clone(), gone.clone()));
+
+        // The same address again tells nothing new; another one does.
+        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        assert_eq!(codes().await, (gone.clone(), gone));
+        let moved = UserPut {
+            email: Some("ada@new.example".into()),
+            ..ada()
+        };
+        users.put(&store.tenant, &id, &moved, None).await.unwrap();
+        users
+            .put_device(&store.tenant, &id, &device("token-a"))
+            .await
+            .unwrap();
+        assert_eq!(codes().await, (None, None));
+
+        // What was sent before the registration says nothing about it.
+        users
+            .mark_dead(&[dead(email, sent_at), dead(token, sent_at)])
+            .await
+            .unwrap();
+        assert_eq!(codes().await, (None, None));
+        let foreign = DeadContact {
+            tenant: "other".into(),
+            ..dead(email, store.now())
+        };
+        users.mark_dead(&[foreign]).await.unwrap();
+        assert_eq!(codes().await, (None, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_facts_of_many_users_come_together_and_unknown_ones_are_absent() {
+    on_each(async |store| {
+        let users = store.users();
+        let ids: Vec<UserId> = (0..300).map(|n| UserId::from(format!("u-{n}"))).collect();
+        for (n, id) in ids.iter().enumerate().filter(|(n, _)| n % 50 == 0) {
+            let put = UserPut {
+                email: Some(format!("u{n}@example.com")),
+                devices: Some(vec![device(&format!("t-{n}"))]),
+                locale: Some("de".into()),
+                ..UserPut::default()
+            };
+            users.put(&store.tenant, id, &put, None).await.unwrap();
+        }
+        let wanted: Preferences = serde_json::from_str(r#"{"global":{"email":false}}"#).unwrap();
+        store
+            .preferences()
+            .put(&store.tenant, &ids[50], &wanted, None)
+            .await
+            .unwrap();
+        let mut asked = ids.clone();
+        asked.push(ids[0].clone());
+        let facts = users.load_facts(&store.tenant, &asked).await.unwrap();
+        assert_eq!(facts.len(), 6);
+        assert_eq!(*facts[&ids[50]].preferences, wanted);
+        assert_eq!(*facts[&ids[0]].preferences, Preferences::default());
+        assert_eq!(facts[&ids[100]].locale.as_deref(), Some("de"));
+        let addresses: Vec<_> = facts[&ids[100]]
+            .contacts
+            .iter()
+            .map(|contact| contact.point.address.as_str())
+            .collect();
+        assert_eq!(addresses.len(), 2);
+        assert!(addresses.contains(&"u100@example.com") && addresses.contains(&"t-100"));
+        assert!(users.load_facts(&"other".into(), &ids).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_is_found_by_its_contact_point_until_the_user_is_erased() {
+    on_each(async |store| {
+        let (users, id) = (store.users(), UserId::from("u-1"));
+        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        store
+            .preferences()
+            .put(&store.tenant, &id, &Preferences::default(), None)
+            .await
+            .unwrap();
+        let phone = ContactPointId::primary(&store.tenant, &id, Channel::Sms);
+        let token = ContactPointId::device(&store.tenant, &id, "token-b");
+        let found = users
+            .resolve(&[phone, token, ContactPointId(Uuid::nil())])
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[&phone].point.address, "+4915112345678");
+        assert_eq!(found[&token].point.platform, Some(Platform::Android));
+
+        assert!(users.delete(&store.tenant, &id).await.unwrap());
+        assert!(!users.delete(&store.tenant, &id).await.unwrap());
+        assert!(users.resolve(&[phone, token]).await.unwrap().is_empty());
+        assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
+        assert!(
+            store
+                .preferences()
+                .get(&store.tenant, &id)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn preferences_are_versioned_and_need_their_user() {
+    on_each(async |store| {
+        let (preferences, id) = (store.preferences(), UserId::from("u-1"));
+        let said: Preferences = serde_json::from_str(
+            r#"{"types":{"A\u0000":{"sms":true}},"quiet_hours":[{"days":["mon"],"from":"22:00","to":"07:00"}]}"#,
+        )
+        .unwrap();
+        let nobody = preferences.put(&store.tenant, &id, &said, None).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
+        store.users().put(&store.tenant, &id, &ada(), None).await.unwrap();
+        assert!(preferences.get(&store.tenant, &id).await.unwrap().is_none());
+        assert!(preferences.put(&store.tenant, &id, &said, None).await.unwrap().created);
+        let read = preferences.get(&store.tenant, &id).await.unwrap().unwrap();
+        assert_eq!((read.value, read.version), (said.clone(), 1));
+        assert_eq!(preferences.put(&store.tenant, &id, &said, Some(1)).await.unwrap().version, 2);
+        let stale = preferences.put(&store.tenant, &id, &said, Some(1)).await;
+        assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
+    })
+    .await;
+}

@@ -1,0 +1,519 @@
+//! Who works on what: events, requests, attempts.
+
+use std::sync::Arc;
+
+use carillon_domain::EventId;
+use carillon_store::{
+    audit::AuditCounts,
+    events::{ClaimState, EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
+    idempotency::{Answer, Begin, IdempotentRequest},
+    send_ledger::{ClaimVerdict, SendClaim, SendKey},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{TestStore, delivery_id, on_each, origin, seconds};
+
+const GATEWAY: Uuid = Uuid::from_u128(1);
+
+fn key(id: &str) -> EventKey {
+    EventKey {
+        tenant: "default".into(),
+        event_id: id.into(),
+        source: "/shop".into(),
+    }
+}
+
+fn ingest(store: &TestStore, id: &str, says: u8) -> IngestClaim {
+    IngestClaim {
+        key: key(id),
+        event_type: "OrderShipped".into(),
+        fingerprint: [says; 32],
+        owner: GATEWAY,
+        lease_until: store.now() + seconds(10),
+    }
+}
+
+fn route(id: &str, says: u8, offset: i64) -> RouteClaim {
+    RouteClaim {
+        key: key(id),
+        event_type: "OrderShipped".into(),
+        fingerprint: [says; 32],
+        origin: origin(offset),
+    }
+}
+
+async fn claim(store: &TestStore, claims: Vec<IngestClaim>) -> Vec<IngestVerdict> {
+    store.events().claim_ingest(claims).await.unwrap()
+}
+
+async fn claim_route(store: &TestStore, claims: &[RouteClaim]) -> Vec<RouteVerdict> {
+    store.events().claim_route(claims).await.unwrap()
+}
+
+async fn events_counted(store: &TestStore) -> (u64, u64) {
+    let AuditCounts {
+        acknowledged,
+        waiting,
+        ..
+    } = store.audit().counts().await.unwrap();
+    (acknowledged, waiting)
+}
+
+#[tokio::test]
+async fn an_event_is_claimed_once_and_then_known_by_what_it_says() {
+    on_each(async |store| {
+        use IngestVerdict::{Claimed, Conflict, Duplicate, InProgress};
+        assert_eq!(claim(store, vec![ingest(store, "1", 1)]).await, [Claimed]);
+        assert_eq!(claim(store, vec![ingest(store, "1", 1)]).await, [InProgress]);
+        assert_eq!(claim(store, vec![ingest(store, "1", 2)]).await, [Conflict]);
+        store.events().mark_published(vec![key("1")]).await.unwrap();
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1), ingest(store, "1", 2)]).await,
+            [Duplicate, Conflict]
+        );
+        // Another source's event of the same id is another event.
+        let mut other = ingest(store, "1", 2);
+        other.key.source = Arc::from("/crm");
+        assert_eq!(claim(store, vec![other]).await, [Claimed]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_that_stand_in_a_batch_twice_are_claimed_once() {
+    on_each(async |store| {
+        use IngestVerdict::{Claimed, Conflict, InProgress};
+        let batch = [("1", 1), ("2", 1), ("1", 1), ("2", 9), ("3", 1)];
+        let claims = batch.map(|(id, says)| ingest(store, id, says)).to_vec();
+        assert_eq!(
+            claim(store, claims).await,
+            [Claimed, Claimed, InProgress, Conflict, Claimed]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_crashed_before_it_published_leaves_the_event_to_the_next_try() {
+    on_each(async |store| {
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Claimed]
+        );
+        // It crashes here. The client tries again, too early, with other words, and in time.
+        store.clock.advance(seconds(9));
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::InProgress]
+        );
+        store.clock.advance(seconds(2));
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 2)]).await,
+            [IngestVerdict::Conflict]
+        );
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Claimed]
+        );
+        assert_eq!(events_counted(store).await, (0, 0));
+        store.events().mark_published(vec![key("1")]).await.unwrap();
+        assert_eq!(events_counted(store).await, (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the_event() {
+    on_each(async |store| {
+        claim(store, vec![ingest(store, "1", 1)]).await;
+        // It published and crashed before it said so; the router reads the record.
+        let first = RouteVerdict::First { via_gateway: true };
+        assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
+        assert_eq!(events_counted(store).await, (1, 0));
+        // The client tries again, at once and much later.
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Duplicate]
+        );
+        store.clock.advance(seconds(60));
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Duplicate]
+        );
+        // Late words of the gateway count nothing twice.
+        store.events().mark_published(vec![key("1")]).await.unwrap();
+        assert_eq!(events_counted(store).await, (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_published_twice_after_a_crash_is_routed_once() {
+    on_each(async |store| {
+        claim(store, vec![ingest(store, "1", 1)]).await;
+        store.clock.advance(seconds(11));
+        claim(store, vec![ingest(store, "1", 1)]).await;
+        store.events().mark_published(vec![key("1")]).await.unwrap();
+        let verdicts = claim_route(store, &[route("1", 1, 7), route("1", 1, 8)]).await;
+        assert_eq!(
+            verdicts,
+            [RouteVerdict::First { via_gateway: true }, RouteVerdict::Duplicate]
+        );
+        assert_eq!(events_counted(store).await, (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_is_given_back_can_be_taken_by_anybody() {
+    on_each(async |store| {
+        use IngestVerdict::{Claimed, Conflict};
+        claim(
+            store,
+            vec![
+                ingest(store, "1", 1),
+                ingest(store, "2", 1),
+                ingest(store, "3", 1),
+            ],
+        )
+        .await;
+        store.events().mark_published(vec![key("2")]).await.unwrap();
+        claim_route(store, &[route("3", 1, 1)]).await;
+        let all = [key("1"), key("2"), key("3"), key("4")];
+        store.events().abandon(Uuid::from_u128(99), &all).await.unwrap();
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::InProgress]
+        );
+        store.events().abandon(GATEWAY, &all).await.unwrap();
+        let claims = ["1", "2", "3"].map(|id| ingest(store, id, 2)).to_vec();
+        assert_eq!(claim(store, claims).await, [Claimed, Conflict, Conflict]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplicate() {
+    on_each(async |store| {
+        use RouteVerdict::{Conflict, Duplicate, First};
+        let first = First { via_gateway: false };
+        assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
+        // The router's transaction was aborted: it reads on from the same place.
+        assert_eq!(
+            claim_route(store, &[route("1", 1, 5), route("2", 1, 6)]).await,
+            [first, first]
+        );
+        assert_eq!(
+            claim_route(store, &[route("1", 1, 9), route("1", 2, 10)]).await,
+            [Duplicate, Conflict]
+        );
+        assert_eq!(
+            claim_route(store, &[route("3", 1, 11), route("3", 1, 12)]).await,
+            [first, Duplicate]
+        );
+        // And the gateway knows them now.
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Duplicate]
+        );
+        assert_eq!(
+            claim(store, vec![ingest(store, "2", 2)]).await,
+            [IngestVerdict::Conflict]
+        );
+        assert_eq!(events_counted(store).await, (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_events_of_one_id_the_one_that_is_routed_is_the_one_that_is_known() {
+    on_each(async |store| {
+        // The gateway is publishing one while a producer's record of the same id says something else.
+        claim(store, vec![ingest(store, "1", 1)]).await;
+        assert_eq!(
+            claim_route(store, &[route("1", 2, 5)]).await,
+            [RouteVerdict::First { via_gateway: true }]
+        );
+        assert_eq!(
+            claim_route(store, &[route("1", 1, 6)]).await,
+            [RouteVerdict::Conflict]
+        );
+        assert_eq!(
+            claim(store, vec![ingest(store, "1", 1)]).await,
+            [IngestVerdict::Conflict]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_is_found_by_id_with_or_without_its_source() {
+    on_each(async |store| {
+        claim(store, vec![ingest(store, "1", 1)]).await;
+        claim_route(
+            store,
+            &[RouteClaim {
+                key: EventKey {
+                    source: "/crm".into(),
+                    ..key("1")
+                },
+                ..route("1", 1, 5)
+            }],
+        )
+        .await;
+        let find = async |id: &str, source: Option<&str>| {
+            store
+                .events()
+                .find(&store.tenant, &EventId::from(id), source)
+                .await
+                .unwrap()
+        };
+        let both = find("1", None).await;
+        let sources: Vec<_> = both
+            .iter()
+            .map(|claim| (&*claim.key.source, claim.state, claim.via_gateway))
+            .collect();
+        assert_eq!(
+            sources,
+            [
+                ("/crm", ClaimState::Published, false),
+                ("/shop", ClaimState::Pending, true)
+            ]
+        );
+        assert_eq!(both[0].origin, Some(origin(5)));
+        assert_eq!(find("1", Some("/shop")).await[0].origin, None);
+        assert!(find("2", None).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn forgetting_old_claims_does_not_change_what_was_counted() {
+    on_each(async |store| {
+        let claims: Vec<_> = (0..300).map(|n| ingest(store, &n.to_string(), 1)).collect();
+        let keys = claims.iter().map(|claim| claim.key.clone()).collect();
+        claim(store, claims).await;
+        store.events().mark_published(keys).await.unwrap();
+        claim_route(store, &[route("0", 1, 1)]).await;
+        store.clock.advance(seconds(3600));
+        claim(store, vec![ingest(store, "young", 1)]).await;
+        assert_eq!(store.events().prune(seconds(1800)).await.unwrap(), 300);
+        assert_eq!(store.events().prune(seconds(1800)).await.unwrap(), 0);
+        assert_eq!(events_counted(store).await, (300, 299));
+        assert_eq!(
+            claim(store, vec![ingest(store, "young", 1)]).await,
+            [IngestVerdict::InProgress]
+        );
+        assert_eq!(
+            claim(store, vec![ingest(store, "0", 2)]).await,
+            [IngestVerdict::Claimed]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_callers_at_once_each_get_their_own_verdict() {
+    on_each(async |store| {
+        let posts = (0..400_u32).map(|n| {
+            let events = store.events().clone();
+            // Every id is posted twice.
+            let claim = ingest(store, &(n / 2).to_string(), 1);
+            async move {
+                let verdict = events.claim_ingest(vec![claim.clone()]).await.unwrap()[0];
+                if verdict == IngestVerdict::Claimed {
+                    events.mark_published(vec![claim.key]).await.unwrap();
+                }
+                verdict
+            }
+        });
+        let verdicts = futures::future::join_all(posts).await;
+        let claimed = verdicts
+            .iter()
+            .filter(|verdict| **verdict == IngestVerdict::Claimed)
+            .count();
+        assert_eq!(claimed, 200);
+        assert!(!verdicts.contains(&IngestVerdict::Conflict));
+        assert_eq!(events_counted(store).await, (200, 200));
+    })
+    .await;
+}
+
+fn request<'a>(store: &'a TestStore, key: &'a str, body: u8) -> IdempotentRequest<'a> {
+    IdempotentRequest {
+        tenant: &store.tenant,
+        route: "POST /v1/events",
+        key,
+        fingerprint: [body; 32],
+    }
+}
+
+fn answer(status: u16) -> Answer {
+    Answer {
+        status,
+        content_type: "application/json".into(),
+        body: br#"{"event_id":"1"}"#.to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_answered_once_and_then_replayed_for_a_day() {
+    on_each(async |store| {
+        let keys = store.idempotency();
+        let (first, other) = (request(store, "k", 1), request(store, "k", 2));
+        let lease = seconds(30);
+        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::InProgress);
+        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
+        keys.finish(&first, &answer(202)).await.unwrap();
+        assert_eq!(
+            keys.begin(&first, lease).await.unwrap(),
+            Begin::Replay(answer(202))
+        );
+        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
+        let elsewhere = IdempotentRequest {
+            route: "POST /v1/simulate",
+            ..other
+        };
+        assert_eq!(keys.begin(&elsewhere, lease).await.unwrap(), Begin::Fresh);
+
+        store.clock.advance(seconds(24 * 3600 - 1));
+        assert_eq!(
+            keys.begin(&first, lease).await.unwrap(),
+            Begin::Replay(answer(202))
+        );
+        store.clock.advance(seconds(2));
+        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Fresh);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
+    on_each(async |store| {
+        let keys = store.idempotency();
+        let (lease, first) = (seconds(30), request(store, "k", 1));
+        keys.begin(&first, lease).await.unwrap();
+        keys.finish(&first, &answer(503)).await.unwrap();
+        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        keys.abandon(&first).await.unwrap();
+        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        store.clock.advance(seconds(31));
+        assert_eq!(
+            keys.begin(&request(store, "k", 2), lease).await.unwrap(),
+            Begin::Conflict
+        );
+        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        keys.finish(&first, &answer(422)).await.unwrap();
+        // An answer cannot be given back.
+        keys.abandon(&first).await.unwrap();
+        assert_eq!(
+            keys.begin(&first, lease).await.unwrap(),
+            Begin::Replay(answer(422))
+        );
+        store.clock.advance(seconds(24 * 3600));
+        assert_eq!(keys.prune().await.unwrap(), 0);
+        store.clock.advance(seconds(60));
+        assert_eq!(keys.prune().await.unwrap(), 1);
+    })
+    .await;
+}
+
+fn send_key(number: u128, attempt: u32) -> SendKey {
+    SendKey {
+        delivery_id: delivery_id(number),
+        generation: 0,
+        attempt,
+    }
+}
+
+fn send(store: &TestStore, key: SendKey, owner: u128) -> SendClaim {
+    SendClaim {
+        key,
+        owner: Uuid::from_u128(owner),
+        lease_until: store.now() + seconds(30),
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_claimed_by_one_worker_and_its_outcome_stays() {
+    on_each(async |store| {
+        let ledger = store.send_ledger();
+        let claims: Vec<_> = (0..100).map(|n| send(store, send_key(n, 1), 1)).collect();
+        assert!(
+            ledger
+                .claim(&claims)
+                .await
+                .unwrap()
+                .iter()
+                .all(|verdict| *verdict == ClaimVerdict::Claimed)
+        );
+        ledger
+            .record(vec![(send_key(7, 1), json!({"ok": "SM1"}))])
+            .await
+            .unwrap();
+        ledger
+            .record(vec![(send_key(7, 1), json!({"failed": "late"}))])
+            .await
+            .unwrap();
+
+        let again = ledger
+            .claim(&[
+                send(store, send_key(7, 1), 2),
+                send(store, send_key(8, 1), 2),
+                send(store, send_key(7, 2), 2),
+            ])
+            .await
+            .unwrap();
+        let ClaimVerdict::Taken(seventh) = &again[0] else {
+            panic!("{again:?}")
+        };
+        assert_eq!(
+            (seventh.owner, seventh.outcome.as_ref()),
+            (Uuid::from_u128(1), Some(&json!({"ok": "SM1"})))
+        );
+        let ClaimVerdict::Taken(eighth) = &again[1] else {
+            panic!("{again:?}")
+        };
+        assert_eq!((eighth.outcome.as_ref(), eighth.claimed_at), (None, store.now()));
+        assert_eq!(again[2], ClaimVerdict::Claimed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_stands_in_a_batch_twice_is_claimed_once() {
+    on_each(async |store| {
+        let twice = [send(store, send_key(1, 1), 1), send(store, send_key(1, 1), 2)];
+        let verdicts = store.send_ledger().claim(&twice).await.unwrap();
+        assert_eq!(verdicts[0], ClaimVerdict::Claimed);
+        let ClaimVerdict::Taken(taken) = &verdicts[1] else {
+            panic!("{verdicts:?}")
+        };
+        assert_eq!(taken.owner, Uuid::from_u128(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_owner_died() {
+    on_each(async |store| {
+        let (ledger, key) = (store.send_ledger(), send_key(1, 1));
+        let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);
+        ledger.claim(&[send(store, key, 1)]).await.unwrap();
+        let later = store.now() + seconds(90);
+        assert!(!ledger.take_over(key, one, two, later).await.unwrap());
+        assert!(!ledger.take_over_from_dead(key, three, two, later).await.unwrap());
+        store.clock.advance(seconds(31));
+        assert!(ledger.take_over(key, one, two, later).await.unwrap());
+        assert!(!ledger.take_over(key, one, three, later).await.unwrap());
+        assert!(ledger.take_over_from_dead(key, two, three, later).await.unwrap());
+        ledger.record(vec![(key, json!("sent"))]).await.unwrap();
+        store.clock.advance(seconds(90));
+        assert!(!ledger.take_over(key, three, one, later).await.unwrap());
+        assert!(!ledger.take_over_from_dead(key, three, one, later).await.unwrap());
+        assert_eq!(ledger.prune(seconds(60)).await.unwrap(), 1);
+    })
+    .await;
+}

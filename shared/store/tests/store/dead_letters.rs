@@ -1,0 +1,221 @@
+//! Dead letters.
+
+use carillon_domain::{
+    Channel,
+    dead_letter::{DeadLetter, FailureClass},
+    ids::dead_letter_id,
+    status::Origin,
+};
+use carillon_store::{
+    Cursor, Page,
+    dead_letters::{DeadLetterFilter, DeadLetterRow, DeadLetterState},
+    read_model::StoredOffset,
+};
+
+use crate::support::{delivery_id, on_each, seconds, start};
+
+fn letter(offset: i64, channel: Option<Channel>, code: &str) -> DeadLetterRow {
+    let queue = channel.map_or("events", Channel::as_str);
+    let letter = DeadLetter {
+        class: FailureClass::Terminal,
+        provider: Some("twilio".into()),
+        code: code.into(),
+        reason: format!("refused {offset}"),
+        attempts: 3,
+        first_failed_at: start(),
+    };
+    DeadLetterRow {
+        position: Origin {
+            topic: format!("notifications.{queue}.dlq").into(),
+            partition: 0,
+            offset,
+        },
+        tenant: "default".into(),
+        channel,
+        source_topic: "notifications.sms".into(),
+        fingerprint: letter.fingerprint(queue),
+        letter,
+        dead_at: start() + seconds(offset.unsigned_abs()),
+        delivery_id: Some(delivery_id(1)),
+        event_type: Some("OrderShipped".into()),
+        headers: vec![
+            ("carillon-attempt".into(), "3".into()),
+            ("odd\0".into(), "base64:/w==".into()),
+        ],
+        key: None,
+        value: vec![0, 0xff, b'{'],
+    }
+}
+
+fn next(topic: &str, next: i64) -> StoredOffset {
+    StoredOffset {
+        topic: topic.into(),
+        partition: 0,
+        next,
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_its_bytes_and_all_that_is_said_about_it() {
+    on_each(async |store| {
+        let row = letter(4, Some(Channel::Sms), "21612");
+        let letters = store.dead_letters();
+        letters
+            .apply(
+                "tracker",
+                std::slice::from_ref(&row),
+                &[next("notifications.sms.dlq", 5)],
+            )
+            .await
+            .unwrap();
+        let id = dead_letter_id("notifications.sms.dlq", 0, 4);
+        let view = letters.get(&store.tenant, id).await.unwrap().unwrap();
+        assert_eq!(view.value_base64, "AP97");
+        assert_eq!(view.headers, row.headers);
+        assert_eq!(
+            (view.class.as_str(), view.code.as_str(), view.attempts),
+            ("terminal", "21612", 3)
+        );
+        assert_eq!(
+            (view.state, view.channel),
+            (DeadLetterState::Open, Some(Channel::Sms))
+        );
+        assert!(letters.get(&"other".into(), id).await.unwrap().is_none());
+        let offsets = store.read_model().offsets("tracker").await.unwrap();
+        assert_eq!(offsets, [next("notifications.sms.dlq", 5)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let rows = [
+            letter(1, None, "x"),
+            letter(2, Some(Channel::Sms), "y"),
+            letter(1, None, "x"),
+        ];
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        assert_eq!(
+            letters.open_counts().await.unwrap(),
+            [("events".to_owned(), 1), ("sms".to_owned(), 1)]
+        );
+        let id = dead_letter_id("notifications.events.dlq", 0, 1);
+        let foreign = letters
+            .set_state(&"other".into(), &[id], DeadLetterState::Discarded)
+            .await
+            .unwrap();
+        assert!(foreign.is_empty());
+        assert_eq!(
+            letters
+                .set_state(&store.tenant, &[id, id], DeadLetterState::Discarded)
+                .await
+                .unwrap(),
+            [id]
+        );
+        assert!(
+            letters
+                .set_state(&store.tenant, &[id], DeadLetterState::Replayed)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        assert_eq!(letters.open_counts().await.unwrap(), [("sms".to_owned(), 1)]);
+        assert_eq!(
+            letters.get(&store.tenant, id).await.unwrap().unwrap().state,
+            DeadLetterState::Discarded
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn letters_are_listed_newest_first_by_what_is_asked_for() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let rows: Vec<_> = (0..30)
+            .map(|n| {
+                if n % 3 == 0 {
+                    letter(n, None, "bad")
+                } else {
+                    letter(n, Some(Channel::Sms), "21612")
+                }
+            })
+            .collect();
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        let filter = DeadLetterFilter {
+            queue: vec!["sms".into()],
+            ..DeadLetterFilter::default()
+        };
+        let mut page = Page {
+            after: None,
+            limit: 8,
+        };
+        let mut reasons = Vec::new();
+        loop {
+            let got = letters.list(&store.tenant, &filter, page).await.unwrap();
+            reasons.extend(got.items.into_iter().map(|item| item.reason));
+            let Some(cursor) = got.next_cursor else { break };
+            page.after = Cursor::parse(&cursor);
+        }
+        let expected: Vec<_> = (0..30)
+            .rev()
+            .filter(|n| n % 3 != 0)
+            .map(|n| format!("refused {n}"))
+            .collect();
+        assert_eq!(reasons, expected);
+
+        let filter = DeadLetterFilter {
+            code: vec!["bad".into(), "none".into()],
+            class: vec!["terminal".into()],
+            from: Some(start() + seconds(9)),
+            to: Some(start() + seconds(15)),
+            ..DeadLetterFilter::default()
+        };
+        let got = letters
+            .list(&store.tenant, &filter, Page::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            got.items
+                .iter()
+                .map(|item| item.reason.as_str())
+                .collect::<Vec<_>>(),
+            ["refused 12", "refused 9"]
+        );
+        assert_eq!(got.next_cursor, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn letters_of_one_cause_are_one_group_with_its_last_letter_as_sample() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let rows: Vec<_> = (0..10)
+            .map(|n| letter(n, Some(Channel::Sms), if n < 7 { "21612" } else { "30003" }))
+            .collect();
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        let first = dead_letter_id("notifications.sms.dlq", 0, 0);
+        letters
+            .set_state(&store.tenant, &[first], DeadLetterState::Discarded)
+            .await
+            .unwrap();
+        let groups = letters.groups(&store.tenant).await.unwrap();
+        let counts: Vec<_> = groups
+            .iter()
+            .map(|group| (group.code.as_str(), group.open, group.total))
+            .collect();
+        assert_eq!(counts, [("21612", 6, 7), ("30003", 3, 3)]);
+        assert_eq!(groups[0].sample_reason, "refused 6");
+        assert_eq!(groups[0].sample_id, dead_letter_id("notifications.sms.dlq", 0, 6));
+        assert_eq!(
+            (groups[0].first_at, groups[0].last_at),
+            (start(), start() + seconds(6))
+        );
+        assert!(letters.groups(&"other".into()).await.unwrap().is_empty());
+    })
+    .await;
+}

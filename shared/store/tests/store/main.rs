@@ -1,0 +1,12 @@
+//! The repositories, each test on SQLite and, where `CARILLON_DATABASE__URL` names one, on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod accounts;
+mod claims;
+mod content;
+mod dead_letters;
+mod queries;
+mod quotas;
+mod read_model;
+mod start;
+mod support;

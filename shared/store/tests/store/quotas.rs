@@ -1,0 +1,259 @@
+//! Limits: one suite for both places in which they are counted.
+
+use std::time::Duration;
+
+use carillon_domain::{
+    Channel, Timestamp,
+    catalog::LimitDef,
+    decide::{LimitCheck, LimitVerdict},
+};
+use carillon_store::quota::{InProcessQuotas, Quotas, RedisQuotas, RedisQuotasConfig};
+use uuid::Uuid;
+
+use crate::support::{seconds, start};
+
+const MEMORY: Duration = Duration::from_secs(600);
+
+fn redis_url() -> Option<String> {
+    std::env::var("CARILLON_REDIS__URL").ok()
+}
+
+/// Runs a test on every implementation that is there, with keys of its own.
+async fn on_each(test: impl AsyncFn(&dyn Quotas)) {
+    test(&InProcessQuotas::new(MEMORY)).await;
+    if let Some(url) = redis_url() {
+        let prefix = format!("test:{}:", Uuid::now_v7().simple());
+        let config = RedisQuotasConfig {
+            prefix,
+            memory: MEMORY,
+            timeout: Duration::from_secs(5),
+            ..RedisQuotasConfig::new(url)
+        };
+        test(&RedisQuotas::connect(config).unwrap()).await;
+    }
+}
+
+fn check(key: &str, max: u32, per: Duration) -> LimitCheck {
+    LimitCheck {
+        id: Uuid::now_v7(),
+        key: key.into(),
+        limit: LimitDef {
+            channel: Channel::Email,
+            max,
+            per,
+        },
+    }
+}
+
+async fn take(quotas: &dyn Quotas, check: LimitCheck, now: Timestamp) -> LimitVerdict {
+    quotas.take(&[check], now).await[0]
+}
+
+#[tokio::test]
+async fn no_window_whatever_its_start_ever_holds_more_than_the_limit() {
+    on_each(async |quotas| {
+        let per = seconds(60);
+        let mut allowed: Vec<Timestamp> = Vec::new();
+        // A message every 7 seconds for ten minutes.
+        for n in 0..86 {
+            let now = start() + seconds(7 * n);
+            if take(quotas, check("u", 3, per), now).await == LimitVerdict::Allowed {
+                allowed.push(now);
+            }
+        }
+        for from in &allowed {
+            let held = allowed
+                .iter()
+                .filter(|at| *at >= from && **at < *from + per)
+                .count();
+            assert!(held <= 3, "{held} from {from} on ({})", quotas.name());
+        }
+        // And all that is allowed can be had: 3 in each of ten minutes.
+        assert!(allowed.len() >= 28, "{} ({})", allowed.len(), quotas.name());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn room_comes_back_exactly_when_the_window_has_passed() {
+    on_each(async |quotas| {
+        let per = seconds(60);
+        assert_eq!(
+            take(quotas, check("u", 1, per), start()).await,
+            LimitVerdict::Allowed
+        );
+        let just_before = start() + per - Duration::from_micros(1);
+        assert_eq!(
+            take(quotas, check("u", 1, per), just_before).await,
+            LimitVerdict::Exceeded
+        );
+        assert_eq!(
+            take(quotas, check("u", 1, per), start() + per).await,
+            LimitVerdict::Allowed
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn asking_again_gives_the_same_answer_and_counts_once() {
+    on_each(async |quotas| {
+        let per = seconds(3600);
+        let (first, second) = (check("u", 1, per), check("u", 1, per));
+        for now in [start(), start() + seconds(300)] {
+            let verdicts = quotas.take(&[first.clone(), second.clone()], now).await;
+            assert_eq!(
+                verdicts,
+                [LimitVerdict::Allowed, LimitVerdict::Exceeded],
+                "{}",
+                quotas.name()
+            );
+        }
+        // In one batch too.
+        let (one, other) = (check("v", 2, per), check("v", 2, per));
+        let verdicts = quotas
+            .take(&[one.clone(), one.clone(), one, other], start())
+            .await;
+        assert_eq!(verdicts, [LimitVerdict::Allowed; 4]);
+        assert_eq!(
+            take(quotas, check("v", 2, per), start()).await,
+            LimitVerdict::Exceeded
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_key_has_a_limit_of_its_own_and_batches_may_be_large() {
+    on_each(async |quotas| {
+        let checks: Vec<_> = (0..2_500)
+            .map(|n| check(&format!("user-{}", n / 2), 1, seconds(60)))
+            .collect();
+        let verdicts = quotas.take(&checks, start()).await;
+        assert_eq!(verdicts.len(), checks.len());
+        for pair in verdicts.chunks(2) {
+            assert_eq!(pair, [LimitVerdict::Allowed, LimitVerdict::Exceeded]);
+        }
+        assert!(quotas.take(&[], start()).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_redis_the_answer_is_unavailable_and_comes_quickly() {
+    let config = RedisQuotasConfig {
+        timeout: Duration::from_millis(100),
+        ..RedisQuotasConfig::new("redis://127.0.0.1:1".to_owned())
+    };
+    let quotas = RedisQuotas::connect(config).unwrap();
+    let checks: Vec<_> = (0..5_000).map(|_| check("u", 1, seconds(60))).collect();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..20 {
+        let verdicts = quotas.take(&checks, start()).await;
+        assert_eq!(verdicts, vec![LimitVerdict::Unavailable; 5_000]);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(!quotas.check().await);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_of_redis_is_refused() {
+    assert!(RedisQuotas::connect(RedisQuotasConfig::new("http://x".to_owned())).is_err());
+}
+
+/// A Redis of a test's own, that can be killed.
+struct OwnRedis {
+    port: u16,
+    process: tokio::process::Child,
+}
+
+impl OwnRedis {
+    fn start(port: u16) -> Self {
+        let process = tokio::process::Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { port, process }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    async fn kill(mut self) -> u16 {
+        self.process.kill().await.unwrap();
+        self.port
+    }
+}
+
+/// Asks for fresh limits until one is answered.
+async fn until_answered(quotas: &RedisQuotas) {
+    let answered = async {
+        loop {
+            let verdict = take(
+                quotas,
+                check(&Uuid::now_v7().to_string(), 1, seconds(60)),
+                start(),
+            )
+            .await;
+            if verdict == LimitVerdict::Allowed {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn redis_may_die_and_forget_everything_and_limits_go_on() {
+    if redis_url().is_none() {
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let redis = OwnRedis::start(free);
+    let quotas = RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap();
+    until_answered(&quotas).await;
+    assert_eq!(
+        take(&quotas, check("u", 1, seconds(60)), start()).await,
+        LimitVerdict::Allowed
+    );
+    assert_eq!(
+        take(&quotas, check("u", 1, seconds(60)), start()).await,
+        LimitVerdict::Exceeded
+    );
+
+    let port = redis.kill().await;
+    assert_eq!(
+        take(&quotas, check("u", 1, seconds(60)), start()).await,
+        LimitVerdict::Unavailable
+    );
+    let _redis = OwnRedis::start(port);
+    until_answered(&quotas).await;
+    // What it knew is gone, the script too: precision is lost, nothing else.
+    assert_eq!(
+        take(&quotas, check("u", 1, seconds(60)), start()).await,
+        LimitVerdict::Allowed
+    );
+    assert_eq!(
+        take(&quotas, check("u", 1, seconds(60)), start()).await,
+        LimitVerdict::Exceeded
+    );
+}

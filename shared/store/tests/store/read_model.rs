@@ -1,0 +1,517 @@
+//! The projection: the same rows in any order, any number of times, in any batches, give the same tables.
+
+use carillon_domain::{
+    Channel, DeliveryState, DeliveryStatus, Timestamp, UserId,
+    decide::{Decision, Outcome, Reason},
+    status::{EventVerdict, TemplateRef},
+};
+use carillon_store::{
+    Page, Store, StoreConfig,
+    audit::AuditCounts,
+    read_model::{
+        DeliveryFilter, DeliveryRow, DeliveryView, EventRow, HistoryView, Projection, StoredOffset,
+    },
+};
+use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
+use serde_json::value::RawValue;
+use strum::IntoEnumIterator as _;
+
+use crate::support::{
+    TestStore, delivery_id, delivery_row, history_row, on_each, on_postgres, origin, seconds, start, state,
+};
+
+fn decision(number: u128, outcome: Outcome) -> Decision {
+    Decision {
+        recipient: "a…@example.com".into(),
+        user_id: Some(format!("u-{number}").into()),
+        channel: Channel::Email,
+        category: "transactional".into(),
+        outcome,
+        reason: Reason::Allowed,
+        sentence: "It is sent.".into(),
+        steps: Vec::new(),
+        to_masked: None,
+        delivery_id: (outcome == Outcome::Send).then(|| delivery_id(number)),
+    }
+}
+
+fn event_row(number: u128, offset: i64, verdict: EventVerdict) -> EventRow {
+    EventRow {
+        origin: origin(offset),
+        part: 0,
+        tenant: "default".into(),
+        event_id: format!("event-{number}").into(),
+        source: "/shop".into(),
+        event_type: "OrderShipped".into(),
+        at: start() + seconds(offset.unsigned_abs()),
+        verdict,
+        via_gateway: false,
+        event: (verdict == EventVerdict::Routed)
+            .then(|| RawValue::from_string(r#"{"b": 1.50, "a":"\u0000"}"#.into()).unwrap()),
+        decisions: if verdict == EventVerdict::Routed {
+            vec![decision(number, Outcome::Send)]
+        } else {
+            vec![]
+        },
+    }
+}
+
+async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<DeliveryRow>) {
+    let history = deliveries.iter().map(history_row).collect();
+    let projection = Projection {
+        events,
+        deliveries,
+        history,
+        ..Projection::default()
+    };
+    store.read_model().apply(&projection).await.unwrap();
+}
+
+/// All that can be seen of deliveries, and the counts.
+async fn contents(
+    store: &Store,
+    ids: std::ops::Range<u128>,
+) -> (Vec<DeliveryView>, Vec<Vec<HistoryView>>, AuditCounts) {
+    let page = Page {
+        after: None,
+        limit: 500,
+    };
+    let all = store
+        .read_model()
+        .deliveries(&"default".into(), &DeliveryFilter::default(), page)
+        .await
+        .unwrap();
+    let mut timelines = Vec::new();
+    for id in ids {
+        timelines.push(store.read_model().timeline(delivery_id(id)).await.unwrap());
+    }
+    (all.items, timelines, store.audit().counts().await.unwrap())
+}
+
+/// A row whose words differ with everything that they could be told apart by.
+fn any_row() -> impl Strategy<Value = DeliveryRow> {
+    let statuses: Vec<_> = DeliveryStatus::iter().collect();
+    let state =
+        (0..2_u32, 0..3_u32, proptest::sample::select(statuses)).prop_map(|(generation, attempt, status)| {
+            DeliveryState {
+                generation,
+                attempt,
+                status,
+            }
+        });
+    let words = proptest::collection::vec(proptest::option::of("[ab]"), 5);
+    (0..4_u128, state, 0..4_u64, words).prop_map(|(number, state, at, words)| {
+        let mut row = delivery_row(number, state, start() + seconds(at));
+        let mut words = words.into_iter();
+        let mut word = || words.next().flatten();
+        row.to_masked = word();
+        row.provider = word().map(Into::into);
+        row.provider_message_id = word();
+        row.template = word().map(|id| TemplateRef {
+            id: id.into(),
+            version: 1,
+            locale: "en".into(),
+        });
+        row.error_code = word();
+        row
+    })
+}
+
+/// Rows, an order in which they come with repetitions, and where it is cut into batches.
+fn any_course() -> impl Strategy<Value = (Vec<DeliveryRow>, Vec<Index>, Vec<bool>)> {
+    (
+        proptest::collection::vec(any_row(), 1..12),
+        proptest::collection::vec(any::<Index>(), 0..20),
+        proptest::collection::vec(any::<bool>(), 40),
+    )
+}
+
+/// Runs courses against one store, each from an empty projection.
+fn check_courses(store: &TestStore, cases: u32) {
+    let mut runner = TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    });
+    let handle = tokio::runtime::Handle::current();
+    let outcome = tokio::task::block_in_place(|| {
+        runner.run(&any_course(), |(rows, order, cuts)| {
+            let (straight, crooked) = handle.block_on(async {
+                store.read_model().reset("test").await.unwrap();
+                apply(store, vec![], rows.clone()).await;
+                let straight = contents(store, 0..4).await;
+
+                store.read_model().reset("test").await.unwrap();
+                let mut course: Vec<_> = order.iter().map(|index| index.get(&rows).clone()).collect();
+                course.extend(rows.iter().rev().cloned());
+                let mut batch = Vec::new();
+                for (row, cut) in course.into_iter().zip(cuts.into_iter().cycle()) {
+                    batch.push(row);
+                    if cut {
+                        apply(store, vec![], std::mem::take(&mut batch)).await;
+                    }
+                }
+                apply(store, vec![], batch).await;
+                (straight, contents(store, 0..4).await)
+            });
+            // Doubled steps of one moment are told by their key alone: their words are not compared.
+            let steps = |timelines: &[Vec<HistoryView>]| -> Vec<Vec<(Timestamp, DeliveryStatus, u32, u32)>> {
+                let key = |step: &HistoryView| (step.at, step.status, step.attempt, step.generation);
+                timelines
+                    .iter()
+                    .map(|timeline| timeline.iter().map(key).collect())
+                    .collect()
+            };
+            prop_assert_eq!(&straight.0, &crooked.0);
+            prop_assert_eq!(steps(&straight.1), steps(&crooked.1));
+            prop_assert_eq!(straight.2, crooked.2);
+            // The state is the one that the domain's rule gives.
+            for view in &straight.0 {
+                let seen = rows.iter().filter(|row| row.id == view.id).map(|row| row.state);
+                let expected = seen.reduce(DeliveryState::merge).unwrap();
+                let found = DeliveryState {
+                    generation: view.generation,
+                    attempt: view.attempt,
+                    status: view.status,
+                };
+                prop_assert_eq!(found, expected);
+            }
+            let ended = straight.0.iter().filter(|view| view.status.is_ended()).count() as u64;
+            prop_assert_eq!(
+                (straight.2.ended, straight.2.pending),
+                (ended, straight.0.len() as u64 - ended)
+            );
+            Ok(())
+        })
+    });
+    outcome.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_order_repetition_and_cut_of_the_same_rows_gives_the_same_tables() {
+    on_each(async |store| check_courses(store, 40)).await;
+}
+
+#[tokio::test]
+async fn a_record_that_comes_again_is_counted_once() {
+    on_each(async |store| {
+        use EventVerdict::{Duplicate, Rejected, Routed};
+        let events = || {
+            let mut through_gateway = event_row(1, 1, Routed);
+            through_gateway.via_gateway = true;
+            let mut published_twice = event_row(1, 2, Duplicate);
+            published_twice.via_gateway = true;
+            let mut second_part = event_row(4, 6, Routed);
+            second_part.part = 1;
+            second_part.decisions.push(decision(9, Outcome::Suppress));
+            vec![
+                through_gateway,
+                published_twice,
+                event_row(2, 3, Routed),
+                event_row(2, 4, Duplicate),
+                event_row(3, 5, Rejected),
+                event_row(4, 6, Routed),
+                second_part,
+            ]
+        };
+        let queued = |n| delivery_row(n, state(0, 0, DeliveryStatus::Queued), start());
+        for _ in 0..3 {
+            let mut twice = events();
+            twice.extend(events());
+            apply(store, twice, vec![queued(1), queued(2), queued(4), queued(5)]).await;
+        }
+        let counts = store.audit().counts().await.unwrap();
+        let expected = AuditCounts {
+            acknowledged: 5, // all but the one that the gateway counts
+            routed: 3,
+            duplicate: 2,
+            rejected: 1,
+            waiting: 0,
+            deliveries_produced: 4,
+            ended: 0,
+            pending: 4,
+        };
+        assert_eq!(counts, expected);
+        assert_eq!((counts.event_difference(), counts.delivery_difference()), (-1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replay_makes_a_delivery_pending_again_until_it_ends_again() {
+    on_each(async |store| {
+        let counts = async || {
+            let counts = store.audit().counts().await.unwrap();
+            (counts.ended, counts.pending)
+        };
+        let step = async |generation, attempt, status| {
+            let row = delivery_row(1, state(generation, attempt, status), start());
+            apply(store, vec![], vec![row]).await;
+        };
+        step(0, 1, DeliveryStatus::Sending).await;
+        assert_eq!(counts().await, (0, 1));
+        step(0, 1, DeliveryStatus::DeadLettered).await;
+        assert_eq!(counts().await, (1, 0));
+        step(0, 1, DeliveryStatus::Retrying).await;
+        assert_eq!(counts().await, (1, 0));
+        step(1, 0, DeliveryStatus::Queued).await;
+        assert_eq!(counts().await, (0, 1));
+        step(1, 1, DeliveryStatus::Sent).await;
+        step(1, 1, DeliveryStatus::Delivered).await;
+        assert_eq!(counts().await, (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_is_shown_with_what_was_decided_whatever_else_was_sent_under_its_id() {
+    on_each(async |store| {
+        let mut crm = event_row(1, 9, EventVerdict::Rejected);
+        crm.source = "/crm".into();
+        let mut part = event_row(1, 3, EventVerdict::Routed);
+        part.part = 1;
+        part.decisions = vec![decision(7, Outcome::Suppress)];
+        let rows = vec![
+            event_row(1, 1, EventVerdict::Duplicate),
+            part,
+            event_row(1, 3, EventVerdict::Routed),
+            crm,
+        ];
+        apply(store, rows, vec![]).await;
+        let event = async |source: Option<&str>| {
+            store
+                .read_model()
+                .event(&store.tenant, &"event-1".into(), source)
+                .await
+                .unwrap()
+        };
+        let views = event(None).await;
+        let verdicts: Vec<_> = views
+            .iter()
+            .map(|view| (view.source.as_str(), view.verdict))
+            .collect();
+        assert_eq!(
+            verdicts,
+            [("/crm", EventVerdict::Rejected), ("/shop", EventVerdict::Routed)]
+        );
+        let shop = &event(Some("/shop")).await[0];
+        assert_eq!(
+            shop.decisions,
+            [decision(1, Outcome::Send), decision(7, Outcome::Suppress)]
+        );
+        // As it was written, to the letter.
+        assert_eq!(shop.event.as_ref().unwrap().get(), r#"{"b": 1.50, "a":"\u0000"}"#);
+        assert!(event(Some("/none")).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn text_that_a_database_cannot_hold_does_not_stop_the_batch() {
+    on_each(async |store| {
+        let mut odd = delivery_row(1, state(0, 1, DeliveryStatus::Failed), start());
+        odd.reason = Some("nul \0 and \u{10ffff} and '".into());
+        apply(
+            store,
+            vec![],
+            vec![odd, delivery_row(2, state(0, 1, DeliveryStatus::Sent), start())],
+        )
+        .await;
+        let (deliveries, timelines, _) = contents(store, 1..3).await;
+        assert_eq!(deliveries.len(), 2);
+        assert_eq!(
+            timelines[0][0].detail.as_deref(),
+            Some("nul \u{fffd} and \u{10ffff} and '")
+        );
+    })
+    .await;
+}
+
+fn next(partition: i32, next: i64) -> StoredOffset {
+    StoredOffset {
+        topic: "notifications.status".into(),
+        partition,
+        next,
+    }
+}
+
+#[tokio::test]
+async fn offsets_lie_beside_what_was_read_and_only_go_forward() {
+    on_each(async |store| {
+        let model = store.read_model();
+        let batch = |offsets| Projection {
+            consumer: "tracker".into(),
+            offsets,
+            ..Projection::default()
+        };
+        model
+            .apply(&batch(vec![next(0, 10), next(1, 5), next(0, 12)]))
+            .await
+            .unwrap();
+        model.apply(&batch(vec![next(0, 7), next(2, 1)])).await.unwrap();
+        assert_eq!(
+            model.offsets("tracker").await.unwrap(),
+            [next(0, 12), next(1, 5), next(2, 1)]
+        );
+        assert!(model.offsets("other").await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rebuild_gives_the_same_tables_as_before() {
+    on_each(async |store| {
+        let project = async || {
+            for n in 0..700_u128 {
+                if n % 100 == 0 {
+                    let numbers = n..n + 100;
+                    let events = numbers
+                        .clone()
+                        .map(|n| event_row(n, i64::try_from(n).unwrap(), EventVerdict::Routed));
+                    let rows = numbers.flat_map(|n| {
+                        [
+                            DeliveryStatus::Queued,
+                            DeliveryStatus::Sending,
+                            DeliveryStatus::Sent,
+                        ]
+                        .map(|status| {
+                            delivery_row(
+                                n,
+                                state(0, u32::from(status != DeliveryStatus::Queued), status),
+                                start(),
+                            )
+                        })
+                    });
+                    let deliveries: Vec<_> = rows.collect();
+                    let projection = Projection {
+                        consumer: "tracker".into(),
+                        events: events.collect(),
+                        history: deliveries.iter().map(history_row).collect(),
+                        deliveries,
+                        offsets: vec![next(0, i64::try_from(n).unwrap() + 100)],
+                    };
+                    store.read_model().apply(&projection).await.unwrap();
+                }
+            }
+        };
+        project().await;
+        let before = contents(store, 0..700).await;
+        assert_eq!(before.2.ended, 700);
+        assert_eq!(before.1[699].len(), 3);
+        store.read_model().reset("tracker").await.unwrap();
+        let empty = contents(store, 0..1).await;
+        assert_eq!(
+            (empty.0.len(), empty.1[0].len(), empty.2),
+            (0, 0, AuditCounts::default())
+        );
+        assert!(store.read_model().offsets("tracker").await.unwrap().is_empty());
+        project().await;
+        assert_eq!(contents(store, 0..700).await, before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn steps_go_when_their_retention_is_over_and_deliveries_stay() {
+    on_each(async |store| {
+        let day = seconds(24 * 3600);
+        let old = delivery_row(1, state(0, 1, DeliveryStatus::Sent), start() - 10 * day);
+        let young = delivery_row(2, state(0, 1, DeliveryStatus::Sent), start());
+        let absurd = delivery_row(3, state(0, 1, DeliveryStatus::Sent), start() + 4_000 * day);
+        apply(store, vec![], vec![old, young, absurd]).await;
+        store.read_model().maintain().await.unwrap();
+        let lengths = async || -> Vec<usize> { contents(store, 1..4).await.1.iter().map(Vec::len).collect() };
+        assert_eq!(lengths().await, [1, 1, 1]);
+        store.clock.advance(85 * day);
+        store.read_model().maintain().await.unwrap();
+        assert_eq!(lengths().await, [0, 1, 1]);
+        assert_eq!(contents(store, 1..2).await.0.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_members_that_both_believe_in_a_partition_count_its_records_once() {
+    on_postgres(async |store| {
+        // A member that lost its partition without knowing, and the one that got it.
+        let config = StoreConfig {
+            max_connections: 1,
+            ..store.config.clone()
+        };
+        let other = Store::connect(&config, store.clock.clone()).await.unwrap();
+        let day = seconds(24 * 3600);
+        let deliveries: Vec<_> = (0..9_u32)
+            .map(|days| {
+                delivery_row(
+                    days.into(),
+                    state(0, 1, DeliveryStatus::Sent),
+                    start() - days * day,
+                )
+            })
+            .collect();
+        let projection = Projection {
+            consumer: "tracker".into(),
+            history: deliveries.iter().map(history_row).collect(),
+            deliveries,
+            offsets: vec![next(0, 9)],
+            ..Projection::default()
+        };
+        let applied = [store.read_model(), other.read_model()].map(|model| model.apply(&projection));
+        for applied in futures::future::join_all(applied).await {
+            applied.unwrap();
+        }
+        other.read_model().maintain().await.unwrap();
+        other.close().await;
+        let (_, timelines, counts) = contents(store, 0..9).await;
+        assert!(timelines.iter().all(|timeline| timeline.len() == 1));
+        assert_eq!(counts.ended, 9);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn erasing_a_user_erases_what_names_them_and_keeps_the_counts() {
+    on_each(async |store| {
+        let user = UserId::from("u-1");
+        let put = carillon_store::users::UserPut::default();
+        store.users().put(&store.tenant, &user, &put, None).await.unwrap();
+        let mut row = delivery_row(1, state(0, 1, DeliveryStatus::Sent), start());
+        row.to_masked = Some("a…@example.com".into());
+        apply(
+            store,
+            vec![
+                event_row(1, 1, EventVerdict::Routed),
+                event_row(2, 2, EventVerdict::Routed),
+            ],
+            vec![row.clone()],
+        )
+        .await;
+        let counts = store.audit().counts().await.unwrap();
+        assert!(store.users().delete(&store.tenant, &user).await.unwrap());
+        // A receipt that comes later does not bring it back.
+        row.state.status = DeliveryStatus::Delivered;
+        apply(store, vec![], vec![row]).await;
+        let view = store
+            .read_model()
+            .delivery(&store.tenant, delivery_id(1))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (view.status, view.user_id, view.to_masked),
+            (DeliveryStatus::Delivered, None, None)
+        );
+        let event = async |id: &str| {
+            store
+                .read_model()
+                .event(&store.tenant, &id.into(), None)
+                .await
+                .unwrap()
+                .remove(0)
+        };
+        let erased = event("event-1").await;
+        assert!(erased.event.is_none() && erased.decisions.is_empty());
+        assert_eq!(event("event-2").await.decisions.len(), 1);
+        assert_eq!(store.audit().counts().await.unwrap(), counts);
+    })
+    .await;
+}

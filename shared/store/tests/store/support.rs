@@ -1,0 +1,164 @@
+//! A store for each test: a SQLite file, and a schema of its own in PostgreSQL.
+
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use carillon_domain::{
+    Channel, Clock, DeliveryId, DeliveryState, DeliveryStatus, TenantId, Timestamp, status::Origin,
+};
+use carillon_runtime::Secret;
+use carillon_store::{
+    Store, StoreConfig,
+    read_model::{DeliveryRow, HistoryRow},
+    schema,
+};
+use futures::FutureExt as _;
+use uuid::Uuid;
+
+/// A clock that moves when it is told to.
+#[derive(Debug)]
+pub(crate) struct ManualClock(Mutex<Timestamp>);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl ManualClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+/// A store of a test's own.
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) config: StoreConfig,
+    pub(crate) tenant: TenantId,
+}
+
+impl std::ops::Deref for TestStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl TestStore {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// When tests begin.
+pub(crate) fn start() -> Timestamp {
+    "2026-11-24T10:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn postgres_url() -> Option<Secret> {
+    let url = std::env::var("CARILLON_DATABASE__URL").ok()?;
+    url.starts_with("postgres").then(|| Secret::from(url))
+}
+
+async fn open(config: StoreConfig) -> TestStore {
+    let clock = Arc::new(ManualClock(Mutex::new(start())));
+    let store = Store::connect(&config, clock.clone()).await.unwrap();
+    TestStore {
+        store,
+        clock,
+        config,
+        tenant: TenantId::default(),
+    }
+}
+
+/// Runs a test on every database that is there, and cleans up whatever becomes of it.
+pub(crate) async fn on_each(test: impl AsyncFn(&TestStore)) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = open(StoreConfig::sqlite(&folder.path().join("store.db"))).await;
+    test(&sqlite).await;
+    sqlite.close().await;
+    on_postgres(test).await;
+}
+
+/// Runs a test on PostgreSQL, if it is there.
+pub(crate) async fn on_postgres(test: impl AsyncFn(&TestStore)) {
+    let Some(url) = postgres_url() else { return };
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let own = schema::create(&url, &name).await.unwrap();
+    let postgres = open(StoreConfig {
+        max_connections: 3,
+        ..StoreConfig::new(own)
+    })
+    .await;
+    let outcome = AssertUnwindSafe(test(&postgres)).catch_unwind().await;
+    postgres.close().await;
+    schema::remove(&url, &name).await.unwrap();
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) fn origin(offset: i64) -> Origin {
+    Origin {
+        topic: "notifications.events".into(),
+        partition: 0,
+        offset,
+    }
+}
+
+pub(crate) fn delivery_id(number: u128) -> DeliveryId {
+    DeliveryId(Uuid::from_u128(
+        0x6f1d_0000_0000_0000_0000_0000_0000_0000 | number,
+    ))
+}
+
+pub(crate) fn state(generation: u32, attempt: u32, status: DeliveryStatus) -> DeliveryState {
+    DeliveryState {
+        generation,
+        attempt,
+        status,
+    }
+}
+
+/// A delivery's row with nothing but the necessary.
+pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) -> DeliveryRow {
+    DeliveryRow {
+        id: delivery_id(number),
+        tenant: TenantId::default(),
+        event_id: format!("event-{number}").into(),
+        source: "/shop".into(),
+        event_type: "OrderShipped".into(),
+        category: "transactional".into(),
+        user_id: Some(format!("u-{number}").into()),
+        channel: Channel::Email,
+        state,
+        at,
+        reason: None,
+        error_code: None,
+        to_masked: None,
+        provider: None,
+        provider_message_id: None,
+        template: None,
+    }
+}
+
+pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
+    HistoryRow {
+        delivery_id: row.id,
+        state: row.state,
+        at: row.at,
+        provider: row.provider.clone(),
+        code: row.error_code.clone(),
+        detail: row.reason.clone(),
+    }
+}
