@@ -9,7 +9,7 @@ use carillon_store::{
 };
 
 /// What a template's id begins with when it is a partial: `partials/<name>`.
-const PARTIALS: &str = "partials";
+pub(crate) const PARTIALS: &str = "partials";
 
 /// Reads what is published in the store.
 #[derive(Debug, Clone)]

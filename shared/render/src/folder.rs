@@ -1,6 +1,8 @@
 //! Templates from a folder: `templates/<type>/<channel>[.<locale>].<part>.hbs`, `partials/<name>.<html|text>.hbs` and
 //! `locales/<tag>.ftl`.
 
+mod read;
+
 use std::path::{Path, PathBuf};
 
 use crate::TemplateSet;
@@ -31,5 +33,3 @@ pub enum FolderError {
 pub fn load_folder(folder: &Path) -> Result<TemplateSet, FolderError> {
     read::load(folder)
 }
-
-mod read;

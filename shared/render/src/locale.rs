@@ -52,10 +52,6 @@ impl Locales {
         &self.tags
     }
 
-    pub(crate) fn default_index(&self) -> usize {
-        self.default
-    }
-
     /// The best locale for a wanted one: itself, then without its last subtags (`fr-CA` → `fr`), then another region of
     /// its language, then the default.
     pub(crate) fn negotiate(&self, wanted: Option<&str>) -> usize {
@@ -78,6 +74,13 @@ impl Locales {
             chain.push(self.default);
         }
         chain
+    }
+
+    /// Whether a locale is another one or below it, as `fr-CA` is below `fr`.
+    pub(crate) fn is_below(&self, index: usize, other: &str) -> bool {
+        let other = self.by_tag.get(&other.to_ascii_lowercase());
+        let tag = self.tags[index].to_ascii_lowercase();
+        self.ancestors(&tag).any(|ancestor| Some(&ancestor) == other)
     }
 
     fn ancestors<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = usize> + 'a {

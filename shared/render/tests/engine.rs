@@ -252,23 +252,33 @@ fn a_text_comes_from_the_locale_then_its_language_then_the_default() {
 #[test]
 fn a_template_of_one_locale_serves_it_and_those_below_it() {
     let mut set = translated();
-    let own = TemplateDef {
-        locale: Some("fr".into()),
-        version: 9,
-        ..def(Channel::Sms, &[("text", "à part")])
-    };
-    set.templates.insert(0, own);
+    for (tag, version) in [("fr-CA", 8), ("fr", 9), ("en", 7)] {
+        let own = TemplateDef {
+            locale: Some(tag.into()),
+            version,
+            ..def(Channel::Sms, &[("text", "à part")])
+        };
+        set.templates.insert(0, own);
+    }
+    set.locales.insert("en-GB".into(), String::new());
+    set.locales.insert("fr-BE".into(), String::new());
     let engine = Engine::compile(&set);
     let version = |locale| {
-        engine
-            .render(&request(Channel::Sms, Some(locale), &json!({"name": "Ada"})))
-            .unwrap()
-            .template
-            .version
+        let request = request(Channel::Sms, Some(locale), &json!({"name": "Ada"}));
+        engine.render(&request).unwrap().template.version
     };
     assert_eq!(
-        [version("fr"), version("fr-CA"), version("en"), version("de")],
-        [9, 9, 3, 3]
+        ["fr-CA", "fr", "fr-BE", "en-GB", "en"].map(version),
+        [8, 9, 9, 7, 7]
+    );
+    set.locales.insert("de".into(), String::new());
+    let engine = Engine::compile(&set);
+    let german = engine
+        .render(&request(Channel::Sms, Some("de"), &json!({"name": "Ada"})))
+        .unwrap();
+    assert_eq!(
+        german.template.version, 3,
+        "another language has no part in English's own template"
     );
 }
 

@@ -31,13 +31,13 @@ pub(super) struct Document {
     /// The locale that it serves; null serves all.
     locale: Option<String>,
     /// The version in use.
-    published: Option<Version>,
+    published: Option<InUse>,
     /// What is being worked on; its version is the document's entity tag, `"0"` without one.
     draft: Option<Draft>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Version {
+struct InUse {
     version: u32,
     /// `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`, `data.<key>` (push).
     parts: Parts,
@@ -111,7 +111,7 @@ pub(super) async fn get(
     let document = Document {
         id: name.id,
         locale: name.locale,
-        published: published.map(|row| Version {
+        published: published.map(|row| InUse {
             version: row.version,
             parts: row.parts,
             created_at: row.created_at,

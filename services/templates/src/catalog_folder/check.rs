@@ -6,6 +6,7 @@ use carillon_domain::{Catalog, field_error::escape_token};
 use carillon_render::{Engine, TemplateIssue, TemplateSet};
 
 use super::{CatalogFolder, FolderInvalid, FolderIssue};
+use crate::store_templates::PARTIALS;
 
 pub(super) fn check(
     folder: &Path,
@@ -25,6 +26,10 @@ pub(super) fn check(
         .into_iter()
         .map(|error| in_catalog(error.pointer, &error.code, error.message))
         .collect();
+    if catalog.types.contains_key(PARTIALS) {
+        let message = format!("{PARTIALS} is the name under which partials are kept; expected another one");
+        issues.push(in_catalog(format!("/types/{PARTIALS}"), "reserved", message));
+    }
     for (name, def) in &catalog.types {
         for (index, channel) in def.channels.order.iter().enumerate() {
             let general = |def: &carillon_render::TemplateDef| {

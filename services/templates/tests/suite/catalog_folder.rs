@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::support::{House, shop};
-use carillon_domain::TenantId;
+use carillon_domain::{Event, TenantId, Timestamp, compiled::CompiledCatalog, event::Defaults};
 use carillon_templates::catalog_folder::{Difference, apply, diff, load};
 
 fn copy(from: &Path, to: &Path) {
@@ -202,5 +202,43 @@ fn a_text_that_is_not_translated_is_a_warning() {
     assert!(
         warning.contains("BackInStock/push.title.hbs:1") && warning.contains("de"),
         "{warning}"
+    );
+}
+
+#[test]
+fn every_sample_event_is_one_that_the_catalog_takes() {
+    let catalog = CompiledCatalog::new(load(&shop()).unwrap().catalog);
+    for name in catalog.catalog().types.keys() {
+        let json = fs::read(shop().join("events").join(format!("{name}.json"))).unwrap();
+        let event = Event::from_plain(
+            &json,
+            Defaults {
+                now: Timestamp::UNIX_EPOCH,
+            },
+        )
+        .unwrap();
+        assert_eq!(&*event.event_type, name);
+        assert_eq!(catalog.validate_data(name, &event.data), [], "{name}");
+        for recipient in &event.recipients {
+            let user = shop()
+                .join("users")
+                .join(format!("{}.json", recipient.user_id.as_ref().unwrap()));
+            assert!(user.exists(), "{}", user.display());
+        }
+    }
+}
+
+#[test]
+fn an_order_that_does_not_say_what_it_needs_breaks_the_schema() {
+    let catalog = CompiledCatalog::new(load(&shop()).unwrap().catalog);
+    let check = |json: &str| {
+        let data = serde_json::value::RawValue::from_string(json.to_owned()).unwrap();
+        catalog.validate_data("OrderShipped", &data).len()
+    };
+    assert_eq!(check(r#"{"order_id":"1001","carrier":"DHL"}"#), 0);
+    assert_eq!(check(r#"{"order_id":"1001"}"#), 1);
+    assert_eq!(
+        check(r#"{"order_id":"1001","carrier":"DHL","tracking_url":"javascript:alert(1)"}"#),
+        1
     );
 }

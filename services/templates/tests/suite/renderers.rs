@@ -159,7 +159,7 @@ async fn each_error_is_told_for_its_own_message_and_spoils_no_other() {
         assert!(
             answers
                 .iter()
-                .flat_map(|answer| answer.as_ref().err())
+                .filter_map(|answer| answer.as_ref().err())
                 .all(|error| !error.is_retriable())
         );
     })
@@ -228,9 +228,9 @@ async fn a_newly_published_template_is_used_soon_and_tenants_do_not_share_theirs
     admin.post(&format!("{path}/publish"), &json!({})).await;
     let published = async {
         loop {
-            let rendered = one(&renderer, shipped(Channel::Sms, "en")).await.unwrap();
-            if rendered.template.version == 2 {
-                break rendered.content;
+            let message = one(&renderer, shipped(Channel::Sms, "en")).await.unwrap();
+            if message.template.version == 2 {
+                break message.content;
             }
             tokio::task::yield_now().await;
         }

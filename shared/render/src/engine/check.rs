@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Engine, Partials, TemplateIssue, Validation,
-    compile::parse,
     issue::Place,
+    parse::parse,
     walk::{self, Uses},
 };
 use crate::{TemplateSet, messages::Bundle};

@@ -6,23 +6,19 @@ use std::sync::{
 };
 
 use carillon_domain::Channel;
-use handlebars::{Handlebars, Template};
+use handlebars::Template;
 
 use super::{
     context::Mentions,
     issue::{Place, TemplateIssue},
     pack::Partials,
+    parse::parse,
     walk,
 };
 use crate::{
     TemplateDef,
     set::{is_part, required_parts},
 };
-
-/// The longest text of a part, in bytes.
-const MAX_SOURCE: usize = 256 * 1024;
-/// How deep blocks and expressions may be nested: parsing and rendering are recursive.
-const MAX_DEPTH: usize = 32;
 
 /// A template that can be rendered.
 #[derive(Debug)]
@@ -142,69 +138,4 @@ fn arrange(channel: Channel, mut parts: Vec<Part>) -> Option<CompiledParts> {
                 .collect(),
         },
     })
-}
-
-/// Parses a text, or says at which line it is wrong.
-pub(super) fn parse(source: &str) -> Result<Template, (Option<usize>, String)> {
-    if source.len() > MAX_SOURCE {
-        return Err((None, format!("expected at most {MAX_SOURCE} bytes")));
-    }
-    if depth(source) > MAX_DEPTH {
-        return Err((
-            None,
-            format!("expected blocks and expressions nested at most {MAX_DEPTH} deep"),
-        ));
-    }
-    let mut registry = Handlebars::new();
-    // A partial's lines stand as they are written, not indented by the place that includes it.
-    registry.set_prevent_indent(true);
-    registry.register_template_string("it", source).map_err(|error| {
-        let line = error.pos().map(|(line, _)| line);
-        (
-            line,
-            error.reason().to_string().lines().collect::<Vec<_>>().join(" "),
-        )
-    })?;
-    let mut template = registry.get_template("it").cloned().unwrap_or_default();
-    template.name = None;
-    Ok(template)
-}
-
-/// How deep a text nests blocks or parentheses, at most; told without parsing it.
-fn depth(source: &str) -> usize {
-    let (mut blocks, mut parens, mut deepest) = (0_usize, 0_usize, 0_usize);
-    let bytes = source.as_bytes();
-    for (index, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'(' => parens += 1,
-            b')' => parens = parens.saturating_sub(1),
-            b'}' => parens = 0,
-            b'#' | b'^' if index > 0 && matches!(bytes[index - 1], b'{' | b'~') => blocks += 1,
-            b'/' if index > 0 && matches!(bytes[index - 1], b'{' | b'~') => blocks = blocks.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(blocks).max(parens);
-    }
-    deepest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_that_would_exhaust_the_stack_is_refused_before_it_is_parsed() {
-        let blocks = "{{#if a}}".repeat(10_000);
-        assert!(parse(&blocks).unwrap_err().1.contains("nested"));
-        let parens = format!("{{{{x {}", "(".repeat(10_000));
-        assert!(parse(&parens).unwrap_err().1.contains("nested"));
-        assert!(parse(&"{{#if a}}x{{/if}}".repeat(1_000)).is_ok());
-    }
-
-    #[test]
-    fn a_syntax_error_names_its_line() {
-        let (line, message) = parse("one\ntwo {{#if x}}\nthree {{/each}}").unwrap_err();
-        assert!(line.is_some());
-        assert!(!message.is_empty());
-    }
 }

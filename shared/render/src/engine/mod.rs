@@ -6,6 +6,7 @@ mod context;
 mod issue;
 mod output;
 mod pack;
+mod parse;
 mod run;
 mod walk;
 
@@ -54,8 +55,9 @@ impl Engine {
         let packs = Pack::compile(&locales, &set.locales, &partials, &mut issues);
         let shared = Mentions::of(set.partials.iter().flat_map(|partial| partial.parts.values()));
         let mut types: HashMap<String, [Option<Family>; Channel::ALL.len()]> = HashMap::new();
-        // Those of single locales come last and take their places from those that serve all.
-        let (own, general): (Vec<_>, Vec<_>) = set.templates.iter().partition(|def| def.locale.is_some());
+        // Those of single locales come last, the most specific at the end, and take their places from the general ones.
+        let (mut own, general): (Vec<_>, Vec<_>) = set.templates.iter().partition(|def| def.locale.is_some());
+        own.sort_by_key(|def| def.locale.as_ref().map_or(0, |tag| tag.split('-').count()));
         for def in general.into_iter().chain(own) {
             let mut found = Vec::new();
             let slot =
@@ -69,12 +71,12 @@ impl Engine {
                 .get_or_insert_with(|| Family {
                     by_locale: vec![None; packs.len()],
                 });
-            let own = def.locale.as_deref().map(|tag| locales.negotiate(Some(tag)));
             for (index, place) in family.by_locale.iter_mut().enumerate() {
-                // A locale's own template also serves those below it (`fr` serves `fr-CA`), unless they have theirs.
-                if own.is_none_or(|own| {
-                    index == own || locales.chain(index).contains(&own) && own != locales.default_index()
-                }) {
+                if def
+                    .locale
+                    .as_deref()
+                    .is_none_or(|own| locales.is_below(index, own))
+                {
                     *place = Some(Arc::clone(&slot));
                 }
             }

@@ -8,8 +8,8 @@ use std::{
 use handlebars::{Handlebars, Template};
 
 use super::{
-    compile::parse,
     issue::{Place, TemplateIssue},
+    parse::parse,
     walk,
 };
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
     locale::Locales,
     messages::{Bundle, Messages},
 };
+
+/// How deep partials may include each other.
+const MAX_INCLUDES: usize = 8;
 
 /// A locale.
 #[derive(Debug)]
@@ -195,6 +198,12 @@ fn visit<'a>(
     }
     if !open.insert(name) {
         return Err(("recursive-partial", format!("the partial {name} includes itself")));
+    }
+    if open.len() > MAX_INCLUDES {
+        return Err((
+            "recursive-partial",
+            format!("expected partials to include each other at most {MAX_INCLUDES} deep"),
+        ));
     }
     for inner in &partial.includes {
         visit(inner, kind, open)?;

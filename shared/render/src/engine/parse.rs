@@ -1,0 +1,159 @@
+//! From text to syntax tree. Parsing, rendering and even dropping a tree are recursive, so that a text nested deeply
+//! enough would end the process: no tree deeper than [`MAX_DEPTH`] leaves this module.
+
+use handlebars::{
+    Handlebars, Template,
+    template::{HelperTemplate, Parameter, TemplateElement},
+};
+
+/// The longest text of a part, in bytes.
+const MAX_SOURCE: usize = 256 * 1024;
+/// How deep blocks and expressions may be nested.
+const MAX_DEPTH: usize = 32;
+/// How many blocks (and their `else`s), and how many parentheses, a part may have.
+const MAX_COUNT: usize = 1_000;
+/// Enough for a tree of [`MAX_COUNT`] levels of both.
+const DEEP_STACK: usize = 256 * 1024 * 1024;
+
+/// Why a text is no template, and at which line, from 1.
+pub(super) type ParseError = (Option<usize>, String);
+
+/// Parses a text.
+pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
+    if source.len() > MAX_SOURCE {
+        return Err((None, format!("expected at most {MAX_SOURCE} bytes")));
+    }
+    let nesting = most_nesting(source);
+    if nesting <= MAX_DEPTH {
+        return compile(source);
+    }
+    if nesting > MAX_COUNT {
+        return Err((
+            None,
+            format!("expected at most {MAX_COUNT} blocks and {MAX_COUNT} parentheses"),
+        ));
+    }
+    // It may be deep, and only parsing can tell. A tree that is too deep lives and dies on a stack of its own.
+    std::thread::scope(|scope| {
+        let deep = std::thread::Builder::new()
+            .name("deep-template".to_owned())
+            .stack_size(DEEP_STACK);
+        let parsing = deep.spawn_scoped(scope, || {
+            let template = compile(source)?;
+            if template_depth(&template) > MAX_DEPTH {
+                return Err((
+                    None,
+                    format!("expected blocks and expressions nested at most {MAX_DEPTH} deep"),
+                ));
+            }
+            Ok(template)
+        });
+        parsing
+            .ok()
+            .and_then(|parsing| parsing.join().ok())
+            .unwrap_or_else(|| Err((None, "the template is too large to be parsed now".to_owned())))
+    })
+}
+
+/// How deep the text can be nested at most, told without parsing it.
+fn most_nesting(source: &str) -> usize {
+    let blocks: usize = ["{{#", "{{^", "{{~#", "{{~^", "else"]
+        .iter()
+        .map(|open| source.matches(open).count())
+        .sum();
+    blocks.max(source.matches('(').count())
+}
+
+fn compile(source: &str) -> Result<Template, ParseError> {
+    let mut registry = Handlebars::new();
+    // A partial's lines stand as they are written, not indented by the place that includes it.
+    registry.set_prevent_indent(true);
+    registry.register_template_string("it", source).map_err(|error| {
+        let line = error.pos().map(|(line, _)| line);
+        (
+            line,
+            error.reason().to_string().lines().collect::<Vec<_>>().join(" "),
+        )
+    })?;
+    let mut template = registry.get_template("it").cloned().unwrap_or_default();
+    template.name = None;
+    Ok(template)
+}
+
+fn template_depth(template: &Template) -> usize {
+    template.elements.iter().map(element_depth).max().unwrap_or(0)
+}
+
+fn element_depth(element: &TemplateElement) -> usize {
+    match element {
+        TemplateElement::Expression(call)
+        | TemplateElement::HtmlExpression(call)
+        | TemplateElement::HelperBlock(call) => call_depth(call),
+        TemplateElement::PartialExpression(partial)
+        | TemplateElement::PartialBlock(partial)
+        | TemplateElement::DecoratorExpression(partial)
+        | TemplateElement::DecoratorBlock(partial) => {
+            let block = partial.template.as_ref().map_or(0, template_depth);
+            1 + block.max(parameters_depth(
+                partial.params.iter().chain(partial.hash.values()),
+            ))
+        }
+        _ => 0,
+    }
+}
+
+fn call_depth(call: &HelperTemplate) -> usize {
+    let inner = [&call.template, &call.inverse]
+        .into_iter()
+        .flatten()
+        .map(template_depth)
+        .max()
+        .unwrap_or(0);
+    1 + inner.max(parameters_depth(call.params.iter().chain(call.hash.values())))
+}
+
+fn parameters_depth<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> usize {
+    let depths = parameters.map(|parameter| match parameter {
+        Parameter::Subexpression(inner) => element_depth(inner.as_element()),
+        _ => 0,
+    });
+    depths.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(source: &str) -> String {
+        parse(source).unwrap_err().1
+    }
+
+    #[test]
+    fn a_text_that_would_exhaust_the_stack_is_refused() {
+        for count in [MAX_DEPTH + 1, 300, MAX_COUNT] {
+            let nested = format!("{}{}", "{{#if a}}".repeat(count), "{{/if}}".repeat(count));
+            assert!(refusal(&nested).contains("nested at most"), "{count}");
+            let chained = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if a}}".repeat(count - 1));
+            assert!(refusal(&chained).contains("nested at most"), "{count}");
+            let inner = format!("{{{{t {}x{}}}}}", "(t ".repeat(count), ")".repeat(count));
+            assert!(refusal(&inner).contains("nested at most"), "{count}");
+        }
+        assert!(refusal(&"{{#if a}}".repeat(10_000)).contains("at most 1000 blocks"));
+        assert!(refusal(&"(".repeat(10_000)).contains("parentheses"));
+        assert!(refusal(&"x".repeat(MAX_SOURCE + 1)).contains("bytes"));
+    }
+
+    #[test]
+    fn a_long_text_that_is_not_deep_is_taken() {
+        assert!(parse(&"{{#if a}}(x){{/if}}".repeat(MAX_COUNT)).is_ok());
+        let deep = format!("{}{}", "{{#if a}}".repeat(MAX_DEPTH), "{{/if}}".repeat(MAX_DEPTH));
+        assert!(parse(&deep).is_ok());
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_line() {
+        let (line, message) = parse("one\ntwo {{#if x}}\nthree {{/each}}").unwrap_err();
+        assert_eq!(line, Some(3));
+        assert!(!message.is_empty());
+    }
+}
