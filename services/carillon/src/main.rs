@@ -1,3 +1,109 @@
-//! The one binary: wires roles, holds no logic.
+//! `carillon <role>`: wires roles, holds no logic.
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod dev;
+mod foundation;
+mod roles;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use carillon_runtime::{
+    Lifecycle, Shutdown,
+    config::{Layers, environment, load},
+    telemetry,
+};
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, Command, DevArgs},
+    config::Config,
+};
+
+/// Bursts leave less memory behind than with glibc's arenas.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("carillon: the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("carillon: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = read_config(&cli)?;
+    match cli.command.unwrap_or_else(|| Command::Dev(DevArgs::default())) {
+        Command::Dev(args) => {
+            let telemetry = telemetry::init(&config.telemetry, "carillon")?;
+            let ended = dev::run(config, args, telemetry.metrics()).await;
+            telemetry.finish();
+            ended.map(|()| ExitCode::SUCCESS)
+        }
+        Command::All => serve(config, &roles::ALL).await,
+        Command::Gateway => serve(config, &[roles::Role::Gateway]).await,
+        Command::Router => serve(config, &[roles::Role::Router]).await,
+        Command::Worker { channel } => serve(config, &[roles::Role::Worker(channel.into())]).await,
+        Command::Templates => serve(config, &[roles::Role::Templates]).await,
+        Command::Tracker => serve(config, &[roles::Role::Tracker]).await,
+        Command::Simulator => simulate(config).await,
+        other => commands::run(other, config).await,
+    }
+}
+
+/// The layers of §2; `carillon.toml` of this folder is read if nobody named another.
+fn read_config(cli: &Cli) -> anyhow::Result<Config> {
+    let here = Path::new("carillon.toml");
+    let file = cli.config.as_deref().or_else(|| here.exists().then_some(here));
+    let layers = Layers {
+        defaults: Config::default(),
+        file,
+        environment: environment(),
+        flags: cli.set.clone(),
+    };
+    let config = load(layers)?;
+    config.validate().context("the configuration cannot work")?;
+    Ok(config)
+}
+
+/// Runs roles of the distributed mode until a signal.
+async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode> {
+    let telemetry = telemetry::init(&config.telemetry, "carillon")?;
+    let shutdown = Shutdown::new();
+    let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
+    let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
+    roles::spawn(&foundation, roles, &mut lifecycle).await?;
+    let ended = lifecycle.run().await;
+    foundation.store.close().await;
+    telemetry.finish();
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the provider simulator alone.
+async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
+    let telemetry = telemetry::init(&config.telemetry, "carillon-simulator")?;
+    let shutdown = Shutdown::new();
+    let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
+    let simulator =
+        carillon_simulator::Simulator::start(config.simulator_config(), shutdown.soft.clone()).await?;
+    tracing::info!(http = %simulator.http_addr(), smtp = %simulator.smtp_addr(), "the simulator listens");
+    lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
+    let ended = lifecycle.run().await;
+    telemetry.finish();
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -24,12 +24,12 @@ pub use state::{GatewayDeps, GatewayState};
 /// A tenant-wide route of another crate, mounted behind the gateway's authentication.
 pub type Extension = OpenApiRouter<GatewayState>;
 
-/// Every route of the gateway, ready to be served.
-pub fn router(deps: GatewayDeps, extensions: Vec<Extension>) -> Router {
+/// Every route of the gateway, ready to be served. `extensions` gets the state, to authenticate with.
+pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<Extension>) -> Router {
     let operations = carillon_runtime::http::operations(deps.readiness.clone(), deps.metrics.clone());
     let state = GatewayState(Arc::new(state::Inner::new(deps)));
     let mut routes = openapi::base().merge(api::routes());
-    for extension in extensions {
+    for extension in extensions(&state) {
         routes = routes.merge(extension);
     }
     let (routes, document) = routes.split_for_parts();

@@ -20,7 +20,7 @@ pub(crate) enum Polled {
 
 /// A member of a consumer group. Dropping it leaves the group.
 #[async_trait]
-pub(crate) trait Member: Send {
+pub(crate) trait Member: Send + Sync {
     /// Waits for records (at most about `max`) or a change of the assignment. Cancel-safe.
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError>;
 

@@ -1,9 +1,9 @@
 //! The routes under `/v1`: one file each.
 
 mod catalog;
-mod deliveries;
+pub(crate) mod deliveries;
 mod dlq;
-mod event_get;
+pub(crate) mod event_get;
 mod events_post;
 mod keys;
 mod preferences;

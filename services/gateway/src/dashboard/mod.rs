@@ -1,10 +1,93 @@
-//! The dashboard: server-rendered pages on the API's port.
+//! The dashboard: server-rendered pages on the API's port. No scripts, nothing from elsewhere, and a content security
+//! policy that says so.
 
-use axum::Router;
+mod dead_letters;
+mod deliveries;
+mod delivery;
+mod event;
+mod overview;
+mod page;
+mod session;
+mod sign_in;
 
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::{get, post},
+};
+
+use self::session::Sessions;
 use crate::state::GatewayState;
+
+/// Forms are no larger, in bytes.
+const MAX_FORM: usize = 16 << 10;
+/// What pages may do: show themselves in our style, frame a message's HTML, send forms to us.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'",
+);
+/// Style and icon change with a release only.
+const CACHED: &str = "public, max-age=3600";
+
+/// What every page shares.
+#[derive(Clone)]
+pub(crate) struct Dashboard {
+    gateway: GatewayState,
+    sessions: Sessions,
+}
 
 /// Every page.
 pub(crate) fn router(state: GatewayState) -> Router {
-    Router::new().with_state(state)
+    let dashboard = Dashboard {
+        sessions: Sessions::new(state.clock.clone()),
+        gateway: state,
+    };
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/deliveries", get(deliveries::show))
+        .route("/deliveries/{id}", get(delivery::show))
+        .route("/deliveries/{id}/message", get(delivery::message))
+        .route("/events/{id}", get(event::show))
+        .route("/dlq", get(dead_letters::list))
+        .route("/dlq/{id}", get(dead_letters::show))
+        .route("/sign-in", get(sign_in::form).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .with_state(dashboard);
+    pages.merge(assets()).layer(from_fn(protect))
+}
+
+fn assets() -> Router {
+    let style = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, CACHED),
+    ];
+    let icon = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CACHE_CONTROL, CACHED),
+    ];
+    Router::new()
+        .route(
+            "/assets/dashboard.css",
+            get(move || async move { (style, include_str!("../../templates/dashboard.css")) }),
+        )
+        .route(
+            "/assets/icon.svg",
+            get(move || async move { (icon, include_str!("../../templates/icon.svg")) }),
+        )
+}
+
+/// Headers of every page; one that sets its own policy keeps it.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(POLICY);
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
 }

@@ -1,0 +1,124 @@
+//! Commands that work on the database and the bus themselves.
+#![expect(clippy::print_stdout, reason = "a command's result")]
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use carillon_bus::Bus;
+use carillon_domain::{SystemClock, TenantId};
+use carillon_store::{Store, api_keys::Role};
+use carillon_templates::catalog_folder;
+use comfy_table::Table;
+
+use crate::{
+    cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand},
+    config::Config,
+};
+
+async fn store(config: &Config) -> anyhow::Result<Store> {
+    Store::connect(&config.store_config()?, Arc::new(SystemClock))
+        .await
+        .context("database.url")
+}
+
+async fn bus(config: &Config) -> anyhow::Result<Bus> {
+    Bus::connect(config.bus_config()?, Arc::new(SystemClock))
+        .await
+        .context("the bus")
+}
+
+pub(super) async fn catalog(command: CatalogCommand, config: &Config) -> anyhow::Result<()> {
+    let CatalogCommand::Apply { folder, tenant } = command;
+    let catalog = catalog_folder::load(&folder)?;
+    let applied = catalog_folder::apply(&store(config).await?, &TenantId::from(tenant), &catalog).await?;
+    if applied.difference.is_empty() {
+        println!(
+            "Nothing has changed; the catalog is at version {}.",
+            applied.catalog_version
+        );
+        return Ok(());
+    }
+    println!("The catalog is at version {}.", applied.catalog_version);
+    for version in &applied.published {
+        println!("  {} is published as version {}", version.id, version.version);
+    }
+    Ok(())
+}
+
+pub(super) async fn keys(command: KeysCommand, config: &Config) -> anyhow::Result<()> {
+    let store = store(config).await?;
+    match command {
+        KeysCommand::Create {
+            name,
+            role,
+            tenant,
+            json,
+        } => {
+            let role: Role = role
+                .parse()
+                .context("--role: expected viewer, operator or admin")?;
+            let key = store
+                .api_keys()
+                .create(&TenantId::from(tenant), &name, role)
+                .await?;
+            if json {
+                println!("{}", serde_json::json!({ "id": key.id, "secret": key.secret }));
+            } else {
+                println!("{}\nThis is shown once. Its id is {}.", key.secret, key.id);
+            }
+        }
+        KeysCommand::List { tenant, json } => {
+            let keys = store.api_keys().list(&TenantId::from(tenant)).await?;
+            if json {
+                println!("{}", serde_json::to_string(&keys)?);
+                return Ok(());
+            }
+            let mut table = Table::new();
+            table.set_header(["id", "name", "role", "created", "last used", "revoked"]);
+            for key in keys {
+                let time = |at: Option<carillon_domain::Timestamp>| {
+                    at.map_or_else(String::new, |at| at.to_rfc3339())
+                };
+                table.add_row([
+                    key.id.to_string(),
+                    key.name,
+                    key.role.to_string(),
+                    time(Some(key.created_at)),
+                    time(key.last_used_at),
+                    time(key.revoked_at),
+                ]);
+            }
+            println!("{table}");
+        }
+        KeysCommand::Revoke { id, tenant } => {
+            let id = id.parse().context("expected a key's id, a UUID")?;
+            let revoked = store.api_keys().revoke(&TenantId::from(tenant), id).await?;
+            anyhow::ensure!(revoked, "there is no such key, or it was revoked before");
+            println!("Revoked. Running gateways may take it for a few seconds more.");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn topics(command: TopicsCommand, config: &Config) -> anyhow::Result<()> {
+    let TopicsCommand::Create = command;
+    let bus = bus(config).await?;
+    let created = bus.create_topics().await?;
+    for name in &created {
+        println!("{name}");
+    }
+    println!(
+        "{} topics made, {} were there.",
+        created.len(),
+        bus.topics().all().len() - created.len()
+    );
+    Ok(())
+}
+
+pub(super) async fn read_model(command: ReadModelCommand, config: &Config) -> anyhow::Result<()> {
+    let ReadModelCommand::Rebuild = command;
+    let (store, bus) = (store(config).await?, bus(config).await?);
+    carillon_tracker::rebuild(&bus, &store).await?;
+    println!("The read model is empty; the tracker builds it anew when it starts.");
+    Ok(())
+}

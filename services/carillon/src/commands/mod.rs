@@ -1,0 +1,38 @@
+//! Commands that do one thing and end.
+
+mod admin;
+mod doctor;
+mod remote;
+
+use std::process::ExitCode;
+
+use crate::{
+    cli::{Command, ConfigCommand},
+    config::Config,
+};
+
+/// Runs a command that is no role.
+#[expect(clippy::print_stdout, reason = "a command's result")]
+pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Send(args) => remote::send(args).await?,
+        Command::Events(command) => remote::events(command).await?,
+        Command::Deliveries(command) => remote::deliveries(command).await?,
+        Command::Dlq(command) => remote::dlq(command).await?,
+        Command::Catalog(command) => admin::catalog(command, &config).await?,
+        Command::Keys(command) => admin::keys(command, &config).await?,
+        Command::Topics(command) => admin::topics(command, &config).await?,
+        Command::ReadModel(command) => admin::read_model(command, &config).await?,
+        Command::Config(ConfigCommand::Check) => println!("{}", toml::to_string(&config)?),
+        Command::Doctor { json } => return doctor::run(&config, json).await,
+        Command::Dev(_)
+        | Command::All
+        | Command::Gateway
+        | Command::Router
+        | Command::Worker { .. }
+        | Command::Templates
+        | Command::Tracker
+        | Command::Simulator => anyhow::bail!("a role is no command"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,403 @@
+//! The whole configuration: defaults < `carillon.toml` < environment < flags. `deploy/carillon.toml` is its reference.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
+use carillon_domain::{catalog::duration_text, contact::AddressKey, retry::RetryPolicy};
+use carillon_gateway::GatewayConfig;
+use carillon_runtime::{
+    Secret,
+    config::{comma_separated, hidden},
+    telemetry::TelemetryConfig,
+};
+use carillon_simulator::SimulatorConfig;
+use carillon_store::StoreConfig;
+use carillon_workers::{ProvidersConfig, WorkersConfig};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where this process listens.
+    pub(crate) http: HttpConfig,
+    /// Kafka; without brokers the embedded log is used.
+    pub(crate) kafka: KafkaConfig,
+    /// Topics.
+    pub(crate) bus: BusSection,
+    /// Retries.
+    pub(crate) retry: RetrySection,
+    /// PostgreSQL or SQLite.
+    pub(crate) database: DatabaseSection,
+    /// Redis; without a URL limits are kept in this process.
+    pub(crate) redis: RedisSection,
+    /// Secrets of this installation.
+    pub(crate) security: SecuritySection,
+    /// Events in.
+    pub(crate) gateway: GatewayConfig,
+    /// How the workers go about.
+    pub(crate) workers: WorkersConfig,
+    /// Provider accounts.
+    pub(crate) providers: ProvidersConfig,
+    /// Where templates are rendered.
+    pub(crate) templates: TemplatesSection,
+    /// The simulator.
+    pub(crate) simulator: SimulatorSection,
+    /// Logs, traces, metrics.
+    pub(crate) telemetry: TelemetryConfig,
+    /// Ending.
+    pub(crate) shutdown: ShutdownSection,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpConfig {
+    /// The gateway's, the templates role's, or another role's health and metrics.
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BusSection {
+    /// What every topic's name begins with.
+    pub(crate) prefix: String,
+    /// The embedded log's file.
+    pub(crate) path: PathBuf,
+    /// Partitions, replication, retention.
+    pub(crate) topics: TopicSettings,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetrySection {
+    /// Waits, ascending; each is a topic for each channel.
+    #[serde(with = "comma_separated")]
+    pub(crate) tiers: Vec<String>,
+    /// Attempts in all.
+    pub(crate) max_attempts: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DatabaseSection {
+    /// `postgres://…` or `sqlite://…`.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<Secret>,
+    /// Connections of this process.
+    pub(crate) max_connections: u32,
+    /// How long timelines are kept.
+    #[serde(with = "humantime_serde")]
+    pub(crate) history_retention: Duration,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RedisSection {
+    /// `redis://…` or `rediss://…`.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<Secret>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SecuritySection {
+    /// With which guests' addresses are hashed: any long text, the same for every process.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) address_key: Option<Secret>,
+    /// With which roles speak to the templates role.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) internal_token: Option<Secret>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TemplatesSection {
+    /// The templates role's URL; none: templates are rendered in the worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SimulatorSection {
+    /// FCM, Twilio, API and page.
+    pub(crate) listen: SocketAddr,
+    /// SMTP.
+    pub(crate) smtp_listen: SocketAddr,
+    /// Where it remembers; none: in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// With which FCM's token endpoint checks assertions; none: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service_account_public_key_pem: Option<String>,
+    /// The account that its Twilio knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) twilio_account_sid: Option<String>,
+    /// That account's token.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) twilio_auth_token: Option<Secret>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShutdownSection {
+    /// Between the soft and the hard signal.
+    #[serde(with = "humantime_serde")]
+    pub(crate) grace: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8080).into(),
+        }
+    }
+}
+
+impl Default for BusSection {
+    fn default() -> Self {
+        Self {
+            prefix: "notifications".to_owned(),
+            path: PathBuf::from("carillon-data/bus.db"),
+            topics: TopicSettings::default(),
+        }
+    }
+}
+
+impl Default for RetrySection {
+    fn default() -> Self {
+        let policy = RetryPolicy::default();
+        Self {
+            tiers: policy
+                .tiers()
+                .iter()
+                .map(|tier| duration_text::format(*tier))
+                .collect(),
+            max_attempts: policy.max_attempts(),
+        }
+    }
+}
+
+impl Default for DatabaseSection {
+    fn default() -> Self {
+        Self {
+            url: None,
+            max_connections: 8,
+            history_retention: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
+impl Default for SimulatorSection {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8081).into(),
+            smtp_listen: ([127, 0, 0, 1], 8025).into(),
+            data_dir: None,
+            service_account_public_key_pem: None,
+            twilio_account_sid: None,
+            twilio_auth_token: None,
+        }
+    }
+}
+
+impl Default for ShutdownSection {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A value that cannot work, by its key.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {expected}")]
+pub(crate) struct Invalid {
+    key: &'static str,
+    expected: String,
+}
+
+fn invalid(key: &'static str, expected: impl Into<String>) -> Invalid {
+    Invalid {
+        key,
+        expected: expected.into(),
+    }
+}
+
+impl Config {
+    /// Checks what one field alone does not show.
+    pub(crate) fn validate(&self) -> Result<(), Invalid> {
+        self.retry_policy()?;
+        let timeout = self.providers.longest_timeout();
+        if self.workers.lease <= timeout {
+            let expected =
+                format!("expected more than the longest request_timeout of a provider ({timeout:?})");
+            return Err(invalid("workers.lease", expected));
+        }
+        if self.shutdown.grace < timeout {
+            let expected =
+                format!("expected no less than the longest request_timeout of a provider ({timeout:?})");
+            return Err(invalid("shutdown.grace", expected));
+        }
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if self.bus.prefix.is_empty() || !self.bus.prefix.chars().all(fits) {
+            return Err(invalid(
+                "bus.prefix",
+                "expected letters, digits, '.', '_' and '-'",
+            ));
+        }
+        if self.bus.topics.partitions == 0 || self.bus.topics.side_partitions == 0 {
+            return Err(invalid("bus.topics.partitions", "expected at least 1"));
+        }
+        if self.is_distributed() && self.security.address_key.is_none() {
+            let expected =
+                "expected a secret text, the same for every process (guests' addresses are hashed with it)";
+            return Err(invalid("security.address_key", expected));
+        }
+        Ok(())
+    }
+
+    /// The simulator's own configuration.
+    pub(crate) fn simulator_config(&self) -> SimulatorConfig {
+        let section = &self.simulator;
+        let defaults = SimulatorConfig::default();
+        SimulatorConfig {
+            listen: section.listen,
+            smtp_listen: section.smtp_listen,
+            data_dir: section.data_dir.clone(),
+            service_account_public_key_pem: section.service_account_public_key_pem.clone(),
+            twilio_account_sid: section
+                .twilio_account_sid
+                .clone()
+                .unwrap_or(defaults.twilio_account_sid),
+            twilio_auth_token: section
+                .twilio_auth_token
+                .as_ref()
+                .map_or(defaults.twilio_auth_token, |secret| {
+                    secret.expose_secret().to_owned()
+                }),
+            smtp_user: None,
+        }
+    }
+
+    /// Whether the bus is Kafka.
+    pub(crate) fn is_distributed(&self) -> bool {
+        !self.kafka.brokers.trim().is_empty()
+    }
+
+    pub(crate) fn retry_policy(&self) -> Result<RetryPolicy, Invalid> {
+        let tiers: Option<Vec<Duration>> = self
+            .retry
+            .tiers
+            .iter()
+            .map(|tier| duration_text::parse(tier))
+            .collect();
+        let tiers = tiers.ok_or_else(|| invalid("retry.tiers", "expected durations such as 5s,1m,10m,1h"))?;
+        RetryPolicy::new(tiers, self.retry.max_attempts)
+            .map_err(|error| invalid("retry.tiers", error.to_string()))
+    }
+
+    pub(crate) fn bus_config(&self) -> Result<BusConfig, Invalid> {
+        let backend = if self.is_distributed() {
+            Backend::Kafka(Box::new(self.kafka.clone()))
+        } else {
+            Backend::Embedded(EmbeddedConfig {
+                path: self.bus.path.clone(),
+            })
+        };
+        Ok(BusConfig {
+            prefix: self.bus.prefix.clone(),
+            backend,
+            retry: self.retry_policy()?,
+            topics: self.bus.topics.clone(),
+        })
+    }
+
+    pub(crate) fn store_config(&self) -> Result<StoreConfig, Invalid> {
+        let url = self.database.url.clone().ok_or_else(|| {
+            invalid(
+                "database.url",
+                "expected postgres://… or sqlite://… (CARILLON_DATABASE__URL)",
+            )
+        })?;
+        Ok(StoreConfig {
+            max_connections: self.database.max_connections,
+            history_retention: self.database.history_retention,
+            ..StoreConfig::new(url)
+        })
+    }
+
+    /// The key of inline addresses: 32 bytes of whatever text was given.
+    pub(crate) fn address_key(&self) -> AddressKey {
+        let text = self
+            .security
+            .address_key
+            .as_ref()
+            .map_or("", |secret| secret.expose_secret());
+        AddressKey::new(Sha256::digest(text.as_bytes()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_workers::{SmtpConfig, SmtpTls};
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_print_no_secret() {
+        let mut config = Config::default();
+        config.validate().unwrap();
+        config.database.url = Some("postgres://u:hunter2@h/d".to_owned().into());
+        let printed = toml::to_string(&config).unwrap();
+        assert!(
+            printed.contains("***") && !printed.contains("hunter2"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn a_lease_shorter_than_a_request_refuses_to_start() {
+        let mut config = Config::default();
+        config.providers.smtp = Some(SmtpConfig {
+            host: "localhost".into(),
+            port: 25,
+            tls: SmtpTls::None,
+            username: None,
+            password: None,
+            from: "a@example.com".into(),
+            max_connections: 1,
+            request_timeout: Duration::from_secs(30),
+            rate_per_second: None,
+        });
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("workers.lease")
+        );
+    }
+
+    #[test]
+    fn kafka_without_a_shared_address_key_refuses_to_start() {
+        let mut config = Config::default();
+        config.kafka.brokers = "localhost:9092".into();
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("security.address_key")
+        );
+    }
+
+    #[test]
+    fn tiers_that_are_no_durations_are_refused() {
+        let mut config = Config::default();
+        config.retry.tiers = vec!["soon".into()];
+        assert!(config.validate().is_err());
+    }
+}

@@ -1,0 +1,298 @@
+//! `carillon dev`: everything in one process, with embedded storage, the provider simulator and the sample shop.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use carillon_domain::TenantId;
+use carillon_runtime::{Lifecycle, Secret, Shutdown, telemetry::MetricsHandle};
+use carillon_simulator::{Simulator, SimulatorConfig};
+use carillon_store::{Store, api_keys::Role, users::UserPut};
+use carillon_workers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
+use include_dir::{Dir, include_dir};
+use rand::RngExt as _;
+use rsa::{
+    RsaPrivateKey,
+    pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{cli::DevArgs, config::Config, foundation::Foundation, roles};
+
+static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
+
+/// The API key's file in the data folder; the command line reads it too.
+pub(crate) const API_KEY_FILE: &str = "api-key";
+
+/// What `--json` prints when everything runs.
+#[derive(Serialize)]
+struct Ready<'a> {
+    url: &'a str,
+    api_key: &'a str,
+    simulator_url: &'a str,
+    data_dir: &'a Path,
+}
+
+/// Secrets that are made once.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    address_key: String,
+    /// The key of the simulator's FCM service account, PKCS #8 in PEM.
+    service_account_key: String,
+}
+
+/// Runs until a signal.
+pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandle) -> anyhow::Result<()> {
+    let dir = &args.data_dir;
+    let _lock = open_folder(dir)?;
+    let secrets = secrets(&dir.join("secrets.json"))?;
+    let shutdown = Shutdown::new();
+    let simulator = start_simulator(&args, &secrets, &shutdown).await?;
+    let simulator_url = format!("http://{}", simulator.http_addr());
+    embed(&mut config, &args, &secrets, &simulator)?;
+    config.validate()?;
+
+    let grace = config.shutdown.grace;
+    let foundation = Foundation::connect(config, metrics, shutdown.clone()).await?;
+    if foundation
+        .store
+        .catalog()
+        .get(&TenantId::default())
+        .await?
+        .is_none()
+    {
+        open_shop(&foundation.store, &dir.join("shop"))
+            .await
+            .context("the sample shop")?;
+    }
+    let api_key = api_key(&foundation.store, &dir.join(API_KEY_FILE)).await?;
+    let mut lifecycle = Lifecycle::new(shutdown, grace);
+    lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
+    let url = format!(
+        "http://{}",
+        roles::spawn(&foundation, &roles::ALL, &mut lifecycle).await?
+    );
+
+    let ready = Ready {
+        url: &url,
+        api_key: &api_key,
+        simulator_url: &simulator_url,
+        data_dir: dir,
+    };
+    announce(&ready, args.json)?;
+    let ended = lifecycle.run().await;
+    foundation.store.close().await;
+    Ok(ended?)
+}
+
+/// Makes the folder and takes it for this process alone.
+fn open_folder(dir: &Path) -> anyhow::Result<File> {
+    if !dir.exists() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| dir.display().to_string())?;
+    }
+    let lock = File::create(dir.join("lock")).with_context(|| dir.display().to_string())?;
+    lock.try_lock()
+        .with_context(|| format!("{} is in use by another carillon", dir.display()))?;
+    Ok(lock)
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Reads the folder's secrets, or makes them.
+fn secrets(path: &Path) -> anyhow::Result<Secrets> {
+    if path.exists() {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        return serde_json::from_str(&text).with_context(|| path.display().to_string());
+    }
+    let mut random = [0_u8; 32];
+    rand::rng().fill(&mut random);
+    let address_key = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)?;
+    let secrets = Secrets {
+        address_key,
+        service_account_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string(),
+    };
+    write_private(path, &serde_json::to_string(&secrets)?)?;
+    Ok(secrets)
+}
+
+async fn start_simulator(
+    args: &DevArgs,
+    secrets: &Secrets,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Simulator> {
+    use rsa::pkcs8::DecodePrivateKey as _;
+
+    let key = RsaPrivateKey::from_pkcs8_pem(&secrets.service_account_key)?;
+    let config = SimulatorConfig {
+        listen: args.simulator_listen,
+        data_dir: Some(args.data_dir.join("simulator")),
+        service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
+        ..SimulatorConfig::default()
+    };
+    Simulator::start(config, shutdown.hard.clone())
+        .await
+        .context("the simulator")
+}
+
+/// The configuration of the embedded mode: everything in the folder, and providers that are the simulator. What somebody
+/// configured otherwise stays.
+fn embed(
+    config: &mut Config,
+    args: &DevArgs,
+    secrets: &Secrets,
+    simulator: &Simulator,
+) -> anyhow::Result<()> {
+    config.http.listen = args.listen;
+    config.kafka.brokers.clear();
+    config.redis.url = None;
+    config.bus.path = args.data_dir.join("bus.db");
+    config.database.url = Some(format!("sqlite://{}", args.data_dir.join("store.db").display()).into());
+    config.security.address_key = Some(secrets.address_key.clone().into());
+    let defaults = SimulatorConfig::default();
+    let base_url = format!("http://{}", simulator.http_addr());
+    let request_timeout = Duration::from_secs(8);
+    if config.providers.fcm.is_none() {
+        let account = serde_json::json!({
+            "project_id": "carillon-dev",
+            "client_email": "carillon@carillon-dev.iam.gserviceaccount.com",
+            "private_key": secrets.service_account_key,
+            "token_uri": format!("{base_url}/token"),
+        });
+        config.providers.fcm = Some(FcmConfig {
+            service_account_path: None,
+            service_account: Some(Secret::from(account.to_string())),
+            base_url: base_url.clone(),
+            request_timeout,
+            rate_per_second: None,
+        });
+    }
+    config.providers.twilio.get_or_insert_with(|| TwilioConfig {
+        account_sid: defaults.twilio_account_sid,
+        auth_token: Some(defaults.twilio_auth_token.into()),
+        from: Some("+15550001111".to_owned()),
+        messaging_service_sid: None,
+        callback_url: Some(format!("http://{}", args.listen)),
+        base_url,
+        request_timeout,
+        rate_per_second: None,
+    });
+    config.providers.smtp.get_or_insert_with(|| SmtpConfig {
+        host: simulator.smtp_addr().ip().to_string(),
+        port: simulator.smtp_addr().port(),
+        tls: SmtpTls::None,
+        username: None,
+        password: None,
+        from: "Carillon Shop <shop@example.com>".to_owned(),
+        max_connections: 32,
+        request_timeout,
+        rate_per_second: None,
+    });
+    Ok(())
+}
+
+/// Puts the sample shop's catalog, templates and users into an empty installation.
+async fn open_shop(store: &Store, folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    SHOP.extract(folder)?;
+    let tenant = TenantId::default();
+    let catalog = carillon_templates::catalog_folder::load(folder)?;
+    carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
+    for file in SHOP.get_dir("users").into_iter().flat_map(Dir::files) {
+        let sample: SampleUser = serde_json::from_slice(file.contents())
+            .with_context(|| format!("examples/shop/{}", file.path().display()))?;
+        let put = UserPut {
+            email: sample.email,
+            phone: sample.phone,
+            locale: sample.locale,
+            timezone: sample.timezone,
+            devices: sample.devices,
+        };
+        let id = file
+            .path()
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        store.users().put(&tenant, &id.into(), &put, None).await?;
+    }
+    Ok(())
+}
+
+/// A user of the shop, as `PUT /v1/users/{id}` takes them; the file's name is the id.
+#[derive(Deserialize)]
+struct SampleUser {
+    email: Option<String>,
+    phone: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    devices: Option<Vec<carillon_store::users::Device>>,
+}
+
+/// The folder's API key; made once.
+async fn api_key(store: &Store, path: &Path) -> anyhow::Result<String> {
+    if let Ok(key) = fs::read_to_string(path) {
+        let key = key.trim();
+        if store.api_keys().verify(key).await?.is_some() {
+            return Ok(key.to_owned());
+        }
+    }
+    let key = store
+        .api_keys()
+        .create(&TenantId::default(), "carillon dev", Role::Admin)
+        .await?;
+    write_private(path, &key.secret)?;
+    Ok(key.secret)
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "this is what somebody who types the command wants to see"
+)]
+fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(ready)?);
+        return Ok(());
+    }
+    let Ready {
+        url,
+        api_key,
+        simulator_url,
+        data_dir,
+    } = ready;
+    println!(
+        "
+  Carillon is ready.
+
+  Dashboard      {url}/        (sign in with the key below)
+  API key        {api_key}
+  Messages       {simulator_url}/        (what the simulated providers delivered)
+  Data           {}
+
+  Post an event:
+
+    curl {url}/v1/events -H 'Authorization: Bearer {api_key}' \\
+      -H 'Content-Type: application/json' -d '{{\"type\":\"OrderShipped\",\"recipients\":[{{\"user_id\":\"u-42\"}}],\"data\":{{\"order_id\":\"1001\",\"carrier\":\"DHL\"}}}}'
+",
+        data_dir.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What roles stand on: store, bus, limits, catalogs, renderer.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use carillon_bus::Bus;
+use carillon_domain::{SystemClock, clock::SharedClock};
+use carillon_render::{HttpRenderer, InProcess, Renderer};
+use carillon_runtime::{
+    Shutdown,
+    http::{self, ClientOptions, Readiness},
+    telemetry::MetricsHandle,
+};
+use carillon_store::{
+    Store,
+    catalog_cache::CatalogCache,
+    quota::{InProcessQuotas, Quotas, RedisQuotas, RedisQuotasConfig},
+};
+use carillon_templates::StoreTemplates;
+use secrecy::ExposeSecret as _;
+
+use crate::config::Config;
+
+/// How often newly published templates are looked for.
+pub(crate) const TEMPLATE_REFRESH: Duration = Duration::from_secs(2);
+/// How long repeated events and limits' verdicts are remembered.
+const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// How long a batch may take in the templates role.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shared by every role of a process.
+pub(crate) struct Foundation {
+    pub(crate) config: Config,
+    pub(crate) clock: SharedClock,
+    pub(crate) store: Store,
+    pub(crate) bus: Bus,
+    pub(crate) quotas: Arc<dyn Quotas>,
+    pub(crate) catalogs: CatalogCache,
+    pub(crate) renderer: Arc<dyn Renderer>,
+    /// The renderer, where it is in this process: it has to be kept fresh.
+    pub(crate) in_process: Arc<InProcess>,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: MetricsHandle,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Foundation {
+    /// Connects to everything that the configuration names.
+    pub(crate) async fn connect(
+        config: Config,
+        metrics: MetricsHandle,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = Store::connect(&config.store_config()?, Arc::clone(&clock))
+            .await
+            .context("database.url")?;
+        let bus = Bus::connect(config.bus_config()?, Arc::clone(&clock))
+            .await
+            .context("the bus")?;
+        let in_process = Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone()))));
+        Ok(Self {
+            quotas: quotas(&config)?,
+            catalogs: CatalogCache::new(store.clone()),
+            renderer: renderer(&config, &in_process)?,
+            in_process,
+            readiness: Readiness::default(),
+            metrics,
+            shutdown,
+            clock,
+            store,
+            bus,
+            config,
+        })
+    }
+}
+
+/// Redis if it is configured, else this process.
+pub(crate) fn quotas(config: &Config) -> anyhow::Result<Arc<dyn Quotas>> {
+    Ok(match &config.redis.url {
+        Some(url) => {
+            Arc::new(RedisQuotas::connect(RedisQuotasConfig::new(url.clone())).context("redis.url")?)
+        }
+        None => Arc::new(InProcessQuotas::new(DEDUPE_WINDOW)),
+    })
+}
+
+fn renderer(config: &Config, in_process: &Arc<InProcess>) -> anyhow::Result<Arc<dyn Renderer>> {
+    let Some(url) = &config.templates.url else {
+        return Ok(Arc::clone(in_process) as _);
+    };
+    let token = config.security.internal_token.as_ref();
+    let token = token.context("security.internal_token: expected a secret text, as in the templates role")?;
+    let client = http::client(&ClientOptions {
+        request_timeout: RENDER_TIMEOUT,
+        ..ClientOptions::default()
+    })?;
+    Ok(Arc::new(HttpRenderer::new(
+        url,
+        client,
+        token.expose_secret(),
+        RENDER_TIMEOUT,
+    )))
+}

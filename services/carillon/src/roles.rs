@@ -1,0 +1,210 @@
+//! Starting roles on a foundation.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    extract::{FromRequestParts as _, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use carillon_domain::Channel;
+use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState};
+use carillon_router::RouterDeps;
+use carillon_runtime::{Lifecycle, http};
+use carillon_store::api_keys;
+use carillon_templates::{TemplatesApi, TemplatesRole};
+use carillon_tracker::TrackerDeps;
+use carillon_workers::WorkerDeps;
+use tokio::net::TcpListener;
+
+use crate::foundation::{Foundation, TEMPLATE_REFRESH};
+
+/// A role of §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Gateway,
+    Router,
+    Worker(Channel),
+    Templates,
+    Tracker,
+}
+
+/// Every role that `carillon all` and `carillon dev` run; templates are rendered in the workers there.
+pub(crate) const ALL: [Role; 6] = [
+    Role::Gateway,
+    Role::Router,
+    Role::Worker(Channel::Push),
+    Role::Worker(Channel::Email),
+    Role::Worker(Channel::Sms),
+    Role::Tracker,
+];
+
+/// Starts roles; one HTTP server serves what they have to show. Returns where it listens.
+pub(crate) async fn spawn(
+    foundation: &Foundation,
+    roles: &[Role],
+    lifecycle: &mut Lifecycle,
+) -> anyhow::Result<SocketAddr> {
+    let listen = foundation.config.http.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("http.listen: {listen}"))?;
+    let address = listener.local_addr()?;
+    for role in roles {
+        match role {
+            Role::Router => spawn_router(foundation, lifecycle),
+            Role::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,
+            Role::Tracker => spawn_tracker(foundation, lifecycle),
+            Role::Gateway | Role::Templates => {}
+        }
+    }
+    keep_fresh(foundation, lifecycle);
+    if roles.contains(&Role::Templates) {
+        spawn_templates(foundation, listener, lifecycle)?;
+        return Ok(address);
+    }
+    let app = if roles.contains(&Role::Gateway) {
+        gateway(foundation)
+    } else {
+        http::operations(foundation.readiness.clone(), foundation.metrics.clone())
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn(
+        "http",
+        async move { Ok(http::serve(listener, app, shutdown).await?) },
+    );
+    Ok(address)
+}
+
+/// Catalogs and templates in memory follow the database.
+fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
+    let (catalogs, shutdown) = (foundation.catalogs.clone(), foundation.shutdown.clone());
+    lifecycle.spawn("catalogs", async move {
+        catalogs.run(shutdown).await;
+        Ok(())
+    });
+    let (renderer, shutdown) = (Arc::clone(&foundation.in_process), foundation.shutdown.clone());
+    lifecycle.spawn("template snapshots", async move {
+        tokio::select! {
+            () = renderer.refresh_every(TEMPLATE_REFRESH) => {}
+            () = shutdown.soft() => {}
+        }
+        Ok(())
+    });
+}
+
+fn gateway(foundation: &Foundation) -> Router {
+    foundation.readiness.register("gateway").set(true);
+    let deps = GatewayDeps {
+        bus: foundation.bus.clone(),
+        store: foundation.store.clone(),
+        catalogs: foundation.catalogs.clone(),
+        renderer: Some(Arc::clone(&foundation.renderer)),
+        clock: Arc::clone(&foundation.clock),
+        config: foundation.config.gateway.clone(),
+        readiness: foundation.readiness.clone(),
+        metrics: foundation.metrics.clone(),
+    };
+    let templates = TemplatesApi {
+        store: foundation.store.clone(),
+        renderer: Arc::clone(&foundation.in_process),
+    };
+    carillon_gateway::router(deps, |state| {
+        vec![behind_api_keys(carillon_templates::router(templates), state)]
+    })
+}
+
+/// The template routes, with the gateway's API keys in front.
+fn behind_api_keys(routes: Extension, state: &GatewayState) -> Extension {
+    routes.layer(from_fn_with_state(state.clone(), authenticate))
+}
+
+async fn authenticate(State(state): State<GatewayState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match Caller::from_request_parts(&mut parts, &state).await {
+        Ok(Caller(principal)) => {
+            parts.extensions.insert(carillon_templates::Caller::Tenant {
+                may_write: principal.role >= api_keys::Role::Operator,
+                tenant: principal.tenant,
+            });
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
+    let deps = RouterDeps {
+        bus: foundation.bus.clone(),
+        store: foundation.store.clone(),
+        catalogs: foundation.catalogs.clone(),
+        quotas: Arc::clone(&foundation.quotas),
+        clock: Arc::clone(&foundation.clock),
+        address_key: foundation.config.address_key(),
+        ready: foundation.readiness.register("router"),
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn("router", async move {
+        Ok(carillon_router::run(deps, shutdown).await?)
+    });
+}
+
+fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
+    let accounts = carillon_workers::accounts(&foundation.config.providers, channel, &foundation.clock)?;
+    let deps = WorkerDeps {
+        bus: foundation.bus.clone(),
+        store: foundation.store.clone(),
+        renderer: Arc::clone(&foundation.renderer),
+        clock: Arc::clone(&foundation.clock),
+        accounts,
+        config: foundation.config.workers.clone(),
+        only_process: !foundation.config.is_distributed(),
+        ready: foundation.readiness.register(&format!("worker-{channel}")),
+    };
+    let shutdown = foundation.shutdown.clone();
+    let name = match channel {
+        Channel::Push => "push worker",
+        Channel::Email => "email worker",
+        Channel::Sms => "sms worker",
+    };
+    lifecycle.spawn(name, async move {
+        Ok(carillon_workers::run(deps, channel, shutdown).await?)
+    });
+    Ok(())
+}
+
+fn spawn_tracker(foundation: &Foundation, lifecycle: &mut Lifecycle) {
+    let deps = TrackerDeps {
+        bus: foundation.bus.clone(),
+        store: foundation.store.clone(),
+        clock: Arc::clone(&foundation.clock),
+        ready: foundation.readiness.register("tracker"),
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn("tracker", async move {
+        Ok(carillon_tracker::run(deps, shutdown).await?)
+    });
+}
+
+fn spawn_templates(
+    foundation: &Foundation,
+    listener: TcpListener,
+    lifecycle: &mut Lifecycle,
+) -> anyhow::Result<()> {
+    let token = foundation.config.security.internal_token.clone();
+    let role = TemplatesRole {
+        store: foundation.store.clone(),
+        listener,
+        token: token.context("security.internal_token: expected a secret text, as in the workers")?,
+        refresh: TEMPLATE_REFRESH,
+        readiness: foundation.readiness.clone(),
+        metrics: foundation.metrics.clone(),
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn("templates", async move {
+        Ok(carillon_templates::run(role, shutdown).await?)
+    });
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `/deliveries/{id}`: one delivery, its timeline and what it says.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::header,
+    response::{Html, IntoResponse, Response},
+};
+use carillon_domain::DeliveryId;
+use carillon_render::Content;
+use carillon_store::read_model::{DeliveryView, HistoryView};
+
+use super::{
+    Dashboard,
+    page::{Frame, PageError, Part, render},
+    session::SignedIn,
+};
+use crate::{
+    api::deliveries::{DeliveryDocument, find},
+    error::ApiError,
+    input::Id,
+};
+
+/// A message's HTML is a stranger's: no scripts, no forms, nothing loaded, no way out of its frame.
+const MESSAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; sandbox";
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DeliveryPage {
+    frame: Option<Frame>,
+    item: DeliveryView,
+    timeline: Vec<HistoryView>,
+    content: Option<Content>,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+) -> Result<Response, PageError> {
+    let DeliveryDocument {
+        delivery,
+        timeline,
+        content,
+    } = find(&dashboard.gateway, &signed_in.caller, DeliveryId(id?.0), None).await?;
+    Ok(render(&DeliveryPage {
+        frame: Frame::new(Part::Deliveries, &signed_in),
+        item: delivery,
+        timeline,
+        content,
+    }))
+}
+
+/// The HTML of an e-mail, for the frame in the page.
+pub(crate) async fn message(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+) -> Result<Response, PageError> {
+    let document = find(&dashboard.gateway, &signed_in.caller, DeliveryId(id?.0), None).await?;
+    match document.content {
+        Some(Content::Email { html: Some(html), .. }) => {
+            Ok(([(header::CONTENT_SECURITY_POLICY, MESSAGE_POLICY)], Html(html)).into_response())
+        }
+        _ => Err(ApiError::not_found("HTML of this delivery").into()),
+    }
+}

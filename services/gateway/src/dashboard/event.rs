@@ -1,0 +1,68 @@
+//! `/events/{id}`: an event, every decision with its reasons, and its deliveries.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use carillon_domain::{EventId, decide::Outcome};
+use carillon_store::read_model::DeliveryView;
+use serde::Deserialize;
+
+use super::{
+    Dashboard,
+    page::{Frame, PageError, Part, render},
+    session::SignedIn,
+};
+use crate::{
+    api::event_get::{EventDocument, find},
+    error::ApiError,
+    input::Query,
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Asked {
+    source: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    frame: Option<Frame>,
+    event: EventDocument,
+    json: Option<String>,
+    items: Vec<DeliveryView>,
+}
+
+/// The colour of an outcome; its name stands beside it.
+fn tone(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Send => "good",
+        Outcome::Defer | Outcome::Digest => "busy",
+        Outcome::Suppress | Outcome::Duplicate => "calm",
+        Outcome::Drop => "warn",
+    }
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    asked: Result<Query<Asked>, ApiError>,
+) -> Result<Response, PageError> {
+    let source = asked?.0.source;
+    let id = EventId::from(id);
+    let mut event = find(&dashboard.gateway, &signed_in.caller, &id, source.as_deref()).await?;
+    let value: Option<serde_json::Value> = event
+        .event
+        .as_deref()
+        .and_then(|json| serde_json::from_str(json.get()).ok());
+    Ok(render(&EventPage {
+        frame: Frame::new(Part::Deliveries, &signed_in),
+        json: value.map(|value| format!("{value:#}")),
+        items: std::mem::take(&mut event.deliveries),
+        event,
+    }))
+}

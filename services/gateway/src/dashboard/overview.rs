@@ -1,0 +1,59 @@
+//! `/`: how much came in, what became of it, what needs somebody, and what happened last.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use carillon_store::{
+    Page,
+    audit::AuditCounts,
+    dead_letters::DeadLetterGroup,
+    read_model::{DeliveryFilter, DeliveryView},
+};
+
+use super::{
+    Dashboard,
+    page::{Frame, PageError, Part, render},
+    session::SignedIn,
+};
+
+/// Rows of the list of last deliveries.
+const LAST: u32 = 10;
+/// Rows of the list of causes.
+const CAUSES: usize = 5;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    frame: Option<Frame>,
+    counts: AuditCounts,
+    open_letters: u64,
+    causes: Vec<DeadLetterGroup>,
+    items: Vec<DeliveryView>,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+) -> Result<Response, PageError> {
+    let (store, tenant) = (&dashboard.gateway.store, signed_in.caller.tenant());
+    let counts = store.audit().counts().await?;
+    let mut causes = store.dead_letters().groups(tenant).await?;
+    causes.retain(|cause| cause.open > 0);
+    let open_letters = causes.iter().map(|cause| cause.open).sum();
+    causes.truncate(CAUSES);
+    let last = Page {
+        after: None,
+        limit: LAST,
+    };
+    let deliveries = store
+        .read_model()
+        .deliveries(tenant, &DeliveryFilter::default(), last)
+        .await?;
+    Ok(render(&OverviewPage {
+        frame: Frame::new(Part::Overview, &signed_in),
+        counts,
+        open_letters,
+        causes,
+        items: deliveries.items,
+    }))
+}

@@ -1,0 +1,113 @@
+//! What all pages have in common: the frame around them, and how they say that something is wrong.
+
+use askama::Template;
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
+use carillon_domain::DeliveryStatus;
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::StoreError;
+
+use super::session::SignedIn;
+use crate::error::ApiError;
+
+/// The part of the dashboard that a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Overview,
+    Deliveries,
+    DeadLetters,
+}
+
+/// What stands around every page of somebody who is signed in.
+pub(crate) struct Frame {
+    pub(crate) part: Part,
+    pub(crate) key_name: String,
+    pub(crate) role: String,
+    pub(crate) tenant: String,
+    pub(crate) csrf: String,
+}
+
+impl Frame {
+    pub(crate) fn new(part: Part, signed_in: &SignedIn) -> Option<Self> {
+        Some(Self {
+            part,
+            key_name: signed_in.caller.0.name.clone(),
+            role: signed_in.role().to_string(),
+            tenant: signed_in.caller.tenant().to_string(),
+            csrf: signed_in.csrf.clone(),
+        })
+    }
+
+    /// The value of `aria-current` on the link to a part.
+    pub(crate) fn current(&self, part: &Part) -> &'static str {
+        if self.part == *part { "page" } else { "false" }
+    }
+}
+
+/// The colour of a status; its name stands beside it.
+pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
+    use DeliveryStatus as S;
+    match status {
+        S::Sent | S::Delivered | S::Opened | S::Clicked => "good",
+        S::Accepted | S::Deferred | S::Queued | S::Sending => "busy",
+        S::Retrying | S::Uncertain => "warn",
+        S::Failed | S::DeadLettered | S::Bounced | S::Complained => "bad",
+        S::Expired | S::Cancelled | S::Suppressed => "calm",
+    }
+}
+
+/// A finished page.
+pub(crate) fn render(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a page was not rendered"
+            );
+            Problem::new(ProblemKind::Internal, "the page could not be made").into_response()
+        }
+    }
+}
+
+/// A page that says what is wrong.
+#[derive(Debug)]
+pub(crate) struct PageError(Problem);
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Option<Frame>,
+    title: String,
+    detail: String,
+    status: u16,
+}
+
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> Self {
+        Self(error.0)
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let page = ErrorPage {
+            frame: None,
+            title: self.0.title,
+            detail: self.0.detail,
+            status: self.0.status,
+        };
+        let mut response = render(&page);
+        *response.status_mut() = status;
+        response
+    }
+}

@@ -1,0 +1,182 @@
+//! Who is signed in. A session lives in this process's memory and holds the API key it was opened with, which is
+//! verified again on every request: revoking the key ends the session. The browser holds a random token, we its hash.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{FromRequestParts, OriginalUri},
+    http::{Method, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use carillon_domain::{Timestamp, clock::SharedClock};
+use carillon_runtime::Secret;
+use carillon_store::api_keys::Role;
+use parking_lot::Mutex;
+use rand::Rng as _;
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Dashboard, page::PageError};
+use crate::auth::Caller;
+
+/// The session's cookie.
+const COOKIE: &str = "carillon_session";
+/// After this long one signs in again.
+const LIFETIME: Duration = Duration::from_hours(12);
+/// At this many sessions the one that would end first ends at once.
+const MAX_SESSIONS: usize = 10_000;
+
+type Hash = [u8; 32];
+
+/// The sessions; clones share them.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    clock: SharedClock,
+    open: Arc<Mutex<HashMap<Hash, Session>>>,
+}
+
+#[derive(Clone)]
+struct Session {
+    key: Secret,
+    csrf: String,
+    until: Timestamp,
+}
+
+impl Sessions {
+    pub(crate) fn new(clock: SharedClock) -> Self {
+        Self {
+            clock,
+            open: Arc::default(),
+        }
+    }
+
+    /// Opens a session and returns its token.
+    pub(crate) fn open(&self, key: Secret) -> String {
+        let (token, now) = (random_token(), self.clock.now());
+        let session = Session {
+            key,
+            csrf: random_token(),
+            until: now + LIFETIME,
+        };
+        let mut open = self.open.lock();
+        if open.len() >= MAX_SESSIONS {
+            open.retain(|_, session| session.until > now);
+            let first = open
+                .iter()
+                .min_by_key(|(_, session)| session.until)
+                .map(|(hash, _)| *hash);
+            if let Some(first) = first.filter(|_| open.len() >= MAX_SESSIONS) {
+                open.remove(&first);
+            }
+        }
+        open.insert(hash(&token), session);
+        token
+    }
+
+    fn find(&self, token: &str) -> Option<Session> {
+        let now = self.clock.now();
+        let mut open = self.open.lock();
+        let hash = hash(token);
+        if open.get(&hash)?.until > now {
+            return open.get(&hash).cloned();
+        }
+        open.remove(&hash);
+        None
+    }
+
+    /// Ends a session.
+    pub(crate) fn close(&self, token: &str) {
+        self.open.lock().remove(&hash(token));
+    }
+}
+
+/// 256 random bits that may stand in a cookie and in a form.
+pub(crate) fn random_token() -> String {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Compares in constant time.
+pub(crate) fn same(left: &str, right: &str) -> bool {
+    left.as_bytes().ct_eq(right.as_bytes()).into()
+}
+
+fn hash(token: &str) -> Hash {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A cookie that scripts do not see and other sites do not send.
+pub(crate) fn cookie(dashboard: &Dashboard, name: &'static str, value: String) -> Cookie<'static> {
+    let public_url = dashboard.gateway.config.public_url.as_deref();
+    Cookie::build((name, value))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(public_url.is_some_and(|url| url.starts_with("https://")))
+        .build()
+}
+
+/// The cookie of a session.
+pub(crate) fn session_cookie(dashboard: &Dashboard, token: String) -> Cookie<'static> {
+    cookie(dashboard, COOKIE, token)
+}
+
+/// Whoever is signed in. A page that does not name one shows nothing of a tenant.
+pub(crate) struct SignedIn {
+    pub(crate) caller: Caller,
+    pub(crate) csrf: String,
+    pub(crate) token: String,
+}
+
+impl SignedIn {
+    /// What the key may do.
+    pub(crate) fn role(&self) -> Role {
+        self.caller.0.role
+    }
+}
+
+impl FromRequestParts<Dashboard> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Response> {
+        let jar = CookieJar::from_headers(&parts.headers);
+        let found = jar.get(COOKIE).and_then(|cookie| {
+            let token = cookie.value().to_owned();
+            dashboard.sessions.find(&token).map(|session| (token, session))
+        });
+        let Some((token, session)) = found else {
+            return Err(to_sign_in(parts));
+        };
+        let keys = dashboard.gateway.store.api_keys();
+        match keys.verify(session.key.expose_secret()).await {
+            Ok(Some(principal)) => Ok(Self {
+                caller: Caller(principal),
+                csrf: session.csrf,
+                token,
+            }),
+            Ok(None) => {
+                dashboard.sessions.close(&token);
+                Err(to_sign_in(parts))
+            }
+            Err(error) => Err(PageError::from(error).into_response()),
+        }
+    }
+}
+
+/// To the sign-in page, and back to where they wanted to go.
+fn to_sign_in(parts: &Parts) -> Response {
+    let uri = parts
+        .extensions
+        .get::<OriginalUri>()
+        .map_or(&parts.uri, |original| &original.0);
+    let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
+    if parts.method != Method::GET || wanted == "/" {
+        return Redirect::to("/sign-in").into_response();
+    }
+    let wanted = percent_encoding::utf8_percent_encode(wanted, percent_encoding::NON_ALPHANUMERIC);
+    Redirect::to(&format!("/sign-in?next={wanted}")).into_response()
+}
