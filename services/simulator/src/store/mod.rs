@@ -8,6 +8,8 @@
 //! that finds duplicates (some 60 bytes) stays until `DELETE /v1/messages`.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;

@@ -5,7 +5,7 @@ use lettre::AsyncTransport as _;
 
 use crate::support::{Running, answer, mail, start};
 
-async fn sms(running: &Running, to: &str, delivery: &str) {
+async fn take_sms(running: &Running, to: &str, delivery: &str) {
     let callback = format!("http://carillon/r?delivery_id={delivery}&event_id=e-{delivery}");
     let fields = [
         ("To", to),
@@ -63,8 +63,8 @@ async fn messages_have_the_documented_shape() {
 #[tokio::test]
 async fn messages_are_filtered_by_delivery_event_channel_and_receiver() {
     let running = start().await;
-    sms(&running, "+4915112345678", "d-1").await;
-    sms(&running, "+33612345678", "d-2").await;
+    take_sms(&running, "+4915112345678", "d-1").await;
+    take_sms(&running, "+33612345678", "d-2").await;
     running
         .mailer(None)
         .send(mail("Ann@Example.com", "d-3"))
@@ -92,7 +92,7 @@ async fn messages_are_filtered_by_delivery_event_channel_and_receiver() {
 async fn a_cursor_leads_through_all_messages_newest_first() {
     let running = start().await;
     for delivery in ["1", "2", "3", "4", "5"] {
-        sms(&running, "+4915112345678", delivery).await;
+        take_sms(&running, "+4915112345678", delivery).await;
     }
     let (_, first) = running.get("/v1/messages?limit=2").await;
     assert_eq!(texts(&first), ["5", "4"]);
@@ -116,7 +116,7 @@ async fn a_cursor_leads_through_all_messages_newest_first() {
 async fn deliveries_received_twice_are_counted_and_named() {
     let running = start().await;
     for delivery in ["a", "b", "a", "c", "c", "c"] {
-        sms(&running, "+4915112345678", delivery).await;
+        take_sms(&running, "+4915112345678", delivery).await;
     }
     let (_, stats) = running.get("/v1/stats").await;
     assert_eq!(
@@ -164,15 +164,15 @@ async fn one_mail_to_two_receivers_is_two_messages_and_no_duplicate() {
 #[tokio::test]
 async fn deleting_forgets_messages_and_counts() {
     let running = start().await;
-    sms(&running, "+4915112345678", "a").await;
+    take_sms(&running, "+4915112345678", "a").await;
     let (status, _) = answer(running.http.delete(running.url("/v1/messages"))).await;
     assert_eq!(status, 204);
-    let (_, stats) = running.get("/v1/stats").await;
+    let (_, counts) = running.get("/v1/stats").await;
     assert_eq!(
-        (stats["kept"].as_u64(), stats["received"]["twilio"].as_u64()),
+        (counts["kept"].as_u64(), counts["received"]["twilio"].as_u64()),
         (Some(0), Some(0))
     );
-    sms(&running, "+4915112345678", "a").await;
+    take_sms(&running, "+4915112345678", "a").await;
     assert_eq!(running.get("/v1/duplicates").await.1["items"], json!([]));
     assert_eq!(running.list(MessageFilter::to("+4915112345678")).await.len(), 1);
 }

@@ -1,5 +1,10 @@
 //! The simulator as its clients see it: real HTTP and SMTP clients, over real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, like the tests"
+)]
+
 mod api;
 mod faults_http;
 mod faults_smtp;
