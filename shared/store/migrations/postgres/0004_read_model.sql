@@ -35,9 +35,9 @@ CREATE TABLE deliveries (
     template_of BIGINT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50); -- room for the update that nearly every row sees, so that it need not touch the indexes
 CREATE INDEX deliveries_newest ON deliveries (tenant, created_at DESC, id DESC);
-CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at DESC) WHERE user_id IS NOT NULL;
+CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at DESC, id DESC) WHERE user_id IS NOT NULL;
 CREATE INDEX deliveries_of_event ON deliveries (tenant, event_id);
 
 CREATE TABLE delivery_history (

@@ -37,7 +37,7 @@ CREATE TABLE deliveries (
     updated_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_newest ON deliveries (tenant, created_at DESC, id DESC);
-CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at DESC) WHERE user_id IS NOT NULL;
+CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at DESC, id DESC) WHERE user_id IS NOT NULL;
 CREATE INDEX deliveries_of_event ON deliveries (tenant, event_id);
 
 CREATE TABLE delivery_history (

@@ -88,15 +88,20 @@ impl Dynamic {
         self
     }
 
-    /// Adds ` AND column IN (…)`, unless there are no values.
+    /// Adds ` AND column = …` for one value and ` AND column IN (…)` for several, which could not use the order of an
+    /// index that begins with the column.
     pub(crate) fn and_in<'v>(
         &mut self,
         column: &'static str,
         values: impl IntoIterator<Item = &'v str>,
     ) -> &mut Self {
-        let mut values = values.into_iter();
+        let mut values = values.into_iter().peekable();
         let Some(first) = values.next() else { return self };
-        self.sql(" AND ").sql(column).sql(" IN (").value(first);
+        self.sql(" AND ").sql(column);
+        if values.peek().is_none() {
+            return self.sql(" = ").value(first);
+        }
+        self.sql(" IN (").value(first);
         for value in values {
             self.sql(", ").value(value);
         }
@@ -138,9 +143,13 @@ mod tests {
             .value("x")
             .and_in("b", ["1", "2"])
             .and_in("c", [])
+            .and_in("d", ["3"])
             .sql(" LIMIT ")
             .value(3);
-        assert_eq!(query.sql, "SELECT 1 WHERE a = $1 AND b IN ($2, $3) LIMIT $4");
-        assert_eq!(query.values.len(), 4);
+        assert_eq!(
+            query.sql,
+            "SELECT 1 WHERE a = $1 AND b IN ($2, $3) AND d = $4 LIMIT $5"
+        );
+        assert_eq!(query.values.len(), 5);
     }
 }

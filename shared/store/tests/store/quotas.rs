@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{seconds, start};
 
-const MEMORY: Duration = Duration::from_secs(600);
+const MEMORY: Duration = Duration::from_mins(10);
 
 fn redis_url() -> Option<String> {
     std::env::var("CARILLON_REDIS__URL").ok()
