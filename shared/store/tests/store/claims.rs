@@ -141,7 +141,8 @@ async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the
             claim(store, vec![ingest(store, "1", 1)]).await,
             [IngestVerdict::Duplicate]
         );
-        // Late words of the gateway count nothing twice.
+        // Neither late words of the gateway nor a router that reads on from an aborted transaction count twice.
+        assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
         store.events().mark_published(vec![key("1")]).await.unwrap();
         assert_eq!(events_counted(store).await, (1, 0));
     })
