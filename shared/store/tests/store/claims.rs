@@ -1,4 +1,4 @@
-//! Who works on what: events, requests, attempts.
+//! Claims of events.
 
 use std::sync::Arc;
 
@@ -6,13 +6,10 @@ use carillon_domain::EventId;
 use carillon_store::{
     audit::AuditCounts,
     events::{ClaimState, EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
-    idempotency::{Answer, Begin, IdempotentRequest},
-    send_ledger::{ClaimVerdict, SendClaim, SendKey},
 };
-use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{TestStore, delivery_id, on_each, origin, seconds};
+use crate::support::{TestStore, on_each, origin, seconds};
 
 const GATEWAY: Uuid = Uuid::from_u128(1);
 
@@ -337,184 +334,6 @@ async fn many_callers_at_once_each_get_their_own_verdict() {
         assert_eq!(claimed, 200);
         assert!(!verdicts.contains(&IngestVerdict::Conflict));
         assert_eq!(events_counted(store).await, (200, 200));
-    })
-    .await;
-}
-
-fn request<'a>(store: &'a TestStore, key: &'a str, body: u8) -> IdempotentRequest<'a> {
-    IdempotentRequest {
-        tenant: &store.tenant,
-        route: "POST /v1/events",
-        key,
-        fingerprint: [body; 32],
-    }
-}
-
-fn answer(status: u16) -> Answer {
-    Answer {
-        status,
-        content_type: "application/json".into(),
-        body: br#"{"event_id":"1"}"#.to_vec(),
-    }
-}
-
-#[tokio::test]
-async fn a_request_with_a_key_is_answered_once_and_then_replayed_for_a_day() {
-    on_each(async |store| {
-        let keys = store.idempotency();
-        let (first, other) = (request(store, "k", 1), request(store, "k", 2));
-        let lease = seconds(30);
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::InProgress);
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
-        keys.finish(&first, &answer(202)).await.unwrap();
-        assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
-            Begin::Replay(answer(202))
-        );
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
-        let elsewhere = IdempotentRequest {
-            route: "POST /v1/simulate",
-            ..other
-        };
-        assert_eq!(keys.begin(&elsewhere, lease).await.unwrap(), Begin::Fresh);
-
-        store.clock.advance(seconds(24 * 3600 - 1));
-        assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
-            Begin::Replay(answer(202))
-        );
-        store.clock.advance(seconds(2));
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Fresh);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
-    on_each(async |store| {
-        let keys = store.idempotency();
-        let (lease, first) = (seconds(30), request(store, "k", 1));
-        keys.begin(&first, lease).await.unwrap();
-        keys.finish(&first, &answer(503)).await.unwrap();
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
-        keys.abandon(&first).await.unwrap();
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
-        store.clock.advance(seconds(31));
-        assert_eq!(
-            keys.begin(&request(store, "k", 2), lease).await.unwrap(),
-            Begin::Conflict
-        );
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
-        keys.finish(&first, &answer(422)).await.unwrap();
-        // An answer cannot be given back.
-        keys.abandon(&first).await.unwrap();
-        assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
-            Begin::Replay(answer(422))
-        );
-        store.clock.advance(seconds(24 * 3600));
-        assert_eq!(keys.prune().await.unwrap(), 0);
-        store.clock.advance(seconds(60));
-        assert_eq!(keys.prune().await.unwrap(), 1);
-    })
-    .await;
-}
-
-fn send_key(number: u128, attempt: u32) -> SendKey {
-    SendKey {
-        delivery_id: delivery_id(number),
-        generation: 0,
-        attempt,
-    }
-}
-
-fn send(store: &TestStore, key: SendKey, owner: u128) -> SendClaim {
-    SendClaim {
-        key,
-        owner: Uuid::from_u128(owner),
-        lease_until: store.now() + seconds(30),
-    }
-}
-
-#[tokio::test]
-async fn an_attempt_is_claimed_by_one_worker_and_its_outcome_stays() {
-    on_each(async |store| {
-        let ledger = store.send_ledger();
-        let claims: Vec<_> = (0..100).map(|n| send(store, send_key(n, 1), 1)).collect();
-        assert!(
-            ledger
-                .claim(&claims)
-                .await
-                .unwrap()
-                .iter()
-                .all(|verdict| *verdict == ClaimVerdict::Claimed)
-        );
-        ledger
-            .record(vec![(send_key(7, 1), json!({"ok": "SM1"}))])
-            .await
-            .unwrap();
-        ledger
-            .record(vec![(send_key(7, 1), json!({"failed": "late"}))])
-            .await
-            .unwrap();
-
-        let again = ledger
-            .claim(&[
-                send(store, send_key(7, 1), 2),
-                send(store, send_key(8, 1), 2),
-                send(store, send_key(7, 2), 2),
-            ])
-            .await
-            .unwrap();
-        let ClaimVerdict::Taken(seventh) = &again[0] else {
-            panic!("{again:?}")
-        };
-        assert_eq!(
-            (seventh.owner, seventh.outcome.as_ref()),
-            (Uuid::from_u128(1), Some(&json!({"ok": "SM1"})))
-        );
-        let ClaimVerdict::Taken(eighth) = &again[1] else {
-            panic!("{again:?}")
-        };
-        assert_eq!((eighth.outcome.as_ref(), eighth.claimed_at), (None, store.now()));
-        assert_eq!(again[2], ClaimVerdict::Claimed);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_attempt_that_stands_in_a_batch_twice_is_claimed_once() {
-    on_each(async |store| {
-        let twice = [send(store, send_key(1, 1), 1), send(store, send_key(1, 1), 2)];
-        let verdicts = store.send_ledger().claim(&twice).await.unwrap();
-        assert_eq!(verdicts[0], ClaimVerdict::Claimed);
-        let ClaimVerdict::Taken(taken) = &verdicts[1] else {
-            panic!("{verdicts:?}")
-        };
-        assert_eq!(taken.owner, Uuid::from_u128(1));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_owner_died() {
-    on_each(async |store| {
-        let (ledger, key) = (store.send_ledger(), send_key(1, 1));
-        let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);
-        ledger.claim(&[send(store, key, 1)]).await.unwrap();
-        let later = store.now() + seconds(90);
-        assert!(!ledger.take_over(key, one, two, later).await.unwrap());
-        assert!(!ledger.take_over_from_dead(key, three, two, later).await.unwrap());
-        store.clock.advance(seconds(31));
-        assert!(ledger.take_over(key, one, two, later).await.unwrap());
-        assert!(!ledger.take_over(key, one, three, later).await.unwrap());
-        assert!(ledger.take_over_from_dead(key, two, three, later).await.unwrap());
-        ledger.record(vec![(key, json!("sent"))]).await.unwrap();
-        store.clock.advance(seconds(90));
-        assert!(!ledger.take_over(key, three, one, later).await.unwrap());
-        assert!(!ledger.take_over_from_dead(key, three, one, later).await.unwrap());
-        assert_eq!(ledger.prune(seconds(60)).await.unwrap(), 1);
     })
     .await;
 }

@@ -4,9 +4,11 @@
 mod accounts;
 mod claims;
 mod content;
+mod convergence;
 mod dead_letters;
 mod queries;
 mod quotas;
 mod read_model;
 mod start;
 mod support;
+mod work;

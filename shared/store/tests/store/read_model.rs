@@ -1,23 +1,20 @@
-//! The projection: the same rows in any order, any number of times, in any batches, give the same tables.
+//! The projection.
 
 use carillon_domain::{
-    Channel, DeliveryState, DeliveryStatus, Timestamp, UserId,
+    Channel, DeliveryStatus, UserId,
     decide::{Decision, Outcome, Reason},
-    status::{EventVerdict, TemplateRef},
+    status::EventVerdict,
 };
 use carillon_store::{
-    Page, Store, StoreConfig,
+    Store, StoreConfig,
     audit::AuditCounts,
-    read_model::{
-        DeliveryFilter, DeliveryRow, DeliveryView, EventRow, HistoryView, Projection, StoredOffset,
-    },
+    read_model::{EventRow, Projection, StoredOffset},
 };
-use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 use serde_json::value::RawValue;
-use strum::IntoEnumIterator as _;
 
 use crate::support::{
-    TestStore, delivery_id, delivery_row, history_row, on_each, on_postgres, origin, seconds, start, state,
+    apply, contents, delivery_id, delivery_row, history_row, on_each, on_postgres, origin, seconds, start,
+    state,
 };
 
 fn decision(number: u128, outcome: Outcome) -> Decision {
@@ -54,141 +51,6 @@ fn event_row(number: u128, offset: i64, verdict: EventVerdict) -> EventRow {
             vec![]
         },
     }
-}
-
-async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<DeliveryRow>) {
-    let history = deliveries.iter().map(history_row).collect();
-    let projection = Projection {
-        events,
-        deliveries,
-        history,
-        ..Projection::default()
-    };
-    store.read_model().apply(&projection).await.unwrap();
-}
-
-/// All that can be seen of deliveries, and the counts.
-async fn contents(
-    store: &Store,
-    ids: std::ops::Range<u128>,
-) -> (Vec<DeliveryView>, Vec<Vec<HistoryView>>, AuditCounts) {
-    let page = Page {
-        after: None,
-        limit: 500,
-    };
-    let all = store
-        .read_model()
-        .deliveries(&"default".into(), &DeliveryFilter::default(), page)
-        .await
-        .unwrap();
-    let mut timelines = Vec::new();
-    for id in ids {
-        timelines.push(store.read_model().timeline(delivery_id(id)).await.unwrap());
-    }
-    (all.items, timelines, store.audit().counts().await.unwrap())
-}
-
-/// A row whose words differ with everything that they could be told apart by.
-fn any_row() -> impl Strategy<Value = DeliveryRow> {
-    let statuses: Vec<_> = DeliveryStatus::iter().collect();
-    let state =
-        (0..2_u32, 0..3_u32, proptest::sample::select(statuses)).prop_map(|(generation, attempt, status)| {
-            DeliveryState {
-                generation,
-                attempt,
-                status,
-            }
-        });
-    let words = proptest::collection::vec(proptest::option::of("[ab]"), 5);
-    (0..4_u128, state, 0..4_u64, words).prop_map(|(number, state, at, words)| {
-        let mut row = delivery_row(number, state, start() + seconds(at));
-        let mut words = words.into_iter();
-        let mut word = || words.next().flatten();
-        row.to_masked = word();
-        row.provider = word().map(Into::into);
-        row.provider_message_id = word();
-        row.template = word().map(|id| TemplateRef {
-            id: id.into(),
-            version: 1,
-            locale: "en".into(),
-        });
-        row.error_code = word();
-        row
-    })
-}
-
-/// Rows, an order in which they come with repetitions, and where it is cut into batches.
-fn any_course() -> impl Strategy<Value = (Vec<DeliveryRow>, Vec<Index>, Vec<bool>)> {
-    (
-        proptest::collection::vec(any_row(), 1..12),
-        proptest::collection::vec(any::<Index>(), 0..20),
-        proptest::collection::vec(any::<bool>(), 40),
-    )
-}
-
-/// Runs courses against one store, each from an empty projection.
-fn check_courses(store: &TestStore, cases: u32) {
-    let mut runner = TestRunner::new(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    });
-    let handle = tokio::runtime::Handle::current();
-    let outcome = tokio::task::block_in_place(|| {
-        runner.run(&any_course(), |(rows, order, cuts)| {
-            let (straight, crooked) = handle.block_on(async {
-                store.read_model().reset("test").await.unwrap();
-                apply(store, vec![], rows.clone()).await;
-                let straight = contents(store, 0..4).await;
-
-                store.read_model().reset("test").await.unwrap();
-                let mut course: Vec<_> = order.iter().map(|index| index.get(&rows).clone()).collect();
-                course.extend(rows.iter().rev().cloned());
-                let mut batch = Vec::new();
-                for (row, cut) in course.into_iter().zip(cuts.into_iter().cycle()) {
-                    batch.push(row);
-                    if cut {
-                        apply(store, vec![], std::mem::take(&mut batch)).await;
-                    }
-                }
-                apply(store, vec![], batch).await;
-                (straight, contents(store, 0..4).await)
-            });
-            // Doubled steps of one moment are told by their key alone: their words are not compared.
-            let steps = |timelines: &[Vec<HistoryView>]| -> Vec<Vec<(Timestamp, DeliveryStatus, u32, u32)>> {
-                let key = |step: &HistoryView| (step.at, step.status, step.attempt, step.generation);
-                timelines
-                    .iter()
-                    .map(|timeline| timeline.iter().map(key).collect())
-                    .collect()
-            };
-            prop_assert_eq!(&straight.0, &crooked.0);
-            prop_assert_eq!(steps(&straight.1), steps(&crooked.1));
-            prop_assert_eq!(straight.2, crooked.2);
-            // The state is the one that the domain's rule gives.
-            for view in &straight.0 {
-                let seen = rows.iter().filter(|row| row.id == view.id).map(|row| row.state);
-                let expected = seen.reduce(DeliveryState::merge).unwrap();
-                let found = DeliveryState {
-                    generation: view.generation,
-                    attempt: view.attempt,
-                    status: view.status,
-                };
-                prop_assert_eq!(found, expected);
-            }
-            let ended = straight.0.iter().filter(|view| view.status.is_ended()).count() as u64;
-            prop_assert_eq!(
-                (straight.2.ended, straight.2.pending),
-                (ended, straight.0.len() as u64 - ended)
-            );
-            Ok(())
-        })
-    });
-    outcome.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_order_repetition_and_cut_of_the_same_rows_gives_the_same_tables() {
-    on_each(async |store| check_courses(store, 40)).await;
 }
 
 #[tokio::test]

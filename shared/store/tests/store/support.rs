@@ -11,8 +11,9 @@ use carillon_domain::{
 };
 use carillon_runtime::Secret;
 use carillon_store::{
-    Store, StoreConfig,
-    read_model::{DeliveryRow, HistoryRow},
+    Page, Store, StoreConfig,
+    audit::AuditCounts,
+    read_model::{DeliveryFilter, DeliveryRow, DeliveryView, EventRow, HistoryRow, HistoryView, Projection},
     schema,
 };
 use futures::FutureExt as _;
@@ -161,4 +162,37 @@ pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
         code: row.error_code.clone(),
         detail: row.reason.clone(),
     }
+}
+
+/// Applies rows, with a step of the timeline for each delivery row.
+pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<DeliveryRow>) {
+    let history = deliveries.iter().map(history_row).collect();
+    let projection = Projection {
+        events,
+        deliveries,
+        history,
+        ..Projection::default()
+    };
+    store.read_model().apply(&projection).await.unwrap();
+}
+
+/// All that can be seen of deliveries, and the counts.
+pub(crate) async fn contents(
+    store: &Store,
+    ids: std::ops::Range<u128>,
+) -> (Vec<DeliveryView>, Vec<Vec<HistoryView>>, AuditCounts) {
+    let page = Page {
+        after: None,
+        limit: 500,
+    };
+    let all = store
+        .read_model()
+        .deliveries(&"default".into(), &DeliveryFilter::default(), page)
+        .await
+        .unwrap();
+    let mut timelines = Vec::new();
+    for id in ids {
+        timelines.push(store.read_model().timeline(delivery_id(id)).await.unwrap());
+    }
+    (all.items, timelines, store.audit().counts().await.unwrap())
 }
