@@ -20,6 +20,16 @@ pub(crate) enum Part {
     DeadLetters,
 }
 
+impl Part {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Overview => "/",
+            Self::Deliveries => "/deliveries",
+            Self::DeadLetters => "/dlq",
+        }
+    }
+}
+
 /// What stands around every page of somebody who is signed in.
 pub(crate) struct Frame {
     pub(crate) part: Part,
@@ -40,9 +50,9 @@ impl Frame {
         })
     }
 
-    /// The value of `aria-current` on the link to a part.
-    pub(crate) fn current(&self, part: &Part) -> &'static str {
-        if self.part == *part { "page" } else { "false" }
+    /// The value of `aria-current` on the link to the part that begins at `path`.
+    pub(crate) fn current(&self, path: &str) -> &'static str {
+        if self.part.path() == path { "page" } else { "false" }
     }
 }
 
@@ -56,6 +66,11 @@ pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
         S::Failed | S::DeadLettered | S::Bounced | S::Complained => "bad",
         S::Expired | S::Cancelled | S::Suppressed => "calm",
     }
+}
+
+/// A name such as `dead_lettered` as people write it.
+pub(crate) fn words(name: impl AsRef<str>) -> String {
+    name.as_ref().replace('_', " ")
 }
 
 /// A finished page.
