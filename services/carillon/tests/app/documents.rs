@@ -1,0 +1,27 @@
+//! What the documents say is there.
+
+use std::path::Path;
+
+/// Everything in backticks that looks like a path of this repository.
+fn paths(text: &str) -> Vec<String> {
+    let roots = ["shared/", "services/", "examples/", "deploy/", "docs/", "bench/", ".ci/"];
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| roots.iter().any(|root| word.starts_with(root)))
+        .filter(|word| !word.contains(['{', '*', '<', ' ']))
+        .map(|word| word.split("::").next().unwrap_or_default().trim_end_matches('/').to_owned())
+        .collect()
+}
+
+#[test]
+fn every_path_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for document in ["ARCHITECTURE.md", "README.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect(document);
+        let named = paths(&text);
+        assert!(!named.is_empty(), "{document} names no path");
+        let missing: Vec<_> = named.iter().filter(|path| !root.join(path).exists()).collect();
+        assert!(missing.is_empty(), "{document} names what is not there: {missing:?}");
+    }
+}
