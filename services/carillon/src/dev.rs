@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
 use carillon_runtime::{Lifecycle, Secret, Shutdown, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig};
@@ -54,7 +55,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let shutdown = Shutdown::new();
     let simulator = start_simulator(&args, &secrets, &shutdown).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
-    embed(&mut config, &args, &secrets, &simulator)?;
+    embed(&mut config, &args, &secrets, &simulator);
     config.validate()?;
 
     let grace = config.shutdown.grace;
@@ -125,7 +126,7 @@ fn secrets(path: &Path) -> anyhow::Result<Secrets> {
     }
     let mut random = [0_u8; 32];
     rand::rng().fill(&mut random);
-    let address_key = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let address_key = BASE64_STANDARD.encode(random);
     let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)?;
     let secrets = Secrets {
         address_key,
@@ -207,7 +208,6 @@ fn embed(
         request_timeout,
         rate_per_second: None,
     });
-    Ok(())
 }
 
 /// Puts the sample shop's catalog, templates and users into an empty installation.

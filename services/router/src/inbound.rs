@@ -86,16 +86,16 @@ pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldE
 }
 
 /// Checks the event against its tenant's catalog and finds its recipients.
-pub(crate) fn check<'a>(
-    record: &'a Record,
+pub(crate) fn check(
+    record: &Record,
     mut event: Event,
     catalog: Option<Arc<CompiledCatalog>>,
     now: Timestamp,
-) -> Result<Inbound<'a>, Reject<'a>> {
+) -> Result<Inbound<'_>, Box<Reject<'_>>> {
     let tenant = tenant(record);
     let via_gateway = record.headers.get_str(headers::VIA) == Some("gateway");
     let reject = |event: Event, code, reason| {
-        Err(Reject {
+        Err(Box::new(Reject {
             record,
             tenant: tenant.clone(),
             via_gateway,
@@ -103,7 +103,7 @@ pub(crate) fn check<'a>(
             unparseable: false,
             code,
             reason,
-        })
+        }))
     };
     let Some(catalog) = catalog else {
         return reject(event, "unknown-tenant", "the tenant has no catalog".to_owned());

@@ -44,7 +44,7 @@ impl Route {
         for (read, verdict) in reads.into_iter().zip(verdicts) {
             match (read, verdict) {
                 (Read::Event(event), Some(RouteVerdict::First { via_gateway })) => {
-                    events.push((*event, via_gateway))
+                    events.push((*event, via_gateway));
                 }
                 (read, verdict) => others.push((read, verdict)),
             }
@@ -97,7 +97,7 @@ impl Route {
         let catalog = self.deps.catalogs.get(&tenant).await?;
         Ok(match inbound::check(record, event, catalog, now) {
             Ok(event) => Read::Event(Box::new(event)),
-            Err(reject) => Read::Rejected(Box::new(reject)),
+            Err(reject) => Read::Rejected(reject),
         })
     }
 

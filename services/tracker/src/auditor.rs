@@ -51,7 +51,7 @@ impl Auditor {
     /// Counts every few seconds until the shutdown.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut timer = tokio::time::interval(INTERVAL);
-        let (mut last, mut times) = ((0, 0), 0);
+        let (mut last, mut repeats) = ((0, 0), 0);
         loop {
             tokio::select! {
                 _ = timer.tick() => {}
@@ -60,13 +60,13 @@ impl Auditor {
             match self.count().await {
                 Ok(report) => {
                     let difference = (report.events, report.deliveries);
-                    times = if difference == last && difference != (0, 0) {
-                        times + 1
+                    repeats = if difference == last && difference != (0, 0) {
+                        repeats + 1
                     } else {
                         0
                     };
                     last = difference;
-                    if times == PATIENCE {
+                    if repeats == PATIENCE {
                         tracing::error!(events = report.events, deliveries = report.deliveries, counts = ?report.counts,
                             "the books do not balance");
                     }

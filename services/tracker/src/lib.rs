@@ -4,6 +4,7 @@
 
 mod auditor;
 mod dead_letters;
+mod housekeeping;
 mod project;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -102,7 +103,9 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let auditor = Auditor::new(deps.store.clone());
     let lag = deps.bus.report_lag(group, shutdown.clone());
     deps.ready.set(true);
-    let (statuses, dead, (), ()) = tokio::join!(statuses, dead, auditor.run(shutdown.clone()), lag);
+    let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
+    let (statuses, dead, (), (), ()) =
+        tokio::join!(statuses, dead, auditor.run(shutdown.clone()), lag, housekeeping);
     statuses.and(dead)
 }
 

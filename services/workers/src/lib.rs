@@ -78,7 +78,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         others_are_dead: deps.only_process,
         lease: deps.config.lease,
         group: group.clone(),
-        at_work: Default::default(),
+        at_work: deliver::AtWork::default(),
         shutdown: shutdown.clone(),
     });
     let lanes = Lane::ALL.map(|lane| {

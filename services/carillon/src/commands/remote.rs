@@ -85,32 +85,29 @@ fn encoded(text: &str) -> String {
 }
 
 pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
-    let event = match &args.file {
-        Some(path) => {
-            let mut text = String::new();
-            if path.as_os_str() == "-" {
-                std::io::stdin().read_to_string(&mut text)?;
-            } else {
-                text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            }
-            serde_json::from_str(&text).with_context(|| format!("{}: expected JSON", path.display()))?
+    let event = if let Some(path) = &args.file {
+        let mut text = String::new();
+        if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut text)?;
+        } else {
+            text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         }
-        None => {
-            let data: Value = serde_json::from_str(&args.data).context("--data: expected a JSON object")?;
-            let recipients: Vec<Value> = args.users.iter().map(|user| json!({ "user_id": user })).collect();
-            let mut event = json!({ "type": args.event_type, "recipients": recipients, "data": data });
-            for (name, value) in [("id", &args.id), ("priority", &args.priority)] {
-                if let Some(value) = value {
-                    event[name] = json!(value);
-                }
+        serde_json::from_str(&text).with_context(|| format!("{}: expected JSON", path.display()))?
+    } else {
+        let data: Value = serde_json::from_str(&args.data).context("--data: expected a JSON object")?;
+        let recipients: Vec<Value> = args.users.iter().map(|user| json!({ "user_id": user })).collect();
+        let mut event = json!({ "type": args.event_type, "recipients": recipients, "data": data });
+        for (name, value) in [("id", &args.id), ("priority", &args.priority)] {
+            if let Some(value) = value {
+                event[name] = json!(value);
             }
-            if recipients.is_empty()
-                && let Some(event) = event.as_object_mut()
-            {
-                event.remove("recipients");
-            }
-            event
         }
+        if recipients.is_empty()
+            && let Some(event) = event.as_object_mut()
+        {
+            event.remove("recipients");
+        }
+        event
     };
     let answer = args.remote.call(Method::POST, "/v1/events", Some(event)).await?;
     if args.remote.json {

@@ -13,6 +13,13 @@ fn the_tests_say_which_backends_they_ran_on() {
         pick(redis_url().is_some(), "redis", "in-process"),
     );
     writeln!(std::io::stderr(), "{line}").unwrap();
-    let urls = [kafka_brokers().is_some(), postgres_url().is_some(), redis_url().is_some()];
-    assert!(urls == [true; 3] || urls == [false; 3], "expected all three services or none: {line}");
+    let urls = [
+        kafka_brokers().is_some(),
+        postgres_url().is_some(),
+        redis_url().is_some(),
+    ];
+    assert!(
+        urls == [true; 3] || urls == [false; 3],
+        "expected all three services or none: {line}"
+    );
 }

@@ -23,7 +23,10 @@ async fn doubled_deliveries_say_so(carillon: &Installation) {
         let id = item["delivery_id"].as_str().unwrap();
         let delivery = carillon.get(&format!("/v1/deliveries/{id}")).await;
         let steps = delivery["timeline"].as_array().unwrap();
-        assert!(steps.iter().any(|step| step["status"] == "uncertain"), "doubled without a word: {delivery}");
+        assert!(
+            steps.iter().any(|step| step["status"] == "uncertain"),
+            "doubled without a word: {delivery}"
+        );
     }
 }
 
@@ -59,7 +62,12 @@ fn nothing_is_lost_and_nothing_doubled_in_silence_while_processes_are_killed() {
 /// Limits may be forgotten; messages may not.
 async fn flush_redis() {
     let url = carillon_testkit::redis_url().unwrap();
-    let address = url.trim_start_matches("redis://").split('/').next().unwrap().to_owned();
+    let address = url
+        .trim_start_matches("redis://")
+        .split('/')
+        .next()
+        .unwrap()
+        .to_owned();
     let flush = async {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();

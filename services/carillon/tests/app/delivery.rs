@@ -16,12 +16,18 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
         let (status, answer) = carillon.post(&order("o-1")).await;
         assert_eq!((status, &answer["status"]), (202, &json!("accepted")), "{answer}");
         let limit = Duration::from_secs(if is_distributed() { 20 } else { 5 });
-        wait_for("three messages", limit, || async { carillon.messages("").await.len() == 3 }).await;
+        wait_for("three messages", limit, || async {
+            carillon.messages("").await.len() == 3
+        })
+        .await;
         let messages = carillon.messages("channel=email").await;
         let email = &messages[0];
         assert_eq!(email["to"], "ada@example.com");
         assert_eq!(email["event_id"], "o-1");
-        assert!(email["subject"].as_str().unwrap().contains("est en route"), "French: {email}");
+        assert!(
+            email["subject"].as_str().unwrap().contains("est en route"),
+            "French: {email}"
+        );
         assert!(email["html"].as_str().unwrap().contains("1001"));
         carillon.settle(1).await;
 
@@ -30,7 +36,12 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
         assert_eq!(event["decisions"].as_array().unwrap().len(), 3);
         let delivery = event["deliveries"][0]["id"].as_str().unwrap();
         let delivery = carillon.get(&format!("/v1/deliveries/{delivery}")).await;
-        let steps: Vec<_> = delivery["timeline"].as_array().unwrap().iter().map(|step| &step["status"]).collect();
+        let steps: Vec<_> = delivery["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| &step["status"])
+            .collect();
         assert_eq!(steps, ["queued", "sending", "sent"]);
         assert!(!delivery["content"].is_null());
         let listed = carillon.cli(&["deliveries", "list"]);
@@ -41,8 +52,10 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
         let (status, answer) = carillon.post(&order("o-1")).await;
         assert_eq!((status, &answer["status"]), (200, &json!("duplicate")));
         carillon.post_until_accepted(&order("o-2")).await;
-        wait_for("three more messages", Duration::from_secs(30), || async { carillon.messages("").await.len() == 6 })
-            .await;
+        wait_for("three more messages", Duration::from_secs(30), || async {
+            carillon.messages("").await.len() == 6
+        })
+        .await;
         carillon.settle(2).await;
         assert_eq!(carillon.messages("").await.len(), 6, "the repeat sent nothing");
     });
@@ -51,7 +64,9 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
 #[test]
 fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_letter_queue() {
     Installation::with(|carillon| async move {
-        carillon.faults(&json!([{"provider": "fcm", "percent": 100, "status": 503, "code": "UNAVAILABLE"}])).await;
+        carillon
+            .faults(&json!([{"provider": "fcm", "percent": 100, "status": 503, "code": "UNAVAILABLE"}]))
+            .await;
         let mut event = order("again");
         event["channels"] = json!(["push"]);
         assert_eq!(carillon.post(&event).await.0, 202);
@@ -70,7 +85,9 @@ fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_lett
         let refused = json!({"id": "refused", "type": "OrderShipped",
             "recipients": [{"email": "blocked@example.com"}, {"phone": "+15005550004"}, {"email": "fine@example.com"}],
             "data": {"order_id": "7", "carrier": "DHL"}});
-        carillon.faults(&json!([{"provider": "twilio", "percent": 100, "status": 400, "code": "21612"}])).await;
+        carillon
+            .faults(&json!([{"provider": "twilio", "percent": 100, "status": 400, "code": "21612"}]))
+            .await;
         assert_eq!(carillon.post(&refused).await.0, 202);
         eventually("a dead letter", || async {
             let list = carillon.get("/v1/dlq?channel=sms").await;
@@ -79,8 +96,14 @@ fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_lett
         .await;
         let letters = carillon.get("/v1/dlq?channel=sms").await;
         let letter = &letters["items"][0];
-        assert_eq!((&letter["code"], &letter["class"], &letter["state"]), (&json!("21612"), &json!("terminal"), &json!("open")));
-        eventually("the good one", || async { carillon.messages("to=fine%40example.com").await.len() == 1 }).await;
+        assert_eq!(
+            (&letter["code"], &letter["class"], &letter["state"]),
+            (&json!("21612"), &json!("terminal"), &json!("open"))
+        );
+        eventually("the good one", || async {
+            carillon.messages("to=fine%40example.com").await.len() == 1
+        })
+        .await;
     });
 }
 
@@ -120,12 +143,18 @@ fn what_is_no_event_goes_to_the_dead_letters_and_its_neighbours_are_delivered() 
             assert_eq!(event["deliveries"].as_array().map(Vec::len), Some(3), "{event}");
         }
         eventually("two dead letters", || async {
-            carillon.get("/v1/dlq?channel=events").await["items"].as_array().is_some_and(|items| items.len() == 2)
+            carillon.get("/v1/dlq?channel=events").await["items"]
+                .as_array()
+                .is_some_and(|items| items.len() == 2)
         })
         .await;
         let letters = carillon.get("/v1/dlq?channel=events").await;
-        let mut codes: Vec<_> =
-            letters["items"].as_array().unwrap().iter().map(|letter| letter["code"].as_str().unwrap()).collect();
+        let mut codes: Vec<_> = letters["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|letter| letter["code"].as_str().unwrap())
+            .collect();
         codes.sort_unstable();
         assert_eq!(codes, ["malformed-json", "unknown-event-type"]);
     });
@@ -143,5 +172,7 @@ async fn kafka_client(carillon: &Installation) -> carillon_bus::Bus {
         retry: carillon_domain::retry::RetryPolicy::default(),
         topics: carillon_bus::TopicSettings::default(),
     };
-    carillon_bus::Bus::connect(config, std::sync::Arc::new(carillon_domain::SystemClock)).await.unwrap()
+    carillon_bus::Bus::connect(config, std::sync::Arc::new(carillon_domain::SystemClock))
+        .await
+        .unwrap()
 }

@@ -4,13 +4,27 @@ use std::path::Path;
 
 /// Everything in backticks that looks like a path of this repository.
 fn paths(text: &str) -> Vec<String> {
-    let roots = ["shared/", "services/", "examples/", "deploy/", "docs/", "bench/", ".ci/"];
+    let roots = [
+        "shared/",
+        "services/",
+        "examples/",
+        "deploy/",
+        "docs/",
+        "bench/",
+        ".ci/",
+    ];
     text.split('`')
         .skip(1)
         .step_by(2)
         .filter(|word| roots.iter().any(|root| word.starts_with(root)))
         .filter(|word| !word.contains(['{', '*', '<', ' ']))
-        .map(|word| word.split("::").next().unwrap_or_default().trim_end_matches('/').to_owned())
+        .map(|word| {
+            word.split("::")
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned()
+        })
         .collect()
 }
 
@@ -22,6 +36,9 @@ fn every_path_that_the_documents_name_exists() {
         let named = paths(&text);
         assert!(!named.is_empty(), "{document} names no path");
         let missing: Vec<_> = named.iter().filter(|path| !root.join(path).exists()).collect();
-        assert!(missing.is_empty(), "{document} names what is not there: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "{document} names what is not there: {missing:?}"
+        );
     }
 }

@@ -29,7 +29,11 @@ pub(crate) struct Installation {
 
 /// A port that is free now.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The roles of the distributed mode, two routers and two e-mail workers among them.
@@ -51,7 +55,9 @@ impl Installation {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let installation = runtime.block_on(Self::start());
         let schema = installation.schema.clone();
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(test(installation))));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(test(installation));
+        }));
         if let Some((url, name)) = schema {
             runtime.block_on(schema::remove(&url.into(), &name)).unwrap();
         }
@@ -61,10 +67,14 @@ impl Installation {
     }
 
     async fn start() -> Self {
-        if is_distributed() { Self::distributed().await } else { Self::embedded().await }
+        if is_distributed() {
+            Self::distributed().await
+        } else {
+            Self::embedded()
+        }
     }
 
-    async fn embedded() -> Self {
+    fn embedded() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let environment = vec![("CARILLON_RETRY__TIERS".to_owned(), "1s,2s".to_owned())];
         let mut installation = Self {
@@ -84,9 +94,20 @@ impl Installation {
 
     fn start_dev(&mut self) {
         let data = self.dir.path().join("data");
-        let (listen, simulator) = (self.url.trim_start_matches("http://"), self.simulator.trim_start_matches("http://"));
-        let args =
-            ["dev", "--json", "--data-dir", data.to_str().unwrap(), "--listen", listen, "--simulator-listen", simulator];
+        let (listen, simulator) = (
+            self.url.trim_start_matches("http://"),
+            self.simulator.trim_start_matches("http://"),
+        );
+        let args = [
+            "dev",
+            "--json",
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--listen",
+            listen,
+            "--simulator-listen",
+            simulator,
+        ];
         let (role, ready) = Role::dev(&args, &self.environment, &self.dir.path().join("dev.log"));
         assert_eq!(ready["url"], self.url);
         ready["api_key"].as_str().unwrap().clone_into(&mut self.key);
@@ -116,13 +137,19 @@ impl Installation {
             set("SECURITY__ADDRESS_KEY", "of this test"),
             set("SIMULATOR__LISTEN", &format!("127.0.0.1:{simulator}")),
             set("SIMULATOR__SMTP_LISTEN", &format!("127.0.0.1:{smtp}")),
-            set("SIMULATOR__DATA_DIR", dir.path().join("simulator").to_str().unwrap()),
+            set(
+                "SIMULATOR__DATA_DIR",
+                dir.path().join("simulator").to_str().unwrap(),
+            ),
             set("PROVIDERS__SMTP__HOST", "127.0.0.1"),
             set("PROVIDERS__SMTP__PORT", &smtp.to_string()),
             set("PROVIDERS__SMTP__TLS", "none"),
             set("PROVIDERS__SMTP__FROM", "Shop <shop@example.com>"),
             set("PROVIDERS__SMTP__REQUEST_TIMEOUT", "4s"),
-            set("PROVIDERS__TWILIO__ACCOUNT_SID", "ACsimulator0000000000000000000000"),
+            set(
+                "PROVIDERS__TWILIO__ACCOUNT_SID",
+                "ACsimulator0000000000000000000000",
+            ),
             set("PROVIDERS__TWILIO__AUTH_TOKEN", "simulator-auth-token"),
             set("PROVIDERS__TWILIO__FROM", "+15550001111"),
             set("PROVIDERS__TWILIO__BASE_URL", &simulator_url),
@@ -136,8 +163,11 @@ impl Installation {
         output(&["topics", "create"], &environment);
         let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
         output(&["catalog", "apply", shop], &environment);
-        let key: Value =
-            serde_json::from_str(&output(&["keys", "create", "test", "--role", "admin", "--json"], &environment)).unwrap();
+        let key: Value = serde_json::from_str(&output(
+            &["keys", "create", "test", "--role", "admin", "--json"],
+            &environment,
+        ))
+        .unwrap();
         let mut installation = Self {
             url: format!("http://127.0.0.1:{gateway}"),
             simulator: simulator_url,
@@ -152,7 +182,10 @@ impl Installation {
         for (name, _) in ROLES {
             installation.start_role(name);
         }
-        wait_for("the gateway", Duration::from_secs(30), || async { installation.answers().await }).await;
+        wait_for("the gateway", Duration::from_secs(30), || async {
+            installation.answers().await
+        })
+        .await;
         let user = json!({"email": "ada@example.com", "phone": "+15145550142", "locale": "fr-CA",
             "devices": [{"platform": "android", "token": "demo-android-token-ada"}]});
         installation.put("/v1/users/u-42", &user).await;
@@ -162,18 +195,25 @@ impl Installation {
     async fn answers(&self) -> bool {
         let simulator = self.http.get(format!("{}/healthz", self.simulator)).send().await;
         let gateway = self.http.get(format!("{}/readyz", self.url)).send().await;
-        [simulator, gateway].into_iter().all(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
+        [simulator, gateway]
+            .into_iter()
+            .all(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
     }
 
     /// Starts a role of the distributed mode (again).
     pub(crate) fn start_role(&mut self, name: &'static str) {
         let (_, args) = ROLES.iter().find(|(role, _)| *role == name).unwrap();
-        let port = if name == "gateway" { self.url.rsplit(':').next().unwrap().parse().unwrap() } else { free_port() };
+        let port = if name == "gateway" {
+            self.url.rsplit(':').next().unwrap().parse().unwrap()
+        } else {
+            free_port()
+        };
         let listen = format!("http.listen=127.0.0.1:{port}");
         let mut all = vec!["--set", listen.as_str()];
         all.extend(*args);
         let log = self.dir.path().join(format!("{name}.log"));
-        self.roles.insert(name, Role::start(&all, &self.environment, &log));
+        self.roles
+            .insert(name, Role::start(&all, &self.environment, &log));
     }
 
     /// `kill -9` of a role.
@@ -200,25 +240,39 @@ impl Installation {
         environment.push(("CARILLON_URL".to_owned(), self.url.clone()));
         environment.push(("CARILLON_API_KEY".to_owned(), self.key.clone()));
         let output = carillon(args, &environment).output().unwrap();
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
     }
 
     /// The logs, for a failing assertion.
     pub(crate) fn logs(&self) -> String {
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
         files.sort();
         let tail = |path: &PathBuf| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let lines: Vec<&str> = text.lines().rev().take(8).collect();
-            format!("{}:\n{}\n", path.display(), lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            format!(
+                "{}:\n{}\n",
+                path.display(),
+                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
         };
         files.iter().map(tail).collect()
     }
 
     pub(crate) async fn post(&self, event: &Value) -> (u16, Value) {
-        let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key).json(event);
+        let request = self
+            .http
+            .post(format!("{}/v1/events", self.url))
+            .bearer_auth(&self.key)
+            .json(event);
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
@@ -226,19 +280,33 @@ impl Installation {
     /// Posts until it is accepted, as a client with retries does.
     pub(crate) async fn post_until_accepted(&self, event: &Value) {
         wait_for("an accepted post", Duration::from_secs(40), || async {
-            let request = self.http.post(format!("{}/v1/events", self.url)).bearer_auth(&self.key).json(event);
-            request.send().await.is_ok_and(|answer| answer.status().is_success())
+            let request = self
+                .http
+                .post(format!("{}/v1/events", self.url))
+                .bearer_auth(&self.key)
+                .json(event);
+            request
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
         })
         .await;
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> u16 {
-        let request = self.http.put(format!("{}{path}", self.url)).bearer_auth(&self.key).json(body);
+        let request = self
+            .http
+            .put(format!("{}{path}", self.url))
+            .bearer_auth(&self.key)
+            .json(body);
         request.send().await.unwrap().status().as_u16()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key);
+        let request = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(&self.key);
         request.send().await.unwrap().json().await.unwrap()
     }
 
@@ -250,11 +318,24 @@ impl Installation {
     }
 
     pub(crate) async fn simulator_get(&self, path: &str) -> Value {
-        self.http.get(format!("{}{path}", self.simulator)).send().await.unwrap().json().await.unwrap()
+        self.http
+            .get(format!("{}{path}", self.simulator))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn faults(&self, faults: &Value) {
-        let answer = self.http.put(format!("{}/v1/faults", self.simulator)).json(faults).send().await.unwrap();
+        let answer = self
+            .http
+            .put(format!("{}/v1/faults", self.simulator))
+            .json(faults)
+            .send()
+            .await
+            .unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
@@ -266,7 +347,10 @@ impl Installation {
                 last = self.get("/v1/stats").await;
                 let zero = |key: &str| last[key] == 0;
                 if last["acknowledged"].as_u64() >= Some(acknowledged)
-                    && zero("pending") && zero("waiting") && zero("events_difference") && zero("deliveries_difference")
+                    && zero("pending")
+                    && zero("waiting")
+                    && zero("events_difference")
+                    && zero("deliveries_difference")
                 {
                     return;
                 }

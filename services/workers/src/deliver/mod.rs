@@ -19,6 +19,7 @@ use carillon_runtime::Shutdown;
 use carillon_store::Store;
 use uuid::Uuid;
 
+pub(crate) use self::claim::AtWork;
 use crate::account::Account;
 
 /// Delivers one channel's records.
@@ -39,7 +40,7 @@ pub(crate) struct Deliver {
     /// The consumer group, for dead letters.
     pub(crate) group: String,
     /// What this process has claimed and is working on.
-    pub(crate) at_work: claim::AtWork,
+    pub(crate) at_work: AtWork,
     pub(crate) shutdown: Shutdown,
 }
 

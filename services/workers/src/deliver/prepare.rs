@@ -70,7 +70,7 @@ impl Deliver {
                 }
                 Err(error) => {
                     self.unrenderable(claimed, to_masked, error.code(), error.to_string())
-                        .await
+                        .await;
                 }
             }
         }

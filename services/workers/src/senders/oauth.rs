@@ -136,15 +136,12 @@ impl Tokens {
                 SendOutcome::Config(Refusal::new("oauth-key", "the service account's key cannot sign"))
             })?;
         let form = [("grant_type", GRANT), ("assertion", &assertion)];
-        let answer = match exchange(self.client.post(&self.account.token_uri).form(&form), now).await {
-            Ok(answer) => answer,
+        let Ok(answer) = exchange(self.client.post(&self.account.token_uri).form(&form), now).await else {
             // No message has left yet, whatever became of the token.
-            Err(_) => {
-                return Err(SendOutcome::Retry(Refusal::new(
-                    "oauth-unreachable",
-                    "no token could be fetched",
-                )));
-            }
+            return Err(SendOutcome::Retry(Refusal::new(
+                "oauth-unreachable",
+                "no token could be fetched",
+            )));
         };
         match answer.status {
             200..300 => serde_json::from_slice(&answer.body).map_err(|_| {

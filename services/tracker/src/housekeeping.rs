@@ -1,0 +1,39 @@
+//! Retention: what is older than its window goes, and tomorrow's partitions are made.
+
+use std::{future::Future, time::Duration};
+
+use carillon_runtime::Shutdown;
+use carillon_store::{Store, StoreError};
+
+/// How often it is looked for what may go.
+const INTERVAL: Duration = Duration::from_hours(1);
+/// How long repeated events are recognised.
+const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// How long an attempt's outcome is kept: longer than any retry or redelivery takes.
+const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
+
+/// Keeps house at the start and every hour, until the shutdown.
+pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
+    let mut timer = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = shutdown.soft() => return,
+        }
+        done("history", store.read_model().maintain()).await;
+        done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
+        done("idempotency keys", store.idempotency().prune()).await;
+        done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;
+    }
+}
+
+async fn done<T: std::fmt::Debug>(what: &'static str, work: impl Future<Output = Result<T, StoreError>>) {
+    match work.await {
+        Ok(gone) => tracing::debug!(what, ?gone, "kept house"),
+        Err(error) => tracing::warn!(
+            what,
+            error = &error as &dyn std::error::Error,
+            "trying again in an hour"
+        ),
+    }
+}
