@@ -157,12 +157,7 @@ async fn start_simulator(
 
 /// The configuration of the embedded mode: everything in the folder, and providers that are the simulator. What somebody
 /// configured otherwise stays.
-fn embed(
-    config: &mut Config,
-    args: &DevArgs,
-    secrets: &Secrets,
-    simulator: &Simulator,
-) -> anyhow::Result<()> {
+fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Simulator) {
     config.http.listen = args.listen;
     config.kafka.brokers.clear();
     config.redis.url = None;

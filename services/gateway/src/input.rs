@@ -104,13 +104,14 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
     }
     let after = match cursor {
         None => None,
-        Some(text) => match Cursor::parse(text) {
-            Some(cursor) => Some(cursor),
-            None => {
+        Some(text) => {
+            if let Some(cursor) = Cursor::parse(text) {
+                Some(cursor)
+            } else {
                 let error = FieldError::new("/cursor", "format", "expected next_cursor of an earlier answer");
                 return Err(ApiError::fields(vec![error]));
             }
-        },
+        }
     };
     Ok(Page { after, limit })
 }

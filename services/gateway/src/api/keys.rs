@@ -100,8 +100,9 @@ pub(crate) async fn revoke_key(
     caller: Admin,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
-    match state.store.api_keys().revoke(caller.tenant(), id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("API key")),
+    if state.store.api_keys().revoke(caller.tenant(), id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("API key"))
     }
 }

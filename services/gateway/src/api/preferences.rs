@@ -30,17 +30,16 @@ pub(crate) async fn get_preferences(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = UserId::from(id);
-    match state.store.preferences().get(caller.tenant(), &id).await? {
-        Some(preferences) => Ok(tagged(&preferences.etag(), Json(preferences.value))),
-        None => {
-            state
-                .store
-                .users()
-                .get(caller.tenant(), &id)
-                .await?
-                .ok_or_else(|| ApiError::not_found("user"))?;
-            Ok(tagged("\"0\"", Json(Preferences::default())))
-        }
+    if let Some(preferences) = state.store.preferences().get(caller.tenant(), &id).await? {
+        Ok(tagged(&preferences.etag(), Json(preferences.value)))
+    } else {
+        state
+            .store
+            .users()
+            .get(caller.tenant(), &id)
+            .await?
+            .ok_or_else(|| ApiError::not_found("user"))?;
+        Ok(tagged("\"0\"", Json(Preferences::default())))
     }
 }
 

@@ -205,14 +205,15 @@ pub(crate) async fn delete_user(
     caller: Operator,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    match state
+    if state
         .store
         .users()
         .delete(caller.tenant(), &UserId::from(id))
         .await?
     {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("user")),
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("user"))
     }
 }
 
@@ -268,13 +269,14 @@ pub(crate) async fn delete_device(
     caller: Operator,
     Path((id, token)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    match state
+    if state
         .store
         .users()
         .delete_device(caller.tenant(), &UserId::from(id), &token)
         .await?
     {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("device")),
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("device"))
     }
 }

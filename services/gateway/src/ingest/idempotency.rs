@@ -16,7 +16,7 @@ use crate::{error::ApiError, state::GatewayState};
 
 const HEADER: &str = "idempotency-key";
 /// After this long a request that never ended does not hold its key any more.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// The key, if the request has one.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {

@@ -84,7 +84,11 @@ pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
     let channels = facts.definition.channels.order.iter();
     channels
         .map(|channel| {
-            let mut trail = Trail { facts, channel: *channel, steps: Vec::new() };
+            let mut trail = Trail {
+                facts,
+                channel: *channel,
+                steps: Vec::new(),
+            };
             trail.note("recipient", "stop", json!({ "repeated": true }));
             trail.stop(Reason::RepeatedRecipient)
         })

@@ -1,0 +1,204 @@
+//! Users, devices and preferences.
+
+use serde_json::json;
+
+use crate::support::{Ask, on_gateway};
+
+#[tokio::test]
+async fn a_user_is_made_read_replaced_and_erased() {
+    on_gateway(async |setting| {
+        let body = json!({
+            "email": "bob@example.com", "phone": "+33612345678", "locale": "fr-CA", "timezone": "America/Montreal",
+            "devices": [{"platform": "android", "token": "token-1"}],
+        });
+        let made = setting.ask(Ask::put("/v1/users/bob").key(&setting.operator).json(&body)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let read = setting.get("/v1/users/bob").await;
+        assert_eq!(read.status, 200);
+        assert_eq!(read.header("etag"), made.header("etag"));
+        for field in ["email", "phone", "locale", "timezone", "devices"] {
+            assert_eq!(read.json()[field], body[field], "{field}");
+        }
+        let replaced = setting.ask(Ask::put("/v1/users/bob").json(&json!({"email": "rob@example.com"}))).await;
+        assert_eq!(replaced.status, 200);
+        let read = setting.get("/v1/users/bob").await.json();
+        assert_eq!((&read["email"], &read["phone"]), (&json!("rob@example.com"), &json!(null)));
+        assert_eq!(read["devices"][0]["token"], "token-1", "absent devices stay");
+
+        assert_eq!(setting.ask(Ask::delete("/v1/users/bob")).await.status, 204);
+        setting.get("/v1/users/bob").await.problem(404, "not-found");
+        setting.ask(Ask::delete("/v1/users/bob")).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stale_version_of_a_user_changes_nothing() {
+    on_gateway(async |setting| {
+        let etag = setting
+            .get("/v1/users/u-42")
+            .await
+            .header("etag")
+            .unwrap()
+            .to_owned();
+        let put = |etag: &str, email: &str| {
+            Ask::put("/v1/users/u-42")
+                .header("if-match", etag)
+                .json(&json!({"email": email}))
+        };
+        assert_eq!(setting.ask(put(&etag, "new@example.com")).await.status, 200);
+        setting
+            .ask(put(&etag, "stale@example.com"))
+            .await
+            .problem(412, "precondition-failed");
+        setting
+            .ask(put("nonsense", "stale@example.com"))
+            .await
+            .problem(412, "precondition-failed");
+        assert_eq!(
+            setting.get("/v1/users/u-42").await.json()["email"],
+            "new@example.com"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_fields_of_a_user_are_named() {
+    on_gateway(async |setting| {
+        let put = async |body| setting.ask(Ask::put("/v1/users/bob").json(&body)).await;
+        let body = json!({
+            "email": "nobody", "phone": "12", "locale": "!", "timezone": "Mars/Base",
+            "devices": [{"platform": "web", "token": ""}],
+        });
+        let expected = [
+            "/email format",
+            "/phone format",
+            "/locale format",
+            "/timezone format",
+            "/devices/0/token format",
+        ];
+        assert_eq!(put(body).await.problem(422, "validation"), expected);
+        for (body, pointer) in [
+            (json!({"mail": "a@b.example"}), "/mail"),
+            (json!({"email": 1}), "/email"),
+            (
+                json!({"devices": [{"platform": "fridge", "token": "t"}]}),
+                "/devices/0/platform",
+            ),
+        ] {
+            assert_eq!(
+                put(body).await.problem(422, "validation"),
+                [format!("{pointer} type")]
+            );
+        }
+        setting
+            .ask(Ask::put("/v1/users/bob").text("application/json", "{"))
+            .await
+            .problem(400, "malformed-json");
+        let strange = Ask::put("/v1/users/a%7Cb").json(&json!({}));
+        assert_eq!(
+            setting.ask(strange).await.problem(422, "validation"),
+            ["/id format"]
+        );
+        setting.get("/v1/users/bob").await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn devices_come_and_go_one_by_one() {
+    on_gateway(async |setting| {
+        let put = |user: &str| {
+            Ask::put(&format!("/v1/users/{user}/devices/tok%3Aen")).json(&json!({"platform": "ios"}))
+        };
+        assert_eq!(setting.ask(put("u-42")).await.status, 201);
+        assert_eq!(setting.ask(put("u-42")).await.status, 200);
+        let user = setting.get("/v1/users/u-42").await.json();
+        assert_eq!(user["devices"], json!([{"platform": "ios", "token": "tok:en"}]));
+        setting.ask(put("nobody")).await.problem(404, "not-found");
+        let wrong = Ask::put("/v1/users/u-42/devices/x").json(&json!({"platform": "fridge"}));
+        assert_eq!(
+            setting.ask(wrong).await.problem(422, "validation"),
+            ["/platform type"]
+        );
+        let delete = || Ask::delete("/v1/users/u-42/devices/tok%3Aen");
+        assert_eq!(setting.ask(delete()).await.status, 204);
+        setting.ask(delete()).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn preferences_are_replaced_merged_and_guarded() {
+    on_gateway(async |setting| {
+        const PATH: &str = "/v1/users/u-42/preferences";
+        let fresh = setting.get(PATH).await;
+        assert_eq!((fresh.status, fresh.header("etag")), (200, Some("\"0\"")));
+
+        let body = json!({
+            "global": {"email": true, "sms": false},
+            "categories": {"marketing": {"email": false}},
+            "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}],
+        });
+        let put = setting
+            .ask(Ask::put(PATH).header("if-match", "\"0\"").json(&body))
+            .await;
+        assert_eq!(
+            put.status, 200,
+            "what was read as version 0 is written by that version: {put:?}"
+        );
+        setting
+            .ask(Ask::put(PATH).header("if-match", "\"0\"").json(&body))
+            .await
+            .problem(412, "precondition-failed");
+
+        let patch = json!({"global": {"sms": null, "push": true}, "types": {"OrderShipped": {"sms": true}}});
+        let patched = setting.ask(Ask::patch(PATH).json(&patch)).await;
+        assert_eq!(patched.status, 200, "{patched:?}");
+        let read = setting.get(PATH).await;
+        assert_eq!(
+            read.json()["global"],
+            json!({"email": true, "push": true}),
+            "null inherits again"
+        );
+        assert_eq!(read.json()["categories"], body["categories"]);
+        assert_eq!(read.json()["types"], patch["types"]);
+        let stale = Ask::patch(PATH)
+            .header("if-match", "\"1\"")
+            .json(&json!({"types": null}));
+        setting.ask(stale).await.problem(412, "precondition-failed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_preferences_and_those_of_nobody_are_refused() {
+    on_gateway(async |setting| {
+        for body in [
+            json!({"global": {"fax": true}}),
+            json!({"global": {"email": "yes"}}),
+            json!({"everything": false}),
+            json!({"quiet_hours": [{"days": ["someday"], "from": "22:00", "to": "07:00"}]}),
+            json!({"quiet_hours": [{"days": ["mon"], "from": "25:00", "to": "07:00"}]}),
+        ] {
+            for method in [Ask::put, Ask::patch] {
+                setting
+                    .ask(method("/v1/users/u-42/preferences").json(&body))
+                    .await
+                    .problem(422, "validation");
+            }
+        }
+        let path = "/v1/users/nobody/preferences";
+        setting.get(path).await.problem(404, "not-found");
+        setting
+            .ask(Ask::put(path).json(&json!({})))
+            .await
+            .problem(404, "not-found");
+        setting
+            .ask(Ask::patch(path).json(&json!({})))
+            .await
+            .problem(404, "not-found");
+    })
+    .await;
+}

@@ -1,0 +1,220 @@
+//! A gateway that dies between claiming an event, publishing it and noting that it is published: neither lost nor
+//! doubled.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
+
+use carillon_bus::{OutRecord, Record, headers};
+use carillon_domain::{Event, Lane, event::Defaults, status::Origin};
+use carillon_store::events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Ask, START, Setting, ask_at, on_gateway, shipped};
+
+fn event_of(json: &[u8]) -> Event {
+    Event::from_cloudevent(
+        json,
+        Defaults {
+            now: START.parse().unwrap(),
+        },
+    )
+    .unwrap()
+}
+
+/// What another process, which died, had claimed.
+async fn claimed_by_the_dead(setting: &Setting, id: &str) -> Event {
+    let event = Event::from_plain(
+        shipped(id).to_string().as_bytes(),
+        Defaults {
+            now: START.parse().unwrap(),
+        },
+    )
+    .unwrap();
+    let claim = IngestClaim {
+        key: key_of(setting, &event),
+        event_type: event.event_type.clone(),
+        fingerprint: event.fingerprint(),
+        owner: Uuid::now_v7(),
+        lease_until: START.parse::<carillon_domain::Timestamp>().unwrap()
+            + std::time::Duration::from_secs(10),
+    };
+    let verdicts = setting
+        .env
+        .store
+        .events()
+        .claim_ingest(vec![claim])
+        .await
+        .unwrap();
+    assert_eq!(verdicts, [IngestVerdict::Claimed]);
+    event
+}
+
+fn key_of(setting: &Setting, event: &Event) -> EventKey {
+    EventKey {
+        tenant: setting.tenant.clone(),
+        event_id: event.id.clone(),
+        source: event.source.clone(),
+    }
+}
+
+/// How often the router would route each event.
+async fn routed(setting: &Setting, records: &[Record]) -> HashMap<String, usize> {
+    let claims: Vec<RouteClaim> = records
+        .iter()
+        .map(|record| {
+            let event = event_of(&record.value);
+            let origin = Origin {
+                topic: record.topic.clone(),
+                partition: record.partition,
+                offset: record.offset,
+            };
+            RouteClaim {
+                key: key_of(setting, &event),
+                event_type: event.event_type.clone(),
+                fingerprint: event.fingerprint(),
+                origin,
+            }
+        })
+        .collect();
+    let verdicts = setting.env.store.events().claim_route(&claims).await.unwrap();
+    let mut routed = HashMap::new();
+    for (claim, verdict) in claims.iter().zip(verdicts) {
+        let count = routed.entry(claim.key.event_id.to_string()).or_insert(0);
+        match verdict {
+            RouteVerdict::First { via_gateway } => {
+                assert!(via_gateway, "it was acknowledged by a gateway");
+                *count += 1;
+            }
+            RouteVerdict::Duplicate => {}
+            RouteVerdict::Conflict => panic!("the same event conflicts with itself"),
+        }
+    }
+    routed
+}
+
+#[tokio::test]
+async fn an_event_that_was_claimed_and_not_published_is_published_after_the_lease() {
+    on_gateway(async |setting| {
+        claimed_by_the_dead(setting, "e-1").await;
+        let early = setting.post(&shipped("e-1")).await;
+        early.problem(409, "in-progress");
+        assert_eq!(early.header("retry-after"), Some("10"));
+        assert!(setting.published().await.is_empty());
+
+        setting.advance(11);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 200);
+        let records = setting.published().await;
+        assert_eq!(records.len(), 1);
+        assert_eq!(routed(setting, &records).await["e-1"], 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_published_and_not_marked_is_routed_once() {
+    on_gateway(async |setting| {
+        let event = claimed_by_the_dead(setting, "e-1").await;
+        let topic = setting.env.bus.topics().events(Lane::Normal);
+        let record = OutRecord::new(topic, event.record_key(&setting.tenant), event.to_wire())
+            .with(headers::TENANT, "default")
+            .with(headers::VIA, "gateway");
+        setting.env.bus.publish(vec![record]).await.unwrap();
+
+        setting.advance(11);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
+        let records = setting.published().await;
+        assert_eq!(records.len(), 2, "nobody knew that it was on the bus");
+        assert_eq!(routed(setting, &records).await["e-1"], 1);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_a_batch_the_claims_of_the_dead_hold_up_nobody_else() {
+    on_gateway(async |setting| {
+        claimed_by_the_dead(setting, "e-1").await;
+        let answer = setting
+            .post(&json!([shipped("e-0"), shipped("e-1"), shipped("e-2")]))
+            .await;
+        assert_eq!(answer.status, 202);
+        let items = answer.json()["items"].clone();
+        assert_eq!(
+            (&items[0]["status"], &items[2]["status"]),
+            (&json!("accepted"), &json!("accepted"))
+        );
+        assert_eq!(items[1]["problem"]["status"], 409);
+        assert_eq!(setting.published().await.len(), 2);
+    })
+    .await;
+}
+
+/// Drives a future until it has waited so many times, then drops it, as a crash would.
+async fn cut_off<F: Future>(future: F, waits: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = waits;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_anywhere_neither_loses_nor_doubles() {
+    on_gateway(async |setting| {
+        // The key is believed from now on, so that all waits are of the ingest path.
+        setting.get("/v1/catalog").await;
+        let batch =
+            |run: usize| -> Vec<Value> { (0..3).map(|n| shipped(&format!("cut-{run}-{n}"))).collect() };
+        let (mut cut, mut run) = (0, 0);
+        loop {
+            let ask = Ask::post("/v1/events").json(&json!(batch(run)));
+            if cut_off(setting.ask(ask), run).await.is_some() {
+                break;
+            }
+            cut += 1;
+            run += 1;
+            assert!(run < 100, "a request ends at some time");
+        }
+        assert!(
+            cut >= 2,
+            "at least the claim and the publishing are waited for, but there were {cut} waits"
+        );
+
+        setting.advance(11);
+        let other = setting.another_process();
+        for run in 0..=run {
+            let answer = ask_at(
+                &other,
+                Ask::post("/v1/events").json(&json!(batch(run))),
+                &setting.operator,
+            )
+            .await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            for item in answer.json()["items"].as_array().unwrap() {
+                assert!(
+                    item["status"] == "accepted" || item["status"] == "duplicate",
+                    "{item}"
+                );
+            }
+        }
+        let routed = routed(setting, &setting.published().await).await;
+        assert_eq!(routed.len(), (run + 1) * 3, "none is lost");
+        assert!(
+            routed.values().all(|count| *count == 1),
+            "none is doubled: {routed:?}"
+        );
+    })
+    .await;
+}

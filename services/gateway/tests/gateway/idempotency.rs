@@ -1,0 +1,176 @@
+//! Repeats: of an event, and of a request.
+
+use std::time::Duration;
+
+use carillon_store::idempotency::{Begin, IdempotentRequest};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Ask, errors_of, on_gateway, shipped};
+
+#[tokio::test]
+async fn a_repeat_is_a_duplicate_and_sends_nothing_new() {
+    on_gateway(async |setting| {
+        let first = setting.post(&shipped("e-1")).await;
+        assert_eq!(first.status, 202);
+        let mut again = shipped("e-1");
+        again["time"] = json!("2026-11-24T09:00:00Z");
+        again["data"] = json!({"carrier": "DHL", "order_id": "1001"});
+        let repeat = setting.post(&again).await;
+        assert_eq!(repeat.status, 200, "{repeat:?}");
+        let mut expected = first.json();
+        expected["status"] = json!("duplicate");
+        assert_eq!(repeat.json(), expected);
+        assert_eq!(setting.published().await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_content_under_the_same_id_is_a_conflict_and_another_source_is_another_event() {
+    on_gateway(async |setting| {
+        setting.post(&shipped("e-1")).await;
+        let mut other = shipped("e-1");
+        other["data"]["carrier"] = json!("UPS");
+        setting.post(&other).await.problem(422, "idempotency-conflict");
+        other["source"] = json!("/elsewhere");
+        assert_eq!(setting.post(&other).await.status, 202);
+        assert_eq!(setting.published().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn doubles_within_a_batch_are_seen() {
+    on_gateway(async |setting| {
+        let mut other = shipped("e-1");
+        other["data"]["carrier"] = json!("UPS");
+        let answer = setting
+            .post(&json!([shipped("e-1"), shipped("e-1"), other, shipped("e-2")]))
+            .await;
+        assert_eq!(answer.status, 202);
+        let items = answer.json()["items"].clone();
+        let statuses: Vec<_> = items
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["status"].clone())
+            .collect();
+        assert_eq!(statuses, ["accepted", "duplicate", "rejected", "accepted"]);
+        errors_of(&items[2]["problem"], 422, "idempotency-conflict");
+        assert_eq!(setting.published().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tenants_do_not_meet() {
+    on_gateway(async |setting| {
+        let catalog = Ask::put("/v1/catalog")
+            .key(&setting.foreign)
+            .json(&crate::support::catalog());
+        assert_eq!(setting.ask(catalog).await.status, 200);
+        let mut event = shipped("e-1");
+        event["recipients"] = json!([{"email": "guest@example.com"}]);
+        assert_eq!(setting.post(&event).await.status, 202);
+        event["data"]["carrier"] = json!("UPS");
+        let foreign = Ask::post("/v1/events").key(&setting.foreign).json(&event);
+        assert_eq!(setting.ask(foreign).await.status, 202);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_replays_the_whole_answer() {
+    on_gateway(async |setting| {
+        let mut event = shipped("x");
+        event.as_object_mut().unwrap().remove("id");
+        let ask = |event| {
+            Ask::post("/v1/events")
+                .header("idempotency-key", "key-1")
+                .json(event)
+        };
+        let first = setting.ask(ask(&event)).await;
+        assert_eq!(first.status, 202, "{first:?}");
+        assert_eq!(
+            first.json()["event_id"],
+            "key-1",
+            "the key names an event that has no name"
+        );
+        let again = setting.ask(ask(&event)).await;
+        assert_eq!((again.status, &again.body), (202, &first.body));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.header("content-type"), Some("application/json"));
+
+        event["priority"] = json!("high");
+        setting
+            .ask(ask(&event))
+            .await
+            .problem(422, "idempotency-conflict");
+        assert_eq!(setting.published().await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_replays_refusals_and_batches_too() {
+    on_gateway(async |setting| {
+        let batch = json!([shipped("a"), {"type": "Nonsense"}]);
+        let ask = || {
+            Ask::post("/v1/events")
+                .header("idempotency-key", "batch")
+                .json(&batch)
+        };
+        let (first, again) = (setting.ask(ask()).await, setting.ask(ask()).await);
+        assert_eq!((first.status, again.status), (202, 202));
+        assert_eq!(first.body, again.body);
+        let ask = || {
+            Ask::post("/v1/events")
+                .header("idempotency-key", "bad")
+                .json(&json!({}))
+        };
+        let (first, again) = (setting.ask(ask()).await, setting.ask(ask()).await);
+        first.problem(422, "validation");
+        again.problem(422, "validation");
+        assert_eq!(first.body, again.body);
+        for key in ["", "   ", &"k".repeat(256)] {
+            let ask = Ask::post("/v1/events")
+                .header("idempotency-key", key)
+                .json(&shipped("b"));
+            setting.ask(ask).await.problem(422, "validation");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
+    on_gateway(async |setting| {
+        let body = shipped("e-1");
+        let request = IdempotentRequest {
+            tenant: &setting.tenant,
+            route: "POST /v1/events",
+            key: "busy",
+            fingerprint: Sha256::digest(body.to_string().as_bytes()).into(),
+        };
+        let begun = setting
+            .env
+            .store
+            .idempotency()
+            .begin(&request, Duration::from_secs(60))
+            .await
+            .unwrap();
+        assert!(matches!(begun, Begin::Fresh));
+        let ask = || {
+            Ask::post("/v1/events")
+                .header("idempotency-key", "busy")
+                .json(&body)
+        };
+        let waits = setting.ask(ask()).await;
+        waits.problem(409, "in-progress");
+        assert!(waits.header("retry-after").is_some());
+        setting.advance(61);
+        assert_eq!(setting.ask(ask()).await.status, 202, "the first one crashed");
+    })
+    .await;
+}

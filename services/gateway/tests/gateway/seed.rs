@@ -1,0 +1,145 @@
+//! What a tracker would have written into the read model.
+
+use std::time::Duration;
+
+use carillon_domain::{
+    Channel, DeliveryId, DeliveryState, DeliveryStatus, Timestamp,
+    dead_letter::{DeadLetter, FailureClass},
+    status::{EventVerdict, Origin, TemplateRef},
+};
+use carillon_store::{
+    dead_letters::DeadLetterRow,
+    read_model::{DeliveryRow, EventRow, HistoryRow, Projection},
+};
+use serde_json::{json, value::RawValue};
+use uuid::Uuid;
+
+use crate::support::{START, Setting};
+
+pub(crate) fn start() -> Timestamp {
+    START.parse().unwrap()
+}
+
+fn origin(topic: &str, offset: i64) -> Origin {
+    Origin {
+        topic: topic.into(),
+        partition: 0,
+        offset,
+    }
+}
+
+pub(crate) fn delivery_id(number: u128) -> DeliveryId {
+    DeliveryId(Uuid::from_u128(0x6f1d << 112 | number))
+}
+
+/// An event of one e-mail, as far as its timeline says: each step comes a second after the one before.
+pub(crate) async fn delivery(
+    setting: &Setting,
+    number: u128,
+    timeline: &[(u32, DeliveryStatus)],
+) -> DeliveryId {
+    let id = delivery_id(number);
+    let event_id = format!("order-{number}");
+    let event = json!({
+        "specversion": "1.0", "id": event_id, "source": "/shop/orders", "type": "OrderShipped",
+        "time": START, "recipients": [{"user_id": "u-42"}],
+        "data": {"order_id": number.to_string(), "carrier": "DHL"},
+    });
+    let at = |step: usize| start() + Duration::from_secs(number as u64 * 60 + step as u64);
+    let mut projection = Projection::default();
+    projection.events.push(EventRow {
+        origin: origin("notifications.events", number as i64),
+        part: 0,
+        tenant: setting.tenant.clone(),
+        event_id: event_id.as_str().into(),
+        source: "/shop/orders".into(),
+        event_type: "OrderShipped".into(),
+        at: at(0),
+        verdict: EventVerdict::Routed,
+        via_gateway: true,
+        event: Some(RawValue::from_string(event.to_string()).unwrap()),
+        decisions: Vec::new(),
+    });
+    for (step, (attempt, status)) in timeline.iter().enumerate() {
+        let failed = matches!(status, DeliveryStatus::Retrying | DeliveryStatus::DeadLettered);
+        let (code, detail) = if failed {
+            (Some("451"), Some("try <later>"))
+        } else {
+            (None, None)
+        };
+        let row = DeliveryRow {
+            id,
+            tenant: setting.tenant.clone(),
+            event_id: event_id.as_str().into(),
+            source: "/shop/orders".into(),
+            event_type: "OrderShipped".into(),
+            category: "transactional".into(),
+            user_id: Some("u-42".into()),
+            channel: Channel::Email,
+            state: DeliveryState {
+                generation: 0,
+                attempt: *attempt,
+                status: *status,
+            },
+            at: at(step),
+            reason: detail.map(str::to_owned),
+            error_code: code.map(str::to_owned),
+            to_masked: Some("a***@example.com".to_owned()),
+            provider: (*attempt > 0).then(|| "smtp".into()),
+            provider_message_id: None,
+            template: (*attempt > 0).then(|| TemplateRef {
+                id: "OrderShipped/email".into(),
+                version: 1,
+                locale: "en".into(),
+            }),
+        };
+        projection.history.push(HistoryRow {
+            delivery_id: id,
+            state: row.state,
+            at: row.at,
+            provider: row.provider.clone(),
+            code: row.error_code.clone(),
+            detail: row.reason.clone(),
+        });
+        projection.deliveries.push(row);
+    }
+    setting.env.store.read_model().apply(&projection).await.unwrap();
+    id
+}
+
+/// A dead letter of the e-mail queue, or of the queue of events.
+pub(crate) async fn dead_letter(setting: &Setting, offset: i64, channel: Option<Channel>, code: &str) {
+    let queue = channel.map_or("events", Channel::as_str);
+    let letter = DeadLetter {
+        class: FailureClass::Terminal,
+        provider: channel.map(|_| "smtp".to_owned()),
+        code: code.to_owned(),
+        reason: format!("refused with <b>{code}</b>"),
+        attempts: 3,
+        first_failed_at: start(),
+    };
+    let row = DeadLetterRow {
+        position: origin(&format!("notifications.{queue}.dlq"), offset),
+        tenant: setting.tenant.clone(),
+        channel,
+        source_topic: format!("notifications.{queue}").into(),
+        fingerprint: letter.fingerprint(queue),
+        letter,
+        dead_at: start() + Duration::from_secs(offset as u64),
+        delivery_id: None,
+        event_type: Some("OrderShipped".to_owned()),
+        headers: vec![(
+            "kafka_dlt-original-topic".to_owned(),
+            format!("notifications.{queue}"),
+        )],
+        key: None,
+        value: b"\x00 not <json>".to_vec(),
+    };
+    setting
+        .env
+        .store
+        .dead_letters()
+        .apply("a test", &[row], &[])
+        .await
+        .unwrap();
+}

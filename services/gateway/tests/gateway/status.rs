@@ -1,0 +1,232 @@
+//! What is told of events, deliveries and dead letters.
+
+use carillon_domain::{Channel, DeliveryStatus};
+use serde_json::{Value, json};
+
+use crate::{
+    seed::{dead_letter, delivery},
+    support::{Ask, on_gateway, shipped},
+};
+
+const SENT: [(u32, DeliveryStatus); 3] = [
+    (0, DeliveryStatus::Queued),
+    (1, DeliveryStatus::Sending),
+    (1, DeliveryStatus::Sent),
+];
+const DEAD: [(u32, DeliveryStatus); 3] = [
+    (0, DeliveryStatus::Queued),
+    (1, DeliveryStatus::Sending),
+    (1, DeliveryStatus::DeadLettered),
+];
+
+fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item[field])
+        .collect()
+}
+
+#[tokio::test]
+async fn an_event_is_never_unknown_after_it_was_accepted() {
+    on_gateway(async |setting| {
+        setting.get("/v1/events/e-1").await.problem(404, "not-found");
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
+        let event = setting.get("/v1/events/e-1").await;
+        assert_eq!(event.status, 200);
+        let expected = json!({
+            "event_id": "e-1", "source": "/shop/orders", "type": "OrderShipped", "status": "accepted",
+            "event": null, "decisions": [], "deliveries": [],
+        });
+        assert_eq!(event.json(), expected);
+        let foreign = Ask::get("/v1/events/e-1").key(&setting.foreign);
+        setting.ask(foreign).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_id_that_several_sources_use_has_to_name_one() {
+    on_gateway(async |setting| {
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
+        let mut other = shipped("e-1");
+        other["source"] = json!("/elsewhere");
+        assert_eq!(setting.post(&other).await.status, 202);
+        setting
+            .get("/v1/events/e-1")
+            .await
+            .problem(409, "ambiguous-event");
+        let one = setting.get("/v1/events/e-1?source=%2Felsewhere").await;
+        assert_eq!((one.status, &one.json()["source"]), (200, &json!("/elsewhere")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decided_event_shows_its_deliveries() {
+    on_gateway(async |setting| {
+        let id = delivery(setting, 7, &SENT).await;
+        let event = setting.get("/v1/events/order-7").await.json();
+        assert_eq!(event["status"], "routed");
+        assert_eq!(event["event"]["data"]["order_id"], "7");
+        assert_eq!(event["deliveries"][0]["id"], json!(id));
+        assert_eq!(event["deliveries"][0]["status"], "sent");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_tells_its_timeline_its_content_and_how_it_stood_before() {
+    on_gateway(async |setting| {
+        let id = delivery(setting, 1, &SENT).await.0;
+        let shown = setting.get(&format!("/v1/deliveries/{id}")).await.json();
+        assert_eq!(
+            (&shown["status"], &shown["to_masked"]),
+            (&json!("sent"), &json!("a***@example.com"))
+        );
+        assert_eq!(
+            shown["template"],
+            json!({"id": "OrderShipped/email", "version": 1, "locale": "en"})
+        );
+        let statuses: Vec<_> = shown["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| &step["status"])
+            .collect();
+        assert_eq!(statuses, ["queued", "sending", "sent"]);
+        assert!(
+            shown["content"]["html"].as_str().unwrap().contains("DHL"),
+            "{shown}"
+        );
+
+        let before = setting
+            .get(&format!("/v1/deliveries/{id}?as_of=2026-11-24T10:01:01Z"))
+            .await
+            .json();
+        assert_eq!(
+            (&before["status"], &before["attempt"]),
+            (&json!("sending"), &json!(1))
+        );
+        assert_eq!(before["timeline"].as_array().unwrap().len(), 2);
+        let too_early = setting
+            .get(&format!("/v1/deliveries/{id}?as_of=2026-11-24T09:00:00Z"))
+            .await;
+        too_early.problem(404, "not-found");
+        let foreign = Ask::get(&format!("/v1/deliveries/{id}")).key(&setting.foreign);
+        setting.ask(foreign).await.problem(404, "not-found");
+        setting
+            .get("/v1/deliveries/nonsense")
+            .await
+            .problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deliveries_are_filtered_and_paged_newest_first() {
+    on_gateway(async |setting| {
+        for number in 1..=5 {
+            delivery(setting, number, if number == 3 { &DEAD } else { &SENT }).await;
+        }
+        let all = setting.get("/v1/deliveries").await.json();
+        assert_eq!(
+            each(&all, "event_id"),
+            ["order-5", "order-4", "order-3", "order-2", "order-1"]
+        );
+        assert_eq!(all["next_cursor"], Value::Null);
+
+        let first = setting.get("/v1/deliveries?limit=2&status=sent").await.json();
+        assert_eq!(each(&first, "event_id"), ["order-5", "order-4"]);
+        let cursor = first["next_cursor"].as_str().unwrap();
+        let second = setting
+            .get(&format!("/v1/deliveries?limit=2&status=sent&cursor={cursor}"))
+            .await
+            .json();
+        assert_eq!(each(&second, "event_id"), ["order-2", "order-1"]);
+
+        for (query, expected) in [
+            ("status=dead_lettered", vec!["order-3"]),
+            (
+                "status=dead_lettered&status=sent&limit=500",
+                vec!["order-5", "order-4", "order-3", "order-2", "order-1"],
+            ),
+            (
+                "code=451&channel=email&type=OrderShipped&category=transactional&user=u-42&provider=smtp",
+                vec!["order-3"],
+            ),
+            ("channel=sms", vec![]),
+            ("q=order-4", vec!["order-4"]),
+            ("from=2026-11-24T10:04:00Z", vec!["order-5", "order-4"]),
+            (
+                "from=2026-11-24T10:04:00Z&to=2026-11-24T10:05:00Z",
+                vec!["order-4"],
+            ),
+        ] {
+            let found = setting.get(&format!("/v1/deliveries?{query}")).await.json();
+            assert_eq!(each(&found, "event_id"), expected, "{query}");
+        }
+        let foreign = setting
+            .ask(Ask::get("/v1/deliveries").key(&setting.foreign))
+            .await
+            .json();
+        assert_eq!(foreign, json!({"items": [], "next_cursor": null}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_grouped_and_shown_whole() {
+    on_gateway(async |setting| {
+        for offset in 0..3 {
+            dead_letter(setting, offset, Some(Channel::Email), "550").await;
+        }
+        dead_letter(setting, 3, None, "malformed-json").await;
+        let all = setting.get("/v1/dlq").await.json();
+        assert_eq!(each(&all, "code"), ["malformed-json", "550", "550", "550"]);
+        let events = setting.get("/v1/dlq?channel=events&state=open").await.json();
+        assert_eq!(each(&events, "code"), ["malformed-json"]);
+        assert_eq!(events["items"][0]["value_base64"], "ACBub3QgPGpzb24+");
+        assert!(each(&setting.get("/v1/dlq?state=replayed").await.json(), "code").is_empty());
+
+        let groups = setting.get("/v1/dlq/groups").await.json();
+        let group = &groups["items"][0];
+        assert_eq!(
+            (&group["code"], &group["open"], &group["total"]),
+            (&json!("550"), &json!(3), &json!(3))
+        );
+        let of_group = format!(
+            "/v1/dlq?fingerprint={}&limit=2",
+            group["fingerprint"].as_str().unwrap()
+        );
+        let page = setting.get(&of_group).await.json();
+        assert_eq!(each(&page, "code").len(), 2);
+        assert!(page["next_cursor"].is_string());
+
+        let id = all["items"][1]["id"].as_str().unwrap();
+        let one = setting.get(&format!("/v1/dlq/{id}")).await.json();
+        assert_eq!(
+            one["headers"],
+            json!([["kafka_dlt-original-topic", "notifications.email"]])
+        );
+        assert_eq!(
+            (&one["attempts"], &one["reason"]),
+            (&json!(3), &json!("refused with <b>550</b>"))
+        );
+        let foreign = Ask::get(&format!("/v1/dlq/{id}")).key(&setting.foreign);
+        setting.ask(foreign).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_books_count_what_was_acknowledged() {
+    on_gateway(async |setting| {
+        setting.post(&shipped("e-1")).await;
+        let stats = setting.get("/v1/stats").await.json();
+        assert_eq!(stats["acknowledged"], 1, "{stats}");
+        assert_eq!(stats["events_difference"], 0, "{stats}");
+    })
+    .await;
+}

@@ -1,0 +1,365 @@
+//! A gateway of a test's own, and a client that speaks to it.
+
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Method, Request},
+};
+use carillon_bus::{BatchLimits, OutRecord, Record, Subscription};
+use carillon_domain::{Lane, TenantId};
+use carillon_gateway::{GatewayConfig, GatewayDeps};
+use carillon_render::{InProcess, load_folder};
+use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
+use carillon_store::{Store, api_keys::Role, catalog_cache::CatalogCache, users::UserPut};
+use carillon_testkit::{ManualClock, TestEnv};
+use futures::FutureExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// When tests begin.
+pub(crate) const START: &str = "2026-11-24T10:00:00Z";
+
+/// A gateway with a catalog, the user `u-42`, and a key of each role.
+pub(crate) struct Setting {
+    pub(crate) env: TestEnv,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) router: Router,
+    pub(crate) tenant: TenantId,
+    pub(crate) admin: String,
+    pub(crate) operator: String,
+    pub(crate) viewer: String,
+    /// Another tenant's admin.
+    pub(crate) foreign: String,
+}
+
+/// Runs a test on a fresh gateway and cleans up whatever becomes of it.
+pub(crate) async fn on_gateway(test: impl AsyncFn(&Setting)) {
+    on_gateway_with(GatewayConfig::default(), test).await;
+}
+
+pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&Setting)) {
+    let clock = Arc::new(ManualClock::at(START));
+    let env = TestEnv::new(clock.clone()).await;
+    let tenant = TenantId::default();
+    let keys = env.store.api_keys();
+    let key = async |tenant: &TenantId, role| keys.create(tenant, "a test", role).await.unwrap().secret;
+    let setting = Setting {
+        admin: key(&tenant, Role::Admin).await,
+        operator: key(&tenant, Role::Operator).await,
+        viewer: key(&tenant, Role::Viewer).await,
+        foreign: key(&TenantId::from("other".to_owned()), Role::Admin).await,
+        router: gateway(&env, &env.store, config, &clock),
+        tenant,
+        clock,
+        env,
+    };
+    setting.prepare().await;
+    let outcome = AssertUnwindSafe(test(&setting)).catch_unwind().await;
+    setting.env.close().await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+/// A gateway process on an environment.
+fn gateway(env: &TestEnv, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
+    let templates = load_folder(std::path::Path::new(shop)).unwrap();
+    let deps = GatewayDeps {
+        bus: env.bus.clone(),
+        store: store.clone(),
+        catalogs: CatalogCache::new(store.clone()),
+        renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
+        clock: clock.clone(),
+        config,
+        readiness: Readiness::default(),
+        metrics: MetricsHandle::detached(),
+    };
+    carillon_gateway::router(deps, |_| Vec::new())
+}
+
+/// The catalog of every test.
+pub(crate) fn catalog() -> Value {
+    json!({
+        "types": {
+            "OrderShipped": {
+                "category": "transactional",
+                "channels": {"order": ["email", "sms", "push"]},
+                "recipients_from": ["/data/customer_id"],
+                "schema": {
+                    "type": "object",
+                    "required": ["order_id", "carrier"],
+                    "properties": {"order_id": {"type": "string"}, "carrier": {"type": "string"}},
+                },
+            },
+            "Newsletter": {"category": "marketing", "channels": {"order": ["email"]}, "priority": "bulk"},
+        },
+        "categories": {"transactional": {}, "marketing": {"default": "opt_out"}},
+    })
+}
+
+/// An event that everything is right about.
+pub(crate) fn shipped(id: &str) -> Value {
+    json!({
+        "id": id, "source": "/shop/orders", "type": "OrderShipped", "recipients": [{"user_id": "u-42"}],
+        "data": {"order_id": "1001", "carrier": "DHL"},
+    })
+}
+
+impl Setting {
+    async fn prepare(&self) {
+        let answer = self.ask(Ask::put("/v1/catalog").json(&catalog())).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let put = UserPut {
+            email: Some("ada@example.com".to_owned()),
+            phone: Some("+4915112345678".to_owned()),
+            ..UserPut::default()
+        };
+        self.env
+            .store
+            .users()
+            .put(&self.tenant, &"u-42".into(), &put, None)
+            .await
+            .unwrap();
+    }
+
+    /// The gateway as another process on the same bus and database.
+    pub(crate) fn another_process(&self) -> Router {
+        gateway(&self.env, &self.env.store, GatewayConfig::default(), &self.clock)
+    }
+
+    /// Asks as the admin, unless the request names another key.
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
+        ask_at(&self.router, ask, &self.admin).await
+    }
+
+    /// Posts an event or a batch as JSON.
+    pub(crate) async fn post(&self, body: &Value) -> Answer {
+        self.ask(Ask::post("/v1/events").json(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Ask::get(path)).await
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Every record on the topics of events, in no order between topics.
+    pub(crate) async fn published(&self) -> Vec<Record> {
+        let mut all = Vec::new();
+        for lane in [Lane::High, Lane::Normal, Lane::Bulk] {
+            all.extend(self.published_in(lane).await);
+        }
+        all
+    }
+
+    pub(crate) async fn published_in(&self, lane: Lane) -> Vec<Record> {
+        const LIMITS: BatchLimits = BatchLimits {
+            max_records: 1_000,
+            max_bytes: 8 << 20,
+            linger: Duration::from_millis(5),
+        };
+        let bus = &self.env.bus;
+        let topic = bus.topics().events(lane);
+        let subscription = Subscription {
+            group: format!("reader-{}", Uuid::now_v7()),
+            topics: vec![Arc::clone(&topic)],
+        };
+        let partitions = bus
+            .topics()
+            .all()
+            .iter()
+            .find(|spec| spec.name == topic)
+            .unwrap()
+            .partitions;
+        let mut missing: u32 = partitions;
+        let mut number = 0;
+        let mut consumer = bus.subscribe(&subscription).unwrap();
+        // A mark at the end of each partition says that everything before it was read.
+        let mut marked = std::collections::HashSet::new();
+        let run = Uuid::now_v7().to_string();
+        while marked.len() < partitions as usize {
+            number += 1;
+            let mark =
+                OutRecord::new(Arc::clone(&topic), format!("{run}-{number}"), run.clone()).with("mark", "1");
+            let position = bus.publish(vec![mark]).await.unwrap().remove(0);
+            marked.insert(position.partition);
+        }
+        let mut seen = std::collections::HashSet::new();
+        let mut records = Vec::new();
+        while missing > 0 {
+            for record in consumer.next(&LIMITS).await.unwrap().records {
+                if record.headers.get("mark").is_none() {
+                    records.push(record);
+                } else if record.value == run && seen.insert(record.partition) {
+                    missing -= 1;
+                }
+            }
+        }
+        records
+    }
+}
+
+/// Sends a request to a gateway process.
+pub(crate) async fn ask_at(router: &Router, ask: Ask, key: &str) -> Answer {
+    let response = router.clone().oneshot(ask.request(key)).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body,
+    }
+}
+
+/// A request.
+pub(crate) struct Ask {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+    anonymous: bool,
+}
+
+impl Ask {
+    fn new(method: Method, path: &str) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: Body::empty(),
+            anonymous: false,
+        }
+    }
+
+    pub(crate) fn get(path: &str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: &str) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(crate) fn put(path: &str) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
+    pub(crate) fn patch(path: &str) -> Self {
+        Self::new(Method::PATCH, path)
+    }
+
+    pub(crate) fn delete(path: &str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.header("authorization", &format!("Bearer {key}"))
+    }
+
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.anonymous = true;
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.text("application/json", body.to_string())
+    }
+
+    pub(crate) fn text(self, content_type: &str, body: impl Into<Body>) -> Self {
+        let mut ask = self.header("content-type", content_type);
+        ask.body = body.into();
+        ask
+    }
+
+    pub(crate) fn request(self, key: &str) -> Request<Body> {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        let has_key = self.headers.iter().any(|(name, _)| *name == "authorization");
+        if !has_key && !self.anonymous {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(self.body).unwrap()
+    }
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?} {}", self.status, self.headers, self.text())
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Asserts that this is a problem document of a kind, and gives its errors as `pointer code`.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, slug: &str) -> Vec<String> {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        errors_of(&self.json(), status, slug)
+    }
+}
+
+/// The errors of a problem document, as `pointer code`.
+#[track_caller]
+pub(crate) fn errors_of(problem: &Value, status: u16, slug: &str) -> Vec<String> {
+    assert_eq!(
+        problem["type"],
+        format!("https://carillon.dev/problems/{slug}"),
+        "{problem}"
+    );
+    assert_eq!(problem["status"], status, "{problem}");
+    assert!(
+        problem["title"].is_string() && problem["detail"].is_string(),
+        "{problem}"
+    );
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    errors
+        .iter()
+        .map(|error| {
+            assert!(!error["message"].as_str().unwrap().is_empty());
+            format!(
+                "{} {}",
+                error["pointer"].as_str().unwrap(),
+                error["code"].as_str().unwrap()
+            )
+        })
+        .collect()
+}
