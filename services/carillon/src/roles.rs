@@ -184,7 +184,7 @@ fn spawn_tracker(foundation: &Foundation, lifecycle: &mut Lifecycle) {
     };
     let shutdown = foundation.shutdown.clone();
     lifecycle.spawn("tracker", async move {
-        Ok(carillon_tracker::run(deps, shutdown).await?)
+        Ok(Box::pin(carillon_tracker::run(deps, shutdown)).await?)
     });
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn list(
         format!("&fingerprint={}", utf8_percent_encode(text, NON_ALPHANUMERIC))
     });
     Ok(render(&DeadLettersPage {
-        frame: Frame::new(Part::DeadLetters, &signed_in),
+        frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
         causes: letters.groups(tenant).await?,
         older: found
             .next_cursor
@@ -102,7 +102,7 @@ pub(crate) async fn show(
         .ok_or_else(|| ApiError::not_found("dead letter"))?;
     let value = readable(&letter.value_base64);
     Ok(render(&DeadLetterPage {
-        frame: Frame::new(Part::DeadLetters, &signed_in),
+        frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
         letter,
         value,
     }))

@@ -84,7 +84,7 @@ pub(crate) async fn show(
         is_chosen: chosen.iter().any(|text| text == name),
     };
     Ok(render(&DeliveriesPage {
-        frame: Frame::new(Part::Deliveries, &signed_in),
+        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
         statuses: DeliveryStatus::iter()
             .map(|status| choice(status.as_str(), &asked.status))
             .collect(),

@@ -45,7 +45,7 @@ pub(crate) async fn show(
         content,
     } = find(&dashboard.gateway, &signed_in.caller, DeliveryId(id?.0), None).await?;
     Ok(render(&DeliveryPage {
-        frame: Frame::new(Part::Deliveries, &signed_in),
+        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
         item: delivery,
         timeline,
         content,

@@ -36,6 +36,7 @@ struct EventPage {
 }
 
 /// The colour of an outcome; its name stands beside it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 fn tone(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Send => "good",
@@ -60,7 +61,7 @@ pub(crate) async fn show(
         .as_deref()
         .and_then(|json| serde_json::from_str(json.get()).ok());
     Ok(render(&EventPage {
-        frame: Frame::new(Part::Deliveries, &signed_in),
+        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
         json: value.map(|value| format!("{value:#}")),
         items: std::mem::take(&mut event.deliveries),
         event,

@@ -50,7 +50,7 @@ pub(crate) async fn show(
         .deliveries(tenant, &DeliveryFilter::default(), last)
         .await?;
     Ok(render(&OverviewPage {
-        frame: Frame::new(Part::Overview, &signed_in),
+        frame: Some(Frame::new(Part::Overview, &signed_in)),
         counts,
         open_letters,
         causes,

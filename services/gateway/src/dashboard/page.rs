@@ -40,14 +40,14 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn new(part: Part, signed_in: &SignedIn) -> Option<Self> {
-        Some(Self {
+    pub(crate) fn new(part: Part, signed_in: &SignedIn) -> Self {
+        Self {
             part,
             key_name: signed_in.caller.0.name.clone(),
             role: signed_in.role().to_string(),
             tenant: signed_in.caller.tenant().to_string(),
             csrf: signed_in.csrf.clone(),
-        })
+        }
     }
 
     /// The value of `aria-current` on the link to the part that begins at `path`.
@@ -57,6 +57,7 @@ impl Frame {
 }
 
 /// The colour of a status; its name stands beside it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
     use DeliveryStatus as S;
     match status {

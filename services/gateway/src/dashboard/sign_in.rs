@@ -43,16 +43,16 @@ pub(crate) async fn form(
     asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
     let next = asked?.0.next.unwrap_or_default();
-    Ok(page(&dashboard, jar, next, false))
+    Ok(page(&dashboard, jar, &next, false))
 }
 
-fn page(dashboard: &Dashboard, jar: CookieJar, next: String, refused: bool) -> Response {
+fn page(dashboard: &Dashboard, jar: CookieJar, next: &str, refused: bool) -> Response {
     let csrf = random_token();
     let jar = jar.add(cookie(dashboard, FORM_COOKIE, csrf.clone()));
     let page = SignInPage {
         frame: None,
         csrf,
-        next: local(&next).to_owned(),
+        next: local(next).to_owned(),
         refused,
     };
     (jar, render(&page)).into_response()
@@ -87,7 +87,7 @@ pub(crate) async fn enter(
     }
     let key = entry.key.trim();
     if dashboard.gateway.store.api_keys().verify(key).await?.is_none() {
-        let mut response = page(&dashboard, jar, entry.next, true);
+        let mut response = page(&dashboard, jar, &entry.next, true);
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(response);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carillon_store::idempotency::{Begin, IdempotentRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Ask, errors_of, on_gateway, shipped};
@@ -85,7 +85,7 @@ async fn an_idempotency_key_replays_the_whole_answer() {
     on_gateway(async |setting| {
         let mut event = shipped("x");
         event.as_object_mut().unwrap().remove("id");
-        let ask = |event| {
+        let ask = |event: &Value| {
             Ask::post("/v1/events")
                 .header("idempotency-key", "key-1")
                 .json(event)
@@ -157,7 +157,7 @@ async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
             .env
             .store
             .idempotency()
-            .begin(&request, Duration::from_secs(60))
+            .begin(&request, Duration::from_mins(1))
             .await
             .unwrap();
         assert!(matches!(begun, Begin::Fresh));

@@ -1,4 +1,9 @@
 //! The gateway over HTTP, on embedded backends, or on real ones where they are set.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod accounts;
 mod catalog_and_keys;

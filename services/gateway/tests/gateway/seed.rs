@@ -28,14 +28,14 @@ fn origin(topic: &str, offset: i64) -> Origin {
     }
 }
 
-pub(crate) fn delivery_id(number: u128) -> DeliveryId {
-    DeliveryId(Uuid::from_u128(0x6f1d << 112 | number))
+pub(crate) fn delivery_id(number: u32) -> DeliveryId {
+    DeliveryId(Uuid::from_u128(0x6f1d << 112 | u128::from(number)))
 }
 
 /// An event of one e-mail, as far as its timeline says: each step comes a second after the one before.
 pub(crate) async fn delivery(
     setting: &Setting,
-    number: u128,
+    number: u32,
     timeline: &[(u32, DeliveryStatus)],
 ) -> DeliveryId {
     let id = delivery_id(number);
@@ -45,10 +45,10 @@ pub(crate) async fn delivery(
         "time": START, "recipients": [{"user_id": "u-42"}],
         "data": {"order_id": number.to_string(), "carrier": "DHL"},
     });
-    let at = |step: usize| start() + Duration::from_secs(number as u64 * 60 + step as u64);
+    let at = |step: usize| start() + Duration::from_secs(u64::from(number) * 60 + step as u64);
     let mut projection = Projection::default();
     projection.events.push(EventRow {
-        origin: origin("notifications.events", number as i64),
+        origin: origin("notifications.events", i64::from(number)),
         part: 0,
         tenant: setting.tenant.clone(),
         event_id: event_id.as_str().into(),
@@ -125,7 +125,7 @@ pub(crate) async fn dead_letter(setting: &Setting, offset: i64, channel: Option<
         source_topic: format!("notifications.{queue}").into(),
         fingerprint: letter.fingerprint(queue),
         letter,
-        dead_at: start() + Duration::from_secs(offset as u64),
+        dead_at: start() + Duration::from_secs(offset.cast_unsigned()),
         delivery_id: None,
         event_type: Some("OrderShipped".to_owned()),
         headers: vec![(
