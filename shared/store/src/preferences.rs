@@ -53,6 +53,14 @@ impl PreferencesRepo {
         let now = self.db.now();
         let mut session = self.db.write().await?;
         let version: Option<(i64,)> = match if_match {
+            // Version 0 is what nobody has written yet.
+            Some(0) => fetch!(
+                optional, session => (i64,),
+                "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
+                SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
+                ON CONFLICT (tenant, user_id) DO NOTHING RETURNING version",
+                document, now, tenant.as_str(), user.as_str()
+            )?,
             Some(seen) => fetch!(
                 optional, session => (i64,),
                 "UPDATE preferences SET document = $1, updated_at = $2, version = version + 1

@@ -92,7 +92,8 @@ pub(crate) async fn patch_preferences(
     let id = UserId::from(id);
     let current = state.store.preferences().get(caller.tenant(), &id).await?;
     // What was read is what is changed: a write in between is a 412, whoever did not name a version.
-    let version = if_match(&headers)?.or(current.as_ref().map(|current| current.version));
+    let read = current.as_ref().map_or(0, |current| current.version);
+    let version = if_match(&headers)?.or(Some(read));
     let current = current.map(|current| current.value).unwrap_or_default();
     let mut document = serde_json::to_value(&current).unwrap_or_default();
     merge(&mut document, patch);

@@ -2,6 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use carillon_gateway::GatewayConfig;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::support::{Ask, Setting, errors_of, on_gateway, on_gateway_with, shipped};
@@ -312,22 +313,20 @@ async fn more_posts_than_there_is_room_for_are_asked_to_come_back() {
     };
     on_gateway_with(config, async |setting| {
         let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
-        let ask = Ask::post("/v1/events").text("application/json", Body::from_stream(receiver));
-        let first = setting.ask(ask);
+        let (inside, entered) = futures::channel::oneshot::channel();
+        let body = futures::stream::once(async move {
+            inside.send(()).unwrap();
+            Ok(Bytes::new())
+        });
+        let body = Body::from_stream(body.chain(receiver));
+        let first = setting.ask(Ask::post("/v1/events").text("application/json", body));
         tokio::pin!(first);
-        // The first one is inside, and waits for the rest of its body.
-        let second = async {
-            loop {
-                let answer = setting.post(&shipped("second")).await;
-                if answer.status != 202 && answer.status != 200 {
-                    break answer;
-                }
-            }
-        };
-        let refused = tokio::select! {
+        // The first one is inside once its body is read, and waits for the rest of it.
+        tokio::select! {
             answer = &mut first => panic!("{answer:?}"),
-            answer = second => answer,
-        };
+            entered = entered => entered.unwrap(),
+        }
+        let refused = setting.post(&shipped("second")).await;
         refused.problem(503, "overloaded");
         assert_eq!(refused.header("retry-after"), Some("1"));
 

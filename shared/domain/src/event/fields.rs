@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::{Event, sound::is_sound};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
@@ -115,8 +115,21 @@ impl<'a> Fields<'a> {
     pub(super) fn keep_rest(&mut self) -> BTreeMap<String, Arc<RawValue>> {
         std::mem::take(&mut self.raw)
             .into_iter()
-            .map(|(name, raw)| (name.into_owned(), Arc::from(raw.to_owned())))
+            .filter_map(|(name, raw)| Some((name.to_string(), self.kept(&name, raw)?)))
             .collect()
+    }
+
+    /// A value that is kept unparsed, unless nobody could parse it later.
+    pub(super) fn kept(&mut self, name: &str, raw: &RawValue) -> Option<Arc<RawValue>> {
+        if is_sound(raw) {
+            return Some(Arc::from(raw.to_owned()));
+        }
+        self.wrong(
+            &format!("/{}", escape_token(name)),
+            "unsupported",
+            "expected JSON of at most 127 levels, numbers of at most 64 bits and whole Unicode characters",
+        );
+        None
     }
 }
 

@@ -157,7 +157,7 @@ fn take_type(fields: &mut Fields<'_>) -> Option<Arc<str>> {
 
 fn take_data(fields: &mut Fields<'_>, required: bool) -> Option<Arc<RawValue>> {
     match fields.take_raw("data") {
-        Some(raw) if raw.get().starts_with('{') => Some(Arc::from(raw.to_owned())),
+        Some(raw) if raw.get().starts_with('{') => fields.kept("data", raw),
         Some(_) => {
             fields.wrong("/data", "type", "expected a JSON object");
             None
