@@ -8,6 +8,7 @@
 )]
 
 mod clock;
+pub mod installation;
 mod wait;
 
 use std::{path::Path, sync::Arc, time::Duration};

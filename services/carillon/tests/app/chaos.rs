@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use carillon_testkit::installation::{Installation, is_distributed};
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, is_distributed};
+use crate::with_installation;
 
 const EVENTS: usize = 2_000;
 const BATCH: usize = 100;
@@ -32,7 +33,7 @@ async fn doubled_deliveries_say_so(carillon: &Installation) {
 
 #[test]
 fn nothing_is_lost_and_nothing_doubled_in_silence_while_processes_are_killed() {
-    Installation::with(|mut carillon| async move {
+    with_installation(|mut carillon| async move {
         for round in 0..EVENTS / BATCH {
             carillon.post_until_accepted(&batch(round * BATCH)).await;
             match round {

@@ -1,9 +1,13 @@
 use std::time::Duration;
 
-use carillon_testkit::{eventually, wait_for};
+use carillon_testkit::{
+    eventually,
+    installation::{Installation, is_distributed},
+    wait_for,
+};
 use serde_json::json;
 
-use crate::installation::{Installation, is_distributed};
+use crate::with_installation;
 
 fn order(id: &str) -> serde_json::Value {
     json!({"id": id, "source": "/shop", "type": "OrderShipped", "recipients": [{"user_id": "u-42"}],
@@ -12,7 +16,7 @@ fn order(id: &str) -> serde_json::Value {
 
 #[test]
 fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
-    Installation::with(|mut carillon| async move {
+    with_installation(|mut carillon| async move {
         let (status, answer) = carillon.post(&order("o-1")).await;
         assert_eq!((status, &answer["status"]), (202, &json!("accepted")), "{answer}");
         let limit = Duration::from_secs(if is_distributed() { 20 } else { 5 });
@@ -63,7 +67,7 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
 
 #[test]
 fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_letter_queue() {
-    Installation::with(|carillon| async move {
+    with_installation(|carillon| async move {
         carillon
             .faults(&json!([{"provider": "fcm", "percent": 100, "status": 503, "code": "UNAVAILABLE"}]))
             .await;
@@ -112,7 +116,7 @@ fn what_is_no_event_goes_to_the_dead_letters_and_its_neighbours_are_delivered() 
     if !is_distributed() {
         return; // Without Kafka, the gateway is the only way in; it answers such bodies itself.
     }
-    Installation::with(|carillon| async move {
+    with_installation(|carillon| async move {
         let client = kafka_client(&carillon).await;
         let topic = client.topics().events(carillon_domain::Lane::Normal);
         let cloudevent = |id: &str| {

@@ -1,14 +1,23 @@
 //! The whole application, as its users run it: processes, HTTP, kill -9. Embedded (`carillon dev`), or with every role
 //! its own process on real Kafka, PostgreSQL and Redis where their URLs are set.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backends;
 mod chaos;
 mod delivery;
 mod documents;
-mod installation;
-mod process;
+
+use std::future::Future;
+
+use carillon_testkit::installation::{Installation, ROLES, Services, Setup};
+
+/// Runs a test on an installation of its own: on the real services where there are any, else embedded.
+fn with_installation<F: Future<Output = ()>>(test: impl FnOnce(Installation) -> F) {
+    let setup = Setup {
+        binary: env!("CARGO_BIN_EXE_carillon").into(),
+        services: Services::from_env(),
+        roles: ROLES,
+        settings: Vec::new(),
+    };
+    Installation::with(setup, test);
+}

@@ -1,0 +1,371 @@
+//! A whole Carillon of its own: embedded (`carillon dev`), or each role a process on the real services.
+
+mod client;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use carillon_runtime::{
+    Secret,
+    http::{ClientOptions, client},
+};
+use carillon_store::schema;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use self::process::Role;
+use self::process::carillon;
+use crate::{kafka_brokers, postgres_url, redis_url, wait_for};
+
+/// Whether the real services are there, all three.
+#[must_use]
+pub fn is_distributed() -> bool {
+    Services::from_env().is_some()
+}
+
+/// The real services.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Kafka's `host:port`.
+    pub brokers: String,
+    /// PostgreSQL's URL.
+    pub database: String,
+    /// Redis's URL.
+    pub redis: String,
+}
+
+impl Services {
+    /// Those that the environment names, if it names all three.
+    #[must_use]
+    pub fn from_env() -> Option<Self> {
+        Some(Self {
+            brokers: kafka_brokers()?,
+            database: postgres_url()?,
+            redis: redis_url()?,
+        })
+    }
+}
+
+/// A role's name in an installation, and the arguments that start it.
+pub type RoleArgs = (&'static str, &'static [&'static str]);
+
+/// Two routers and two e-mail workers, one of everything else.
+pub const ROLES: &[RoleArgs] = &[
+    ("simulator", &["simulator"]),
+    ("gateway", &["gateway"]),
+    ("router-1", &["router"]),
+    ("router-2", &["router"]),
+    ("email-1", &["worker", "--channel", "email"]),
+    ("email-2", &["worker", "--channel", "email"]),
+    ("sms", &["worker", "--channel", "sms"]),
+    ("push", &["worker", "--channel", "push"]),
+    ("tracker", &["tracker"]),
+];
+
+/// What an installation is made of.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The `carillon` binary.
+    pub binary: PathBuf,
+    /// Each role a process on these services; none: embedded, in one process.
+    pub services: Option<Services>,
+    /// The processes of the distributed mode.
+    pub roles: &'static [RoleArgs],
+    /// Settings on top, without their `CARILLON_`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub struct Installation {
+    /// The gateway.
+    pub url: String,
+    /// The simulator.
+    pub simulator: String,
+    /// An admin's API key.
+    pub key: String,
+    /// What the topics' names begin with.
+    pub prefix: String,
+    http: reqwest::Client,
+    setup: Setup,
+    environment: Vec<(String, String)>,
+    roles: BTreeMap<&'static str, Role>,
+    dir: tempfile::TempDir,
+    schema: Option<(String, String)>,
+}
+
+/// A port of loopback that is free now.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+impl Installation {
+    /// Runs something on an installation, and takes it away whatever becomes of it.
+    pub fn with<T, F: Future<Output = T>>(setup: Setup, work: impl FnOnce(Self) -> F) -> T {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let installation = runtime.block_on(Self::start(setup));
+        let schema = installation.schema.clone();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(work(installation))
+        }));
+        if let Some((url, name)) = schema {
+            runtime
+                .block_on(schema::remove(&url.into(), &name))
+                .expect("the schema is dropped");
+        }
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Starts one. [`Installation::with`] also takes its schema away.
+    pub async fn start(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let http = client(&ClientOptions::default()).expect("an HTTP client");
+        let mut installation = Self {
+            url: format!("http://127.0.0.1:{}", free_port()),
+            simulator: format!("http://127.0.0.1:{}", free_port()),
+            key: String::new(),
+            prefix: "notifications".to_owned(),
+            http,
+            environment: Vec::new(),
+            roles: BTreeMap::new(),
+            dir,
+            schema: None,
+            setup,
+        };
+        if let Some(services) = installation.setup.services.clone() {
+            installation.start_distributed(services).await;
+        } else {
+            installation.set(&[("RETRY__TIERS", "1s,2s")]);
+            installation.set_extra();
+            installation.start_dev();
+        }
+        installation
+    }
+
+    fn set(&mut self, settings: &[(&str, &str)]) {
+        let settings = settings.iter();
+        self.environment
+            .extend(settings.map(|(name, value)| (format!("CARILLON_{name}"), (*value).to_owned())));
+    }
+
+    fn set_extra(&mut self) {
+        let extra = self.setup.settings.clone();
+        let extra: Vec<(&str, &str)> = extra.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.set(&extra);
+    }
+
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        carillon(&self.setup.binary, args, &self.environment)
+    }
+
+    /// Runs a command to its end and returns what it printed.
+    fn output(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().expect("the binary runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "carillon {args:?}: {errors}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Its folder: logs, and the data of the embedded mode.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn start_dev(&mut self) {
+        let data = self.dir.path().join("data");
+        let command = self.command(&[
+            "dev",
+            "--json",
+            "--data-dir",
+            &data.to_string_lossy(),
+            "--listen",
+            self.url.trim_start_matches("http://"),
+            "--simulator-listen",
+            self.simulator.trim_start_matches("http://"),
+        ]);
+        let (role, ready) = Role::dev(command, &self.dir.path().join("dev.log"));
+        assert_eq!(ready["url"], self.url);
+        ready["api_key"]
+            .as_str()
+            .expect("a key")
+            .clone_into(&mut self.key);
+        self.roles.insert("dev", role);
+    }
+
+    async fn start_distributed(&mut self, services: Services) {
+        let url = services.database;
+        let name = format!("app_{}", Uuid::now_v7().simple());
+        let own = schema::create(&Secret::from(url.clone()), &name)
+            .await
+            .expect("a schema");
+        self.schema = Some((url, name));
+        self.prefix = format!("app-{}", Uuid::now_v7());
+        let simulator_url = self.simulator.clone();
+        let prefix = self.prefix.clone();
+        let smtp = free_port().to_string();
+        let account = service_account(&simulator_url);
+        let simulator_data = self.dir.path().join("simulator");
+        self.set(&[
+            (
+                "KAFKA__BROKERS",
+                &services.brokers,
+            ),
+            ("KAFKA__SESSION_TIMEOUT", "6s"),
+            ("DATABASE__URL", secrecy::ExposeSecret::expose_secret(&own)),
+            ("DATABASE__MAX_CONNECTIONS", "4"),
+            ("REDIS__URL", &services.redis),
+            ("BUS__PREFIX", &prefix),
+            ("BUS__TOPICS__PARTITIONS", "4"),
+            ("BUS__TOPICS__SIDE_PARTITIONS", "1"),
+            ("RETRY__TIERS", "1s,2s"),
+            ("SECURITY__ADDRESS_KEY", "of this installation"),
+            ("SIMULATOR__LISTEN", simulator_url.trim_start_matches("http://")),
+            ("SIMULATOR__SMTP_LISTEN", &format!("127.0.0.1:{smtp}")),
+            ("SIMULATOR__DATA_DIR", &simulator_data.to_string_lossy()),
+            ("PROVIDERS__SMTP__HOST", "127.0.0.1"),
+            ("PROVIDERS__SMTP__PORT", &smtp),
+            ("PROVIDERS__SMTP__TLS", "none"),
+            ("PROVIDERS__SMTP__FROM", "Shop <shop@example.com>"),
+            ("PROVIDERS__SMTP__REQUEST_TIMEOUT", "4s"),
+            (
+                "PROVIDERS__TWILIO__ACCOUNT_SID",
+                "ACsimulator0000000000000000000000",
+            ),
+            ("PROVIDERS__TWILIO__AUTH_TOKEN", "simulator-auth-token"),
+            ("PROVIDERS__TWILIO__FROM", "+15550001111"),
+            ("PROVIDERS__TWILIO__BASE_URL", &simulator_url),
+            ("PROVIDERS__TWILIO__REQUEST_TIMEOUT", "4s"),
+            ("PROVIDERS__TWILIO__CALLBACK_URL", "http://127.0.0.1:1"),
+            ("PROVIDERS__FCM__SERVICE_ACCOUNT", &account),
+            ("PROVIDERS__FCM__BASE_URL", &simulator_url),
+            ("PROVIDERS__FCM__REQUEST_TIMEOUT", "4s"),
+            ("WORKERS__LEASE", "6s"),
+        ]);
+        self.set_extra();
+        self.output(&["topics", "create"]);
+        let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
+        self.output(&["catalog", "apply", shop]);
+        let key: Value =
+            serde_json::from_str(&self.output(&["keys", "create", "test", "--role", "admin", "--json"]))
+                .expect("JSON");
+        key["secret"]
+            .as_str()
+            .expect("a secret")
+            .clone_into(&mut self.key);
+        for (name, _) in self.setup.roles {
+            self.start_role(name);
+        }
+        wait_for("the gateway", Duration::from_secs(30), || async {
+            self.answers().await
+        })
+        .await;
+        let user = json!({"email": "ada@example.com", "phone": "+15145550142", "locale": "fr-CA",
+            "devices": [{"platform": "android", "token": "demo-android-token-ada"}]});
+        self.put("/v1/users/u-42", &user).await;
+    }
+
+    async fn answers(&self) -> bool {
+        let healthy = async |url: String| {
+            let answer = self.http.get(url).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        };
+        let simulates = self.setup.roles.iter().any(|(name, _)| *name == "simulator");
+        healthy(format!("{}/readyz", self.url)).await
+            && (!simulates || healthy(format!("{}/healthz", self.simulator)).await)
+    }
+
+    /// Starts a role of the distributed mode (again).
+    pub fn start_role(&mut self, name: &'static str) {
+        let role = self.setup.roles.iter().find(|(role, _)| *role == name);
+        let (_, args) = role.expect("a role of this installation");
+        let port = match (name, self.url.rsplit(':').next()) {
+            ("gateway", Some(port)) => port.to_owned(),
+            _ => free_port().to_string(),
+        };
+        let listen = format!("http.listen=127.0.0.1:{port}");
+        let mut all = vec!["--set", listen.as_str()];
+        all.extend(*args);
+        let log = self.dir.path().join(format!("{name}.log"));
+        let role = Role::start(self.command(&all), &log);
+        self.roles.insert(name, role);
+    }
+
+    /// `kill -9` of a role.
+    pub fn kill(&mut self, name: &'static str) {
+        self.roles.remove(name).expect("a running role").kill();
+    }
+
+    /// `kill -9` of what accepts and delivers, and its restart.
+    pub fn kill_and_restart(&mut self) {
+        if self.setup.services.is_some() {
+            for name in ["gateway", "router-1", "email-1", "tracker"] {
+                self.kill(name);
+                self.start_role(name);
+            }
+        } else {
+            self.kill("dev");
+            self.start_dev();
+        }
+    }
+
+    /// The running processes by role.
+    pub fn roles(&mut self) -> impl Iterator<Item = (&'static str, &mut Role)> {
+        self.roles.iter_mut().map(|(name, role)| (*name, role))
+    }
+
+    /// Runs a command of the CLI against this installation and returns all that it printed.
+    #[must_use]
+    pub fn cli(&self, args: &[&str]) -> String {
+        let mut command = self.command(args);
+        command
+            .env("CARILLON_URL", &self.url)
+            .env("CARILLON_API_KEY", &self.key);
+        let output = command.output().expect("the binary runs");
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    }
+
+    /// The ends of the logs, for a failing assertion.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let entries = std::fs::read_dir(self.dir.path()).expect("its folder");
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        files.sort();
+        let tail = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().rev().take(8).collect();
+            let lines: Vec<&str> = lines.into_iter().rev().collect();
+            format!("{}:\n{}\n", path.display(), lines.join("\n"))
+        };
+        files.iter().map(tail).collect()
+    }
+}
+
+/// A service account for the simulator, which does not check its signature.
+fn service_account(simulator: &str) -> String {
+    use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
+
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).expect("a key");
+    let account = json!({
+        "project_id": "carillon-test",
+        "client_email": "test@carillon-test.iam.gserviceaccount.com",
+        "private_key": key.to_pkcs8_pem(LineEnding::LF).expect("PEM").to_string(),
+        "token_uri": format!("{simulator}/token"),
+    });
+    account.to_string()
+}
