@@ -95,6 +95,17 @@ pub(crate) struct DevArgs {
     /// Print one JSON line when ready.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Leave a role out; what it would work on waits for it. May be repeated.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) without: Vec<Without>,
+}
+
+/// A role that `dev` can do without for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Without {
+    Router,
+    Worker,
+    Tracker,
 }
 
 impl Default for DevArgs {
@@ -104,6 +115,7 @@ impl Default for DevArgs {
             listen: ([127, 0, 0, 1], 8080).into(),
             simulator_listen: ([127, 0, 0, 1], 8081).into(),
             json: false,
+            without: Vec::new(),
         }
     }
 }

@@ -358,6 +358,39 @@ mod tests {
         );
     }
 
+    const REFERENCE: &str = include_str!("../../../deploy/carillon.toml");
+
+    fn read(text: &str) -> Config {
+        toml::from_str(text).unwrap_or_else(|error| panic!("deploy/carillon.toml: {error}"))
+    }
+
+    #[test]
+    fn the_reference_file_says_the_defaults() {
+        let [reference, defaults] =
+            [read(REFERENCE), Config::default()].map(|config| toml::to_string(&config).unwrap());
+        assert_eq!(reference, defaults);
+    }
+
+    #[test]
+    fn every_key_of_the_reference_file_is_known_and_every_optional_key_stands_in_it() {
+        let is_setting = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+        let uncommented: Vec<&str> = REFERENCE
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|rest| is_setting(rest))
+                    .unwrap_or(line)
+            })
+            .collect();
+        let config = read(&uncommented.join("\n"));
+        // What is optional is left out where it is not set, so a key that the file forgets shows as a missing line.
+        let debug = format!("{config:?}");
+        assert!(
+            !debug.contains("None"),
+            "the reference file lacks a setting: {debug}"
+        );
+    }
+
     #[test]
     fn a_lease_shorter_than_a_request_refuses_to_start() {
         let mut config = Config::default();

@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
 use carillon_runtime::{Lifecycle, Secret, Shutdown, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig};
-use carillon_store::{Store, api_keys::Role, users::UserPut};
+use carillon_store::{Store, api_keys, users::UserPut};
 use carillon_workers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use include_dir::{Dir, include_dir};
 use rand::RngExt as _;
@@ -23,7 +23,12 @@ use rsa::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{cli::DevArgs, config::Config, foundation::Foundation, roles};
+use crate::{
+    cli::{DevArgs, Without},
+    config::Config,
+    foundation::Foundation,
+    roles::{self, Role},
+};
 
 static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
 
@@ -76,7 +81,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
     let url = format!(
         "http://{}",
-        roles::spawn(&foundation, &roles::ALL, &mut lifecycle).await?
+        roles::spawn(&foundation, &wanted(&args.without), &mut lifecycle).await?
     );
 
     let ready = Ready {
@@ -89,6 +94,17 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let ended = lifecycle.run().await;
     foundation.store.close().await;
     Ok(ended?)
+}
+
+/// Every role but those that are left out.
+fn wanted(without: &[Without]) -> Vec<Role> {
+    let is_wanted = |role: &Role| match role {
+        Role::Router => !without.contains(&Without::Router),
+        Role::Worker(_) => !without.contains(&Without::Worker),
+        Role::Tracker => !without.contains(&Without::Tracker),
+        Role::Gateway | Role::Templates => true,
+    };
+    roles::ALL.into_iter().filter(is_wanted).collect()
 }
 
 /// Makes the folder and takes it for this process alone.
@@ -252,7 +268,7 @@ async fn api_key(store: &Store, path: &Path) -> anyhow::Result<String> {
     }
     let key = store
         .api_keys()
-        .create(&TenantId::default(), "carillon dev", Role::Admin)
+        .create(&TenantId::default(), "carillon dev", api_keys::Role::Admin)
         .await?;
     write_private(path, &key.secret)?;
     Ok(key.secret)

@@ -8,26 +8,24 @@ use carillon_store::{
     events::{EventKey, RouteClaim, RouteVerdict},
 };
 
-/// Claims events by the records that carry them; one verdict each, in order.
-pub(crate) async fn claim(
-    store: &Store,
-    events: &[(&TenantId, &Event, Origin)],
-) -> Result<Vec<RouteVerdict>, StoreError> {
-    if events.is_empty() {
+/// The claim of an event by the record that carries it.
+pub(crate) fn of(tenant: &TenantId, event: &Event, fingerprint: [u8; 32], origin: Origin) -> RouteClaim {
+    RouteClaim {
+        key: EventKey {
+            tenant: tenant.clone(),
+            event_id: event.id.clone(),
+            source: Arc::clone(&event.source),
+        },
+        event_type: Arc::clone(&event.event_type),
+        fingerprint,
+        origin,
+    }
+}
+
+/// Claims events; one verdict each, in order.
+pub(crate) async fn claim(store: &Store, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
+    if claims.is_empty() {
         return Ok(Vec::new());
     }
-    let claims: Vec<RouteClaim> = events
-        .iter()
-        .map(|(tenant, event, origin)| RouteClaim {
-            key: EventKey {
-                tenant: (*tenant).clone(),
-                event_id: event.id.clone(),
-                source: Arc::clone(&event.source),
-            },
-            event_type: Arc::clone(&event.event_type),
-            fingerprint: event.fingerprint(),
-            origin: origin.clone(),
-        })
-        .collect();
-    store.events().claim_route(&claims).await
+    store.events().claim_route(claims).await
 }

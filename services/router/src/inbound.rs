@@ -1,14 +1,22 @@
 //! From a record to an event, or to the reason why it is none.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use carillon_bus::{Record, headers};
 use carillon_domain::{
-    Event, FieldError, Recipient, TenantId, Timestamp,
+    Event, EventId, FieldError, Recipient, TenantId, Timestamp,
     compiled::CompiledCatalog,
-    event::{BinaryHeaders, Defaults},
-    field_error,
+    event::{BinaryHeaders, Defaults, MAX_EVENT_BYTES},
 };
+use serde::{Deserialize, de::IgnoredAny};
+use uuid::Uuid;
+
+use crate::reason;
+
+/// What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
+const MAX_GATEWAY_BYTES: usize = 640 << 10;
+/// The longest name of a tenant, in bytes.
+const MAX_TENANT: usize = 128;
 
 /// An event that was read from a record.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub(crate) struct Inbound<'a> {
     /// The tenant's catalog, of the moment in which the event was checked.
     pub(crate) catalog: Arc<CompiledCatalog>,
     pub(crate) event: Event,
+    /// [`Event::fingerprint`] of the event as it came, which is what a gateway has claimed.
+    pub(crate) fingerprint: [u8; 32],
     /// Recipients that stand in the event more than once.
     pub(crate) repeated: Vec<Recipient>,
 }
@@ -37,19 +47,36 @@ pub(crate) struct Reject<'a> {
     pub(crate) reason: String,
 }
 
-/// Whose record it is: its header's word, else the default tenant's.
-pub(crate) fn tenant(record: &Record) -> TenantId {
-    record
-        .headers
-        .get_str(headers::TENANT)
-        .filter(|name| !name.is_empty())
-        .map_or_else(TenantId::default, TenantId::from)
+/// Whose record it is: its header's word, else the default tenant's. `None` if the header is no name that a tenant, or
+/// a database's index, could have.
+pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
+    let name = record.headers.get(headers::TENANT).unwrap_or_default();
+    if name.is_empty() {
+        return Some(TenantId::default());
+    }
+    let name = std::str::from_utf8(name).ok()?;
+    (name.len() <= MAX_TENANT && !name.chars().any(char::is_control)).then(|| TenantId::from(name))
+}
+
+fn is_via_gateway(record: &Record) -> bool {
+    record.headers.get_str(headers::VIA) == Some("gateway")
 }
 
 /// Reads the event: CloudEvents in binary mode if there are `ce_` headers, else structured JSON. (Carillon's plain form
-/// is for HTTP; without an id of its own it could not be told from its repetitions here.)
-pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
-    let defaults = Defaults { now };
+/// is for HTTP.) What it does not say of itself, its record does, so that a re-read says the same.
+pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
+    let max = if is_via_gateway(record) {
+        MAX_GATEWAY_BYTES
+    } else {
+        MAX_EVENT_BYTES
+    };
+    if record.value.len() > max {
+        let expected = "expected an event of at most 256 KiB";
+        return Err(vec![FieldError::new("", "too-large", expected)]);
+    }
+    let defaults = Defaults {
+        now: record.timestamp,
+    };
     let attributes: Vec<(String, String)> = record
         .headers
         .iter()
@@ -58,47 +85,57 @@ pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldE
             Some((attribute.to_owned(), String::from_utf8_lossy(value).into_owned()))
         })
         .collect();
-    let mut event = if attributes.is_empty() {
-        Event::from_cloudevent(&record.value, defaults)?
+    let (mut event, has_id) = if attributes.is_empty() {
+        let event = Event::from_cloudevent(&record.value, defaults)?;
+        let has_id = !looks_generated(&event.id) || says_id(&record.value);
+        (event, has_id)
     } else {
+        let has_id = attributes.iter().any(|(name, _)| name == "id");
         let content_type = record.headers.get_str(headers::CONTENT_TYPE).map(str::to_owned);
-        Event::from_binary(
-            &BinaryHeaders {
-                attributes,
-                content_type,
-            },
-            &record.value,
-            defaults,
-        )?
+        let headers = BinaryHeaders {
+            attributes,
+            content_type,
+        };
+        (Event::from_binary(&headers, &record.value, defaults)?, has_id)
     };
-    if record.value.len() > carillon_domain::event::MAX_EVENT_BYTES {
-        return Err(vec![FieldError::new(
-            "",
-            "too-large",
-            "expected an event of at most 256 KiB",
-        )]);
-    }
-    // Without a time of its own, the record's makes a re-read say the same.
-    if event.time == now {
-        event.time = record.timestamp;
+    if !has_id {
+        event.id = id_of_place(record);
     }
     Ok(event)
+}
+
+fn looks_generated(id: &EventId) -> bool {
+    Uuid::parse_str(id.as_str()).is_ok_and(|id| id.get_version_num() == 7)
+}
+
+fn says_id(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Glimpse {
+        id: Option<IgnoredAny>,
+    }
+    // An object that names it twice has one too.
+    serde_json::from_slice::<Glimpse>(json).map_or(true, |glimpse| glimpse.id.is_some())
+}
+
+/// The id of an event that has none: UUIDv5 of topic, partition and offset.
+fn id_of_place(record: &Record) -> EventId {
+    let place = format!("{}/{}/{}", record.topic, record.partition, record.offset);
+    EventId::from(Uuid::new_v5(&Uuid::NAMESPACE_OID, place.as_bytes()).to_string())
 }
 
 /// Checks the event against its tenant's catalog and finds its recipients.
 pub(crate) fn check(
     record: &Record,
+    tenant: TenantId,
     mut event: Event,
     catalog: Option<Arc<CompiledCatalog>>,
     now: Timestamp,
 ) -> Result<Inbound<'_>, Box<Reject<'_>>> {
-    let tenant = tenant(record);
-    let via_gateway = record.headers.get_str(headers::VIA) == Some("gateway");
     let reject = |event: Event, code, reason| {
         Err(Box::new(Reject {
             record,
             tenant: tenant.clone(),
-            via_gateway,
+            via_gateway: is_via_gateway(record),
             event: Some(event),
             unparseable: false,
             code,
@@ -113,7 +150,7 @@ pub(crate) fn check(
         return reject(event, "unknown-event-type", reason);
     };
     if let Err(errors) = event.resolve_recipients(&definition.recipients_from) {
-        return reject(event, "recipients", field_error::join(&errors));
+        return reject(event, "recipients", reason::of(&errors));
     }
     if event.recipients.is_empty() {
         let reason = "/recipients: expected at least one recipient".to_owned();
@@ -129,14 +166,18 @@ pub(crate) fn check(
     }
     let errors = catalog.validate_data(&event.event_type, &event.data);
     if !errors.is_empty() {
-        return reject(event, "schema", field_error::join(&errors));
+        return reject(event, "schema", reason::of(&errors));
     }
+    let fingerprint = event.fingerprint();
     let repeated = take_repeated(&mut event.recipients);
+    let mut seen = HashSet::new();
+    event.channels.retain(|channel| seen.insert(*channel));
     Ok(Inbound {
         record,
         tenant,
         catalog,
         event,
+        fingerprint,
         repeated,
     })
 }
@@ -146,7 +187,7 @@ fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
     if recipients.len() < 2 {
         return Vec::new();
     }
-    let mut seen = std::collections::HashSet::with_capacity(recipients.len());
+    let mut seen = HashSet::with_capacity(recipients.len());
     let (first, repeated) = recipients.drain(..).partition(|recipient| {
         seen.insert((
             recipient.user_id.clone(),

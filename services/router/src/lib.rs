@@ -8,11 +8,12 @@ mod claim;
 mod decide;
 mod inbound;
 mod output;
+mod reason;
 mod route;
 
 use std::{sync::Arc, time::Duration};
 
-use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Subscription};
+use carillon_bus::{Batch, BatchConsumer, BatchLimits, Bus, BusError, Subscription};
 use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
 use carillon_runtime::{Shutdown, http::ReadySwitch};
 use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
@@ -101,9 +102,18 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     let route = Route::new(deps);
     let mut failures = 0;
     loop {
-        let step = tokio::select! {
-            step = one_batch(&route, &mut consumer) => step,
+        let batch = tokio::select! {
+            batch = consumer.next(&LIMITS) => batch,
             () = shutdown.soft() => return Ok(()),
+        };
+        // What was begun is brought to its end: a commit that nobody waits for could come after the next member of the
+        // group has begun to read.
+        let step = match batch {
+            Ok(batch) => tokio::select! {
+                step = one_batch(&route, &mut consumer, &batch) => step,
+                () = shutdown.hard() => return Ok(()),
+            },
+            Err(error) => Err(error.into()),
         };
         match step {
             Ok(()) => failures = 0,
@@ -127,15 +137,14 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     }
 }
 
-async fn one_batch(route: &Route, consumer: &mut BatchConsumer) -> Result<(), RouterError> {
-    let batch = consumer.next(&LIMITS).await?;
+async fn one_batch(route: &Route, consumer: &mut BatchConsumer, batch: &Batch) -> Result<(), RouterError> {
     let started = tokio::time::Instant::now();
     let mut parts = route.route(&batch.records).await?;
     let last = parts.pop().unwrap_or_default();
     for part in parts {
         consumer.produce_part(part).await?;
     }
-    consumer.commit_with(&batch, last).await?;
+    consumer.commit_with(batch, last).await?;
     metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
     metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());
     Ok(())

@@ -16,8 +16,12 @@ use crate::inbound::{Inbound, Reject};
 
 /// A transaction takes no more than about this many bytes.
 const MAX_PART: usize = 16 << 20;
-/// One status record takes no more than about this many decisions, so that it fits a Kafka message.
+/// One status record takes no more than about this many bytes of event and decisions, so that it fits a Kafka message,
+/// and no more than so many decisions.
+const MAX_STATUS: usize = 700 << 10;
 const MAX_DECISIONS: usize = 400;
+/// So few decisions are no size that has to be counted.
+const FEW_DECISIONS: usize = 50;
 
 /// Records in parts of at most about [`MAX_PART`] bytes.
 #[derive(Debug, Default)]
@@ -82,14 +86,9 @@ pub(crate) fn decided(
             inbound.tenant.as_str(),
         ));
     }
-    let mut decisions = concluded.decisions.into_iter();
-    let mut part = 0;
-    loop {
-        let some: Vec<Decision> = decisions.by_ref().take(MAX_DECISIONS).collect();
-        if some.is_empty() && part > 0 {
-            break;
-        }
-        let event = if part == 0 { raw_event(inbound) } else { None };
+    let mut event = raw_event(inbound);
+    let bytes = event.as_ref().map_or(0, |event| event.get().len());
+    for (part, some) in (0..).zip(in_records(concluded.decisions, bytes)) {
         let status = StatusRecord::EventDecided(EventDecided {
             v: STATUS_VERSION,
             tenant: inbound.tenant.clone(),
@@ -101,12 +100,51 @@ pub(crate) fn decided(
             origin: origin(inbound.record),
             part,
             via_gateway,
-            event,
+            event: event.take(),
             decisions: some,
         });
         push_status(parts, topics, inbound.record, &status, inbound.tenant.as_str());
-        part += 1;
     }
+}
+
+/// Divides decisions among status records, of which there is at least one; the first also takes `event` bytes.
+fn in_records(decisions: Vec<Decision>, event: usize) -> Vec<Vec<Decision>> {
+    if decisions.len() <= FEW_DECISIONS {
+        return vec![decisions];
+    }
+    let mut records = vec![Vec::new()];
+    let mut bytes = event;
+    for decision in decisions {
+        let size = size(&decision);
+        let is_full = |current: &Vec<Decision>| current.len() == MAX_DECISIONS || bytes + size > MAX_STATUS;
+        if records.last().is_none_or(is_full) {
+            records.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(current) = records.last_mut() {
+            current.push(decision);
+        }
+    }
+    records
+}
+
+/// How many bytes of JSON it is.
+fn size(decision: &Decision) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Nothing fails: neither a counter nor strings.
+    let _ = serde_json::to_writer(&mut counter, decision);
+    counter.0
 }
 
 /// An event that another record had brought.

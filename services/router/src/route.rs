@@ -1,13 +1,17 @@
 //! A batch of records on its way through the stages.
 
 use carillon_bus::{OutRecord, Record};
-use carillon_domain::{Event, TenantId, Timestamp, field_error, status::Origin};
-use carillon_store::{StoreError, events::RouteVerdict};
+use carillon_domain::Timestamp;
+use carillon_store::{
+    StoreError,
+    events::{RouteClaim, RouteVerdict},
+};
 
 use crate::{
     RouterDeps, claim, decide, group,
     inbound::{self, Inbound, Reject},
     output::{self, Parts, origin},
+    reason,
 };
 
 /// Routes batches.
@@ -74,28 +78,29 @@ impl Route {
     }
 
     async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {
-        let tenant = inbound::tenant(record);
-        let event = match inbound::parse(record, now) {
+        let named = inbound::tenant(record);
+        let tenant = named.clone().unwrap_or_default();
+        let event = match inbound::parse(record) {
             Ok(event) => event,
             Err(errors) => {
-                let code = if errors.iter().any(|error| error.code == "malformed-json") {
-                    "malformed-json"
-                } else {
-                    "not-an-event"
-                };
+                let is = |code: &&str| errors.iter().any(|error| error.code == *code);
+                let code = ["malformed-json", "too-large"].into_iter().find(is);
                 return Ok(Read::Rejected(Box::new(Reject {
                     record,
                     tenant,
                     via_gateway: false,
                     event: None,
-                    unparseable: true,
-                    code,
-                    reason: field_error::join(&errors),
+                    unparseable: code != Some("too-large"),
+                    code: code.unwrap_or("not-an-event"),
+                    reason: reason::of(&errors),
                 })));
             }
         };
-        let catalog = self.deps.catalogs.get(&tenant).await?;
-        Ok(match inbound::check(record, event, catalog, now) {
+        let catalog = match &named {
+            Some(tenant) => self.deps.catalogs.get(tenant).await?,
+            None => None,
+        };
+        Ok(match inbound::check(record, tenant, event, catalog, now) {
             Ok(event) => Read::Event(Box::new(event)),
             Err(reject) => Read::Rejected(reject),
         })
@@ -104,13 +109,17 @@ impl Route {
     /// Claims what is an event. A reject is claimed only if the gateway has acknowledged it: from elsewhere, its id
     /// stays free for the corrected event.
     async fn claim(&self, reads: &[Read<'_>]) -> Result<Vec<Option<RouteVerdict>>, StoreError> {
-        let wanted: Vec<Option<(&TenantId, &Event, Origin)>> = reads
+        let wanted: Vec<Option<RouteClaim>> = reads
             .iter()
             .map(|read| match read {
-                Read::Event(event) => Some((&event.tenant, &event.event, origin(event.record))),
+                Read::Event(event) => {
+                    let origin = origin(event.record);
+                    Some(claim::of(&event.tenant, &event.event, event.fingerprint, origin))
+                }
                 Read::Rejected(reject) => {
                     let event = reject.event.as_ref().filter(|_| reject.via_gateway)?;
-                    Some((&reject.tenant, event, origin(reject.record)))
+                    let origin = origin(reject.record);
+                    Some(claim::of(&reject.tenant, event, event.fingerprint(), origin))
                 }
             })
             .collect();

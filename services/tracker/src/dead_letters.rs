@@ -8,12 +8,34 @@ use carillon_domain::{Channel, DeliveryId, TenantId, status::Origin};
 use carillon_store::dead_letters::DeadLetterRow;
 use serde::Deserialize;
 
+/// The longest name of a tenant, or of a cause, that a database's index has room for, in bytes.
+const MAX_NAME: usize = 128;
+
 /// What a delivery or an event says of itself, as far as it can be read.
 #[derive(Default, Deserialize)]
 struct Glimpse {
     delivery_id: Option<DeliveryId>,
     #[serde(rename = "type")]
     event_type: Option<String>,
+}
+
+impl Glimpse {
+    fn of(record: &Record, queue: Queue) -> Self {
+        if queue == Queue::Events {
+            // In binary mode the value is the payload, which may call anything a type.
+            let in_headers = record.headers.get_str("ce_type").map(str::to_owned);
+            let event_type = in_headers.or_else(|| Self::parse(&record.value).event_type);
+            return Self {
+                delivery_id: None,
+                event_type,
+            };
+        }
+        Self::parse(&record.value)
+    }
+
+    fn parse(json: &[u8]) -> Self {
+        serde_json::from_slice(json).unwrap_or_default()
+    }
 }
 
 /// The row of a dead letter; none for a record of another topic.
@@ -24,22 +46,21 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
         _ => return None,
     };
     let entry = dead_letter::parse(record, queue);
-    let glimpse: Glimpse = serde_json::from_slice(&record.value).unwrap_or_default();
-    let tenant = record
-        .headers
-        .get_str(headers::TENANT)
-        .map_or_else(TenantId::default, TenantId::from);
+    let glimpse = Glimpse::of(record, queue);
+    let fingerprint = Some(entry.fingerprint)
+        .filter(|fingerprint| fingerprint.len() <= MAX_NAME)
+        .unwrap_or_else(|| entry.letter.fingerprint(queue.as_str()));
     Some(DeadLetterRow {
         position: Origin {
             topic: Arc::clone(&record.topic),
             partition: record.partition,
             offset: record.offset,
         },
-        tenant,
+        tenant: tenant(record),
         channel,
         source_topic: Arc::from(entry.source_topic),
         letter: entry.letter,
-        fingerprint: entry.fingerprint,
+        fingerprint,
         dead_at: record.timestamp,
         delivery_id: glimpse.delivery_id,
         event_type: glimpse.event_type,
@@ -51,6 +72,16 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
         key: record.key.as_ref().map(|key| key.to_vec()),
         value: record.value.to_vec(),
     })
+}
+
+/// Whose record it is: its header's word, else the default tenant's, who also gets what no tenant could be called (as in
+/// the router).
+fn tenant(record: &Record) -> TenantId {
+    let name = record.headers.get_str(headers::TENANT).unwrap_or_default();
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return TenantId::default();
+    }
+    TenantId::from(name)
 }
 
 /// A header's value as text; Spring's numbers and other bytes as base64.

@@ -73,8 +73,11 @@ impl Account {
         &self.name
     }
 
-    /// How many messages may go out at once without waiting long for the send rate.
+    /// How many messages may go out at once without waiting long for the send rate; one while it is on probation.
     pub(crate) fn burst(&self) -> usize {
+        if self.state.lock().parks > 0 {
+            return 1;
+        }
         self.per_second.map_or(usize::MAX, |rate| rate.get() as usize)
     }
 
@@ -105,8 +108,16 @@ impl Account {
 
     /// Waits until it is worth asking [`Account::is_open`] again.
     pub(crate) async fn wait(&self) {
+        // Made before the look at the state, so that no change falls between the two.
         let changed = self.changed.notified();
-        let until = self.state.lock().paused_until;
+        let until = {
+            let state = self.state.lock();
+            let until = state.paused_until.filter(|until| *until > Instant::now());
+            if until.is_none() && !state.probing {
+                return;
+            }
+            until
+        };
         match until {
             Some(until) => tokio::select! {
                 () = changed => {}
@@ -137,10 +148,12 @@ impl Account {
     fn learn(&self, outcome: &SendOutcome) {
         let mut state = self.state.lock();
         match outcome {
-            // Whatever it says about the message, the account works.
+            // Whatever it says about the message, the account works: a park is over. A throttle is not; this message may
+            // have been under way when the provider named its time.
             SendOutcome::Ok { .. } | SendOutcome::Terminal(_) | SendOutcome::AddressDead(_) => {
                 *state = State {
                     probing: state.probing,
+                    paused_until: state.paused_until.filter(|_| state.parks == 0),
                     ..State::default()
                 };
             }
@@ -270,6 +283,20 @@ mod tests {
         tokio::time::advance(wait).await;
         assert!(send(&account).await.is_some());
         assert!(account.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
+        let account = account(vec![SendOutcome::Config(refusal())]);
+        assert!(send(&account).await.is_some());
+        tokio::time::advance(FIRST_PARK).await;
+        let permit = account.try_acquire().unwrap();
+        assert!(!account.is_open(), "a handler looks, and decides to wait");
+        drop(Probe {
+            account: &account,
+            permit,
+        });
+        tokio::time::timeout(FIRST_PARK, account.wait()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

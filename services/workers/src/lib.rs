@@ -7,7 +7,7 @@ mod outcome;
 mod sender;
 mod senders;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError, Handler, ParallelOptions, Subscription};
 use carillon_domain::{Channel, Lane, clock::SharedClock};
@@ -90,10 +90,16 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         let options = options(&deps.config, lane);
         async move { bus.run_parallel(&subscription, options, handler, shutdown).await }
     });
-    let lag = deps.bus.report_lag(group.clone(), shutdown.clone());
+    // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
+    let lag = async {
+        deps.bus.report_lag(group.clone(), shutdown.clone()).await;
+        std::future::pending::<Infallible>().await
+    };
     deps.ready.set(true);
-    let (lanes, ()) = tokio::join!(futures::future::try_join_all(lanes), lag);
-    Ok(lanes.map(drop)?)
+    tokio::select! {
+        lanes = futures::future::try_join_all(lanes) => Ok(lanes.map(drop)?),
+        never = lag => match never {},
+    }
 }
 
 /// What a lane reads. High and normal share their retry topics, which the normal lane serves.

@@ -18,6 +18,7 @@ fn with_installation<F: Future<Output = ()>>(test: impl FnOnce(Installation) -> 
         services: Services::from_env(),
         roles: ROLES,
         settings: Vec::new(),
+        dev_args: &[],
     };
     Installation::with(setup, test);
 }

@@ -50,8 +50,8 @@ pub(super) struct Claimed {
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Deliver {
-    /// Claims the attempts. Those that were claimed before are brought to their end here.
-    pub(super) async fn claim(&self, tasks: Vec<Task>) -> Vec<Claimed> {
+    /// Claims the attempts: those that are ours, and those that were claimed before, for [`Deliver::settle`].
+    pub(super) async fn claim(&self, tasks: Vec<Task>) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
         let mut entered = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.at_work.enter(task.key()) {
@@ -66,18 +66,17 @@ impl Deliver {
             .map(|claimed| self.claim_of(claimed.task.key()))
             .collect();
         if claims.is_empty() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let verdicts = until_done("claim", || self.store.send_ledger().claim(&claims)).await;
         let (mut ours, mut others) = (Vec::with_capacity(entered.len()), Vec::new());
         for (claimed, verdict) in entered.into_iter().zip(verdicts) {
             match verdict {
                 ClaimVerdict::Claimed => ours.push(claimed),
-                ClaimVerdict::Taken(taken) => others.push(self.settle(claimed, taken)),
+                ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
             }
         }
-        futures::future::join_all(others).await;
-        ours
+        (ours, others)
     }
 
     fn claim_of(&self, key: SendKey) -> SendClaim {
@@ -90,7 +89,7 @@ impl Deliver {
     }
 
     /// An attempt that was claimed before: says what came of it, or that nobody knows.
-    async fn settle(&self, claimed: Claimed, mut taken: Taken) {
+    pub(super) async fn settle(&self, claimed: Claimed, mut taken: Taken) {
         let key = claimed.task.key();
         loop {
             if let Some(outcome) = taken.outcome.take() {

@@ -17,6 +17,7 @@ use carillon_domain::{Channel, clock::SharedClock};
 use carillon_render::Renderer;
 use carillon_runtime::Shutdown;
 use carillon_store::Store;
+use futures::future::join_all;
 use uuid::Uuid;
 
 pub(crate) use self::claim::AtWork;
@@ -53,16 +54,19 @@ impl Handler for Deliver {
             if !self.wait_for_account().await {
                 return;
             }
-            let burst = self
-                .accounts
-                .iter()
-                .map(|account| account.burst())
-                .max()
-                .unwrap_or(usize::MAX);
+            let open = self.accounts.iter().filter(|account| account.is_open());
+            let burst = open.map(|account| account.burst()).max().unwrap_or(1);
             let rest = tasks.split_off(tasks.len().min(burst));
-            let claimed = self.claim(std::mem::replace(&mut tasks, rest)).await;
-            let prepared = self.prepare(claimed).await;
-            futures::future::join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
+            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest)).await;
+            // Another worker's claim is waited for beside our sends, whose leases run.
+            let settled = taken
+                .into_iter()
+                .map(|(claimed, taken)| self.settle(claimed, taken));
+            let sent = async {
+                let prepared = self.prepare(ours).await;
+                join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
+            };
+            tokio::join!(join_all(settled), sent);
         }
     }
 }

@@ -1,18 +1,12 @@
-//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting; what
-//! has expired is over.
+//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting.
 
 use carillon_bus::{Inbound, OutRecord, Queue, dead_letter, retry};
 use carillon_domain::{
-    Delivery, DeliveryStatus, StatusRecord,
+    Delivery,
     dead_letter::{DeadLetter, FailureClass},
-    status::TimelineStep,
 };
 
-use super::{
-    Deliver,
-    patience::until_done,
-    task::{Concluded, Task, Verdict},
-};
+use super::{Deliver, patience::until_done, task::Task};
 
 impl Deliver {
     pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Vec<Task> {
@@ -54,29 +48,6 @@ impl Deliver {
                     task.attempt,
                     due,
                     now,
-                ));
-                ended.push(task.inbound);
-            } else if task
-                .delivery
-                .expires_at
-                .is_some_and(|expires_at| expires_at <= now)
-            {
-                let step = TimelineStep {
-                    at: now,
-                    status: DeliveryStatus::Expired,
-                    code: Some("expired".to_owned()),
-                    detail: Some("its time passed before it could be sent".to_owned()),
-                };
-                let concluded = Concluded {
-                    verdict: Verdict::Over,
-                    steps: vec![step],
-                    provider: None,
-                    to_masked: None,
-                    template: None,
-                };
-                out.push(self.status(
-                    &StatusRecord::Delivery(task.update(&concluded)),
-                    &task.inbound.record,
                 ));
                 ended.push(task.inbound);
             } else {

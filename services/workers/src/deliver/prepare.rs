@@ -1,4 +1,5 @@
-//! Third stage: where it goes and what it says. One look-up and one call of the renderer for the batch.
+//! Third stage: whether it is still worth sending, where it goes and what it says. One look-up and one call of the
+//! renderer for the batch.
 
 use std::collections::HashMap;
 
@@ -7,6 +8,7 @@ use carillon_domain::{
 };
 use carillon_render::{RenderRequest, Rendered};
 use carillon_store::users::ResolvedContact;
+use futures::future::join_all;
 
 use super::{
     Deliver,
@@ -25,6 +27,16 @@ pub(super) struct Ready {
 
 impl Deliver {
     pub(super) async fn prepare(&self, claimed: Vec<Claimed>) -> Vec<Ready> {
+        // Only now: the account may have been paused for long, and an attempt that was made in time has its outcome in
+        // the ledger.
+        let now = self.clock.now();
+        let (expired, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|claimed| {
+            let expires_at = claimed.task.delivery.expires_at;
+            expires_at.is_some_and(|expires_at| expires_at <= now)
+        });
+        let detail = "its time passed before it could be sent";
+        let over = |claimed| self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
+        join_all(expired.into_iter().map(over)).await;
         let ids: Vec<ContactPointId> = claimed
             .iter()
             .filter_map(|claimed| match &claimed.task.delivery.target {
@@ -41,7 +53,9 @@ impl Deliver {
         for claimed in claimed {
             match address(&claimed, &contacts) {
                 Ok(to) => addressed.push((claimed, to)),
-                Err((code, detail)) => self.suppress(claimed, code, detail).await,
+                Err((code, detail)) => {
+                    self.over(claimed, DeliveryStatus::Suppressed, code, detail).await;
+                }
             }
         }
         let requests: Vec<_> = addressed
@@ -77,10 +91,11 @@ impl Deliver {
         ready
     }
 
-    async fn suppress(&self, claimed: Claimed, code: String, detail: &str) {
+    /// It ends without a message.
+    async fn over(&self, claimed: Claimed, status: DeliveryStatus, code: String, detail: &str) {
         let step = TimelineStep {
             at: self.clock.now(),
-            status: DeliveryStatus::Suppressed,
+            status,
             code: Some(code),
             detail: Some(detail.to_owned()),
         };

@@ -1,12 +1,13 @@
 //! Firebase Cloud Messaging, HTTP v1.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use carillon_domain::clock::SharedClock;
 use carillon_render::Content;
 use carillon_runtime::http;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{
     ProviderConfigError,
@@ -61,6 +62,7 @@ pub struct FcmSender {
     client: reqwest::Client,
     url: String,
     tokens: Tokens,
+    timeout: Duration,
     clock: SharedClock,
 }
 
@@ -77,14 +79,17 @@ impl FcmSender {
             url: format!("{base}/v1/projects/{}/messages:send", account.project_id),
             tokens: Tokens::new(account, client.clone(), clock.clone())?,
             client,
+            timeout: config.request_timeout,
             clock,
         })
     }
 
+    /// One request, with a token before it if need be; both end by the deadline.
     async fn attempt(
         &self,
         message: &OutgoingMessage,
         renew: bool,
+        deadline: Instant,
     ) -> Result<super::http::Answer, SendOutcome> {
         let Content::Push { title, body, data } = &message.content else {
             return Err(SendOutcome::Terminal(Refusal::new(
@@ -92,7 +97,14 @@ impl FcmSender {
                 "expected a push message",
             )));
         };
-        let token = self.tokens.get(renew).await?;
+        let late = |code| SendOutcome::Retry(Refusal::new(code, "no token could be fetched in time"));
+        let token = tokio::time::timeout_at(deadline, self.tokens.get(renew))
+            .await
+            .map_err(|_| late("oauth-unreachable"))??;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late("timeout"));
+        }
         let (delivery_id, event_id) = (message.delivery_id.to_string(), message.event_id.to_string());
         let mut fields: BTreeMap<&str, &str> = data.iter().map(|(key, value)| (&**key, &**value)).collect();
         fields.insert("carillon_delivery_id", &delivery_id);
@@ -113,18 +125,16 @@ impl FcmSender {
                 },
             },
         };
-        exchange(
-            self.client.post(&self.url).bearer_auth(&*token).json(&envelope),
-            now,
-        )
-        .await
+        let request = self.client.post(&self.url).timeout(left);
+        exchange(request.bearer_auth(&*token).json(&envelope), now).await
     }
 }
 
 #[async_trait]
 impl Sender for FcmSender {
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
-        let first = match self.attempt(message, false).await {
+        let deadline = Instant::now() + self.timeout;
+        let first = match self.attempt(message, false, deadline).await {
             Ok(answer) => answer,
             Err(outcome) => return outcome,
         };
@@ -132,7 +142,7 @@ impl Sender for FcmSender {
             return classify(&first);
         }
         // The token may have been revoked before its time: once with a fresh one.
-        match self.attempt(message, true).await {
+        match self.attempt(message, true, deadline).await {
             Ok(answer) => classify(&answer),
             Err(outcome) => outcome,
         }

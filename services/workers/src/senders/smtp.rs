@@ -167,7 +167,6 @@ impl SmtpSender {
             .await?;
         *stage = Stage::Recipient;
         connection.command(Rcpt::new(to, Vec::new())).await?;
-        *stage = Stage::Envelope;
         connection.command(Data).await?;
         *stage = Stage::Content;
         connection.message(content).await
@@ -177,7 +176,7 @@ impl SmtpSender {
     async fn attempt(&self, content: &[u8], to: &Address, stage: &mut Stage) -> Result<Response, SmtpError> {
         if let Some(mut connection) = self.pooled() {
             match self.transact(&mut connection, content, to.clone(), stage).await {
-                Err(error) if error.status().is_none() && *stage != Stage::Content => {}
+                Err(error) if was_closed(&error) && *stage != Stage::Content => {}
                 ended => return self.settle(connection, ended).await,
             }
         }
@@ -208,6 +207,11 @@ impl SmtpSender {
         }
         ended
     }
+}
+
+/// Whether the server had ended the connection: without a word, or with 421, as the RFC has it.
+fn was_closed(error: &SmtpError) -> bool {
+    error.status().is_none_or(|code| u16::from(code) == 421)
 }
 
 #[async_trait]

@@ -7,11 +7,11 @@ use crate::outcome::{Refusal, SendOutcome};
 /// How far a transaction came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Connecting, TLS, AUTH.
+    /// Connecting, TLS, AUTH: a refusal speaks of us.
     Connect,
-    /// Before the content.
+    /// At `MAIL FROM`: a refusal speaks of our sender, or of the message's size.
     Envelope,
-    /// At `RCPT TO`: a refusal speaks of the address.
+    /// At `RCPT TO`, and up to the content: a refusal speaks of the address.
     Recipient,
     /// From the content's first byte to the reply after the final dot.
     Content,
@@ -69,6 +69,12 @@ fn classify_reply(code: u16, enhanced: Option<(u16, u16, u16)>, stage: Stage) ->
             SendOutcome::Throttle(refusal("the relay asks for patience"))
         }
         (400..500, _) => SendOutcome::Retry(refusal("the relay refused for now")),
+        (552, _) | (_, Some((5, 3, 4))) if stage == Stage::Envelope => {
+            SendOutcome::Terminal(refusal("the message is too big for the relay"))
+        }
+        _ if matches!(stage, Stage::Connect | Stage::Envelope) => {
+            SendOutcome::Config(refusal("the relay does not accept us or our sender"))
+        }
         (_, Some((5, 1, 0 | 1 | 10) | (5, 2, 1))) => {
             SendOutcome::AddressDead(refusal("there is no such mailbox"))
         }

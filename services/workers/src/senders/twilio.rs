@@ -65,6 +65,7 @@ impl TwilioSender {
             ("Body", text.to_owned()),
         ];
         if let Some(base) = &self.callback_url {
+            let base = base.trim_end_matches('/');
             let query = [
                 ("delivery_id", message.delivery_id.to_string()),
                 ("event_id", message.event_id.to_string()),

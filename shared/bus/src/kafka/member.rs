@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -28,6 +28,9 @@ use crate::{
     record::{OutRecord, Partition, Record},
 };
 
+/// How often it is said that polling fails.
+const COMPLAINTS: Duration = Duration::from_secs(5);
+
 pub(super) struct KafkaMember {
     consumer: Arc<BaseConsumer<Callbacks>>,
     shared: Arc<Shared>,
@@ -40,6 +43,8 @@ pub(super) struct KafkaMember {
     releasing: Option<mpsc::SyncSender<()>>,
     transactions: Transactions,
     group: String,
+    /// When it was last said that polling fails.
+    complained: Option<Instant>,
 }
 
 impl KafkaMember {
@@ -79,12 +84,27 @@ impl KafkaMember {
             releasing: None,
             transactions: Transactions::new(base.clone(), group),
             group: group.to_owned(),
+            complained: None,
         })
     }
 
     fn hand_out(&mut self, max: usize) -> Polled {
         let count = max.min(self.ready.len());
         Polled::Records(self.ready.drain(..count).collect())
+    }
+
+    /// The client goes on by itself when a broker is away: many such errors may have gathered by the time that it is
+    /// back, and none may hold up what was read since. Only one from which no client recovers is passed on.
+    fn failed(&mut self, error: KafkaError) -> Result<(), BusError> {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            return Err(classify(error));
+        }
+        metrics::counter!("carillon_bus_poll_errors_total", "group" => self.group.clone()).increment(1);
+        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
+            self.complained = Some(Instant::now());
+            tracing::warn!(group = %self.group, error = describe(&error), "polling failed; the client tries again");
+        }
+        Ok(())
     }
 
     fn forget(&mut self, partition: &Partition) {
@@ -123,7 +143,7 @@ impl Member for KafkaMember {
                     self.releasing = Some(drained);
                     return Ok(Polled::Revoked(partitions));
                 }
-                Event::Failed(error) => return Err(BusError::Unavailable(describe(&error))),
+                Event::Failed(error) => self.failed(error)?,
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod process;
+mod roles;
 
 use std::{
     collections::BTreeMap,
@@ -79,6 +80,8 @@ pub struct Setup {
     pub roles: &'static [RoleArgs],
     /// Settings on top, without their `CARILLON_`.
     pub settings: Vec<(String, String)>,
+    /// More arguments of `carillon dev`.
+    pub dev_args: &'static [&'static str],
 }
 
 /// A running installation.
@@ -96,17 +99,23 @@ pub struct Installation {
     setup: Setup,
     environment: Vec<(String, String)>,
     roles: BTreeMap<&'static str, Role>,
+    /// Where each role listens: the same place after a restart.
+    ports: BTreeMap<&'static str, u16>,
     dir: tempfile::TempDir,
     schema: Option<(String, String)>,
 }
 
-/// A port of loopback that is free now.
+/// A port of loopback that is free now, and below those that the system gives to outgoing connections: such a port is
+/// still free when a killed process is started again.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+    let ports = std::iter::repeat_with(|| {
+        // The last bytes of a UUID are random.
+        let [.., high, low] = *Uuid::now_v7().as_bytes();
+        10_000 + u16::from_be_bytes([high, low]) % 20_000
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(1_000).find(is_free).expect("a free port")
 }
 
 impl Installation {
@@ -138,6 +147,7 @@ impl Installation {
             http,
             environment: Vec::new(),
             roles: BTreeMap::new(),
+            ports: BTreeMap::new(),
             dir,
             schema: None,
             setup,
@@ -156,6 +166,20 @@ impl Installation {
         let settings = settings.iter();
         self.environment
             .extend(settings.map(|(name, value)| (format!("CARILLON_{name}"), (*value).to_owned())));
+    }
+
+    /// Workers render in the templates role where there is one.
+    fn set_templates(&mut self) {
+        if self.setup.roles.iter().any(|(name, _)| *name == "templates") {
+            let url = format!("http://127.0.0.1:{}", self.port("templates"));
+            self.set(&[
+                ("TEMPLATES__URL", &url),
+                (
+                    "SECURITY__INTERNAL_TOKEN",
+                    "between the roles of this installation",
+                ),
+            ]);
+        }
     }
 
     fn set_extra(&mut self) {
@@ -182,25 +206,9 @@ impl Installation {
         self.dir.path()
     }
 
-    fn start_dev(&mut self) {
-        let data = self.dir.path().join("data");
-        let command = self.command(&[
-            "dev",
-            "--json",
-            "--data-dir",
-            &data.to_string_lossy(),
-            "--listen",
-            self.url.trim_start_matches("http://"),
-            "--simulator-listen",
-            self.simulator.trim_start_matches("http://"),
-        ]);
-        let (role, ready) = Role::dev(command, &self.dir.path().join("dev.log"));
-        assert_eq!(ready["url"], self.url);
-        ready["api_key"]
-            .as_str()
-            .expect("a key")
-            .clone_into(&mut self.key);
-        self.roles.insert("dev", role);
+    /// Leaves the folder where it is when the installation is dropped.
+    pub fn keep_dir(&mut self) {
+        self.dir.disable_cleanup(true);
     }
 
     async fn start_distributed(&mut self, services: Services) {
@@ -217,10 +225,7 @@ impl Installation {
         let account = service_account(&simulator_url);
         let simulator_data = self.dir.path().join("simulator");
         self.set(&[
-            (
-                "KAFKA__BROKERS",
-                &services.brokers,
-            ),
+            ("KAFKA__BROKERS", &services.brokers),
             ("KAFKA__SESSION_TIMEOUT", "6s"),
             ("DATABASE__URL", secrecy::ExposeSecret::expose_secret(&own)),
             ("DATABASE__MAX_CONNECTIONS", "4"),
@@ -252,6 +257,7 @@ impl Installation {
             ("PROVIDERS__FCM__REQUEST_TIMEOUT", "4s"),
             ("WORKERS__LEASE", "6s"),
         ]);
+        self.set_templates();
         self.set_extra();
         self.output(&["topics", "create"]);
         let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
@@ -283,45 +289,6 @@ impl Installation {
         let simulates = self.setup.roles.iter().any(|(name, _)| *name == "simulator");
         healthy(format!("{}/readyz", self.url)).await
             && (!simulates || healthy(format!("{}/healthz", self.simulator)).await)
-    }
-
-    /// Starts a role of the distributed mode (again).
-    pub fn start_role(&mut self, name: &'static str) {
-        let role = self.setup.roles.iter().find(|(role, _)| *role == name);
-        let (_, args) = role.expect("a role of this installation");
-        let port = match (name, self.url.rsplit(':').next()) {
-            ("gateway", Some(port)) => port.to_owned(),
-            _ => free_port().to_string(),
-        };
-        let listen = format!("http.listen=127.0.0.1:{port}");
-        let mut all = vec!["--set", listen.as_str()];
-        all.extend(*args);
-        let log = self.dir.path().join(format!("{name}.log"));
-        let role = Role::start(self.command(&all), &log);
-        self.roles.insert(name, role);
-    }
-
-    /// `kill -9` of a role.
-    pub fn kill(&mut self, name: &'static str) {
-        self.roles.remove(name).expect("a running role").kill();
-    }
-
-    /// `kill -9` of what accepts and delivers, and its restart.
-    pub fn kill_and_restart(&mut self) {
-        if self.setup.services.is_some() {
-            for name in ["gateway", "router-1", "email-1", "tracker"] {
-                self.kill(name);
-                self.start_role(name);
-            }
-        } else {
-            self.kill("dev");
-            self.start_dev();
-        }
-    }
-
-    /// The running processes by role.
-    pub fn roles(&mut self) -> impl Iterator<Item = (&'static str, &mut Role)> {
-        self.roles.iter_mut().map(|(name, role)| (*name, role))
     }
 
     /// Runs a command of the CLI against this installation and returns all that it printed.

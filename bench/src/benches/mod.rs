@@ -1,0 +1,69 @@
+//! The benchmarks. Each runs our stage and its bare limit by turns.
+
+mod backlog;
+mod deliver;
+mod e2e;
+mod ingest;
+mod lanes;
+mod project;
+mod render;
+mod route;
+mod scale;
+
+use clap::ValueEnum;
+
+use crate::{backend::Backend, measure::Report};
+
+/// A benchmark's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Name {
+    /// `POST /v1/events`, beside a handler that parses and answers, and a producer of the same records.
+    Ingest,
+    /// The router's stage, beside a step that copies bytes.
+    Route,
+    /// Rendering, beside handlebars on the same templates.
+    Render,
+    /// The workers' stage into a sink, beside a loop of requests.
+    Deliver,
+    /// Statuses into the read model, beside the database's fastest write of the same rows.
+    Project,
+    /// From the post to the provider, beside a loop of requests.
+    E2e,
+    /// One-time passwords while a campaign drains, beside the same alone.
+    Lanes,
+    /// A long backlog, beside a short one.
+    Backlog,
+    /// More workers against a slow provider, beside proportion.
+    Scale,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Pairs of ours and bare.
+    pub(crate) pairs: usize,
+    /// Amounts are divided by this: above 1, it only shows that the benchmark works and loses nothing.
+    pub(crate) divisor: usize,
+}
+
+impl Effort {
+    /// An amount, scaled down, but never below `least`.
+    pub(crate) fn amount(self, full: usize, least: usize) -> usize {
+        (full / self.divisor).max(least)
+    }
+}
+
+/// Runs one.
+pub(crate) fn run(name: Name, backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
+    match name {
+        Name::Ingest => ingest::run(backend, effort),
+        Name::Route => route::run(backend, effort),
+        Name::Render => render::run(backend, effort),
+        Name::Deliver => deliver::run(backend, effort),
+        Name::Project => project::run(backend, effort),
+        Name::E2e => e2e::run(backend, effort),
+        Name::Lanes => lanes::run(backend, effort),
+        Name::Backlog => backlog::run(backend, effort),
+        Name::Scale => scale::run(backend, effort),
+    }
+}

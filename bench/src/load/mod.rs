@@ -1,0 +1,11 @@
+//! Load, and where it ends.
+
+mod bare;
+mod open_loop;
+mod sink;
+
+pub(crate) use self::{
+    bare::{Target, closed_loop},
+    open_loop::{Latencies, open_loop},
+    sink::Sink,
+};

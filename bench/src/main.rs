@@ -1,0 +1,73 @@
+//! `carillon-bench <name>`: our stages beside the bare machine, by turns in one run, since machines are noisy and only
+//! ratios of one run mean something.
+#![expect(clippy::print_stdout, reason = "results")]
+
+mod app;
+mod backend;
+mod bed;
+mod benches;
+mod load;
+mod measure;
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::Parser;
+
+use crate::{
+    backend::{Backend, BackendName},
+    benches::{Effort, Name},
+};
+
+/// The same allocator as the product's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures stages of Carillon beside the bare machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Which benchmarks; none: all.
+    names: Vec<Name>,
+    /// Where they run; may be repeated.
+    #[arg(long, default_value = "embedded")]
+    backend: Vec<BackendName>,
+    /// Pairs of ours and bare.
+    #[arg(long, default_value_t = 3)]
+    pairs: usize,
+    /// A hundredth of everything, once: whether it works and loses nothing.
+    #[arg(long)]
+    smoke: bool,
+    /// Appends a JSON line for each benchmark.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let effort = if args.smoke {
+        Effort {
+            pairs: 1,
+            divisor: 100,
+        }
+    } else {
+        Effort {
+            pairs: args.pairs.max(1),
+            divisor: 1,
+        }
+    };
+    let names = if args.names.is_empty() {
+        <Name as clap::ValueEnum>::value_variants()
+    } else {
+        &args.names
+    };
+    for name in names {
+        for backend in &args.backend {
+            let report = benches::run(*name, &Backend::open(*backend)?, effort)?;
+            println!("{}", report.table());
+            if let Some(path) = &args.json {
+                let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+                writeln!(file, "{}", serde_json::to_string(&report)?)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! What is measured, and how it is told.
+
+mod report;
+mod spread;
+mod usage;
+
+pub(crate) use self::{
+    report::{Figure, Report},
+    spread::Spread,
+    usage::Processes,
+};

@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+
+/// Runs Carillon under load, kills what it is made of, and checks that every promise was kept.
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    /// What Carillon stands on.
+    #[arg(long, default_value = "embedded")]
+    pub(crate) backend: Backend,
+    /// The dice; a random one if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long load and faults go on.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
+    seconds: u64,
+    /// Events a second.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub(crate) rate: u32,
+    /// The `carillon` binary; the one beside this program if it is not given.
+    #[arg(long)]
+    carillon: Option<PathBuf>,
+}
+
+/// What Carillon stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// One process with embedded storage.
+    Embedded,
+    /// Each role a process, on Kafka, PostgreSQL and Redis of the run's own.
+    Real,
+}
+
+impl Args {
+    /// The seed given, or a random one.
+    pub(crate) fn seed(&self) -> u64 {
+        // A short number is easier to type again.
+        self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// The binary, or how to build it.
+    pub(crate) fn binary(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.carillon {
+            return path
+                .canonicalize()
+                .with_context(|| format!("--carillon {}", path.display()));
+        }
+        let own = std::env::current_exe().context("where this program lies")?;
+        let path = own.with_file_name("carillon");
+        let flag = if own.parent().is_some_and(|folder| folder.ends_with("release")) {
+            " --release"
+        } else {
+            ""
+        };
+        anyhow::ensure!(
+            path.is_file(),
+            "there is no {}; build it with `cargo build{flag} -p carillon`, or name one with --carillon",
+            path.display()
+        );
+        Ok(path)
+    }
+}
+
+impl Backend {
+    pub(crate) fn is_real(self) -> bool {
+        self == Self::Real
+    }
+}

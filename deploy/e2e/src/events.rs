@@ -1,0 +1,153 @@
+//! The events of the load, and what is to come of each.
+
+use std::ops::RangeInclusive;
+
+use carillon_domain::{Channel, Lane};
+use serde_json::{Map, Value, json};
+
+/// Who says all this.
+pub(crate) const SOURCE: &str = "/e2e";
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Fans out to every channel; sent again where an attempt is uncertain.
+    OrderShipped,
+    /// Critical, e-mail; held where an attempt is uncertain.
+    PasswordReset,
+    /// Critical, a text message.
+    OneTimePassword,
+    /// At most one push a day.
+    PriceDrop,
+}
+
+/// Who is to hear of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum To {
+    /// One user: their events stay in order.
+    User(usize),
+    /// Somebody without a profile.
+    Guest(usize),
+    /// Several users.
+    Group(Vec<usize>),
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) to: To,
+    pub(crate) lane: Lane,
+    /// The channels that it asks for; none: all of its type.
+    pub(crate) channels: Vec<Channel>,
+}
+
+pub(crate) fn user_id(user: usize) -> String {
+    format!("e2e-{user}")
+}
+
+/// A user as `PUT /v1/users/{id}` takes them.
+pub(crate) fn profile(user: usize) -> Value {
+    let locale = ["en-GB", "fr-CA", "de-DE"][user % 3];
+    json!({
+        "email": format!("user-{user}@example.com"),
+        "phone": format!("+1438{:07}", 2_000_000 + user),
+        "locale": locale,
+        "devices": [{"platform": "android", "token": format!("e2e-device-token-{user}")}],
+    })
+}
+
+impl Event {
+    fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::OrderShipped => "OrderShipped",
+            Kind::PasswordReset => "PasswordReset",
+            Kind::OneTimePassword => "OneTimePassword",
+            Kind::PriceDrop => "PriceDrop",
+        }
+    }
+
+    fn data(&self) -> Value {
+        match self.kind {
+            Kind::OrderShipped => json!({"order_id": self.id, "carrier": "DHL"}),
+            Kind::PasswordReset => {
+                json!({"reset_url": format!("https://shop.example.com/reset/{}", self.id), "valid_minutes": 30})
+            }
+            Kind::OneTimePassword => json!({"code": "123456", "valid_minutes": 5}),
+            Kind::PriceDrop => json!({"product": "Kettle", "product_url": "https://shop.example.com/kettle",
+                "old_price": "49.00", "new_price": "39.00", "currency": "EUR"}),
+        }
+    }
+
+    fn recipients(&self) -> Value {
+        let user = |user: &usize| json!({"user_id": user_id(*user)});
+        match &self.to {
+            To::User(one) => json!([user(one)]),
+            To::Group(users) => users.iter().map(user).collect(),
+            To::Guest(guest) => json!([{
+                "email": format!("guest-{guest}@example.com"),
+                "phone": format!("+1514{:07}", 2_000_000 + guest % 8_000_000),
+            }]),
+        }
+    }
+
+    /// Carillon's own form, for HTTP.
+    pub(crate) fn plain(&self) -> Value {
+        let mut event = json!({
+            "id": self.id, "source": SOURCE, "type": self.type_name(), "priority": self.lane.as_str(),
+            "recipients": self.recipients(), "data": self.data(),
+        });
+        if !self.channels.is_empty() {
+            event["channels"] = self.channels.iter().map(|channel| channel.as_str()).collect();
+        }
+        event
+    }
+
+    /// A CloudEvent's attributes, and its data.
+    pub(crate) fn cloud_event(&self) -> (Map<String, Value>, Value) {
+        let mut attributes = Map::new();
+        let mut set = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
+        set("specversion", "1.0".into());
+        set("id", self.id.clone().into());
+        set("source", SOURCE.into());
+        set("type", self.type_name().into());
+        set("priority", self.lane.as_str().into());
+        if !self.channels.is_empty() {
+            let channels: Vec<&str> = self.channels.iter().map(|channel| channel.as_str()).collect();
+            set("channels", channels.join(",").into());
+        }
+        let mut data = self.data();
+        match &self.to {
+            To::User(user) => {
+                set("recipient", user_id(*user).into());
+            }
+            To::Guest(_) | To::Group(_) => data["recipients"] = self.recipients(),
+        }
+        (attributes, data)
+    }
+
+    /// The key of its record: one user's events are in order.
+    pub(crate) fn record_key(&self) -> String {
+        match self.to {
+            To::User(user) => format!("default|{}", user_id(user)),
+            To::Guest(_) | To::Group(_) => self.id.clone(),
+        }
+    }
+
+    /// How many deliveries come of it.
+    pub(crate) fn deliveries(&self) -> RangeInclusive<usize> {
+        let asked = |channels: &[Channel]| {
+            let is_asked = |channel: &&Channel| self.channels.is_empty() || self.channels.contains(channel);
+            channels.iter().filter(is_asked).count()
+        };
+        let exactly = |count: usize| count..=count;
+        match (self.kind, &self.to) {
+            (Kind::OrderShipped, To::Guest(_)) => exactly(asked(&[Channel::Email, Channel::Sms])),
+            (Kind::OrderShipped, To::Group(users)) => exactly(users.len() * asked(&Channel::ALL)),
+            (Kind::OrderShipped, To::User(_)) => exactly(asked(&Channel::ALL)),
+            (Kind::PasswordReset | Kind::OneTimePassword, _) => exactly(1),
+            (Kind::PriceDrop, _) => 0..=1,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What was posted, in the order in which it was, and what came of it.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::time::{Duration, Instant};
+
+use crate::events::{Event, To};
+
+/// One event.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) event: Event,
+    /// How often it was posted.
+    pub(crate) tries: u32,
+    /// From the first try to the answer.
+    pub(crate) took: Duration,
+    began: Instant,
+    /// `None` while it is under way.
+    pub(crate) outcome: Option<Outcome>,
+    /// Another event of its user was in the same call, and the call was made again: which of the two came first is not
+    /// known.
+    pub(crate) overlapped: bool,
+}
+
+/// What a source was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    Refused(String),
+}
+
+/// All events. Those of one user stand in the order in which they were posted, each behind the acceptance of the one
+/// before.
+#[derive(Debug, Default)]
+pub(crate) struct Journal(Mutex<Vec<Entry>>);
+
+impl Journal {
+    /// Events go out; where they stand.
+    pub(crate) fn begin(&self, events: &[Event]) -> std::ops::Range<usize> {
+        let mut entries = self.0.lock();
+        let first = entries.len();
+        entries.extend(events.iter().map(|event| Entry {
+            event: event.clone(),
+            tries: 0,
+            took: Duration::ZERO,
+            began: Instant::now(),
+            outcome: None,
+            overlapped: false,
+        }));
+        first..entries.len()
+    }
+
+    /// What came of them.
+    pub(crate) fn end(&self, place: std::ops::Range<usize>, tries: u32, refused: &[(String, String)]) {
+        let mut entries = self.0.lock();
+        let entries = &mut entries[place];
+        let mut of_user: HashMap<usize, usize> = HashMap::new();
+        for entry in entries.iter() {
+            if let To::User(user) = entry.event.to {
+                *of_user.entry(user).or_default() += 1;
+            }
+        }
+        for entry in entries {
+            let reason = refused.iter().find(|(id, _)| *id == entry.event.id);
+            entry.tries = tries;
+            entry.took = entry.began.elapsed();
+            entry.outcome = Some(match reason {
+                Some((_, reason)) => Outcome::Refused(reason.clone()),
+                None => Outcome::Accepted,
+            });
+            let company = |user: &usize| of_user.get(user).is_some_and(|events| *events > 1);
+            entry.overlapped = tries > 1 && matches!(&entry.event.to, To::User(user) if company(user));
+        }
+    }
+
+    /// How many are accepted, and how many are under way.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let entries = self.0.lock();
+        let accepted = entries
+            .iter()
+            .filter(|entry| entry.outcome == Some(Outcome::Accepted))
+            .count();
+        (
+            accepted,
+            entries.iter().filter(|entry| entry.outcome.is_none()).count(),
+        )
+    }
+
+    /// All of them.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.0.lock().clone()
+    }
+}
+
+impl Entry {
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.outcome == Some(Outcome::Accepted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::Lane;
+
+    use super::*;
+    use crate::events::Kind;
+
+    fn event(id: &str, to: To) -> Event {
+        Event {
+            id: id.to_owned(),
+            kind: Kind::OrderShipped,
+            to,
+            lane: Lane::Normal,
+            channels: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_posted_again_says_nothing_of_the_order_of_one_users_events_in_it() {
+        let journal = Journal::default();
+        let batch = [
+            event("a", To::User(1)),
+            event("b", To::User(1)),
+            event("c", To::User(2)),
+        ];
+        let place = journal.begin(&batch);
+        journal.end(place, 2, &[]);
+        let place = journal.begin(&batch);
+        journal.end(place, 1, &[]);
+        let overlapped: Vec<bool> = journal.entries().iter().map(|entry| entry.overlapped).collect();
+        assert_eq!(overlapped, [true, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_accepted() {
+        let journal = Journal::default();
+        let place = journal.begin(&[event("a", To::Guest(1)), event("b", To::Guest(2))]);
+        assert_eq!(journal.counts(), (0, 2));
+        journal.end(place, 1, &[("b".to_owned(), "validation".to_owned())]);
+        assert_eq!(journal.counts(), (1, 0));
+    }
+}

@@ -1,0 +1,145 @@
+//! Who posts what, and when.
+
+use std::time::Duration;
+
+use carillon_domain::{Channel, Lane};
+use rand::{Rng, RngExt as _};
+
+use crate::{
+    args::Backend,
+    events::{Event, Kind, To},
+};
+
+/// Clients that post at the same time; each has users of its own.
+pub(super) const CLIENTS: usize = 32;
+const USERS_EACH: usize = 5;
+/// All users with a profile.
+pub(crate) const USERS: usize = CLIENTS * USERS_EACH;
+
+/// By which door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// `POST /v1/events`, one event.
+    Single,
+    /// `POST /v1/events`, a JSON array.
+    Batch,
+    /// Records on the events topics, CloudEvents in structured mode…
+    KafkaStructured,
+    /// …or in binary mode.
+    KafkaBinary,
+}
+
+/// Events that go out in one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Post {
+    /// Not before; later if the client's post before took so long.
+    pub(crate) at: Duration,
+    pub(crate) via: Via,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Events of a post on average: seven singles, one batch of 4 to 16 and two Kafka posts of 1 to 4.
+const EVENTS_EACH: f64 = 0.7 + 0.1 * 10.0 + 0.2 * 2.5;
+/// The same where there is no Kafka: nine singles and a batch.
+const EVENTS_EACH_HTTP: f64 = 0.9 + 0.1 * 10.0;
+
+/// What a client posts in the time of the run.
+pub(super) fn draw(
+    dice: &mut impl Rng,
+    client: usize,
+    backend: Backend,
+    length: Duration,
+    rate: u32,
+) -> Vec<Post> {
+    #[expect(clippy::cast_precision_loss, reason = "32 clients")]
+    let clients = CLIENTS as f64;
+    let each = if backend.is_real() {
+        EVENTS_EACH
+    } else {
+        EVENTS_EACH_HTTP
+    };
+    let mean = clients * each / f64::from(rate);
+    let mut posts = Vec::new();
+    let mut count = 0;
+    let mut at = Duration::from_secs_f64(dice.random_range(0.0..mean));
+    while at < length {
+        let via = via(dice, backend);
+        let events = match via {
+            Via::Single => 1,
+            Via::Batch => dice.random_range(4..=16),
+            Via::KafkaStructured | Via::KafkaBinary => dice.random_range(1..=4),
+        };
+        let events = (0..events)
+            .map(|_| {
+                count += 1;
+                event(dice, client, count)
+            })
+            .collect();
+        posts.push(Post { at, via, events });
+        at += Duration::from_secs_f64(mean * dice.random_range(0.5..1.5));
+    }
+    posts
+}
+
+fn via(dice: &mut impl Rng, backend: Backend) -> Via {
+    match dice.random_range(0..10) {
+        0..7 => Via::Single,
+        7 => Via::Batch,
+        _ if !backend.is_real() => Via::Single,
+        8 => Via::KafkaStructured,
+        _ => Via::KafkaBinary,
+    }
+}
+
+fn event(dice: &mut impl Rng, client: usize, count: usize) -> Event {
+    let user = (client - 1) * USERS_EACH + dice.random_range(0..USERS_EACH);
+    let (kind, to) = match dice.random_range(0..100) {
+        0..64 => (Kind::OrderShipped, To::User(user)),
+        64..76 => (Kind::OrderShipped, To::Guest(client * 100_000 + count)),
+        76..80 => (Kind::OrderShipped, To::Group(group(dice))),
+        80..88 => (Kind::PasswordReset, To::User(user)),
+        88..93 => (Kind::OneTimePassword, To::User(user)),
+        _ => (Kind::PriceDrop, To::User(user)),
+    };
+    let lane = match kind {
+        Kind::OrderShipped => lane(dice),
+        Kind::PasswordReset | Kind::OneTimePassword => Lane::High,
+        Kind::PriceDrop => Lane::Normal,
+    };
+    let channels = match kind {
+        Kind::OrderShipped => channels(dice, &to),
+        _ => Vec::new(),
+    };
+    Event {
+        id: format!("e{client}-{count}"),
+        kind,
+        to,
+        lane,
+        channels,
+    }
+}
+
+fn lane(dice: &mut impl Rng) -> Lane {
+    match dice.random_range(0..10) {
+        0..7 => Lane::Normal,
+        7 => Lane::High,
+        _ => Lane::Bulk,
+    }
+}
+
+/// Three different users, anybody's.
+fn group(dice: &mut impl Rng) -> Vec<usize> {
+    let first = dice.random_range(0..USERS);
+    vec![first, (first + 1) % USERS, (first + 2) % USERS]
+}
+
+fn channels(dice: &mut impl Rng, to: &To) -> Vec<Channel> {
+    let all: &[Channel] = match to {
+        To::Guest(_) => &[Channel::Email, Channel::Sms],
+        To::User(_) | To::Group(_) => &Channel::ALL,
+    };
+    if dice.random_bool(0.5) {
+        return Vec::new();
+    }
+    vec![all[dice.random_range(0..all.len())]]
+}

@@ -1,0 +1,103 @@
+//! How long until Carillon works again: events posted at a fault's end, until each of their messages has arrived, or a
+//! provider has been asked for it and said no.
+
+use std::{collections::HashSet, time::Duration};
+
+use carillon_domain::{Channel, Lane};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    api::Api,
+    events::{Event, Kind, To},
+    load::{Door, Journal, post_now},
+};
+
+/// A probe that takes longer has failed.
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(50);
+/// The statuses are asked for less often: they come by way of the tracker.
+const LOOKS_A_STATUS: u32 = 10;
+/// Events of a probe. Their users' records lie on several partitions.
+const EVENTS: usize = 3;
+
+#[derive(Deserialize)]
+struct Arrived {
+    channel: Channel,
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    deliveries: Vec<Asked>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    channel: Channel,
+    attempt: u32,
+    status: String,
+}
+
+/// Posts probes and waits for them: the moment of the last arrival, or `None` after the limit.
+pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Option<Instant> {
+    let door = Door::http(api.clone());
+    let probes = (0..EVENTS).map(|n| {
+        let event = Event {
+            id: format!("probe{number}-{n}"),
+            kind: Kind::OrderShipped,
+            to: To::User(crate::plan::USERS + n),
+            lane: Lane::Normal,
+            channels: Vec::new(),
+        };
+        let door = door.clone();
+        async move {
+            let id = event.id.clone();
+            post_now(&door, vec![event], journal).await;
+            arrived(api, &id).await
+        }
+    });
+    let all = futures::future::join_all(probes);
+    let arrivals = tokio::time::timeout(LIMIT, all).await.ok()?;
+    arrivals.into_iter().max()
+}
+
+/// Users that get probes.
+pub(crate) fn users() -> impl Iterator<Item = usize> {
+    (0..EVENTS).map(|n| crate::plan::USERS + n)
+}
+
+async fn arrived(api: &Api, id: &str) -> Instant {
+    let mut done: HashSet<Channel> = HashSet::new();
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        // Both may be away, each for a while.
+        if let Ok(messages) = messages(api, id).await {
+            done.extend(messages.into_iter().map(|message| message.channel));
+        }
+        if done.len() < Channel::ALL.len()
+            && looks % LOOKS_A_STATUS == 0
+            && let Ok(decided) = api.get::<Decided>(&format!("/v1/events/{id}")).await
+        {
+            let was_asked = |delivery: &&Asked| {
+                delivery.attempt > 0 && !matches!(delivery.status.as_str(), "queued" | "sending")
+            };
+            done.extend(
+                decided
+                    .deliveries
+                    .iter()
+                    .filter(was_asked)
+                    .map(|delivery| delivery.channel),
+            );
+        }
+        if done.len() == Channel::ALL.len() {
+            return Instant::now();
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn messages(api: &Api, id: &str) -> anyhow::Result<Vec<Arrived>> {
+    let page: serde_json::Value = api.simulated(&format!("/v1/messages?event_id={id}")).await?;
+    Ok(serde_json::from_value(page["items"].clone())?)
+}

@@ -1,0 +1,180 @@
+//! One run: set up, load and faults, quiet, checks.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use carillon_testkit::installation::{Installation, Setup};
+use tokio::task::JoinSet;
+
+use crate::{
+    api::Api,
+    args::Args,
+    console::Console,
+    events::{profile, user_id},
+    house::{House, ROLES},
+    load::{Door, Journal, run_client},
+    plan::{Plan, USERS},
+    probe, providers,
+    recoveries::Strikes,
+    services::{self, Services},
+    strike::Striker,
+    verify,
+};
+
+/// After the last event was posted, how long everything may take to end.
+const QUIET: Duration = Duration::from_secs(180);
+/// How long sources go on trying after the end of the run.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs it all; what was found wrong.
+pub(crate) async fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<String>> {
+    let plan = Plan::draw(seed, args.backend, args.length(), args.rate);
+    println!(
+        "{} events by {} clients and {} faults in {} s",
+        plan.events(),
+        plan.clients.len(),
+        plan.faults.len(),
+        args.length().as_secs()
+    );
+    let binary = args.binary()?;
+    let mut stage = Stage::set(args, binary).await?;
+    let ended = tokio::select! {
+        ended = stage.play(plan, seed) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match &ended {
+        Ok(violations) if violations.is_empty() => {}
+        _ => stage.keep(),
+    }
+    ended
+}
+
+/// Everything that a run needs.
+struct Stage {
+    house: House,
+    services: Option<Arc<Services>>,
+    api: Api,
+    door: Door,
+    console: Console,
+    /// The binary's copy: a build meanwhile must not change what is started again.
+    _binary: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn set(args: &Args, binary: PathBuf) -> anyhow::Result<Self> {
+        let copy = tempfile::Builder::new()
+            .prefix("carillon-e2e-binary-")
+            .tempdir()?;
+        let own = copy.path().join("carillon");
+        std::fs::copy(&binary, &own).with_context(|| binary.display().to_string())?;
+        let services = if args.backend.is_real() {
+            services::check()?;
+            println!("starting Kafka, PostgreSQL and Redis");
+            Some(Arc::new(Services::start().await?))
+        } else {
+            None
+        };
+        let addresses = services.as_ref().map(|services| services.addresses());
+        let brokers = addresses.as_ref().map(|addresses| addresses.brokers.clone());
+        let setup = Setup {
+            binary: own,
+            services: addresses,
+            roles: ROLES,
+            settings: Vec::new(),
+            dev_args: &[],
+        };
+        let installation = Installation::start(setup).await;
+        let api = Api::new(&installation.url, &installation.simulator, &installation.key)?;
+        let door = match brokers {
+            Some(brokers) => Door::with_kafka(api.clone(), brokers, &installation.prefix).await?,
+            None => Door::http(api.clone()),
+        };
+        put_users(&api).await?;
+        let console = Console::begin();
+        Ok(Self {
+            house: House::new(installation, api.http().clone(), console),
+            services,
+            api,
+            door,
+            console,
+            _binary: copy,
+        })
+    }
+
+    async fn play(&mut self, plan: Plan, seed: u64) -> anyhow::Result<Vec<String>> {
+        self.console = Console::begin();
+        let (journal, strikes) = (Arc::new(Journal::default()), Arc::new(Strikes::default()));
+        let (house, api) = (self.house.clone(), self.api.clone());
+        let supervisor = tokio::spawn(async move { house.supervise().await });
+        let misbehaviour = tokio::spawn(async move { providers::misbehave(&api, seed).await });
+        let striker = Striker {
+            house: self.house.clone(),
+            services: self.services.clone(),
+            api: self.api.clone(),
+            journal: Arc::clone(&journal),
+            strikes: Arc::clone(&strikes),
+            console: self.console,
+        };
+        let mut clients = JoinSet::new();
+        let length = plan
+            .faults
+            .iter()
+            .map(|fault| fault.at + fault.lasts)
+            .max()
+            .unwrap_or_default();
+        for posts in plan.clients {
+            clients.spawn(run_client(
+                self.door.clone(),
+                posts,
+                Arc::clone(&journal),
+                self.console,
+            ));
+        }
+        let mut violations = striker.run(plan.faults).await;
+        let posted = tokio::time::timeout_at(self.console.at(length) + PATIENCE, clients.join_all()).await;
+        if posted.is_err() {
+            violations.push(format!(
+                "sources still try {} s after the last fault",
+                PATIENCE.as_secs()
+            ));
+        }
+        misbehaviour.abort();
+        providers::behave(&self.api)
+            .await
+            .context("the simulator does not answer")?;
+        self.console
+            .say("faults are over, every event is posted; waiting until everything has ended");
+        violations.extend(verify::quiet(&self.api, &journal, QUIET, self.console).await);
+        violations.extend(self.house.deaths());
+        supervisor.abort();
+        for line in strikes.summary() {
+            println!("  recovery  {line}");
+        }
+        violations.extend(verify::check(&self.api, &journal).await?);
+        Ok(violations)
+    }
+
+    /// Leaves what may explain a failure.
+    fn keep(&mut self) {
+        println!("logs: {}", self.house.keep().display());
+        if let Some(services) = self.services.as_mut().and_then(Arc::get_mut) {
+            services.keep();
+            println!("logs of the services: {}", services.dir().display());
+        }
+    }
+}
+
+/// Every user with all their addresses; those of the load want to hear of marketing.
+async fn put_users(api: &Api) -> anyhow::Result<()> {
+    let users: Vec<usize> = (0..USERS).chain(probe::users()).collect();
+    for some in users.chunks(16) {
+        let puts = some.iter().map(|user| async move {
+            let path = format!("/v1/users/{}", user_id(*user));
+            api.put(&path, &profile(*user)).await?;
+            let wants = serde_json::json!({"categories": {"marketing": {"push": true, "email": true}}});
+            api.put(&format!("{path}/preferences"), &wants).await
+        });
+        futures::future::try_join_all(puts).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The auditor's equations, and that its counts are those of the sources.
+
+use super::{Evidence, Finding};
+
+pub(super) fn check(evidence: &Evidence) -> Finding {
+    let stats = &evidence.stats;
+    let accepted = evidence
+        .entries
+        .iter()
+        .filter(|entry| entry.is_accepted())
+        .count() as u64;
+    let mut violations = Vec::new();
+    let mut hold = |holds: bool, text: String| {
+        if !holds {
+            violations.push(text);
+        }
+    };
+    let differences = (stats.events_difference, stats.deliveries_difference);
+    hold(
+        differences == (0, 0),
+        format!("the books do not balance: {stats:?}"),
+    );
+    hold(
+        stats.waiting == 0 && stats.pending == 0,
+        format!("something is still under way: {stats:?}"),
+    );
+    hold(
+        stats.routed == accepted,
+        format!(
+            "{accepted} events were accepted, and {} were routed",
+            stats.routed
+        ),
+    );
+    hold(
+        stats.rejected == 0,
+        format!("{} events were rejected, and all were sound", stats.rejected),
+    );
+    hold(
+        stats.ended == evidence.deliveries.len() as u64 && stats.ended == stats.deliveries_produced,
+        format!(
+            "{} deliveries were produced, {} ended, and {} are listed",
+            stats.deliveries_produced,
+            stats.ended,
+            evidence.deliveries.len()
+        ),
+    );
+    let line = format!(
+        "books: {} acknowledged = {} routed + {} duplicate; {} deliveries produced = {} ended; differences {} and {}",
+        stats.acknowledged,
+        stats.routed,
+        stats.duplicate,
+        stats.deliveries_produced,
+        stats.ended,
+        stats.events_difference,
+        stats.deliveries_difference
+    );
+    Finding::new(line, violations)
+}

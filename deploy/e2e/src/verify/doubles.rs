@@ -1,0 +1,46 @@
+//! What arrived twice says so, and no attempt went out twice.
+
+use futures::StreamExt as _;
+
+use super::{
+    Evidence, Finding,
+    evidence::{is_uncertain, timeline},
+};
+use crate::api::Api;
+
+/// Questions at the same time.
+const AT_ONCE: usize = 8;
+
+pub(super) async fn check(api: &Api, evidence: &Evidence) -> anyhow::Result<Finding> {
+    let mut violations: Vec<String> = evidence
+        .duplicates
+        .iter()
+        .filter_map(|duplicate| {
+            let attempts = evidence.deliveries.get(&duplicate.delivery_id)?.attempt;
+            (duplicate.count > attempts).then(|| {
+                let id = &duplicate.delivery_id;
+                format!(
+                    "delivery {id} arrived {} times in {attempts} attempts",
+                    duplicate.count
+                )
+            })
+        })
+        .collect();
+    let silent: Vec<anyhow::Result<Option<String>>> = futures::stream::iter(&evidence.duplicates)
+        .map(|duplicate| async move {
+            let id = &duplicate.delivery_id;
+            let steps = timeline(api, id).await?;
+            Ok((!is_uncertain(&steps)).then(|| format!("delivery {id} was doubled in silence: {steps:?}")))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    for answer in silent {
+        violations.extend(answer?);
+    }
+    let count = evidence.duplicates.len();
+    Ok(Finding::new(
+        format!("{count} deliveries that arrived more than once say uncertain"),
+        violations,
+    ))
+}

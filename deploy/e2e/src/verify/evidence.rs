@@ -1,0 +1,168 @@
+//! What there is to look at when everything has ended.
+
+use std::collections::{BTreeMap, HashMap};
+
+use carillon_domain::Channel;
+use serde::Deserialize;
+
+use crate::{api::Api, load::Entry};
+
+/// The auditor's books, as `GET /v1/stats` shows them.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Stats {
+    pub(super) acknowledged: u64,
+    pub(super) routed: u64,
+    pub(super) duplicate: u64,
+    pub(super) rejected: u64,
+    pub(super) waiting: u64,
+    pub(super) deliveries_produced: u64,
+    pub(super) ended: u64,
+    pub(super) pending: u64,
+    pub(super) events_difference: i64,
+    pub(super) deliveries_difference: i64,
+}
+
+/// A delivery, as `GET /v1/deliveries` lists it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Delivery {
+    pub(super) id: String,
+    pub(super) event_id: String,
+    pub(super) channel: Channel,
+    pub(super) status: String,
+    pub(super) reason: Option<String>,
+    pub(super) error_code: Option<String>,
+    pub(super) attempt: u32,
+}
+
+/// A message, as `GET /v1/messages` of the simulator lists it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Message {
+    pub(super) delivery_id: Option<String>,
+}
+
+/// A delivery that arrived more than once.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Duplicate {
+    pub(super) delivery_id: String,
+    pub(super) count: u32,
+}
+
+/// A step of a timeline.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Step {
+    pub(super) status: String,
+}
+
+/// Everything, taken once.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// In the order in which they were posted.
+    pub(super) entries: Vec<Entry>,
+    pub(super) stats: Stats,
+    pub(super) deliveries: BTreeMap<String, Delivery>,
+    /// First arrivals: each delivery's place in the order of arrival.
+    pub(super) arrivals: HashMap<String, usize>,
+    /// Messages in all.
+    pub(super) received: usize,
+    /// Messages without a delivery's id.
+    pub(super) anonymous: usize,
+    pub(super) duplicates: Vec<Duplicate>,
+}
+
+impl Stats {
+    /// Whether nothing is under way any more, of so many accepted events.
+    pub(super) fn is_quiet(&self, accepted: usize) -> bool {
+        self.routed >= accepted as u64
+            && self.pending == 0
+            && self.waiting == 0
+            && self.events_difference == 0
+            && self.deliveries_difference == 0
+    }
+}
+
+impl Evidence {
+    pub(super) async fn gather(api: &Api, entries: Vec<Entry>) -> anyhow::Result<Self> {
+        let deliveries: Vec<Delivery> = api.list("/v1/deliveries").await?;
+        // Newest first.
+        let messages: Vec<Message> = api.simulated_list("/v1/messages").await?;
+        let mut arrivals = HashMap::new();
+        for (place, message) in messages.iter().rev().enumerate() {
+            if let Some(id) = &message.delivery_id {
+                arrivals.entry(id.clone()).or_insert(place);
+            }
+        }
+        Ok(Self {
+            entries,
+            stats: api.get("/v1/stats").await?,
+            deliveries: deliveries
+                .into_iter()
+                .map(|delivery| (delivery.id.clone(), delivery))
+                .collect(),
+            arrivals,
+            received: messages.len(),
+            anonymous: messages
+                .iter()
+                .filter(|message| message.delivery_id.is_none())
+                .count(),
+            duplicates: api.simulated_list("/v1/duplicates").await?,
+        })
+    }
+
+    /// The deliveries of each event.
+    pub(super) fn by_event(&self) -> HashMap<&str, Vec<&Delivery>> {
+        let mut of: HashMap<&str, Vec<&Delivery>> = HashMap::new();
+        for delivery in self.deliveries.values() {
+            of.entry(&delivery.event_id).or_default().push(delivery);
+        }
+        of
+    }
+
+    /// A line of figures.
+    pub(super) fn totals(&self) -> String {
+        let accepted = self.entries.iter().filter(|entry| entry.is_accepted()).count();
+        let again = self.entries.iter().filter(|entry| entry.tries > 1).count();
+        let slowest = self
+            .entries
+            .iter()
+            .map(|entry| entry.took)
+            .max()
+            .unwrap_or_default();
+        let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+        for delivery in self.deliveries.values() {
+            let code = match (&*delivery.status, &delivery.error_code) {
+                ("sent", _) | (_, None) => String::new(),
+                (_, Some(code)) => format!(" ({code})"),
+            };
+            *ends.entry(format!("{}{code}", delivery.status)).or_default() += 1;
+        }
+        let ends: Vec<String> = ends
+            .into_iter()
+            .map(|(end, count)| format!("{count} {end}"))
+            .collect();
+        format!(
+            "totals: {} events posted, {again} of them more than once; {accepted} accepted, the slowest after {:.1} s; \
+             {} deliveries: {}; {} messages received, {} deliveries more than once",
+            self.entries.len(),
+            slowest.as_secs_f64(),
+            self.deliveries.len(),
+            ends.join(", "),
+            self.received,
+            self.duplicates.len()
+        )
+    }
+}
+
+/// A delivery's timeline.
+pub(super) async fn timeline(api: &Api, id: &str) -> anyhow::Result<Vec<Step>> {
+    #[derive(Deserialize)]
+    struct Shown {
+        timeline: Vec<Step>,
+    }
+    let shown: Shown = api.get(&format!("/v1/deliveries/{id}")).await?;
+    Ok(shown.timeline)
+}
+
+/// Whether a timeline says that the message may have gone out more than once.
+pub(super) fn is_uncertain(timeline: &[Step]) -> bool {
+    timeline.iter().any(|step| step.status == "uncertain")
+}

@@ -1,0 +1,155 @@
+//! Every accepted event was routed, every delivery of it ended, and what says `sent` arrived.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt as _;
+use serde::Deserialize;
+
+use super::{Evidence, Finding};
+use crate::{
+    api::Api,
+    load::{Entry, Outcome},
+};
+
+/// Events that are asked for one by one.
+const SAMPLE: usize = 300;
+/// Questions at the same time.
+const AT_ONCE: usize = 8;
+/// Ways to end without having been sent.
+const NOT_SENT: [&str; 5] = ["dead_lettered", "failed", "suppressed", "expired", "cancelled"];
+
+/// What sources were told, and that each event has the deliveries that come of it.
+pub(super) fn events(evidence: &Evidence) -> Finding {
+    let by_event = evidence.by_event();
+    let mut violations = Vec::new();
+    for entry in &evidence.entries {
+        let id = &entry.event.id;
+        match &entry.outcome {
+            Some(Outcome::Accepted) => {}
+            Some(Outcome::Refused(reason)) => violations.push(format!("event {id} was refused: {reason}")),
+            None => violations.push(format!("event {id} was never accepted")),
+        }
+        let count = by_event.get(id.as_str()).map_or(0, Vec::len);
+        if entry.is_accepted() && !entry.event.deliveries().contains(&count) {
+            let expected = entry.event.deliveries();
+            violations.push(format!(
+                "event {id} has {count} deliveries and not {expected:?}: {:?}",
+                entry.event
+            ));
+        }
+    }
+    let accepted = evidence
+        .entries
+        .iter()
+        .filter(|entry| entry.is_accepted())
+        .count();
+    Finding::new(
+        format!("{accepted} accepted events have the deliveries that come of them"),
+        violations,
+    )
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    status: String,
+    decisions: Vec<serde_json::Value>,
+}
+
+/// Asks for events one by one: those without a delivery, which nothing else shows, and a sample of all.
+pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> anyhow::Result<Finding> {
+    let by_event = evidence.by_event();
+    let accepted: Vec<&Entry> = evidence
+        .entries
+        .iter()
+        .filter(|entry| entry.is_accepted())
+        .collect();
+    let step = (accepted.len() / SAMPLE).max(1);
+    let asked: Vec<&Entry> = accepted
+        .iter()
+        .enumerate()
+        .filter(|(index, entry)| index % step == 0 || !by_event.contains_key(entry.event.id.as_str()))
+        .map(|(_, entry)| *entry)
+        .collect();
+    let count = asked.len();
+    let answers: Vec<anyhow::Result<Option<String>>> = futures::stream::iter(asked)
+        .map(|entry| async move {
+            let id = &entry.event.id;
+            let shown: Shown = api.get(&format!("/v1/events/{id}")).await?;
+            let is_decided = shown.status == "routed" && !shown.decisions.is_empty();
+            Ok((!is_decided).then(|| {
+                format!(
+                    "event {id} is {} with {} decisions",
+                    shown.status,
+                    shown.decisions.len()
+                )
+            }))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let mut violations = Vec::new();
+    for answer in answers {
+        violations.extend(answer?);
+    }
+    Ok(Finding::new(
+        format!("{count} events asked for by id are routed, with their decisions"),
+        violations,
+    ))
+}
+
+/// Every delivery has ended, and one that was not sent says why.
+pub(super) fn deliveries(evidence: &Evidence) -> Finding {
+    let mut violations = Vec::new();
+    let mut unsent: BTreeMap<&str, usize> = BTreeMap::new();
+    for delivery in evidence.deliveries.values() {
+        let status = delivery.status.as_str();
+        if status == "sent" {
+            continue;
+        }
+        *unsent.entry(status).or_default() += 1;
+        if !NOT_SENT.contains(&status) {
+            violations.push(format!("delivery {} has not ended: {delivery:?}", delivery.id));
+        } else if delivery.reason.is_none() || delivery.error_code.is_none() {
+            violations.push(format!("delivery {} does not say why: {delivery:?}", delivery.id));
+        }
+    }
+    let total = evidence.deliveries.len();
+    Finding::new(
+        format!("{total} deliveries have ended; not sent, with a reason: {unsent:?}"),
+        violations,
+    )
+}
+
+/// What says `sent` arrived, and what arrived is known.
+pub(super) fn arrivals(evidence: &Evidence) -> Finding {
+    let mut violations = Vec::new();
+    let sent = evidence
+        .deliveries
+        .values()
+        .filter(|delivery| delivery.status == "sent");
+    let mut count = 0;
+    for delivery in sent {
+        count += 1;
+        if !evidence.arrivals.contains_key(&delivery.id) {
+            violations.push(format!(
+                "delivery {} says sent and never arrived: {delivery:?}",
+                delivery.id
+            ));
+        }
+    }
+    for id in evidence.arrivals.keys() {
+        if !evidence.deliveries.contains_key(id) {
+            violations.push(format!("a message of delivery {id} arrived, which nobody knows"));
+        }
+    }
+    if evidence.anonymous > 0 {
+        violations.push(format!(
+            "{} messages arrived without a delivery's id",
+            evidence.anonymous
+        ));
+    }
+    Finding::new(
+        format!("{count} deliveries that say sent have arrived"),
+        violations,
+    )
+}

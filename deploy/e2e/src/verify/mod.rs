@@ -1,0 +1,84 @@
+//! After the run: what was promised, against what the gateway's books, the read model and the simulator say.
+
+mod books;
+mod doubles;
+mod evidence;
+mod fates;
+mod order;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::evidence::{Evidence, Stats};
+use crate::{api::Api, console::Console, load::Journal};
+
+const LOOK: Duration = Duration::from_millis(250);
+/// What a provider's connection still holds when everything has ended may arrive for so long.
+const LAST_ARRIVALS: Duration = Duration::from_secs(2);
+
+/// A check's line, and what was found wrong.
+pub(crate) struct Finding {
+    line: String,
+    violations: Vec<String>,
+}
+
+impl Finding {
+    fn new(line: impl Into<String>, violations: Vec<String>) -> Self {
+        Self {
+            line: line.into(),
+            violations,
+        }
+    }
+}
+
+/// Waits until everything that was accepted has ended, for `limit` at most; says what has not.
+pub(crate) async fn quiet(api: &Api, journal: &Journal, limit: Duration, console: Console) -> Vec<String> {
+    let began = Instant::now();
+    let mut last = "nothing was answered".to_owned();
+    while began.elapsed() < limit {
+        let (accepted, _) = journal.counts();
+        match api.get::<Stats>("/v1/stats").await {
+            Ok(stats) if stats.is_quiet(accepted) => {
+                console.say(format!(
+                    "everything has ended, {:.1} s later",
+                    began.elapsed().as_secs_f64()
+                ));
+                tokio::time::sleep(LAST_ARRIVALS).await;
+                return Vec::new();
+            }
+            Ok(stats) => last = format!("{accepted} were accepted, {stats:?}"),
+            Err(error) => last = format!("{error:#}"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let text = format!("not everything has ended within {} s: {last}", limit.as_secs());
+    console.say(format!("!! {text}"));
+    vec![text]
+}
+
+/// Every check; prints a line each and returns what was found wrong.
+pub(crate) async fn check(api: &Api, journal: &Journal) -> anyhow::Result<Vec<String>> {
+    let evidence = Evidence::gather(api, journal.entries()).await?;
+    let findings = [
+        books::check(&evidence),
+        fates::events(&evidence),
+        fates::decisions(api, &evidence).await?,
+        fates::deliveries(&evidence),
+        fates::arrivals(&evidence),
+        doubles::check(api, &evidence).await?,
+        order::check(api, &evidence).await?,
+    ];
+    println!("{}", evidence.totals());
+    let mut violations = Vec::new();
+    for finding in findings {
+        let mark = if finding.violations.is_empty() {
+            "ok  "
+        } else {
+            "FAIL"
+        };
+        println!("  {mark}  {}", finding.line);
+        violations.extend(finding.violations);
+    }
+    Ok(violations)
+}

@@ -1,0 +1,113 @@
+//! First attempts arrive in the order in which their events were posted: for each user, channel and lane.
+
+use std::collections::HashMap;
+
+use carillon_domain::{Channel, Lane};
+
+use super::{
+    Evidence, Finding,
+    evidence::{Delivery, is_uncertain, timeline},
+};
+use crate::{api::Api, events::To};
+
+/// A stream whose order is kept.
+type Stream = (usize, Channel, Lane);
+
+/// A first attempt that succeeded.
+#[derive(Debug, Clone, Copy)]
+struct First<'a> {
+    delivery: &'a Delivery,
+    arrived: usize,
+}
+
+pub(super) async fn check(api: &Api, evidence: &Evidence) -> anyhow::Result<Finding> {
+    let streams = streams(evidence);
+    let compared: usize = streams.values().map(Vec::len).sum();
+    let mut violations = Vec::new();
+    for ((user, channel, lane), firsts) in &streams {
+        for (earlier, later) in overtaken(firsts) {
+            // An attempt that says uncertain may have arrived late, and was followed by another.
+            let uncertain = is_uncertain(&timeline(api, &earlier.delivery.id).await?)
+                || is_uncertain(&timeline(api, &later.delivery.id).await?);
+            if !uncertain {
+                violations.push(format!(
+                    "user {user}, {channel}, {lane} lane: event {} was posted after {} and arrived before it ({} and {})",
+                    later.delivery.event_id, earlier.delivery.event_id, later.delivery.id, earlier.delivery.id
+                ));
+            }
+        }
+    }
+    let line = format!(
+        "{compared} first attempts in {} streams of user, channel and lane are in order",
+        streams.len()
+    );
+    Ok(Finding::new(line, violations))
+}
+
+/// The first attempts of each stream, in the order in which their events were posted.
+fn streams(evidence: &Evidence) -> HashMap<Stream, Vec<First<'_>>> {
+    let by_event = evidence.by_event();
+    let mut streams: HashMap<Stream, Vec<First<'_>>> = HashMap::new();
+    for entry in evidence
+        .entries
+        .iter()
+        .filter(|entry| entry.is_accepted() && !entry.overlapped)
+    {
+        let To::User(user) = entry.event.to else { continue };
+        for delivery in by_event.get(entry.event.id.as_str()).into_iter().flatten() {
+            let arrived = evidence.arrivals.get(&delivery.id);
+            if let Some(arrived) = arrived.filter(|_| delivery.attempt == 1 && delivery.status == "sent") {
+                let stream = (user, delivery.channel, entry.event.lane);
+                streams.entry(stream).or_default().push(First {
+                    delivery,
+                    arrived: *arrived,
+                });
+            }
+        }
+    }
+    streams
+}
+
+/// Neighbours of which the later one arrived earlier.
+fn overtaken<'a>(firsts: &[First<'a>]) -> Vec<(First<'a>, First<'a>)> {
+    firsts
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [earlier, later] if earlier.arrived > later.arrived => Some((*earlier, *later)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(id: &str) -> Delivery {
+        Delivery {
+            id: id.to_owned(),
+            event_id: format!("e-{id}"),
+            channel: Channel::Sms,
+            status: "sent".to_owned(),
+            reason: None,
+            error_code: None,
+            attempt: 1,
+        }
+    }
+
+    #[test]
+    fn one_that_was_overtaken_is_found() {
+        let deliveries = ["a", "b", "c"].map(delivery);
+        let firsts = |places: [usize; 3]| -> Vec<First<'_>> {
+            deliveries
+                .iter()
+                .zip(places)
+                .map(|(delivery, arrived)| First { delivery, arrived })
+                .collect()
+        };
+        assert!(overtaken(&firsts([3, 7, 9])).is_empty());
+        let found = overtaken(&firsts([3, 9, 7]));
+        assert_eq!(found.len(), 1);
+        assert_eq!((&*found[0].0.delivery.id, &*found[0].1.delivery.id), ("b", "c"));
+    }
+}

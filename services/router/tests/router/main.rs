@@ -1,0 +1,19 @@
+//! The router, on embedded backends, or on real ones where they are set.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod deliveries;
+mod fan_out;
+mod hostile;
+mod limits;
+mod preferences;
+mod reader;
+mod recipients;
+mod rejects;
+mod repeats;
+mod routed;
+mod running;
+mod support;

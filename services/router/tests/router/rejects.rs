@@ -1,0 +1,256 @@
+//! Records that are no event of ours: into the dead letter queue, bytes untouched, with the reason; their neighbours
+//! are routed.
+
+use bytes::Bytes;
+use carillon_bus::{OutRecord, Record, headers};
+use carillon_domain::{Timestamp, status::EventVerdict};
+use serde_json::{Value, json};
+
+use crate::{
+    routed::{Routed, key},
+    support::{START, Setting, event, on_router, shipped, with},
+};
+
+/// A record that is rejected, and how.
+struct Bad {
+    record: Record,
+    class: &'static str,
+    code: &'static str,
+    /// What the reason says, among others.
+    reason: &'static str,
+    /// Its id, as far as one could be read.
+    id: Option<&'static str>,
+}
+
+fn bad(setting: &Setting, event: &Value, code: &'static str, reason: &'static str) -> Bad {
+    Bad {
+        record: setting.record(event),
+        class: "invalid",
+        code,
+        reason,
+        id: Some("e-1"),
+    }
+}
+
+fn unparseable(record: Record, code: &'static str, reason: &'static str) -> Bad {
+    Bad {
+        record,
+        class: "unparseable",
+        code,
+        reason,
+        id: None,
+    }
+}
+
+/// Routes the bad one between two good ones, which have to be routed, and gives what became of it.
+async fn among_good_ones(setting: &Setting, bad: &Bad, run: usize) -> Routed {
+    let good = |place: &str| setting.record(&event(&format!("good-{place}-{run}"), "Note", &json!({})));
+    let batch = [good("before"), bad.record.clone(), good("after")];
+    let mut routed = setting.route(&batch).await;
+    assert_eq!(
+        routed.deliveries.len(),
+        2,
+        "{}: the neighbours are routed",
+        bad.reason
+    );
+    let verdicts: Vec<_> = routed.decided.iter().map(|decided| decided.verdict).collect();
+    let (routed_, rejected) = (EventVerdict::Routed, EventVerdict::Rejected);
+    assert_eq!(verdicts, [routed_, routed_, rejected], "{}", bad.reason);
+    routed.decided.drain(..2);
+    routed
+}
+
+/// The dead letter says all that there is to say of the record.
+#[track_caller]
+fn assert_letter(setting: &Setting, letter: &OutRecord, bad: &Bad) {
+    let (record, what) = (&bad.record, bad.reason);
+    assert_eq!(letter.topic, setting.topics().events_dlq());
+    assert_eq!(
+        letter.value.as_ptr_range(),
+        record.value.as_ptr_range(),
+        "{what}: untouched"
+    );
+    assert_eq!(letter.key, record.key);
+    let text = |name| letter.headers.get_str(name);
+    let bytes = |name| letter.headers.get(name).unwrap();
+    for (name, value) in record.headers.iter() {
+        assert_eq!(letter.headers.get(name), Some(&**value), "{what}");
+    }
+    assert_eq!(text("kafka_dlt-original-topic"), Some(&*record.topic));
+    assert_eq!(
+        bytes("kafka_dlt-original-partition"),
+        record.partition.to_be_bytes()
+    );
+    assert_eq!(bytes("kafka_dlt-original-offset"), record.offset.to_be_bytes());
+    let written = record.timestamp.timestamp_millis();
+    assert_eq!(bytes("kafka_dlt-original-timestamp"), written.to_be_bytes());
+    assert_eq!(text("kafka_dlt-original-timestamp-type"), Some("CreateTime"));
+    let group = carillon_router::group(&setting.env.bus);
+    assert_eq!(text("kafka_dlt-original-consumer-group"), Some(group.as_str()));
+    let exception = format!("dev.carillon.{}", bad.class);
+    assert_eq!(
+        text("kafka_dlt-exception-fqcn"),
+        Some(exception.as_str()),
+        "{what}"
+    );
+    assert!(
+        text("kafka_dlt-exception-message").unwrap().contains(bad.reason),
+        "{:?} should say {:?}",
+        text("kafka_dlt-exception-message"),
+        bad.reason
+    );
+    assert_eq!(text("carillon-attempts"), Some("1"));
+    let now: Timestamp = START.parse().unwrap();
+    let now = now.timestamp_millis().to_string();
+    assert_eq!(text("carillon-first-failed-at"), Some(now.as_str()));
+    assert_eq!(
+        (text("carillon-class"), text("carillon-code")),
+        (Some(bad.class), Some(bad.code)),
+        "{what}"
+    );
+    assert_eq!(text("carillon-fingerprint").unwrap().len(), 16);
+    assert_eq!(letter.headers.get("carillon-provider"), None);
+}
+
+async fn check(setting: &Setting, all: Vec<Bad>) {
+    for (run, bad) in all.into_iter().enumerate() {
+        let routed = among_good_ones(setting, &bad, run).await;
+        let [letter] = routed.dead.as_slice() else {
+            panic!("{}: one dead letter", bad.reason)
+        };
+        assert_letter(setting, letter, &bad);
+        let decided = routed.only();
+        let (topic, partition, offset) = (&bad.record.topic, bad.record.partition, bad.record.offset);
+        let place = format!("{topic}/{partition}/{offset}");
+        assert_eq!(
+            decided.event_id.as_str(),
+            bad.id.unwrap_or(&place),
+            "{}",
+            bad.reason
+        );
+        assert_eq!((&decided.origin.topic, decided.origin.offset), (topic, offset));
+        assert!(decided.event.is_none() && decided.decisions.is_empty() && !decided.via_gateway);
+        let status = routed.all.last().unwrap();
+        assert_eq!(key(status), format!("{}|{}", decided.tenant, decided.event_id));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_a_dead_letter_that_says_why() {
+    on_router(async |setting| {
+        let mut bytes = setting.raw(Bytes::from_static(&[0, 0xff, b'{']));
+        bytes.key = None;
+        bytes.headers.push("x-odd", Bytes::from_static(&[0xff, 0]));
+        let mut protobuf = setting.record(&shipped("e-1"));
+        protobuf.headers.push("ce_id", "e-1");
+        protobuf
+            .headers
+            .push(headers::CONTENT_TYPE, "application/protobuf");
+        let mut cut_off = setting.raw(r#"{"order_id":"#);
+        cut_off.headers.push("ce_id", "e-1");
+        let version = with(shipped("e-1"), "specversion", json!("0.3"));
+        let all = vec![
+            unparseable(bytes, "malformed-json", "expected a JSON object"),
+            unparseable(setting.raw(""), "malformed-json", "expected a JSON object"),
+            unparseable(setting.raw("null"), "not-an-event", "expected a JSON object"),
+            unparseable(setting.raw("[]"), "not-an-event", "expected a JSON object"),
+            unparseable(cut_off, "malformed-json", "/data: expected JSON"),
+            unparseable(protobuf, "not-an-event", "expected a JSON media type"),
+            unparseable(
+                setting.record(&version),
+                "not-an-event",
+                "/specversion: expected \"1.0\"",
+            ),
+            unparseable(
+                setting.raw(r#"{"type":"OrderShipped","data":{},"recipients":["u-42"]}"#),
+                "not-an-event",
+                "/specversion: expected \"1.0\"",
+            ),
+        ];
+        check(setting, all).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_that_breaks_a_rule_is_a_dead_letter_that_names_the_rule() {
+    on_router(async |setting| {
+        let unheard = with(shipped("e-1"), "type", json!("Unheard"));
+        let without = event("e-1", "OrderShipped", &json!({"carrier": "DHL"}));
+        let wrong = event("e-1", "OrderShipped", &json!({"order_id": 1001}));
+        let nobody = with(shipped("e-1"), "recipients", json!([]));
+        let odd = with(
+            event(
+                "e-1",
+                "OrderShipped",
+                &json!({"order_id": "1", "customer_id": true}),
+            ),
+            "recipients",
+            Value::Null,
+        );
+        let later = with(shipped("e-1"), "sendat", json!("2026-11-24T10:00:01Z"));
+        let mut foreign = bad(setting, &shipped("e-1"), "unknown-tenant", "has no catalog");
+        foreign.record.headers.push(headers::TENANT, "nobody");
+        let all = vec![
+            bad(
+                setting,
+                &unheard,
+                "unknown-event-type",
+                "/type: the catalog has no event type \"Unheard\"",
+            ),
+            bad(setting, &without, "schema", "\"order_id\" is a required property"),
+            bad(setting, &wrong, "schema", "/data/order_id: "),
+            bad(
+                setting,
+                &nobody,
+                "no-recipient",
+                "/recipients: expected at least one",
+            ),
+            bad(
+                setting,
+                &odd,
+                "recipients",
+                "/data/customer_id: expected a user id",
+            ),
+            bad(setting, &later, "sendat-unsupported", "/sendat: "),
+            foreign,
+        ];
+        check(setting, all).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_whose_time_to_be_sent_has_come_is_sent() {
+    on_router(async |setting| {
+        let now = with(shipped("e-1"), "sendat", json!("2026-11-24T10:00:00Z"));
+        assert_eq!(setting.route_event(&now).await.deliveries.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_of_256_kib_is_routed_and_a_larger_one_is_too_large() {
+    on_router(async |setting| {
+        let of_size = |id: &str, size: usize| {
+            let bare = event(id, "Note", &json!({"text": ""})).to_string();
+            let text = "x".repeat(size - bare.len());
+            let json = event(id, "Note", &json!({ "text": text })).to_string();
+            assert_eq!(json.len(), size);
+            json
+        };
+        let just = setting.raw(of_size("e-1", 256 * 1024));
+        let over = setting.raw(of_size("e-2", 256 * 1024 + 1));
+        let routed = setting.route(&[just]).await;
+        assert_eq!(routed.verdicts(), [("e-1", EventVerdict::Routed)]);
+        let letter = Bad {
+            record: over,
+            class: "invalid",
+            code: "too-large",
+            reason: "at most 256 KiB",
+            id: None,
+        };
+        check(setting, vec![letter]).await;
+    })
+    .await;
+}

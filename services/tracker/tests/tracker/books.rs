@@ -1,0 +1,178 @@
+//! The auditor's counts.
+
+use std::time::Duration;
+
+use carillon_domain::{
+    Channel, DeliveryStatus, StatusRecord,
+    status::{EventVerdict, Origin},
+};
+use carillon_store::{
+    audit::AuditCounts,
+    events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
+};
+use carillon_tracker::{Auditor, Report};
+use uuid::Uuid;
+
+use crate::{
+    statuses::{at, decided, event_id, life, routed, said},
+    support::{Setting, on_tracker},
+};
+
+fn key(setting: &Setting, event: u32) -> EventKey {
+    EventKey {
+        tenant: setting.tenant.clone(),
+        event_id: event_id(event),
+        source: "/shop".into(),
+    }
+}
+
+/// A gateway takes an event and publishes it.
+async fn acknowledge(setting: &Setting, event: u32) {
+    let claim = IngestClaim {
+        key: key(setting, event),
+        event_type: "OrderShipped".into(),
+        fingerprint: [0; 32],
+        owner: Uuid::now_v7(),
+        lease_until: at(10),
+    };
+    let events = setting.env.store.events();
+    let verdicts = events.claim_ingest(vec![claim]).await.unwrap();
+    assert_eq!(verdicts, [IngestVerdict::Claimed]);
+    events.mark_published(vec![key(setting, event)]).await.unwrap();
+}
+
+/// A router claims an event that a gateway took.
+async fn claim(setting: &Setting, event: u32) {
+    let claim = RouteClaim {
+        key: key(setting, event),
+        event_type: "OrderShipped".into(),
+        fingerprint: [0; 32],
+        origin: Origin {
+            topic: "notifications.events".into(),
+            partition: 0,
+            offset: event.into(),
+        },
+    };
+    let verdicts = setting.env.store.events().claim_route(&[claim]).await.unwrap();
+    assert_eq!(verdicts, [RouteVerdict::First { via_gateway: true }]);
+}
+
+async fn report(setting: &Setting) -> Report {
+    let report = Auditor::new(setting.env.store.clone()).report().await.unwrap();
+    assert_eq!(report.counts, setting.counts().await);
+    report
+}
+
+async fn differences(setting: &Setting) -> (i64, i64) {
+    let report = report(setting).await;
+    (report.events, report.deliveries)
+}
+
+#[tokio::test]
+async fn the_books_balance_when_everything_was_read() {
+    on_tracker(async |setting| {
+        assert_eq!(differences(setting).await, (0, 0));
+        let verdict = |event, verdict| StatusRecord::EventDecided(decided(event, verdict));
+        let mut statuses = life(1);
+        statuses.extend([
+            routed(2),
+            said(2, Channel::Email, (0, 1), &[(1, DeliveryStatus::Sending)]),
+            said(2, Channel::Sms, (0, 1), &[(1, DeliveryStatus::Failed)]),
+            verdict(3, EventVerdict::Duplicate),
+            verdict(4, EventVerdict::Rejected),
+        ]);
+        setting.track(&statuses).await;
+        let expected = AuditCounts {
+            acknowledged: 4,
+            routed: 2,
+            duplicate: 1,
+            rejected: 1,
+            waiting: 0,
+            deliveries_produced: 4,
+            ended: 2,
+            pending: 2,
+        };
+        let expected = Report {
+            counts: expected,
+            events: 0,
+            deliveries: 0,
+        };
+        assert_eq!(report(setting).await, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_of_a_gateway_waits_then_travels_then_is_accounted_for() {
+    on_tracker(async |setting| {
+        for event in [1, 2, 3] {
+            acknowledge(setting, event).await;
+        }
+        let waiting = report(setting).await;
+        assert_eq!((waiting.counts.acknowledged, waiting.counts.waiting), (3, 3));
+        assert_eq!((waiting.events, waiting.deliveries), (0, 0));
+
+        claim(setting, 1).await;
+        claim(setting, 2).await;
+        assert_eq!(differences(setting).await, (2, 0), "two are on their way");
+
+        let via = |event, verdict| {
+            let mut decided = decided(event, verdict);
+            decided.via_gateway = true;
+            StatusRecord::EventDecided(decided)
+        };
+        let mut again = decided(9, EventVerdict::Duplicate);
+        again.event_id = event_id(1);
+        setting
+            .track(&[
+                via(1, EventVerdict::Routed),
+                via(2, EventVerdict::Rejected),
+                // The gateway did not know that it had published the first one, and did it again.
+                StatusRecord::EventDecided(again),
+            ])
+            .await;
+        let read = report(setting).await;
+        assert_eq!((read.counts.acknowledged, read.counts.waiting), (4, 1));
+        assert_eq!(
+            (read.counts.routed, read.counts.rejected, read.counts.duplicate),
+            (1, 1, 1)
+        );
+        assert_eq!((read.events, read.deliveries), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_loss_shows_and_so_does_what_nobody_produced() {
+    on_tracker(async |setting| {
+        // The router claimed it, and what it said was lost.
+        acknowledge(setting, 1).await;
+        claim(setting, 1).await;
+        // A worker speaks of a delivery that no router produced.
+        setting
+            .track(&[said(2, Channel::Email, (0, 1), &[(1, DeliveryStatus::Sent)])])
+            .await;
+        assert_eq!(differences(setting).await, (1, -1));
+        setting.track(&[routed(2)]).await;
+        assert_eq!(
+            differences(setting).await,
+            (1, 0),
+            "the router's word comes later and mends it"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_auditor_counts_until_it_is_told_to_end() {
+    on_tracker(async |setting| {
+        let shutdown = carillon_runtime::Shutdown::new();
+        let auditor = Auditor::new(setting.env.store.clone());
+        let signal = shutdown.clone();
+        let task = tokio::spawn(async move { auditor.run(signal).await });
+        shutdown.begin();
+        let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
+        ended.unwrap().unwrap();
+    })
+    .await;
+}

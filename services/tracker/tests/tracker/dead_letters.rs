@@ -1,0 +1,250 @@
+//! From the dead letter topics to rows.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use carillon_bus::{Headers, OutRecord, Position, Queue, Record, dead_letter, headers};
+use carillon_domain::{
+    Channel, Lane,
+    dead_letter::{DeadLetter, FailureClass},
+    ids::dead_letter_id,
+};
+use carillon_store::Page;
+use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterState, DeadLetterView};
+
+use crate::{
+    statuses::{at, delivery_id},
+    support::{Setting, on_tracker},
+};
+
+/// A record as somebody read it before it went wrong.
+fn source(setting: &Setting, topic: std::sync::Arc<str>, value: &str) -> Record {
+    let mut headers = Headers::default();
+    headers.push(headers::TENANT, "default");
+    headers.push("x-bytes", Bytes::from_static(&[0, 0xff]));
+    assert!(setting.env.bus.topics().place(&topic).is_some());
+    Record {
+        topic,
+        partition: 1,
+        offset: 4_711,
+        key: Some(Bytes::from_static(b"default|u-42")),
+        value: Bytes::from(value.to_owned()),
+        headers,
+        timestamp: at(0),
+    }
+}
+
+fn letter(class: FailureClass, provider: Option<&str>, code: &str) -> DeadLetter {
+    DeadLetter {
+        class,
+        provider: provider.map(str::to_owned),
+        code: code.to_owned(),
+        reason: "the provider says no".to_owned(),
+        attempts: 3,
+        first_failed_at: at(5),
+    }
+}
+
+/// Writes letters and runs a tracker until it has read them.
+async fn bury(setting: &Setting, letters: Vec<OutRecord>) -> Vec<Position> {
+    let written = setting.publish(letters).await;
+    let tracker = setting.start();
+    setting.caught_up(&written).await;
+    tracker.end().await;
+    written
+}
+
+async fn view(setting: &Setting, at: &Position) -> DeadLetterView {
+    let id = dead_letter_id(&at.topic, at.partition, at.offset);
+    let letters = setting.env.store.dead_letters();
+    letters.get(&setting.tenant, id).await.unwrap().unwrap()
+}
+
+/// Longer than what a database's index takes, a few thousand bytes.
+fn long_name() -> String {
+    (0..9_999).map(|n| n.to_string()).collect()
+}
+
+fn header<'a>(view: &'a DeadLetterView, name: &str) -> Option<&'a str> {
+    let found = view.headers.iter().find(|(own, _)| own == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_each_queue_is_a_row_named_by_its_place_with_all_that_is_said_about_it() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let mut letters = Vec::new();
+        for channel in Channel::ALL {
+            let id = delivery_id(1, channel);
+            let value = format!(r#"{{"delivery_id": "{id}","type":"OrderShipped","extra":  1.50}}"#);
+            let source = source(setting, topics.channel(channel, Lane::Normal), &value);
+            let said = letter(FailureClass::Terminal, Some("account-1"), "21612");
+            letters.push(dead_letter::record(
+                topics,
+                &source,
+                Queue::Channel(channel),
+                "a.group",
+                &said,
+            ));
+        }
+        let event = source(
+            setting,
+            topics.events(Lane::Bulk),
+            r#"{"type":"Unheard","data":{}}"#,
+        );
+        let said = letter(FailureClass::Invalid, None, "unknown-event-type");
+        letters.push(dead_letter::record(
+            topics,
+            &event,
+            Queue::Events,
+            "a.group",
+            &said,
+        ));
+        let written = bury(setting, letters.clone()).await;
+
+        for (number, (position, letter)) in written.iter().zip(&letters).enumerate() {
+            let view = view(setting, position).await;
+            assert_eq!(view.id.get_version_num(), 5);
+            assert_eq!(view.state, DeadLetterState::Open);
+            assert_eq!(view.value_base64, BASE64_STANDARD.encode(&letter.value));
+            assert_eq!(view.reason, "the provider says no");
+            assert_eq!((view.attempts, view.first_failed_at), (3, at(5)));
+            assert_eq!(
+                view.fingerprint,
+                letter.headers.get_str("carillon-fingerprint").unwrap()
+            );
+            let names: Vec<_> = view.headers.iter().map(|(name, _)| name.as_str()).collect();
+            let expected: Vec<_> = letter.headers.iter().map(|(name, _)| name).collect();
+            assert_eq!(names, expected, "all headers, in order");
+            assert_eq!(header(&view, "x-bytes"), Some("base64:AP8="));
+            assert_eq!(
+                header(&view, "kafka_dlt-original-offset"),
+                Some("base64:AAAAAAAAEmc=")
+            );
+            assert_eq!(
+                header(&view, "kafka_dlt-original-consumer-group"),
+                Some("a.group")
+            );
+            if let Some(channel) = Channel::ALL.get(number) {
+                assert_eq!(view.channel, Some(*channel));
+                assert_eq!(*view.source_topic, *topics.channel(*channel, Lane::Normal));
+                assert_eq!(
+                    (view.class.as_str(), view.provider.as_deref(), view.code.as_str()),
+                    ("terminal", Some("account-1"), "21612")
+                );
+                assert_eq!(view.delivery_id, Some(delivery_id(1, *channel)));
+                assert_eq!(view.event_type.as_deref(), Some("OrderShipped"));
+            } else {
+                assert_eq!(view.channel, None);
+                assert_eq!(*view.source_topic, *topics.events(Lane::Bulk));
+                assert_eq!(
+                    (view.class.as_str(), view.provider.as_deref(), view.code.as_str()),
+                    ("invalid", None, "unknown-event-type")
+                );
+                assert_eq!(
+                    (view.delivery_id, view.event_type.as_deref()),
+                    (None, Some("Unheard"))
+                );
+            }
+        }
+        let open = setting.env.store.dead_letters().open_counts().await.unwrap();
+        let expected = ["email", "events", "push", "sms"].map(|queue| (queue.to_owned(), 1));
+        assert_eq!(open, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_letter_that_somebody_else_wrote_is_a_row_too() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let mut bare = OutRecord::new(topics.dlq(Channel::Sms), "", Bytes::from_static(&[0, 0xff, b'{']));
+        bare.key = None;
+        let odd = OutRecord::new(topics.dlq(Channel::Sms), "key", r#"{"delivery_id":7,"type":[]}"#)
+            .with("carillon-class", "unheard-of")
+            .with("carillon-attempts", "many")
+            .with("carillon-fingerprint", long_name())
+            .with("nul\0", "\0");
+        let written = bury(setting, vec![bare, odd]).await;
+        for position in &written {
+            let view = view(setting, position).await;
+            assert_eq!(
+                (view.class.as_str(), view.code.as_str(), view.attempts),
+                ("unparseable", "unknown", 0)
+            );
+            assert_eq!((view.source_topic.as_str(), view.delivery_id), ("", None));
+            assert_eq!(view.first_failed_at, view.dead_at);
+            assert_eq!((view.channel, view.fingerprint.len()), (Some(Channel::Sms), 16));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_in_binary_mode_is_known_by_its_headers_and_not_by_what_its_data_says() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let parcel = delivery_id(1, Channel::Email);
+        let data = format!(r#"{{"type":"gift","delivery_id":"{parcel}"}}"#);
+        let letter = OutRecord::new(topics.events_dlq(), "key", data).with("ce_type", "OrderShipped");
+        let written = bury(setting, vec![letter]).await;
+        let view = view(setting, &written[0]).await;
+        assert_eq!(view.event_type.as_deref(), Some("OrderShipped"));
+        assert_eq!(view.delivery_id, None, "the parcel's is none of ours");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_letter_whose_tenant_is_no_name_is_the_default_tenant_s_and_stops_nobody() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let tenants = [
+            Bytes::new(),
+            Bytes::from_static(b"\xff"),
+            Bytes::from_static(b"a\0b"),
+            long_name().into(),
+        ];
+        let mut letters: Vec<_> = tenants
+            .into_iter()
+            .map(|tenant| OutRecord::new(topics.events_dlq(), "key", "bad").with(headers::TENANT, tenant))
+            .collect();
+        let acme = OutRecord::new(topics.events_dlq(), "key", "bad").with(headers::TENANT, "acme");
+        letters.push(acme);
+        let written = bury(setting, letters).await;
+        for position in &written[..4] {
+            view(setting, position).await;
+        }
+        let of_acme = setting
+            .env
+            .store
+            .dead_letters()
+            .list(&"acme".into(), &DeadLetterFilter::default(), Page::default())
+            .await
+            .unwrap();
+        assert_eq!(of_acme.items.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_letter_stays_discarded_when_trackers_come_and_go() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let letter = || OutRecord::new(topics.events_dlq(), "key", "bad");
+        let first = bury(setting, vec![letter()]).await;
+        let letters = setting.env.store.dead_letters();
+        let id = view(setting, &first[0]).await.id;
+        let moved = letters
+            .set_state(&setting.tenant, &[id], DeadLetterState::Discarded)
+            .await
+            .unwrap();
+        assert_eq!(moved, [id]);
+        let second = bury(setting, vec![letter()]).await;
+        assert_eq!(view(setting, &first[0]).await.state, DeadLetterState::Discarded);
+        assert_eq!(view(setting, &second[0]).await.state, DeadLetterState::Open);
+        let open = letters.open_counts().await.unwrap();
+        assert_eq!(open, [("events".to_owned(), 1)]);
+    })
+    .await;
+}

@@ -1,0 +1,14 @@
+//! The tracker, on embedded backends, or on real ones where they are set.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod books;
+mod dead_letters;
+mod projection;
+mod rebuild;
+mod running;
+mod statuses;
+mod support;

@@ -1,0 +1,144 @@
+//! The read model thrown away and built anew, and records that are read again without that.
+
+use std::time::Duration;
+
+use carillon_domain::{Channel, DeliveryStatus, EventId, StatusRecord, status::EventVerdict};
+use carillon_store::{
+    audit::AuditCounts,
+    read_model::{Projection, StoredOffset},
+};
+use carillon_testkit::eventually;
+
+use crate::{
+    statuses::{decided, delivery_id, event_id, life, routed, said},
+    support::{Setting, on_tracker},
+};
+
+/// A past of many kinds.
+fn past() -> Vec<StatusRecord> {
+    let mut statuses: Vec<StatusRecord> = (0..60).flat_map(life).collect();
+    for event in 60..70 {
+        statuses.extend([
+            routed(event),
+            said(event, Channel::Sms, (0, 1), &[(3, DeliveryStatus::Sending)]),
+            said(event, Channel::Sms, (0, 3), &[(9, DeliveryStatus::DeadLettered)]),
+            said(event, Channel::Sms, (1, 0), &[(12, DeliveryStatus::Queued)]),
+            StatusRecord::EventDecided(decided(event + 100, EventVerdict::Rejected)),
+            StatusRecord::EventDecided(decided(event + 200, EventVerdict::Duplicate)),
+        ]);
+    }
+    statuses
+}
+
+fn events() -> Vec<EventId> {
+    (0..270).map(event_id).collect()
+}
+
+/// A tracker reads until its group has committed all there is.
+async fn read_on(setting: &Setting) {
+    let tracker = setting.start();
+    let bus = &setting.env.bus;
+    let group = carillon_tracker::group(bus, &setting.env.store).await.unwrap();
+    eventually("the group reads to the end", || async {
+        let lags = bus.lag(&group).await.unwrap();
+        !lags.is_empty() && lags.iter().all(|lag| lag.records == 0)
+    })
+    .await;
+    tracker.end().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_gives_the_same_deliveries_events_timelines_and_counts() {
+    on_tracker(async |setting| {
+        let (bus, store) = (&setting.env.bus, &setting.env.store);
+        setting.track(&past()).await;
+        let before = setting.contents(&events()).await;
+        assert_eq!((before.deliveries.len(), before.counts.routed), (140, 70));
+        let name = carillon_tracker::projection_name(bus);
+        assert_eq!(carillon_tracker::group(bus, store).await.unwrap(), name);
+
+        for rebuild in 1..=2 {
+            carillon_tracker::rebuild(bus, store).await.unwrap();
+            let empty = setting.contents(&[]).await;
+            assert_eq!(
+                (empty.deliveries.len(), empty.counts),
+                (0, AuditCounts::default())
+            );
+            assert!(store.read_model().offsets(&name).await.unwrap().is_empty());
+            assert_eq!(
+                carillon_tracker::group(bus, store).await.unwrap(),
+                format!("{name}.{rebuild}")
+            );
+            read_on(setting).await;
+            assert_eq!(setting.contents(&events()).await, before);
+        }
+        // It goes on from there.
+        setting.track(&[routed(500)]).await;
+        assert_eq!(setting.counts().await.routed, 71);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rebuild_leaves_dead_letters_and_what_gateways_counted_alone() {
+    on_tracker(async |setting| {
+        let (bus, store) = (&setting.env.bus, &setting.env.store);
+        let letter = carillon_bus::OutRecord::new(bus.topics().events_dlq(), "key", "bad");
+        let written = setting.publish(vec![letter]).await;
+        let tracker = setting.start();
+        setting.caught_up(&written).await;
+        tracker.end().await;
+        let open = store.dead_letters().open_counts().await.unwrap();
+        assert_eq!(open, [("events".to_owned(), 1)]);
+        carillon_tracker::rebuild(bus, store).await.unwrap();
+        assert_eq!(store.dead_letters().open_counts().await.unwrap(), open);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once() {
+    on_tracker(async |setting| {
+        let store = &setting.env.store;
+        setting.track(&past()).await;
+        let model = store.read_model();
+        let before = setting.contents(&events()).await;
+        let group = carillon_tracker::group(&setting.env.bus, store).await.unwrap();
+
+        // What would come back if a record were applied again: steps of timelines that are past their retention.
+        setting.clock.advance(Duration::from_hours(24 * 100));
+        model.maintain().await.unwrap();
+        let id = delivery_id(0, Channel::Email);
+        assert!(setting.timeline(id).await.is_empty());
+
+        // A rebuild that ended between its two steps: the group has lost all its commits, the projection stands.
+        let consumer = format!("{}.rebuilds", carillon_tracker::projection_name(&setting.env.bus));
+        let offset = StoredOffset {
+            topic: consumer.as_str().into(),
+            partition: 0,
+            next: 1,
+        };
+        let projection = Projection {
+            consumer,
+            offsets: vec![offset],
+            ..Projection::default()
+        };
+        model.apply(&projection).await.unwrap();
+        let anew = carillon_tracker::group(&setting.env.bus, store).await.unwrap();
+        assert_ne!(anew, group, "this group has committed nothing");
+
+        read_on(setting).await;
+        let after = setting.contents(&events()).await;
+        assert!(
+            setting.timeline(id).await.is_empty(),
+            "it was read and not applied"
+        );
+        assert_eq!(after.deliveries, before.deliveries);
+        assert_eq!((after.events, after.counts), (before.events, before.counts));
+
+        // What is new is applied.
+        setting.track(&[routed(500)]).await;
+        assert_eq!(setting.counts().await.routed, before.counts.routed + 1);
+    })
+    .await;
+}

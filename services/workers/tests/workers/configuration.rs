@@ -1,0 +1,109 @@
+//! Accounts from the configuration.
+
+use std::sync::Arc;
+
+use carillon_domain::{Channel, SystemClock, clock::SharedClock};
+use carillon_workers::{
+    FcmConfig, FcmSender, ProviderConfigError, ProvidersConfig, SmtpConfig, SmtpSender, TwilioConfig,
+    TwilioSender, accounts,
+};
+
+use crate::{fcm_tokens, http_server::nobody, relay, twilio};
+
+fn clock() -> SharedClock {
+    Arc::new(SystemClock)
+}
+
+/// The key that an error names.
+#[track_caller]
+fn blamed<T>(result: Result<T, ProviderConfigError>) -> String {
+    let Err(ProviderConfigError::Value { key, expected }) = result else {
+        panic!("it is refused, and says what was expected")
+    };
+    assert!(!expected.contains("secret"), "{expected}");
+    key.to_owned()
+}
+
+#[tokio::test]
+async fn each_channel_has_the_accounts_that_are_configured() {
+    let providers = ProvidersConfig {
+        fcm: Some(fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")),
+        twilio: Some(twilio::config("http://127.0.0.1:1")),
+        smtp: Some(relay::config(nobody().await)),
+    };
+    for (channel, name) in [
+        (Channel::Push, "fcm"),
+        (Channel::Sms, "twilio"),
+        (Channel::Email, "smtp"),
+    ] {
+        let accounts = accounts(&providers, channel, &clock()).unwrap();
+        let names: Vec<_> = accounts.iter().map(|account| &**account.name()).collect();
+        assert_eq!(names, [name]);
+        let none = ProvidersConfig::default();
+        assert!(
+            carillon_workers::accounts(&none, channel, &clock())
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn a_service_account_is_read_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.json");
+    std::fs::write(
+        &path,
+        fcm_tokens::service_account("http://127.0.0.1:1/token").to_string(),
+    )
+    .unwrap();
+    let config = |path| FcmConfig {
+        service_account: None,
+        service_account_path: path,
+        ..fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")
+    };
+    assert!(FcmSender::new(&config(Some(path)), clock()).is_ok());
+    for path in [None, Some(dir.path().join("missing.json"))] {
+        assert_eq!(
+            blamed(FcmSender::new(&config(path), clock())),
+            "fcm.service_account"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_and_names_its_key() {
+    let fcm = |text: &str| FcmConfig {
+        service_account: Some(text.to_owned().into()),
+        ..fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")
+    };
+    let mut no_key = fcm_tokens::service_account("http://127.0.0.1:1/token");
+    no_key["private_key"] = "secret".into();
+    for config in [fcm("{\"secret\""), fcm(&no_key.to_string())] {
+        assert_eq!(blamed(FcmSender::new(&config, clock())), "fcm.service_account");
+    }
+
+    let twilio = twilio::config("http://127.0.0.1:1");
+    let two_origins = TwilioConfig {
+        messaging_service_sid: Some("MG9".to_owned()),
+        ..twilio.clone()
+    };
+    let no_token = TwilioConfig {
+        auth_token: None,
+        ..twilio
+    };
+    assert_eq!(blamed(TwilioSender::new(&two_origins, clock())), "twilio.from");
+    assert_eq!(blamed(TwilioSender::new(&no_token, clock())), "twilio.auth_token");
+
+    let smtp = relay::config("127.0.0.1:1".parse().unwrap());
+    let no_sender = SmtpConfig {
+        from: "Shop".to_owned(),
+        ..smtp.clone()
+    };
+    let no_password = SmtpConfig {
+        username: Some("shop".to_owned()),
+        ..smtp
+    };
+    assert_eq!(blamed(SmtpSender::new(&no_sender)), "smtp.from");
+    assert_eq!(blamed(SmtpSender::new(&no_password)), "smtp.password");
+}

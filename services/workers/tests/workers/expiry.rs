@@ -1,0 +1,111 @@
+//! What is not to be sent after a time.
+
+use std::time::Duration;
+
+use carillon_bus::OutRecord;
+use carillon_domain::{Channel, Clock as _, Delivery, Lane};
+
+use crate::{
+    provider::throttle,
+    support::{Setting, on_workers, to_guest},
+};
+
+/// A message that is worth something for a minute.
+fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
+    Delivery {
+        expires_at: Some(setting.clock.now() + chrono::TimeDelta::minutes(1)),
+        ..to_guest(event)
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_says_so_and_is_not_sent() {
+    on_workers(async |setting| {
+        setting
+            .publish(&[for_a_minute(setting, "e-1"), to_guest("e-2")])
+            .await;
+        setting.advance(60_000);
+        setting.publish(&[for_a_minute(setting, "e-3")]).await;
+        let provider = setting.provider();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 expired expired").await;
+        for event in ["e-2", "e-3"] {
+            setting.written.reaches(event, "1 sent").await;
+        }
+        setting.until_committed().await;
+        worker.end().await;
+        setting.written.settle().await;
+        assert_eq!(setting.written.steps("e-1"), ["1 expired expired"]);
+        assert!(provider.calls_for("e-1").is_empty());
+        assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_sent_in_time_stays_sent_when_its_record_is_read_again_later() {
+    on_workers(async |setting| {
+        let delivery = for_a_minute(setting, "e-1");
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let provider = setting.provider();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 sent").await;
+        worker.end().await;
+        // As after a crash before the commit.
+        setting.advance(61_000);
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let worker = setting.start(&provider);
+        carillon_testkit::eventually("the second record is done", || async {
+            setting.written.updates("e-1").len() >= 2
+        })
+        .await;
+        worker.end().await;
+        assert_eq!(
+            setting.written.steps("e-1"),
+            ["1 sending", "1 sent", "1 sending", "1 sent"]
+        );
+        assert_eq!(provider.calls().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_expires_while_the_account_is_paused_is_not_sent_when_it_opens() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [throttle("429", Duration::from_millis(1_500))]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 429").await;
+
+        // What is no delivery is put away when its batch is read: then the worker has read the other one too.
+        let topic = setting.env.bus.topics().channel(Channel::Sms, Lane::Normal);
+        let mut records = vec![setting.record(&for_a_minute(setting, "e-2"))];
+        records.extend((0..8).map(|n| OutRecord::new(topic.clone(), n.to_string(), "junk")));
+        setting.env.bus.publish(records).await.unwrap();
+        setting.written.until_dead(8).await;
+        setting.advance(61_000);
+
+        setting.written.reaches("e-1", "2 sent").await;
+        setting.written.reaches("e-2", "1 expired expired").await;
+        worker.end().await;
+        assert!(provider.calls_for("e-2").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_expires_while_it_waits_for_a_retry_is_not_sent_again() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [crate::provider::retry("503")]);
+        setting.publish(&[for_a_minute(setting, "e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 503").await;
+        setting.advance(60_000);
+        setting.written.reaches("e-1", "2 expired expired").await;
+        worker.end().await;
+        assert_eq!(provider.calls().len(), 1);
+    })
+    .await;
+}

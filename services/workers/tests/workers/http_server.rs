@@ -1,0 +1,243 @@
+//! An HTTP provider that answers as the test says and remembers what it was asked.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::{IntoResponse as _, Response},
+};
+use carillon_domain::DeliveryId;
+use carillon_render::Content;
+use carillon_workers::{OutgoingMessage, SendOutcome};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+/// How it answers.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        retry_after: Option<&'static str>,
+        body: String,
+    },
+    /// It takes the request and says nothing.
+    Silence,
+}
+
+pub(crate) fn reply(status: u16, body: &Value) -> Reply {
+    Reply::Answer {
+        status,
+        retry_after: None,
+        body: body.to_string(),
+    }
+}
+
+pub(crate) fn reply_after(status: u16, retry_after: &'static str, body: &Value) -> Reply {
+    Reply::Answer {
+        status,
+        retry_after: Some(retry_after),
+        body: body.to_string(),
+    }
+}
+
+/// What it was asked.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) content_type: String,
+    pub(crate) body: Bytes,
+}
+
+impl Asked {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The fields of a form, in order.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        assert_eq!(self.content_type, "application/x-www-form-urlencoded");
+        let query = std::str::from_utf8(&self.body).unwrap();
+        let url = reqwest::Url::parse(&format!("http://form/?{query}")).unwrap();
+        url.query_pairs().into_owned().collect()
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    /// By the end of the path.
+    script: Mutex<HashMap<&'static str, VecDeque<Reply>>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// The server; it ends when it is dropped.
+pub(crate) struct HttpServer {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl HttpServer {
+    pub(crate) async fn start() -> Self {
+        let listener = listen().await;
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared::default());
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared, task }
+    }
+
+    /// What it answers next where the path ends so; behind that, what a provider usually says.
+    pub(crate) fn answers(&self, path: &'static str, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.script.lock().entry(path).or_default().extend(replies);
+    }
+
+    pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
+        let asked = self.shared.asked.lock();
+        asked
+            .iter()
+            .filter(|asked| asked.path.ends_with(path))
+            .cloned()
+            .collect()
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let text = |name| Some(headers.get(name)?.to_str().unwrap().to_owned());
+    let count = {
+        let mut asked = shared.asked.lock();
+        asked.push(Asked {
+            path: uri.path().to_owned(),
+            authorization: text("authorization"),
+            content_type: text("content-type").unwrap_or_default(),
+            body,
+        });
+        asked.iter().filter(|asked| asked.path == uri.path()).count()
+    };
+    let scripted = {
+        let mut script = shared.script.lock();
+        script
+            .iter_mut()
+            .find_map(|(path, replies)| uri.path().ends_with(path).then(|| replies.pop_front())?)
+    };
+    match scripted.unwrap_or_else(|| usual(uri.path(), count)) {
+        Reply::Answer {
+            status,
+            retry_after,
+            body,
+        } => {
+            let status = axum::http::StatusCode::from_u16(status).unwrap();
+            let mut response = (status, body).into_response();
+            if let Some(after) = retry_after {
+                response
+                    .headers_mut()
+                    .insert("retry-after", after.parse().unwrap());
+            }
+            response
+        }
+        Reply::Silence => std::future::pending().await,
+    }
+}
+
+fn usual(path: &str, count: usize) -> Reply {
+    if path.ends_with("/token") {
+        let token =
+            json!({"access_token": format!("token-{count}"), "expires_in": 3_600, "token_type": "Bearer"});
+        reply(200, &token)
+    } else if path.ends_with(":send") {
+        reply(200, &json!({"name": format!("projects/shop-1/messages/{count}")}))
+    } else {
+        reply(
+            201,
+            &json!({"sid": format!("SM{count}"), "status": "queued", "error_code": null}),
+        )
+    }
+}
+
+pub(crate) async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    listen().await.local_addr().unwrap()
+}
+
+/// A server that reads a whole request, writes these bytes and closes.
+pub(crate) async fn breaks_off(with: &'static str) -> String {
+    let listener = listen().await;
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            read_request(&mut stream).await;
+            stream.write_all(with.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+async fn read_request(stream: &mut TcpStream) {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4_096]);
+    loop {
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return;
+            }
+        }
+        let read = stream.read(&mut piece).await.unwrap();
+        assert_ne!(read, 0, "the request is complete");
+        bytes.extend_from_slice(&piece[..read]);
+    }
+}
+
+/// A message to send.
+pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
+    OutgoingMessage {
+        delivery_id: DeliveryId(Uuid::from_u128(7)),
+        event_id: "order 1001/shipped".into(),
+        to: to.to_owned(),
+        content,
+        expires_at: None,
+    }
+}
+
+/// An outcome as `<name> <code>[ after <seconds>]`.
+pub(crate) fn told(outcome: &SendOutcome) -> String {
+    let refusal = match outcome {
+        SendOutcome::Ok { message_id } => return format!("ok {}", message_id.as_deref().unwrap_or("-")),
+        SendOutcome::Retry(refusal)
+        | SendOutcome::Throttle(refusal)
+        | SendOutcome::Config(refusal)
+        | SendOutcome::Terminal(refusal)
+        | SendOutcome::AddressDead(refusal)
+        | SendOutcome::Uncertain(refusal) => refusal,
+    };
+    let name = outcome.name();
+    match refusal.retry_after {
+        Some(after) => format!("{name} {} after {}", refusal.code, after.as_secs()),
+        None => format!("{name} {}", refusal.code),
+    }
+}

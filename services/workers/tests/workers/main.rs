@@ -1,0 +1,26 @@
+//! The workers: the deliver stage with a scripted provider, on embedded backends, or on real ones where they are set;
+//! and the senders against servers that speak their wire protocols.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod accounts;
+mod claims;
+mod configuration;
+mod expiry;
+mod fcm;
+mod fcm_tokens;
+mod http_server;
+mod lanes;
+mod outcomes;
+mod provider;
+mod records;
+mod relay;
+mod retries;
+mod smtp;
+mod smtp_replies;
+mod support;
+mod twilio;
+mod written;

@@ -1,0 +1,276 @@
+//! What an answer of the provider means for the delivery: statuses and dead letters.
+
+use carillon_bus::{Queue, dead_letter, headers};
+use carillon_domain::{Channel, Delivery, catalog::OnUncertain, dead_letter::FailureClass};
+use carillon_render::Content;
+use carillon_workers::group;
+
+use crate::{
+    provider::{address_dead, retry, terminal, uncertain},
+    support::{PHONE, START, bytes_of, on_workers, phone_of, to_guest, to_user},
+};
+
+#[tokio::test]
+async fn what_the_provider_took_is_sent_and_its_offset_committed() {
+    on_workers(async |setting| {
+        let delivery = to_guest("e-1");
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let provider = setting.provider();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+
+        let calls = provider.calls();
+        assert_eq!(calls.len(), 1);
+        assert_eq!(
+            (calls[0].delivery_id, &*calls[0].to),
+            (delivery.delivery_id, PHONE)
+        );
+        let Content::Sms { text } = &calls[0].content else {
+            panic!("a text message")
+        };
+        assert!(text.contains("your order e-1 is on its way with DHL"), "{text}");
+
+        assert_eq!(setting.written.steps("e-1"), ["1 sending", "1 sent"]);
+        let update = setting.written.updates("e-1").remove(0);
+        assert_eq!(update.delivery_id, delivery.delivery_id);
+        assert_eq!(update.provider_message_id.as_deref(), Some("message of e-1"));
+        assert_eq!(update.provider.as_deref(), Some("p"));
+        assert_eq!(update.to_masked.as_deref(), Some("+49…78"));
+        assert_eq!((update.generation, update.attempt), (0, 1));
+        let template = update.template.unwrap();
+        assert_eq!((&*template.id, &*template.locale), ("OrderShipped/sms", "en"));
+
+        // The next process begins behind it.
+        setting.publish(&[to_guest("e-2")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-2", "1 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+        setting.written.settle().await;
+        assert_eq!(provider.asked(), ["e-1", "e-2"]);
+        assert_eq!(setting.written.updates("e-1").len(), 1, "nothing is said twice");
+        assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_provider_will_never_take_is_dead_at_once_with_its_bytes_untouched() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [terminal("21612")]);
+        let mut record = setting.record(&to_guest("e-1")).with(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
+        record.value = format!("  {} ", String::from_utf8(record.value.to_vec()).unwrap()).into();
+        let position = setting
+            .env
+            .bus
+            .publish(vec![record.clone()])
+            .await
+            .unwrap()
+            .remove(0);
+        let worker = setting.start(&provider);
+        let dead = setting.written.until_dead(1).await.remove(0);
+        setting.written.reaches("e-1", "1 dead_lettered 21612").await;
+        worker.end().await;
+
+        assert_eq!((&dead.value, &dead.key), (&record.value, &record.key));
+        assert_eq!(dead.topic, setting.env.bus.topics().dlq(Channel::Sms));
+        let entry = dead_letter::parse(&dead, Queue::Channel(Channel::Sms));
+        assert_eq!(entry.source_topic, *position.topic);
+        assert_eq!(
+            (entry.source_partition, entry.source_offset),
+            (Some(position.partition), Some(position.offset))
+        );
+        assert_eq!(entry.group, Some(group(&setting.env.bus, Channel::Sms)));
+        assert_eq!(entry.letter.class, FailureClass::Terminal);
+        assert_eq!(
+            (entry.letter.provider.as_deref(), &*entry.letter.code),
+            (Some("p"), "21612")
+        );
+        assert_eq!(
+            (entry.letter.attempts, &*entry.letter.reason),
+            (1, "the test says so")
+        );
+        assert_eq!(
+            entry.letter.first_failed_at,
+            START.parse::<carillon_domain::Timestamp>().unwrap()
+        );
+        assert_eq!(entry.fingerprint, entry.letter.fingerprint("sms"));
+        // Other tools read these names.
+        for (name, value) in [
+            ("kafka_dlt-exception-message", "the test says so"),
+            ("carillon-class", "terminal"),
+            ("carillon-attempts", "1"),
+            (headers::TENANT, "default"),
+            (
+                headers::TRACEPARENT,
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ),
+        ] {
+            assert_eq!(dead.headers.get_str(name), Some(value), "{name}");
+        }
+        assert_eq!(
+            setting.written.steps("e-1"),
+            ["1 sending", "1 dead_lettered 21612"]
+        );
+        assert_eq!(provider.asked(), ["e-1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn when_all_attempts_are_spent_the_delivery_is_dead_and_says_how_often_it_was_tried() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [retry("503"), retry("502"), retry("504")]);
+        let delivery = to_guest("e-1");
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 503").await;
+        setting.advance(1_100);
+        setting.written.reaches("e-1", "2 retrying 502").await;
+        setting.advance(2_200);
+        setting.written.reaches("e-1", "3 dead_lettered 504").await;
+        let dead = setting.written.until_dead(1).await.remove(0);
+        setting.until_committed().await;
+        worker.end().await;
+
+        assert_eq!(dead.value, bytes_of(&delivery));
+        assert_eq!(dead.key.as_deref(), Some(delivery.record_key().as_bytes()));
+        let entry = dead_letter::parse(&dead, Queue::Channel(Channel::Sms));
+        assert_eq!(entry.letter.class, FailureClass::RetriesExhausted);
+        assert_eq!((&*entry.letter.code, entry.letter.attempts), ("504", 3));
+        assert_eq!(
+            entry.letter.first_failed_at,
+            START.parse::<carillon_domain::Timestamp>().unwrap()
+        );
+        assert_eq!(
+            setting.written.steps("e-1"),
+            [
+                "1 sending",
+                "1 retrying 503",
+                "2 sending",
+                "2 retrying 502",
+                "3 sending",
+                "3 dead_lettered 504"
+            ]
+        );
+        setting.written.settle().await;
+        assert_eq!((provider.calls().len(), setting.written.dead().len()), (3, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_address_is_remembered_and_the_next_delivery_to_it_is_suppressed() {
+    on_workers(async |setting| {
+        setting.put_user("u-42", Some(PHONE)).await;
+        let provider = setting.provider();
+        provider.answers("e-1", [address_dead("21211")]);
+        setting.publish(&[to_user("e-1", "u-42")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 failed 21211").await;
+        let id = phone_of("u-42");
+        let contacts = setting.env.store.users().resolve(&[id]).await.unwrap();
+        assert_eq!(contacts[&id].dead.as_deref(), Some("21211"));
+
+        setting.publish(&[to_user("e-2", "u-42")]).await;
+        setting.written.reaches("e-2", "1 suppressed 21211").await;
+        setting.written.settle().await;
+        assert_eq!(setting.written.steps("e-1"), ["1 sending", "1 failed 21211"]);
+        assert_eq!(setting.written.steps("e-2"), ["1 suppressed 21211"]);
+        assert!(
+            setting.written.dead().is_empty(),
+            "sending it again can never help"
+        );
+
+        // Another number is alive.
+        setting.put_user("u-42", Some("+4915187654321")).await;
+        setting.publish(&[to_user("e-3", "u-42")]).await;
+        setting.written.reaches("e-3", "1 sent").await;
+        worker.end().await;
+        assert_eq!(provider.asked(), ["e-1", "e-3"]);
+        assert_eq!(provider.calls()[1].to, "+4915187654321");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_have_gone_out_says_so_and_is_sent_again() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [uncertain("timeout")]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 uncertain timeout").await;
+        setting.advance(1_100);
+        setting.written.reaches("e-1", "2 sent").await;
+        worker.end().await;
+        assert_eq!(
+            setting.written.steps("e-1"),
+            ["1 sending", "1 uncertain timeout", "2 sending", "2 sent"]
+        );
+        assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stays_uncertain_to_the_last_attempt_is_dead_as_uncertain() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", ["timeout", "timeout", "http-500"].map(uncertain));
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        for step in [
+            "1 uncertain timeout",
+            "2 uncertain timeout",
+            "3 dead_lettered http-500",
+        ] {
+            setting.written.reaches("e-1", step).await;
+            setting.advance(2_201);
+        }
+        let dead = setting.written.until_dead(1).await.remove(0);
+        worker.end().await;
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!((letter.class, letter.attempts), (FailureClass::Uncertain, 3));
+        let steps = setting.written.steps("e-1");
+        assert_eq!(steps.iter().filter(|step| step.contains("uncertain")).count(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_have_gone_out_and_is_to_be_held_is_dead_instead_of_sent_twice() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [uncertain("timeout")]);
+        let delivery = Delivery {
+            on_uncertain: OnUncertain::Hold,
+            ..to_guest("e-1")
+        };
+        setting.publish(&[delivery]).await;
+        let worker = setting.start(&provider);
+        let dead = setting.written.until_dead(1).await.remove(0);
+        setting.until_committed().await;
+        worker.end().await;
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!(
+            (letter.class, &*letter.code),
+            (FailureClass::Uncertain, "timeout")
+        );
+        setting.written.settle().await;
+        assert_eq!(
+            setting.written.steps("e-1"),
+            ["1 sending", "1 uncertain timeout", "1 dead_lettered timeout"]
+        );
+        assert_eq!(provider.calls().len(), 1);
+        assert!(setting.written.retries().is_empty());
+    })
+    .await;
+}

@@ -1,0 +1,148 @@
+//! A provider that answers as the test says.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock};
+use carillon_render::Content;
+use carillon_workers::{Account, OutgoingMessage, Refusal, SendOutcome, Sender};
+use parking_lot::Mutex;
+use tokio::{sync::watch, time::Instant};
+
+/// One message that a provider was asked to send.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) event: String,
+    pub(crate) delivery_id: DeliveryId,
+    pub(crate) to: String,
+    pub(crate) content: Content,
+    /// By the test's clock.
+    pub(crate) at: Timestamp,
+    /// By the machine's, which accounts go by.
+    pub(crate) instant: Instant,
+}
+
+#[derive(Clone)]
+enum Held {
+    Nothing,
+    These(Vec<String>),
+    Everything,
+}
+
+/// Answers by event id, `Ok` where nothing is scripted.
+pub(crate) struct Provider {
+    clock: SharedClock,
+    script: Mutex<HashMap<String, VecDeque<SendOutcome>>>,
+    calls: Mutex<Vec<Call>>,
+    held: watch::Sender<Held>,
+}
+
+impl Provider {
+    pub(crate) fn new(clock: SharedClock) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            script: Mutex::default(),
+            calls: Mutex::default(),
+            held: watch::Sender::new(Held::Nothing),
+        })
+    }
+
+    /// An account of its own with this provider.
+    pub(crate) fn account(self: &Arc<Self>, name: &str) -> Arc<Account> {
+        Account::new(name, Channel::Sms, Arc::clone(self) as _, None)
+    }
+
+    /// What it answers to the next calls for an event.
+    pub(crate) fn answers(&self, event: &str, outcomes: impl IntoIterator<Item = SendOutcome>) {
+        self.script
+            .lock()
+            .entry(event.to_owned())
+            .or_default()
+            .extend(outcomes);
+    }
+
+    /// Answers nothing about these events until [`Provider::lets_go`].
+    pub(crate) fn holds(&self, events: &[&str]) {
+        let events = events.iter().map(|event| (*event).to_owned()).collect();
+        self.held.send_replace(Held::These(events));
+    }
+
+    pub(crate) fn holds_everything(&self) {
+        self.held.send_replace(Held::Everything);
+    }
+
+    pub(crate) fn lets_go(&self) {
+        self.held.send_replace(Held::Nothing);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().clone()
+    }
+
+    /// The events that it was asked about, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.calls.lock().iter().map(|call| call.event.clone()).collect()
+    }
+
+    pub(crate) fn calls_for(&self, event: &str) -> Vec<Call> {
+        let calls = self.calls.lock();
+        calls.iter().filter(|call| call.event == event).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Sender for Provider {
+    async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
+        let event = message.event_id.to_string();
+        self.calls.lock().push(Call {
+            event: event.clone(),
+            delivery_id: message.delivery_id,
+            to: message.to.clone(),
+            content: message.content.clone(),
+            at: self.clock.now(),
+            instant: Instant::now(),
+        });
+        let is_free = |held: &Held| match held {
+            Held::Nothing => true,
+            Held::These(events) => !events.contains(&event),
+            Held::Everything => false,
+        };
+        self.held.subscribe().wait_for(is_free).await.unwrap();
+        let scripted = self.script.lock().get_mut(&event).and_then(VecDeque::pop_front);
+        scripted.unwrap_or(SendOutcome::Ok {
+            message_id: Some(format!("message of {event}")),
+        })
+    }
+}
+
+fn refusal(code: &str) -> Refusal {
+    Refusal::new(code, "the test says so")
+}
+
+pub(crate) fn retry(code: &str) -> SendOutcome {
+    SendOutcome::Retry(refusal(code))
+}
+
+pub(crate) fn throttle(code: &str, wait: Duration) -> SendOutcome {
+    SendOutcome::Throttle(refusal(code).after(Some(wait)))
+}
+
+pub(crate) fn config(code: &str) -> SendOutcome {
+    SendOutcome::Config(refusal(code))
+}
+
+pub(crate) fn terminal(code: &str) -> SendOutcome {
+    SendOutcome::Terminal(refusal(code))
+}
+
+pub(crate) fn address_dead(code: &str) -> SendOutcome {
+    SendOutcome::AddressDead(refusal(code))
+}
+
+pub(crate) fn uncertain(code: &str) -> SendOutcome {
+    SendOutcome::Uncertain(refusal(code))
+}

@@ -1,0 +1,130 @@
+//! What SMTP replies mean, at each stage of the transaction.
+
+use std::time::Duration;
+
+use carillon_render::Content;
+use carillon_workers::{Sender as _, SmtpConfig, SmtpSender};
+
+use crate::{
+    http_server::{message, nobody, told},
+    relay::{Relay, Say, config},
+    smtp::mail,
+};
+
+/// What comes of a mail when the relay says this to a verb.
+async fn said(verb: &'static str, line: &'static str) -> String {
+    let relay = Relay::start().await;
+    relay.says(verb, [Say::Line(line)]);
+    let sender = SmtpSender::new(&SmtpConfig {
+        username: Some("shop".to_owned()),
+        password: Some("secret".to_owned().into()),
+        ..config(relay.address)
+    })
+    .unwrap();
+    told(&sender.send(&mail()).await)
+}
+
+#[tokio::test]
+async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail() {
+    for (verb, line, expected) in [
+        ("RCPT", "450 4.2.1 mailbox is busy", "throttle 4.2.1"),
+        ("RCPT", "451 greylisted", "throttle 451"),
+        ("RCPT", "432 4.3.2 not now", "retry 4.3.2"),
+        ("RCPT", "452 4.7.28 too fast", "throttle 4.7.28"),
+        ("RCPT", "550 5.1.1 no such user", "address_dead 5.1.1"),
+        (
+            "RCPT",
+            "550-5.1.1 no such\r\n550 5.1.1 user",
+            "address_dead 5.1.1",
+        ),
+        ("RCPT", "550 no such user", "terminal 550"),
+        ("RCPT", "552 5.2.2 full", "retry 5.2.2"),
+        ("DATA", "550 5.1.1 no such user", "address_dead 5.1.1"),
+        (".", "550 5.1.1 no such user", "address_dead 5.1.1"),
+        (".", "554 5.6.0 bad content", "terminal 5.6.0"),
+        (".", "550 5.7.26 not authenticated", "config 5.7.26"),
+        (".", "451 4.3.0 try again", "throttle 4.3.0"),
+    ] {
+        assert_eq!(said(verb, line).await, expected, "{verb}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_before_the_recipient_speaks_of_us_and_never_of_the_address() {
+    for (verb, line, expected) in [
+        ("banner", "421 4.3.2 closing", "throttle 4.3.2"),
+        ("banner", "554 no mail from your address", "config 554"),
+        ("EHLO", "550 who are you", "config 550"),
+        ("AUTH", "535 5.7.8 bad credentials", "config 5.7.8"),
+        ("AUTH", "454 4.7.0 temporary failure", "throttle 4.7.0"),
+        ("MAIL", "550 5.1.0 sender refused", "config 5.1.0"),
+        ("MAIL", "550 5.7.1 sender refused", "config 5.7.1"),
+        ("MAIL", "553 sender refused", "config 553"),
+        ("MAIL", "451 4.7.1 slow down", "throttle 4.7.1"),
+        ("MAIL", "452 4.3.1 no space", "throttle 4.3.1"),
+        ("MAIL", "552 5.3.4 too big", "terminal 5.3.4"),
+    ] {
+        assert_eq!(said(verb, line).await, expected, "{verb}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_uncertain_only_behind_the_final_dot() {
+    for (verb, expected) in [
+        ("banner", "retry connect"),
+        ("EHLO", "retry connect"),
+        ("MAIL", "retry connect"),
+        ("RCPT", "retry connect"),
+        ("DATA", "retry connect"),
+        (".", "uncertain connection-lost"),
+    ] {
+        let relay = Relay::start().await;
+        relay.says(verb, [Say::HangUp]);
+        assert_eq!(told(&relay.sender().send(&mail()).await), expected, "{verb}");
+        assert_eq!(
+            relay.connections(),
+            1,
+            "{verb}: what may have gone out is not repeated here"
+        );
+    }
+}
+
+#[tokio::test]
+async fn silence_is_uncertain_only_behind_the_final_dot() {
+    for (verb, expected) in [
+        ("banner", "retry timeout"),
+        ("RCPT", "retry timeout"),
+        ("DATA", "retry timeout"),
+        (".", "uncertain timeout"),
+    ] {
+        let relay = Relay::start().await;
+        relay.says(verb, [Say::Nothing]);
+        let sender = relay.sender_within(Duration::from_millis(500));
+        assert_eq!(told(&sender.send(&mail()).await), expected, "{verb}");
+        // The broken transaction's connection is not used again.
+        assert_eq!(sender.send(&mail()).await.name(), "ok");
+        assert_eq!(relay.connections(), 2, "{verb}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_is_not_there_is_tried_again() {
+    let sender = SmtpSender::new(&config(nobody().await)).unwrap();
+    assert_eq!(told(&sender.send(&mail()).await), "retry connect");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_mail_is_refused_without_asking() {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    let text = Content::Sms {
+        text: "text".to_owned(),
+    };
+    let wrong = message("ada@example.com", text);
+    assert_eq!(told(&sender.send(&wrong).await), "terminal wrong-content");
+    for address in ["ada", "ada@example.com\r\nRCPT TO:<eve@example.com>"] {
+        let wrong = message(address, mail().content);
+        assert_eq!(told(&sender.send(&wrong).await), "terminal address-syntax");
+    }
+    assert_eq!(relay.connections(), 0);
+}

@@ -1,0 +1,209 @@
+//! Twilio's wire format, and what its answers become.
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_domain::{Channel, Clock as _, clock::SharedClock};
+use carillon_render::Content;
+use carillon_testkit::ManualClock;
+use carillon_workers::{OutgoingMessage, ProvidersConfig, Sender as _, TwilioConfig, TwilioSender, accounts};
+use serde_json::{Value, json};
+
+use crate::{
+    http_server::{HttpServer, Reply, breaks_off, message, nobody, reply, reply_after, told},
+    support::{PHONE, START, on_workers, to_guest},
+};
+
+const MESSAGES: &str = "/Messages.json";
+
+pub(crate) fn config(url: &str) -> TwilioConfig {
+    TwilioConfig {
+        account_sid: "AC123".to_owned(),
+        auth_token: Some("secret".to_owned().into()),
+        from: Some("+14155550100".to_owned()),
+        messaging_service_sid: None,
+        callback_url: Some("https://carillon.example".to_owned()),
+        base_url: url.to_owned(),
+        request_timeout: Duration::from_secs(5),
+        rate_per_second: None,
+    }
+}
+
+fn sender(config: &TwilioConfig) -> TwilioSender {
+    TwilioSender::new(config, Arc::new(ManualClock::at(START))).unwrap()
+}
+
+fn text() -> OutgoingMessage {
+    message(
+        PHONE,
+        Content::Sms {
+            text: "Your parcel & more: 100 % café".to_owned(),
+        },
+    )
+}
+
+fn error(code: u32, status: u16) -> Value {
+    json!({"code": code, "message": "text that nobody reads", "more_info": "https://twilio", "status": status})
+}
+
+#[tokio::test]
+async fn a_text_message_is_a_form_with_basic_auth_and_a_callback_that_names_the_delivery() {
+    let server = HttpServer::start().await;
+    assert_eq!(told(&sender(&config(&server.url)).send(&text()).await), "ok SM1");
+    let asked = server.asked(MESSAGES).remove(0);
+    assert_eq!(asked.path, "/2010-04-01/Accounts/AC123/Messages.json");
+    // AC123:secret
+    assert_eq!(asked.authorization.as_deref(), Some("Basic QUMxMjM6c2VjcmV0"));
+    let callback = "https://carillon.example/v1/receipts/twilio\
+        ?delivery_id=00000000-0000-0000-0000-000000000007&event_id=order+1001%2Fshipped";
+    let expected = [
+        ("To", PHONE),
+        ("From", "+14155550100"),
+        ("Body", "Your parcel & more: 100 % café"),
+        ("StatusCallback", callback),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(asked.form(), expected);
+}
+
+#[tokio::test]
+async fn a_messaging_service_stands_for_a_number_and_a_message_that_expires_says_when() {
+    let server = HttpServer::start().await;
+    let config = TwilioConfig {
+        from: None,
+        messaging_service_sid: Some("MG9".to_owned()),
+        callback_url: Some("https://carillon.example/".to_owned()),
+        base_url: format!("{}/", server.url),
+        ..config(&server.url)
+    };
+    let (sender, now) = (sender(&config), ManualClock::at(START).now());
+    for (seconds, validity) in [(90, "90"), (-5, "1"), (1_000_000, "36000")] {
+        let outgoing = OutgoingMessage {
+            expires_at: Some(now + chrono::TimeDelta::seconds(seconds)),
+            ..text()
+        };
+        assert_eq!(sender.send(&outgoing).await.name(), "ok");
+        let form = server.asked(MESSAGES).pop().unwrap().form();
+        let field = |wanted: &str| {
+            form.iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| &**value)
+        };
+        assert_eq!(field("MessagingServiceSid"), Some("MG9"));
+        assert_eq!(field("From"), None);
+        assert_eq!(field("ValidityPeriod"), Some(validity));
+        let callback = field("StatusCallback").unwrap();
+        assert!(
+            callback.starts_with("https://carillon.example/v1/receipts/twilio?"),
+            "{callback}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_are_told_apart_by_their_codes() {
+    let server = HttpServer::start().await;
+    let sender = sender(&config(&server.url));
+    for (answer, expected) in [
+        (reply(400, &error(21_211, 400)), "address_dead 21211"),
+        (reply(400, &error(21_614, 400)), "address_dead 21614"),
+        (reply(400, &error(21_610, 400)), "address_dead 21610"),
+        (reply(429, &error(20_429, 429)), "throttle 20429"),
+        (
+            reply_after(429, "3", &error(20_429, 429)),
+            "throttle 20429 after 3",
+        ),
+        (
+            reply_after(429, "Sun, 24 Nov 2024 10:00:30 GMT", &json!({})),
+            "throttle http-429 after 30",
+        ),
+        (reply(401, &error(20_003, 401)), "config 20003"),
+        (reply(400, &error(21_602, 400)), "terminal 21602"),
+        (reply(400, &json!("no object")), "terminal http-400"),
+        (reply(500, &error(20_500, 500)), "uncertain 20500"),
+        (reply(503, &json!({})), "uncertain http-503"),
+        (reply(302, &json!({})), "uncertain http-302"),
+    ] {
+        server.answers(MESSAGES, [answer]);
+        assert_eq!(told(&sender.send(&text()).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
+    let server = HttpServer::start().await;
+    server.answers(MESSAGES, [Reply::Silence]);
+    let hurried = |url: &str| TwilioConfig {
+        request_timeout: Duration::from_millis(400),
+        ..config(url)
+    };
+    let outcome = sender(&hurried(&server.url)).send(&text()).await;
+    assert_eq!(told(&outcome), "uncertain timeout");
+
+    let refused = format!("http://{}", nobody().await);
+    assert_eq!(
+        told(&sender(&config(&refused)).send(&text()).await),
+        "retry connect"
+    );
+
+    for (bytes, expected) in [
+        ("", "uncertain connection-lost"),
+        (
+            "HTTP/1.1 201 Created\r\ncontent-length: 90\r\n\r\n{\"sid\":",
+            "uncertain connection-lost",
+        ),
+        // A status line that refuses is an answer, however little follows.
+        (
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 90\r\n\r\n{\"co",
+            "terminal http-400",
+        ),
+    ] {
+        let url = breaks_off(bytes).await;
+        assert_eq!(
+            told(&sender(&config(&url)).send(&text()).await),
+            expected,
+            "{bytes}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_content_is_refused_without_asking() {
+    let server = HttpServer::start().await;
+    let push = Content::Push {
+        title: String::new(),
+        body: String::new(),
+        data: [].into(),
+    };
+    let outcome = sender(&config(&server.url)).send(&message(PHONE, push)).await;
+    assert_eq!(told(&outcome), "terminal wrong-content");
+    assert!(server.asked(MESSAGES).is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status() {
+    on_workers(async |setting| {
+        let server = HttpServer::start().await;
+        server.answers(
+            MESSAGES,
+            [reply(503, &json!({})), reply(400, &error(21_614, 400))],
+        );
+        let providers = ProvidersConfig {
+            twilio: Some(config(&server.url)),
+            ..ProvidersConfig::default()
+        };
+        let clock: SharedClock = setting.clock.clone();
+        let accounts = accounts(&providers, Channel::Sms, &clock).unwrap();
+        let worker = setting.start_with(accounts, |_| {});
+        setting.publish(&[to_guest("e-1")]).await;
+        setting.written.reaches("e-1", "1 uncertain http-503").await;
+        setting.publish(&[to_guest("e-2")]).await;
+        setting.written.reaches("e-2", "1 failed 21614").await;
+        setting.advance(1_101);
+        setting.written.reaches("e-1", "2 sent").await;
+        worker.end().await;
+        let updates = setting.written.updates("e-1");
+        assert_eq!(updates[1].provider.as_deref(), Some("twilio"));
+        assert_eq!(updates[1].provider_message_id.as_deref(), Some("SM3"));
+    })
+    .await;
+}

@@ -1,0 +1,102 @@
+//! The processes of an installation: starting them, and what can befall them.
+
+use std::path::PathBuf;
+
+use super::{Installation, free_port, process::Role};
+
+impl Installation {
+    /// Starts the embedded mode and waits until it is ready.
+    pub(super) fn start_dev(&mut self) {
+        let (role, ready) = Role::dev(self.dev_command(), &self.log("dev"));
+        assert_eq!(ready["url"], self.url);
+        ready["api_key"]
+            .as_str()
+            .expect("a key")
+            .clone_into(&mut self.key);
+        self.roles.insert("dev", role);
+    }
+
+    fn dev_command(&self) -> std::process::Command {
+        let data = self.dir.path().join("data");
+        let mut command = self.command(&[
+            "dev",
+            "--json",
+            "--data-dir",
+            &data.to_string_lossy(),
+            "--listen",
+            self.url.trim_start_matches("http://"),
+            "--simulator-listen",
+            self.simulator.trim_start_matches("http://"),
+        ]);
+        command.args(self.setup.dev_args);
+        command
+    }
+
+    /// Ends `carillon dev` and starts it with other arguments.
+    pub fn restart_dev_with(&mut self, args: &'static [&'static str]) {
+        self.kill("dev");
+        self.setup.dev_args = args;
+        self.start_dev();
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}.log"))
+    }
+
+    /// Where a role listens. (The embedded mode and the gateway: at [`Installation::url`].)
+    pub(super) fn port(&mut self, name: &'static str) -> u16 {
+        let own = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        let chosen = match (name, own) {
+            ("gateway" | "dev", Some(port)) => port,
+            _ => free_port(),
+        };
+        *self.ports.entry(name).or_insert(chosen)
+    }
+
+    /// Starts a role (again), `dev` in the embedded mode, and does not wait for it.
+    pub fn start_role(&mut self, name: &'static str) {
+        let command = if name == "dev" {
+            self.dev_command()
+        } else {
+            let role = self.setup.roles.iter().find(|(role, _)| *role == name);
+            let (_, args) = role.expect("a role of this installation");
+            let listen = format!("http.listen=127.0.0.1:{}", self.port(name));
+            let mut all = vec!["--set", listen.as_str()];
+            all.extend(*args);
+            self.command(&all)
+        };
+        let role = Role::start(command, &self.log(name));
+        self.roles.insert(name, role);
+    }
+
+    /// `kill -9` of a role.
+    pub fn kill(&mut self, name: &'static str) {
+        self.roles.remove(name).expect("a running role").kill();
+    }
+
+    /// `kill -9` of what accepts and delivers, and its restart.
+    pub fn kill_and_restart(&mut self) {
+        if self.setup.services.is_some() {
+            for name in ["gateway", "router-1", "email-1", "tracker"] {
+                self.kill(name);
+                self.start_role(name);
+            }
+        } else {
+            self.kill("dev");
+            self.start_dev();
+        }
+    }
+
+    /// The running processes by role.
+    pub fn roles(&mut self) -> impl Iterator<Item = (&'static str, &mut Role)> {
+        self.roles.iter_mut().map(|(name, role)| (*name, role))
+    }
+
+    /// Where a role says whether it is ready. (The simulator alone: whether it lives.)
+    pub fn ready_url(&mut self, name: &'static str) -> String {
+        match name {
+            "simulator" => format!("{}/healthz", self.simulator),
+            _ => format!("http://127.0.0.1:{}/readyz", self.port(name)),
+        }
+    }
+}
