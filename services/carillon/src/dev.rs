@@ -22,6 +22,7 @@ use rsa::{
     pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
 };
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{DevArgs, Without},
@@ -58,7 +59,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
     let shutdown = Shutdown::new();
-    let simulator = start_simulator(&args, &secrets, &shutdown).await?;
+    let end_of_simulator = CancellationToken::new();
+    let simulator = start_simulator(&args, &secrets, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator);
     config.validate()?;
@@ -77,8 +79,16 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
             .context("the sample shop")?;
     }
     let api_key = api_key(&foundation.store, &dir.join(API_KEY_FILE)).await?;
-    let mut lifecycle = Lifecycle::new(shutdown, grace);
-    lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
+    let mut lifecycle = Lifecycle::new(shutdown.clone(), grace);
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    let simulating = tokio::spawn(async move { ended.send(simulator.finished().await) });
+    lifecycle.spawn("simulator", async move {
+        tokio::select! {
+            ended = &mut end => Ok(ended??),
+            // Providers answer until everybody has finished what is in flight.
+            () = shutdown.soft() => Ok(()),
+        }
+    });
     let url = format!(
         "http://{}",
         roles::spawn(&foundation, &wanted(&args.without), &mut lifecycle).await?
@@ -92,6 +102,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     };
     announce(&ready, args.json)?;
     let ended = lifecycle.run().await;
+    end_of_simulator.cancel();
+    let _ = simulating.await?;
     foundation.store.close().await;
     Ok(ended?)
 }
@@ -155,7 +167,7 @@ fn secrets(path: &Path) -> anyhow::Result<Secrets> {
 async fn start_simulator(
     args: &DevArgs,
     secrets: &Secrets,
-    shutdown: &Shutdown,
+    end: &CancellationToken,
 ) -> anyhow::Result<Simulator> {
     use rsa::pkcs8::DecodePrivateKey as _;
 
@@ -166,7 +178,7 @@ async fn start_simulator(
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
     };
-    Simulator::start(config, shutdown.hard.clone())
+    Simulator::start(config, end.clone())
         .await
         .context("the simulator")
 }

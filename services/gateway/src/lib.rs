@@ -10,6 +10,7 @@ mod ingest;
 mod input;
 mod openapi;
 mod state;
+mod trace;
 
 use std::sync::Arc;
 
@@ -33,7 +34,10 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         routes = routes.merge(extension);
     }
     let (routes, document) = routes.split_for_parts();
-    let api = routes.merge(openapi::route(document)).with_state(state.clone());
+    let api = routes
+        .merge(openapi::route(document))
+        .layer(axum::middleware::from_fn(trace::request))
+        .with_state(state.clone());
     let all = api.merge(dashboard::router(state)).merge(operations);
     fallback::wrap(all)
 }

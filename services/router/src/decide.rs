@@ -8,13 +8,14 @@ use carillon_domain::{
 };
 use carillon_store::StoreError;
 
-use crate::{RouterDeps, inbound::Inbound};
+use crate::{RouterDeps, inbound::Inbound, limits::Limits};
 
 type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
 
 /// Decides events; one result each, in order.
 pub(crate) async fn decide(
     deps: &RouterDeps,
+    limits: &Limits,
     events: &[Inbound<'_>],
     now: Timestamp,
 ) -> Result<Vec<Concluded>, StoreError> {
@@ -28,12 +29,7 @@ pub(crate) async fn decide(
         .flatten()
         .flat_map(|draft| draft.checks().to_vec())
         .collect();
-    let verdicts = if checks.is_empty() {
-        Vec::new()
-    } else {
-        deps.quotas.take(&checks, now).await
-    };
-    let mut verdicts = verdicts.into_iter();
+    let mut verdicts = limits.take(&checks, now).await.into_iter();
     let conclude = |drafts: Vec<Draft>| {
         let mut all = Concluded {
             decisions: Vec::new(),

@@ -7,17 +7,20 @@
 mod claim;
 mod decide;
 mod inbound;
+mod limits;
 mod output;
+mod parts;
 mod reason;
 mod route;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Batch, BatchConsumer, BatchLimits, Bus, BusError, Subscription};
 use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
 use carillon_runtime::{Shutdown, http::ReadySwitch};
 use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
 
+pub use parts::Outlet;
 pub use route::Route;
 
 /// What the router needs.
@@ -86,10 +89,18 @@ const BACKOFF: [Duration; 4] = [
 /// Routes every lane, each by a task of its own, until the shutdown.
 pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
     let lanes = Lane::ALL.map(|lane| run_lane(deps.clone(), lane, shutdown.clone()));
-    let lag = deps.bus.report_lag(group(&deps.bus), shutdown.clone());
+    // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
+    let lag = async {
+        deps.bus.report_lag(group(&deps.bus), shutdown.clone()).await;
+        std::future::pending::<Infallible>().await
+    };
     deps.ready.set(true);
-    let (lanes, ()) = tokio::join!(futures::future::try_join_all(lanes), lag);
-    lanes.map(drop)
+    let ended = tokio::select! {
+        lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
+        never = lag => match never {},
+    };
+    deps.ready.set(false);
+    ended
 }
 
 /// Routes one lane until the shutdown. A batch that fails is read again; nothing is skipped.
@@ -123,13 +134,8 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
                 metrics::counter!("carillon_router_retries_total", "lane" => lane.as_str()).increment(1);
                 tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    rewound = rewind_after(pause, &mut consumer) => rewound?,
                     () = shutdown.soft() => return Ok(()),
-                }
-                if let Err(error) = consumer.rewind().await
-                    && !error.is_retriable()
-                {
-                    return Err(error.into());
                 }
             }
             Err(error) => return Err(error),
@@ -137,13 +143,23 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     }
 }
 
+/// Goes back to what is committed; until that succeeds nothing is read, or the batch that failed would be passed over.
+async fn rewind_after(mut pause: Duration, consumer: &mut BatchConsumer) -> Result<(), BusError> {
+    loop {
+        tokio::time::sleep(pause).await;
+        match consumer.rewind().await {
+            Err(error) if error.is_retriable() => {
+                tracing::warn!(%error, "not rewound yet");
+                pause = BACKOFF[BACKOFF.len() - 1];
+            }
+            ended => return ended,
+        }
+    }
+}
+
 async fn one_batch(route: &Route, consumer: &mut BatchConsumer, batch: &Batch) -> Result<(), RouterError> {
     let started = tokio::time::Instant::now();
-    let mut parts = route.route(&batch.records).await?;
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        consumer.produce_part(part).await?;
-    }
+    let last = route.route(&batch.records, consumer).await?;
     consumer.commit_with(batch, last).await?;
     metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
     metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());

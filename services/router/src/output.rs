@@ -1,53 +1,29 @@
-//! What a batch gives rise to, as records; in parts, if it is very much.
+//! What a batch gives rise to, as records.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_bus::{OutRecord, Queue, Record, Topics, dead_letter, headers};
+use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, headers};
 use carillon_domain::{
     Delivery, StatusRecord, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     decide::{Concluded, Decision},
     status::{EventDecided, EventVerdict, Origin, STATUS_VERSION},
 };
+use carillon_runtime::telemetry;
 use serde_json::value::RawValue;
 
-use crate::inbound::{Inbound, Reject};
+use crate::{
+    inbound::{Inbound, Reject},
+    parts::Parts,
+};
 
-/// A transaction takes no more than about this many bytes.
-const MAX_PART: usize = 16 << 20;
 /// One status record takes no more than about this many bytes of event and decisions, so that it fits a Kafka message,
 /// and no more than so many decisions.
 const MAX_STATUS: usize = 700 << 10;
 const MAX_DECISIONS: usize = 400;
 /// So few decisions are no size that has to be counted.
 const FEW_DECISIONS: usize = 50;
-
-/// Records in parts of at most about [`MAX_PART`] bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Parts {
-    full: Vec<Vec<OutRecord>>,
-    current: Vec<OutRecord>,
-    bytes: usize,
-}
-
-impl Parts {
-    fn push(&mut self, record: OutRecord) {
-        let size = record.size();
-        if self.bytes + size > MAX_PART && !self.current.is_empty() {
-            self.full.push(std::mem::take(&mut self.current));
-            self.bytes = 0;
-        }
-        self.bytes += size;
-        self.current.push(record);
-    }
-
-    /// All parts; the last one is to be committed with the offsets.
-    pub(crate) fn finish(mut self) -> Vec<Vec<OutRecord>> {
-        self.full.push(self.current);
-        self.full
-    }
-}
 
 pub(crate) fn origin(record: &Record) -> Origin {
     Origin {
@@ -57,34 +33,50 @@ pub(crate) fn origin(record: &Record) -> Origin {
     }
 }
 
-/// A record that goes on in the trace of the one that it came from.
-fn follow(from: &Record, topic: Arc<str>, key: String, value: Vec<u8>, tenant: &str) -> OutRecord {
-    let mut out = OutRecord::new(topic, key, value).with(headers::TENANT, tenant.to_owned());
-    if let Some(traceparent) = from.headers.get(headers::TRACEPARENT) {
-        out.headers
-            .push(headers::TRACEPARENT, Bytes::copy_from_slice(traceparent));
+/// What the records of an event have in common.
+struct Origins<'a> {
+    tenant: &'a str,
+    /// They go on in the trace of the record that they come from.
+    traceparent: Option<Bytes>,
+}
+
+impl<'a> Origins<'a> {
+    fn of(from: &Record, tenant: &'a str) -> Self {
+        let span = tracing::debug_span!("route", topic = %from.topic, partition = from.partition, offset = from.offset);
+        let traceparent = telemetry::follow(&span, from.headers.get_str(headers::TRACEPARENT));
+        Self {
+            tenant,
+            traceparent: traceparent.map(Bytes::from),
+        }
     }
-    out
+
+    fn record(&self, topic: Arc<str>, key: String, value: Vec<u8>) -> OutRecord {
+        let mut out = OutRecord::new(topic, key, value).with(headers::TENANT, self.tenant.to_owned());
+        if let Some(traceparent) = &self.traceparent {
+            out.headers.push(headers::TRACEPARENT, traceparent.clone());
+        }
+        out
+    }
+
+    fn status(&self, topics: &Topics, status: &StatusRecord) -> OutRecord {
+        self.record(topics.status(), status.record_key(), status.to_wire())
+    }
 }
 
 /// An event that was decided: its deliveries, and the record that says why.
-pub(crate) fn decided(
-    parts: &mut Parts,
+pub(crate) async fn decided(
+    parts: &mut Parts<'_>,
     topics: &Topics,
     inbound: &Inbound<'_>,
     via_gateway: bool,
     concluded: Concluded,
     now: Timestamp,
-) {
+) -> Result<(), BusError> {
+    let origins = Origins::of(inbound.record, inbound.tenant.as_str());
     for delivery in &concluded.deliveries {
         let topic = topics.channel(delivery.channel, delivery.priority);
-        parts.push(follow(
-            inbound.record,
-            topic,
-            delivery.record_key(),
-            serialise(delivery),
-            inbound.tenant.as_str(),
-        ));
+        let record = origins.record(topic, delivery.record_key(), serialise(delivery));
+        parts.push(record).await?;
     }
     let mut event = raw_event(inbound);
     let bytes = event.as_ref().map_or(0, |event| event.get().len());
@@ -103,8 +95,9 @@ pub(crate) fn decided(
             event: event.take(),
             decisions: some,
         });
-        push_status(parts, topics, inbound.record, &status, inbound.tenant.as_str());
+        parts.push(origins.status(topics, &status)).await?;
     }
+    Ok(())
 }
 
 /// Divides decisions among status records, of which there is at least one; the first also takes `event` bytes.
@@ -148,7 +141,12 @@ fn size(decision: &Decision) -> usize {
 }
 
 /// An event that another record had brought.
-pub(crate) fn duplicate(parts: &mut Parts, topics: &Topics, inbound: &Inbound<'_>, now: Timestamp) {
+pub(crate) async fn duplicate(
+    parts: &mut Parts<'_>,
+    topics: &Topics,
+    inbound: &Inbound<'_>,
+    now: Timestamp,
+) -> Result<(), BusError> {
     let status = StatusRecord::EventDecided(EventDecided {
         v: STATUS_VERSION,
         tenant: inbound.tenant.clone(),
@@ -164,18 +162,19 @@ pub(crate) fn duplicate(parts: &mut Parts, topics: &Topics, inbound: &Inbound<'_
         event: None,
         decisions: Vec::new(),
     });
-    push_status(parts, topics, inbound.record, &status, inbound.tenant.as_str());
+    let origins = Origins::of(inbound.record, inbound.tenant.as_str());
+    parts.push(origins.status(topics, &status)).await
 }
 
 /// A record that is no event of ours: into the dead letter queue, bytes untouched, with the reason.
-pub(crate) fn rejected(
-    parts: &mut Parts,
+pub(crate) async fn rejected(
+    parts: &mut Parts<'_>,
     topics: &Topics,
     reject: &Reject<'_>,
     via_gateway: bool,
     group: &str,
     now: Timestamp,
-) {
+) -> Result<(), BusError> {
     let class = if reject.unparseable {
         FailureClass::Unparseable
     } else {
@@ -189,13 +188,8 @@ pub(crate) fn rejected(
         attempts: 1,
         first_failed_at: now,
     };
-    parts.push(dead_letter::record(
-        topics,
-        reject.record,
-        Queue::Events,
-        group,
-        &letter,
-    ));
+    let dead = dead_letter::record(topics, reject.record, Queue::Events, group, &letter);
+    parts.push(dead).await?;
     let at = origin(reject.record);
     let (id, source, event_type) = match &reject.event {
         Some(event) => (
@@ -223,17 +217,8 @@ pub(crate) fn rejected(
         event: None,
         decisions: Vec::new(),
     });
-    push_status(parts, topics, reject.record, &status, reject.tenant.as_str());
-}
-
-fn push_status(parts: &mut Parts, topics: &Topics, from: &Record, status: &StatusRecord, tenant: &str) {
-    parts.push(follow(
-        from,
-        topics.status(),
-        status.record_key(),
-        status.to_wire(),
-        tenant,
-    ));
+    let origins = Origins::of(reject.record, reject.tenant.as_str());
+    parts.push(origins.status(topics, &status)).await
 }
 
 fn raw_event(inbound: &Inbound<'_>) -> Option<Box<RawValue>> {

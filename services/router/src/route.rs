@@ -8,9 +8,11 @@ use carillon_store::{
 };
 
 use crate::{
-    RouterDeps, claim, decide, group,
+    RouterDeps, RouterError, claim, decide, group,
     inbound::{self, Inbound, Reject},
-    output::{self, Parts, origin},
+    limits::Limits,
+    output::{self, origin},
+    parts::{Outlet, Parts},
     reason,
 };
 
@@ -18,6 +20,7 @@ use crate::{
 pub struct Route {
     deps: RouterDeps,
     group: String,
+    limits: Limits,
 }
 
 /// What a record turned out to be.
@@ -31,12 +34,20 @@ impl Route {
     #[must_use]
     pub fn new(deps: RouterDeps) -> Self {
         let group = group(&deps.bus);
-        Self { deps, group }
+        Self {
+            limits: Limits::new(deps.quotas.clone()),
+            deps,
+            group,
+        }
     }
 
-    /// What a batch gives rise to, in parts of which the last is to be committed with the batch's offsets. Asking
-    /// again for the same records gives the same deliveries.
-    pub async fn route(&self, records: &[Record]) -> Result<Vec<Vec<OutRecord>>, StoreError> {
+    /// What a batch gives rise to: the records to be committed with the batch's offsets. If they are very many, parts
+    /// before the last go to the outlet. Asking again for the same records gives the same deliveries.
+    pub async fn route(
+        &self,
+        records: &[Record],
+        outlet: &mut dyn Outlet,
+    ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
         let mut reads = Vec::with_capacity(records.len());
         for record in records {
@@ -54,27 +65,27 @@ impl Route {
             }
         }
         let (first, via): (Vec<Inbound<'_>>, Vec<bool>) = events.into_iter().unzip();
-        let concluded = decide::decide(&self.deps, &first, now).await?;
+        let concluded = decide::decide(&self.deps, &self.limits, &first, now).await?;
 
         let topics = self.deps.bus.topics();
-        let mut parts = Parts::default();
+        let mut parts = Parts::new(outlet);
         for ((event, via_gateway), concluded) in first.iter().zip(via).zip(concluded) {
             count_decisions(&concluded.decisions);
-            output::decided(&mut parts, topics, event, via_gateway, concluded, now);
+            output::decided(&mut parts, topics, event, via_gateway, concluded, now).await?;
         }
         for (read, verdict) in &others {
             match read {
-                Read::Event(event) => output::duplicate(&mut parts, topics, event, now),
+                Read::Event(event) => output::duplicate(&mut parts, topics, event, now).await?,
                 Read::Rejected(reject) => {
                     metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
                     tracing::warn!(code = reject.code, topic = %reject.record.topic, offset = reject.record.offset,
                         "an event was rejected");
                     let via_gateway = matches!(verdict, Some(RouteVerdict::First { via_gateway: true }));
-                    output::rejected(&mut parts, topics, reject, via_gateway, &self.group, now);
+                    output::rejected(&mut parts, topics, reject, via_gateway, &self.group, now).await?;
                 }
             }
         }
-        Ok(parts.finish())
+        Ok(parts.last())
     }
 
     async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {

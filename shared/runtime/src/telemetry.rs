@@ -182,7 +182,11 @@ impl Telemetry {
 /// The W3C `traceparent` of the current span, for a record's headers; none where nobody traces.
 #[must_use]
 pub fn current_traceparent() -> Option<String> {
-    let context = tracing::Span::current().context();
+    let span = tracing::Span::current();
+    if span.is_none() {
+        return None;
+    }
+    let context = span.context();
     let mut carrier = HashMap::new();
     TraceContextPropagator::new().inject_context(&context, &mut carrier);
     carrier.remove("traceparent")
@@ -195,6 +199,17 @@ pub fn set_parent(span: &tracing::Span, traceparent: &str) {
     if span.set_parent(context).is_err() {
         tracing::trace!("spans are not exported; the parent is not needed");
     }
+}
+
+/// Makes `span` go on behind a record's `traceparent`; the `traceparent` for what comes of it, which is the record's own
+/// where nobody traces.
+#[must_use]
+pub fn follow(span: &tracing::Span, traceparent: Option<&str>) -> Option<String> {
+    if let Some(traceparent) = traceparent {
+        set_parent(span, traceparent);
+    }
+    span.in_scope(current_traceparent)
+        .or_else(|| traceparent.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -232,7 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tracer_there_is_no_header() {
+    fn without_a_tracer_there_is_no_header_but_the_one_that_came() {
         assert_eq!(current_traceparent(), None);
+        let span = tracing::info_span!("nobody looks");
+        assert_eq!(follow(&span, None), None);
+        assert_eq!(follow(&span, Some("00-a-b-01")).as_deref(), Some("00-a-b-01"));
     }
 }

@@ -6,19 +6,28 @@ mod backends;
 mod chaos;
 mod delivery;
 mod documents;
+mod traces;
 
 use std::future::Future;
 
 use carillon_testkit::installation::{Installation, ROLES, Services, Setup};
 
-/// Runs a test on an installation of its own: on the real services where there are any, else embedded.
-fn with_installation<F: Future<Output = ()>>(test: impl FnOnce(Installation) -> F) {
-    let setup = Setup {
+/// On the real services where there are any, else embedded.
+fn setup() -> Setup {
+    Setup {
         binary: env!("CARGO_BIN_EXE_carillon").into(),
         services: Services::from_env(),
         roles: ROLES,
         settings: Vec::new(),
         dev_args: &[],
-    };
+    }
+}
+
+/// Runs a test on an installation of its own.
+fn with_installation<F: Future<Output = ()>>(test: impl FnOnce(Installation) -> F) {
+    with_installation_of(setup(), test);
+}
+
+fn with_installation_of<F: Future<Output = ()>>(setup: Setup, test: impl FnOnce(Installation) -> F) {
     Installation::with(setup, test);
 }

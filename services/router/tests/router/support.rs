@@ -231,7 +231,9 @@ impl Setting {
     /// What a router that has just been started makes of a batch.
     pub(crate) async fn route(&self, records: &[Record]) -> Routed {
         let route = Route::new(self.deps(&self.env.bus, self.clock.clone()));
-        let parts = route.route(records).await.unwrap();
+        let mut parts = Vec::new();
+        let last = route.route(records, &mut parts).await.unwrap();
+        parts.push(last);
         Routed::new(self.topics(), parts.into_iter().flatten())
     }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use carillon_bus::headers;
 use carillon_domain::{
     DeliveryStatus, Target, Timestamp, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
 };
+use carillon_runtime::telemetry;
 use carillon_store::users::DeadContact;
+use tracing::Instrument as _;
 
 use super::{
     Deliver,
@@ -23,7 +26,18 @@ use crate::{
 const MEANWHILE: Duration = Duration::from_secs(1);
 
 impl Deliver {
+    /// Sends in a span of the trace that the record names.
     pub(super) async fn send(&self, ready: Ready) {
+        let task = &ready.claimed.task;
+        let span = tracing::debug_span!("deliver", channel = %self.channel, delivery = %task.delivery.delivery_id,
+            attempt = task.attempt);
+        if let Some(traceparent) = task.inbound.record.headers.get_str(headers::TRACEPARENT) {
+            telemetry::set_parent(&span, traceparent);
+        }
+        self.send_traced(ready).instrument(span).await;
+    }
+
+    async fn send_traced(&self, ready: Ready) {
         let Some((account, permit)) = self
             .accounts
             .iter()
@@ -47,7 +61,8 @@ impl Deliver {
             expires_at: task.delivery.expires_at,
         };
         let sending_at = self.clock.now();
-        let outcome = account.send(permit, &message).await;
+        let call = tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
+        let outcome = account.send(permit, &message).instrument(call).await;
         if let SendOutcome::AddressDead(refusal) = &outcome {
             self.mark_dead(task, refusal, sending_at).await;
         }

@@ -29,18 +29,25 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
         Reason::ChannelNotRequested => format!("Not sent: the event does not ask for {channel}."),
         Reason::RepeatedRecipient => "Not sent: the event names this recipient more than once.".to_owned(),
-        Reason::OverLimit | Reason::LimitUnknown => over_limit_of(reason, category, channel),
+        Reason::OverLimit => over_limit_of(category, channel),
+        Reason::LimitUnknown => limit_unknown_of(channel),
     }
 }
 
 /// The sentence of a decision that a limit stopped.
-pub(super) fn over_limit(reason: Reason, decision: &Decision) -> String {
-    over_limit_of(reason, &decision.category, decision.channel)
+pub(super) fn over_limit(decision: &Decision) -> String {
+    over_limit_of(&decision.category, decision.channel)
 }
 
-fn over_limit_of(reason: Reason, category: &str, channel: Channel) -> String {
-    if reason == Reason::LimitUnknown {
-        return format!("Dropped: the limits on {channel} could not be looked up.");
-    }
+/// The sentence of a decision whose limits nobody could ask.
+pub(super) fn limit_unknown(decision: &Decision) -> String {
+    limit_unknown_of(decision.channel)
+}
+
+fn over_limit_of(category: &str, channel: Channel) -> String {
     format!("Dropped: the limit of the category {category} on {channel} is used up for this recipient.")
+}
+
+fn limit_unknown_of(channel: Channel) -> String {
+    format!("Sent by {channel}: its limits could not be looked up for so long that they were left out.")
 }

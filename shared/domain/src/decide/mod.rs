@@ -147,7 +147,7 @@ pub enum Reason {
     RepeatedRecipient,
     /// The limit of the category on the channel is used up.
     OverLimit,
-    /// The limits could not be looked up, and the type is not critical.
+    /// The limits could not be looked up for so long that they were left out; it is sent.
     LimitUnknown,
 }
 

@@ -344,18 +344,20 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
             deliveries: Vec::new(),
         };
     }
-    let mut stopped = None;
+    let (mut is_over, mut is_unknown) = (false, false);
     for (check, verdict) in checks.iter().zip(
         verdicts
             .iter()
             .chain(std::iter::repeat(&LimitVerdict::Unavailable)),
     ) {
-        let reason = match verdict {
-            LimitVerdict::Allowed => None,
-            LimitVerdict::Exceeded => Some(Reason::OverLimit),
-            LimitVerdict::Unavailable => Some(Reason::LimitUnknown),
+        let result = match verdict {
+            LimitVerdict::Allowed => "pass",
+            LimitVerdict::Exceeded => "stop",
+            // Nobody could ask for longer than the router waits: one message too many is better than one lost.
+            LimitVerdict::Unavailable => "skip",
         };
-        let result = if reason.is_some() { "stop" } else { "pass" };
+        is_over |= *verdict == LimitVerdict::Exceeded;
+        is_unknown |= *verdict == LimitVerdict::Unavailable;
         decision.steps.push(Step {
             rule: Cow::Borrowed("limit"),
             result: Cow::Borrowed(result),
@@ -365,16 +367,19 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
                 "per": crate::catalog::duration_text::format(check.limit.per),
             }),
         });
-        stopped = stopped.or(reason);
     }
-    if let Some(reason) = stopped {
+    if is_over {
         decision.outcome = Outcome::Drop;
-        decision.reason = reason;
-        decision.sentence = explain::over_limit(reason, &decision);
+        decision.reason = Reason::OverLimit;
+        decision.sentence = explain::over_limit(&decision);
         return Concluded {
             decisions: vec![decision],
             deliveries: Vec::new(),
         };
+    }
+    if is_unknown {
+        decision.reason = Reason::LimitUnknown;
+        decision.sentence = explain::limit_unknown(&decision);
     }
     let (mut decisions, mut deliveries) = (
         Vec::with_capacity(targets.len()),

@@ -171,7 +171,12 @@ fn a_message_over_the_limit_is_dropped_and_says_which_limit() {
     assert_eq!((email.outcome, email.reason), (Outcome::Drop, Reason::OverLimit));
     assert_eq!(email.steps.last().unwrap().inputs["per"], "1h");
     assert!(decided.deliveries.is_empty());
-    assert_eq!(sale.reasons(LimitVerdict::Unavailable)[1].2, Reason::LimitUnknown);
+    let unknown = &sale.reasons(LimitVerdict::Unavailable)[1];
+    assert_eq!(
+        (unknown.1, unknown.2),
+        (Outcome::Send, Reason::LimitUnknown),
+        "none is lost"
+    );
 }
 
 #[test]

@@ -14,6 +14,12 @@ impl Installation {
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
 
+    /// Posts an event within the caller's trace; the status.
+    pub async fn post_traced(&self, event: &Value, traceparent: &str) -> u16 {
+        let request = self.posting(event).header("traceparent", traceparent);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
     /// Posts until it is accepted, as a client with retries does.
     pub async fn post_until_accepted(&self, event: &Value) {
         wait_for("an accepted post", Duration::from_secs(40), || async {
