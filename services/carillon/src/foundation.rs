@@ -14,6 +14,7 @@ use carillon_runtime::{
 use carillon_store::{
     Store,
     catalog_cache::CatalogCache,
+    events::DEDUPE_WINDOW,
     quota::{InProcessQuotas, Quotas, RedisQuotas, RedisQuotasConfig},
 };
 use carillon_templates::StoreTemplates;
@@ -23,8 +24,6 @@ use crate::config::Config;
 
 /// How often newly published templates are looked for.
 pub(crate) const TEMPLATE_REFRESH: Duration = Duration::from_secs(2);
-/// How long repeated events and limits' verdicts are remembered.
-const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// How long a batch may take in the templates role.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(5);
 

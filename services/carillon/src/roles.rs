@@ -126,13 +126,18 @@ async fn authenticate(State(state): State<GatewayState>, request: Request, next:
     match Caller::from_request_parts(&mut parts, &state).await {
         Ok(Caller(principal)) => {
             parts.extensions.insert(carillon_templates::Caller::Tenant {
-                may_write: principal.role >= api_keys::Role::Operator,
+                may_write: may_write_templates(principal.role),
                 tenant: principal.tenant,
             });
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),
     }
+}
+
+/// Templates are changed by those who may change the catalog.
+fn may_write_templates(role: api_keys::Role) -> bool {
+    role >= api_keys::Role::Admin
 }
 
 fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
@@ -207,4 +212,18 @@ fn spawn_templates(
         Ok(carillon_templates::run(role, shutdown).await?)
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_published_by_admins_alone() {
+        use api_keys::Role::{Admin, Operator, Viewer};
+        assert_eq!(
+            [Viewer, Operator, Admin].map(may_write_templates),
+            [false, false, true]
+        );
+    }
 }

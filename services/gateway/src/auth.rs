@@ -22,7 +22,17 @@ pub struct Operator(pub Principal);
 #[derive(Debug, Clone)]
 pub(crate) struct Admin(pub(crate) Principal);
 
+/// A caller of the operator's own tenant, `default`: the only ones who see what concerns the whole installation.
+#[derive(Debug, Clone)]
+pub(crate) struct OfInstallation;
+
 impl Caller {
+    /// Whether they see what concerns the whole installation, and not their tenant alone.
+    #[must_use]
+    pub fn is_of_installation(&self) -> bool {
+        self.0.tenant == TenantId::default()
+    }
+
     /// Whose data they see.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
@@ -94,5 +104,21 @@ impl FromRequestParts<GatewayState> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
         principal(parts, state, Role::Admin).await.map(Self)
+    }
+}
+
+impl FromRequestParts<GatewayState> for OfInstallation {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.is_of_installation() {
+            return Ok(Self);
+        }
+        let text = format!(
+            "this concerns the whole installation; it needs a key of the tenant {}, and the key is of another",
+            TenantId::default()
+        );
+        Err(ApiError::new(ProblemKind::Forbidden, text))
     }
 }

@@ -134,25 +134,17 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
                 metrics::counter!("carillon_router_retries_total", "lane" => lane.as_str()).increment(1);
                 tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
                 tokio::select! {
-                    rewound = rewind_after(pause, &mut consumer) => rewound?,
+                    () = tokio::time::sleep(pause) => {}
                     () = shutdown.soft() => return Ok(()),
+                }
+                match consumer.rewind().await {
+                    // It is made up for before anything else is read: what stands in its way may be a change of the
+                    // assignment, of which only reading on hears.
+                    Err(error) if error.is_retriable() => tracing::warn!(%lane, %error, "not rewound yet"),
+                    rewound => rewound?,
                 }
             }
             Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Goes back to what is committed; until that succeeds nothing is read, or the batch that failed would be passed over.
-async fn rewind_after(mut pause: Duration, consumer: &mut BatchConsumer) -> Result<(), BusError> {
-    loop {
-        tokio::time::sleep(pause).await;
-        match consumer.rewind().await {
-            Err(error) if error.is_retriable() => {
-                tracing::warn!(%error, "not rewound yet");
-                pause = BACKOFF[BACKOFF.len() - 1];
-            }
-            ended => return ended,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The auditor: two equations between independent counts, both of which have to be 0.
 //!
 //! Events: what was acknowledged (rows that gateways published, records that routers read from elsewhere) is routed,
-//! duplicate, rejected or waiting. Deliveries: what routers produced has ended or is pending. What is on its way through
-//! the bus shows as a difference for as long as it travels; one that stays is a loss, or a double.
+//! duplicate, rejected or waiting (for its time, in a scheduler). Deliveries: what routers produced has ended or is
+//! pending. What is on its way through the bus, or behind in it, shows as a difference for as long as it travels; one that
+//! stays is a loss, or a double.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use carillon_domain::{Channel, DeliveryId, TenantId, status::Origin};
 use carillon_store::dead_letters::DeadLetterRow;
 use serde::Deserialize;
 
-/// The longest name of a tenant, or of a cause, that a database's index has room for, in bytes.
+/// The longest name of a cause that a database's index has room for, in bytes.
 const MAX_NAME: usize = 128;
 
 /// What a delivery or an event says of itself, as far as it can be read.
@@ -78,10 +78,7 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
 /// the router).
 fn tenant(record: &Record) -> TenantId {
     let name = record.headers.get_str(headers::TENANT).unwrap_or_default();
-    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return TenantId::default();
-    }
-    TenantId::from(name)
+    TenantId::parse(name).unwrap_or_default()
 }
 
 /// A header's value as text; Spring's numbers and other bytes as base64.

@@ -3,12 +3,10 @@
 use std::{future::Future, time::Duration};
 
 use carillon_runtime::Shutdown;
-use carillon_store::{Store, StoreError};
+use carillon_store::{Store, StoreError, events::DEDUPE_WINDOW};
 
 /// How often it is looked for what may go.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// How long repeated events are recognised.
-const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// How long an attempt's outcome is kept: longer than any retry or redelivery takes.
 const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
 
@@ -21,6 +19,8 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
             () = shutdown.soft() => return,
         }
         done("history", store.read_model().maintain()).await;
+        done("deliveries and decisions", store.read_model().prune()).await;
+        done("dead letters", store.dead_letters().prune()).await;
         done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
         done("idempotency keys", store.idempotency().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;

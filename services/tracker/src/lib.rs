@@ -7,7 +7,7 @@ mod dead_letters;
 mod housekeeping;
 mod project;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription};
 use carillon_domain::{Lane, clock::SharedClock};
@@ -47,6 +47,7 @@ impl TrackerError {
     fn is_retriable(&self) -> bool {
         match self {
             Self::Bus(error) => error.is_retriable(),
+            // A value that the database refuses is left out (`Reader::apply_one_by_one`); all else passes or gets mended.
             Self::Store(_) => true,
         }
     }
@@ -102,11 +103,29 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let dead = consume(&deps, dead, dead_group, Kind::DeadLetters, shutdown.clone());
     let auditor = Auditor::new(deps.store.clone());
     let lag = deps.bus.report_lag(group, shutdown.clone());
-    deps.ready.set(true);
     let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
-    let (statuses, dead, (), (), ()) =
-        tokio::join!(statuses, dead, auditor.run(shutdown.clone()), lag, housekeeping);
-    statuses.and(dead)
+    let company = async { tokio::join!(auditor.run(shutdown.clone()), lag, housekeeping) };
+    deps.ready.set(true);
+    let consumers = async { tokio::try_join!(statuses, dead).map(drop) };
+    let ended = Box::pin(lead(consumers, company)).await;
+    if ended.is_err() {
+        deps.ready.set(false);
+    }
+    ended
+}
+
+/// Runs both until the consumers end. One that fails ends the tracker: what only counts and keeps house must not go on as
+/// if nothing were.
+async fn lead<T>(
+    consumers: impl Future<Output = Result<(), TrackerError>>,
+    company: impl Future<Output = T>,
+) -> Result<(), TrackerError> {
+    tokio::pin!(consumers);
+    tokio::select! {
+        ended = &mut consumers => ended,
+        // It ends at the shutdown only, and the consumers are then about to.
+        _ = company => consumers.await,
+    }
 }
 
 /// Forgets the read model, so that the next run of the tracker builds it anew from the start of the topic. No tracker
@@ -151,6 +170,7 @@ async fn consume(
         name,
         epoch: 0,
         applied: HashMap::new(),
+        is_behind: false,
     };
     loop {
         let step = tokio::select! {
@@ -165,14 +185,10 @@ async fn consume(
                     error = &error as &dyn std::error::Error,
                     "reading again"
                 );
+                reader.is_behind = true;
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = shutdown.soft() => return Ok(()),
-                }
-                if let Err(error) = reader.consumer.rewind().await
-                    && !error.is_retriable()
-                {
-                    return Err(error.into());
                 }
             }
             Err(error) => return Err(error),
@@ -188,10 +204,19 @@ struct Reader<'a> {
     epoch: u64,
     /// Where the projection is, by partition: what lies before was applied.
     applied: HashMap<Partition, i64>,
+    /// A batch failed: it has to be read again before any other.
+    is_behind: bool,
 }
 
 impl Reader<'_> {
     async fn step(&mut self, kind: Kind) -> Result<(), TrackerError> {
+        if self.is_behind {
+            match self.consumer.rewind().await {
+                // What was revoked is another member's to read, and only reading on hears of the change.
+                Ok(()) | Err(BusError::Revoked) => self.is_behind = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
         let batch = self.consumer.next(&LIMITS).await?;
         if self.consumer.epoch() != self.epoch {
             self.applied = self.stored().await?;
@@ -204,7 +229,10 @@ impl Reader<'_> {
             .collect();
         if !fresh.is_empty() {
             let offsets: Vec<StoredOffset> = batch.next_positions().map(stored_offset).collect();
-            self.apply(kind, &fresh, offsets).await?;
+            match self.apply(kind, &fresh, offsets).await {
+                Err(error) if error.refuses_data() => self.apply_one_by_one(kind, &fresh).await?,
+                applied => applied?,
+            }
             self.applied.extend(
                 batch
                     .next_positions()
@@ -217,6 +245,34 @@ impl Reader<'_> {
             Err(BusError::Revoked) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A batch with something that the database refuses: the rest of it is applied, and the refused is left out.
+    async fn apply_one_by_one(&mut self, kind: Kind, records: &[&Record]) -> Result<(), TrackerError> {
+        for record in records {
+            let Position {
+                topic,
+                partition,
+                offset,
+            } = record.position();
+            let next = StoredOffset {
+                topic,
+                partition,
+                next: offset + 1,
+            };
+            match self.apply(kind, &[*record], vec![next.clone()]).await {
+                Err(error) if error.refuses_data() => {
+                    metrics::counter!("carillon_tracker_refused_total").increment(1);
+                    tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset,
+                        error = &error as &dyn std::error::Error,
+                        "the database refuses a record; it is left out of the read model");
+                    self.apply(kind, &[], vec![next]).await?;
+                }
+                applied => applied?,
+            }
+            self.applied.insert(record.position().partition(), offset + 1);
+        }
+        Ok(())
     }
 
     async fn stored(&self) -> Result<HashMap<Partition, i64>, StoreError> {
@@ -270,5 +326,34 @@ fn stored_offset(position: Position) -> StoredOffset {
         topic: position.topic,
         partition: position.partition,
         next: position.offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_consumer_that_fails_ends_the_tracker_whatever_else_goes_on() {
+        let failed = async { Err(TrackerError::Bus(BusError::Closed)) };
+        let ended = lead(failed, pending::<()>()).await;
+        assert!(matches!(ended, Err(TrackerError::Bus(BusError::Closed))));
+        let never = pending::<Result<(), TrackerError>>();
+        let fails = ready(Err::<(), _>(TrackerError::Bus(BusError::Closed)));
+        let both = async { tokio::try_join!(never, fails).map(drop) };
+        assert!(lead(both, pending::<()>()).await.is_err(), "one of two is enough");
+    }
+
+    #[tokio::test]
+    async fn consumers_are_waited_for_when_the_rest_has_ended() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let consumers = async {
+            let () = told.await.unwrap();
+            Ok(())
+        };
+        let company = async { tell.send(()).unwrap() };
+        lead(consumers, company).await.unwrap();
     }
 }

@@ -11,6 +11,9 @@ use crate::{
     record::{OutRecord, Partition, Position, Record},
 };
 
+/// How long a change of the assignment is waited for at a time.
+const CHANGE: Duration = Duration::from_millis(200);
+
 /// How much a batch may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
@@ -23,10 +26,11 @@ pub struct BatchLimits {
 }
 
 /// Records that are worked on and committed together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batch {
     /// In order within each partition.
     pub records: Vec<Record>,
+    bytes: usize,
     offsets: BTreeMap<Partition, (i64, u64)>,
 }
 
@@ -37,6 +41,11 @@ pub struct BatchConsumer {
     /// What is assigned, and in which epoch.
     epochs: BTreeMap<Partition, u64>,
     last_epoch: u64,
+    /// A step failed or was not waited for, or going back was asked for, and going back has not succeeded since:
+    /// reading on and committing would skip what was not worked on.
+    must_rewind: bool,
+    /// What was read of a batch that is not full yet: a cancelled [`BatchConsumer::next`] loses nothing.
+    filling: Option<Batch>,
 }
 
 impl BatchConsumer {
@@ -46,46 +55,60 @@ impl BatchConsumer {
             group: Arc::from(group),
             epochs: BTreeMap::new(),
             last_epoch: 0,
+            must_rewind: false,
+            filling: None,
         }
     }
 
     /// Waits for at least one record. Cancel-safe. Revoked partitions are given up here: what was read of them and is
-    /// not committed is another member's.
+    /// not committed is another member's. A [`BatchConsumer::rewind`] that failed, or was forgotten after a failed
+    /// [`BatchConsumer::commit_with`], is made up for first.
     pub async fn next(&mut self, limits: &BatchLimits) -> Result<Batch, BusError> {
+        while self.must_rewind {
+            self.make_up_for_rewind().await?;
+        }
         loop {
+            if self.filling.is_some() {
+                self.fill(limits).await?;
+            }
+            if let Some(batch) = self.filling.take() {
+                return Ok(batch);
+            }
             let polled = self.member.poll(limits.max_records).await?;
             if let Some(records) = self.observe(polled).await {
-                let mut batch = Batch {
-                    records: Vec::new(),
-                    offsets: BTreeMap::new(),
-                };
-                self.add(&mut batch, records);
-                if !batch.records.is_empty() {
-                    self.fill(&mut batch, limits).await?;
-                    return Ok(batch);
-                }
+                self.add(records);
             }
         }
     }
 
-    /// Adds what comes within the linger time, if there is one.
-    async fn fill(&mut self, batch: &mut Batch, limits: &BatchLimits) -> Result<(), BusError> {
-        if limits.linger.is_zero() {
-            return Ok(());
-        }
-        let deadline = Instant::now() + limits.linger;
-        let mut bytes: usize = batch.records.iter().map(Record::size).sum();
-        while batch.records.len() < limits.max_records && bytes < limits.max_bytes {
-            let room = limits.max_records - batch.records.len();
-            match tokio::time::timeout_at(deadline, self.member.poll(room)).await {
-                Err(_) => break,
-                Ok(Ok(Polled::Records(records))) => {
-                    bytes += records.iter().map(Record::size).sum::<usize>();
-                    self.add(batch, records);
-                }
-                Ok(polled) => {
+    /// Goes back; if that has to wait for a change of the assignment, hears of it.
+    async fn make_up_for_rewind(&mut self) -> Result<(), BusError> {
+        match self.rewind().await {
+            Err(BusError::Revoked) => {
+                if let Ok(polled) = tokio::time::timeout(CHANGE, self.member.poll(1)).await {
+                    // Records are left out: the rewind reads them again.
                     self.observe(polled?).await;
                 }
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    /// Adds what comes within the linger time, if there is one.
+    async fn fill(&mut self, limits: &BatchLimits) -> Result<(), BusError> {
+        let deadline = Instant::now() + limits.linger;
+        while !limits.linger.is_zero()
+            && let Some(batch) = &self.filling
+            && batch.records.len() < limits.max_records
+            && batch.bytes < limits.max_bytes
+        {
+            let room = limits.max_records - batch.records.len();
+            let Ok(polled) = tokio::time::timeout_at(deadline, self.member.poll(room)).await else {
+                break;
+            };
+            if let Some(records) = self.observe(polled?).await {
+                self.add(records);
             }
         }
         Ok(())
@@ -108,24 +131,39 @@ impl BatchConsumer {
                 for partition in &partitions {
                     self.epochs.remove(partition);
                 }
+                if let Some(mut batch) = self.filling.take() {
+                    batch.forget(&partitions);
+                    self.filling = (!batch.records.is_empty()).then_some(batch);
+                }
                 self.member.release(&partitions).await;
             }
         }
         None
     }
 
-    fn add(&self, batch: &mut Batch, records: Vec<Record>) {
+    fn add(&mut self, records: Vec<Record>) {
         for record in records {
             let partition = record.position().partition();
-            // A record of a partition that was revoked meanwhile is another member's.
-            if let Some(epoch) = self.epochs.get(&partition) {
-                batch.offsets.insert(partition, (record.offset + 1, *epoch));
-                batch.records.push(record);
-            }
+            let Some(epoch) = self.epochs.get(&partition).copied() else {
+                // A member hands out only what is assigned; were it not so, the next owner reads the record.
+                tracing::error!(group = %self.group, ?partition, offset = record.offset, "a record of nobody's");
+                debug_assert!(
+                    false,
+                    "a record of a partition that is not assigned: {partition:?}"
+                );
+                continue;
+            };
+            let batch = self.filling.get_or_insert_default();
+            batch.bytes += record.size();
+            batch.offsets.insert(partition, (record.offset + 1, epoch));
+            batch.records.push(record);
         }
     }
 
     fn offsets(&self, batch: &Batch) -> Result<Vec<(Partition, i64)>, BusError> {
+        if self.must_rewind {
+            return Err(BusError::Revoked);
+        }
         batch
             .offsets
             .iter()
@@ -143,36 +181,58 @@ impl BatchConsumer {
     }
 
     /// The atomic step: the records and the batch's offsets become visible together or not at all. After an error,
-    /// [`BatchConsumer::rewind`] and read again.
+    /// [`BatchConsumer::rewind`] and read again; until then nothing is committed, and nothing further is read.
     pub async fn commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
-        self.member.commit_with(out, &offsets).await
+        self.step(out, &offsets).await
     }
 
     /// Writes a part of a large output in a transaction of its own, without offsets. Whoever re-reads the batch writes
     /// it again, so its records have to be such that doubles do no harm.
     pub async fn produce_part(&mut self, out: Vec<OutRecord>) -> Result<(), BusError> {
-        self.member.commit_with(out, &[]).await
+        if self.must_rewind {
+            return Err(BusError::Revoked);
+        }
+        self.step(out, &[]).await
     }
 
-    /// Goes back to the last committed offsets.
+    async fn step(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
+        // So it stays if nobody waits for the end.
+        self.must_rewind = true;
+        self.member.commit_with(out, offsets).await?;
+        self.must_rewind = false;
+        Ok(())
+    }
+
+    /// Goes back to the last committed offsets. Until it has succeeded, nothing further is read or committed.
     pub async fn rewind(&mut self) -> Result<(), BusError> {
+        self.must_rewind = true;
+        self.filling = None;
         let partitions: Vec<Partition> = self.epochs.keys().cloned().collect();
         self.last_epoch += 1;
         for epoch in self.epochs.values_mut() {
             *epoch = self.last_epoch;
         }
-        self.member.rewind(&partitions).await
+        self.member.rewind(&partitions).await?;
+        self.must_rewind = false;
+        Ok(())
     }
 
-    /// Reads the partitions from these positions on, as far as they are assigned.
+    /// Reads the partitions from these positions on, as far as they are assigned. After an error all
+    /// partitions go back to their committed offsets.
     pub async fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
         for position in positions {
             let partition = position.partition();
             if self.epochs.contains_key(&partition) {
+                if let Some(mut batch) = self.filling.take() {
+                    batch.forget(std::slice::from_ref(&partition));
+                    self.filling = (!batch.records.is_empty()).then_some(batch);
+                }
                 self.member.seek(&partition, position.offset).await?;
             }
         }
+        self.must_rewind = had_to_rewind;
         Ok(())
     }
 
@@ -189,6 +249,15 @@ impl BatchConsumer {
 }
 
 impl Batch {
+    /// Leaves out what is another member's.
+    fn forget(&mut self, partitions: &[Partition]) {
+        self.offsets
+            .retain(|partition, _| !partitions.contains(partition));
+        self.records
+            .retain(|record| !partitions.contains(&record.position().partition()));
+        self.bytes = self.records.iter().map(Record::size).sum();
+    }
+
     /// Where each partition goes on behind this batch.
     pub fn next_positions(&self) -> impl Iterator<Item = Position> + '_ {
         self.offsets.iter().map(|(partition, (next, _))| Position {
@@ -196,5 +265,95 @@ impl Batch {
             partition: partition.index,
             offset: *next,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::member::fake::{Fake, State};
+
+    const ONE: BatchLimits = BatchLimits {
+        max_records: 1,
+        max_bytes: 1 << 20,
+        linger: Duration::ZERO,
+    };
+
+    fn consumer(state: State) -> (BatchConsumer, Arc<Mutex<State>>) {
+        let state = Arc::new(Mutex::new(state));
+        (BatchConsumer::new(Box::new(Fake(Arc::clone(&state))), "g"), state)
+    }
+
+    #[tokio::test]
+    async fn a_rewind_that_fails_is_made_up_for_before_anything_else_is_read_or_committed() {
+        let (mut consumer, state) = consumer(State {
+            end: 3,
+            failing_rewinds: 2,
+            ..State::default()
+        });
+        let first = consumer.next(&ONE).await.unwrap();
+        consumer.rewind().await.unwrap_err();
+        // A caller that goes on all the same.
+        assert!(matches!(consumer.commit(&first).await, Err(BusError::Revoked)));
+        consumer.next(&ONE).await.unwrap_err();
+        let again = consumer.next(&ONE).await.unwrap();
+        assert_eq!(again.records[0].offset, 0);
+        assert!(matches!(consumer.commit(&first).await, Err(BusError::Revoked)));
+        consumer.commit(&again).await.unwrap();
+        assert_eq!(state.lock().committed, 1);
+        assert_eq!(consumer.next(&ONE).await.unwrap().records[0].offset, 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_committed_past_a_step_that_failed_even_if_the_caller_does_not_rewind() {
+        let (mut consumer, state) = consumer(State {
+            end: 3,
+            failing_steps: 1,
+            ..State::default()
+        });
+        let first = consumer.next(&ONE).await.unwrap();
+        consumer.commit_with(&first, Vec::new()).await.unwrap_err();
+        assert!(consumer.produce_part(Vec::new()).await.is_err());
+        let again = consumer.next(&ONE).await.unwrap();
+        assert_eq!(again.records[0].offset, 0);
+        consumer.commit_with(&again, Vec::new()).await.unwrap();
+        assert_eq!(state.lock().committed, 1);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_nobody_waited_for_is_read_again() {
+        let (mut consumer, state) = consumer(State {
+            end: 3,
+            hanging: true,
+            ..State::default()
+        });
+        let first = consumer.next(&ONE).await.unwrap();
+        let step = consumer.commit_with(&first, Vec::new());
+        tokio::time::timeout(Duration::from_millis(5), step)
+            .await
+            .unwrap_err();
+        state.lock().hanging = false;
+        assert_eq!(consumer.next(&ONE).await.unwrap().records[0].offset, 0);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_next_loses_nothing() {
+        let (mut consumer, _state) = consumer(State {
+            end: 2,
+            ..State::default()
+        });
+        let lingering = BatchLimits {
+            max_records: 10,
+            max_bytes: 1 << 20,
+            linger: Duration::from_mins(1),
+        };
+        tokio::time::timeout(Duration::from_millis(20), consumer.next(&lingering))
+            .await
+            .unwrap_err();
+        let batch = consumer.next(&ONE).await.unwrap();
+        assert_eq!(batch.records.len(), 2);
+        consumer.commit(&batch).await.unwrap();
     }
 }

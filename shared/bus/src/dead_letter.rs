@@ -1,5 +1,6 @@
 //! Dead letters on the bus: the original bytes untouched, and headers that say what happened. The `kafka_dlt-*` names
-//! and forms are Spring Kafka's, which Kafka UIs know (numbers big-endian).
+//! and forms are Spring Kafka's, which Kafka UIs know (numbers big-endian). A value that is larger than a dead letter
+//! topic takes (brokers can be set to admit such events) is cut, and `carillon-truncated` says how long it was.
 
 use bytes::Bytes;
 use carillon_domain::{
@@ -8,6 +9,7 @@ use carillon_domain::{
 };
 
 use crate::{
+    headers,
     record::{OutRecord, Record},
     topics::Topics,
 };
@@ -26,6 +28,9 @@ const CLASS: &str = "carillon-class";
 const PROVIDER: &str = "carillon-provider";
 const CODE: &str = "carillon-code";
 const FINGERPRINT: &str = "carillon-fingerprint";
+
+/// What a dead letter may take with key and headers, in bytes: clearly less than its topic admits.
+pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 
 /// Which dead letter queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,12 +83,25 @@ pub fn record(topics: &Topics, from: &Record, queue: Queue, group: &str, letter:
     }
     headers.insert(CODE, letter.code.clone());
     headers.insert(FINGERPRINT, letter.fingerprint(queue.as_str()));
-    OutRecord {
+    let mut record = OutRecord {
         topic,
         key: from.key.clone(),
         value: from.value.clone(),
         headers,
-    }
+    };
+    cut(&mut record);
+    record
+}
+
+/// Cuts the value to what the topic takes. A record that cannot even be dead-lettered would block its partition.
+fn cut(record: &mut OutRecord) {
+    let Some(excess) = record.size().checked_sub(MAX_BYTES).filter(|excess| *excess > 0) else {
+        return;
+    };
+    let length = record.value.len();
+    // The header's own bytes are below the limit's distance from the topic's.
+    record.headers.insert(headers::TRUNCATED, length.to_string());
+    record.value.truncate(length.saturating_sub(excess));
 }
 
 /// A dead letter, read back.
@@ -103,6 +121,8 @@ pub struct DeadLetterEntry {
     pub letter: DeadLetter,
     /// What groups it with others of its cause.
     pub fingerprint: String,
+    /// How many bytes the value had, if it was cut: it cannot be replayed.
+    pub truncated: Option<u64>,
 }
 
 /// Reads a dead letter's headers back.
@@ -138,7 +158,48 @@ pub fn parse(record: &Record, queue: Queue) -> DeadLetterEntry {
         source_offset: number(OFFSET),
         source_timestamp: number(TIMESTAMP).and_then(Timestamp::from_timestamp_millis),
         group: text(GROUP),
+        truncated: text(headers::TRUNCATED).and_then(|bytes| bytes.parse().ok()),
         fingerprint: text(FINGERPRINT).unwrap_or_else(|| letter.fingerprint(queue.as_str())),
         letter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Headers, TopicSettings};
+
+    fn letter_of(bytes: usize) -> OutRecord {
+        let topics = Topics::new("t", &[Duration::from_secs(1)], &TopicSettings::default());
+        let from = Record {
+            topic: "t.events".into(),
+            partition: 0,
+            offset: 1,
+            key: Some(Bytes::from_static(b"key")),
+            value: vec![b'x'; bytes].into(),
+            headers: Headers::default(),
+            timestamp: Timestamp::UNIX_EPOCH,
+        };
+        let letter = DeadLetter {
+            class: FailureClass::Unparseable,
+            provider: None,
+            code: "too_large".to_owned(),
+            reason: String::new(),
+            attempts: 0,
+            first_failed_at: Timestamp::UNIX_EPOCH,
+        };
+        record(&topics, &from, Queue::Events, "g", &letter)
+    }
+
+    #[test]
+    fn what_a_broker_admits_by_default_is_kept_whole_and_only_more_than_a_topic_takes_is_cut() {
+        let whole = letter_of(1_048_588);
+        assert_eq!(whole.value.len(), 1_048_588);
+        assert_eq!(whole.headers.get(headers::TRUNCATED), None);
+        let cut = letter_of(5_000_000);
+        assert_eq!(cut.headers.get_u32(headers::TRUNCATED), Some(5_000_000));
+        assert!(cut.size() < crate::MAX_MESSAGE_BYTES as usize && cut.value.len() > 3_000_000);
     }
 }

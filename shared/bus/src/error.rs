@@ -26,6 +26,9 @@ pub enum BusError {
     /// The process is ending.
     #[error("the bus is closed")]
     Closed,
+    /// The embedded log is open already, in another process as a rule.
+    #[error("another process uses the embedded log {}: it is for one process; end that one, or set CARILLON_KAFKA__BROKERS", .0.display())]
+    InUse(std::path::PathBuf),
     /// The embedded log's file cannot be used.
     #[error("the embedded log failed")]
     Log(#[source] sqlx::Error),
@@ -41,9 +44,12 @@ impl BusError {
         match self {
             Self::Revoked | Self::Unavailable(_) => true,
             Self::Log(error) => matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
-            Self::TooLarge { .. } | Self::NoTopic(_) | Self::Config(_) | Self::Closed | Self::Kafka(_) => {
-                false
-            }
+            Self::TooLarge { .. }
+            | Self::InUse(_)
+            | Self::NoTopic(_)
+            | Self::Config(_)
+            | Self::Closed
+            | Self::Kafka(_) => false,
         }
     }
 }

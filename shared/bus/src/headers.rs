@@ -18,6 +18,8 @@ pub const REPLAY: &str = "carillon-replay";
 pub const RELEASE: &str = "carillon-release";
 /// Through which edge an event came: `gateway`; absent: a Kafka producer.
 pub const VIA: &str = "carillon-via";
+/// On a dead letter: its value was cut, and had this many bytes.
+pub const TRUNCATED: &str = "carillon-truncated";
 /// When the first attempt failed, epoch milliseconds.
 pub const FIRST_FAILED_AT: &str = "carillon-first-failed-at";
 /// W3C trace context.

@@ -62,7 +62,11 @@ impl Ledger {
         }
         let mut epoch = 0;
         if let Some(lane) = self.lanes.get_mut(partition) {
-            lane.polled.push_back((offset, false));
+            // One that comes a second time is already in the list, or behind the frontier.
+            let last = lane.polled.back().map(|(last, _)| *last);
+            if offset > last.max(lane.frontier.map(|frontier| frontier - 1)).unwrap_or(-1) {
+                lane.polled.push_back((offset, false));
+            }
             epoch = lane.epoch;
         }
         Ticket {
@@ -126,12 +130,15 @@ impl Ledger {
         }
     }
 
-    /// Where a partition has to be read again from, after a record was given up: the first that is not complete.
-    #[must_use]
-    pub(crate) fn restart_at(&self, partition: &Partition) -> Option<i64> {
-        self.lanes
-            .get(partition)
-            .and_then(|lane| lane.polled.front().map(|(offset, _)| *offset))
+    /// A record was given up: what is in flight is read again, in a new epoch. Returns the first offset that is not
+    /// complete, from which on the partition has to be read; the frontier stays.
+    pub(crate) fn restart(&mut self, partition: &Partition) -> Option<i64> {
+        let lane = self.lanes.get_mut(partition)?;
+        let (first, _) = *lane.polled.front()?;
+        self.epochs += 1;
+        lane.epoch = self.epochs;
+        lane.polled.clear();
+        Some(first)
     }
 }
 
@@ -249,12 +256,43 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_commit_is_due_again_and_a_given_up_record_says_where_to_restart() {
+    fn a_given_up_record_restarts_its_partition_and_the_frontier_stays() {
+        let mut ledger = Ledger::default();
+        let done = ledger.polled(&partition(0), 2);
+        let given_up = ledger.polled(&partition(0), 3);
+        let behind = ledger.polled(&partition(0), 7);
+        ledger.complete(&done);
+        assert_eq!(ledger.restart(&partition(0)), Some(3));
+        assert!(!ledger.complete(&behind) && !ledger.is_current(&given_up));
+        assert_eq!(ledger.take_commits(), [(partition(0), 3)]);
+        for offset in [3, 7] {
+            let again = ledger.polled(&partition(0), offset);
+            assert!(ledger.complete(&again));
+        }
+        assert_eq!(ledger.take_commits(), [(partition(0), 8)]);
+    }
+
+    #[test]
+    fn a_record_that_comes_twice_neither_stops_the_frontier_nor_turns_it_back() {
+        let mut ledger = Ledger::default();
+        let tickets = [5, 7, 5, 7, 8].map(|offset| ledger.polled(&partition(0), offset));
+        for ticket in [&tickets[1], &tickets[0]] {
+            ledger.complete(ticket);
+        }
+        assert_eq!(ledger.take_commits(), [(partition(0), 8)]);
+        let late = ledger.polled(&partition(0), 5);
+        ledger.complete(&late);
+        assert_eq!(ledger.take_commits(), []);
+        ledger.complete(&tickets[4]);
+        assert_eq!(ledger.take_commits(), [(partition(0), 9)]);
+    }
+
+    #[test]
+    fn a_failed_commit_is_due_again() {
         let mut ledger = Ledger::default();
         let first = ledger.polled(&partition(0), 3);
         let second = ledger.polled(&partition(0), 7);
         ledger.complete(&second);
-        assert_eq!(ledger.restart_at(&partition(0)), Some(3));
         ledger.complete(&first);
         let commits = ledger.take_commits();
         assert_eq!(commits, [(partition(0), 8)]);

@@ -29,7 +29,7 @@ pub use headers::Headers;
 pub use lag::TopicLag;
 pub use parallel::{Handler, Inbound, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record};
-pub use topics::{TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
+pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
 
 use crate::member::Member;
 

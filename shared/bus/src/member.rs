@@ -49,3 +49,123 @@ pub(crate) trait Member: Send + Sync {
     /// Reads each partition from its committed offset on, or from its start.
     async fn rewind(&mut self, partitions: &[Partition]) -> Result<(), BusError>;
 }
+
+/// A member with one partition, for tests of the consumers above: it fails when it is told to.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::{sync::Arc, time::Duration};
+
+    use parking_lot::Mutex;
+
+    use super::{BusError, Member, OutRecord, Partition, Polled, Record, async_trait};
+
+    #[derive(Debug, Default)]
+    pub(crate) struct State {
+        /// How many records there are.
+        pub(crate) end: i64,
+        pub(crate) position: i64,
+        pub(crate) committed: i64,
+        pub(crate) failing_rewinds: usize,
+        pub(crate) failing_seeks: usize,
+        pub(crate) failing_steps: usize,
+        /// A step that does not end.
+        pub(crate) hanging: bool,
+        pub(crate) is_assigned: bool,
+        pub(crate) is_paused: bool,
+    }
+
+    pub(crate) struct Fake(pub(crate) Arc<Mutex<State>>);
+
+    pub(crate) fn partition() -> Partition {
+        Partition {
+            topic: "t".into(),
+            index: 0,
+        }
+    }
+
+    fn fail(times: &mut usize) -> Result<(), BusError> {
+        match times.checked_sub(1) {
+            Some(left) => {
+                *times = left;
+                Err(BusError::Unavailable("told to".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    #[async_trait]
+    impl Member for Fake {
+        async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
+            loop {
+                {
+                    let mut state = self.0.lock();
+                    if !std::mem::replace(&mut state.is_assigned, true) {
+                        return Ok(Polled::Assigned(vec![partition()]));
+                    }
+                    let count = state
+                        .end
+                        .min(state.position + i64::try_from(max).unwrap_or(i64::MAX));
+                    if !state.is_paused && state.position < count {
+                        let offsets = state.position..count;
+                        state.position = count;
+                        let record = |offset: i64| Record {
+                            topic: partition().topic,
+                            partition: 0,
+                            offset,
+                            key: Some(offset.to_string().into()),
+                            value: bytes::Bytes::new(),
+                            headers: crate::Headers::default(),
+                            timestamp: carillon_domain::Timestamp::UNIX_EPOCH,
+                        };
+                        return Ok(Polled::Records(offsets.map(record).collect()));
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+
+        async fn release(&mut self, _: &[Partition]) {}
+
+        async fn commit(&mut self, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
+            self.0.lock().committed = offsets[0].1;
+            Ok(())
+        }
+
+        async fn commit_with(
+            &mut self,
+            _: Vec<OutRecord>,
+            offsets: &[(Partition, i64)],
+        ) -> Result<(), BusError> {
+            let is_hanging = self.0.lock().hanging;
+            if is_hanging {
+                std::future::pending::<()>().await;
+            }
+            fail(&mut self.0.lock().failing_steps)?;
+            self.commit(offsets).await
+        }
+
+        fn pause(&mut self, _: &Partition) -> Result<(), BusError> {
+            self.0.lock().is_paused = true;
+            Ok(())
+        }
+
+        fn resume(&mut self, _: &Partition) -> Result<(), BusError> {
+            self.0.lock().is_paused = false;
+            Ok(())
+        }
+
+        async fn seek(&mut self, _: &Partition, offset: i64) -> Result<(), BusError> {
+            let mut state = self.0.lock();
+            fail(&mut state.failing_seeks)?;
+            state.position = offset;
+            Ok(())
+        }
+
+        async fn rewind(&mut self, _: &[Partition]) -> Result<(), BusError> {
+            let mut state = self.0.lock();
+            fail(&mut state.failing_rewinds)?;
+            state.position = state.committed;
+            Ok(())
+        }
+    }
+}

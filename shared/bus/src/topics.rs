@@ -86,6 +86,11 @@ impl Default for TopicSettings {
     }
 }
 
+/// The largest record of a topic that only Carillon writes to, in bytes; the producers' limit too. Events have the
+/// brokers' limit (1,048,588 unless it is set otherwise), so that whatever was read as an event can become deliveries and
+/// dead letters.
+pub const MAX_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
+
 /// How a topic is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -101,6 +106,8 @@ pub struct TopicSpec {
     pub min_insync_replicas: u32,
     /// How long records are kept.
     pub retention: Duration,
+    /// The largest record in bytes (Kafka only); none: as the brokers have it.
+    pub max_message_bytes: Option<u32>,
 }
 
 /// Every topic's name and settings, for one prefix.
@@ -277,6 +284,7 @@ fn spec(prefix: &str, kind: TopicKind, settings: &TopicSettings) -> TopicSpec {
             .min_insync_replicas
             .unwrap_or(settings.min_insync_replicas),
         retention: exception.retention.unwrap_or(retention),
+        max_message_bytes: (!matches!(kind, TopicKind::Events(_))).then_some(MAX_MESSAGE_BYTES),
     }
 }
 

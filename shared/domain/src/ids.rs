@@ -105,6 +105,27 @@ uuid_id!(
     ContactPointId
 );
 
+/// What no tenant may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a tenant's name of 1 to {} bytes without control characters",
+    TenantId::MAX_BYTES
+)]
+pub struct InvalidTenant;
+
+impl TenantId {
+    /// The longest name, in bytes: one that every index of the databases has room for.
+    pub const MAX_BYTES: usize = 128;
+
+    /// A name that came from outside. (`From` believes what it is given.)
+    pub fn parse(name: &str) -> Result<Self, InvalidTenant> {
+        if name.is_empty() || name.len() > Self::MAX_BYTES || name.chars().any(char::is_control) {
+            return Err(InvalidTenant);
+        }
+        Ok(Self::from(name))
+    }
+}
+
 impl Default for TenantId {
     fn default() -> Self {
         Self::from("default")
@@ -209,6 +230,16 @@ mod tests {
             a,
             NotificationId::derive(&tenant, "/shop1", &EventId::from(""), "user:u-1")
         );
+    }
+
+    #[test]
+    fn a_tenant_has_a_name_that_headers_and_indexes_can_carry() {
+        for name in ["default", "é", &"t".repeat(128)] {
+            assert_eq!(TenantId::parse(name).unwrap().as_str(), name);
+        }
+        for name in ["", "a\nb", "a\0", &"t".repeat(129)] {
+            assert_eq!(TenantId::parse(name), Err(InvalidTenant), "{name:?}");
+        }
     }
 
     #[test]

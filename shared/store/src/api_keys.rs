@@ -131,8 +131,12 @@ impl ApiKeys {
         }
     }
 
-    /// Makes a key.
+    /// Makes a key. With the first one a tenant begins, so its name is checked here.
     pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
+        if TenantId::parse(tenant.as_str()).is_err() {
+            let expected = "expected a tenant's name of 1 to 128 bytes without control characters";
+            return Err(StoreError::Invalid(expected));
+        }
         let id = Uuid::now_v7();
         let mut random = [0; 32];
         rand::rng().fill_bytes(&mut random);

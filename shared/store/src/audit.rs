@@ -18,7 +18,8 @@ pub struct AuditCounts {
     pub duplicate: u64,
     /// Records that are no event of ours.
     pub rejected: u64,
-    /// Events that gateways published and no router has claimed yet.
+    /// Events that a scheduler holds until they are due. There is none yet, so it is 0. An event that no router has decided
+    /// is not waiting but unaccounted for, else a lost one would be waiting for ever.
     pub waiting: u64,
     /// Decisions to send.
     pub deliveries_produced: u64,
@@ -30,7 +31,7 @@ pub struct AuditCounts {
 
 impl AuditCounts {
     /// Events that nobody can account for: acknowledged − (routed + duplicate + rejected + waiting). What is on its way
-    /// through router and tracker counts until it is projected; at rest it is 0.
+    /// from the gateway through router and tracker counts until it is projected; at rest it is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(
@@ -72,13 +73,12 @@ impl Audit {
                 .max(0)
                 .cast_unsigned()
         };
-        let published = of(Counter::GatewayPublished);
         Ok(AuditCounts {
-            acknowledged: published + of(Counter::ReadElsewhere),
+            acknowledged: of(Counter::GatewayPublished) + of(Counter::ReadElsewhere),
             routed: of(Counter::Routed),
             duplicate: of(Counter::Duplicate),
             rejected: of(Counter::Rejected),
-            waiting: published.saturating_sub(of(Counter::GatewayRouted)),
+            waiting: 0,
             deliveries_produced: of(Counter::Produced),
             ended: of(Counter::Ended),
             pending: of(Counter::Pending),

@@ -16,7 +16,8 @@ pub struct StoreConfig {
     pub max_connections: u32,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
-    /// How long the steps of deliveries' timelines are kept.
+    /// How long the read model is kept: the steps of deliveries' timelines, what was decided about events, deliveries that
+    /// have ended and dead letters that are not open.
     pub history_retention: Duration,
 }
 

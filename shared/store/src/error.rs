@@ -32,6 +32,9 @@ pub enum StoreError {
     /// The configured address names no database that Carillon knows.
     #[error("{0}")]
     Config(&'static str),
+    /// A value is not one that may be stored.
+    #[error("{0}")]
+    Invalid(&'static str),
     /// The store was closed while the work was waiting.
     #[error("the store was closed")]
     Closed,
@@ -42,6 +45,20 @@ impl StoreError {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Closed)
+    }
+
+    /// Whether the database refused a value, and would refuse it whenever it were asked: the other values of a batch can
+    /// be stored without it. (A missing table or right is not that: it concerns every value, until somebody mends it.)
+    #[must_use]
+    pub fn refuses_data(&self) -> bool {
+        match self {
+            Self::Database(error) => match &**error {
+                sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| is_about_data(&code)),
+                sqlx::Error::Encode(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }
 
@@ -93,6 +110,16 @@ fn is_passing(code: &str) -> bool {
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
+/// Codes that a value is to blame for. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
+/// integrity constraints, limits (such as a row too large for an index). SQLite: too big, constraint, mismatch.
+fn is_about_data(code: &str) -> bool {
+    if code.len() == 5 {
+        return ["22", "23", "54"].iter().any(|class| code.starts_with(class));
+    }
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 18..=20))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +131,20 @@ mod tests {
         }
         for code in ["23505", "42601", "22021", "19", "2067", "1"] {
             assert!(!is_passing(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_value_is_to_blame_for_is_told_from_what_concerns_them_all() {
+        for code in [
+            "22021", "22008", "22P02", "23502", "54000", "19", "2067", "18", "20",
+        ] {
+            assert!(is_about_data(code), "{code}");
+        }
+        for code in [
+            "42P01", "42501", "08006", "40P01", "53100", "25006", "1", "5", "13", "8",
+        ] {
+            assert!(!is_about_data(code), "{code}");
         }
     }
 }

@@ -60,7 +60,7 @@ impl Store {
             idempotency: Idempotency::new(db.clone()),
             send_ledger: SendLedger::new(db.clone()),
             read_model: ReadModel::new(db.clone(), shard, config.history_retention),
-            dead_letters: DeadLetters::new(db.clone()),
+            dead_letters: DeadLetters::new(db.clone(), config.history_retention),
             audit: Audit::new(db.clone()),
             db,
         })))

@@ -56,7 +56,7 @@ struct Shown {
 }
 
 /// Asks for events one by one: those without a delivery, which nothing else shows, and a sample of all.
-pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> anyhow::Result<Finding> {
+pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> Finding {
     let by_event = evidence.by_event();
     let accepted: Vec<&Entry> = evidence
         .entries
@@ -71,30 +71,23 @@ pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> anyhow::Result<
         .map(|(_, entry)| *entry)
         .collect();
     let count = asked.len();
-    let answers: Vec<anyhow::Result<Option<String>>> = futures::stream::iter(asked)
+    let wrong: Vec<Option<String>> = futures::stream::iter(asked)
         .map(|entry| async move {
             let id = &entry.event.id;
-            let shown: Shown = api.get(&format!("/v1/events/{id}")).await?;
-            let is_decided = shown.status == "routed" && !shown.decisions.is_empty();
-            Ok((!is_decided).then(|| {
-                format!(
-                    "event {id} is {} with {} decisions",
-                    shown.status,
-                    shown.decisions.len()
-                )
-            }))
+            match api.get::<Shown>(&format!("/v1/events/{id}")).await {
+                Ok(shown) if shown.status == "routed" && !shown.decisions.is_empty() => None,
+                Ok(Shown { status, decisions }) => Some(format!(
+                    "event {id} is {status} with {} decisions",
+                    decisions.len()
+                )),
+                Err(error) => Some(format!("event {id}: {error:#}")),
+            }
         })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    let mut violations = Vec::new();
-    for answer in answers {
-        violations.extend(answer?);
-    }
-    Ok(Finding::new(
-        format!("{count} events asked for by id are routed, with their decisions"),
-        violations,
-    ))
+    let line = format!("{count} events asked for by id are routed, with their decisions");
+    Finding::new(line, wrong.into_iter().flatten().collect())
 }
 
 /// Every delivery has ended, and one that was not sent says why.

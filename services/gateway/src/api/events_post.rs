@@ -1,10 +1,12 @@
 //! `POST /v1/events`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use carillon_domain::EventId;
@@ -80,7 +82,7 @@ pub(crate) struct BatchItem {
         (status = 400, description = "Not JSON", body = Problem),
         (status = 401, description = "No valid API key", body = Problem),
         (status = 403, description = "The key's role may only read", body = Problem),
-        (status = 409, description = "The same event or key is being worked on", body = Problem),
+        (status = 409, description = "The same event, all events of the batch, or the key are being worked on", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 415, description = "Another media type", body = Problem),
         (status = 422, description = "It breaks a rule, or all of a batch do", body = Problem),
@@ -94,7 +96,7 @@ pub(crate) async fn post_events(
 ) -> Result<Response, ApiError> {
     let Ok(_slot) = state.0.in_flight.try_acquire() else {
         let problem = Problem::new(ProblemKind::Overloaded, "too many posts are in flight; try again");
-        return Err(problem.with_retry_after(std::time::Duration::from_secs(1)).into());
+        return Err(problem.with_retry_after(Duration::from_secs(1)).into());
     };
     let (parts, body) = request.into_parts();
     let body = read_capped(body, state.config.max_batch_bytes).await?;
@@ -218,11 +220,34 @@ async fn batch(state: &GatewayState, caller: &Operator, parsed: Vec<Parsed>) -> 
         });
     }
     items.sort_by_key(|item| item.index);
-    let all_rejected = items.iter().all(|item| item.status == "rejected");
-    let status = if all_rejected {
+    batch_answer(items, state.config.claim_lease)
+}
+
+/// The answer to a batch. Where somebody else is at work on some of it, it may be another one after `lease`; where they
+/// are on all of it, there is nothing to say yet.
+fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiError> {
+    let is_rejected = |item: &BatchItem| item.status == "rejected";
+    let is_open = |item: &BatchItem| {
+        let problem = item.problem.as_ref();
+        problem.is_some_and(|problem| ingest::is_passing(problem.status))
+    };
+    if items.iter().all(is_open) {
+        let text = "every event of the batch is being accepted by another request";
+        return Err(Problem::new(ProblemKind::InProgress, text)
+            .with_retry_after(lease)
+            .into());
+    }
+    let some_open = items.iter().any(is_open);
+    let status = if items.iter().all(is_rejected) {
         StatusCode::UNPROCESSABLE_ENTITY
     } else {
         StatusCode::ACCEPTED
     };
-    Ok((status, Json(BatchAnswer { items })).into_response())
+    let mut response = (status, Json(BatchAnswer { items })).into_response();
+    if some_open {
+        let seconds = lease.as_secs().max(1);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response.extensions_mut().insert(ingest::Passing);
+    }
+    Ok(response)
 }

@@ -1,10 +1,11 @@
 //! `GET /v1/stats`.
 
 use axum::{Json, extract::State};
+use carillon_runtime::http::Problem;
 use carillon_store::audit::AuditCounts;
 use serde::Serialize;
 
-use crate::{auth::Caller, error::ApiError, state::GatewayState};
+use crate::{auth::OfInstallation, error::ApiError, state::GatewayState};
 
 /// The installation's books.
 #[derive(Debug, Serialize)]
@@ -16,11 +17,17 @@ pub(crate) struct Stats {
 }
 
 /// The auditor's counts: what was acknowledged and what became of it. Both differences are 0 at rest.
+///
+/// They are the whole installation's, all tenants together, and shown to the operator's own tenant `default` alone.
 #[utoipa::path(
     get, path = "/v1/stats", tag = "events",
-    responses((status = 200, description = "The counts", body = serde_json::Value))
+    responses((status = 200, description = "The counts", body = serde_json::Value),
+        (status = 403, description = "Needs a key of the tenant default", body = Problem))
 )]
-pub(crate) async fn get_stats(State(state): State<GatewayState>, _: Caller) -> Result<Json<Stats>, ApiError> {
+pub(crate) async fn get_stats(
+    State(state): State<GatewayState>,
+    _: OfInstallation,
+) -> Result<Json<Stats>, ApiError> {
     let counts = state.store.audit().counts().await?;
     Ok(Json(Stats {
         counts,

@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use carillon_domain::{Event, FieldError, Lane, TenantId, Timestamp, UserId, compiled::CompiledCatalog};
+use carillon_domain::{
+    Event, FieldError, Lane, TenantId, Timestamp, UserId,
+    compiled::CompiledCatalog,
+    event::{Defaults, MAX_WIRE_BYTES},
+};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
 use crate::{
@@ -13,7 +17,10 @@ use crate::{
 /// An event that may be published.
 #[derive(Debug)]
 pub(crate) struct Checked {
+    /// As the router will read it.
     pub(crate) event: Event,
+    /// As it is published.
+    pub(crate) wire: Vec<u8>,
     pub(crate) lane: Lane,
 }
 
@@ -81,7 +88,21 @@ fn check_one(
         return Err(at(errors));
     }
     let lane = event.priority.or(definition.priority).unwrap_or_default();
-    Ok(Checked { event, lane })
+    let (event, wire) = as_published(&event, now).map_err(at)?;
+    Ok(Checked { event, wire, lane })
+}
+
+/// The bytes that are published, and the event that the router will make of them. What it would refuse is refused here:
+/// once it is answered 202, nobody waits for a refusal.
+fn as_published(event: &Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<FieldError>> {
+    let wire = event.to_wire();
+    if wire.len() > MAX_WIRE_BYTES {
+        let text =
+            format!("expected an event of at most {MAX_WIRE_BYTES} bytes with its recipients written out");
+        return Err(vec![FieldError::new("", "too-large", text)]);
+    }
+    let event = Event::from_cloudevent(&wire, Defaults { now })?;
+    Ok((event, wire))
 }
 
 /// An event all of whose recipients are unknown users is refused; where one is known, the decisions say the rest.

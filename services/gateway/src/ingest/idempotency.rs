@@ -18,13 +18,23 @@ const HEADER: &str = "idempotency-key";
 /// After this long a request that never ended does not hold its key any more.
 const LEASE: Duration = Duration::from_mins(1);
 
+/// Marks an answer that may be another one next time, although its status says nothing of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing;
+
+/// Whether the same request may be answered otherwise next time.
+pub(crate) fn is_passing(status: u16) -> bool {
+    status >= 500 || matches!(status, 409 | 429)
+}
+
 /// The key, if the request has one.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get(HEADER) else {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
-    if text.is_empty() || text.len() > 255 {
+    // It may become an event's id, whose rule holds for it too. (A tab is a control character.)
+    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
         return Err(ApiError::new(
             ProblemKind::Validation,
             "Idempotency-Key: expected 1 to 255 visible characters",
@@ -71,8 +81,8 @@ pub(crate) async fn replayed<F: Future<Output = Result<Response, ApiError>>>(
         .unwrap_or_else(IntoResponse::into_response);
     let (parts, body) = response.into_parts();
     let body = carillon_runtime::http::read_capped(body, 16 << 20).await?;
-    let retriable = parts.status.is_server_error() || matches!(parts.status.as_u16(), 409 | 429);
-    if retriable {
+    let is_passing = parts.extensions.get::<Passing>().is_some() || is_passing(parts.status.as_u16());
+    if is_passing {
         state.store.idempotency().abandon(&request).await?;
     } else {
         let content_type = parts

@@ -7,5 +7,5 @@ mod publish;
 
 pub(crate) use check::{Checked, check};
 pub(crate) use forms::{Form, read};
-pub(crate) use idempotency::replayed;
+pub(crate) use idempotency::{Passing, is_passing, replayed};
 pub(crate) use publish::{Accepted, publish};

@@ -23,12 +23,12 @@ pub(crate) struct Accepted {
 pub(crate) async fn publish(
     state: &GatewayState,
     tenant: &TenantId,
-    events: Vec<Checked>,
+    mut events: Vec<Checked>,
 ) -> Result<Vec<Result<Accepted, Problem>>, ApiError> {
     let verdicts = claim(state, tenant, &events).await?;
     let mut records = Vec::new();
     let mut claimed = Vec::new();
-    for (checked, verdict) in events.iter().zip(&verdicts) {
+    for (checked, verdict) in events.iter_mut().zip(&verdicts) {
         if *verdict == IngestVerdict::Claimed {
             records.push(record(state, tenant, checked));
             claimed.push(key(tenant, checked));
@@ -97,17 +97,18 @@ async fn claim(
 ) -> Result<Vec<IngestVerdict>, ApiError> {
     let lease = chrono::TimeDelta::from_std(state.config.claim_lease).unwrap_or_default();
     let lease_until = state.clock.now() + lease;
-    let mut first: HashMap<(&EventId, &str), [u8; 32]> = HashMap::new();
-    let mut repeated: Vec<Option<IngestVerdict>> = Vec::with_capacity(events.len());
+    let mut first: HashMap<(&EventId, &str), ([u8; 32], usize)> = HashMap::new();
+    let mut places = Vec::with_capacity(events.len());
     let mut claims = Vec::with_capacity(events.len());
     for checked in events {
         let fingerprint = checked.event.fingerprint();
         match first.get(&(&checked.event.id, &*checked.event.source)) {
-            Some(other) if *other == fingerprint => repeated.push(Some(IngestVerdict::Duplicate)),
-            Some(_) => repeated.push(Some(IngestVerdict::Conflict)),
+            Some((other, claim)) if *other == fingerprint => places.push(Place::RepeatOf(*claim)),
+            Some(_) => places.push(Place::ConflictsWithAnother),
             None => {
-                first.insert((&checked.event.id, &checked.event.source), fingerprint);
-                repeated.push(None);
+                let name = (&checked.event.id, &*checked.event.source);
+                first.insert(name, (fingerprint, claims.len()));
+                places.push(Place::Claim(claims.len()));
                 claims.push(IngestClaim {
                     key: key(tenant, checked),
                     event_type: Arc::clone(&checked.event.event_type),
@@ -118,18 +119,35 @@ async fn claim(
             }
         }
     }
-    let mut verdicts = state.store.events().claim_ingest(claims).await?.into_iter();
-    let in_order = repeated
+    let verdicts = state.store.events().claim_ingest(claims).await?;
+    let of = |claim: usize| verdicts.get(claim).copied().unwrap_or(IngestVerdict::InProgress);
+    Ok(places
         .into_iter()
-        .map(|repeated| repeated.or_else(|| verdicts.next()));
-    Ok(in_order
-        .map(|verdict| verdict.unwrap_or(IngestVerdict::InProgress))
+        .map(|place| match place {
+            Place::Claim(claim) => of(claim),
+            Place::RepeatOf(claim) => match of(claim) {
+                IngestVerdict::Claimed => IngestVerdict::Duplicate,
+                verdict => verdict,
+            },
+            Place::ConflictsWithAnother => IngestVerdict::Conflict,
+        })
         .collect())
 }
 
-fn record(state: &GatewayState, tenant: &TenantId, checked: &Checked) -> OutRecord {
+/// What an event of a batch is to those before it.
+enum Place {
+    /// The first of its identity: this claim.
+    Claim(usize),
+    /// It says what the event of this claim says.
+    RepeatOf(usize),
+    /// It says something else under the same identity.
+    ConflictsWithAnother,
+}
+
+fn record(state: &GatewayState, tenant: &TenantId, checked: &mut Checked) -> OutRecord {
+    let wire = std::mem::take(&mut checked.wire);
     let topic = state.bus.topics().events(checked.lane);
-    OutRecord::new(topic, checked.event.record_key(tenant), checked.event.to_wire())
+    OutRecord::new(topic, checked.event.record_key(tenant), wire)
         .with(headers::TENANT, tenant.to_string())
         .with(headers::CONTENT_TYPE, "application/cloudevents+json")
         .with(headers::VIA, "gateway")

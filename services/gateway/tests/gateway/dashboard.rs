@@ -266,3 +266,30 @@ async fn the_dead_letter_page_shows_causes_letters_and_bytes() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_whole_installation_is_shown_to_the_operators_own_tenant_alone() {
+    on_gateway(async |setting| {
+        let own = setting
+            .ask(page("/", &sign_in(setting, &setting.viewer).await))
+            .await;
+        assert_eq!(own.status, 200);
+        assert!(own.text().contains("whole installation"), "{own:?}");
+        let foreign = setting
+            .ask(page("/", &sign_in(setting, &setting.foreign).await))
+            .await;
+        assert_eq!(foreign.status, 200);
+        for text in ["whole installation", "Acknowledged", "Produced"] {
+            assert!(!foreign.text().contains(text), "{foreign:?}");
+        }
+        assert!(foreign.text().contains("Latest deliveries"), "{foreign:?}");
+        let ask = |key: &str| Ask::get("/v1/stats").key(key);
+        assert_eq!(setting.ask(ask(&setting.viewer)).await.status, 200);
+        setting.ask(ask(&setting.foreign)).await.problem(403, "forbidden");
+        setting
+            .ask(Ask::get("/v1/stats").anonymous())
+            .await
+            .problem(401, "unauthorized");
+    })
+    .await;
+}

@@ -339,3 +339,44 @@ async fn more_posts_than_there_is_room_for_are_asked_to_come_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
+    on_gateway(async |setting| {
+        let mut catalog = crate::support::catalog();
+        catalog["types"]["Wide"] = json!({
+            "category": "transactional", "channels": {"order": ["email"]},
+            "recipients_from": ["/data/a", "/data/b", "/data/a", "/data/a", "/data/a"],
+        });
+        let put = setting.ask(Ask::put("/v1/catalog").json(&catalog)).await;
+        assert_eq!(put.status, 200, "{put:?}");
+        let post = async |data: Value| {
+            setting
+                .post(&json!({"id": "wide", "type": "Wide", "data": data}))
+                .await
+        };
+        // Each place has few enough; together they are too many.
+        let many = vec![json!("u-42"); 600];
+        post(json!({"a": many, "b": many}))
+            .await
+            .problem(422, "too-many-recipients");
+        // It is small enough as it comes, and written out four times too large for the bus.
+        let variants = (0..600).map(|n| format!("-v{n:04}")).collect::<Vec<_>>().concat();
+        let guest = json!({"email": "guest@example.com", "locale": format!("en{variants}")});
+        post(json!({"a": vec![guest; 60]})).await.problem(413, "too-large");
+        for ext in [
+            r#""ext":{"$serde_json::private::RawValue":"not json"}"#,
+            r#""expiresat":"+10000-01-01T00:00:00Z""#,
+        ] {
+            let body = format!(
+                r#"{{"specversion":"1.0","id":"wide","source":"/","type":"Wide",{ext},"data":{{"a":["u-42"]}}}}"#
+            );
+            let ask = Ask::post("/v1/events").text("application/cloudevents+json", body);
+            setting.ask(ask).await.problem(422, "validation");
+        }
+        assert!(setting.published().await.is_empty());
+        let sound = post(json!({"a": ["u-42"]})).await;
+        assert_eq!(sound.status, 202, "nothing has taken its name: {sound:?}");
+    })
+    .await;
+}

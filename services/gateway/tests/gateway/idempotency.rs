@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use carillon_store::idempotency::{Begin, IdempotentRequest};
+use carillon_domain::{Event, event::Defaults};
+use carillon_store::{
+    events::{EventKey, IngestClaim, IngestVerdict},
+    idempotency::{Begin, IdempotentRequest},
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Ask, errors_of, on_gateway, shipped};
+use crate::support::{Answer, Ask, START, Setting, errors_of, on_gateway, shipped};
 
 #[tokio::test]
 async fn a_repeat_is_a_duplicate_and_sends_nothing_new() {
@@ -171,6 +175,115 @@ async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
         assert!(waits.header("retry-after").is_some());
         setting.advance(61);
         assert_eq!(setting.ask(ask()).await.status, 202, "the first one crashed");
+    })
+    .await;
+}
+
+/// Another process claims an event, and dies before it has published it.
+async fn held_by_another(setting: &Setting, id: &str) {
+    let json = shipped(id).to_string();
+    let defaults = Defaults {
+        now: START.parse().unwrap(),
+    };
+    let event = Event::from_plain(json.as_bytes(), defaults).unwrap();
+    let claim = IngestClaim {
+        key: EventKey {
+            tenant: setting.tenant.clone(),
+            event_id: event.id.clone(),
+            source: event.source.clone(),
+        },
+        event_type: event.event_type.clone(),
+        fingerprint: event.fingerprint(),
+        owner: uuid::Uuid::now_v7(),
+        lease_until: defaults.now + Duration::from_secs(10),
+    };
+    let verdicts = setting.env.store.events().claim_ingest(vec![claim]).await;
+    assert_eq!(verdicts.unwrap(), [IngestVerdict::Claimed]);
+}
+
+fn statuses(answer: &Answer) -> Vec<String> {
+    let items = answer.json()["items"].as_array().cloned().unwrap();
+    let words = items
+        .iter()
+        .map(|item| item["status"].as_str().unwrap().to_owned());
+    words.collect()
+}
+
+#[tokio::test]
+async fn a_batch_that_another_request_is_at_work_on_comes_again_later() {
+    on_gateway(async |setting| {
+        for id in ["a", "b"] {
+            held_by_another(setting, id).await;
+        }
+        let batch = json!([shipped("a"), shipped("b"), shipped("a")]);
+        let ask = || {
+            Ask::post("/v1/events")
+                .header("idempotency-key", "batch")
+                .json(&batch)
+        };
+        for _ in 0..2 {
+            let waits = setting.ask(ask()).await;
+            waits.problem(409, "in-progress");
+            assert_eq!(waits.header("retry-after"), Some("10"));
+            assert_eq!(waits.header("idempotency-replayed"), None);
+        }
+        setting.advance(11);
+        let answer = setting.ask(ask()).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(statuses(&answer), ["accepted", "accepted", "duplicate"]);
+        let again = setting.ask(ask()).await;
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.body, answer.body);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_last_word_on_every_event_is_not_kept() {
+    on_gateway(async |setting| {
+        held_by_another(setting, "a").await;
+        let mixed = json!([shipped("a"), shipped("b")]);
+        let refused = json!([shipped("a"), {"type": "Nonsense"}]);
+        let ask = |batch: &Value| {
+            let key = batch[1]["type"].as_str().unwrap();
+            Ask::post("/v1/events").header("idempotency-key", key).json(batch)
+        };
+        let answer = setting.ask(ask(&mixed)).await;
+        assert_eq!(answer.status, 202);
+        assert_eq!(statuses(&answer), ["rejected", "accepted"]);
+        errors_of(&answer.json()["items"][0]["problem"], 409, "in-progress");
+        assert_eq!(answer.header("retry-after"), Some("10"));
+        assert_eq!(setting.ask(ask(&refused)).await.status, 422);
+
+        setting.advance(11);
+        let answer = setting.ask(ask(&mixed)).await;
+        assert_eq!(
+            (answer.status, answer.header("idempotency-replayed")),
+            (202, None)
+        );
+        assert_eq!(statuses(&answer), ["accepted", "duplicate"]);
+        assert_eq!(answer.header("retry-after"), None);
+        let answer = setting.ask(ask(&refused)).await;
+        assert_eq!(
+            (answer.status, statuses(&answer)),
+            (202, vec!["duplicate".into(), "rejected".into()])
+        );
+        let kept = setting.ask(ask(&refused)).await;
+        assert_eq!(kept.header("idempotency-replayed"), Some("true"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_is_no_event_id_is_refused() {
+    on_gateway(async |setting| {
+        let mut event = shipped("x");
+        event.as_object_mut().unwrap().remove("id");
+        let ask = Ask::post("/v1/events")
+            .header("idempotency-key", "tab\there")
+            .json(&event);
+        setting.ask(ask).await.problem(422, "validation");
+        assert!(setting.published().await.is_empty());
     })
     .await;
 }

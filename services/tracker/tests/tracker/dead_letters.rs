@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use carillon_bus::{Headers, OutRecord, Position, Queue, Record, dead_letter, headers};
 use carillon_domain::{
-    Channel, Lane,
+    Channel, Lane, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     ids::dead_letter_id,
 };
@@ -245,6 +245,27 @@ async fn a_letter_stays_discarded_when_trackers_come_and_go() {
         assert_eq!(view(setting, &second[0]).await.state, DeadLetterState::Open);
         let open = letters.open_counts().await.unwrap();
         assert_eq!(open, [("events".to_owned(), 1)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_letter_that_the_database_refuses_keeps_no_other_from_being_seen() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let letter = |first_failed_at| {
+            let said = DeadLetter {
+                first_failed_at,
+                ..letter(FailureClass::Invalid, None, "x")
+            };
+            let source = source(setting, topics.events(Lane::Normal), "{}");
+            dead_letter::record(topics, &source, Queue::Events, "a.group", &said)
+        };
+        let letters = vec![letter(at(5)), letter(Timestamp::MIN_UTC), letter(at(7))];
+        let written = bury(setting, letters).await;
+        for position in [&written[0], &written[2]] {
+            assert_eq!(view(setting, position).await.code, "x");
+        }
     })
     .await;
 }

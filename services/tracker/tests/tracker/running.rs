@@ -1,10 +1,11 @@
 //! Beginning, ending, sharing.
 
 use carillon_bus::Position;
-use carillon_domain::Channel;
+use carillon_domain::{Channel, StatusRecord, Timestamp, status::EventVerdict};
+use carillon_store::Dialect;
 
 use crate::{
-    statuses::{delivery_id, life, routed},
+    statuses::{decided, delivery_id, life, routed},
     support::{Setting, on_tracker},
 };
 
@@ -84,6 +85,32 @@ async fn two_trackers_share_the_work_and_count_each_record_once() {
         assert_eq!((counts.event_difference(), counts.delivery_difference()), (0, 0));
         let timeline = setting.timeline(delivery_id(1_399, Channel::Email)).await;
         assert_eq!(timeline.len(), 7);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_status_that_the_database_refuses_keeps_nothing_else_from_being_seen() {
+    on_tracker(async |setting| {
+        let mut refused = decided(1, EventVerdict::Routed);
+        refused.at = Timestamp::MIN_UTC;
+        let first = setting.publish(vec![setting.record(&routed(0))]).await;
+        // In one batch with sound ones, before and behind it, and once more alone.
+        let mut records = vec![setting.record(&StatusRecord::EventDecided(refused.clone()))];
+        records.extend((2..40).map(|event| setting.record(&routed(event))));
+        records.push(setting.record(&StatusRecord::EventDecided(refused)));
+        let written = setting.publish(records).await;
+        let tracker = setting.start();
+        setting.caught_up(&first).await;
+        setting.caught_up(&written).await;
+        let later = setting.publish(vec![setting.record(&routed(40))]).await;
+        setting.caught_up(&later).await;
+        tracker.end().await;
+        // SQLite takes any time.
+        let taken = u64::from(setting.env.store.dialect() == Dialect::Sqlite);
+        let counts = setting.counts().await;
+        assert_eq!(counts.routed, 40 + taken);
+        assert_eq!(counts.pending, counts.deliveries_produced);
     })
     .await;
 }

@@ -90,6 +90,21 @@ async fn a_connection_that_breaks_is_uncertain_only_behind_the_final_dot() {
 }
 
 #[tokio::test]
+async fn what_may_have_gone_out_on_a_used_connection_is_not_repeated_on_another() {
+    for (ending, expected) in [
+        (Say::HangUp, "uncertain connection-lost"),
+        (Say::Line("421 4.3.2 shutting down"), "throttle 4.3.2"),
+    ] {
+        let relay = Relay::start().await;
+        relay.says(".", [Say::Usual, ending]);
+        let sender = relay.sender();
+        assert_eq!(sender.send(&mail()).await.name(), "ok");
+        assert_eq!(told(&sender.send(&mail()).await), expected);
+        assert_eq!((relay.connections(), relay.mails().len()), (1, 2));
+    }
+}
+
+#[tokio::test]
 async fn silence_is_uncertain_only_behind_the_final_dot() {
     for (verb, expected) in [
         ("banner", "retry timeout"),

@@ -29,6 +29,58 @@ struct Group {
     targets: HashMap<Partition, MemberId>,
 }
 
+/// A member's place in its group, given up when the member and its last write are gone.
+#[derive(Debug)]
+pub(super) struct Membership {
+    groups: Arc<Groups>,
+    group: Arc<str>,
+    id: MemberId,
+}
+
+impl Membership {
+    pub(super) fn join(
+        groups: &Arc<Groups>,
+        group: &str,
+        wanted: BTreeSet<Partition>,
+        wake: Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            groups: Arc::clone(groups),
+            group: Arc::from(group),
+            id: groups.join(group, wanted, wake),
+        })
+    }
+
+    /// As [`Groups::poll`].
+    pub(super) fn poll(&self) -> Change {
+        self.groups.poll(&self.group, self.id)
+    }
+
+    /// As [`Groups::release`].
+    pub(super) fn release(&self, partitions: &[Partition]) {
+        self.groups.release(&self.group, self.id, partitions);
+    }
+
+    /// As [`Groups::owns`].
+    pub(super) fn owns<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> bool {
+        self.groups.owns(&self.group, self.id, partitions)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.groups.leave(&self.group, self.id);
+    }
+}
+
+/// A member's write that has not landed yet, whether or not somebody still waits for it. Until then the member gives up
+/// no partition and reads no committed offset: whoever comes next would read again what the write commits.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) _turn: tokio::sync::OwnedMutexGuard<()>,
+    pub(super) _membership: Arc<Membership>,
+}
+
 /// What has changed for a member.
 #[derive(Debug, Default)]
 pub(super) struct Change {

@@ -6,9 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-use super::{EmbeddedLog, Slot, groups::MemberId, reader, writer::CommittedOffset};
+use super::{
+    EmbeddedLog, Slot,
+    groups::{Membership, Pending},
+    reader,
+    writer::CommittedOffset,
+};
 use crate::{
     error::BusError,
     member::{Member, Polled},
@@ -25,7 +30,9 @@ struct Owned {
 pub(super) struct EmbeddedMember {
     log: Arc<EmbeddedLog>,
     group: Arc<str>,
-    id: MemberId,
+    membership: Arc<Membership>,
+    /// Held by a write until it has landed.
+    turn: Arc<Mutex<()>>,
     wake: Arc<Notify>,
     owned: BTreeMap<Partition, Owned>,
     /// Partitions are served in turns, beginning behind this one.
@@ -45,11 +52,12 @@ impl EmbeddedMember {
             wanted.extend(topic.slots.iter().map(|slot| slot.partition.clone()));
             topic.waiting.lock().push(Arc::downgrade(&wake));
         }
-        let id = log.groups.join(group, wanted, Arc::clone(&wake));
+        let membership = Membership::join(&log.groups, group, wanted, Arc::clone(&wake));
         Ok(Self {
             log,
             group: Arc::from(group),
-            id,
+            membership,
+            turn: Arc::default(),
             wake,
             owned: BTreeMap::new(),
             last_served: None,
@@ -128,11 +136,10 @@ impl EmbeddedMember {
     }
 
     fn offsets(&self, offsets: &[(Partition, i64)]) -> Result<Vec<CommittedOffset>, BusError> {
-        if !self.log.groups.owns(
-            &self.group,
-            self.id,
-            offsets.iter().map(|(partition, _)| partition),
-        ) {
+        if !self
+            .membership
+            .owns(offsets.iter().map(|(partition, _)| partition))
+        {
             return Err(BusError::Revoked);
         }
         offsets
@@ -147,13 +154,24 @@ impl EmbeddedMember {
             })
             .collect()
     }
+
+    /// Writes records and offsets once earlier writes have landed.
+    async fn write(&self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let offsets = self.offsets(offsets)?;
+        let pending = Pending {
+            _turn: turn,
+            _membership: Arc::clone(&self.membership),
+        };
+        self.log.append(out, offsets, Some(pending)).await.map(drop)
+    }
 }
 
 #[async_trait]
 impl Member for EmbeddedMember {
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
         loop {
-            let change = self.log.groups.poll(&self.group, self.id);
+            let change = self.membership.poll();
             self.assigning.extend(change.assigned);
             if !self.assigning.is_empty() {
                 self.take(&self.assigning.clone()).await?;
@@ -173,16 +191,16 @@ impl Member for EmbeddedMember {
     }
 
     async fn release(&mut self, partitions: &[Partition]) {
+        let _landed = Arc::clone(&self.turn).lock_owned().await;
         for partition in partitions {
             self.owned.remove(partition);
             self.forget(partition);
         }
-        self.log.groups.release(&self.group, self.id, partitions);
+        self.membership.release(partitions);
     }
 
     async fn commit(&mut self, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
-        let offsets = self.offsets(offsets)?;
-        self.log.append(Vec::new(), offsets).await.map(drop)
+        self.write(Vec::new(), offsets).await
     }
 
     async fn commit_with(
@@ -190,8 +208,7 @@ impl Member for EmbeddedMember {
         out: Vec<OutRecord>,
         offsets: &[(Partition, i64)],
     ) -> Result<(), BusError> {
-        let offsets = self.offsets(offsets)?;
-        self.log.append(out, offsets).await.map(drop)
+        self.write(out, offsets).await
     }
 
     fn pause(&mut self, partition: &Partition) -> Result<(), BusError> {
@@ -219,6 +236,7 @@ impl Member for EmbeddedMember {
     }
 
     async fn rewind(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        let _landed = Arc::clone(&self.turn).lock_owned().await;
         let owned: Vec<_> = partitions
             .iter()
             .filter(|partition| self.owned.contains_key(*partition))
@@ -230,11 +248,5 @@ impl Member for EmbeddedMember {
         self.take(&owned).await?;
         self.wake.notify_one();
         Ok(())
-    }
-}
-
-impl Drop for EmbeddedMember {
-    fn drop(&mut self) {
-        self.log.groups.leave(&self.group, self.id);
     }
 }

@@ -2,6 +2,7 @@
 //! `kill -9`; whoever outgrows it sets `CARILLON_KAFKA__BROKERS`.
 
 mod groups;
+mod lock;
 mod member;
 mod reader;
 mod retention;
@@ -22,7 +23,11 @@ use parking_lot::Mutex;
 use sqlx::SqlitePool;
 use tokio::sync::Notify;
 
-use self::{groups::Groups, tail::Tail, writer::Writer};
+use self::{
+    groups::{Groups, Pending},
+    tail::Tail,
+    writer::Writer,
+};
 use crate::{
     error::BusError,
     lag::TopicLag,
@@ -83,7 +88,7 @@ pub(crate) struct EmbeddedLog {
     topics: HashMap<Arc<str>, Topic>,
     read: SqlitePool,
     writer: Writer,
-    groups: Groups,
+    groups: Arc<Groups>,
 }
 
 impl EmbeddedLog {
@@ -93,15 +98,16 @@ impl EmbeddedLog {
         topics: &Topics,
         clock: SharedClock,
     ) -> Result<Arc<Self>, BusError> {
+        let lock = lock::acquire(path).await?;
         let (mut write, read) = schema::open(path).await?;
         let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
         let retention = retention::rules(&topics_by_name, topics.all());
-        let writer = Writer::spawn(write, retention, clock);
+        let writer = Writer::spawn(write, retention, clock, lock);
         Ok(Arc::new(Self {
             topics: topics_by_name,
             read,
             writer,
-            groups: Groups::default(),
+            groups: Arc::default(),
         }))
     }
 
@@ -121,20 +127,21 @@ impl EmbeddedLog {
 
     /// Appends records durably.
     pub(crate) async fn publish(&self, records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
-        self.append(records, Vec::new()).await
+        self.append(records, Vec::new(), None).await
     }
 
     async fn append(
         &self,
         records: Vec<OutRecord>,
         offsets: Vec<writer::CommittedOffset>,
+        pending: Option<Pending>,
     ) -> Result<Vec<Position>, BusError> {
         let mut appends = Vec::with_capacity(records.len());
         for record in records {
             let slot = Arc::clone(self.topic(&record.topic)?.slot_for(record.key.as_deref()));
             appends.push((slot, record));
         }
-        let positions = self.writer.write(appends, offsets).await?;
+        let positions = self.writer.write(appends, offsets, pending).await?;
         let mut woken: Vec<&str> = Vec::new();
         for position in &positions {
             if !woken.contains(&&*position.topic) {

@@ -1,13 +1,16 @@
 //! The one writer of the log. Whatever waits when it gets to work is written in one transaction (group commit), synced
 //! to disk once.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    fs::File,
+    sync::{Arc, atomic::Ordering},
+};
 
 use carillon_domain::clock::SharedClock;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Slot, retention::Retention};
+use super::{Slot, groups::Pending, retention::Retention};
 use crate::{
     error::BusError,
     record::{OutRecord, Position, Record},
@@ -31,6 +34,7 @@ pub(super) struct CommittedOffset {
 struct Job {
     appends: Vec<(Arc<Slot>, OutRecord)>,
     offsets: Vec<CommittedOffset>,
+    pending: Option<Pending>,
     done: oneshot::Sender<Result<Vec<Position>, BusError>>,
 }
 
@@ -41,18 +45,28 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task; it ends when the log is dropped.
-    pub(super) fn spawn(connection: SqliteConnection, retention: Retention, clock: SharedClock) -> Self {
+    /// Starts the task; it ends when the log is dropped, and only then lets go of the lock.
+    pub(super) fn spawn(
+        connection: SqliteConnection,
+        retention: Retention,
+        clock: SharedClock,
+        lock: File,
+    ) -> Self {
         let (jobs, inbox) = mpsc::channel(4_096);
-        tokio::spawn(run(connection, inbox, retention, clock));
+        tokio::spawn(async move {
+            run(connection, inbox, retention, clock).await;
+            drop(lock);
+        });
         Self { jobs }
     }
 
-    /// Writes records and offsets in one transaction; both are durable on return.
+    /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped when that is so,
+    /// or when it failed, even if nobody waits any more.
     pub(super) async fn write(
         &self,
         appends: Vec<(Arc<Slot>, OutRecord)>,
         offsets: Vec<CommittedOffset>,
+        pending: Option<Pending>,
     ) -> Result<Vec<Position>, BusError> {
         if appends.is_empty() && offsets.is_empty() {
             return Ok(Vec::new());
@@ -62,6 +76,7 @@ impl Writer {
             .send(Job {
                 appends,
                 offsets,
+                pending,
                 done,
             })
             .await
@@ -145,7 +160,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
             });
         }
         offsets.extend(job.offsets);
-        answers.push((job.done, from..placed.len()));
+        answers.push((job.done, job.pending, from..placed.len()));
     }
     match store(connection, &placed, &offsets).await {
         Ok(()) => {
@@ -158,7 +173,8 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
                     .store(placed.record.offset + 1, Ordering::Release);
                 tail.push(placed.record);
             }
-            for (done, range) in answers {
+            for (done, pending, range) in answers {
+                drop(pending);
                 // A caller that went away does not need the answer; its records are written all the same.
                 let _ = done.send(Ok(positions[range].to_vec()));
             }
@@ -169,7 +185,8 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
                 "the embedded log did not take a transaction"
             );
             let text = "the embedded log did not take the transaction";
-            for (done, _) in answers {
+            for (done, pending, _) in answers {
+                drop(pending);
                 let _ = done.send(Err(BusError::Unavailable(text.to_owned())));
             }
         }

@@ -27,18 +27,23 @@ pub(super) async fn create_topics(
                 spec,
                 spec.retention.as_millis().to_string(),
                 spec.min_insync_replicas.to_string(),
+                spec.max_message_bytes.map(|bytes| bytes.to_string()),
             )
         })
         .collect();
     let topics: Vec<NewTopic<'_>> = settings
         .iter()
-        .map(|(spec, retention, insync)| {
+        .map(|(spec, retention, insync, bytes)| {
             let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
             let replication = i32::try_from(spec.replication).unwrap_or(i32::MAX);
-            NewTopic::new(&spec.name, partitions, TopicReplication::Fixed(replication))
+            let topic = NewTopic::new(&spec.name, partitions, TopicReplication::Fixed(replication))
                 .set("retention.ms", retention)
                 .set("min.insync.replicas", insync)
-                .set("cleanup.policy", "delete")
+                .set("cleanup.policy", "delete");
+            match bytes {
+                Some(bytes) => topic.set("max.message.bytes", bytes),
+                None => topic,
+            }
         })
         .collect();
     let options = AdminOptions::new()

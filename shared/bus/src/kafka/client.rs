@@ -57,6 +57,10 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     Ok(client)
 }
 
+/// No record is larger, and no topic takes larger ones: well above the megabyte that brokers admit where nothing else is
+/// set, so that whatever could be read can be written again with what is said about it.
+pub(super) const MAX_MESSAGE_BYTES: usize = crate::topics::MAX_MESSAGE_BYTES as usize;
+
 /// An idempotent producer: every record is written once and in order, and acknowledged by all in-sync replicas.
 pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> ClientConfig {
     let mut config = base.clone();
@@ -68,7 +72,8 @@ pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> Clien
         .set("linger.ms", "2")
         .set("batch.num.messages", "10000")
         .set("queue.buffering.max.kbytes", "65536")
-        .set("message.max.bytes", "1000000")
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        .set("batch.size", "1000000")
         .set("topic.metadata.refresh.interval.ms", "30000")
         .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
     config

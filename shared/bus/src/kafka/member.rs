@@ -1,14 +1,14 @@
 //! A member of a Kafka consumer group.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig, Offset,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -18,8 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::{
     CALL_TIMEOUT,
     admin::blocking,
-    classify, client,
-    poller::{self, Callbacks, Event, Shared, native},
+    classify, client, describe,
+    poller::{self, Callbacks, Event, Seek, Shared, Target, native},
     transaction::{Fence, Transactions},
 };
 use crate::{
@@ -30,14 +30,27 @@ use crate::{
 
 /// How often it is said that polling fails.
 const COMPLAINTS: Duration = Duration::from_secs(5);
+/// How long the polling thread is waited for.
+const THREAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A partition of the member's.
+struct Assignment {
+    number: u64,
+    /// The seek that has not succeeded yet: until then, what comes of the partition is not what was asked for.
+    seeking: Option<u64>,
+}
 
 pub(super) struct KafkaMember {
     consumer: Arc<BaseConsumer<Callbacks>>,
     shared: Arc<Shared>,
     events: UnboundedReceiver<Event>,
+    seeks: mpsc::Sender<Seek>,
+    last_seek: u64,
+    /// What was assigned and not released, as far as the member has heard.
+    assigned: HashMap<Partition, Assignment>,
     /// Records that were received and not handed out.
     ready: VecDeque<Record>,
-    /// Other events that were received and not handed out.
+    /// Events behind those records that were received and not handed out, in order.
     pending: VecDeque<Event>,
     /// To be answered when the partitions last revoked are released.
     releasing: Option<mpsc::SyncSender<()>>,
@@ -71,14 +84,18 @@ impl KafkaMember {
             shared: Arc::clone(&shared),
             events: sender,
         };
+        let (seeks, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name(format!("poll {group}"))
-            .spawn(move || poller::run(&polled, &callbacks, &topics))
+            .spawn(move || poller::run(&polled, &callbacks, &asked, &topics))
             .map_err(|error| BusError::Unavailable(error.to_string()))?;
         Ok(Self {
             consumer,
             shared,
             events,
+            seeks,
+            last_seek: 0,
+            assigned: HashMap::new(),
             ready: VecDeque::new(),
             pending: VecDeque::new(),
             releasing: None,
@@ -88,21 +105,51 @@ impl KafkaMember {
         })
     }
 
+    /// Takes what is there: who falls behind gets larger batches, and catches up.
+    fn gather(&mut self, max: usize) {
+        while self.ready.len() < max {
+            match self.pending.pop_front() {
+                Some(Event::Records(records)) => self.ready.extend(records),
+                Some(event) => return self.pending.push_front(event),
+                None => match self.events.try_recv() {
+                    Ok(event) => {
+                        let event = self.heard(event);
+                        self.pending.push_back(event);
+                    }
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
     fn hand_out(&mut self, max: usize) -> Polled {
         let count = max.min(self.ready.len());
         Polled::Records(self.ready.drain(..count).collect())
     }
 
     /// The client goes on by itself when a broker is away: many such errors may have gathered by the time that it is
-    /// back, and none may hold up what was read since. Only one from which no client recovers is passed on.
+    /// back, and none may hold up what was read since. A topic that is not there may come. What no client recovers from
+    /// is passed on.
     fn failed(&mut self, error: KafkaError) -> Result<(), BusError> {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            return Err(classify(error));
+        use RDKafkaErrorCode as Code;
+
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let unknown_topic = matches!(
+            error.rdkafka_error_code(),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+        );
+        if fatal {
+            return Err(BusError::Kafka(error));
+        }
+        let text = describe(&error);
+        let classified = classify(error);
+        if !unknown_topic && !classified.is_retriable() {
+            return Err(classified);
         }
         metrics::counter!("carillon_bus_poll_errors_total", "group" => self.group.clone()).increment(1);
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
             self.complained = Some(Instant::now());
-            tracing::warn!(group = %self.group, error = describe(&error), "polling failed; the client tries again");
+            tracing::warn!(group = %self.group, error = text, "polling failed; the client tries again");
         }
         Ok(())
     }
@@ -112,9 +159,121 @@ impl KafkaMember {
             .retain(|record| record.topic != partition.topic || record.partition != partition.index);
     }
 
-    fn single(partition: &Partition) -> TopicPartitionList {
-        native([(partition.clone(), None)])
+    /// The next event from the thread, without records from before a seek. Cancel-safe.
+    async fn receive(&mut self) -> Result<Event, BusError> {
+        let event = self.events.recv().await.ok_or(BusError::Closed)?;
+        Ok(self.heard(event))
     }
+
+    fn heard(&self, mut event: Event) -> Event {
+        if let Event::Records(records) = &mut event {
+            self.shared
+                .waiting
+                .fetch_sub(records.iter().map(Record::size).sum(), Ordering::AcqRel);
+            let assigned = &self.assigned;
+            records.retain(|record| !is_seeking(assigned, record));
+        }
+        event
+    }
+
+    /// Whether the thread waits for partitions to be given up: it does nothing else until then.
+    fn is_leaving(&self) -> bool {
+        self.releasing.is_some()
+            || self
+                .pending
+                .iter()
+                .any(|event| matches!(event, Event::Revoked(..)))
+    }
+
+    /// Has partitions read from elsewhere. After an error, or when it is cancelled, nothing is handed out of them until
+    /// another seek succeeds or they are assigned anew.
+    async fn seek_all(&mut self, targets: &[(Partition, Option<i64>)]) -> Result<(), BusError> {
+        self.last_seek += 1;
+        let number = self.last_seek;
+        let mut known = Vec::with_capacity(targets.len());
+        for (partition, offset) in targets {
+            if let Some(assignment) = self.assigned.get_mut(partition) {
+                assignment.seeking = Some(number);
+                known.push(Target {
+                    partition: partition.clone(),
+                    assignment: assignment.number,
+                    offset: *offset,
+                });
+            }
+        }
+        if known.is_empty() {
+            return Ok(());
+        }
+        let assigned = &self.assigned;
+        self.ready.retain(|record| !is_seeking(assigned, record));
+        if self.is_leaving() {
+            return Err(BusError::Revoked);
+        }
+        for event in &mut self.pending {
+            if let Event::Records(records) = event {
+                records.retain(|record| !is_seeking(assigned, record));
+            }
+        }
+        let seek = Seek {
+            number,
+            targets: known,
+        };
+        self.seeks.send(seek).map_err(|_| BusError::Closed)?;
+        let deadline = tokio::time::Instant::now() + THREAD_TIMEOUT;
+        loop {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.receive()).await else {
+                return Err(BusError::Unavailable("the polling thread is busy".to_owned()));
+            };
+            match event? {
+                Event::Sought(ended, results) if ended == number => return self.sought(ended, results),
+                Event::Sought(earlier, results) => drop(self.sought(earlier, results)),
+                event => {
+                    self.pending.push_back(event);
+                    if self.is_leaving() {
+                        return Err(BusError::Revoked);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A seek has ended: its partitions are where they ought to be, except for those where it failed.
+    fn sought(
+        &mut self,
+        number: u64,
+        results: Vec<(Partition, Result<(), KafkaError>)>,
+    ) -> Result<(), BusError> {
+        let mut ended = Ok(());
+        for (partition, result) in results {
+            match (result, self.assigned.get_mut(&partition)) {
+                (Ok(()), Some(assignment)) if assignment.seeking == Some(number) => assignment.seeking = None,
+                (Err(error), _) => {
+                    tracing::debug!(group = %self.group, ?partition, %error, "a seek failed");
+                    // Whatever it is, the partition is ours and it can be tried again.
+                    ended = Err(BusError::Unavailable(format!("seek: {}", describe(&error))));
+                }
+                _ => {}
+            }
+        }
+        ended
+    }
+
+    /// The assignments that a commit relies on.
+    fn assignments(&self, offsets: &[(Partition, i64)]) -> Result<Vec<(Partition, u64)>, BusError> {
+        offsets
+            .iter()
+            .map(|(partition, _)| match self.assigned.get(partition) {
+                Some(assignment) => Ok((partition.clone(), assignment.number)),
+                None => Err(BusError::Revoked),
+            })
+            .collect()
+    }
+}
+
+fn is_seeking(assigned: &HashMap<Partition, Assignment>, record: &Record) -> bool {
+    assigned
+        .get(&record.position().partition())
+        .is_some_and(|assignment| assignment.seeking.is_some())
 }
 
 #[async_trait]
@@ -122,20 +281,26 @@ impl Member for KafkaMember {
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
         loop {
             if !self.ready.is_empty() {
+                self.gather(max);
                 return Ok(self.hand_out(max));
             }
             let event = match self.pending.pop_front() {
                 Some(event) => event,
-                None => self.events.recv().await.ok_or(BusError::Closed)?,
+                None => self.receive().await?,
             };
             match event {
-                Event::Records(records) => {
-                    self.shared
-                        .waiting
-                        .fetch_sub(records.iter().map(Record::size).sum(), Ordering::AcqRel);
-                    self.ready.extend(records);
+                Event::Records(records) => self.ready.extend(records),
+                Event::Assigned(partitions, number) => {
+                    self.shared.let_go(&partitions);
+                    for partition in &partitions {
+                        let assignment = Assignment {
+                            number,
+                            seeking: None,
+                        };
+                        self.assigned.insert(partition.clone(), assignment);
+                    }
+                    return Ok(Polled::Assigned(partitions));
                 }
-                Event::Assigned(partitions) => return Ok(Polled::Assigned(partitions)),
                 Event::Revoked(partitions, drained) => {
                     for partition in &partitions {
                         self.forget(partition);
@@ -143,15 +308,17 @@ impl Member for KafkaMember {
                     self.releasing = Some(drained);
                     return Ok(Polled::Revoked(partitions));
                 }
+                // Whoever asked for it went away, or was told of the failure.
+                Event::Sought(number, results) => drop(self.sought(number, results)),
                 Event::Failed(error) => self.failed(error)?,
             }
         }
     }
 
     async fn release(&mut self, partitions: &[Partition]) {
-        let mut held = self.shared.held.lock();
+        self.shared.let_go(partitions);
         for partition in partitions {
-            held.remove(partition);
+            self.assigned.remove(partition);
         }
         if let Some(drained) = self.releasing.take() {
             // The thread waits only so long.
@@ -160,14 +327,10 @@ impl Member for KafkaMember {
     }
 
     async fn commit(&mut self, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
-        let list = native(
-            offsets
-                .iter()
-                .map(|(partition, next)| (partition.clone(), Some(*next))),
-        );
-        if !self.shared.owns(&list) {
+        if !self.shared.owns(&self.assignments(offsets)?) {
             return Err(BusError::Revoked);
         }
+        let list = offset_list(offsets);
         let consumer = Arc::clone(&self.consumer);
         blocking(move || consumer.commit(&list, CommitMode::Sync).map_err(classify)).await
     }
@@ -177,136 +340,69 @@ impl Member for KafkaMember {
         out: Vec<OutRecord>,
         offsets: &[(Partition, i64)],
     ) -> Result<(), BusError> {
-        let list = native(
-            offsets
-                .iter()
-                .map(|(partition, next)| (partition.clone(), Some(*next))),
-        );
         let fence = Fence {
             consumer: Arc::clone(&self.consumer),
             shared: Arc::clone(&self.shared),
+            assignments: self.assignments(offsets)?,
         };
-        self.transactions.run(out, list, fence).await
+        self.transactions.run(out, offset_list(offsets), fence).await
     }
 
     fn pause(&mut self, partition: &Partition) -> Result<(), BusError> {
-        self.shared.held.lock().insert(partition.clone());
-        ignore_unassigned(self.consumer.pause(&Self::single(partition)))
-    }
-
-    fn resume(&mut self, partition: &Partition) -> Result<(), BusError> {
-        self.shared.held.lock().remove(partition);
-        ignore_unassigned(self.consumer.resume(&Self::single(partition)))
-    }
-
-    async fn seek(&mut self, partition: &Partition, offset: i64) -> Result<(), BusError> {
-        self.discard_until_now(partition);
-        let (consumer, list) = (
-            Arc::clone(&self.consumer),
-            native([(partition.clone(), Some(offset))]),
-        );
-        blocking(move || {
-            consumer
-                .seek_partitions(list, CALL_TIMEOUT)
-                .map(drop)
-                .map_err(classify)
-        })
-        .await?;
-        self.discard_until_now(partition);
+        self.shared.hold(partition);
         Ok(())
     }
 
+    fn resume(&mut self, partition: &Partition) -> Result<(), BusError> {
+        self.shared.let_go([partition]);
+        Ok(())
+    }
+
+    async fn seek(&mut self, partition: &Partition, offset: i64) -> Result<(), BusError> {
+        self.seek_all(&[(partition.clone(), Some(offset))]).await
+    }
+
     async fn rewind(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
+        // A step that nobody waited for still moves the committed offsets.
+        self.transactions.settle().await;
+        if self.is_leaving() {
+            return Err(BusError::Revoked);
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
         let (consumer, asked) = (
             Arc::clone(&self.consumer),
             native(partitions.iter().map(|partition| (partition.clone(), None))),
         );
         let committed =
             blocking(move || consumer.committed_offsets(asked, CALL_TIMEOUT).map_err(classify)).await?;
-        let committed: Vec<(Partition, Option<i64>)> = committed
-            .elements()
-            .iter()
-            .map(|element| {
-                let partition = Partition {
-                    topic: Arc::from(element.topic()),
-                    index: element.partition(),
-                };
-                (
-                    partition,
-                    if let Offset::Offset(offset) = element.offset() {
-                        Some(offset)
-                    } else {
-                        None
-                    },
-                )
-            })
-            .collect();
-        for (partition, offset) in committed {
-            let offset = if let Some(offset) = offset {
-                offset
-            } else {
-                let (consumer, partition) = (Arc::clone(&self.consumer), partition.clone());
-                blocking(move || {
-                    consumer
-                        .fetch_watermarks(&partition.topic, partition.index, CALL_TIMEOUT)
-                        .map(|(low, _)| low)
-                        .map_err(classify)
-                })
-                .await?
+        let mut targets = Vec::with_capacity(partitions.len());
+        for element in committed.elements() {
+            element.error().map_err(classify)?;
+            let partition = Partition {
+                topic: Arc::from(element.topic()),
+                index: element.partition(),
             };
-            self.seek(&partition, offset).await?;
+            let offset = if let Offset::Offset(offset) = element.offset() {
+                Some(offset)
+            } else {
+                None
+            };
+            targets.push((partition, offset));
         }
+        self.seek_all(&targets).await?;
         tracing::debug!(group = %self.group, "rewound to the committed offsets");
         Ok(())
     }
 }
 
-impl KafkaMember {
-    /// Throws away what was polled of a partition, here and on its way from the thread.
-    fn discard_until_now(&mut self, partition: &Partition) {
-        self.forget(partition);
-        let mut kept = Vec::new();
-        while let Ok(event) = self.events.try_recv() {
-            kept.push(event);
-        }
-        // Only records are filtered; other events are put back in their order behind them.
-        let (mut records, mut others) = (Vec::new(), Vec::new());
-        for event in kept {
-            match event {
-                Event::Records(batch) => records.extend(batch),
-                other => others.push(other),
-            }
-        }
-        self.shared
-            .waiting
-            .fetch_sub(records.iter().map(Record::size).sum(), Ordering::AcqRel);
-        records.retain(|record| record.topic != partition.topic || record.partition != partition.index);
-        self.ready.extend(records);
-        for event in others {
-            self.pending.push_back(event);
-        }
-    }
-}
-
-/// Pausing what is no longer ours is no error.
-fn ignore_unassigned(result: Result<(), KafkaError>) -> Result<(), BusError> {
-    match result {
-        Err(error)
-            if !matches!(
-                error.rdkafka_error_code(),
-                Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::State)
-            ) =>
-        {
-            Err(classify(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn describe(error: &KafkaError) -> String {
-    error
-        .rdkafka_error_code()
-        .map_or_else(|| "unknown".to_owned(), |code| format!("{code:?}"))
+fn offset_list(offsets: &[(Partition, i64)]) -> rdkafka::TopicPartitionList {
+    native(
+        offsets
+            .iter()
+            .map(|(partition, next)| (partition.clone(), Some(*next))),
+    )
 }
 
 impl Drop for KafkaMember {

@@ -4,6 +4,8 @@ mod admin;
 mod client;
 mod member;
 mod poller;
+#[cfg(test)]
+mod rebalance_tests;
 mod transaction;
 
 use std::{sync::Arc, time::Duration};
@@ -140,46 +142,122 @@ fn classify_for(record: &OutRecord, error: KafkaError) -> BusError {
     }
 }
 
-/// Which errors pass by themselves, by librdkafka's codes.
+/// Which errors pass by themselves: all of which librdkafka or Kafka does not say that they stay.
 pub(crate) fn classify(error: KafkaError) -> BusError {
     use RDKafkaErrorCode as Code;
 
-    if let KafkaError::ClientConfig(_, description, key, _) = &error {
-        return BusError::Config(format!("{key}: {description}"));
+    match &error {
+        KafkaError::ClientConfig(_, description, key, _) => {
+            return BusError::Config(format!("{key}: {description}"));
+        }
+        KafkaError::ClientCreation(text) | KafkaError::Subscription(text) => {
+            return BusError::Config(text.clone());
+        }
+        KafkaError::Nul(_) | KafkaError::MessageConsumptionFatal(_) => return BusError::Kafka(error),
+        KafkaError::Canceled => return BusError::Closed,
+        KafkaError::Transaction(inner) if inner.is_fatal() => return BusError::Kafka(error),
+        _ => {}
     }
     match error.rdkafka_error_code() {
         Some(
             Code::IllegalGeneration
             | Code::UnknownMemberId
             | Code::RebalanceInProgress
-            | Code::AssignmentLost
-            | Code::FencedInstanceId,
+            | Code::AssignmentLost,
         ) => BusError::Revoked,
-        Some(
-            code @ (Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::OperationTimedOut
-            | Code::MessageTimedOut
-            | Code::RequestTimedOut
-            | Code::CoordinatorLoadInProgress
-            | Code::CoordinatorNotAvailable
-            | Code::NotCoordinator
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition
-            | Code::NotEnoughReplicas
-            | Code::NotEnoughReplicasAfterAppend
-            | Code::NetworkException
-            | Code::Resolve
-            | Code::WaitingForCoordinator
-            | Code::NoOffset
-            | Code::QueueFull
-            | Code::ConcurrentTransactions
-            | Code::UnstableOffsetCommit
-            | Code::BrokerNotAvailable
-            | Code::KafkaStorageError
-            | Code::State
-            | Code::Retry),
-        ) => BusError::Unavailable(format!("{code:?}")),
-        _ => BusError::Kafka(error),
+        Some(code) if stays(code) => BusError::Kafka(error),
+        _ => BusError::Unavailable(describe(&error)),
+    }
+}
+
+/// What trying again does not mend: fenced, forbidden, wrongly set up, or not there.
+fn stays(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+
+    is_forbidden(code)
+        || matches!(
+            code,
+            Code::Fatal
+                | Code::Fenced
+                | Code::FencedInstanceId
+                | Code::ProducerFenced
+                | Code::InvalidProducerEpoch
+                | Code::UnknownTopic
+                | Code::UnknownTopicOrPartition
+                | Code::InvalidTopic
+                | Code::MessageSizeTooLarge
+                | Code::InvalidArgument
+                | Code::InvalidConfig
+                | Code::InvalidRequest
+                | Code::InvalidGroupId
+                | Code::InvalidSessionTimeout
+                | Code::InvalidTransactionTimeout
+                | Code::InconsistentGroupProtocol
+                | Code::InvalidRequiredAcks
+                | Code::InvalidPartitions
+                | Code::InvalidReplicationFactor
+                | Code::PolicyViolation
+                | Code::UnsupportedVersion
+                | Code::UnsupportedFeature
+                | Code::UnsupportedSASLMechanism
+                | Code::UnsupportedForMessageFormat
+                | Code::NotImplemented
+        )
+}
+
+/// The operator has to allow it. (Authentication is not meant: brokers fail it for a moment while they start.)
+fn is_forbidden(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+
+    matches!(
+        code,
+        Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::DelegationTokenAuthorizationFailed
+    )
+}
+
+/// An error without a broker's text.
+fn describe(error: &KafkaError) -> String {
+    error
+        .rdkafka_error_code()
+        .map_or_else(|| error.to_string(), |code| format!("{code:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stalled_broker_causes_may_be_tried_again_and_what_stays_may_not() {
+        use RDKafkaErrorCode as Code;
+
+        let passing = [
+            KafkaError::Seek("_TIMED_OUT".to_owned()),
+            KafkaError::PauseResume("x".to_owned()),
+            KafkaError::NoMessageReceived,
+            KafkaError::ConsumerCommit(Code::InvalidCommitOffsetSize),
+            KafkaError::OffsetFetch(Code::OperationTimedOut),
+            KafkaError::ConsumerCommit(Code::WaitingForCoordinator),
+            KafkaError::MetadataFetch(Code::BrokerTransportFailure),
+            KafkaError::Global(Code::Unknown),
+        ];
+        for error in passing {
+            assert!(classify(error.clone()).is_retriable(), "{error}");
+        }
+        let staying = [
+            KafkaError::MessageConsumptionFatal(Code::Unknown),
+            KafkaError::MessageConsumption(Code::GroupAuthorizationFailed),
+            KafkaError::MessageProduction(Code::UnknownTopicOrPartition),
+            KafkaError::MessageProduction(Code::MessageSizeTooLarge),
+            KafkaError::ConsumerCommit(Code::FencedInstanceId),
+            KafkaError::Global(Code::Fatal),
+            KafkaError::ClientCreation("x".to_owned()),
+        ];
+        for error in staying {
+            assert!(!classify(error.clone()).is_retriable(), "{error}");
+        }
     }
 }

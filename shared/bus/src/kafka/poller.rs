@@ -1,10 +1,14 @@
 //! The thread that polls a consumer. It never stops polling, so that the member stays in its group; backpressure
 //! pauses partitions instead. A revocation waits in the callback until the member has committed what it finished.
+//!
+//! Whatever moves a partition's position (seek, pause, resume) is done on this thread, between two polls: what it has
+//! polled and what the client will fetch next then fit together, and the member hears of both in one order.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     time::Duration,
@@ -29,16 +33,35 @@ use crate::{
 /// What the thread tells the member.
 pub(super) enum Event {
     Records(Vec<Record>),
-    Assigned(Vec<Partition>),
+    /// Partitions, and the number of this assignment.
+    Assigned(Vec<Partition>, u64),
     /// To be answered when the partitions are drained.
     Revoked(Vec<Partition>, mpsc::SyncSender<()>),
+    /// The seek of this number has ended. Of partitions where it did, records from here on are those behind the seek.
+    Sought(u64, Vec<(Partition, Result<(), KafkaError>)>),
     Failed(KafkaError),
+}
+
+/// What the member asks of the thread; answered by [`Event::Sought`].
+pub(super) struct Seek {
+    pub(super) number: u64,
+    pub(super) targets: Vec<Target>,
+}
+
+/// Where a partition is to be read from; without an offset: from its start.
+pub(super) struct Target {
+    pub(super) partition: Partition,
+    /// The assignment that is meant: in a later one the partition is left alone.
+    pub(super) assignment: u64,
+    pub(super) offset: Option<i64>,
 }
 
 /// At most this many bytes wait for the member; then every partition is paused.
 const HIGH_WATER: usize = 4 * 1024 * 1024;
 /// How long a revocation waits for the member.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a seek may take; it waits for librdkafka's own threads, not for a broker.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records handed over in one piece.
 const PIECE: usize = 500;
 
@@ -49,20 +72,50 @@ pub(super) struct Shared {
     pub(super) waiting: AtomicUsize,
     /// The member is gone: end the thread.
     pub(super) closing: AtomicBool,
-    /// Partitions that belong to the member.
-    owned: Mutex<std::collections::HashSet<Partition>>,
-    /// Partitions that the member holds back.
-    pub(super) held: Mutex<std::collections::HashSet<Partition>>,
+    /// Partitions that belong to the member, each with the number of its assignment.
+    owned: Mutex<HashMap<Partition, u64>>,
+    /// Numbers them.
+    assignments: AtomicU64,
+    flow: Mutex<Flow>,
     /// Records that the thread has polled and not handed over.
     piece: Mutex<Vec<Record>>,
 }
 
+/// Which partitions are to rest, and which do.
+#[derive(Default)]
+struct Flow {
+    /// Partitions that the member holds back.
+    held: HashSet<Partition>,
+    /// Too much waits for the member: all rest.
+    all: bool,
+    /// Partitions that the client was told to pause.
+    paused: HashSet<Partition>,
+    /// Whether something has changed since the client was told.
+    changed: bool,
+}
+
 impl Shared {
-    /// Whether every partition still belongs to the member. Brokers check a commit's generation, not its partitions: a
-    /// member that was too slow to drain is told here that they are another's.
-    pub(super) fn owns(&self, list: &TopicPartitionList) -> bool {
+    /// Whether every partition still belongs to the member, by the same assignment. Brokers check a commit's
+    /// generation, not its partitions: a member that was too slow to drain is told here that they are another's.
+    pub(super) fn owns(&self, partitions: &[(Partition, u64)]) -> bool {
         let owned = self.owned.lock();
-        partitions(list).iter().all(|partition| owned.contains(partition))
+        partitions
+            .iter()
+            .all(|(partition, assignment)| owned.get(partition) == Some(assignment))
+    }
+
+    /// Has the thread pause a partition.
+    pub(super) fn hold(&self, partition: &Partition) {
+        let mut flow = self.flow.lock();
+        flow.changed |= flow.held.insert(partition.clone());
+    }
+
+    /// Has the thread resume what was held.
+    pub(super) fn let_go<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) {
+        let mut flow = self.flow.lock();
+        for partition in partitions {
+            flow.changed |= flow.held.remove(partition);
+        }
     }
 }
 
@@ -90,19 +143,18 @@ impl ConsumerContext for Callbacks {
                 tracing::warn!("partitions were revoked before they were drained");
             }
             let mut owned = self.shared.owned.lock();
+            let mut flow = self.shared.flow.lock();
             for partition in partitions(list) {
                 owned.remove(&partition);
+                flow.held.remove(&partition);
+                flow.paused.remove(&partition);
             }
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(list) if list.count() > 0 => {
-                self.shared.owned.lock().extend(partitions(list));
-                // The member is gone only when the thread is about to end.
-                let _ = self.events.send(Event::Assigned(partitions(list)));
-            }
+            Rebalance::Assign(list) if list.count() > 0 => self.assigned(consumer, list),
             Rebalance::Error(error) => {
                 let _ = self.events.send(Event::Failed(error.clone()));
             }
@@ -112,6 +164,39 @@ impl ConsumerContext for Callbacks {
 }
 
 impl Callbacks {
+    /// The client keeps a partition's pause over its loss and return: each begins here as the others are.
+    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let partitions = partitions(list);
+        let number = self.shared.assignments.fetch_add(1, Ordering::Relaxed);
+        let all = {
+            let mut flow = self.shared.flow.lock();
+            for partition in &partitions {
+                flow.held.remove(partition);
+                flow.paused.remove(partition);
+            }
+            flow.all
+        };
+        let told = if all {
+            consumer.pause(list)
+        } else {
+            consumer.resume(list)
+        };
+        {
+            let mut flow = self.shared.flow.lock();
+            // If that failed they are taken to be in the other state, so that it is tried again.
+            if all == told.is_ok() {
+                flow.paused.extend(partitions.iter().cloned());
+            }
+            flow.changed |= told.is_err();
+        }
+        self.shared
+            .owned
+            .lock()
+            .extend(partitions.iter().map(|partition| (partition.clone(), number)));
+        // The member is gone only when the thread is about to end.
+        let _ = self.events.send(Event::Assigned(partitions, number));
+    }
+
     /// Hands over what was polled.
     fn flush(&self) {
         let piece = std::mem::take(&mut *self.shared.piece.lock());
@@ -122,6 +207,47 @@ impl Callbacks {
             // As above.
             let _ = self.events.send(Event::Records(piece));
         }
+    }
+
+    /// Does what the member asked for, and says so in the place where records change from before to behind the seek.
+    fn seek(&self, consumer: &BaseConsumer<Self>, seek: &Seek) {
+        let targets: Vec<&Target> = {
+            let owned = self.shared.owned.lock();
+            seek.targets
+                .iter()
+                .filter(|target| owned.get(&target.partition) == Some(&target.assignment))
+                .collect()
+        };
+        self.shared.piece.lock().retain(|record| {
+            !targets.iter().any(|target| {
+                *record.topic == *target.partition.topic && record.partition == target.partition.index
+            })
+        });
+        let mut list = TopicPartitionList::new();
+        for target in &targets {
+            let offset = target.offset.map_or(Offset::Beginning, Offset::Offset);
+            // An offset below zero is the only error, and there is none.
+            let _ = list.add_partition_offset(&target.partition.topic, target.partition.index, offset);
+        }
+        let mut results = Vec::new();
+        if !targets.is_empty() {
+            match consumer.seek_partitions(list, SEEK_TIMEOUT) {
+                Ok(list) => results.extend(targets.iter().map(|target| {
+                    let partition = &target.partition;
+                    let ended = list
+                        .find_partition(&partition.topic, partition.index)
+                        .map_or(Ok(()), |element| element.error());
+                    (partition.clone(), ended)
+                })),
+                Err(error) => results.extend(
+                    targets
+                        .iter()
+                        .map(|target| (target.partition.clone(), Err(error.clone()))),
+                ),
+            }
+        }
+        // As above.
+        let _ = self.events.send(Event::Sought(seek.number, results));
     }
 }
 
@@ -146,11 +272,18 @@ pub(super) fn native(partitions: impl IntoIterator<Item = (Partition, Option<i64
 }
 
 /// The thread's loop.
-pub(super) fn run(consumer: &BaseConsumer<Callbacks>, callbacks: &Callbacks, topics: &[Arc<str>]) {
+pub(super) fn run(
+    consumer: &BaseConsumer<Callbacks>,
+    callbacks: &Callbacks,
+    seeks: &mpsc::Receiver<Seek>,
+    topics: &[Arc<str>],
+) {
     let shared = &callbacks.shared;
-    let mut paused = false;
     let mut wait = Duration::from_millis(50);
     while !shared.closing.load(Ordering::Acquire) {
+        while let Ok(seek) = seeks.try_recv() {
+            callbacks.seek(consumer, &seek);
+        }
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 let record = owned(&message, topics);
@@ -174,40 +307,51 @@ pub(super) fn run(consumer: &BaseConsumer<Callbacks>, callbacks: &Callbacks, top
                 wait = Duration::from_millis(50);
             }
         }
-        paused = regulate(consumer, shared, paused);
+        regulate(consumer, shared);
     }
     consumer.unsubscribe();
 }
 
-/// Pauses everything while too much waits for the member, and resumes what it does not hold back when it has caught up.
-fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared, paused: bool) -> bool {
-    let waiting = shared.waiting.load(Ordering::Acquire);
-    let change = if paused {
-        waiting < HIGH_WATER / 2
-    } else {
-        waiting > HIGH_WATER
-    };
-    if !change {
-        return paused;
-    }
-    let Ok(assigned) = consumer.assignment() else {
-        return paused;
-    };
-    let result = if paused {
-        let held = shared.held.lock();
-        let free = partitions(&assigned)
-            .into_iter()
-            .filter(|partition| !held.contains(partition));
-        consumer.resume(&native(free.map(|partition| (partition, None))))
-    } else {
-        consumer.pause(&assigned)
-    };
-    match result {
-        Ok(()) => !paused,
-        Err(error) => {
-            tracing::debug!(%error, "partitions were not paused or resumed; trying again");
-            paused
+/// Pauses everything while too much waits for the member, and what the member holds back; resumes the rest.
+fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
+    let (pause, resume) = {
+        let owned = shared.owned.lock();
+        let mut flow = shared.flow.lock();
+        let waiting = shared.waiting.load(Ordering::Acquire);
+        let all = waiting > if flow.all { HIGH_WATER / 2 } else { HIGH_WATER };
+        flow.changed |= all != flow.all;
+        flow.all = all;
+        if !flow.changed {
+            return;
         }
+        flow.changed = false;
+        let differs = |partition: &&Partition| {
+            flow.paused.contains(*partition) != (all || flow.held.contains(*partition))
+        };
+        owned
+            .keys()
+            .filter(differs)
+            .cloned()
+            .partition::<Vec<_>, _>(|partition| !flow.paused.contains(partition))
+    };
+    let told = |partitions: &[Partition], result: Result<(), KafkaError>, paused: bool| {
+        let mut flow = shared.flow.lock();
+        match result {
+            Ok(()) if paused => flow.paused.extend(partitions.iter().cloned()),
+            Ok(()) => flow.paused.retain(|partition| !partitions.contains(partition)),
+            Err(error) => {
+                flow.changed = true;
+                tracing::debug!(%error, "partitions were not paused or resumed; trying again");
+            }
+        }
+    };
+    let list =
+        |partitions: &[Partition]| native(partitions.iter().map(|partition| (partition.clone(), None)));
+    if !pause.is_empty() {
+        told(&pause, consumer.pause(&list(&pause)), true);
+    }
+    if !resume.is_empty() {
+        told(&resume, consumer.resume(&list(&resume)), false);
     }
 }
 

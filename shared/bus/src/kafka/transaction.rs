@@ -9,16 +9,20 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
     admin::blocking,
-    classify,
+    classify, classify_for,
     client::{self, TRANSACTION_TIMEOUT},
-    native_headers,
+    describe, is_forbidden, native_headers,
     poller::{Callbacks, Shared},
 };
-use crate::{error::BusError, record::OutRecord};
+use crate::{
+    error::BusError,
+    record::{OutRecord, Partition},
+};
 
 type Native = ThreadedProducer<DefaultProducerContext>;
 
@@ -27,6 +31,14 @@ pub(super) struct Transactions {
     base: ClientConfig,
     group: String,
     producer: Option<Arc<Native>>,
+    /// A transaction that was begun and perhaps not waited for.
+    running: Option<JoinHandle<Ended>>,
+}
+
+/// A transaction's result, and its producer if that is still good.
+struct Ended {
+    producer: Option<Arc<Native>>,
+    result: Result<(), BusError>,
 }
 
 impl Transactions {
@@ -35,6 +47,7 @@ impl Transactions {
             base,
             group: group.to_owned(),
             producer: None,
+            running: None,
         }
     }
 
@@ -45,24 +58,40 @@ impl Transactions {
         offsets: TopicPartitionList,
         fence: Fence,
     ) -> Result<(), BusError> {
+        self.settle().await;
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.start().await?,
         };
-        let at_work = Arc::clone(&producer);
-        let ended = blocking(move || Ok(step(&at_work, &out, &offsets, &fence))).await?;
-        match ended {
-            Ok(()) => {
-                self.producer = Some(producer);
-                Ok(())
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            match step(&producer, &out, &offsets, &fence) {
+                Ok(()) => Ended {
+                    producer: Some(producer),
+                    result: Ok(()),
+                },
+                Err(Failure::Aborted(error)) => Ended {
+                    producer: Some(producer),
+                    result: Err(error),
+                },
+                // The producer is fenced or broken: the next transaction gets a new one.
+                Err(Failure::Fatal(error)) => Ended {
+                    producer: None,
+                    result: Err(error),
+                },
             }
-            Err(Failure::Aborted(error)) => {
-                self.producer = Some(producer);
-                Err(error)
-            }
-            // The producer is fenced or broken: the next transaction gets a new one.
-            Err(Failure::Fatal(error)) => Err(error),
-        }
+        }));
+        self.settle().await.unwrap_or(Err(BusError::Closed))
+    }
+
+    /// Waits for a transaction that was begun. Cancel-safe.
+    pub(super) async fn settle(&mut self) -> Option<Result<(), BusError>> {
+        let joined = self.running.as_mut()?.await;
+        self.running = None;
+        let Ok(ended) = joined else {
+            return Some(Err(BusError::Closed));
+        };
+        self.producer = ended.producer;
+        Some(ended.result)
     }
 
     async fn start(&self) -> Result<Arc<Native>, BusError> {
@@ -83,11 +112,14 @@ impl Transactions {
 pub(super) struct Fence {
     pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
     pub(super) shared: Arc<Shared>,
+    /// The partitions of the offsets, as they were assigned.
+    pub(super) assignments: Vec<(Partition, u64)>,
 }
 
 /// Why a transaction did not come about.
 enum Cause {
     Revoked,
+    TooLarge(BusError),
     Kafka(KafkaError),
 }
 
@@ -114,9 +146,10 @@ fn step(
     };
     let (error, fatal) = match cause {
         Cause::Revoked => (BusError::Revoked, false),
+        Cause::TooLarge(error) => (error, false),
         Cause::Kafka(error) => {
             let fatal = is_fatal(&error);
-            (retriable(error), fatal)
+            (verdict(out, error), fatal)
         }
     };
     if fatal || producer.abort_transaction(TRANSACTION_TIMEOUT).is_err() {
@@ -133,12 +166,15 @@ fn attempt(
 ) -> Result<(), Cause> {
     producer.begin_transaction()?;
     for record in out {
-        send(producer, record)?;
+        send(producer, record).map_err(|error| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Cause::TooLarge(classify_for(record, error)),
+            _ => Cause::Kafka(error),
+        })?;
     }
     if offsets.count() > 0 {
         // The metadata first: partitions that are lost after the check have a newer generation, which fences us.
         let group = fence.consumer.group_metadata().ok_or(Cause::Revoked)?;
-        if !fence.shared.owns(offsets) {
+        if !fence.shared.owns(&fence.assignments) {
             return Err(Cause::Revoked);
         }
         retrying(|| producer.send_offsets_to_transaction(offsets, &group, TRANSACTION_TIMEOUT))?;
@@ -180,15 +216,23 @@ fn is_fatal(error: &KafkaError) -> bool {
         || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
-/// After an abort, reading the batch again is always right.
-fn retriable(error: KafkaError) -> BusError {
-    match classify(error) {
-        BusError::Kafka(error) => {
-            let code = error
-                .rdkafka_error_code()
-                .map_or_else(|| error.to_string(), |code| format!("{code:?}"));
-            BusError::Unavailable(format!("the transaction was aborted: {code}"))
+/// After an abort, reading the batch again is always right, but neither a record that is too large nor one that is
+/// forbidden passes by that.
+fn verdict(out: &[OutRecord], error: KafkaError) -> BusError {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            // A broker does not say which one it was.
+            match out.iter().max_by_key(|record| record.size()) {
+                Some(largest) => classify_for(largest, error),
+                None => classify(error),
+            }
         }
-        other => other,
+        Some(code) if is_forbidden(code) => classify(error),
+        _ => match classify(error) {
+            BusError::Kafka(error) => {
+                BusError::Unavailable(format!("the transaction was aborted: {}", describe(&error)))
+            }
+            other => other,
+        },
     }
 }

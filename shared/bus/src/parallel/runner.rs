@@ -35,6 +35,8 @@ const REST: Duration = Duration::from_millis(500);
 struct Held {
     wake: Timestamp,
     records: VecDeque<Record>,
+    /// From where the partition is to be read again. Until that has succeeded, what comes of it is left out.
+    restart: Option<i64>,
 }
 
 /// Partitions that are being given up.
@@ -95,7 +97,7 @@ impl Runner {
                 }
                 Some(ended) = self.ended.recv() => self.on_ended(ended).await?,
                 Some(_) = self.handlers.join_next() => {}
-                () = at(wake) => self.release_due()?,
+                () = at(wake) => self.release_due().await?,
                 () = at(self.revoking.as_ref().map(|revoking| revoking.deadline)) => self.finish_revoking().await?,
                 () = at(rest_until) => rest_until = None,
                 _ = commit_timer.tick() => self.commit().await?,
@@ -137,6 +139,7 @@ impl Runner {
         match polled {
             Polled::Assigned(partitions) => {
                 for partition in partitions {
+                    self.held.remove(&partition);
                     self.ledger.assign(partition);
                 }
             }
@@ -165,7 +168,9 @@ impl Runner {
     fn admit(&mut self, record: Record, now: Timestamp) -> Result<(), BusError> {
         let partition = record.position().partition();
         if let Some(held) = self.held.get_mut(&partition) {
-            held.records.push_back(record);
+            if held.restart.is_none() {
+                held.records.push_back(record);
+            }
             return Ok(());
         }
         if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic) {
@@ -177,6 +182,7 @@ impl Runner {
                     Held {
                         wake,
                         records: [record].into(),
+                        restart: None,
                     },
                 );
                 return Ok(());
@@ -194,7 +200,7 @@ impl Runner {
         Some(Instant::now() + wait + Duration::from_millis(1))
     }
 
-    fn release_due(&mut self) -> Result<(), BusError> {
+    async fn release_due(&mut self) -> Result<(), BusError> {
         let now = self.context.clock.now();
         let due: Vec<Partition> = self
             .held
@@ -203,9 +209,22 @@ impl Runner {
             .map(|(partition, _)| partition.clone())
             .collect();
         for partition in due {
-            let Some(held) = self.held.remove(&partition) else {
+            let Some(mut held) = self.held.remove(&partition) else {
                 continue;
             };
+            if let Some(offset) = held.restart {
+                match self.member.seek(&partition, offset).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_retriable() => {
+                        tracing::warn!(topic = %partition.topic, partition = partition.index, %error,
+                            "a partition was not read again; trying again");
+                        held.wake = self.rested();
+                        self.held.insert(partition, held);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
             for record in held.records {
                 self.admit(record, now)?;
             }
@@ -249,7 +268,7 @@ impl Runner {
             if ended.done {
                 self.ledger.complete(&ended.ticket);
             } else {
-                self.on_dropped(&ended).await?;
+                self.on_dropped(&ended)?;
             }
             next = self.ended.try_recv().ok();
         }
@@ -257,7 +276,7 @@ impl Runner {
     }
 
     /// A handler let go of a record: everything of its partition that is not committed is read again, after a rest.
-    async fn on_dropped(&mut self, ended: &Ended) -> Result<(), BusError> {
+    fn on_dropped(&mut self, ended: &Ended) -> Result<(), BusError> {
         metrics::counter!("carillon_bus_dropped_total", "group" => self.context.group.to_string())
             .increment(1);
         let partition = &ended.ticket.partition;
@@ -266,24 +285,23 @@ impl Runner {
         }
         tracing::warn!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
             "a handler dropped a record; it is read again");
-        self.commit().await?;
-        let Some(restart) = self.ledger.restart_at(partition) else {
+        let Some(restart) = self.ledger.restart(partition) else {
             return Ok(());
         };
         self.queue.forget(partition);
-        self.ledger.assign(partition.clone());
-        self.member.seek(partition, restart).await?;
         self.member.pause(partition)?;
-        let rest = chrono::TimeDelta::from_std(REST).unwrap_or_default();
-        let wake = self.context.clock.now() + rest;
-        self.held.insert(
-            partition.clone(),
-            Held {
-                wake,
-                records: VecDeque::new(),
-            },
-        );
+        let held = Held {
+            wake: self.rested(),
+            records: VecDeque::new(),
+            restart: Some(restart),
+        };
+        self.held.insert(partition.clone(), held);
         Ok(())
+    }
+
+    /// When a partition that rests from now on may go on.
+    fn rested(&self) -> Timestamp {
+        self.context.clock.now() + chrono::TimeDelta::from_std(REST).unwrap_or_default()
     }
 
     async fn finish_revoking_if_drained(&mut self) -> Result<(), BusError> {
@@ -307,6 +325,7 @@ impl Runner {
         };
         self.commit().await?;
         for partition in &revoking.partitions {
+            self.held.remove(partition);
             self.ledger.revoke(partition);
         }
         self.member.release(&revoking.partitions).await;
@@ -340,5 +359,65 @@ async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use carillon_domain::SystemClock;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::{
+        ParallelOptions, TopicSettings, Topics,
+        member::fake::{Fake, State},
+    };
+
+    /// Drops the first record that it sees, once.
+    struct DropsOne(AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl Handler for DropsOne {
+        async fn handle(&self, batch: Vec<Inbound>) {
+            for inbound in batch {
+                if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+                    inbound.done();
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partition_that_cannot_be_read_again_yet_rests_and_ends_no_role() {
+        let state = Arc::new(Mutex::new(State {
+            end: 5,
+            failing_seeks: 2,
+            ..State::default()
+        }));
+        let tiers = [Duration::from_secs(1)];
+        let context = Context {
+            group: "g".into(),
+            topics: Arc::new(Topics::new("t", &tiers, &TopicSettings::default())),
+            clock: Arc::new(SystemClock),
+            options: ParallelOptions {
+                commit_interval: Duration::from_millis(10),
+                ..ParallelOptions::default()
+            },
+        };
+        let shutdown = Shutdown::new();
+        let handler = Arc::new(DropsOne(AtomicUsize::new(0)));
+        let runner = Runner::new(Box::new(Fake(Arc::clone(&state))), context, handler);
+        let run = tokio::spawn(runner.run(shutdown.clone()));
+        let done = async {
+            while state.lock().committed < 5 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), done).await.unwrap();
+        assert_eq!(state.lock().failing_seeks, 0);
+        shutdown.begin();
+        run.await.unwrap().unwrap();
     }
 }

@@ -135,3 +135,46 @@ fn a_zombie_that_does_not_know_it_yet_is_fenced() {
         );
     });
 }
+
+#[test]
+fn a_step_that_nobody_waits_for_happens_once_or_not_at_all_before_the_next_member_reads() {
+    on_each_backend(1, |setting| async move {
+        let (input, output) = (
+            setting.bus.topics().events(Lane::Normal),
+            setting.bus.topics().status(),
+        );
+        for round in 0..5 {
+            setting.bus.publish(vec![out(&input, "k", round)]).await.unwrap();
+            let mut consumer = setting.consumer("g", &input);
+            let batch = consumer.next(&LIMITS).await.unwrap();
+            assert_eq!(batch.records[0].value, round.to_string());
+            {
+                let mut step = Box::pin(consumer.commit_with(&batch, vec![out(&output, "k", round)]));
+                // Begun, then left alone, as by a hard shutdown.
+                let _ = futures::poll!(&mut step);
+            }
+            drop(consumer);
+            setting.bus.publish(vec![out(&input, "k", "end")]).await.unwrap();
+            let mut heir = setting.consumer("g", &input);
+            let mut is_at_end = false;
+            while !is_at_end {
+                let batch = heir.next(&LIMITS).await.unwrap();
+                is_at_end = batch.records.iter().any(|record| record.value == "end");
+                let copies = batch
+                    .records
+                    .iter()
+                    .map(|record| out(&output, "k", crate::support::text(&record.value)));
+                heir.commit_with(&batch, copies.collect()).await.unwrap();
+            }
+        }
+        let written: Vec<String> = drain(&mut setting.consumer("reader", &output), 10)
+            .await
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
+        assert_eq!(
+            written,
+            ["0", "end", "1", "end", "2", "end", "3", "end", "4", "end"]
+        );
+    });
+}

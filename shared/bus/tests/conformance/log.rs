@@ -160,3 +160,20 @@ fn making_the_topics_twice_is_no_error() {
         assert_eq!(setting.bus.create_topics().await.unwrap(), []);
     });
 }
+
+#[test]
+fn an_embedded_log_that_is_open_is_not_opened_again_until_it_is_closed() {
+    on_each_backend(1, |setting| async move {
+        if setting.bus.backend_name() != "embedded" {
+            return;
+        }
+        let error = setting.open_again().await.err().expect("it is open");
+        assert!(matches!(error, carillon_bus::BusError::InUse(_)), "{error}");
+        let (config, dir) = setting.close();
+        let again = carillon_bus::Bus::connect(config, std::sync::Arc::new(carillon_domain::SystemClock))
+            .await
+            .unwrap();
+        again.check().await.unwrap();
+        drop(dir);
+    });
+}

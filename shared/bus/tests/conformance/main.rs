@@ -9,6 +9,7 @@
 
 mod atomic;
 mod groups;
+mod kafka;
 mod log;
 mod parallel;
 mod retries;

@@ -13,7 +13,7 @@ use carillon_domain::{SystemClock, retry::RetryPolicy};
 pub(crate) struct Setting {
     pub(crate) bus: Bus,
     config: BusConfig,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Setting {
@@ -27,11 +27,28 @@ impl Setting {
         }
     }
 
-    /// The bus after the process was started again.
+    /// The bus after the process was killed and started again. (The embedded log: its files as they are now.)
     pub(crate) async fn restarted(&self) -> Bus {
-        Bus::connect(self.config.clone(), Arc::new(SystemClock))
-            .await
-            .unwrap()
+        let mut config = self.config.clone();
+        if let Backend::Embedded(embedded) = &mut config.backend {
+            let copy = self.dir.path().join("copy.db");
+            for end in ["", "-wal"] {
+                let of = |path: &std::path::Path| format!("{}{end}", path.display());
+                std::fs::copy(of(&embedded.path), of(&copy)).unwrap();
+            }
+            embedded.path = copy;
+        }
+        Bus::connect(config, Arc::new(SystemClock)).await.unwrap()
+    }
+
+    /// Opens the bus once more, beside the one that is open.
+    pub(crate) async fn open_again(&self) -> Result<Bus, carillon_bus::BusError> {
+        Bus::connect(self.config.clone(), Arc::new(SystemClock)).await
+    }
+
+    /// Drops the handle.
+    pub(crate) fn close(self) -> (BusConfig, tempfile::TempDir) {
+        (self.config, self.dir)
     }
 
     pub(crate) fn consumer(&self, group: &str, topic: &Arc<str>) -> BatchConsumer {
@@ -48,38 +65,49 @@ pub(crate) fn subscription(group: &str, topic: &Arc<str>) -> Subscription {
 
 /// Runs a test on every backend, a fresh one each.
 pub(crate) fn on_each_backend<F: Future<Output = ()>>(partitions: u32, test: impl Fn(Setting) -> F) {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = Backend::Embedded(EmbeddedConfig {
+            path: dir.path().join("bus.db"),
+        });
+        run(backend, partitions, dir, Duration::from_mins(1), &test).await;
+    });
+    on_kafka(partitions, Duration::from_mins(1), test);
+}
+
+/// Runs a test on Apache Kafka, where there is one.
+pub(crate) fn on_kafka<F: Future<Output = ()>>(
+    partitions: u32,
+    limit: Duration,
+    test: impl Fn(Setting) -> F,
+) {
+    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
+        return;
+    };
+    let kafka = KafkaConfig {
+        brokers,
+        session_timeout: Duration::from_secs(6),
+        ..KafkaConfig::default()
+    };
+    let backend = Backend::Kafka(Box::new(kafka));
+    let dir = tempfile::tempdir().unwrap();
+    block_on(run(backend, partitions, dir, limit, &test));
+}
+
+fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = Backend::Embedded(EmbeddedConfig {
-            path: dir.path().join("bus.db"),
-        });
-        run(backend, partitions, dir, &test).await;
-        if let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") {
-            let kafka = KafkaConfig {
-                brokers,
-                session_timeout: Duration::from_secs(6),
-                ..KafkaConfig::default()
-            };
-            run(
-                Backend::Kafka(Box::new(kafka)),
-                partitions,
-                tempfile::tempdir().unwrap(),
-                &test,
-            )
-            .await;
-        }
-    });
+    runtime.block_on(test);
 }
 
 async fn run<F: Future<Output = ()>>(
     backend: Backend,
     partitions: u32,
     dir: tempfile::TempDir,
+    limit: Duration,
     test: &impl Fn(Setting) -> F,
 ) {
     let tiers = [1, 2].map(Duration::from_secs).to_vec();
@@ -97,14 +125,10 @@ async fn run<F: Future<Output = ()>>(
     bus.create_topics().await.unwrap();
     wait_for("the topics", || async { bus.check().await.is_ok() }).await;
     eprintln!("conformance on {}", bus.backend_name());
-    let test = test(Setting {
-        bus,
-        config,
-        _dir: dir,
-    });
-    tokio::time::timeout(Duration::from_mins(1), test)
+    let test = test(Setting { bus, config, dir });
+    tokio::time::timeout(limit, test)
         .await
-        .expect("the test ends within a minute");
+        .expect("the test ends within its time");
 }
 
 /// Waits until a condition holds; fails after twenty seconds.

@@ -2,10 +2,14 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use chrono::Datelike as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
-use super::{Event, sound::is_sound};
+use super::{
+    Event,
+    sound::{is_sound, is_sound_key},
+};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
@@ -86,13 +90,15 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// Takes an RFC 3339 timestamp.
+    /// Takes an RFC 3339 timestamp, whose years have four digits.
     pub(super) fn take_time(&mut self, name: &str) -> Option<Timestamp> {
-        self.take::<Timestamp>(
-            name,
-            "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z",
-        )
-        .map(truncate)
+        const EXPECTED: &str = "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z";
+        let time = self.take::<Timestamp>(name, EXPECTED).map(truncate)?;
+        if !(0..=9_999).contains(&time.year()) {
+            self.wrong(&format!("/{name}"), "range", EXPECTED);
+            return None;
+        }
+        Some(time)
     }
 
     /// Records an error.
@@ -121,13 +127,14 @@ impl<'a> Fields<'a> {
 
     /// A value that is kept unparsed, unless nobody could parse it later.
     pub(super) fn kept(&mut self, name: &str, raw: &RawValue) -> Option<Arc<RawValue>> {
-        if is_sound(raw) {
+        if is_sound(raw) && is_sound_key(name) {
             return Some(Arc::from(raw.to_owned()));
         }
         self.wrong(
             &format!("/{}", escape_token(name)),
             "unsupported",
-            "expected JSON of at most 127 levels, numbers of at most 64 bits and whole Unicode characters",
+            "expected JSON of at most 127 levels, numbers of at most 64 bits, whole Unicode characters and no keys that \
+             begin with $serde_json::private",
         );
         None
     }
@@ -185,4 +192,46 @@ impl<'a> From<&'a Event> for WireEvent<'a> {
             extensions: &event.extensions,
         }
     }
+}
+
+impl WireEvent<'_> {
+    /// The attributes as values, by name: what [`Event::fingerprint`] is made of. Nothing in here can fail, whatever an
+    /// event holds: what could not be parsed would stand for itself, as text.
+    pub(super) fn values(&self) -> BTreeMap<&str, Value> {
+        let value = |raw: &RawValue| {
+            serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
+        };
+        let mut values: BTreeMap<&str, Value> = self
+            .extensions
+            .iter()
+            .map(|(name, raw)| (name.as_str(), value(raw)))
+            .collect();
+        let text = |text: &str| Value::String(text.to_owned());
+        values.insert("specversion", text(self.specversion));
+        values.insert("id", text(self.id));
+        values.insert("source", text(self.source));
+        values.insert("type", text(self.event_type));
+        values.insert("time", plain(&self.time));
+        values.insert("datacontenttype", text(self.datacontenttype));
+        for (name, said) in [
+            ("priority", self.priority.as_ref().map(plain)),
+            ("sendat", self.sendat.as_ref().map(plain)),
+            ("expiresat", self.expiresat.as_ref().map(plain)),
+            ("channels", self.channels.as_deref().map(text)),
+        ] {
+            if let Some(said) = said {
+                values.insert(name, said);
+            }
+        }
+        if !self.recipients.is_empty() {
+            values.insert("recipients", plain(&self.recipients));
+        }
+        values.insert("data", value(self.data));
+        values
+    }
+}
+
+/// Strings and structures of strings as a value.
+fn plain(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
 }

@@ -24,6 +24,9 @@ use crate::{
 
 /// The largest event that is taken, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+/// The largest event that a gateway publishes, in bytes of [`Event::to_wire`]: larger than what it was given, since
+/// recipients are written out and defaults filled in.
+pub const MAX_WIRE_BYTES: usize = 640 * 1024;
 
 /// An event.
 #[derive(Debug, Clone)]
@@ -73,16 +76,14 @@ impl Event {
     /// SHA-256 of what the event says, `id`, `source` and `time` aside: two events of one id with different
     /// fingerprints conflict. Spacing and the order of keys do not count.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "what is kept unparsed was checked by `sound`")]
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut wire = serde_json::to_value(fields::WireEvent::from(self)).expect("an event is JSON");
-        if let Some(object) = wire.as_object_mut() {
-            for attribute in ["id", "source", "time"] {
-                object.remove(attribute);
-            }
+        let wire = fields::WireEvent::from(self);
+        let mut values = wire.values();
+        for attribute in ["id", "source", "time"] {
+            values.remove(attribute);
         }
         let mut hasher = Sha256::new();
-        hash_canonically(&wire, &mut hasher);
+        hash_object(values.iter().map(|(key, value)| (*key, value)), &mut hasher);
         hasher.finalize().into()
     }
 
@@ -100,19 +101,25 @@ impl Event {
     }
 }
 
+/// Feeds an object into a hash; the entries come in the order of their keys.
+fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a serde_json::Value)>, hasher: &mut Sha256) {
+    hasher.update(b"{");
+    for (key, value) in entries {
+        hasher.update((key.len() as u64).to_be_bytes());
+        hasher.update(key.as_bytes());
+        hash_canonically(value, hasher);
+    }
+    hasher.update(b"}");
+}
+
 /// Feeds a JSON value into a hash so that key order does not count and no two values share their bytes.
 fn hash_canonically(value: &serde_json::Value, hasher: &mut Sha256) {
     match value {
         serde_json::Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().collect();
-            keys.sort_unstable();
-            hasher.update(b"{");
-            for key in keys {
-                hasher.update((key.len() as u64).to_be_bytes());
-                hasher.update(key.as_bytes());
-                hash_canonically(&map[key], hasher);
-            }
-            hasher.update(b"}");
+            let mut entries: Vec<(&str, &serde_json::Value)> =
+                map.iter().map(|(key, value)| (key.as_str(), value)).collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            hash_object(entries.into_iter(), hasher);
         }
         serde_json::Value::Array(items) => {
             hasher.update(b"[");

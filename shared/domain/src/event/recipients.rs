@@ -63,11 +63,7 @@ pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>
 
 fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Vec<Recipient> {
     if values.len() > MAX_RECIPIENTS {
-        let message = format!(
-            "expected at most {MAX_RECIPIENTS} recipients, got {}",
-            values.len()
-        );
-        errors.push(FieldError::new(pointer, "too-many-recipients", message));
+        errors.push(too_many(pointer, values.len()));
         return Vec::new();
     }
     let mut recipients: Vec<Recipient> = Vec::with_capacity(values.len());
@@ -77,6 +73,11 @@ fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Vec
         }
     }
     recipients
+}
+
+fn too_many(pointer: &str, count: usize) -> FieldError {
+    let message = format!("expected at most {MAX_RECIPIENTS} recipients, got {count}");
+    FieldError::new(pointer, "too-many-recipients", message)
 }
 
 /// Fills in recipients from the CloudEvents extension `recipient`, else from `data.recipients`.
@@ -120,6 +121,10 @@ impl Event {
                 Some(Value::Array(values)) => self.recipients.extend(collect(values, pointer, &mut errors)),
                 Some(value) => self.recipients.extend(parse_one(value, pointer, &mut errors)),
             }
+        }
+        let count = self.recipients.len();
+        if count > MAX_RECIPIENTS {
+            errors.push(too_many("/recipients", count));
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }

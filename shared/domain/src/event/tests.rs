@@ -163,3 +163,202 @@ fn more_than_a_thousand_recipients_are_too_many() {
         [("/recipients".into(), "too-many-recipients".into())]
     );
 }
+
+/// The fingerprint as it was computed once: of the wire form, parsed.
+fn fingerprint_of_wire(event: &Event) -> [u8; 32] {
+    let mut wire: serde_json::Value = serde_json::from_slice(&event.to_wire()).unwrap();
+    let object = wire.as_object_mut().unwrap();
+    for attribute in ["id", "source", "time"] {
+        object.remove(attribute);
+    }
+    let mut hasher = Sha256::new();
+    hash_canonically(&wire, &mut hasher);
+    hasher.finalize().into()
+}
+
+#[test]
+fn the_fingerprint_is_that_of_the_wire_form() {
+    let full = r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","time":"2026-11-24T10:00:00Z","priority":"bulk",
+        "sendat":"2026-11-24T10:00:00.5Z","expiresat":"2026-11-25T10:00:00+02:00","channels":"sms,email","recipient":"a,b",
+        "traceparent":"00-ab","zz":{"b":[1,2.5,null],"a":{"é":true}},"aa":-7,"data":{"x":{"y":1e3},"w":"\u00e9"}}"#;
+    let bare = r#"{"specversion":"1.0","id":"1","source":"/s","type":"T"}"#;
+    for json in [full, bare] {
+        let event = Event::from_cloudevent(json.as_bytes(), defaults()).unwrap();
+        assert_eq!(event.fingerprint(), fingerprint_of_wire(&event), "{json}");
+    }
+    let event = Event::from_plain(PLAIN.as_bytes(), defaults()).unwrap();
+    assert_eq!(event.fingerprint(), fingerprint_of_wire(&event));
+}
+
+#[test]
+fn a_private_key_of_serde_json_is_refused_wherever_it_stands_and_never_a_panic() {
+    let key = "$serde_json::private::RawValue";
+    let extension = format!(r#""data":{{}},"ext":{{"{key}":"not json"}}"#);
+    let data = format!(r#""data":{{"a":[{{"{key}":"not json"}}]}}"#);
+    let name = format!(r#""data":{{}},"{key}":"not json""#);
+    for (place, pointer) in [
+        (extension, "/ext"),
+        (data, "/data"),
+        (name, "/$serde_json::private::RawValue"),
+    ] {
+        let json = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"T",{place}}}"#);
+        let found = pointers(Event::from_cloudevent(json.as_bytes(), defaults()));
+        assert_eq!(found, [(pointer.to_owned(), "unsupported".to_owned())], "{json}");
+    }
+    // An event that was put together by other means has a fingerprint too.
+    let unsound = serde_json::value::RawValue::from_string(format!(r#"{{"{key}":"not json"}}"#)).unwrap();
+    let mut event = Event::from_plain(PLAIN.as_bytes(), defaults()).unwrap();
+    let sound = event.fingerprint();
+    event.data = unsound.into();
+    assert_ne!(event.fingerprint(), sound);
+}
+
+#[test]
+fn a_time_has_a_year_of_four_digits() {
+    for time in ["+10000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:00"] {
+        let json = PLAIN.replace(r#""priority":"high""#, &format!(r#""expiresat":"{time}""#));
+        let found = pointers(Event::from_plain(json.as_bytes(), defaults()));
+        assert_eq!(found, [("/expiresat".to_owned(), "range".to_owned())], "{time}");
+    }
+}
+
+#[test]
+fn the_places_that_a_catalog_names_together_give_no_more_recipients_than_an_event_may_have() {
+    let users = vec![r#""u""#; 600].join(",");
+    let json = format!(r#"{{"type":"T","data":{{"a":[{users}],"b":[{users}]}}}}"#);
+    let mut event = Event::from_plain(json.as_bytes(), defaults()).unwrap();
+    let places = ["/data/a".to_owned(), "/data/b".to_owned()];
+    let errors = event.clone().resolve_recipients(&places).unwrap_err();
+    assert_eq!(errors[0].code, "too-many-recipients");
+    event.resolve_recipients(&places[..1]).unwrap();
+    assert_eq!(event.recipients.len(), 600);
+}
+
+mod properties {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(600))]
+
+        /// What the gateway takes, the router takes, and knows again.
+        #[test]
+        fn the_wire_form_of_every_event_that_is_taken_is_taken_and_is_the_same_event(
+            mut document in document(),
+            cloudevent in any::<bool>(),
+        ) {
+            if cloudevent {
+                document.insert("specversion".to_owned(), "1.0".into());
+            }
+            let json = Value::Object(document).to_string();
+            let parsed = if cloudevent {
+                Event::from_cloudevent(json.as_bytes(), defaults())
+            } else {
+                Event::from_plain(json.as_bytes(), defaults())
+            };
+            let Ok(mut event) = parsed else { return Ok(()) };
+            let places = ["/data/b".to_owned(), "/data/c".to_owned()];
+            if event.resolve_recipients(&places).is_err() || event.recipients.is_empty() {
+                return Ok(());
+            }
+            let wire = event.to_wire();
+            let again = Event::from_cloudevent(&wire, defaults());
+            let again = match again {
+                Ok(again) => again,
+                Err(errors) => return Err(TestCaseError::fail(format!("{errors:?} of {json}"))),
+            };
+            prop_assert_eq!(again.fingerprint(), event.fingerprint(), "{}", json);
+            prop_assert_eq!((&again.id, &again.source, again.time), (&event.id, &event.source, event.time));
+            prop_assert_eq!(again.to_wire(), wire);
+        }
+    }
+
+    /// Objects that are events, or nearly.
+    fn document() -> impl Strategy<Value = Map<String, Value>> {
+        let entry = prop_oneof![
+            2 => (Just("id"), text()),
+            2 => (Just("source"), text()),
+            2 => (Just("time"), time()),
+            2 => (Just("sendat"), time()),
+            2 => (Just("expiresat"), time()),
+            2 => (Just("priority"), prop_oneof![Just(json!("high")), Just(json!("bulk")), Just(json!("odd"))]),
+            2 => (Just("channels"), prop_oneof![
+                Just(json!(["email", "sms", "email"])), Just(json!("sms, push,")), Just(json!([])), Just(json!("")),
+            ]),
+            4 => (Just("recipients"), recipients()),
+            1 => (Just("recipient"), prop_oneof![Just(json!("a, b,")), Just(json!("a|b")), Just(json!(""))]),
+            1 => (Just("ext"), value()),
+            1 => (Just(""), value()),
+            1 => (Just("datacontenttype"), Just(json!("application/x+json; charset=utf-8"))),
+        ];
+        let data = proptest::collection::btree_map("[a-c]|recipients", value(), 0..4);
+        (proptest::collection::vec(entry, 0..8), data, recipients()).prop_map(
+            |(entries, data, recipients)| {
+                let mut document: Map<String, Value> = Map::new();
+                document.insert("type".to_owned(), "T".into());
+                document.insert("recipients".to_owned(), recipients);
+                document.insert("data".to_owned(), data.into_iter().collect::<Map<_, _>>().into());
+                document.extend(entries.into_iter().map(|(name, value)| (name.to_owned(), value)));
+                document
+            },
+        )
+    }
+
+    fn text() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            8 => "[a-z/é\\\\\"]{1,12}".prop_map(Value::from),
+            1 => Just(json!("tab\there")),
+            1 => Just(json!("")),
+            1 => Just(json!(7)),
+            1 => Just(json!("x".repeat(257))),
+        ]
+    }
+
+    fn time() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(json!("2026-11-24T10:00:00Z")),
+            Just(json!("2026-11-24T10:00:00.123456789+05:30")),
+            Just(json!("2026-11-25 10:00:00Z")),
+            Just(json!("2016-12-31T23:59:60Z")),
+            Just(json!("0000-01-01T00:00:00+23:59")),
+            Just(json!("9999-12-31T23:59:59-23:59")),
+            Just(json!("+10000-01-01T00:00:00Z")),
+            Just(json!("tomorrow")),
+        ]
+    }
+
+    fn recipients() -> impl Strategy<Value = Value> {
+        let one = prop_oneof![
+            4 => "[a-zé]{1,8}".prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => any::<f64>().prop_map(Value::from),
+            2 => Just(json!({"user_id": "u", "locale": "fr-CA", "timezone": null})),
+            2 => Just(json!({"email": "guest@example.com", "phone": "+15145550142", "timezone": "Europe/Berlin"})),
+            1 => Just(json!({"email": "nope"})),
+            1 => Just(json!(null)),
+        ];
+        proptest::collection::vec(one, 0..4).prop_map(Value::from)
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            4 => any::<i64>().prop_map(Value::from),
+            4 => any::<f64>().prop_map(Value::from),
+            4 => "[a-zé\n\u{0}]{0,8}".prop_map(Value::from),
+            2 => Just(Value::Null),
+            2 => recipients(),
+            1 => (100..130_usize).prop_map(|levels| (0..levels).fold(json!("u"), |inner, _| json!([inner]))),
+            1 => Just(json!({"$serde_json::private::RawValue": "not json"})),
+            1 => Just(json!({"$serde_json::private::RawValue": "\"u\""})),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-c]|recipients", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect::<Map<_, _>>().into()),
+            ]
+        })
+    }
+}

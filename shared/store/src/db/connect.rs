@@ -48,14 +48,15 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<Pools, StoreEr
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .foreign_keys(true)
-        // Pages between checkpoints: fewer, larger ones than the default of 1,000.
-        .pragma("wal_autocheckpoint", "4000");
+        // Pages between checkpoints: a page that many transactions touch is copied to the database once.
+        .pragma("wal_autocheckpoint", "16000");
     let write: SqlitePool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(config.acquire_timeout)
         .test_before_acquire(false)
-        // Kibibytes when negative.
-        .connect_with(options.clone().pragma("cache_size", "-16384"))
+        // Kibibytes when negative. Keys in no order touch pages all over their indexes: what does not fit is read and
+        // written again and again.
+        .connect_with(options.clone().pragma("cache_size", "-65536"))
         .await?;
     SQLITE_MIGRATIONS.run(&write).await?;
     let read = SqlitePoolOptions::new()

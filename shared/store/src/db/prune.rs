@@ -4,30 +4,45 @@ use std::time::Duration;
 
 use carillon_domain::Timestamp;
 
-use super::{Db, execute};
+use super::{Db, execute, fetch};
 use crate::{config::Dialect, error::StoreError};
 
-/// A table whose rows grow old. Each statement removes at most 5,000 rows older than `$1`.
+/// A table whose rows grow old. Each statement removes at most 5,000 rows.
 ///
-/// SQLite's rows lie in the order in which they came, so the oldest stand first and need no index. PostgreSQL finds
-/// them by a BRIN index, which costs next to nothing to keep.
+/// PostgreSQL finds the old ones by a BRIN index, which costs next to nothing to keep. SQLite's rows lie in the order in
+/// which they came: they are walked from the first on, for as long as there are old ones among them, and need no index.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prunable {
+    /// Of the rows behind `$1`: where the next step ends, and how many of them are older than `$2`.
+    pub(crate) sqlite_step: &'static str,
+    /// Removes what is older than `$1` behind `$2` and up to `$3`.
     pub(crate) sqlite: &'static str,
+    /// Removes what is older than `$1`.
     pub(crate) postgres: &'static str,
 }
 
+/// `prunable!(table, column)` or `prunable!(table, column, "condition")`: rows that do not meet it stay, however old.
 macro_rules! prunable {
     ($table:literal, $column:literal) => {
+        $crate::db::prunable!($table, $column, "true")
+    };
+    ($table:literal, $column:literal, $condition:literal) => {
         $crate::db::Prunable {
+            sqlite_step: concat!(
+                "SELECT COALESCE(MAX(place), 0), COALESCE(SUM(is_old), 0) FROM (SELECT rowid AS place, ",
+                $column,
+                " < $2 AS is_old FROM ",
+                $table,
+                " WHERE rowid > $1 ORDER BY rowid LIMIT 5000)"
+            ),
             sqlite: concat!(
                 "DELETE FROM ",
                 $table,
-                " WHERE rowid IN (SELECT rowid FROM ",
-                $table,
-                " ORDER BY rowid LIMIT 5000) AND ",
+                " WHERE ",
                 $column,
-                " < $1"
+                " < $1 AND rowid > $2 AND rowid <= $3 AND (",
+                $condition,
+                ")"
             ),
             postgres: concat!(
                 "DELETE FROM ",
@@ -36,7 +51,9 @@ macro_rules! prunable {
                 $table,
                 " WHERE ",
                 $column,
-                " < $1 LIMIT 5000))"
+                " < $1 AND (",
+                $condition,
+                ") LIMIT 5000))"
             ),
         }
     };
@@ -47,14 +64,31 @@ impl Db {
     /// Removes what is older than `age`. Returns how many rows went.
     pub(crate) async fn prune(&self, table: Prunable, age: Duration) -> Result<u64, StoreError> {
         let before: Timestamp = self.now() - age;
-        let sql = match self.dialect() {
-            Dialect::Sqlite => table.sqlite,
-            Dialect::Postgres => table.postgres,
-        };
+        match self.dialect() {
+            Dialect::Sqlite => self.prune_sqlite(table, before).await,
+            Dialect::Postgres => self.prune_postgres(table, before).await,
+        }
+    }
+
+    async fn prune_sqlite(&self, table: Prunable, before: Timestamp) -> Result<u64, StoreError> {
+        let (mut removed, mut behind) = (0, 0_i64);
+        loop {
+            let (end, old): (i64, i64) =
+                fetch!(one, self.read().await? => (i64, i64), table.sqlite_step, behind, before)?;
+            if old == 0 {
+                return Ok(removed);
+            }
+            let mut session = self.write().await?;
+            removed += execute!(session, table.sqlite, before, behind, end)?;
+            behind = end;
+        }
+    }
+
+    async fn prune_postgres(&self, table: Prunable, before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut session = self.write().await?;
-            let count = execute!(session, sql, before)?;
+            let count = execute!(session, table.postgres, before)?;
             removed += count;
             if count == 0 {
                 return Ok(removed);

@@ -3,7 +3,7 @@
 mod query;
 mod rows;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use carillon_domain::{Channel, TenantId, ids::dead_letter_id};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ pub use rows::{DeadLetterFilter, DeadLetterGroup, DeadLetterRow, DeadLetterState
 
 use crate::{
     columns::{int, unsigned},
-    db::{Db, Document, Input, Tx, fetch},
+    db::{Db, Document, Input, Prunable, Tx, fetch, prunable},
     error::StoreError,
     page::{Page, PageOf},
     read_model::{self, StoredOffset},
@@ -20,16 +20,19 @@ use crate::{
 
 /// The queue of events; the others are named after their channels.
 const EVENTS: &str = "events";
+/// An open letter stays until somebody has done something about it.
+const PRUNABLE: Prunable = prunable!("dead_letters", "dead_at", "state <> 'open'");
 
 /// The dead letters.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     db: Db,
+    retention: Duration,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    pub(crate) fn new(db: Db, retention: Duration) -> Self {
+        Self { db, retention }
     }
 
     /// Applies a batch and its offsets in one transaction. Applying rows again changes nothing.
@@ -98,6 +101,11 @@ impl DeadLetters {
             )
             .await?;
         Ok(moved.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Forgets letters that are not open and older than the configured retention. Returns how many went.
+    pub async fn prune(&self) -> Result<u64, StoreError> {
+        self.db.prune(PRUNABLE, self.retention).await
     }
 }
 

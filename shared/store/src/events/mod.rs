@@ -20,6 +20,9 @@ use crate::{
     error::StoreError,
 };
 
+/// How long repeated events are recognised, and the verdicts of limits remembered.
+pub const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
+
 const PENDING: &str = "pending";
 const PUBLISHED: &str = "published";
 const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");

@@ -57,7 +57,6 @@ pub(super) async fn claim(
     let rows: Vec<Claimed> = input(&first, db.now()).fetch(tx.conn(), CLAIM).await?;
     let mut changes = Changes::default();
     for row in rows.iter().filter(|row| row.reads == 1 && row.via_gateway) {
-        changes.add(Counter::GatewayRouted, 1);
         changes.add(Counter::GatewayPublished, i64::from(row.owner.is_some()));
     }
     changes.write(&mut tx, shard).await?;

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout};
 
 use super::Quotas;
-use crate::error::StoreError;
+use crate::{error::StoreError, events::DEDUPE_WINDOW};
 
 /// Checks of one script call; Redis does nothing else while it runs.
 const CALL: usize = 1_000;
@@ -45,7 +45,7 @@ impl RedisQuotasConfig {
             url: url.into(),
             prefix: "carillon:".to_owned(),
             timeout: Duration::from_millis(250),
-            memory: Duration::from_hours(7 * 24),
+            memory: DEDUPE_WINDOW,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What routers decided about events (table `decided_events`).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use carillon_domain::{
     EventId, TenantId, Timestamp, UserId,
@@ -12,11 +12,12 @@ use super::{EventRow, EventView};
 use crate::{
     columns::{self, int},
     counters::{Changes, Counter},
-    db::{Document, Input, Session, Tx, execute, fetch},
+    db::{Db, Document, Input, Prunable, Session, Tx, execute, fetch, prunable},
     error::StoreError,
 };
 
 const DECISIONS: &str = "decisions";
+const PRUNABLE: Prunable = prunable!("decided_events", "at");
 
 /// What is counted of a row that is new.
 #[derive(sqlx::FromRow)]
@@ -188,6 +189,11 @@ impl Row {
             decisions: self.decisions.parse(DECISIONS)?,
         })
     }
+}
+
+/// Forgets what was decided longer ago than `age`. The auditor's counts stay. Returns how many rows went.
+pub(super) async fn prune(db: &Db, age: Duration) -> Result<u64, StoreError> {
+    db.prune(PRUNABLE, age).await
 }
 
 /// Erases events that were about one user alone.

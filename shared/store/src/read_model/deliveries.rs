@@ -1,6 +1,6 @@
 //! Where deliveries stand (table `deliveries`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use carillon_domain::{TenantId, UserId};
 use uuid::Uuid;
@@ -12,9 +12,19 @@ use super::{
 use crate::{
     columns::int,
     counters::{Changes, Counter},
-    db::{Input, Tx, execute},
+    db::{Db, Input, Prunable, Tx, execute, prunable},
     error::StoreError,
 };
+
+/// What has ended may go, unless its open dead letter may yet be sent again (its end is counted, and a new row would be
+/// counted anew); what has not stays to be seen. A state is as old as its last change, which comes after the creation that
+/// an index knows.
+const PRUNABLE: Prunable = prunable!(
+    "deliveries",
+    "created_at",
+    "updated_at < $1 AND (precedence & 255) >= 40 AND (status <> 'dead_lettered' OR NOT EXISTS
+        (SELECT 1 FROM dead_letters AS l WHERE l.delivery_id = deliveries.id AND l.state = 'open'))"
+);
 
 /// A row's state, before or after.
 #[derive(sqlx::FromRow)]
@@ -176,6 +186,11 @@ fn input<'a>(merged: &'a [Merged<'a>]) -> Input<'a> {
         .big("template_of", merged.iter().map(|delivery| delivery.template.of))
         .time("created_at", merged.iter().map(|delivery| delivery.created_at))
         .time("updated_at", rows().map(|row| row.at))
+}
+
+/// Forgets deliveries that ended longer ago than `age`. The auditor's counts stay. Returns how many went.
+pub(super) async fn prune(db: &Db, age: Duration) -> Result<u64, StoreError> {
+    db.prune(PRUNABLE, age).await
 }
 
 /// Erases what names a user. A state that comes late does not bring it back.

@@ -34,6 +34,7 @@ use crate::{
 pub struct ReadModel {
     db: Db,
     shard: i32,
+    retention: Duration,
     partitions: Partitions,
 }
 
@@ -42,6 +43,7 @@ impl ReadModel {
         Self {
             db,
             shard,
+            retention: history_retention,
             partitions: Partitions::new(history_retention),
         }
     }
@@ -135,6 +137,13 @@ impl ReadModel {
     /// called once at start and at least daily.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         self.partitions.maintain(&self.db).await
+    }
+
+    /// Forgets deliveries that ended before the configured retention, and what was decided before it. Deliveries that
+    /// have not ended stay. The auditor's counts stay. Returns how many rows went.
+    pub async fn prune(&self) -> Result<u64, StoreError> {
+        let deliveries = deliveries::prune(&self.db, self.retention).await?;
+        Ok(deliveries + decided::prune(&self.db, self.retention).await?)
     }
 }
 

@@ -35,7 +35,8 @@ impl Partitions {
         }
     }
 
-    /// Makes sure that the days of these times have a partition. Times out of all reason go to the default partition.
+    /// Makes sure that the days of these times have a partition. Times out of all reason go to the default partition
+    /// until their day has one.
     pub(super) async fn prepare(
         &self,
         db: &Db,
@@ -83,15 +84,10 @@ impl Partitions {
         let mut tx = db.begin().await?;
         if let Conn::Postgres(connection) = tx.conn() {
             lock(connection).await?;
-            let names: Vec<(String,)> = sqlx::query_as(
-                "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'delivery_history'::regclass",
-            )
-            .fetch_all(&mut *connection)
-            .await?;
-            for day in names
+            for day in partitions(connection)
+                .await?
                 .iter()
-                .filter_map(|(name,)| day_of(name))
+                .filter_map(|name| day_of(name))
                 .filter(|day| *day < first_kept)
             {
                 run(connection, format!("DROP TABLE {}", name_of(day))).await?;
@@ -107,17 +103,38 @@ impl Partitions {
     }
 }
 
+/// Makes a day's partition. Rows that came before their day did lie in the default partition, and move.
 async fn create(connection: &mut PgConnection, day: NaiveDate) -> Result<(), StoreError> {
     lock(connection).await?;
     let (name, next) = (name_of(day), day + Days::new(1));
-    run(
-        connection,
+    if partitions(connection).await?.contains(&name) {
+        return Ok(());
+    }
+    // Nobody may write between the move and the moment from which new rows find the partition.
+    let (from, to) = (format!("'{day} 00:00:00+00'"), format!("'{next} 00:00:00+00'"));
+    for sql in [
+        "LOCK TABLE ONLY delivery_history IN ACCESS EXCLUSIVE MODE".to_owned(),
+        format!("CREATE TABLE {name} (LIKE delivery_history INCLUDING ALL)"),
         format!(
-            "CREATE TABLE IF NOT EXISTS {name} PARTITION OF delivery_history
-            FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
+            "WITH early AS (DELETE FROM delivery_history_default WHERE at >= {from} AND at < {to} RETURNING *)
+            INSERT INTO {name} SELECT * FROM early"
         ),
+        format!("ALTER TABLE delivery_history ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"),
+    ] {
+        run(connection, sql).await?;
+    }
+    Ok(())
+}
+
+/// The names of all partitions.
+async fn partitions(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let names: Vec<(String,)> = sqlx::query_as(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'delivery_history'::regclass",
     )
-    .await
+    .fetch_all(connection)
+    .await?;
+    Ok(names.into_iter().map(|(name,)| name).collect())
 }
 
 async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {

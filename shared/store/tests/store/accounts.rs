@@ -376,3 +376,18 @@ async fn preferences_are_versioned_and_need_their_user() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_tenant_begins_with_a_name_that_the_bus_and_the_indexes_can_carry() {
+    on_each(async |store| {
+        let keys = store.api_keys();
+        for name in ["", "new\nline", &"t".repeat(129)] {
+            let made = keys.create(&name.into(), "a test", Role::Admin).await;
+            assert!(matches!(made, Err(StoreError::Invalid(_))), "{name:?}");
+        }
+        keys.create(&"t".repeat(128).as_str().into(), "a test", Role::Admin)
+            .await
+            .unwrap();
+    })
+    .await;
+}

@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use carillon_domain::{
-    Channel,
+    Channel, DeliveryStatus,
     dead_letter::{DeadLetter, FailureClass},
     ids::dead_letter_id,
     status::Origin,
@@ -12,7 +12,7 @@ use carillon_store::{
     read_model::StoredOffset,
 };
 
-use crate::support::{delivery_id, on_each, seconds, start};
+use crate::support::{apply, delivery_id, delivery_row, on_each, seconds, start, state};
 
 fn letter(offset: i64, channel: Option<Channel>, code: &str) -> DeadLetterRow {
     let queue = channel.map_or("events", Channel::as_str);
@@ -216,6 +216,79 @@ async fn letters_of_one_cause_are_one_group_with_its_last_letter_as_sample() {
             (start(), start() + seconds(6))
         );
         assert!(letters.groups(&"other".into()).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn letters_that_somebody_dealt_with_go_after_the_retention_and_open_ones_stay() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let rows: Vec<_> = (0..4).map(|n| letter(n, Some(Channel::Sms), "x")).collect();
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        let id = |offset| dead_letter_id("notifications.sms.dlq", 0, offset);
+        letters
+            .set_state(&store.tenant, &[id(1)], DeadLetterState::Discarded)
+            .await
+            .unwrap();
+        letters
+            .set_state(&store.tenant, &[id(3)], DeadLetterState::Replayed)
+            .await
+            .unwrap();
+        store.clock.advance(seconds(90 * 24 * 3600));
+        assert_eq!(letters.prune().await.unwrap(), 0);
+        store.clock.advance(seconds(60));
+        assert_eq!(letters.prune().await.unwrap(), 2);
+        for (offset, stays) in [(0, true), (1, false), (2, true), (3, false)] {
+            let found = letters.get(&store.tenant, id(offset)).await.unwrap();
+            assert_eq!(found.is_some(), stays, "{offset}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_stays_as_long_as_its_letter_is_open() {
+    on_each(async |store| {
+        let (letters, model) = (store.dead_letters(), store.read_model());
+        let rows: Vec<_> = [1, 2]
+            .map(|number: u8| {
+                let mut row = letter(number.into(), Some(Channel::Sms), "x");
+                row.delivery_id = Some(delivery_id(number.into()));
+                row
+            })
+            .into();
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        let dead = [1, 2].map(|n| delivery_row(n, state(0, 3, DeliveryStatus::DeadLettered), start()));
+        apply(store, vec![], dead.to_vec()).await;
+        let second = dead_letter_id("notifications.sms.dlq", 0, 2);
+        letters
+            .set_state(&store.tenant, &[second], DeadLetterState::Discarded)
+            .await
+            .unwrap();
+        store.clock.advance(seconds(91 * 24 * 3600));
+        assert_eq!(model.prune().await.unwrap(), 1);
+        for (n, stays) in [(1, true), (2, false)] {
+            let delivery = model.delivery(&store.tenant, delivery_id(n)).await.unwrap();
+            assert_eq!(delivery.is_some(), stays, "{n}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_that_the_database_refuses_is_told_from_one_that_it_takes() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let good = letter(1, None, "x");
+        let mut bad = letter(2, None, "x");
+        bad.letter.reason = "half\0".into();
+        bad.letter.first_failed_at = carillon_domain::Timestamp::MIN_UTC;
+        let both = letters.apply("tracker", &[good, bad], &[]).await;
+        if store.dialect() == carillon_store::Dialect::Postgres {
+            let error = both.unwrap_err();
+            assert!(error.refuses_data() && !error.is_retriable(), "{error:?}");
+        }
     })
     .await;
 }

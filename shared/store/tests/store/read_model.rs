@@ -377,3 +377,97 @@ async fn erasing_a_user_erases_what_names_them_and_keeps_the_counts() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_step_from_days_ahead_is_kept_and_does_not_keep_its_day_from_coming() {
+    on_each(async |store| {
+        const DAY: u64 = 24 * 3600;
+        let row = |n, at| delivery_row(n, state(0, 0, DeliveryStatus::Queued), at);
+        // A clock of some worker is five days ahead; another one was never set.
+        let ahead = start() + seconds(5 * DAY);
+        let nonsense = start() + seconds(40_000 * DAY);
+        apply(store, vec![], vec![row(1, ahead), row(2, nonsense)]).await;
+        for day in 1..=6 {
+            store.clock.advance(seconds(DAY));
+            let other = Store::connect(&store.config, store.clock.clone()).await.unwrap();
+            other.read_model().maintain().await.unwrap();
+            apply(&other, vec![], vec![row(10 + day, store.now())]).await;
+            other.close().await;
+        }
+        for n in [1, 2, 11, 15, 16] {
+            let timeline = store.read_model().timeline(delivery_id(n)).await.unwrap();
+            assert_eq!(timeline.len(), 1, "{n}");
+        }
+        // The step lies in its day's partition now: it goes with that day.
+        store.clock.advance(seconds(90 * DAY));
+        store.read_model().maintain().await.unwrap();
+        for (n, left) in [(1, 0), (2, 1), (16, 1)] {
+            let timeline = store.read_model().timeline(delivery_id(n)).await.unwrap();
+            assert_eq!(timeline.len(), left, "{n}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_past_the_retention_goes_and_what_has_not_ended_stays() {
+    on_each(async |store| {
+        const DAY: u64 = 24 * 3600;
+        let model = store.read_model();
+        let ended = |n, at| delivery_row(n, state(0, 1, DeliveryStatus::Sent), at);
+        let pending = delivery_row(3, state(0, 1, DeliveryStatus::Retrying), start());
+        let old: Vec<EventRow> = (0..3_u8)
+            .map(|n| event_row(n.into(), n.into(), EventVerdict::Routed))
+            .collect();
+        // Pending ones stand before and behind it; one began long ago and ended lately.
+        let lately = start() + seconds(80 * DAY);
+        let began = delivery_row(4, state(0, 0, DeliveryStatus::Queued), start());
+        let rows = vec![pending, ended(1, start()), ended(2, lately), began];
+        apply(store, old, rows).await;
+        apply(store, vec![], vec![ended(4, lately)]).await;
+        let before = store.audit().counts().await.unwrap();
+        assert_eq!(model.prune().await.unwrap(), 0);
+
+        store.clock.advance(seconds(91 * DAY));
+        let mut young = event_row(5, 5, EventVerdict::Routed);
+        young.at = store.now();
+        apply(store, vec![young], vec![]).await;
+        assert_eq!(model.prune().await.unwrap(), 4, "a delivery and three events");
+        assert_eq!(model.prune().await.unwrap(), 0);
+        for (n, stays) in [(1, false), (2, true), (3, true), (4, true)] {
+            let delivery = model.delivery(&store.tenant, delivery_id(n)).await.unwrap();
+            assert_eq!(delivery.is_some(), stays, "{n}");
+        }
+        for (n, views) in [(0, 0), (2, 0), (5, 1)] {
+            let id = format!("event-{n}").into();
+            let found = model.event(&store.tenant, &id, None).await.unwrap();
+            assert_eq!(found.len(), views, "{n}");
+        }
+        let after = store.audit().counts().await.unwrap();
+        assert_eq!(
+            (after.routed, after.ended, after.pending),
+            (before.routed + 1, before.ended, before.pending),
+            "what was counted stays counted"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_may_not_go_do_not_hide_those_behind_them() {
+    on_each(async |store| {
+        let row = |n, status| delivery_row(n, state(0, 1, status), start());
+        let mut rows: Vec<_> = (0..5_200).map(|n| row(n, DeliveryStatus::Retrying)).collect();
+        rows.extend((5_200..10_500).map(|n| row(n, DeliveryStatus::Sent)));
+        for rows in rows.chunks(2_000) {
+            let projection = Projection {
+                deliveries: rows.to_vec(),
+                ..Projection::default()
+            };
+            store.read_model().apply(&projection).await.unwrap();
+        }
+        store.clock.advance(seconds(91 * 24 * 3600));
+        assert_eq!(store.read_model().prune().await.unwrap(), 5_300);
+    })
+    .await;
+}
