@@ -187,7 +187,7 @@ impl App {
 
     /// Waits until everything is in the read model.
     pub(crate) async fn settle(&self, acknowledged: usize) {
-        let limit = Duration::from_secs(120);
+        let limit = Duration::from_mins(2);
         self.installation.settle_within(acknowledged as u64, limit).await;
     }
 }

@@ -30,8 +30,7 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
     report.add(Figure::one("long backlog, deliveries a second", long.rate));
     report.add(Figure::one("long / short", long.rate / short.rate).at_least(0.9));
     report.add(Figure::one("peak memory of the largest process, MB", long.peak / 1e6).at_most(300.0));
-    #[expect(clippy::cast_precision_loss, reason = "a number of messages")]
-    report.add(Figure::one("lost", (short.lost + long.lost) as f64).at_most(0.0));
+    report.add(Figure::none_of("lost", short.lost + long.lost));
     Ok(report)
 }
 

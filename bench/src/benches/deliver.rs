@@ -63,8 +63,8 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
         "CPU seconds per 1,000 deliveries, sink included",
         Spread::of(cpu),
     ));
-    report.add(Figure::one("lost", missing as f64).at_most(0.0));
-    report.add(Figure::one("doubled", doubled as f64).at_most(0.0));
+    report.add(Figure::none_of("lost", missing));
+    report.add(Figure::none_of("doubled", doubled));
     bed.clear().await?;
     Ok(report)
 }

@@ -76,8 +76,8 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
                 let what = format!("post → provider at {RATE} a second, p{percentile}, ms");
                 report.add(Figure::one(what, latencies.milliseconds(percentile)).at_most(bound));
             }
-            report.add(Figure::one("lost", lost as f64).at_most(0.0));
-            report.add(Figure::one("doubled", doubled as f64).at_most(0.0));
+            report.add(Figure::none_of("lost", lost));
+            report.add(Figure::none_of("doubled", doubled));
             #[expect(clippy::cast_precision_loss, reason = "a process's memory")]
             let peak = app.own().peak_bytes() as f64 / 1e6;
             report.add(Figure::one("peak memory of the largest process, MB", peak).at_most(300.0));

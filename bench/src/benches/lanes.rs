@@ -56,9 +56,10 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
         ));
         sink.wait_for((bulk - loaded.others) as u64, PATIENCE).await;
         let rest = sink.take_arrivals().len();
-        #[expect(clippy::cast_precision_loss, reason = "a number of messages")]
-        let lost = (bulk - loaded.others - rest + idle.lost + loaded.lost) as f64;
-        report.add(Figure::one("lost", lost).at_most(0.0));
+        report.add(Figure::none_of(
+            "lost",
+            bulk - loaded.others - rest + idle.lost + loaded.lost,
+        ));
         Ok(report)
     })
 }

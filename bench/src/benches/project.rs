@@ -169,7 +169,7 @@ async fn project(bed: &Bed, count: usize) -> anyhow::Result<f64> {
                 rate = f64::from(u32::try_from(goal - now)?);
             }
             anyhow::ensure!(
-                began.elapsed() < Duration::from_secs(60),
+                began.elapsed() < Duration::from_mins(1),
                 "the tracker stands at {now} of {goal}"
             );
             at = now;

@@ -44,6 +44,12 @@ impl Figure {
         Self::new(what, Spread::of([value]))
     }
 
+    /// How many were lost or doubled: none, or the benchmark measured something else.
+    #[expect(clippy::cast_precision_loss, reason = "a number of messages")]
+    pub(crate) fn none_of(what: impl Into<String>, count: usize) -> Self {
+        Self::one(what, count as f64).at_most(0.0)
+    }
+
     pub(crate) fn at_least(mut self, bound: f64) -> Self {
         self.target = Some(Target::AtLeast(bound));
         self

@@ -38,8 +38,8 @@ struct Asked {
     status: String,
 }
 
-/// Posts probes and waits for them: the moment of the last arrival, or `None` after the limit.
-pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Option<Instant> {
+/// Posts probes and waits for them: the moment of the last arrival and its channel, or `None` after the limit.
+pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Option<(Instant, Channel)> {
     let door = Door::http(api.clone());
     let probes = (0..EVENTS).map(|n| {
         let event = Event {
@@ -66,10 +66,15 @@ pub(crate) fn users() -> impl Iterator<Item = usize> {
     (0..EVENTS).map(|n| crate::plan::USERS + n)
 }
 
-async fn arrived(api: &Api, id: &str) -> Instant {
+async fn arrived(api: &Api, id: &str) -> (Instant, Channel) {
     let mut done: HashSet<Channel> = HashSet::new();
+    let mut last = Channel::Email;
     let mut looks = 0;
     loop {
+        last = Channel::ALL
+            .into_iter()
+            .find(|channel| !done.contains(channel))
+            .unwrap_or(last);
         looks += 1;
         // Both may be away, each for a while.
         if let Ok(messages) = messages(api, id).await {
@@ -91,7 +96,7 @@ async fn arrived(api: &Api, id: &str) -> Instant {
             );
         }
         if done.len() == Channel::ALL.len() {
-            return Instant::now();
+            return (Instant::now(), last);
         }
         tokio::time::sleep(LOOK).await;
     }

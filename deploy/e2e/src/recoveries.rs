@@ -45,6 +45,11 @@ impl Strikes {
         disturbances(&strikes, index)
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Strike> {
+        self.0.lock().clone()
+    }
+
     /// Lines for the report: recovery times by kind, of faults that no other one disturbed, and of all.
     pub(crate) fn summary(&self) -> Vec<String> {
         let strikes = self.0.lock();
@@ -74,9 +79,14 @@ impl Strikes {
 /// Other faults that lasted between this one's end and its recovery.
 fn disturbances(strikes: &[Strike], index: usize) -> Vec<FaultKind> {
     let strike = strikes[index];
-    let (Some(from), Some(to)) = (strike.ended, strike.recovered) else {
-        return Vec::new();
-    };
+    match (strike.ended, strike.recovered) {
+        (Some(from), Some(to)) => others(strikes, index, from, to),
+        _ => Vec::new(),
+    }
+}
+
+/// Other faults that lasted within a time.
+pub(crate) fn others(strikes: &[Strike], index: usize, from: Instant, to: Instant) -> Vec<FaultKind> {
     let others = strikes.iter().enumerate().filter(|(other, _)| *other != index);
     others
         .filter(|(_, other)| other.began < to && other.ended.is_none_or(|ended| ended > from))
@@ -84,12 +94,13 @@ fn disturbances(strikes: &[Strike], index: usize) -> Vec<FaultKind> {
         .collect()
 }
 
-fn line(what: &str, mut times: Vec<Duration>) -> String {
+/// How often, the median and the longest.
+pub(crate) fn line(what: &str, mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let Some(longest) = times.last() else {
         return format!("{what:<34} none");
     };
-    let median = times[(times.len() - 1) / 2];
+    let median = times[times.len() / 2];
     format!(
         "{what:<34} {:>3}   median {:>6.2} s   max {:>6.2} s",
         times.len(),

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// After the last event was posted, how long everything may take to end.
-const QUIET: Duration = Duration::from_secs(180);
+const QUIET: Duration = Duration::from_mins(3);
 /// How long sources go on trying after the end of the run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs it all; what was found wrong.
 pub(crate) async fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<String>> {
@@ -107,7 +107,7 @@ impl Stage {
         let (house, api) = (self.house.clone(), self.api.clone());
         let supervisor = tokio::spawn(async move { house.supervise().await });
         let misbehaviour = tokio::spawn(async move { providers::misbehave(&api, seed).await });
-        let striker = Striker {
+        let faults = Striker {
             house: self.house.clone(),
             services: self.services.clone(),
             api: self.api.clone(),
@@ -130,7 +130,7 @@ impl Stage {
                 self.console,
             ));
         }
-        let mut violations = striker.run(plan.faults).await;
+        let mut violations = faults.run(plan.faults).await;
         let posted = tokio::time::timeout_at(self.console.at(length) + PATIENCE, clients.join_all()).await;
         if posted.is_err() {
             violations.push(format!(
@@ -150,7 +150,7 @@ impl Stage {
         for line in strikes.summary() {
             println!("  recovery  {line}");
         }
-        violations.extend(verify::check(&self.api, &journal).await?);
+        violations.extend(verify::check(&self.api, &journal, &strikes.all(), self.console).await?);
         Ok(violations)
     }
 

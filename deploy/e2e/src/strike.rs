@@ -15,6 +15,9 @@ use crate::{
     services::Services,
 };
 
+/// Of a recovery that took longer, it is said which channel was the last, in seconds.
+const TELLING: f64 = 3.0;
+
 /// What a strike works with.
 #[derive(Clone)]
 pub(crate) struct Striker {
@@ -62,7 +65,7 @@ impl Striker {
             FaultKind::Freeze(_) => format!("{kind}, SIGCONT after {lasted:.1} s"),
             _ => format!("{kind}, there again after {lasted:.1} s"),
         };
-        let Some(at) = probe::recovered(&self.api, &self.journal, number).await else {
+        let Some((at, last)) = probe::recovered(&self.api, &self.journal, number).await else {
             let text = format!("{what}: not recovered within {} s", probe::LIMIT.as_secs());
             self.console.say_at(began, format!("!! {text}"));
             return Err(text);
@@ -70,6 +73,9 @@ impl Striker {
         let took = at.saturating_duration_since(ended).as_secs_f64();
         let meanwhile = self.strikes.recover(index, at);
         let mut line = format!("{what}; recovered in {took:.2} s");
+        if took > TELLING {
+            line = format!("{line}, {last} last");
+        }
         if !meanwhile.is_empty() {
             let others: Vec<String> = meanwhile.iter().map(ToString::to_string).collect();
             line = format!("{line} (meanwhile: {})", others.join(", "));

@@ -94,6 +94,11 @@ impl Journal {
 }
 
 impl Entry {
+    /// When it was accepted, or refused.
+    pub(crate) fn decided_at(&self) -> Instant {
+        self.began + self.took
+    }
+
     pub(crate) fn is_accepted(&self) -> bool {
         self.outcome == Some(Outcome::Accepted)
     }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::events::To;
 
-    const LENGTH: Duration = Duration::from_secs(300);
+    const LENGTH: Duration = Duration::from_mins(5);
 
     #[test]
     fn a_seed_gives_the_same_run_again_and_another_seed_gives_another() {

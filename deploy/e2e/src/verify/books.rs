@@ -56,3 +56,22 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
     );
     Finding::new(line, violations)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::evidence::sound, *};
+
+    #[test]
+    fn books_that_do_not_balance_or_do_not_count_what_sources_did_are_found() {
+        assert!(check(&sound::evidence()).violations.is_empty());
+        let mut evidence = sound::evidence();
+        evidence.stats.events_difference = 1;
+        assert_eq!(check(&evidence).violations.len(), 1);
+        let mut evidence = sound::evidence();
+        evidence.stats.routed = 1;
+        assert_eq!(check(&evidence).violations.len(), 1);
+        let mut evidence = sound::evidence();
+        evidence.deliveries.remove("d-a");
+        assert_eq!(check(&evidence).violations.len(), 1);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use carillon_domain::Channel;
+use carillon_domain::{Channel, Timestamp};
 use serde::Deserialize;
 
 use crate::{api::Api, load::Entry};
@@ -32,6 +32,8 @@ pub(super) struct Delivery {
     pub(super) reason: Option<String>,
     pub(super) error_code: Option<String>,
     pub(super) attempt: u32,
+    /// When it got its status.
+    pub(super) updated_at: Timestamp,
 }
 
 /// A message, as `GET /v1/messages` of the simulator lists it.
@@ -51,6 +53,7 @@ pub(super) struct Duplicate {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Step {
     pub(super) status: String,
+    pub(super) code: Option<String>,
 }
 
 /// Everything, taken once.
@@ -165,4 +168,68 @@ pub(super) async fn timeline(api: &Api, id: &str) -> anyhow::Result<Vec<Step>> {
 /// Whether a timeline says that the message may have gone out more than once.
 pub(super) fn is_uncertain(timeline: &[Step]) -> bool {
     timeline.iter().any(|step| step.status == "uncertain")
+}
+
+/// Evidence of a run without fault, for the tests of the checks to spoil.
+#[cfg(test)]
+pub(super) mod sound {
+    use std::time::Duration;
+
+    use carillon_domain::Lane;
+
+    use super::*;
+    use crate::{
+        events::{Event, Kind, To},
+        load::Journal,
+    };
+
+    /// Two events to users, one text message each, which arrived in order.
+    pub(in crate::verify) fn evidence() -> Evidence {
+        let events = ["a", "b"].map(|id| Event {
+            id: id.to_owned(),
+            kind: Kind::OrderShipped,
+            to: To::User(1),
+            lane: Lane::Normal,
+            channels: vec![Channel::Sms],
+        });
+        let journal = Journal::default();
+        for event in &events {
+            let place = journal.begin(std::slice::from_ref(event));
+            journal.end(place, 1, &[]);
+        }
+        let delivery = |event: &Event| Delivery {
+            id: format!("d-{}", event.id),
+            event_id: event.id.clone(),
+            channel: Channel::Sms,
+            status: "sent".to_owned(),
+            reason: None,
+            error_code: None,
+            attempt: 1,
+            updated_at: Timestamp::UNIX_EPOCH + Duration::from_secs(1),
+        };
+        let deliveries: BTreeMap<String, Delivery> = events
+            .iter()
+            .map(|event| (format!("d-{}", event.id), delivery(event)))
+            .collect();
+        Evidence {
+            entries: journal.entries(),
+            stats: Stats {
+                acknowledged: 2,
+                routed: 2,
+                duplicate: 0,
+                rejected: 0,
+                waiting: 0,
+                deliveries_produced: 2,
+                ended: 2,
+                pending: 0,
+                events_difference: 0,
+                deliveries_difference: 0,
+            },
+            arrivals: [("d-a".to_owned(), 0), ("d-b".to_owned(), 1)].into(),
+            received: deliveries.len(),
+            anonymous: 0,
+            duplicates: Vec::new(),
+            deliveries,
+        }
+    }
 }

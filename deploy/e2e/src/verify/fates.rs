@@ -146,3 +146,54 @@ pub(super) fn arrivals(evidence: &Evidence) -> Finding {
         violations,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::evidence::{Delivery, sound},
+        *,
+    };
+
+    fn spoil(spoil: impl FnOnce(&mut Delivery)) -> Evidence {
+        let mut evidence = sound::evidence();
+        spoil(evidence.deliveries.get_mut("d-a").unwrap());
+        evidence
+    }
+
+    #[test]
+    fn a_sound_run_has_nothing_wrong() {
+        let evidence = sound::evidence();
+        for finding in [events(&evidence), deliveries(&evidence), arrivals(&evidence)] {
+            assert!(finding.violations.is_empty(), "{:?}", finding.violations);
+        }
+    }
+
+    #[test]
+    fn an_accepted_event_without_its_delivery_is_found() {
+        let mut evidence = sound::evidence();
+        evidence.deliveries.remove("d-a");
+        assert_eq!(events(&evidence).violations.len(), 1);
+    }
+
+    #[test]
+    fn a_delivery_that_has_not_ended_or_does_not_say_why_is_found() {
+        let pending = spoil(|delivery| "retrying".clone_into(&mut delivery.status));
+        assert_eq!(deliveries(&pending).violations.len(), 1);
+        let silent = spoil(|delivery| "dead_lettered".clone_into(&mut delivery.status));
+        assert_eq!(deliveries(&silent).violations.len(), 1);
+        let said = spoil(|delivery| {
+            "dead_lettered".clone_into(&mut delivery.status);
+            delivery.reason = Some("the provider refused".to_owned());
+            delivery.error_code = Some("20503".to_owned());
+        });
+        assert!(deliveries(&said).violations.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_never_arrived_and_one_of_nobodys_are_found() {
+        let mut evidence = sound::evidence();
+        evidence.arrivals.remove("d-a");
+        evidence.arrivals.insert("d-z".to_owned(), 7);
+        assert_eq!(arrivals(&evidence).violations.len(), 2);
+    }
+}

@@ -4,6 +4,7 @@ mod books;
 mod doubles;
 mod evidence;
 mod fates;
+mod in_flight;
 mod order;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::evidence::{Evidence, Stats};
-use crate::{api::Api, console::Console, load::Journal};
+use crate::{api::Api, console::Console, load::Journal, recoveries::Strike};
 
 const LOOK: Duration = Duration::from_millis(250);
 /// What a provider's connection still holds when everything has ended may arrive for so long.
@@ -58,8 +59,16 @@ pub(crate) async fn quiet(api: &Api, journal: &Journal, limit: Duration, console
 }
 
 /// Every check; prints a line each and returns what was found wrong.
-pub(crate) async fn check(api: &Api, journal: &Journal) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn check(
+    api: &Api,
+    journal: &Journal,
+    strikes: &[Strike],
+    console: Console,
+) -> anyhow::Result<Vec<String>> {
     let evidence = Evidence::gather(api, journal.entries()).await?;
+    for line in in_flight::summary(api, &evidence, strikes, console).await {
+        println!("  in flight {line}");
+    }
     let findings = [
         books::check(&evidence),
         fates::events(&evidence),

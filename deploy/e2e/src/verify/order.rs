@@ -86,33 +86,23 @@ fn overtaken<'a>(firsts: &[First<'a>]) -> Vec<(First<'a>, First<'a>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn delivery(id: &str) -> Delivery {
-        Delivery {
-            id: id.to_owned(),
-            event_id: format!("e-{id}"),
-            channel: Channel::Sms,
-            status: "sent".to_owned(),
-            reason: None,
-            error_code: None,
-            attempt: 1,
-        }
-    }
+    use super::{super::evidence::sound, *};
 
     #[test]
     fn one_that_was_overtaken_is_found() {
-        let deliveries = ["a", "b", "c"].map(delivery);
-        let firsts = |places: [usize; 3]| -> Vec<First<'_>> {
-            deliveries
-                .iter()
-                .zip(places)
-                .map(|(delivery, arrived)| First { delivery, arrived })
+        let mut evidence = sound::evidence();
+        let found = |evidence: &Evidence| -> Vec<(String, String)> {
+            let streams = streams(evidence);
+            let pairs = streams.values().flat_map(|firsts| overtaken(firsts));
+            pairs
+                .map(|(earlier, later)| (earlier.delivery.id.clone(), later.delivery.id.clone()))
                 .collect()
         };
-        assert!(overtaken(&firsts([3, 7, 9])).is_empty());
-        let found = overtaken(&firsts([3, 9, 7]));
-        assert_eq!(found.len(), 1);
-        assert_eq!((&*found[0].0.delivery.id, &*found[0].1.delivery.id), ("b", "c"));
+        assert!(found(&evidence).is_empty());
+        evidence.arrivals.insert("d-a".to_owned(), 2);
+        assert_eq!(found(&evidence), [("d-a".to_owned(), "d-b".to_owned())]);
+        // A retry may be overtaken.
+        evidence.deliveries.get_mut("d-a").unwrap().attempt = 2;
+        assert!(found(&evidence).is_empty());
     }
 }

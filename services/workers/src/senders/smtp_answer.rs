@@ -65,6 +65,10 @@ fn classify_reply(code: u16, enhanced: Option<(u16, u16, u16)>, stage: Stage) ->
     };
     match (code, enhanced) {
         (530 | 534 | 535 | 538, _) => SendOutcome::Config(refusal("the credentials are not accepted")),
+        // A full, busy or greylisting mailbox speaks of itself; pausing the account for it would stop all mail.
+        (450..=452, enhanced) if stage == Stage::Recipient && !matches!(enhanced, Some((4, 3 | 7, _))) => {
+            SendOutcome::Retry(refusal("the mailbox does not take mail now"))
+        }
         (421 | 450 | 451 | 452 | 454, _) | (400..500, Some((4, 7, _))) => {
             SendOutcome::Throttle(refusal("the relay asks for patience"))
         }
@@ -102,7 +106,10 @@ mod tests {
             (550, "no idea", "terminal"),
             (535, "5.7.8 bad credentials", "config"),
             (421, "4.7.0 try later", "throttle"),
-            (451, "greylisted", "throttle"),
+            (451, "greylisted", "retry"),
+            (452, "4.2.2 full", "retry"),
+            (452, "4.3.1 no space", "throttle"),
+            (450, "4.7.1 slow down", "throttle"),
             (
                 454,
                 "Throttling failure: Maximum sending rate exceeded.",
