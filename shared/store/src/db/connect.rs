@@ -56,7 +56,12 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<Pools, StoreEr
         .test_before_acquire(false)
         // Kibibytes when negative. Keys in no order touch pages all over their indexes: what does not fit is read and
         // written again and again.
-        .connect_with(options.clone().pragma("cache_size", "-65536"))
+        .connect_with(
+            options
+                .clone()
+                .pragma("cache_size", "-32768")
+                .pragma("temp_store", "memory"),
+        )
         .await?;
     SQLITE_MIGRATIONS.run(&write).await?;
     let read = SqlitePoolOptions::new()
