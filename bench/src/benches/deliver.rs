@@ -112,7 +112,7 @@ async fn publish(
                 priority: Lane::Normal,
                 expires_at: None,
                 on_uncertain: carillon_domain::catalog::OnUncertain::default(),
-                decided_at: event.time,
+                accepted_at: bed.clock.now(),
                 data: event.data,
             };
             let value = serde_json::to_vec(&delivery)?;

@@ -76,6 +76,7 @@ fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp
         recipient,
         user: None,
         address_key: &deps.address_key,
+        accepted_at: inbound.record.timestamp,
         now,
     };
     let of_tenant = users.get(&inbound.tenant);

@@ -37,6 +37,7 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
         if let Some(row) = queued(&decided, decision) {
             projection.history.push(HistoryRow {
                 delivery_id: row.id,
+                created_at: row.created_at,
                 state: row.state,
                 at: row.at,
                 provider: None,
@@ -81,6 +82,7 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
             attempt: 0,
             status: DeliveryStatus::Queued,
         },
+        created_at: decided.accepted_at.unwrap_or(decided.at),
         at: decided.at,
         reason: Some(reason.to_owned()),
         error_code: None,
@@ -92,6 +94,10 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
 }
 
 fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
+    let first = update.steps.first().map(|step| step.at);
+    let Some(created_at) = update.accepted_at.or(first) else {
+        return;
+    };
     for step in &update.steps {
         let state = DeliveryState {
             generation: update.generation,
@@ -100,6 +106,7 @@ fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
         };
         projection.history.push(HistoryRow {
             delivery_id: update.delivery_id,
+            created_at,
             state,
             at: step.at,
             provider: update.provider.clone(),
@@ -116,6 +123,7 @@ fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
             user_id: update.user_id.clone(),
             channel: update.channel,
             state,
+            created_at,
             at: step.at,
             reason: step.detail.clone(),
             error_code: step.code.clone(),

@@ -60,8 +60,10 @@ pub struct Delivery {
     /// What to do when nobody knows whether it went out.
     #[serde(default)]
     pub on_uncertain: OnUncertain,
-    /// When it was decided.
-    pub decided_at: Timestamp,
+    /// When the bus took the record that carried the event: the same however often that record is read and decided, so
+    /// tables can order what they know of a delivery by it.
+    #[serde(alias = "decided_at")]
+    pub accepted_at: Timestamp,
     /// The event's payload.
     pub data: Arc<RawValue>,
 }

@@ -207,6 +207,9 @@ pub struct EventDecided {
     pub event_type: Arc<str>,
     /// When it was decided.
     pub at: Timestamp,
+    /// [`crate::Delivery::accepted_at`]; records of a former version say only when it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
     /// `routed`, `duplicate`, `rejected` or `waiting`; what the auditor counts.
     pub verdict: EventVerdict,
     /// The record that carried the event: topic, partition, offset.
@@ -273,6 +276,9 @@ pub struct DeliveryUpdate {
     pub user_id: Option<UserId>,
     /// On which channel.
     pub channel: Channel,
+    /// [`crate::Delivery::accepted_at`]; records of a former version do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
     /// 0; each replay adds 1.
     pub generation: u32,
     /// 1 for the first.

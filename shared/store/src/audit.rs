@@ -5,6 +5,7 @@ use crate::{
     counters::{self, Counter},
     db::Db,
     error::StoreError,
+    events::Events,
 };
 
 /// Independent counts of the two equations of §6.
@@ -55,15 +56,17 @@ fn diff(left: u64, right: u64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Audit {
     db: Db,
+    events: Events,
 }
 
 impl Audit {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    pub(crate) fn new(db: Db, events: Events) -> Self {
+        Self { db, events }
     }
 
-    /// Reads all counts in one snapshot.
+    /// Reads all counts in one snapshot, with what this process has published up to now.
     pub async fn counts(&self) -> Result<AuditCounts, StoreError> {
+        self.events.flush().await?;
         let counts = counters::read(&self.db).await?;
         let of = |counter| {
             counts

@@ -1,7 +1,12 @@
 //! Who may call a provider for which attempt, and what came of it (table `send_claims`). A worker claims before it
 //! calls; no transaction stays open meanwhile.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use carillon_domain::{DeliveryId, Timestamp};
@@ -21,6 +26,9 @@ const BATCH: usize = 1_024;
 /// One attempt of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SendKey {
+    /// When the bus took the delivery's event: never another for one delivery. It comes first, so that claims of a time lie
+    /// side by side.
+    pub accepted_at: Timestamp,
     /// Which delivery.
     pub delivery_id: DeliveryId,
     /// 0; each replay adds 1.
@@ -34,7 +42,7 @@ pub struct SendKey {
 pub struct SendClaim {
     /// Which attempt.
     pub key: SendKey,
-    /// Names the worker process.
+    /// Names the claim: whoever makes it again, because the answer was lost, knows it as its own.
     pub owner: Uuid,
     /// Until when the worker is surely done, one way or the other.
     pub lease_until: Timestamp,
@@ -45,7 +53,7 @@ pub struct SendClaim {
 pub enum ClaimVerdict {
     /// Call the provider, then [`SendLedger::record`] what came of it.
     Claimed,
-    /// Somebody claimed it before; perhaps this worker itself, if its claim's answer was lost.
+    /// Somebody claimed it before.
     Taken(Taken),
 }
 
@@ -63,14 +71,8 @@ pub struct Taken {
 }
 
 #[derive(sqlx::FromRow)]
-struct Key {
-    delivery_id: Uuid,
-    generation: i32,
-    attempt: i32,
-}
-
-#[derive(sqlx::FromRow)]
 struct Row {
+    accepted_at: Timestamp,
     delivery_id: Uuid,
     generation: i32,
     attempt: i32,
@@ -95,7 +97,8 @@ impl SendLedger {
         }
     }
 
-    /// Claims attempts, one verdict each in order. The first claim wins.
+    /// Claims attempts, one verdict each in order. The first claim wins; its owner may claim again, because the answer was
+    /// lost, until an outcome is recorded.
     pub async fn claim(&self, claims: &[SendClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
         let mut first: Vec<&SendClaim> = claims.iter().collect();
         first.sort_by_key(|claim| claim.key);
@@ -104,34 +107,31 @@ impl SendLedger {
         let now = self.db.now();
 
         let mut session = self.db.write().await?;
-        let claimed: Vec<Key> = key_input(&keys)
+        let claimed = key_input(&keys)
             .uuid("owner", first.iter().map(|claim| claim.owner))
             .time("claimed_at", first.iter().map(|_| now))
             .time("lease_until", first.iter().map(|claim| claim.lease_until))
-            .fetch(
+            .execute(
                 session.conn(),
-                "INSERT INTO send_claims (delivery_id, generation, attempt, owner, claimed_at, lease_until)
-                SELECT delivery_id, generation, attempt, owner, claimed_at, lease_until FROM input WHERE true
-                ON CONFLICT (delivery_id, generation, attempt) DO NOTHING
-                RETURNING delivery_id, generation, attempt",
+                "INSERT INTO send_claims
+                    (accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until)
+                SELECT accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until
+                FROM input WHERE true
+                ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING",
             )
             .await?;
-        let mut won: HashMap<SendKey, bool> = claimed.iter().map(|key| (key.key(), false)).collect();
-        // What was not claimed, and what stands in the batch twice.
-        let mut counts: HashMap<SendKey, usize> = HashMap::with_capacity(claims.len());
-        for claim in claims {
-            *counts.entry(claim.key).or_default() += 1;
+        // Nearly always: no row has to be read.
+        if claimed == claims.len() as u64 {
+            return Ok(vec![ClaimVerdict::Claimed; claims.len()]);
         }
-        let taken: Vec<SendKey> = keys
-            .into_iter()
-            .filter(|key| !won.contains_key(key) || counts[key] > 1)
-            .collect();
-        let rows: Vec<Row> = key_input(&taken)
+        let rows: Vec<Row> = key_input(&keys)
             .fetch(
                 session.conn(),
-                "SELECT c.delivery_id, c.generation, c.attempt, c.owner, c.claimed_at, c.lease_until, c.outcome
+                "SELECT c.accepted_at, c.delivery_id, c.generation, c.attempt, c.owner, c.claimed_at, c.lease_until,
+                    c.outcome
                 FROM input i JOIN send_claims c
-                ON c.delivery_id = i.delivery_id AND c.generation = i.generation AND c.attempt = i.attempt",
+                ON c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation
+                    AND c.attempt = i.attempt",
             )
             .await?;
         drop(session);
@@ -139,18 +139,18 @@ impl SendLedger {
         for row in rows {
             standing.insert(row.key(), row.taken()?);
         }
+        let mut given = HashSet::new();
         claims
             .iter()
-            .map(|claim| match won.get_mut(&claim.key) {
-                Some(given) if !*given => {
-                    *given = true;
-                    Ok(ClaimVerdict::Claimed)
-                }
-                _ => standing
-                    .get(&claim.key)
-                    .cloned()
-                    .map(ClaimVerdict::Taken)
-                    .ok_or(StoreError::Corrupt { what: "a send claim" }),
+            .map(|claim| {
+                let taken = standing.get(&claim.key);
+                let taken = taken.ok_or(StoreError::Corrupt { what: "a send claim" })?;
+                let is_own = taken.owner == claim.owner && taken.outcome.is_none();
+                Ok(if is_own && given.insert(claim.key) {
+                    ClaimVerdict::Claimed
+                } else {
+                    ClaimVerdict::Taken(taken.clone())
+                })
             })
             .collect()
     }
@@ -191,11 +191,12 @@ impl SendLedger {
         let taken = execute!(
             self.db.write().await?,
             "UPDATE send_claims SET owner = $1, claimed_at = $2, lease_until = $3
-            WHERE delivery_id = $4 AND generation = $5 AND attempt = $6
-                AND owner = $7 AND lease_until <= $8 AND outcome IS NULL",
+            WHERE accepted_at = $4 AND delivery_id = $5 AND generation = $6 AND attempt = $7
+                AND owner = $8 AND lease_until <= $9 AND outcome IS NULL",
             owner,
             self.db.now(),
             lease_until,
+            key.accepted_at,
             key.delivery_id.0,
             int(key.generation),
             int(key.attempt),
@@ -239,7 +240,7 @@ impl Work for Record {
             .execute(
                 self.0.write().await?.conn(),
                 "UPDATE send_claims AS c SET outcome = i.outcome FROM input AS i
-                WHERE c.delivery_id = i.delivery_id AND c.generation = i.generation AND c.attempt = i.attempt
+                WHERE c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation AND c.attempt = i.attempt
                     AND c.outcome IS NULL",
             )
             .await?;
@@ -249,6 +250,7 @@ impl Work for Record {
 
 fn key_input(keys: &[SendKey]) -> Input<'static> {
     Input::new(keys.len())
+        .time("accepted_at", keys.iter().map(|key| key.accepted_at))
         .uuid("delivery_id", keys.iter().map(|key| key.delivery_id.0))
         .int("generation", keys.iter().map(|key| int(key.generation)))
         .int("attempt", keys.iter().map(|key| int(key.attempt)))
@@ -258,23 +260,14 @@ fn far_future() -> Timestamp {
     Timestamp::from_timestamp(253_402_300_799, 0).unwrap_or(Timestamp::MAX_UTC)
 }
 
-fn key(delivery_id: Uuid, generation: i32, attempt: i32) -> SendKey {
-    SendKey {
-        delivery_id: DeliveryId(delivery_id),
-        generation: generation.unsigned_abs(),
-        attempt: attempt.unsigned_abs(),
-    }
-}
-
-impl Key {
-    fn key(&self) -> SendKey {
-        key(self.delivery_id, self.generation, self.attempt)
-    }
-}
-
 impl Row {
     fn key(&self) -> SendKey {
-        key(self.delivery_id, self.generation, self.attempt)
+        SendKey {
+            accepted_at: self.accepted_at,
+            delivery_id: DeliveryId(self.delivery_id),
+            generation: self.generation.unsigned_abs(),
+            attempt: self.attempt.unsigned_abs(),
+        }
     }
 
     fn taken(self) -> Result<Taken, StoreError> {

@@ -50,18 +50,19 @@ impl Store {
         let db = Db::connect(config, clock).await?;
         // Processes that share a database rarely share rows of the counters, and may.
         let shard = rand::random_range(0..SHARDS);
+        let events = Events::new(db.clone(), shard);
         Ok(Self(Arc::new(Parts {
             api_keys: ApiKeys::new(db.clone()),
             users: Users::new(db.clone()),
             preferences: PreferencesRepo::new(db.clone()),
             catalog: Catalogs::new(db.clone()),
             templates: Templates::new(db.clone()),
-            events: Events::new(db.clone(), shard),
             idempotency: Idempotency::new(db.clone()),
             send_ledger: SendLedger::new(db.clone()),
             read_model: ReadModel::new(db.clone(), shard, config.history_retention),
             dead_letters: DeadLetters::new(db.clone(), config.history_retention),
-            audit: Audit::new(db.clone()),
+            audit: Audit::new(db.clone(), events.clone()),
+            events,
             db,
         })))
     }
@@ -73,6 +74,10 @@ impl Store {
 
     /// Waits until what was begun is written, and closes the connections.
     pub async fn close(&self) {
+        if let Err(error) = self.0.events.flush().await {
+            // A router marks them, or their lease ends.
+            tracing::warn!(error = &error as &dyn std::error::Error, "published events were not marked");
+        }
         self.0.db.close().await;
     }
 

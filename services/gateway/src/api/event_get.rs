@@ -96,11 +96,8 @@ pub(crate) async fn find(
 }
 
 async fn document(state: &GatewayState, caller: &Caller, view: EventView) -> Result<EventDocument, ApiError> {
-    let deliveries = state
-        .store
-        .read_model()
-        .event_deliveries(caller.tenant(), &view.event_id, &view.source)
-        .await?;
+    let ids = view.decisions.iter().filter_map(|decision| decision.delivery_id);
+    let deliveries = state.store.read_model().by_ids(caller.tenant(), ids).await?;
     let status = match view.verdict {
         EventVerdict::Rejected => "rejected",
         EventVerdict::Routed | EventVerdict::Duplicate => "routed",

@@ -44,7 +44,7 @@ pub(crate) async fn publish(
             // Some may be on the bus: the claims stay until their lease has ended.
             Err(error) => return Err(error.into()),
         }
-        state.store.events().mark_published(claimed).await?;
+        state.store.events().note_published(claimed).await;
     }
     let counter = |status| metrics::counter!("carillon_events_total", "status" => status);
     Ok(events

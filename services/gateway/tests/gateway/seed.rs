@@ -5,6 +5,7 @@ use std::time::Duration;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
+    decide::{Decision, Outcome, Reason},
     status::{EventVerdict, Origin, TemplateRef},
 };
 use carillon_store::{
@@ -58,7 +59,18 @@ pub(crate) async fn delivery(
         verdict: EventVerdict::Routed,
         via_gateway: true,
         event: Some(RawValue::from_string(event.to_string()).unwrap()),
-        decisions: Vec::new(),
+        decisions: vec![Decision {
+            recipient: "u-42".to_owned(),
+            user_id: Some("u-42".into()),
+            channel: Channel::Email,
+            category: "transactional".into(),
+            outcome: Outcome::Send,
+            reason: Reason::Allowed,
+            sentence: "Sent by email: nothing stands against it.".to_owned(),
+            steps: Vec::new(),
+            to_masked: Some("a***@example.com".to_owned()),
+            delivery_id: Some(id),
+        }],
     });
     for (step, (attempt, status)) in timeline.iter().enumerate() {
         let failed = matches!(status, DeliveryStatus::Retrying | DeliveryStatus::DeadLettered);
@@ -81,6 +93,7 @@ pub(crate) async fn delivery(
                 attempt: *attempt,
                 status: *status,
             },
+            created_at: at(0),
             at: at(step),
             reason: detail.map(str::to_owned),
             error_code: code.map(str::to_owned),
@@ -95,6 +108,7 @@ pub(crate) async fn delivery(
         };
         projection.history.push(HistoryRow {
             delivery_id: id,
+            created_at: row.created_at,
             state: row.state,
             at: row.at,
             provider: row.provider.clone(),

@@ -39,6 +39,7 @@ impl Task {
 
     pub(super) fn key(&self) -> SendKey {
         SendKey {
+            accepted_at: self.delivery.accepted_at,
             delivery_id: self.delivery.delivery_id,
             generation: self.generation,
             attempt: self.attempt,
@@ -62,6 +63,7 @@ impl Task {
             category: delivery.category.clone(),
             user_id: delivery.user_id.clone(),
             channel: delivery.channel,
+            accepted_at: Some(delivery.accepted_at),
             generation: self.generation,
             attempt: self.attempt,
             to_masked: concluded.to_masked.clone(),

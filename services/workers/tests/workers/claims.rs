@@ -12,6 +12,7 @@ use crate::support::{START, Setting, on_workers, to_guest};
 
 fn first_attempt(delivery: &Delivery) -> SendKey {
     SendKey {
+        accepted_at: delivery.accepted_at,
         delivery_id: delivery.delivery_id,
         generation: 0,
         attempt: 1,

@@ -208,7 +208,7 @@ fn delivery(event: &str, user: Option<&str>, target: &Target) -> Delivery {
         "v": 1, "tenant": "default", "notification_id": notification,
         "delivery_id": DeliveryId::derive(notification, Channel::Sms, user.unwrap_or(PHONE)),
         "event_id": event, "source": "/shop", "type": "OrderShipped", "category": "transactional",
-        "event_time": START, "decided_at": START, "user_id": user, "channel": "sms", "target": target,
+        "event_time": START, "accepted_at": START, "user_id": user, "channel": "sms", "target": target,
         "locale": "en", "priority": "normal", "data": {"order_id": event, "carrier": "DHL"},
     });
     serde_json::from_value(json).unwrap()

@@ -65,6 +65,8 @@ pub struct Facts<'a> {
     pub user: Option<&'a UserFacts>,
     /// With which inline addresses are hashed.
     pub address_key: &'a AddressKey,
+    /// When the bus took the event's record.
+    pub accepted_at: Timestamp,
     /// The time of the decision.
     pub now: Timestamp,
 }

@@ -326,7 +326,7 @@ fn delivery(
         priority: facts.priority(),
         expires_at: event.expires_at,
         on_uncertain: facts.category.on_uncertain,
-        decided_at: facts.now,
+        accepted_at: facts.accepted_at,
         data: Arc::clone(&event.data),
     }
 }

@@ -78,6 +78,7 @@ impl Setting {
             recipient: &self.recipient,
             user: self.user.as_ref(),
             address_key: &AddressKey::new([1; 32]),
+            accepted_at: now(),
             now: now(),
         })
     }

@@ -5,6 +5,7 @@
 //! the same record read again after an aborted transaction is no duplicate, and any other is.
 
 mod ingest;
+mod published;
 mod route;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,10 @@ use std::{sync::Arc, time::Duration};
 use carillon_domain::{EventId, TenantId, Timestamp, status::Origin};
 use uuid::Uuid;
 
-use self::ingest::{ClaimIngest, MarkPublished};
+use self::{
+    ingest::{ClaimIngest, MarkPublished},
+    published::Published,
+};
 use crate::{
     batcher::Batcher,
     config::Dialect,
@@ -58,7 +62,7 @@ pub struct IngestClaim {
 /// What became of a gateway's claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IngestVerdict {
-    /// Publish it, then call [`Events::mark_published`].
+    /// Publish it, then call [`Events::note_published`].
     Claimed,
     /// It is on the bus already.
     Duplicate,
@@ -140,7 +144,7 @@ pub struct Events {
     /// Which rows of the counters this process writes.
     shard: i32,
     claims: Arc<Batcher<ClaimIngest>>,
-    marks: Arc<Batcher<MarkPublished>>,
+    published: Published,
 }
 
 impl Events {
@@ -152,14 +156,10 @@ impl Events {
         };
         Self {
             claims: Arc::new(Batcher::spawn(ClaimIngest(db.clone()), lanes, BATCH)),
-            marks: Arc::new(Batcher::spawn(
-                MarkPublished {
-                    db: db.clone(),
-                    shard,
-                },
-                1,
-                BATCH,
-            )),
+            published: Published::new(MarkPublished {
+                db: db.clone(),
+                shard,
+            }),
             db,
             shard,
         }
@@ -167,12 +167,33 @@ impl Events {
 
     /// Claims events for publishing, one verdict each in order. Concurrent callers share transactions.
     pub async fn claim_ingest(&self, claims: Vec<IngestClaim>) -> Result<Vec<IngestVerdict>, StoreError> {
-        self.claims.submit(claims).await
+        let keys: Vec<EventKey> = claims.iter().map(|claim| claim.key.clone()).collect();
+        let mut verdicts = self.claims.submit(claims).await?;
+        for (verdict, key) in verdicts.iter_mut().zip(&keys) {
+            // One that is noted and not marked yet may even have been claimed anew, if its lease has ended.
+            let is_new = matches!(verdict, IngestVerdict::InProgress | IngestVerdict::Claimed);
+            if is_new && self.published.contains(key) {
+                *verdict = IngestVerdict::Duplicate;
+            }
+        }
+        Ok(verdicts)
     }
 
-    /// Notes that events are durably on the bus. Concurrent callers share transactions.
+    /// Notes that events are durably on the bus. It is written half a second later, if no router has done so by then; a
+    /// crash before leaves them as if they were still being published.
+    pub async fn note_published(&self, keys: Vec<EventKey>) {
+        self.published.add(keys).await;
+    }
+
+    /// As [`Self::note_published`], written at once together with all that was noted before.
     pub async fn mark_published(&self, keys: Vec<EventKey>) -> Result<(), StoreError> {
-        self.marks.submit(keys).await.map(|_| ())
+        self.published.add(keys).await;
+        self.flush().await
+    }
+
+    /// Writes what was noted.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        self.published.flush().await
     }
 
     /// Gives back claims whose events were certainly not published.

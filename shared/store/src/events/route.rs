@@ -2,10 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{EventKey, RouteClaim, RouteVerdict};
+use carillon_domain::{Timestamp, status::Origin};
+
+use super::{EventKey, RouteClaim, RouteVerdict, keys};
 use crate::{
+    config::Dialect,
     counters::{Changes, Counter},
-    db::{Db, Input},
+    db::{Db, Input, Tx},
     error::StoreError,
 };
 
@@ -54,47 +57,104 @@ pub(super) async fn claim(
     first.sort_by(|a, b| a.key.cmp(&b.key));
 
     let mut tx = db.begin().await?;
-    let rows: Vec<Claimed> = input(&first, db.now()).fetch(tx.conn(), CLAIM).await?;
     let mut changes = Changes::default();
+    let (expected, others) = match db.dialect() {
+        // Its one writer is alone with the rows.
+        Dialect::Sqlite => claim_expected(&mut tx, first, &mut changes).await?,
+        Dialect::Postgres => (Vec::new(), first),
+    };
+    let rows: Vec<Claimed> = input(&others, db.now()).fetch(tx.conn(), CLAIM).await?;
     for row in rows.iter().filter(|row| row.reads == 1 && row.via_gateway) {
         changes.add(Counter::GatewayPublished, i64::from(row.owner.is_some()));
     }
     changes.write(&mut tx, shard).await?;
     tx.commit().await?;
 
-    let rows: HashMap<(&str, &str, &str), &Claimed> = rows
-        .iter()
-        .map(|row| {
-            (
-                (row.tenant.as_str(), row.event_id.as_str(), row.source.as_str()),
-                row,
-            )
-        })
-        .collect();
+    let rows = rows.iter().map(|row| (row.key(), row.first()));
+    let expected = expected.iter().map(|claim| {
+        let first = First {
+            origin: Some(claim.origin.clone()),
+            fingerprint: &claim.fingerprint,
+            via_gateway: true,
+        };
+        (key(&claim.key), first)
+    });
+    let first: HashMap<_, First<'_>> = rows.chain(expected).collect();
     claims
         .iter()
         .map(|claim| {
-            let key = (
-                claim.key.tenant.as_str(),
-                claim.key.event_id.as_str(),
-                &*claim.key.source,
-            );
-            rows.get(&key)
-                .map(|row| row.verdict(claim))
-                .ok_or(StoreError::Corrupt {
-                    what: "an event's claim",
-                })
+            let first = first.get(&key(&claim.key));
+            let first = first.ok_or(StoreError::Corrupt {
+                what: "an event's claim",
+            })?;
+            Ok(first.verdict(claim))
         })
         .collect()
 }
 
-impl Claimed {
+/// Events that a gateway claimed with the same content and that no router has seen: nearly all.
+const UNEXPECTED: &str = "SELECT i.tenant, i.event_id, i.source FROM input i LEFT JOIN event_claims c
+    ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
+    WHERE c.reads IS NULL OR c.reads <> 0 OR c.fingerprint <> i.fingerprint";
+
+macro_rules! claim_of {
+    ($state:literal) => {
+        concat!(
+            "UPDATE event_claims AS c SET state = 'published', topic = i.topic, partition_id = i.partition_id,
+                record_offset = i.record_offset, reads = 1
+            FROM input AS i
+            WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source AND c.reads = 0
+                AND c.state = '",
+            $state,
+            "'"
+        )
+    };
+}
+
+/// Claims what is expected, whose rows need not be read: on SQLite that costs more than writing them. Returns those and
+/// the others.
+async fn claim_expected<'a>(
+    tx: &mut Tx,
+    claims: Vec<&'a RouteClaim>,
+    changes: &mut Changes,
+) -> Result<(Vec<&'a RouteClaim>, Vec<&'a RouteClaim>), StoreError> {
+    let event_keys: Vec<&EventKey> = claims.iter().map(|claim| &claim.key).collect();
+    let unexpected: Vec<(String, String, String)> = keys(&event_keys)
+        .bytes(
+            "fingerprint",
+            claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
+        )
+        .fetch(tx.conn(), UNEXPECTED)
+        .await?;
+    let unexpected: HashSet<_> = unexpected
+        .iter()
+        .map(|(tenant, id, source)| (&**tenant, &**id, &**source))
+        .collect();
+    let (others, expected): (Vec<_>, Vec<_>) = claims
+        .into_iter()
+        .partition(|claim| unexpected.contains(&key(&claim.key)));
+    let pending = coordinates(&expected)
+        .execute(tx.conn(), claim_of!("pending"))
+        .await?;
+    changes.add(Counter::GatewayPublished, pending.cast_signed());
+    if pending < expected.len() as u64 {
+        coordinates(&expected)
+            .execute(tx.conn(), claim_of!("published"))
+            .await?;
+    }
+    Ok((expected, others))
+}
+
+/// The claim that came first.
+struct First<'a> {
+    origin: Option<Origin>,
+    fingerprint: &'a [u8],
+    via_gateway: bool,
+}
+
+impl First<'_> {
     fn verdict(&self, claim: &RouteClaim) -> RouteVerdict {
-        let origin = &claim.origin;
-        let same_record = self.topic.as_deref() == Some(&origin.topic)
-            && self.partition_id == Some(origin.partition)
-            && self.record_offset == Some(origin.offset);
-        if same_record {
+        if self.origin.as_ref() == Some(&claim.origin) {
             RouteVerdict::First {
                 via_gateway: self.via_gateway,
             }
@@ -106,18 +166,46 @@ impl Claimed {
     }
 }
 
-fn input<'a>(claims: &[&'a RouteClaim], now: carillon_domain::Timestamp) -> Input<'a> {
-    Input::new(claims.len())
-        .text("tenant", claims.iter().map(|claim| claim.key.tenant.as_str()))
-        .text("event_id", claims.iter().map(|claim| claim.key.event_id.as_str()))
-        .text("source", claims.iter().map(|claim| &*claim.key.source))
+impl Claimed {
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.tenant, &self.event_id, &self.source)
+    }
+
+    fn first(&self) -> First<'_> {
+        let origin = match (&self.topic, self.partition_id, self.record_offset) {
+            (Some(topic), Some(partition), Some(offset)) => Some(Origin {
+                topic: topic.as_str().into(),
+                partition,
+                offset,
+            }),
+            _ => None,
+        };
+        First {
+            origin,
+            fingerprint: &self.fingerprint,
+            via_gateway: self.via_gateway,
+        }
+    }
+}
+
+fn key(key: &EventKey) -> (&str, &str, &str) {
+    (key.tenant.as_str(), key.event_id.as_str(), &key.source)
+}
+
+fn coordinates<'a>(claims: &[&'a RouteClaim]) -> Input<'a> {
+    let event_keys: Vec<&EventKey> = claims.iter().map(|claim| &claim.key).collect();
+    keys(&event_keys)
+        .text("topic", claims.iter().map(|claim| &*claim.origin.topic))
+        .int("partition_id", claims.iter().map(|claim| claim.origin.partition))
+        .big("record_offset", claims.iter().map(|claim| claim.origin.offset))
+}
+
+fn input<'a>(claims: &[&'a RouteClaim], now: Timestamp) -> Input<'a> {
+    coordinates(claims)
         .text("event_type", claims.iter().map(|claim| &*claim.event_type))
         .bytes(
             "fingerprint",
             claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
         )
         .time("accepted_at", claims.iter().map(|_| now))
-        .text("topic", claims.iter().map(|claim| &*claim.origin.topic))
-        .int("partition_id", claims.iter().map(|claim| claim.origin.partition))
-        .big("record_offset", claims.iter().map(|claim| claim.origin.offset))
 }

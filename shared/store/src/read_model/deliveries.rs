@@ -1,13 +1,12 @@
 //! Where deliveries stand (table `deliveries`).
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use carillon_domain::{TenantId, UserId};
-use uuid::Uuid;
 
 use super::{
     DeliveryRow,
-    merge::{self, Merged, is_ended, precedence},
+    merge::{self, Merged, precedence},
 };
 use crate::{
     columns::int,
@@ -26,22 +25,36 @@ const PRUNABLE: Prunable = prunable!(
         (SELECT 1 FROM dead_letters AS l WHERE l.delivery_id = deliveries.id AND l.state = 'open'))"
 );
 
-/// A row's state, before or after.
+/// What a batch does to the auditor's counts.
 #[derive(sqlx::FromRow)]
-struct State {
-    id: Uuid,
-    precedence: i64,
+struct Books {
+    known: i64,
+    ended_before: i64,
+    ended_after: i64,
 }
+
+/// One row for a whole batch: rows that stand already, and how many have ended before and after it. (A state has ended
+/// from rank 40 on, which is a precedence's last byte.)
+const BOOKS: &str = "SELECT COUNT(d.id) AS known,
+        CAST(COALESCE(SUM(CASE WHEN (d.precedence & 255) >= 40 THEN 1 ELSE 0 END), 0) AS BIGINT) AS ended_before,
+        CAST(COALESCE(SUM(CASE WHEN ((CASE WHEN d.precedence > i.precedence THEN d.precedence ELSE i.precedence END)
+            & 255) >= 40 THEN 1 ELSE 0 END), 0) AS BIGINT) AS ended_after
+    FROM input i LEFT JOIN deliveries d ON d.id = i.id";
 
 /// The new row's value if its state is the greater one; see `merge::greater`.
 macro_rules! of_greater {
     ($column:literal) => {
         concat!(
+            ", ",
             $column,
             " = CASE WHEN (excluded.precedence, excluded.status, excluded.updated_at,
                 COALESCE(excluded.error_code, ''), COALESCE(excluded.reason, ''))
                 > (d.precedence, d.status, d.updated_at, COALESCE(d.error_code, ''), COALESCE(d.reason, ''))
-            THEN excluded.", $column, " ELSE d.", $column, " END, "
+            THEN excluded.",
+            $column,
+            " ELSE d.",
+            $column,
+            " END"
         )
     };
 }
@@ -50,6 +63,7 @@ macro_rules! of_greater {
 macro_rules! said_last {
     ($column:literal) => {
         concat!(
+            ", ",
             $column,
             " = CASE WHEN (excluded.",
             $column,
@@ -76,12 +90,13 @@ macro_rules! said_last {
             $column,
             "_of ELSE d.",
             $column,
-            "_of END, "
+            "_of END"
         )
     };
 }
 
-/// Does between batches what [`merge`] does within one.
+/// Does between batches what [`merge`] does within one. It sets no column that stands in an index: SQLite writes the
+/// entries of those anew, changed or not.
 const UPSERT: &str = concat!(
     "INSERT INTO deliveries AS d (id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
@@ -90,11 +105,11 @@ const UPSERT: &str = concat!(
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
         provider_of, provider_message_id, provider_message_id_of, template, template_of, created_at, updated_at
     FROM input WHERE true
-    ON CONFLICT (id) DO UPDATE SET ",
+    ON CONFLICT (id) DO UPDATE SET
+        precedence = CASE WHEN excluded.precedence > d.precedence THEN excluded.precedence ELSE d.precedence END",
     of_greater!("status"),
     of_greater!("generation"),
     of_greater!("attempt"),
-    of_greater!("precedence"),
     of_greater!("reason"),
     of_greater!("error_code"),
     of_greater!("updated_at"),
@@ -102,8 +117,6 @@ const UPSERT: &str = concat!(
     said_last!("provider"),
     said_last!("provider_message_id"),
     said_last!("template"),
-    "created_at = CASE WHEN excluded.created_at < d.created_at THEN excluded.created_at ELSE d.created_at END
-    RETURNING id, precedence"
 );
 
 /// Writes what a batch says, and counts deliveries that are new, have ended, or begin again.
@@ -113,31 +126,20 @@ pub(super) async fn apply(
     changes: &mut Changes,
 ) -> Result<(), StoreError> {
     let merged = merge::merge(rows);
-    let before: Vec<State> = Input::new(merged.len())
+    let books: Vec<Books> = Input::new(merged.len())
         .uuid("id", merged.iter().map(|delivery| delivery.row.id.0))
-        .fetch(
-            tx.conn(),
-            "SELECT d.id, d.precedence FROM input i JOIN deliveries d ON d.id = i.id",
+        .big(
+            "precedence",
+            merged.iter().map(|delivery| precedence(delivery.row.state)),
         )
+        .fetch(tx.conn(), BOOKS)
         .await?;
-    let before: HashMap<Uuid, i64> = before
-        .into_iter()
-        .map(|state| (state.id, state.precedence))
-        .collect();
-    let after: Vec<State> = input(&merged).fetch(tx.conn(), UPSERT).await?;
-    for state in after {
-        let counter = |precedence| {
-            if is_ended(precedence) {
-                Counter::Ended
-            } else {
-                Counter::Pending
-            }
-        };
-        changes.add(counter(state.precedence), 1);
-        if let Some(before) = before.get(&state.id) {
-            changes.add(counter(*before), -1);
-        }
-    }
+    let sum = |of: fn(&Books) -> i64| books.iter().map(of).sum::<i64>();
+    let new = i64::try_from(merged.len()).unwrap_or(i64::MAX) - sum(|books| books.known);
+    let ended = sum(|books| books.ended_after) - sum(|books| books.ended_before);
+    changes.add(Counter::Ended, ended);
+    changes.add(Counter::Pending, new - ended);
+    input(&merged).execute(tx.conn(), UPSERT).await?;
     Ok(())
 }
 
@@ -184,7 +186,7 @@ fn input<'a>(merged: &'a [Merged<'a>]) -> Input<'a> {
             merged.iter().map(|delivery| delivery.template.value.as_deref()),
         )
         .big("template_of", merged.iter().map(|delivery| delivery.template.of))
-        .time("created_at", merged.iter().map(|delivery| delivery.created_at))
+        .time("created_at", rows().map(|row| row.created_at))
         .time("updated_at", rows().map(|row| row.at))
 }
 

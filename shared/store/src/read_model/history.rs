@@ -24,8 +24,9 @@ struct Row {
 pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), StoreError> {
     // In the order of the key: neighbours share pages, and two members cannot deadlock.
     let mut rows: Vec<&HistoryRow> = rows.iter().collect();
-    rows.sort_by_key(|row| (row.delivery_id, row.state.precedence(), row.at));
+    rows.sort_by_key(|row| (row.created_at, row.delivery_id, row.state.precedence(), row.at));
     Input::new(rows.len())
+        .time("created_at", rows.iter().map(|row| row.created_at))
         .uuid("delivery_id", rows.iter().map(|row| row.delivery_id.0))
         .int("generation", rows.iter().map(|row| int(row.state.generation)))
         .int("attempt", rows.iter().map(|row| int(row.state.attempt)))
@@ -38,10 +39,10 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), Store
         .execute(
             tx.conn(),
             "INSERT INTO delivery_history
-                (delivery_id, generation, attempt, status, precedence, at, provider, code, detail)
-            SELECT delivery_id, generation, attempt, status, precedence, at, provider, code, detail
+                (created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail)
+            SELECT created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail
             FROM input WHERE true
-            ON CONFLICT (delivery_id, generation, attempt, status, at) DO NOTHING",
+            ON CONFLICT (created_at, delivery_id, generation, attempt, status, at) DO NOTHING",
         )
         .await?;
     Ok(())
@@ -52,7 +53,8 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
     let rows = fetch!(
         all, session => Row,
         "SELECT generation, attempt, status, at, provider, code, detail FROM delivery_history
-        WHERE delivery_id = $1 ORDER BY at, precedence, status",
+        WHERE created_at = (SELECT d.created_at FROM deliveries d WHERE d.id = $1) AND delivery_id = $1
+        ORDER BY at, precedence, status",
         id.0
     )?;
     rows.into_iter()

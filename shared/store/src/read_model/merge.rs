@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use carillon_domain::{DeliveryId, DeliveryState, Timestamp};
+use carillon_domain::{DeliveryId, DeliveryState};
 
 use super::DeliveryRow;
 
@@ -36,7 +36,6 @@ impl<T: Ord> Said<T> {
 pub(super) struct Merged<'a> {
     /// The row of the greatest state; for what never changes any row would do.
     pub(super) row: &'a DeliveryRow,
-    pub(super) created_at: Timestamp,
     pub(super) to_masked: Said<&'a str>,
     pub(super) provider: Said<&'a str>,
     pub(super) provider_message_id: Said<&'a str>,
@@ -49,11 +48,6 @@ pub(super) fn precedence(state: DeliveryState) -> i64 {
     (i64::from(state.generation.min(0x3fff_ffff)) << 32)
         | (i64::from(state.attempt.min(0x00ff_ffff)) << 8)
         | i64::from(state.status.rank())
-}
-
-/// Whether a state of this precedence has ended.
-pub(super) fn is_ended(precedence: i64) -> bool {
-    precedence & 0xff >= 40
 }
 
 /// Which of two rows of one delivery tells its state. Equal states are told apart by time, then by their words, so that
@@ -94,7 +88,6 @@ impl<'a> Merged<'a> {
             .and_then(|template| serde_json::to_string(template).ok());
         Self {
             row,
-            created_at: row.at,
             to_masked: Said::by(row.state, row.to_masked.as_deref()),
             provider: Said::by(row.state, row.provider.as_deref()),
             provider_message_id: Said::by(row.state, row.provider_message_id.as_deref()),
@@ -106,7 +99,6 @@ impl<'a> Merged<'a> {
         if greater(other.row, self.row).is_gt() {
             self.row = other.row;
         }
-        self.created_at = self.created_at.min(other.created_at);
         self.to_masked.merge(other.to_masked);
         self.provider.merge(other.provider);
         self.provider_message_id.merge(other.provider_message_id);
@@ -134,7 +126,8 @@ mod tests {
             }
         }
         for left in &states {
-            assert_eq!(is_ended(precedence(*left)), left.status.is_ended(), "{left:?}");
+            // As SQL tells it.
+            assert_eq!(precedence(*left) & 255 >= 40, left.status.is_ended(), "{left:?}");
             for right in &states {
                 let (a, b) = (left.precedence(), right.precedence());
                 let expected = (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2));

@@ -123,14 +123,13 @@ impl ReadModel {
         decided::views(&mut self.db.read().await?, tenant, id, source).await
     }
 
-    /// The deliveries of an event, oldest first.
-    pub async fn event_deliveries(
+    /// These of a tenant's deliveries, oldest first.
+    pub async fn by_ids(
         &self,
         tenant: &TenantId,
-        id: &EventId,
-        source: &str,
+        ids: impl Iterator<Item = DeliveryId> + Send,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        query::of_event(&mut self.db.read().await?, tenant, id, source).await
+        query::by_ids(&mut self.db.read().await?, tenant, ids).await
     }
 
     /// Drops steps of timelines that are older than the configured retention, and prepares the days to come. To be

@@ -1,20 +1,33 @@
 //! Questions about deliveries.
 
+use std::collections::BTreeSet;
+
 use carillon_domain::{DeliveryId, EventId, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::{DeliveryFilter, DeliveryView};
 use crate::{
     columns,
-    db::{Dynamic, Session},
+    db::{Dynamic, Input, Session},
     error::StoreError,
     page::{Cursor, Page, PageOf},
 };
 
-const SELECT: &str =
-    "SELECT id, event_id, source, event_type, category, user_id, channel, to_masked, status, reason,
-    provider, provider_message_id, error_code, attempt, generation, template, created_at, updated_at
-    FROM deliveries WHERE tenant = ";
+/// Columns of [`Row`].
+macro_rules! columns {
+    () => {
+        "d.id, d.event_id, d.source, d.event_type, d.category, d.user_id, d.channel, d.to_masked, d.status, d.reason,
+        d.provider, d.provider_message_id, d.error_code, d.attempt, d.generation, d.template, d.created_at,
+        d.updated_at"
+    };
+}
+
+const SELECT: &str = concat!("SELECT ", columns!(), " FROM deliveries d WHERE tenant = ");
+const BY_IDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM input i JOIN deliveries d ON d.id = i.id WHERE d.tenant = i.tenant"
+);
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -174,21 +187,19 @@ pub(super) async fn one(
     rows.into_iter().next().map(Row::view).transpose()
 }
 
-pub(super) async fn of_event(
+/// Oldest first.
+pub(super) async fn by_ids(
     session: &mut Session,
     tenant: &TenantId,
-    id: &EventId,
-    source: &str,
+    ids: impl Iterator<Item = DeliveryId>,
 ) -> Result<Vec<DeliveryView>, StoreError> {
-    let mut query = Dynamic::new(SELECT);
-    query
-        .value(tenant.as_str())
-        .sql(" AND event_id = ")
-        .value(id.as_str())
-        .sql(" AND source = ")
-        .value(source)
-        .sql(" ORDER BY created_at, id");
-    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    let ids: BTreeSet<Uuid> = ids.map(|id| id.0).collect();
+    let mut rows: Vec<Row> = Input::new(ids.len())
+        .uuid("id", ids.iter().copied())
+        .text("tenant", ids.iter().map(|_| tenant.as_str()))
+        .fetch(session.conn(), BY_IDS)
+        .await?;
+    rows.sort_by_key(|row| (row.created_at, row.id));
     rows.into_iter().map(Row::view).collect()
 }
 

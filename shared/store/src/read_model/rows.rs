@@ -84,6 +84,8 @@ pub struct DeliveryRow {
     pub channel: Channel,
     /// Generation, attempt and status.
     pub state: DeliveryState,
+    /// When the bus took its event: the same in all rows of a delivery.
+    pub created_at: Timestamp,
     /// When it got there.
     pub at: Timestamp,
     /// Why, in a word or a sentence.
@@ -105,6 +107,8 @@ pub struct DeliveryRow {
 pub struct HistoryRow {
     /// Which delivery.
     pub delivery_id: DeliveryId,
+    /// When the bus took its event: the same in all rows of a delivery.
+    pub created_at: Timestamp,
     /// Generation, attempt and status.
     pub state: DeliveryState,
     /// When.
@@ -178,7 +182,7 @@ pub struct DeliveryView {
     pub generation: u32,
     /// What was rendered.
     pub template: Option<TemplateRef>,
-    /// When the first thing happened to it.
+    /// When the bus took its event.
     pub created_at: Timestamp,
     /// When it got its status.
     pub updated_at: Timestamp,

@@ -21,6 +21,7 @@ fn any_row() -> impl Strategy<Value = DeliveryRow> {
     let words = proptest::collection::vec(proptest::option::of("[ab]"), 5);
     (0..4_u128, state, 0..4_u64, words).prop_map(|(number, state, at, words)| {
         let mut row = delivery_row(number, state, start() + seconds(at));
+        row.created_at = start();
         let mut words = words.into_iter();
         let mut word = || words.next().flatten();
         row.to_masked = word();

@@ -1,6 +1,6 @@
 //! Questions about deliveries.
 
-use carillon_domain::{Channel, DeliveryStatus, status::TemplateRef};
+use carillon_domain::{Channel, DeliveryStatus, TenantId, status::TemplateRef};
 use carillon_store::{
     Cursor, Page,
     read_model::{DeliveryFilter, DeliveryRow, Projection},
@@ -243,12 +243,12 @@ async fn a_delivery_is_shown_with_all_that_is_known_of_it() {
                 .unwrap()
                 .is_none()
         );
-        let of_event = store
-            .read_model()
-            .event_deliveries(&store.tenant, &"event-1".into(), "/shop")
-            .await
-            .unwrap();
-        assert_eq!(of_event, [view]);
+        let by_ids = async |tenant: &TenantId| {
+            let ids = [delivery_id(99), delivery_id(1)].into_iter();
+            store.read_model().by_ids(tenant, ids).await.unwrap()
+        };
+        assert_eq!(by_ids(&store.tenant).await, [view]);
+        assert_eq!(by_ids(&"other".into()).await, []);
     })
     .await;
 }

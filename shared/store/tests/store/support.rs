@@ -131,7 +131,7 @@ pub(crate) fn state(generation: u32, attempt: u32, status: DeliveryStatus) -> De
     }
 }
 
-/// A delivery's row with nothing but the necessary.
+/// A delivery's row with nothing but the necessary, created when it got into its state.
 pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) -> DeliveryRow {
     DeliveryRow {
         id: delivery_id(number),
@@ -143,6 +143,7 @@ pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) ->
         user_id: Some(format!("u-{number}").into()),
         channel: Channel::Email,
         state,
+        created_at: at,
         at,
         reason: None,
         error_code: None,
@@ -156,6 +157,7 @@ pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) ->
 pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
     HistoryRow {
         delivery_id: row.id,
+        created_at: row.created_at,
         state: row.state,
         at: row.at,
         provider: row.provider.clone(),

@@ -91,6 +91,7 @@ async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
 
 fn send_key(number: u128, attempt: u32) -> SendKey {
     SendKey {
+        accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),
         delivery_id: delivery_id(number),
         generation: 0,
         attempt,
