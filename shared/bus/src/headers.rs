@@ -122,9 +122,18 @@ impl Headers {
         };
         let mut headers = Vec::new();
         while let (Some(name), Some(value)) = (part(), part()) {
-            headers.push((Cow::Owned(String::from_utf8_lossy(&name).into_owned()), value));
+            headers.push((known(&name), value));
         }
         Self(headers)
+    }
+}
+
+/// Names of ours need no memory of their own.
+fn known(name: &[u8]) -> Cow<'static, str> {
+    const KNOWN: [&str; 5] = [TENANT, TRACEPARENT, VIA, ATTEMPT, CONTENT_TYPE];
+    match KNOWN.into_iter().find(|known| known.as_bytes() == name) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(String::from_utf8_lossy(name).into_owned()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The embedded log: a durable, partitioned log in one SQLite file, for one process. It keeps everything over
 //! `kill -9`; whoever outgrows it sets `CARILLON_KAFKA__BROKERS`.
 
+mod former;
+mod frames;
 mod groups;
 mod lock;
 mod member;

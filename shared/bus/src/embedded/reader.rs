@@ -6,13 +6,13 @@ use bytes::Bytes;
 use carillon_domain::Timestamp;
 use sqlx::{Row as _, SqlitePool};
 
-use super::Slot;
-use crate::{error::BusError, headers::Headers, record::Record};
+use super::{Slot, frames};
+use crate::{error::BusError, record::Record};
 
 /// One read takes no more bytes than this, so that large records do not fill the memory.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Up to `max` records of a partition from an offset on.
+/// About `max` records of a partition from an offset on: a row that was read is handed out whole.
 pub(super) async fn records(
     read: &SqlitePool,
     slot: &Slot,
@@ -22,8 +22,8 @@ pub(super) async fn records(
     use futures::TryStreamExt as _;
 
     let mut rows = sqlx::query(
-        "SELECT offset, written_at, key, value, headers FROM records
-        WHERE slot = $1 AND offset >= $2 ORDER BY offset LIMIT $3",
+        "SELECT first_offset, written_at, frames FROM batches
+        WHERE slot = $1 AND last_offset >= $2 ORDER BY last_offset LIMIT $3",
     )
     .bind(slot.id)
     .bind(from)
@@ -31,19 +31,25 @@ pub(super) async fn records(
     .fetch(read);
     let (mut records, mut bytes) = (Vec::new(), 0);
     while bytes < MAX_BYTES
+        && records.len() < max
         && let Some(row) = rows.try_next().await?
     {
-        let record = Record {
-            topic: Arc::clone(&slot.partition.topic),
-            partition: slot.partition.index,
-            offset: row.try_get("offset")?,
-            key: row.try_get::<Option<Vec<u8>>, _>("key")?.map(Bytes::from),
-            value: Bytes::from(row.try_get::<Vec<u8>, _>("value")?),
-            headers: Headers::decode(&Bytes::from(row.try_get::<Vec<u8>, _>("headers")?)),
-            timestamp: Timestamp::from_timestamp_micros(row.try_get("written_at")?).unwrap_or_default(),
-        };
-        bytes += record.size();
-        records.push(record);
+        let first: i64 = row.try_get("first_offset")?;
+        let timestamp = Timestamp::from_timestamp_micros(row.try_get("written_at")?).unwrap_or_default();
+        let frames = frames::frames(Bytes::from(row.try_get::<Vec<u8>, _>("frames")?));
+        for (offset, frame) in (first..).zip(frames).filter(|(offset, _)| *offset >= from) {
+            let record = Record {
+                topic: Arc::clone(&slot.partition.topic),
+                partition: slot.partition.index,
+                offset,
+                key: frame.key,
+                value: frame.value,
+                headers: frame.headers,
+                timestamp,
+            };
+            bytes += record.size();
+            records.push(record);
+        }
     }
     Ok(records)
 }

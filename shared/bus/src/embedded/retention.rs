@@ -1,4 +1,4 @@
-//! Old records are deleted a few thousand at a time, between two writes.
+//! Old records are deleted a few hundred batches at a time, between two writes.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use crate::topics::TopicSpec;
 
 /// How often the next partition is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How many records are deleted at a time.
-const RECORDS: i64 = 2_000;
+/// How many rows are deleted at a time; each is a batch of records.
+const ROWS: i64 = 500;
 
 /// Which records go when.
 pub(super) struct Retention {
@@ -71,16 +71,17 @@ async fn prune_slot(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let last: Option<i64> = sqlx::query_scalar(
-        "SELECT max(offset) FROM (SELECT offset, written_at FROM records WHERE slot = $1 ORDER BY offset LIMIT $2)
+        "SELECT max(last_offset) FROM
+            (SELECT last_offset, written_at FROM batches WHERE slot = $1 ORDER BY last_offset LIMIT $2)
         WHERE written_at < $3",
     )
     .bind(slot.id)
-    .bind(RECORDS)
+    .bind(ROWS)
     .bind(oldest.timestamp_micros())
     .fetch_one(&mut *transaction)
     .await?;
     let Some(last) = last else { return Ok(false) };
-    sqlx::query("DELETE FROM records WHERE slot = $1 AND offset <= $2")
+    sqlx::query("DELETE FROM batches WHERE slot = $1 AND last_offset <= $2")
         .bind(slot.id)
         .bind(last)
         .execute(&mut *transaction)

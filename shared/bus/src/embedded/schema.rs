@@ -16,16 +16,17 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Slot, Tail, Topic};
+use super::{Slot, Tail, Topic, former};
 use crate::{error::BusError, record::Partition, topics::TopicSpec};
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS slots (
         id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, start_offset INTEGER NOT NULL,
         UNIQUE (topic, partition)) STRICT;
-    CREATE TABLE IF NOT EXISTS records (
-        slot INTEGER NOT NULL, offset INTEGER NOT NULL, written_at INTEGER NOT NULL, key BLOB, value BLOB NOT NULL,
-        headers BLOB NOT NULL, PRIMARY KEY (slot, offset)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS batches (
+        id INTEGER PRIMARY KEY, slot INTEGER NOT NULL, first_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL,
+        written_at INTEGER NOT NULL, frames BLOB NOT NULL) STRICT;
+    CREATE UNIQUE INDEX IF NOT EXISTS batches_by_offset ON batches (slot, last_offset);
     CREATE TABLE IF NOT EXISTS committed (
         member_group TEXT NOT NULL, slot INTEGER NOT NULL, next_offset INTEGER NOT NULL,
         PRIMARY KEY (member_group, slot)) STRICT, WITHOUT ROWID;
@@ -44,6 +45,7 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), 
         .disable_statement_logging();
     let mut write = options.connect().await?;
     sqlx::raw_sql(TABLES).execute(&mut write).await?;
+    former::convert(&mut write).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(3)
         .connect_with(options.read_only(true))
@@ -72,7 +74,7 @@ pub(super) async fn load_topics(
     transaction.commit().await?;
     let rows = sqlx::query(
         "SELECT id, topic, partition, start_offset,
-            (SELECT max(offset) FROM records WHERE slot = slots.id) AS last
+            (SELECT max(last_offset) FROM batches WHERE slot = slots.id) AS last
         FROM slots ORDER BY topic, partition",
     )
     .fetch_all(write)

@@ -2,15 +2,16 @@
 //! to disk once.
 
 use std::{
+    collections::HashMap,
     fs::File,
     sync::{Arc, atomic::Ordering},
 };
 
-use carillon_domain::clock::SharedClock;
+use carillon_domain::{Timestamp, clock::SharedClock};
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Slot, groups::Pending, retention::Retention};
+use super::{Slot, frames, groups::Pending, retention::Retention};
 use crate::{
     error::BusError,
     record::{OutRecord, Position, Record},
@@ -20,8 +21,8 @@ use crate::{
 const MAX_RECORDS: usize = 8_192;
 /// …and no more bytes.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// Rows in one `INSERT`; six values each.
-const ROWS: usize = 256;
+/// Rows in one `INSERT`: the most that fit.
+const ROWS: [usize; 4] = [32, 8, 2, 1];
 
 /// A group's next offset on a partition.
 #[derive(Debug)]
@@ -128,7 +129,6 @@ fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
 struct Placed {
     slot: Arc<Slot>,
     record: Record,
-    headers: Vec<u8>,
 }
 
 async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &SharedClock) {
@@ -136,7 +136,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
     let mut placed = Vec::new();
     let mut offsets = Vec::new();
     let mut answers = Vec::with_capacity(jobs.len());
-    let mut next: std::collections::HashMap<i64, i64> = std::collections::HashMap::new();
+    let mut next: HashMap<i64, i64> = HashMap::new();
     for job in jobs {
         let from = placed.len();
         for (slot, out) in job.appends {
@@ -153,11 +153,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
                 timestamp: now,
             };
             *offset += 1;
-            placed.push(Placed {
-                slot,
-                headers: record.headers.encode(),
-                record,
-            });
+            placed.push(Placed { slot, record });
         }
         offsets.extend(job.offsets);
         answers.push((job.done, job.pending, from..placed.len()));
@@ -193,36 +189,84 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
     }
 }
 
+/// Records of one partition that lie together.
+pub(super) struct Row {
+    pub(super) slot: i64,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) written_at: Timestamp,
+    pub(super) frames: Vec<u8>,
+}
+
+/// Each partition's records, in rows of at most about [`frames::ROW`] bytes.
+fn rows(placed: &[Placed]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut open: HashMap<i64, usize> = HashMap::new();
+    for Placed { slot, record } in placed {
+        let current = open.get(&slot.id).copied();
+        let current = current.filter(|index| rows[*index].frames.len() < frames::ROW);
+        let index = current.unwrap_or_else(|| {
+            rows.push(Row {
+                slot: slot.id,
+                first: record.offset,
+                last: record.offset,
+                written_at: record.timestamp,
+                frames: Vec::new(),
+            });
+            open.insert(slot.id, rows.len() - 1);
+            rows.len() - 1
+        });
+        rows[index].last = record.offset;
+        frames::push(&mut rows[index].frames, record);
+    }
+    rows
+}
+
 async fn store(
     connection: &mut SqliteConnection,
     placed: &[Placed],
     offsets: &[CommittedOffset],
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for rows in placed.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO records (slot, offset, written_at, key, value, headers) ",
-        );
-        query.push_values(rows, |mut row, placed| {
-            row.push_bind(placed.slot.id)
-                .push_bind(placed.record.offset)
-                .push_bind(placed.record.timestamp.timestamp_micros())
-                .push_bind(placed.record.key.as_deref())
-                .push_bind(&*placed.record.value)
-                .push_bind(&*placed.headers);
+    insert(&mut transaction, &rows(placed)).await?;
+    for some in chunks(offsets) {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("INSERT INTO committed (member_group, slot, next_offset) ");
+        query.push_values(some, |mut row, offset| {
+            row.push_bind(&*offset.group)
+                .push_bind(offset.slot)
+                .push_bind(offset.next);
         });
+        query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
         query.build().execute(&mut *transaction).await?;
     }
-    for offset in offsets {
-        sqlx::query(
-            "INSERT INTO committed (member_group, slot, next_offset) VALUES ($1, $2, $3)
-            ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset",
-        )
-        .bind(&*offset.group)
-        .bind(offset.slot)
-        .bind(offset.next)
-        .execute(&mut *transaction)
-        .await?;
-    }
     transaction.commit().await
+}
+
+/// Writes rows, which nobody sees before the transaction ends.
+pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
+    for some in chunks(rows) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ",
+        );
+        query.push_values(some, |mut to, row| {
+            to.push_bind(row.slot)
+                .push_bind(row.first)
+                .push_bind(row.last)
+                .push_bind(row.written_at.timestamp_micros())
+                .push_bind(row.frames.as_slice());
+        });
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Cuts into pieces of a few sizes, so that prepared statements are found again.
+fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS.into_iter().find(|size| *size <= all.len())?;
+        let (some, rest) = all.split_at(size);
+        all = rest;
+        Some(some)
+    })
 }

@@ -21,6 +21,8 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+/// Rows that SQLite's thread hands over before it waits for whoever takes them.
+const ROW_BUFFER: usize = 1_024;
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<Pools, StoreEr
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
+        .row_buffer_size(ROW_BUFFER)
         .foreign_keys(true)
         // Pages between checkpoints: a page that many transactions touch is copied to the database once.
         .pragma("wal_autocheckpoint", "16000");
