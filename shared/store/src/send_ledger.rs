@@ -34,7 +34,7 @@ pub struct SendKey {
 pub struct SendClaim {
     /// Which attempt.
     pub key: SendKey,
-    /// Names the worker process.
+    /// Names the claim: whoever makes it again, because the answer was lost, knows it as its own.
     pub owner: Uuid,
     /// Until when the worker is surely done, one way or the other.
     pub lease_until: Timestamp,

@@ -14,7 +14,7 @@ use super::{
 impl Deliver {
     /// Keeps and says what came of an attempt.
     pub(super) async fn conclude(&self, claimed: Claimed, concluded: Concluded) {
-        let Claimed { task, working } = claimed;
+        let Claimed { task, working, .. } = claimed;
         match serde_json::to_value(&concluded) {
             Ok(outcome) => {
                 let outcomes = vec![(task.key(), outcome)];

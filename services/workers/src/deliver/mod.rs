@@ -18,9 +18,8 @@ use carillon_render::Renderer;
 use carillon_runtime::Shutdown;
 use carillon_store::Store;
 use futures::future::join_all;
-use uuid::Uuid;
 
-pub(crate) use self::claim::AtWork;
+pub(crate) use self::claim::{AtWork, Owners};
 use crate::account::Account;
 
 /// Delivers one channel's records.
@@ -32,8 +31,8 @@ pub(crate) struct Deliver {
     pub(crate) clock: SharedClock,
     /// First choice first.
     pub(crate) accounts: Vec<Arc<Account>>,
-    /// Names this process in the send ledger.
-    pub(crate) owner: Uuid,
+    /// Names of this process's claims.
+    pub(crate) owners: Owners,
     /// Every claim by another owner is a dead process's: true where there is one process only.
     pub(crate) others_are_dead: bool,
     /// How long a claim lasts.
