@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Deliver,
+    Deliver, LOOK_AGAIN,
     patience::until_done,
     task::{Concluded, Task, Verdict},
 };
@@ -85,9 +85,6 @@ pub(super) struct Claimed {
     /// The claim's name in the ledger.
     pub(super) owner: Uuid,
 }
-
-/// How long to wait before a live owner's claim is looked at again.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
 
 impl Deliver {
     /// Claims the attempts: those that are ours, and those that were claimed before, for [`Deliver::settle`].
@@ -277,7 +274,7 @@ mod tests {
     #[async_trait]
     impl Handler for LosesAnAnswer {
         async fn handle(&self, batch: Vec<Inbound>) {
-            let entered = self.0.enter(self.0.parse(batch).await);
+            let entered = self.0.enter(self.0.parse(batch).await.due);
             let ledger = self.0.store.send_ledger();
             let mut tries = 0;
             let (ours, others) = self

@@ -9,18 +9,22 @@ mod prepare;
 mod send;
 mod task;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
-use carillon_domain::{Channel, clock::SharedClock};
+use carillon_domain::{Channel, Timestamp, clock::SharedClock};
 use carillon_render::Renderer;
 use carillon_runtime::Shutdown;
 use carillon_store::Store;
 use futures::future::join_all;
 
 pub(crate) use self::claim::{AtWork, Owners};
+use self::{parse::Parsed, task::Task};
 use crate::account::Account;
+
+/// How long to wait before something that time brings is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Delivers one channel's records.
 pub(crate) struct Deliver {
@@ -36,7 +40,7 @@ pub(crate) struct Deliver {
     /// Every claim by another owner is a dead process's: true where there is one process only.
     pub(crate) others_are_dead: bool,
     /// How long a claim lasts.
-    pub(crate) lease: std::time::Duration,
+    pub(crate) lease: Duration,
     /// The consumer group, for dead letters.
     pub(crate) group: String,
     /// What this process has claimed and is working on.
@@ -47,7 +51,19 @@ pub(crate) struct Deliver {
 #[async_trait]
 impl Handler for Deliver {
     async fn handle(&self, batch: Vec<Inbound>) {
-        let mut tasks = self.parse(batch).await;
+        let Parsed { due, early } = self.parse(batch).await;
+        let early = early.into_iter().map(|(due, task)| async move {
+            // At the end of the process what was not begun is given back.
+            if self.waited_until(due).await {
+                self.deliver(vec![task]).await;
+            }
+        });
+        tokio::join!(self.deliver(due), join_all(early));
+    }
+}
+
+impl Deliver {
+    async fn deliver(&self, mut tasks: Vec<Task>) {
         while !tasks.is_empty() {
             // An account's send rate decides how many are claimed at a time, so that no claim waits out its lease.
             if !self.wait_for_account().await {
@@ -68,9 +84,23 @@ impl Handler for Deliver {
             tokio::join!(join_all(settled), sent);
         }
     }
-}
 
-impl Deliver {
+    /// Waits for a time; `false` if the process ends before.
+    async fn waited_until(&self, due: Timestamp) -> bool {
+        loop {
+            let wait = (due - self.clock.now()).to_std().unwrap_or_default();
+            if wait.is_zero() {
+                return true;
+            }
+            // The clock has microseconds and the timer milliseconds: one more, and it is looked at once.
+            let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.soft() => return false,
+            }
+        }
+    }
+
     /// Waits until some account is open; `false` at the end of the process: what was not begun is given back.
     async fn wait_for_account(&self) -> bool {
         loop {

@@ -1,17 +1,26 @@
-//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting.
+//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting, in a
+//! retry topic or, for a short rest, in hand.
 
 use carillon_bus::{Inbound, OutRecord, Queue, dead_letter, retry};
 use carillon_domain::{
-    Delivery,
+    Delivery, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
 };
 
 use super::{Deliver, patience::until_done, task::Task};
 
+/// A batch's deliveries.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub(super) due: Vec<Task>,
+    /// Due in a moment.
+    pub(super) early: Vec<(Timestamp, Task)>,
+}
+
 impl Deliver {
-    pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Vec<Task> {
+    pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Parsed {
         let now = self.clock.now();
-        let mut tasks = Vec::with_capacity(batch.len());
+        let mut parsed = Parsed::default();
         let mut out: Vec<OutRecord> = Vec::new();
         let mut ended = Vec::new();
         for inbound in batch {
@@ -37,9 +46,15 @@ impl Deliver {
                 }
             };
             let task = Task::new(inbound, delivery, now);
-            if let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) {
+            let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
+            let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) else {
+                parsed.due.push(task);
+                continue;
+            };
+            if policy.is_for_the_hand((due - now).to_std().unwrap_or_default()) {
+                parsed.early.push((due, task));
+            } else {
                 let place = (self.channel, task.lane());
-                let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
                 out.push(retry::schedule(
                     topics,
                     policy,
@@ -50,15 +65,13 @@ impl Deliver {
                     now,
                 ));
                 ended.push(task.inbound);
-            } else {
-                tasks.push(task);
             }
         }
         if !out.is_empty() {
             until_done("publish", || self.bus.publish(out.clone())).await;
             ended.into_iter().for_each(Inbound::done);
         }
-        tasks
+        parsed
     }
 
     fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> OutRecord {

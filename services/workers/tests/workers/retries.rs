@@ -8,7 +8,7 @@ use carillon_workers::SendOutcome;
 
 use crate::{
     provider::{retry, throttle},
-    support::{bytes_of, on_workers, on_workers_in_real_time, to_guest},
+    support::{bytes_of, on_workers, on_workers_in_real_time, on_workers_with_tiers, to_guest},
 };
 
 #[tokio::test]
@@ -135,6 +135,33 @@ async fn a_record_that_comes_before_its_time_goes_on_waiting_as_the_same_attempt
         worker.end().await;
         assert_eq!(setting.written.steps("e-1"), ["2 sending", "2 sent"]);
         assert!(provider.calls()[0].at >= due);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rest_that_fits_no_tier_is_spent_in_hand_and_holds_up_nobody() {
+    on_workers_with_tiers(&[5], async |setting| {
+        let provider = setting.provider();
+        let due = setting.clock.now() + chrono::TimeDelta::milliseconds(2_500);
+        let early = setting
+            .record(&to_guest("e-1"))
+            .with(headers::ATTEMPT, "2")
+            .with(headers::DUE, due.timestamp_millis().to_string());
+        let other = setting.record(&to_guest("e-2"));
+        setting.env.bus.publish(vec![early, other]).await.unwrap();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-2", "1 sent").await;
+        setting.advance(2_499);
+        setting.publish(&[to_guest("e-3")]).await;
+        setting.written.reaches("e-3", "1 sent").await;
+        assert!(provider.calls_for("e-1").is_empty());
+        setting.advance(1);
+        setting.written.reaches("e-1", "2 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+        assert!(setting.written.retries().is_empty());
+        assert!(provider.calls_for("e-1")[0].at >= due);
     })
     .await;
 }
