@@ -73,12 +73,16 @@ impl Account {
         &self.name
     }
 
-    /// How many messages may go out at once without waiting long for the send rate; one while it is on probation.
+    /// How many messages may go out at once without waiting long for the send rate or a connection; one while it is on
+    /// probation.
     pub(crate) fn burst(&self) -> usize {
         if self.state.lock().parks > 0 {
             return 1;
         }
-        self.per_second.map_or(usize::MAX, |rate| rate.get() as usize)
+        let by_rate = self.per_second.map_or(usize::MAX, |rate| rate.get() as usize);
+        by_rate
+            .min(self.sender.connections().unwrap_or(usize::MAX))
+            .max(1)
     }
 
     /// Waits for the send rate.
@@ -249,6 +253,23 @@ mod tests {
 
     fn refusal() -> Refusal {
         Refusal::new("x", "y")
+    }
+
+    #[test]
+    fn no_more_go_out_at_once_than_rate_and_connections_allow() {
+        struct Few;
+        #[async_trait]
+        impl Sender for Few {
+            async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
+                SendOutcome::Ok { message_id: None }
+            }
+            fn connections(&self) -> Option<usize> {
+                Some(32)
+            }
+        }
+        let burst = |rate| Account::new("p", Channel::Email, Arc::new(Few), rate).burst();
+        assert_eq!([None, Some(100), Some(5)].map(burst), [32, 32, 5]);
+        assert_eq!(account(Vec::new()).burst(), usize::MAX);
     }
 
     #[tokio::test(start_paused = true)]
