@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    outcome::SendOutcome,
+    outcome::{Refusal, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -154,7 +154,12 @@ impl Account {
         match outcome {
             // Whatever it says about the message, the account works: a park is over. A throttle is not; this message may
             // have been under way when the provider named its time.
-            SendOutcome::Ok { .. } | SendOutcome::Terminal(_) | SendOutcome::AddressDead(_) => {
+            SendOutcome::Ok { .. }
+            | SendOutcome::Terminal(_)
+            | SendOutcome::AddressDead(_)
+            | SendOutcome::Retry(Refusal {
+                is_of_message: true, ..
+            }) => {
                 *state = State {
                     probing: state.probing,
                     paused_until: state.paused_until.filter(|_| state.parks == 0),
@@ -216,7 +221,6 @@ mod tests {
     use carillon_render::Content;
 
     use super::*;
-    use crate::outcome::Refusal;
 
     struct Scripted(Mutex<VecDeque<SendOutcome>>);
 
@@ -318,6 +322,15 @@ mod tests {
             permit,
         });
         tokio::time::timeout(FIRST_PARK, account.wait()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_speaks_of_its_message_never_parks_the_account() {
+        let account = account(vec![SendOutcome::Retry(refusal().of_message()); 60]);
+        for _ in 0..60 {
+            assert!(send(&account).await.is_some());
+            assert!(account.is_open());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail(
         ("DATA", "550 5.1.1 no such user", "address_dead 5.1.1"),
         (".", "550 5.1.1 no such user", "address_dead 5.1.1"),
         (".", "554 5.6.0 bad content", "terminal 5.6.0"),
-        (".", "550 5.7.26 not authenticated", "config 5.7.26"),
+        (".", "550 5.7.26 not authenticated", "terminal 5.7.26"),
         (".", "451 4.3.0 try again", "throttle 4.3.0"),
     ] {
         assert_eq!(said(verb, line).await, expected, "{verb}: {line}");
