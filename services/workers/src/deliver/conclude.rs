@@ -39,7 +39,7 @@ impl Deliver {
                     provider: concluded.provider.clone(),
                     code: code.clone(),
                     reason: reason.clone(),
-                    attempts: task.attempt,
+                    attempts: task.attempts(),
                     first_failed_at: first_failed_at(&task),
                 };
                 let queue = Queue::Channel(self.channel);

@@ -157,11 +157,8 @@ impl Deliver {
         retry_after: Option<Duration>,
         counts: bool,
     ) -> Option<Verdict> {
-        let counted = task.attempt.saturating_sub(task.uncounted).max(1);
-        let wait = self
-            .bus
-            .retry_policy()
-            .wait_after(counted, retry_after, rand::random())?;
+        let policy = self.bus.retry_policy();
+        let wait = policy.wait_after(task.attempts(), retry_after, rand::random())?;
         let after = self.clock.now() + chrono::TimeDelta::from_std(wait).unwrap_or_default();
         Some(Verdict::Again {
             due: due.unwrap_or(after),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_bus::{headers, retry as tier};
+use carillon_bus::{Queue, dead_letter, headers, retry as tier};
 use carillon_domain::{Channel, Clock as _, Delivery, Lane, Priority};
 use carillon_workers::SendOutcome;
 
@@ -223,8 +223,11 @@ async fn attempts_that_were_throttled_do_not_count() {
             setting.written.reaches("e-1", step).await;
             setting.advance(2_201);
         }
+        let dead = setting.written.until_dead(1).await.remove(0);
         worker.end().await;
         assert_eq!(provider.calls().len(), 5);
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!(letter.attempts, 3);
     })
     .await;
 }
