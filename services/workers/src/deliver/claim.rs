@@ -25,6 +25,7 @@ use super::{
     patience::until_done,
     task::{Concluded, Task, Verdict},
 };
+use crate::account::{Place, Room};
 
 /// The attempts that this process has claimed and is working on.
 #[derive(Debug, Clone, Default)]
@@ -83,13 +84,24 @@ pub(super) struct Claimed {
     pub(super) task: Task,
     pub(super) working: Working,
     /// The claim's name in the ledger.
-    pub(super) owner: Uuid,
+    owner: Uuid,
+    lease_until: Timestamp,
+    /// Where it is to be sent.
+    pub(super) place: Option<Place>,
+}
+
+fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
+    SendClaim {
+        key: claimed.task.key(),
+        owner: claimed.owner,
+        lease_until,
+    }
 }
 
 impl Deliver {
     /// Claims the attempts: those that are ours, and those that were claimed before, for [`Deliver::settle`].
-    pub(super) async fn claim(&self, tasks: Vec<Task>) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
-        let entered = self.enter(tasks);
+    pub(super) async fn claim(&self, tasks: Vec<Task>, room: Room) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+        let entered = self.enter(tasks, Some(room));
         if entered.is_empty() {
             return (Vec::new(), Vec::new());
         }
@@ -98,7 +110,7 @@ impl Deliver {
             .await
     }
 
-    fn enter(&self, tasks: Vec<Task>) -> Vec<Claimed> {
+    fn enter(&self, tasks: Vec<Task>, mut room: Option<Room>) -> Vec<Claimed> {
         let mut entered = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.at_work.enter(task.key()) {
@@ -106,6 +118,8 @@ impl Deliver {
                     task,
                     working,
                     owner: self.owners.next(),
+                    lease_until: self.lease_until(),
+                    place: room.as_mut().map(Room::place),
                 }),
                 // The same attempt is under way in this process (its record was read twice): after it has ended, the
                 // ledger says what came of it.
@@ -120,13 +134,21 @@ impl Deliver {
         entered: Vec<Claimed>,
         mut call: impl FnMut(Vec<SendClaim>) -> F,
     ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+        let mut lease_until = self.lease_until();
         let verdicts = until_done("claim", || {
-            call(entered.iter().map(|claimed| self.claim_of(claimed)).collect())
+            lease_until = self.lease_until();
+            call(
+                entered
+                    .iter()
+                    .map(|claimed| claim_of(claimed, lease_until))
+                    .collect(),
+            )
         })
         .await;
         let (mut ours, mut others) = (Vec::with_capacity(entered.len()), Vec::new());
         let mut again = Vec::new();
-        for (claimed, verdict) in entered.into_iter().zip(verdicts) {
+        for (mut claimed, verdict) in entered.into_iter().zip(verdicts) {
+            claimed.lease_until = lease_until;
             match verdict {
                 ClaimVerdict::Claimed => ours.push(claimed),
                 // An earlier try's, whose answer was lost: nothing was sent for it.
@@ -134,7 +156,7 @@ impl Deliver {
                 ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
             }
         }
-        let renewed = join_all(again.iter().map(|(claimed, _)| self.renew(claimed))).await;
+        let renewed = join_all(again.iter_mut().map(|(claimed, _)| self.renew(claimed))).await;
         for ((claimed, taken), renewed) in again.into_iter().zip(renewed) {
             if renewed {
                 ours.push(claimed);
@@ -145,32 +167,59 @@ impl Deliver {
         (ours, others)
     }
 
-    fn claim_of(&self, claimed: &Claimed) -> SendClaim {
-        SendClaim {
-            key: claimed.task.key(),
-            owner: claimed.owner,
-            lease_until: self.lease_until(),
-        }
-    }
-
     fn lease_until(&self) -> Timestamp {
         self.clock.now() + chrono::TimeDelta::from_std(self.lease).unwrap_or_default()
     }
 
     /// Lets a claim of ours begin anew; `false` if it is another's by now.
-    async fn renew(&self, claimed: &Claimed) -> bool {
+    async fn renew(&self, claimed: &mut Claimed) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
         until_done("renew", || {
-            ledger.take_over_from_dead(key, owner, owner, self.lease_until())
+            claimed.lease_until = self.lease_until();
+            ledger.take_over_from_dead(key, owner, owner, claimed.lease_until)
         })
         .await
     }
 
-    /// An attempt that was claimed before: says what came of it, or that nobody knows.
-    pub(super) async fn settle(&self, claimed: Claimed, mut taken: Taken) {
+    /// Waits for something with a claim in hand, which does not run out meanwhile and has nearly a whole lease left then.
+    /// `None` if it is another's by now.
+    pub(super) async fn keeping<T>(&self, claimed: &mut Claimed, wait: impl Future<Output = T>) -> Option<T> {
+        let mut wait = std::pin::pin!(wait);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut wait => break done,
+                () = tokio::time::sleep(self.lease / 3) => if !self.renew(claimed).await {
+                    return None;
+                },
+            }
+        };
+        let left = (claimed.lease_until - self.clock.now())
+            .to_std()
+            .unwrap_or_default();
+        (left + self.lease / 16 >= self.lease || self.renew(claimed).await).then_some(done)
+    }
+
+    /// An attempt that was claimed before, or since (`None`): says what came of it, or that nobody knows.
+    pub(super) async fn settle(&self, mut claimed: Claimed, mut seen: Option<Taken>) {
+        claimed.place = None;
         let key = claimed.task.key();
         loop {
+            let Some(mut taken) = seen.take() else {
+                let again = [claim_of(&claimed, self.lease_until())];
+                match until_done("claim", || self.store.send_ledger().claim(&again))
+                    .await
+                    .pop()
+                {
+                    Some(ClaimVerdict::Taken(now)) => seen = Some(now),
+                    // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
+                    Some(ClaimVerdict::Claimed) | None => {
+                        return self.uncertain(claimed, "worker-lost").await;
+                    }
+                }
+                continue;
+            };
             if let Some(outcome) = taken.outcome.take() {
                 match serde_json::from_value::<Concluded>(outcome) {
                     Ok(concluded) => return self.say(claimed.task, &concluded).await,
@@ -185,15 +234,6 @@ impl Deliver {
             }
             // Its owner is at work; this record's task is held until it has ended or its lease has.
             tokio::time::sleep(LOOK_AGAIN).await;
-            let again = [self.claim_of(&claimed)];
-            match until_done("claim", || self.store.send_ledger().claim(&again))
-                .await
-                .pop()
-            {
-                Some(ClaimVerdict::Taken(now)) => taken = now,
-                // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
-                Some(ClaimVerdict::Claimed) | None => return self.uncertain(claimed, "worker-lost").await,
-            }
         }
     }
 
@@ -274,7 +314,7 @@ mod tests {
     #[async_trait]
     impl Handler for LosesAnAnswer {
         async fn handle(&self, batch: Vec<Inbound>) {
-            let entered = self.0.enter(self.0.parse(batch).await.due);
+            let entered = self.0.enter(self.0.parse(batch).await.due, None);
             let ledger = self.0.store.send_ledger();
             let mut tries = 0;
             let (ours, others) = self

@@ -21,7 +21,7 @@ use futures::future::join_all;
 
 pub(crate) use self::claim::{AtWork, Owners};
 use self::{parse::Parsed, task::Task};
-use crate::account::Account;
+use crate::account::{Account, Room};
 
 /// How long to wait before something that time brings is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -65,24 +65,41 @@ impl Handler for Deliver {
 impl Deliver {
     async fn deliver(&self, mut tasks: Vec<Task>) {
         while !tasks.is_empty() {
-            // An account's send rate decides how many are claimed at a time, so that no claim waits out its lease.
-            if !self.wait_for_account().await {
+            // An account's send rate and connections decide how many are claimed at a time, so that no claim waits out
+            // its lease.
+            let Some(room) = self.room(tasks.len()).await else {
                 return;
-            }
-            let open = self.accounts.iter().filter(|account| account.is_open());
-            let burst = open.map(|account| account.burst()).max().unwrap_or(1);
-            let rest = tasks.split_off(tasks.len().min(burst));
-            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest)).await;
+            };
+            let rest = tasks.split_off(tasks.len().min(room.count()));
+            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), room).await;
             // Another worker's claim is waited for beside our sends, whose leases run.
             let settled = taken
                 .into_iter()
-                .map(|(claimed, taken)| self.settle(claimed, taken));
+                .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
             let sent = async {
                 let prepared = self.prepare(ours).await;
                 join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
             };
             tokio::join!(join_all(settled), sent);
         }
+    }
+
+    /// Waits until some account is open and has room; `None` at the end of the process: what was not begun is given
+    /// back.
+    async fn room(&self, wanted: usize) -> Option<Room> {
+        while self.wait_for_account().await {
+            let Some(account) = self.accounts.iter().find(|account| account.is_open()) else {
+                continue;
+            };
+            let room = tokio::select! {
+                room = account.room(wanted) => room,
+                () = self.shutdown.soft() => return None,
+            };
+            if room.account().is_open() {
+                return Some(room);
+            }
+        }
+        None
     }
 
     /// Waits for a time; `false` if the process ends before.
