@@ -6,6 +6,7 @@ mod conclude;
 mod parse;
 mod patience;
 mod prepare;
+mod publish;
 mod send;
 mod task;
 

@@ -1,13 +1,13 @@
 //! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting, in a
 //! retry topic or, for a short rest, in hand.
 
-use carillon_bus::{Inbound, OutRecord, Queue, dead_letter, retry};
+use carillon_bus::{Inbound, Queue, dead_letter, retry};
 use carillon_domain::{
     Delivery, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
 };
 
-use super::{Deliver, patience::until_done, task::Task};
+use super::{Deliver, publish::Outgoing, task::Task};
 
 /// A batch's deliveries.
 #[derive(Default)]
@@ -21,7 +21,7 @@ impl Deliver {
     pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Parsed {
         let now = self.clock.now();
         let mut parsed = Parsed::default();
-        let mut out: Vec<OutRecord> = Vec::new();
+        let mut out: Vec<Outgoing> = Vec::new();
         let mut ended = Vec::new();
         for inbound in batch {
             let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
@@ -55,26 +55,20 @@ impl Deliver {
                 parsed.early.push((due, task));
             } else {
                 let place = (self.channel, task.lane());
-                out.push(retry::schedule(
-                    topics,
-                    policy,
-                    &task.inbound.record,
-                    place,
-                    task.attempt,
-                    due,
-                    now,
-                ));
+                let record = &task.inbound.record;
+                let again = retry::schedule(topics, policy, record, place, task.attempt, due, now);
+                out.push(self.waiting(&task, again));
                 ended.push(task.inbound);
             }
         }
         if !out.is_empty() {
-            until_done("publish", || self.bus.publish(out.clone())).await;
+            self.publish(out).await;
             ended.into_iter().for_each(Inbound::done);
         }
         parsed
     }
 
-    fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> OutRecord {
+    fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> Outgoing {
         tracing::warn!(topic = %inbound.record.topic, offset = inbound.record.offset, code, "not a delivery");
         let letter = DeadLetter {
             class: FailureClass::Unparseable,
@@ -84,12 +78,8 @@ impl Deliver {
             attempts: 1,
             first_failed_at: self.clock.now(),
         };
-        dead_letter::record(
-            self.bus.topics(),
-            &inbound.record,
-            Queue::Channel(self.channel),
-            &self.group,
-            &letter,
-        )
+        let (topics, queue) = (self.bus.topics(), Queue::Channel(self.channel));
+        let from = &inbound.record;
+        Outgoing::dead_letter(dead_letter::record(topics, from, queue, &self.group, &letter))
     }
 }
