@@ -95,10 +95,12 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         std::future::pending::<Infallible>().await
     };
     deps.ready.set(true);
-    tokio::select! {
-        lanes = futures::future::try_join_all(lanes) => Ok(lanes.map(drop)?),
+    let ended = tokio::select! {
+        lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
         never = lag => match never {},
-    }
+    };
+    deps.ready.set(false);
+    Ok(ended?)
 }
 
 /// What a lane reads. High and normal share their retry topics, which the normal lane serves.
