@@ -61,6 +61,7 @@ pub(crate) async fn spawn(
         }
     }
     keep_fresh(foundation, lifecycle);
+    follow_dependencies(foundation, roles, lifecycle);
     if roles.contains(&Role::Templates) {
         spawn_templates(foundation, listener, lifecycle)?;
         return Ok(address);
@@ -76,6 +77,28 @@ pub(crate) async fn spawn(
         async move { Ok(http::serve(listener, app, shutdown).await?) },
     );
     Ok(address)
+}
+
+/// The process is ready while database and bus answer. The templates role needs no bus.
+fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut Lifecycle) {
+    let (switch, shutdown) = (
+        foundation.readiness.register("database"),
+        foundation.shutdown.clone(),
+    );
+    let store = foundation.store.clone();
+    lifecycle.spawn("database check", async move {
+        http::follow(switch, "database", || store.check(), shutdown).await;
+        Ok(())
+    });
+    if roles.iter().all(|role| *role == Role::Templates) {
+        return;
+    }
+    let (switch, shutdown) = (foundation.readiness.register("bus"), foundation.shutdown.clone());
+    let bus = foundation.bus.clone();
+    lifecycle.spawn("bus check", async move {
+        http::follow(switch, "bus", || bus.check(), shutdown).await;
+        Ok(())
+    });
 }
 
 /// Catalogs and templates in memory follow the database.

@@ -6,17 +6,12 @@ use carillon_bus::{Record, headers};
 use carillon_domain::{
     Event, EventId, FieldError, Recipient, TenantId, Timestamp,
     compiled::CompiledCatalog,
-    event::{BinaryHeaders, Defaults, MAX_EVENT_BYTES},
+    event::{BinaryHeaders, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES},
 };
 use serde::{Deserialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use crate::reason;
-
-/// What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
-const MAX_GATEWAY_BYTES: usize = 640 << 10;
-/// The longest name of a tenant, in bytes.
-const MAX_TENANT: usize = 128;
 
 /// An event that was read from a record.
 #[derive(Debug)]
@@ -54,8 +49,7 @@ pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
     if name.is_empty() {
         return Some(TenantId::default());
     }
-    let name = std::str::from_utf8(name).ok()?;
-    (name.len() <= MAX_TENANT && !name.chars().any(char::is_control)).then(|| TenantId::from(name))
+    TenantId::parse(std::str::from_utf8(name).ok()?).ok()
 }
 
 fn is_via_gateway(record: &Record) -> bool {
@@ -65,8 +59,9 @@ fn is_via_gateway(record: &Record) -> bool {
 /// Reads the event: CloudEvents in binary mode if there are `ce_` headers, else structured JSON. (Carillon's plain form
 /// is for HTTP.) What it does not say of itself, its record does, so that a re-read says the same.
 pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
+    // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
     let max = if is_via_gateway(record) {
-        MAX_GATEWAY_BYTES
+        MAX_WIRE_BYTES
     } else {
         MAX_EVENT_BYTES
     };

@@ -11,6 +11,7 @@ mod limits;
 mod output;
 mod parts;
 mod reason;
+mod refused;
 mod route;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use carillon_runtime::{Shutdown, http::ReadySwitch};
 use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
 
 pub use parts::Outlet;
+pub use refused::Refused;
 pub use route::Route;
 
 /// What the router needs.
@@ -111,7 +113,7 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     };
     let mut consumer = deps.bus.subscribe(&subscription)?;
     let route = Route::new(deps);
-    let mut failures = 0;
+    let (mut failures, mut refused) = (0, Refused::default());
     loop {
         let batch = tokio::select! {
             batch = consumer.next(&LIMITS) => batch,
@@ -121,14 +123,15 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
         // group has begun to read.
         let step = match batch {
             Ok(batch) => tokio::select! {
-                step = one_batch(&route, &mut consumer, &batch) => step,
+                step = one_batch(&route, &mut consumer, &batch, &mut refused) => step,
                 () = shutdown.hard() => return Ok(()),
             },
             Err(error) => Err(error.into()),
         };
         match step {
             Ok(()) => failures = 0,
-            Err(error) if error.is_retriable() => {
+            // A poison event, which is known when it comes again.
+            Err(error) if refused.learns_from(&error) || error.is_retriable() => {
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
                 failures += 1;
                 metrics::counter!("carillon_router_retries_total", "lane" => lane.as_str()).increment(1);
@@ -149,10 +152,16 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     }
 }
 
-async fn one_batch(route: &Route, consumer: &mut BatchConsumer, batch: &Batch) -> Result<(), RouterError> {
+async fn one_batch(
+    route: &Route,
+    consumer: &mut BatchConsumer,
+    batch: &Batch,
+    refused: &mut Refused,
+) -> Result<(), RouterError> {
     let started = tokio::time::Instant::now();
-    let last = route.route(&batch.records, consumer).await?;
+    let last = route.route(&batch.records, consumer, refused).await?;
     consumer.commit_with(batch, last).await?;
+    refused.committed();
     metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
     metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());
     Ok(())

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     inbound::{Inbound, Reject},
     parts::Parts,
+    refused::Refused,
 };
 
 /// One status record takes no more than about this many bytes of event and decisions, so that it fits a Kafka message,
@@ -72,33 +73,66 @@ pub(crate) async fn decided(
     concluded: Concluded,
     now: Timestamp,
 ) -> Result<(), BusError> {
-    let origins = Origins::of(inbound.record, inbound.tenant.as_str());
-    for delivery in &concluded.deliveries {
-        let topic = topics.channel(delivery.channel, delivery.priority);
-        let record = origins.record(topic, delivery.record_key(), serialise(delivery));
+    for record in records(topics, inbound, via_gateway, concluded, now) {
         parts.push(record).await?;
     }
+    Ok(())
+}
+
+/// The topic that would refuse a record of [`decided`], by what is known.
+pub(crate) fn too_large(
+    topics: &Topics,
+    inbound: &Inbound<'_>,
+    via_gateway: bool,
+    concluded: &Concluded,
+    now: Timestamp,
+    refused: &mut Refused,
+) -> Option<Arc<str>> {
+    if refused.is_empty() {
+        return None;
+    }
+    records(topics, inbound, via_gateway, concluded.clone(), now)
+        .find(|record| refused.meets(record))
+        .map(|record| record.topic)
+}
+
+/// One at a time: together they may be very large.
+fn records<'a>(
+    topics: &'a Topics,
+    inbound: &'a Inbound<'_>,
+    via_gateway: bool,
+    concluded: Concluded,
+    now: Timestamp,
+) -> impl Iterator<Item = OutRecord> + use<'a> {
+    let origins = Arc::new(Origins::of(inbound.record, inbound.tenant.as_str()));
+    let of_deliveries = Arc::clone(&origins);
+    let deliveries = concluded.deliveries.into_iter().map(move |delivery| {
+        let topic = topics.channel(delivery.channel, delivery.priority);
+        of_deliveries.record(topic, delivery.record_key(), serialise(&delivery))
+    });
     let mut event = raw_event(inbound);
     let bytes = event.as_ref().map_or(0, |event| event.get().len());
-    for (part, some) in (0..).zip(in_records(concluded.decisions, bytes)) {
-        let status = StatusRecord::EventDecided(EventDecided {
-            v: STATUS_VERSION,
-            tenant: inbound.tenant.clone(),
-            event_id: inbound.event.id.clone(),
-            source: Arc::clone(&inbound.event.source),
-            event_type: Arc::clone(&inbound.event.event_type),
-            at: now,
-            accepted_at: Some(inbound.record.timestamp),
-            verdict: EventVerdict::Routed,
-            origin: origin(inbound.record),
-            part,
-            via_gateway,
-            event: event.take(),
-            decisions: some,
+    let statuses = (0..)
+        .zip(in_records(concluded.decisions, bytes))
+        .map(move |(part, some)| {
+            let status = StatusRecord::EventDecided(EventDecided {
+                v: STATUS_VERSION,
+                tenant: inbound.tenant.clone(),
+                event_id: inbound.event.id.clone(),
+                source: Arc::clone(&inbound.event.source),
+                event_type: Arc::clone(&inbound.event.event_type),
+                at: now,
+                accepted_at: Some(inbound.record.timestamp),
+                verdict: EventVerdict::Routed,
+                origin: origin(inbound.record),
+                part,
+                via_gateway,
+                event: event.take(),
+                decisions: some,
+            });
+            origins.status(topics, &status)
         });
-        parts.push(origins.status(topics, &status)).await?;
-    }
-    Ok(())
+    deliveries.chain(statuses)
 }
 
 /// Divides decisions among status records, of which there is at least one; the first also takes `event` bytes.
@@ -176,6 +210,7 @@ pub(crate) async fn rejected(
     via_gateway: bool,
     group: &str,
     now: Timestamp,
+    refused: &mut Refused,
 ) -> Result<(), BusError> {
     let class = if reject.unparseable {
         FailureClass::Unparseable
@@ -190,7 +225,13 @@ pub(crate) async fn rejected(
         attempts: 1,
         first_failed_at: now,
     };
-    let dead = dead_letter::record(topics, reject.record, Queue::Events, group, &letter);
+    let mut dead = dead_letter::record(topics, reject.record, Queue::Events, group, &letter);
+    if refused.meets(&dead) {
+        // Its bytes are in the topic that it came from, as the headers say.
+        dead.headers
+            .insert(headers::TRUNCATED, reject.record.value.len().to_string());
+        dead.value = Bytes::new();
+    }
     parts.push(dead).await?;
     let at = origin(reject.record);
     let (id, source, event_type) = match &reject.event {

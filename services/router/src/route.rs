@@ -1,6 +1,6 @@
 //! A batch of records on its way through the stages.
 
-use carillon_bus::{OutRecord, Record};
+use carillon_bus::{BusError, OutRecord, Record};
 use carillon_domain::Timestamp;
 use carillon_store::{
     StoreError,
@@ -14,6 +14,7 @@ use crate::{
     output::{self, origin},
     parts::{Outlet, Parts},
     reason,
+    refused::Refused,
 };
 
 /// Routes batches.
@@ -42,11 +43,13 @@ impl Route {
     }
 
     /// What a batch gives rise to: the records to be committed with the batch's offsets. If they are very many, parts
-    /// before the last go to the outlet. Asking again for the same records gives the same deliveries.
+    /// before the last go to the outlet. Asking again for the same records gives the same deliveries. An event that
+    /// gives rise to a record of a refused size is rejected.
     pub async fn route(
         &self,
         records: &[Record],
         outlet: &mut dyn Outlet,
+        refused: &mut Refused,
     ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
         let mut reads = Vec::with_capacity(records.len());
@@ -70,6 +73,20 @@ impl Route {
         let topics = self.deps.bus.topics();
         let mut parts = Parts::new(outlet);
         for ((event, via_gateway), concluded) in first.iter().zip(via).zip(concluded) {
+            if let Some(too_large) = output::too_large(topics, event, via_gateway, &concluded, now, refused) {
+                let reject = Reject {
+                    record: event.record,
+                    tenant: event.tenant.clone(),
+                    via_gateway,
+                    event: Some(event.event.clone()),
+                    unparseable: false,
+                    code: "too-large",
+                    reason: format!("a record of it is too large for {too_large}"),
+                };
+                self.reject(&mut parts, &reject, via_gateway, now, refused)
+                    .await?;
+                continue;
+            }
             count_decisions(&concluded.decisions);
             output::decided(&mut parts, topics, event, via_gateway, concluded, now).await?;
         }
@@ -77,15 +94,27 @@ impl Route {
             match read {
                 Read::Event(event) => output::duplicate(&mut parts, topics, event, now).await?,
                 Read::Rejected(reject) => {
-                    metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
-                    tracing::warn!(code = reject.code, topic = %reject.record.topic, offset = reject.record.offset,
-                        "an event was rejected");
                     let via_gateway = matches!(verdict, Some(RouteVerdict::First { via_gateway: true }));
-                    output::rejected(&mut parts, topics, reject, via_gateway, &self.group, now).await?;
+                    self.reject(&mut parts, reject, via_gateway, now, refused).await?;
                 }
             }
         }
         Ok(parts.last())
+    }
+
+    async fn reject(
+        &self,
+        parts: &mut Parts<'_>,
+        reject: &Reject<'_>,
+        via_gateway: bool,
+        now: Timestamp,
+        refused: &mut Refused,
+    ) -> Result<(), BusError> {
+        metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
+        tracing::warn!(code = reject.code, topic = %reject.record.topic, offset = reject.record.offset,
+            "an event was rejected");
+        let topics = self.deps.bus.topics();
+        output::rejected(parts, topics, reject, via_gateway, &self.group, now, refused).await
     }
 
     async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {

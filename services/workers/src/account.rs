@@ -2,16 +2,22 @@
 //!
 //! An account is open for messages, paused until a time (it was throttled, or parked after the operator's fault or a
 //! run of failures), or on probation: after a park one message goes first, and its outcome decides.
+//!
+//! Where an account sends so fast only, or on so many connections, that is waited for before a message is claimed: a
+//! claim has a lease.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use carillon_domain::Channel;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
-    outcome::SendOutcome,
+    outcome::{Refusal, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -22,6 +28,8 @@ const FIRST_PARK: Duration = Duration::from_secs(2);
 const LAST_PARK: Duration = Duration::from_mins(5);
 /// A throttle that names no time.
 const THROTTLE: Duration = Duration::from_secs(1);
+/// For so long the messages of a batch gather that a send rate lets through one by one.
+const GATHER: Duration = Duration::from_millis(50);
 /// No throttle holds the whole account for longer.
 const MAX_THROTTLE: Duration = Duration::from_mins(15);
 
@@ -42,8 +50,54 @@ pub struct Account {
     sender: Arc<dyn Sender>,
     rate: Option<DefaultDirectRateLimiter>,
     per_second: Option<NonZeroU32>,
+    connections: Option<Connections>,
     state: Mutex<State>,
     changed: Notify,
+}
+
+/// The connections of an account that has so many only.
+struct Connections {
+    /// For messages in preparation too, so that no connection waits for them: two for each connection.
+    room: Arc<Semaphore>,
+    /// One for each connection.
+    free: Arc<Semaphore>,
+}
+
+/// Room for messages: the send rate has been waited for.
+pub(crate) struct Room {
+    account: Arc<Account>,
+    permits: Option<OwnedSemaphorePermit>,
+    count: usize,
+}
+
+/// Room for one message.
+pub(crate) struct Place {
+    account: Arc<Account>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Takes one message's room out of it.
+    pub(crate) fn place(&mut self) -> Place {
+        Place {
+            account: Arc::clone(&self.account),
+            _permit: self.permits.as_mut().and_then(|permits| permits.split(1)),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn is_of(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.account, account)
+    }
 }
 
 /// Leave to send one message.
@@ -56,7 +110,12 @@ impl Account {
     #[must_use]
     pub fn new(name: &str, channel: Channel, sender: Arc<dyn Sender>, per_second: Option<u32>) -> Arc<Self> {
         let per_second = per_second.and_then(NonZeroU32::new);
+        let connections = sender.connections().map(|count| Connections {
+            room: Arc::new(Semaphore::new(2 * count)),
+            free: Arc::new(Semaphore::new(count)),
+        });
         Arc::new(Self {
+            connections,
             name: Arc::from(name),
             channel,
             sender,
@@ -73,12 +132,40 @@ impl Account {
         &self.name
     }
 
-    /// How many messages may go out at once without waiting long for the send rate; one while it is on probation.
+    /// How many messages may go out at once without waiting long for the send rate or a connection; one while it is on
+    /// probation.
     pub(crate) fn burst(&self) -> usize {
         if self.state.lock().parks > 0 {
             return 1;
         }
-        self.per_second.map_or(usize::MAX, |rate| rate.get() as usize)
+        let by_rate = self.per_second.map_or(usize::MAX, |rate| rate.get() as usize);
+        by_rate
+            .min(self.sender.connections().unwrap_or(usize::MAX))
+            .max(1)
+    }
+
+    /// Waits until there is room for a message, or for as many of those that are wanted as there is room for soon.
+    pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
+        let wanted = wanted.min(self.burst()).max(1);
+        let permits = match &self.connections {
+            Some(connections) => take(&connections.room, wanted).await,
+            None => None,
+        };
+        let mut count = permits.as_ref().map_or(wanted, OwnedSemaphorePermit::num_permits);
+        if self.rate.is_some() {
+            self.rate().await;
+            let soon = Instant::now() + GATHER;
+            let mut ready = 1;
+            while ready < count && tokio::time::timeout_at(soon, self.rate()).await.is_ok() {
+                ready += 1;
+            }
+            count = ready;
+        }
+        Room {
+            account: Arc::clone(self),
+            permits,
+            count,
+        }
     }
 
     /// Waits for the send rate.
@@ -86,6 +173,11 @@ impl Account {
         if let Some(rate) = &self.rate {
             rate.until_ready().await;
         }
+    }
+
+    /// Waits for a connection; it is free again when this is dropped.
+    pub(crate) async fn connection(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.connections.as_ref()?.free, 1).await
     }
 
     /// Leave to send, if the account is open or needs a probe.
@@ -150,7 +242,12 @@ impl Account {
         match outcome {
             // Whatever it says about the message, the account works: a park is over. A throttle is not; this message may
             // have been under way when the provider named its time.
-            SendOutcome::Ok { .. } | SendOutcome::Terminal(_) | SendOutcome::AddressDead(_) => {
+            SendOutcome::Ok { .. }
+            | SendOutcome::Terminal(_)
+            | SendOutcome::AddressDead(_)
+            | SendOutcome::Retry(Refusal {
+                is_of_message: true, ..
+            }) => {
                 *state = State {
                     probing: state.probing,
                     paused_until: state.paused_until.filter(|_| state.parks == 0),
@@ -175,6 +272,17 @@ impl Account {
         drop(state);
         self.changed.notify_waiters();
     }
+}
+
+/// Takes at least one permit, and no more than are free then or wanted.
+async fn take(from: &Arc<Semaphore>, wanted: usize) -> Option<OwnedSemaphorePermit> {
+    // Nobody closes it.
+    let mut permits = Arc::clone(from).acquire_owned().await.ok()?;
+    let more = from.available_permits().min(wanted.saturating_sub(1));
+    if let Ok(more) = Arc::clone(from).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+        permits.merge(more);
+    }
+    Some(permits)
 }
 
 /// Messages that were under way when the account was parked say the same again: they do not park it longer.
@@ -212,7 +320,6 @@ mod tests {
     use carillon_render::Content;
 
     use super::*;
-    use crate::outcome::Refusal;
 
     struct Scripted(Mutex<VecDeque<SendOutcome>>);
 
@@ -249,6 +356,23 @@ mod tests {
 
     fn refusal() -> Refusal {
         Refusal::new("x", "y")
+    }
+
+    #[test]
+    fn no_more_go_out_at_once_than_rate_and_connections_allow() {
+        struct Few;
+        #[async_trait]
+        impl Sender for Few {
+            async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
+                SendOutcome::Ok { message_id: None }
+            }
+            fn connections(&self) -> Option<usize> {
+                Some(32)
+            }
+        }
+        let burst = |rate| Account::new("p", Channel::Email, Arc::new(Few), rate).burst();
+        assert_eq!([None, Some(100), Some(5)].map(burst), [32, 32, 5]);
+        assert_eq!(account(Vec::new()).burst(), usize::MAX);
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,6 +421,15 @@ mod tests {
             permit,
         });
         tokio::time::timeout(FIRST_PARK, account.wait()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_speaks_of_its_message_never_parks_the_account() {
+        let account = account(vec![SendOutcome::Retry(refusal().of_message()); 60]);
+        for _ in 0..60 {
+            assert!(send(&account).await.is_some());
+            assert!(account.is_open());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use carillon_runtime::{Secret, config::hidden};
 use serde::{Deserialize, Serialize};
 
+use crate::senders::RESET_TIMEOUT;
+
 /// How the workers go about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -161,13 +163,15 @@ fn request_timeout() -> Duration {
 }
 
 impl ProvidersConfig {
-    /// The longest request timeout of all accounts.
+    /// The longest that a request takes, over all accounts.
     #[must_use]
     pub fn longest_timeout(&self) -> Duration {
         let timeouts = [
             self.fcm.as_ref().map(|fcm| fcm.request_timeout),
             self.twilio.as_ref().map(|twilio| twilio.request_timeout),
-            self.smtp.as_ref().map(|smtp| smtp.request_timeout),
+            self.smtp
+                .as_ref()
+                .map(|smtp| smtp.request_timeout + RESET_TIMEOUT),
         ];
         timeouts.into_iter().flatten().max().unwrap_or_default()
     }

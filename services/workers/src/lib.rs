@@ -14,7 +14,6 @@ use carillon_domain::{Channel, Lane, clock::SharedClock};
 use carillon_render::Renderer;
 use carillon_runtime::{Shutdown, http::ReadySwitch};
 use carillon_store::Store;
-use uuid::Uuid;
 
 pub use account::Account;
 pub use config::{FcmConfig, ProvidersConfig, SmtpConfig, SmtpTls, TwilioConfig, WorkersConfig};
@@ -74,7 +73,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         renderer: Arc::clone(&deps.renderer),
         clock: Arc::clone(&deps.clock),
         accounts: deps.accounts.clone(),
-        owner: Uuid::now_v7(),
+        owners: deliver::Owners::default(),
         others_are_dead: deps.only_process,
         lease: deps.config.lease,
         group: group.clone(),
@@ -96,10 +95,12 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         std::future::pending::<Infallible>().await
     };
     deps.ready.set(true);
-    tokio::select! {
-        lanes = futures::future::try_join_all(lanes) => Ok(lanes.map(drop)?),
+    let ended = tokio::select! {
+        lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
         never = lag => match never {},
-    }
+    };
+    deps.ready.set(false);
+    Ok(ended?)
 }
 
 /// What a lane reads. High and normal share their retry topics, which the normal lane serves.

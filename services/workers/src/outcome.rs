@@ -12,7 +12,7 @@ pub enum SendOutcome {
         /// Its name for the message.
         message_id: Option<String>,
     },
-    /// It did not take it; later it may.
+    /// It did not take it; later it may. Many in a row park the account, unless they speak of their messages.
     Retry(Refusal),
     /// The account sends too fast: the sender pauses, not the record.
     Throttle(Refusal),
@@ -35,6 +35,8 @@ pub struct Refusal {
     pub detail: String,
     /// When the provider says to come back.
     pub retry_after: Option<Duration>,
+    /// It speaks of this message or its recipient: the account itself works.
+    pub is_of_message: bool,
 }
 
 impl Refusal {
@@ -44,7 +46,15 @@ impl Refusal {
             code: code.into(),
             detail: detail.into(),
             retry_after: None,
+            is_of_message: false,
         }
+    }
+
+    /// That speaks of this message or its recipient, not of the account.
+    #[must_use]
+    pub fn of_message(mut self) -> Self {
+        self.is_of_message = true;
+        self
     }
 
     /// With the time that the provider named.

@@ -24,6 +24,11 @@ pub struct OutgoingMessage {
 /// Speaks to one provider account.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Sends one message. Ends within the account's request timeout.
+    /// Sends one message. Ends within the account's request timeout, once it has one of its [connections](Self::connections).
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome;
+
+    /// How many messages it sends at the same time; what is more waits. `None`: as many as there are.
+    fn connections(&self) -> Option<usize> {
+        None
+    }
 }

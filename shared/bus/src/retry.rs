@@ -52,10 +52,15 @@ pub fn due(record: &Record) -> Option<Timestamp> {
         .and_then(Timestamp::from_timestamp_millis)
 }
 
-/// When a record of a retry tier may be handed out: at its due time, or when it has spent the tier's time and has to go
-/// on to the next.
+/// When a record of a retry tier may be handed out: at its due time, or, if that is farther off than anything waits in
+/// the tier, when it has spent the tier's time and has to go on to the next.
 #[must_use]
 pub fn wake_at(record: &Record, tier: Duration) -> Timestamp {
-    let spent = record.timestamp + chrono::TimeDelta::from_std(tier).unwrap_or(chrono::TimeDelta::MAX);
-    due(record).map_or(spent, |due| due.min(spent))
+    let after =
+        |spent| record.timestamp + chrono::TimeDelta::from_std(spent).unwrap_or(chrono::TimeDelta::MAX);
+    let Some(due) = due(record) else {
+        return after(tier);
+    };
+    let remaining = (due - record.timestamp).to_std().unwrap_or_default();
+    due.min(after(RetryPolicy::spent_in(tier, remaining)))
 }

@@ -1,9 +1,23 @@
 //! When to try again. Waits are served by a few FIFO topics, the tiers; a wait longer than a tier is split over the
 //! largest tiers that fit. Nothing is ever early.
+//!
+//! Nothing is late by more than a tenth of its wait and two seconds either, if the smallest tier is no longer than the
+//! wait. A tier is in order of arrival, so whoever waits longest in it delays those behind: no record waits longer in a
+//! tier than [`RetryPolicy::longest_in`], to which a policy's own wait with its jitter always comes, so that it needs
+//! no second tier. Of a wait between two tiers a rest may remain that is shorter than the smallest tier: if that would
+//! be late by too much there, it [is spent in hand](RetryPolicy::is_for_the_hand).
 
 use std::time::Duration;
 
 use crate::catalog::duration_text;
+
+/// Rounding and transport may lengthen what remains of a wait with its full jitter by no more than this.
+const SLACK: Duration = Duration::from_millis(250);
+/// A rest that would be late by more than this in the smallest tier is spent in hand. The promise's two seconds have to
+/// cover reading and sending too.
+const LATE: Duration = Duration::from_millis(1_500);
+/// Longer than this nothing is kept in hand, where it takes a place of what is due.
+const IN_HAND: Duration = Duration::from_secs(5);
 
 /// How often and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +96,29 @@ impl RetryPolicy {
             .copied()
             .unwrap_or(self.tiers[0])
     }
+
+    /// The longest time that a record spends in a tier: the tier's, with the jitter of a wait.
+    #[must_use]
+    pub fn longest_in(tier: Duration) -> Duration {
+        tier + tier / 10 + SLACK
+    }
+
+    /// How much of what remains of a wait is spent in a tier: all of it if it is hardly longer, else the tier's time.
+    #[must_use]
+    pub fn spent_in(tier: Duration, remaining: Duration) -> Duration {
+        if remaining <= Self::longest_in(tier) {
+            remaining
+        } else {
+            tier
+        }
+    }
+
+    /// Whether the rest of a wait is so short that it would be late in the smallest tier, behind what waits its full
+    /// time there. Whoever holds the record keeps it until it is due.
+    #[must_use]
+    pub fn is_for_the_hand(&self, remaining: Duration) -> bool {
+        remaining <= IN_HAND && remaining + LATE < Self::longest_in(self.tiers[0])
+    }
 }
 
 impl Default for RetryPolicy {
@@ -95,6 +132,11 @@ impl Default for RetryPolicy {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        cmp::Reverse,
+        collections::{BinaryHeap, HashMap},
+    };
+
     use proptest::prelude::*;
 
     use super::*;
@@ -135,15 +177,69 @@ mod tests {
         }
 
         #[test]
-        fn a_wait_that_is_split_over_tiers_comes_to_its_end_within_two_seconds(millis in 5_000..20_000_000_u64) {
+        fn waits_that_share_tiers_come_to_their_ends_in_time_and_never_early(
+            waits in proptest::collection::vec((0..120_000_u64, 0..9_u32, 0..8_000_u64, 0.0..1.0_f64), 1..60),
+        ) {
             let policy = RetryPolicy::default();
-            let mut remaining = Duration::from_millis(millis);
-            let mut hops = 0;
-            while remaining > Duration::ZERO {
-                remaining = remaining.saturating_sub(policy.tier_for(remaining));
-                hops += 1;
-                prop_assert!(hops < 40);
+            let waits: Vec<Wait> = waits
+                .into_iter()
+                .map(|(start, attempt, retry_after, jitter)| {
+                    // Half of them are the policy's own, the others are named by a provider.
+                    let (attempt, named) = if attempt < 5 { (attempt + 1, 0) } else { (1, retry_after) };
+                    let named = Duration::from_secs(named);
+                    let wanted = policy.wait_after(attempt.min(5), Some(named), 0.0).unwrap();
+                    let start = Duration::from_millis(start);
+                    let due = start + policy.wait_after(attempt.min(5), Some(named), jitter).unwrap();
+                    Wait { start, wanted, due, is_own: named.is_zero() }
+                })
+                .collect();
+            for (wait, end) in waits.iter().zip(simulate(&policy, &waits)) {
+                prop_assert!(end >= wait.due, "early: {wait:?} {end:?}");
+                let late = end.saturating_sub(wait.due);
+                prop_assert!(
+                    late <= wait.due.saturating_sub(wait.start) / 10 + Duration::from_secs(2), "late: {wait:?} {end:?}"
+                );
+                if wait.is_own {
+                    // Jitter is part of the promise.
+                    let most = wait.wanted + wait.wanted / 10 + Duration::from_millis(500);
+                    prop_assert!(end.saturating_sub(wait.start) <= most, "late: {wait:?} {end:?}");
+                }
             }
         }
+    }
+
+    #[derive(Debug)]
+    struct Wait {
+        start: Duration,
+        wanted: Duration,
+        due: Duration,
+        is_own: bool,
+    }
+
+    /// When each wait is over, if every tier is one queue in order of arrival.
+    fn simulate(policy: &RetryPolicy, waits: &[Wait]) -> Vec<Duration> {
+        let mut arrivals: BinaryHeap<Reverse<(Duration, usize)>> = waits
+            .iter()
+            .enumerate()
+            .map(|(index, wait)| Reverse((wait.start, index)))
+            .collect();
+        let mut last_out: HashMap<Duration, Duration> = HashMap::new();
+        let mut ends = vec![Duration::ZERO; waits.len()];
+        let mut hops = 0;
+        while let Some(Reverse((at, index))) = arrivals.pop() {
+            hops += 1;
+            assert!(hops < 100 * waits.len(), "it comes to no end");
+            let due = waits[index].due;
+            let remaining = due.saturating_sub(at);
+            if remaining.is_zero() || (at > waits[index].start && policy.is_for_the_hand(remaining)) {
+                ends[index] = at.max(due);
+                continue;
+            }
+            let tier = policy.tier_for(remaining);
+            let out = last_out.entry(tier).or_default();
+            *out = (*out).max(at + RetryPolicy::spent_in(tier, remaining));
+            arrivals.push(Reverse((*out, index)));
+        }
+        ends
     }
 }

@@ -66,12 +66,17 @@ impl TestEnv {
     /// An environment on the real services that there are, else on the embedded ones. Retry tiers are one and two
     /// seconds.
     pub async fn new(clock: SharedClock) -> Self {
+        Self::with_tiers(clock, [1, 2].map(Duration::from_secs).to_vec()).await
+    }
+
+    /// As [`TestEnv::new`], with these retry tiers.
+    pub async fn with_tiers(clock: SharedClock, tiers: Vec<Duration>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let (database, schema) = database(dir.path()).await;
         let store = Store::connect(&database, Arc::clone(&clock))
             .await
             .expect("the database");
-        let bus_config = bus_config(dir.path());
+        let bus_config = bus_config(dir.path(), tiers);
         let bus = Bus::connect(bus_config.clone(), Arc::clone(&clock))
             .await
             .expect("the bus");
@@ -123,7 +128,7 @@ pub async fn database(dir: &Path) -> (StoreConfig, Option<(String, String)>) {
     )
 }
 
-fn bus_config(dir: &Path) -> BusConfig {
+fn bus_config(dir: &Path, tiers: Vec<Duration>) -> BusConfig {
     let backend = match kafka_brokers() {
         Some(brokers) => {
             let session_timeout = Duration::from_secs(6);
@@ -137,7 +142,6 @@ fn bus_config(dir: &Path) -> BusConfig {
             path: dir.join("bus.db"),
         }),
     };
-    let tiers = [1, 2].map(Duration::from_secs).to_vec();
     BusConfig {
         prefix: format!("test-{}", Uuid::now_v7()),
         backend,

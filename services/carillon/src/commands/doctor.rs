@@ -3,7 +3,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use carillon_bus::Bus;
+use carillon_bus::{Bus, BusError};
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
 use carillon_store::{
     Store,
@@ -55,9 +55,14 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<String, String
 
 async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
     let settings = config.bus_config().map_err(|error| error.to_string())?;
-    let bus = Bus::connect(settings, Arc::clone(clock))
-        .await
-        .map_err(|error| chain(&error))?;
+    let bus = match Bus::connect(settings, Arc::clone(clock)).await {
+        Ok(bus) => bus,
+        // It works, for somebody else.
+        Err(BusError::InUse(path)) => {
+            return Ok(format!("in use by a running carillon ({})", path.display()));
+        }
+        Err(error) => return Err(chain(&error)),
+    };
     bus.check().await.map_err(|error| chain(&error))?;
     Ok(format!("{} answers; every topic is there", bus.backend_name()))
 }
@@ -114,4 +119,27 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode>
     } else {
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bus_that_a_running_carillon_uses_is_in_use_and_not_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.bus.path = dir.path().join("bus.db");
+        let clock: SharedClock = Arc::new(SystemClock);
+        let running = Bus::connect(config.bus_config().unwrap(), Arc::clone(&clock))
+            .await
+            .unwrap();
+        let said = bus(&config, &clock).await.unwrap();
+        assert!(said.starts_with("in use by a running carillon"), "{said}");
+        drop(running);
+
+        config.bus.path = dir.path().to_owned();
+        let said = bus(&config, &clock).await.unwrap_err();
+        assert!(!said.contains("in use"), "{said}");
+    }
 }

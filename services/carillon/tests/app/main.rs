@@ -6,6 +6,7 @@ mod backends;
 mod chaos;
 mod delivery;
 mod documents;
+mod readiness;
 mod traces;
 
 use std::future::Future;

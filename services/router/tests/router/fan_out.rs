@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use carillon_bus::{OutRecord, Record};
-use carillon_router::Route;
+use carillon_router::{Refused, Route};
 use carillon_store::users::UserPut;
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn size(records: &[OutRecord]) -> usize {
 async fn all_parts(route: &Route, record: &Record) -> Vec<Vec<OutRecord>> {
     let mut parts = Vec::new();
     let last = route
-        .route(std::slice::from_ref(record), &mut parts)
+        .route(std::slice::from_ref(record), &mut parts, &mut Refused::default())
         .await
         .unwrap();
     parts.push(last);

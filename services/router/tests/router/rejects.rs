@@ -2,8 +2,9 @@
 //! are routed.
 
 use bytes::Bytes;
-use carillon_bus::{OutRecord, Record, headers};
+use carillon_bus::{BusError, OutRecord, Record, headers};
 use carillon_domain::{Timestamp, status::EventVerdict};
+use carillon_router::{Refused, RouterError};
 use serde_json::{Value, json};
 
 use crate::{
@@ -251,6 +252,69 @@ async fn an_event_of_256_kib_is_routed_and_a_larger_one_is_too_large() {
             id: None,
         };
         check(setting, vec![letter]).await;
+    })
+    .await;
+}
+
+fn refusal(topic: &str, size: usize) -> RouterError {
+    let topic = topic.to_owned();
+    RouterError::Bus(BusError::TooLarge { topic, size })
+}
+
+#[tokio::test]
+async fn an_event_whose_record_its_topic_has_refused_is_rejected_and_its_neighbours_are_routed() {
+    on_router(async |setting| {
+        let text = |id: &str, size: usize| event(id, "Note", &json!({"text": "x".repeat(size)}));
+        let batch = [
+            setting.record(&text("e-1", 10)),
+            setting.record(&text("e-2", 9_000)),
+            setting.record(&text("e-3", 10)),
+        ];
+        let whole = setting.route(&batch).await;
+        let large = whole
+            .deliveries
+            .iter()
+            .map(|sent| &sent.record)
+            .max_by_key(|record| record.size());
+        let (topic, size) = large
+            .map(|record| (record.topic.to_string(), record.size()))
+            .unwrap();
+
+        let mut refused = Refused::default();
+        assert!(refused.learns_from(&refusal(&topic, size)));
+        assert!(
+            !refused.learns_from(&refusal(&topic, size)),
+            "nothing new: the role ends"
+        );
+        // The topic of dead letters does not take it whole either.
+        assert!(refused.learns_from(&refusal(&setting.topics().events_dlq(), 9_000)));
+        let routed = setting.route_after(&batch, &mut refused).await;
+        let ids: Vec<_> = routed
+            .deliveries
+            .iter()
+            .map(|sent| sent.delivery.event_id.as_str())
+            .collect();
+        assert_eq!(ids, ["e-1", "e-3"]);
+        let mut verdicts = routed.verdicts();
+        verdicts.sort_unstable_by_key(|(id, _)| id.to_owned());
+        let verdict = [EventVerdict::Routed, EventVerdict::Rejected, EventVerdict::Routed];
+        assert_eq!(
+            verdicts.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(),
+            verdict
+        );
+        let [dead] = routed.dead.as_slice() else {
+            panic!("{:?}", routed.dead)
+        };
+        assert_eq!(dead.headers.get_str("carillon-code"), Some("too-large"));
+        assert_eq!(
+            dead.headers.get_u32(headers::TRUNCATED),
+            u32::try_from(batch[1].value.len()).ok()
+        );
+        assert!(dead.value.is_empty());
+
+        // It was found: later events are not presumed to be refused.
+        refused.committed();
+        assert_eq!(setting.route_after(&batch, &mut refused).await.dead.len(), 0);
     })
     .await;
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use carillon_bus::{Bus, Headers, Record, Topics};
 use carillon_domain::{Catalog, Lane, Platform, TenantId, clock::SharedClock, contact::AddressKey};
-use carillon_router::{Route, RouterDeps};
+use carillon_router::{Refused, Route, RouterDeps};
 use carillon_runtime::http::Readiness;
 use carillon_store::{
     catalog_cache::CatalogCache,
@@ -230,9 +230,14 @@ impl Setting {
 
     /// What a router that has just been started makes of a batch.
     pub(crate) async fn route(&self, records: &[Record]) -> Routed {
+        self.route_after(records, &mut Refused::default()).await
+    }
+
+    /// As [`Setting::route`], after topics have refused something.
+    pub(crate) async fn route_after(&self, records: &[Record], refused: &mut Refused) -> Routed {
         let route = Route::new(self.deps(&self.env.bus, self.clock.clone()));
         let mut parts = Vec::new();
-        let last = route.route(records, &mut parts).await.unwrap();
+        let last = route.route(records, &mut parts, refused).await.unwrap();
         parts.push(last);
         Routed::new(self.topics(), parts.into_iter().flatten())
     }

@@ -1,19 +1,31 @@
 //! Second stage: the send ledger. Whoever claims an attempt may call the provider for it; one that was claimed before is
 //! not sent again, but what came of it is said again, or that nobody knows.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use carillon_domain::{
-    DeliveryStatus, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
+    DeliveryStatus, Timestamp, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
 };
-use carillon_store::send_ledger::{ClaimVerdict, SendClaim, SendKey, Taken};
+use carillon_store::{
+    StoreError,
+    send_ledger::{ClaimVerdict, SendClaim, SendKey, Taken},
+};
+use futures::future::join_all;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::{
-    Deliver,
+    Deliver, LOOK_AGAIN,
     patience::until_done,
     task::{Concluded, Task, Verdict},
 };
+use crate::account::{Place, Room};
 
 /// The attempts that this process has claimed and is working on.
 #[derive(Debug, Clone, Default)]
@@ -40,58 +52,174 @@ impl Drop for Working {
     }
 }
 
+/// Names of claims: the process in the upper half, the task in the lower. So a task that asks again, because the ledger's
+/// answer was lost, knows its own claim from that of another task of this process, which may have sent.
+#[derive(Debug)]
+pub(crate) struct Owners {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self {
+            process: rand::random(),
+            next: AtomicU64::new(1),
+        }
+    }
+}
+
+impl Owners {
+    fn next(&self) -> Uuid {
+        Uuid::from_u64_pair(self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn has(&self, owner: Uuid) -> bool {
+        owner.as_u64_pair().0 == self.process
+    }
+}
+
 /// A task whose attempt is ours.
 pub(super) struct Claimed {
     pub(super) task: Task,
     pub(super) working: Working,
+    /// The claim's name in the ledger.
+    owner: Uuid,
+    lease_until: Timestamp,
+    /// Where it is to be sent.
+    pub(super) place: Option<Place>,
 }
 
-/// How long to wait before a live owner's claim is looked at again.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
+    SendClaim {
+        key: claimed.task.key(),
+        owner: claimed.owner,
+        lease_until,
+    }
+}
 
 impl Deliver {
     /// Claims the attempts: those that are ours, and those that were claimed before, for [`Deliver::settle`].
-    pub(super) async fn claim(&self, tasks: Vec<Task>) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+    pub(super) async fn claim(&self, tasks: Vec<Task>, room: Room) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+        let entered = self.enter(tasks, Some(room));
+        if entered.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let ledger = self.store.send_ledger();
+        self.claim_through(entered, |claims| async move { ledger.claim(&claims).await })
+            .await
+    }
+
+    fn enter(&self, tasks: Vec<Task>, mut room: Option<Room>) -> Vec<Claimed> {
         let mut entered = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.at_work.enter(task.key()) {
-                Some(working) => entered.push(Claimed { task, working }),
+                Some(working) => entered.push(Claimed {
+                    task,
+                    working,
+                    owner: self.owners.next(),
+                    lease_until: self.lease_until(),
+                    place: room.as_mut().map(Room::place),
+                }),
                 // The same attempt is under way in this process (its record was read twice): after it has ended, the
                 // ledger says what came of it.
                 None => drop(task),
             }
         }
-        let claims: Vec<SendClaim> = entered
-            .iter()
-            .map(|claimed| self.claim_of(claimed.task.key()))
-            .collect();
-        if claims.is_empty() {
-            return (Vec::new(), Vec::new());
-        }
-        let verdicts = until_done("claim", || self.store.send_ledger().claim(&claims)).await;
+        entered
+    }
+
+    async fn claim_through<F: Future<Output = Result<Vec<ClaimVerdict>, StoreError>>>(
+        &self,
+        entered: Vec<Claimed>,
+        mut call: impl FnMut(Vec<SendClaim>) -> F,
+    ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+        let mut lease_until = self.lease_until();
+        let verdicts = until_done("claim", || {
+            lease_until = self.lease_until();
+            call(
+                entered
+                    .iter()
+                    .map(|claimed| claim_of(claimed, lease_until))
+                    .collect(),
+            )
+        })
+        .await;
         let (mut ours, mut others) = (Vec::with_capacity(entered.len()), Vec::new());
-        for (claimed, verdict) in entered.into_iter().zip(verdicts) {
+        let mut again = Vec::new();
+        for (mut claimed, verdict) in entered.into_iter().zip(verdicts) {
+            claimed.lease_until = lease_until;
             match verdict {
                 ClaimVerdict::Claimed => ours.push(claimed),
+                // An earlier try's, whose answer was lost: nothing was sent for it.
+                ClaimVerdict::Taken(taken) if taken.owner == claimed.owner => again.push((claimed, taken)),
                 ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
+            }
+        }
+        let renewed = join_all(again.iter_mut().map(|(claimed, _)| self.renew(claimed))).await;
+        for ((claimed, taken), renewed) in again.into_iter().zip(renewed) {
+            if renewed {
+                ours.push(claimed);
+            } else {
+                others.push((claimed, taken));
             }
         }
         (ours, others)
     }
 
-    fn claim_of(&self, key: SendKey) -> SendClaim {
-        let lease = chrono::TimeDelta::from_std(self.lease).unwrap_or_default();
-        SendClaim {
-            key,
-            owner: self.owner,
-            lease_until: self.clock.now() + lease,
-        }
+    fn lease_until(&self) -> Timestamp {
+        self.clock.now() + chrono::TimeDelta::from_std(self.lease).unwrap_or_default()
     }
 
-    /// An attempt that was claimed before: says what came of it, or that nobody knows.
-    pub(super) async fn settle(&self, claimed: Claimed, mut taken: Taken) {
+    /// Lets a claim of ours begin anew; `false` if it is another's by now.
+    async fn renew(&self, claimed: &mut Claimed) -> bool {
+        let (key, owner) = (claimed.task.key(), claimed.owner);
+        let ledger = self.store.send_ledger();
+        until_done("renew", || {
+            claimed.lease_until = self.lease_until();
+            ledger.take_over_from_dead(key, owner, owner, claimed.lease_until)
+        })
+        .await
+    }
+
+    /// Waits for something with a claim in hand, which does not run out meanwhile and has nearly a whole lease left then.
+    /// `None` if it is another's by now.
+    pub(super) async fn keeping<T>(&self, claimed: &mut Claimed, wait: impl Future<Output = T>) -> Option<T> {
+        let mut wait = std::pin::pin!(wait);
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut wait => break done,
+                () = tokio::time::sleep(self.lease / 3) => if !self.renew(claimed).await {
+                    return None;
+                },
+            }
+        };
+        let left = (claimed.lease_until - self.clock.now())
+            .to_std()
+            .unwrap_or_default();
+        (left + self.lease / 16 >= self.lease || self.renew(claimed).await).then_some(done)
+    }
+
+    /// An attempt that was claimed before, or since (`None`): says what came of it, or that nobody knows.
+    pub(super) async fn settle(&self, mut claimed: Claimed, mut seen: Option<Taken>) {
+        claimed.place = None;
         let key = claimed.task.key();
         loop {
+            let Some(mut taken) = seen.take() else {
+                let again = [claim_of(&claimed, self.lease_until())];
+                match until_done("claim", || self.store.send_ledger().claim(&again))
+                    .await
+                    .pop()
+                {
+                    Some(ClaimVerdict::Taken(now)) => seen = Some(now),
+                    // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
+                    Some(ClaimVerdict::Claimed) | None => {
+                        return self.uncertain(claimed, "worker-lost").await;
+                    }
+                }
+                continue;
+            };
             if let Some(outcome) = taken.outcome.take() {
                 match serde_json::from_value::<Concluded>(outcome) {
                     Ok(concluded) => return self.say(claimed.task, &concluded).await,
@@ -101,36 +229,27 @@ impl Deliver {
                     }
                 }
             }
-            if self.take_over(key, &taken).await {
+            if self.take_over(&claimed, &taken).await {
                 return self.uncertain(claimed, "worker-lost").await;
             }
             // Its owner is at work; this record's task is held until it has ended or its lease has.
             tokio::time::sleep(LOOK_AGAIN).await;
-            let again = [self.claim_of(key)];
-            match until_done("claim", || self.store.send_ledger().claim(&again))
-                .await
-                .pop()
-            {
-                Some(ClaimVerdict::Taken(now)) => taken = now,
-                // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
-                Some(ClaimVerdict::Claimed) | None => return self.uncertain(claimed, "worker-lost").await,
-            }
         }
     }
 
-    /// Takes over an attempt whose owner is dead. (Our own claim without a task at work on it is a lost task's.)
-    async fn take_over(&self, key: SendKey, taken: &Taken) -> bool {
-        let claim = self.claim_of(key);
+    /// Takes over an attempt whose owner is dead. (This process's claim without a task at work on it is a lost task's.)
+    async fn take_over(&self, claimed: &Claimed, taken: &Taken) -> bool {
+        let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
-        if self.others_are_dead || taken.owner == self.owner {
+        if self.others_are_dead || self.owners.has(taken.owner) {
             return until_done("take over", || {
-                ledger.take_over_from_dead(key, taken.owner, self.owner, claim.lease_until)
+                ledger.take_over_from_dead(key, taken.owner, owner, self.lease_until())
             })
             .await;
         }
         taken.lease_until <= self.clock.now()
             && until_done("take over", || {
-                ledger.take_over(key, taken.owner, self.owner, claim.lease_until)
+                ledger.take_over(key, taken.owner, owner, self.lease_until())
             })
             .await
     }
@@ -170,5 +289,121 @@ impl Deliver {
             template: None,
         };
         self.conclude(claimed, concluded).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use carillon_bus::{Handler, Inbound, OutRecord, ParallelOptions, Subscription};
+    use carillon_domain::{
+        Channel, Delivery, DeliveryId, EventId, Lane, NotificationId, SystemClock, TenantId,
+    };
+    use carillon_render::{InProcess, load_folder};
+    use carillon_runtime::Shutdown;
+    use carillon_testkit::TestEnv;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Claims through a ledger whose first answer is lost behind its commit, and tells how many are ours and others'.
+    struct LosesAnAnswer(Deliver, tokio::sync::mpsc::UnboundedSender<(usize, usize)>);
+
+    #[async_trait]
+    impl Handler for LosesAnAnswer {
+        async fn handle(&self, batch: Vec<Inbound>) {
+            let entered = self.0.enter(self.0.parse(batch).await.due, None);
+            let ledger = self.0.store.send_ledger();
+            let mut tries = 0;
+            let (ours, others) = self
+                .0
+                .claim_through(entered, |claims| {
+                    tries += 1;
+                    let is_lost = tries == 1;
+                    async move {
+                        let verdicts = ledger.claim(&claims).await?;
+                        if is_lost {
+                            Err(StoreError::Corrupt {
+                                what: "an answer that was lost",
+                            })
+                        } else {
+                            Ok(verdicts)
+                        }
+                    }
+                })
+                .await;
+            self.1.send((ours.len(), others.len())).unwrap();
+        }
+    }
+
+    fn delivery() -> Delivery {
+        let notification = NotificationId::derive(
+            &TenantId::default(),
+            "/shop",
+            &EventId::from("e"),
+            "+4915112345678",
+        );
+        serde_json::from_value(json!({
+            "v": 1, "tenant": "default", "notification_id": notification,
+            "delivery_id": DeliveryId::derive(notification, Channel::Sms, "+4915112345678"),
+            "event_id": "e", "source": "/shop", "type": "OrderShipped", "category": "transactional",
+            "event_time": "2026-11-24T10:00:00Z", "decided_at": "2026-11-24T10:00:00Z", "channel": "sms",
+            "target": {"kind": "inline", "address": "+4915112345678"}, "locale": "en", "priority": "normal", "data": {},
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_claim_whose_answer_was_lost_is_still_ours_and_a_lost_tasks_is_not() {
+        let env = TestEnv::new(Arc::new(SystemClock)).await;
+        let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
+        let templates = load_folder(std::path::Path::new(shop)).unwrap();
+        let shutdown = Shutdown::new();
+        let deliver = Deliver {
+            channel: Channel::Sms,
+            bus: env.bus.clone(),
+            store: env.store.clone(),
+            renderer: Arc::new(InProcess::new(Arc::new(templates))),
+            clock: Arc::clone(&env.clock),
+            accounts: Vec::new(),
+            owners: Owners::default(),
+            others_are_dead: true,
+            lease: Duration::from_secs(12),
+            group: "g".to_owned(),
+            at_work: AtWork::default(),
+            shutdown: shutdown.clone(),
+        };
+        let (told, mut tell) = tokio::sync::mpsc::unbounded_channel();
+        let handler: Arc<dyn Handler> = Arc::new(LosesAnAnswer(deliver, told));
+        let topic = env.bus.topics().channel(Channel::Sms, Lane::Normal);
+        let value = serde_json::to_vec(&delivery()).unwrap();
+        env.bus
+            .publish(vec![OutRecord::new(Arc::clone(&topic), "k", value)])
+            .await
+            .unwrap();
+        let subscription = Subscription {
+            group: "g".to_owned(),
+            topics: vec![topic],
+        };
+        let run = env.bus.run_parallel(
+            &subscription,
+            ParallelOptions::default(),
+            handler,
+            shutdown.clone(),
+        );
+        let watch = async {
+            assert_eq!(tell.recv().await, Some((1, 0)), "the same task asked again");
+            assert_eq!(
+                tell.recv().await,
+                Some((0, 1)),
+                "its record was dropped and is read again"
+            );
+            shutdown.begin();
+        };
+        let (ended, ()) = tokio::join!(run, watch);
+        ended.unwrap();
+        env.close().await;
     }
 }

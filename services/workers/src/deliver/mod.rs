@@ -6,22 +6,26 @@ mod conclude;
 mod parse;
 mod patience;
 mod prepare;
+mod publish;
 mod send;
 mod task;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
-use carillon_domain::{Channel, clock::SharedClock};
+use carillon_domain::{Channel, Timestamp, clock::SharedClock};
 use carillon_render::Renderer;
 use carillon_runtime::Shutdown;
 use carillon_store::Store;
 use futures::future::join_all;
-use uuid::Uuid;
 
-pub(crate) use self::claim::AtWork;
-use crate::account::Account;
+pub(crate) use self::claim::{AtWork, Owners};
+use self::{parse::Parsed, task::Task};
+use crate::account::{Account, Room};
+
+/// How long to wait before something that time brings is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Delivers one channel's records.
 pub(crate) struct Deliver {
@@ -32,12 +36,12 @@ pub(crate) struct Deliver {
     pub(crate) clock: SharedClock,
     /// First choice first.
     pub(crate) accounts: Vec<Arc<Account>>,
-    /// Names this process in the send ledger.
-    pub(crate) owner: Uuid,
+    /// Names of this process's claims.
+    pub(crate) owners: Owners,
     /// Every claim by another owner is a dead process's: true where there is one process only.
     pub(crate) others_are_dead: bool,
     /// How long a claim lasts.
-    pub(crate) lease: std::time::Duration,
+    pub(crate) lease: Duration,
     /// The consumer group, for dead letters.
     pub(crate) group: String,
     /// What this process has claimed and is working on.
@@ -48,20 +52,31 @@ pub(crate) struct Deliver {
 #[async_trait]
 impl Handler for Deliver {
     async fn handle(&self, batch: Vec<Inbound>) {
-        let mut tasks = self.parse(batch).await;
-        while !tasks.is_empty() {
-            // An account's send rate decides how many are claimed at a time, so that no claim waits out its lease.
-            if !self.wait_for_account().await {
-                return;
+        let Parsed { due, early } = self.parse(batch).await;
+        let early = early.into_iter().map(|(due, task)| async move {
+            // At the end of the process what was not begun is given back.
+            if self.waited_until(due).await {
+                self.deliver(vec![task]).await;
             }
-            let open = self.accounts.iter().filter(|account| account.is_open());
-            let burst = open.map(|account| account.burst()).max().unwrap_or(1);
-            let rest = tasks.split_off(tasks.len().min(burst));
-            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest)).await;
+        });
+        tokio::join!(self.deliver(due), join_all(early));
+    }
+}
+
+impl Deliver {
+    async fn deliver(&self, mut tasks: Vec<Task>) {
+        while !tasks.is_empty() {
+            // An account's send rate and connections decide how many are claimed at a time, so that no claim waits out
+            // its lease.
+            let Some(room) = self.room(tasks.len()).await else {
+                return;
+            };
+            let rest = tasks.split_off(tasks.len().min(room.count()));
+            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), room).await;
             // Another worker's claim is waited for beside our sends, whose leases run.
             let settled = taken
                 .into_iter()
-                .map(|(claimed, taken)| self.settle(claimed, taken));
+                .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
             let sent = async {
                 let prepared = self.prepare(ours).await;
                 join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
@@ -69,9 +84,41 @@ impl Handler for Deliver {
             tokio::join!(join_all(settled), sent);
         }
     }
-}
 
-impl Deliver {
+    /// Waits until some account is open and has room; `None` at the end of the process: what was not begun is given
+    /// back.
+    async fn room(&self, wanted: usize) -> Option<Room> {
+        while self.wait_for_account().await {
+            let Some(account) = self.accounts.iter().find(|account| account.is_open()) else {
+                continue;
+            };
+            let room = tokio::select! {
+                room = account.room(wanted) => room,
+                () = self.shutdown.soft() => return None,
+            };
+            if room.account().is_open() {
+                return Some(room);
+            }
+        }
+        None
+    }
+
+    /// Waits for a time; `false` if the process ends before.
+    async fn waited_until(&self, due: Timestamp) -> bool {
+        loop {
+            let wait = (due - self.clock.now()).to_std().unwrap_or_default();
+            if wait.is_zero() {
+                return true;
+            }
+            // The clock has microseconds and the timer milliseconds: one more, and it is looked at once.
+            let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.soft() => return false,
+            }
+        }
+    }
+
     /// Waits until some account is open; `false` at the end of the process: what was not begun is given back.
     async fn wait_for_account(&self) -> bool {
         loop {

@@ -1,18 +1,27 @@
-//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting.
+//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting, in a
+//! retry topic or, for a short rest, in hand.
 
-use carillon_bus::{Inbound, OutRecord, Queue, dead_letter, retry};
+use carillon_bus::{Inbound, Queue, dead_letter, retry};
 use carillon_domain::{
-    Delivery,
+    Delivery, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
 };
 
-use super::{Deliver, patience::until_done, task::Task};
+use super::{Deliver, publish::Outgoing, task::Task};
+
+/// A batch's deliveries.
+#[derive(Default)]
+pub(super) struct Parsed {
+    pub(super) due: Vec<Task>,
+    /// Due in a moment.
+    pub(super) early: Vec<(Timestamp, Task)>,
+}
 
 impl Deliver {
-    pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Vec<Task> {
+    pub(super) async fn parse(&self, batch: Vec<Inbound>) -> Parsed {
         let now = self.clock.now();
-        let mut tasks = Vec::with_capacity(batch.len());
-        let mut out: Vec<OutRecord> = Vec::new();
+        let mut parsed = Parsed::default();
+        let mut out: Vec<Outgoing> = Vec::new();
         let mut ended = Vec::new();
         for inbound in batch {
             let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
@@ -37,31 +46,29 @@ impl Deliver {
                 }
             };
             let task = Task::new(inbound, delivery, now);
-            if let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) {
-                let place = (self.channel, task.lane());
-                let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
-                out.push(retry::schedule(
-                    topics,
-                    policy,
-                    &task.inbound.record,
-                    place,
-                    task.attempt,
-                    due,
-                    now,
-                ));
-                ended.push(task.inbound);
+            let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
+            let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) else {
+                parsed.due.push(task);
+                continue;
+            };
+            if policy.is_for_the_hand((due - now).to_std().unwrap_or_default()) {
+                parsed.early.push((due, task));
             } else {
-                tasks.push(task);
+                let place = (self.channel, task.lane());
+                let record = &task.inbound.record;
+                let again = retry::schedule(topics, policy, record, place, task.attempt, due, now);
+                out.push(self.waiting(&task, again));
+                ended.push(task.inbound);
             }
         }
         if !out.is_empty() {
-            until_done("publish", || self.bus.publish(out.clone())).await;
+            self.publish(out).await;
             ended.into_iter().for_each(Inbound::done);
         }
-        tasks
+        parsed
     }
 
-    fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> OutRecord {
+    fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> Outgoing {
         tracing::warn!(topic = %inbound.record.topic, offset = inbound.record.offset, code, "not a delivery");
         let letter = DeadLetter {
             class: FailureClass::Unparseable,
@@ -71,12 +78,8 @@ impl Deliver {
             attempts: 1,
             first_failed_at: self.clock.now(),
         };
-        dead_letter::record(
-            self.bus.topics(),
-            &inbound.record,
-            Queue::Channel(self.channel),
-            &self.group,
-            &letter,
-        )
+        let (topics, queue) = (self.bus.topics(), Queue::Channel(self.channel));
+        let from = &inbound.record;
+        Outgoing::dead_letter(dead_letter::record(topics, from, queue, &self.group, &letter))
     }
 }

@@ -37,12 +37,26 @@ impl Deliver {
         self.send_traced(ready).instrument(span).await;
     }
 
-    async fn send_traced(&self, ready: Ready) {
-        let Some((account, permit)) = self
-            .accounts
-            .iter()
-            .find_map(|account| Some((account, account.try_acquire()?)))
-        else {
+    async fn send_traced(&self, mut ready: Ready) {
+        let place = ready.claimed.place.take();
+        let mut turn = None;
+        for account in self.accounts.iter().filter(|account| account.is_open()) {
+            let wait = async {
+                // Another account than the one that had room may have come to be the first.
+                if !place.as_ref().is_some_and(|place| place.is_of(account)) {
+                    account.rate().await;
+                }
+                account.connection().await
+            };
+            let Some(connection) = self.keeping(&mut ready.claimed, wait).await else {
+                return self.settle(ready.claimed, None).await;
+            };
+            if let Some(permit) = account.try_acquire() {
+                turn = Some((account, permit, connection));
+                break;
+            }
+        }
+        let Some((account, permit, connection)) = turn else {
             return self
                 .postpone(
                     ready.claimed,
@@ -51,7 +65,6 @@ impl Deliver {
                 )
                 .await;
         };
-        account.rate().await;
         let task = &ready.claimed.task;
         let message = OutgoingMessage {
             delivery_id: task.delivery.delivery_id,
@@ -63,6 +76,7 @@ impl Deliver {
         let sending_at = self.clock.now();
         let call = tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
         let outcome = account.send(permit, &message).instrument(call).await;
+        drop((connection, place));
         if let SendOutcome::AddressDead(refusal) = &outcome {
             self.mark_dead(task, refusal, sending_at).await;
         }
@@ -157,11 +171,8 @@ impl Deliver {
         retry_after: Option<Duration>,
         counts: bool,
     ) -> Option<Verdict> {
-        let counted = task.attempt.saturating_sub(task.uncounted).max(1);
-        let wait = self
-            .bus
-            .retry_policy()
-            .wait_after(counted, retry_after, rand::random())?;
+        let policy = self.bus.retry_policy();
+        let wait = policy.wait_after(task.attempts(), retry_after, rand::random())?;
         let after = self.clock.now() + chrono::TimeDelta::from_std(wait).unwrap_or_default();
         Some(Verdict::Again {
             due: due.unwrap_or(after),

@@ -46,6 +46,11 @@ impl Task {
         }
     }
 
+    /// How many attempts were made, this one included: those that the account was too busy or parked for are none.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempt.saturating_sub(self.uncounted).max(1)
+    }
+
     pub(super) fn lane(&self) -> Lane {
         self.delivery.priority
     }

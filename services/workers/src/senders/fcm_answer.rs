@@ -32,6 +32,16 @@ struct Detail {
     error_code: Option<String>,
     #[serde(rename = "fieldViolations", default)]
     field_violations: Vec<Violation>,
+    /// Of a `QuotaFailure`.
+    #[serde(default)]
+    violations: Vec<QuotaViolation>,
+}
+
+#[derive(Deserialize)]
+struct QuotaViolation {
+    /// What has no quota left, such as `project:x` or `device:y`.
+    #[serde(default)]
+    subject: String,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +96,11 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
         (Some("THIRD_PARTY_AUTH_ERROR"), _) => SendOutcome::Config(refusal(
             "the project's APNs or web push credential is not accepted",
         )),
+        (Some("QUOTA_EXCEEDED"), _) if is_one_targets_quota(&details) => {
+            let mut refusal = refusal("the device or topic is sent too many messages").of_message();
+            refusal.retry_after.get_or_insert(QUOTA_WAIT);
+            SendOutcome::Retry(refusal)
+        }
         (Some("QUOTA_EXCEEDED"), _) | (None, 429) => {
             let mut refusal = refusal("the project sends too fast");
             refusal.retry_after.get_or_insert(QUOTA_WAIT);
@@ -105,6 +120,17 @@ fn blames_the_token(details: &[Detail]) -> bool {
         .flat_map(|detail| &detail.field_violations)
         .peekable();
     violations.peek().is_none() || violations.any(|violation| violation.field == "message.token")
+}
+
+/// `QUOTA_EXCEEDED` speaks of the project, unless all that is named is a device's or a topic's quota.
+fn is_one_targets_quota(details: &[Detail]) -> bool {
+    let mut subjects = details
+        .iter()
+        .filter(|detail| detail.kind.ends_with("google.rpc.QuotaFailure"))
+        .flat_map(|detail| &detail.violations)
+        .map(|violation| violation.subject.split(':').next().unwrap_or_default())
+        .peekable();
+    subjects.peek().is_some() && subjects.all(|kind| matches!(kind, "device" | "token" | "topic"))
 }
 
 #[cfg(test)]
@@ -138,7 +164,16 @@ mod tests {
                 r#",{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}"}}]}}"#
             )
         };
+        let quota = |subject: &str| {
+            format!(
+                r#",{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"subject":"{subject}"}}]}}"#
+            )
+        };
         for (answer, expected) in [
+            (answer(429, "QUOTA_EXCEEDED", &quota("project:shop")), "throttle"),
+            (answer(429, "QUOTA_EXCEEDED", &quota("who knows")), "throttle"),
+            (answer(429, "QUOTA_EXCEEDED", &quota("device:abc")), "retry"),
+            (answer(429, "QUOTA_EXCEEDED", &quota("topic:news")), "retry"),
             (answer(404, "UNREGISTERED", ""), "address_dead"),
             (answer(400, "INVALID_ARGUMENT", ""), "address_dead"),
             (
@@ -186,6 +221,16 @@ mod tests {
         let SendOutcome::Throttle(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", "")) else {
             panic!()
         };
+        assert_eq!(refusal.retry_after, Some(QUOTA_WAIT));
+    }
+
+    #[test]
+    fn a_devices_quota_is_waited_for_by_its_message_alone() {
+        let more = r#",{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"device:a"}]}"#;
+        let SendOutcome::Retry(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", more)) else {
+            panic!()
+        };
+        assert!(refusal.is_of_message);
         assert_eq!(refusal.retry_after, Some(QUOTA_WAIT));
     }
 }

@@ -11,7 +11,7 @@ use lettre::{
     transport::smtp::{
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt},
+        commands::{Data, Mail, Rcpt, Rset},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
         response::Response,
     },
@@ -34,6 +34,8 @@ type SmtpError = lettre::transport::smtp::Error;
 
 /// An idle connection older than this is closed instead of used.
 const MAX_IDLE: Duration = Duration::from_secs(30);
+/// How long a relay has to bring a refused transaction to its end; a connection on which it does not is closed.
+pub(crate) const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends e-mail through one relay.
 pub struct SmtpSender {
@@ -47,6 +49,7 @@ pub struct SmtpSender {
     timeout: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, tokio::time::Instant)>>,
     connections: Semaphore,
+    max_connections: usize,
 }
 
 impl SmtpSender {
@@ -71,6 +74,7 @@ impl SmtpSender {
         carillon_runtime::http::install_tls();
         let tls_parameters = TlsParameters::new(config.host.clone())
             .map_err(|_| ProviderConfigError::value("smtp.host", "expected a host name"))?;
+        let max_connections = config.max_connections.max(1);
         Ok(Self {
             host: config.host.clone(),
             port: config.port,
@@ -81,7 +85,8 @@ impl SmtpSender {
             from,
             timeout: config.request_timeout,
             idle: Mutex::new(Vec::new()),
-            connections: Semaphore::new(config.max_connections.max(1)),
+            connections: Semaphore::new(max_connections),
+            max_connections,
         })
     }
 
@@ -173,39 +178,38 @@ impl SmtpSender {
     }
 
     /// Connects if need be and sends. A pooled connection that the server has closed is replaced once.
-    async fn attempt(&self, content: &[u8], to: &Address, stage: &mut Stage) -> Result<Response, SmtpError> {
+    async fn attempt(
+        &self,
+        content: &[u8],
+        to: &Address,
+        stage: &mut Stage,
+    ) -> Result<(AsyncSmtpConnection, Result<Response, SmtpError>), SmtpError> {
         if let Some(mut connection) = self.pooled() {
             match self.transact(&mut connection, content, to.clone(), stage).await {
                 Err(error) if was_closed(&error) && *stage != Stage::Content => {}
-                ended => return self.settle(connection, ended).await,
+                ended => return Ok((connection, ended)),
             }
         }
         *stage = Stage::Connect;
         let mut connection = self.connect().await?;
         let ended = self.transact(&mut connection, content, to.clone(), stage).await;
-        self.settle(connection, ended).await
+        Ok((connection, ended))
     }
 
-    /// Keeps the connection if it is in a known state.
-    async fn settle(
-        &self,
-        mut connection: AsyncSmtpConnection,
-        ended: Result<Response, SmtpError>,
-    ) -> Result<Response, SmtpError> {
-        let reusable = match &ended {
+    /// Keeps the connection if it is in a known state, or can be brought into one.
+    async fn put_back(&self, mut connection: AsyncSmtpConnection, ended: &Result<Response, SmtpError>) {
+        let reusable = match ended {
             Ok(_) => true,
             Err(error) => {
                 error.status().is_some_and(|code| u16::from(code) != 421)
-                    && connection
-                        .command(lettre::transport::smtp::commands::Rset)
+                    && tokio::time::timeout(RESET_TIMEOUT, connection.command(Rset))
                         .await
-                        .is_ok()
+                        .is_ok_and(|reply| reply.is_ok())
             }
         };
         if reusable && !connection.has_broken() {
             self.idle.lock().push((connection, tokio::time::Instant::now()));
         }
-        ended
     }
 }
 
@@ -221,17 +225,26 @@ impl Sender for SmtpSender {
             Ok(built) => built,
             Err(refusal) => return SendOutcome::Terminal(refusal),
         };
+        // Nothing goes out while it waits for a connection: that is no part of the request.
+        let _permit = self.connections.acquire().await;
         let mut stage = Stage::Connect;
-        let work = async {
-            let _permit = self.connections.acquire().await;
-            self.attempt(&content, &to, &mut stage).await
-        };
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(Ok(_)) => SendOutcome::Ok {
-                message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())),
-            },
+        match tokio::time::timeout(self.timeout, self.attempt(&content, &to, &mut stage)).await {
+            Ok(Ok((connection, ended))) => {
+                // The relay has answered; what becomes of the connection changes nothing about that.
+                self.put_back(connection, &ended).await;
+                match ended {
+                    Ok(_) => SendOutcome::Ok {
+                        message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())),
+                    },
+                    Err(error) => classify(&error, stage),
+                }
+            }
             Ok(Err(error)) => classify(&error, stage),
             Err(_) => timed_out(stage),
         }
+    }
+
+    fn connections(&self) -> Option<usize> {
+        Some(self.max_connections)
     }
 }

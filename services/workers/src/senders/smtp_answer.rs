@@ -67,7 +67,7 @@ fn classify_reply(code: u16, enhanced: Option<(u16, u16, u16)>, stage: Stage) ->
         (530 | 534 | 535 | 538, _) => SendOutcome::Config(refusal("the credentials are not accepted")),
         // A full, busy or greylisting mailbox speaks of itself; pausing the account for it would stop all mail.
         (450..=452, enhanced) if stage == Stage::Recipient && !matches!(enhanced, Some((4, 3 | 7, _))) => {
-            SendOutcome::Retry(refusal("the mailbox does not take mail now"))
+            SendOutcome::Retry(refusal("the mailbox does not take mail now").of_message())
         }
         (421 | 450 | 451 | 452 | 454, _) | (400..500, Some((4, 7, _))) => {
             SendOutcome::Throttle(refusal("the relay asks for patience"))
@@ -82,8 +82,10 @@ fn classify_reply(code: u16, enhanced: Option<(u16, u16, u16)>, stage: Stage) ->
         (_, Some((5, 1, 0 | 1 | 10) | (5, 2, 1))) => {
             SendOutcome::AddressDead(refusal("there is no such mailbox"))
         }
-        (_, Some((5, 2, 2))) => SendOutcome::Retry(refusal("the mailbox is full")),
-        (_, Some((5, 7, _))) => SendOutcome::Config(refusal("the sender is not accepted")),
+        (_, Some((5, 2, 2))) => SendOutcome::Retry(refusal("the mailbox is full").of_message()),
+        // From here on a refusal is this recipient's or this message's: others' domains have other rules. What the
+        // operator mends (DMARC, say) can be replayed.
+        (_, Some((5, 7, _))) => SendOutcome::Terminal(refusal("the recipient's side does not allow it")),
         (550 | 551 | 553, None) if stage == Stage::Recipient => {
             SendOutcome::Terminal(refusal("the relay refused the address"))
         }
@@ -98,11 +100,12 @@ mod tests {
     #[test]
     fn replies_are_told_apart_by_their_codes() {
         for (code, line, expected) in [
+            (550, "5.7.1 this user takes no mail from you", "terminal"),
             (550, "5.1.1 no such user", "address_dead"),
             (550, "5.2.1 disabled", "address_dead"),
             (552, "5.2.2 full", "retry"),
-            (550, "5.7.26 dmarc", "config"),
-            (550, "5.7.515 not allowed", "config"),
+            (550, "5.7.26 dmarc", "terminal"),
+            (550, "5.7.515 not allowed", "terminal"),
             (550, "no idea", "terminal"),
             (535, "5.7.8 bad credentials", "config"),
             (421, "4.7.0 try later", "throttle"),

@@ -32,12 +32,13 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
     match (answer.status, code) {
         (429, _) | (_, Some(20_429)) => SendOutcome::Throttle(refusal("the account sends too fast")),
         (_, Some(21_611)) => SendOutcome::Throttle(refusal("the sender's queue is full")),
+        // These speak of where the message goes; the account works for others. What the operator mends can be replayed.
+        (_, Some(21_408)) => SendOutcome::Terminal(refusal("the account may not send to this region")),
+        (_, Some(21_608)) => SendOutcome::Terminal(refusal("a trial account sends to verified numbers only")),
         (401 | 403, _) | (_, Some(20_003)) => {
             SendOutcome::Config(refusal("the credentials are not accepted"))
         }
-        (_, Some(21_408)) => SendOutcome::Config(refusal("the account may not send to this region")),
         (_, Some(21_606)) => SendOutcome::Config(refusal("the sender's number cannot send to this one")),
-        (_, Some(21_608)) => SendOutcome::Config(refusal("a trial account sends to verified numbers only")),
         (_, Some(21_211 | 21_614)) => {
             SendOutcome::AddressDead(refusal("the number cannot take text messages"))
         }
@@ -79,9 +80,10 @@ mod tests {
             (400, 21_614, "address_dead"),
             (400, 21_635, "address_dead"),
             (400, 21_610, "address_dead"),
-            (400, 21_408, "config"),
+            (400, 21_408, "terminal"),
+            (403, 21_408, "terminal"),
             (400, 21_606, "config"),
-            (400, 21_608, "config"),
+            (400, 21_608, "terminal"),
             (400, 21_612, "terminal"),
             (400, 21_611, "throttle"),
         ] {

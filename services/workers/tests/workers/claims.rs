@@ -1,14 +1,14 @@
 //! The send ledger: who may send, and what is said when nobody knows whether somebody did.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use carillon_bus::{OutRecord, Queue, dead_letter, headers};
-use carillon_domain::{Channel, Clock as _, Delivery, catalog::OnUncertain, dead_letter::FailureClass};
+use carillon_domain::{Channel, Clock as _, Delivery, Lane, catalog::OnUncertain, dead_letter::FailureClass};
 use carillon_store::send_ledger::{ClaimVerdict, SendClaim, SendKey};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{START, Setting, on_workers, to_guest};
+use crate::support::{START, Setting, on_workers, on_workers_in_real_time, to_guest};
 
 fn first_attempt(delivery: &Delivery) -> SendKey {
     SendKey {
@@ -275,6 +275,63 @@ async fn an_outcome_in_the_ledger_is_said_again_without_sending() {
         setting.written.reaches("e-2", "2 sent").await;
         worker.end().await;
         assert_eq!(provider.asked(), ["e-2"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_claim_runs_out_while_the_send_rate_is_waited_for() {
+    on_workers_in_real_time(async |setting| {
+        let provider = setting.provider();
+        let lease = Duration::from_secs(1);
+        // Every record stands in both partitions, and each of two workers has one of them.
+        let start = || {
+            setting.start_with(vec![provider.account_of_rate("p", 1)], |deps| {
+                deps.config.lease = lease;
+            })
+        };
+        let workers = [start(), start()];
+        let copy = |event: &str, key: &str| {
+            let mut copy = setting.record(&to_guest(event));
+            copy.key = Some(key.to_owned().into());
+            copy
+        };
+        // Which partition a key goes to, another channel's topic tells.
+        let mut keys: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for key in (0..40).map(|number| format!("k-{number}")) {
+            let mut probe = copy("e-0", &key);
+            probe.topic = setting.env.bus.topics().channel(Channel::Email, Lane::Normal);
+            let at = setting.env.bus.publish(vec![probe]).await.unwrap();
+            keys.entry(at[0].partition).or_default().push(key);
+        }
+        // Both have begun.
+        for partition in keys.values() {
+            let event = format!("warm-{}", partition[0]);
+            setting
+                .env
+                .bus
+                .publish(vec![copy(&event, &partition[0])])
+                .await
+                .unwrap();
+            setting.written.reaches(&event, "1 sent").await;
+        }
+        let events = ["e-1", "e-2", "e-3", "e-4", "e-5"];
+        for partition in keys.values() {
+            // One by one and under keys of their own, so that none waits for another.
+            for (event, key) in events.iter().zip(partition) {
+                setting.env.bus.publish(vec![copy(event, key)]).await.unwrap();
+            }
+        }
+        setting.until_committed().await;
+        for worker in workers {
+            worker.end().await;
+        }
+        for event in events {
+            assert_eq!(provider.calls_for(event).len(), 1, "{event}");
+            for update in setting.written.updates(event) {
+                assert_eq!(update.attempt, 1, "{event}: {:?}", update.steps);
+            }
+        }
     })
     .await;
 }

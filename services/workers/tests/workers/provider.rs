@@ -56,6 +56,11 @@ impl Provider {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, None)
     }
 
+    /// One that sends so many messages a second.
+    pub(crate) fn account_of_rate(self: &Arc<Self>, name: &str, per_second: u32) -> Arc<Account> {
+        Account::new(name, Channel::Sms, Arc::clone(self) as _, Some(per_second))
+    }
+
     /// What it answers to the next calls for an event.
     pub(crate) fn answers(&self, event: &str, outcomes: impl IntoIterator<Item = SendOutcome>) {
         self.script

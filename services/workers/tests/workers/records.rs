@@ -7,11 +7,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use carillon_bus::{OutRecord, Queue, dead_letter};
+use carillon_bus::{BusError, OutRecord, Queue, dead_letter};
 use carillon_domain::{Channel, Delivery, Lane, dead_letter::FailureClass};
 use carillon_render::{RenderError, RenderRequest, Rendered, Renderer};
 use serde_json::json;
 
+use crate::provider::retry;
 use crate::support::{PHONE, bytes_of, on_workers, phone_of, to_guest, to_user, with_data};
 
 #[tokio::test]
@@ -191,6 +192,42 @@ async fn while_templates_cannot_be_reached_a_delivery_waits_and_burns_no_attempt
         worker.end().await;
         assert_eq!(provider.calls().len(), 1);
         assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+/// Only Kafka refuses a record for its size.
+#[tokio::test]
+async fn a_delivery_that_fits_its_topic_and_not_the_retry_topic_is_a_dead_letter() {
+    if carillon_testkit::kafka_brokers().is_none() {
+        return;
+    }
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [retry("503")]);
+        // The largest that the topic takes: the retry topic takes no header more.
+        let mut padding = carillon_bus::MAX_MESSAGE_BYTES as usize;
+        loop {
+            let data = json!({"order_id": "1", "carrier": "DHL", "x": "x".repeat(padding)});
+            let record = setting.record(&with_data(to_guest("e-1"), &data));
+            match setting.env.bus.publish(vec![record]).await {
+                Ok(_) => break,
+                Err(BusError::TooLarge { .. }) => padding -= 32,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        setting.publish(&[to_guest("e-2")]).await;
+        let worker = setting.start(&provider);
+        let dead = setting.written.until_dead(1).await.remove(0);
+        setting.written.reaches("e-1", "1 dead_lettered too-large").await;
+        setting.written.reaches("e-2", "1 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!(
+            (letter.class, &*letter.code),
+            (FailureClass::Invalid, "too-large")
+        );
     })
     .await;
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use carillon_bus::{headers, retry as tier};
+use carillon_bus::{Queue, dead_letter, headers, retry as tier};
 use carillon_domain::{Channel, Clock as _, Delivery, Lane, Priority};
 use carillon_workers::SendOutcome;
 
 use crate::{
     provider::{retry, throttle},
-    support::{bytes_of, on_workers, on_workers_in_real_time, to_guest},
+    support::{bytes_of, on_workers, on_workers_in_real_time, on_workers_with_tiers, to_guest},
 };
 
 #[tokio::test]
@@ -140,6 +140,33 @@ async fn a_record_that_comes_before_its_time_goes_on_waiting_as_the_same_attempt
 }
 
 #[tokio::test]
+async fn a_rest_that_fits_no_tier_is_spent_in_hand_and_holds_up_nobody() {
+    on_workers_with_tiers(&[5], async |setting| {
+        let provider = setting.provider();
+        let due = setting.clock.now() + chrono::TimeDelta::milliseconds(2_500);
+        let early = setting
+            .record(&to_guest("e-1"))
+            .with(headers::ATTEMPT, "2")
+            .with(headers::DUE, due.timestamp_millis().to_string());
+        let other = setting.record(&to_guest("e-2"));
+        setting.env.bus.publish(vec![early, other]).await.unwrap();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-2", "1 sent").await;
+        setting.advance(2_499);
+        setting.publish(&[to_guest("e-3")]).await;
+        setting.written.reaches("e-3", "1 sent").await;
+        assert!(provider.calls_for("e-1").is_empty());
+        setting.advance(1);
+        setting.written.reaches("e-1", "2 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+        assert!(setting.written.retries().is_empty());
+        assert!(provider.calls_for("e-1")[0].at >= due);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bulk_waits_in_topics_of_its_own_and_high_with_normal() {
     on_workers(async |setting| {
         let provider = setting.provider();
@@ -196,8 +223,11 @@ async fn attempts_that_were_throttled_do_not_count() {
             setting.written.reaches("e-1", step).await;
             setting.advance(2_201);
         }
+        let dead = setting.written.until_dead(1).await.remove(0);
         worker.end().await;
         assert_eq!(provider.calls().len(), 5);
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!(letter.attempts, 3);
     })
     .await;
 }

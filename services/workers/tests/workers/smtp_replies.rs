@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use carillon_render::Content;
-use carillon_workers::{Sender as _, SmtpConfig, SmtpSender};
+use carillon_workers::{SendOutcome, Sender as _, SmtpConfig, SmtpSender};
+use futures::future::join_all;
 
 use crate::{
     http_server::{message, nobody, told},
@@ -42,7 +43,7 @@ async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail(
         ("DATA", "550 5.1.1 no such user", "address_dead 5.1.1"),
         (".", "550 5.1.1 no such user", "address_dead 5.1.1"),
         (".", "554 5.6.0 bad content", "terminal 5.6.0"),
-        (".", "550 5.7.26 not authenticated", "config 5.7.26"),
+        (".", "550 5.7.26 not authenticated", "terminal 5.7.26"),
         (".", "451 4.3.0 try again", "throttle 4.3.0"),
     ] {
         assert_eq!(said(verb, line).await, expected, "{verb}: {line}");
@@ -120,6 +121,37 @@ async fn silence_is_uncertain_only_behind_the_final_dot() {
         assert_eq!(sender.send(&mail()).await.name(), "ok");
         assert_eq!(relay.connections(), 2, "{verb}");
     }
+}
+
+#[tokio::test]
+async fn a_reply_stands_whatever_becomes_of_the_connection_behind_it() {
+    for (verb, line, expected) in [
+        (".", "451 4.3.0 try again", "throttle 4.3.0"),
+        (".", "554 5.6.0 bad content", "terminal 5.6.0"),
+        ("RCPT", "550 5.1.1 no such user", "address_dead 5.1.1"),
+    ] {
+        for reset in [Say::Nothing, Say::HangUp] {
+            let relay = Relay::start().await;
+            relay.says(verb, [Say::Line(line)]);
+            relay.says("RSET", [reset]);
+            let sender = relay.sender_within(Duration::from_millis(500));
+            assert_eq!(told(&sender.send(&mail()).await), expected, "{verb}: {line}");
+            assert_eq!(sender.send(&mail()).await.name(), "ok");
+            assert_eq!(relay.connections(), 2, "the connection was given up");
+        }
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_a_connection_is_no_part_of_the_request() {
+    let relay = Relay::start().await;
+    relay.says(".", [Say::Nothing, Say::Nothing]);
+    let sender = relay.sender_within(Duration::from_millis(500));
+    // There are two connections.
+    let mail = mail();
+    let outcomes = join_all((0..4).map(|_| sender.send(&mail))).await;
+    let told: Vec<_> = outcomes.iter().map(SendOutcome::name).collect();
+    assert_eq!(told, ["uncertain", "uncertain", "ok", "ok"]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use carillon_bus::{OutRecord, Position, headers};
 use carillon_domain::{
     Channel, ContactPointId, Delivery, DeliveryId, EventId, NotificationId, SystemClock, Target, TenantId,
-    UserId, clock::SharedClock,
+    UserId,
 };
 use carillon_render::{InProcess, Renderer, load_folder};
 use carillon_runtime::{
@@ -42,16 +42,25 @@ pub(crate) struct Setting {
 /// Runs a test and cleans up whatever becomes of it.
 pub(crate) async fn on_workers(test: impl AsyncFn(&Setting)) {
     let clock = Arc::new(ManualClock::at(START));
-    on_clock(clock.clone(), clock, test).await;
+    let env = TestEnv::new(clock.clone()).await;
+    on_env(env, clock, test).await;
+}
+
+/// As [`on_workers`], with retry tiers of so many seconds.
+pub(crate) async fn on_workers_with_tiers(seconds: &[u64], test: impl AsyncFn(&Setting)) {
+    let clock = Arc::new(ManualClock::at(START));
+    let tiers: Vec<_> = seconds.iter().copied().map(Duration::from_secs).collect();
+    let env = TestEnv::with_tiers(clock.clone(), tiers).await;
+    on_env(env, clock, test).await;
 }
 
 /// As [`on_workers`], by the machine's clock.
 pub(crate) async fn on_workers_in_real_time(test: impl AsyncFn(&Setting)) {
-    on_clock(Arc::new(SystemClock), Arc::new(ManualClock::at(START)), test).await;
+    let env = TestEnv::new(Arc::new(SystemClock)).await;
+    on_env(env, Arc::new(ManualClock::at(START)), test).await;
 }
 
-async fn on_clock(shared: SharedClock, clock: Arc<ManualClock>, test: impl AsyncFn(&Setting)) {
-    let env = TestEnv::new(shared).await;
+async fn on_env(env: TestEnv, clock: Arc<ManualClock>, test: impl AsyncFn(&Setting)) {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
     let setting = Setting {

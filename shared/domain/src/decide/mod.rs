@@ -223,7 +223,7 @@ pub struct Draft {
 }
 
 /// What comes out of a draft: a decision for each target, and what is to be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Concluded {
     /// At least one.
     pub decisions: Vec<Decision>,

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Event;
+use super::{Event, fields::WireEvent};
 use crate::{field_error::FieldError, recipient::Recipient};
 
 /// The most recipients one event may name.
@@ -111,9 +111,8 @@ impl Event {
         if !self.recipients.is_empty() || pointers.is_empty() {
             return Ok(());
         }
-        let Ok(document) = serde_json::from_slice::<Value>(&self.to_wire()) else {
-            return Ok(());
-        };
+        // From its parts: as one text, data of the deepest nesting that is taken would be a level too deep to parse.
+        let document: Value = WireEvent::from(&*self).values().into_iter().collect();
         let mut errors = Vec::new();
         for pointer in pointers {
             match document.pointer(pointer) {

@@ -91,6 +91,20 @@ fn recipients_are_looked_for_in_the_documented_order() {
 }
 
 #[test]
+fn recipients_are_found_beside_the_deepest_nesting_that_is_taken() {
+    // The object of `data` is the first of 127 levels.
+    let deep = format!("{}1{}", "[".repeat(126), "]".repeat(126));
+    let event = |deep: &str| {
+        let json = format!(r#"{{"type":"T","data":{{"to":"u-42","deep":{deep}}}}}"#);
+        Event::from_plain(json.as_bytes(), defaults())
+    };
+    let mut deepest = event(&deep).unwrap();
+    deepest.resolve_recipients(&["/data/to".to_owned()]).unwrap();
+    assert_eq!(deepest.recipients, [Recipient::user("u-42")]);
+    assert!(event(&format!("[{deep}]")).is_err());
+}
+
+#[test]
 fn binary_mode_is_the_same_event_as_structured_mode() {
     let headers = BinaryHeaders {
         attributes: [

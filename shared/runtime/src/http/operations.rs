@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -17,7 +20,7 @@ use axum::{
 };
 use parking_lot::Mutex;
 
-use crate::telemetry::MetricsHandle;
+use crate::{Shutdown, telemetry::MetricsHandle};
 
 /// What has to be ready before the process is.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +60,51 @@ impl ReadySwitch {
     /// Says whether the part is ready.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
+    }
+}
+
+/// How often a dependency is asked, and how long it has to answer.
+const EVERY: Duration = Duration::from_secs(2);
+const WITHIN: Duration = Duration::from_secs(5);
+/// So many failures in a row, and the process is not ready: one may be a moment's.
+const FAILURES: u32 = 2;
+
+/// Has a part of the readiness follow a dependency until the shutdown: off while it does not answer, on again after.
+pub async fn follow<F, E>(switch: ReadySwitch, name: &'static str, check: impl Fn() -> F, shutdown: Shutdown)
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    let mut failures = 0;
+    loop {
+        let checked = tokio::select! {
+            checked = tokio::time::timeout(WITHIN, check()) => checked,
+            () = shutdown.soft() => return,
+        };
+        let failure = match checked {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        if let Some(failure) = failure {
+            failures += 1;
+            tracing::warn!(
+                dependency = name,
+                failure,
+                failures,
+                "a dependency cannot be reached"
+            );
+            if failures >= FAILURES {
+                switch.set(false);
+            }
+        } else {
+            failures = 0;
+            switch.set(true);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = shutdown.soft() => return,
+        }
     }
 }
 
@@ -112,5 +160,39 @@ mod tests {
         assert_eq!(ask().await, StatusCode::OK);
         switch.set(false);
         assert_eq!(ask().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_follows_its_dependency() {
+        let readiness = Readiness::default();
+        let switch = readiness.register("database");
+        let (state, shutdown) = (Arc::new(Mutex::new(Some(Err("away")))), Shutdown::new());
+        let asked = Arc::clone(&state);
+        // `None` is no answer at all.
+        let check = move || {
+            let answer = *asked.lock();
+            async move {
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let following = tokio::spawn(follow(switch, "database", check, shutdown.clone()));
+        let becomes = async |ready| {
+            while readiness.is_ready() != ready {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::sleep(EVERY * 3).await;
+        assert!(!readiness.is_ready(), "it was never there");
+        for away in [Some(Err("away")), None] {
+            *state.lock() = Some(Ok(()));
+            becomes(true).await;
+            *state.lock() = away;
+            becomes(false).await;
+        }
+        shutdown.begin();
+        following.await.unwrap();
     }
 }

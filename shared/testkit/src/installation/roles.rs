@@ -44,7 +44,7 @@ impl Installation {
     }
 
     /// Where a role listens. (The embedded mode and the gateway: at [`Installation::url`].)
-    pub(super) fn port(&mut self, name: &'static str) -> u16 {
+    pub fn port(&mut self, name: &'static str) -> u16 {
         let own = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
         let chosen = match (name, own) {
             ("gateway" | "dev", Some(port)) => port,
