@@ -27,6 +27,7 @@ use crate::{
 pub(crate) struct Bed {
     pub(crate) bus: Bus,
     pub(crate) store: Store,
+    /// The database of the read model.
     pub(crate) database: Secret,
     pub(crate) catalogs: CatalogCache,
     pub(crate) quotas: Arc<dyn Quotas>,
@@ -96,7 +97,10 @@ impl Bed {
             renderer: Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone())))),
             processes: backend.with_stores(vec![std::process::id()]),
             address_key: AddressKey::new([7; 32]),
-            database: config.url,
+            database: match config.read_model_file() {
+                Some(file) => Secret::from(format!("sqlite://{}", file.display())),
+                None => config.url,
+            },
             bus,
             store,
             quotas,

@@ -2,6 +2,7 @@
 //! and cheap to read however many rows there are.
 
 use crate::{
+    config::Dialect,
     counters::{self, Counter},
     db::Db,
     error::StoreError,
@@ -56,18 +57,23 @@ fn diff(left: u64, right: u64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Audit {
     db: Db,
+    model: Db,
     events: Events,
 }
 
 impl Audit {
-    pub(crate) fn new(db: Db, events: Events) -> Self {
-        Self { db, events }
+    pub(crate) fn new(db: Db, model: Db, events: Events) -> Self {
+        Self { db, model, events }
     }
 
-    /// Reads all counts in one snapshot, with what this process has published up to now.
+    /// Reads all counts, with what this process has published up to now. Where they lie in two files, what was projected is
+    /// read first: what happens between the two is a difference that goes away, not one below 0.
     pub async fn counts(&self) -> Result<AuditCounts, StoreError> {
         self.events.flush().await?;
-        let counts = counters::read(&self.db).await?;
+        let mut counts = counters::read(&self.model).await?;
+        if self.db.dialect() == Dialect::Sqlite {
+            counts.extend(counters::read(&self.db).await?);
+        }
         let of = |counter| {
             counts
                 .get(&counter)

@@ -7,6 +7,9 @@ use secrecy::ExposeSecret as _;
 
 use crate::error::StoreError;
 
+/// The extension of the read model's file on SQLite.
+pub(crate) const READ_MODEL: &str = "read-model.db";
+
 /// How to reach the SQL database.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -39,6 +42,15 @@ impl StoreConfig {
         Self {
             max_connections: 4,
             ..Self::new(format!("sqlite://{}", path.display()))
+        }
+    }
+
+    /// The file of the read model beside SQLite's file of all else; none on PostgreSQL, which has one database.
+    #[must_use]
+    pub fn read_model_file(&self) -> Option<PathBuf> {
+        match self.place() {
+            Ok(Place::Sqlite(path)) => Some(path.with_extension(READ_MODEL)),
+            _ => None,
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Store(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     db: Db,
+    /// Where the read model lies: the same database on PostgreSQL.
+    model: Db,
     api_keys: ApiKeys,
     users: Users,
     preferences: PreferencesRepo,
@@ -47,23 +49,24 @@ struct Parts {
 impl Store {
     /// Connects and brings the schema up to date; several processes may do so at once.
     pub async fn connect(config: &StoreConfig, clock: SharedClock) -> Result<Self, StoreError> {
-        let db = Db::connect(config, clock).await?;
+        let (db, model) = Db::connect(config, clock).await?;
         // Processes that share a database rarely share rows of the counters, and may.
         let shard = rand::random_range(0..SHARDS);
         let events = Events::new(db.clone(), shard);
         Ok(Self(Arc::new(Parts {
             api_keys: ApiKeys::new(db.clone()),
-            users: Users::new(db.clone()),
+            users: Users::new(db.clone(), model.clone()),
             preferences: PreferencesRepo::new(db.clone()),
             catalog: Catalogs::new(db.clone()),
             templates: Templates::new(db.clone()),
             idempotency: Idempotency::new(db.clone()),
             send_ledger: SendLedger::new(db.clone()),
-            read_model: ReadModel::new(db.clone(), shard, config.history_retention),
-            dead_letters: DeadLetters::new(db.clone(), config.history_retention),
-            audit: Audit::new(db.clone(), events.clone()),
+            read_model: ReadModel::new(model.clone(), shard, config.history_retention),
+            dead_letters: DeadLetters::new(model.clone(), config.history_retention),
+            audit: Audit::new(db.clone(), model.clone(), events.clone()),
             events,
             db,
+            model,
         })))
     }
 
@@ -76,8 +79,12 @@ impl Store {
     pub async fn close(&self) {
         if let Err(error) = self.0.events.flush().await {
             // A router marks them, or their lease ends.
-            tracing::warn!(error = &error as &dyn std::error::Error, "published events were not marked");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "published events were not marked"
+            );
         }
+        self.0.model.close().await;
         self.0.db.close().await;
     }
 

@@ -27,7 +27,7 @@ pub(super) async fn write_again(bed: &Bed) -> anyhow::Result<f64> {
         }
     } else {
         let mut connection = SqliteConnection::connect(url).await?;
-        for pragma in ["PRAGMA busy_timeout = 5000", "PRAGMA synchronous = FULL"] {
+        for pragma in ["PRAGMA busy_timeout = 5000", "PRAGMA synchronous = NORMAL"] {
             sqlx::query(AssertSqlSafe(pragma))
                 .execute(&mut connection)
                 .await?;

@@ -16,7 +16,11 @@ const STEP: i64 = 5_000;
 /// Puts the records of a former version into batches. It may be ended at any time, and goes on at the next start.
 pub(super) async fn convert(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'records'";
-    if sqlx::query_scalar::<_, i64>(table).fetch_one(&mut *connection).await? == 0 {
+    if sqlx::query_scalar::<_, i64>(table)
+        .fetch_one(&mut *connection)
+        .await?
+        == 0
+    {
         return Ok(());
     }
     tracing::info!("the embedded log is of a former version and is converted");
@@ -90,12 +94,11 @@ mod tests {
     async fn records_of_a_former_log_are_in_the_new_one_in_their_places() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bus.db");
-        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true);
         let mut former = options.connect().await.unwrap();
-        sqlx::raw_sql(FORMER)
-            .execute(&mut former)
-            .await
-            .unwrap();
+        sqlx::raw_sql(FORMER).execute(&mut former).await.unwrap();
         former.close().await.unwrap();
 
         for _ in 0..2 {

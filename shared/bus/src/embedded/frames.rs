@@ -25,7 +25,11 @@ pub(super) fn push(row: &mut Vec<u8>, record: &Record) {
     let headers = record.headers.encode();
     let key = record.key.as_deref();
     row.reserve(12 + key.map_or(0, <[u8]>::len) + record.value.len() + headers.len());
-    for length in [key.map_or(NO_KEY, length), length(&record.value), length(&headers)] {
+    for length in [
+        key.map_or(NO_KEY, length),
+        length(&record.value),
+        length(&headers),
+    ] {
         row.extend_from_slice(&length.to_le_bytes());
     }
     row.extend_from_slice(key.unwrap_or_default());

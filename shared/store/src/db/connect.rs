@@ -10,13 +10,14 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Inner, Pools};
+use super::{Db, Inner, Pools, read_model_file};
 use crate::{
-    config::{Place, StoreConfig},
+    config::{Place, READ_MODEL, StoreConfig},
     error::StoreError,
 };
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+static READ_MODEL_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite-read-model");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// How long SQLite waits for another process that writes.
@@ -27,27 +28,73 @@ const ROW_BUFFER: usize = 1_024;
 const STALE: Duration = Duration::from_secs(1);
 
 impl Db {
-    /// Connects and migrates. On PostgreSQL, processes that start together take turns under an advisory lock.
-    pub(crate) async fn connect(config: &StoreConfig, clock: SharedClock) -> Result<Self, StoreError> {
-        let pools = match config.place()? {
-            Place::Sqlite(path) => open_sqlite(&path, config).await?,
-            Place::Postgres(url) => open_postgres(url, config).await?,
+    /// Connects and migrates: what is decided, and the read model, which are one database on PostgreSQL. There, processes
+    /// that start together take turns under an advisory lock.
+    pub(crate) async fn connect(
+        config: &StoreConfig,
+        clock: SharedClock,
+    ) -> Result<(Self, Self), StoreError> {
+        let db = |pools| {
+            let clock = Arc::clone(&clock);
+            Self(Arc::new(Inner { pools, clock }))
         };
-        Ok(Self(Arc::new(Inner { pools, clock })))
+        match config.place()? {
+            Place::Sqlite(path) => {
+                let (store, model) = open_sqlite(&path, config).await?;
+                Ok((db(store), db(model)))
+            }
+            Place::Postgres(url) => {
+                let all = db(open_postgres(url, config).await?);
+                Ok((all.clone(), all))
+            }
+        }
     }
 }
 
-async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<Pools, StoreError> {
+/// How one of SQLite's files is opened.
+struct SqliteFile<'a> {
+    path: &'a Path,
+    migrations: &'static Migrator,
+    synchronous: SqliteSynchronous,
+    /// The writer's page cache, as SQLite's pragma takes it: kibibytes when negative. Keys in no order touch pages all over
+    /// their indexes: what does not fit is read and written again and again.
+    cache: &'static str,
+}
+
+async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools), StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         tokio::fs::create_dir_all(folder)
             .await
             .map_err(|error| StoreError::from(sqlx::Error::Io(error)))?;
     }
+    let store = SqliteFile {
+        path,
+        migrations: &SQLITE_MIGRATIONS,
+        synchronous: SqliteSynchronous::Full,
+        cache: "-16384",
+    };
+    let store = open_file(&store, config).await?;
+    let model = path.with_extension(READ_MODEL);
+    // After a power failure it may be a little older than the log, and goes on from there.
+    let file = SqliteFile {
+        path: &model,
+        migrations: &READ_MODEL_MIGRATIONS,
+        synchronous: SqliteSynchronous::Normal,
+        cache: "-24576",
+    };
+    let pools = open_file(&file, config).await?;
+    if let Pools::Sqlite { write, .. } = &store {
+        read_model_file::move_out(&mut *write.acquire().await?, &model).await?;
+    }
+    Ok((store, pools))
+}
+
+async fn open_file(file: &SqliteFile<'_>, config: &StoreConfig) -> Result<Pools, StoreError> {
     let options = SqliteConnectOptions::new()
-        .filename(path)
+        .filename(file.path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(file.synchronous)
         .busy_timeout(BUSY)
         .row_buffer_size(ROW_BUFFER)
         .foreign_keys(true)
@@ -57,16 +104,14 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<Pools, StoreEr
         .max_connections(1)
         .acquire_timeout(config.acquire_timeout)
         .test_before_acquire(false)
-        // Kibibytes when negative. Keys in no order touch pages all over their indexes: what does not fit is read and
-        // written again and again.
         .connect_with(
             options
                 .clone()
-                .pragma("cache_size", "-32768")
+                .pragma("cache_size", file.cache)
                 .pragma("temp_store", "memory"),
         )
         .await?;
-    SQLITE_MIGRATIONS.run(&write).await?;
+    file.migrations.run(&write).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(config.max_connections.max(1))
         .acquire_timeout(config.acquire_timeout)

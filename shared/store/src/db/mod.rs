@@ -8,6 +8,7 @@ mod document;
 mod dynamic;
 mod input;
 mod prune;
+mod read_model_file;
 
 use std::sync::Arc;
 

@@ -69,7 +69,10 @@ impl Work for ClaimIngest {
         }
         let mut session = self.0.write().await?;
         let claimed: Vec<Key> = claim_input(&first, now)
-            .fetch(session.conn(), concat!(claim!(), " RETURNING tenant, event_id, source"))
+            .fetch(
+                session.conn(),
+                concat!(claim!(), " RETURNING tenant, event_id, source"),
+            )
             .await?;
         let mut won: HashMap<(&str, &str, &str), [u8; 32]> = HashMap::with_capacity(claimed.len());
         let by_key: HashMap<_, _> = first.iter().map(|claim| (text_key(&claim.key), *claim)).collect();
@@ -205,7 +208,8 @@ const MARK: &str = "UPDATE event_claims AS c SET state = 'published', owner = NU
 
 /// A join locks rows in any order that its plan likes. Routers claim the same rows in the order of their keys' bytes:
 /// two that do not agree on the order deadlock, and each time a batch of a router's waits a second for nothing.
-const MARK_IN_ORDER: &str = "UPDATE event_claims AS c SET state = 'published', owner = NULL, lease_until = NULL
+const MARK_IN_ORDER: &str =
+    "UPDATE event_claims AS c SET state = 'published', owner = NULL, lease_until = NULL
     FROM (
         SELECT e.tenant, e.event_id, e.source FROM event_claims e JOIN input i
         ON e.tenant = i.tenant AND e.event_id = i.event_id AND e.source = i.source

@@ -81,7 +81,9 @@ impl Inner {
 async fn mark_again_and_again(published: Weak<Inner>) {
     loop {
         tokio::time::sleep(DELAY).await;
-        let Some(published) = published.upgrade() else { return };
+        let Some(published) = published.upgrade() else {
+            return;
+        };
         if let Err(error) = published.flush().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -99,11 +99,12 @@ struct Row {
 #[derive(Debug, Clone)]
 pub struct Users {
     db: Db,
+    model: Db,
 }
 
 impl Users {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    pub(crate) fn new(db: Db, model: Db) -> Self {
+        Self { db, model }
     }
 
     /// Writes a user. A device token that another user has leaves that user.
@@ -188,16 +189,17 @@ impl Users {
     /// Erases all that is theirs in SQL: profile, addresses, preferences, and what names them in the read model. `false`
     /// if there was no such user.
     pub async fn delete(&self, tenant: &TenantId, id: &UserId) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
+        // The read model may lie in another file. Ended between the two, the user is still there to be deleted again.
+        let mut model = self.model.begin().await?;
+        read_model::erase_user(&mut model, tenant, id).await?;
+        model.commit().await?;
         // Addresses and preferences go with the row that they refer to.
         let removed = execute!(
-            tx,
+            self.db.write().await?,
             "DELETE FROM users WHERE tenant = $1 AND user_id = $2",
             tenant.as_str(),
             id.as_str()
         )?;
-        read_model::erase_user(&mut tx, tenant, id).await?;
-        tx.commit().await?;
         Ok(removed == 1)
     }
 

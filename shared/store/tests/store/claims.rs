@@ -336,7 +336,8 @@ async fn many_callers_at_once_each_get_their_own_verdict() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wait_for_each_other_in_a_circle() {
+async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wait_for_each_other_in_a_circle()
+{
     on_each(async |store| {
         const ROUNDS: i64 = 20;
         const EVENTS: i64 = 200;
