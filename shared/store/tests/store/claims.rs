@@ -334,3 +334,31 @@ async fn many_callers_at_once_each_get_their_own_verdict() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wait_for_each_other_in_a_circle()
+{
+    on_each(async |store| {
+        const ROUNDS: i64 = 20;
+        const EVENTS: i64 = 200;
+        for round in 0..ROUNDS {
+            // They lie in the table in another order than that of their keys.
+            let ids: Vec<String> = (0..EVENTS).rev().map(|n| format!("{round}-{n:03}")).collect();
+            for some in ids.chunks(10) {
+                let claims = some.iter().rev().map(|id| ingest(store, id, 1)).collect();
+                claim(store, claims).await;
+            }
+            let keys = ids.iter().map(|id| key(id)).collect();
+            let routes: Vec<RouteClaim> = ids.iter().zip(0..).map(|(id, n)| route(id, 1, n)).collect();
+            let (marked, routed) = tokio::join!(
+                store.events().mark_published(keys),
+                store.events().claim_route(&routes)
+            );
+            marked.unwrap();
+            routed.unwrap();
+        }
+        let events = u64::try_from(ROUNDS * EVENTS).unwrap();
+        assert_eq!(acknowledged(store).await, events);
+    })
+    .await;
+}
