@@ -121,7 +121,10 @@ fn of_each_hop() {
             );
             posts.spawn(async move {
                 times.note("posted", record);
-                bus.publish(vec![record_out]).await.unwrap();
+                while let Err(error) = bus.publish(vec![record_out.clone()]).await {
+                    assert!(error.is_retriable(), "{error:?}");
+                    eprintln!("published again: {error}");
+                }
                 times.note("published", record);
             });
         }
