@@ -80,6 +80,9 @@ const LIMITS: BatchLimits = BatchLimits {
     linger: Duration::ZERO,
 };
 
+/// A batch of that many records means that more are waiting.
+const BEHIND: usize = 100;
+
 /// Pauses between two tries of a batch that failed.
 const BACKOFF: [Duration; 4] = [
     Duration::from_millis(50),
@@ -114,22 +117,33 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     let mut consumer = deps.bus.subscribe(&subscription)?;
     let route = Route::new(deps);
     let (mut failures, mut refused) = (0, Refused::default());
-    loop {
+    let mut ending = false;
+    while !ending {
         let batch = tokio::select! {
-            batch = consumer.next(&LIMITS) => batch,
-            () = shutdown.soft() => return Ok(()),
+            batch = consumer.next(&LIMITS) => batch.map(Some),
+            () = shutdown.soft() => {
+                ending = true;
+                Ok(None)
+            }
         };
         // What was begun is brought to its end: a commit that nobody waits for could come after the next member of the
         // group has begun to read.
-        let step = match batch {
-            Ok(batch) => tokio::select! {
-                step = one_batch(&route, &mut consumer, &batch, &mut refused) => step,
-                () = shutdown.hard() => return Ok(()),
-            },
-            Err(error) => Err(error.into()),
+        let step = async {
+            match batch? {
+                Some(batch) => one_batch(&route, &mut consumer, &batch, &mut refused).await,
+                None => Ok(consumer.settle().await?),
+            }
+        };
+        let step = tokio::select! {
+            step = step => step,
+            () = shutdown.hard() => return Ok(()),
         };
         match step {
             Ok(()) => failures = 0,
+            // What was not committed is another's to do.
+            Err(error) if error.is_retriable() && ending => {
+                tracing::warn!(%lane, error = &error as &dyn std::error::Error, "the last batch is left to others");
+            }
             // A poison event, which is known when it comes again.
             Err(error) if refused.learns_from(&error) || error.is_retriable() => {
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
@@ -150,6 +164,7 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
             Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 async fn one_batch(
@@ -160,7 +175,11 @@ async fn one_batch(
 ) -> Result<(), RouterError> {
     let started = tokio::time::Instant::now();
     let last = route.route(&batch.records, consumer, refused).await?;
-    consumer.commit_with(batch, last).await?;
+    consumer.begin_commit_with(batch, last).await?;
+    // Who is behind decides the next batch meanwhile. Who is not would only read a small one, which then has to wait.
+    if batch.records.len() < BEHIND {
+        consumer.settle().await?;
+    }
     refused.committed();
     metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
     metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());

@@ -44,6 +44,8 @@ pub struct BatchConsumer {
     /// A step failed or was not waited for, or going back was asked for, and going back has not succeeded since:
     /// reading on and committing would skip what was not worked on.
     must_rewind: bool,
+    /// A step was begun, and its end is not known.
+    begun: bool,
     /// What was read of a batch that is not full yet: a cancelled [`BatchConsumer::next`] loses nothing.
     filling: Option<Batch>,
 }
@@ -56,6 +58,7 @@ impl BatchConsumer {
             epochs: BTreeMap::new(),
             last_epoch: 0,
             must_rewind: false,
+            begun: false,
             filling: None,
         }
     }
@@ -74,7 +77,7 @@ impl BatchConsumer {
             if let Some(batch) = self.filling.take() {
                 return Ok(batch);
             }
-            let polled = self.member.poll(limits.max_records).await?;
+            let polled = self.poll(limits.max_records).await?;
             if let Some(records) = self.observe(polled).await {
                 self.add(records);
             }
@@ -104,7 +107,7 @@ impl BatchConsumer {
             && batch.bytes < limits.max_bytes
         {
             let room = limits.max_records - batch.records.len();
-            let Ok(polled) = tokio::time::timeout_at(deadline, self.member.poll(room)).await else {
+            let Ok(polled) = tokio::time::timeout_at(deadline, self.poll(room)).await else {
                 break;
             };
             if let Some(records) = self.observe(polled?).await {
@@ -112,6 +115,15 @@ impl BatchConsumer {
             }
         }
         Ok(())
+    }
+
+    /// What fails may be a step that was begun.
+    async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
+        let polled = self.member.poll(max).await;
+        if polled.is_err() && std::mem::take(&mut self.begun) {
+            self.must_rewind = true;
+        }
+        polled
     }
 
     async fn observe(&mut self, polled: Polled) -> Option<Vec<Record>> {
@@ -128,6 +140,10 @@ impl BatchConsumer {
             }
             Polled::Revoked(partitions) => {
                 tracing::debug!(group = %self.group, ?partitions, "revoked");
+                // The next owner is to read what comes after it. If it fails, going back is made up for.
+                if let Err(error) = self.settle().await {
+                    tracing::warn!(group = %self.group, %error, "a step failed while its partitions were revoked");
+                }
                 for partition in &partitions {
                     self.epochs.remove(partition);
                 }
@@ -176,6 +192,7 @@ impl BatchConsumer {
 
     /// Commits the offsets behind the batch.
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), BusError> {
+        self.settle().await?;
         let offsets = self.offsets(batch)?;
         self.member.commit(&offsets).await
     }
@@ -185,6 +202,31 @@ impl BatchConsumer {
     pub async fn commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
         self.step(out, &offsets).await
+    }
+
+    /// Begins the atomic step, so that the next batch can be read and worked on meanwhile. One step is under way at a
+    /// time: the one before is waited for. If that failed, nothing is begun and its error is returned, here or by
+    /// whatever else notices it first; then, as after [`BatchConsumer::commit_with`], rewind and read again.
+    pub async fn begin_commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
+        let offsets = self.offsets(batch)?;
+        // So it stays if nobody waits for the end.
+        self.must_rewind = true;
+        self.begun = false;
+        self.member.begin(out, &offsets).await?;
+        self.begun = true;
+        self.must_rewind = false;
+        Ok(())
+    }
+
+    /// Waits for the end of the step that was begun, if there is one.
+    pub async fn settle(&mut self) -> Result<(), BusError> {
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
+        let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
+        self.member.settle().await?;
+        self.must_rewind = had_to_rewind;
+        Ok(())
     }
 
     /// Writes a part of a large output in a transaction of its own, without offsets. Whoever re-reads the batch writes
@@ -199,6 +241,7 @@ impl BatchConsumer {
     async fn step(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
         // So it stays if nobody waits for the end.
         self.must_rewind = true;
+        self.begun = false;
         self.member.commit_with(out, offsets).await?;
         self.must_rewind = false;
         Ok(())
@@ -207,6 +250,7 @@ impl BatchConsumer {
     /// Goes back to the last committed offsets. Until it has succeeded, nothing further is read or committed.
     pub async fn rewind(&mut self) -> Result<(), BusError> {
         self.must_rewind = true;
+        self.begun = false;
         self.filling = None;
         let partitions: Vec<Partition> = self.epochs.keys().cloned().collect();
         self.last_epoch += 1;
@@ -221,6 +265,7 @@ impl BatchConsumer {
     /// Reads the partitions from these positions on, as far as they are assigned. After an error all
     /// partitions go back to their committed offsets.
     pub async fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        self.settle().await?;
         let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
         for position in positions {
             let partition = position.partition();

@@ -105,6 +105,19 @@ impl Bus {
         }
     }
 
+    /// Takes the topics away, with what is in them, and the groups that are named after them: for a test's own. (The
+    /// embedded log goes with its file.)
+    pub async fn delete_topics(&self) -> Result<(), BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => {
+                let events = self.topics.events(carillon_domain::Lane::Normal);
+                let prefix = events.trim_end_matches("events").to_owned();
+                kafka.delete_topics(self.topics.all(), prefix).await
+            }
+            Handle::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Whether the bus answers and has our topics.
     pub async fn check(&self) -> Result<(), BusError> {
         match &self.backend {

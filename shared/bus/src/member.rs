@@ -37,6 +37,17 @@ pub(crate) trait Member: Send + Sync {
         offsets: &[(Partition, i64)],
     ) -> Result<(), BusError>;
 
+    /// Begins such a step when the one begun before has succeeded; if that failed, says so and begins nothing. A step
+    /// that fails later is told by the next call of [`Member::settle`], of this, or of [`Member::poll`].
+    async fn begin(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
+        self.commit_with(out, offsets).await
+    }
+
+    /// Waits for the end of the step that was begun, if there is one.
+    async fn settle(&mut self) -> Result<(), BusError> {
+        Ok(())
+    }
+
     /// Hands out no more of a partition until [`Member::resume`].
     fn pause(&mut self, partition: &Partition) -> Result<(), BusError>;
 

@@ -99,8 +99,9 @@ impl TestEnv {
         self.dir.path()
     }
 
-    /// Takes the database away.
+    /// Takes the database and the topics away.
     pub async fn close(self) {
+        self.bus.delete_topics().await.expect("the topics are deleted");
         self.store.close().await;
         if let Some((url, name)) = self.schema {
             schema::remove(&Secret::from(url), &name)

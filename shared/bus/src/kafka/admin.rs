@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{FutureProducer, Producer as _},
 };
 
-use super::{CALL_TIMEOUT, classify};
+use super::{CALL_TIMEOUT, brokers::Brokers, classify};
 use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
 
 /// Makes the topics that are not there yet, and returns their names.
@@ -60,8 +60,45 @@ pub(super) async fn create_topics(
     Ok(created)
 }
 
+/// Takes away topics, and the groups with that beginning of which no member is left.
+pub(super) async fn delete_topics(
+    base: &ClientConfig,
+    producer: FutureProducer<Brokers>,
+    specs: &[TopicSpec],
+    groups: String,
+) -> Result<(), BusError> {
+    let admin: AdminClient<DefaultClientContext> = base.create().map_err(classify)?;
+    let options = AdminOptions::new()
+        .operation_timeout(Some(CALL_TIMEOUT))
+        .request_timeout(Some(CALL_TIMEOUT));
+    let names: Vec<&str> = specs.iter().map(|spec| &*spec.name).collect();
+    for result in admin.delete_topics(&names, &options).await.map_err(classify)? {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((name, code)) => return Err(BusError::Unavailable(format!("topic {name}: {code:?}"))),
+        }
+    }
+    let groups = blocking(move || {
+        let known = producer
+            .client()
+            .fetch_group_list(None, CALL_TIMEOUT)
+            .map_err(classify)?;
+        let ours = known.groups().iter().map(|group| group.name().to_owned());
+        Ok(ours
+            .filter(|name| name.starts_with(&groups))
+            .collect::<Vec<String>>())
+    })
+    .await?;
+    if !groups.is_empty() {
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        // One that still has members is forgotten by the broker in time.
+        admin.delete_groups(&groups, &options).await.map_err(classify)?;
+    }
+    Ok(())
+}
+
 /// Whether a broker answers and knows our topics.
-pub(super) async fn check(producer: FutureProducer, specs: &[TopicSpec]) -> Result<(), BusError> {
+pub(super) async fn check(producer: FutureProducer<Brokers>, specs: &[TopicSpec]) -> Result<(), BusError> {
     let names: Vec<Arc<str>> = specs.iter().map(|spec| Arc::clone(&spec.name)).collect();
     blocking(move || {
         let metadata = producer

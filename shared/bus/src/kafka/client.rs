@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
+use super::brokers::REPORTS;
 use crate::{
     config::{KafkaConfig, Security},
     error::BusError,
@@ -70,11 +71,13 @@ pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> Clien
         .set("compression.type", "lz4")
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "2")
-        .set("batch.num.messages", "10000")
+        // Few enough that in a doubtful batch (`brokers::is_doubtful`) every offset is below zero.
+        .set("batch.num.messages", "1000")
         .set("queue.buffering.max.kbytes", "65536")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
         .set("batch.size", "1000000")
         .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("statistics.interval.ms", REPORTS.as_millis().to_string())
         .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
     config
 }
@@ -85,10 +88,15 @@ pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A producer whose records and offsets become visible together.
 pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
     let mut config = producer(base, TRANSACTION_TIMEOUT);
-    config.set("transactional.id", id).set("linger.ms", "0").set(
-        "transaction.timeout.ms",
-        TRANSACTION_TIMEOUT.as_millis().to_string(),
-    );
+    config
+        .set("transactional.id", id)
+        .set("linger.ms", "0")
+        // A coordinator that still ends a transaction is asked again after this.
+        .set("retry.backoff.ms", "10")
+        .set(
+            "transaction.timeout.ms",
+            TRANSACTION_TIMEOUT.as_millis().to_string(),
+        );
     config
 }
 
@@ -112,6 +120,7 @@ pub(super) fn consumer(base: &ClientConfig, group: &str, session_timeout: Durati
         .set("fetch.message.max.bytes", "1048576")
         .set("queued.max.messages.kbytes", "4096")
         .set("allow.auto.create.topics", "false")
-        .set("topic.metadata.refresh.interval.ms", "10000");
+        .set("topic.metadata.refresh.interval.ms", "10000")
+        .set("statistics.interval.ms", REPORTS.as_millis().to_string());
     config
 }

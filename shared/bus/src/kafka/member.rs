@@ -6,26 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-use rdkafka::{
-    ClientConfig, Offset,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
-    error::KafkaError,
-    types::RDKafkaErrorCode,
-};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-
 use super::{
     CALL_TIMEOUT,
     admin::blocking,
-    classify, client, describe,
-    poller::{self, Callbacks, Event, Seek, Shared, Target, native},
+    classify, describe,
+    link::Link,
+    poller::{Event, Seek, Target, native},
     transaction::{Fence, Transactions},
 };
 use crate::{
     error::BusError,
     member::{Member, Polled},
     record::{OutRecord, Partition, Record},
+};
+use async_trait::async_trait;
+use rdkafka::{
+    ClientConfig, Offset,
+    consumer::{CommitMode, Consumer as _},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
 };
 
 /// How often it is said that polling fails.
@@ -40,11 +39,17 @@ struct Assignment {
     seeking: Option<u64>,
 }
 
+/// Of which group, and how.
+pub(super) struct Membership {
+    pub(super) group: String,
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) session_timeout: Duration,
+}
+
 pub(super) struct KafkaMember {
-    consumer: Arc<BaseConsumer<Callbacks>>,
-    shared: Arc<Shared>,
-    events: UnboundedReceiver<Event>,
-    seeks: mpsc::Sender<Seek>,
+    base: ClientConfig,
+    membership: Membership,
+    link: Link,
     last_seek: u64,
     /// What was assigned and not released, as far as the member has heard.
     assigned: HashMap<Partition, Assignment>,
@@ -54,8 +59,9 @@ pub(super) struct KafkaMember {
     pending: VecDeque<Event>,
     /// To be answered when the partitions last revoked are released.
     releasing: Option<mpsc::SyncSender<()>>,
+    /// The link is lost: when everything is released there has to be a new one.
+    relinking: bool,
     transactions: Transactions,
-    group: String,
     /// When it was last said that polling fails.
     complained: Option<Instant>,
 }
@@ -67,42 +73,59 @@ impl KafkaMember {
         group: &str,
         topics: &[Arc<str>],
     ) -> Result<Self, BusError> {
-        let shared = Arc::new(Shared::default());
-        let (sender, events) = unbounded_channel();
-        let callbacks = Callbacks {
-            shared: Arc::clone(&shared),
-            events: sender.clone(),
+        let membership = Membership {
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            session_timeout,
         };
-        let consumer: BaseConsumer<Callbacks> = client::consumer(base, group, session_timeout)
-            .create_with_context(callbacks)
-            .map_err(classify)?;
-        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        consumer.subscribe(&names).map_err(classify)?;
-        let consumer = Arc::new(consumer);
-        let (polled, topics) = (Arc::clone(&consumer), topics.to_vec());
-        let callbacks = Callbacks {
-            shared: Arc::clone(&shared),
-            events: sender,
-        };
-        let (seeks, asked) = mpsc::channel();
-        std::thread::Builder::new()
-            .name(format!("poll {group}"))
-            .spawn(move || poller::run(&polled, &callbacks, &asked, &topics))
-            .map_err(|error| BusError::Unavailable(error.to_string()))?;
         Ok(Self {
-            consumer,
-            shared,
-            events,
-            seeks,
+            base: base.clone(),
+            link: Link::new(base, &membership)?,
+            membership,
             last_seek: 0,
             assigned: HashMap::new(),
             ready: VecDeque::new(),
             pending: VecDeque::new(),
             releasing: None,
+            relinking: false,
             transactions: Transactions::new(base.clone(), group),
-            group: group.to_owned(),
             complained: None,
         })
+    }
+
+    /// Two reports that name no broker.
+    #[cfg(test)]
+    pub(super) fn lose_brokers(&self) {
+        for _ in 0..2 {
+            self.link.shared.brokers.report(b"{}");
+        }
+    }
+
+    /// The client will bring nothing more: all is given up, then the member joins anew.
+    fn lost(&mut self) -> Option<Polled> {
+        tracing::warn!(group = %self.membership.group, "a consumer had lost every broker; it joins anew");
+        metrics::counter!("carillon_bus_rejoins_total", "group" => self.membership.group.clone())
+            .increment(1);
+        self.relinking = true;
+        self.link.shared.disown();
+        self.ready.clear();
+        self.pending.clear();
+        self.releasing = None;
+        let partitions: Vec<Partition> = self.assigned.keys().cloned().collect();
+        (!partitions.is_empty()).then_some(Polled::Revoked(partitions))
+    }
+
+    /// The next event; before it, that a step which nobody waits for has failed. Cancel-safe.
+    async fn next_event(&mut self) -> Result<Event, BusError> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(event);
+            }
+            tokio::select! {
+                event = self.link.events.recv() => return Ok(self.heard(event.ok_or(BusError::Closed)?)),
+                Some(ended) = self.transactions.settle(), if self.transactions.is_running() => ended?,
+            }
+        }
     }
 
     /// Takes what is there: who falls behind gets larger batches, and catches up.
@@ -111,7 +134,7 @@ impl KafkaMember {
             match self.pending.pop_front() {
                 Some(Event::Records(records)) => self.ready.extend(records),
                 Some(event) => return self.pending.push_front(event),
-                None => match self.events.try_recv() {
+                None => match self.link.events.try_recv() {
                     Ok(event) => {
                         let event = self.heard(event);
                         self.pending.push_back(event);
@@ -146,10 +169,11 @@ impl KafkaMember {
         if !unknown_topic && !classified.is_retriable() {
             return Err(classified);
         }
-        metrics::counter!("carillon_bus_poll_errors_total", "group" => self.group.clone()).increment(1);
+        metrics::counter!("carillon_bus_poll_errors_total", "group" => self.membership.group.clone())
+            .increment(1);
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
             self.complained = Some(Instant::now());
-            tracing::warn!(group = %self.group, error = text, "polling failed; the client tries again");
+            tracing::warn!(group = %self.membership.group, error = text, "polling failed; the client tries again");
         }
         Ok(())
     }
@@ -161,13 +185,14 @@ impl KafkaMember {
 
     /// The next event from the thread, without records from before a seek. Cancel-safe.
     async fn receive(&mut self) -> Result<Event, BusError> {
-        let event = self.events.recv().await.ok_or(BusError::Closed)?;
+        let event = self.link.events.recv().await.ok_or(BusError::Closed)?;
         Ok(self.heard(event))
     }
 
     fn heard(&self, mut event: Event) -> Event {
         if let Event::Records(records) = &mut event {
-            self.shared
+            self.link
+                .shared
                 .waiting
                 .fetch_sub(records.iter().map(Record::size).sum(), Ordering::AcqRel);
             let assigned = &self.assigned;
@@ -176,9 +201,11 @@ impl KafkaMember {
         event
     }
 
-    /// Whether the thread waits for partitions to be given up: it does nothing else until then.
+    /// Whether partitions are to be given up first: the thread, or its client, does nothing else until then.
     fn is_leaving(&self) -> bool {
         self.releasing.is_some()
+            || self.relinking
+            || self.link.is_lost()
             || self
                 .pending
                 .iter()
@@ -218,7 +245,7 @@ impl KafkaMember {
             number,
             targets: known,
         };
-        self.seeks.send(seek).map_err(|_| BusError::Closed)?;
+        self.link.seeks.send(seek).map_err(|_| BusError::Closed)?;
         let deadline = tokio::time::Instant::now() + THREAD_TIMEOUT;
         loop {
             let Ok(event) = tokio::time::timeout_at(deadline, self.receive()).await else {
@@ -248,7 +275,7 @@ impl KafkaMember {
             match (result, self.assigned.get_mut(&partition)) {
                 (Ok(()), Some(assignment)) if assignment.seeking == Some(number) => assignment.seeking = None,
                 (Err(error), _) => {
-                    tracing::debug!(group = %self.group, ?partition, %error, "a seek failed");
+                    tracing::debug!(group = %self.membership.group, ?partition, %error, "a seek failed");
                     // Whatever it is, the partition is ours and it can be tried again.
                     ended = Err(BusError::Unavailable(format!("seek: {}", describe(&error))));
                 }
@@ -284,14 +311,14 @@ impl Member for KafkaMember {
                 self.gather(max);
                 return Ok(self.hand_out(max));
             }
-            let event = match self.pending.pop_front() {
-                Some(event) => event,
-                None => self.receive().await?,
-            };
-            match event {
+            if self.relinking && self.assigned.is_empty() {
+                self.link = Link::new(&self.base, &self.membership)?;
+                self.relinking = false;
+            }
+            match self.next_event().await? {
                 Event::Records(records) => self.ready.extend(records),
                 Event::Assigned(partitions, number) => {
-                    self.shared.let_go(&partitions);
+                    self.link.shared.let_go(&partitions);
                     for partition in &partitions {
                         let assignment = Assignment {
                             number,
@@ -311,12 +338,17 @@ impl Member for KafkaMember {
                 // Whoever asked for it went away, or was told of the failure.
                 Event::Sought(number, results) => drop(self.sought(number, results)),
                 Event::Failed(error) => self.failed(error)?,
+                Event::Lost => {
+                    if let Some(revoked) = self.lost() {
+                        return Ok(revoked);
+                    }
+                }
             }
         }
     }
 
     async fn release(&mut self, partitions: &[Partition]) {
-        self.shared.let_go(partitions);
+        self.link.shared.let_go(partitions);
         for partition in partitions {
             self.assigned.remove(partition);
         }
@@ -327,12 +359,25 @@ impl Member for KafkaMember {
     }
 
     async fn commit(&mut self, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
-        if !self.shared.owns(&self.assignments(offsets)?) {
+        if self.link.is_lost() || !self.link.shared.owns(&self.assignments(offsets)?) {
             return Err(BusError::Revoked);
         }
         let list = offset_list(offsets);
-        let consumer = Arc::clone(&self.consumer);
+        let consumer = Arc::clone(&self.link.consumer);
         blocking(move || consumer.commit(&list, CommitMode::Sync).map_err(classify)).await
+    }
+
+    async fn begin(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
+        let fence = Fence {
+            consumer: Arc::clone(&self.link.consumer),
+            shared: Arc::clone(&self.link.shared),
+            assignments: self.assignments(offsets)?,
+        };
+        self.transactions.begin(out, offset_list(offsets), fence).await
+    }
+
+    async fn settle(&mut self) -> Result<(), BusError> {
+        self.transactions.settle().await.unwrap_or(Ok(()))
     }
 
     async fn commit_with(
@@ -340,21 +385,17 @@ impl Member for KafkaMember {
         out: Vec<OutRecord>,
         offsets: &[(Partition, i64)],
     ) -> Result<(), BusError> {
-        let fence = Fence {
-            consumer: Arc::clone(&self.consumer),
-            shared: Arc::clone(&self.shared),
-            assignments: self.assignments(offsets)?,
-        };
-        self.transactions.run(out, offset_list(offsets), fence).await
+        self.begin(out, offsets).await?;
+        self.settle().await
     }
 
     fn pause(&mut self, partition: &Partition) -> Result<(), BusError> {
-        self.shared.hold(partition);
+        self.link.shared.hold(partition);
         Ok(())
     }
 
     fn resume(&mut self, partition: &Partition) -> Result<(), BusError> {
-        self.shared.let_go([partition]);
+        self.link.shared.let_go([partition]);
         Ok(())
     }
 
@@ -372,7 +413,7 @@ impl Member for KafkaMember {
             return Ok(());
         }
         let (consumer, asked) = (
-            Arc::clone(&self.consumer),
+            Arc::clone(&self.link.consumer),
             native(partitions.iter().map(|partition| (partition.clone(), None))),
         );
         let committed =
@@ -392,7 +433,7 @@ impl Member for KafkaMember {
             targets.push((partition, offset));
         }
         self.seek_all(&targets).await?;
-        tracing::debug!(group = %self.group, "rewound to the committed offsets");
+        tracing::debug!(group = %self.membership.group, "rewound to the committed offsets");
         Ok(())
     }
 }
@@ -407,7 +448,6 @@ fn offset_list(offsets: &[(Partition, i64)]) -> rdkafka::TopicPartitionList {
 
 impl Drop for KafkaMember {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Release);
         if let Some(drained) = self.releasing.take() {
             let _ = drained.try_send(());
         }

@@ -1,7 +1,9 @@
 //! Apache Kafka, through librdkafka.
 
 mod admin;
+mod brokers;
 mod client;
+mod link;
 mod member;
 mod poller;
 #[cfg(test)]
@@ -10,12 +12,15 @@ mod transaction;
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
+
+use self::brokers::Brokers;
 
 use crate::{
     config::KafkaConfig,
@@ -29,10 +34,28 @@ use crate::{
 /// How long one call to a broker may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+type Native = FutureProducer<Brokers>;
+
+/// The producer of what is published outside of transactions.
+struct Publisher {
+    producer: Native,
+    brokers: Brokers,
+}
+
+impl Publisher {
+    fn new(base: &ClientConfig, delivery_timeout: Duration) -> Result<Self, BusError> {
+        let brokers = Brokers::default();
+        let producer = client::producer(base, delivery_timeout)
+            .create_with_context(brokers.clone())
+            .map_err(classify)?;
+        Ok(Self { producer, brokers })
+    }
+}
+
 /// A connection to Kafka.
 pub(crate) struct Kafka {
     base: ClientConfig,
-    producer: FutureProducer,
+    publisher: Mutex<Publisher>,
     delivery_timeout: Duration,
     session_timeout: Duration,
 }
@@ -41,12 +64,10 @@ impl Kafka {
     /// Builds the producer; brokers need not answer yet.
     pub(crate) fn connect(config: &KafkaConfig) -> Result<Self, BusError> {
         let base = client::base(config)?;
-        let producer = client::producer(&base, config.delivery_timeout)
-            .create()
-            .map_err(classify)?;
+        let publisher = Publisher::new(&base, config.delivery_timeout)?;
         Ok(Self {
             base,
-            producer,
+            publisher: Mutex::new(publisher),
             delivery_timeout: config.delivery_timeout,
             session_timeout: config.session_timeout,
         })
@@ -56,8 +77,25 @@ impl Kafka {
         admin::create_topics(&self.base, specs).await
     }
 
+    pub(crate) async fn delete_topics(&self, specs: &[TopicSpec], groups: String) -> Result<(), BusError> {
+        admin::delete_topics(&self.base, self.producer()?, specs, groups).await
+    }
+
     pub(crate) async fn check(&self, specs: &[TopicSpec]) -> Result<(), BusError> {
-        admin::check(self.producer.clone(), specs).await
+        admin::check(self.producer()?, specs).await
+    }
+
+    /// The producer; a new one if it has lost its brokers.
+    fn producer(&self) -> Result<Native, BusError> {
+        let mut publisher = self.publisher.lock();
+        if publisher.brokers.are_lost() {
+            tracing::warn!("a producer had lost every broker; it is replaced");
+            let new = Publisher::new(&self.base, self.delivery_timeout)?;
+            let lost = std::mem::replace(&mut *publisher, new);
+            // What it still holds ends with an error; waiting for that may take a moment.
+            tokio::task::spawn_blocking(move || drop(lost));
+        }
+        Ok(publisher.producer.clone())
     }
 
     pub(crate) async fn lag(&self, group: &str, specs: &[TopicSpec]) -> Result<Vec<TopicLag>, BusError> {
@@ -76,12 +114,19 @@ impl Kafka {
     /// Writes records and waits until every one is acknowledged by all in-sync replicas.
     pub(crate) async fn publish(&self, records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
         let mut waiting = Vec::with_capacity(records.len());
+        let producer = self.producer()?;
         for record in &records {
-            waiting.push(self.enqueue(record).await?);
+            waiting.push(self.enqueue(&producer, record).await?);
         }
+        drop(producer);
         let mut positions = Vec::with_capacity(records.len());
         for (record, delivery) in records.iter().zip(waiting) {
             match delivery.await {
+                Ok(Ok(delivery)) if brokers::is_doubtful(delivery.offset) => {
+                    return Err(BusError::Unavailable(
+                        "a record is perhaps not written".to_owned(),
+                    ));
+                }
                 Ok(Ok(delivery)) => positions.push(Position {
                     topic: Arc::clone(&record.topic),
                     partition: delivery.partition,
@@ -95,14 +140,14 @@ impl Kafka {
     }
 
     /// Puts a record into the producer's queue; a full queue is waited for.
-    async fn enqueue(&self, record: &OutRecord) -> Result<DeliveryFuture, BusError> {
+    async fn enqueue(&self, producer: &Native, record: &OutRecord) -> Result<DeliveryFuture, BusError> {
         let deadline = tokio::time::Instant::now() + self.delivery_timeout;
         loop {
             let mut future = FutureRecord::<[u8], [u8]>::to(&record.topic)
                 .payload(&record.value)
                 .headers(native_headers(record));
             future.key = record.key.as_deref();
-            match self.producer.send_result(future) {
+            match producer.send_result(future) {
                 Ok(delivery) => return Ok(delivery),
                 Err((error, _)) if is_full(&error) && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -228,7 +273,29 @@ fn describe(error: &KafkaError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaRespErr;
+    use rdkafka::{mocking::MockCluster, types::RDKafkaApiKey};
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_record_that_is_only_believed_to_be_written_is_not_acknowledged() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let kafka = Kafka::connect(&KafkaConfig {
+            brokers: cluster.bootstrap_servers(),
+            ..KafkaConfig::default()
+        })
+        .unwrap();
+        let record = || vec![OutRecord::new("t".into(), "k", "v")];
+        kafka.publish(record()).await.unwrap();
+        // The client takes the record to be there from an earlier try.
+        let duplicate = RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[duplicate]);
+        let error = kafka.publish(record()).await.unwrap_err();
+        assert!(error.is_retriable(), "{error:?}");
+        kafka.publish(record()).await.unwrap();
+    }
 
     #[test]
     fn what_a_stalled_broker_causes_may_be_tried_again_and_what_stays_may_not() {

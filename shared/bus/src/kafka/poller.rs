@@ -25,6 +25,7 @@ use rdkafka::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::brokers::Brokers;
 use crate::{
     headers::Headers,
     record::{Partition, Record},
@@ -40,6 +41,8 @@ pub(super) enum Event {
     /// The seek of this number has ended. Of partitions where it did, records from here on are those behind the seek.
     Sought(u64, Vec<(Partition, Result<(), KafkaError>)>),
     Failed(KafkaError),
+    /// The client knows no broker any more, and will not: nothing comes of it.
+    Lost,
 }
 
 /// What the member asks of the thread; answered by [`Event::Sought`].
@@ -72,6 +75,8 @@ pub(super) struct Shared {
     pub(super) waiting: AtomicUsize,
     /// The member is gone: end the thread.
     pub(super) closing: AtomicBool,
+    /// What the client knows of brokers.
+    pub(super) brokers: Brokers,
     /// Partitions that belong to the member, each with the number of its assignment.
     owned: Mutex<HashMap<Partition, u64>>,
     /// Numbers them.
@@ -104,6 +109,11 @@ impl Shared {
             .all(|(partition, assignment)| owned.get(partition) == Some(assignment))
     }
 
+    /// Nothing belongs to the member any more.
+    pub(super) fn disown(&self) {
+        self.owned.lock().clear();
+    }
+
     /// Has the thread pause a partition.
     pub(super) fn hold(&self, partition: &Partition) {
         let mut flow = self.flow.lock();
@@ -125,7 +135,11 @@ pub(super) struct Callbacks {
     pub(super) events: UnboundedSender<Event>,
 }
 
-impl ClientContext for Callbacks {}
+impl ClientContext for Callbacks {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.shared.brokers.report(statistics);
+    }
+}
 
 impl ConsumerContext for Callbacks {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -280,6 +294,7 @@ pub(super) fn run(
 ) {
     let shared = &callbacks.shared;
     let mut wait = Duration::from_millis(50);
+    let mut lost = false;
     while !shared.closing.load(Ordering::Acquire) {
         while let Ok(seek) = seeks.try_recv() {
             callbacks.seek(consumer, &seek);
@@ -308,6 +323,10 @@ pub(super) fn run(
             }
         }
         regulate(consumer, shared);
+        if shared.brokers.are_lost() && !std::mem::replace(&mut lost, true) {
+            // As above.
+            let _ = callbacks.events.send(Event::Lost);
+        }
     }
     consumer.unsubscribe();
 }

@@ -123,6 +123,57 @@ async fn a_partition_that_was_held_when_it_went_is_read_when_it_comes_back() {
         while poll(&mut first, &mut of_first).await != [(1 - moved, 0)] {}
     })
     .await;
+    admin
+        .delete_topics(&[&topic], &AdminOptions::new())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_client_lost_every_broker_joins_anew_and_goes_on_where_it_committed() {
+    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
+        return;
+    };
+    let (base, topic) = (base(&brokers), format!("test-{}", uuid::Uuid::now_v7()));
+    let admin: AdminClient<DefaultClientContext> = base.create().unwrap();
+    let spec = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+    admin.create_topics(&[spec], &AdminOptions::new()).await.unwrap();
+    produce(&base, &topic, 0, 0..3);
+    let (mut member, mut owned) = (join(&base, &topic), BTreeSet::new());
+    let mut seen = Vec::new();
+    patiently("all is read", async {
+        while seen.len() < 3 {
+            seen.extend(poll(&mut member, &mut owned).await);
+        }
+    })
+    .await;
+    let partition = owned.first().unwrap().clone();
+    member.commit(&[(partition.clone(), 2)]).await.unwrap();
+    member.lose_brokers();
+    // Until it has given up what it had, it can do nothing.
+    assert!(member.commit(&[(partition.clone(), 3)]).await.is_err());
+    assert!(member.rewind(std::slice::from_ref(&partition)).await.is_err());
+    patiently("it is revoked", async {
+        while !owned.is_empty() {
+            poll(&mut member, &mut owned).await;
+        }
+    })
+    .await;
+    patiently("the last is read again", async {
+        loop {
+            let records = poll(&mut member, &mut owned).await;
+            if !records.is_empty() {
+                assert_eq!(records, [(0, 2)]);
+                break;
+            }
+        }
+    })
+    .await;
+    member.commit(&[(partition, 3)]).await.unwrap();
+    admin
+        .delete_topics(&[&topic], &AdminOptions::new())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,19 +1,24 @@
 //! The atomic step: records and offsets in one Kafka transaction, fenced by the group's metadata (KIP-447), so that
 //! members need no fixed names.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
     admin::blocking,
+    brokers::Brokers,
     classify, classify_for,
     client::{self, TRANSACTION_TIMEOUT},
     describe, is_forbidden, native_headers,
@@ -24,20 +29,36 @@ use crate::{
     record::{OutRecord, Partition},
 };
 
-type Native = ThreadedProducer<DefaultProducerContext>;
+type Native = ThreadedProducer<Brokers>;
 
-/// A member's transactional producer, made when it is first needed, and anew after a fatal error.
+/// How long aborting may take; then the producer is given up, and the broker aborts by itself.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries of a call.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks at whether everything was delivered.
+const LOOK: Duration = Duration::from_micros(500);
+/// A coordinator that still writes the end of a producer's transaction refuses its next one for that long: two take turns.
+const PRODUCERS: usize = 2;
+
+/// A transactional producer.
+struct Producer {
+    native: Native,
+    brokers: Brokers,
+}
+
+/// A member's transactional producers, made when they are first needed, and anew after a fatal error.
 pub(super) struct Transactions {
     base: ClientConfig,
     group: String,
-    producer: Option<Arc<Native>>,
+    /// The one that has rested longest comes first.
+    producers: VecDeque<Producer>,
     /// A transaction that was begun and perhaps not waited for.
     running: Option<JoinHandle<Ended>>,
 }
 
 /// A transaction's result, and its producer if that is still good.
 struct Ended {
-    producer: Option<Arc<Native>>,
+    producer: Option<Producer>,
     result: Result<(), BusError>,
 }
 
@@ -46,25 +67,27 @@ impl Transactions {
         Self {
             base,
             group: group.to_owned(),
-            producer: None,
+            producers: VecDeque::with_capacity(PRODUCERS),
             running: None,
         }
     }
 
-    /// Writes the records and commits the offsets, or neither.
-    pub(super) async fn run(
+    /// Begins to write the records and to commit the offsets, or neither, when the transaction before has succeeded;
+    /// if it has not, that is what is returned, and nothing is begun.
+    pub(super) async fn begin(
         &mut self,
         out: Vec<OutRecord>,
         offsets: TopicPartitionList,
         fence: Fence,
     ) -> Result<(), BusError> {
-        self.settle().await;
-        let producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => self.start().await?,
+        self.settle().await.unwrap_or(Ok(()))?;
+        let producer = if self.producers.len() < PRODUCERS {
+            self.start().await?
+        } else {
+            self.producers.pop_front().ok_or(BusError::Closed)?
         };
         self.running = Some(tokio::task::spawn_blocking(move || {
-            match step(&producer, &out, &offsets, &fence) {
+            match step(&producer.native, &out, &offsets, &fence) {
                 Ok(()) => Ended {
                     producer: Some(producer),
                     result: Ok(()),
@@ -73,14 +96,18 @@ impl Transactions {
                     producer: Some(producer),
                     result: Err(error),
                 },
-                // The producer is fenced or broken: the next transaction gets a new one.
+                // The producer is fenced or broken: another takes its place.
                 Err(Failure::Fatal(error)) => Ended {
                     producer: None,
                     result: Err(error),
                 },
             }
         }));
-        self.settle().await.unwrap_or(Err(BusError::Closed))
+        Ok(())
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Waits for a transaction that was begun. Cancel-safe.
@@ -90,19 +117,22 @@ impl Transactions {
         let Ok(ended) = joined else {
             return Some(Err(BusError::Closed));
         };
-        self.producer = ended.producer;
+        match ended.producer {
+            Some(producer) if !producer.brokers.are_lost() => self.producers.push_back(producer),
+            // Leaving it may take a moment.
+            lost => drop(tokio::task::spawn_blocking(move || drop(lost))),
+        }
         Some(ended.result)
     }
 
-    async fn start(&self) -> Result<Arc<Native>, BusError> {
+    async fn start(&self) -> Result<Producer, BusError> {
         let id = format!("{}-{}", self.group, Uuid::now_v7());
         let config = client::transactional(&self.base, &id);
         blocking(move || {
-            let producer: Native = config.create().map_err(classify)?;
-            producer
-                .init_transactions(TRANSACTION_TIMEOUT)
-                .map_err(classify)?;
-            Ok(Arc::new(producer))
+            let brokers = Brokers::default();
+            let native: Native = config.create_with_context(brokers.clone()).map_err(classify)?;
+            native.init_transactions(TRANSACTION_TIMEOUT).map_err(classify)?;
+            Ok(Producer { native, brokers })
         })
         .await
     }
@@ -119,6 +149,8 @@ pub(super) struct Fence {
 /// Why a transaction did not come about.
 enum Cause {
     Revoked,
+    /// A record is perhaps not written.
+    Doubtful,
     TooLarge(BusError),
     Kafka(KafkaError),
 }
@@ -146,13 +178,17 @@ fn step(
     };
     let (error, fatal) = match cause {
         Cause::Revoked => (BusError::Revoked, false),
+        Cause::Doubtful => {
+            let text = "a record of a transaction is perhaps not written";
+            (BusError::Unavailable(text.to_owned()), false)
+        }
         Cause::TooLarge(error) => (error, false),
         Cause::Kafka(error) => {
             let fatal = is_fatal(&error);
             (verdict(out, error), fatal)
         }
     };
-    if fatal || producer.abort_transaction(TRANSACTION_TIMEOUT).is_err() {
+    if fatal || producer.abort_transaction(ABORT_TIMEOUT).is_err() {
         return Err(Failure::Fatal(error));
     }
     Err(Failure::Aborted(error))
@@ -164,6 +200,10 @@ fn attempt(
     offsets: &TopicPartitionList,
     fence: &Fence,
 ) -> Result<(), Cause> {
+    // After that the broker has aborted it.
+    let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+    let brokers = &**producer.client().context();
+    brokers.take_doubt();
     producer.begin_transaction()?;
     for record in out {
         send(producer, record).map_err(|error| match error.rdkafka_error_code() {
@@ -177,9 +217,18 @@ fn attempt(
         if !fence.shared.owns(&fence.assignments) {
             return Err(Cause::Revoked);
         }
-        retrying(|| producer.send_offsets_to_transaction(offsets, &group, TRANSACTION_TIMEOUT))?;
+        retrying(producer, deadline, |left| {
+            producer.send_offsets_to_transaction(offsets, &group, left)
+        })?;
     }
-    retrying(|| producer.commit_transaction(TRANSACTION_TIMEOUT))?;
+    // The commit would wait for deliveries too, but in steps of 100 ms.
+    while producer.in_flight_count() > 0 && Instant::now() < deadline {
+        producer.poll(LOOK);
+    }
+    if brokers.take_doubt() {
+        return Err(Cause::Doubtful);
+    }
+    retrying(producer, deadline, |left| producer.commit_transaction(left))?;
     Ok(())
 }
 
@@ -193,7 +242,7 @@ fn send(producer: &Native, record: &OutRecord) -> Result<(), KafkaError> {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) => {
                 native = returned;
-                producer.flush(std::time::Duration::from_millis(50)).ok();
+                producer.flush(Duration::from_millis(50)).ok();
             }
             Err((error, _)) => return Err(error),
         }
@@ -201,14 +250,22 @@ fn send(producer: &Native, record: &OutRecord) -> Result<(), KafkaError> {
 }
 
 /// librdkafka says which of its calls may simply be made again.
-fn retrying(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    for _ in 0..5 {
-        match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {}
+fn retrying(
+    producer: &Native,
+    deadline: Instant,
+    mut call: impl FnMut(Duration) -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+        match call(left) {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && !error.txn_requires_abort() && Instant::now() < deadline =>
+            {
+                producer.poll(PAUSE);
+            }
             ended => return ended,
         }
     }
-    call()
 }
 
 fn is_fatal(error: &KafkaError) -> bool {

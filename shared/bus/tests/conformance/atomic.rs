@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use carillon_bus::BusError;
+use carillon_bus::{BatchLimits, BusError};
 use carillon_domain::Lane;
 
 use crate::support::{LIMITS, drain, on_each_backend, out, subscription};
@@ -27,6 +27,47 @@ fn output_and_offsets_become_visible_together() {
         assert_eq!(drain(&mut setting.consumer("reader", &output), 3).await.len(), 3);
         drop(consumer);
 
+        setting.bus.publish(vec![out(&input, "k", "next")]).await.unwrap();
+        assert_eq!(drain(&mut setting.consumer("g", &input), 1).await[0].1, "next");
+    });
+}
+
+#[test]
+fn steps_that_are_begun_one_behind_the_other_happen_in_order_and_once_each() {
+    on_each_backend(1, |setting| async move {
+        const COUNT: usize = 60;
+        let (input, output) = (
+            setting.bus.topics().events(Lane::Normal),
+            setting.bus.topics().status(),
+        );
+        let records = (0..COUNT).map(|n| out(&input, "k", n)).collect();
+        setting.bus.publish(records).await.unwrap();
+        let few = BatchLimits {
+            max_records: 5,
+            linger: Duration::ZERO,
+            ..LIMITS
+        };
+        let mut consumer = setting.consumer("g", &input);
+        let mut read = 0;
+        while read < COUNT {
+            let batch = consumer.next(&few).await.unwrap();
+            read += batch.records.len();
+            let copies = batch
+                .records
+                .iter()
+                .map(|record| out(&output, "k", crate::support::text(&record.value)));
+            consumer
+                .begin_commit_with(&batch, copies.collect())
+                .await
+                .unwrap();
+        }
+        consumer.settle().await.unwrap();
+        drop(consumer);
+        let copies = drain(&mut setting.consumer("reader", &output), COUNT).await;
+        let values: Vec<String> = copies.into_iter().map(|(_, value)| value).collect();
+        let expected: Vec<String> = (0..COUNT).map(|n| n.to_string()).collect();
+        assert_eq!(values, expected);
+        // All of it is committed.
         setting.bus.publish(vec![out(&input, "k", "next")]).await.unwrap();
         assert_eq!(drain(&mut setting.consumer("g", &input), 1).await[0].1, "next");
     });

@@ -14,7 +14,7 @@ use carillon_domain::{
 };
 use parking_lot::Mutex;
 
-use crate::support::{LIMITS, on_kafka, out, subscription, text};
+use crate::support::{LIMITS, drain, on_kafka, out, subscription, text};
 
 /// Bytes that no compression makes fewer.
 fn noise(length: usize) -> Bytes {
@@ -96,6 +96,55 @@ fn a_record_that_is_too_large_is_called_so_and_is_not_tried_for_ever() {
             .await
             .unwrap();
         assert_eq!(read.records[0].value, "whole");
+    });
+}
+
+#[test]
+fn a_step_that_was_begun_and_fails_is_told_of_and_its_batch_is_read_again() {
+    on_kafka(1, Duration::from_mins(1), |setting| async move {
+        let (bus, topics) = (&setting.bus, setting.bus.topics());
+        let (input, output) = (topics.events(Lane::Normal), topics.status());
+        bus.publish(vec![out(&input, "k", "1")]).await.unwrap();
+        let mut consumer = setting.consumer("g", &input);
+        // The broker refuses it.
+        let mut large = out(&input, "k", "");
+        large.value = noise(1_200_000);
+
+        let batch = consumer.next(&LIMITS).await.unwrap();
+        consumer
+            .begin_commit_with(&batch, vec![large.clone()])
+            .await
+            .unwrap();
+        // Nothing else is there to be read, and still it is noticed.
+        let told = consumer.next(&LIMITS).await.unwrap_err();
+        assert!(matches!(told, BusError::TooLarge { .. }), "{told:?}");
+
+        let batch = consumer.next(&LIMITS).await.unwrap();
+        assert_eq!(batch.records[0].value, "1");
+        consumer.begin_commit_with(&batch, vec![large]).await.unwrap();
+        bus.publish(vec![out(&input, "k", "2")]).await.unwrap();
+        let next = match consumer.next(&LIMITS).await {
+            // It was read before the step had failed: then the next step says so.
+            Ok(behind) => consumer.begin_commit_with(&behind, Vec::new()).await,
+            Err(error) => Err(error),
+        };
+        assert!(matches!(next, Err(BusError::TooLarge { .. })), "{next:?}");
+
+        let mut read = Vec::new();
+        while read.len() < 2 {
+            let batch = consumer.next(&LIMITS).await.unwrap();
+            let values: Vec<_> = batch.records.iter().map(|record| text(&record.value)).collect();
+            let copies = values.iter().map(|value| out(&output, "k", value)).collect();
+            consumer.begin_commit_with(&batch, copies).await.unwrap();
+            read.extend(values);
+        }
+        assert_eq!(read, ["1", "2"]);
+        consumer.settle().await.unwrap();
+        let copies = drain(&mut setting.consumer("reader", &output), 2).await;
+        assert_eq!(
+            copies.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+            ["1", "2"]
+        );
     });
 }
 

@@ -11,6 +11,7 @@ mod atomic;
 mod groups;
 mod kafka;
 mod log;
+mod pace;
 mod parallel;
 mod retries;
 mod support;

@@ -125,10 +125,15 @@ async fn run<F: Future<Output = ()>>(
     bus.create_topics().await.unwrap();
     wait_for("the topics", || async { bus.check().await.is_ok() }).await;
     eprintln!("conformance on {}", bus.backend_name());
+    let on_kafka = matches!(config.backend, Backend::Kafka(_)).then(|| config.clone());
     let test = test(Setting { bus, config, dir });
     tokio::time::timeout(limit, test)
         .await
         .expect("the test ends within its time");
+    if let Some(config) = on_kafka {
+        let bus = Bus::connect(config, Arc::new(SystemClock)).await.unwrap();
+        bus.delete_topics().await.unwrap();
+    }
 }
 
 /// Waits until a condition holds; fails after twenty seconds.

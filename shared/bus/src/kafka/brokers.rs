@@ -1,0 +1,134 @@
+//! Notices a client that knows no broker any more.
+//!
+//! A broker that was frozen is fenced until its controller hears of it again. If it is alone, what it says about the
+//! cluster meanwhile names no broker at all, and librdkafka removes each broker that is not named. Bootstrapping again is
+//! how it would recover; but an answer that came from a broker also cancels that (librdkafka issue 5301), and such a
+//! client stays as it is for ever. Nothing but a new client helps.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message as _,
+    producer::{DeliveryResult, ProducerContext},
+};
+
+/// How often a client reports on itself.
+pub(super) const REPORTS: Duration = Duration::from_secs(2);
+/// Between its brokers' removal and the first new one a client that recovers by itself has none for milliseconds.
+const ENOUGH: u32 = 2;
+
+/// What a client's reports say of its brokers, and deliveries of what they wrote. It is a producer's whole context.
+#[derive(Clone, Default)]
+pub(super) struct Brokers {
+    reports_without: Arc<AtomicU32>,
+    doubtful: Arc<AtomicBool>,
+}
+
+impl Brokers {
+    /// Takes note of a report: librdkafka's statistics.
+    pub(super) fn report(&self, statistics: &[u8]) {
+        if names_a_broker(statistics) {
+            self.reports_without.store(0, Ordering::Relaxed);
+        } else {
+            self.reports_without.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a delivery since the last time that this was asked was doubtful ([`is_doubtful`]).
+    pub(super) fn take_doubt(&self) -> bool {
+        self.doubtful.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the client is lost.
+    pub(super) fn are_lost(&self) -> bool {
+        self.reports_without.load(Ordering::Relaxed) >= ENOUGH
+    }
+}
+
+/// A delivery without offset is one that librdkafka only believes in: a broker that has just become a partition's leader
+/// refuses a producer's first batch and takes the second, which was sent behind it, and to the first, sent again, it says
+/// that its numbers are out of order. That counts as written already, and is lost.
+pub(super) fn is_doubtful(offset: i64) -> bool {
+    offset < 0
+}
+
+/// A broker is bootstrapped from (`configured`) or `learned`. Others are internal, or stand for one of these.
+fn names_a_broker(statistics: &[u8]) -> bool {
+    std::str::from_utf8(statistics).is_ok_and(|statistics| {
+        ["learned", "configured"]
+            .iter()
+            .any(|source| statistics.contains(&format!("\"source\":\"{source}\"")))
+    })
+}
+
+impl ClientContext for Brokers {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.report(statistics);
+    }
+}
+
+impl ProducerContext for Brokers {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
+        if result.as_ref().is_ok_and(|message| is_doubtful(message.offset())) {
+            self.doubtful.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{
+        ClientConfig,
+        producer::{Producer as _, ThreadedProducer},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_client_without_brokers_in_two_reports_in_a_row_is_lost() {
+        let without =
+            br#"{"brokers":{":0/internal":{"source":"internal"},"GroupCoordinator":{"source":"logical"}}}"#;
+        let with = br#"{"brokers":{"a:1/1":{"nodeid":1, "source":"learned", "state":"DOWN"}}}"#;
+        let brokers = Brokers::default();
+        for (report, lost) in [
+            (&without[..], false),
+            (with, false),
+            (without, false),
+            (without, true),
+            (without, true),
+            (with, false),
+        ] {
+            brokers.report(report);
+            assert_eq!(brokers.are_lost(), lost);
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_only_away_from_its_broker_is_not_lost() {
+        let brokers = Brokers::default();
+        // Nobody listens there.
+        let producer: ThreadedProducer<Brokers> = ClientConfig::new()
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("statistics.interval.ms", "10")
+            .create_with_context(brokers.clone())
+            .unwrap();
+        brokers.report(b"{}");
+        let heard = || brokers.reports_without.load(Ordering::Relaxed) == 0;
+        for _ in 0..500 {
+            if heard() {
+                break;
+            }
+            producer.poll(Duration::from_millis(10));
+        }
+        assert!(heard() && !brokers.are_lost());
+        assert_eq!(producer.in_flight_count(), 0);
+    }
+}

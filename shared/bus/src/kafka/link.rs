@@ -1,0 +1,64 @@
+//! A consumer of librdkafka's with the thread that polls it.
+
+use std::sync::{Arc, atomic::Ordering, mpsc};
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{
+    classify, client,
+    poller::{self, Callbacks, Event, Seek, Shared},
+};
+use crate::{error::BusError, kafka::member::Membership};
+
+/// Dropping it leaves the group: the thread ends, and takes the consumer with it.
+pub(super) struct Link {
+    pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) events: UnboundedReceiver<Event>,
+    pub(super) seeks: mpsc::Sender<Seek>,
+}
+
+impl Link {
+    pub(super) fn new(base: &ClientConfig, membership: &Membership) -> Result<Self, BusError> {
+        let Membership { group, topics, .. } = membership;
+        let shared = Arc::new(Shared::default());
+        let (sender, events) = unbounded_channel();
+        let callbacks = || Callbacks {
+            shared: Arc::clone(&shared),
+            events: sender.clone(),
+        };
+        let consumer: BaseConsumer<Callbacks> = client::consumer(base, group, membership.session_timeout)
+            .create_with_context(callbacks())
+            .map_err(classify)?;
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        consumer.subscribe(&names).map_err(classify)?;
+        let consumer = Arc::new(consumer);
+        let (polled, topics, callbacks) = (Arc::clone(&consumer), topics.clone(), callbacks());
+        let (seeks, asked) = mpsc::channel();
+        std::thread::Builder::new()
+            .name(format!("poll {group}"))
+            .spawn(move || poller::run(&polled, &callbacks, &asked, &topics))
+            .map_err(|error| BusError::Unavailable(error.to_string()))?;
+        Ok(Self {
+            consumer,
+            shared,
+            events,
+            seeks,
+        })
+    }
+
+    /// Whether nothing comes of it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.shared.brokers.are_lost()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Release);
+    }
+}
