@@ -20,7 +20,7 @@ use crate::{
 
 /// The same allocator as the product's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures stages of Carillon beside the bare machine.
 #[derive(Debug, Parser)]

@@ -80,7 +80,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         path: &model,
         migrations: &READ_MODEL_MIGRATIONS,
         synchronous: SqliteSynchronous::Normal,
-        cache: "-24576",
+        cache: "-16384",
     };
     let pools = open_file(&file, config).await?;
     if let Pools::Sqlite { write, .. } = &store {
@@ -119,7 +119,7 @@ async fn open_file(file: &SqliteFile<'_>, config: &StoreConfig) -> Result<Pools,
         .connect_lazy_with(
             options
                 .create_if_missing(false)
-                .pragma("cache_size", "-4096")
+                .pragma("cache_size", "-1024")
                 .pragma("query_only", "on"),
         );
     Ok(Pools::Sqlite { write, read })

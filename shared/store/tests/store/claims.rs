@@ -349,10 +349,10 @@ async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wai
                 claim(store, claims).await;
             }
             let keys = ids.iter().map(|id| key(id)).collect();
-            let routes: Vec<RouteClaim> = ids.iter().zip(0..).map(|(id, n)| route(id, 1, n)).collect();
+            let claims: Vec<RouteClaim> = ids.iter().zip(0..).map(|(id, n)| route(id, 1, n)).collect();
             let (marked, routed) = tokio::join!(
                 store.events().mark_published(keys),
-                store.events().claim_route(&routes)
+                store.events().claim_route(&claims)
             );
             marked.unwrap();
             routed.unwrap();
