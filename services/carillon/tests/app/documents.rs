@@ -42,3 +42,27 @@ fn every_path_that_the_documents_name_exists() {
         );
     }
 }
+
+#[test]
+fn the_image_is_built_from_all_that_the_workspace_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect(file);
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let context = read("deploy/Dockerfile.dockerignore");
+    let is_let_in = |path: &str| {
+        let mut exceptions = context.lines().filter_map(|line| line.strip_prefix('!'));
+        exceptions.any(|exception| Path::new(path).starts_with(exception))
+    };
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    let named = members.iter().map(|member| member.as_str().unwrap());
+    let missing: Vec<_> = named
+        .chain([
+            "Cargo.toml",
+            "Cargo.lock",
+            "rust-toolchain.toml",
+            ".cargo/config.toml",
+        ])
+        .filter(|path| !is_let_in(path))
+        .collect();
+    assert!(missing.is_empty(), "left out of the image's context: {missing:?}");
+}
