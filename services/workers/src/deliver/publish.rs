@@ -78,9 +78,8 @@ async fn publish_through<T, F: Future<Output = Result<T, BusError>>>(
     mut call: impl FnMut(Vec<OutRecord>) -> F,
 ) {
     while !out.is_empty() {
-        let records: Vec<OutRecord> = out.iter().map(|outgoing| outgoing.record.clone()).collect();
         let refused = until_done("publish", || {
-            let called = call(records.clone());
+            let called = call(out.iter().map(|outgoing| outgoing.record.clone()).collect());
             async move {
                 match called.await {
                     Ok(_) => Ok(None),
