@@ -97,8 +97,8 @@ impl SendLedger {
         }
     }
 
-    /// Claims attempts, one verdict each in order. The first claim wins; its owner may claim again, because the answer was
-    /// lost, until an outcome is recorded.
+    /// Claims attempts, one verdict each in order. The first claim wins. Its owner, who asks again because the answer was
+    /// lost, finds it as taken by itself where the lease that stands is not the one that it asks for now.
     pub async fn claim(&self, claims: &[SendClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
         let mut first: Vec<&SendClaim> = claims.iter().collect();
         first.sort_by_key(|claim| claim.key);
@@ -145,8 +145,10 @@ impl SendLedger {
             .map(|claim| {
                 let taken = standing.get(&claim.key);
                 let taken = taken.ok_or(StoreError::Corrupt { what: "a send claim" })?;
-                let is_own = taken.owner == claim.owner && taken.outcome.is_none();
-                Ok(if is_own && given.insert(claim.key) {
+                let is_this = taken.owner == claim.owner
+                    && taken.lease_until == claim.lease_until
+                    && taken.outcome.is_none();
+                Ok(if is_this && given.insert(claim.key) {
                     ClaimVerdict::Claimed
                 } else {
                     ClaimVerdict::Taken(taken.clone())

@@ -167,6 +167,22 @@ async fn an_attempt_that_stands_in_a_batch_twice_is_claimed_once() {
 }
 
 #[tokio::test]
+async fn an_owner_that_asks_again_later_hears_of_the_lease_that_stands() {
+    on_each(async |store| {
+        let (ledger, key) = (store.send_ledger(), send_key(1, 1));
+        let first = send(store, key, 1);
+        ledger.claim(std::slice::from_ref(&first)).await.unwrap();
+        store.clock.advance(seconds(5));
+        let verdicts = ledger.claim(&[send(store, key, 1)]).await.unwrap();
+        let ClaimVerdict::Taken(own) = &verdicts[0] else {
+            panic!("{verdicts:?}")
+        };
+        assert_eq!((own.owner, own.lease_until), (first.owner, first.lease_until));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_owner_died() {
     on_each(async |store| {
         let (ledger, key) = (store.send_ledger(), send_key(1, 1));
