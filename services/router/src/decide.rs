@@ -6,6 +6,7 @@ use carillon_domain::{
     TenantId, Timestamp, UserId,
     decide::{Concluded, Draft, Facts, LimitCheck, UserFacts, evaluate, repeated},
 };
+use carillon_runtime::Fair;
 use carillon_store::StoreError;
 
 use crate::{RouterDeps, inbound::Inbound, limits::Limits};
@@ -20,10 +21,12 @@ pub(crate) async fn decide(
     now: Timestamp,
 ) -> Result<Vec<Concluded>, StoreError> {
     let users = load_users(deps, events).await?;
-    let drafts: Vec<Vec<Draft>> = events
-        .iter()
-        .map(|event| draft(deps, event, &users, now))
-        .collect();
+    let mut fair = Fair::default();
+    let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(events.len());
+    for event in events {
+        drafts.push(draft(deps, event, &users, now));
+        fair.step().await;
+    }
     let checks: Vec<LimitCheck> = drafts
         .iter()
         .flatten()

@@ -74,11 +74,17 @@ pub fn group(bus: &Bus) -> String {
     format!("{}.router", events.trim_end_matches(".events"))
 }
 
-const LIMITS: BatchLimits = BatchLimits {
-    max_records: 500,
-    max_bytes: 4 << 20,
-    linger: Duration::ZERO,
-};
+/// A campaign's batches are smaller: what is written for one, the next one-time password waits for.
+const fn limits(lane: Lane) -> BatchLimits {
+    BatchLimits {
+        max_records: match lane {
+            Lane::High | Lane::Normal => 500,
+            Lane::Bulk => 200,
+        },
+        max_bytes: 4 << 20,
+        linger: Duration::ZERO,
+    }
+}
 
 /// A batch of that many records means that more are waiting.
 const BEHIND: usize = 100;
@@ -116,11 +122,12 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
     };
     let mut consumer = deps.bus.subscribe(&subscription)?;
     let route = Route::new(deps);
+    let limits = limits(lane);
     let (mut failures, mut refused) = (0, Refused::default());
     let mut ending = false;
     while !ending {
         let batch = tokio::select! {
-            batch = consumer.next(&LIMITS) => batch.map(Some),
+            batch = consumer.next(&limits) => batch.map(Some),
             () = shutdown.soft() => {
                 ending = true;
                 Ok(None)

@@ -2,6 +2,7 @@
 
 use carillon_bus::{BusError, OutRecord, Record};
 use carillon_domain::Timestamp;
+use carillon_runtime::Fair;
 use carillon_store::{
     StoreError,
     events::{RouteClaim, RouteVerdict},
@@ -53,8 +54,10 @@ impl Route {
     ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
         let mut reads = Vec::with_capacity(records.len());
+        let mut fair = Fair::default();
         for record in records {
             reads.push(self.read(record, now).await?);
+            fair.step().await;
         }
         let verdicts = self.claim(&reads).await?;
         let mut events = Vec::with_capacity(reads.len());
@@ -89,6 +92,7 @@ impl Route {
             }
             count_decisions(&concluded.decisions);
             output::decided(&mut parts, topics, event, via_gateway, concluded, now).await?;
+            fair.step().await;
         }
         for (read, verdict) in &others {
             match read {

@@ -56,7 +56,7 @@ impl TrackerError {
 const LIMITS: BatchLimits = BatchLimits {
     max_records: 2_000,
     max_bytes: 4 << 20,
-    linger: Duration::from_millis(10),
+    linger: Duration::from_millis(50),
 };
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -302,7 +302,7 @@ impl Reader<'_> {
     ) -> Result<(), StoreError> {
         match kind {
             Kind::Statuses => {
-                let projection = project::projection(&self.name, records, offsets);
+                let projection = project::projection(&self.name, records, offsets).await;
                 self.deps.store.read_model().apply(&projection).await
             }
             Kind::DeadLetters => {

@@ -8,16 +8,23 @@ use carillon_domain::{
     decide::{Decision, Outcome},
     status::{DeliveryUpdate, EventDecided},
 };
+use carillon_runtime::Fair;
 use carillon_store::read_model::{DeliveryRow, EventRow, HistoryRow, Projection, StoredOffset};
 
 /// The rows of a batch.
-pub(crate) fn projection(consumer: &str, records: &[&Record], offsets: Vec<StoredOffset>) -> Projection {
+pub(crate) async fn projection(
+    consumer: &str,
+    records: &[&Record],
+    offsets: Vec<StoredOffset>,
+) -> Projection {
     let mut projection = Projection {
         consumer: consumer.to_owned(),
         offsets,
         ..Projection::default()
     };
+    let mut fair = Fair::default();
     for record in records {
+        fair.step().await;
         match StatusRecord::parse(&record.value) {
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
             Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, &update),

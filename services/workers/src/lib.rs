@@ -21,6 +21,9 @@ pub use outcome::{Refusal, SendOutcome};
 pub use sender::{OutgoingMessage, Sender};
 pub use senders::{FcmSender, ProviderConfigError, SmtpSender, TwilioSender, accounts};
 
+/// Deliveries in one call of the deliver stage: larger ones would hold up those of another lane.
+const MAX_BATCH: usize = 64;
+
 /// What a channel's worker needs.
 #[derive(Clone)]
 pub struct WorkerDeps {
@@ -66,7 +69,8 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         return Err(WorkerError::NoProvider(channel));
     }
     let group = group(&deps.bus, channel);
-    let handler: Arc<dyn Handler> = Arc::new(deliver::Deliver {
+    let (ended, attempts) = tokio::sync::mpsc::unbounded_channel();
+    let deliver = Arc::new(deliver::Deliver {
         channel,
         bus: deps.bus.clone(),
         store: deps.store.clone(),
@@ -78,8 +82,10 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         lease: deps.config.lease,
         group: group.clone(),
         at_work: deliver::AtWork::default(),
+        ended,
         shutdown: shutdown.clone(),
     });
+    let handler: Arc<dyn Handler> = Arc::<deliver::Deliver>::clone(&deliver);
     let lanes = Lane::ALL.map(|lane| {
         let subscription = Subscription {
             group: group.clone(),
@@ -95,9 +101,15 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         std::future::pending::<Infallible>().await
     };
     deps.ready.set(true);
+    // So does what concludes: the handler has the other end.
+    let conclude = async {
+        deliver.conclude_all(attempts).await;
+        std::future::pending::<Infallible>().await
+    };
     let ended = tokio::select! {
         lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
         never = lag => match never {},
+        never = conclude => match never {},
     };
     deps.ready.set(false);
     Ok(ended?)
@@ -122,6 +134,7 @@ fn options(config: &WorkersConfig, lane: Lane) -> ParallelOptions {
     let drain_timeout = config.lease.min(Duration::from_secs(5));
     ParallelOptions {
         max_in_flight,
+        max_batch: MAX_BATCH,
         drain_timeout,
         ..ParallelOptions::default()
     }

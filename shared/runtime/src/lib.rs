@@ -2,9 +2,11 @@
 //! the HTTP client.
 
 pub mod config;
+mod fair;
 pub mod http;
 pub mod lifecycle;
 pub mod telemetry;
 
 pub use config::Secret;
+pub use fair::Fair;
 pub use lifecycle::{Lifecycle, LifecycleError, Shutdown};

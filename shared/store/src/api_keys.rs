@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     columns,
-    db::{Db, execute, fetch},
+    db::{Db, fetch, write_one},
     error::StoreError,
 };
 
@@ -146,8 +146,8 @@ impl ApiKeys {
                 let _ = write!(text, "{byte:02x}");
                 text
             });
-        execute!(
-            self.db.write().await?,
+        write_one!(
+            self.db,
             "INSERT INTO api_keys (id, tenant, name, role, secret_hash, created_at)
             VALUES ($1, $2, $3, $4, $5, $6)",
             id,
@@ -193,8 +193,8 @@ impl ApiKeys {
         };
         self.believed.write().insert(id, believed);
         if row.last_used_at.is_none_or(|at| at + USED <= now) {
-            execute!(
-                self.db.write().await?,
+            write_one!(
+                self.db,
                 "UPDATE api_keys SET last_used_at = $1 WHERE id = $2",
                 now,
                 id
@@ -227,8 +227,8 @@ impl ApiKeys {
 
     /// Revokes a key; `false` if there is none of that id that was not revoked yet.
     pub async fn revoke(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
-        let revoked = execute!(
-            self.db.write().await?,
+        let revoked = write_one!(
+            self.db,
             "UPDATE api_keys SET revoked_at = $1 WHERE tenant = $2 AND id = $3 AND revoked_at IS NULL",
             self.db.now(),
             tenant.as_str(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon_domain::TenantId;
 
 use crate::{
-    db::{Db, Prunable, execute, fetch, prunable},
+    db::{Db, Prunable, execute, fetch, prunable, write_one},
     error::StoreError,
 };
 
@@ -75,9 +75,9 @@ impl Idempotency {
     pub async fn begin(&self, request: &IdempotentRequest<'_>, lease: Duration) -> Result<Begin, StoreError> {
         let now = self.db.now();
         let fingerprint = request.fingerprint.as_slice();
-        let mut session = self.db.write().await?;
+        let mut write = self.db.write().await?;
         let taken = execute!(
-            session,
+            write,
             "INSERT INTO idempotency_keys
                 (tenant, route, idempotency_key, fingerprint, created_at, lease_until)
             VALUES ($1, $2, $3, $4, $5, $6)
@@ -96,14 +96,16 @@ impl Idempotency {
             now - WINDOW
         )?;
         if taken == 1 {
+            write.commit().await?;
             return Ok(Begin::Fresh);
         }
         let row = fetch!(
-            optional, session => Row,
+            optional, write => Row,
             "SELECT fingerprint, status, content_type, body FROM idempotency_keys
             WHERE tenant = $1 AND route = $2 AND idempotency_key = $3",
             request.tenant.as_str(), request.route, request.key
         )?;
+        write.commit().await?;
         // Without a row, it was given back between the two statements: whoever asks again will get it.
         Ok(row.map_or(Begin::InProgress, |row| row.begin(fingerprint)))
     }
@@ -113,8 +115,8 @@ impl Idempotency {
         if answer.status >= 500 {
             return self.abandon(request).await;
         }
-        execute!(
-            self.db.write().await?,
+        write_one!(
+            self.db,
             "UPDATE idempotency_keys SET status = $1, content_type = $2, body = $3
             WHERE tenant = $4 AND route = $5 AND idempotency_key = $6 AND fingerprint = $7 AND status IS NULL",
             i32::from(answer.status), answer.content_type.as_str(), answer.body.as_slice(),
@@ -125,8 +127,8 @@ impl Idempotency {
 
     /// Gives the key back without an answer.
     pub async fn abandon(&self, request: &IdempotentRequest<'_>) -> Result<(), StoreError> {
-        execute!(
-            self.db.write().await?,
+        write_one!(
+            self.db,
             "DELETE FROM idempotency_keys
             WHERE tenant = $1 AND route = $2 AND idempotency_key = $3 AND fingerprint = $4 AND status IS NULL",
             request.tenant.as_str(), request.route, request.key, request.fingerprint.as_slice()

@@ -51,24 +51,24 @@ impl PreferencesRepo {
     ) -> Result<Written, StoreError> {
         let document = Document::of(preferences, WHAT)?;
         let now = self.db.now();
-        let mut session = self.db.write().await?;
+        let mut write = self.db.write().await?;
         let version: Option<(i64,)> = match if_match {
             // Version 0 is what nobody has written yet.
             Some(0) => fetch!(
-                optional, session => (i64,),
+                optional, write => (i64,),
                 "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
                 SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
                 ON CONFLICT (tenant, user_id) DO NOTHING RETURNING version",
                 document, now, tenant.as_str(), user.as_str()
             )?,
             Some(seen) => fetch!(
-                optional, session => (i64,),
+                optional, write => (i64,),
                 "UPDATE preferences SET document = $1, updated_at = $2, version = version + 1
                 WHERE tenant = $3 AND user_id = $4 AND version = $5 RETURNING version",
                 document, now, tenant.as_str(), user.as_str(), seen
             )?,
             None => fetch!(
-                optional, session => (i64,),
+                optional, write => (i64,),
                 "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
                 SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
                 ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
@@ -77,6 +77,7 @@ impl PreferencesRepo {
                 document, now, tenant.as_str(), user.as_str()
             )?,
         };
+        write.commit().await?;
         match (version, if_match) {
             (Some((version,)), _) => Ok(Written {
                 created: version == 1,

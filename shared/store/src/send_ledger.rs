@@ -1,4 +1,4 @@
-//! Who may call a provider for which attempt, and what came of it (table `send_claims`). A worker claims before it
+//! Who may call a provider for which attempt (table `send_claims`), and what came of it (`send_outcomes`). A worker claims before it
 //! calls; no transaction stays open meanwhile.
 
 use std::{
@@ -10,18 +10,22 @@ use std::{
 
 use async_trait::async_trait;
 use carillon_domain::{DeliveryId, Timestamp};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
     batcher::{Batcher, Work},
     columns::int,
-    db::{Db, Document, Input, Prunable, execute, prunable},
+    db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
 };
 
-const PRUNABLE: Prunable = prunable!("send_claims", "claimed_at");
+const CLAIMS: Prunable = prunable!("send_claims", "claimed_at");
+const OUTCOMES: Prunable = prunable!("send_outcomes", "recorded_at");
 /// About so many outcomes go into one transaction.
 const BATCH: usize = 1_024;
+/// One batch is synced while the next is worked on.
+const LANES: usize = 2;
 
 /// One attempt of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,7 +96,7 @@ pub struct SendLedger {
 impl SendLedger {
     pub(crate) fn new(db: Db) -> Self {
         Self {
-            records: Arc::new(Batcher::spawn(Record(db.clone()), 1, BATCH)),
+            records: Arc::new(Batcher::spawn(Record(db.clone()), LANES, BATCH)),
             db,
         }
     }
@@ -106,13 +110,13 @@ impl SendLedger {
         let keys: Vec<SendKey> = first.iter().map(|claim| claim.key).collect();
         let now = self.db.now();
 
-        let mut session = self.db.write().await?;
+        let mut write = self.db.write_batch(keys.len()).await?;
         let claimed = key_input(&keys)
             .uuid("owner", first.iter().map(|claim| claim.owner))
             .time("claimed_at", first.iter().map(|_| now))
             .time("lease_until", first.iter().map(|claim| claim.lease_until))
             .execute(
-                session.conn(),
+                write.conn(),
                 "INSERT INTO send_claims
                     (accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until)
                 SELECT accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until
@@ -122,19 +126,23 @@ impl SendLedger {
             .await?;
         // Nearly always: no row has to be read.
         if claimed == claims.len() as u64 {
+            write.commit().await?;
             return Ok(vec![ClaimVerdict::Claimed; claims.len()]);
         }
         let rows: Vec<Row> = key_input(&keys)
             .fetch(
-                session.conn(),
+                write.conn(),
                 "SELECT c.accepted_at, c.delivery_id, c.generation, c.attempt, c.owner, c.claimed_at, c.lease_until,
-                    c.outcome
+                    o.outcome
                 FROM input i JOIN send_claims c
                 ON c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation
-                    AND c.attempt = i.attempt",
+                    AND c.attempt = i.attempt
+                LEFT JOIN send_outcomes o
+                ON o.accepted_at = i.accepted_at AND o.delivery_id = i.delivery_id AND o.generation = i.generation
+                    AND o.attempt = i.attempt",
             )
             .await?;
-        drop(session);
+        write.commit().await?;
         let mut standing = HashMap::with_capacity(rows.len());
         for row in rows {
             standing.insert(row.key(), row.taken()?);
@@ -190,11 +198,13 @@ impl SendLedger {
         owner: Uuid,
         lease_until: Timestamp,
     ) -> Result<bool, StoreError> {
-        let taken = execute!(
-            self.db.write().await?,
+        let taken = write_one!(
+            self.db,
             "UPDATE send_claims SET owner = $1, claimed_at = $2, lease_until = $3
             WHERE accepted_at = $4 AND delivery_id = $5 AND generation = $6 AND attempt = $7
-                AND owner = $8 AND lease_until <= $9 AND outcome IS NULL",
+                AND owner = $8 AND lease_until <= $9
+                AND NOT EXISTS (SELECT 1 FROM send_outcomes o WHERE o.accepted_at = $4 AND o.delivery_id = $5
+                    AND o.generation = $6 AND o.attempt = $7)",
             owner,
             self.db.now(),
             lease_until,
@@ -209,13 +219,15 @@ impl SendLedger {
     }
 
     /// Keeps what came of attempts; the first outcome stays. Concurrent callers share transactions.
-    pub async fn record(&self, outcomes: Vec<(SendKey, serde_json::Value)>) -> Result<(), StoreError> {
+    pub async fn record(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> Result<(), StoreError> {
         self.records.submit(outcomes).await.map(|_| ())
     }
 
-    /// Forgets claims older than `age`. Returns how many went.
+    /// Forgets claims older than `age`, and what came of them after that. Returns how many claims went.
     pub async fn prune(&self, age: Duration) -> Result<u64, StoreError> {
-        self.db.prune(PRUNABLE, age).await
+        let claims = self.db.prune(CLAIMS, age).await?;
+        self.db.prune(OUTCOMES, age).await?;
+        Ok(claims)
     }
 }
 
@@ -224,7 +236,7 @@ struct Record(Db);
 
 #[async_trait]
 impl Work for Record {
-    type Item = (SendKey, serde_json::Value);
+    type Item = (SendKey, Box<RawValue>);
     type Output = ();
 
     async fn run(&self, outcomes: &[Self::Item]) -> Result<Vec<()>, StoreError> {
@@ -232,20 +244,24 @@ impl Work for Record {
         first.sort_by_key(|(key, _)| *key);
         first.dedup_by_key(|(key, _)| *key);
         let keys: Vec<SendKey> = first.iter().map(|(key, _)| *key).collect();
+        let mut write = self.0.write_batch(keys.len()).await?;
+        let now = self.0.now();
         key_input(&keys)
+            .time("recorded_at", keys.iter().map(|_| now))
             .json(
                 "outcome",
                 first
                     .iter()
-                    .map(|(_, outcome)| Some(Cow::Owned(outcome.to_string()))),
+                    .map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
             )
             .execute(
-                self.0.write().await?.conn(),
-                "UPDATE send_claims AS c SET outcome = i.outcome FROM input AS i
-                WHERE c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation AND c.attempt = i.attempt
-                    AND c.outcome IS NULL",
+                write.conn(),
+                "INSERT INTO send_outcomes (accepted_at, delivery_id, generation, attempt, recorded_at, outcome)
+                SELECT accepted_at, delivery_id, generation, attempt, recorded_at, outcome FROM input WHERE true
+                ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING",
             )
             .await?;
+        write.commit().await?;
         Ok(vec![(); outcomes.len()])
     }
 }

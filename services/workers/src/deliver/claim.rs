@@ -82,7 +82,7 @@ impl Owners {
 /// A task whose attempt is ours.
 pub(super) struct Claimed {
     pub(super) task: Task,
-    pub(super) working: Working,
+    _working: Working,
     /// The claim's name in the ledger.
     owner: Uuid,
     lease_until: Timestamp,
@@ -116,7 +116,7 @@ impl Deliver {
             match self.at_work.enter(task.key()) {
                 Some(working) => entered.push(Claimed {
                     task,
-                    working,
+                    _working: working,
                     owner: self.owners.next(),
                     lease_until: self.lease_until(),
                     place: room.as_mut().map(Room::place),
@@ -215,7 +215,7 @@ impl Deliver {
                     Some(ClaimVerdict::Taken(now)) => seen = Some(now),
                     // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
                     Some(ClaimVerdict::Claimed) | None => {
-                        return self.uncertain(claimed, "worker-lost").await;
+                        return self.uncertain(claimed, "worker-lost");
                     }
                 }
                 continue;
@@ -225,12 +225,12 @@ impl Deliver {
                     Ok(concluded) => return self.say(claimed.task, &concluded).await,
                     Err(error) => {
                         tracing::error!(delivery = %key.delivery_id, %error, "the ledger's outcome cannot be read");
-                        return self.uncertain(claimed, "ledger-unreadable").await;
+                        return self.uncertain(claimed, "ledger-unreadable");
                     }
                 }
             }
             if self.take_over(&claimed, &taken).await {
-                return self.uncertain(claimed, "worker-lost").await;
+                return self.uncertain(claimed, "worker-lost");
             }
             // Its owner is at work; this record's task is held until it has ended or its lease has.
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -255,7 +255,7 @@ impl Deliver {
     }
 
     /// Nobody knows whether the attempt went out: the category decides whether to send again.
-    async fn uncertain(&self, claimed: Claimed, code: &str) {
+    fn uncertain(&self, claimed: Claimed, code: &str) {
         let now = self.clock.now();
         let verdict = match claimed.task.delivery.on_uncertain {
             OnUncertain::Resend => self.again(&claimed.task, Some(now), None, true),
@@ -288,7 +288,7 @@ impl Deliver {
             to_masked: None,
             template: None,
         };
-        self.conclude(claimed, concluded).await;
+        self.conclude(claimed, concluded);
     }
 }
 
@@ -373,6 +373,7 @@ mod tests {
             lease: Duration::from_secs(12),
             group: "g".to_owned(),
             at_work: AtWork::default(),
+            ended: tokio::sync::mpsc::unbounded_channel().0,
             shutdown: shutdown.clone(),
         };
         let (told, mut tell) = tokio::sync::mpsc::unbounded_channel();

@@ -1,4 +1,5 @@
-//! Last stage: what came of the attempt is kept in the ledger, said on the bus, and only then is the record done.
+//! Last stage: what came of attempts is kept in the ledger, said on the bus, and only then are their records done. As
+//! many as have ended go together.
 
 use bytes::Bytes;
 use carillon_bus::{OutRecord, Queue, Record, dead_letter, headers, retry};
@@ -7,6 +8,10 @@ use carillon_domain::{
     dead_letter::{DeadLetter, FailureClass},
     status::TimelineStep,
 };
+use carillon_store::send_ledger::SendKey;
+use futures::future::join_all;
+use serde_json::value::RawValue;
+use tokio::sync::{Mutex, mpsc::UnboundedReceiver};
 
 use super::{
     Deliver,
@@ -16,36 +21,96 @@ use super::{
     task::{Concluded, Task, UNCOUNTED, Verdict},
 };
 
+/// So many go together at most.
+const TOGETHER: usize = 512;
+
+/// An attempt that has ended.
+pub(crate) struct Ended {
+    claimed: Claimed,
+    concluded: Concluded,
+}
+
 impl Deliver {
-    /// Keeps and says what came of an attempt.
-    pub(super) async fn conclude(&self, claimed: Claimed, concluded: Concluded) {
-        let Claimed { task, working, .. } = claimed;
-        match serde_json::to_value(&concluded) {
-            Ok(outcome) => {
-                let outcomes = vec![(task.key(), outcome)];
-                until_done("record", || self.store.send_ledger().record(outcomes.clone())).await;
-            }
-            Err(error) => tracing::error!(%error, "an outcome does not serialise; it is not in the ledger"),
-        }
-        self.say(task, &concluded).await;
-        drop(working);
+    /// Has what came of an attempt kept and said.
+    pub(super) fn conclude(&self, claimed: Claimed, concluded: Concluded) {
+        // The other end is there for as long as a lane works; after that, the record is read again.
+        let _ = self.ended.send(Ended { claimed, concluded });
     }
 
-    /// Publishes the status, and the retry or dead letter with it, in one call; then the record is done. Saying it twice
-    /// does no harm: statuses merge, and another attempt is claimed once.
+    /// Keeps and says what came of attempts, for as long as there may be any. Two groups at a time: while one is written,
+    /// the next is.
+    pub(crate) async fn conclude_all(&self, ended: UnboundedReceiver<Ended>) {
+        let ended = Mutex::new(ended);
+        tokio::join!(self.conclude_groups(&ended), self.conclude_groups(&ended));
+    }
+
+    async fn conclude_groups(&self, ended: &Mutex<UnboundedReceiver<Ended>>) {
+        loop {
+            let mut group = Vec::new();
+            if ended.lock().await.recv_many(&mut group, TOGETHER).await == 0 {
+                return;
+            }
+            self.conclude_group(group).await;
+        }
+    }
+
+    async fn conclude_group(&self, group: Vec<Ended>) {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for Ended { claimed, concluded } in &group {
+            match serde_json::value::to_raw_value(concluded) {
+                Ok(outcome) => outcomes.push((claimed.task.key(), outcome)),
+                Err(error) => {
+                    tracing::error!(%error, "an outcome does not serialise; it is not in the ledger");
+                }
+            }
+        }
+        self.keep(outcomes).await;
+        let mut out = Vec::with_capacity(group.len());
+        for Ended { claimed, concluded } in &group {
+            self.push_said(&mut out, &claimed.task, concluded);
+        }
+        self.publish(out).await;
+        for Ended { claimed, .. } in group {
+            claimed.task.inbound.done();
+        }
+    }
+
+    async fn keep(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) {
+        let ledger = self.store.send_ledger();
+        match ledger.record(outcomes.clone()).await {
+            Ok(()) => {}
+            // What the database refuses may be one of them: the others are kept all the same.
+            Err(error) if !error.is_retriable() && outcomes.len() > 1 => {
+                let alone = outcomes.into_iter().map(|outcome| async move {
+                    until_done("record", || ledger.record(vec![outcome.clone()])).await;
+                });
+                join_all(alone).await;
+            }
+            Err(_) => until_done("record", || ledger.record(outcomes.clone())).await,
+        }
+    }
+
+    /// Says again what came of an attempt, and its record is done.
     pub(super) async fn say(&self, task: Task, concluded: &Concluded) {
+        let mut out = Vec::new();
+        self.push_said(&mut out, &task, concluded);
+        self.publish(out).await;
+        task.inbound.done();
+    }
+
+    /// The status, and the retry or dead letter with it. Saying it twice does no harm: statuses merge, and another attempt
+    /// is claimed once.
+    fn push_said(&self, out: &mut Vec<Outgoing>, task: &Task, concluded: &Concluded) {
         let status = StatusRecord::Delivery(task.update(concluded));
-        let mut out = vec![Outgoing::status(self.status(&status, &task.inbound.record))];
+        out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
         match &concluded.verdict {
-            Verdict::Again { due, counts } => out.push(self.another(&task, *due, *counts)),
+            Verdict::Again { due, counts } => out.push(self.another(task, *due, *counts)),
             Verdict::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
-                out.push(self.dead(&task, *class, provider, code, reason));
+                out.push(self.dead(task, *class, provider, code, reason));
             }
             Verdict::Sent { .. } | Verdict::Over => {}
         }
-        self.publish(out).await;
-        task.inbound.done();
     }
 
     fn another(&self, task: &Task, due: Timestamp, counts: bool) -> Outgoing {

@@ -19,8 +19,12 @@ use carillon_render::Renderer;
 use carillon_runtime::Shutdown;
 use carillon_store::Store;
 use futures::future::join_all;
+use tokio::sync::mpsc::UnboundedSender;
 
-pub(crate) use self::claim::{AtWork, Owners};
+pub(crate) use self::{
+    claim::{AtWork, Owners},
+    conclude::Ended,
+};
 use self::{parse::Parsed, task::Task};
 use crate::account::{Account, Room};
 
@@ -46,6 +50,8 @@ pub(crate) struct Deliver {
     pub(crate) group: String,
     /// What this process has claimed and is working on.
     pub(crate) at_work: AtWork,
+    /// Where attempts go that have ended, for [`Deliver::conclude_all`].
+    pub(crate) ended: UnboundedSender<Ended>,
     pub(crate) shutdown: Shutdown,
 }
 

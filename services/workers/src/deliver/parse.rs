@@ -6,6 +6,7 @@ use carillon_domain::{
     Delivery, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
 };
+use carillon_runtime::Fair;
 
 use super::{Deliver, publish::Outgoing, task::Task};
 
@@ -23,7 +24,9 @@ impl Deliver {
         let mut parsed = Parsed::default();
         let mut out: Vec<Outgoing> = Vec::new();
         let mut ended = Vec::new();
+        let mut fair = Fair::default();
         for inbound in batch {
+            fair.step().await;
             let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
                 Ok(delivery) if delivery.channel == self.channel => delivery,
                 Ok(_) => {

@@ -8,7 +8,6 @@ use carillon_domain::{
 };
 use carillon_render::{RenderRequest, Rendered};
 use carillon_store::users::ResolvedContact;
-use futures::future::join_all;
 
 use super::{
     Deliver,
@@ -35,8 +34,9 @@ impl Deliver {
             expires_at.is_some_and(|expires_at| expires_at <= now)
         });
         let detail = "its time passed before it could be sent";
-        let over = |claimed| self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
-        join_all(expired.into_iter().map(over)).await;
+        for claimed in expired {
+            self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
+        }
         let ids: Vec<ContactPointId> = claimed
             .iter()
             .filter_map(|claimed| match &claimed.task.delivery.target {
@@ -54,7 +54,7 @@ impl Deliver {
             match address(&claimed, &contacts) {
                 Ok(to) => addressed.push((claimed, to)),
                 Err((code, detail)) => {
-                    self.over(claimed, DeliveryStatus::Suppressed, code, detail).await;
+                    self.over(claimed, DeliveryStatus::Suppressed, code, detail);
                 }
             }
         }
@@ -79,12 +79,10 @@ impl Deliver {
                 }),
                 Err(error) if error.is_retriable() => {
                     // No message has left; the attempt does not count.
-                    self.postpone(claimed, error.code(), "templates cannot be reached now")
-                        .await;
+                    self.postpone(claimed, error.code(), "templates cannot be reached now");
                 }
                 Err(error) => {
-                    self.unrenderable(claimed, to_masked, error.code(), error.to_string())
-                        .await;
+                    self.unrenderable(claimed, to_masked, error.code(), error.to_string());
                 }
             }
         }
@@ -92,7 +90,7 @@ impl Deliver {
     }
 
     /// It ends without a message.
-    async fn over(&self, claimed: Claimed, status: DeliveryStatus, code: String, detail: &str) {
+    fn over(&self, claimed: Claimed, status: DeliveryStatus, code: String, detail: &str) {
         let step = TimelineStep {
             at: self.clock.now(),
             status,
@@ -106,10 +104,10 @@ impl Deliver {
             to_masked: None,
             template: None,
         };
-        self.conclude(claimed, concluded).await;
+        self.conclude(claimed, concluded);
     }
 
-    async fn unrenderable(&self, claimed: Claimed, to_masked: String, code: &str, reason: String) {
+    fn unrenderable(&self, claimed: Claimed, to_masked: String, code: &str, reason: String) {
         let step = TimelineStep {
             at: self.clock.now(),
             status: DeliveryStatus::DeadLettered,
@@ -131,8 +129,7 @@ impl Deliver {
                 to_masked,
                 template: None,
             },
-        )
-        .await;
+        );
     }
 }
 

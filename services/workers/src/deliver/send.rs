@@ -57,13 +57,11 @@ impl Deliver {
             }
         }
         let Some((account, permit, connection)) = turn else {
-            return self
-                .postpone(
-                    ready.claimed,
-                    "account-closed",
-                    "every provider account is paused",
-                )
-                .await;
+            return self.postpone(
+                ready.claimed,
+                "account-closed",
+                "every provider account is paused",
+            );
         };
         let task = &ready.claimed.task;
         let message = OutgoingMessage {
@@ -96,7 +94,7 @@ impl Deliver {
             to_masked: Some(ready.to_masked),
             template: Some(ready.rendered.template),
         };
-        self.conclude(ready.claimed, concluded).await;
+        self.conclude(ready.claimed, concluded);
     }
 
     /// What an outcome means: the verdict, and the steps of the timeline behind `sending`.
@@ -181,7 +179,7 @@ impl Deliver {
     }
 
     /// Comes back to a delivery for which no provider was asked.
-    pub(super) async fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
+    pub(super) fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
         let now = self.clock.now();
         let step = TimelineStep {
             at: now,
@@ -198,7 +196,7 @@ impl Deliver {
             to_masked: None,
             template: None,
         };
-        self.conclude(claimed, concluded).await;
+        self.conclude(claimed, concluded);
     }
 
     async fn mark_dead(&self, task: &Task, refusal: &Refusal, seen_at: Timestamp) {

@@ -30,6 +30,10 @@ async fn another_claims(setting: &Setting, delivery: &Delivery, seconds: i64) {
     assert_eq!(verdicts, [ClaimVerdict::Claimed]);
 }
 
+fn raw(json: &serde_json::Value) -> Box<serde_json::value::RawValue> {
+    serde_json::value::to_raw_value(json).unwrap()
+}
+
 /// The outcome of an attempt that was sent, as the ledger keeps it (also over an upgrade).
 fn was_sent() -> serde_json::Value {
     json!({
@@ -124,7 +128,7 @@ async fn an_attempt_of_a_worker_that_lives_is_waited_for_and_holds_up_nobody_els
         assert!(setting.written.updates("e-1").is_empty());
 
         // It ends, and what it says is said.
-        let outcomes = vec![(first_attempt(&delivery), was_sent())];
+        let outcomes = vec![(first_attempt(&delivery), raw(&was_sent()))];
         setting.env.store.send_ledger().record(outcomes).await.unwrap();
         setting.written.reaches("e-1", "1 sent").await;
         setting.until_committed().await;
@@ -260,7 +264,10 @@ async fn an_outcome_in_the_ledger_is_said_again_without_sending() {
             "verdict": {"kind": "again", "due": due, "counts": true},
             "steps": [{"at": START, "status": "sending"}, {"at": START, "status": "retrying", "code": "503"}],
         });
-        let outcomes = vec![(first_attempt(&sent), was_sent()), (first_attempt(&waits), again)];
+        let outcomes = vec![
+            (first_attempt(&sent), raw(&was_sent())),
+            (first_attempt(&waits), raw(&again)),
+        ];
         setting.env.store.send_ledger().record(outcomes).await.unwrap();
         setting.publish(&[sent, waits]).await;
         let provider = setting.provider();

@@ -67,7 +67,7 @@ async fn step(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
             });
         }
     }
-    writer::insert(&mut transaction, &rows).await?;
+    writer::insert(&mut transaction, &mut rows).await?;
     sqlx::query("DELETE FROM records WHERE slot = $1 AND offset <= $2")
         .bind(slot)
         .bind(last)
@@ -102,7 +102,7 @@ mod tests {
         former.close().await.unwrap();
 
         for _ in 0..2 {
-            let (mut log, _) = schema::open(&path).await.unwrap();
+            let mut log = schema::open(&path).await.unwrap().write;
             let rows: Vec<(i64, i64, i64, i64, Vec<u8>)> = sqlx::query_as(
                 "SELECT slot, first_offset, last_offset, written_at, frames FROM batches ORDER BY slot, last_offset",
             )

@@ -15,14 +15,15 @@ mod writer;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use carillon_domain::clock::SharedClock;
 use parking_lot::Mutex;
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::Notify;
 
 use self::{
@@ -37,6 +38,9 @@ use crate::{
     record::{OutRecord, Partition, Position},
     topics::Topics,
 };
+
+/// How often the write-ahead log is copied.
+const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// One partition of one topic in the log.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ struct Topic {
     /// For records without a key.
     round_robin: AtomicU32,
     /// Who is to be woken by an append.
-    waiting: Mutex<Vec<std::sync::Weak<Notify>>>,
+    waiting: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Topic {
@@ -75,6 +79,20 @@ impl Topic {
         self.waiting
             .lock()
             .retain(|waiting| waiting.upgrade().inspect(|notify| notify.notify_one()).is_some());
+    }
+}
+
+/// Copies the file's write-ahead log into its database beside the writer, whose commits then have to copy little.
+async fn checkpoints(mut connection: SqliteConnection, log: Weak<EmbeddedLog>) {
+    loop {
+        tokio::time::sleep(CHECKPOINT).await;
+        if log.strong_count() == 0 {
+            return;
+        }
+        let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
+        if let Err(error) = copied.execute(&mut connection).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "no checkpoint");
+        }
     }
 }
 
@@ -101,16 +119,22 @@ impl EmbeddedLog {
         clock: SharedClock,
     ) -> Result<Arc<Self>, BusError> {
         let lock = lock::acquire(path).await?;
-        let (mut write, read) = schema::open(path).await?;
+        let schema::Connections {
+            mut write,
+            checkpoint,
+            read,
+        } = schema::open(path).await?;
         let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
         let retention = retention::rules(&topics_by_name, topics.all());
         let writer = Writer::spawn(write, retention, clock, lock);
-        Ok(Arc::new(Self {
+        let log = Arc::new(Self {
             topics: topics_by_name,
             read,
             writer,
             groups: Arc::default(),
-        }))
+        });
+        tokio::spawn(checkpoints(checkpoint, Arc::downgrade(&log)));
+        Ok(log)
     }
 
     fn topic(&self, name: &str) -> Result<&Topic, BusError> {

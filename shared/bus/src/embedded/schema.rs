@@ -32,8 +32,15 @@ const TABLES: &str = "
         PRIMARY KEY (member_group, slot)) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file: one connection that writes, a few that read.
-pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), BusError> {
+/// One connection that writes, one that copies the write-ahead log into the database beside it, a few that read.
+pub(super) struct Connections {
+    pub(super) write: SqliteConnection,
+    pub(super) checkpoint: SqliteConnection,
+    pub(super) read: SqlitePool,
+}
+
+/// Opens the file.
+pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -41,16 +48,23 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), 
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10))
         .pragma("cache_size", "-4096")
-        .statement_cache_capacity(64)
+        // Pages until a commit copies what the checkpoints beside it have not; then the log begins anew.
+        .pragma("wal_autocheckpoint", "8000")
+        .statement_cache_capacity(160)
         .disable_statement_logging();
     let mut write = options.connect().await?;
     sqlx::raw_sql(TABLES).execute(&mut write).await?;
     former::convert(&mut write).await?;
+    let checkpoint = options.clone().connect().await?;
     let read = SqlitePoolOptions::new()
         .max_connections(3)
         .connect_with(options.read_only(true))
         .await?;
-    Ok((write, read))
+    Ok(Connections {
+        write,
+        checkpoint,
+        read,
+    })
 }
 
 /// Makes the topics that are not there yet and finds where each partition starts and ends. A topic never loses

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// One transaction takes no more records than this…
-const MAX_RECORDS: usize = 8_192;
+const MAX_RECORDS: usize = 2_048;
 /// …and no more bytes.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Rows in one `INSERT`: the most that fit.
 const ROWS: [usize; 4] = [32, 8, 2, 1];
 
@@ -222,41 +222,84 @@ fn rows(placed: &[Placed]) -> Vec<Row> {
     rows
 }
 
+/// So few rows are written by one message to SQLite's thread.
+const FEW: usize = 8;
+
 async fn store(
     connection: &mut SqliteConnection,
     placed: &[Placed],
     offsets: &[CommittedOffset],
 ) -> Result<(), sqlx::Error> {
+    let mut rows = rows(placed);
+    if rows.len() <= FEW && offsets.len() <= FEW {
+        return store_few(connection, &mut rows, offsets).await;
+    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    insert(&mut transaction, &rows(placed)).await?;
+    insert(&mut transaction, &mut rows).await?;
     for some in chunks(offsets) {
-        let mut query =
-            QueryBuilder::<Sqlite>::new("INSERT INTO committed (member_group, slot, next_offset) ");
-        query.push_values(some, |mut row, offset| {
-            row.push_bind(&*offset.group)
-                .push_bind(offset.slot)
-                .push_bind(offset.next);
-        });
-        query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_offsets(&mut query, some);
         query.build().execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
 
-/// Writes rows, which nobody sees before the transaction ends.
-pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
-    for some in chunks(rows) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ",
-        );
-        query.push_values(some, |mut to, row| {
-            to.push_bind(row.slot)
-                .push_bind(row.first)
-                .push_bind(row.last)
-                .push_bind(row.written_at.timestamp_micros())
-                .push_bind(row.frames.as_slice());
-        });
+async fn store_few(
+    connection: &mut SqliteConnection,
+    rows: &mut [Row],
+    offsets: &[CommittedOffset],
+) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE; ");
+    if !rows.is_empty() {
+        push_rows(&mut query, rows);
+        query.push("; ");
+    }
+    if !offsets.is_empty() {
+        push_offsets(&mut query, offsets);
+        query.push("; ");
+    }
+    query.push("COMMIT");
+    let stored = query.build().execute(&mut *connection).await;
+    if let Err(error) = stored {
+        // SQLite may have ended it by itself, or never begun.
+        let _ = sqlx::query("ROLLBACK").execute(connection).await;
+        return Err(error);
+    }
+    Ok(())
+}
+
+fn push_offsets(query: &mut QueryBuilder<Sqlite>, offsets: &[CommittedOffset]) {
+    query.push("INSERT INTO committed (member_group, slot, next_offset) ");
+    query.push_values(offsets, |mut row, offset| {
+        row.push_bind(&*offset.group)
+            .push_bind(offset.slot)
+            .push_bind(offset.next);
+    });
+    query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
+}
+
+fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: &mut [Row]) {
+    query.push("INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ");
+    query.push_values(rows, |mut to, row| {
+        to.push_bind(row.slot)
+            .push_bind(row.first)
+            .push_bind(row.last)
+            .push_bind(row.written_at.timestamp_micros())
+            .push_bind(std::mem::take(&mut row.frames));
+    });
+}
+
+/// Writes rows, whose frames it takes, and which nobody sees before the transaction ends.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    mut rows: &mut [Row],
+) -> Result<(), sqlx::Error> {
+    while let Some(size) = ROWS.into_iter().find(|size| *size <= rows.len()) {
+        let (some, rest) = rows.split_at_mut(size);
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        push_rows(&mut query, some);
         query.build().execute(&mut *connection).await?;
+        rows = rest;
     }
     Ok(())
 }

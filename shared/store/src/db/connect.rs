@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Inner, Pools, read_model_file};
+use super::{Db, Group, Inner, Pools, checkpoint, read_model_file};
 use crate::{
     config::{Place, READ_MODEL, StoreConfig},
     error::StoreError,
@@ -24,6 +24,8 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 const BUSY: Duration = Duration::from_secs(5);
 /// Rows that SQLite's thread hands over before it waits for whoever takes them.
 const ROW_BUFFER: usize = 1_024;
+/// Prepared statements that a connection keeps: each is there for several numbers of rows.
+const STATEMENTS: usize = 300;
 /// A connection that lay idle for longer is asked for a sign of life before it is used.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -41,7 +43,11 @@ impl Db {
         match config.place()? {
             Place::Sqlite(path) => {
                 let (store, model) = open_sqlite(&path, config).await?;
-                Ok((db(store), db(model)))
+                let (store, model) = (db(store), db(model));
+                for Self(inner) in [&store, &model] {
+                    tokio::spawn(checkpoint::again_and_again(Arc::downgrade(inner)));
+                }
+                Ok((store, model))
             }
             Place::Postgres(url) => {
                 let all = db(open_postgres(url, config).await?);
@@ -73,7 +79,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         synchronous: SqliteSynchronous::Full,
         cache: "-16384",
     };
-    let store = open_file(&store, config).await?;
+    let (store_write, store_read) = open_file(&store, config).await?;
     let model = path.with_extension(READ_MODEL);
     // After a power failure it may be a little older than the log, and goes on from there.
     let file = SqliteFile {
@@ -82,14 +88,23 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         synchronous: SqliteSynchronous::Normal,
         cache: "-16384",
     };
-    let pools = open_file(&file, config).await?;
-    if let Pools::Sqlite { write, .. } = &store {
-        read_model_file::move_out(&mut *write.acquire().await?, &model).await?;
-    }
-    Ok((store, pools))
+    let (model_write, model_read) = open_file(&file, config).await?;
+    read_model_file::move_out(&mut *store_write.acquire().await?, &model).await?;
+    let pools = async |write, read| {
+        let write = Group::new(write, config.acquire_timeout).await?;
+        Ok::<_, StoreError>(Pools::Sqlite { write, read })
+    };
+    Ok((
+        pools(store_write, store_read).await?,
+        pools(model_write, model_read).await?,
+    ))
 }
 
-async fn open_file(file: &SqliteFile<'_>, config: &StoreConfig) -> Result<Pools, StoreError> {
+/// The writer and the readers.
+async fn open_file(
+    file: &SqliteFile<'_>,
+    config: &StoreConfig,
+) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file.path)
         .create_if_missing(true)
@@ -97,8 +112,9 @@ async fn open_file(file: &SqliteFile<'_>, config: &StoreConfig) -> Result<Pools,
         .synchronous(file.synchronous)
         .busy_timeout(BUSY)
         .row_buffer_size(ROW_BUFFER)
+        .statement_cache_capacity(STATEMENTS)
         .foreign_keys(true)
-        // Pages between checkpoints: a page that many transactions touch is copied to the database once.
+        // Pages until a commit copies what [`checkpoint`] has not; then the log begins anew.
         .pragma("wal_autocheckpoint", "16000");
     let write: SqlitePool = SqlitePoolOptions::new()
         .max_connections(1)
@@ -122,7 +138,7 @@ async fn open_file(file: &SqliteFile<'_>, config: &StoreConfig) -> Result<Pools,
                 .pragma("cache_size", "-1024")
                 .pragma("query_only", "on"),
         );
-    Ok(Pools::Sqlite { write, read })
+    Ok((write, read))
 }
 
 async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreError> {

@@ -114,7 +114,7 @@ impl Dynamic {
     {
         let sql = AssertSqlSafe(self.sql);
         Ok(match conn {
-            Conn::Sqlite(connection) => {
+            Conn::Sqlite(connection, _) => {
                 let mut arguments = SqliteArguments::default();
                 bind!(arguments, self.values);
                 sqlx::query_as_with::<Sqlite, R, _>(sql, arguments)

@@ -22,7 +22,7 @@ use super::Conn;
 use crate::error::StoreError;
 
 /// Rows of one SQLite statement; a batch is cut into the largest that fit.
-const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+const CHUNKS: [usize; 12] = [256, 128, 64, 32, 16, 8, 6, 5, 4, 3, 2, 1];
 
 /// Columns of equal length; see the module.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
             return Ok(Vec::new());
         }
         match conn {
-            Conn::Sqlite(connection) => self.fetch_sqlite(connection, statement).await,
+            Conn::Sqlite(connection, is_turn) => self.fetch_sqlite(connection, is_turn, statement).await,
             Conn::Postgres(connection) => self.fetch_postgres(connection, statement).await,
         }
     }
@@ -124,13 +124,14 @@ impl<'a> Input<'a> {
     async fn fetch_sqlite<R>(
         self,
         connection: &mut SqliteConnection,
+        is_turn: bool,
         statement: &str,
     ) -> Result<Vec<R>, StoreError>
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         let mut found = Vec::new();
-        let mut own = self.own_transaction(connection).await?;
+        let mut own = self.own_transaction(connection, is_turn).await?;
         for (from, count) in chunks(self.rows) {
             let arguments = self.sqlite_arguments(from, count)?;
             let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
@@ -165,9 +166,9 @@ impl<'a> Input<'a> {
             return Ok(0);
         }
         match conn {
-            Conn::Sqlite(connection) => {
+            Conn::Sqlite(connection, is_turn) => {
                 let mut written = 0;
-                let mut own = self.own_transaction(connection).await?;
+                let mut own = self.own_transaction(connection, is_turn).await?;
                 for (from, count) in chunks(self.rows) {
                     let arguments = self.sqlite_arguments(from, count)?;
                     let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
@@ -190,12 +191,18 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Several chunks outside a transaction get one of their own: they are one statement to the caller, and sync once.
+    /// Whether a batch of so many rows is one statement on SQLite as well.
+    pub(super) fn is_one_statement(rows: usize) -> bool {
+        chunks(rows).nth(1).is_none()
+    }
+
+    /// Several chunks that are read outside a transaction get one of their own: they are one statement to the caller.
     async fn own_transaction<'c>(
         &self,
         connection: &'c mut SqliteConnection,
+        is_turn: bool,
     ) -> Result<Chunked<'c>, StoreError> {
-        if chunks(self.rows).nth(1).is_none() || connection.is_in_transaction() {
+        if is_turn || Self::is_one_statement(self.rows) {
             return Ok(Chunked::Outside(connection));
         }
         Ok(Chunked::Own(connection.begin().await?))

@@ -3,9 +3,11 @@
 //! Both databases accept `$1` placeholders, `ON CONFLICT`, `RETURNING` and common table expressions, so nearly all SQL
 //! is written once. Batches differ in how their rows get in ([`Input`]); little else does.
 
+mod checkpoint;
 mod connect;
 mod document;
 mod dynamic;
+mod group;
 mod input;
 mod prune;
 mod read_model_file;
@@ -17,6 +19,7 @@ use sqlx::{
     PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction, pool::PoolConnection,
 };
 
+use self::group::{Group, Turn};
 pub(crate) use self::{
     document::Document,
     dynamic::Dynamic,
@@ -37,29 +40,36 @@ struct Inner {
 
 #[derive(Debug)]
 enum Pools {
-    /// One writer, so that writers queue in the pool instead of polling SQLite's lock, and several readers.
+    /// One writer, for which writers queue instead of polling SQLite's lock, and several readers.
     Sqlite {
-        write: SqlitePool,
+        write: Group,
         read: SqlitePool,
     },
     Postgres(PgPool),
 }
 
-/// A connection outside a transaction: each statement is one of its own.
+/// A connection for statements that read, each a transaction of its own.
 pub(crate) enum Session {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
 }
 
+/// A connection for one statement that writes. It is durable after [`Write::commit`].
+pub(crate) enum Write {
+    Sqlite(Turn),
+    Postgres(PoolConnection<Postgres>),
+}
+
 /// A transaction; rolled back when it is dropped.
 pub(crate) enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Turn),
     Postgres(Transaction<'static, Postgres>),
 }
 
 /// What statements run on.
 pub(crate) enum Conn<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    /// The second says whether it is the writer in its turn.
+    Sqlite(&'c mut SqliteConnection, bool),
     Postgres(&'c mut PgConnection),
 }
 
@@ -84,18 +94,28 @@ impl Db {
     }
 
     /// For a write of one statement.
-    pub(crate) async fn write(&self) -> Result<Session, StoreError> {
+    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } => Session::Sqlite(write.acquire().await?),
-            Pools::Postgres(pool) => Session::Postgres(pool.acquire().await?),
+            Pools::Sqlite { write, .. } => Write::Sqlite(write.turn().await?),
+            Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// For a write of one statement over an [`Input`] of so many rows, all of which are written or none.
+    pub(crate) async fn write_batch(&self, rows: usize) -> Result<Write, StoreError> {
+        Ok(match &self.0.pools {
+            Pools::Sqlite { write, .. } if Input::is_one_statement(rows) => {
+                Write::Sqlite(write.turn().await?)
+            }
+            Pools::Sqlite { write, .. } => Write::Sqlite(write.all_or_nothing().await?),
+            Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
         })
     }
 
     /// For writes of several statements. PostgreSQL: read committed.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match &self.0.pools {
-            // A deferred transaction that reads first could not become a writer once another process has written.
-            Pools::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing().await?),
             Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -122,8 +142,25 @@ impl Conn<'_> {
 impl Session {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Sqlite(connection) => Conn::Sqlite(connection, false),
             Self::Postgres(connection) => Conn::Postgres(connection),
+        }
+    }
+}
+
+impl Write {
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(turn) => Conn::Sqlite(turn.connection(), true),
+            Self::Postgres(connection) => Conn::Postgres(connection),
+        }
+    }
+
+    /// Waits until the statement is durable.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(turn) => turn.commit().await,
+            Self::Postgres(_) => Ok(()),
         }
     }
 }
@@ -131,17 +168,16 @@ impl Session {
 impl Tx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(transaction) => Conn::Sqlite(transaction),
+            Self::Sqlite(turn) => Conn::Sqlite(turn.connection(), true),
             Self::Postgres(transaction) => Conn::Postgres(transaction),
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Sqlite(turn) => turn.commit().await,
+            Self::Postgres(transaction) => Ok(transaction.commit().await?),
         }
-        .map_err(StoreError::from)
     }
 }
 
@@ -152,7 +188,7 @@ macro_rules! fetch {
     (optional, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_optional, $($rest)*) };
     (@ $method:ident, $on:expr => $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $on.conn() {
-            $crate::db::Conn::Sqlite(connection) => {
+            $crate::db::Conn::Sqlite(connection, _) => {
                 sqlx::query_as::<sqlx::Sqlite, $row>($sql)$(.bind($bind))*.$method(connection).await
             }
             $crate::db::Conn::Postgres(connection) => {
@@ -167,7 +203,7 @@ macro_rules! fetch {
 macro_rules! execute {
     ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $on.conn() {
-            $crate::db::Conn::Sqlite(connection) => sqlx::query::<sqlx::Sqlite>($sql)$(.bind($bind))*
+            $crate::db::Conn::Sqlite(connection, _) => sqlx::query::<sqlx::Sqlite>($sql)$(.bind($bind))*
                 .execute(connection)
                 .await
                 .map(|done| done.rows_affected()),
@@ -180,4 +216,17 @@ macro_rules! execute {
     };
 }
 
-pub(crate) use {execute, fetch};
+/// `write_one!(db, "SQL", binds…)`: a statement of its own, durable on return. How many rows it wrote.
+macro_rules! write_one {
+    ($db:expr, $($statement:tt)*) => {
+        async {
+            let mut write = $db.write().await?;
+            let written = $crate::db::execute!(write, $($statement)*)?;
+            write.commit().await?;
+            Ok::<u64, $crate::error::StoreError>(written)
+        }
+        .await
+    };
+}
+
+pub(crate) use {execute, fetch, write_one};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carillon_domain::Timestamp;
 
-use super::{Db, execute, fetch};
+use super::{Db, fetch, write_one};
 use crate::{config::Dialect, error::StoreError};
 
 /// A table whose rows grow old. Each statement removes at most 5,000 rows.
@@ -78,8 +78,7 @@ impl Db {
             if old == 0 {
                 return Ok(removed);
             }
-            let mut session = self.write().await?;
-            removed += execute!(session, table.sqlite, before, behind, end)?;
+            removed += write_one!(self, table.sqlite, before, behind, end)?;
             behind = end;
         }
     }
@@ -87,8 +86,7 @@ impl Db {
     async fn prune_postgres(&self, table: Prunable, before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
-            let mut session = self.write().await?;
-            let count = execute!(session, table.postgres, before)?;
+            let count = write_one!(self, table.postgres, before)?;
             removed += count;
             if count == 0 {
                 return Ok(removed);

@@ -90,16 +90,18 @@ impl DeadLetters {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
+        let mut write = self.db.write_batch(ids.len()).await?;
         let moved: Vec<(Uuid,)> = Input::new(ids.len())
             .uuid("letter", ids.iter().copied())
             .text("tenant", ids.iter().map(|_| tenant.as_str()))
             .text("state", ids.iter().map(|_| <&str>::from(state)))
             .fetch(
-                self.db.write().await?.conn(),
+                write.conn(),
                 "UPDATE dead_letters AS d SET state = i.state FROM input AS i
                 WHERE d.id = i.letter AND d.tenant = i.tenant AND d.state = 'open' RETURNING id",
             )
             .await?;
+        write.commit().await?;
         Ok(moved.into_iter().map(|(id,)| id).collect())
     }
 

@@ -30,6 +30,9 @@ macro_rules! claim {
     };
 }
 
+/// The rows of so few claims are read back: that takes one statement.
+const FEW: usize = 3;
+
 /// Claims in groups.
 pub(super) struct ClaimIngest(pub(super) Db);
 
@@ -64,13 +67,17 @@ impl Work for ClaimIngest {
 
         let now = self.0.now();
         let is_sqlite = self.0.dialect() == Dialect::Sqlite;
-        if is_sqlite && first.len() == claims.len() && self.claim_all(&first, now).await? {
+        if is_sqlite
+            && first.len() > FEW
+            && first.len() == claims.len()
+            && self.claim_all(&first, now).await?
+        {
             return Ok(vec![IngestVerdict::Claimed; claims.len()]);
         }
-        let mut session = self.0.write().await?;
+        let mut write = self.0.write_batch(first.len()).await?;
         let claimed: Vec<Key> = claim_input(&first, now)
             .fetch(
-                session.conn(),
+                write.conn(),
                 concat!(claim!(), " RETURNING tenant, event_id, source"),
             )
             .await?;
@@ -87,8 +94,8 @@ impl Work for ClaimIngest {
             .map(|claim| &claim.key)
             .filter(|key| !won.contains_key(&text_key(key)))
             .collect();
-        let standing: Vec<Standing> = keys(&lost).fetch(session.conn(), STANDING).await?;
-        drop(session);
+        let standing: Vec<Standing> = keys(&lost).fetch(write.conn(), STANDING).await?;
+        write.commit().await?;
 
         let standing: HashMap<_, _> = standing
             .iter()

@@ -8,7 +8,10 @@ mod ingest;
 mod published;
 mod route;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use carillon_domain::{EventId, TenantId, Timestamp, status::Origin};
 use uuid::Uuid;
@@ -19,7 +22,6 @@ use self::{
 };
 use crate::{
     batcher::Batcher,
-    config::Dialect,
     db::{Db, Input, Prunable, fetch, prunable},
     error::StoreError,
 };
@@ -32,6 +34,8 @@ const PUBLISHED: &str = "published";
 const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
 /// About so many items go into one transaction of a batcher.
 const BATCH: usize = 1_024;
+/// One batch is synced while the next is worked on.
+const LANES: usize = 2;
 
 /// The key of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,21 +149,19 @@ pub struct Events {
     shard: i32,
     claims: Arc<Batcher<ClaimIngest>>,
     published: Published,
+    /// Whether routers see events after they were marked.
+    is_behind: Arc<AtomicBool>,
 }
 
 impl Events {
     pub(crate) fn new(db: Db, shard: i32) -> Self {
-        // SQLite has one writer; PostgreSQL can sync one batch while it works on the next.
-        let lanes = match db.dialect() {
-            Dialect::Sqlite => 1,
-            Dialect::Postgres => 2,
-        };
         Self {
-            claims: Arc::new(Batcher::spawn(ClaimIngest(db.clone()), lanes, BATCH)),
+            claims: Arc::new(Batcher::spawn(ClaimIngest(db.clone()), LANES, BATCH)),
             published: Published::new(MarkPublished {
                 db: db.clone(),
                 shard,
             }),
+            is_behind: Arc::default(),
             db,
             shard,
         }
@@ -205,7 +207,7 @@ impl Events {
 
     /// Claims events for routing, one verdict each in order.
     pub async fn claim_route(&self, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
-        route::claim(&self.db, claims, self.shard).await
+        route::claim(&self.db, claims, self.shard, &self.is_behind).await
     }
 
     /// Claims of an id, one for each source that used it.

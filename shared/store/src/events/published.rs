@@ -2,19 +2,21 @@
 //! a mark that waits a little finds nothing left to write.
 
 use std::{
-    collections::HashSet,
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use indexmap::IndexSet;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{BATCH, EventKey, ingest::MarkPublished};
+use super::{EventKey, ingest::MarkPublished};
 use crate::{batcher::Work as _, error::StoreError};
 
 /// For so long a mark waits for the router's.
 const DELAY: Duration = Duration::from_millis(500);
+/// So many are marked in one transaction.
+const BATCH: usize = 512;
 /// Whoever publishes more than so many meanwhile waits for the marks.
 const MOST: usize = 50_000;
 
@@ -25,7 +27,10 @@ pub(super) struct Published(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     mark: MarkPublished,
-    keys: Mutex<HashSet<EventKey>>,
+    /// In the order in which their rows lie.
+    keys: Mutex<IndexSet<EventKey>>,
+    /// One marks at a time.
+    turn: tokio::sync::Mutex<()>,
     marked: Notify,
 }
 
@@ -35,6 +40,7 @@ impl Published {
         let inner = Arc::new(Inner {
             mark,
             keys: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             marked: Notify::new(),
         });
         tokio::spawn(mark_again_and_again(Arc::downgrade(&inner)));
@@ -64,14 +70,14 @@ impl Published {
 
 impl Inner {
     async fn flush(&self) -> Result<(), StoreError> {
-        let keys: Vec<EventKey> = self.keys.lock().iter().cloned().collect();
-        for some in keys.chunks(BATCH) {
-            self.mark.run(some).await?;
-            let mut keys = self.keys.lock();
-            for key in some {
-                keys.remove(key);
-            }
-            drop(keys);
+        let _turn = self.turn.lock().await;
+        let mut left = self.keys.lock().len();
+        while left > 0 {
+            let some: Vec<EventKey> = self.keys.lock().iter().take(BATCH.min(left)).cloned().collect();
+            self.mark.run(&some).await?;
+            // What was added meanwhile stands behind them.
+            self.keys.lock().drain(..some.len());
+            left -= some.len();
             self.marked.notify_waiters();
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! The router's half: the first record that carries an event names its coordinates.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use carillon_domain::{Timestamp, status::Origin};
 
@@ -50,6 +53,7 @@ pub(super) async fn claim(
     db: &Db,
     claims: &[RouteClaim],
     shard: i32,
+    is_behind: &AtomicBool,
 ) -> Result<Vec<RouteVerdict>, StoreError> {
     // Of records of one event in one batch, the first in the order of the batch is written.
     let mut seen: HashSet<&EventKey> = HashSet::with_capacity(claims.len());
@@ -60,7 +64,7 @@ pub(super) async fn claim(
     let mut changes = Changes::default();
     let (expected, others) = match db.dialect() {
         // Its one writer is alone with the rows.
-        Dialect::Sqlite => claim_expected(&mut tx, first, &mut changes).await?,
+        Dialect::Sqlite => claim_expected(&mut tx, first, &mut changes, is_behind).await?,
         Dialect::Postgres => (Vec::new(), first),
     };
     let rows: Vec<Claimed> = input(&others, db.now()).fetch(tx.conn(), CLAIM).await?;
@@ -92,23 +96,33 @@ pub(super) async fn claim(
         .collect()
 }
 
-/// Events that a gateway claimed with the same content and that no router has seen: nearly all.
+/// Of these events, those of which this record is not the one that a gateway's claim names.
 const UNEXPECTED: &str = "SELECT i.tenant, i.event_id, i.source FROM input i LEFT JOIN event_claims c
     ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
-    WHERE c.reads IS NULL OR c.reads <> 0 OR c.fingerprint <> i.fingerprint";
+    WHERE c.via_gateway IS NOT TRUE OR c.topic IS NOT i.topic OR c.partition_id IS NOT i.partition_id
+        OR c.record_offset IS NOT i.record_offset";
 
+/// Claims events that a gateway claimed with the same content and that no router has seen: nearly all. (What the row
+/// loses is as long as what it gains: it stays in its page.)
 macro_rules! claim_of {
     ($state:literal) => {
         concat!(
-            "UPDATE event_claims AS c SET state = 'published', topic = i.topic, partition_id = i.partition_id,
-                record_offset = i.record_offset, reads = 1
+            "UPDATE event_claims AS c SET state = 'published', owner = NULL, lease_until = NULL, topic = i.topic,
+                partition_id = i.partition_id, record_offset = i.record_offset, reads = 1
             FROM input AS i
-            WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source AND c.reads = 0
-                AND c.state = '",
+            WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
+                AND c.fingerprint = i.fingerprint AND c.reads = 0 AND c.state = '",
             $state,
             "'"
         )
     };
+}
+
+/// Whether the gateway has said that it published an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marked {
+    Yes,
+    No,
 }
 
 /// Claims what is expected, whose rows need not be read: on SQLite that costs more than writing them. Returns those and
@@ -117,31 +131,41 @@ async fn claim_expected<'a>(
     tx: &mut Tx,
     claims: Vec<&'a RouteClaim>,
     changes: &mut Changes,
+    is_behind: &AtomicBool,
 ) -> Result<(Vec<&'a RouteClaim>, Vec<&'a RouteClaim>), StoreError> {
-    let event_keys: Vec<&EventKey> = claims.iter().map(|claim| &claim.key).collect();
-    let unexpected: Vec<(String, String, String)> = keys(&event_keys)
-        .bytes(
-            "fingerprint",
-            claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
-        )
-        .fetch(tx.conn(), UNEXPECTED)
-        .await?;
+    let all = claims.len() as u64;
+    // A router that keeps up sees events before they are marked, one that is behind sees them after.
+    let states = if is_behind.load(Ordering::Relaxed) {
+        [Marked::Yes, Marked::No]
+    } else {
+        [Marked::No, Marked::Yes]
+    };
+    let mut claimed = 0;
+    for marked in states {
+        let statement = match marked {
+            Marked::No => claim_of!("pending"),
+            Marked::Yes => claim_of!("published"),
+        };
+        let rows = coordinates(&claims).execute(tx.conn(), statement).await?;
+        if marked == Marked::No {
+            changes.add(Counter::GatewayPublished, rows.cast_signed());
+        }
+        if rows * 2 > all {
+            is_behind.store(marked == Marked::Yes, Ordering::Relaxed);
+        }
+        claimed += rows;
+        if claimed == all {
+            return Ok((claims, Vec::new()));
+        }
+    }
+    let unexpected: Vec<(String, String, String)> = coordinates(&claims).fetch(tx.conn(), UNEXPECTED).await?;
     let unexpected: HashSet<_> = unexpected
         .iter()
         .map(|(tenant, id, source)| (&**tenant, &**id, &**source))
         .collect();
-    let (others, expected): (Vec<_>, Vec<_>) = claims
+    let (others, expected) = claims
         .into_iter()
         .partition(|claim| unexpected.contains(&key(&claim.key)));
-    let pending = coordinates(&expected)
-        .execute(tx.conn(), claim_of!("pending"))
-        .await?;
-    changes.add(Counter::GatewayPublished, pending.cast_signed());
-    if pending < expected.len() as u64 {
-        coordinates(&expected)
-            .execute(tx.conn(), claim_of!("published"))
-            .await?;
-    }
     Ok((expected, others))
 }
 
@@ -198,14 +222,14 @@ fn coordinates<'a>(claims: &[&'a RouteClaim]) -> Input<'a> {
         .text("topic", claims.iter().map(|claim| &*claim.origin.topic))
         .int("partition_id", claims.iter().map(|claim| claim.origin.partition))
         .big("record_offset", claims.iter().map(|claim| claim.origin.offset))
+        .bytes(
+            "fingerprint",
+            claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
+        )
 }
 
 fn input<'a>(claims: &[&'a RouteClaim], now: Timestamp) -> Input<'a> {
     coordinates(claims)
         .text("event_type", claims.iter().map(|claim| &*claim.event_type))
-        .bytes(
-            "fingerprint",
-            claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
-        )
         .time("accepted_at", claims.iter().map(|_| now))
 }

@@ -4,7 +4,7 @@ use carillon_domain::{TenantId, Timestamp};
 
 use super::{TemplateDraft, TemplateName};
 use crate::{
-    db::{Conn, Document, Session, execute, fetch},
+    db::{Conn, Db, Document, Session, fetch, write_one},
     error::StoreError,
     versioned::{IfMatch, Versioned},
 };
@@ -31,7 +31,7 @@ impl Row {
 }
 
 pub(super) async fn put(
-    session: &mut Session,
+    conn: Conn<'_>,
     tenant: &TenantId,
     draft: &TemplateDraft,
     if_match: IfMatch,
@@ -41,13 +41,13 @@ pub(super) async fn put(
     let (id, locale) = (draft.name.id.as_str(), draft.name.locale_column());
     let version = match if_match {
         Some(seen) => fetch!(
-            optional, session => (i64,),
+            optional, conn => (i64,),
             "UPDATE template_drafts SET parts = $1, updated_at = $2, version = version + 1
             WHERE tenant = $3 AND id = $4 AND locale = $5 AND version = $6 RETURNING version",
             parts, now, tenant.as_str(), id, locale, seen
         )?,
         None => fetch!(
-            optional, session => (i64,),
+            optional, conn => (i64,),
             "INSERT INTO template_drafts (tenant, id, locale, version, parts, updated_at)
             VALUES ($1, $2, $3, 1, $4, $5)
             ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts,
@@ -88,13 +88,9 @@ pub(super) async fn all(
     rows.into_iter().map(Row::draft).collect()
 }
 
-pub(super) async fn delete(
-    session: &mut Session,
-    tenant: &TenantId,
-    name: &TemplateName,
-) -> Result<bool, StoreError> {
-    let removed = execute!(
-        session,
+pub(super) async fn delete(db: &Db, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
+    let removed = write_one!(
+        db,
         "DELETE FROM template_drafts WHERE tenant = $1 AND id = $2 AND locale = $3",
         tenant.as_str(),
         name.id.as_str(),

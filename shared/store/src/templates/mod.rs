@@ -73,14 +73,10 @@ impl Templates {
         draft: &TemplateDraft,
         if_match: IfMatch,
     ) -> Result<Versioned<TemplateDraft>, StoreError> {
-        drafts::put(
-            &mut self.db.write().await?,
-            tenant,
-            draft,
-            if_match,
-            self.db.now(),
-        )
-        .await
+        let mut write = self.db.write().await?;
+        let put = drafts::put(write.conn(), tenant, draft, if_match, self.db.now()).await?;
+        write.commit().await?;
+        Ok(put)
     }
 
     /// Reads a draft.
@@ -99,7 +95,7 @@ impl Templates {
 
     /// Removes a draft; `false` if there was none.
     pub async fn delete_draft(&self, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
-        drafts::delete(&mut self.db.write().await?, tenant, name).await
+        drafts::delete(&self.db, tenant, name).await
     }
 
     /// Publishes a draft as a new version, or the current one again if nothing changed.

@@ -11,7 +11,7 @@ use carillon_domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Db, Tx, execute, fetch},
+    db::{Db, Tx, fetch, write_one},
     error::StoreError,
     read_model,
     versioned::{IfMatch, Versioned, Written},
@@ -194,8 +194,8 @@ impl Users {
         read_model::erase_user(&mut model, tenant, id).await?;
         model.commit().await?;
         // Addresses and preferences go with the row that they refer to.
-        let removed = execute!(
-            self.db.write().await?,
+        let removed = write_one!(
+            self.db,
             "DELETE FROM users WHERE tenant = $1 AND user_id = $2",
             tenant.as_str(),
             id.as_str()

@@ -89,6 +89,10 @@ async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
     .await;
 }
 
+fn outcome(json: &serde_json::Value) -> Box<serde_json::value::RawValue> {
+    serde_json::value::to_raw_value(json).unwrap()
+}
+
 fn send_key(number: u128, attempt: u32) -> SendKey {
     SendKey {
         accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),
@@ -120,11 +124,11 @@ async fn an_attempt_is_claimed_by_one_worker_and_its_outcome_stays() {
                 .all(|verdict| *verdict == ClaimVerdict::Claimed)
         );
         ledger
-            .record(vec![(send_key(7, 1), json!({"ok": "SM1"}))])
+            .record(vec![(send_key(7, 1), outcome(&json!({"ok": "SM1"})))])
             .await
             .unwrap();
         ledger
-            .record(vec![(send_key(7, 1), json!({"failed": "late"}))])
+            .record(vec![(send_key(7, 1), outcome(&json!({"failed": "late"})))])
             .await
             .unwrap();
 
@@ -195,7 +199,7 @@ async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_ow
         assert!(ledger.take_over(key, one, two, later).await.unwrap());
         assert!(!ledger.take_over(key, one, three, later).await.unwrap());
         assert!(ledger.take_over_from_dead(key, two, three, later).await.unwrap());
-        ledger.record(vec![(key, json!("sent"))]).await.unwrap();
+        ledger.record(vec![(key, outcome(&json!("sent")))]).await.unwrap();
         store.clock.advance(seconds(90));
         assert!(!ledger.take_over(key, three, one, later).await.unwrap());
         assert!(!ledger.take_over_from_dead(key, three, one, later).await.unwrap());

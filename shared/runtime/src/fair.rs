@@ -1,0 +1,49 @@
+//! Long loops without a wait let others have their turn, so that a batch of a campaign delays nobody by more than a
+//! millisecond or so.
+
+/// After so many steps of a few microseconds each.
+const STEPS: usize = 32;
+
+/// Lets other tasks of this thread run, every few calls.
+#[derive(Debug, Default)]
+pub struct Fair(usize);
+
+impl Fair {
+    /// To be called at each step of a loop.
+    pub async fn step(&mut self) {
+        self.0 += 1;
+        if self.0.is_multiple_of(STEPS) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn others_have_their_turn_in_a_long_loop() {
+        let turns = Rc::new(Cell::new(0));
+        let other = Rc::clone(&turns);
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(async move {
+            loop {
+                other.set(other.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        });
+        let counted = local
+            .run_until(async {
+                let mut fair = Fair::default();
+                for _ in 0..STEPS * 10 {
+                    fair.step().await;
+                }
+                turns.get()
+            })
+            .await;
+        assert!((9..=12).contains(&counted), "{counted}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Copying SQLite's write-ahead log into its database beside the writer, so that no commit has to copy much of it.
+
+use std::{sync::Weak, time::Duration};
+
+use super::{Inner, Pools};
+
+/// How often.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Copies until the database is closed or dropped.
+pub(super) async fn again_and_again(db: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(db) = db.upgrade() else { return };
+        let Pools::Sqlite { read, .. } = &db.pools else {
+            return;
+        };
+        let Ok(mut connection) = read.acquire().await else {
+            return;
+        };
+        // What cannot be copied now is later, at the latest by the writer.
+        let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
+        if let Err(error) = copied.execute(&mut *connection).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "no checkpoint");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! SQLite's one writer. A write that nobody waits behind is a transaction of its own; those that wait for one another
+//! share one, since each commit syncs the disk (group commit).
+//!
+//! A turn begins when its caller has the lock, which is given in the order of asking. The first turn of a transaction has
+//! a task queue up, twice, that commits it: whoever asked before that task is in the group. While it commits, the next
+//! group gathers. Nobody hears of success before the commit.
+//!
+//! Each statement is a message to SQLite's thread and back, so there are no more of them than needed: no savepoint for
+//! who is alone in a transaction, no transaction for one statement.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+
+use crate::error::StoreError;
+
+/// One file's writer; a cheap handle.
+#[derive(Debug, Clone)]
+pub(super) struct Group(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    writer: Arc<Mutex<Writer>>,
+    /// How many ask for a turn.
+    asking: AtomicUsize,
+    pool: SqlitePool,
+    /// For so long a turn is waited for.
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Writer {
+    /// `None` once the file is closed.
+    connection: Option<PoolConnection<Sqlite>>,
+    transaction: Transaction,
+    savepoint: Savepoint,
+    /// Those whose writes are in the open transaction.
+    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    /// Of one turn, which nobody may be waiting for any more: it may be there.
+    OfOneTurn,
+    /// What ended turns have written is to be committed.
+    Open,
+}
+
+/// What the turn before may have left behind, if nobody waited for its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    None,
+    /// It may be there, and nothing was written since.
+    Opening,
+    Open,
+    /// It may still be there; what was written since stays.
+    Releasing,
+}
+
+/// The writer in one caller's hands.
+pub(crate) struct Turn {
+    writer: OwnedMutexGuard<Writer>,
+    /// Its one statement commits itself.
+    is_alone: bool,
+}
+
+/// One that asks for a turn.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl<'a> Asking<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Group {
+    /// A writer on the one connection of a pool.
+    pub(super) async fn new(pool: SqlitePool, patience: Duration) -> Result<Self, StoreError> {
+        let writer = Writer {
+            connection: Some(pool.acquire().await?),
+            transaction: Transaction::None,
+            savepoint: Savepoint::None,
+            waiting: Vec::new(),
+        };
+        Ok(Self(Arc::new(Inner {
+            writer: Arc::new(Mutex::new(writer)),
+            asking: AtomicUsize::new(0),
+            pool,
+            patience,
+        })))
+    }
+
+    async fn lock(&self) -> Result<OwnedMutexGuard<Writer>, StoreError> {
+        let _asking = Asking::new(&self.0.asking);
+        let lock = Arc::clone(&self.0.writer).lock_owned();
+        let mut writer = tokio::time::timeout(self.0.patience, lock)
+            .await
+            .map_err(|_| StoreError::from(sqlx::Error::PoolTimedOut))?;
+        if writer.connection.is_none() {
+            return Err(StoreError::Closed);
+        }
+        writer.tidy().await;
+        Ok(writer)
+    }
+
+    /// A turn for one statement.
+    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
+        let mut writer = self.lock().await?;
+        let is_alone = writer.transaction == Transaction::None && self.0.asking.load(Ordering::Relaxed) == 0;
+        if writer.transaction == Transaction::None && !is_alone {
+            self.open(&mut writer).await?;
+            // Its one statement writes all or nothing by itself.
+            writer.transaction = Transaction::Open;
+        }
+        Ok(Turn { writer, is_alone })
+    }
+
+    /// A turn whose statements are undone if it does not end with [`Turn::commit`].
+    pub(super) async fn all_or_nothing(&self) -> Result<Turn, StoreError> {
+        let mut writer = self.lock().await?;
+        if writer.transaction == Transaction::None {
+            self.open(&mut writer).await?;
+        } else {
+            writer.savepoint = Savepoint::Opening;
+            writer.run("SAVEPOINT turn").await?;
+            writer.savepoint = Savepoint::Open;
+        }
+        Ok(Turn {
+            writer,
+            is_alone: false,
+        })
+    }
+
+    async fn open(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.transaction = Transaction::OfOneTurn;
+        // A deferred transaction that reads first could not become a writer once another process has written.
+        if let Err(error) = writer.run("BEGIN IMMEDIATE").await {
+            writer.transaction = Transaction::None;
+            return Err(error);
+        }
+        tokio::spawn(commit(Arc::clone(&self.0.writer)));
+        Ok(())
+    }
+
+    /// Commits what is open and closes the file.
+    pub(super) async fn close(&self) {
+        commit(Arc::clone(&self.0.writer)).await;
+        drop(self.0.writer.lock().await.connection.take());
+        self.0.pool.close().await;
+    }
+}
+
+impl Turn {
+    #[expect(clippy::expect_used, reason = "nobody begins a turn on a closed file")]
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        self.writer
+            .connection
+            .as_deref_mut()
+            .expect("a turn's connection")
+    }
+
+    /// Ends the turn and waits until what was written is on disk.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.is_alone {
+            return Ok(());
+        }
+        if self.writer.savepoint == Savepoint::Open {
+            self.writer.savepoint = Savepoint::Releasing;
+            self.writer.run("RELEASE turn").await?;
+            self.writer.savepoint = Savepoint::None;
+        }
+        self.writer.transaction = Transaction::Open;
+        let (done, committed) = oneshot::channel();
+        self.writer.waiting.push(done);
+        drop(self.writer);
+        committed.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Writer {
+    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        let connection = self.connection.as_deref_mut().ok_or(StoreError::Closed)?;
+        sqlx::query(statement).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Ends what a turn left behind that did not come to its end.
+    async fn tidy(&mut self) {
+        if self.transaction == Transaction::OfOneTurn {
+            // It may never have begun.
+            let _ = self.run("ROLLBACK").await;
+            self.transaction = Transaction::None;
+        }
+        match std::mem::replace(&mut self.savepoint, Savepoint::None) {
+            Savepoint::None => {}
+            // Either may be gone already.
+            Savepoint::Opening | Savepoint::Releasing => {
+                let _ = self.run("RELEASE turn").await;
+            }
+            Savepoint::Open => {
+                let undone = async {
+                    self.run("ROLLBACK TO turn").await?;
+                    self.run("RELEASE turn").await
+                };
+                if let Err(error) = undone.await {
+                    // What was to be undone must not be committed.
+                    self.fail(&error).await;
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self) {
+        if self.transaction == Transaction::None {
+            return;
+        }
+        match self.run("COMMIT").await {
+            Ok(()) => {
+                self.transaction = Transaction::None;
+                self.answer(&Ok(()));
+            }
+            Err(error) => self.fail(&error).await,
+        }
+    }
+
+    /// Gives the open transaction up, which SQLite may have done by itself (a full disk).
+    async fn fail(&mut self, error: &StoreError) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "SQLite did not take a transaction"
+        );
+        let _ = self.run("ROLLBACK").await;
+        self.transaction = Transaction::None;
+        self.answer(&Err(error.clone()));
+    }
+
+    fn answer(&mut self, result: &Result<(), StoreError>) {
+        for waiting in self.waiting.drain(..) {
+            // Who went away needs no answer.
+            let _ = waiting.send(result.clone());
+        }
+    }
+}
+
+async fn commit(writer: Arc<Mutex<Writer>>) {
+    // Whoever has come to wait meanwhile goes first, once.
+    drop(writer.lock().await);
+    let mut writer = writer.lock().await;
+    writer.tidy().await;
+    writer.commit().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+
+    use super::*;
+
+    async fn group() -> (Group, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteConnectOptions::new()
+            .filename(folder.path().join("t.db"))
+            .create_if_missing(true);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(file)
+            .await
+            .unwrap();
+        sqlx::query("CREATE TABLE t (n INTEGER, filler BLOB)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        (Group::new(pool, Duration::from_secs(5)).await.unwrap(), folder)
+    }
+
+    async fn write(turn: &mut Turn, n: i64, filler: usize) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO t VALUES ($1, zeroblob($2))")
+            .bind(n)
+            .bind(i64::try_from(filler).unwrap())
+            .execute(turn.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn numbers(group: &Group) -> Vec<i64> {
+        let mut turn = group.turn().await.unwrap();
+        let numbers = sqlx::query_scalar("SELECT n FROM t ORDER BY n")
+            .fetch_all(turn.connection())
+            .await
+            .unwrap();
+        turn.commit().await.unwrap();
+        numbers
+    }
+
+    #[tokio::test]
+    async fn turns_that_wait_for_one_another_share_a_transaction() {
+        let (group, _folder) = group().await;
+        let first = group.all_or_nothing().await.unwrap();
+        let others: Vec<_> = (0..20)
+            .map(|n| {
+                let group = group.clone();
+                tokio::spawn(async move {
+                    let mut turn = group.all_or_nothing().await?;
+                    write(&mut turn, n, 0).await?;
+                    turn.commit().await
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        first.commit().await.unwrap();
+        let open = group.0.writer.lock().await.transaction;
+        assert_eq!(open, Transaction::None, "one commit for all");
+        for other in others {
+            other.await.unwrap().unwrap();
+        }
+        assert_eq!(numbers(&group).await, (0..20).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn one_statement_that_nobody_waits_behind_commits_itself() {
+        let (group, _folder) = group().await;
+        let mut turn = group.turn().await.unwrap();
+        write(&mut turn, 1, 0).await.unwrap();
+        assert_eq!(turn.writer.transaction, Transaction::None);
+        drop(turn);
+        assert_eq!(numbers(&group).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_committed_is_undone_and_its_neighbours_are_not() {
+        let (group, _folder) = group().await;
+        let mut kept = group.all_or_nothing().await.unwrap();
+        write(&mut kept, 1, 0).await.unwrap();
+        let kept = tokio::spawn(kept.commit());
+        let mut undone = group.all_or_nothing().await.unwrap();
+        write(&mut undone, 2, 0).await.unwrap();
+        drop(undone);
+        let mut after = group.all_or_nothing().await.unwrap();
+        write(&mut after, 3, 0).await.unwrap();
+        after.commit().await.unwrap();
+        kept.await.unwrap().unwrap();
+        assert_eq!(numbers(&group).await, [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_fails_who_wrote_and_nobody_later() {
+        let (group, _folder) = group().await;
+        let mut turn = group.turn().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 20")
+            .execute(turn.connection())
+            .await
+            .unwrap();
+        turn.commit().await.unwrap();
+        let mut full = group.all_or_nothing().await.unwrap();
+        assert!(write(&mut full, 1, 1 << 20).await.is_err());
+        drop(full);
+        let mut after = group.all_or_nothing().await.unwrap();
+        write(&mut after, 2, 10).await.unwrap();
+        after.commit().await.unwrap();
+        assert_eq!(numbers(&group).await, [2]);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_fails_all_of_its_group_and_no_later_one() {
+        let (group, _folder) = group().await;
+        let mut lost = group.all_or_nothing().await.unwrap();
+        write(&mut lost, 1, 0).await.unwrap();
+        let lost = tokio::spawn(lost.commit());
+        let mut ended = group.turn().await.unwrap();
+        sqlx::query("ROLLBACK").execute(ended.connection()).await.unwrap();
+        assert!(ended.commit().await.is_err());
+        assert!(lost.await.unwrap().is_err());
+        let mut after = group.turn().await.unwrap();
+        write(&mut after, 2, 0).await.unwrap();
+        after.commit().await.unwrap();
+        assert_eq!(numbers(&group).await, [2]);
+    }
+}
