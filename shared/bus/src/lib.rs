@@ -161,7 +161,12 @@ impl Bus {
 
     fn join(&self, subscription: &Subscription) -> Result<Box<dyn Member>, BusError> {
         match &self.backend {
-            Handle::Kafka(kafka) => kafka.join(&subscription.group, &subscription.topics),
+            Handle::Kafka(kafka) => {
+                // No message waits for what is told of it.
+                let is_status = |topic: &Arc<str>| self.topics().place(topic) == Some(TopicKind::Status);
+                let gathers = subscription.topics.iter().all(is_status);
+                kafka.join(&subscription.group, &subscription.topics, gathers)
+            }
             Handle::Embedded(log) => log.join(&subscription.group, &subscription.topics),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
-use super::brokers::REPORTS;
+use super::{brokers::REPORTS, member::Membership};
 use crate::{
     config::{KafkaConfig, Security},
     error::BusError,
@@ -101,11 +101,11 @@ pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
 }
 
 /// A group member that commits by itself, reads only what was committed, and prefetches little.
-pub(super) fn consumer(base: &ClientConfig, group: &str, session_timeout: Duration) -> ClientConfig {
-    let session = session_timeout.as_millis();
+pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientConfig {
+    let session = membership.session_timeout.as_millis();
     let mut config = base.clone();
     config
-        .set("group.id", group)
+        .set("group.id", &membership.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
@@ -115,6 +115,7 @@ pub(super) fn consumer(base: &ClientConfig, group: &str, session_timeout: Durati
         .set("heartbeat.interval.ms", (session / 4).max(100).to_string())
         .set("max.poll.interval.ms", "300000")
         .set("fetch.wait.max.ms", "100")
+        .set("fetch.min.bytes", if membership.gathers { "65536" } else { "1" })
         .set("fetch.error.backoff.ms", "100")
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.message.max.bytes", "1048576")

@@ -31,7 +31,7 @@ impl Link {
             shared: Arc::clone(&shared),
             events: sender.clone(),
         };
-        let consumer: BaseConsumer<Callbacks> = client::consumer(base, group, membership.session_timeout)
+        let consumer: BaseConsumer<Callbacks> = client::consumer(base, membership)
             .create_with_context(callbacks())
             .map_err(classify)?;
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();

@@ -44,6 +44,8 @@ pub(super) struct Membership {
     pub(super) group: String,
     pub(super) topics: Vec<Arc<str>>,
     pub(super) session_timeout: Duration,
+    /// Records may wait for others for a moment: fewer fetches.
+    pub(super) gathers: bool,
 }
 
 pub(super) struct KafkaMember {
@@ -67,20 +69,11 @@ pub(super) struct KafkaMember {
 }
 
 impl KafkaMember {
-    pub(super) fn join(
-        base: &ClientConfig,
-        session_timeout: Duration,
-        group: &str,
-        topics: &[Arc<str>],
-    ) -> Result<Self, BusError> {
-        let membership = Membership {
-            group: group.to_owned(),
-            topics: topics.to_vec(),
-            session_timeout,
-        };
+    pub(super) fn join(base: &ClientConfig, membership: Membership) -> Result<Self, BusError> {
         Ok(Self {
             base: base.clone(),
             link: Link::new(base, &membership)?,
+            transactions: Transactions::new(base.clone(), &membership.group),
             membership,
             last_seek: 0,
             assigned: HashMap::new(),
@@ -88,7 +81,6 @@ impl KafkaMember {
             pending: VecDeque::new(),
             releasing: None,
             relinking: false,
-            transactions: Transactions::new(base.clone(), group),
             complained: None,
         })
     }

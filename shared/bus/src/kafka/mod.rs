@@ -102,13 +102,20 @@ impl Kafka {
         admin::lag(&self.base, group, specs).await
     }
 
-    pub(crate) fn join(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Member>, BusError> {
-        Ok(Box::new(member::KafkaMember::join(
-            &self.base,
-            self.session_timeout,
-            group,
-            topics,
-        )?))
+    /// A member of a group. If it `gathers`, records may come a moment later, and more at a time.
+    pub(crate) fn join(
+        &self,
+        group: &str,
+        topics: &[Arc<str>],
+        gathers: bool,
+    ) -> Result<Box<dyn Member>, BusError> {
+        let membership = member::Membership {
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            session_timeout: self.session_timeout,
+            gathers,
+        };
+        Ok(Box::new(member::KafkaMember::join(&self.base, membership)?))
     }
 
     /// Writes records and waits until every one is acknowledged by all in-sync replicas.

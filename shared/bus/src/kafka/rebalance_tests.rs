@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use super::member::KafkaMember;
+use super::member::{KafkaMember, Membership};
 use crate::{
     member::{Member, Polled},
     record::Partition,
@@ -26,7 +26,13 @@ fn base(brokers: &str) -> ClientConfig {
 }
 
 fn join(base: &ClientConfig, topic: &str) -> KafkaMember {
-    KafkaMember::join(base, Duration::from_secs(6), topic, &[Arc::from(topic)]).unwrap()
+    let membership = Membership {
+        group: topic.to_owned(),
+        topics: vec![Arc::from(topic)],
+        session_timeout: Duration::from_secs(6),
+        gathers: false,
+    };
+    KafkaMember::join(base, membership).unwrap()
 }
 
 fn produce(base: &ClientConfig, topic: &str, partition: i32, values: std::ops::Range<usize>) {
