@@ -79,7 +79,7 @@ const fn limits(lane: Lane) -> BatchLimits {
     BatchLimits {
         max_records: match lane {
             Lane::High | Lane::Normal => 500,
-            Lane::Bulk => 200,
+            Lane::Bulk => 100,
         },
         max_bytes: 4 << 20,
         linger: Duration::ZERO,

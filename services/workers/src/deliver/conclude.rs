@@ -22,7 +22,7 @@ use super::{
 };
 
 /// So many go together at most.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 128;
 
 /// An attempt that has ended.
 pub(crate) struct Ended {

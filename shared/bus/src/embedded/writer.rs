@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// One transaction takes no more records than this…
-const MAX_RECORDS: usize = 2_048;
+const MAX_RECORDS: usize = 512;
 /// …and no more bytes.
-const MAX_BYTES: usize = 2 * 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// Rows in one `INSERT`: the most that fit.
 const ROWS: [usize; 4] = [32, 8, 2, 1];
 

@@ -33,7 +33,7 @@ const PENDING: &str = "pending";
 const PUBLISHED: &str = "published";
 const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
 /// About so many items go into one transaction of a batcher.
-const BATCH: usize = 1_024;
+const BATCH: usize = 256;
 /// One batch is synced while the next is worked on.
 const LANES: usize = 2;
 

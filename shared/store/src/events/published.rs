@@ -16,7 +16,7 @@ use crate::{batcher::Work as _, error::StoreError};
 /// For so long a mark waits for the router's.
 const DELAY: Duration = Duration::from_millis(500);
 /// So many are marked in one transaction.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 /// Whoever publishes more than so many meanwhile waits for the marks.
 const MOST: usize = 50_000;
 
