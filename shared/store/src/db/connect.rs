@@ -114,6 +114,8 @@ async fn open_file(
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(STATEMENTS)
         .foreign_keys(true)
+        // Without it, SQLite may walk a whole table, and look each row up in an index that it makes of the batch.
+        .pragma("automatic_index", "off")
         // Pages until a commit copies what [`checkpoint`] has not; then the log begins anew.
         .pragma("wal_autocheckpoint", "16000");
     let write: SqlitePool = SqlitePoolOptions::new()

@@ -208,6 +208,22 @@ impl<'a> Input<'a> {
         Ok(Chunked::Own(connection.begin().await?))
     }
 
+    /// How SQLite would run the statement.
+    #[cfg(test)]
+    pub(crate) async fn plan(self, conn: Conn<'_>, statement: &str) -> Vec<String> {
+        let Conn::Sqlite(connection, _) = conn else {
+            panic!("SQLite's plan")
+        };
+        let sql = format!("EXPLAIN QUERY PLAN {}", self.sqlite_sql(self.rows, statement));
+        let arguments = self.sqlite_arguments(0, self.rows).unwrap();
+        let rows: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as_with::<Sqlite, _, _>(AssertSqlSafe(sql), arguments)
+                .fetch_all(connection)
+                .await
+                .unwrap();
+        rows.into_iter().map(|(.., step)| step).collect()
+    }
+
     fn names(&self, sql: &mut String) {
         sql.push_str("WITH input (");
         for (index, (name, _)) in self.columns.iter().enumerate() {

@@ -233,3 +233,49 @@ fn input<'a>(claims: &[&'a RouteClaim], now: Timestamp) -> Input<'a> {
         .text("event_type", claims.iter().map(|claim| &*claim.event_type))
         .time("accepted_at", claims.iter().map(|_| now))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use carillon_domain::{SystemClock, TenantId};
+
+    use super::*;
+    use crate::config::StoreConfig;
+
+    #[tokio::test]
+    async fn sqlite_looks_each_event_of_a_batch_up_and_walks_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let config = StoreConfig::new(format!("sqlite://{}", path.display()));
+        let (db, _model) = Db::connect(&config, Arc::new(SystemClock)).await.unwrap();
+        let claims: Vec<RouteClaim> = (0..256)
+            .map(|n| RouteClaim {
+                key: EventKey {
+                    tenant: TenantId::default(),
+                    event_id: format!("e-{n}").into(),
+                    source: "/shop".into(),
+                },
+                event_type: "t".into(),
+                fingerprint: [0; 32],
+                origin: Origin {
+                    topic: "t".into(),
+                    partition: 0,
+                    offset: n,
+                },
+            })
+            .collect();
+        for size in [1, 8, 256] {
+            for statement in [claim_of!("pending"), claim_of!("published"), UNEXPECTED] {
+                let some: Vec<&RouteClaim> = claims.iter().take(size).collect();
+                let mut tx = db.begin().await.unwrap();
+                let plan = coordinates(&some).plan(tx.conn(), statement).await;
+                assert!(
+                    plan.iter().any(|step| step.starts_with("SEARCH c USING")),
+                    "{plan:?}"
+                );
+                assert!(!plan.iter().any(|step| step.starts_with("SCAN c")), "{plan:?}");
+            }
+        }
+    }
+}
