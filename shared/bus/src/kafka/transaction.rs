@@ -224,6 +224,7 @@ fn attempt(
     // The commit would wait for deliveries too, but in steps of 100 ms.
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
         // The producer's own thread polls; a poll of less than a millisecond would not wait at all.
+        #[expect(clippy::disallowed_methods, reason = "no runtime's thread")]
         std::thread::sleep(LOOK);
     }
     if brokers.take_doubt() {
