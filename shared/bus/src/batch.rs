@@ -21,7 +21,8 @@ pub struct BatchLimits {
     pub max_records: usize,
     /// No further records are added to a batch of this many bytes.
     pub max_bytes: usize,
-    /// How long to wait for a batch to fill up after its first record.
+    /// How long to wait for a batch to fill up after its first record, if it is small: where many are waiting, an eighth of a
+    /// full batch comes at once, and nothing is gained by waiting.
     pub linger: Duration,
 }
 
@@ -103,7 +104,7 @@ impl BatchConsumer {
         let deadline = Instant::now() + limits.linger;
         while !limits.linger.is_zero()
             && let Some(batch) = &self.filling
-            && batch.records.len() < limits.max_records
+            && batch.records.len() < limits.max_records.div_ceil(8)
             && batch.bytes < limits.max_bytes
         {
             let room = limits.max_records - batch.records.len();
@@ -383,18 +384,29 @@ mod tests {
         assert_eq!(consumer.next(&ONE).await.unwrap().records[0].offset, 0);
     }
 
+    const LINGERING: BatchLimits = BatchLimits {
+        max_records: 100,
+        max_bytes: 1 << 20,
+        linger: Duration::from_mins(1),
+    };
+
+    #[tokio::test]
+    async fn where_many_are_waiting_no_batch_waits_for_more() {
+        let (mut consumer, _state) = consumer(State {
+            end: 13,
+            ..State::default()
+        });
+        let batch = tokio::time::timeout(Duration::from_secs(10), consumer.next(&LINGERING));
+        assert_eq!(batch.await.unwrap().unwrap().records.len(), 13);
+    }
+
     #[tokio::test]
     async fn a_cancelled_next_loses_nothing() {
         let (mut consumer, _state) = consumer(State {
             end: 2,
             ..State::default()
         });
-        let lingering = BatchLimits {
-            max_records: 10,
-            max_bytes: 1 << 20,
-            linger: Duration::from_mins(1),
-        };
-        tokio::time::timeout(Duration::from_millis(20), consumer.next(&lingering))
+        tokio::time::timeout(Duration::from_millis(20), consumer.next(&LINGERING))
             .await
             .unwrap_err();
         let batch = consumer.next(&ONE).await.unwrap();

@@ -15,8 +15,11 @@ pub(super) async fn again_and_again(db: Weak<Inner>) {
         let Pools::Sqlite { read, .. } = &db.pools else {
             return;
         };
-        let Ok(mut connection) = read.acquire().await else {
-            return;
+        let mut connection = match read.acquire().await {
+            Ok(connection) => connection,
+            Err(sqlx::Error::PoolClosed) => return,
+            // All are in use.
+            Err(_) => continue,
         };
         // What cannot be copied now is later, at the latest by the writer.
         let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");

@@ -27,11 +27,24 @@ pub(super) struct Published(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     mark: MarkPublished,
-    /// In the order in which their rows lie.
-    keys: Mutex<IndexSet<EventKey>>,
+    keys: Mutex<Keys>,
     /// One marks at a time.
     turn: tokio::sync::Mutex<()>,
     marked: Notify,
+}
+
+/// In the order in which their rows lie.
+#[derive(Debug, Default)]
+struct Keys {
+    noted: IndexSet<EventKey>,
+    /// What is being marked, or could not be.
+    marking: IndexSet<EventKey>,
+}
+
+impl Keys {
+    fn len(&self) -> usize {
+        self.noted.len() + self.marking.len()
+    }
 }
 
 impl Published {
@@ -55,11 +68,12 @@ impl Published {
             }
             marked.await;
         }
-        self.0.keys.lock().extend(keys);
+        self.0.keys.lock().noted.extend(keys);
     }
 
     pub(super) fn contains(&self, key: &EventKey) -> bool {
-        self.0.keys.lock().contains(key)
+        let keys = self.0.keys.lock();
+        keys.noted.contains(key) || keys.marking.contains(key)
     }
 
     /// Marks what there is.
@@ -71,15 +85,35 @@ impl Published {
 impl Inner {
     async fn flush(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        let mut left = self.keys.lock().len();
-        while left > 0 {
-            let some: Vec<EventKey> = self.keys.lock().iter().take(BATCH.min(left)).cloned().collect();
-            self.mark.run(&some).await?;
-            // What was added meanwhile stands behind them.
-            self.keys.lock().drain(..some.len());
-            left -= some.len();
-            self.marked.notify_waiters();
+        // What could not be marked before, then what was noted since.
+        self.mark_all().await?;
+        {
+            let keys = &mut *self.keys.lock();
+            std::mem::swap(&mut keys.noted, &mut keys.marking);
         }
+        self.mark_all().await
+    }
+
+    async fn mark_all(&self) -> Result<(), StoreError> {
+        let mut marked = 0;
+        loop {
+            let some = self
+                .keys
+                .lock()
+                .marking
+                .iter()
+                .skip(marked)
+                .take(BATCH)
+                .cloned()
+                .collect::<Vec<_>>();
+            if some.is_empty() {
+                break;
+            }
+            self.mark.run(&some).await?;
+            marked += some.len();
+        }
+        self.keys.lock().marking.clear();
+        self.marked.notify_waiters();
         Ok(())
     }
 }

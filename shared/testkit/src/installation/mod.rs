@@ -5,10 +5,11 @@ mod process;
 mod roles;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -106,16 +107,23 @@ pub struct Installation {
 }
 
 /// A port of loopback that is free now, and below those that the system gives to outgoing connections: such a port is
-/// still free when a killed process is started again.
+/// still free when a killed process is started again. This process gives each port away once: who got it may not listen
+/// yet.
 #[must_use]
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let ports = std::iter::repeat_with(|| {
         // The last bytes of a UUID are random.
         let [.., high, low] = *Uuid::now_v7().as_bytes();
         10_000 + u16::from_be_bytes([high, low]) % 20_000
     });
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.take(1_000).find(is_free).expect("a free port")
+    ports
+        .take(1_000)
+        .filter(is_free)
+        .find(|port| given.insert(*port))
+        .expect("a free port")
 }
 
 impl Installation {
