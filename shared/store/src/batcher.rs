@@ -8,6 +8,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::error::StoreError;
 
+/// One batch is synced while the next is worked on.
+pub(crate) const LANES: usize = 2;
+
 /// What a batcher does with the items of one batch.
 #[async_trait]
 pub(crate) trait Work: Send + Sync + 'static {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    batcher::{Batcher, Work},
+    batcher::{Batcher, LANES, Work},
     columns::int,
     db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
@@ -24,8 +24,6 @@ const CLAIMS: Prunable = prunable!("send_claims", "claimed_at");
 const OUTCOMES: Prunable = prunable!("send_outcomes", "recorded_at");
 /// About so many outcomes go into one transaction.
 const BATCH: usize = 1_024;
-/// One batch is synced while the next is worked on.
-const LANES: usize = 2;
 
 /// One attempt of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -67,7 +67,7 @@ async fn step(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
             });
         }
     }
-    writer::insert(&mut transaction, &mut rows).await?;
+    writer::insert(&mut transaction, rows).await?;
     sqlx::query("DELETE FROM records WHERE slot = $1 AND offset <= $2")
         .bind(slot)
         .bind(last)

@@ -230,12 +230,12 @@ async fn store(
     placed: &[Placed],
     offsets: &[CommittedOffset],
 ) -> Result<(), sqlx::Error> {
-    let mut rows = rows(placed);
+    let rows = rows(placed);
     if rows.len() <= FEW && offsets.len() <= FEW {
-        return store_few(connection, &mut rows, offsets).await;
+        return store_few(connection, rows, offsets).await;
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    insert(&mut transaction, &mut rows).await?;
+    insert(&mut transaction, rows).await?;
     for some in chunks(offsets) {
         let mut query = QueryBuilder::<Sqlite>::new("");
         push_offsets(&mut query, some);
@@ -246,7 +246,7 @@ async fn store(
 
 async fn store_few(
     connection: &mut SqliteConnection,
-    rows: &mut [Row],
+    rows: Vec<Row>,
     offsets: &[CommittedOffset],
 ) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE; ");
@@ -278,36 +278,36 @@ fn push_offsets(query: &mut QueryBuilder<Sqlite>, offsets: &[CommittedOffset]) {
     query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
 }
 
-fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: &mut [Row]) {
+fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: impl IntoIterator<Item = Row>) {
     query.push("INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ");
     query.push_values(rows, |mut to, row| {
         to.push_bind(row.slot)
             .push_bind(row.first)
             .push_bind(row.last)
             .push_bind(row.written_at.timestamp_micros())
-            .push_bind(std::mem::take(&mut row.frames));
+            .push_bind(row.frames);
     });
 }
 
-/// Writes rows, whose frames it takes, and which nobody sees before the transaction ends.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
-    mut rows: &mut [Row],
-) -> Result<(), sqlx::Error> {
-    while let Some(size) = ROWS.into_iter().find(|size| *size <= rows.len()) {
-        let (some, rest) = rows.split_at_mut(size);
+/// Writes rows, which nobody sees before the transaction ends.
+pub(super) async fn insert(connection: &mut SqliteConnection, mut rows: Vec<Row>) -> Result<(), sqlx::Error> {
+    while let Some(size) = piece(rows.len()) {
         let mut query = QueryBuilder::<Sqlite>::new("");
-        push_rows(&mut query, some);
+        push_rows(&mut query, rows.drain(..size));
         query.build().execute(&mut *connection).await?;
-        rows = rest;
     }
     Ok(())
+}
+
+/// The largest piece of what is left.
+fn piece(left: usize) -> Option<usize> {
+    ROWS.into_iter().find(|size| *size <= left)
 }
 
 /// Cuts into pieces of a few sizes, so that prepared statements are found again.
 fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = ROWS.into_iter().find(|size| *size <= all.len())?;
+        let size = piece(all.len())?;
         let (some, rest) = all.split_at(size);
         all = rest;
         Some(some)

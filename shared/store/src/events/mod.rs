@@ -21,7 +21,7 @@ use self::{
     published::Published,
 };
 use crate::{
-    batcher::Batcher,
+    batcher::{Batcher, LANES},
     db::{Db, Input, Prunable, fetch, prunable},
     error::StoreError,
 };
@@ -34,8 +34,6 @@ const PUBLISHED: &str = "published";
 const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
 /// About so many items go into one transaction of a batcher.
 const BATCH: usize = 256;
-/// One batch is synced while the next is worked on.
-const LANES: usize = 2;
 
 /// The key of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -118,13 +118,6 @@ macro_rules! claim_of {
     };
 }
 
-/// Whether the gateway has said that it published an event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Marked {
-    Yes,
-    No,
-}
-
 /// Claims what is expected, whose rows need not be read: on SQLite that costs more than writing them. Returns those and
 /// the others.
 async fn claim_expected<'a>(
@@ -135,23 +128,20 @@ async fn claim_expected<'a>(
 ) -> Result<(Vec<&'a RouteClaim>, Vec<&'a RouteClaim>), StoreError> {
     let all = claims.len() as u64;
     // A router that keeps up sees events before they are marked, one that is behind sees them after.
-    let states = if is_behind.load(Ordering::Relaxed) {
-        [Marked::Yes, Marked::No]
-    } else {
-        [Marked::No, Marked::Yes]
-    };
+    let was_behind = is_behind.load(Ordering::Relaxed);
     let mut claimed = 0;
-    for marked in states {
-        let statement = match marked {
-            Marked::No => claim_of!("pending"),
-            Marked::Yes => claim_of!("published"),
+    for is_marked in [was_behind, !was_behind] {
+        let statement = if is_marked {
+            claim_of!("published")
+        } else {
+            claim_of!("pending")
         };
         let rows = coordinates(&claims).execute(tx.conn(), statement).await?;
-        if marked == Marked::No {
+        if !is_marked {
             changes.add(Counter::GatewayPublished, rows.cast_signed());
         }
         if rows * 2 > all {
-            is_behind.store(marked == Marked::Yes, Ordering::Relaxed);
+            is_behind.store(is_marked, Ordering::Relaxed);
         }
         claimed += rows;
         if claimed == all {
