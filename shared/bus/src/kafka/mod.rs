@@ -6,6 +6,7 @@ mod client;
 mod link;
 mod member;
 mod poller;
+mod pressure;
 #[cfg(test)]
 mod rebalance_tests;
 mod transaction;

@@ -1,5 +1,9 @@
-//! The thread that polls a consumer. It never stops polling, so that the member stays in its group; backpressure
-//! pauses partitions instead. A revocation waits in the callback until the member has committed what it finished.
+//! The thread that polls a consumer. Where too much waits for the member it waits for room; a member that takes little has
+//! its partitions paused instead, so that the thread goes on and hears of rebalances. A revocation waits in the callback
+//! until the member has committed what it finished.
+//!
+//! A pause is the last resort because it is dear: the client throws away what it has fetched, and its fetching thread,
+//! which no resume wakes, may sleep for another second.
 //!
 //! Whatever moves a partition's position (seek, pause, resume) is done on this thread, between two polls: what it has
 //! polled and what the client will fetch next then fit together, and the member hears of both in one order.
@@ -11,7 +15,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -25,7 +29,10 @@ use rdkafka::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::brokers::Brokers;
+use super::{
+    brokers::Brokers,
+    pressure::{HIGH_WATER, Pressure},
+};
 use crate::{
     headers::Headers,
     record::{Partition, Record},
@@ -59,14 +66,17 @@ pub(super) struct Target {
     pub(super) offset: Option<i64>,
 }
 
-/// At most this many bytes wait for the member; then every partition is paused.
-const HIGH_WATER: usize = 4 * 1024 * 1024;
+/// How long the thread waits for a record.
+const LONG_POLL: Duration = Duration::from_millis(50);
+/// How often the thread looks whether there is room.
+const LOOK: Duration = Duration::from_millis(5);
 /// How long a revocation waits for the member.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a seek may take; it waits for librdkafka's own threads, not for a broker.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Records handed over in one piece.
+/// Records, and bytes, handed over in one piece.
 const PIECE: usize = 500;
+const PIECE_BYTES: usize = HIGH_WATER / 8;
 
 /// What thread and member share.
 #[derive(Default)]
@@ -82,8 +92,14 @@ pub(super) struct Shared {
     /// Numbers them.
     assignments: AtomicU64,
     flow: Mutex<Flow>,
-    /// Records that the thread has polled and not handed over.
-    piece: Mutex<Vec<Record>>,
+    piece: Mutex<Piece>,
+}
+
+/// Records that the thread has polled and not handed over.
+#[derive(Default)]
+struct Piece {
+    records: Vec<Record>,
+    bytes: usize,
 }
 
 /// Which partitions are to rest, and which do.
@@ -91,12 +107,26 @@ pub(super) struct Shared {
 struct Flow {
     /// Partitions that the member holds back.
     held: HashSet<Partition>,
-    /// Too much waits for the member: all rest.
+    /// Too much waits for the member, for too long: all rest.
     all: bool,
     /// Partitions that the client was told to pause.
     paused: HashSet<Partition>,
     /// Whether something has changed since the client was told.
     changed: bool,
+}
+
+impl Piece {
+    /// Whether it is full now.
+    fn push(&mut self, record: Record) -> bool {
+        self.bytes += record.size();
+        self.records.push(record);
+        self.records.len() >= PIECE || self.bytes >= PIECE_BYTES
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&Record) -> bool) {
+        self.records.retain(keep);
+        self.bytes = self.records.iter().map(Record::size).sum();
+    }
 }
 
 impl Shared {
@@ -112,6 +142,18 @@ impl Shared {
     /// Nothing belongs to the member any more.
     pub(super) fn disown(&self) {
         self.owned.lock().clear();
+    }
+
+    /// Whether the thread has to wait for room.
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > HIGH_WATER && !self.flow.lock().all
+    }
+
+    /// Has every partition paused until there is room.
+    fn rest(&self) {
+        let mut flow = self.flow.lock();
+        flow.all = true;
+        flow.changed = true;
     }
 
     /// Has the thread pause a partition.
@@ -214,12 +256,10 @@ impl Callbacks {
     /// Hands over what was polled.
     fn flush(&self) {
         let piece = std::mem::take(&mut *self.shared.piece.lock());
-        if !piece.is_empty() {
-            self.shared
-                .waiting
-                .fetch_add(piece.iter().map(Record::size).sum(), Ordering::AcqRel);
+        if !piece.records.is_empty() {
+            self.shared.waiting.fetch_add(piece.bytes, Ordering::AcqRel);
             // As above.
-            let _ = self.events.send(Event::Records(piece));
+            let _ = self.events.send(Event::Records(piece.records));
         }
     }
 
@@ -293,33 +333,41 @@ pub(super) fn run(
     topics: &[Arc<str>],
 ) {
     let shared = &callbacks.shared;
-    let mut wait = Duration::from_millis(50);
+    let mut wait = LONG_POLL;
+    let mut pressure = Pressure::default();
     let mut lost = false;
     while !shared.closing.load(Ordering::Acquire) {
         while let Ok(seek) = seeks.try_recv() {
             callbacks.seek(consumer, &seek);
         }
-        match consumer.poll(wait) {
-            Some(Ok(message)) => {
-                let record = owned(&message, topics);
-                let mut piece = shared.piece.lock();
-                piece.push(record);
-                let full = piece.len() >= PIECE;
-                drop(piece);
-                if full {
+        if shared.is_full() {
+            if pressure.is_too_slow(Instant::now()) {
+                shared.rest();
+            } else if let Ok(seek) = seeks.recv_timeout(LOOK) {
+                callbacks.seek(consumer, &seek);
+            }
+        } else {
+            match consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let record = owned(&message, topics);
+                    pressure.polled(record.size());
+                    let is_full = shared.piece.lock().push(record);
+                    if is_full {
+                        callbacks.flush();
+                    }
+                    wait = Duration::ZERO;
+                }
+                Some(Err(error)) => {
+                    if callbacks.events.send(Event::Failed(error)).is_err() {
+                        break;
+                    }
+                    wait = LONG_POLL;
+                }
+                None => {
                     callbacks.flush();
+                    pressure.eased();
+                    wait = LONG_POLL;
                 }
-                wait = Duration::ZERO;
-            }
-            Some(Err(error)) => {
-                if callbacks.events.send(Event::Failed(error)).is_err() {
-                    break;
-                }
-                wait = Duration::from_millis(50);
-            }
-            None => {
-                callbacks.flush();
-                wait = Duration::from_millis(50);
             }
         }
         regulate(consumer, shared);
@@ -331,19 +379,19 @@ pub(super) fn run(
     consumer.unsubscribe();
 }
 
-/// Pauses everything while too much waits for the member, and what the member holds back; resumes the rest.
+/// Pauses everything while all are to rest, and what the member holds back; resumes the rest.
 fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
     let (pause, resume) = {
         let owned = shared.owned.lock();
         let mut flow = shared.flow.lock();
-        let waiting = shared.waiting.load(Ordering::Acquire);
-        let all = waiting > if flow.all { HIGH_WATER / 2 } else { HIGH_WATER };
-        flow.changed |= all != flow.all;
-        flow.all = all;
-        if !flow.changed {
+        if flow.all && shared.waiting.load(Ordering::Acquire) <= HIGH_WATER / 2 {
+            flow.all = false;
+            flow.changed = true;
+        }
+        if !std::mem::take(&mut flow.changed) {
             return;
         }
-        flow.changed = false;
+        let all = flow.all;
         let differs = |partition: &&Partition| {
             flow.paused.contains(*partition) != (all || flow.held.contains(*partition))
         };

@@ -1,0 +1,82 @@
+//! How long a full member is waited for.
+
+use std::time::{Duration, Instant};
+
+/// At most about this many bytes wait for the member.
+pub(super) const HIGH_WATER: usize = 4 * 1024 * 1024;
+/// How long the pace is measured, and how many bytes are too few in that time: a rebalance stands behind what the
+/// client has fetched, `HIGH_WATER` again, and so for at most two seconds.
+const WINDOW: Duration = Duration::from_millis(500);
+const FEW: usize = 1024 * 1024;
+
+/// The pace of a member for which as much waits as may.
+#[derive(Default)]
+pub(super) struct Pressure {
+    since: Option<Instant>,
+    bytes: usize,
+}
+
+impl Pressure {
+    /// More was polled for the member.
+    pub(super) fn polled(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Nothing more is there to be polled.
+    pub(super) fn eased(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a full member takes so little that the thread cannot wait for it any longer.
+    pub(super) fn is_too_slow(&mut self, now: Instant) -> bool {
+        let Some(since) = self.since else {
+            *self = Self {
+                since: Some(now),
+                bytes: 0,
+            };
+            return false;
+        };
+        if now - since < WINDOW {
+            return false;
+        }
+        let is_too_slow = self.bytes < FEW;
+        *self = Self {
+            since: Some(now),
+            bytes: 0,
+        };
+        is_too_slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn who_takes_much_is_waited_for_and_who_takes_little_is_not() {
+        for (bytes, is_too_slow) in [(FEW / 5, false), (FEW / 10, true)] {
+            let mut pressure = Pressure::default();
+            let mut now = Instant::now();
+            for _ in 0..5 {
+                assert!(!pressure.is_too_slow(now), "it has not been full for long");
+                pressure.polled(bytes);
+                now += MOMENT;
+            }
+            assert_eq!(pressure.is_too_slow(now), is_too_slow, "{bytes} bytes a moment");
+        }
+    }
+
+    #[test]
+    fn what_was_before_it_is_full_does_not_count() {
+        let mut pressure = Pressure::default();
+        let now = Instant::now();
+        pressure.polled(10 * FEW);
+        assert!(!pressure.is_too_slow(now));
+        assert!(pressure.is_too_slow(now + WINDOW));
+        assert!(!pressure.is_too_slow(now + WINDOW + MOMENT), "a new window");
+        pressure.eased();
+        assert!(!pressure.is_too_slow(now + 3 * WINDOW));
+    }
+}
