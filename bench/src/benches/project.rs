@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use carillon_bus::OutRecord;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryStatus, Event, StatusRecord, UserId,
-    decide::{Decision, Outcome, Reason},
+    decide::{Decision, Outcome, Reason, Steps},
     event::Defaults,
     status::{DeliveryUpdate, EventDecided, EventVerdict, Origin, STATUS_VERSION, TemplateRef, TimelineStep},
 };
@@ -109,7 +109,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             outcome: Outcome::Send,
             reason: Reason::Allowed,
             sentence: "Sent by push: nothing stands against it.".to_owned(),
-            steps: Vec::new(),
+            steps: Steps::default(),
             to_masked: Some("demo…".to_owned()),
             delivery_id: Some(id),
         }],

@@ -25,6 +25,8 @@ pub(crate) struct Inbound<'a> {
     pub(crate) fingerprint: [u8; 32],
     /// Recipients that stand in the event more than once.
     pub(crate) repeated: Vec<Recipient>,
+    /// The record's bytes are the event's wire form.
+    pub(crate) is_wire: bool,
 }
 
 /// A record that is no event of ours.
@@ -50,6 +52,11 @@ pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
         return Some(TenantId::default());
     }
     TenantId::parse(std::str::from_utf8(name).ok()?).ok()
+}
+
+/// A gateway publishes the wire form: structured JSON with nothing left to fill in.
+fn is_wire(record: &Record) -> bool {
+    is_via_gateway(record) && !record.headers.iter().any(|(name, _)| name.starts_with("ce_"))
 }
 
 fn is_via_gateway(record: &Record) -> bool {
@@ -165,8 +172,9 @@ pub(crate) fn check(
     }
     let fingerprint = event.fingerprint();
     let repeated = take_repeated(&mut event.recipients);
-    let mut seen = HashSet::new();
+    let (mut seen, named) = (HashSet::new(), event.channels.len());
     event.channels.retain(|channel| seen.insert(*channel));
+    let is_wire = is_wire(record) && repeated.is_empty() && event.channels.len() == named;
     Ok(Inbound {
         record,
         tenant,
@@ -174,6 +182,7 @@ pub(crate) fn check(
         event,
         fingerprint,
         repeated,
+        is_wire,
     })
 }
 

@@ -266,7 +266,12 @@ pub(crate) async fn rejected(
 }
 
 fn raw_event(inbound: &Inbound<'_>) -> Option<Box<RawValue>> {
-    let json = String::from_utf8(inbound.event.to_wire()).ok()?;
+    let json = if inbound.is_wire {
+        inbound.record.value.to_vec()
+    } else {
+        inbound.event.to_wire()
+    };
+    let json = String::from_utf8(json).ok()?;
     RawValue::from_string(json).ok()
 }
 

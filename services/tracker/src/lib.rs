@@ -59,8 +59,6 @@ const LIMITS: BatchLimits = BatchLimits {
     linger: Duration::from_millis(50),
 };
 const PAUSE: Duration = Duration::from_millis(500);
-/// A reader that is behind commits no more often.
-const COMMIT: Duration = Duration::from_millis(500);
 
 /// By which name the projection's offsets are stored.
 #[must_use]

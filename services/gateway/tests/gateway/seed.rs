@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
-    decide::{Decision, Outcome, Reason},
+    decide::{Decision, Outcome, Reason, Steps},
     status::{EventVerdict, Origin, TemplateRef},
 };
 use carillon_store::{
@@ -67,7 +67,7 @@ pub(crate) async fn delivery(
             outcome: Outcome::Send,
             reason: Reason::Allowed,
             sentence: "Sent by email: nothing stands against it.".to_owned(),
-            steps: Vec::new(),
+            steps: Steps::default(),
             to_masked: Some("a***@example.com".to_owned()),
             delivery_id: Some(id),
         }],

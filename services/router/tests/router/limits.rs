@@ -32,7 +32,7 @@ async fn what_is_over_a_limit_is_dropped_and_read_again_it_is_decided_the_same()
         );
         assert_eq!(first.deliveries.len(), 6);
         let dropped = &first.decided[2].decisions[0];
-        let last = dropped.steps.last().unwrap();
+        let last = dropped.steps.list().pop().unwrap();
         assert_eq!((&*last.rule, &*last.result), ("limit", "stop"));
         assert_eq!(last.inputs, json!({"channel": "email", "max": 2, "per": "1h"}));
 

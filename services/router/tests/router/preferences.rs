@@ -63,7 +63,7 @@ async fn the_steps_say_which_preference_decided_and_the_sentence_says_it_for_peo
             .await;
         let routed = setting.route_event(&shipped("e-1")).await;
         let sms = &routed.only().decisions[1];
-        let last = sms.steps.last().unwrap();
+        let last = sms.steps.list().pop().unwrap();
         assert_eq!((&*last.rule, &*last.result), ("preference", "stop"));
         assert_eq!(last.inputs, json!({"level": "category", "wanted": false}));
         assert_eq!(

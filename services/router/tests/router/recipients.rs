@@ -22,7 +22,8 @@ async fn an_unknown_user_among_known_ones_stands_in_the_decisions() {
         assert_eq!(said, [("stranger", "unknown_user"), ("u-42", "allowed")]);
         assert_eq!(decisions[0].sentence, "Not sent: no user of this id is known.");
         assert_eq!(decisions[0].delivery_id, None);
-        let steps: Vec<_> = decisions[1].steps.iter().map(|step| &*step.rule).collect();
+        let steps = decisions[1].steps.list();
+        let steps: Vec<_> = steps.iter().map(|step| &*step.rule).collect();
         assert_eq!(steps, ["address", "suppression", "preference"]);
     })
     .await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_domain::{
     Channel, DeliveryId, DeliveryStatus, StatusRecord, Timestamp,
-    decide::{Decision, Outcome, Reason},
+    decide::{Decision, Outcome, Reason, Steps},
     status::{DeliveryUpdate, EventDecided, EventVerdict, Origin, STATUS_VERSION, TemplateRef, TimelineStep},
 };
 use serde_json::value::RawValue;
@@ -40,7 +40,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
             Reason::OptedOutChannel
         },
         sentence: format!("{outcome} by {channel}"),
-        steps: Vec::new(),
+        steps: Steps::default(),
         to_masked: sends.then(|| "a…@example.com".to_owned()),
         delivery_id: sends.then(|| delivery_id(event, channel)),
     }

@@ -5,6 +5,7 @@
 
 mod explain;
 mod rules;
+mod steps;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 pub use rules::{evaluate, repeated};
+pub use steps::{Step, Steps};
 
 use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},
@@ -153,17 +155,6 @@ pub enum Reason {
     LimitUnknown,
 }
 
-/// One rule that was applied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// Which rule.
-    pub rule: std::borrow::Cow<'static, str>,
-    /// `pass`, `skip` or `stop`.
-    pub result: std::borrow::Cow<'static, str>,
-    /// What it looked at.
-    pub inputs: serde_json::Value,
-}
-
 /// What was decided for one recipient on one channel (and one contact point), and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -183,7 +174,7 @@ pub struct Decision {
     /// Why, in one sentence.
     pub sentence: String,
     /// The rules that were applied, in their order.
-    pub steps: Vec<Step>,
+    pub steps: Steps,
     /// The address as a dashboard may show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,

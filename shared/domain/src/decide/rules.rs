@@ -1,11 +1,12 @@
 //! The rules, in the order in which they are applied.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
-    Concluded, Contact, Decision, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, Step, explain,
+    Concluded, Contact, Decision, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
+    steps::{Input, Notes},
 };
 use crate::{
     catalog::{ChannelMode, DefaultChoice},
@@ -27,16 +28,25 @@ struct Reach {
 struct Trail<'a> {
     facts: &'a Facts<'a>,
     channel: Channel,
-    steps: Vec<Step>,
+    steps: Notes,
+}
+
+#[derive(Serialize)]
+struct Choice {
+    level: Level,
+    wanted: bool,
+}
+
+#[derive(Serialize)]
+struct Limited {
+    channel: Channel,
+    max: u32,
+    per: String,
 }
 
 impl Trail<'_> {
-    fn note(&mut self, rule: &'static str, result: &'static str, inputs: Value) {
-        self.steps.push(Step {
-            rule: Cow::Borrowed(rule),
-            result: Cow::Borrowed(result),
-            inputs,
-        });
+    fn note(&mut self, rule: &'static str, result: &'static str, inputs: &impl Serialize) {
+        self.steps.note(rule, result, inputs);
     }
 
     fn decision(self, outcome: Outcome, reason: Reason) -> Decision {
@@ -48,7 +58,7 @@ impl Trail<'_> {
             outcome,
             reason,
             sentence: explain::sentence(reason, self.facts, self.channel),
-            steps: self.steps,
+            steps: self.steps.end(),
             to_masked: None,
             delivery_id: None,
         }
@@ -87,9 +97,9 @@ pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
             let mut trail = Trail {
                 facts,
                 channel: *channel,
-                steps: Vec::new(),
+                steps: Notes::begin(),
             };
-            trail.note("recipient", "stop", json!({ "repeated": true }));
+            trail.note("recipient", "stop", &Input("repeated", true));
             trail.stop(Reason::RepeatedRecipient)
         })
         .collect()
@@ -99,7 +109,7 @@ fn evaluate_channel(facts: &Facts<'_>, channel: Channel, taken: bool) -> Draft {
     let mut trail = Trail {
         facts,
         channel,
-        steps: Vec::with_capacity(6),
+        steps: Notes::begin(),
     };
     if let Err(reason) = check_event(&mut trail, taken) {
         return trail.stop(reason);
@@ -122,7 +132,7 @@ fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
         trail.note(
             "expiry",
             if expired { "stop" } else { "pass" },
-            json!({ "expiresat": expires_at }),
+            &Input("expiresat", &expires_at),
         );
         if expired {
             return Err(Reason::Expired);
@@ -133,7 +143,7 @@ fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
         trail.note(
             "requested_channels",
             if requested { "pass" } else { "stop" },
-            json!({ "channels": event.channels }),
+            &Input("channels", &event.channels),
         );
         if !requested {
             return Err(Reason::ChannelNotRequested);
@@ -143,7 +153,7 @@ fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
         trail.note(
             "fallback",
             "stop",
-            json!({ "order": trail.facts.definition.channels.order }),
+            &Input("order", &trail.facts.definition.channels.order),
         );
         return Err(Reason::FallbackNotNeeded);
     }
@@ -154,10 +164,10 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
     let (facts, channel) = (trail.facts, trail.channel);
     if facts.recipient.user_id.is_none() {
         let Some(address) = facts.recipient.inline_address(channel) else {
-            trail.note("address", "stop", json!({ "inline": true }));
+            trail.note("address", "stop", &Input("inline", true));
             return Err(Reason::NoAddress);
         };
-        trail.note("address", "pass", json!({ "inline": true }));
+        trail.note("address", "pass", &Input("inline", true));
         return Ok(vec![Reach {
             target: Target::Inline {
                 address: address.to_owned(),
@@ -167,7 +177,7 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
         }]);
     }
     let Some(user) = facts.user else {
-        trail.note("recipient", "stop", json!({ "known": false }));
+        trail.note("recipient", "stop", &Input("known", false));
         return Err(Reason::UnknownUser);
     };
     let contacts: Vec<&Contact> = user
@@ -183,7 +193,7 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
         } else {
             "stop"
         },
-        json!({ "addresses": contacts.len() }),
+        &Input("addresses", contacts.len()),
     );
     if contacts.is_empty() {
         return Err(Reason::NoAddress);
@@ -195,7 +205,7 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
     trail.note(
         "suppression",
         if alive > 0 { "pass" } else { "stop" },
-        json!({ "dead": codes }),
+        &Input("dead", &codes),
     );
     if alive == 0 {
         return Err(Reason::AddressDead);
@@ -213,7 +223,7 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
 fn check_preference(trail: &mut Trail<'_>) -> Result<Reason, Reason> {
     let (facts, channel) = (trail.facts, trail.channel);
     if facts.definition.critical {
-        trail.note("preference", "skip", json!({ "critical": true }));
+        trail.note("preference", "skip", &Input("critical", true));
         return Ok(Reason::Critical);
     }
     let category = &facts.definition.category;
@@ -225,7 +235,7 @@ fn check_preference(trail: &mut Trail<'_>) -> Result<Reason, Reason> {
     trail.note(
         "preference",
         if wanted { "pass" } else { "stop" },
-        json!({ "level": level, "wanted": wanted }),
+        &Choice { level, wanted },
     );
     if wanted {
         return Ok(Reason::Allowed);
@@ -358,15 +368,12 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
         };
         is_over |= *verdict == LimitVerdict::Exceeded;
         is_unknown |= *verdict == LimitVerdict::Unavailable;
-        decision.steps.push(Step {
-            rule: Cow::Borrowed("limit"),
-            result: Cow::Borrowed(result),
-            inputs: json!({
-                "channel": check.limit.channel,
-                "max": check.limit.max,
-                "per": crate::catalog::duration_text::format(check.limit.per),
-            }),
-        });
+        let limit = Limited {
+            channel: check.limit.channel,
+            max: check.limit.max,
+            per: crate::catalog::duration_text::format(check.limit.per),
+        };
+        decision.steps.note("limit", result, &limit);
     }
     if is_over {
         decision.outcome = Outcome::Drop;

@@ -170,7 +170,7 @@ fn a_message_over_the_limit_is_dropped_and_says_which_limit() {
     let decided = sale.decide(LimitVerdict::Exceeded);
     let email = &decided.decisions[1];
     assert_eq!((email.outcome, email.reason), (Outcome::Drop, Reason::OverLimit));
-    assert_eq!(email.steps.last().unwrap().inputs["per"], "1h");
+    assert_eq!(email.steps.list().last().unwrap().inputs["per"], "1h");
     assert!(decided.deliveries.is_empty());
     let unknown = &sale.reasons(LimitVerdict::Unavailable)[1];
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use carillon_domain::{
     Channel, DeliveryStatus, UserId,
-    decide::{Decision, Outcome, Reason},
+    decide::{Decision, Outcome, Reason, Steps},
     status::EventVerdict,
 };
 use carillon_store::{
@@ -26,7 +26,7 @@ fn decision(number: u128, outcome: Outcome) -> Decision {
         outcome,
         reason: Reason::Allowed,
         sentence: "It is sent.".into(),
-        steps: Vec::new(),
+        steps: Steps::default(),
         to_masked: None,
         delivery_id: (outcome == Outcome::Send).then(|| delivery_id(number)),
     }
