@@ -1,5 +1,5 @@
 //! Group commit: whatever concurrent callers bring while the database is busy goes into its next statement together.
-//! An idle batcher adds no wait.
+//! An idle batcher adds no wait. Who brings little does not wait for who brings much.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use crate::error::StoreError;
 
 /// One batch is synced while the next is worked on.
 pub(crate) const LANES: usize = 2;
+/// So many items are few.
+const FEW: usize = 16;
 
 /// What a batcher does with the items of one batch.
 #[async_trait]
@@ -30,7 +32,8 @@ struct Job<W: Work> {
 
 /// Gathers items of concurrent callers. Its tasks end when it is dropped.
 pub(crate) struct Batcher<W: Work> {
-    jobs: mpsc::Sender<Job<W>>,
+    few: mpsc::Sender<Job<W>>,
+    many: mpsc::Sender<Job<W>>,
 }
 
 impl<W: Work> std::fmt::Debug for Batcher<W> {
@@ -40,14 +43,22 @@ impl<W: Work> std::fmt::Debug for Batcher<W> {
 }
 
 impl<W: Work> Batcher<W> {
-    /// Starts `lanes` tasks that each run one batch at a time, of about `max_items` items.
+    /// Starts `lanes` tasks, for few items and again for many, that each run one batch at a time, of about `max_items`
+    /// items.
     pub(crate) fn spawn(work: W, lanes: usize, max_items: usize) -> Self {
-        let (jobs, inbox) = mpsc::channel(4_096);
-        let (work, inbox) = (Arc::new(work), Arc::new(Mutex::new(inbox)));
-        for _ in 0..lanes {
-            tokio::spawn(run(Arc::clone(&work), Arc::clone(&inbox), max_items));
+        let work = Arc::new(work);
+        let spawn = || {
+            let (jobs, inbox) = mpsc::channel(4_096);
+            let inbox = Arc::new(Mutex::new(inbox));
+            for _ in 0..lanes {
+                tokio::spawn(run(Arc::clone(&work), Arc::clone(&inbox), max_items));
+            }
+            jobs
+        };
+        Self {
+            few: spawn(),
+            many: spawn(),
         }
-        Self { jobs }
     }
 
     /// Has items worked on. A caller that goes away does not undo what it asked for.
@@ -56,8 +67,8 @@ impl<W: Work> Batcher<W> {
             return Ok(Vec::new());
         }
         let (done, answer) = oneshot::channel();
-        self.jobs
-            .send(Job { items, done })
+        let jobs = if items.len() <= FEW { &self.few } else { &self.many };
+        jobs.send(Job { items, done })
             .await
             .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -182,6 +193,33 @@ mod tests {
             assert_eq!(task.await.unwrap().unwrap(), [n * 2, (n + 100) * 2]);
         }
         assert!(runs.load(Ordering::SeqCst) <= 3, "{runs:?}");
+    }
+
+    /// Never comes to an end with many items.
+    struct Slow;
+
+    #[async_trait]
+    impl Work for Slow {
+        type Item = usize;
+        type Output = usize;
+
+        async fn run(&self, items: &[usize]) -> Result<Vec<usize>, StoreError> {
+            if items.len() > FEW {
+                std::future::pending::<()>().await;
+            }
+            Ok(items.to_vec())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_brings_little_does_not_wait_for_who_brings_much() {
+        let batcher = Arc::new(Batcher::spawn(Slow, LANES, 1_000));
+        for _ in 0..10 {
+            let batcher = Arc::clone(&batcher);
+            tokio::spawn(async move { batcher.submit((0..=FEW).collect()).await });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(batcher.submit(vec![1, 2]).await.unwrap(), [1, 2]);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 //! The one writer of the log. Whatever waits when it gets to work is written in one transaction (group commit), synced
-//! to disk once.
+//! to disk once. Small writes come before large ones: a one-time password waits for one part of a campaign at most.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,8 @@ use crate::{
 const MAX_RECORDS: usize = 512;
 /// …and no more bytes.
 const MAX_BYTES: usize = 1024 * 1024;
+/// A small write has no more records and no more offsets than this.
+const SMALL: usize = 16;
 /// Rows in one `INSERT`: the most that fit.
 const ROWS: [usize; 4] = [32, 8, 2, 1];
 
@@ -42,7 +44,14 @@ struct Job {
 /// Hands work to the writer's task.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    small: mpsc::Sender<Job>,
+    large: mpsc::Sender<Job>,
+}
+
+/// What waits for the writer's task.
+struct Inbox {
+    small: mpsc::Receiver<Job>,
+    large: mpsc::Receiver<Job>,
 }
 
 impl Writer {
@@ -53,12 +62,17 @@ impl Writer {
         clock: SharedClock,
         lock: File,
     ) -> Self {
-        let (jobs, inbox) = mpsc::channel(4_096);
+        let (small, few) = mpsc::channel(4_096);
+        let (large, many) = mpsc::channel(4_096);
+        let inbox = Inbox {
+            small: few,
+            large: many,
+        };
         tokio::spawn(async move {
             run(connection, inbox, retention, clock).await;
             drop(lock);
         });
-        Self { jobs }
+        Self { small, large }
     }
 
     /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped when that is so,
@@ -73,28 +87,29 @@ impl Writer {
             return Ok(Vec::new());
         }
         let (done, answer) = oneshot::channel();
-        self.jobs
-            .send(Job {
-                appends,
-                offsets,
-                pending,
-                done,
-            })
-            .await
-            .map_err(|_| BusError::Closed)?;
+        let is_small = appends.len() <= SMALL && offsets.len() <= SMALL;
+        let jobs = if is_small { &self.small } else { &self.large };
+        jobs.send(Job {
+            appends,
+            offsets,
+            pending,
+            done,
+        })
+        .await
+        .map_err(|_| BusError::Closed)?;
         answer.await.map_err(|_| BusError::Closed)?
     }
 }
 
 async fn run(
     mut connection: SqliteConnection,
-    mut inbox: mpsc::Receiver<Job>,
+    mut inbox: Inbox,
     mut retention: Retention,
     clock: SharedClock,
 ) {
     loop {
-        let job = tokio::select! {
-            job = inbox.recv() => job,
+        let jobs = tokio::select! {
+            jobs = inbox.next() => jobs,
             () = retention.due() => {
                 if let Err(error) = retention.prune(&mut connection, clock.now()).await {
                     tracing::warn!(%error, "the embedded log was not pruned");
@@ -102,12 +117,26 @@ async fn run(
                 continue;
             }
         };
-        let Some(job) = job else { break };
-        let jobs = gather(job, &mut inbox);
+        if jobs.is_empty() {
+            break;
+        }
         commit(&mut connection, jobs, &clock).await;
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the embedded log was not closed cleanly");
+    }
+}
+
+impl Inbox {
+    /// What is written together: all that is small, or what is large up to the limits of a transaction. Empty when all
+    /// senders are gone. Cancel-safe.
+    async fn next(&mut self) -> Vec<Job> {
+        tokio::select! {
+            biased;
+            Some(job) = self.small.recv() => gather(job, &mut self.small),
+            Some(job) = self.large.recv() => gather(job, &mut self.large),
+            else => Vec::new(),
+        }
     }
 }
 
@@ -312,4 +341,44 @@ fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
         all = rest;
         Some(some)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(offsets: usize) -> Job {
+        let offset = |slot| CommittedOffset {
+            group: Arc::from("g"),
+            slot,
+            next: 1,
+        };
+        Job {
+            appends: Vec::new(),
+            offsets: (0..).map(offset).take(offsets).collect(),
+            pending: None,
+            done: oneshot::channel().0,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_small_is_written_before_what_is_large_and_not_with_it() {
+        let (small, few) = mpsc::channel(8);
+        let (large, many) = mpsc::channel(8);
+        let mut inbox = Inbox {
+            small: few,
+            large: many,
+        };
+        for offsets in [100, 101] {
+            large.send(job(offsets)).await.unwrap();
+        }
+        for offsets in [1, 2] {
+            small.send(job(offsets)).await.unwrap();
+        }
+        drop((small, large));
+        let sizes = |jobs: Vec<Job>| jobs.iter().map(|job| job.offsets.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(inbox.next().await), [1, 2]);
+        assert_eq!(sizes(inbox.next().await), [100, 101]);
+        assert!(inbox.next().await.is_empty(), "all senders are gone");
+    }
 }

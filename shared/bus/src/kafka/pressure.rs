@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn who_takes_much_is_waited_for_and_who_takes_little_is_not() {
-        for (bytes, is_too_slow) in [(FEW / 5, false), (FEW / 10, true)] {
+        for (bytes, is_too_slow) in [(FEW / 4, false), (FEW / 10, true)] {
             let mut pressure = Pressure::default();
             let mut now = Instant::now();
             for _ in 0..5 {

@@ -64,7 +64,10 @@ impl Notes {
         Self(json)
     }
 
-    #[expect(clippy::expect_used, reason = "names, numbers, words and times always serialise")]
+    #[expect(
+        clippy::expect_used,
+        reason = "names, numbers, words and times always serialise"
+    )]
     pub(super) fn note(&mut self, rule: &'static str, result: &'static str, inputs: &impl Serialize) {
         let step = Step {
             rule: Cow::Borrowed(rule),

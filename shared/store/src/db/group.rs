@@ -5,6 +5,10 @@
 //! a task queue up, twice, that commits it: whoever asked before that task is in the group. While it commits, the next
 //! group gathers. Nobody hears of success before the commit.
 //!
+//! Small writes go before large ones, of which one at a time stands in the queue, and a small one that no other waits
+//! behind is committed at once: a one-time password waits for one or two parts of a campaign, not for all that are
+//! there.
+//!
 //! Each statement is a message to SQLite's thread and back, so there are no more of them than needed: no savepoint for
 //! who is alone in a transaction, no transaction for one statement.
 
@@ -25,11 +29,34 @@ use crate::error::StoreError;
 #[derive(Debug, Clone)]
 pub(super) struct Group(Arc<Inner>);
 
+/// How much a turn writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// So many rows are a small write.
+    const SMALL: usize = 16;
+
+    pub(super) fn of(rows: usize) -> Self {
+        if rows <= Self::SMALL {
+            Self::Small
+        } else {
+            Self::Large
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     writer: Arc<Mutex<Writer>>,
-    /// How many ask for a turn.
+    /// Where large turns wait for one another.
+    gate: Mutex<()>,
+    /// How many ask for a turn, and how many of them for a small one.
     asking: AtomicUsize,
+    asking_small: AtomicUsize,
     pool: SqlitePool,
     /// For so long a turn is waited for.
     patience: Duration,
@@ -68,6 +95,8 @@ enum Savepoint {
 /// The writer in one caller's hands.
 pub(crate) struct Turn {
     writer: OwnedMutexGuard<Writer>,
+    group: Group,
+    size: Size,
     /// Its one statement commits itself.
     is_alone: bool,
 }
@@ -99,15 +128,24 @@ impl Group {
         };
         Ok(Self(Arc::new(Inner {
             writer: Arc::new(Mutex::new(writer)),
+            gate: Mutex::new(()),
             asking: AtomicUsize::new(0),
+            asking_small: AtomicUsize::new(0),
             pool,
             patience,
         })))
     }
 
-    async fn lock(&self) -> Result<OwnedMutexGuard<Writer>, StoreError> {
+    async fn lock(&self, size: Size) -> Result<OwnedMutexGuard<Writer>, StoreError> {
         let _asking = Asking::new(&self.0.asking);
-        let lock = Arc::clone(&self.0.writer).lock_owned();
+        let _small = (size == Size::Small).then(|| Asking::new(&self.0.asking_small));
+        let lock = async {
+            let _place = match size {
+                Size::Small => None,
+                Size::Large => Some(self.0.gate.lock().await),
+            };
+            Arc::clone(&self.0.writer).lock_owned().await
+        };
         let mut writer = tokio::time::timeout(self.0.patience, lock)
             .await
             .map_err(|_| StoreError::from(sqlx::Error::PoolTimedOut))?;
@@ -118,21 +156,30 @@ impl Group {
         Ok(writer)
     }
 
+    /// Whether nobody asks for whom a turn of this size would wait with its commit.
+    fn is_last(&self, size: Size) -> bool {
+        let asking = match size {
+            Size::Small => &self.0.asking_small,
+            Size::Large => &self.0.asking,
+        };
+        asking.load(Ordering::Relaxed) == 0
+    }
+
     /// A turn for one statement.
-    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
-        let mut writer = self.lock().await?;
-        let is_alone = writer.transaction == Transaction::None && self.0.asking.load(Ordering::Relaxed) == 0;
+    pub(super) async fn turn(&self, size: Size) -> Result<Turn, StoreError> {
+        let mut writer = self.lock(size).await?;
+        let is_alone = writer.transaction == Transaction::None && self.is_last(size);
         if writer.transaction == Transaction::None && !is_alone {
             self.open(&mut writer).await?;
             // Its one statement writes all or nothing by itself.
             writer.transaction = Transaction::Open;
         }
-        Ok(Turn { writer, is_alone })
+        Ok(self.take(writer, size, is_alone))
     }
 
     /// A turn whose statements are undone if it does not end with [`Turn::commit`].
-    pub(super) async fn all_or_nothing(&self) -> Result<Turn, StoreError> {
-        let mut writer = self.lock().await?;
+    pub(super) async fn all_or_nothing(&self, size: Size) -> Result<Turn, StoreError> {
+        let mut writer = self.lock(size).await?;
         if writer.transaction == Transaction::None {
             self.open(&mut writer).await?;
         } else {
@@ -140,10 +187,16 @@ impl Group {
             writer.run("SAVEPOINT turn").await?;
             writer.savepoint = Savepoint::Open;
         }
-        Ok(Turn {
+        Ok(self.take(writer, size, false))
+    }
+
+    fn take(&self, writer: OwnedMutexGuard<Writer>, size: Size, is_alone: bool) -> Turn {
+        Turn {
             writer,
-            is_alone: false,
-        })
+            group: self.clone(),
+            size,
+            is_alone,
+        }
     }
 
     async fn open(&self, writer: &mut Writer) -> Result<(), StoreError> {
@@ -187,7 +240,12 @@ impl Turn {
         self.writer.transaction = Transaction::Open;
         let (done, committed) = oneshot::channel();
         self.writer.waiting.push(done);
-        drop(self.writer);
+        if self.size == Size::Small && self.group.is_last(Size::Small) {
+            // In a task, so that it comes to its end though the caller may go away.
+            tokio::spawn(async move { self.writer.commit().await });
+        } else {
+            drop(self.writer);
+        }
         committed.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -298,7 +356,7 @@ mod tests {
     }
 
     async fn numbers(group: &Group) -> Vec<i64> {
-        let mut turn = group.turn().await.unwrap();
+        let mut turn = group.turn(Size::Large).await.unwrap();
         let numbers = sqlx::query_scalar("SELECT n FROM t ORDER BY n")
             .fetch_all(turn.connection())
             .await
@@ -310,12 +368,12 @@ mod tests {
     #[tokio::test]
     async fn turns_that_wait_for_one_another_share_a_transaction() {
         let (group, _folder) = group().await;
-        let first = group.all_or_nothing().await.unwrap();
+        let first = group.all_or_nothing(Size::Small).await.unwrap();
         let others: Vec<_> = (0..20)
             .map(|n| {
                 let group = group.clone();
                 tokio::spawn(async move {
-                    let mut turn = group.all_or_nothing().await?;
+                    let mut turn = group.all_or_nothing(Size::Small).await?;
                     write(&mut turn, n, 0).await?;
                     turn.commit().await
                 })
@@ -331,10 +389,64 @@ mod tests {
         assert_eq!(numbers(&group).await, (0..20).collect::<Vec<_>>());
     }
 
+    /// What is written in the order of the turns.
+    fn write_later(group: &Group, n: i64, size: Size) -> tokio::task::JoinHandle<Result<(), StoreError>> {
+        let group = group.clone();
+        tokio::spawn(async move {
+            let mut turn = group.all_or_nothing(size).await?;
+            write(&mut turn, n, 0).await?;
+            turn.commit().await
+        })
+    }
+
+    #[tokio::test]
+    async fn a_small_turn_goes_before_large_ones_but_for_one_and_does_not_wait_for_their_commit() {
+        let (group, folder) = group().await;
+        let first = group.all_or_nothing(Size::Large).await.unwrap();
+        let mut large = Vec::new();
+        for n in 0..5 {
+            large.push(write_later(&group, n, Size::Large));
+            tokio::task::yield_now().await;
+        }
+        let small = write_later(&group, 100, Size::Small);
+        tokio::task::yield_now().await;
+        let first = tokio::spawn(first.commit());
+        small.await.unwrap().unwrap();
+        let turns = sqlx::query_scalar::<_, i64>("SELECT n FROM t ORDER BY rowid");
+        let reader = SqlitePoolOptions::new()
+            .connect_with(SqliteConnectOptions::new().filename(folder.path().join("t.db")))
+            .await
+            .unwrap();
+        let mut written: Vec<i64> = turns.fetch_all(&reader).await.unwrap();
+        written.truncate(2);
+        assert_eq!(written, [0, 100], "committed with the one that was in the queue");
+        for large in large {
+            large.await.unwrap().unwrap();
+        }
+        first.await.unwrap().unwrap();
+        assert_eq!(numbers(&group).await, [0, 1, 2, 3, 4, 100]);
+    }
+
+    #[tokio::test]
+    async fn a_small_turn_whose_caller_goes_away_while_it_commits_is_committed() {
+        let (group, _folder) = group().await;
+        let mut turn = group.all_or_nothing(Size::Small).await.unwrap();
+        write(&mut turn, 1, 0).await.unwrap();
+        {
+            let commit = turn.commit();
+            tokio::pin!(commit);
+            assert!(futures::poll!(&mut commit).is_pending());
+        }
+        let mut after = group.all_or_nothing(Size::Small).await.unwrap();
+        write(&mut after, 2, 0).await.unwrap();
+        after.commit().await.unwrap();
+        assert_eq!(numbers(&group).await, [1, 2]);
+    }
+
     #[tokio::test]
     async fn one_statement_that_nobody_waits_behind_commits_itself() {
         let (group, _folder) = group().await;
-        let mut turn = group.turn().await.unwrap();
+        let mut turn = group.turn(Size::Large).await.unwrap();
         write(&mut turn, 1, 0).await.unwrap();
         assert_eq!(turn.writer.transaction, Transaction::None);
         drop(turn);
@@ -344,13 +456,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_committed_is_undone_and_its_neighbours_are_not() {
         let (group, _folder) = group().await;
-        let mut kept = group.all_or_nothing().await.unwrap();
+        let mut kept = group.all_or_nothing(Size::Large).await.unwrap();
         write(&mut kept, 1, 0).await.unwrap();
         let kept = tokio::spawn(kept.commit());
-        let mut undone = group.all_or_nothing().await.unwrap();
+        let mut undone = group.all_or_nothing(Size::Large).await.unwrap();
         write(&mut undone, 2, 0).await.unwrap();
         drop(undone);
-        let mut after = group.all_or_nothing().await.unwrap();
+        let mut after = group.all_or_nothing(Size::Large).await.unwrap();
         write(&mut after, 3, 0).await.unwrap();
         after.commit().await.unwrap();
         kept.await.unwrap().unwrap();
@@ -360,16 +472,16 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_was_full_fails_who_wrote_and_nobody_later() {
         let (group, _folder) = group().await;
-        let mut turn = group.turn().await.unwrap();
+        let mut turn = group.turn(Size::Large).await.unwrap();
         sqlx::query("PRAGMA max_page_count = 20")
             .execute(turn.connection())
             .await
             .unwrap();
         turn.commit().await.unwrap();
-        let mut full = group.all_or_nothing().await.unwrap();
+        let mut full = group.all_or_nothing(Size::Large).await.unwrap();
         assert!(write(&mut full, 1, 1 << 20).await.is_err());
         drop(full);
-        let mut after = group.all_or_nothing().await.unwrap();
+        let mut after = group.all_or_nothing(Size::Large).await.unwrap();
         write(&mut after, 2, 10).await.unwrap();
         after.commit().await.unwrap();
         assert_eq!(numbers(&group).await, [2]);
@@ -378,14 +490,14 @@ mod tests {
     #[tokio::test]
     async fn a_transaction_that_sqlite_ended_by_itself_fails_all_of_its_group_and_no_later_one() {
         let (group, _folder) = group().await;
-        let mut lost = group.all_or_nothing().await.unwrap();
+        let mut lost = group.all_or_nothing(Size::Large).await.unwrap();
         write(&mut lost, 1, 0).await.unwrap();
         let lost = tokio::spawn(lost.commit());
-        let mut ended = group.turn().await.unwrap();
+        let mut ended = group.turn(Size::Large).await.unwrap();
         sqlx::query("ROLLBACK").execute(ended.connection()).await.unwrap();
         assert!(ended.commit().await.is_err());
         assert!(lost.await.unwrap().is_err());
-        let mut after = group.turn().await.unwrap();
+        let mut after = group.turn(Size::Large).await.unwrap();
         write(&mut after, 2, 0).await.unwrap();
         after.commit().await.unwrap();
         assert_eq!(numbers(&group).await, [2]);

@@ -19,7 +19,7 @@ use sqlx::{
     PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction, pool::PoolConnection,
 };
 
-use self::group::{Group, Turn};
+use self::group::{Group, Size, Turn};
 pub(crate) use self::{
     document::Document,
     dynamic::Dynamic,
@@ -96,7 +96,7 @@ impl Db {
     /// For a write of one statement.
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } => Write::Sqlite(write.turn().await?),
+            Pools::Sqlite { write, .. } => Write::Sqlite(write.turn(Size::Small).await?),
             Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
         })
     }
@@ -105,17 +105,22 @@ impl Db {
     pub(crate) async fn write_batch(&self, rows: usize) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, .. } if Input::is_one_statement(rows) => {
-                Write::Sqlite(write.turn().await?)
+                Write::Sqlite(write.turn(Size::of(rows)).await?)
             }
-            Pools::Sqlite { write, .. } => Write::Sqlite(write.all_or_nothing().await?),
+            Pools::Sqlite { write, .. } => Write::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
             Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
         })
     }
 
-    /// For writes of several statements. PostgreSQL: read committed.
+    /// For writes of several statements over a few rows. PostgreSQL: read committed.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.begin_batch(1).await
+    }
+
+    /// For writes of several statements over so many rows.
+    pub(crate) async fn begin_batch(&self, rows: usize) -> Result<Tx, StoreError> {
         Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing().await?),
+            Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
             Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }

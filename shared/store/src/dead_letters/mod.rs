@@ -42,7 +42,7 @@ impl DeadLetters {
         rows: &[DeadLetterRow],
         offsets: &[StoredOffset],
     ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_batch(rows.len()).await?;
         read_model::advance(&mut tx, consumer, offsets).await?;
         insert(&mut tx, rows).await?;
         tx.commit().await

@@ -134,7 +134,7 @@ impl ClaimIngest {
     /// Claims all of them, or none (the transaction is dropped): nearly always the former, and then no row has to be read,
     /// which on SQLite costs more than writing it.
     async fn claim_all(&self, claims: &[&IngestClaim], now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.0.begin_batch(claims.len()).await?;
         let claimed = claim_input(claims, now).execute(tx.conn(), claim!()).await?;
         if claimed < claims.len() as u64 {
             return Ok(false);
@@ -195,7 +195,7 @@ impl Work for MarkPublished {
         let mut unique: Vec<&EventKey> = marked.iter().collect();
         unique.sort_unstable();
         unique.dedup();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_batch(unique.len()).await?;
         let mark = match self.db.dialect() {
             Dialect::Sqlite => MARK,
             Dialect::Postgres => MARK_IN_ORDER,

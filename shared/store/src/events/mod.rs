@@ -198,7 +198,7 @@ impl Events {
 
     /// Gives back claims whose events were certainly not published.
     pub async fn abandon(&self, owner: Uuid, keys: &[EventKey]) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_batch(keys.len()).await?;
         ingest::abandon(&mut tx, owner, keys).await?;
         tx.commit().await
     }

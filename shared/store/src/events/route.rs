@@ -60,7 +60,7 @@ pub(super) async fn claim(
     let mut first: Vec<&RouteClaim> = claims.iter().filter(|claim| seen.insert(&claim.key)).collect();
     first.sort_by(|a, b| a.key.cmp(&b.key));
 
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_batch(first.len()).await?;
     let mut changes = Changes::default();
     let (expected, others) = match db.dialect() {
         // Its one writer is alone with the rows.

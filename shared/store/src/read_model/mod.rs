@@ -55,7 +55,7 @@ impl ReadModel {
         self.partitions
             .prepare(&self.db, projection.history.iter().map(|row| row.at))
             .await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_batch(projection.history.len()).await?;
         advance(&mut tx, &projection.consumer, &projection.offsets).await?;
         let mut changes = Changes::default();
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
