@@ -6,12 +6,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::error::StoreError;
+use crate::{config::Dialect, error::StoreError};
 
 /// One batch is synced while the next is worked on.
 pub(crate) const LANES: usize = 2;
 /// So many items are few.
 const FEW: usize = 16;
+
+/// How many items go into one batch of callers who bring few: on SQLite so many that it is a small turn of the writer.
+pub(crate) fn together(dialect: Dialect, max_items: usize) -> usize {
+    match dialect {
+        Dialect::Sqlite => max_items.min(FEW),
+        Dialect::Postgres => max_items,
+    }
+}
 
 /// What a batcher does with the items of one batch.
 #[async_trait]
@@ -43,11 +51,11 @@ impl<W: Work> std::fmt::Debug for Batcher<W> {
 }
 
 impl<W: Work> Batcher<W> {
-    /// Starts `lanes` tasks, for few items and again for many, that each run one batch at a time, of about `max_items`
-    /// items.
-    pub(crate) fn spawn(work: W, lanes: usize, max_items: usize) -> Self {
+    /// Starts `lanes` tasks for callers who bring few items and as many for those who bring many. Each runs one batch at a
+    /// time, of about `max_few` or `max_many` items.
+    pub(crate) fn spawn(work: W, lanes: usize, max_few: usize, max_many: usize) -> Self {
         let work = Arc::new(work);
-        let spawn = || {
+        let spawn = |max_items: usize| {
             let (jobs, inbox) = mpsc::channel(4_096);
             let inbox = Arc::new(Mutex::new(inbox));
             for _ in 0..lanes {
@@ -56,8 +64,8 @@ impl<W: Work> Batcher<W> {
             jobs
         };
         Self {
-            few: spawn(),
-            many: spawn(),
+            few: spawn(max_few),
+            many: spawn(max_many),
         }
     }
 
@@ -134,7 +142,10 @@ fn answer<W: Work>(job: Job<W>, result: Result<Vec<W::Output>, StoreError>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use tokio::sync::Semaphore;
 
@@ -167,7 +178,7 @@ mod tests {
             gate: Arc::clone(&gate),
             batches: Arc::clone(&batches),
         };
-        (Arc::new(Batcher::spawn(work, 1, 1_000)), gate, batches)
+        (Arc::new(Batcher::spawn(work, 1, 1_000, 1_000)), gate, batches)
     }
 
     /// Submits concurrently: the first item is being worked on before the others are brought.
@@ -213,13 +224,14 @@ mod tests {
 
     #[tokio::test]
     async fn who_brings_little_does_not_wait_for_who_brings_much() {
-        let batcher = Arc::new(Batcher::spawn(Slow, LANES, 1_000));
+        let batcher = Arc::new(Batcher::spawn(Slow, LANES, FEW, 1_000));
         for _ in 0..10 {
             let batcher = Arc::clone(&batcher);
             tokio::spawn(async move { batcher.submit((0..=FEW).collect()).await });
         }
         tokio::task::yield_now().await;
-        assert_eq!(batcher.submit(vec![1, 2]).await.unwrap(), [1, 2]);
+        let few = tokio::time::timeout(Duration::from_secs(10), batcher.submit(vec![1, 2]));
+        assert_eq!(few.await.unwrap().unwrap(), [1, 2]);
     }
 
     #[tokio::test]

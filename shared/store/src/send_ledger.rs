@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    batcher::{Batcher, LANES, Work},
+    batcher::{Batcher, LANES, Work, together},
     columns::int,
     db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
@@ -94,7 +94,12 @@ pub struct SendLedger {
 impl SendLedger {
     pub(crate) fn new(db: Db) -> Self {
         Self {
-            records: Arc::new(Batcher::spawn(Record(db.clone()), LANES, BATCH)),
+            records: Arc::new(Batcher::spawn(
+                Record(db.clone()),
+                LANES,
+                together(db.dialect(), BATCH),
+                BATCH,
+            )),
             db,
         }
     }

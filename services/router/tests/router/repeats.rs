@@ -192,8 +192,23 @@ async fn an_event_that_is_posted_again_after_it_was_routed_is_known_whatever_it_
         let record = through_gateway(setting, &event).await;
         let routed = setting.route(&[record]).await;
         assert_eq!(routed.places().len(), 2);
+        let told = routed.only().event.as_ref().unwrap().get();
+        let told: Value = serde_json::from_str(told).unwrap();
+        assert_eq!(told["channels"], "sms,email");
+        assert_eq!(told["recipients"], json!([{"user_id": "u-42"}]));
         let (verdict, ..) = ingest(setting, &event).await;
         assert_eq!(verdict, IngestVerdict::Duplicate);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_gateway_published_is_told_byte_for_byte() {
+    on_router(async |setting| {
+        let record = through_gateway(setting, &shipped("e-1")).await;
+        let routed = setting.route(std::slice::from_ref(&record)).await;
+        let told = routed.only().event.as_ref().unwrap().get();
+        assert_eq!(told.as_bytes(), record.value);
     })
     .await;
 }

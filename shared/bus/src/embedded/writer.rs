@@ -52,6 +52,8 @@ pub(super) struct Writer {
 struct Inbox {
     small: mpsc::Receiver<Job>,
     large: mpsc::Receiver<Job>,
+    /// What was small has just been written.
+    large_is_next: bool,
 }
 
 impl Writer {
@@ -67,6 +69,7 @@ impl Writer {
         let inbox = Inbox {
             small: few,
             large: many,
+            large_is_next: false,
         };
         tokio::spawn(async move {
             run(connection, inbox, retention, clock).await;
@@ -128,12 +131,20 @@ async fn run(
 }
 
 impl Inbox {
-    /// What is written together: all that is small, or what is large up to the limits of a transaction. Empty when all
-    /// senders are gone. Cancel-safe.
+    /// What is written together: what is small, or what is large, up to the limits of a transaction; by turns where both
+    /// wait, and what is small first. Empty when all senders are gone. Cancel-safe.
     async fn next(&mut self) -> Vec<Job> {
+        if std::mem::take(&mut self.large_is_next)
+            && let Ok(job) = self.large.try_recv()
+        {
+            return gather(job, &mut self.large);
+        }
         tokio::select! {
             biased;
-            Some(job) = self.small.recv() => gather(job, &mut self.small),
+            Some(job) = self.small.recv() => {
+                self.large_is_next = true;
+                gather(job, &mut self.small)
+            }
             Some(job) = self.large.recv() => gather(job, &mut self.large),
             else => Vec::new(),
         }
@@ -362,12 +373,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_small_is_written_before_what_is_large_and_not_with_it() {
+    async fn what_is_small_goes_first_and_then_it_is_the_turn_of_what_is_large() {
         let (small, few) = mpsc::channel(8);
         let (large, many) = mpsc::channel(8);
         let mut inbox = Inbox {
             small: few,
             large: many,
+            large_is_next: false,
         };
         for offsets in [100, 101] {
             large.send(job(offsets)).await.unwrap();
@@ -375,10 +387,16 @@ mod tests {
         for offsets in [1, 2] {
             small.send(job(offsets)).await.unwrap();
         }
-        drop((small, large));
         let sizes = |jobs: Vec<Job>| jobs.iter().map(|job| job.offsets.len()).collect::<Vec<_>>();
         assert_eq!(sizes(inbox.next().await), [1, 2]);
-        assert_eq!(sizes(inbox.next().await), [100, 101]);
+        small.send(job(3)).await.unwrap();
+        assert_eq!(
+            sizes(inbox.next().await),
+            [100, 101],
+            "more that is small does not keep it waiting"
+        );
+        assert_eq!(sizes(inbox.next().await), [3]);
+        drop((small, large));
         assert!(inbox.next().await.is_empty(), "all senders are gone");
     }
 }

@@ -38,7 +38,7 @@ pub(super) enum Size {
 
 impl Size {
     /// So many rows are a small write.
-    const SMALL: usize = 16;
+    const SMALL: usize = 32;
 
     pub(super) fn of(rows: usize) -> Self {
         if rows <= Self::SMALL {
@@ -67,6 +67,8 @@ struct Writer {
     /// `None` once the file is closed.
     connection: Option<PoolConnection<Sqlite>>,
     transaction: Transaction,
+    /// Numbers transactions: each is committed by the task that was spawned for it, unless a turn has done it.
+    number: u64,
     savepoint: Savepoint,
     /// Those whose writes are in the open transaction.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
@@ -123,6 +125,7 @@ impl Group {
         let writer = Writer {
             connection: Some(pool.acquire().await?),
             transaction: Transaction::None,
+            number: 0,
             savepoint: Savepoint::None,
             waiting: Vec::new(),
         };
@@ -206,14 +209,18 @@ impl Group {
             writer.transaction = Transaction::None;
             return Err(error);
         }
-        tokio::spawn(commit(Arc::clone(&self.0.writer)));
+        writer.number += 1;
+        tokio::spawn(commit(Arc::clone(&self.0.writer), writer.number));
         Ok(())
     }
 
     /// Commits what is open and closes the file.
     pub(super) async fn close(&self) {
-        commit(Arc::clone(&self.0.writer)).await;
-        drop(self.0.writer.lock().await.connection.take());
+        let mut writer = self.0.writer.lock().await;
+        writer.tidy().await;
+        writer.commit().await;
+        drop(writer.connection.take());
+        drop(writer);
         self.0.pool.close().await;
     }
 }
@@ -315,12 +322,14 @@ impl Writer {
     }
 }
 
-async fn commit(writer: Arc<Mutex<Writer>>) {
+async fn commit(writer: Arc<Mutex<Writer>>, number: u64) {
     // Whoever has come to wait meanwhile goes first, once.
     drop(writer.lock().await);
     let mut writer = writer.lock().await;
-    writer.tidy().await;
-    writer.commit().await;
+    if writer.number == number {
+        writer.tidy().await;
+        writer.commit().await;
+    }
 }
 
 #[cfg(test)]
@@ -400,8 +409,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_turn_goes_before_large_ones_but_for_one_and_does_not_wait_for_their_commit() {
-        let (group, folder) = group().await;
+    async fn a_small_turn_goes_before_large_ones_but_for_the_first_in_the_queue() {
+        let (group, _folder) = group().await;
         let first = group.all_or_nothing(Size::Large).await.unwrap();
         let mut large = Vec::new();
         for n in 0..5 {
@@ -410,21 +419,43 @@ mod tests {
         }
         let small = write_later(&group, 100, Size::Small);
         tokio::task::yield_now().await;
-        let first = tokio::spawn(first.commit());
+        first.commit().await.unwrap();
         small.await.unwrap().unwrap();
-        let turns = sqlx::query_scalar::<_, i64>("SELECT n FROM t ORDER BY rowid");
-        let reader = SqlitePoolOptions::new()
-            .connect_with(SqliteConnectOptions::new().filename(folder.path().join("t.db")))
-            .await
-            .unwrap();
-        let mut written: Vec<i64> = turns.fetch_all(&reader).await.unwrap();
-        written.truncate(2);
-        assert_eq!(written, [0, 100], "committed with the one that was in the queue");
         for large in large {
             large.await.unwrap().unwrap();
         }
+        let mut turn = group.turn(Size::Small).await.unwrap();
+        let order: Vec<i64> = sqlx::query_scalar("SELECT n FROM t ORDER BY rowid")
+            .fetch_all(turn.connection())
+            .await
+            .unwrap();
+        assert_eq!(order, [0, 100, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_small_turn_is_committed_while_a_large_one_is_under_way_behind_it() {
+        let (group, _folder) = group().await;
+        let first = group.all_or_nothing(Size::Large).await.unwrap();
+        tokio::task::yield_now().await;
+        let small = write_later(&group, 1, Size::Small);
+        tokio::task::yield_now().await;
+        let (end, ended) = oneshot::channel::<()>();
+        let held = tokio::spawn({
+            let group = group.clone();
+            async move {
+                let turn = group.all_or_nothing(Size::Large).await?;
+                let _ = ended.await;
+                turn.commit().await
+            }
+        });
+        tokio::task::yield_now().await;
+        let first = tokio::spawn(first.commit());
+        let small = tokio::time::timeout(Duration::from_secs(10), small);
+        small.await.unwrap().unwrap().unwrap();
         first.await.unwrap().unwrap();
-        assert_eq!(numbers(&group).await, [0, 1, 2, 3, 4, 100]);
+        end.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        assert_eq!(numbers(&group).await, [1]);
     }
 
     #[tokio::test]

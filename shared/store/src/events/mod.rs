@@ -21,7 +21,7 @@ use self::{
     published::Published,
 };
 use crate::{
-    batcher::{Batcher, LANES},
+    batcher::{Batcher, LANES, together},
     db::{Db, Input, Prunable, fetch, prunable},
     error::StoreError,
 };
@@ -154,7 +154,12 @@ pub struct Events {
 impl Events {
     pub(crate) fn new(db: Db, shard: i32) -> Self {
         Self {
-            claims: Arc::new(Batcher::spawn(ClaimIngest(db.clone()), LANES, BATCH)),
+            claims: Arc::new(Batcher::spawn(
+                ClaimIngest(db.clone()),
+                LANES,
+                together(db.dialect(), BATCH),
+                BATCH,
+            )),
             published: Published::new(MarkPublished {
                 db: db.clone(),
                 shard,
