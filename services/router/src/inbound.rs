@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use bytes::Bytes;
 use carillon_bus::{Record, headers};
 use carillon_domain::{
     Event, EventId, FieldError, Recipient, TenantId, Timestamp,
@@ -56,7 +57,13 @@ pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
 
 /// A gateway publishes the wire form: structured JSON with nothing left to fill in.
 fn is_wire(record: &Record) -> bool {
-    is_via_gateway(record) && !record.headers.iter().any(|(name, _)| name.starts_with("ce_"))
+    is_via_gateway(record) && attributes(record).next().is_none()
+}
+
+/// A CloudEvent's attributes in binary mode, which has at least one.
+fn attributes(record: &Record) -> impl Iterator<Item = (&str, &Bytes)> {
+    let headers = record.headers.iter();
+    headers.filter_map(|(name, value)| Some((name.strip_prefix("ce_")?, value)))
 }
 
 fn is_via_gateway(record: &Record) -> bool {
@@ -79,13 +86,8 @@ pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
     let defaults = Defaults {
         now: record.timestamp,
     };
-    let attributes: Vec<(String, String)> = record
-        .headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let attribute = name.strip_prefix("ce_")?;
-            Some((attribute.to_owned(), String::from_utf8_lossy(value).into_owned()))
-        })
+    let attributes: Vec<(String, String)> = attributes(record)
+        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
         .collect();
     let (mut event, has_id) = if attributes.is_empty() {
         let event = Event::from_cloudevent(&record.value, defaults)?;

@@ -9,12 +9,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::{config::Dialect, error::StoreError};
 
 /// One batch is synced while the next is worked on.
-pub(crate) const LANES: usize = 2;
+const LANES: usize = 2;
 /// So many items are few.
 const FEW: usize = 16;
 
 /// How many items go into one batch of callers who bring few: on SQLite so many that it is a small turn of the writer.
-pub(crate) fn together(dialect: Dialect, max_items: usize) -> usize {
+fn together(dialect: Dialect, max_items: usize) -> usize {
     match dialect {
         Dialect::Sqlite => max_items.min(FEW),
         Dialect::Postgres => max_items,
@@ -51,9 +51,14 @@ impl<W: Work> std::fmt::Debug for Batcher<W> {
 }
 
 impl<W: Work> Batcher<W> {
+    /// A batcher of a database of this dialect, whose batches have about `max_items` items.
+    pub(crate) fn new(work: W, dialect: Dialect, max_items: usize) -> Self {
+        Self::spawn(work, LANES, together(dialect, max_items), max_items)
+    }
+
     /// Starts `lanes` tasks for callers who bring few items and as many for those who bring many. Each runs one batch at a
     /// time, of about `max_few` or `max_many` items.
-    pub(crate) fn spawn(work: W, lanes: usize, max_few: usize, max_many: usize) -> Self {
+    fn spawn(work: W, lanes: usize, max_few: usize, max_many: usize) -> Self {
         let work = Arc::new(work);
         let spawn = |max_items: usize| {
             let (jobs, inbox) = mpsc::channel(4_096);

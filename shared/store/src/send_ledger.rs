@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    batcher::{Batcher, LANES, Work, together},
+    batcher::{Batcher, Work},
     columns::int,
     db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
@@ -94,12 +94,7 @@ pub struct SendLedger {
 impl SendLedger {
     pub(crate) fn new(db: Db) -> Self {
         Self {
-            records: Arc::new(Batcher::spawn(
-                Record(db.clone()),
-                LANES,
-                together(db.dialect(), BATCH),
-                BATCH,
-            )),
+            records: Arc::new(Batcher::new(Record(db.clone()), db.dialect(), BATCH)),
             db,
         }
     }

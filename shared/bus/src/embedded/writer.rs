@@ -64,6 +64,15 @@ impl Writer {
         clock: SharedClock,
         lock: File,
     ) -> Self {
+        let (writer, inbox) = Self::channel();
+        tokio::spawn(async move {
+            run(connection, inbox, retention, clock).await;
+            drop(lock);
+        });
+        writer
+    }
+
+    fn channel() -> (Self, Inbox) {
         let (small, few) = mpsc::channel(4_096);
         let (large, many) = mpsc::channel(4_096);
         let inbox = Inbox {
@@ -71,11 +80,7 @@ impl Writer {
             large: many,
             large_is_next: false,
         };
-        tokio::spawn(async move {
-            run(connection, inbox, retention, clock).await;
-            drop(lock);
-        });
-        Self { small, large }
+        (Self { small, large }, inbox)
     }
 
     /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped when that is so,
@@ -374,13 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_small_goes_first_and_then_it_is_the_turn_of_what_is_large() {
-        let (small, few) = mpsc::channel(8);
-        let (large, many) = mpsc::channel(8);
-        let mut inbox = Inbox {
-            small: few,
-            large: many,
-            large_is_next: false,
-        };
+        let (Writer { small, large }, mut inbox) = Writer::channel();
         for offsets in [100, 101] {
             large.send(job(offsets)).await.unwrap();
         }

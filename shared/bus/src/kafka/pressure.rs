@@ -29,17 +29,11 @@ impl Pressure {
 
     /// Whether a full member takes so little that the thread cannot wait for it any longer.
     pub(super) fn is_too_slow(&mut self, now: Instant) -> bool {
-        let Some(since) = self.since else {
-            *self = Self {
-                since: Some(now),
-                bytes: 0,
-            };
-            return false;
-        };
-        if now - since < WINDOW {
+        let measured = self.since.map(|since| now - since);
+        if measured.is_some_and(|measured| measured < WINDOW) {
             return false;
         }
-        let is_too_slow = self.bytes < FEW;
+        let is_too_slow = measured.is_some() && self.bytes < FEW;
         *self = Self {
             since: Some(now),
             bytes: 0,

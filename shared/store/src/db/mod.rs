@@ -93,12 +93,9 @@ impl Db {
         })
     }
 
-    /// For a write of one statement.
+    /// For a write of one statement over a few rows.
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
-        Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } => Write::Sqlite(write.turn(Size::Small).await?),
-            Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
-        })
+        self.write_batch(1).await
     }
 
     /// For a write of one statement over an [`Input`] of so many rows, all of which are written or none.

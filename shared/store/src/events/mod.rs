@@ -21,7 +21,7 @@ use self::{
     published::Published,
 };
 use crate::{
-    batcher::{Batcher, LANES, together},
+    batcher::Batcher,
     db::{Db, Input, Prunable, fetch, prunable},
     error::StoreError,
 };
@@ -154,12 +154,7 @@ pub struct Events {
 impl Events {
     pub(crate) fn new(db: Db, shard: i32) -> Self {
         Self {
-            claims: Arc::new(Batcher::spawn(
-                ClaimIngest(db.clone()),
-                LANES,
-                together(db.dialect(), BATCH),
-                BATCH,
-            )),
+            claims: Arc::new(Batcher::new(ClaimIngest(db.clone()), db.dialect(), BATCH)),
             published: Published::new(MarkPublished {
                 db: db.clone(),
                 shard,
