@@ -119,7 +119,7 @@ fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
 }
 
 fn gateway(foundation: &Foundation) -> Router {
-    foundation.readiness.register("gateway").set(true);
+    foundation.readiness.register("gateway").ready();
     let deps = GatewayDeps {
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),

@@ -105,12 +105,12 @@ pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError
         deps.bus.report_lag(group(&deps.bus), shutdown.clone()).await;
         std::future::pending::<Infallible>().await
     };
-    deps.ready.set(true);
+    deps.ready.ready();
     let ended = tokio::select! {
         lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
         never = lag => match never {},
     };
-    deps.ready.set(false);
+    deps.ready.not_ready("it has ended");
     ended
 }
 

@@ -47,11 +47,11 @@ pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleErro
     })
     .split_for_parts();
     let app = behind_token(routes, role.token).merge(http::operations(role.readiness, role.metrics));
-    ready.set(true);
+    ready.ready();
     let served = tokio::select! {
         served = http::serve(role.listener, app, shutdown) => served,
         () = renderer.refresh_every(role.refresh) => Ok(()),
     };
-    ready.set(false);
+    ready.not_ready("it has ended");
     served.map_err(RoleError::Serve)
 }

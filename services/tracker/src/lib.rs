@@ -105,11 +105,11 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let lag = deps.bus.report_lag(group, shutdown.clone());
     let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
     let company = async { tokio::join!(auditor.run(shutdown.clone()), lag, housekeeping) };
-    deps.ready.set(true);
+    deps.ready.ready();
     let consumers = async { tokio::try_join!(statuses, dead).map(drop) };
     let ended = Box::pin(lead(consumers, company)).await;
     if ended.is_err() {
-        deps.ready.set(false);
+        deps.ready.not_ready("it has ended");
     }
     ended
 }

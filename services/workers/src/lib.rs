@@ -100,7 +100,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         deps.bus.report_lag(group.clone(), shutdown.clone()).await;
         std::future::pending::<Infallible>().await
     };
-    deps.ready.set(true);
+    deps.ready.ready();
     // So does what concludes: the handler has the other end.
     let conclude = async {
         deliver.conclude_all(attempts).await;
@@ -111,7 +111,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         never = lag => match never {},
         never = conclude => match never {},
     };
-    deps.ready.set(false);
+    deps.ready.not_ready("it has ended");
     Ok(ended?)
 }
 

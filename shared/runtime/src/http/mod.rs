@@ -8,6 +8,6 @@ mod server;
 
 pub use body::read_capped;
 pub use client::{ClientOptions, client, install_tls};
-pub use operations::{Readiness, ReadySwitch, follow, operations};
+pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
 pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind};
 pub use server::serve;

@@ -1,15 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`, the same for every role.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Display,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Display, future::Future, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -19,47 +10,111 @@ use axum::{
     routing::get,
 };
 use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{Shutdown, telemetry::MetricsHandle};
 
 /// What has to be ready before the process is.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<String, Arc<AtomicBool>>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<String, ReadySwitch>>>);
 
 /// Turns one part of the readiness on and off.
 #[derive(Debug, Clone)]
-pub struct ReadySwitch(Arc<AtomicBool>);
+pub struct ReadySwitch(Arc<Mutex<Condition>>);
+
+#[derive(Debug)]
+struct Condition {
+    /// `None` while the part is ready.
+    cause: Option<String>,
+    since: Instant,
+}
+
+/// One part of the readiness, as `/readyz` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartReadiness {
+    /// Whether the part works.
+    pub ready: bool,
+    /// For how many seconds it has been ready, or not ready.
+    pub for_seconds: u64,
+    /// Why it is not ready, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// The answer of `/readyz`: 200 if every part is ready, else 503.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadinessReport {
+    /// Whether every part is ready.
+    pub ready: bool,
+    /// Each part: a role, or a dependency.
+    pub parts: BTreeMap<String, PartReadiness>,
+}
 
 impl Readiness {
-    /// Adds a part, not ready yet.
+    /// Adds a part, not ready yet. A part of the same name is replaced.
     #[must_use]
     pub fn register(&self, name: &str) -> ReadySwitch {
-        let flag = Arc::new(AtomicBool::new(false));
-        self.0.lock().insert(name.to_owned(), Arc::clone(&flag));
-        ReadySwitch(flag)
+        let switch = ReadySwitch(Arc::new(Mutex::new(Condition {
+            cause: Some("it has not started yet".to_owned()),
+            since: Instant::now(),
+        })));
+        self.0.lock().insert(name.to_owned(), switch.clone());
+        switch
     }
 
-    /// Each part and whether it is ready.
+    /// Each part and how it is.
     #[must_use]
-    pub fn parts(&self) -> BTreeMap<String, bool> {
-        self.0
+    pub fn report(&self) -> ReadinessReport {
+        let parts: BTreeMap<_, _> = self
+            .0
             .lock()
             .iter()
-            .map(|(name, flag)| (name.clone(), flag.load(Ordering::Acquire)))
-            .collect()
+            .map(|(name, switch)| (name.clone(), switch.tell()))
+            .collect();
+        ReadinessReport {
+            ready: parts.values().all(|part| part.ready),
+            parts,
+        }
     }
 
     /// Whether every part is.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.parts().into_values().all(|ready| ready)
+        self.0
+            .lock()
+            .values()
+            .all(|switch| switch.0.lock().cause.is_none())
     }
 }
 
 impl ReadySwitch {
-    /// Says whether the part is ready.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+    /// The part works.
+    pub fn ready(&self) {
+        self.change(None);
+    }
+
+    /// The part does not work. The cause is one sentence for people without a capital and a full stop; it holds no
+    /// secrets and no personal data, since `/readyz` asks for no key. Another cause does not begin the time anew.
+    pub fn not_ready(&self, cause: impl Into<String>) {
+        self.change(Some(cause.into()));
+    }
+
+    fn change(&self, cause: Option<String>) {
+        let mut state = self.0.lock();
+        if state.cause.is_some() != cause.is_some() {
+            state.since = Instant::now();
+        }
+        state.cause = cause;
+    }
+
+    fn tell(&self) -> PartReadiness {
+        let state = self.0.lock();
+        PartReadiness {
+            ready: state.cause.is_none(),
+            for_seconds: state.since.elapsed().as_secs(),
+            cause: state.cause.clone(),
+        }
     }
 }
 
@@ -95,11 +150,11 @@ where
                 "a dependency cannot be reached"
             );
             if failures >= FAILURES {
-                switch.set(false);
+                switch.not_ready(failure);
             }
         } else {
             failures = 0;
-            switch.set(true);
+            switch.ready();
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -117,13 +172,13 @@ pub fn operations(readiness: Readiness, metrics: MetricsHandle) -> Router {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
-    let parts = readiness.parts();
-    let status = if parts.values().all(|ready| *ready) {
+    let report = readiness.report();
+    let status = if report.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(parts)).into_response()
+    (status, Json(report)).into_response()
 }
 
 async fn render(State(metrics): State<MetricsHandle>) -> Response {
@@ -156,10 +211,39 @@ mod tests {
                 .status()
         };
         assert_eq!(ask().await, StatusCode::SERVICE_UNAVAILABLE);
-        switch.set(true);
+        switch.ready();
         assert_eq!(ask().await, StatusCode::OK);
-        switch.set(false);
+        switch.not_ready("it is away");
         assert_eq!(ask().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_says_of_each_part_why_it_is_not_ready_and_for_how_long() {
+        let readiness = Readiness::default();
+        let (bus, database) = (readiness.register("bus"), readiness.register("database"));
+        bus.ready();
+        database.ready();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        database.not_ready("the database is read-only");
+        tokio::time::advance(Duration::from_secs(7)).await;
+        database.not_ready("the database does not answer");
+        let router = operations(readiness, MetricsHandle::detached());
+        let answer = router
+            .oneshot(Request::get("/readyz").body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap(),
+            serde_json::json!({
+                "ready": false,
+                "parts": {
+                    "bus": {"ready": true, "for_seconds": 12},
+                    "database": {"ready": false, "for_seconds": 7, "cause": "the database does not answer"},
+                },
+            })
+        );
     }
 
     #[tokio::test(start_paused = true)]
