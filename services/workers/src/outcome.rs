@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use carillon_domain::retry::LONGEST_NAMED_WAIT;
+
 /// What came of asking a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -57,10 +59,10 @@ impl Refusal {
         self
     }
 
-    /// With the time that the provider named.
+    /// With the time that the provider named, of which [`LONGEST_NAMED_WAIT`] counts at most.
     #[must_use]
     pub fn after(mut self, retry_after: Option<Duration>) -> Self {
-        self.retry_after = retry_after;
+        self.retry_after = retry_after.map(|wait| wait.min(LONGEST_NAMED_WAIT));
         self
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_domain::{Channel, Lane, Timestamp, retry::RetryPolicy};
+use carillon_domain::{Channel, Lane, Timestamp, clock::later, retry::RetryPolicy};
 
 use crate::{
     headers,
@@ -56,11 +56,9 @@ pub fn due(record: &Record) -> Option<Timestamp> {
 /// the tier, when it has spent the tier's time and has to go on to the next.
 #[must_use]
 pub fn wake_at(record: &Record, tier: Duration) -> Timestamp {
-    let after =
-        |spent| record.timestamp + chrono::TimeDelta::from_std(spent).unwrap_or(chrono::TimeDelta::MAX);
     let Some(due) = due(record) else {
-        return after(tier);
+        return later(record.timestamp, tier);
     };
     let remaining = (due - record.timestamp).to_std().unwrap_or_default();
-    due.min(after(RetryPolicy::spent_in(tier, remaining)))
+    due.min(later(record.timestamp, RetryPolicy::spent_in(tier, remaining)))
 }

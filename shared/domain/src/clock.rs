@@ -1,8 +1,8 @@
 //! Time is injected. Every timestamp has microseconds: PostgreSQL keeps no more, so neither does anything else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 /// A point in time, UTC, truncated to microseconds.
 pub type Timestamp = DateTime<Utc>;
@@ -34,4 +34,56 @@ impl Clock for SystemClock {
 #[must_use]
 pub fn truncate(at: Timestamp) -> Timestamp {
     at.trunc_subsecs(6)
+}
+
+/// The last time that every store can keep and sort: the end of the year 9999.
+const LAST: Timestamp =
+    DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("a time that chrono knows");
+/// The first one: the beginning of the year 1.
+const FIRST: Timestamp =
+    DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("a time that chrono knows");
+
+/// The time `wait` after `at`, no later than the end of the year 9999. `at + wait` panics where the sum leaves chrono's
+/// range, so times and waits from outside are added here.
+#[must_use]
+pub fn later(at: Timestamp, wait: Duration) -> Timestamp {
+    TimeDelta::from_std(wait)
+        .ok()
+        .and_then(|wait| at.checked_add_signed(wait))
+        .map_or(LAST, |later| later.min(LAST))
+}
+
+/// The time `age` before `at`, no earlier than the beginning of the year 1.
+#[must_use]
+pub fn earlier(at: Timestamp, age: Duration) -> Timestamp {
+    TimeDelta::from_std(age)
+        .ok()
+        .and_then(|age| at.checked_sub_signed(age))
+        .map_or(FIRST, |earlier| earlier.max(FIRST))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_time_and_no_wait_leaves_what_a_store_can_keep(
+            seconds in -8_334_601_228_800_i64..8_210_266_876_799, wait in proptest::num::u64::ANY, nanos in 0..1_000_000_000_u32,
+        ) {
+            let at = DateTime::from_timestamp(seconds, nanos).unwrap();
+            let wait = Duration::new(wait, nanos);
+            prop_assert!(later(at, wait) <= LAST);
+            prop_assert!(earlier(at, wait) >= FIRST);
+        }
+
+        #[test]
+        fn a_wait_of_our_days_is_added_and_taken_away_as_it_is(millis in 0..100_000_000_000_u64) {
+            let (at, wait) = (DateTime::from_timestamp(1_764_633_600, 0).unwrap(), Duration::from_millis(millis));
+            prop_assert_eq!((later(at, wait) - at).to_std().unwrap(), wait);
+            prop_assert_eq!(earlier(later(at, wait), wait), at);
+        }
+    }
 }

@@ -69,6 +69,18 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Whether its time has passed.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    /// A time, or its expiry if that is earlier.
+    #[must_use]
+    pub fn by_expiry(&self, time: Timestamp) -> Timestamp {
+        self.expires_at.map_or(time, |expires_at| time.min(expires_at))
+    }
+
     /// The record key that keeps one recipient's deliveries in order on a channel: `tenant|user`, or
     /// `tenant|notification` for a guest.
     #[must_use]

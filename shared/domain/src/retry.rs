@@ -19,6 +19,10 @@ const LATE: Duration = Duration::from_millis(1_500);
 /// Longer than this nothing is kept in hand, where it takes a place of what is due.
 const IN_HAND: Duration = Duration::from_secs(5);
 
+/// The longest wait that a provider may name (`Retry-After`). A longer one is a date in other units or a fault of the
+/// provider's, and must not keep a record for years.
+pub const LONGEST_NAMED_WAIT: Duration = Duration::from_hours(1);
+
 /// How often and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -74,16 +78,18 @@ impl RetryPolicy {
     }
 
     /// How long to wait after attempt `attempt` (from 1) failed: the tier of that number, the last one from then on,
-    /// plus up to 10 % of jitter (`jitter` in 0..1), and no less than the provider's `retry_after`. `None` if that was
-    /// the last attempt.
+    /// plus up to 10 % of jitter (`jitter` in 0..1), and no less than the provider's `retry_after`, of which
+    /// [`LONGEST_NAMED_WAIT`] counts at most. `None` if that was the last attempt.
     #[must_use]
     pub fn wait_after(&self, attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if attempt >= self.max_attempts {
             return None;
         }
         let index = (attempt.max(1) as usize - 1).min(self.tiers.len() - 1);
-        let wait = self.tiers[index].max(retry_after.unwrap_or_default());
-        Some(wait + wait.mul_f64(0.1 * jitter.clamp(0.0, 1.0)))
+        let named = retry_after.unwrap_or_default().min(LONGEST_NAMED_WAIT);
+        let wait = self.tiers[index].max(named);
+        let jitter = wait.mul_f64(0.1 * jitter.clamp(0.0, 1.0));
+        Some(wait.saturating_add(jitter))
     }
 
     /// The tier in which the next part of a wait is spent: the largest that fits into what remains, else the smallest.
@@ -170,7 +176,8 @@ mod tests {
             attempt in 1..5_u32, retry_after in 0..20_000_u64, jitter in 0.0..1.0_f64,
         ) {
             let policy = RetryPolicy::default();
-            let wanted = Duration::from_secs(retry_after).max(policy.wait_after(attempt, None, 0.0).unwrap());
+            let named = Duration::from_secs(retry_after).min(LONGEST_NAMED_WAIT);
+            let wanted = named.max(policy.wait_after(attempt, None, 0.0).unwrap());
             let wait = policy.wait_after(attempt, Some(Duration::from_secs(retry_after)), jitter).unwrap();
             prop_assert!(wait >= wanted);
             prop_assert!(wait <= wanted.mul_f64(1.1) + Duration::from_secs(2));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_domain::TenantId;
+use carillon_domain::{TenantId, clock::later};
 
 use crate::{
     db::{Db, Prunable, execute, fetch, prunable, write_one},
@@ -92,7 +92,7 @@ impl Idempotency {
             request.key,
             fingerprint,
             now,
-            now + lease,
+            later(now, lease),
             now - WINDOW
         )?;
         if taken == 1 {

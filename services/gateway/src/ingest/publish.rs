@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use carillon_bus::{BusError, OutRecord, headers};
-use carillon_domain::{EventId, TenantId};
+use carillon_domain::{EventId, TenantId, clock::later};
 use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::events::{EventKey, IngestClaim, IngestVerdict};
 
@@ -95,8 +95,7 @@ async fn claim(
     tenant: &TenantId,
     events: &[Checked],
 ) -> Result<Vec<IngestVerdict>, ApiError> {
-    let lease = chrono::TimeDelta::from_std(state.config.claim_lease).unwrap_or_default();
-    let lease_until = state.clock.now() + lease;
+    let lease_until = later(state.clock.now(), state.config.claim_lease);
     let mut first: HashMap<(&EventId, &str), ([u8; 32], usize)> = HashMap::new();
     let mut places = Vec::with_capacity(events.len());
     let mut claims = Vec::with_capacity(events.len());

@@ -73,7 +73,10 @@ impl Tokens {
     fn exchange(&self, assertion: &str) -> Result<String, InvalidGrant> {
         let claims = self.verified(assertion)?;
         let now = clock::now().timestamp();
-        if claims.exp <= now || claims.iat > now + CLOCK_SKEW || claims.exp - claims.iat > LIFETIME {
+        if claims.exp <= now
+            || claims.iat > now + CLOCK_SKEW
+            || claims.exp.saturating_sub(claims.iat) > LIFETIME
+        {
             return Err(InvalidGrant(
                 "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. \
                  Check your iat and exp values in the JWT claim.",

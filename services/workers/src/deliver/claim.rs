@@ -10,7 +10,8 @@ use std::{
 };
 
 use carillon_domain::{
-    DeliveryStatus, Timestamp, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
+    DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
+    status::TimelineStep,
 };
 use carillon_store::{
     StoreError,
@@ -99,9 +100,13 @@ fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
 }
 
 impl Deliver {
-    /// Claims the attempts: those that are ours, and those that were claimed before, for [`Deliver::settle`].
-    pub(super) async fn claim(&self, tasks: Vec<Task>, room: Room) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
-        let entered = self.enter(tasks, Some(room));
+    /// Claims the attempts, each with its place in the room if there is one: those that are ours, and those that were claimed before, for [`Deliver::settle`].
+    pub(super) async fn claim(
+        &self,
+        tasks: Vec<Task>,
+        room: Option<Room>,
+    ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+        let entered = self.enter(tasks, room);
         if entered.is_empty() {
             return (Vec::new(), Vec::new());
         }
@@ -168,7 +173,7 @@ impl Deliver {
     }
 
     fn lease_until(&self) -> Timestamp {
-        self.clock.now() + chrono::TimeDelta::from_std(self.lease).unwrap_or_default()
+        later(self.clock.now(), self.lease)
     }
 
     /// Lets a claim of ours begin anew; `false` if it is another's by now.

@@ -117,6 +117,8 @@ impl Deliver {
         let place = (self.channel, task.lane());
         let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
         let (record, now) = (&task.inbound.record, self.clock.now());
+        // What waits beyond its expiry comes back when it expires, and says so then.
+        let due = task.delivery.by_expiry(due);
         let mut out = retry::schedule(topics, policy, record, place, task.attempt + 1, due, now);
         if !counts {
             out.headers.insert(UNCOUNTED, (task.uncounted + 1).to_string());

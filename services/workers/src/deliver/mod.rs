@@ -74,11 +74,18 @@ impl Deliver {
         while !tasks.is_empty() {
             // An account's send rate and connections decide how many are claimed at a time, so that no claim waits out
             // its lease.
-            let Some(room) = self.room(tasks.len()).await else {
-                return;
+            let first_expiry = tasks.iter().filter_map(|task| task.delivery.expires_at).min();
+            let room = tokio::select! {
+                biased;
+                room = self.room(tasks.len()) => room,
+                () = self.passed(first_expiry) => {
+                    tasks = self.end_expired(tasks).await;
+                    continue;
+                }
             };
+            let Some(room) = room else { return };
             let rest = tasks.split_off(tasks.len().min(room.count()));
-            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), room).await;
+            let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), Some(room)).await;
             // Another worker's claim is waited for beside our sends, whose leases run.
             let settled = taken
                 .into_iter()
@@ -89,6 +96,31 @@ impl Deliver {
             };
             tokio::join!(join_all(settled), sent);
         }
+    }
+
+    /// Ends those whose time has passed while they waited for an account; the others go on waiting.
+    async fn end_expired(&self, tasks: Vec<Task>) -> Vec<Task> {
+        let now = self.clock.now();
+        let (expired, waiting) = tasks.into_iter().partition(|task| task.delivery.is_expired(now));
+        let (ours, taken) = self.claim(expired, None).await;
+        for claimed in ours {
+            self.expired(claimed);
+        }
+        let settled = taken
+            .into_iter()
+            .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
+        join_all(settled).await;
+        waiting
+    }
+
+    /// Waits until a time has passed; for ever if there is none, or the process ends before.
+    async fn passed(&self, time: Option<Timestamp>) {
+        if let Some(time) = time
+            && self.waited_until(time).await
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// Waits until some account is open and has room; `None` at the end of the process: what was not begun is given

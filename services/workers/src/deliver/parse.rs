@@ -50,7 +50,8 @@ impl Deliver {
             };
             let task = Task::new(inbound, delivery, now);
             let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
-            let Some(due) = retry::due(&task.inbound.record).filter(|due| *due > now) else {
+            let due = retry::due(&task.inbound.record).map(|due| task.delivery.by_expiry(due));
+            let Some(due) = due.filter(|due| *due > now) else {
                 parsed.due.push(task);
                 continue;
             };

@@ -29,13 +29,11 @@ impl Deliver {
         // Only now: the account may have been paused for long, and an attempt that was made in time has its outcome in
         // the ledger.
         let now = self.clock.now();
-        let (expired, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|claimed| {
-            let expires_at = claimed.task.delivery.expires_at;
-            expires_at.is_some_and(|expires_at| expires_at <= now)
-        });
-        let detail = "its time passed before it could be sent";
+        let (expired, claimed): (Vec<_>, Vec<_>) = claimed
+            .into_iter()
+            .partition(|claimed| claimed.task.delivery.is_expired(now));
         for claimed in expired {
-            self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
+            self.expired(claimed);
         }
         let ids: Vec<ContactPointId> = claimed
             .iter()
@@ -87,6 +85,12 @@ impl Deliver {
             }
         }
         ready
+    }
+
+    /// Its time has passed.
+    pub(super) fn expired(&self, claimed: Claimed) {
+        let detail = "its time passed before it could be sent";
+        self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
     }
 
     /// It ends without a message.

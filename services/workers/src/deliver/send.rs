@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use carillon_bus::headers;
 use carillon_domain::{
-    DeliveryStatus, Target, Timestamp, catalog::OnUncertain, dead_letter::FailureClass, status::TimelineStep,
+    DeliveryStatus, Target, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
+    status::TimelineStep,
 };
 use carillon_runtime::telemetry;
 use carillon_store::users::DeadContact;
@@ -63,6 +64,9 @@ impl Deliver {
                 "every provider account is paused",
             );
         };
+        if ready.claimed.task.delivery.is_expired(self.clock.now()) {
+            return self.expired(ready.claimed);
+        }
         let task = &ready.claimed.task;
         let message = OutgoingMessage {
             delivery_id: task.delivery.delivery_id,
@@ -130,7 +134,7 @@ impl Deliver {
             },
             SendOutcome::Throttle(refusal) | SendOutcome::Config(refusal) => {
                 let wait = refusal.retry_after.unwrap_or(MEANWHILE);
-                let due = now + chrono::TimeDelta::from_std(wait).unwrap_or_default();
+                let due = later(now, wait);
                 (
                     Verdict::Again { due, counts: false },
                     vec![step(DeliveryStatus::Retrying, &refusal)],
@@ -171,7 +175,7 @@ impl Deliver {
     ) -> Option<Verdict> {
         let policy = self.bus.retry_policy();
         let wait = policy.wait_after(task.attempts(), retry_after, rand::random())?;
-        let after = self.clock.now() + chrono::TimeDelta::from_std(wait).unwrap_or_default();
+        let after = later(self.clock.now(), wait);
         Some(Verdict::Again {
             due: due.unwrap_or(after),
             counts,
@@ -187,7 +191,7 @@ impl Deliver {
             code: Some(code.to_owned()),
             detail: Some(detail.to_owned()),
         };
-        let due = now + chrono::TimeDelta::from_std(MEANWHILE).unwrap_or_default();
+        let due = later(now, MEANWHILE);
         let verdict = Verdict::Again { due, counts: false };
         let concluded = Concluded {
             verdict,

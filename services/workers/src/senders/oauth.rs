@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use carillon_domain::{Timestamp, clock::SharedClock};
+use carillon_domain::{
+    Timestamp,
+    clock::{SharedClock, later},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// A token is renewed this long before its end.
 const MARGIN: Duration = Duration::from_mins(5);
+/// Google's tokens last an hour. One that claims to last longer is renewed within a day.
+const LONGEST: Duration = Duration::from_hours(24);
 /// A token that was fetched so recently is not renewed because an answer said so: the answer was older.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -105,15 +110,17 @@ impl Tokens {
         let mut current = self.current.lock().await;
         let now = self.clock.now();
         if let Some(token) = &*current {
-            let is_fresh = now - token.fetched_at < chrono::TimeDelta::from_std(FRESH).unwrap_or_default();
+            let is_fresh = now < later(token.fetched_at, FRESH);
             if now < token.renew_at && (!renew || is_fresh) {
                 return Ok(Arc::clone(&token.text));
             }
         }
         let granted = self.fetch(now).await?;
-        let lifetime = Duration::from_secs(granted.expires_in).saturating_sub(MARGIN);
+        let lifetime = Duration::from_secs(granted.expires_in)
+            .min(LONGEST)
+            .saturating_sub(MARGIN);
         let text: Arc<str> = Arc::from(granted.access_token);
-        let renew_at = now + chrono::TimeDelta::from_std(lifetime).unwrap_or_default();
+        let renew_at = later(now, lifetime);
         *current = Some(Token {
             text: Arc::clone(&text),
             fetched_at: now,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_bus::OutRecord;
+use carillon_bus::{OutRecord, headers, retry as tier};
 use carillon_domain::{Channel, Clock as _, Delivery, Lane};
 
 use crate::{
@@ -106,6 +106,76 @@ async fn what_expires_while_it_waits_for_a_retry_is_not_sent_again() {
         setting.written.reaches("e-1", "2 expired expired").await;
         worker.end().await;
         assert_eq!(provider.calls().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_expires_while_every_account_is_paused_says_so_at_once_and_does_not_wait_for_one() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        // As FCM did: an epoch in place of seconds.
+        provider.answers("e-1", [throttle("429", Duration::from_secs(1_764_633_600))]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 429").await;
+        setting.publish(&[for_a_minute(setting, "e-2")]).await;
+        setting.advance(59_999);
+        setting.written.settle().await;
+        assert!(setting.written.steps("e-2").is_empty());
+        setting.advance(1);
+        setting.written.reaches("e-2", "1 expired expired").await;
+        worker.end().await;
+        assert_eq!(provider.asked(), ["e-1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_throttled_delivery_comes_back_when_it_expires_whatever_time_the_provider_names() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        for (event, wait) in [
+            ("e-1", Duration::from_secs(1_764_633_600)),
+            ("e-2", Duration::from_hours(1)),
+            ("e-3", Duration::MAX),
+        ] {
+            let account = setting.provider();
+            account.answers(event, [throttle("429", wait)]);
+            setting.publish(&[for_a_minute(setting, event)]).await;
+            let worker = setting.start(&account);
+            setting.written.reaches(event, "1 retrying 429").await;
+            setting.advance(60_000);
+            setting.written.reaches(event, "2 expired expired").await;
+            worker.end().await;
+            assert_eq!(account.asked(), [event]);
+        }
+        assert!(provider.calls().is_empty() && setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_due_after_its_expiry_is_looked_at_when_it_expires() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        let far = "4764-01-01T00:00:00Z"
+            .parse::<carillon_domain::Timestamp>()
+            .unwrap();
+        let record = setting
+            .record(&for_a_minute(setting, "e-1"))
+            .with(headers::DUE, far.timestamp_millis().to_string());
+        setting.env.bus.publish(vec![record]).await.unwrap();
+        let worker = setting.start(&provider);
+        let waiting = setting.written.until_retried(1).await.remove(0);
+        assert_eq!(
+            tier::due(&waiting),
+            Some(setting.clock.now() + chrono::TimeDelta::minutes(1))
+        );
+        setting.advance(60_000);
+        setting.written.reaches("e-1", "1 expired expired").await;
+        worker.end().await;
+        assert!(provider.calls().is_empty());
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, clock::earlier};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{Slot, Topic};
@@ -55,8 +55,7 @@ impl Retention {
         for _ in 0..self.rules.len() {
             let (slot, keep) = &self.rules[self.next % self.rules.len()];
             self.next += 1;
-            let oldest = now - chrono::TimeDelta::from_std(*keep).unwrap_or(chrono::TimeDelta::MAX);
-            if prune_slot(connection, slot, oldest).await? {
+            if prune_slot(connection, slot, earlier(now, *keep)).await? {
                 return Ok(());
             }
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, clock::later};
 use carillon_runtime::Shutdown;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -301,7 +301,7 @@ impl Runner {
 
     /// When a partition that rests from now on may go on.
     fn rested(&self) -> Timestamp {
-        self.context.clock.now() + chrono::TimeDelta::from_std(REST).unwrap_or_default()
+        later(self.context.clock.now(), REST)
     }
 
     async fn finish_revoking_if_drained(&mut self) -> Result<(), BusError> {

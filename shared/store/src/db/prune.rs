@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, clock::earlier};
 
 use super::{Db, fetch, write_one};
 use crate::{config::Dialect, error::StoreError};
@@ -63,7 +63,7 @@ pub(crate) use prunable;
 impl Db {
     /// Removes what is older than `age`. Returns how many rows went.
     pub(crate) async fn prune(&self, table: Prunable, age: Duration) -> Result<u64, StoreError> {
-        let before: Timestamp = self.now() - age;
+        let before = earlier(self.now(), age);
         match self.dialect() {
             Dialect::Sqlite => self.prune_sqlite(table, before).await,
             Dialect::Postgres => self.prune_postgres(table, before).await,

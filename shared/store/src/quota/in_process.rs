@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use carillon_domain::{
     Timestamp,
+    clock::later,
     decide::{LimitCheck, LimitVerdict},
 };
 use parking_lot::Mutex;
@@ -82,11 +83,11 @@ impl State {
         if allowed {
             let key: Arc<str> = Arc::from(check.key.as_str());
             self.leaving
-                .push(Reverse((now + check.limit.per, Arc::clone(&key))));
+                .push(Reverse((later(now, check.limit.per), Arc::clone(&key))));
             *self.taken.entry(key).or_default() += 1;
         }
         self.verdicts.insert(check.id, allowed);
-        self.forgetting.push_back((now + memory, check.id));
+        self.forgetting.push_back((later(now, memory), check.id));
         allowed
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, clock::earlier};
 use chrono::{Days, NaiveDate};
 use parking_lot::Mutex;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
@@ -47,7 +47,7 @@ impl Partitions {
         }
         let now = db.now();
         let (first, last) = (
-            (now - self.retention).date_naive(),
+            earlier(now, self.retention).date_naive(),
             now.date_naive() + Days::new(AHEAD),
         );
         let wanted: BTreeSet<NaiveDate> = times
@@ -76,7 +76,7 @@ impl Partitions {
             .await?;
         match db.dialect() {
             Dialect::Sqlite => db.prune(PRUNABLE, self.retention).await.map(|_| ()),
-            Dialect::Postgres => self.drop_old(db, (now - self.retention).date_naive()).await,
+            Dialect::Postgres => self.drop_old(db, earlier(now, self.retention).date_naive()).await,
         }
     }
 
