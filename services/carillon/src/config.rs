@@ -138,6 +138,8 @@ pub(crate) struct SimulatorSection {
     /// That account's token.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) twilio_auth_token: Option<Secret>,
+    /// Whether its SMTP offers SMTPUTF8.
+    pub(crate) smtp_utf8: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -199,6 +201,7 @@ impl Default for SimulatorSection {
             service_account_public_key_pem: None,
             twilio_account_sid: None,
             twilio_auth_token: None,
+            smtp_utf8: true,
         }
     }
 }
@@ -279,6 +282,7 @@ impl Config {
                     secret.expose_secret().to_owned()
                 }),
             smtp_user: None,
+            smtp_utf8: section.smtp_utf8,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use carillon_domain::{
     TenantId, Timestamp, UserId,
-    decide::{Concluded, Draft, Facts, LimitCheck, UserFacts, evaluate, repeated},
+    decide::{Concluded, Draft, Facts, LimitCheck, UserFacts, evaluate, once_per_address, repeated},
 };
 use carillon_runtime::Fair;
 use carillon_store::StoreError;
@@ -83,14 +83,18 @@ fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp
         now,
     };
     let of_tenant = users.get(&inbound.tenant);
-    let mut drafts = Vec::new();
-    for recipient in &inbound.event.recipients {
+    let each = inbound.event.recipients.iter().map(|recipient| {
         let user = recipient.user_id.as_ref().and_then(|id| of_tenant?.get(id));
-        drafts.extend(evaluate(&Facts {
+        let facts = Facts {
             user,
             ..facts(recipient)
-        }));
-    }
+        };
+        let drafts = evaluate(&facts);
+        (facts, drafts)
+    });
+    let mut each: Vec<(Facts<'_>, Vec<Draft>)> = each.collect();
+    once_per_address(&mut each);
+    let mut drafts: Vec<Draft> = each.into_iter().flat_map(|(_, drafts)| drafts).collect();
     drafts.extend(
         inbound
             .repeated

@@ -194,13 +194,9 @@ fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
         return Vec::new();
     }
     let mut seen = HashSet::with_capacity(recipients.len());
-    let (first, repeated) = recipients.drain(..).partition(|recipient| {
-        seen.insert((
-            recipient.user_id.clone(),
-            recipient.email.clone(),
-            recipient.phone.clone(),
-        ))
-    });
+    let (first, repeated) = recipients
+        .drain(..)
+        .partition(|recipient| seen.insert(recipient.distinction()));
     *recipients = first;
     repeated
 }

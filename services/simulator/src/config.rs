@@ -22,6 +22,8 @@ pub struct SimulatorConfig {
     /// The one SMTP account; when set, mail is taken only after `AUTH`. `None` takes mail from anybody and believes any
     /// credentials.
     pub smtp_user: Option<(String, String)>,
+    /// Whether SMTP offers SMTPUTF8; without it, addresses and headers have to be ASCII.
+    pub smtp_utf8: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -35,6 +37,7 @@ impl Default for SimulatorConfig {
             twilio_account_sid: "ACsimulator0000000000000000000000".to_owned(),
             twilio_auth_token: "simulator-auth-token".to_owned(),
             smtp_user: None,
+            smtp_utf8: true,
         }
     }
 }
@@ -51,6 +54,7 @@ impl std::fmt::Debug for SimulatorConfig {
             )
             .field("twilio_account_sid", &self.twilio_account_sid)
             .field("smtp_needs_auth", &self.smtp_user.is_some())
+            .field("smtp_utf8", &self.smtp_utf8)
             .finish_non_exhaustive()
     }
 }

@@ -52,6 +52,7 @@ impl Simulator {
             Smtp {
                 context,
                 user: config.smtp_user,
+                offers_utf8: config.smtp_utf8,
             },
         ));
         let nobody_sends = CancellationToken::new();

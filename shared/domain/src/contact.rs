@@ -1,11 +1,20 @@
-//! Addresses, and how they are hidden.
+//! Addresses: the one rule for what an address is, which the door and the workers share, and how addresses are hidden.
+
+mod email;
+
+pub use email::EmailAddress;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
-use crate::{channel::Channel, ids::ContactPointId};
+use crate::{
+    channel::Channel,
+    field_error::{FieldError, clip},
+    ids::ContactPointId,
+    text::is_ignorable,
+};
 
 /// What a device runs.
 #[derive(
@@ -120,34 +129,114 @@ impl AddressKey {
 #[must_use]
 pub fn normalise(channel: Channel, address: &str) -> String {
     match channel {
-        Channel::Email => address.trim().to_lowercase(),
-        Channel::Sms => address
-            .chars()
-            .filter(|c| *c == '+' || c.is_ascii_digit())
-            .collect(),
-        Channel::Push => address.to_owned(),
+        Channel::Email => match EmailAddress::parse(address) {
+            Ok(address) => address.normal(),
+            Err(_) => address.trim().to_lowercase(),
+        },
+        // E.164 and device tokens have one spelling.
+        Channel::Sms | Channel::Push => address.to_owned(),
     }
 }
 
-/// Whether the text is an address of the channel.
-#[must_use]
-pub fn is_valid(channel: Channel, address: &str) -> bool {
+/// Why a text is no address. The sentences say what was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// A character that nobody sees, or that controls others.
+    #[error("expected no invisible character, such as U+{:04X} in it", u32::from(*.0))]
+    Invisible(char),
+    /// A space, a tab, a no-break space.
+    #[error("expected no white space, such as U+{:04X} in it", u32::from(*.0))]
+    WhiteSpace(char),
+    /// `Ada <ada@example.com>`.
+    #[error(
+        "expected an e-mail address alone, such as ada@example.com, without display name and angle brackets"
+    )]
+    DisplayName,
+    /// `"two words"@example.com`.
+    #[error("expected an e-mail address without quotes, such as ada@example.com")]
+    Quoted,
+    /// `a@[127.0.0.1]`.
+    #[error("expected an e-mail address with a domain name after the @, not an address literal in brackets")]
+    Literal,
+    /// No `@`, or nothing on one side of it.
+    #[error("expected an e-mail address, such as ada@example.com")]
+    Parts,
+    /// Another character than the local part may have.
+    #[error("expected no character {0:?} before the @ of an e-mail address")]
+    LocalCharacter(char),
+    /// A dot at the beginning, at the end or beside another one.
+    #[error("expected single dots between letters or digits before the @ of an e-mail address")]
+    LocalDots,
+    /// The local part is too long.
+    #[error("expected at most 64 octets before the @ of an e-mail address")]
+    LocalLength,
+    /// The domain is none.
+    #[error(
+        "expected a domain name after the @ of an e-mail address: labels of 1 to 63 letters, digits and inner hyphens, \
+         as example.com has, without a dot at the end"
+    )]
+    Domain,
+    /// One label alone, or an IP address.
+    #[error("expected a full domain name after the @ of an e-mail address, such as example.com")]
+    DomainNotFull,
+    /// All of it is too long.
+    #[error("expected an e-mail address of at most 254 octets, its domain written in ASCII (punycode)")]
+    Length,
+    /// Not E.164.
+    #[error(
+        "expected a phone number in E.164 form, such as +4915112345678: + and 7 to 15 digits, without spaces, hyphens \
+         or brackets"
+    )]
+    Phone,
+    /// Not a registration token.
+    #[error("expected a registration token: 1 to 4096 visible ASCII characters")]
+    Token,
+}
+
+/// Checks that the text is an address of the channel.
+pub fn check(channel: Channel, address: &str) -> Result<(), AddressError> {
     match channel {
-        Channel::Email => {
-            address.len() <= 254
-                && !address.chars().any(char::is_control)
-                && email_address::EmailAddress::is_valid(address)
-        }
+        Channel::Email => EmailAddress::parse(address).map(drop),
         Channel::Sms => {
+            visible(address)?;
             let digits = address.strip_prefix('+').unwrap_or("");
-            (7..=15).contains(&digits.len())
+            let is_e164 = (7..=15).contains(&digits.len())
                 && digits.bytes().all(|b| b.is_ascii_digit())
-                && !digits.starts_with('0')
+                && !digits.starts_with('0');
+            if is_e164 { Ok(()) } else { Err(AddressError::Phone) }
         }
         Channel::Push => {
-            !address.is_empty() && address.len() <= 4096 && address.bytes().all(|b| b.is_ascii_graphic())
+            let is_token =
+                (1..=4096).contains(&address.len()) && address.bytes().all(|b| b.is_ascii_graphic());
+            if is_token {
+                Ok(())
+            } else {
+                Err(AddressError::Token)
+            }
         }
     }
+}
+
+/// Checks the address of a field; the error names what was expected and the value, masked.
+pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut Vec<FieldError>) {
+    if let Err(error) = check(channel, address) {
+        let shown = mask(channel, address);
+        let message = format!("{error}; got {:?}", clip(&shown));
+        errors.push(FieldError::new(pointer, "format", message));
+    }
+}
+
+/// Nothing that a reader of the address would not see.
+fn visible(address: &str) -> Result<(), AddressError> {
+    for c in address.chars() {
+        if c.is_whitespace() {
+            return Err(AddressError::WhiteSpace(c));
+        }
+        if c.is_control() || is_ignorable(c) {
+            return Err(AddressError::Invisible(c));
+        }
+    }
+    Ok(())
 }
 
 /// An address as a dashboard may show it: `a…e@example.com`, `+49…89`, `dGhp…`.
@@ -155,7 +244,7 @@ pub fn is_valid(channel: Channel, address: &str) -> bool {
 pub fn mask(channel: Channel, address: &str) -> String {
     let chars: Vec<char> = address.chars().collect();
     match channel {
-        Channel::Email => match address.split_once('@') {
+        Channel::Email => match address.rsplit_once('@') {
             Some((local, domain)) => {
                 let first: String = local.chars().take(1).collect();
                 format!("{first}…@{domain}")
@@ -180,21 +269,77 @@ mod tests {
 
     #[test]
     fn addresses_are_checked_by_channel() {
-        assert!(is_valid(Channel::Email, "ada@example.com"));
-        assert!(!is_valid(Channel::Email, "ada@exa\r\nmple.com"));
-        assert!(!is_valid(Channel::Email, "ada"));
-        assert!(is_valid(Channel::Sms, "+4915112345678"));
-        assert!(!is_valid(Channel::Sms, "015112345678"));
-        assert!(!is_valid(Channel::Push, "a b"));
+        assert_eq!(check(Channel::Email, "ada@example.com"), Ok(()));
+        assert_eq!(check(Channel::Sms, "+4915112345678"), Ok(()));
+        assert_eq!(check(Channel::Push, "a:b-c_d"), Ok(()));
+        assert_eq!(check(Channel::Push, "a b"), Err(AddressError::Token));
+        assert_eq!(check(Channel::Push, "a\u{200b}b"), Err(AddressError::Token));
+        assert_eq!(check(Channel::Push, ""), Err(AddressError::Token));
+    }
+
+    #[test]
+    fn a_phone_number_is_e164_without_separators_and_invisible_characters() {
+        for (number, expected) in [
+            ("015112345678", AddressError::Phone),
+            ("+49-151-12345678", AddressError::Phone),
+            ("+49(151)12345678", AddressError::Phone),
+            ("+0915112345678", AddressError::Phone),
+            ("+49151١٢٣٤٥٦٧٨", AddressError::Phone),
+            ("+", AddressError::Phone),
+            ("+49 151 12345678", AddressError::WhiteSpace(' ')),
+            ("+4915112345678\u{a0}", AddressError::WhiteSpace('\u{a0}')),
+            (
+                "\u{202a}+4915112345678\u{202c}",
+                AddressError::Invisible('\u{202a}'),
+            ),
+            ("+4915112345678\u{200b}", AddressError::Invisible('\u{200b}')),
+            ("+4915112345678\0", AddressError::Invisible('\0')),
+        ] {
+            assert_eq!(check(Channel::Sms, number), Err(expected), "{number:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_a_field_names_what_was_expected_and_the_masked_value() {
+        let mut errors = Vec::new();
+        check_field(
+            Channel::Email,
+            "Ada L <ada@example.com>",
+            "/recipients/0/email",
+            &mut errors,
+        );
+        check_field(Channel::Email, &"x".repeat(10_000), "/email", &mut errors);
+        check_field(
+            Channel::Email,
+            &format!("a@{}", "x".repeat(10_000)),
+            "/email",
+            &mut errors,
+        );
+        assert_eq!(errors[0].pointer, "/recipients/0/email");
+        assert_eq!(errors[0].code, "format");
+        assert_eq!(
+            errors[0].message,
+            "expected an e-mail address alone, such as ada@example.com, without display name and angle brackets; \
+             got \"A…@example.com>\""
+        );
+        assert!(errors.iter().all(|error| error.message.len() < 400));
     }
 
     #[test]
     fn two_spellings_of_an_address_have_one_hash_and_channels_do_not_share_it() {
         let key = AddressKey::new([7; 32]);
-        assert_eq!(
-            key.hash(Channel::Email, "Ada@Example.com "),
-            key.hash(Channel::Email, "ada@example.com")
-        );
+        for (one, other) in [
+            ("Ada@Example.com", "ada@example.com"),
+            ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+            ("ada@BÜCHER.example", "ada@bu\u{308}cher.example"),
+            ("jo\u{308}rg@example.com", "JÖRG@example.com"),
+        ] {
+            assert_eq!(
+                key.hash(Channel::Email, one),
+                key.hash(Channel::Email, other),
+                "{one}"
+            );
+        }
         assert_ne!(key.hash(Channel::Email, "x"), key.hash(Channel::Push, "x"));
         assert_ne!(
             key.hash(Channel::Email, "x"),

@@ -51,3 +51,12 @@ pub fn join(errors: &[FieldError]) -> String {
 pub fn escape_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
+
+/// At most the first 100 characters of a value, for errors that show it.
+#[must_use]
+pub fn clip(value: &str) -> &str {
+    value
+        .char_indices()
+        .nth(100)
+        .map_or(value, |(end, _)| &value[..end])
+}

@@ -17,11 +17,12 @@ pub mod preference;
 pub mod recipient;
 pub mod retry;
 pub mod status;
+pub mod text;
 
 pub use catalog::{Catalog, CategoryDef, EventTypeDef};
 pub use channel::{Channel, Lane, Priority};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use contact::{ContactPoint, Platform, Target};
+pub use contact::{ContactPoint, EmailAddress, Platform, Target};
 pub use delivery::Delivery;
 pub use event::Event;
 pub use field_error::FieldError;

@@ -68,6 +68,22 @@ impl Recipient {
         }
     }
 
+    /// What tells the recipients of one event apart: two spellings of an address are one recipient, as they are for
+    /// [`Recipient::identity`].
+    #[must_use]
+    pub fn distinction(&self) -> (Option<UserId>, Option<String>, Option<String>) {
+        let normal = |channel, address: &Option<String>| {
+            address
+                .as_deref()
+                .map(|address| contact::normalise(channel, address))
+        };
+        (
+            self.user_id.clone(),
+            normal(Channel::Email, &self.email),
+            normal(Channel::Sms, &self.phone),
+        )
+    }
+
     /// A form for people, with addresses masked.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -113,23 +129,12 @@ impl Recipient {
         if let Some(user) = &self.user_id {
             validate_user_id(user.as_str(), &format!("{pointer}/user_id"), errors);
         }
-        for (field, channel, address, expected) in [
-            ("email", Channel::Email, &self.email, "an e-mail address"),
-            (
-                "phone",
-                Channel::Sms,
-                &self.phone,
-                "a phone number in E.164 form, such as +4915112345678",
-            ),
+        for (field, channel, address) in [
+            ("email", Channel::Email, &self.email),
+            ("phone", Channel::Sms, &self.phone),
         ] {
-            if let Some(address) = address
-                && !contact::is_valid(channel, address)
-            {
-                errors.push(FieldError::new(
-                    format!("{pointer}/{field}"),
-                    "format",
-                    format!("expected {expected}"),
-                ));
+            if let Some(address) = address {
+                contact::check_field(channel, address, &format!("{pointer}/{field}"), errors);
             }
         }
         validate_locale(self.locale.as_deref(), &format!("{pointer}/locale"), errors);

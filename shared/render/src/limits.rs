@@ -1,6 +1,6 @@
 //! What the channels carry.
 
-/// The longest subject, in bytes: a line of a message header (RFC 5322 §2.1.1).
+/// The longest subject, in bytes. Header lines are folded and encoded when the mail is built, so it is no line's length.
 pub const SUBJECT_BYTES: usize = 998;
 /// The longest text message, in characters: what Twilio takes.
 pub const SMS_CHARACTERS: usize = 1_600;

@@ -24,10 +24,11 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserBody {
-    /// E-mail address.
+    /// One e-mail address: without display name, quotes or address literal, with a full domain name. Letters beyond
+    /// ASCII are taken on both sides of the `@`.
     #[schema(example = "ada@example.com")]
     email: Option<String>,
-    /// Phone, E.164.
+    /// Phone, E.164: `+` and digits, without separators.
     #[schema(example = "+4915112345678")]
     phone: Option<String>,
     /// BCP 47.
@@ -70,45 +71,20 @@ fn user_id(id: &str) -> Result<UserId, ApiError> {
     }
 }
 
-fn check_address(
-    channel: Channel,
-    address: &str,
-    pointer: String,
-    expected: &str,
-    errors: &mut Vec<FieldError>,
-) {
-    if !contact::is_valid(channel, address) {
-        errors.push(FieldError::new(pointer, "format", format!("expected {expected}")));
-    }
-}
-
 impl UserBody {
     fn checked(self) -> Result<UserPut, ApiError> {
         let mut errors = Vec::new();
         if let Some(email) = &self.email {
-            check_address(
-                Channel::Email,
-                email,
-                "/email".to_owned(),
-                "an e-mail address",
-                &mut errors,
-            );
+            contact::check_field(Channel::Email, email, "/email", &mut errors);
         }
         if let Some(phone) = &self.phone {
-            let expected = "a phone number in E.164 form, such as +4915112345678";
-            check_address(Channel::Sms, phone, "/phone".to_owned(), expected, &mut errors);
+            contact::check_field(Channel::Sms, phone, "/phone", &mut errors);
         }
         recipient::validate_locale(self.locale.as_deref(), "/locale", &mut errors);
         recipient::validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
         for (index, device) in self.devices.iter().flatten().enumerate() {
             let pointer = format!("/devices/{index}/token");
-            check_address(
-                Channel::Push,
-                &device.token,
-                pointer,
-                "a registration token",
-                &mut errors,
-            );
+            contact::check_field(Channel::Push, &device.token, &pointer, &mut errors);
         }
         if self.devices.as_ref().is_some_and(|devices| devices.len() > 100) {
             errors.push(FieldError::new(
@@ -233,13 +209,7 @@ pub(crate) async fn put_device(
 ) -> Result<Response, ApiError> {
     let platform = json::<PlatformBody>(body).await?.platform;
     let mut errors = Vec::new();
-    check_address(
-        Channel::Push,
-        &token,
-        "/token".to_owned(),
-        "a registration token",
-        &mut errors,
-    );
+    contact::check_field(Channel::Push, &token, "/token", &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }

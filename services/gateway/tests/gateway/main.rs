@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod catalog_and_keys;
 mod crashes;
 mod dashboard;

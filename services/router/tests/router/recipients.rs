@@ -74,6 +74,112 @@ async fn a_recipient_that_is_named_twice_is_sent_one_message() {
 }
 
 #[tokio::test]
+async fn two_spellings_of_a_guest_s_address_in_one_event_are_one_decision_to_send_and_one_delivery() {
+    on_router(async |setting| {
+        for (event_id, one, other) in [
+            ("e-1", "Ada@example.com", "ada@example.com"),
+            ("e-2", "ada@b\u{fc}cher.example", "ada@xn--bcher-kva.example"),
+            ("e-3", "j\u{f6}rg@example.com", "Jo\u{308}rg@Example.com"),
+        ] {
+            let recipients = json!([{"email": one}, {"email": other}]);
+            let routed = setting
+                .route_event(&with(
+                    event(event_id, "Note", &json!({})),
+                    "recipients",
+                    recipients,
+                ))
+                .await;
+            assert_eq!(
+                routed.decisions(),
+                ["email send allowed", "email suppress repeated_recipient"],
+                "{one} {other}"
+            );
+            assert_eq!(routed.deliveries.len(), 1);
+            let address = one.to_owned();
+            assert_eq!(routed.deliveries[0].delivery.target, Target::Inline { address });
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_at_an_address_that_another_recipient_is_reached_at_is_sent_nothing_more() {
+    on_router(async |setting| {
+        // u-42 is ada@example.com and +4915112345678.
+        let recipients = json!([
+            {"email": "ADA@example.com", "phone": "+4915199999999"},
+            {"user_id": "u-42"},
+            {"email": "guest@example.com", "phone": "+4915112345678"},
+            {"email": "Guest@example.com"},
+        ]);
+        let routed = setting
+            .route_event(&with(shipped("e-1"), "recipients", recipients))
+            .await;
+        assert_eq!(
+            routed.decisions(),
+            [
+                "email suppress repeated_address",
+                "sms send allowed",
+                "push suppress no_address",
+                "email send allowed",
+                "sms send allowed",
+                "push send allowed",
+                "email send allowed",
+                "sms suppress repeated_address",
+                "push suppress no_address",
+                "email suppress repeated_address",
+                "sms suppress no_address",
+                "push suppress no_address",
+            ]
+        );
+        let sent = &routed.only().decisions;
+        let sent = sent.iter().filter(|decision| decision.delivery_id.is_some());
+        assert_eq!(sent.count(), routed.deliveries.len());
+        let decision = &routed.only().decisions[0];
+        assert_eq!(
+            decision.sentence,
+            "Not sent: another recipient of the event is reached at this address."
+        );
+        assert_eq!(decision.steps.list().last().unwrap().result, "stop");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_is_sent_to_an_address_at_which_a_user_is_not_told() {
+    on_router(async |setting| {
+        setting.prefer("u-42", json!({"global": {"email": false}})).await;
+        let recipients = json!([{"user_id": "u-42"}, {"email": "ada@example.com"}]);
+        let routed = setting
+            .route_event(&with(event("e-1", "Note", &json!({})), "recipients", recipients))
+            .await;
+        assert_eq!(
+            routed.decisions(),
+            ["email suppress opted_out_channel", "email send allowed"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_who_share_an_address_are_told_each() {
+    on_router(async |setting| {
+        let put = UserPut {
+            email: Some("Ada@example.com".to_owned()),
+            ..UserPut::default()
+        };
+        setting.put_user("u-43", &put).await;
+        let recipients = json!([{"user_id": "u-42"}, {"user_id": "u-43"}]);
+        let routed = setting
+            .route_event(&with(event("e-1", "Note", &json!({})), "recipients", recipients))
+            .await;
+        assert_eq!(routed.decisions(), ["email send allowed", "email send allowed"]);
+        assert_eq!(routed.deliveries.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_guest_is_sent_to_the_address_in_the_event_and_shown_masked() {
     on_router(async |setting| {
         let recipients = json!([

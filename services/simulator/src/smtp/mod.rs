@@ -1,11 +1,13 @@
 //! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE; no TLS, it listens on trusted networks.
 //!
 //! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused as such mailboxes
-//! are. Faults happen at the final dot of a message.
+//! are. Faults happen at the final dot of a message. What breaks the RFCs is refused as strict servers refuse it
+//! ([`rules`]).
 
 mod auth;
 mod mail;
 mod reply;
+mod rules;
 mod session;
 
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub(crate) struct Smtp {
     pub(crate) context: Context,
     /// Name and password that mail needs, if any.
     pub(crate) user: Option<(String, String)>,
+    /// Whether SMTPUTF8 is offered.
+    pub(crate) offers_utf8: bool,
 }
 
 /// Serves until shutdown, then gives every session [`DRAIN`] to say goodbye.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::auth::{self, Dialogue, Step};
 use super::reply::{Reply, mailbox_fate, scripted};
+use super::rules::Announced;
 use super::{Smtp, mail};
 use crate::Provider;
 use crate::faults::{Effect, Verdict};
@@ -52,6 +53,7 @@ enum Next {
 struct Envelope {
     sender: String,
     receivers: Vec<String>,
+    announced: Announced,
 }
 
 struct Session {
@@ -239,8 +241,13 @@ impl Session {
         self.greeted = true;
         self.envelope = None;
         if extended {
+            let utf8 = if self.smtp.offers_utf8 {
+                "250-SMTPUTF8\r\n"
+            } else {
+                ""
+            };
             let offers = format!(
-                "250-{HOST}\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
+                "250-{HOST}\r\n250-PIPELINING\r\n250-SIZE {MAX_MESSAGE}\r\n250-8BITMIME\r\n{utf8}\
                  250-ENHANCEDSTATUSCODES\r\n250 AUTH PLAIN LOGIN\r\n"
             );
             self.out.extend_from_slice(offers.as_bytes());
@@ -279,11 +286,17 @@ impl Session {
         } else if from.size > MAX_MESSAGE {
             self.reply(552, "5.3.4", "Message too big");
         } else {
-            self.envelope = Some(Envelope {
-                sender: from.address.clone(),
-                receivers: Vec::new(),
-            });
-            self.reply(250, "2.1.0", "Sender OK");
+            match Announced::by(from.flags, &from.address, self.smtp.offers_utf8) {
+                Err(refusal) => refusal.write(&mut self.out),
+                Ok(announced) => {
+                    self.envelope = Some(Envelope {
+                        sender: from.address.clone(),
+                        receivers: Vec::new(),
+                        announced,
+                    });
+                    self.reply(250, "2.1.0", "Sender OK");
+                }
+            }
         }
     }
 
@@ -294,7 +307,8 @@ impl Session {
         if envelope.receivers.len() >= MAX_RECEIVERS {
             return self.reply(452, "4.5.3", "Too many receivers");
         }
-        if let Some(refusal) = mailbox_fate(&address) {
+        let refusal = envelope.announced.refusal_of_address(&address);
+        if let Some(refusal) = refusal.or_else(|| mailbox_fate(&address)) {
             return refusal.write(&mut self.out);
         }
         envelope.receivers.push(address);
@@ -321,6 +335,10 @@ impl Session {
             self.reply(503, "5.5.1", "Say MAIL first");
             return Next::GoOn;
         };
+        if let Some(refusal) = envelope.announced.refusal_of_message(raw) {
+            refusal.write(&mut self.out);
+            return Next::GoOn;
+        }
         let Verdict {
             before,
             after,

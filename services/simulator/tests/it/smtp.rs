@@ -168,6 +168,102 @@ async fn a_dialogue_of_authentication_can_fail_in_every_way() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_not_ascii_is_refused_unless_smtputf8_was_asked_for() {
+    let running = start().await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    for (command, code) in [
+        ("EHLO t", "250 "),
+        ("MAIL FROM:<jörg@example.com>", "553 5.6.7"),
+        ("MAIL FROM:<a@b.example>", "250"),
+        ("RCPT TO:<jörg@example.com>", "553 5.6.7"),
+        ("RCPT TO:<ada@bücher.example>", "553 5.6.7"),
+        ("RCPT TO:<ada@xn--bcher-kva.example>", "250"),
+        ("RSET", "250"),
+        ("MAIL FROM:<a@b.example> BODY=8BITMIME SMTPUTF8", "250"),
+        ("RCPT TO:<jörg@xn--bcher-kva.example>", "250"),
+    ] {
+        let reply = client.ask(command).await;
+        assert!(reply.starts_with(code), "{command}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn smtputf8_can_be_left_out_of_what_is_offered() {
+    let running = start_with(SimulatorConfig {
+        smtp_utf8: false,
+        ..config()
+    })
+    .await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.say("EHLO t\r\n").await;
+    loop {
+        let line = client.line().await;
+        assert!(!line.contains("SMTPUTF8"), "{line}");
+        if line.starts_with("250 ") {
+            break;
+        }
+    }
+    assert!(
+        client
+            .ask("MAIL FROM:<a@b.example> SMTPUTF8")
+            .await
+            .starts_with("555 5.5.4")
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_the_rules_of_its_form_is_refused_and_the_session_goes_on() {
+    let running = start().await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.ask("EHLO t").await;
+    let long = "x".repeat(999);
+    for (parameters, message, code) in [
+        (
+            "",
+            format!("Subject: {}\r\n\r\ny\r\n", "x".repeat(990)),
+            "550 5.6.0",
+        ),
+        ("", format!("Subject: x\r\n\r\n{long}\r\n"), "550 5.6.0"),
+        (
+            "",
+            format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(998)),
+            "250 2.0.0",
+        ),
+        ("", "Subject: x\r\n\r\none\ntwo\r\n".to_owned(), "550 5.6.11"),
+        ("", "Subject: x\r\n\r\none\rtwo\r\n".to_owned(), "550 5.6.11"),
+        ("", "Subject: x\0\r\n\r\none\r\n".to_owned(), "550 5.6.0"),
+        ("", "Subject: Grüße\r\n\r\none\r\n".to_owned(), "550 5.6.7"),
+        (
+            " BODY=8BITMIME",
+            "Subject: Grüße\r\n\r\none\r\n".to_owned(),
+            "550 5.6.7",
+        ),
+        (
+            " SMTPUTF8",
+            "Subject: Grüße\r\n\r\none\r\n".to_owned(),
+            "250 2.0.0",
+        ),
+        ("", "Subject: x\r\n\r\nGrüße\r\n".to_owned(), "550 5.6.3"),
+        (
+            " BODY=8BITMIME",
+            "Subject: x\r\n\r\nGrüße\r\n".to_owned(),
+            "250 2.0.0",
+        ),
+    ] {
+        let replies = [
+            client.ask(&format!("MAIL FROM:<a@b.example>{parameters}")).await,
+            client.ask("RCPT TO:<ann@example.com>").await,
+            client.ask("DATA").await,
+        ];
+        assert!(replies[2].starts_with("354"), "{replies:?}");
+        client.say(&message).await;
+        let reply = client.ask(".").await;
+        assert!(reply.starts_with(code), "{parameters} {message:?}: {reply}");
+    }
+    assert_eq!(running.all().await.len(), 3);
+}
+
+#[tokio::test]
 async fn commands_out_of_order_or_out_of_shape_are_refused_and_the_session_goes_on() {
     let running = start().await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;

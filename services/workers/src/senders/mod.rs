@@ -6,6 +6,7 @@ mod http;
 mod oauth;
 mod smtp;
 mod smtp_answer;
+mod smtp_mail;
 mod twilio;
 mod twilio_answer;
 

@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use carillon_render::Content;
 use lettre::{
-    Address, Message,
-    message::{Mailbox, MultiPart, header},
+    message::Mailbox,
     transport::smtp::{
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt, Rset},
+        commands::{self, Data, Rcpt, Rset},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
         response::Response,
     },
@@ -23,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::{
     ProviderConfigError,
     smtp_answer::{Stage, classify, timed_out},
+    smtp_mail::{self, Mail},
 };
 use crate::{
     config::{SmtpConfig, SmtpTls},
@@ -55,9 +54,8 @@ pub struct SmtpSender {
 impl SmtpSender {
     /// Checks the configuration; nothing is connected yet.
     pub fn new(config: &SmtpConfig) -> Result<Self, ProviderConfigError> {
-        let from: Mailbox = config.from.parse().map_err(|_| {
-            ProviderConfigError::value("smtp.from", "expected an address such as Shop <shop@example.com>")
-        })?;
+        let from = smtp_mail::sender(&config.from)
+            .map_err(|expected| ProviderConfigError::value("smtp.from", expected))?;
         let credentials = match (&config.username, &config.password) {
             (Some(user), Some(password)) => Some(Credentials::new(
                 user.clone(),
@@ -119,88 +117,58 @@ impl SmtpSender {
         None
     }
 
-    fn message(&self, message: &OutgoingMessage) -> Result<(Vec<u8>, Address), Refusal> {
-        let Content::Email { subject, text, html } = &message.content else {
-            return Err(Refusal::new("wrong-content", "expected an e-mail"));
-        };
-        let address: Address = message
-            .to
-            .parse()
-            .map_err(|_| Refusal::new("address-syntax", "the address is not one"))?;
-        // The same for every attempt, so that a receiver can tell a second copy.
-        let message_id = format!("<{}@{}>", message.delivery_id, self.from.email.domain());
-        let builder = Message::builder()
-            .from(self.from.clone())
-            .to(Mailbox::new(None, address.clone()))
-            .subject(subject.as_str())
-            .message_id(Some(message_id));
-        let built = match html {
-            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),
-            None => builder.header(header::ContentType::TEXT_PLAIN).body(text.clone()),
-        };
-        let mut built = built.map_err(|_| Refusal::new("mime", "the message cannot be built"))?;
-        for (name, value) in [
-            ("X-Carillon-Delivery", message.delivery_id.to_string()),
-            ("X-Carillon-Event", message.event_id.to_string()),
-        ] {
-            let name = header::HeaderName::new_from_ascii_str(name);
-            built
-                .headers_mut()
-                .insert_raw(header::HeaderValue::new(name, value));
-        }
-        Ok((built.formatted(), address))
-    }
-
     /// One transaction; `stage` follows how far it came.
     async fn transact(
         &self,
         connection: &mut AsyncSmtpConnection,
-        content: &[u8],
-        to: Address,
+        mail: &Mail,
         stage: &mut Stage,
-    ) -> Result<Response, SmtpError> {
-        let eight_bit =
-            !content.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime);
-        let parameters = if eight_bit {
-            vec![MailParameter::Body(MailBodyParameter::EightBitMime)]
-        } else {
-            Vec::new()
-        };
+    ) -> Result<Response, Halt> {
+        let mut parameters = Vec::new();
+        if mail.needs_smtputf8 {
+            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+                return Err(Halt::NoSmtpUtf8);
+            }
+            // Who offers SMTPUTF8 offers 8BITMIME (RFC 6531 §3.1); the address in the header makes the content 8 bit.
+            parameters = vec![
+                MailParameter::Body(MailBodyParameter::EightBitMime),
+                MailParameter::SmtpUtfEight,
+            ];
+        }
         *stage = Stage::Envelope;
         connection
-            .command(Mail::new(Some(self.from.email.clone()), parameters))
+            .command(commands::Mail::new(Some(self.from.email.clone()), parameters))
             .await?;
         *stage = Stage::Recipient;
-        connection.command(Rcpt::new(to, Vec::new())).await?;
+        connection.command(Rcpt::new(mail.to.clone(), Vec::new())).await?;
         connection.command(Data).await?;
         *stage = Stage::Content;
-        connection.message(content).await
+        Ok(connection.message(&mail.content).await?)
     }
 
     /// Connects if need be and sends. A pooled connection that the server has closed is replaced once.
     async fn attempt(
         &self,
-        content: &[u8],
-        to: &Address,
+        mail: &Mail,
         stage: &mut Stage,
-    ) -> Result<(AsyncSmtpConnection, Result<Response, SmtpError>), SmtpError> {
+    ) -> Result<(AsyncSmtpConnection, Result<Response, Halt>), SmtpError> {
         if let Some(mut connection) = self.pooled() {
-            match self.transact(&mut connection, content, to.clone(), stage).await {
-                Err(error) if was_closed(&error) && *stage != Stage::Content => {}
+            match self.transact(&mut connection, mail, stage).await {
+                Err(Halt::Smtp(error)) if was_closed(&error) && *stage != Stage::Content => {}
                 ended => return Ok((connection, ended)),
             }
         }
         *stage = Stage::Connect;
         let mut connection = self.connect().await?;
-        let ended = self.transact(&mut connection, content, to.clone(), stage).await;
+        let ended = self.transact(&mut connection, mail, stage).await;
         Ok((connection, ended))
     }
 
     /// Keeps the connection if it is in a known state, or can be brought into one.
-    async fn put_back(&self, mut connection: AsyncSmtpConnection, ended: &Result<Response, SmtpError>) {
+    async fn put_back(&self, mut connection: AsyncSmtpConnection, ended: &Result<Response, Halt>) {
         let reusable = match ended {
-            Ok(_) => true,
-            Err(error) => {
+            Ok(_) | Err(Halt::NoSmtpUtf8) => true,
+            Err(Halt::Smtp(error)) => {
                 error.status().is_some_and(|code| u16::from(code) != 421)
                     && tokio::time::timeout(RESET_TIMEOUT, connection.command(Rset))
                         .await
@@ -213,6 +181,19 @@ impl SmtpSender {
     }
 }
 
+/// Why a transaction did not come to its end.
+enum Halt {
+    Smtp(SmtpError),
+    /// The relay does not offer SMTPUTF8, which the mail needs; nothing of it has been said.
+    NoSmtpUtf8,
+}
+
+impl From<SmtpError> for Halt {
+    fn from(error: SmtpError) -> Self {
+        Self::Smtp(error)
+    }
+}
+
 /// Whether the server had ended the connection: without a word, or with 421, as the RFC has it.
 fn was_closed(error: &SmtpError) -> bool {
     error.status().is_none_or(|code| u16::from(code) == 421)
@@ -221,14 +202,14 @@ fn was_closed(error: &SmtpError) -> bool {
 #[async_trait]
 impl Sender for SmtpSender {
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
-        let (content, to) = match self.message(message) {
-            Ok(built) => built,
+        let mail = match smtp_mail::build(&self.from, message) {
+            Ok(mail) => mail,
             Err(refusal) => return SendOutcome::Terminal(refusal),
         };
         // Nothing goes out while it waits for a connection: that is no part of the request.
         let _permit = self.connections.acquire().await;
         let mut stage = Stage::Connect;
-        match tokio::time::timeout(self.timeout, self.attempt(&content, &to, &mut stage)).await {
+        match tokio::time::timeout(self.timeout, self.attempt(&mail, &mut stage)).await {
             Ok(Ok((connection, ended))) => {
                 // The relay has answered; what becomes of the connection changes nothing about that.
                 self.put_back(connection, &ended).await;
@@ -236,7 +217,11 @@ impl Sender for SmtpSender {
                     Ok(_) => SendOutcome::Ok {
                         message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())),
                     },
-                    Err(error) => classify(&error, stage),
+                    Err(Halt::Smtp(error)) => classify(&error, stage),
+                    Err(Halt::NoSmtpUtf8) => SendOutcome::Terminal(Refusal::new(
+                        "smtputf8-unsupported",
+                        "the address has letters before the @ that the relay does not take (SMTPUTF8)",
+                    )),
                 }
             }
             Ok(Err(error)) => classify(&error, stage),

@@ -107,3 +107,28 @@ fn what_cannot_work_is_refused_and_names_its_key() {
     assert_eq!(blamed(SmtpSender::new(&no_sender)), "smtp.from");
     assert_eq!(blamed(SmtpSender::new(&no_password)), "smtp.password");
 }
+
+#[tokio::test]
+async fn a_sender_of_mail_follows_the_rule_for_addresses() {
+    let with = |from: &str| SmtpConfig {
+        from: from.to_owned(),
+        ..relay::config("127.0.0.1:1".parse().unwrap())
+    };
+    for from in [
+        "shop@example.com",
+        "Shop <shop@bücher.example>",
+        "Große Läden <shop@example.com>",
+    ] {
+        assert!(SmtpSender::new(&with(from)).is_ok(), "{from}");
+    }
+    let long = format!("{} <shop@example.com>", "n".repeat(1_000));
+    for from in [
+        "shop@[127.0.0.1]",
+        "Shop <shop@localhost>",
+        "Shop <läden@example.com>",
+        "Shop <shop\u{200b}@example.com>",
+        &long,
+    ] {
+        assert_eq!(blamed(SmtpSender::new(&with(from))), "smtp.from", "{from}");
+    }
+}

@@ -96,6 +96,163 @@ async fn a_mail_has_its_parts_and_says_which_delivery_it_is() {
     );
 }
 
+const OFFERS_SMTPUTF8: &str = "250-relay\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN LOGIN";
+
+fn mail_to(address: &str) -> OutgoingMessage {
+    OutgoingMessage {
+        to: address.to_owned(),
+        ..mail()
+    }
+}
+
+fn subject(text: &str) -> OutgoingMessage {
+    let content = Content::Email {
+        subject: text.to_owned(),
+        text: "x".to_owned(),
+        html: None,
+    };
+    message("ada@example.com", content)
+}
+
+#[tokio::test]
+async fn an_internationalised_domain_goes_out_in_punycode() {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    for address in ["Ada@Bücher.example", "Ada@bu\u{308}cher.example"] {
+        assert_eq!(sender.send(&mail_to(address)).await.name(), "ok");
+    }
+    let heard = relay.heard();
+    assert!(heard.iter().all(|line| line.is_ascii()), "{heard:?}");
+    let receivers = heard.iter().filter(|line| line.starts_with("RCPT"));
+    assert!(
+        receivers
+            .clone()
+            .all(|line| line == "RCPT TO:<Ada@xn--bcher-kva.example>"),
+        "{heard:?}"
+    );
+    assert_eq!(receivers.count(), 2);
+    assert_eq!(header(&relay.mails()[0], "To"), Some("Ada@xn--bcher-kva.example"));
+}
+
+#[tokio::test]
+async fn letters_beyond_ascii_before_the_at_sign_go_out_with_smtputf8_if_the_relay_offers_it() {
+    let relay = Relay::start().await;
+    relay.says("EHLO", [Say::Line(OFFERS_SMTPUTF8)]);
+    let sender = relay.sender();
+    let outcome = sender.send(&mail_to("jörg@bücher.example")).await;
+    assert_eq!(told(&outcome), format!("ok {MESSAGE_ID}"));
+    assert_eq!(sender.send(&mail_to("ada@example.com")).await.name(), "ok");
+    let heard = relay.heard();
+    let said = |start: &str| -> Vec<&str> {
+        let lines = heard.iter().map(|line| line.trim_end());
+        lines.filter(|line| line.starts_with(start)).collect()
+    };
+    assert_eq!(
+        said("MAIL"),
+        [
+            "MAIL FROM:<shop@shop.example> BODY=8BITMIME SMTPUTF8",
+            "MAIL FROM:<shop@shop.example>"
+        ]
+    );
+    assert_eq!(
+        said("RCPT"),
+        [
+            "RCPT TO:<jörg@xn--bcher-kva.example>",
+            "RCPT TO:<ada@example.com>"
+        ]
+    );
+    assert_eq!(
+        header(&relay.mails()[0], "To"),
+        Some("jörg@xn--bcher-kva.example")
+    );
+}
+
+#[tokio::test]
+async fn letters_beyond_ascii_before_the_at_sign_are_refused_before_sending_if_the_relay_does_not_offer_smtputf8()
+ {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    let outcome = sender.send(&mail_to("jörg@example.com")).await;
+    assert_eq!(told(&outcome), "terminal smtputf8-unsupported");
+    let heard = relay.heard();
+    assert!(
+        !heard
+            .iter()
+            .any(|line| line.starts_with("MAIL") || line.starts_with("RCPT")),
+        "{heard:?}"
+    );
+    // The connection is as good as before.
+    assert_eq!(sender.send(&mail()).await.name(), "ok");
+    assert_eq!(relay.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_header_line_is_short_and_stays_one_header_whatever_the_subject_is() {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    let long = "x".repeat(990);
+    let words = format!("{} {long} end", "word ".repeat(50).trim());
+    let umlauts = "ü".repeat(499);
+    let emoji = "😀".repeat(200);
+    let subjects = [
+        long.as_str(),
+        &words,
+        &umlauts,
+        &emoji,
+        "Hello\r\nBcc: eve@example.com",
+        "nul \0 and bell \u{7}",
+        "=?utf-8?b?SGk=?= is taken literally",
+        "two  spaces, and one at the end ",
+        "a\u{2028}b\u{85}c",
+        "Your parcel",
+    ];
+    for text in subjects {
+        assert_eq!(sender.send(&subject(text)).await.name(), "ok", "{text:?}");
+    }
+    for (mail, text) in relay.mails().iter().zip(subjects) {
+        let (head, _) = mail.split_once("\n\n").unwrap();
+        assert!(head.lines().all(|line| line.len() <= 78), "{head}");
+        assert!(head.is_ascii() && !head.contains("\nBcc"), "{head}");
+        assert!(
+            head.bytes()
+                .all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)),
+            "{head:?}"
+        );
+        let names = head
+            .lines()
+            .filter(|line| !line.starts_with(' ') && line.contains(": "));
+        let names: Vec<_> = names.map(|line| line.split_once(": ").unwrap().0).collect();
+        assert_eq!(names.iter().filter(|name| **name == "Subject").count(), 1);
+        let parsed = mail_parser::MessageParser::default()
+            .parse(mail.as_bytes())
+            .unwrap();
+        assert_eq!(
+            parsed.subject().map(str::trim_end),
+            Some(text.trim_end()),
+            "{head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_id_of_any_characters_keeps_its_header_line_short_and_ascii() {
+    let relay = Relay::start().await;
+    for id in ["café \u{1f600} 1", "x\r\nBcc: eve@example.com", &"y".repeat(255)] {
+        let mail = OutgoingMessage {
+            event_id: id.into(),
+            ..mail()
+        };
+        assert_eq!(relay.sender().send(&mail).await.name(), "ok", "{id:?}");
+        let mail = relay.mails().pop().unwrap();
+        let (head, _) = mail.split_once("\n\n").unwrap();
+        assert!(
+            head.is_ascii() && head.lines().all(|line| line.len() <= 78),
+            "{head}"
+        );
+        assert!(!head.contains("\nBcc"), "{head}");
+    }
+}
+
 #[tokio::test]
 async fn a_mail_without_html_is_plain_text() {
     let relay = Relay::start().await;

@@ -29,6 +29,9 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
         Reason::ChannelNotRequested => format!("Not sent: the event does not ask for {channel}."),
         Reason::RepeatedRecipient => "Not sent: the event names this recipient more than once.".to_owned(),
+        Reason::RepeatedAddress => {
+            "Not sent: another recipient of the event is reached at this address.".to_owned()
+        }
         Reason::OverLimit => over_limit_of(category, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
     }

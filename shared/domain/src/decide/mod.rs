@@ -4,6 +4,7 @@
 //! says which of them to take; [`Draft::conclude`] applies the verdicts.
 
 mod explain;
+mod once;
 mod rules;
 mod steps;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
+pub use once::once_per_address;
 pub use rules::{evaluate, repeated};
 pub use steps::{Step, Steps};
 
@@ -149,6 +151,8 @@ pub enum Reason {
     ChannelNotRequested,
     /// The recipient stands in the event twice.
     RepeatedRecipient,
+    /// Another recipient of the event is reached at the same address.
+    RepeatedAddress,
     /// The limit of the category on the channel is used up.
     OverLimit,
     /// The limits could not be looked up for so long that they were left out; it is sent.

@@ -1,0 +1,104 @@
+//! A mail as a relay takes it: addresses in the form that SMTP knows, and header lines that no text can break or make
+//! too long.
+
+use carillon_domain::EmailAddress;
+use carillon_render::Content;
+use email_encoding::headers::{rfc2047, writer::EmailWriter};
+use lettre::{
+    Address, Message,
+    address::Envelope,
+    message::{Mailbox, MultiPart, header, header::HeaderName, header::HeaderValue},
+};
+
+use crate::{outcome::Refusal, sender::OutgoingMessage};
+
+/// A longer word makes a header's text an encoded one, which can be folded anywhere: with it, a line keeps to the 78
+/// characters that RFC 5322 §2.1.1 recommends.
+const LONGEST_WORD: usize = 60;
+/// The longest display name of a sender, in octets.
+const LONGEST_NAME: usize = 200;
+
+/// A mail and where it goes.
+pub(super) struct Mail {
+    pub(super) content: Vec<u8>,
+    pub(super) to: Address,
+    /// The relay has to offer SMTPUTF8 (RFC 6531).
+    pub(super) needs_smtputf8: bool,
+}
+
+/// Reads a sender, such as `Shop <shop@example.com>`; the error says what was expected.
+pub(super) fn sender(text: &str) -> Result<Mailbox, String> {
+    let expected = "an address such as Shop <shop@example.com>";
+    let mailbox: Mailbox = text.parse().map_err(|_| format!("expected {expected}"))?;
+    let name = mailbox.name.as_deref().unwrap_or_default();
+    if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err(format!(
+            "expected a display name of at most {LONGEST_NAME} octets without control characters, as in {expected}"
+        ));
+    }
+    let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|error| error.to_string())?;
+    if address.needs_smtputf8() {
+        return Err(format!(
+            "expected {expected} with ASCII letters before the @: bounces come from servers that know no others"
+        ));
+    }
+    Ok(Mailbox::new(mailbox.name, to_lettre(&address)))
+}
+
+/// The mail of a message.
+pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, Refusal> {
+    let Content::Email { subject, text, html } = &message.content else {
+        return Err(Refusal::new("wrong-content", "expected an e-mail"));
+    };
+    let to = EmailAddress::parse(&message.to)
+        .map_err(|error| Refusal::new("address-syntax", error.to_string()))?;
+    // The same for every attempt, so that a receiver can tell a second copy.
+    let message_id = format!("<{}@{}>", message.delivery_id, from.email.domain());
+    let mime =
+        |error: lettre::error::Error| Refusal::new("mime", format!("the mail has no MIME form: {error}"));
+    // Else lettre reads it from the headers, by a rule of its own.
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to_lettre(&to)]).map_err(mime)?;
+    let builder = Message::builder()
+        .envelope(envelope)
+        .from(from.clone())
+        .to(Mailbox::new(None, to_lettre(&to)))
+        .raw_header(text_header("Subject", subject))
+        .message_id(Some(message_id))
+        .raw_header(text_header(
+            "X-Carillon-Delivery",
+            &message.delivery_id.to_string(),
+        ))
+        .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()));
+    // Bodies are sent as ASCII: quoted-printable or Base64 where their text is not, or where a line is too long.
+    let built = match html {
+        Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),
+        None => builder.header(header::ContentType::TEXT_PLAIN).body(text.clone()),
+    };
+    Ok(Mail {
+        content: built.map_err(mime)?.formatted(),
+        to: to_lettre(&to),
+        needs_smtputf8: to.needs_smtputf8(),
+    })
+}
+
+/// An address for lettre, which would judge it by another rule than the door did.
+fn to_lettre(address: &EmailAddress) -> Address {
+    Address::new_dangerous(address.local(), address.domain())
+}
+
+/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words. Any other is written as encoded
+/// words (RFC 2047): no control character, no long word, and nothing that looks like an encoded word is taken literally.
+fn text_header(name: &'static str, text: &str) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && !text.contains("=?")
+        && text.split(' ').all(|word| word.len() <= LONGEST_WORD);
+    if is_plain {
+        return HeaderValue::new(name, text.to_owned());
+    }
+    let mut encoded = String::with_capacity(text.len() * 2);
+    let line = name.len() + ": ".len();
+    // Writing to a string does not fail.
+    let _ = rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, line, 0, false));
+    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), encoded)
+}
