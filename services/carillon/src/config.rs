@@ -8,6 +8,7 @@ use carillon_gateway::GatewayConfig;
 use carillon_runtime::{
     Secret,
     config::{comma_separated, hidden},
+    http::HttpConfig,
     telemetry::TelemetryConfig,
 };
 use carillon_simulator::SimulatorConfig;
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where this process listens.
+    /// Where this process listens, and what it bounds of a connection.
     pub(crate) http: HttpConfig,
     /// Kafka; without brokers the embedded log is used.
     pub(crate) kafka: KafkaConfig,
@@ -49,13 +50,6 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
     /// Ending.
     pub(crate) shutdown: ShutdownSection,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HttpConfig {
-    /// The gateway's, the templates role's, or another role's health and metrics.
-    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -150,14 +144,6 @@ pub(crate) struct ShutdownSection {
     pub(crate) grace: Duration,
 }
 
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            listen: ([127, 0, 0, 1], 8080).into(),
-        }
-    }
-}
-
 impl Default for BusSection {
     fn default() -> Self {
         Self {
@@ -218,13 +204,13 @@ impl Default for ShutdownSection {
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {expected}")]
 pub(crate) struct Invalid {
-    key: &'static str,
+    key: String,
     expected: String,
 }
 
-fn invalid(key: &'static str, expected: impl Into<String>) -> Invalid {
+fn invalid(key: impl Into<String>, expected: impl Into<String>) -> Invalid {
     Invalid {
-        key,
+        key: key.into(),
         expected: expected.into(),
     }
 }
@@ -233,6 +219,8 @@ impl Config {
     /// Checks what one field alone does not show.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         self.retry_policy()?;
+        let bad = self.http.validate();
+        bad.map_err(|(key, expected)| invalid(format!("http.{key}"), expected))?;
         let timeout = self.providers.longest_timeout();
         if self.workers.lease <= timeout {
             let expected =
@@ -416,6 +404,14 @@ mod tests {
                 .to_string()
                 .starts_with("workers.lease")
         );
+    }
+
+    #[test]
+    fn a_bound_that_cannot_work_refuses_to_start() {
+        let mut config = Config::default();
+        config.http.header_timeout = Duration::ZERO;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.starts_with("http.header_timeout: expected"), "{error}");
     }
 
     #[test]

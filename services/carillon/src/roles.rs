@@ -71,11 +71,10 @@ pub(crate) async fn spawn(
     } else {
         http::operations(foundation.readiness.clone(), foundation.metrics.clone())
     };
-    let shutdown = foundation.shutdown.clone();
-    lifecycle.spawn(
-        "http",
-        async move { Ok(http::serve(listener, app, shutdown).await?) },
-    );
+    let (bounds, shutdown) = (foundation.config.http.clone(), foundation.shutdown.clone());
+    lifecycle.spawn("http", async move {
+        Ok(http::serve(listener, app, bounds, shutdown).await?)
+    });
     Ok(address)
 }
 
@@ -225,6 +224,7 @@ fn spawn_templates(
     let role = TemplatesRole {
         store: foundation.store.clone(),
         listener,
+        http: foundation.config.http.clone(),
         token: token.context("security.internal_token: expected a secret text, as in the workers")?,
         refresh: TEMPLATE_REFRESH,
         readiness: foundation.readiness.clone(),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use carillon_bus::BusError;
-use carillon_domain::FieldError;
+use carillon_domain::{
+    FieldError,
+    field_error::{MORE, bounded},
+};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
 
@@ -30,6 +33,8 @@ impl ApiError {
 
 /// The problem that wrong fields are; pointers are put behind `prefix`.
 pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Problem {
+    let mut errors = bounded(errors);
+    let more = errors.pop_if(|error| error.code == MORE);
     let has = |code: &str| errors.iter().any(|error| error.code == code);
     let kind = if has("malformed-json") {
         ProblemKind::MalformedJson
@@ -44,6 +49,7 @@ pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Proble
     };
     let detail = match errors.as_slice() {
         [only] => only.message.clone(),
+        _ if more.is_some() => "fields are wrong".to_owned(),
         _ => format!("{} fields are wrong", errors.len()),
     };
     let errors = errors
@@ -54,7 +60,11 @@ pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Proble
             message: error.message,
         })
         .collect();
-    Problem::new(kind, detail).with_errors(errors)
+    let problem = Problem::new(kind, detail).with_errors(errors);
+    match more {
+        Some(more) => problem.with_more(&more.message),
+        None => problem,
+    }
 }
 
 impl From<Problem> for ApiError {

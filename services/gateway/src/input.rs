@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use carillon_domain::{FieldError, field_error::escape_token};
-use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
 use carillon_store::{Cursor, IfMatch, Page, parse_etag};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -31,14 +31,8 @@ pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError>
             pointer.push('/');
             pointer.push_str(&escape_token(token.trim_start_matches('[').trim_end_matches(']')));
         }
-        ApiError::fields(vec![FieldError::new(pointer, "type", data_message(inner))])
+        ApiError::fields(vec![FieldError::new(pointer, "type", serde_sentence(inner))])
     })
-}
-
-/// serde's message without the place, which the pointer says.
-fn data_message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 /// The version that `If-Match` names.
@@ -77,8 +71,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         axum_extra::extract::Query::<T>::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|error| {
-                let message =
-                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let message = std::error::Error::source(&error)
+                    .map_or_else(|| serde_sentence(&error), |error| serde_sentence(&error));
                 let error = ProblemError {
                     pointer: String::new(),
                     code: "query".to_owned(),

@@ -1,7 +1,7 @@
 //! JSON bodies: capped while they stream in, and precise about what is wrong.
 
 use axum::body::Body;
-use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
@@ -22,7 +22,7 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let field = ProblemError {
         pointer: pointer(error.path()),
         code: "type".to_owned(),
-        message: sentence(&inner.to_string()).to_owned(),
+        message: serde_sentence(inner),
     };
     Problem::new(ProblemKind::Validation, "a field is not as expected").with_errors(vec![field])
 }
@@ -34,11 +34,6 @@ fn malformed(error: &serde_json::Error) -> Problem {
         error.column()
     );
     Problem::new(ProblemKind::MalformedJson, at)
-}
-
-/// serde_json's sentence without the place, which the pointer names better.
-fn sentence(message: &str) -> &str {
-    message.rfind(" at line ").map_or(message, |at| &message[..at])
 }
 
 /// A path as an RFC 6901 pointer.

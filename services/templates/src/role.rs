@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use carillon_render::InProcess;
 use carillon_runtime::{
     Secret, Shutdown,
-    http::{self, Readiness},
+    http::{self, HttpConfig, Readiness},
     telemetry::MetricsHandle,
 };
 use carillon_store::Store;
@@ -19,6 +19,8 @@ pub struct TemplatesRole {
     pub store: Store,
     /// Where it listens.
     pub listener: TcpListener,
+    /// What it bounds of a connection.
+    pub http: HttpConfig,
     /// What its callers must know.
     pub token: Secret,
     /// How often it looks for newly published templates.
@@ -49,7 +51,7 @@ pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleErro
     let app = behind_token(routes, role.token).merge(http::operations(role.readiness, role.metrics));
     ready.ready();
     let served = tokio::select! {
-        served = http::serve(role.listener, app, shutdown) => served,
+        served = http::serve(role.listener, app, role.http, shutdown) => served,
         () = renderer.refresh_every(role.refresh) => Ok(()),
     };
     ready.not_ready("it has ended");

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     channel::{Channel, Priority},
-    field_error::{FieldError, escape_token},
+    field_error::{FieldError, bounded, echo, end_full, escape_token, is_full},
+    schema_errors,
 };
 
 /// A tenant's whole catalog. Names keep the order in which they were written.
@@ -139,14 +140,21 @@ pub struct ProviderDef {
 }
 
 impl Catalog {
-    /// Checks the whole; an empty list means it may be applied. Pointers are into the catalog document.
+    /// Checks the whole until as many errors are found as are answered; an empty list means it may be applied. Pointers
+    /// are into the catalog document.
     #[must_use]
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for (name, def) in &self.types {
+            if is_full(&errors) {
+                break;
+            }
             self.validate_type(name, def, &format!("/types/{}", escape_token(name)), &mut errors);
         }
         for (name, def) in &self.categories {
+            if is_full(&errors) {
+                break;
+            }
             let at = format!("/categories/{}", escape_token(name));
             validate_name(name, &at, &mut errors);
             for (index, limit) in def.limits.iter().enumerate() {
@@ -161,9 +169,15 @@ impl Catalog {
             }
         }
         for name in self.providers.keys() {
+            if is_full(&errors) {
+                break;
+            }
             validate_name(name, &format!("/providers/{}", escape_token(name)), &mut errors);
         }
-        errors
+        if is_full(&errors) {
+            end_full(&mut errors, None);
+        }
+        bounded(errors)
     }
 
     fn validate_type(&self, name: &str, def: &EventTypeDef, at: &str, errors: &mut Vec<FieldError>) {
@@ -172,7 +186,10 @@ impl Catalog {
             errors.push(FieldError::new(
                 format!("{at}/category"),
                 "unknown",
-                format!("expected a category of this catalog, not {:?}", def.category),
+                format!(
+                    "expected a category of this catalog, not {:?}",
+                    echo(&def.category)
+                ),
             ));
         }
         let order = &def.channels.order;
@@ -196,7 +213,7 @@ impl Catalog {
             errors.push(FieldError::new(
                 format!("{at}/schema"),
                 "schema",
-                format!("expected a JSON Schema: {error}"),
+                format!("expected a JSON Schema: {}", schema_errors::sentence(&error)),
             ));
         }
         for (index, pointer) in def.recipients_from.iter().enumerate() {

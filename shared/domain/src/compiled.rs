@@ -8,6 +8,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
     field_error::FieldError,
+    schema_errors,
 };
 
 /// A catalog that is ready for use.
@@ -54,16 +55,11 @@ impl CompiledCatalog {
         let Some(validator) = self.validators.get(event_type) else {
             return Vec::new();
         };
+        let data_bytes = data.get().len();
         let Ok(data) = serde_json::from_str::<Value>(data.get()) else {
             return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
         };
-        validator
-            .iter_errors(&data)
-            .map(|error| {
-                let pointer = format!("/data{}", error.instance_path());
-                FieldError::new(pointer, "schema", error.to_string())
-            })
-            .collect()
+        schema_errors::of(validator, &data, data_bytes, "/data")
     }
 }
 

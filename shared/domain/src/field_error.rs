@@ -1,6 +1,21 @@
 //! What is wrong with one field of an input.
 
+use std::{
+    borrow::Cow,
+    fmt::{Display, Write as _},
+};
+
 use serde::{Deserialize, Serialize};
+
+/// Errors that are listed of one input. Looking for more costs time and answers, and helps no reader.
+pub const MAX_ERRORS: usize = 20;
+/// Characters of a foreign value that an error repeats.
+pub const MAX_ECHO: usize = 100;
+/// The code of the last entry of a list that is not complete; its message says how many errors are left out.
+pub const MORE: &str = "more";
+/// Characters of a pointer, and of a message.
+const MAX_POINTER: usize = 250;
+const MAX_MESSAGE: usize = 500;
 
 /// One wrong field: where (JSON pointer), which rule (`code`, stable), and what was expected (`message`, for people).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,18 +29,121 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Puts the three together.
+    /// Puts the three together, each cut to a length that may be answered and logged.
     #[must_use]
     pub fn new(pointer: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
         Self {
-            pointer: pointer.into(),
+            pointer: cut_pointer(pointer.into()),
             code: code.to_owned(),
-            message: message.into(),
+            message: cut(message.into(), MAX_MESSAGE),
         }
+    }
+
+    /// The end of a list that is not complete; `count` is how many are left out, if that is known.
+    fn more(count: Option<usize>) -> Self {
+        let message = match count {
+            Some(count) => format!("and {count} more"),
+            None => format!("there may be more: at most {MAX_ERRORS} are looked for"),
+        };
+        Self::new("", MORE, message)
     }
 }
 
-impl std::fmt::Display for FieldError {
+/// Whether a list holds as many errors as are answered, so that looking for more is in vain.
+#[must_use]
+pub fn is_full(errors: &[FieldError]) -> bool {
+    errors.len() >= MAX_ERRORS
+}
+
+/// Ends a full list; `count` is how many errors are left out, if that is known.
+pub fn end_full(errors: &mut Vec<FieldError>, count: Option<usize>) {
+    errors.push(FieldError::more(count));
+}
+
+/// Cuts a list to [`MAX_ERRORS`]; where errors are left out, a last entry of the code [`MORE`] says so.
+#[must_use]
+pub fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    let is_ended = errors.iter().any(|error| error.code == MORE);
+    if is_ended {
+        let Some(first) = errors.iter().position(|error| error.code == MORE) else {
+            return errors;
+        };
+        if first + 1 == errors.len() && first <= MAX_ERRORS {
+            return errors;
+        }
+        errors.retain(|error| error.code != MORE);
+    }
+    let left_out = errors.len().saturating_sub(MAX_ERRORS);
+    errors.truncate(MAX_ERRORS);
+    if is_ended || left_out > 0 {
+        end_full(&mut errors, (!is_ended).then_some(left_out));
+    }
+    errors
+}
+
+/// A foreign value as an error repeats it: at most [`MAX_ECHO`] characters, the last of which says that it was cut.
+/// A value that is written piece by piece is not written further than that.
+#[must_use]
+pub fn echo(value: &(impl Display + ?Sized)) -> String {
+    struct Capped {
+        text: String,
+        left: usize,
+    }
+    impl std::fmt::Write for Capped {
+        fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+            for character in piece.chars() {
+                if self.left == 0 {
+                    return Err(std::fmt::Error);
+                }
+                self.left -= 1;
+                self.text.push(character);
+            }
+            Ok(())
+        }
+    }
+    let mut capped = Capped {
+        text: String::new(),
+        left: MAX_ECHO,
+    };
+    if write!(capped, "{value}").is_err() {
+        capped.text.pop();
+        capped.text.push('…');
+    }
+    capped.text
+}
+
+/// Cuts a text to `max` characters; the last one says so.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max
+        && let Some((at, _)) = text.char_indices().nth(max)
+    {
+        text.truncate(at);
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+/// Cuts each name in a pointer to [`MAX_ECHO`] characters, and the whole as well.
+fn cut_pointer(pointer: String) -> String {
+    if pointer.len() <= MAX_ECHO {
+        return pointer;
+    }
+    let tokens: Vec<Cow<'_, str>> = pointer
+        .split('/')
+        .take(MAX_POINTER)
+        .map(|token| {
+            if token.len() > MAX_ECHO {
+                Cow::from(echo(token))
+            } else {
+                Cow::from(token)
+            }
+        })
+        .collect();
+    cut(tokens.join("/"), MAX_POINTER)
+}
+
+impl Display for FieldError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at = if self.pointer.is_empty() {
             "/"
@@ -59,4 +177,48 @@ pub fn clip(value: &str) -> &str {
         .char_indices()
         .nth(100)
         .map_or(value, |(end, _)| &value[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(count: usize) -> Vec<FieldError> {
+        (0..count)
+            .map(|index| FieldError::new(format!("/{index}"), "type", "expected a string"))
+            .collect()
+    }
+
+    #[test]
+    fn at_most_twenty_errors_are_listed_and_the_list_says_how_many_are_left_out() {
+        assert_eq!(bounded(errors(20)), errors(20));
+        let listed = bounded(errors(80_000));
+        assert_eq!(listed[..MAX_ERRORS], errors(20));
+        assert_eq!(
+            listed[MAX_ERRORS..],
+            [FieldError::new("", MORE, "and 79980 more")]
+        );
+        assert_eq!(bounded(listed.clone()), listed);
+        let mut ended = errors(20);
+        end_full(&mut ended, None);
+        ended.extend(errors(3));
+        let listed = bounded(ended);
+        assert_eq!((listed.len(), &*listed[20].code), (21, MORE));
+        assert!(listed[20].message.starts_with("there may be more"));
+    }
+
+    #[test]
+    fn a_foreign_value_is_repeated_with_a_hundred_characters_at_most() {
+        let long = "ü".repeat(100_000);
+        assert_eq!(echo(&long).chars().count(), MAX_ECHO);
+        assert_eq!(echo("ü"), "ü");
+        let error = FieldError::new(format!("/data/{long}/{long}/x"), "type", long.clone());
+        assert_eq!(
+            error.pointer.chars().count(),
+            "/data//".len() + 2 * MAX_ECHO + "/x".len()
+        );
+        assert_eq!(error.message.chars().count(), MAX_MESSAGE);
+        let deep = FieldError::new("/abc".repeat(100_000), "type", "");
+        assert_eq!(deep.pointer.chars().count(), MAX_POINTER);
+    }
 }

@@ -223,6 +223,23 @@ async fn batch(state: &GatewayState, caller: &Operator, parsed: Vec<Parsed>) -> 
     batch_answer(items, state.config.claim_lease)
 }
 
+/// Bytes of problems in the answer to a batch; the errors of later problems are left out.
+const MAX_ERROR_BYTES: usize = 256 << 10;
+
+fn within(bytes: usize, items: Vec<BatchItem>) -> Vec<BatchItem> {
+    let mut left = bytes;
+    let cut = |mut item: BatchItem| {
+        item.problem = item.problem.map(|problem| {
+            let size = problem.size();
+            let fits = size <= left;
+            left = if fits { left - size } else { 0 };
+            if fits { problem } else { problem.without_errors() }
+        });
+        item
+    };
+    items.into_iter().map(cut).collect()
+}
+
 /// The answer to a batch. Where somebody else is at work on some of it, it may be another one after `lease`; where they
 /// are on all of it, there is nothing to say yet.
 fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiError> {
@@ -238,6 +255,7 @@ fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiE
             .into());
     }
     let some_open = items.iter().any(is_open);
+    let items = within(MAX_ERROR_BYTES, items);
     let status = if items.iter().all(is_rejected) {
         StatusCode::UNPROCESSABLE_ENTITY
     } else {

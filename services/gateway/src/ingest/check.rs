@@ -6,6 +6,7 @@ use carillon_domain::{
     Event, FieldError, Lane, TenantId, Timestamp, UserId,
     compiled::CompiledCatalog,
     event::{Defaults, MAX_WIRE_BYTES},
+    field_error::echo,
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
@@ -58,7 +59,7 @@ fn check_one(
             code: "unknown-event-type".to_owned(),
             message: format!(
                 "expected an event type of the catalog, not {:?}",
-                event.event_type
+                echo(&*event.event_type)
             ),
         };
         return Err(Problem::new(

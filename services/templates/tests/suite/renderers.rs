@@ -7,7 +7,7 @@ use carillon_domain::{Channel, TenantId};
 use carillon_render::{Content, HttpRenderer, MAX_BATCH, RenderError, RenderRequest, Rendered, Renderer};
 use carillon_runtime::{
     Shutdown,
-    http::{ClientOptions, Readiness, client},
+    http::{ClientOptions, HttpConfig, Readiness, client},
     telemetry::MetricsHandle,
 };
 use carillon_templates::{RoleError, TemplatesRole, run};
@@ -30,6 +30,7 @@ impl Role {
         let role = TemplatesRole {
             store: house.store.clone(),
             listener,
+            http: HttpConfig::default(),
             token: TOKEN.to_owned().into(),
             refresh: Duration::from_millis(20),
             readiness: Readiness::default(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
-    field_error::{FieldError, escape_token},
+    field_error::{FieldError, MAX_ERRORS, end_full, escape_token, is_full},
     recipient::Recipient,
 };
 
@@ -101,14 +101,24 @@ impl<'a> Fields<'a> {
         Some(time)
     }
 
-    /// Records an error.
+    /// Records an error, unless there are as many as are answered.
     pub(super) fn wrong(&mut self, pointer: &str, code: &str, message: &str) {
+        match self.errors.len() {
+            0..MAX_ERRORS => {}
+            MAX_ERRORS => return end_full(&mut self.errors, None),
+            _ => return,
+        }
         self.errors.push(FieldError::new(pointer, code, message));
     }
 
     /// Every field that is left is unknown: an error each (the form is closed).
     pub(super) fn refuse_rest(&mut self, known: &str) {
-        for name in std::mem::take(&mut self.raw).into_keys() {
+        let names = std::mem::take(&mut self.raw).into_keys();
+        let count = names.len();
+        for (index, name) in names.enumerate() {
+            if is_full(&self.errors) {
+                return end_full(&mut self.errors, Some(count - index));
+            }
             self.errors.push(FieldError::new(
                 format!("/{}", escape_token(&name)),
                 "unknown-field",

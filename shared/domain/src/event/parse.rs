@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{Defaults, Event, fields::Fields, recipients};
 use crate::{
     channel::{Channel, Priority},
-    field_error::FieldError,
+    field_error::{FieldError, bounded},
     ids::EventId,
     recipient::Recipient,
 };
@@ -70,7 +70,7 @@ impl Event {
 fn finish(event: Option<Event>, errors: Vec<FieldError>) -> Result<Event, Vec<FieldError>> {
     match event {
         Some(event) if errors.is_empty() => Ok(event),
-        _ => Err(errors),
+        _ => Err(bounded(errors)),
     }
 }
 

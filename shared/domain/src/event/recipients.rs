@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Event, fields::WireEvent};
-use crate::{field_error::FieldError, recipient::Recipient};
+use crate::{
+    field_error::{FieldError, bounded, end_full, is_full},
+    recipient::Recipient,
+};
 
 /// The most recipients one event may name.
 pub const MAX_RECIPIENTS: usize = 1_000;
@@ -41,6 +44,9 @@ fn parse_one(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) -> Opti
 fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) {
     const KNOWN: [&str; 5] = ["user_id", "email", "phone", "locale", "timezone"];
     for (name, value) in fields {
+        if is_full(errors) {
+            return end_full(errors, None);
+        }
         let at = format!("{pointer}/{}", crate::field_error::escape_token(name));
         if !KNOWN.contains(&name.as_str()) {
             let expected = format!("unknown field; expected only {}", KNOWN.join(", "));
@@ -68,6 +74,10 @@ fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Vec
     }
     let mut recipients: Vec<Recipient> = Vec::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
+        if is_full(errors) {
+            end_full(errors, None);
+            break;
+        }
         if let Some(recipient) = parse_one(value, &format!("{pointer}/{index}"), errors) {
             recipients.push(recipient);
         }
@@ -125,6 +135,10 @@ impl Event {
         if count > MAX_RECIPIENTS {
             errors.push(too_many("/recipients", count));
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(bounded(errors))
+        }
     }
 }

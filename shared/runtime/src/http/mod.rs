@@ -2,12 +2,14 @@
 
 mod body;
 mod client;
+mod config;
 mod operations;
 mod problem;
 mod server;
 
 pub use body::read_capped;
 pub use client::{ClientOptions, client, install_tls};
+pub use config::{BadBound, HttpConfig};
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
-pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind};
+pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind, serde_sentence};
 pub use server::serve;

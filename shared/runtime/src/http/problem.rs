@@ -21,6 +21,7 @@ pub enum ProblemKind {
     MethodNotAllowed,
     UnknownEventType,
     UnknownUser,
+    RequestTimeout,
     TooLarge,
     BatchTooLarge,
     TooManyRecipients,
@@ -50,6 +51,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => ("method-not-allowed", 405, "This method is not taken here"),
             Self::UnknownEventType => ("unknown-event-type", 422, "The catalog has no such event type"),
             Self::UnknownUser => ("unknown-user", 422, "No recipient is known"),
+            Self::RequestTimeout => ("request-timeout", 408, "The request did not come in time"),
             Self::TooLarge => ("too-large", 413, "The body is too large"),
             Self::BatchTooLarge => ("batch-too-large", 413, "The batch has too many items"),
             Self::TooManyRecipients => ("too-many-recipients", 422, "The event has too many recipients"),
@@ -140,17 +142,56 @@ impl Problem {
             type_uri: format!("https://carillon.dev/problems/{}", kind.slug()),
             title: kind.title().to_owned(),
             status: kind.status().as_u16(),
-            detail: detail.into(),
+            detail: cut(detail.into(), MAX_TEXT),
             errors: Vec::new(),
             retry_after: None,
         }
     }
 
-    /// Names the wrong fields.
+    /// Names the wrong fields: the first [`MAX_ERRORS`], and how many there are beside them.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<ProblemError>) -> Self {
+    pub fn with_errors(mut self, mut errors: Vec<ProblemError>) -> Self {
+        let count = errors.len();
+        errors.truncate(MAX_ERRORS);
+        for error in &mut errors {
+            error.pointer = cut_pointer(std::mem::take(&mut error.pointer));
+            error.message = cut(std::mem::take(&mut error.message), MAX_TEXT);
+        }
         self.errors = errors;
+        if count > MAX_ERRORS {
+            return self.with_more(&format!("and {} more", count - MAX_ERRORS));
+        }
         self
+    }
+
+    /// Says in the detail that the errors are not all.
+    #[must_use]
+    pub fn with_more(mut self, more: &str) -> Self {
+        self.detail = format!(
+            "{} (the first {} are listed, {more})",
+            self.detail,
+            self.errors.len()
+        );
+        self
+    }
+
+    /// Leaves the errors out for want of room in an answer, and says so.
+    #[must_use]
+    pub fn without_errors(mut self) -> Self {
+        if !self.errors.is_empty() {
+            self.errors = Vec::new();
+            self.detail = cut(self.detail, 100);
+            self.detail.push_str(" (not listed: the answer is full)");
+        }
+        self
+    }
+
+    /// About how many bytes the problem has as JSON.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let errors = self.errors.iter();
+        let fields = errors.map(|error| error.pointer.len() + error.code.len() + error.message.len() + 40);
+        self.type_uri.len() + self.title.len() + self.detail.len() + 80 + fields.sum::<usize>()
     }
 
     /// Says when to try again (rounded up to seconds).
@@ -165,6 +206,47 @@ impl Problem {
     pub fn slug(&self) -> &str {
         self.type_uri.rsplit('/').next().unwrap_or_default()
     }
+}
+
+/// Errors that one problem lists.
+const MAX_ERRORS: usize = 20;
+/// Characters of a detail, pointer or message.
+const MAX_TEXT: usize = 500;
+/// Characters of a foreign value that a message repeats.
+const MAX_ECHO: usize = 100;
+
+/// Cuts a text to `max` characters; the last one says so.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max
+        && let Some((at, _)) = text.char_indices().nth(max)
+    {
+        text.truncate(at);
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+/// Cuts each name in a pointer, and the whole.
+fn cut_pointer(pointer: String) -> String {
+    if pointer.len() <= MAX_ECHO {
+        return pointer;
+    }
+    let tokens = pointer.split('/').take(MAX_TEXT);
+    let tokens: Vec<String> = tokens.map(|token| cut(token.to_owned(), MAX_ECHO)).collect();
+    cut(tokens.join("/"), MAX_TEXT)
+}
+
+/// serde's sentence about a wrong value, with at most a hundred characters of the value. serde names the value first and
+/// then what it expected, so the value is cut and the rest stays. The place in the text is left out: a pointer says it.
+#[must_use]
+pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    let at = text.rfind(", expected ").unwrap_or(text.len());
+    let (value, expected) = text.split_at(at);
+    let value = cut(value.to_owned(), MAX_ECHO);
+    cut(format!("{value}{expected}"), MAX_TEXT)
 }
 
 /// `Retry-After` counts whole seconds; rounding down would invite clients too early.
@@ -188,5 +270,64 @@ impl IntoResponse for Problem {
             );
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(text: &str) -> ProblemError {
+        ProblemError {
+            pointer: text.to_owned(),
+            code: "type".to_owned(),
+            message: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_problem_lists_twenty_errors_of_bounded_length_and_says_how_many_are_left_out() {
+        let long = "ü".repeat(100_000);
+        let mut errors = vec![field(""); 80_000];
+        errors[..MAX_ERRORS].fill(field(&long));
+        let problem = Problem::new(ProblemKind::Validation, "fields are wrong").with_errors(errors);
+        assert_eq!(problem.errors.len(), MAX_ERRORS);
+        assert_eq!(
+            problem.detail,
+            "fields are wrong (the first 20 are listed, and 79980 more)"
+        );
+        assert!(problem.size() < 100_000, "{}", problem.size());
+        let bare = problem.without_errors();
+        assert!(bare.errors.is_empty() && bare.detail.ends_with("(not listed: the answer is full)"));
+        let long = Problem::new(ProblemKind::Validation, long);
+        assert_eq!(long.detail.chars().count(), MAX_TEXT);
+    }
+
+    #[test]
+    fn a_sentence_of_serde_keeps_what_was_expected_and_a_hundred_characters_of_the_value() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Closed {
+            #[expect(dead_code, reason = "it is read only")]
+            known: u32,
+        }
+        let long = "a".repeat(50_000);
+        for (json, expected) in [
+            (format!("{{\"{long}\": 1}}"), ", expected `known`"),
+            (format!("{{\"known\": \"{long}\"}}"), ", expected u32"),
+            (
+                format!("{{\"known\": \"{long}, expected {long}\"}}"),
+                ", expected u32",
+            ),
+        ] {
+            let error = axum::Json::<Closed>::from_bytes(json.as_bytes()).unwrap_err();
+            let error = std::error::Error::source(&error).unwrap().to_string();
+            let sentence = serde_sentence(&error);
+            assert!(sentence.ends_with(expected), "{sentence}");
+            assert!(
+                sentence.chars().count() <= MAX_ECHO + expected.len(),
+                "{sentence}"
+            );
+        }
     }
 }

@@ -1,0 +1,140 @@
+//! What JSON Schema finds wrong with a value, as errors that may be answered: few, short, and not looked for longer than
+//! it helps.
+
+use std::fmt::Write as _;
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::Value;
+
+use crate::field_error::{FieldError, MAX_ECHO, bounded, echo, end_full};
+
+/// Larger values are looked at up to their first error: the validator looks for all errors or for one, and all errors of
+/// a large value are as many as it has values.
+const ALL_ERRORS_UP_TO: usize = 16 << 10;
+
+/// The errors of a value whose JSON has `bytes`; pointers begin with `at`.
+pub(crate) fn of(validator: &Validator, value: &Value, bytes: usize, at: &str) -> Vec<FieldError> {
+    if validator.is_valid(value) {
+        return Vec::new();
+    }
+    let read = |error: &ValidationError<'_>| {
+        FieldError::new(
+            format!("{at}{}", error.instance_path()),
+            "schema",
+            sentence(error),
+        )
+    };
+    if bytes <= ALL_ERRORS_UP_TO {
+        return bounded(validator.iter_errors(value).map(|error| read(&error)).collect());
+    }
+    let mut errors: Vec<FieldError> = validator.validate(value).err().iter().map(read).collect();
+    end_full(&mut errors, None);
+    errors
+}
+
+/// The validator's sentence, with at most a hundred characters of the value.
+pub(crate) fn sentence(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            format!("expected no other properties, got {}", names(unexpected))
+        }
+        ValidationErrorKind::PropertyNames { error } => {
+            format!("a property has a wrong name: {}", sentence(error))
+        }
+        _ => error.masked_with(echo(&**error.instance())).to_string(),
+    }
+}
+
+/// The first names, and how many there are beside them.
+fn names(names: &[String]) -> String {
+    let (mut text, mut left) = (String::new(), MAX_ECHO);
+    for (index, name) in names.iter().enumerate() {
+        let name = echo(name);
+        let length = name.chars().count();
+        if length > left {
+            let _ = write!(text, " and {} more", names.len() - index);
+            break;
+        }
+        left -= length;
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(text, "{comma}{name:?}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn errors(schema: &Value, value: &Value) -> Vec<FieldError> {
+        let validator = jsonschema::validator_for(schema).unwrap();
+        of(&validator, value, value.to_string().len(), "/data")
+    }
+
+    #[test]
+    fn a_large_value_full_of_errors_is_answered_with_its_first_one() {
+        let schema = json!({"properties": {"deals": {"items": {"required": ["title", "price"]}}}});
+        let value = |count: usize| json!({"deals": vec![json!({}); count]});
+        let few = errors(&schema, &value(3));
+        assert_eq!(few.len(), 6);
+        assert_eq!(few[0].message, "\"title\" is a required property");
+        let many = errors(&schema, &value(1_000));
+        assert_eq!((many.len(), many[20].message.as_str()), (21, "and 1980 more"));
+        let huge = errors(&schema, &value(80_000));
+        assert_eq!(huge.len(), 2, "{huge:?}");
+        assert_eq!((&*huge[0].pointer, &*huge[1].code), ("/data/deals/0", "more"));
+    }
+
+    #[test]
+    fn an_error_repeats_a_hundred_characters_of_a_value_or_name_and_still_says_what_was_expected() {
+        let long = "a".repeat(10_000);
+        for (schema, value, expected) in [
+            (
+                json!({"properties": {"x": {"type": "number"}}}),
+                json!({"x": long}),
+                "is not of type \"number\"",
+            ),
+            (
+                json!({"properties": {"x": {"maxLength": 3}}}),
+                json!({"x": long}),
+                "is longer than 3 characters",
+            ),
+            (
+                json!({"properties": {"x": {}}, "additionalProperties": false}),
+                json!({&long: 1, "b": 2}),
+                "and 1 more",
+            ),
+            (
+                json!({"properties": {"x": {}}, "unevaluatedProperties": false}),
+                json!({&long: 1}),
+                "expected no other properties",
+            ),
+            (
+                json!({"propertyNames": {"maxLength": 3}}),
+                json!({&long: 1}),
+                "is longer than 3 characters",
+            ),
+            (
+                json!({"additionalProperties": {"type": "string"}}),
+                json!({&long: 1}),
+                "is not of type \"string\"",
+            ),
+            (
+                json!({"properties": {"x": {"uniqueItems": true}}}),
+                json!({"x": vec![1; 9_000]}),
+                "non-unique",
+            ),
+        ] {
+            let errors = errors(&schema, &value);
+            let text = format!("{}{}", errors[0].pointer, errors[0].message);
+            assert!(text.contains(expected), "{text}");
+            assert!(
+                text.matches('a').count() < 130 && text.chars().count() < 250,
+                "{text}"
+            );
+        }
+    }
+}

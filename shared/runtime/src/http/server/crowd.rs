@@ -1,0 +1,146 @@
+//! The bound on connections.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::progress::Progress;
+
+/// Files that are kept for everything but connections: databases, the log, connections to providers.
+const RESERVED_FILES: u64 = 512;
+
+/// Every open connection.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    max: usize,
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Progress>>>,
+}
+
+/// A connection's place; dropping it frees the place.
+#[derive(Debug)]
+pub(super) struct Place {
+    crowd: Arc<Crowd>,
+    id: u64,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Crowd {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
+        })
+    }
+
+    /// A place for a new connection; `None` if each open one has a request in progress and there are as many as may be.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let progress = Arc::new(Progress::new());
+        let mut open = self.open.lock();
+        if open.len() >= self.max {
+            Self::evict(&mut open, (self.max / 64).max(1));
+            if open.len() >= self.max {
+                return None;
+            }
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        open.insert(id, Arc::clone(&progress));
+        metrics::gauge!("carillon_http_connections").increment(1);
+        Some(Place {
+            crowd: Arc::clone(self),
+            id,
+            progress,
+        })
+    }
+
+    /// Closes some connections without a request, so that the process has files again.
+    pub(super) fn make_room(&self) {
+        Self::evict(&mut self.open.lock(), (self.max / 64).max(1));
+    }
+
+    /// Closes those that have waited longest without a request, several at a time: looking through all is not cheap.
+    fn evict(open: &mut HashMap<u64, Arc<Progress>>, count: usize) {
+        let mut waiting: Vec<_> = open
+            .iter()
+            .filter_map(|(id, progress)| Some((progress.waiting_since()?, *id)))
+            .collect();
+        if waiting.len() > count {
+            waiting.select_nth_unstable(count);
+            waiting.truncate(count);
+        }
+        for (_, id) in waiting {
+            if let Some(progress) = open.remove(&id) {
+                progress.evict();
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.open.lock().remove(&self.id);
+        metrics::gauge!("carillon_http_connections").decrement(1);
+    }
+}
+
+/// How many connections the process may have: `wanted`, or as many as its limit of open files leaves. The soft limit,
+/// often 1,024, is raised to the hard one first.
+pub(super) fn affordable(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limit.current = limit.maximum,
+            Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+        }
+    }
+    let Some(files) = limit.current else { return wanted };
+    let left = files.saturating_sub(RESERVED_FILES).max(files / 2);
+    let affordable = usize::try_from(left).unwrap_or(usize::MAX);
+    if affordable < wanted {
+        tracing::warn!(
+            files,
+            wanted,
+            connections = affordable,
+            "http.max_connections is more than the limit of open files leaves (ulimit -n)"
+        );
+    }
+    wanted.min(affordable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_bound_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does() {
+        let crowd = Crowd::new(3);
+        let places: Vec<Place> = (0..3).map(|_| crowd.enter().unwrap()).collect();
+        places[0].progress.begin();
+        let fourth = crowd.enter().unwrap();
+        let is_open = |place: &Place| crowd.open.lock().contains_key(&place.id);
+        assert_eq!(
+            places.iter().map(is_open).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        places[2].progress.begin();
+        fourth.progress.begin();
+        assert!(crowd.enter().is_none(), "all have a request");
+        places[0].progress.end();
+        assert!(crowd.enter().is_some() && !is_open(&places[0]));
+        drop((places, fourth));
+        assert_eq!(crowd.open.lock().len(), 0);
+    }
+}

@@ -1,0 +1,102 @@
+//! Serving until the shutdown, within the bounds of [`HttpConfig`]. HTTP/1.1 only: one connection has one request at a
+//! time, so that a bound on connections is a bound on requests.
+
+mod connection;
+mod crowd;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use self::crowd::Crowd;
+use super::HttpConfig;
+use crate::lifecycle::Shutdown;
+
+/// What a connection is told that there is no place for. There is no request to answer yet, so it is written at once.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 172\r\n\r\n\
+    {\"type\":\"https://carillon.dev/problems/overloaded\",\"title\":\"Too much is in flight\",\"status\":503,\
+    \"detail\":\"the process has as many connections with requests as it may have\"}";
+/// After an error that is not one connection's, such as no more open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the soft signal, then lets open requests finish until the hard one.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: HttpConfig,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    // A router is finished once. Otherwise each connection finishes its own, all its routes included: a megabyte.
+    let router: Router = router.with_state(());
+    let config = Arc::new(config);
+    let crowd = Crowd::new(crowd::affordable(config.max_connections));
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.soft() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => enter(stream, peer, &router, &config, &crowd, &tasks, &shutdown),
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted; those without a request make room");
+                crowd.make_room();
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = shutdown.soft() => break,
+                }
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+fn enter(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: &Router,
+    config: &Arc<HttpConfig>,
+    crowd: &Arc<Crowd>,
+    tasks: &TaskTracker,
+    shutdown: &Shutdown,
+) {
+    let Some(place) = crowd.enter() else {
+        metrics::counter!("carillon_http_connections_closed_total", "reason" => "refused").increment(1);
+        // The socket's buffer is empty, so this is written whole and at once; a client that is gone needs no answer.
+        let _ = stream.into_std().and_then(|mut stream| stream.write(REFUSAL));
+        return;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    let (router, config, shutdown) = (router.clone(), Arc::clone(config), shutdown.clone());
+    tasks.spawn(async move {
+        let progress = Arc::clone(&place.progress);
+        connection::serve(stream, peer, router, progress, config, shutdown).await;
+        drop(place);
+    });
+}
+
+/// Whether the error is about the one connection that was to be accepted.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,165 @@
+//! How far a connection is, and until when the client has to go on.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+};
+
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use crate::http::HttpConfig;
+
+/// Why a connection was closed by the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// A request's head did not end in time.
+    Head,
+    /// No request came on a connection that was kept open.
+    Idle,
+    /// The client does not take its answer.
+    Stalled,
+    /// Its place was needed for another connection.
+    Evicted,
+}
+
+impl Closed {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head-timeout",
+            Self::Idle => "idle",
+            Self::Stalled => "answer-stalled",
+            Self::Evicted => "evicted",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A request's head is expected, or has begun.
+    Head,
+    /// A request is being worked on or answered.
+    Working,
+    /// The last request was answered; the next has not begun.
+    Idle,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// Since when the client has taken nothing of an answer.
+    blocked: Option<Instant>,
+}
+
+/// The progress of one connection, shared by its stream, its service and the accepting loop.
+#[derive(Debug)]
+pub(super) struct Progress {
+    state: Mutex<State>,
+    evicted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                phase: Phase::Head,
+                since: Instant::now(),
+                blocked: None,
+            }),
+            evicted: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Bytes came in: between two requests, they begin the next head.
+    pub(super) fn read(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Idle {
+            state.phase = Phase::Head;
+            state.since = Instant::now();
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn begin(&self) {
+        self.state.lock().phase = Phase::Working;
+    }
+
+    /// A request's answer was handed over.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Idle;
+        state.since = Instant::now();
+    }
+
+    /// Whether the client took a piece of an answer.
+    pub(super) fn wrote(&self, went: bool) {
+        let mut state = self.state.lock();
+        if went {
+            state.blocked = None;
+        } else if state.blocked.is_none() {
+            state.blocked = Some(Instant::now());
+        }
+    }
+
+    /// Since when the connection waits without a request; `None` if it has one, or is about to be closed.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        if self.evicted.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.state.lock();
+        (state.phase != Phase::Working).then_some(state.since)
+    }
+
+    /// Closes the connection for another's sake.
+    pub(super) fn evict(&self) {
+        self.evicted.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn deadline(&self, config: &HttpConfig) -> Option<(Instant, Closed)> {
+        let state = self.state.lock();
+        let stalled = state
+            .blocked
+            .map(|since| (since + config.stall_timeout, Closed::Stalled));
+        let waiting = match state.phase {
+            Phase::Head => Some((state.since + config.header_timeout, Closed::Head)),
+            Phase::Idle => Some((state.since + config.idle_timeout, Closed::Idle)),
+            Phase::Working => None,
+        };
+        [stalled, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Waits until the client is late, or the connection is evicted. It is polled after the connection itself, in the
+    /// same task, so that it sees each change.
+    pub(super) async fn late(&self, config: &HttpConfig) -> Closed {
+        let mut timer = pin!(sleep_until(Instant::now() + config.header_timeout));
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.evicted.load(Ordering::Acquire) {
+                return Poll::Ready(Closed::Evicted);
+            }
+            loop {
+                let Some((deadline, why)) = self.deadline(config) else {
+                    return Poll::Pending;
+                };
+                // Deadlines mostly move on; a timer that fires early is cheaper than one that is set at each request.
+                if deadline < timer.deadline() || timer.is_elapsed() {
+                    timer.as_mut().reset(deadline);
+                }
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                if Instant::now() >= deadline {
+                    return Poll::Ready(why);
+                }
+            }
+        })
+        .await
+    }
+}
