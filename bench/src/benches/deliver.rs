@@ -91,7 +91,7 @@ async fn publish(
         let mut records = Vec::with_capacity(chunk.len());
         for n in chunk {
             let json = event(run, *n, "normal").to_string();
-            let event = Event::from_plain(json.as_bytes(), Defaults { now: bed.clock.now() })
+            let event = Event::from_plain(json.as_bytes(), Defaults::at(bed.clock.now()))
                 .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
             let user = UserId::from(format!("b-{}", n % USERS));
             let delivery = Delivery {

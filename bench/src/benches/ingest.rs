@@ -137,7 +137,7 @@ async fn produce(bed: &Bed, events: usize) -> anyhow::Result<f64> {
     let topic = bed.bus.topics().events(Lane::Normal);
     let record = move |n: usize| {
         let json = event("bare", n, "normal").to_string();
-        let event = Event::from_plain(json.as_bytes(), Defaults { now: bed.clock.now() });
+        let event = Event::from_plain(json.as_bytes(), Defaults::at(bed.clock.now()));
         let event = event.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
         anyhow::Ok(OutRecord::new(
             Arc::clone(&topic),

@@ -79,7 +79,7 @@ async fn publish(bed: &Bed, run: &str, count: usize) -> anyhow::Result<()> {
 
 fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]> {
     let json = event(run, n, "normal").to_string();
-    let event = Event::from_plain(json.as_bytes(), Defaults { now: bed.clock.now() })
+    let event = Event::from_plain(json.as_bytes(), Defaults::at(bed.clock.now()))
         .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let id = DeliveryId(Uuid::now_v7());
     let user = UserId::from(format!("b-{}", n % USERS));

@@ -47,7 +47,7 @@ async fn publish(bed: &Bed, run: &str, events: usize) -> anyhow::Result<()> {
     for from in (0..events).step_by(PUBLISHED_AT_ONCE) {
         let records = (from..(from + PUBLISHED_AT_ONCE).min(events)).map(|n| {
             let json = event(run, n, "normal").to_string();
-            let event = Event::from_plain(json.as_bytes(), Defaults { now: bed.clock.now() });
+            let event = Event::from_plain(json.as_bytes(), Defaults::at(bed.clock.now()));
             let event = event.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
             anyhow::Ok(OutRecord::new(
                 Arc::clone(&topic),

@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     pub(crate) deps: GatewayDeps,
     /// Names this process in claims of events.
     pub(crate) owner: Uuid,
-    pub(crate) in_flight: Semaphore,
+    pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) known_users: KnownUsers,
 }
 
@@ -50,7 +50,7 @@ impl Inner {
     pub(crate) fn new(deps: GatewayDeps) -> Self {
         Self {
             owner: Uuid::now_v7(),
-            in_flight: Semaphore::new(deps.config.max_in_flight),
+            in_flight: Arc::new(Semaphore::new(deps.config.max_in_flight)),
             known_users: KnownUsers::default(),
             deps,
         }

@@ -5,12 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 use carillon_bus::{Record, headers};
 use carillon_domain::{
-    Event, EventId, FieldError, Recipient, TenantId, Timestamp,
+    Event, FieldError, Recipient, TenantId, Timestamp,
     compiled::CompiledCatalog,
-    event::{BinaryHeaders, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES},
+    event::{
+        BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES, MediaType, Mode, first_byte,
+        without_mark,
+    },
+    field_error::{clip, escape_token},
 };
-use serde::{Deserialize, de::IgnoredAny};
-use uuid::Uuid;
 
 use crate::reason;
 
@@ -57,10 +59,21 @@ pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
 
 /// A gateway publishes the wire form: structured JSON with nothing left to fill in.
 fn is_wire(record: &Record) -> bool {
-    is_via_gateway(record) && attributes(record).next().is_none()
+    is_via_gateway(record) && !is_binary(record)
 }
 
-/// A CloudEvent's attributes in binary mode, which has at least one.
+/// The content type decides the mode (Kafka binding §3); only beside one that names data alone, or none, `ce_` headers
+/// make the event binary.
+fn is_binary(record: &Record) -> bool {
+    mode(record) == Mode::Data && attributes(record).next().is_some()
+}
+
+fn mode(record: &Record) -> Mode {
+    let content_type = record.headers.get_str(headers::CONTENT_TYPE);
+    content_type.map_or(Mode::Data, |text| MediaType::parse(text).mode())
+}
+
+/// A CloudEvent's attributes in binary mode.
 fn attributes(record: &Record) -> impl Iterator<Item = (&str, &Bytes)> {
     let headers = record.headers.iter();
     headers.filter_map(|(name, value)| Some((name.strip_prefix("ce_")?, value)))
@@ -70,8 +83,8 @@ fn is_via_gateway(record: &Record) -> bool {
     record.headers.get_str(headers::VIA) == Some("gateway")
 }
 
-/// Reads the event: CloudEvents in binary mode if there are `ce_` headers, else structured JSON. (Carillon's plain form
-/// is for HTTP.) What it does not say of itself, its record does, so that a re-read says the same.
+/// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a record is one
+/// event.) What it does not say of itself, its record does, so that a re-read says the same.
 pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
     // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
     let max = if is_via_gateway(record) {
@@ -85,46 +98,61 @@ pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
     }
     let defaults = Defaults {
         now: record.timestamp,
+        id: DefaultId::Record {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+        },
     };
-    let attributes: Vec<(String, String)> = attributes(record)
-        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
-        .collect();
-    let (mut event, has_id) = if attributes.is_empty() {
-        let event = Event::from_cloudevent(&record.value, defaults)?;
-        let has_id = !looks_generated(&event.id) || says_id(&record.value);
-        (event, has_id)
-    } else {
-        let has_id = attributes.iter().any(|(name, _)| name == "id");
-        let content_type = record.headers.get_str(headers::CONTENT_TYPE).map(str::to_owned);
-        let headers = BinaryHeaders {
-            attributes,
-            content_type,
-        };
-        (Event::from_binary(&headers, &record.value, defaults)?, has_id)
+    match mode(record) {
+        Mode::Structured => structured(record, defaults),
+        Mode::Batch => Err(vec![batch()]),
+        Mode::OtherFormat => {
+            let named = record.headers.get_str(headers::CONTENT_TYPE).unwrap_or_default();
+            let text = format!("expected the JSON format of CloudEvents, not {}", clip(named));
+            Err(vec![FieldError::new("", "unsupported-media-type", text)])
+        }
+        Mode::Data if attributes(record).next().is_some() => binary(record, defaults),
+        Mode::Data => structured(record, defaults),
+    }
+}
+
+fn structured(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldError>> {
+    let value = without_mark(&record.value);
+    if first_byte(value) == Some(b'[') {
+        return Err(vec![batch()]);
+    }
+    Event::from_cloudevent(value, defaults)
+}
+
+fn batch() -> FieldError {
+    let text = "expected one event, a JSON object, not a list: a batch is for HTTP, on Kafka each record is one event";
+    FieldError::new("", "batch", text)
+}
+
+fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldError>> {
+    let mut headers = BinaryHeaders {
+        attributes: Vec::new(),
+        content_type: record.headers.get_str(headers::CONTENT_TYPE).map(str::to_owned),
     };
-    if !has_id {
-        event.id = id_of_place(record);
+    let mut errors = Vec::new();
+    for (name, value) in attributes(record) {
+        if let Ok(text) = std::str::from_utf8(value) {
+            headers.attributes.push((name.to_owned(), text.to_owned()));
+        } else {
+            let shown = String::from_utf8_lossy(value);
+            let text = format!("the header ce_{name}: expected UTF-8, not {:?}", clip(&shown));
+            errors.push(FieldError::new(
+                format!("/{}", escape_token(name)),
+                "encoding",
+                text,
+            ));
+        }
     }
-    Ok(event)
-}
-
-fn looks_generated(id: &EventId) -> bool {
-    Uuid::parse_str(id.as_str()).is_ok_and(|id| id.get_version_num() == 7)
-}
-
-fn says_id(json: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Glimpse {
-        id: Option<IgnoredAny>,
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    // An object that names it twice has one too.
-    serde_json::from_slice::<Glimpse>(json).map_or(true, |glimpse| glimpse.id.is_some())
-}
-
-/// The id of an event that has none: UUIDv5 of topic, partition and offset.
-fn id_of_place(record: &Record) -> EventId {
-    let place = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-    EventId::from(Uuid::new_v5(&Uuid::NAMESPACE_OID, place.as_bytes()).to_string())
+    Event::from_binary(&headers, &record.value, defaults)
 }
 
 /// Checks the event against its tenant's catalog and finds its recipients.

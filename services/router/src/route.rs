@@ -1,7 +1,7 @@
 //! A batch of records on its way through the stages.
 
 use carillon_bus::{BusError, OutRecord, Record};
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, event::FRAMED};
 use carillon_runtime::Fair;
 use carillon_store::{
     StoreError,
@@ -128,7 +128,9 @@ impl Route {
             Ok(event) => event,
             Err(errors) => {
                 let is = |code: &&str| errors.iter().any(|error| error.code == *code);
-                let code = ["malformed-json", "too-large"].into_iter().find(is);
+                let code = ["malformed-json", "too-large", "batch", FRAMED]
+                    .into_iter()
+                    .find(is);
                 return Ok(Read::Rejected(Box::new(Reject {
                     record,
                     tenant,

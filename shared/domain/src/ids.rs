@@ -138,6 +138,21 @@ impl EventId {
     pub fn generate() -> Self {
         Self::from(Uuid::now_v7().to_string())
     }
+
+    /// Names an event that came without an id in a batch with an `Idempotency-Key`: UUIDv5 of tenant, key and place.
+    #[must_use]
+    pub fn of_item(tenant: &TenantId, key: &str, index: usize) -> Self {
+        let index = (index as u64).to_be_bytes();
+        let name = name_of(&[b"batch-item", tenant.as_str().as_bytes(), key.as_bytes(), &index]);
+        Self::from(name.to_string())
+    }
+
+    /// Names an event that came without an id in a record: UUIDv5 of topic, partition and offset.
+    #[must_use]
+    pub fn of_record(topic: &str, partition: i32, offset: i64) -> Self {
+        let place = [&partition.to_be_bytes()[..], &offset.to_be_bytes()[..]];
+        Self::from(name_of(&[b"record", topic.as_bytes(), place[0], place[1]]).to_string())
+    }
 }
 
 /// Joins parts so that no two different lists of parts give the same bytes: each part is preceded by its length.

@@ -173,13 +173,7 @@ async fn content(state: &GatewayState, caller: &Caller, delivery: &DeliveryView)
         .await
         .ok()?;
     let json = events.into_iter().next()?.event?;
-    let event = Event::from_cloudevent(
-        json.get().as_bytes(),
-        Defaults {
-            now: delivery.created_at,
-        },
-    )
-    .ok()?;
+    let event = Event::from_cloudevent(json.get().as_bytes(), Defaults::at(delivery.created_at)).ok()?;
     let request = RenderRequest {
         tenant: caller.tenant().clone(),
         event_type: Arc::clone(&event.event_type),

@@ -1,6 +1,6 @@
 //! `POST /v1/events`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -64,7 +64,9 @@ pub(crate) struct BatchItem {
 /// Accept one event or a batch.
 ///
 /// Answered only after the bus has the events durably. One event: Carillon's plain form, or CloudEvents 1.0 structured
-/// or binary (`ce-…` headers). A batch: a JSON array, `application/cloudevents-batch+json` or NDJSON.
+/// or binary (`ce-…` headers, percent-encoded). A batch: a JSON array, `application/cloudevents-batch+json` or NDJSON; it
+/// may be empty. The media type decides the form. A request that is repeated with its `Idempotency-Key` sends nothing
+/// twice, events without ids included.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events",
     params(("Idempotency-Key" = Option<String>, Header, description = "Replays the whole answer for 24 h")),
@@ -79,7 +81,7 @@ pub(crate) struct BatchItem {
     responses(
         (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = EventAnswer),
         (status = 200, description = "A repeat of an event that was accepted", body = EventAnswer),
-        (status = 400, description = "Not JSON", body = Problem),
+        (status = 400, description = "Not JSON, or a header that cannot be read", body = Problem),
         (status = 401, description = "No valid API key", body = Problem),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 409, description = "The same event, all events of the batch, or the key are being worked on", body = Problem),
@@ -94,40 +96,36 @@ pub(crate) async fn post_events(
     caller: Operator,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let Ok(_slot) = state.0.in_flight.try_acquire() else {
+    let Ok(slot) = Arc::clone(&state.0.in_flight).try_acquire_owned() else {
         let problem = Problem::new(ProblemKind::Overloaded, "too many posts are in flight; try again");
         return Err(problem.with_retry_after(Duration::from_secs(1)).into());
     };
     let (parts, body) = request.into_parts();
+    let key = ingest::key(&parts.headers)?;
     let body = read_capped(body, state.config.max_batch_bytes).await?;
-    let form = ingest::read(&parts.headers, &body, state.clock.now())?;
-    let tenant = caller.tenant();
-    let work = |key: Option<String>| async {
-        match form {
-            Form::One(parsed) => {
-                let mut parsed = *parsed;
-                // The key is the event's name if it has none of its own.
-                if let (Some(key), Ok(event)) = (key, &mut parsed)
-                    && !has_id(&body, &parts.headers)
-                {
-                    event.id = EventId::from(key);
-                }
-                one(&state, &caller, parsed).await
-            }
-            Form::Batch(parsed) => batch(&state, &caller, parsed).await,
-        }
+    let context = ingest::Context {
+        tenant: caller.tenant(),
+        key: key.as_deref(),
+        now: state.clock.now(),
     };
-    ingest::replayed(&state, tenant, &parts.headers, &body, work).await
+    let form = ingest::read(&parts.headers, &body, context)?;
+    let Some(key) = key else {
+        return work(&state, &caller, form).await;
+    };
+    let keyed = ingest::Keyed::new(caller.tenant(), key, &parts, &body);
+    let of_work = state.clone();
+    let work = async move {
+        let _slot = slot;
+        work(&of_work, &caller, form).await
+    };
+    ingest::replayed(state, keyed, work).await
 }
 
-/// Whether a single event came with an id.
-fn has_id(body: &[u8], headers: &axum::http::HeaderMap) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Glimpse {
-        id: Option<serde::de::IgnoredAny>,
+async fn work(state: &GatewayState, caller: &Operator, form: Form) -> Result<Response, ApiError> {
+    match form {
+        Form::One(parsed) => one(state, caller, *parsed).await,
+        Form::Batch(parsed) => batch(state, caller, parsed).await,
     }
-    headers.contains_key("ce-id")
-        || serde_json::from_slice::<Glimpse>(body).is_ok_and(|glimpse| glimpse.id.is_some())
 }
 
 type Parsed = Result<carillon_domain::Event, Vec<carillon_domain::FieldError>>;
@@ -243,6 +241,9 @@ fn within(bytes: usize, items: Vec<BatchItem>) -> Vec<BatchItem> {
 /// The answer to a batch. Where somebody else is at work on some of it, it may be another one after `lease`; where they
 /// are on all of it, there is nothing to say yet.
 fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiError> {
+    if items.is_empty() {
+        return Ok((StatusCode::ACCEPTED, Json(BatchAnswer { items })).into_response());
+    }
     let is_rejected = |item: &BatchItem| item.status == "rejected";
     let is_open = |item: &BatchItem| {
         let problem = item.problem.as_ref();

@@ -102,7 +102,7 @@ fn as_published(event: &Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<F
             format!("expected an event of at most {MAX_WIRE_BYTES} bytes with its recipients written out");
         return Err(vec![FieldError::new("", "too-large", text)]);
     }
-    let event = Event::from_cloudevent(&wire, Defaults { now })?;
+    let event = Event::from_cloudevent(&wire, Defaults::at(now))?;
     Ok((event, wire))
 }
 

@@ -1,15 +1,23 @@
 //! The forms of a post: one event (plain, CloudEvents structured or binary) or a batch (JSON array, NDJSON).
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use carillon_domain::{
-    Event, FieldError, Timestamp,
-    event::{BinaryHeaders, Defaults, MAX_EVENT_BYTES},
+    Event, FieldError, TenantId, Timestamp,
+    event::{
+        BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MediaType, Mode, first_byte, json_kind,
+        without_mark,
+    },
+    field_error::clip,
 };
 use carillon_runtime::http::{Problem, ProblemKind};
 use serde_json::value::RawValue;
 
+use super::attributes;
+
 /// The most events in a batch.
 const MAX_BATCH: usize = 1_000;
+const MEDIA_TYPES: &str = "expected application/json, application/cloudevents+json, \
+     application/cloudevents-batch+json or application/x-ndjson";
 
 type Parsed = Result<Event, Vec<FieldError>>;
 
@@ -20,42 +28,101 @@ pub(crate) enum Form {
     Batch(Vec<Parsed>),
 }
 
-/// Reads a body by its media type and headers.
-pub(crate) fn read(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Form, Problem> {
-    let defaults = Defaults { now };
-    let media_type = headers
-        .get("content-type")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("application/json");
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if headers.contains_key("ce-specversion") || headers.contains_key("ce-id") {
-        return Ok(one(body, |body| {
-            Event::from_binary(&binary(headers, media_type), body, defaults)
-        }));
+/// What a request says for events that do not say it themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) tenant: &'a TenantId,
+    /// Its `Idempotency-Key`.
+    pub(crate) key: Option<&'a str>,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// The key is the id of the one event that has none of its own.
+    fn one(&self) -> Defaults<'a> {
+        Defaults {
+            now: self.now,
+            id: self.key.map_or(DefaultId::Generated, DefaultId::Key),
+        }
     }
-    match essence.as_str() {
-        "application/cloudevents+json" => Ok(one(body, |body| Event::from_cloudevent(body, defaults))),
-        "application/cloudevents-batch+json" => array(body, |item| Event::from_cloudevent(item, defaults)),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => lines(body, defaults),
-        "application/json" | "text/json" | "" => match first_byte(body) {
-            Some(b'[') => array(body, |item| either(item, defaults)),
-            _ => Ok(one(body, |body| either(body, defaults))),
-        },
-        _ => Err(Problem::new(
-            ProblemKind::UnsupportedMediaType,
-            "expected application/json, application/cloudevents+json, application/cloudevents-batch+json or \
-             application/x-ndjson",
-        )),
+
+    fn item(&self, index: usize) -> Defaults<'a> {
+        let tenant = self.tenant;
+        Defaults {
+            now: self.now,
+            id: self
+                .key
+                .map_or(DefaultId::Generated, |key| DefaultId::Item { tenant, key, index }),
+        }
     }
 }
 
-fn first_byte(body: &[u8]) -> Option<u8> {
-    body.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+/// Reads a body. The media type decides its form; only where it names data alone, headers can make it an event in binary
+/// mode.
+pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Result<Form, Problem> {
+    let content_type = content_type(headers)?;
+    let media_type = MediaType::parse(content_type.unwrap_or("application/json"));
+    let mode = media_type.mode();
+    let is_binary = mode == Mode::Data && attributes::are_in(headers);
+    if !is_binary && let Some(charset) = media_type.foreign_charset(body) {
+        let text = format!("expected a body in UTF-8, not in {}", clip(charset));
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType, text));
+    }
+    if is_binary {
+        let headers = BinaryHeaders {
+            attributes: attributes::read(headers)?,
+            content_type: content_type.map(str::to_owned),
+        };
+        return Ok(one(body, |body| {
+            Event::from_binary(&headers, body, context.one())
+        }));
+    }
+    let body = without_mark(body);
+    let is_list = first_byte(body) == Some(b'[');
+    match mode {
+        Mode::Structured if is_list => Err(Problem::new(
+            ProblemKind::Validation,
+            "expected one event, a JSON object, not a list: the media type of a batch is \
+             application/cloudevents-batch+json",
+        )),
+        Mode::Structured => Ok(one(body, |body| Event::from_cloudevent(body, context.one()))),
+        Mode::Batch => array(body, |index, item| {
+            Event::from_cloudevent(item, context.item(index))
+        }),
+        Mode::OtherFormat => Err(unsupported(
+            media_type.essence(),
+            "the JSON format of CloudEvents",
+        )),
+        Mode::Data => match media_type.essence() {
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => lines(body, context),
+            "application/json" | "text/json" | "" if is_list => {
+                array(body, |index, item| either(item, context.item(index)))
+            }
+            "application/json" | "text/json" | "" => Ok(one(body, |body| either(body, context.one()))),
+            other => Err(unsupported(other, "events")),
+        },
+    }
+}
+
+fn unsupported(media_type: &str, what: &str) -> Problem {
+    let text = format!("{MEDIA_TYPES}, which carry {what}, not {}", clip(media_type));
+    Problem::new(ProblemKind::UnsupportedMediaType, text)
+}
+
+/// The media type that the request names.
+fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(None);
+    }
+    let value = attributes::only(headers, &header::CONTENT_TYPE)?;
+    let text = value.to_str().map_err(|_| {
+        attributes::wrong(
+            &header::CONTENT_TYPE,
+            "encoding",
+            "expected a media type in ASCII",
+        )
+    })?;
+    Ok(Some(text))
 }
 
 fn one(body: &[u8], parse: impl FnOnce(&[u8]) -> Parsed) -> Form {
@@ -64,18 +131,22 @@ fn one(body: &[u8], parse: impl FnOnce(&[u8]) -> Parsed) -> Form {
 
 fn sized(json: &[u8], parse: impl FnOnce(&[u8]) -> Parsed) -> Parsed {
     if json.len() > MAX_EVENT_BYTES {
-        let text = format!("expected an event of at most {MAX_EVENT_BYTES} bytes");
+        let text = format!(
+            "expected an event of at most {MAX_EVENT_BYTES} bytes, not {}",
+            json.len()
+        );
         return Err(vec![FieldError::new("", "too-large", text)]);
     }
     parse(json)
 }
 
 /// Carillon's plain form, or a CloudEvent that came as plain JSON.
-fn either(json: &[u8], defaults: Defaults) -> Parsed {
+fn either(json: &[u8], defaults: Defaults<'_>) -> Parsed {
     #[derive(serde::Deserialize)]
     struct Glimpse {
         specversion: Option<serde::de::IgnoredAny>,
     }
+    let json = without_mark(json);
     let is_cloudevent = json.windows(13).any(|window| window == b"\"specversion\"")
         && serde_json::from_slice::<Glimpse>(json).is_ok_and(|glimpse| glimpse.specversion.is_some());
     if is_cloudevent {
@@ -85,23 +156,26 @@ fn either(json: &[u8], defaults: Defaults) -> Parsed {
     }
 }
 
-fn array(body: &[u8], parse: impl Fn(&[u8]) -> Parsed) -> Result<Form, Problem> {
+fn array(body: &[u8], parse: impl Fn(usize, &[u8]) -> Parsed) -> Result<Form, Problem> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
-        Problem::new(
-            ProblemKind::MalformedJson,
-            format!("expected a JSON array: {error}"),
-        )
+        if error.is_data() {
+            let text = format!("expected a JSON array of events, not {}", json_kind(body));
+            return Problem::new(ProblemKind::Validation, text);
+        }
+        let text = format!("expected a JSON array of events: {error}");
+        Problem::new(ProblemKind::MalformedJson, text)
     })?;
     batch(items.len())?;
     Ok(Form::Batch(
         items
             .into_iter()
-            .map(|item| sized(item.get().as_bytes(), &parse))
+            .enumerate()
+            .map(|(index, item)| sized(item.get().as_bytes(), |json| parse(index, json)))
             .collect(),
     ))
 }
 
-fn lines(body: &[u8], defaults: Defaults) -> Result<Form, Problem> {
+fn lines(body: &[u8], context: Context<'_>) -> Result<Form, Problem> {
     let lines: Vec<&[u8]> = body
         .split(|byte| *byte == b'\n')
         .filter(|line| first_byte(line).is_some())
@@ -110,32 +184,19 @@ fn lines(body: &[u8], defaults: Defaults) -> Result<Form, Problem> {
     Ok(Form::Batch(
         lines
             .into_iter()
-            .map(|line| sized(line, |line| either(line, defaults)))
+            .enumerate()
+            .map(|(index, line)| sized(line, |line| either(line, context.item(index))))
             .collect(),
     ))
 }
 
+/// A batch may be empty (CloudEvents JSON format §4).
 fn batch(length: usize) -> Result<(), Problem> {
-    match length {
-        0 => Err(Problem::new(
-            ProblemKind::Validation,
-            "expected at least one event",
-        )),
-        1..=MAX_BATCH => Ok(()),
-        _ => Err(Problem::new(
+    if length > MAX_BATCH {
+        return Err(Problem::new(
             ProblemKind::BatchTooLarge,
-            format!("expected at most {MAX_BATCH} events in a batch, got {length}"),
-        )),
+            format!("expected at most {MAX_BATCH} events in a batch, not {length}"),
+        ));
     }
-}
-
-fn binary(headers: &HeaderMap, media_type: &str) -> BinaryHeaders {
-    let attributes = headers.iter().filter_map(|(name, value)| {
-        let attribute = name.as_str().strip_prefix("ce-")?;
-        Some((attribute.to_owned(), value.to_str().ok()?.to_owned()))
-    });
-    BinaryHeaders {
-        attributes: attributes.collect(),
-        content_type: Some(media_type.to_owned()),
-    }
+    Ok(())
 }

@@ -4,13 +4,14 @@ use std::{future::Future, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use carillon_domain::TenantId;
+use carillon_domain::{TenantId, event::MediaType};
 use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::idempotency::{Answer, Begin, IdempotentRequest};
 use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
 
 use crate::{error::ApiError, state::GatewayState};
 
@@ -43,24 +44,90 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(text.to_owned()))
 }
 
-/// Answers as the first request of this key was answered, or does the work. The work gets the key.
-pub(crate) async fn replayed<F: Future<Output = Result<Response, ApiError>>>(
-    state: &GatewayState,
-    tenant: &TenantId,
-    headers: &HeaderMap,
-    body: &[u8],
-    work: impl FnOnce(Option<String>) -> F,
+/// A request with a key.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    tenant: TenantId,
+    key: String,
+    fingerprint: [u8; 32],
+}
+
+impl Keyed {
+    /// A request, its body decoded.
+    pub(crate) fn new(tenant: &TenantId, key: String, parts: &Parts, body: &[u8]) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            key,
+            fingerprint: fingerprint(parts, body),
+        }
+    }
+
+    fn request(&self) -> IdempotentRequest<'_> {
+        IdempotentRequest {
+            tenant: &self.tenant,
+            route: "POST /v1/events",
+            key: &self.key,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
+/// SHA-256 of what makes the request what it is: method, path and query, media type, the attributes in its headers, and
+/// its body.
+fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    part(parts.method.as_str().as_bytes());
+    part(parts.uri.path().as_bytes());
+    part(parts.uri.query().unwrap_or_default().as_bytes());
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    part(
+        MediaType::parse(content_type.unwrap_or_default())
+            .essence()
+            .as_bytes(),
+    );
+    let mut attributes: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("ce-"))
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    attributes.sort_unstable();
+    for (name, value) in attributes {
+        part(name.as_bytes());
+        part(value);
+    }
+    part(body);
+    hasher.finalize().into()
+}
+
+/// Answers as the first request of this key was answered, or does the work. The work goes on when the client leaves:
+/// what it has begun it finishes, so that a repeat finds its answer.
+pub(crate) async fn replayed(
+    state: GatewayState,
+    keyed: Keyed,
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let Some(key) = key(headers)? else {
-        return work(None).await;
-    };
-    let fingerprint = Sha256::digest(body).into();
-    let request = IdempotentRequest {
-        tenant,
-        route: "POST /v1/events",
-        key: &key,
-        fingerprint,
-    };
+    let task = async move { first_or_again(&state, &keyed, work).await };
+    match tokio::spawn(task.in_current_span()).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ApiError::new(ProblemKind::Unavailable, "the gateway is stopping")),
+        },
+    }
+}
+
+async fn first_or_again(
+    state: &GatewayState,
+    keyed: &Keyed,
+    work: impl Future<Output = Result<Response, ApiError>>,
+) -> Result<Response, ApiError> {
+    let request = keyed.request();
     match state.store.idempotency().begin(&request, LEASE).await? {
         Begin::Replay(answer) => return Ok(again(answer)),
         Begin::InProgress => {
@@ -71,14 +138,13 @@ pub(crate) async fn replayed<F: Future<Output = Result<Response, ApiError>>>(
             return Err(problem.with_retry_after(Duration::from_secs(1)).into());
         }
         Begin::Conflict => {
-            let text = "the Idempotency-Key was used with another body";
+            let text = "the Idempotency-Key was used with another request: its method, path, media type, ce- headers or \
+                        body differ";
             return Err(ApiError::new(ProblemKind::IdempotencyConflict, text));
         }
         Begin::Fresh => {}
     }
-    let response = work(Some(key.clone()))
-        .await
-        .unwrap_or_else(IntoResponse::into_response);
+    let response = work.await.unwrap_or_else(IntoResponse::into_response);
     let (parts, body) = response.into_parts();
     let body = carillon_runtime::http::read_capped(body, 16 << 20).await?;
     let is_passing = parts.extensions.get::<Passing>().is_some() || is_passing(parts.status.as_u16());

@@ -1,11 +1,12 @@
 //! Events in: body → events → checked events → claimed, published, marked.
 
+mod attributes;
 mod check;
 mod forms;
 mod idempotency;
 mod publish;
 
 pub(crate) use check::{Checked, check};
-pub(crate) use forms::{Form, read};
-pub(crate) use idempotency::{Passing, is_passing, replayed};
+pub(crate) use forms::{Context, Form, read};
+pub(crate) use idempotency::{Keyed, Passing, is_passing, key, replayed};
 pub(crate) use publish::{Accepted, publish};

@@ -17,22 +17,14 @@ use uuid::Uuid;
 use crate::support::{Ask, START, Setting, ask_at, on_gateway, shipped};
 
 fn event_of(json: &[u8]) -> Event {
-    Event::from_cloudevent(
-        json,
-        Defaults {
-            now: START.parse().unwrap(),
-        },
-    )
-    .unwrap()
+    Event::from_cloudevent(json, Defaults::at(START.parse().unwrap())).unwrap()
 }
 
 /// What another process, which died, had claimed.
 async fn claimed_by_the_dead(setting: &Setting, id: &str) -> Event {
     let event = Event::from_plain(
         shipped(id).to_string().as_bytes(),
-        Defaults {
-            now: START.parse().unwrap(),
-        },
+        Defaults::at(START.parse().unwrap()),
     )
     .unwrap();
     let claim = IngestClaim {

@@ -9,9 +9,7 @@ use crate::support::{Ask, Setting, on_gateway, shipped};
 async fn only_event(setting: &Setting) -> Event {
     let records = setting.published().await;
     assert_eq!(records.len(), 1, "{records:?}");
-    let defaults = Defaults {
-        now: "2000-01-01T00:00:00Z".parse().unwrap(),
-    };
+    let defaults = Defaults::at("2000-01-01T00:00:00Z".parse().unwrap());
     Event::from_cloudevent(&records[0].value, defaults).unwrap()
 }
 
@@ -189,6 +187,32 @@ async fn a_guest_and_a_known_user_beside_a_stranger_are_taken() {
         mixed["recipients"] = json!([{"user_id": "nobody"}, {"user_id": "u-42"}]);
         assert_eq!(setting.post(&mixed).await.status, 202);
         assert_eq!(setting.published().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_batch_of_any_media_type_is_taken_and_has_no_items() {
+    on_gateway(async |setting| {
+        for (media_type, body) in [
+            ("application/json", "[]"),
+            ("application/json", " [ ] "),
+            ("application/cloudevents-batch+json", "[]"),
+            ("application/x-ndjson", ""),
+            ("application/x-ndjson", "\n\n"),
+        ] {
+            let ask = || Ask::post("/v1/events").text(media_type, body);
+            let answer = setting.ask(ask()).await;
+            assert_eq!(
+                (answer.status, answer.json()),
+                (202, json!({"items": []})),
+                "{media_type}"
+            );
+            let key = format!("empty {media_type} {}", body.len());
+            let keyed = setting.ask(ask().header("idempotency-key", &key)).await;
+            assert_eq!(keyed.status, 202);
+        }
+        assert!(setting.published().await.is_empty());
     })
     .await;
 }

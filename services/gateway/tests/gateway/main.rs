@@ -7,6 +7,7 @@
 
 mod accounts;
 mod addresses;
+mod bindings;
 mod bounded_errors;
 mod catalog_and_keys;
 mod crashes;
@@ -14,6 +15,7 @@ mod dashboard;
 mod events_bad;
 mod events_good;
 mod idempotency;
+mod repeated_requests;
 mod seed;
 mod status;
 mod support;

@@ -140,6 +140,11 @@ impl Setting {
         ask_at(&self.router, ask, &self.admin).await
     }
 
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        send_to(&self.router, request).await
+    }
+
     /// Posts an event or a batch as JSON.
     pub(crate) async fn post(&self, body: &Value) -> Answer {
         self.ask(Ask::post("/v1/events").json(body)).await
@@ -211,7 +216,11 @@ impl Setting {
 
 /// Sends a request to a gateway process.
 pub(crate) async fn ask_at(router: &Router, ask: Ask, key: &str) -> Answer {
-    let response = router.clone().oneshot(ask.request(key)).await.unwrap();
+    send_to(router, ask.request(key)).await
+}
+
+async fn send_to(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
     Answer {

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bindings;
 mod deliveries;
 mod fan_out;
 mod hostile;

@@ -154,7 +154,11 @@ async fn a_record_that_cannot_be_read_is_a_dead_letter_that_says_why() {
             unparseable(bytes, "malformed-json", "expected a JSON object"),
             unparseable(setting.raw(""), "malformed-json", "expected a JSON object"),
             unparseable(setting.raw("null"), "not-an-event", "expected a JSON object"),
-            unparseable(setting.raw("[]"), "not-an-event", "expected a JSON object"),
+            unparseable(
+                setting.raw("[]"),
+                "batch",
+                "expected one event, a JSON object, not a list",
+            ),
             unparseable(cut_off, "malformed-json", "/data: expected JSON"),
             unparseable(protobuf, "not-an-event", "expected a JSON media type"),
             unparseable(

@@ -24,7 +24,7 @@ fn moved(record: &Record) -> Record {
 async fn ingest(setting: &Setting, event: &Value) -> (IngestVerdict, EventKey, Record) {
     let now = START.parse().unwrap();
     let json = event.to_string();
-    let parsed = Event::from_cloudevent(json.as_bytes(), Defaults { now }).unwrap();
+    let parsed = Event::from_cloudevent(json.as_bytes(), Defaults::at(now)).unwrap();
     let key = EventKey {
         tenant: setting.tenant.clone(),
         event_id: parsed.id.clone(),

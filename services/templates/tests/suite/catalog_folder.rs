@@ -210,13 +210,7 @@ fn every_sample_event_is_one_that_the_catalog_takes() {
     let catalog = CompiledCatalog::new(load(&shop()).unwrap().catalog);
     for name in catalog.catalog().types.keys() {
         let json = fs::read(shop().join("events").join(format!("{name}.json"))).unwrap();
-        let event = Event::from_plain(
-            &json,
-            Defaults {
-                now: Timestamp::UNIX_EPOCH,
-            },
-        )
-        .unwrap();
+        let event = Event::from_plain(&json, Defaults::at(Timestamp::UNIX_EPOCH)).unwrap();
         assert_eq!(&*event.event_type, name);
         assert_eq!(catalog.validate_data(name, &event.data), [], "{name}");
         for recipient in &event.recipients {

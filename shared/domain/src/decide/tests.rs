@@ -46,7 +46,7 @@ fn setting() -> Setting {
     };
     let event = Event::from_plain(
         br#"{"id":"1","type":"OrderShipped","recipients":["u-1"],"data":{}}"#,
-        Defaults { now: now() },
+        Defaults::at(now()),
     );
     Setting {
         catalog,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Defaults, Event, parse};
+use super::{Defaults, Event, MediaType, text};
 use crate::field_error::FieldError;
 
 /// The headers of a binary-mode event, prefix taken off, names in lower case.
@@ -15,42 +15,72 @@ pub struct BinaryHeaders {
 }
 
 impl Event {
-    /// Reads a CloudEvents 1.0 event in binary mode.
+    /// Reads a CloudEvents 1.0 event in binary mode. An empty body is an event without data.
     pub fn from_binary(
         headers: &BinaryHeaders,
         body: &[u8],
-        defaults: Defaults,
+        defaults: Defaults<'_>,
     ) -> Result<Self, Vec<FieldError>> {
-        if let Some(media_type) = &headers.content_type
-            && !parse::is_json(media_type)
-        {
-            let expected = "expected a JSON media type, such as application/json";
-            return Err(vec![FieldError::new("", "unsupported-media-type", expected)]);
+        let data = data(headers, body)?;
+        let mut attributes = Map::new();
+        for (name, value) in &headers.attributes {
+            match name.as_str() {
+                "data" | "data_base64" => {
+                    let expected = "expected data as the body, not in a header";
+                    return Err(vec![FieldError::new(format!("/{name}"), "conflict", expected)]);
+                }
+                // It is the content type, with which it was compared.
+                "datacontenttype" => {}
+                _ if attributes.contains_key(name) => {
+                    let expected = format!("expected the attribute {name} in one header, not in several");
+                    return Err(vec![FieldError::new(format!("/{name}"), "duplicate", expected)]);
+                }
+                _ => {
+                    attributes.insert(name.clone(), Value::from(value.as_str()));
+                }
+            }
         }
-        let data: &RawValue = if body.is_empty() {
-            return Err(vec![FieldError::new(
-                "/data",
-                "required",
-                "expected a JSON object as the body",
-            )]);
-        } else {
-            serde_json::from_slice(body).map_err(|error| {
-                vec![FieldError::new(
-                    "/data",
-                    "malformed-json",
-                    format!("expected JSON: {error}"),
-                )]
-            })?
-        };
-        let attributes: Map<String, Value> = headers
-            .attributes
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-            .collect();
+        let comma = if attributes.is_empty() { "" } else { "," };
         let mut document = Value::Object(attributes).to_string();
-        document.pop();
-        let comma = if headers.attributes.is_empty() { "" } else { "," };
-        let document = format!("{document}{comma}\"data\":{}}}", data.get());
+        if let Some(data) = data {
+            document.pop();
+            document = format!("{document}{comma}\"data\":{}}}", data.get());
+        }
         Self::from_cloudevent(document.as_bytes(), defaults)
     }
+}
+
+/// The body as JSON, if there is one.
+fn data<'a>(headers: &BinaryHeaders, body: &'a [u8]) -> Result<Option<&'a RawValue>, Vec<FieldError>> {
+    let named = headers
+        .attributes
+        .iter()
+        .find(|(name, _)| name == "datacontenttype");
+    let named = named.map(|(_, value)| value.as_str());
+    let carried = headers.content_type.as_deref();
+    if let (Some(named), Some(carried)) = (named, carried)
+        && MediaType::parse(named).essence() != MediaType::parse(carried).essence()
+    {
+        let expected = format!("expected the media type of the content-type header, {carried}, not {named}");
+        return Err(vec![FieldError::new("/datacontenttype", "conflict", expected)]);
+    }
+    let body = text::json(body, "/data").map_err(|error| vec![error])?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if let Some(text) = carried.or(named) {
+        let media_type = MediaType::parse(text);
+        if !media_type.is_json() {
+            let expected = format!("expected a JSON media type, such as application/json, not {text}");
+            return Err(vec![FieldError::new("", "unsupported-media-type", expected)]);
+        }
+        if let Some(charset) = media_type.foreign_charset(body) {
+            let expected = format!("expected JSON in UTF-8, not in {charset}");
+            return Err(vec![FieldError::new("", "unsupported-media-type", expected)]);
+        }
+    }
+    serde_json::from_slice(body).map(Some).map_err(|error| {
+        let text = format!("expected JSON: {error}");
+        vec![FieldError::new("/data", "malformed-json", text)]
+    })
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     Event,
     sound::{is_sound, is_sound_key},
+    text,
 };
 use crate::{
     channel::Priority,
@@ -46,13 +47,14 @@ impl Ord for Key<'_> {
 impl<'a> Fields<'a> {
     /// Splits an object. Anything else is one error at the document's root.
     pub(super) fn of(json: &'a [u8]) -> Result<Self, Vec<FieldError>> {
+        let json = text::json(json, "").map_err(|error| vec![error])?;
         let raw: BTreeMap<Key<'a>, &'a RawValue> = serde_json::from_slice(json).map_err(|error| {
-            let code = if error.is_data() { "type" } else { "malformed-json" };
-            vec![FieldError::new(
-                "",
-                code,
-                format!("expected a JSON object: {}", describe(&error)),
-            )]
+            vec![if error.is_data() {
+                let text = format!("expected a JSON object, not {}", text::json_kind(json));
+                FieldError::new("", "type", text)
+            } else {
+                FieldError::new("", "malformed-json", format!("expected a JSON object: {error}"))
+            }]
         })?;
         Ok(Self {
             raw: raw.into_iter().map(|(key, value)| (key.0, value)).collect(),
@@ -147,14 +149,6 @@ impl<'a> Fields<'a> {
              begin with $serde_json::private",
         );
         None
-    }
-}
-
-/// serde_json's message without the Rust type names that some of them carry.
-pub(super) fn describe(error: &serde_json::Error) -> String {
-    match error.classify() {
-        serde_json::error::Category::Data => "this is another type".to_owned(),
-        _ => error.to_string(),
     }
 }
 

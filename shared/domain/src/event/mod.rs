@@ -3,9 +3,11 @@
 
 mod binary;
 mod fields;
+mod media_type;
 mod parse;
 mod recipients;
 mod sound;
+mod text;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,12 +15,14 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 pub use binary::BinaryHeaders;
+pub use media_type::{MediaType, Mode};
 pub use recipients::MAX_RECIPIENTS;
+pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
 use crate::{
     channel::{Channel, Priority},
     clock::Timestamp,
-    ids::EventId,
+    ids::{EventId, TenantId},
     recipient::Recipient,
 };
 
@@ -57,9 +61,65 @@ pub struct Event {
 
 /// What an event gets where it says nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Defaults {
+pub struct Defaults<'a> {
     /// `time` of an event that has none.
     pub now: Timestamp,
+    /// `id` of an event that has none.
+    pub id: DefaultId<'a>,
+}
+
+/// The id of an event that comes without one.
+#[derive(Debug, Clone, Copy)]
+pub enum DefaultId<'a> {
+    /// A new one.
+    Generated,
+    /// The `Idempotency-Key` of the request that brings this one event.
+    Key(&'a str),
+    /// Named by the request's `Idempotency-Key` and the event's place in its batch, so that a repeated request brings
+    /// the same events.
+    Item {
+        /// Whose key.
+        tenant: &'a TenantId,
+        /// The key.
+        key: &'a str,
+        /// The place in the batch, from 0.
+        index: usize,
+    },
+    /// Named by the place of the record that brings it, so that a record that is read again brings the same event.
+    Record {
+        /// Topic, with its prefix.
+        topic: &'a str,
+        /// Partition.
+        partition: i32,
+        /// Offset.
+        offset: i64,
+    },
+}
+
+impl Defaults<'_> {
+    /// A new id, and this time.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            id: DefaultId::Generated,
+        }
+    }
+}
+
+impl DefaultId<'_> {
+    fn name(self) -> EventId {
+        match self {
+            Self::Generated => EventId::generate(),
+            Self::Key(key) => EventId::from(key),
+            Self::Item { tenant, key, index } => EventId::of_item(tenant, key, index),
+            Self::Record {
+                topic,
+                partition,
+                offset,
+            } => EventId::of_record(topic, partition, offset),
+        }
+    }
 }
 
 impl Event {
@@ -89,7 +149,7 @@ impl Event {
 
     /// The record key that keeps one user's events in order: `tenant|user` for one known user, else the event id.
     #[must_use]
-    pub fn record_key(&self, tenant: &crate::ids::TenantId) -> String {
+    pub fn record_key(&self, tenant: &TenantId) -> String {
         match self.recipients.as_slice() {
             [
                 Recipient {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{Defaults, Event, fields::Fields, recipients};
+use super::{Defaults, Event, MediaType, fields::Fields, recipients};
 use crate::{
     channel::{Channel, Priority},
     field_error::{FieldError, bounded},
@@ -17,7 +17,7 @@ const PLAIN_FIELDS: &str =
 
 impl Event {
     /// Reads Carillon's plain form. It is closed: an unknown field is an error.
-    pub fn from_plain(json: &[u8], defaults: Defaults) -> Result<Self, Vec<FieldError>> {
+    pub fn from_plain(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(json)?;
         let channels = fields
             .take::<Vec<Channel>>("channels", "expected a list of push, email and sms")
@@ -29,7 +29,7 @@ impl Event {
     }
 
     /// Reads a CloudEvents 1.0 event in structured mode. It is open: unknown attributes are kept.
-    pub fn from_cloudevent(json: &[u8], defaults: Defaults) -> Result<Self, Vec<FieldError>> {
+    pub fn from_cloudevent(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(json)?;
         match fields.take::<String>("specversion", "expected \"1.0\"") {
             Some(version) if version == "1.0" => {}
@@ -39,7 +39,7 @@ impl Event {
         let content_type = fields
             .take::<String>("datacontenttype", "expected a media type")
             .unwrap_or_default();
-        if !content_type.is_empty() && !is_json(&content_type) {
+        if !content_type.is_empty() && !MediaType::parse(&content_type).is_json() {
             fields.wrong(
                 "/datacontenttype",
                 "unsupported",
@@ -74,17 +74,6 @@ fn finish(event: Option<Event>, errors: Vec<FieldError>) -> Result<Event, Vec<Fi
     }
 }
 
-/// Whether a media type is JSON (`application/json`, `…+json`), parameters aside.
-pub(super) fn is_json(media_type: &str) -> bool {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
-}
-
 pub(super) fn parse_channels(list: &str, fields: &mut Fields<'_>) -> Vec<Channel> {
     let mut channels = Vec::new();
     for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -109,7 +98,7 @@ fn take_recipients(fields: &mut Fields<'_>) -> Vec<Recipient> {
 
 fn common(
     fields: &mut Fields<'_>,
-    defaults: Defaults,
+    defaults: Defaults<'_>,
     recipients: Vec<Recipient>,
     channels: Vec<Channel>,
     data_is_required: bool,
@@ -128,7 +117,7 @@ fn common(
     }
     let data = take_data(fields, data_is_required);
     Some(Event {
-        id: id.map_or_else(EventId::generate, EventId::from),
+        id: id.map_or_else(|| defaults.id.name(), EventId::from),
         source: source.map_or_else(|| Arc::from("/"), Arc::from),
         event_type: event_type?,
         time,

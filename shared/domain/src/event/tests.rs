@@ -1,10 +1,8 @@
 use super::*;
 use crate::ids::TenantId;
 
-fn defaults() -> Defaults {
-    Defaults {
-        now: "2026-11-24T10:00:00Z".parse().unwrap(),
-    }
+fn defaults() -> Defaults<'static> {
+    Defaults::at("2026-11-24T10:00:00Z".parse().unwrap())
 }
 
 fn pointers(result: Result<Event, Vec<crate::FieldError>>) -> Vec<(String, String)> {

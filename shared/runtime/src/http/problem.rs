@@ -16,6 +16,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 #[expect(missing_docs, reason = "`describe` says it")]
 pub enum ProblemKind {
     MalformedJson,
+    MalformedHeader,
     Validation,
     UnsupportedMediaType,
     MethodNotAllowed,
@@ -44,6 +45,7 @@ impl ProblemKind {
     fn describe(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::MalformedJson => ("malformed-json", 400, "The body is not JSON"),
+            Self::MalformedHeader => ("malformed-header", 400, "A header cannot be read"),
             Self::Validation => ("validation", 422, "The input breaks a rule"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", 415, "This media type is not taken here")
