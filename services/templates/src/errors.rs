@@ -58,6 +58,7 @@ pub(crate) fn render(error: &RenderError) -> Problem {
         RenderError::MissingVariable { .. }
         | RenderError::BadValue { .. }
         | RenderError::Invalid { .. }
+        | RenderError::Budget { .. }
         | RenderError::TooLong { .. } => ProblemKind::TemplateInvalid,
     };
     let pointer = match error {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     channel::{Channel, Priority},
     field_error::{FieldError, bounded, echo, end_full, escape_token, is_full},
-    schema_errors,
+    schema,
 };
 
 /// A tenant's whole catalog. Names keep the order in which they were written.
@@ -208,13 +208,12 @@ impl Catalog {
             ));
         }
         if let Some(schema) = &def.schema
-            && let Err(error) = jsonschema::validator_for(schema)
+            && let Err(found) = schema::compile(schema)
         {
-            errors.push(FieldError::new(
-                format!("{at}/schema"),
-                "schema",
-                format!("expected a JSON Schema: {}", schema_errors::sentence(&error)),
-            ));
+            errors.extend(found.into_iter().map(|error| FieldError {
+                pointer: format!("{at}/schema{}", error.pointer),
+                ..error
+            }));
         }
         for (index, pointer) in def.recipients_from.iter().enumerate() {
             if !pointer.starts_with('/') {
@@ -306,10 +305,23 @@ mod tests {
                 "/types/A~1b",
                 "/types/A~1b/category",
                 "/types/A~1b/channels/order",
-                "/types/A~1b/schema",
+                "/types/A~1b/schema/type",
                 "/types/A~1b/recipients_from/0"
             ]
         );
+    }
+
+    #[test]
+    fn a_schema_whose_pattern_would_backtrack_is_refused_with_its_pointer() {
+        let catalog: Catalog = serde_json::from_str(
+            r#"{"categories":{"c":{}},"types":{"T":{"category":"c","channels":{"order":["sms"]},
+                "schema":{"properties":{"x":{"type":"string","pattern":"(?<=a+)b"}}}}}}"#,
+        )
+        .unwrap();
+        let errors = catalog.validate();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].pointer, "/types/T/schema/properties/x/pattern");
+        assert!(errors[0].message.contains("(?<=a+)b"), "{}", errors[0].message);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
     field_error::FieldError,
-    schema_errors,
+    schema, schema_errors,
 };
 
 /// A catalog that is ready for use.
@@ -26,12 +26,7 @@ impl CompiledCatalog {
         let validators = catalog
             .types
             .iter()
-            .filter_map(|(name, def)| {
-                Some((
-                    name.clone(),
-                    jsonschema::validator_for(def.schema.as_ref()?).ok()?,
-                ))
-            })
+            .filter_map(|(name, def)| Some((name.clone(), schema::compile(def.schema.as_ref()?).ok()?)))
             .collect();
         Self { catalog, validators }
     }

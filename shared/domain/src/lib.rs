@@ -16,6 +16,7 @@ pub mod ids;
 pub mod preference;
 pub mod recipient;
 pub mod retry;
+mod schema;
 mod schema_errors;
 pub mod status;
 pub mod text;

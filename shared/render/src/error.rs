@@ -15,20 +15,24 @@ pub enum RenderError {
         template: String,
     },
     /// The template uses a variable that the event does not carry.
-    #[error("{template} needs the variable {variable}, which the event does not carry")]
+    #[error("{template} ({place}) needs the variable {variable}, which the event does not carry")]
     #[serde(rename = "template-missing-variable")]
     MissingVariable {
         /// `<type>/<channel>`.
         template: String,
+        /// The part or partial, and its line.
+        place: String,
         /// As the template writes it, such as `order_id` or `customer.name`.
         variable: String,
     },
     /// A variable is there, but it is not what the template's helper takes.
-    #[error("{template} expects {variable} to be {expected}")]
+    #[error("{template} ({place}) expects {variable} to be {expected}")]
     #[serde(rename = "template-bad-value")]
     BadValue {
         /// `<type>/<channel>`.
         template: String,
+        /// The part or partial, and its line.
+        place: String,
         /// As the template writes it.
         variable: String,
         /// What the helper takes.
@@ -42,6 +46,19 @@ pub enum RenderError {
         template: String,
         /// What is wrong with it.
         detail: String,
+    },
+    /// The message takes more work than a message may cost. The same template and data always end here.
+    #[error("{template} ({place}) takes more than {limit} {unit}, which is the most that one message may")]
+    #[serde(rename = "template-budget")]
+    Budget {
+        /// `<type>/<channel>`.
+        template: String,
+        /// Where it ended: the part or partial, and its line.
+        place: String,
+        /// The most that it may take.
+        limit: u64,
+        /// `steps`, `levels of nesting` or `seconds of processor time`.
+        unit: String,
     },
     /// The message is longer than the channel carries.
     #[error("{template}: the {part} has {actual} {unit}, more than the {limit} that the channel carries")]
@@ -76,6 +93,7 @@ impl RenderError {
             Self::MissingVariable { .. } => "template-missing-variable",
             Self::BadValue { .. } => "template-bad-value",
             Self::Invalid { .. } => "template-invalid",
+            Self::Budget { .. } => "template-budget",
             Self::TooLong { .. } => "template-too-long",
             Self::Unavailable { .. } => "template-unavailable",
         }
@@ -100,16 +118,24 @@ mod tests {
             },
             RenderError::MissingVariable {
                 template: "A/sms".into(),
+                place: "text line 1".into(),
                 variable: "x".into(),
             },
             RenderError::BadValue {
                 template: "A/sms".into(),
+                place: "text line 1".into(),
                 variable: "x".into(),
                 expected: "a date".into(),
             },
             RenderError::Invalid {
                 template: "A/sms".into(),
                 detail: "d".into(),
+            },
+            RenderError::Budget {
+                template: "A/sms".into(),
+                place: "text line 1".into(),
+                limit: 1_000_000,
+                unit: "steps".into(),
             },
             RenderError::TooLong {
                 template: "A/sms".into(),

@@ -4,6 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use unic_langid::LanguageIdentifier;
 
+use crate::TemplateSet;
+
 /// Whether the text is a BCP 47 language tag.
 #[must_use]
 pub fn is_locale(text: &str) -> bool {
@@ -34,6 +36,13 @@ impl Locales {
         }
         locales.default = locales.add(default);
         locales
+    }
+
+    /// The locales of a set: those that have texts, and those that have templates of their own.
+    pub(crate) fn of(set: &TemplateSet) -> Self {
+        let texts = set.locales.keys().map(String::as_str);
+        let own = set.templates.iter().filter_map(|def| def.locale.as_deref());
+        Self::new(texts.chain(own), &set.default_locale)
     }
 
     fn add(&mut self, tag: &str) -> usize {

@@ -80,13 +80,14 @@ fn codes(set: &TemplateSet) -> Vec<&'static str> {
 
 #[test]
 fn a_variable_that_is_not_there_is_named_and_an_optional_one_may_be_missing() {
-    let set = sms("{{order.id}}{{#if url}} {{url}}{{/if}}");
+    let set = sms("{{order.id}}{{#if link}} {{link}}{{/if}}");
     assert_eq!(text(&set, &json!({"order": {"id": 5}})), "5");
     let error = render(&set, &json!({"order": {}})).unwrap_err();
     assert_eq!(
         error,
         RenderError::MissingVariable {
             template: "A/sms".into(),
+            place: "text line 1".into(),
             variable: "order.id".into()
         }
     );

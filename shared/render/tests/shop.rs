@@ -156,6 +156,7 @@ fn the_tracking_link_is_optional_and_the_carrier_is_not() {
         engine.render(&request(&event, Channel::Sms, "fr")).unwrap_err(),
         RenderError::MissingVariable {
             template: "OrderShipped/sms".into(),
+            place: "text line 1".into(),
             variable: "carrier".into()
         }
     );

@@ -86,13 +86,12 @@ pub(crate) async fn enter(
         return Err(forged());
     }
     let key = entry.key.trim();
-    let Some(principal) = dashboard.gateway.store.api_keys().verify(key).await? else {
+    if dashboard.gateway.store.api_keys().verify(key).await?.is_none() {
         let mut response = page(&dashboard, jar, &entry.next, true);
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(response);
-    };
-    dashboard.gateway.0.limits.sign_in(&principal)?;
-    let token = dashboard.sessions.open(Secret::from(key), principal.key_id);
+    }
+    let token = dashboard.sessions.open(Secret::from(key));
     let jar =
         jar.add(session_cookie(&dashboard, token))
             .remove(cookie(&dashboard, FORM_COOKIE, String::new()));

@@ -47,8 +47,8 @@ fn page(path: &str, cookie: &str) -> Ask {
     Ask::get(path).anonymous().header("cookie", cookie)
 }
 
-/// Sends the form of the sign-in page.
-pub(crate) async fn enter(setting: &Setting, key: &str) -> Answer {
+/// Signs in and returns the session's cookie.
+async fn sign_in(setting: &Setting, key: &str) -> String {
     let shown = setting.ask(Ask::get("/sign-in").anonymous()).await;
     let own = cookie(&shown, "carillon_sign_in").unwrap();
     let entered = form(
@@ -56,12 +56,7 @@ pub(crate) async fn enter(setting: &Setting, key: &str) -> Answer {
         &own,
         &[("csrf", &csrf(&shown)), ("key", key), ("next", "/deliveries")],
     );
-    setting.ask(entered).await
-}
-
-/// Signs in and returns the session's cookie.
-async fn sign_in(setting: &Setting, key: &str) -> String {
-    let answer = enter(setting, key).await;
+    let answer = setting.ask(entered).await;
     assert_eq!(
         (answer.status, answer.header("location")),
         (303, Some("/deliveries")),

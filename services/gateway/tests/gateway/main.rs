@@ -15,7 +15,6 @@ mod dashboard;
 mod events_bad;
 mod events_good;
 mod idempotency;
-mod limits;
 mod repeated_requests;
 mod seed;
 mod status;

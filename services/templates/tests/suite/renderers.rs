@@ -154,6 +154,7 @@ async fn each_error_is_told_for_its_own_message_and_spoils_no_other() {
             answers[1],
             Err(RenderError::MissingVariable {
                 template: "OrderShipped/sms".into(),
+                place: "text line 1".into(),
                 variable: "carrier".into()
             })
         );

@@ -19,7 +19,6 @@ mod provider;
 mod records;
 mod relay;
 mod retries;
-mod scopes;
 mod smtp;
 mod smtp_replies;
 mod support;

@@ -96,7 +96,6 @@ mod tests {
             value: value.into(),
             headers: all,
             timestamp: Timestamp::UNIX_EPOCH,
-            unreadable: None,
         }
     }
 

@@ -46,7 +46,6 @@ pub(super) async fn records(
                 value: frame.value,
                 headers: frame.headers,
                 timestamp,
-                unreadable: None,
             };
             bytes += record.size();
             records.push(record);

@@ -108,7 +108,6 @@ mod tests {
             value: Bytes::new(),
             headers: Headers::default(),
             timestamp: carillon_domain::Timestamp::UNIX_EPOCH,
-            unreadable: None,
         };
         Waiting { record, ticket }
     }

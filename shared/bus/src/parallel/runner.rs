@@ -173,9 +173,7 @@ impl Runner {
             }
             return Ok(());
         }
-        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic)
-            && record.unreadable.is_none()
-        {
+        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic) {
             let wake = retry::wake_at(&record, tier);
             if wake > now {
                 self.member.pause(&partition)?;

@@ -13,6 +13,5 @@ mod kafka;
 mod log;
 mod pace;
 mod parallel;
-mod producers;
 mod retries;
 mod support;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::{ChannelMode, DefaultChoice},
     channel::Channel,
-    contact::{Death, DeathReason, Target, mask},
+    contact::{Target, mask},
     delivery::{DELIVERY_VERSION, Delivery},
     ids::{DeliveryId, NotificationId},
     preference::Level,
@@ -198,23 +198,17 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
     if contacts.is_empty() {
         return Err(Reason::NoAddress);
     }
-    let dead: Vec<&Death> = contacts
+    let codes: Vec<&str> = contacts
         .iter()
-        .filter_map(|contact| contact.dead.as_ref())
+        .filter_map(|contact| contact.dead.as_deref())
         .collect();
-    let codes: Vec<&str> = dead.iter().map(|death| &*death.code).collect();
     trail.note(
         "suppression",
         if alive > 0 { "pass" } else { "stop" },
         &Input("dead", &codes),
     );
     if alive == 0 {
-        let has_stopped = dead.iter().any(|death| death.reason == DeathReason::OptedOut);
-        return Err(if has_stopped {
-            Reason::Stopped
-        } else {
-            Reason::AddressDead
-        });
+        return Err(Reason::AddressDead);
     }
     let living = contacts.into_iter().filter(|contact| contact.dead.is_none());
     Ok(living

@@ -1,14 +1,15 @@
 //! The publish gate: what compiles may still be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
     Engine, Partials, TemplateIssue, Validation,
     issue::Place,
+    pack,
     parse::parse,
     walk::{self, Uses},
 };
-use crate::{TemplateSet, messages::Bundle};
+use crate::{TemplateSet, locale::Locales, messages::Messages};
 
 impl Engine {
     /// Checks a whole set: everything compiles, every text key exists in the default locale with the variables that it
@@ -19,12 +20,24 @@ impl Engine {
             errors: Self::compile(set).issues,
             warnings: Vec::new(),
         };
-        let gate = Gate {
-            bundles: set
-                .locales
+        let locales = Locales::of(set);
+        let chains = pack::messages(&locales, &set.locales, &mut Vec::new());
+        for (tag, messages) in locales.tags().iter().zip(&chains) {
+            let place = Place::new(format!("locales/{tag}"), None, "");
+            let found = messages.issues(tag).into_iter();
+            validation
+                .errors
+                .extend(found.map(|it| place.issue(Some(it.line), it.code, it.message)));
+        }
+        let mut gate = Gate {
+            locales: locales
+                .tags()
                 .iter()
-                .map(|(tag, ftl)| (tag.as_str(), Bundle::read(tag, ftl).0))
+                .map(AsRef::as_ref)
+                .zip(&chains)
+                .filter(|(tag, _)| set.locales.contains_key(*tag))
                 .collect(),
+            needs: BTreeMap::new(),
             default: &set.default_locale,
         };
         // Issues of partials are in the engine's list already.
@@ -53,22 +66,20 @@ impl Engine {
 
 /// One key may be used in several places; it is named once for each.
 fn deduplicate(issues: &mut Vec<TemplateIssue>) {
-    let mut seen: Vec<TemplateIssue> = Vec::with_capacity(issues.len());
-    for issue in issues.drain(..) {
-        if !seen.contains(&issue) {
-            seen.push(issue);
-        }
-    }
-    *issues = seen;
+    let mut seen = HashSet::with_capacity(issues.len());
+    issues.retain(|issue| seen.insert(issue.clone()));
 }
 
 struct Gate<'a> {
-    bundles: BTreeMap<&'a str, Bundle>,
+    /// Those that have a file of texts, with the locales that stand in for them.
+    locales: Vec<(&'a str, &'a Messages)>,
+    /// What a text needs, by tag and key.
+    needs: BTreeMap<(&'a str, String), BTreeSet<String>>,
     default: &'a str,
 }
 
 impl Gate<'_> {
-    fn check(&self, place: &Place, uses: Uses, validation: &mut Validation) {
+    fn check(&mut self, place: &Place, uses: Uses, validation: &mut Validation) {
         for (line, code, message) in uses.findings {
             validation.errors.push(place.issue(line, code, message));
         }
@@ -80,31 +91,29 @@ impl Gate<'_> {
                     .push(place.issue(call.line, "dynamic-key", message));
                 continue;
             };
-            for (tag, bundle) in &self.bundles {
-                match bundle.keys.get(key) {
-                    Some(needs) => {
-                        for name in needs.iter().filter(|name| !call.args.contains(name)) {
-                            let message = format!("the text {key} ({tag}) needs {name}=…");
-                            validation
-                                .errors
-                                .push(place.issue(call.line, "missing-argument", message));
-                        }
-                    }
-                    // Regional files hold only what differs from their language's.
-                    None if *tag != self.default && !tag.contains('-') => {
-                        let message = format!("the text {key} is not translated to {tag}");
+            let mut in_default = false;
+            for (tag, messages) in &self.locales {
+                in_default |= *tag == self.default && messages.has(key);
+                if messages.has(key) {
+                    let needs = self
+                        .needs
+                        .entry((tag, key.clone()))
+                        .or_insert_with(|| messages.needs(key));
+                    for name in needs.iter().filter(|name| !call.args.contains(name)) {
+                        let message = format!("the text {key} ({tag}) needs {name}=…");
                         validation
-                            .warnings
-                            .push(place.issue(call.line, "missing-translation", message));
+                            .errors
+                            .push(place.issue(call.line, "missing-argument", message));
                     }
-                    None => {}
+                } else if *tag != self.default && !tag.contains('-') {
+                    // Regional files hold only what differs from their language's.
+                    let message = format!("the text {key} is not translated to {tag}");
+                    validation
+                        .warnings
+                        .push(place.issue(call.line, "missing-translation", message));
                 }
             }
-            if !self
-                .bundles
-                .get(self.default)
-                .is_some_and(|bundle| bundle.keys.contains_key(key))
-            {
+            if !in_default {
                 let message = format!("there is no text {key} in the default locale {}", self.default);
                 validation
                     .errors

@@ -5,20 +5,20 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use carillon_domain::Channel;
-use handlebars::Template;
-
 use super::{
     context::Mentions,
     issue::{Place, TemplateIssue},
+    lower::lower,
     pack::Partials,
     parse::parse,
+    program::Block,
     walk,
 };
 use crate::{
     TemplateDef,
     set::{is_part, required_parts},
 };
+use carillon_domain::Channel;
 
 /// A template that can be rendered.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) enum CompiledParts {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) name: String,
-    pub(super) template: Template,
+    pub(super) block: Block,
     /// How many bytes it wrote last: the next one will hardly be longer.
     last: AtomicUsize,
 }
@@ -98,11 +98,20 @@ pub(super) fn compile_template(
                 issues.push(place(name).issue(line, code, message));
             }
         }
-        parts.push(Part {
-            name: name.clone(),
-            template,
-            last: AtomicUsize::new(source.len()),
-        });
+        match lower(&template) {
+            Ok(block) => parts.push(Part {
+                name: name.clone(),
+                block,
+                last: AtomicUsize::new(source.len()),
+            }),
+            Err(found) => {
+                issues.extend(
+                    found
+                        .into_iter()
+                        .map(|(line, code, it)| place(name).issue(line, code, it)),
+                );
+            }
+        }
     }
     if issues.len() > before {
         return Err(());

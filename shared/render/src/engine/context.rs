@@ -2,7 +2,6 @@
 
 use carillon_domain::Timestamp;
 use chrono::SecondsFormat;
-use handlebars::Context;
 use serde_json::{Map, Value};
 
 use crate::{RenderError, RenderRequest};
@@ -48,11 +47,12 @@ pub(super) fn build(
     mentions: Mentions,
     template: &str,
     locale: &str,
-) -> Result<Context, RenderError> {
+) -> Result<Value, RenderError> {
     let given = &request.context;
     let mut root: Map<String, Value> =
         serde_json::from_str(given.data.get()).map_err(|_| RenderError::BadValue {
             template: template.to_owned(),
+            place: "the event".to_owned(),
             variable: "data".to_owned(),
             expected: "a JSON object".to_owned(),
         })?;
@@ -95,7 +95,7 @@ pub(super) fn build(
             .user
             .then(|| object([("id", given.user_id.as_ref().map(|id| id.as_str().into()))])),
     );
-    Ok(Context::from(Value::Object(root)))
+    Ok(Value::Object(root))
 }
 
 fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {

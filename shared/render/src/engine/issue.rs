@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// One thing that is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TemplateIssue {
     /// `<type>/<channel>`, `partials/<name>` or `locales/<tag>`.
     pub template: String,

@@ -3,14 +3,21 @@
 mod check;
 mod compile;
 mod context;
+mod eval;
+mod exec;
 mod issue;
+mod lower;
 mod output;
 mod pack;
 mod parse;
+mod program;
 mod run;
 mod walk;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use carillon_domain::Channel;
 
@@ -19,8 +26,9 @@ use self::{
     compile::{Compiled, compile_template},
     context::Mentions,
     pack::{Pack, Partials},
+    program::Block,
 };
-use crate::{RenderError, RenderRequest, Rendered, TemplateSet, locale::Locales};
+use crate::{RenderError, RenderRequest, Rendered, TemplateSet, budget, locale::Locales};
 
 /// A tenant's templates, compiled.
 #[derive(Debug)]
@@ -29,6 +37,8 @@ pub struct Engine {
     locales: Locales,
     /// By the number of the locale.
     packs: Vec<Pack>,
+    /// For HTML parts, then for all others.
+    partials: [BTreeMap<String, Block>; 2],
     types: HashMap<String, [Option<Family>; Channel::ALL.len()]>,
     issues: Vec<TemplateIssue>,
 }
@@ -47,12 +57,10 @@ impl Engine {
     /// [`Engine::issues`], and rendering it is [`RenderError::Invalid`].
     #[must_use]
     pub fn compile(set: &TemplateSet) -> Self {
-        let tags = set.locales.keys().map(String::as_str);
-        let own = set.templates.iter().filter_map(|def| def.locale.as_deref());
-        let locales = Locales::new(tags.chain(own), &set.default_locale);
+        let locales = Locales::of(set);
         let mut issues = Vec::new();
         let partials = Partials::compile(&set.partials, &mut issues);
-        let packs = Pack::compile(&locales, &set.locales, &partials, &mut issues);
+        let packs = Pack::compile(&locales, &set.locales, &mut issues);
         let shared = Mentions::of(set.partials.iter().flat_map(|partial| partial.parts.values()));
         let mut types: HashMap<String, [Option<Family>; Channel::ALL.len()]> = HashMap::new();
         // Those of single locales come last, the most specific at the end, and take their places from the general ones.
@@ -85,6 +93,7 @@ impl Engine {
             revision: set.revision,
             locales,
             packs,
+            partials: partials.into_blocks(),
             types,
             issues,
         }
@@ -107,8 +116,13 @@ impl Engine {
         self.locales.tags().iter().map(AsRef::as_ref)
     }
 
-    /// Renders one message.
+    /// Renders one message, which may take no more work than [`RenderError::Budget`] says.
     pub fn render(&self, request: &RenderRequest) -> Result<Rendered, RenderError> {
+        self.render_within(request, budget::STEPS)
+    }
+
+    /// Renders one message in so many steps.
+    pub(crate) fn render_within(&self, request: &RenderRequest, steps: u64) -> Result<Rendered, RenderError> {
         let missing = || RenderError::MissingTemplate {
             template: format!("{}/{}", request.event_type, request.channel),
         };
@@ -120,7 +134,7 @@ impl Engine {
         let locale = self.locales.negotiate(request.locale.as_deref());
         let slot = family.by_locale[locale].as_deref().ok_or_else(missing)?;
         let template = slot.as_ref().map_err(RenderError::clone)?;
-        run::render(template, &self.packs[locale], request)
+        run::render(template, &self.packs[locale], &self.partials, request, steps)
     }
 }
 

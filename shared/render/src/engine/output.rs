@@ -1,34 +1,128 @@
 //! Where a template writes: a string that stops growing at the channel's limit, so that no loop in a template can fill
 //! the memory.
 
-use std::io;
+use serde_json::Value;
 
-use handlebars::Output;
+use crate::{budget::Budget, fault::Fault};
 
-pub(super) struct Capped {
+pub(super) struct Output<'b> {
     pub(super) text: String,
     cap: usize,
-    pub(super) overflown: bool,
+    budget: &'b Budget,
+    html: bool,
 }
 
-impl Capped {
-    /// Takes at most `cap` bytes; `hint` is how many the template wrote last time.
-    pub(super) fn new(cap: usize, hint: usize) -> Self {
+impl<'b> Output<'b> {
+    /// Takes at most `cap` bytes; `hint` is how many the template wrote last time. Values are escaped for HTML if it is.
+    pub(super) fn new(cap: usize, hint: usize, html: bool, budget: &'b Budget) -> Self {
         Self {
             text: String::with_capacity(hint.min(cap)),
             cap,
-            overflown: false,
+            budget,
+            html,
         }
+    }
+
+    /// Writes a piece of the template's own text.
+    pub(super) fn literal(&mut self, text: &str) -> Result<(), Fault> {
+        self.budget.pay_bytes(text.len())?;
+        self.push(text)
+    }
+
+    /// Writes a value as handlebars does: a list as `[a, b]`, an object as `[object]`, null as nothing.
+    pub(super) fn value(&mut self, value: &Value) -> Result<(), Fault> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(number) => self.text(&number.to_string()),
+            Value::Bool(flag) => self.text(if *flag { "true" } else { "false" }),
+            Value::Null => Ok(()),
+            Value::Object(_) => self.text("[object]"),
+            Value::Array(list) => {
+                self.text("[")?;
+                for (index, value) in list.iter().enumerate() {
+                    self.budget.pay(1)?;
+                    if index > 0 {
+                        self.text(", ")?;
+                    }
+                    self.value(value)?;
+                }
+                self.text("]")
+            }
+        }
+    }
+
+    /// Writes a value's text, escaped where that is needed: what ends text or a quoted attribute. The publish gate
+    /// refuses expressions anywhere else in a tag.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Fault> {
+        self.budget.pay_bytes(text.len())?;
+        if !self.html {
+            return self.push(text);
+        }
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|byte| escaped(byte).is_some()) {
+            self.push(&rest[..at])?;
+            self.push(escaped(rest.as_bytes()[at]).unwrap_or_default())?;
+            rest = &rest[at + 1..];
+        }
+        self.push(rest)
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Fault> {
+        if self.text.len() + text.len() > self.cap {
+            return Err(Fault::Overflow);
+        }
+        self.text.push_str(text);
+        Ok(())
     }
 }
 
-impl Output for Capped {
-    fn write(&mut self, segment: &str) -> Result<(), io::Error> {
-        if self.text.len() + segment.len() > self.cap {
-            self.overflown = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.text.push_str(segment);
-        Ok(())
+fn escaped(byte: u8) -> Option<&'static str> {
+    Some(match byte {
+        b'&' => "&amp;",
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'"' => "&quot;",
+        b'\'' => "&#39;",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(value: &Value, html: bool) -> String {
+        let budget = Budget::new(1_000);
+        let mut output = Output::new(1_000, 0, html, &budget);
+        output.value(value).unwrap();
+        output.text
+    }
+
+    #[test]
+    fn what_ends_text_or_an_attribute_is_escaped() {
+        assert_eq!(
+            written(&json!("<b a=\"x\">'&é"), true),
+            "&lt;b a=&quot;x&quot;&gt;&#39;&amp;é"
+        );
+        assert_eq!(written(&json!("plain"), true), "plain");
+        assert_eq!(written(&json!("<b>"), false), "<b>");
+    }
+
+    #[test]
+    fn values_are_written_as_handlebars_writes_them() {
+        assert_eq!(
+            written(&json!([1, "<", null, [true], {"a": 1}]), true),
+            "[1, &lt;, , [true], [object]]"
+        );
+    }
+
+    #[test]
+    fn output_ends_at_its_cap() {
+        let budget = Budget::new(1_000);
+        let mut output = Output::new(4, 0, true, &budget);
+        assert!(output.literal("abcd").is_ok());
+        assert!(matches!(output.literal("e"), Err(Fault::Overflow)));
     }
 }

@@ -5,15 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use handlebars::{Handlebars, Template};
+use handlebars::Template;
 
 use super::{
     issue::{Place, TemplateIssue},
+    lower::lower,
     parse::parse,
+    program::Block,
     walk,
 };
 use crate::{
-    PartialDef, helpers,
+    PartialDef,
+    helpers::Language,
     locale::Locales,
     messages::{Bundle, Messages},
 };
@@ -25,93 +28,52 @@ const MAX_INCLUDES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Pack {
     pub(super) tag: Arc<str>,
-    /// For HTML parts.
-    pub(super) html: Handlebars<'static>,
-    /// For all others.
-    pub(super) text: Handlebars<'static>,
+    pub(super) language: Language,
+    pub(super) messages: Messages,
 }
 
 impl Pack {
     pub(super) fn compile(
         locales: &Locales,
         files: &BTreeMap<String, String>,
-        partials: &Partials,
         issues: &mut Vec<TemplateIssue>,
     ) -> Vec<Self> {
-        let bundles: Vec<Arc<Bundle>> = locales
-            .tags()
-            .iter()
-            .map(|tag| {
-                let (bundle, found) = Bundle::read(tag, files.get(&**tag).map_or("", String::as_str));
-                let place = Place::new(format!("locales/{tag}"), None, "");
-                issues.extend(
-                    found
-                        .into_iter()
-                        .map(|it| place.issue(Some(it.line), "syntax", it.message)),
-                );
-                Arc::new(bundle)
-            })
-            .collect();
-        locales
-            .tags()
-            .iter()
-            .enumerate()
-            .map(|(index, tag)| {
-                let chain = locales
-                    .chain(index)
-                    .into_iter()
-                    .map(|index| Arc::clone(&bundles[index]));
-                let messages = Messages::new(chain.collect());
-                Self {
-                    tag: Arc::clone(tag),
-                    html: registry(tag, &messages, &partials.html, escape_html),
-                    text: registry(tag, &messages, &partials.text, handlebars::no_escape),
-                }
+        let tags = locales.tags().iter();
+        tags.zip(messages(locales, files, issues))
+            .map(|(tag, messages)| Self {
+                tag: Arc::clone(tag),
+                language: Language::of(tag),
+                messages,
             })
             .collect()
     }
 }
 
-fn registry(
-    tag: &str,
-    messages: &Messages,
-    partials: &BTreeMap<String, Partial>,
-    escape: fn(&str) -> String,
-) -> Handlebars<'static> {
-    let mut registry = Handlebars::new();
-    registry.set_strict_mode(true);
-    registry.register_escape_fn(escape);
-    helpers::register(&mut registry, tag, messages);
-    for (name, partial) in partials {
-        if let Ok(template) = &partial.template {
-            registry.register_template(name, template.clone());
-        }
-    }
-    registry
-}
-
-/// Escapes what ends text or a quoted attribute; the publish gate refuses expressions anywhere else in a tag.
-fn escape_html(text: &str) -> String {
-    let special = |byte: &u8| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'');
-    let count = text.as_bytes().iter().filter(|byte| special(byte)).count();
-    if count == 0 {
-        return text.to_owned();
-    }
-    let mut escaped = String::with_capacity(text.len() + count * 5);
-    let mut rest = text;
-    while let Some(at) = rest.as_bytes().iter().position(special) {
-        escaped.push_str(&rest[..at]);
-        escaped.push_str(match rest.as_bytes()[at] {
-            b'&' => "&amp;",
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'"' => "&quot;",
-            _ => "&#39;",
-        });
-        rest = &rest[at + 1..];
-    }
-    escaped.push_str(rest);
-    escaped
+/// The messages of each locale, with those that stand in for them.
+pub(super) fn messages(
+    locales: &Locales,
+    files: &BTreeMap<String, String>,
+    issues: &mut Vec<TemplateIssue>,
+) -> Vec<Messages> {
+    let bundles: Vec<Arc<Bundle>> = locales
+        .tags()
+        .iter()
+        .map(|tag| {
+            let (bundle, found) = Bundle::read(tag, files.get(&**tag).map_or("", String::as_str));
+            let place = Place::new(format!("locales/{tag}"), None, "");
+            issues.extend(
+                found
+                    .into_iter()
+                    .map(|it| place.issue(Some(it.line), it.code, it.message)),
+            );
+            Arc::new(bundle)
+        })
+        .collect();
+    let chain = |index| {
+        let chain = locales.chain(index).into_iter();
+        Messages::new(chain.map(|index| Arc::clone(&bundles[index])).collect())
+    };
+    (0..bundles.len()).map(chain).collect()
 }
 
 /// The partials that can be included.
@@ -119,11 +81,14 @@ fn escape_html(text: &str) -> String {
 pub(super) struct Partials {
     html: BTreeMap<String, Partial>,
     text: BTreeMap<String, Partial>,
+    html_verdicts: Verdicts,
+    text_verdicts: Verdicts,
 }
 
 #[derive(Debug)]
 struct Partial {
-    template: Result<Template, String>,
+    template: Option<Template>,
+    block: Result<Block, String>,
     includes: Vec<String>,
 }
 
@@ -155,9 +120,28 @@ impl Partials {
                             .collect()
                     },
                 );
-                kind.insert(def.name.clone(), Partial { template, includes });
+                let block = template.as_ref().map_err(Clone::clone).and_then(|template| {
+                    lower(template).map_err(|found| {
+                        let first = found.first().map_or_else(String::new, |(_, _, it)| it.clone());
+                        issues.extend(
+                            found
+                                .into_iter()
+                                .map(|(line, code, it)| place.issue(line, code, it)),
+                        );
+                        first
+                    })
+                });
+                let template = template.ok();
+                let partial = Partial {
+                    template,
+                    block,
+                    includes,
+                };
+                kind.insert(def.name.clone(), partial);
             }
         }
+        partials.html_verdicts = judge(&partials.html);
+        partials.text_verdicts = judge(&partials.text);
         partials
     }
 
@@ -167,30 +151,70 @@ impl Partials {
             .iter()
             .map(|entry| (entry, true))
             .chain(self.text.iter().map(|entry| (entry, false)))
-            .filter_map(|((name, partial), html)| {
-                Some((name.as_str(), html, partial.template.as_ref().ok()?))
-            })
+            .filter_map(|((name, partial), html)| Some((name.as_str(), html, partial.template.as_ref()?)))
+    }
+
+    /// What is run, by name: for HTML parts, then for all others.
+    pub(super) fn into_blocks(self) -> [BTreeMap<String, Block>; 2] {
+        [self.html, self.text].map(|partials| {
+            partials
+                .into_iter()
+                .filter_map(|(name, partial)| Some((name, partial.block.ok()?)))
+                .collect()
+        })
     }
 
     /// Whether a partial and all that it includes are there and end: one that includes itself would never.
-    pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), (&'static str, String)> {
-        visit(
-            name,
-            if html { &self.html } else { &self.text },
-            &mut BTreeSet::new(),
-        )
+    pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), Unusable> {
+        let verdicts = if html {
+            &self.html_verdicts
+        } else {
+            &self.text_verdicts
+        };
+        match verdicts.get(name) {
+            Some(verdict) => verdict.clone().map(|_| ()),
+            None => Err(("unknown-partial", format!("there is no partial {name}"))),
+        }
     }
 }
 
+/// A code and a sentence.
+type Unusable = (&'static str, String);
+
+/// How many levels each partial includes, itself counted, or why it cannot be used.
+type Verdicts = BTreeMap<String, Result<usize, Unusable>>;
+
+fn judge(kind: &BTreeMap<String, Partial>) -> Verdicts {
+    let mut known = BTreeMap::new();
+    let verdicts = kind.keys().map(|name| {
+        let verdict = visit(name, kind, &mut BTreeSet::new(), &mut known);
+        (name.clone(), verdict)
+    });
+    verdicts.collect()
+}
+
+/// Each partial that can be used is looked into once, however often it is included.
 fn visit<'a>(
     name: &'a str,
     kind: &'a BTreeMap<String, Partial>,
     open: &mut BTreeSet<&'a str>,
-) -> Result<(), (&'static str, String)> {
+    known: &mut BTreeMap<&'a str, usize>,
+) -> Result<usize, Unusable> {
+    let too_deep = || {
+        let sentence = format!("expected partials to include each other at most {MAX_INCLUDES} deep");
+        ("recursive-partial", sentence)
+    };
+    if let Some(levels) = known.get(name) {
+        return if open.len() + levels > MAX_INCLUDES {
+            Err(too_deep())
+        } else {
+            Ok(*levels)
+        };
+    }
     let partial = kind
         .get(name)
         .ok_or_else(|| ("unknown-partial", format!("there is no partial {name}")))?;
-    if let Err(why) = &partial.template {
+    if let Err(why) = &partial.block {
         return Err((
             "unknown-partial",
             format!("the partial {name} cannot be used: {why}"),
@@ -200,28 +224,13 @@ fn visit<'a>(
         return Err(("recursive-partial", format!("the partial {name} includes itself")));
     }
     if open.len() > MAX_INCLUDES {
-        return Err((
-            "recursive-partial",
-            format!("expected partials to include each other at most {MAX_INCLUDES} deep"),
-        ));
+        return Err(too_deep());
     }
+    let mut levels = 1;
     for inner in &partial.includes {
-        visit(inner, kind, open)?;
+        levels = levels.max(1 + visit(inner, kind, open, known)?);
     }
     open.remove(name);
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_ends_text_or_an_attribute_is_escaped() {
-        assert_eq!(
-            escape_html("<b a=\"x\">'&é"),
-            "&lt;b a=&quot;x&quot;&gt;&#39;&amp;é"
-        );
-        assert_eq!(escape_html("plain"), "plain");
-    }
+    known.insert(name, levels);
+    Ok(levels)
 }

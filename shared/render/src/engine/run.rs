@@ -1,39 +1,50 @@
 //! Rendering one message.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use carillon_domain::status::TemplateRef;
-use handlebars::{Context, Handlebars, RenderContext, RenderErrorReason, Renderable as _};
+use serde_json::Value;
 
 use super::{
     compile::{Compiled, CompiledParts, Part},
     context,
-    output::Capped,
+    exec::Machine,
+    output::Output,
     pack::Pack,
+    program::Block,
 };
-use crate::{Content, RenderError, RenderRequest, Rendered, helpers::HelperError, limits};
+use crate::{
+    Content, RenderError, RenderRequest, Rendered,
+    budget::Budget,
+    fault::{Fault, Stop},
+    limits,
+};
 
-/// Renders a template in a locale.
+/// Renders a template in a locale, in so many steps for all its parts together.
 pub(super) fn render(
     template: &Compiled,
     pack: &Pack,
+    partials: &[BTreeMap<String, Block>; 2],
     request: &RenderRequest,
+    steps: u64,
 ) -> Result<Rendered, RenderError> {
     let variables = context::build(request, template.mentions, &template.id, &pack.tag)?;
     let run = Run {
         template,
-        context: &variables,
+        pack,
+        partials,
+        variables: &variables,
+        timezone: request.timezone.as_deref(),
+        budget: &Budget::new(steps),
     };
     let content = match &template.parts {
         CompiledParts::Email { subject, text, html } => Content::Email {
-            subject: run.subject(subject, &pack.text)?,
-            text: tidy(run.part(text, &pack.text)?),
-            html: html.as_ref().map(|html| run.part(html, &pack.html)).transpose()?,
+            subject: run.subject(subject)?,
+            text: tidy(run.part(text)?),
+            html: html.as_ref().map(|html| run.html(html)).transpose()?,
         },
-        CompiledParts::Sms { text } => Content::Sms {
-            text: run.sms(text, &pack.text)?,
-        },
-        CompiledParts::Push { title, body, data } => run.push(title, body, data, &pack.text)?,
+        CompiledParts::Sms { text } => Content::Sms { text: run.sms(text)? },
+        CompiledParts::Push { title, body, data } => run.push(title, body, data)?,
     };
     Ok(Rendered {
         template: TemplateRef {
@@ -53,37 +64,51 @@ fn tidy(mut text: String) -> String {
 
 struct Run<'a> {
     template: &'a Compiled,
-    context: &'a Context,
+    pack: &'a Pack,
+    partials: &'a [BTreeMap<String, Block>; 2],
+    variables: &'a Value,
+    timezone: Option<&'a str>,
+    budget: &'a Budget,
 }
 
 impl Run<'_> {
-    fn part(&self, part: &Part, registry: &Handlebars<'static>) -> Result<String, RenderError> {
-        let mut output = Capped::new(limits::PART_BYTES, part.hint());
-        let result = part
-            .template
-            .render(registry, self.context, &mut RenderContext::new(None), &mut output);
-        match result {
+    fn part(&self, part: &Part) -> Result<String, RenderError> {
+        self.write(part, false)
+    }
+
+    fn html(&self, part: &Part) -> Result<String, RenderError> {
+        self.write(part, true)
+    }
+
+    fn write(&self, part: &Part, html: bool) -> Result<String, RenderError> {
+        let [html_partials, text_partials] = self.partials;
+        let machine = Machine {
+            pack: self.pack,
+            partials: if html { html_partials } else { text_partials },
+            root: self.variables,
+            timezone: self.timezone,
+            budget: self.budget,
+        };
+        let mut output = Output::new(limits::PART_BYTES, part.hint(), html, self.budget);
+        match machine.run(&part.block, &mut output) {
             Ok(()) => {
                 part.wrote(output.text.len());
                 Ok(output.text)
             }
-            Err(_) if output.overflown => {
-                Err(self.too_long(&part.name, limits::PART_BYTES, limits::PART_BYTES + 1, "bytes"))
-            }
-            Err(error) => Err(self.error(&error, &part.name)),
+            Err(stop) => Err(self.error(*stop, &part.name)),
         }
     }
 
-    fn subject(&self, part: &Part, registry: &Handlebars<'static>) -> Result<String, RenderError> {
-        let subject = limits::one_line(&self.part(part, registry)?);
+    fn subject(&self, part: &Part) -> Result<String, RenderError> {
+        let subject = limits::one_line(&self.part(part)?);
         if subject.len() > limits::SUBJECT_BYTES {
             return Err(self.too_long("subject", limits::SUBJECT_BYTES, subject.len(), "bytes"));
         }
         Ok(subject)
     }
 
-    fn sms(&self, part: &Part, registry: &Handlebars<'static>) -> Result<String, RenderError> {
-        let text = limits::plain_punctuation(self.part(part, registry)?.trim());
+    fn sms(&self, part: &Part) -> Result<String, RenderError> {
+        let text = limits::plain_punctuation(self.part(part)?.trim());
         let length = text.chars().count();
         if length > limits::SMS_CHARACTERS {
             return Err(self.too_long("text", limits::SMS_CHARACTERS, length, "characters"));
@@ -91,18 +116,12 @@ impl Run<'_> {
         Ok(text)
     }
 
-    fn push(
-        &self,
-        title: &Part,
-        body: &Part,
-        data: &[(String, Part)],
-        registry: &Handlebars<'static>,
-    ) -> Result<Content, RenderError> {
-        let title = limits::one_line(&self.part(title, registry)?);
-        let body = tidy(self.part(body, registry)?);
+    fn push(&self, title: &Part, body: &Part, data: &[(String, Part)]) -> Result<Content, RenderError> {
+        let title = limits::one_line(&self.part(title)?);
+        let body = tidy(self.part(body)?);
         let mut values = std::collections::BTreeMap::new();
         for (key, part) in data {
-            let value = self.part(part, registry)?;
+            let value = self.part(part)?;
             // A value that is empty, because what it depends on is not there, is no value.
             if !value.trim().is_empty() {
                 values.insert(key.clone(), value.trim().to_owned());
@@ -134,31 +153,39 @@ impl Run<'_> {
         }
     }
 
-    fn error(&self, error: &handlebars::RenderError, part: &str) -> RenderError {
+    fn error(&self, stop: Stop, part: &str) -> RenderError {
         let template = self.template.id.to_string();
-        let line = error
-            .line_no
-            .map_or_else(String::new, |line| format!(" line {line}"));
-        match error.reason() {
-            RenderErrorReason::MissingVariable(Some(variable)) => RenderError::MissingVariable {
+        let file = match &stop.partial {
+            None => part.to_owned(),
+            Some(partial) => format!("partials/{partial} in {part}"),
+        };
+        let place = match stop.line {
+            None => file,
+            Some(line) => format!("{file} line {line}"),
+        };
+        match stop.fault {
+            Fault::Missing(variable) => RenderError::MissingVariable {
                 template,
-                variable: variable.clone(),
+                place,
+                variable,
             },
-            RenderErrorReason::NestedError(nested) => match nested.downcast_ref() {
-                Some(HelperError::BadValue { variable, expected }) => RenderError::BadValue {
-                    template,
-                    variable: variable.clone(),
-                    expected: (*expected).to_owned(),
-                },
-                _ => RenderError::Invalid {
-                    template,
-                    detail: format!("{part}{line}: {nested}"),
-                },
-            },
-            reason => RenderError::Invalid {
+            Fault::BadValue { variable, expected } => RenderError::BadValue {
                 template,
-                detail: format!("{part}{line}: {reason}"),
+                place,
+                variable,
+                expected: expected.to_owned(),
             },
+            Fault::Misused(why) => RenderError::Invalid {
+                template,
+                detail: format!("{place}: {why}"),
+            },
+            Fault::Exceeded(exceeded) => RenderError::Budget {
+                template,
+                place,
+                limit: exceeded.limit,
+                unit: exceeded.unit.to_owned(),
+            },
+            Fault::Overflow => self.too_long(part, limits::PART_BYTES, limits::PART_BYTES + 1, "bytes"),
         }
     }
 }

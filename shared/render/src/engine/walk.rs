@@ -1,11 +1,11 @@
 //! A walk over a compiled template: what it uses, and what in it is dangerous.
 
 use handlebars::{
-    Path, Template,
+    Template,
     template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
 };
 
-use crate::helpers;
+use super::lower::name_of;
 
 /// What a template's text uses.
 #[derive(Debug, Default)]
@@ -81,13 +81,7 @@ impl Walker {
             TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
                 self.partial(partial);
             }
-            TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => {
-                self.find(
-                    "unsupported",
-                    "expected no decorator: write a partial of its own instead of an inline one",
-                );
-            }
-            // Comments, and what a later handlebars may add: rendering then says whether it knows it.
+            // Comments, and what the engine does not take.
             _ => {}
         }
     }
@@ -139,17 +133,7 @@ impl Walker {
 
     fn call(&mut self, call: &HelperTemplate) {
         let name = name_of(&call.name).unwrap_or_default();
-        let bare = call.params.is_empty() && call.hash.is_empty() && !call.block;
-        if bare && matches!(call.name, Parameter::Path(_) | Parameter::Name(_)) {
-            if helpers::NAMES.contains(&name) {
-                self.find(
-                    "helper-as-variable",
-                    format!("{name} is a helper; write this.{name} for the variable"),
-                );
-            }
-        } else if !helpers::NAMES.contains(&name) {
-            self.find("unknown-helper", format!("there is no helper {name}"));
-        }
+        let bare = call.params.is_empty() && call.hash.is_empty();
         if name == "t" && !bare {
             self.uses.messages.push(MessageCall {
                 key: match call.params.first() {
@@ -174,10 +158,8 @@ impl Walker {
     }
 
     fn partial(&mut self, partial: &DecoratorTemplate) {
-        match name_of(&partial.name) {
-            Some("@partial-block") => {}
-            Some(name) => self.uses.partials.push((name.to_owned(), self.line)),
-            None => self.find("dynamic-partial", "expected a partial's name, not an expression"),
+        if let Some(name) = name_of(&partial.name).filter(|name| *name != "@partial-block") {
+            self.uses.partials.push((name.to_owned(), self.line));
         }
         for parameter in partial.params.iter().chain(partial.hash.values()) {
             self.parameter(parameter);
@@ -185,15 +167,6 @@ impl Walker {
         if let Some(block) = &partial.template {
             self.template(block);
         }
-    }
-}
-
-fn name_of(parameter: &Parameter) -> Option<&str> {
-    match parameter {
-        Parameter::Name(name) => Some(name),
-        Parameter::Path(Path::Relative((_, raw)) | Path::Local((_, _, raw))) => Some(raw),
-        Parameter::Literal(literal) => literal.as_str(),
-        _ => None,
     }
 }
 

@@ -4,41 +4,54 @@
 use carillon_domain::Timestamp;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _, Utc};
 use chrono_tz::Tz;
-use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
-use serde_json::Value;
 
-use super::{HelperError, Language, bad_value, required};
+use super::{Arg, Language};
+use crate::fault::Fault;
 
-pub(super) struct Date(pub(super) Language);
+pub(crate) fn date(
+    at: &Arg<'_>,
+    style: Option<&str>,
+    timezone: Option<&str>,
+    language: Language,
+) -> Result<String, Fault> {
+    let moment = at
+        .value
+        .as_str()
+        .and_then(|text| Moment::parse(text, timezone))
+        .ok_or_else(|| at.refuse("a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
+    let style = Style::parse(style.unwrap_or("long")).ok_or_else(|| {
+        Fault::Misused("expected a date style: short, long, full, time or datetime".to_owned())
+    })?;
+    Ok(moment.write(style, language))
+}
 
-impl HelperDef for Date {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        context: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let param = required(h, 0, "date")?;
-        let zone = context.data().get("timezone").and_then(Value::as_str);
-        let moment = param
-            .value()
-            .as_str()
-            .and_then(|text| Moment::parse(text, zone))
-            .ok_or_else(|| bad_value(param, "a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
-        let style = h
-            .param(1)
-            .and_then(|style| style.value().as_str())
-            .unwrap_or("long");
-        let style = Style::parse(style).ok_or_else(|| {
-            HelperError::Misused("expected a date style: short, long, full, time or datetime".to_owned())
-        })?;
-        Ok(ScopedJson::Derived(Value::String(moment.write(style, self.0))))
-    }
+/// How Fluent's `DATETIME` writes a point in time: its date, its time of day, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DateFormat {
+    pub(crate) date: Option<Style>,
+    pub(crate) time: bool,
+}
+
+pub(crate) fn formatted_date(
+    at: &Arg<'_>,
+    format: DateFormat,
+    timezone: Option<&str>,
+    language: Language,
+) -> Result<String, Fault> {
+    let moment = at
+        .value
+        .as_str()
+        .and_then(|text| Moment::parse(text, timezone))
+        .ok_or_else(|| at.refuse("a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
+    Ok(match format.date {
+        Some(date) if format.time => moment.write_both(date, language),
+        Some(date) => moment.write(date, language),
+        None => moment.write(Style::Time, language),
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Style {
+pub(crate) enum Style {
     Short,
     Long,
     Full,
@@ -75,6 +88,17 @@ impl Moment {
         text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(Self)
     }
 
+    fn write_both(&self, date: Style, language: Language) -> String {
+        let date = self.write(date, language);
+        let time = self.write(Style::Time, language);
+        match language {
+            Language::English => format!("{date} at {time}"),
+            Language::French => format!("{date} à {time}"),
+            Language::German => format!("{date} um {time} Uhr"),
+            Language::Other => format!("{date} {time}"),
+        }
+    }
+
     fn write(&self, style: Style, language: Language) -> String {
         match (style, language) {
             (Style::Time, Language::English) => {
@@ -82,18 +106,7 @@ impl Moment {
                 format!("{hour}:{:02} {}", self.0.minute(), if pm { "PM" } else { "AM" })
             }
             (Style::Time, _) => format!("{:02}:{:02}", self.0.hour(), self.0.minute()),
-            (Style::DateTime, _) => {
-                let (date, time) = (
-                    self.write(Style::Long, language),
-                    self.write(Style::Time, language),
-                );
-                match language {
-                    Language::English => format!("{date} at {time}"),
-                    Language::French => format!("{date} à {time}"),
-                    Language::German => format!("{date} um {time} Uhr"),
-                    Language::Other => format!("{date} {time}"),
-                }
-            }
+            (Style::DateTime, _) => self.write_both(Style::Long, language),
             (_, Language::Other) => self.0.date().to_string(),
             (Style::Short, Language::English) => self.0.format("%b %-d, %Y").to_string(),
             (Style::Short, Language::French) => self.0.format("%d/%m/%Y").to_string(),
@@ -174,7 +187,7 @@ const DAYS_DE: [&str; 7] = [
 mod tests {
     use super::*;
 
-    fn date(text: &str, zone: Option<&str>, style: &str, language: Language) -> String {
+    fn written(text: &str, zone: Option<&str>, style: &str, language: Language) -> String {
         Moment::parse(text, zone)
             .unwrap()
             .write(Style::parse(style).unwrap(), language)
@@ -184,15 +197,15 @@ mod tests {
     fn a_time_is_written_on_the_recipients_clock() {
         let at = "2026-11-24T23:30:00Z";
         assert_eq!(
-            date(at, None, "datetime", Language::English),
+            written(at, None, "datetime", Language::English),
             "November 24, 2026 at 11:30 PM"
         );
         assert_eq!(
-            date(at, Some("Europe/Berlin"), "datetime", Language::German),
+            written(at, Some("Europe/Berlin"), "datetime", Language::German),
             "25. November 2026 um 00:30 Uhr"
         );
         assert_eq!(
-            date(at, Some("America/Montreal"), "datetime", Language::French),
+            written(at, Some("America/Montreal"), "datetime", Language::French),
             "24 novembre 2026 à 18:30"
         );
     }
@@ -201,25 +214,25 @@ mod tests {
     fn dates_are_written_as_each_language_does() {
         let day = "2026-12-01";
         assert_eq!(
-            date(day, Some("Asia/Tokyo"), "long", Language::English),
+            written(day, Some("Asia/Tokyo"), "long", Language::English),
             "December 1, 2026"
         );
-        assert_eq!(date(day, None, "long", Language::French), "1er décembre 2026");
+        assert_eq!(written(day, None, "long", Language::French), "1er décembre 2026");
         assert_eq!(
-            date(day, None, "full", Language::German),
+            written(day, None, "full", Language::German),
             "Dienstag, 1. Dezember 2026"
         );
         assert_eq!(
-            date(day, None, "full", Language::French),
+            written(day, None, "full", Language::French),
             "mardi 1er décembre 2026"
         );
         assert_eq!(
-            date(day, None, "full", Language::English),
+            written(day, None, "full", Language::English),
             "Tuesday, December 1, 2026"
         );
-        assert_eq!(date(day, None, "short", Language::English), "Dec 1, 2026");
-        assert_eq!(date(day, None, "short", Language::German), "01.12.2026");
-        assert_eq!(date(day, None, "full", Language::Other), "2026-12-01");
+        assert_eq!(written(day, None, "short", Language::English), "Dec 1, 2026");
+        assert_eq!(written(day, None, "short", Language::German), "01.12.2026");
+        assert_eq!(written(day, None, "full", Language::Other), "2026-12-01");
         assert!(Moment::parse("tomorrow", None).is_none());
     }
 }

@@ -1,30 +1,13 @@
 //! `{{url link}}` writes a link that is safe to follow, `{{encode text}}` a piece of one.
 
-use handlebars::{
-    Context, Handlebars, Helper, HelperDef, JsonRender as _, RenderContext, RenderError, ScopedJson,
-};
-use serde_json::Value;
+use super::Arg;
+use crate::fault::Fault;
 
-use super::{bad_value, required};
-
-pub(super) struct Url;
-
-impl HelperDef for Url {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let param = required(h, 0, "url")?;
-        match param.value().as_str() {
-            Some(link) if is_safe(link) => Ok(ScopedJson::Derived(Value::String(link.to_owned()))),
-            _ => Err(bad_value(
-                param,
-                "a link that begins with https://, http://, mailto: or tel:",
-            )),
-        }
+/// Refuses a link that is not safe to follow.
+pub(crate) fn check_link(link: &Arg<'_>) -> Result<(), Fault> {
+    match link.value.as_str() {
+        Some(text) if is_safe(text) => Ok(()),
+        _ => Err(link.refuse("a link that begins with https://, http://, mailto: or tel:")),
     }
 }
 
@@ -36,23 +19,8 @@ fn is_safe(link: &str) -> bool {
     }) && !link.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
-pub(super) struct Encode;
-
-impl HelperDef for Encode {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let text = required(h, 0, "encode")?.value().render();
-        Ok(ScopedJson::Derived(Value::String(percent_encode(&text))))
-    }
-}
-
 /// Keeps the unreserved characters of RFC 3986 §2.3.
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

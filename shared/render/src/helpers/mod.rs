@@ -1,17 +1,25 @@
-//! The helpers that templates have besides handlebars' own: `t`, `date`, `number`, `money`, `url`, `encode`.
+//! What the helpers besides handlebars' own write: `t`, `date`, `number`, `money`, `url`, `encode`.
 
 mod date;
 mod link;
 mod number;
 mod translate;
 
-use handlebars::{Handlebars, Helper, PathAndJson, RenderError, RenderErrorReason};
+use std::{borrow::Cow, fmt};
 
-use crate::messages::Messages;
+use serde_json::Value;
+
+pub(crate) use self::{
+    date::{DateFormat, Style, date, formatted_date},
+    link::{check_link, percent_encode},
+    number::{NumberFormat, formatted_number, money, number},
+    translate::translate,
+};
+use crate::{budget::Budget, fault::Fault};
 
 /// The languages whose dates and numbers are written as their speakers do; others get ISO dates and plain numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
+pub(crate) enum Language {
     English,
     French,
     German,
@@ -19,7 +27,7 @@ enum Language {
 }
 
 impl Language {
-    fn of(tag: &str) -> Self {
+    pub(crate) fn of(tag: &str) -> Self {
         match tag
             .split(['-', '_'])
             .next()
@@ -34,62 +42,54 @@ impl Language {
     }
 }
 
-/// Why a helper wrote nothing; travels through handlebars as a nested error.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HelperError {
-    /// A variable is there, but it is not what the helper takes.
-    #[error("expected {variable} to be {expected}")]
-    BadValue {
-        variable: String,
-        expected: &'static str,
-    },
-    /// The helper is used in a way that cannot work with any data.
-    #[error("{0}")]
-    Misused(String),
+/// A parameter that is there, and how the template writes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Arg<'a> {
+    pub(crate) written: &'a dyn fmt::Display,
+    pub(crate) value: &'a Value,
 }
 
-impl From<HelperError> for RenderError {
-    fn from(error: HelperError) -> Self {
-        RenderErrorReason::NestedError(Box::new(error)).into()
+impl Arg<'_> {
+    /// The error for a value that the helper does not take.
+    pub(crate) fn refuse(&self, expected: &'static str) -> Fault {
+        Fault::BadValue {
+            variable: self.written.to_string(),
+            expected,
+        }
     }
 }
 
-/// Gives a registry the helpers in a locale.
-pub(crate) fn register(registry: &mut Handlebars<'static>, tag: &str, messages: &Messages) {
-    let language = Language::of(tag);
-    registry.unregister_helper("log"); // a template has no business in the log
-    registry.register_helper("t", Box::new(translate::Translate(messages.clone())));
-    registry.register_helper("date", Box::new(date::Date(language)));
-    registry.register_helper("number", Box::new(number::Number(language)));
-    registry.register_helper("money", Box::new(number::Money(language)));
-    registry.register_helper("url", Box::new(link::Url));
-    registry.register_helper("encode", Box::new(link::Encode));
-}
-
-/// The helpers that a template may call.
-pub(crate) const NAMES: [&str; 22] = [
-    "t", "date", "number", "money", "url", "encode", "if", "unless", "each", "with", "lookup", "raw", "eq",
-    "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len",
-];
-
-/// A parameter that has to be there; the error names the variable that is not.
-fn required<'a, 'rc>(
-    h: &'a Helper<'rc>,
-    index: usize,
-    helper: &str,
-) -> Result<&'a PathAndJson<'rc>, RenderError> {
-    let param = h.param(index).ok_or_else(|| {
-        HelperError::Misused(format!("the helper {helper} needs {} parameter(s)", index + 1))
-    })?;
-    if param.is_value_missing() {
-        return Err(RenderError::strict_error(param.relative_path()));
+/// A value's text, as a template writes it.
+pub(crate) fn plain<'v>(value: &'v Value, budget: &Budget) -> Result<Cow<'v, str>, Fault> {
+    if let Value::String(text) = value {
+        return Ok(Cow::Borrowed(text));
     }
-    Ok(param)
+    let mut text = String::new();
+    write_plain(value, &mut text, budget)?;
+    Ok(Cow::Owned(text))
 }
 
-fn bad_value(param: &PathAndJson<'_>, expected: &'static str) -> RenderError {
-    let variable = param
-        .relative_path()
-        .map_or_else(|| param.value().to_string(), Clone::clone);
-    HelperError::BadValue { variable, expected }.into()
+fn write_plain(value: &Value, text: &mut String, budget: &Budget) -> Result<(), Fault> {
+    budget.pay(1)?;
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        Value::Number(number) => text.push_str(&number.to_string()),
+        Value::String(value) => {
+            budget.pay_bytes(value.len())?;
+            text.push_str(value);
+        }
+        Value::Object(_) => text.push_str("[object]"),
+        Value::Array(list) => {
+            text.push('[');
+            for (index, value) in list.iter().enumerate() {
+                if index > 0 {
+                    text.push_str(", ");
+                }
+                write_plain(value, text, budget)?;
+            }
+            text.push(']');
+        }
+    }
+    Ok(())
 }

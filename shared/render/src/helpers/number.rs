@@ -1,50 +1,72 @@
 //! `{{number n}}` and `{{money amount currency}}` in the recipient's language. Amounts are in major units (`129.9` is
 //! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point.
 
-use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
 use serde_json::Value;
 
-use super::{Language, bad_value, required};
+use super::{Arg, Language};
+use crate::fault::Fault;
 
-pub(super) struct Number(pub(super) Language);
+pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
+    let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
+    Ok(decimal.write(language))
+}
 
-impl HelperDef for Number {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let param = required(h, 0, "number")?;
-        let decimal = Decimal::of(param.value()).ok_or_else(|| bad_value(param, "a number"))?;
-        Ok(ScopedJson::Derived(Value::String(decimal.write(self.0))))
+pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) -> Result<String, Fault> {
+    let decimal = Decimal::of(amount.value).ok_or_else(|| amount.refuse("an amount such as 129.90"))?;
+    let code = currency
+        .value
+        .as_str()
+        .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
+        .ok_or_else(|| currency.refuse("an ISO 4217 code such as EUR"))?;
+    Ok(in_currency(&decimal, code, language))
+}
+
+/// How Fluent's `NUMBER` writes a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NumberFormat {
+    pub(crate) min_fraction: usize,
+    pub(crate) max_fraction: Option<usize>,
+    pub(crate) grouping: bool,
+    /// An ISO 4217 code; the amount is then written as by `money`.
+    pub(crate) currency: Option<String>,
+}
+
+impl Default for NumberFormat {
+    fn default() -> Self {
+        Self {
+            min_fraction: 0,
+            max_fraction: None,
+            grouping: true,
+            currency: None,
+        }
     }
 }
 
-pub(super) struct Money(pub(super) Language);
-
-impl HelperDef for Money {
-    fn call_inner<'reg: 'rc, 'rc>(
-        &self,
-        h: &Helper<'rc>,
-        _: &'reg Handlebars<'reg>,
-        _: &'rc Context,
-        _: &mut RenderContext<'reg, 'rc>,
-    ) -> Result<ScopedJson<'rc>, RenderError> {
-        let (amount, currency) = (required(h, 0, "money")?, required(h, 1, "money")?);
-        let decimal =
-            Decimal::of(amount.value()).ok_or_else(|| bad_value(amount, "an amount such as 129.90"))?;
-        let code = currency
-            .value()
-            .as_str()
-            .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
-            .ok_or_else(|| bad_value(currency, "an ISO 4217 code such as EUR"))?;
-        Ok(ScopedJson::Derived(Value::String(money(&decimal, code, self.0))))
-    }
+/// A number's digits after rounding, by which it selects a plural form, and as it is written.
+pub(crate) fn formatted_number(
+    value: &Arg<'_>,
+    format: &NumberFormat,
+    language: Language,
+) -> Result<(String, String), Fault> {
+    let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
+    let digits = decimal.fraction.len();
+    let wanted = digits
+        .min(format.max_fraction.unwrap_or(digits))
+        .max(format.min_fraction);
+    let decimal = if wanted == digits {
+        decimal
+    } else {
+        decimal.rounded(wanted)
+    };
+    let shown = match &format.currency {
+        Some(code) => in_currency(&decimal, code, language),
+        None if format.grouping => decimal.write(language),
+        None => decimal.write_with("", language.point()),
+    };
+    Ok((decimal.write(Language::Other), shown))
 }
 
-fn money(amount: &Decimal, code: &str, language: Language) -> String {
+fn in_currency(amount: &Decimal, code: &str, language: Language) -> String {
     let digits = match code {
         "JPY" | "KRW" | "VND" | "CLP" | "ISK" | "XAF" | "XOF" | "XPF" | "UGX" | "PYG" => 0,
         "KWD" | "BHD" | "OMR" | "JOD" | "TND" | "IQD" | "LYD" => 3,
@@ -69,6 +91,26 @@ fn money(amount: &Decimal, code: &str, language: Language) -> String {
         Language::English => format!("{sign}{symbol}{number}"),
         Language::French | Language::German => format!("{sign}{number}\u{a0}{symbol}"),
         Language::Other => format!("{sign}{number}\u{a0}{code}"),
+    }
+}
+
+impl Language {
+    /// What stands between groups of three digits.
+    fn group(self) -> &'static str {
+        match self {
+            Self::English => ",",
+            Self::French => "\u{202f}",
+            Self::German => ".",
+            Self::Other => "",
+        }
+    }
+
+    /// What stands before the decimals.
+    fn point(self) -> char {
+        match self {
+            Self::English | Self::Other => '.',
+            Self::French | Self::German => ',',
+        }
     }
 }
 
@@ -136,12 +178,10 @@ impl Decimal {
     }
 
     fn write(&self, language: Language) -> String {
-        let (group, point) = match language {
-            Language::English => (",", '.'),
-            Language::French => ("\u{202f}", ','),
-            Language::German => (".", ','),
-            Language::Other => ("", '.'),
-        };
+        self.write_with(language.group(), language.point())
+    }
+
+    fn write_with(&self, group: &str, point: char) -> String {
         let mut text = String::with_capacity(self.whole.len() * 2 + self.fraction.len() + 2);
         if self.negative {
             text.push('-');
@@ -165,7 +205,7 @@ mod tests {
     use super::*;
 
     fn written(amount: &str, code: &str, language: Language) -> String {
-        money(&Decimal::parse(amount).unwrap(), code, language)
+        in_currency(&Decimal::parse(amount).unwrap(), code, language)
     }
 
     #[test]

@@ -1,0 +1,140 @@
+//! How much work one message may cost. Every element of a template that is run, every value that is looked up, every
+//! stretch of text that is written pays steps, so that the same template and data always end at the same place.
+
+use std::{cell::Cell, time::Duration};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
+pub(crate) const STEPS: u64 = 1_000_000;
+/// How deep blocks, partials and the blocks handed to partials may be nested while a template runs.
+const DEPTH: u32 = 128;
+/// The processor time of one message: a second fence, behind the steps. Time in which the process does not run, because
+/// it is paused or the machine is busy, is not counted.
+const PROCESSOR_TIME: Duration = Duration::from_secs(5);
+/// The processor time is read once in so many steps, since reading it is a system call.
+const STEPS_PER_CHECK: u32 = 16;
+/// One step pays for so many bytes of text.
+const BYTES_PER_STEP: usize = 64;
+
+/// What a template used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exceeded {
+    pub(crate) limit: u64,
+    pub(crate) unit: &'static str,
+}
+
+/// What is left of a message's work.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    steps: u64,
+    left: Cell<u64>,
+    depth: Cell<u32>,
+    started: Cell<Option<Duration>>,
+}
+
+impl Budget {
+    pub(crate) fn new(steps: u64) -> Self {
+        Self {
+            steps,
+            left: Cell::new(steps),
+            depth: Cell::new(0),
+            started: Cell::new(None),
+        }
+    }
+
+    /// Pays for work that is about to be done.
+    #[inline]
+    pub(crate) fn pay(&self, steps: u64) -> Result<(), Exceeded> {
+        let before = self.left.get();
+        let Some(left) = before.checked_sub(steps) else {
+            self.left.set(0);
+            return Err(Exceeded {
+                limit: self.steps,
+                unit: "steps",
+            });
+        };
+        self.left.set(left);
+        if before >> STEPS_PER_CHECK == left >> STEPS_PER_CHECK {
+            Ok(())
+        } else {
+            self.look_at_the_clock()
+        }
+    }
+
+    /// Pays for reading or writing so many bytes of text.
+    #[inline]
+    pub(crate) fn pay_bytes(&self, bytes: usize) -> Result<(), Exceeded> {
+        self.pay((bytes / BYTES_PER_STEP) as u64)
+    }
+
+    /// Goes one level deeper; [`Budget::leave`] comes back.
+    pub(crate) fn enter(&self) -> Result<(), Exceeded> {
+        let depth = self.depth.get() + 1;
+        if depth > DEPTH {
+            return Err(Exceeded {
+                limit: DEPTH.into(),
+                unit: "levels of nesting",
+            });
+        }
+        self.depth.set(depth);
+        Ok(())
+    }
+
+    pub(crate) fn leave(&self) {
+        self.depth.set(self.depth.get() - 1);
+    }
+
+    #[cold]
+    fn look_at_the_clock(&self) -> Result<(), Exceeded> {
+        let now = processor_time();
+        let Some(started) = self.started.get() else {
+            self.started.set(Some(now));
+            return Ok(());
+        };
+        if now.saturating_sub(started) > PROCESSOR_TIME {
+            return Err(Exceeded {
+                limit: PROCESSOR_TIME.as_secs(),
+                unit: "seconds of processor time",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The processor time that this thread has had.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_ends_at_its_last_step() {
+        let budget = Budget::new(3);
+        assert_eq!(budget.pay(3), Ok(()));
+        assert_eq!(
+            budget.pay(1),
+            Err(Exceeded {
+                limit: 3,
+                unit: "steps"
+            })
+        );
+        assert!(Budget::new(u64::MAX).pay_bytes(usize::MAX).is_ok());
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let budget = Budget::new(STEPS);
+        for _ in 0..DEPTH {
+            budget.enter().unwrap();
+        }
+        assert!(budget.enter().is_err());
+        budget.leave();
+        assert!(budget.enter().is_ok());
+    }
+}

@@ -1,0 +1,349 @@
+//! What an expression is worth in a scope.
+
+use std::{borrow::Cow, cmp::Ordering};
+
+use serde_json::Value;
+
+use super::{
+    exec::Machine,
+    program::{Call, Expr, From, Helper, Path},
+};
+use crate::{
+    budget::Budget,
+    fault::Fault,
+    helpers::{self, Arg},
+};
+
+/// Where variables are looked up: one for the data, and one more for each loop, `with` and partial around.
+pub(super) struct Scope<'s> {
+    pub(super) up: Option<&'s Scope<'s>>,
+    pub(super) this: &'s Value,
+    /// The names that a block gives (`as |item index|`), or the variables that a partial is given.
+    pub(super) names: &'s [(&'s str, Val<'s>)],
+    /// Whether `names` are fields of `this` too, as a partial's variables are.
+    pub(super) merged: bool,
+    pub(super) round: Option<Round<'s>>,
+}
+
+/// A loop's present round.
+#[derive(Clone, Copy)]
+pub(super) struct Round<'s> {
+    pub(super) index: usize,
+    pub(super) count: usize,
+    /// In a loop over an object's fields.
+    pub(super) key: Option<&'s str>,
+}
+
+/// A value, or what is not there.
+#[derive(Debug, Clone)]
+pub(super) enum Val<'s> {
+    Ref(&'s Value),
+    Own(Value),
+    Missing(&'s Expr),
+}
+
+impl Val<'_> {
+    pub(super) fn get(&self) -> Option<&Value> {
+        match self {
+            Self::Ref(value) => Some(value),
+            Self::Own(value) => Some(value),
+            Self::Missing(_) => None,
+        }
+    }
+
+    pub(super) fn truthy(&self, include_zero: bool) -> bool {
+        match self.get() {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(Value::Number(number)) => number
+                .as_f64()
+                .is_some_and(|number| include_zero || number != 0.0),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(list)) => !list.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+        }
+    }
+}
+
+impl Machine<'_> {
+    pub(super) fn eval<'s>(&'s self, expr: &'s Expr, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
+        self.budget.pay(1)?;
+        match expr {
+            Expr::Literal(value) => Ok(Val::Ref(value)),
+            Expr::Path(path) => self.look_up(expr, path, scope),
+            Expr::Call(call) => self.call(expr, call, scope),
+        }
+    }
+
+    fn look_up<'s>(&'s self, expr: &'s Expr, path: &'s Path, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
+        self.budget.pay_bytes(path.raw.len())?;
+        let names = path.names.as_slice();
+        let base = match path.from {
+            From::Root => self.root,
+            From::Round(level) => return Ok(round(level, names, scope).unwrap_or(Val::Missing(expr))),
+            From::Scope(level) => {
+                if let Some((first, rest)) = names.split_first()
+                    && let Some(given) = given(level, first, scope)
+                {
+                    return Ok(match given {
+                        Val::Ref(value) => dig(value, rest).map_or(Val::Missing(expr), Val::Ref),
+                        Val::Own(value) => dig(value, rest).map_or(Val::Missing(expr), Val::Ref),
+                        Val::Missing(other) => Val::Missing(other),
+                    });
+                }
+                match ancestor(scope, level) {
+                    Some(scope) => scope.this,
+                    None => return Ok(Val::Missing(expr)),
+                }
+            }
+        };
+        Ok(dig(base, names).map_or(Val::Missing(expr), Val::Ref))
+    }
+
+    fn call<'s>(&'s self, expr: &'s Expr, call: &'s Call, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
+        let arg = |index: usize| self.eval(&call.args[index], scope);
+        let text = |text: String| {
+            self.budget.pay_bytes(text.len())?;
+            Ok(Val::Own(Value::String(text)))
+        };
+        let language = self.pack.language;
+        match call.helper {
+            Helper::Eq => Ok(truth(equal(&arg(0)?, &arg(1)?, self.budget)?)),
+            Helper::Ne => Ok(truth(!equal(&arg(0)?, &arg(1)?, self.budget)?)),
+            Helper::Gt | Helper::Gte | Helper::Lt | Helper::Lte => {
+                let order = compare(&arg(0)?, &arg(1)?, self.budget)?;
+                Ok(truth(order.is_some_and(|order| match call.helper {
+                    Helper::Gt => order.is_gt(),
+                    Helper::Gte => order.is_ge(),
+                    Helper::Lt => order.is_lt(),
+                    _ => order.is_le(),
+                })))
+            }
+            Helper::And | Helper::Or => {
+                let all = call.helper == Helper::And;
+                for arg in &call.args {
+                    if self.eval(arg, scope)?.truthy(false) != all {
+                        return Ok(truth(!all));
+                    }
+                }
+                Ok(truth(all))
+            }
+            Helper::Not => Ok(truth(!arg(0)?.truthy(false))),
+            Helper::Len => {
+                let length = match arg(0)?.get() {
+                    Some(Value::Array(list)) => list.len(),
+                    Some(Value::Object(fields)) => fields.len(),
+                    Some(Value::String(text)) => {
+                        self.budget.pay_bytes(text.len())?;
+                        text.chars().count()
+                    }
+                    _ => 0,
+                };
+                Ok(Val::Own(length.into()))
+            }
+            Helper::Lookup => {
+                let (collection, key) = (arg(0)?, arg(1)?);
+                let found = match (collection, key.get()) {
+                    (Val::Ref(collection), Some(key)) => pick(collection, key, self.budget)?.map(Val::Ref),
+                    (Val::Own(collection), Some(key)) => {
+                        pick(&collection, key, self.budget)?.cloned().map(Val::Own)
+                    }
+                    _ => None,
+                };
+                Ok(found.unwrap_or(Val::Missing(expr)))
+            }
+            Helper::Date => {
+                let style = match call.args.get(1) {
+                    Some(style) => self.eval(style, scope)?,
+                    None => Val::Own(Value::Null),
+                };
+                let at = arg(0)?;
+                text(helpers::date(
+                    &self.arg(&call.args[0], &at)?,
+                    style.get().and_then(Value::as_str),
+                    self.timezone,
+                    language,
+                )?)
+            }
+            Helper::Number => {
+                let value = arg(0)?;
+                text(helpers::number(&self.arg(&call.args[0], &value)?, language)?)
+            }
+            Helper::Money => {
+                let (amount, currency) = (arg(0)?, arg(1)?);
+                let amount = self.arg(&call.args[0], &amount)?;
+                let currency = self.arg(&call.args[1], &currency)?;
+                text(helpers::money(&amount, &currency, language)?)
+            }
+            Helper::Url => {
+                let link = arg(0)?;
+                helpers::check_link(&self.arg(&call.args[0], &link)?)?;
+                Ok(link)
+            }
+            Helper::Encode => {
+                let piece = arg(0)?;
+                let piece = self.plain(self.arg(&call.args[0], &piece)?.value)?;
+                text(helpers::percent_encode(&piece))
+            }
+            Helper::T => self.translate(call, scope).and_then(text),
+        }
+    }
+
+    fn translate<'s>(&'s self, call: &'s Call, scope: &'s Scope<'s>) -> Result<String, Fault> {
+        let key = self.eval(&call.args[0], scope)?;
+        let key = self.arg(&call.args[0], &key)?;
+        let mut given = Vec::with_capacity(call.named.len());
+        for (name, expr) in &call.named {
+            given.push((name.as_str(), expr, self.eval(expr, scope)?));
+        }
+        let mut args = Vec::with_capacity(given.len());
+        for (name, expr, value) in &given {
+            args.push((*name, self.arg(expr, value)?.value));
+        }
+        helpers::translate(&key, &args, &self.pack.messages, self.timezone, self.budget)
+    }
+
+    /// A parameter that has to be there, paid for.
+    fn arg<'a>(&self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
+        let value = match value {
+            Val::Ref(value) => value,
+            Val::Own(value) => value,
+            Val::Missing(missing) => return Err(Fault::Missing(missing.to_string())),
+        };
+        if let Value::String(text) = value {
+            self.budget.pay_bytes(text.len())?;
+        }
+        Ok(Arg { written, value })
+    }
+
+    /// A value's text, as it would be written.
+    fn plain<'v>(&self, value: &'v Value) -> Result<Cow<'v, str>, Fault> {
+        helpers::plain(value, self.budget)
+    }
+}
+
+/// The scope so many levels up.
+fn ancestor<'s>(scope: &'s Scope<'s>, level: usize) -> Option<&'s Scope<'s>> {
+    std::iter::successors(Some(scope), |scope| scope.up).nth(level)
+}
+
+/// A name that a block or a partial around gives; with `../` only a partial's variables, which are fields there.
+fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'s>> {
+    let find = |scope: &'s Scope<'s>| {
+        let found = scope.names.iter().find(|(given, _)| *given == name);
+        found.map(|(_, value)| value)
+    };
+    if level > 0 {
+        return ancestor(scope, level).filter(|scope| scope.merged).and_then(find);
+    }
+    std::iter::successors(Some(scope), |scope| scope.up).find_map(find)
+}
+
+/// `@index`, `@key`, `@first` and `@last`: of the loop around the scope so many levels up.
+fn round<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Val<'s>> {
+    let around = std::iter::successors(ancestor(scope, level), |scope| scope.up);
+    let round = { around }.find_map(|scope| scope.round)?;
+    let [name] = names else { return None };
+    Some(Val::Own(match name.as_str() {
+        "index" => round.index.into(),
+        "first" => (round.index == 0).into(),
+        "last" => (round.index + 1 == round.count).into(),
+        "key" => round.key?.into(),
+        _ => return None,
+    }))
+}
+
+fn dig<'v>(value: &'v Value, names: &[String]) -> Option<&'v Value> {
+    names.iter().try_fold(value, |value, name| match value {
+        Value::Object(fields) => fields.get(name),
+        Value::Array(list) => list.get(name.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+fn pick<'v>(collection: &'v Value, key: &Value, budget: &Budget) -> Result<Option<&'v Value>, Fault> {
+    Ok(match (collection, key) {
+        (Value::Array(list), key) => key
+            .as_u64()
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| list.get(index)),
+        (Value::Object(fields), Value::String(key)) => {
+            budget.pay_bytes(key.len())?;
+            fields.get(key)
+        }
+        _ => None,
+    })
+}
+
+fn truth<'s>(flag: bool) -> Val<'s> {
+    Val::Own(Value::Bool(flag))
+}
+
+/// Whether two values are the same. What is absent is the same as null and as what is absent; numbers are the same if
+/// their values are.
+fn equal(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<bool, Fault> {
+    let null = Value::Null;
+    same(a.get().unwrap_or(&null), b.get().unwrap_or(&null), budget)
+}
+
+fn same(a: &Value, b: &Value, budget: &Budget) -> Result<bool, Fault> {
+    budget.pay(1)?;
+    Ok(match (a, b) {
+        (Value::String(a), Value::String(b)) => {
+            budget.pay_bytes(a.len().min(b.len()))?;
+            a == b
+        }
+        (Value::Number(a), Value::Number(b)) => numbers(a, b) == Some(Ordering::Equal),
+        (Value::Array(a), Value::Array(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (a, b) in a.iter().zip(b) {
+                if !same(a, b, budget)? {
+                    return Ok(false);
+                }
+            }
+            true
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            if a.len() != b.len() {
+                return Ok(false);
+            }
+            for (name, a) in a {
+                budget.pay_bytes(name.len())?;
+                match b.get(name) {
+                    Some(b) if same(a, b, budget)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            true
+        }
+        (a, b) => a == b,
+    })
+}
+
+/// How two values are ordered; nothing is ordered with what is absent. A numeric text is ordered with a number by its
+/// value.
+fn compare(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<Option<Ordering>, Fault> {
+    let (Some(a), Some(b)) = (a.get(), b.get()) else {
+        return Ok(None);
+    };
+    let length = |value: &Value| value.as_str().map_or(0, str::len);
+    budget.pay_bytes(length(a).max(length(b)))?;
+    Ok(match (a, b) {
+        (Value::Number(a), Value::Number(b)) => numbers(a, b),
+        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        (Value::Number(a), Value::String(b)) => b.parse().ok().and_then(|b| numbers(a, &b)),
+        (Value::String(a), Value::Number(b)) => a.parse().ok().and_then(|a| numbers(&a, b)),
+        _ => None,
+    })
+}
+
+/// Integers exactly, others as floating point.
+fn numbers(a: &serde_json::Number, b: &serde_json::Number) -> Option<Ordering> {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}

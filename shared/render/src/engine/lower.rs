@@ -1,0 +1,317 @@
+//! From handlebars' syntax tree to a [`Block`]. What could not work with any data is an error here, with its line.
+
+use std::collections::HashMap;
+
+use handlebars::{
+    Path as HandlebarsPath, PathSeg, Template,
+    template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
+};
+
+use super::program::{Block, Call, Element, Expr, From, Helper, Path, Step};
+
+/// A line, a stable code and a sentence.
+pub(super) type Finding = (Option<usize>, &'static str, String);
+
+/// Lowers a template. The errors are all of its errors.
+pub(super) fn lower(template: &Template) -> Result<Block, Vec<Finding>> {
+    let mut lowering = Lowering {
+        line: None,
+        findings: Vec::new(),
+        up: rule("../a"),
+        root: rule("@root/a"),
+    };
+    let block = lowering.block(template);
+    if lowering.findings.is_empty() {
+        Ok(block)
+    } else {
+        Err(lowering.findings)
+    }
+}
+
+struct Lowering {
+    line: Option<usize>,
+    findings: Vec<Finding>,
+    /// What `../` is in a path, and what `@root` is.
+    up: Option<PathSeg>,
+    root: Option<PathSeg>,
+}
+
+impl Lowering {
+    fn block(&mut self, template: &Template) -> Block {
+        let mut steps = Vec::with_capacity(template.elements.len());
+        for (index, element) in template.elements.iter().enumerate() {
+            let line = template.mapping.get(index).map(|at| at.0);
+            self.line = line.or(self.line);
+            let line = self.line;
+            if let Some(element) = self.element(element) {
+                steps.push(Step { line, element });
+            }
+        }
+        Block(steps)
+    }
+
+    fn find<T>(&mut self, code: &'static str, message: impl Into<String>) -> Option<T> {
+        self.findings.push((self.line, code, message.into()));
+        None
+    }
+
+    fn element(&mut self, element: &TemplateElement) -> Option<Element> {
+        match element {
+            TemplateElement::RawString(text) => Some(Element::Text(text.clone())),
+            TemplateElement::Expression(call) | TemplateElement::HtmlExpression(call) => {
+                self.expression(call).map(Element::Print)
+            }
+            TemplateElement::HelperBlock(call) => self.block_call(call),
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                self.partial(partial)
+            }
+            TemplateElement::DecoratorExpression(_) | TemplateElement::DecoratorBlock(_) => self.find(
+                "unsupported",
+                "expected no decorator: write a partial of its own instead of an inline one",
+            ),
+            TemplateElement::Comment(_) => None,
+            _ => self.find(
+                "unsupported",
+                "expected text, an expression, a block or a partial",
+            ),
+        }
+    }
+
+    /// `{{name}}` is a variable, `{{name x}}` and `{{name key=x}}` are calls.
+    fn expression(&mut self, call: &HelperTemplate) -> Option<Expr> {
+        let name = name_of(&call.name).unwrap_or_default();
+        if !call.params.is_empty() || !call.hash.is_empty() {
+            return self.call(name, call).map(Expr::Call);
+        }
+        match &call.name {
+            Parameter::Name(_) | Parameter::Path(_) if is_helper(name) => self.find(
+                "helper-as-variable",
+                format!("{name} is a helper; write this.{name} for the variable"),
+            ),
+            Parameter::Name(_) | Parameter::Path(_) => self.parameter(&call.name),
+            _ => self.find("unknown-helper", format!("there is no helper {name}")),
+        }
+    }
+
+    fn call(&mut self, name: &str, call: &HelperTemplate) -> Option<Call> {
+        if BLOCKS.contains(&name) {
+            return self.find(
+                "misused-helper",
+                format!("{name} is a block: expected {{{{#{name} …}}}}"),
+            );
+        }
+        let Ok(helper) = name.parse::<Helper>() else {
+            return self.find("unknown-helper", format!("there is no helper {name}"));
+        };
+        let args = self.parameters(&call.params)?;
+        if args.len() < helper.arity() {
+            let needs = helper.arity();
+            return self.find(
+                "misused-helper",
+                format!("the helper {name} needs {needs} parameter(s)"),
+            );
+        }
+        let named = self.named(&call.hash)?;
+        Some(Call { helper, args, named })
+    }
+
+    fn block_call(&mut self, call: &HelperTemplate) -> Option<Element> {
+        let name = name_of(&call.name).unwrap_or_default();
+        let body = call.template.as_ref().map(|inner| self.block(inner));
+        let otherwise = call.inverse.as_ref().map(|inner| self.block(inner));
+        if name == "raw" {
+            // A raw block holds text only.
+            return Some(Element::Choose {
+                test: Expr::Literal(true.into()),
+                include_zero: None,
+                branches: [body, None],
+            });
+        }
+        if !BLOCKS.contains(&name) {
+            if !is_helper(name) {
+                return self.find("unknown-helper", format!("there is no helper {name}"));
+            }
+            let test = self.call(name, call)?;
+            if !test.helper.is_condition() {
+                return self.find(
+                    "misused-helper",
+                    format!("{name} is no block: expected {{{{{name} …}}}}"),
+                );
+            }
+            return Some(Element::Choose {
+                test: Expr::Call(test),
+                include_zero: None,
+                branches: [body, otherwise],
+            });
+        }
+        let Some(subject) = call.params.first() else {
+            return self.find(
+                "misused-helper",
+                format!("the helper {name} needs 1 parameter(s)"),
+            );
+        };
+        let subject = self.parameter(subject)?;
+        let names = names_of(call.block_param.as_ref());
+        let body = body.unwrap_or_default();
+        Some(match name {
+            "each" => Element::Each {
+                list: subject,
+                names,
+                body,
+                otherwise,
+            },
+            "with" => Element::With {
+                value: subject,
+                names,
+                body,
+                otherwise,
+            },
+            _ => {
+                let include_zero = match call.hash.get("includeZero") {
+                    Some(parameter) => Some(self.parameter(parameter)?),
+                    None => None,
+                };
+                let branches = if name == "if" {
+                    [Some(body), otherwise]
+                } else {
+                    [otherwise, Some(body)]
+                };
+                Element::Choose {
+                    test: subject,
+                    include_zero,
+                    branches,
+                }
+            }
+        })
+    }
+
+    fn partial(&mut self, partial: &DecoratorTemplate) -> Option<Element> {
+        let block = partial.template.as_ref().map(|block| self.block(block));
+        match name_of(&partial.name) {
+            Some("@partial-block") => Some(Element::PartialBlock(block)),
+            Some(name) => {
+                let value = match partial.params.first() {
+                    Some(parameter) => Some(self.parameter(parameter)?),
+                    None => None,
+                };
+                let variables = self.named(&partial.hash)?;
+                Some(Element::Partial {
+                    name: name.to_owned(),
+                    value,
+                    variables,
+                    block,
+                })
+            }
+            None => self.find("dynamic-partial", "expected a partial's name, not an expression"),
+        }
+    }
+
+    fn path(&self, path: &HandlebarsPath) -> Path {
+        let (segments, raw) = match path {
+            HandlebarsPath::Relative((segments, raw)) => (segments, raw),
+            HandlebarsPath::Local((level, name, raw)) => {
+                return Path {
+                    raw: raw.clone(),
+                    from: From::Round(*level),
+                    names: vec![name.clone()],
+                };
+            }
+        };
+        let is = |segment: &PathSeg, rule: &Option<PathSeg>| rule.as_ref() == Some(segment);
+        let from = if segments.first().is_some_and(|first| is(first, &self.root)) {
+            From::Root
+        } else {
+            From::Scope(
+                segments
+                    .iter()
+                    .take_while(|segment| is(segment, &self.up))
+                    .count(),
+            )
+        };
+        let names = segments.iter().filter_map(|segment| match segment {
+            PathSeg::Named(name) => Some(name.clone()),
+            _ => None,
+        });
+        Path {
+            raw: raw.clone(),
+            from,
+            names: names.collect(),
+        }
+    }
+
+    fn parameters(&mut self, parameters: &[Parameter]) -> Option<Vec<Expr>> {
+        parameters
+            .iter()
+            .map(|parameter| self.parameter(parameter))
+            .collect()
+    }
+
+    fn named(&mut self, hash: &HashMap<String, Parameter>) -> Option<Vec<(String, Expr)>> {
+        let mut names: Vec<_> = hash.iter().collect();
+        names.sort_by_key(|(name, _)| *name);
+        names
+            .into_iter()
+            .map(|(name, parameter)| Some((name.clone(), self.parameter(parameter)?)))
+            .collect()
+    }
+
+    fn parameter(&mut self, parameter: &Parameter) -> Option<Expr> {
+        match parameter {
+            Parameter::Literal(value) => Some(Expr::Literal(value.clone())),
+            Parameter::Path(path) => Some(Expr::Path(self.path(path))),
+            Parameter::Name(name) => Some(Expr::Path(Path {
+                raw: name.clone(),
+                from: From::Scope(0),
+                names: vec![name.clone()],
+            })),
+            Parameter::Subexpression(inner) => match inner.as_element() {
+                TemplateElement::Expression(call) => {
+                    let name = name_of(&call.name).unwrap_or_default();
+                    self.call(name, call).map(Expr::Call)
+                }
+                _ => self.find("unsupported", "expected a helper between parentheses"),
+            },
+            _ => self.find(
+                "unsupported",
+                "expected a variable, a literal or a helper between parentheses",
+            ),
+        }
+    }
+}
+
+/// The helpers that only stand as blocks.
+const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
+
+fn is_helper(name: &str) -> bool {
+    BLOCKS.contains(&name) || name == "raw" || name.parse::<Helper>().is_ok()
+}
+
+pub(super) fn name_of(parameter: &Parameter) -> Option<&str> {
+    match parameter {
+        Parameter::Name(name) => Some(name),
+        Parameter::Path(HandlebarsPath::Relative((_, raw)) | HandlebarsPath::Local((_, _, raw))) => Some(raw),
+        Parameter::Literal(literal) => literal.as_str(),
+        _ => None,
+    }
+}
+
+fn names_of(given: Option<&BlockParam>) -> Vec<String> {
+    let given = match given {
+        Some(BlockParam::Single(one)) => vec![one],
+        Some(BlockParam::Pair((one, two))) => vec![one, two],
+        _ => return Vec::new(),
+    };
+    given
+        .into_iter()
+        .filter_map(name_of)
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// The segment that a path begins with: handlebars keeps the names of its grammar's rules to itself.
+fn rule(path: &str) -> Option<PathSeg> {
+    match HandlebarsPath::parse(path).ok()? {
+        HandlebarsPath::Relative((segments, _)) => segments.into_iter().next(),
+        HandlebarsPath::Local(_) => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! What goes wrong while a template runs, before it is known which template and line it was.
+
+use crate::budget::Exceeded;
+
+/// Why an element of a template wrote nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A variable is not there; as the template writes it.
+    Missing(String),
+    /// A variable is there, but it is not what the helper takes.
+    BadValue {
+        variable: String,
+        expected: &'static str,
+    },
+    /// The template cannot work with any data.
+    Misused(String),
+    /// It takes more work than a message may cost.
+    Exceeded(Exceeded),
+    /// It writes more than the channel carries.
+    Overflow,
+}
+
+impl From<Exceeded> for Fault {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Exceeded(exceeded)
+    }
+}
+
+/// A fault and where it is: the innermost element that failed.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) fault: Fault,
+    /// From 1.
+    pub(crate) line: Option<usize>,
+    /// The partial that the line belongs to; `None` is the template's own part.
+    pub(crate) partial: Option<String>,
+}
+
+impl From<Fault> for Box<Stop> {
+    fn from(fault: Fault) -> Self {
+        Self::new(Stop {
+            fault,
+            line: None,
+            partial: None,
+        })
+    }
+}
+
+impl From<Exceeded> for Box<Stop> {
+    fn from(exceeded: Exceeded) -> Self {
+        Fault::from(exceeded).into()
+    }
+}

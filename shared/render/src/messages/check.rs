@@ -1,0 +1,156 @@
+//! What is wrong with texts before anybody is sent one: references to nothing, and texts that contain themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    MessageIssue, Messages, is_message,
+    tree::{Expr, visit},
+};
+
+/// A text by its bundle's place in the chain and its key.
+type Node<'m> = (usize, &'m str);
+
+impl Messages {
+    /// Whether the locale's own file has the message.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.first().is_some_and(|own| own.texts.contains_key(key)) && is_message(key)
+    }
+
+    /// The variables that a message needs, those of the messages that it refers to included.
+    pub(crate) fn needs(&self, key: &str) -> BTreeSet<String> {
+        let mut variables = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<Node<'_>> = self.node(key, 0).into_iter().collect();
+        while let Some(node) = open.pop() {
+            if !seen.insert(node) {
+                continue;
+            }
+            self.look(node, &mut |expr, _| match expr {
+                Expr::Variable(name) => {
+                    variables.insert(name.clone());
+                }
+                Expr::Message(key) => open.extend(self.node(key, node.0)),
+                _ => {}
+            });
+        }
+        variables
+    }
+
+    /// What is wrong with the locale's own texts, given those that stand in for what it lacks.
+    pub(crate) fn issues(&self, tag: &str) -> Vec<MessageIssue> {
+        let mut issues = Vec::new();
+        let Some(own) = self.0.first() else { return issues };
+        let mut printed = BTreeMap::new();
+        for (key, text) in &own.texts {
+            let mut find = |code, message| {
+                issues.push(MessageIssue {
+                    line: text.line,
+                    code,
+                    message,
+                });
+            };
+            let mut refers = BTreeSet::new();
+            visit(&text.pattern, &mut |expr, _| match expr {
+                Expr::Message(other) => {
+                    refers.insert(other.as_str());
+                }
+                Expr::Term { key: other, args } => {
+                    refers.insert(other.as_str());
+                    let names = printed
+                        .entry(other.as_str())
+                        .or_insert_with(|| self.printed(other));
+                    for name in names
+                        .iter()
+                        .filter(|name| !args.iter().any(|(given, _)| given == *name))
+                    {
+                        let message = format!("{key} ({tag}): the term {other} needs {name}: \"…\"");
+                        find("missing-argument", message);
+                    }
+                }
+                _ => {}
+            });
+            for other in refers.into_iter().filter(|other| self.find(other, 0).is_none()) {
+                let sentence = format!(
+                    "{key} ({tag}) refers to {other}, which neither {tag} nor a locale that stands in for it has"
+                );
+                find("unknown-reference", sentence);
+            }
+        }
+        for key in self.cycles() {
+            let line = own.texts.get(key).map_or(1, |text| text.line);
+            issues.push(MessageIssue {
+                line,
+                code: "cyclic-reference",
+                message: format!("{key} ({tag}) refers to itself"),
+            });
+        }
+        issues
+    }
+
+    fn node<'m>(&'m self, key: &'m str, from: usize) -> Option<Node<'m>> {
+        self.find(key, from).map(|(bundle, _)| (bundle, key))
+    }
+
+    fn look<'m>(&'m self, (bundle, key): Node<'m>, look: &mut dyn FnMut(&'m Expr, bool)) {
+        if let Some(text) = self.0[bundle].texts.get(key) {
+            visit(&text.pattern, look);
+        }
+    }
+
+    /// The variables that a term writes; those by which it selects have a default.
+    fn printed<'m>(&'m self, term: &'m str) -> BTreeSet<&'m str> {
+        let mut names = BTreeSet::new();
+        if let Some(node) = self.node(term, 0) {
+            self.look(node, &mut |expr, selects| match expr {
+                Expr::Variable(name) if !selects => {
+                    names.insert(name.as_str());
+                }
+                _ => {}
+            });
+        }
+        names
+    }
+
+    /// The keys through which the locale's own texts come back to themselves. Each text is looked at once.
+    fn cycles(&self) -> BTreeSet<&str> {
+        let mut cyclic = BTreeSet::new();
+        let mut done = BTreeSet::new();
+        let own = self.0.first().map(|own| own.texts.keys());
+        for key in own.into_iter().flatten() {
+            // Nodes that are open, each with those that it refers to and that were not followed yet.
+            let mut path: Vec<(Node<'_>, Vec<Node<'_>>)> = Vec::new();
+            let mut open = BTreeSet::new();
+            let mut next = Some((0, key.as_str()));
+            loop {
+                if let Some(node) = next.take() {
+                    if open.contains(&node) {
+                        cyclic.insert(node.1);
+                    } else if !done.contains(&node) {
+                        open.insert(node);
+                        path.push((node, self.referred(node)));
+                    }
+                }
+                let Some((node, rest)) = path.last_mut() else {
+                    break;
+                };
+                next = rest.pop();
+                if next.is_none() {
+                    open.remove(node);
+                    done.insert(*node);
+                    path.pop();
+                }
+            }
+        }
+        cyclic
+    }
+
+    fn referred<'m>(&'m self, node: Node<'m>) -> Vec<Node<'m>> {
+        let mut found = Vec::new();
+        self.look(node, &mut |expr, _| {
+            if let Expr::Message(key) | Expr::Term { key, .. } = expr {
+                found.extend(self.node(key, node.0));
+            }
+        });
+        found
+    }
+}

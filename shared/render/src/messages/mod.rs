@@ -1,0 +1,268 @@
+//! Texts in people's languages: Fluent messages. The syntax is read by fluent-syntax; formatting is ours, so that a
+//! reference is found along the locales that stand in for each other, every piece pays for its work, and numbers and
+//! dates are written as templates write them.
+
+mod check;
+mod functions;
+mod read;
+mod resolve;
+mod tree;
+
+use std::sync::Arc;
+
+use intl_pluralrules::{PluralRuleType, PluralRules};
+use serde_json::Value;
+
+use self::{
+    resolve::{Place, Resolver},
+    tree::{Pattern, Texts},
+};
+use crate::{
+    budget::{Budget, Exceeded},
+    fault::Fault,
+    helpers::Language,
+};
+
+/// One locale's messages.
+pub(crate) struct Bundle {
+    texts: Texts,
+    cardinal: Option<PluralRules>,
+    ordinal: Option<PluralRules>,
+    language: Language,
+}
+
+/// What is wrong with a file of messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MessageIssue {
+    /// From 1.
+    pub(crate) line: usize,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Bundle {
+    /// Reads a file of messages. What can be read is kept; the rest is named.
+    pub(crate) fn read(tag: &str, ftl: &str) -> (Self, Vec<MessageIssue>) {
+        let (texts, issues) = read::read(ftl);
+        let bundle = Self {
+            texts,
+            cardinal: Self::rules(tag, PluralRuleType::CARDINAL),
+            ordinal: Self::rules(tag, PluralRuleType::ORDINAL),
+            language: Language::of(tag),
+        };
+        (bundle, issues)
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bundle")
+            .field("texts", &self.texts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a message has no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MessageError {
+    /// No locale of the chain has it.
+    UnknownKey,
+    /// It needs a variable that was not passed.
+    MissingArgument(String),
+    /// It refers to something that is not there.
+    Broken(String),
+    /// A value is not what it takes, or it takes too much work.
+    Fault(Fault),
+}
+
+impl From<Fault> for MessageError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Exceeded> for MessageError {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Fault(exceeded.into())
+    }
+}
+
+/// The messages of a locale, and of those that stand in for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Messages(Vec<Arc<Bundle>>);
+
+impl Messages {
+    /// The chain begins with the locale itself.
+    pub(crate) fn new(chain: Vec<Arc<Bundle>>) -> Self {
+        Self(chain)
+    }
+
+    /// The text of a message, or of an attribute of one (`order-shipped.subject`).
+    pub(crate) fn format(
+        &self,
+        key: &str,
+        args: &[(&str, &Value)],
+        timezone: Option<&str>,
+        budget: &Budget,
+    ) -> Result<String, MessageError> {
+        let (bundle, pattern) = self
+            .find(key, 0)
+            .filter(|_| is_message(key))
+            .ok_or(MessageError::UnknownKey)?;
+        let resolver = Resolver {
+            messages: self,
+            args,
+            timezone,
+            budget,
+        };
+        let mut text = String::new();
+        resolver.pattern(pattern, Place { bundle, term: None }, &mut text)?;
+        Ok(text)
+    }
+
+    /// The first text of the key from a bundle of the chain on, and the bundle that has it.
+    fn find(&self, key: &str, from: usize) -> Option<(usize, &Pattern)> {
+        let mut later = self.0.iter().enumerate().skip(from);
+        later.find_map(|(index, bundle)| Some((index, &bundle.texts.get(key)?.pattern)))
+    }
+
+    fn language(&self) -> Language {
+        self.0.first().map_or(Language::Other, |bundle| bundle.language)
+    }
+}
+
+/// Terms begin with a hyphen, and are for messages only.
+fn is_message(key: &str) -> bool {
+    !key.starts_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FTL: &str = "\
+brand = Shop
+hello = Hello { $name } from { brand }
+letter =
+    .subject = { $count ->
+        [one] One parcel
+       *[other] { $count } parcels
+    } for { $name }
+nested = { hello }!
+";
+
+    fn format(ftl: &str, key: &str, args: &Value) -> Result<String, MessageError> {
+        let messages = Messages::new(vec![Arc::new(Bundle::read("en", ftl).0)]);
+        let args: Vec<_> = args
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+            .collect();
+        messages.format(key, &args, None, &Budget::new(100_000))
+    }
+
+    #[test]
+    fn a_message_and_an_attribute_are_formatted_with_plurals() {
+        let args = |count: i64| json!({"name": "Ada", "count": count});
+        assert_eq!(format(FTL, "hello", &args(1)).unwrap(), "Hello Ada from Shop");
+        assert_eq!(
+            format(FTL, "letter.subject", &args(1)).unwrap(),
+            "One parcel for Ada"
+        );
+        assert_eq!(
+            format(FTL, "letter.subject", &args(3)).unwrap(),
+            "3 parcels for Ada"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_missing_argument_are_told_apart() {
+        assert_eq!(format(FTL, "none", &json!({})), Err(MessageError::UnknownKey));
+        assert_eq!(
+            format(FTL, "hello", &json!({})),
+            Err(MessageError::MissingArgument("name".into()))
+        );
+    }
+
+    #[test]
+    fn a_numeric_text_selects_as_a_number_and_is_written_as_it_came() {
+        let ftl = "n = { $n ->\n    [0] none\n    [one] { $n } item\n   *[other] { $n } items\n }\n";
+        let say = |n: Value| format(ftl, "n", &json!({ "n": n })).unwrap();
+        assert_eq!(say(json!("1")), "1 item");
+        assert_eq!(say(json!(1)), "1 item");
+        assert_eq!(say(json!("0")), "none");
+        assert_eq!(say(json!("2")), "2 items");
+        assert_eq!(say(json!("01")), "01 item");
+        for odd in [
+            "",
+            "-",
+            ".",
+            "1.",
+            "1e3",
+            "NaN",
+            "many",
+            "99999999999999999999999999",
+            "0.1e-300",
+        ] {
+            assert_eq!(say(json!(odd)), format!("{odd} items"));
+        }
+        assert_eq!(say(json!(1e-300)), "1e-300 items");
+        assert_eq!(say(json!(null)), " items");
+    }
+
+    #[test]
+    fn a_term_sees_only_what_it_is_given() {
+        let ftl = "-shop = { $case ->\n   *[nominative] Laden\n    [genitive] Ladens\n }\n\
+                   a = { -shop } { -shop(case: \"genitive\") }\n";
+        assert_eq!(
+            format(ftl, "a", &json!({"case": "genitive"})).unwrap(),
+            "Laden Ladens"
+        );
+    }
+
+    #[test]
+    fn texts_that_multiply_each_other_or_never_end_are_stopped() {
+        let line = |level: usize| match level {
+            0 => "l0 = ha\n".to_owned(),
+            _ => format!("l{level} = {}\n", format!("{{ l{} }}", level - 1).repeat(10)),
+        };
+        let laughs = (0..40).map(line).collect::<Vec<_>>().concat();
+        for (ftl, key) in [
+            (laughs.as_str(), "l39"),
+            ("a = { b }\nb = { a }\n", "a"),
+            ("-a = { -b }\n-b = { -a }\nx = { -a }\n", "x"),
+        ] {
+            let error = format(ftl, key, &json!({})).unwrap_err();
+            assert!(
+                matches!(error, MessageError::Fault(Fault::Exceeded(_))),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_would_exhaust_the_stack_is_refused() {
+        for source in [
+            format!("a = {}", "{".repeat(40_000)),
+            format!("a = {}$x{}", "{".repeat(20_000), "}".repeat(20_000)),
+            format!("a = {{ {}$x{} }}", "NUMBER(".repeat(20_000), ")".repeat(20_000)),
+            format!("a = {}x{}", "{ $x ->\n *[a] ".repeat(3_000), "\n }".repeat(3_000)),
+            "a = {".repeat(100_000),
+            format!("a = {}", "{\nb(".repeat(1_900)),
+        ] {
+            let (bundle, issues) = Bundle::read("en", &source);
+            assert!(!issues.is_empty() && bundle.texts.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_named_by_line_and_the_rest_is_kept() {
+        let (bundle, issues) = Bundle::read("en", "a = 1\nb = { $x\nc = 3\nc = 4\n");
+        assert_eq!(issues.iter().map(|issue| issue.line).collect::<Vec<_>>(), [2, 4]);
+        assert!(bundle.texts.contains_key("a"));
+        assert!(bundle.texts.contains_key("c"));
+    }
+}

@@ -1,0 +1,293 @@
+//! Formatting a text. Every piece of it pays for its work, so that texts which multiply each other come to an end.
+
+use std::borrow::Cow;
+
+use intl_pluralrules::{PluralCategory, PluralRuleType, PluralRules, operands::PluralOperands};
+use serde_json::Value;
+
+use super::{
+    Bundle, MessageError, Messages,
+    functions::Function,
+    tree::{Expr, Pattern, Piece, VariantKey},
+};
+use crate::{
+    budget::Budget,
+    fault::Fault,
+    helpers::{self, Arg},
+    limits,
+};
+
+/// What a text is formatted with.
+pub(super) struct Resolver<'r> {
+    pub(super) messages: &'r Messages,
+    pub(super) args: &'r [(&'r str, &'r Value)],
+    /// The recipient's, IANA.
+    pub(super) timezone: Option<&'r str>,
+    pub(super) budget: &'r Budget,
+}
+
+/// Where an expression stands: in a text of which bundle of the chain, and what a term was given.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p, 'r> {
+    pub(super) bundle: usize,
+    pub(super) term: Option<&'p [(&'r str, Chosen<'r>)]>,
+}
+
+/// The value of an expression.
+#[derive(Clone)]
+pub(super) struct Chosen<'v> {
+    /// Its plain text, by which it selects; a number's digits.
+    plain: Cow<'v, str>,
+    /// What is written, if that is something else.
+    shown: Option<String>,
+    ordinal: bool,
+}
+
+impl<'v> Chosen<'v> {
+    fn plain(plain: impl Into<Cow<'v, str>>) -> Self {
+        Self {
+            plain: plain.into(),
+            shown: None,
+            ordinal: false,
+        }
+    }
+}
+
+impl<'r> Resolver<'r> {
+    pub(super) fn pattern(
+        &self,
+        pattern: &'r Pattern,
+        place: Place<'_, 'r>,
+        out: &mut String,
+    ) -> Result<(), MessageError> {
+        self.budget.enter()?;
+        for piece in pattern {
+            self.budget.pay(1)?;
+            match piece {
+                Piece::Text(text) => self.write(text, out)?,
+                Piece::Place(expr) => self.place(expr, place, out)?,
+            }
+        }
+        self.budget.leave();
+        Ok(())
+    }
+
+    fn write(&self, text: &str, out: &mut String) -> Result<(), MessageError> {
+        self.budget.pay_bytes(text.len())?;
+        if out.len() + text.len() > limits::PART_BYTES {
+            return Err(Fault::Overflow.into());
+        }
+        out.push_str(text);
+        Ok(())
+    }
+
+    fn place(&self, expr: &'r Expr, place: Place<'_, 'r>, out: &mut String) -> Result<(), MessageError> {
+        match expr {
+            Expr::Message(key) => {
+                let (bundle, pattern) = self.find(key, place)?;
+                self.pattern(
+                    pattern,
+                    Place {
+                        bundle,
+                        term: place.term,
+                    },
+                    out,
+                )
+            }
+            Expr::Term { key, args } => {
+                let (bundle, pattern) = self.find(key, place)?;
+                let mut given = Vec::with_capacity(args.len());
+                for (name, expr) in args {
+                    given.push((
+                        name.as_str(),
+                        self.value(expr, place)?.ok_or_else(|| missing(expr))?,
+                    ));
+                }
+                let term = Some(given.as_slice());
+                self.pattern(pattern, Place { bundle, term }, out)
+            }
+            Expr::Select {
+                selector,
+                variants,
+                default,
+            } => {
+                let chosen = match self.value(selector, place)? {
+                    Some(value) => self.choose(&value, variants, place)?.unwrap_or(*default),
+                    // A term that was not told the case, or the like.
+                    None if place.term.is_some() => *default,
+                    None => return Err(missing(selector)),
+                };
+                let (_, pattern) = &variants[chosen];
+                self.pattern(pattern, place, out)
+            }
+            expr => {
+                let value = self.value(expr, place)?.ok_or_else(|| missing(expr))?;
+                self.write(value.shown.as_deref().unwrap_or(&value.plain), out)
+            }
+        }
+    }
+
+    /// What an expression selects by and is written as; `None` if its variable was not passed.
+    fn value(&self, expr: &'r Expr, place: Place<'_, 'r>) -> Result<Option<Chosen<'r>>, MessageError> {
+        self.budget.pay(1)?;
+        Ok(Some(match expr {
+            Expr::Literal(text) => Chosen::plain(text.as_str()),
+            Expr::Variable(name) => match place.term {
+                Some(given) => match given.iter().find(|(given, _)| given == name) {
+                    Some((_, value)) => value.clone(),
+                    None => return Ok(None),
+                },
+                None => match self.args.iter().find(|(given, _)| given == name) {
+                    Some((_, value)) => {
+                        let plain = helpers::plain(value, self.budget)?;
+                        self.budget.pay_bytes(plain.len())?;
+                        Chosen::plain(plain)
+                    }
+                    None => return Ok(None),
+                },
+            },
+            Expr::Call { function, arg } => {
+                let Some(value) = self.value(arg, place)? else {
+                    return Ok(None);
+                };
+                self.call(function, arg, &value.plain)?
+            }
+            Expr::Message(_) | Expr::Term { .. } | Expr::Select { .. } => {
+                let mut text = String::new();
+                self.place(expr, place, &mut text)?;
+                Chosen::plain(text)
+            }
+        }))
+    }
+
+    fn call(&self, function: &Function, arg: &Expr, plain: &str) -> Result<Chosen<'r>, MessageError> {
+        let value = Value::String(plain.to_owned());
+        let written = Written(arg);
+        let arg = Arg {
+            written: &written,
+            value: &value,
+        };
+        let language = self.messages.language();
+        match function {
+            Function::Number { format, ordinal } => {
+                let (plain, shown) = helpers::formatted_number(&arg, format, language)?;
+                Ok(Chosen {
+                    plain: plain.into(),
+                    shown: Some(shown),
+                    ordinal: *ordinal,
+                })
+            }
+            Function::DateTime(format) => {
+                let shown = helpers::formatted_date(&arg, *format, self.timezone, language)?;
+                Ok(Chosen {
+                    shown: Some(shown),
+                    ..Chosen::plain(plain.to_owned())
+                })
+            }
+        }
+    }
+
+    /// The first variant that a value selects: by its text, by its number, or by the plural category of that.
+    fn choose(
+        &self,
+        value: &Chosen<'_>,
+        variants: &[(VariantKey, Pattern)],
+        place: Place<'_, 'r>,
+    ) -> Result<Option<usize>, MessageError> {
+        let bundle = &self.messages.0[place.bundle];
+        let operands = numeric(&value.plain);
+        let category = operands.and_then(|operands| bundle.category(operands, value.ordinal));
+        for (index, (key, _)) in variants.iter().enumerate() {
+            self.budget.pay(1)?;
+            let selected = match key {
+                VariantKey::Word(word) => *word == value.plain || category == Some(word.as_str()),
+                VariantKey::Number(number) => same_number(number, &value.plain),
+            };
+            if selected {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A text by its key: in the bundle of the text that refers to it, or in those that stand in for it.
+    fn find(&self, key: &str, place: Place<'_, 'r>) -> Result<(usize, &'r Pattern), MessageError> {
+        self.messages
+            .find(key, place.bundle)
+            .ok_or_else(|| MessageError::Broken(format!("there is no {key}")))
+    }
+}
+
+fn missing(expr: &Expr) -> MessageError {
+    match expr {
+        Expr::Variable(name) => MessageError::MissingArgument(name.clone()),
+        Expr::Call { arg, .. } => missing(arg),
+        _ => MessageError::Broken("a value is missing".to_owned()),
+    }
+}
+
+/// An expression as the file writes it.
+struct Written<'e>(&'e Expr);
+
+impl std::fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Expr::Variable(name) => write!(f, "${name}"),
+            Expr::Literal(text) => write!(f, "{text:?}"),
+            Expr::Message(key) | Expr::Term { key, .. } => f.write_str(key),
+            Expr::Call { arg, .. } => Written(arg).fmt(f),
+            Expr::Select { .. } => f.write_str("a selected text"),
+        }
+    }
+}
+
+/// The digits of a number that may select by its plural category; at most 18 on either side of the point.
+fn numeric(text: &str) -> Option<PluralOperands> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fits = |digits: &str| digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || digits.ends_with('.') || !fits(whole) || !fits(fraction) {
+        return None;
+    }
+    PluralOperands::try_from(text).ok()
+}
+
+/// Whether two decimal numbers are the same, however many zeros they are written with.
+fn same_number(a: &str, b: &str) -> bool {
+    if numeric(a).is_none() || numeric(b).is_none() {
+        return false;
+    }
+    let bare = |text: &str| -> (bool, String, String) {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let whole = whole.trim_start_matches('0').to_owned();
+        let fraction = fraction.trim_end_matches('0').to_owned();
+        let negative = text.starts_with('-') && !(whole.is_empty() && fraction.is_empty());
+        (negative, whole, fraction)
+    };
+    bare(a) == bare(b)
+}
+
+impl Bundle {
+    fn category(&self, operands: PluralOperands, ordinal: bool) -> Option<&'static str> {
+        let rules = if ordinal { &self.ordinal } else { &self.cardinal };
+        let category = rules.as_ref()?.select(operands).ok()?;
+        Some(match category {
+            PluralCategory::ZERO => "zero",
+            PluralCategory::ONE => "one",
+            PluralCategory::TWO => "two",
+            PluralCategory::FEW => "few",
+            PluralCategory::MANY => "many",
+            PluralCategory::OTHER => "other",
+        })
+    }
+
+    /// A language's plural rules; those of its root for one that has none.
+    pub(super) fn rules(tag: &str, kind: PluralRuleType) -> Option<PluralRules> {
+        let language: unic_langid::LanguageIdentifier = tag.parse().ok()?;
+        let bare = unic_langid::LanguageIdentifier::from_parts(language.language, None, None, &[]);
+        PluralRules::create(language, kind)
+            .or_else(|_| PluralRules::create(bare, kind))
+            .ok()
+    }
+}

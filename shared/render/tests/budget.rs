@@ -1,0 +1,257 @@
+//! What a template may cost: whatever it does, it ends, with the same answer each time.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use carillon_domain::{Channel, TenantId};
+use carillon_render::{
+    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, TemplateDef, TemplateSet,
+};
+use serde_json::{Value, json, value::RawValue};
+
+fn sms(text: &str) -> TemplateSet {
+    TemplateSet {
+        templates: vec![TemplateDef {
+            event_type: "A".to_owned(),
+            channel: Channel::Sms,
+            locale: None,
+            version: 1,
+            parts: Parts::from([("text".to_owned(), text.to_owned())]),
+        }],
+        ..TemplateSet::default()
+    }
+}
+
+fn partials(set: TemplateSet, partials: &[(&str, String)]) -> TemplateSet {
+    let def = |(name, text): &(&str, String)| PartialDef {
+        name: (*name).to_owned(),
+        parts: Parts::from([("text".to_owned(), text.clone())]),
+    };
+    TemplateSet {
+        partials: partials.iter().map(def).collect(),
+        ..set
+    }
+}
+
+fn texts(set: TemplateSet, ftl: String) -> TemplateSet {
+    TemplateSet {
+        locales: BTreeMap::from([("en".to_owned(), ftl)]),
+        ..set
+    }
+}
+
+fn request(data: &Value) -> RenderRequest {
+    RenderRequest {
+        tenant: TenantId::default(),
+        event_type: "A".into(),
+        channel: Channel::Sms,
+        locale: None,
+        timezone: None,
+        context: RenderContext {
+            event_id: "e-1".into(),
+            source: "/shop".into(),
+            time: "2026-11-24T10:00:00Z".parse().unwrap(),
+            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
+            delivery_id: None,
+            user_id: None,
+            unsubscribe_url: None,
+        },
+    }
+}
+
+fn outcome(set: &TemplateSet, data: &Value) -> Result<String, RenderError> {
+    let engine = Engine::compile(set);
+    assert_eq!(engine.issues(), []);
+    engine
+        .render(&request(data))
+        .map(|rendered| match rendered.content {
+            Content::Sms { text } => text,
+            other => panic!("{other:?}"),
+        })
+}
+
+fn code(set: &TemplateSet, data: &Value) -> &'static str {
+    outcome(set, data).map_or_else(|error| error.code(), |_| "ok")
+}
+
+fn list() -> Value {
+    json!({ "a": vec![1; 4_000], "s": "x".repeat(200_000), "i": 0, "o": {"k": vec!["y".repeat(1_000); 200]} })
+}
+
+#[test]
+fn loops_in_loops_end_with_the_code_template_budget_even_if_they_write_nothing() {
+    for body in [
+        "",
+        "x",
+        "{{#if this}}{{/if}}",
+        "{{!-- nothing --}}",
+        "{{#with this}}{{/with}}",
+    ] {
+        let nested = format!(
+            "{{{{#each a}}}}{{{{#each ../a}}}}{{{{#each ../../a}}}}{body}{{{{/each}}}}{{{{/each}}}}{{{{/each}}}}x"
+        );
+        let error = outcome(&sms(&nested), &list()).unwrap_err();
+        assert_eq!(error.code(), "template-budget", "{body}: {error}");
+        assert!(!error.is_retriable());
+        assert_eq!(
+            outcome(&sms(&nested), &list()),
+            Err(error.clone()),
+            "the same each time"
+        );
+        let sentence = error.to_string();
+        assert!(
+            sentence.contains("A/sms (text line 1)") && sentence.contains("steps"),
+            "{sentence}"
+        );
+    }
+    let over_fields = "{{#each o}}{{#each @root.a}}{{#each @root.a}}{{/each}}{{/each}}{{/each}}";
+    assert_eq!(code(&sms(over_fields), &list()), "template-budget");
+}
+
+#[test]
+fn a_loop_of_the_size_of_a_newsletter_is_rendered() {
+    let deals = json!({ "deals": vec![json!({"name": "n", "price": "1.10", "url": "https://x"}); 1_000] });
+    let template = "{{#each deals}}{{#if (gt @index 998)}}{{name}} {{money price \"EUR\"}} {{url url}} {{@key}}{{/if}}{{/each}}";
+    let template = template.replace(" {{@key}}", "");
+    assert_eq!(outcome(&sms(&template), &deals).unwrap(), "n €1.10 https://x");
+}
+
+#[test]
+fn every_kind_of_work_in_a_loop_is_paid_for() {
+    for work in [
+        "{{#if (lookup ../../a 3999)}}{{/if}}",
+        "{{#if (eq ../../o ../../o)}}{{/if}}",
+        "{{#if (eq ../../s ../../s)}}{{/if}}",
+        "{{#if (lt ../../s ../../s)}}{{/if}}",
+        "{{#if (lt ../../s 1)}}{{/if}}",
+        "{{#if (len ../../s)}}{{/if}}",
+        "{{#if (encode ../../s)}}{{/if}}",
+        "{{#if (encode ../../o.k)}}{{/if}}",
+        "{{#if (or (and 1 0) (not 1) (ne 1 1))}}{{/if}}",
+        "{{#if (t \"m\" s=../../s)}}{{/if}}",
+        "{{#if (t \"m\" s=../../o.k)}}{{/if}}",
+        "{{#with ../../s as |w|}}{{#if w}}{{/if}}{{/with}}",
+        "{{> empty}}",
+        "{{> empty ../../o s=../../s}}",
+        "{{#> block}}{{#if 1}}{{/if}}{{/block}}",
+    ] {
+        let template = format!("{{{{#each a}}}}{{{{#each ../a}}}}{work}{{{{/each}}}}{{{{/each}}}}");
+        let set = texts(sms(&template), "m = { $s } { $s } { $s }\n".to_owned());
+        let set = partials(
+            set,
+            &[
+                ("empty", String::new()),
+                ("block", "{{> @partial-block}}".to_owned()),
+            ],
+        );
+        assert_eq!(code(&set, &list()), "template-budget", "{work}");
+    }
+    // Faults of the data come first; none of them takes long.
+    for work in [
+        "{{date ../../s}}",
+        "{{number ../../s}}",
+        "{{money ../../s \"EUR\"}}",
+        "{{url ../../s}}",
+    ] {
+        let template = format!("{{{{#each a}}}}{{{{#each ../a}}}}{work}{{{{/each}}}}{{{{/each}}}}");
+        assert_eq!(code(&sms(&template), &list()), "template-bad-value", "{work}");
+    }
+}
+
+#[test]
+fn partials_that_multiply_each_other_end() {
+    let names = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"];
+    let including = |call: fn(&str) -> String| {
+        let text = |index: usize| match index {
+            7 => String::new(),
+            _ => call(names[index + 1]).repeat(20),
+        };
+        names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (*name, text(index)))
+            .collect::<Vec<_>>()
+    };
+    let plain = including(|name| format!("{{{{> {name}}}}}"));
+    assert_eq!(
+        code(&partials(sms("{{> p0}}"), &plain), &list()),
+        "template-budget"
+    );
+    let with_data = including(|name| format!("{{{{> {name} @root.o a=a s=s}}}}"));
+    assert_eq!(
+        code(&partials(sms("{{> p0}}"), &with_data), &list()),
+        "template-budget"
+    );
+    // A block handed from partial to partial, doubled in each.
+    let doubling: Vec<_> = names
+        .iter()
+        .map(|name| (*name, "{{> @partial-block}}{{> @partial-block}}".repeat(8)))
+        .collect();
+    let open = names.map(|name| format!("{{{{#> {name}}}}}")).concat();
+    let mut names = names;
+    names.reverse();
+    let close = names.map(|name| format!("{{{{/{name}}}}}")).concat();
+    let set = partials(sms(&format!("{open}{close}")), &doubling);
+    assert_eq!(code(&set, &list()), "template-budget");
+}
+
+#[test]
+fn texts_that_multiply_each_other_end() {
+    let levels = |prefix: &str, call: &str| {
+        let line = |level: usize| match level {
+            0 => format!("{prefix}l0 = ha\n"),
+            _ => format!(
+                "{prefix}l{level} = {}\n",
+                format!("{{ {prefix}l{}{call} }}", level - 1).repeat(10)
+            ),
+        };
+        (0..10).map(line).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(
+        code(&texts(sms("{{t \"l9\"}}"), levels("", "")), &json!({})),
+        "template-budget"
+    );
+    let terms = format!("{}m = {{ -l9 }}\n", levels("-", "(a: \"b\")"));
+    assert_eq!(
+        code(&texts(sms("{{t \"m\"}}"), terms), &json!({})),
+        "template-budget"
+    );
+    let variants = (0..5_000)
+        .map(|n| format!("    [{n}] {n}\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let select = format!("m = {{ $n ->\n{variants}   *[other] x\n }}\n");
+    let looped = "{{#each a}}{{#if (t \"m\" n=\"7000\")}}{{/if}}{{/each}}";
+    assert_eq!(code(&texts(sms(looped), select), &list()), "template-budget");
+}
+
+#[test]
+fn a_text_as_long_as_it_may_be_and_100_000_keys_are_no_trouble() {
+    let wide: serde_json::Map<_, _> = (0..100_000).map(|n| (format!("k{n}"), json!(n))).collect();
+    let data = Value::Object(wide);
+    assert_eq!(
+        outcome(&sms("{{k99999}} {{len this}}"), &data).unwrap(),
+        "99999 100001"
+    );
+    let counted = "{{#each this}}{{#if @last}}{{@index}}{{/if}}{{/each}}";
+    assert_eq!(code(&sms(counted), &data), "ok");
+    let deep = (0..100).fold(json!("end"), |inner, _| json!([inner]));
+    assert!(
+        outcome(&sms("{{x}}"), &json!({ "x": deep }))
+            .unwrap()
+            .contains("end")
+    );
+}
+
+#[test]
+fn a_template_of_ten_megabytes_or_with_ten_thousand_blocks_is_refused_when_it_is_published() {
+    for text in [
+        "x".repeat(10 * 1024 * 1024),
+        "{{#if a}}".repeat(10_000),
+        format!("{}{}", "{{#if a}}".repeat(500), "{{/if}}".repeat(500)),
+        format!("{{{{t {}x{}}}}}", "(t ".repeat(900), ")".repeat(900)),
+    ] {
+        let errors = Engine::validate(&sms(&text)).errors;
+        assert_eq!(errors[0].code, "syntax");
+    }
+}
