@@ -219,6 +219,8 @@ impl Config {
     /// Checks what one field alone does not show.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         self.retry_policy()?;
+        let bad = self.gateway.validate();
+        bad.map_err(|(key, expected)| invalid(format!("gateway.{key}"), expected))?;
         let bad = self.http.validate();
         bad.map_err(|(key, expected)| invalid(format!("http.{key}"), expected))?;
         let timeout = self.providers.longest_timeout();

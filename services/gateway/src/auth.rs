@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 use carillon_domain::TenantId;
 use carillon_runtime::http::ProblemKind;
@@ -54,56 +54,52 @@ impl Admin {
     }
 }
 
-async fn principal(parts: &Parts, state: &GatewayState, needed: Role) -> Result<Principal, ApiError> {
-    let secret = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| {
-            value
-                .strip_prefix("Bearer ")
-                .or_else(|| value.strip_prefix("bearer "))
-        })
-        .ok_or_else(|| {
-            ApiError::new(
-                ProblemKind::Unauthorized,
-                "expected Authorization: Bearer <API key>",
-            )
-        })?;
-    let principal = state
-        .store
-        .api_keys()
-        .verify(secret.trim())
-        .await?
-        .ok_or_else(|| ApiError::new(ProblemKind::Unauthorized, "the API key is unknown or revoked"))?;
+/// The secret that a request names.
+pub(crate) fn secret(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let secret = value
+        .strip_prefix("Bearer ")
+        .or_else(|| value.strip_prefix("bearer "))?;
+    Some(secret.trim())
+}
+
+/// Whom the request was found to come from when it was admitted ([`crate::limits::admit`]).
+fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
+    let Some(principal) = parts.extensions.get::<Principal>() else {
+        let text = match secret(&parts.headers) {
+            Some(_) => "the API key is unknown or revoked",
+            None => "expected Authorization: Bearer <API key>",
+        };
+        return Err(ApiError::new(ProblemKind::Unauthorized, text));
+    };
     if principal.role < needed {
         let text = format!("this needs the role {needed}; the key is a {}'s", principal.role);
         return Err(ApiError::new(ProblemKind::Forbidden, text));
     }
-    Ok(principal)
+    Ok(principal.clone())
 }
 
 impl FromRequestParts<GatewayState> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
-        principal(parts, state, Role::Viewer).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, Role::Viewer).map(Self)
     }
 }
 
 impl FromRequestParts<GatewayState> for Operator {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
-        principal(parts, state, Role::Operator).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, Role::Operator).map(Self)
     }
 }
 
 impl FromRequestParts<GatewayState> for Admin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
-        principal(parts, state, Role::Admin).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+        principal(parts, Role::Admin).map(Self)
     }
 }
 

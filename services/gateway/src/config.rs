@@ -4,12 +4,58 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Why a value cannot work: its key within `[gateway]`, and what was expected.
+pub type BadLimit = (String, String);
+
+/// What one API key, or one tenant with all its keys, may take at a time. What is beyond is answered 429.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareConfig {
+    /// Requests a second, and as many at once after a pause.
+    pub requests_per_second: u32,
+    /// Posts of events that are read or worked on.
+    pub posts_in_flight: usize,
+    /// Other requests and pages that are read or worked on.
+    pub others_in_flight: usize,
+    /// Bytes of bodies that are held. Bodies of at most 64 KiB are not counted.
+    pub held_bytes: usize,
+}
+
+impl ShareConfig {
+    /// A key's share: somewhat less than its tenant's, so that one key does not stop the tenant's others.
+    fn of_key() -> Self {
+        Self {
+            requests_per_second: 40_000,
+            posts_in_flight: 512,
+            others_in_flight: 32,
+            held_bytes: 24 << 20,
+        }
+    }
+
+    fn of_tenant() -> Self {
+        Self {
+            requests_per_second: 50_000,
+            posts_in_flight: 768,
+            others_in_flight: 48,
+            held_bytes: 32 << 20,
+        }
+    }
+}
+
 /// Limits of the HTTP edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Posts that are worked on at the same time; more are answered 503.
+    /// Posts that are worked on at the same time; more are answered 503, save the first few of each tenant.
     pub max_in_flight: usize,
+    /// Bytes of large bodies that are held at the same time; more are answered 503.
+    pub max_held_bytes: usize,
+    /// Sign-ins to the dashboard with one key.
+    pub sign_ins_per_minute: u32,
+    /// What one API key may take.
+    pub key: ShareConfig,
+    /// What one tenant may take.
+    pub tenant: ShareConfig,
     /// Bytes of a batch's body.
     pub max_batch_bytes: usize,
     /// After this long somebody else may publish an event whose publishing was begun and not finished.
@@ -24,9 +70,100 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             max_in_flight: 1_024,
+            max_held_bytes: 64 << 20,
+            sign_ins_per_minute: 30,
+            key: ShareConfig::of_key(),
+            tenant: ShareConfig::of_tenant(),
             max_batch_bytes: 8 << 20,
             claim_lease: Duration::from_secs(10),
             public_url: None,
         }
+    }
+}
+
+impl GatewayConfig {
+    /// Checks that the bounds go together: a key's within its tenant's, a tenant's within the gateway's.
+    pub fn validate(&self) -> Result<(), BadLimit> {
+        let (key, tenant) = (&self.key, &self.tenant);
+        let rates = [key.requests_per_second, tenant.requests_per_second].map(u64::from);
+        let counts = |of: fn(&ShareConfig) -> usize, whole: usize| {
+            [of(key), of(tenant), whole].map(|count| count as u64)
+        };
+        for (name, [own, all, whole]) in [
+            ("requests_per_second", [rates[0], rates[1], u64::from(u32::MAX)]),
+            (
+                "posts_in_flight",
+                counts(|share| share.posts_in_flight, self.max_in_flight),
+            ),
+            (
+                "others_in_flight",
+                counts(|share| share.others_in_flight, 100_000),
+            ),
+            (
+                "held_bytes",
+                counts(|share| share.held_bytes, self.max_held_bytes),
+            ),
+        ] {
+            if !(1..=all).contains(&own) {
+                let expected = format!("expected 1 to {all}, which is the tenant's, got {own}");
+                return Err((format!("key.{name}"), expected));
+            }
+            if all > whole {
+                return Err((
+                    format!("tenant.{name}"),
+                    format!("expected at most {whole}, got {all}"),
+                ));
+            }
+        }
+        if key.held_bytes < self.max_batch_bytes {
+            let expected = format!("expected no less than max_batch_bytes ({})", self.max_batch_bytes);
+            return Err(("key.held_bytes".to_owned(), expected));
+        }
+        if self.max_held_bytes > 1 << 32 {
+            return Err((
+                "max_held_bytes".to_owned(),
+                "expected at most 4294967296".to_owned(),
+            ));
+        }
+        if self.sign_ins_per_minute == 0 {
+            return Err(("sign_ins_per_minute".to_owned(), "expected at least 1".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_do_not_go_together_are_named() {
+        GatewayConfig::default().validate().unwrap();
+        let refused = |change: fn(&mut GatewayConfig)| {
+            let mut config = GatewayConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().0
+        };
+        assert_eq!(
+            refused(|gateway| gateway.key.posts_in_flight = 0),
+            "key.posts_in_flight"
+        );
+        assert_eq!(
+            refused(|gateway| gateway.key.others_in_flight = 900),
+            "key.others_in_flight"
+        );
+        assert_eq!(
+            refused(|gateway| gateway.max_in_flight = 100),
+            "tenant.posts_in_flight"
+        );
+        assert_eq!(
+            refused(|gateway| gateway.max_batch_bytes = 1 << 30),
+            "key.held_bytes"
+        );
+        assert_eq!(refused(|gateway| gateway.max_held_bytes = 1), "tenant.held_bytes");
+        assert_eq!(
+            refused(|gateway| gateway.sign_ins_per_minute = 0),
+            "sign_ins_per_minute"
+        );
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod fallback;
 mod ingest;
 mod input;
+mod limits;
 mod openapi;
 mod state;
 mod trace;
@@ -18,7 +19,7 @@ use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use auth::{Caller, Operator};
-pub use config::GatewayConfig;
+pub use config::{BadLimit, GatewayConfig, ShareConfig};
 pub use error::ApiError;
 pub use state::{GatewayDeps, GatewayState};
 
@@ -36,6 +37,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     let (routes, document) = routes.split_for_parts();
     let api = routes
         .merge(openapi::route(document))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
         .layer(axum::middleware::from_fn(trace::request))
         .with_state(state.clone());
     let all = api.merge(dashboard::router(state)).merge(operations);

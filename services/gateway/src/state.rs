@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
 use carillon_bus::Bus;
 use carillon_domain::{TenantId, UserId, clock::SharedClock};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::config::GatewayConfig;
+use crate::{config::GatewayConfig, limits::Limits};
 
 /// What the gateway needs.
 #[derive(Clone)]
@@ -42,7 +42,9 @@ pub(crate) struct Inner {
     pub(crate) deps: GatewayDeps,
     /// Names this process in claims of events.
     pub(crate) owner: Uuid,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    /// Turns of work that takes long; see `ingest::aside`.
+    pub(crate) heavy_work: Semaphore,
     pub(crate) known_users: KnownUsers,
 }
 
@@ -50,7 +52,8 @@ impl Inner {
     pub(crate) fn new(deps: GatewayDeps) -> Self {
         Self {
             owner: Uuid::now_v7(),
-            in_flight: Arc::new(Semaphore::new(deps.config.max_in_flight)),
+            limits: Limits::new(&deps.config),
+            heavy_work: Semaphore::new(std::thread::available_parallelism().map_or(2, NonZeroUsize::get)),
             known_users: KnownUsers::default(),
             deps,
         }

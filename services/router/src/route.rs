@@ -1,7 +1,7 @@
 //! A batch of records on its way through the stages.
 
 use carillon_bus::{BusError, OutRecord, Record};
-use carillon_domain::{Timestamp, event::FRAMED};
+use carillon_domain::{TenantId, Timestamp, event::FRAMED};
 use carillon_runtime::Fair;
 use carillon_store::{
     StoreError,
@@ -122,6 +122,17 @@ impl Route {
     }
 
     async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {
+        if let Some(why) = record.unreadable {
+            return Ok(Read::Rejected(Box::new(Reject {
+                record,
+                tenant: TenantId::default(),
+                via_gateway: false,
+                event: None,
+                unparseable: true,
+                code: why.code(),
+                reason: why.reason().to_owned(),
+            })));
+        }
         let named = inbound::tenant(record);
         let tenant = named.clone().unwrap_or_default();
         let event = match inbound::parse(record) {

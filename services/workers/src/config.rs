@@ -20,6 +20,12 @@ pub struct WorkersConfig {
     /// Until when a claim is surely done; longer than any provider's request timeout.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
+    /// The longest wait after throttles in a row that name no time; an account's, a domain's and a message's.
+    #[serde(with = "humantime_serde")]
+    pub longest_back_off: Duration,
+    /// How long after its first failure a delivery is tried that is only ever told to wait. Then it is a dead letter.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
 }
 
 impl Default for WorkersConfig {
@@ -29,6 +35,8 @@ impl Default for WorkersConfig {
             normal_in_flight: 512,
             bulk_in_flight: 256,
             lease: Duration::from_secs(12),
+            longest_back_off: Duration::from_mins(15),
+            give_up_after: Duration::from_hours(72),
         }
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod config;
 mod deliver;
 mod outcome;
+mod policy;
 mod sender;
 mod senders;
 
@@ -17,7 +18,7 @@ use carillon_store::Store;
 
 pub use account::Account;
 pub use config::{FcmConfig, ProvidersConfig, SmtpConfig, SmtpTls, TwilioConfig, WorkersConfig};
-pub use outcome::{Refusal, SendOutcome};
+pub use outcome::{Refusal, Scope, SendOutcome};
 pub use sender::{OutgoingMessage, Sender};
 pub use senders::{FcmSender, ProviderConfigError, SmtpSender, TwilioSender, accounts};
 
@@ -80,6 +81,8 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         owners: deliver::Owners::default(),
         others_are_dead: deps.only_process,
         lease: deps.config.lease,
+        longest_back_off: deps.config.longest_back_off,
+        give_up_after: deps.config.give_up_after,
         group: group.clone(),
         at_work: deliver::AtWork::default(),
         ended,

@@ -1,7 +1,7 @@
 //! One provider account, seen from the deliver stage.
 
 use async_trait::async_trait;
-use carillon_domain::{DeliveryId, EventId, Timestamp};
+use carillon_domain::{DeliveryId, EventId, Platform, Timestamp};
 use carillon_render::Content;
 
 use crate::outcome::SendOutcome;
@@ -15,6 +15,8 @@ pub struct OutgoingMessage {
     pub event_id: EventId,
     /// E-mail address, E.164 phone number or device token.
     pub to: String,
+    /// What the device runs, for push.
+    pub platform: Option<Platform>,
     /// What it says.
     pub content: Content,
     /// Not to be delivered after.

@@ -10,7 +10,7 @@ use carillon_domain::{
 
 use crate::{
     headers,
-    record::{OutRecord, Record},
+    record::{OutRecord, Record, Unreadable},
     topics::Topics,
 };
 
@@ -63,11 +63,14 @@ pub fn record(topics: &Topics, from: &Record, queue: Queue, group: &str, letter:
     headers.insert(TOPIC, from.topic.to_string());
     headers.insert(PARTITION, Bytes::copy_from_slice(&from.partition.to_be_bytes()));
     headers.insert(OFFSET, Bytes::copy_from_slice(&from.offset.to_be_bytes()));
-    headers.insert(
-        TIMESTAMP,
-        Bytes::copy_from_slice(&from.timestamp.timestamp_millis().to_be_bytes()),
-    );
-    headers.insert(TIMESTAMP_TYPE, "CreateTime");
+    // Of a record that cannot be read, only the place is known.
+    if from.unreadable.is_none() {
+        headers.insert(
+            TIMESTAMP,
+            Bytes::copy_from_slice(&from.timestamp.timestamp_millis().to_be_bytes()),
+        );
+        headers.insert(TIMESTAMP_TYPE, "CreateTime");
+    }
     headers.insert(GROUP, group.to_owned());
     let class: &'static str = letter.class.into();
     headers.insert(EXCEPTION, format!("dev.carillon.{class}"));
@@ -140,8 +143,13 @@ pub fn parse(record: &Record, queue: Queue) -> DeadLetterEntry {
             .and_then(|class| class.parse().ok())
             .unwrap_or(FailureClass::Unparseable),
         provider: text(PROVIDER),
-        code: text(CODE).unwrap_or_else(|| "unknown".to_owned()),
-        reason: text(MESSAGE).unwrap_or_default(),
+        code: text(CODE).unwrap_or_else(|| {
+            let code = record.unreadable.map_or("unknown", Unreadable::code);
+            code.to_owned()
+        }),
+        reason: text(MESSAGE)
+            .or_else(|| record.unreadable.map(|why| why.reason().to_owned()))
+            .unwrap_or_default(),
         attempts: record.headers.get_u32(ATTEMPTS).unwrap_or(0),
         first_failed_at: record
             .headers
@@ -181,6 +189,7 @@ mod tests {
             value: vec![b'x'; bytes].into(),
             headers: Headers::default(),
             timestamp: Timestamp::UNIX_EPOCH,
+            unreadable: None,
         };
         let letter = DeadLetter {
             class: FailureClass::Unparseable,

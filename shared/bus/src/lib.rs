@@ -28,7 +28,7 @@ pub use error::BusError;
 pub use headers::Headers;
 pub use lag::TopicLag;
 pub use parallel::{Handler, Inbound, ParallelOptions};
-pub use record::{OutRecord, Partition, Position, Record};
+pub use record::{OutRecord, Partition, Position, Record, Unreadable};
 pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
 
 use crate::member::Member;

@@ -127,6 +127,7 @@ pub(crate) mod fake {
                             value: bytes::Bytes::new(),
                             headers: crate::Headers::default(),
                             timestamp: carillon_domain::Timestamp::UNIX_EPOCH,
+                            unreadable: None,
                         };
                         return Ok(Polled::Records(offsets.map(record).collect()));
                     }

@@ -22,8 +22,45 @@ pub struct Record {
     pub value: Bytes,
     /// Headers, in order.
     pub headers: Headers,
-    /// When it was written.
+    /// When it was written; the epoch's start if that is not known.
     pub timestamp: Timestamp,
+    /// Set where the record is on the bus and its bytes cannot be read: key, value and headers are empty then.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Why a record cannot be read. Records of a batch are compressed and summed together, so it concerns each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreadable {
+    /// Its batch has a compression or a format that the client does not know.
+    Codec,
+    /// Its batch cannot be decompressed.
+    Compression,
+    /// Its batch does not match its checksum.
+    Checksum,
+}
+
+impl Unreadable {
+    /// The code of its dead letter.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Codec => "unknown-compression",
+            Self::Compression => "corrupt-compression",
+            Self::Checksum => "corrupt-batch",
+        }
+    }
+
+    /// A sentence for people.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Codec => {
+                "the record's batch has a compression or format that the Kafka client does not know"
+            }
+            Self::Compression => "the record's batch cannot be decompressed",
+            Self::Checksum => "the record's batch does not match its checksum",
+        }
+    }
 }
 
 /// A record to be written.
@@ -66,6 +103,21 @@ impl OutRecord {
 }
 
 impl Record {
+    /// A record of which only the place is known.
+    #[must_use]
+    pub fn unreadable(position: Position, why: Unreadable) -> Self {
+        Self {
+            topic: position.topic,
+            partition: position.partition,
+            offset: position.offset,
+            key: None,
+            value: Bytes::new(),
+            headers: Headers::default(),
+            timestamp: Timestamp::UNIX_EPOCH,
+            unreadable: Some(why),
+        }
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn position(&self) -> Position {

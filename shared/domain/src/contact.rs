@@ -42,6 +42,39 @@ pub enum Platform {
     Web,
 }
 
+/// Why an address takes no more messages.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum DeathReason {
+    /// It does not exist, or takes no messages of this kind.
+    Gone,
+    /// Its owner has told the provider to stop (STOP to a text message).
+    OptedOut,
+}
+
+/// What a provider said of an address that takes no more messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// The provider's structured code.
+    pub code: String,
+    /// Why.
+    pub reason: DeathReason,
+}
+
 /// One address of a user on one channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactPoint {

@@ -1,6 +1,6 @@
 //! `POST /v1/events`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -18,6 +18,7 @@ use crate::{
     auth::Operator,
     error::ApiError,
     ingest::{self, Accepted, Form},
+    limits::Slot,
     state::GatewayState,
 };
 
@@ -85,9 +86,11 @@ pub(crate) struct BatchItem {
         (status = 401, description = "No valid API key", body = Problem),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 409, description = "The same event, all events of the batch, or the key are being worked on", body = Problem),
+        (status = 408, description = "The body did not come in time", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 415, description = "Another media type", body = Problem),
         (status = 422, description = "It breaks a rule, or all of a batch do", body = Problem),
+        (status = 429, description = "The key or the tenant takes more than its share; `Retry-After` says when to try again", body = Problem),
         (status = 503, description = "Try again later", body = Problem),
     )
 )]
@@ -96,26 +99,30 @@ pub(crate) async fn post_events(
     caller: Operator,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let Ok(slot) = Arc::clone(&state.0.in_flight).try_acquire_owned() else {
-        let problem = Problem::new(ProblemKind::Overloaded, "too many posts are in flight; try again");
-        return Err(problem.with_retry_after(Duration::from_secs(1)).into());
-    };
+    let slot = request.extensions().get::<Slot>().cloned();
     let (parts, body) = request.into_parts();
     let key = ingest::key(&parts.headers)?;
     let body = read_capped(body, state.config.max_batch_bytes).await?;
-    let context = ingest::Context {
-        tenant: caller.tenant(),
-        key: key.as_deref(),
-        now: state.clock.now(),
+    let place = state.0.limits.work_on_post(&caller.0)?;
+    let (tenant, now, bytes) = (caller.tenant().clone(), state.clock.now(), body.len());
+    let read = move || {
+        let context = ingest::Context {
+            tenant: &tenant,
+            key: key.as_deref(),
+            now,
+        };
+        let form = ingest::read(&parts.headers, &body, context)?;
+        let keyed = key.map(|key| ingest::Keyed::new(&tenant, key, &parts, &body));
+        Ok::<_, Problem>((form, keyed))
     };
-    let form = ingest::read(&parts.headers, &body, context)?;
-    let Some(key) = key else {
+    let (form, keyed) = ingest::aside(&state, bytes, read).await?;
+    let Some(keyed) = keyed else {
         return work(&state, &caller, form).await;
     };
-    let keyed = ingest::Keyed::new(caller.tenant(), key, &parts, &body);
     let of_work = state.clone();
     let work = async move {
-        let _slot = slot;
+        // The work goes on when the client leaves, and so do its places.
+        let _places = (slot, place);
         work(&of_work, &caller, form).await
     };
     ingest::replayed(state, keyed, work).await

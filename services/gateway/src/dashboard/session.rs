@@ -18,9 +18,10 @@ use rand::Rng as _;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
 
 use super::{Dashboard, page::PageError};
-use crate::auth::Caller;
+use crate::{auth::Caller, limits::Slot};
 
 /// The session's cookie.
 const COOKIE: &str = "carillon_session";
@@ -28,6 +29,9 @@ const COOKIE: &str = "carillon_session";
 const LIFETIME: Duration = Duration::from_hours(12);
 /// At this many sessions the one that would end first ends at once.
 const MAX_SESSIONS: usize = 10_000;
+
+/// Sessions of one key: at this many its own that would end first ends at once, and nobody else's.
+const MAX_OF_KEY: usize = 100;
 
 type Hash = [u8; 32];
 
@@ -41,6 +45,7 @@ pub(crate) struct Sessions {
 #[derive(Clone)]
 struct Session {
     key: Secret,
+    key_id: Uuid,
     csrf: String,
     until: Timestamp,
 }
@@ -54,23 +59,24 @@ impl Sessions {
     }
 
     /// Opens a session and returns its token.
-    pub(crate) fn open(&self, key: Secret) -> String {
+    pub(crate) fn open(&self, key: Secret, key_id: Uuid) -> String {
         let (token, now) = (random_token(), self.clock.now());
         let session = Session {
             key,
+            key_id,
             csrf: random_token(),
             until: now + LIFETIME,
         };
         let mut open = self.open.lock();
         if open.len() >= MAX_SESSIONS {
             open.retain(|_, session| session.until > now);
-            let first = open
-                .iter()
-                .min_by_key(|(_, session)| session.until)
-                .map(|(hash, _)| *hash);
-            if let Some(first) = first.filter(|_| open.len() >= MAX_SESSIONS) {
-                open.remove(&first);
-            }
+        }
+        let is_own = |session: &Session| session.key_id == key_id;
+        if open.values().filter(|session| is_own(session)).count() >= MAX_OF_KEY {
+            end_first(&mut open, is_own);
+        }
+        if open.len() >= MAX_SESSIONS {
+            end_first(&mut open, |_| true);
         }
         open.insert(hash(&token), session);
         token
@@ -90,6 +96,17 @@ impl Sessions {
     /// Ends a session.
     pub(crate) fn close(&self, token: &str) {
         self.open.lock().remove(&hash(token));
+    }
+}
+
+/// Ends the one of some sessions that would end first.
+fn end_first(open: &mut HashMap<Hash, Session>, is_meant: impl Fn(&Session) -> bool) {
+    let meant = open.iter().filter(|(_, session)| is_meant(session));
+    let first = meant
+        .min_by_key(|(_, session)| session.until)
+        .map(|(hash, _)| *hash);
+    if let Some(first) = first {
+        open.remove(&first);
     }
 }
 
@@ -130,6 +147,8 @@ pub(crate) struct SignedIn {
     pub(crate) caller: Caller,
     pub(crate) csrf: String,
     pub(crate) token: String,
+    /// The page's place among those of its key, until it is answered.
+    _slot: Slot,
 }
 
 impl SignedIn {
@@ -153,11 +172,15 @@ impl FromRequestParts<Dashboard> for SignedIn {
         };
         let keys = dashboard.gateway.store.api_keys();
         match keys.verify(session.key.expose_secret()).await {
-            Ok(Some(principal)) => Ok(Self {
-                caller: Caller(principal),
-                csrf: session.csrf,
-                token,
-            }),
+            Ok(Some(principal)) => {
+                let slot = dashboard.gateway.0.limits.admit_page(&principal);
+                Ok(Self {
+                    _slot: slot.map_err(|error| PageError::from(error).into_response())?,
+                    caller: Caller(principal),
+                    csrf: session.csrf,
+                    token,
+                })
+            }
             Ok(None) => {
                 dashboard.sessions.close(&token);
                 Err(to_sign_in(parts))
@@ -179,4 +202,29 @@ fn to_sign_in(parts: &Parts) -> Response {
     }
     let wanted = percent_encoding::utf8_percent_encode(wanted, percent_encoding::NON_ALPHANUMERIC);
     Redirect::to(&format!("/sign-in?next={wanted}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use carillon_testkit::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_signs_in_again_and_again_ends_its_own_sessions_only() {
+        let sessions = Sessions::new(Arc::new(ManualClock::at("2026-11-24T10:00:00Z")));
+        let secret = || Secret::from("a secret");
+        let (flooding, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let of_other = sessions.open(secret(), other);
+        let own: Vec<String> = (0..MAX_OF_KEY * 2)
+            .map(|_| sessions.open(secret(), flooding))
+            .collect();
+        assert!(sessions.find(&of_other).is_some());
+        assert_eq!(
+            own.iter().filter(|token| sessions.find(token).is_some()).count(),
+            MAX_OF_KEY
+        );
+    }
 }

@@ -86,12 +86,13 @@ pub(crate) async fn enter(
         return Err(forged());
     }
     let key = entry.key.trim();
-    if dashboard.gateway.store.api_keys().verify(key).await?.is_none() {
+    let Some(principal) = dashboard.gateway.store.api_keys().verify(key).await? else {
         let mut response = page(&dashboard, jar, &entry.next, true);
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         return Ok(response);
-    }
-    let token = dashboard.sessions.open(Secret::from(key));
+    };
+    dashboard.gateway.0.limits.sign_in(&principal)?;
+    let token = dashboard.sessions.open(Secret::from(key), principal.key_id);
     let jar =
         jar.add(session_cookie(&dashboard, token))
             .remove(cookie(&dashboard, FORM_COOKIE, String::new()));

@@ -10,10 +10,14 @@ use carillon_domain::{
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
+use super::aside;
 use crate::{
     error::{ApiError, problem_of_fields},
     state::GatewayState,
 };
+
+/// What an event costs beside its data, in bytes of data.
+const OVERHEAD: usize = 1 << 10;
 
 /// An event that may be published.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Checked {
     /// As it is published.
     pub(crate) wire: Vec<u8>,
     pub(crate) lane: Lane,
+    /// What it says, to tell a repeat from another event of the same identity.
+    pub(crate) fingerprint: [u8; 32],
 }
 
 /// Checks parsed events; one result each, in order. A batch's pointers begin with the item's index.
@@ -33,15 +39,22 @@ pub(crate) async fn check(
 ) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
     let catalog = state.catalogs.get(tenant).await?;
     let now = state.clock.now();
-    let mut checked: Vec<(String, Result<Checked, Problem>)> = parsed
-        .into_iter()
-        .map(|(prefix, event)| {
+    let bytes = |event: &Result<Event, _>| {
+        event
+            .as_ref()
+            .map_or(0, |event| event.data.get().len() + OVERHEAD)
+    };
+    let bytes = parsed.iter().map(|(_, event)| bytes(event)).sum();
+    let work = move || -> Vec<(String, Result<Checked, Problem>)> {
+        let each = parsed.into_iter().map(|(prefix, event)| {
             let result = event
                 .map_err(|errors| problem_of_fields(errors, &prefix))
                 .and_then(|event| check_one(event, catalog.as_deref(), &prefix, now));
             (prefix, result)
-        })
-        .collect();
+        });
+        each.collect()
+    };
+    let mut checked = aside(state, bytes, work).await;
     refuse_strangers(state, tenant, &mut checked).await?;
     Ok(checked.into_iter().map(|(_, result)| result).collect())
 }
@@ -90,7 +103,13 @@ fn check_one(
     }
     let lane = event.priority.or(definition.priority).unwrap_or_default();
     let (event, wire) = as_published(&event, now).map_err(at)?;
-    Ok(Checked { event, wire, lane })
+    let fingerprint = event.fingerprint();
+    Ok(Checked {
+        event,
+        wire,
+        lane,
+        fingerprint,
+    })
 }
 
 /// The bytes that are published, and the event that the router will make of them. What it would refuse is refused here:

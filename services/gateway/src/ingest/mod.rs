@@ -1,11 +1,13 @@
 //! Events in: body → events → checked events → claimed, published, marked.
 
+mod aside;
 mod attributes;
 mod check;
 mod forms;
 mod idempotency;
 mod publish;
 
+pub(crate) use aside::aside;
 pub(crate) use check::{Checked, check};
 pub(crate) use forms::{Context, Form, read};
 pub(crate) use idempotency::{Keyed, Passing, is_passing, key, replayed};

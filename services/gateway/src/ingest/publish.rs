@@ -100,7 +100,7 @@ async fn claim(
     let mut places = Vec::with_capacity(events.len());
     let mut claims = Vec::with_capacity(events.len());
     for checked in events {
-        let fingerprint = checked.event.fingerprint();
+        let fingerprint = checked.fingerprint;
         match first.get(&(&checked.event.id, &*checked.event.source)) {
             Some((other, claim)) if *other == fingerprint => places.push(Place::RepeatOf(*claim)),
             Some(_) => places.push(Place::ConflictsWithAnother),

@@ -47,8 +47,8 @@ fn page(path: &str, cookie: &str) -> Ask {
     Ask::get(path).anonymous().header("cookie", cookie)
 }
 
-/// Signs in and returns the session's cookie.
-async fn sign_in(setting: &Setting, key: &str) -> String {
+/// Sends the form of the sign-in page.
+pub(crate) async fn enter(setting: &Setting, key: &str) -> Answer {
     let shown = setting.ask(Ask::get("/sign-in").anonymous()).await;
     let own = cookie(&shown, "carillon_sign_in").unwrap();
     let entered = form(
@@ -56,7 +56,12 @@ async fn sign_in(setting: &Setting, key: &str) -> String {
         &own,
         &[("csrf", &csrf(&shown)), ("key", key), ("next", "/deliveries")],
     );
-    let answer = setting.ask(entered).await;
+    setting.ask(entered).await
+}
+
+/// Signs in and returns the session's cookie.
+async fn sign_in(setting: &Setting, key: &str) -> String {
+    let answer = enter(setting, key).await;
     assert_eq!(
         (answer.status, answer.header("location")),
         (303, Some("/deliveries")),

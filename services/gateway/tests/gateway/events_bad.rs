@@ -2,7 +2,6 @@
 
 use axum::body::{Body, Bytes};
 use carillon_gateway::GatewayConfig;
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::support::{Ask, Setting, errors_of, on_gateway, on_gateway_with, shipped};
@@ -300,41 +299,6 @@ async fn a_foreign_media_type_is_refused() {
             .header("ce-id", "1")
             .text("text/plain", "x");
         setting.ask(binary).await.problem(415, "unsupported-media-type");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn more_posts_than_there_is_room_for_are_asked_to_come_back() {
-    let config = GatewayConfig {
-        max_in_flight: 1,
-        ..GatewayConfig::default()
-    };
-    on_gateway_with(config, async |setting| {
-        let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
-        let (inside, entered) = futures::channel::oneshot::channel();
-        let body = futures::stream::once(async move {
-            inside.send(()).unwrap();
-            Ok(Bytes::new())
-        });
-        let body = Body::from_stream(body.chain(receiver));
-        let first = setting.ask(Ask::post("/v1/events").text("application/json", body));
-        tokio::pin!(first);
-        // The first one is inside once its body is read, and waits for the rest of it.
-        tokio::select! {
-            answer = &mut first => panic!("{answer:?}"),
-            entered = entered => entered.unwrap(),
-        }
-        let refused = setting.post(&shipped("second")).await;
-        refused.problem(503, "overloaded");
-        assert_eq!(refused.header("retry-after"), Some("1"));
-
-        sender
-            .unbounded_send(Ok(Bytes::from(shipped("first").to_string())))
-            .unwrap();
-        drop(sender);
-        assert_eq!(first.await.status, 202);
-        assert!(setting.post(&shipped("third")).await.status == 202);
     })
     .await;
 }

@@ -15,6 +15,7 @@ mod dashboard;
 mod events_bad;
 mod events_good;
 mod idempotency;
+mod limits;
 mod repeated_requests;
 mod seed;
 mod status;

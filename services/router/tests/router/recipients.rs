@@ -263,6 +263,9 @@ async fn every_device_that_lives_is_sent_a_message_of_its_own() {
         let id = |token: &str| ContactPointId::device(&setting.tenant, &"many".into(), token);
         let lose = async |token: &str| {
             let dead = DeadContact {
+                reason: carillon_domain::contact::DeathReason::Gone,
+                provider: "fcm".into(),
+                delivery_id: carillon_domain::DeliveryId(uuid::Uuid::nil()),
                 tenant: setting.tenant.clone(),
                 id: id(token),
                 code: "UNREGISTERED".to_owned(),

@@ -2,7 +2,7 @@
 //! are routed.
 
 use bytes::Bytes;
-use carillon_bus::{BusError, OutRecord, Record, headers};
+use carillon_bus::{BusError, OutRecord, Record, Unreadable, headers};
 use carillon_domain::{Timestamp, status::EventVerdict};
 use carillon_router::{Refused, RouterError};
 use serde_json::{Value, json};
@@ -173,6 +173,33 @@ async fn a_record_that_cannot_be_read_is_a_dead_letter_that_says_why() {
             ),
         ];
         check(setting, all).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_whose_batch_cannot_be_read_is_a_dead_letter_with_its_place_and_its_neighbours_are_routed() {
+    on_router(async |setting| {
+        let whys = [Unreadable::Codec, Unreadable::Compression, Unreadable::Checksum];
+        for (run, why) in whys.into_iter().enumerate() {
+            let record = Record::unreadable(setting.raw("").position(), why);
+            let bad = unparseable(record, why.code(), "the record's batch");
+            let routed = among_good_ones(setting, &bad, run).await;
+            let [letter] = routed.dead.as_slice() else {
+                panic!("one dead letter")
+            };
+            let text = |name| letter.headers.get_str(name);
+            assert_eq!(text("kafka_dlt-original-topic"), Some(&*bad.record.topic));
+            let offset = bad.record.offset.to_be_bytes();
+            assert_eq!(letter.headers.get("kafka_dlt-original-offset"), Some(&offset[..]));
+            assert_eq!(
+                letter.headers.get("kafka_dlt-original-timestamp"),
+                None,
+                "it is not known"
+            );
+            assert_eq!(text("carillon-code"), Some(why.code()));
+            assert_eq!(routed.only().origin.offset, bad.record.offset);
+        }
     })
     .await;
 }

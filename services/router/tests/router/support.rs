@@ -225,6 +225,7 @@ impl Setting {
             value: value.into(),
             headers: Headers::default(),
             timestamp: "2026-11-24T09:59:58Z".parse().unwrap(),
+            unreadable: None,
         }
     }
 

@@ -30,6 +30,7 @@ fn source(setting: &Setting, topic: std::sync::Arc<str>, value: &str) -> Record 
         value: Bytes::from(value.to_owned()),
         headers,
         timestamp: at(0),
+        unreadable: None,
     }
 }
 

@@ -263,7 +263,7 @@ impl Deliver {
     fn uncertain(&self, claimed: Claimed, code: &str) {
         let now = self.clock.now();
         let verdict = match claimed.task.delivery.on_uncertain {
-            OnUncertain::Resend => self.again(&claimed.task, Some(now), None, true),
+            OnUncertain::Resend => self.again(&claimed.task, Some(now), None),
             OnUncertain::Hold => None,
         };
         let detail = "the worker ended before the provider's answer was recorded; it may have gone out";
@@ -376,6 +376,8 @@ mod tests {
             owners: Owners::default(),
             others_are_dead: true,
             lease: Duration::from_secs(12),
+            longest_back_off: Duration::from_mins(15),
+            give_up_after: Duration::from_hours(72),
             group: "g".to_owned(),
             at_work: AtWork::default(),
             ended: tokio::sync::mpsc::unbounded_channel().0,

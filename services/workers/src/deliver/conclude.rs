@@ -180,7 +180,7 @@ impl Deliver {
     }
 }
 
-fn first_failed_at(task: &Task) -> Timestamp {
+pub(super) fn first_failed_at(task: &Task) -> Timestamp {
     let header = task.inbound.record.headers.get_i64(headers::FIRST_FAILED_AT);
     header
         .and_then(Timestamp::from_timestamp_millis)

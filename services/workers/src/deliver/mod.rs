@@ -8,6 +8,7 @@ mod patience;
 mod prepare;
 mod publish;
 mod send;
+mod strike;
 mod task;
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,10 @@ pub(crate) struct Deliver {
     pub(crate) others_are_dead: bool,
     /// How long a claim lasts.
     pub(crate) lease: Duration,
+    /// The longest wait that no provider names.
+    pub(crate) longest_back_off: Duration,
+    /// How long after its first failure a delivery is tried that is only ever told to wait.
+    pub(crate) give_up_after: Duration,
     /// The consumer group, for dead letters.
     pub(crate) group: String,
     /// What this process has claimed and is working on.

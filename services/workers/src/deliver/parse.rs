@@ -27,6 +27,11 @@ impl Deliver {
         let mut fair = Fair::default();
         for inbound in batch {
             fair.step().await;
+            if let Some(why) = inbound.record.unreadable {
+                out.push(self.unparseable(&inbound, why.code(), why.reason()));
+                ended.push(inbound);
+                continue;
+            }
             let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
                 Ok(delivery) if delivery.channel == self.channel => delivery,
                 Ok(_) => {

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use carillon_domain::{
-    ContactPointId, DeliveryStatus, Target, contact, dead_letter::FailureClass, status::TimelineStep,
+    ContactPointId, DeliveryStatus, Platform, Target,
+    contact::{self, DeathReason},
+    dead_letter::FailureClass,
+    status::TimelineStep,
 };
 use carillon_render::{RenderRequest, Rendered};
 use carillon_store::users::ResolvedContact;
@@ -20,6 +23,8 @@ use super::{
 pub(super) struct Ready {
     pub(super) claimed: Claimed,
     pub(super) to: String,
+    /// What the device runs, for push.
+    pub(super) platform: Option<Platform>,
     pub(super) to_masked: String,
     pub(super) rendered: Rendered,
 }
@@ -66,12 +71,13 @@ impl Deliver {
             self.renderer.render(requests).await
         };
         let mut ready = Vec::with_capacity(addressed.len());
-        for ((claimed, to), rendered) in addressed.into_iter().zip(rendered) {
+        for ((claimed, (to, platform)), rendered) in addressed.into_iter().zip(rendered) {
             let to_masked = contact::mask(self.channel, &to);
             match rendered {
                 Ok(rendered) => ready.push(Ready {
                     claimed,
                     to,
+                    platform,
                     to_masked,
                     rendered,
                 }),
@@ -140,13 +146,17 @@ impl Deliver {
 fn address(
     claimed: &Claimed,
     contacts: &HashMap<ContactPointId, ResolvedContact>,
-) -> Result<String, (String, &'static str)> {
+) -> Result<(String, Option<Platform>), (String, &'static str)> {
     match &claimed.task.delivery.target {
-        Target::Inline { address } => Ok(address.clone()),
+        Target::Inline { address } => Ok((address.clone(), None)),
         Target::ContactPoint { id } => match contacts.get(id) {
-            Some(ResolvedContact { point, dead: None }) => Ok(point.address.clone()),
-            Some(ResolvedContact { dead: Some(code), .. }) => {
-                Err((code.clone(), "a provider said that the address is gone"))
+            Some(ResolvedContact { point, dead: None }) => Ok((point.address.clone(), point.platform)),
+            Some(ResolvedContact { dead: Some(dead), .. }) => {
+                let detail = match dead.reason {
+                    DeathReason::Gone => "a provider said that the address is gone",
+                    DeathReason::OptedOut => "the recipient has opted out by STOP",
+                };
+                Err((dead.code.clone(), detail))
             }
             None => Err(("no-address".to_owned(), "the user has removed the address")),
         },

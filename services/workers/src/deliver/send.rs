@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use carillon_bus::headers;
 use carillon_domain::{
-    DeliveryStatus, Target, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
+    DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
     status::TimelineStep,
 };
 use carillon_runtime::telemetry;
-use carillon_store::users::DeadContact;
 use tracing::Instrument as _;
 
 use super::{
     Deliver,
     claim::Claimed,
-    patience::until_done,
+    conclude::first_failed_at,
     prepare::Ready,
     task::{Concluded, Task, Verdict},
 };
 use crate::{
-    outcome::{Refusal, SendOutcome},
+    account::{Ruled, Tries},
+    outcome::{Refusal, Scope, SendOutcome},
+    policy::Course,
     sender::OutgoingMessage,
 };
 
@@ -38,10 +39,29 @@ impl Deliver {
         self.send_traced(ready).instrument(span).await;
     }
 
-    async fn send_traced(&self, mut ready: Ready) {
-        let place = ready.claimed.place.take();
-        let mut turn = None;
+    async fn send_traced(&self, ready: Ready) {
+        let Ready {
+            mut claimed,
+            to,
+            platform,
+            to_masked,
+            rendered,
+        } = ready;
+        let message = OutgoingMessage {
+            delivery_id: claimed.task.delivery.delivery_id,
+            event_id: claimed.task.delivery.event_id.clone(),
+            to,
+            platform,
+            content: rendered.content,
+            expires_at: claimed.task.delivery.expires_at,
+        };
+        let place = claimed.place.take();
+        let (mut turn, mut part_opens) = (None, None);
         for account in self.accounts.iter().filter(|account| account.is_open()) {
+            if let Some(wait) = account.part_is_closed(&message) {
+                part_opens = Some(part_opens.map_or(wait, |other: Duration| other.min(wait)));
+                continue;
+            }
             let wait = async {
                 // Another account than the one that had room may have come to be the first.
                 if !place.as_ref().is_some_and(|place| place.is_of(account)) {
@@ -49,40 +69,45 @@ impl Deliver {
                 }
                 account.connection().await
             };
-            let Some(connection) = self.keeping(&mut ready.claimed, wait).await else {
-                return self.settle(ready.claimed, None).await;
+            let Some(connection) = self.keeping(&mut claimed, wait).await else {
+                return self.settle(claimed, None).await;
             };
-            if let Some(permit) = account.try_acquire() {
+            if let Ok(permit) = account.try_acquire(&message) {
                 turn = Some((account, permit, connection));
                 break;
             }
         }
         let Some((account, permit, connection)) = turn else {
-            return self.postpone(
-                ready.claimed,
-                "account-closed",
-                "every provider account is paused",
-            );
+            return match part_opens {
+                Some(wait) => {
+                    let detail = "the recipient's domain or platform is paused at every provider account";
+                    self.postpone_for(claimed, wait, "part-paused", detail);
+                }
+                None => self.postpone(claimed, "account-closed", "every provider account is paused"),
+            };
         };
-        if ready.claimed.task.delivery.is_expired(self.clock.now()) {
-            return self.expired(ready.claimed);
+        if claimed.task.delivery.is_expired(self.clock.now()) {
+            return self.expired(claimed);
         }
-        let task = &ready.claimed.task;
-        let message = OutgoingMessage {
-            delivery_id: task.delivery.delivery_id,
-            event_id: task.delivery.event_id.clone(),
-            to: ready.to,
-            content: ready.rendered.content,
-            expires_at: task.delivery.expires_at,
-        };
         let sending_at = self.clock.now();
         let call = tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
-        let outcome = account.send(permit, &message).instrument(call).await;
+        let tries = Tries {
+            waits: claimed.task.uncounted,
+            attempts: claimed.task.attempts(),
+            longest_back_off: self.longest_back_off,
+        };
+        let ruled = account.send(permit, &message, tries).instrument(call).await;
         drop((connection, place));
-        if let SendOutcome::AddressDead(refusal) = &outcome {
-            self.mark_dead(task, refusal, sending_at).await;
-        }
-        let (verdict, step) = self.judge(task, outcome);
+        let judged = if ruled.course == Course::Doubt {
+            let Some(blame) = self.keeping(&mut claimed, account.blame(&ruled)).await else {
+                return self.settle(claimed, None).await;
+            };
+            self.judge_address(&claimed.task, account, &ruled, blame, sending_at)
+                .await
+        } else {
+            self.judge(&claimed.task, &ruled)
+        };
+        let (verdict, step) = judged;
         let sending = TimelineStep {
             at: sending_at,
             status: DeliveryStatus::Sending,
@@ -95,73 +120,100 @@ impl Deliver {
             verdict,
             steps,
             provider: Some(account.name().to_string()),
-            to_masked: Some(ready.to_masked),
-            template: Some(ready.rendered.template),
+            to_masked: Some(to_masked),
+            template: Some(rendered.template),
         };
-        self.conclude(ready.claimed, concluded);
+        self.conclude(claimed, concluded);
     }
 
     /// What an outcome means: the verdict, and the steps of the timeline behind `sending`.
-    fn judge(&self, task: &Task, outcome: SendOutcome) -> (Verdict, Vec<TimelineStep>) {
-        let now = self.clock.now();
-        let step = |status, refusal: &Refusal| TimelineStep {
-            at: now,
-            status,
-            code: Some(refusal.code.clone()),
-            detail: Some(refusal.detail.clone()),
-        };
-        let dead = |class, refusal: &Refusal| Verdict::Dead {
-            class,
-            code: refusal.code.clone(),
-            reason: refusal.detail.clone(),
-        };
-        match outcome {
+    fn judge(&self, task: &Task, ruled: &Ruled) -> (Verdict, Vec<TimelineStep>) {
+        let refusal = match &ruled.outcome {
             SendOutcome::Ok { message_id } => {
-                let sent = TimelineStep {
-                    at: now,
-                    status: DeliveryStatus::Sent,
-                    code: None,
-                    detail: None,
-                };
-                (Verdict::Sent { message_id }, vec![sent])
+                let message_id = message_id.clone();
+                return (Verdict::Sent { message_id }, vec![self.sent()]);
             }
-            SendOutcome::Retry(refusal) => match self.again(task, None, refusal.retry_after, true) {
-                Some(verdict) => (verdict, vec![step(DeliveryStatus::Retrying, &refusal)]),
-                None => (
-                    dead(FailureClass::RetriesExhausted, &refusal),
-                    vec![step(DeliveryStatus::DeadLettered, &refusal)],
-                ),
+            other => other.refusal(),
+        };
+        let Some(refusal) = refusal else {
+            return (Verdict::Sent { message_id: None }, vec![self.sent()]);
+        };
+        match ruled.course {
+            Course::Sent => (Verdict::Sent { message_id: None }, vec![self.sent()]),
+            Course::Retry { no_sooner } => match self.again(task, None, Some(no_sooner)) {
+                Some(verdict) => (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)]),
+                None => self.ends(FailureClass::RetriesExhausted, refusal),
             },
-            SendOutcome::Throttle(refusal) | SendOutcome::Config(refusal) => {
-                let wait = refusal.retry_after.unwrap_or(MEANWHILE);
-                let due = later(now, wait);
-                (
-                    Verdict::Again { due, counts: false },
-                    vec![step(DeliveryStatus::Retrying, &refusal)],
-                )
-            }
-            SendOutcome::Terminal(refusal) => (
-                dead(FailureClass::Terminal, &refusal),
-                vec![step(DeliveryStatus::DeadLettered, &refusal)],
-            ),
-            // Sending it again can never help, so it is no dead letter: the address is, and says so.
-            SendOutcome::AddressDead(refusal) => {
-                (Verdict::Over, vec![step(DeliveryStatus::Failed, &refusal)])
-            }
-            SendOutcome::Uncertain(refusal) => {
-                let uncertain = step(DeliveryStatus::Uncertain, &refusal);
+            Course::Wait(wait) => self.wait(task, self.unless_elsewhere(wait, refusal), refusal),
+            Course::End | Course::Doubt => self.ends(FailureClass::Terminal, refusal),
+            Course::Uncertain => {
+                let uncertain = self.step(DeliveryStatus::Uncertain, refusal);
                 let again = match task.delivery.on_uncertain {
-                    OnUncertain::Resend => self.again(task, None, refusal.retry_after, true),
+                    OnUncertain::Resend => self.again(task, None, refusal.retry_after),
                     OnUncertain::Hold => None,
                 };
                 match again {
                     Some(verdict) => (verdict, vec![uncertain]),
-                    None => (
-                        dead(FailureClass::Uncertain, &refusal),
-                        vec![uncertain, step(DeliveryStatus::DeadLettered, &refusal)],
-                    ),
+                    None => {
+                        let (verdict, steps) = self.ends(FailureClass::Uncertain, refusal);
+                        (verdict, [vec![uncertain], steps].concat())
+                    }
                 }
             }
+        }
+    }
+
+    /// It ends as a dead letter.
+    pub(super) fn ends(&self, class: FailureClass, refusal: &Refusal) -> (Verdict, Vec<TimelineStep>) {
+        let verdict = Verdict::Dead {
+            class,
+            code: refusal.code.clone(),
+            reason: refusal.detail.clone(),
+        };
+        (verdict, vec![self.step(DeliveryStatus::DeadLettered, refusal)])
+    }
+
+    /// It comes back after so long, and this was no attempt; unless it has been told to wait for too long.
+    pub(super) fn wait(
+        &self,
+        task: &Task,
+        wait: Duration,
+        refusal: &Refusal,
+    ) -> (Verdict, Vec<TimelineStep>) {
+        if self.is_given_up(task) {
+            return self.ends(FailureClass::RetriesExhausted, refusal);
+        }
+        let due = later(self.clock.now(), wait);
+        let verdict = Verdict::Again { due, counts: false };
+        (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)])
+    }
+
+    /// A wait for an account, or a moment if another one is open.
+    fn unless_elsewhere(&self, wait: Duration, refusal: &Refusal) -> Duration {
+        let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
+            && self.accounts.iter().any(|account| account.is_open());
+        if is_elsewhere { wait.min(MEANWHILE) } else { wait }
+    }
+
+    fn is_given_up(&self, task: &Task) -> bool {
+        later(first_failed_at(task), self.give_up_after) <= self.clock.now()
+    }
+
+    fn sent(&self) -> TimelineStep {
+        TimelineStep {
+            at: self.clock.now(),
+            status: DeliveryStatus::Sent,
+            code: None,
+            detail: None,
+        }
+    }
+
+    pub(super) fn step(&self, status: DeliveryStatus, refusal: &Refusal) -> TimelineStep {
+        TimelineStep {
+            at: self.clock.now(),
+            status,
+            code: Some(refusal.code.clone()),
+            detail: Some(refusal.detail.clone()),
         }
     }
 
@@ -170,29 +222,47 @@ impl Deliver {
         &self,
         task: &Task,
         due: Option<Timestamp>,
-        retry_after: Option<Duration>,
-        counts: bool,
+        no_sooner: Option<Duration>,
     ) -> Option<Verdict> {
         let policy = self.bus.retry_policy();
-        let wait = policy.wait_after(task.attempts(), retry_after, rand::random())?;
+        let wait = policy.wait_after(task.attempts(), no_sooner, rand::random())?;
         let after = later(self.clock.now(), wait);
         Some(Verdict::Again {
             due: due.unwrap_or(after),
-            counts,
+            counts: true,
         })
     }
 
-    /// Comes back to a delivery for which no provider was asked.
+    /// Comes back in a moment to a delivery for which no provider was asked.
     pub(super) fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
+        self.postpone_for(claimed, MEANWHILE, code, detail);
+    }
+
+    fn postpone_for(&self, claimed: Claimed, wait: Duration, code: &str, detail: &str) {
+        let status = if self.is_given_up(&claimed.task) {
+            DeliveryStatus::DeadLettered
+        } else {
+            DeliveryStatus::Retrying
+        };
         let now = self.clock.now();
         let step = TimelineStep {
             at: now,
-            status: DeliveryStatus::Retrying,
+            status,
             code: Some(code.to_owned()),
             detail: Some(detail.to_owned()),
         };
-        let due = later(now, MEANWHILE);
-        let verdict = Verdict::Again { due, counts: false };
+        let verdict = if status == DeliveryStatus::DeadLettered {
+            Verdict::Dead {
+                class: FailureClass::RetriesExhausted,
+                code: code.to_owned(),
+                reason: detail.to_owned(),
+            }
+        } else {
+            Verdict::Again {
+                due: later(now, wait),
+                counts: false,
+            }
+        };
         let concluded = Concluded {
             verdict,
             steps: vec![step],
@@ -201,18 +271,5 @@ impl Deliver {
             template: None,
         };
         self.conclude(claimed, concluded);
-    }
-
-    async fn mark_dead(&self, task: &Task, refusal: &Refusal, seen_at: Timestamp) {
-        if let Target::ContactPoint { id } = task.delivery.target {
-            let tenant = task.delivery.tenant.clone();
-            let dead = [DeadContact {
-                tenant,
-                id,
-                code: refusal.code.clone(),
-                seen_at,
-            }];
-            until_done("mark dead", || self.store.users().mark_dead(&dead)).await;
-        }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::FcmConfig,
-    outcome::{Refusal, SendOutcome},
+    outcome::{Refusal, Scope, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -35,6 +35,10 @@ struct Message<'a> {
     notification: Notification<'a>,
     data: BTreeMap<&'a str, &'a str>,
     android: Android<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    apns: Option<Platform<ApnsHeaders>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webpush: Option<Platform<WebPushHeaders>>,
 }
 
 #[derive(Serialize)]
@@ -43,10 +47,10 @@ struct Notification<'a> {
     body: &'a str,
 }
 
-/// A second copy of the same delivery replaces the first on the device.
+/// A second copy of the same delivery replaces the first on the device, by its tag. FCM keeps four collapse keys for a
+/// device that is offline, so none is made up for each message.
 #[derive(Serialize)]
 struct Android<'a> {
-    collapse_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<String>,
     notification: AndroidNotification<'a>,
@@ -55,6 +59,26 @@ struct Android<'a> {
 #[derive(Serialize)]
 struct AndroidNotification<'a> {
     tag: &'a str,
+}
+
+/// What APNs or a web push service is told beside the message.
+#[derive(Serialize)]
+struct Platform<H> {
+    headers: H,
+}
+
+#[derive(Serialize)]
+struct ApnsHeaders {
+    /// Seconds since 1970.
+    #[serde(rename = "apns-expiration")]
+    expiration: String,
+}
+
+#[derive(Serialize)]
+struct WebPushHeaders {
+    /// Seconds (RFC 8030 §5.2).
+    #[serde(rename = "TTL")]
+    ttl: String,
 }
 
 /// Sends push messages through one Firebase project.
@@ -93,11 +117,18 @@ impl FcmSender {
     ) -> Result<super::http::Answer, SendOutcome> {
         let Content::Push { title, body, data } = &message.content else {
             return Err(SendOutcome::Terminal(Refusal::new(
+                Scope::Message,
                 "wrong-content",
                 "expected a push message",
             )));
         };
-        let late = |code| SendOutcome::Retry(Refusal::new(code, "no token could be fetched in time"));
+        let late = |code| {
+            SendOutcome::Retry(Refusal::new(
+                Scope::Connection,
+                code,
+                "no token could be fetched in time",
+            ))
+        };
         let token = tokio::time::timeout_at(deadline, self.tokens.get(renew))
             .await
             .map_err(|_| late("oauth-unreachable"))??;
@@ -112,17 +143,24 @@ impl FcmSender {
         let now = self.clock.now();
         let ttl = message
             .expires_at
-            .map(|expires_at| format!("{}s", (expires_at - now).num_seconds().clamp(0, MAX_TTL_SECONDS)));
+            .map(|expires_at| (expires_at - now).num_seconds().clamp(0, MAX_TTL_SECONDS));
         let envelope = Envelope {
             message: Message {
                 token: &message.to,
                 notification: Notification { title, body },
                 data: fields,
                 android: Android {
-                    collapse_key: &delivery_id,
-                    ttl,
+                    ttl: ttl.map(|ttl| format!("{ttl}s")),
                     notification: AndroidNotification { tag: &delivery_id },
                 },
+                apns: ttl.map(|ttl| Platform {
+                    headers: ApnsHeaders {
+                        expiration: now.timestamp().saturating_add(ttl).to_string(),
+                    },
+                }),
+                webpush: ttl.map(|ttl| Platform {
+                    headers: WebPushHeaders { ttl: ttl.to_string() },
+                }),
             },
         };
         let request = self.client.post(&self.url).timeout(left);

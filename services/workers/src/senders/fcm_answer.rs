@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
 
 use super::http::Answer;
-use crate::outcome::{Refusal, SendOutcome};
+use crate::outcome::{Refusal, Scope, SendOutcome};
 
 #[derive(Deserialize)]
 struct Sent {
@@ -81,45 +82,41 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
     }
     let details = details(answer);
     let code = error_code(&details);
-    let refusal = |detail: &str| {
+    let refusal = |scope, detail: &str| {
         let code = code.map_or_else(|| format!("http-{}", answer.status), str::to_owned);
-        Refusal::new(code, detail).after(answer.retry_after)
+        Refusal::new(scope, code, detail).after(answer.retry_after)
+    };
+    let gone = |detail| SendOutcome::AddressDead(refusal(Scope::Address, detail), DeathReason::Gone);
+    let over_quota = |scope, detail| {
+        let mut refusal = refusal(scope, detail);
+        refusal.retry_after.get_or_insert(QUOTA_WAIT);
+        SendOutcome::Throttle(refusal)
     };
     match (code, answer.status) {
-        (Some("UNREGISTERED"), _) => SendOutcome::AddressDead(refusal("the app is no longer installed")),
-        (Some("SENDER_ID_MISMATCH"), _) => {
-            SendOutcome::AddressDead(refusal("the token is of another project"))
-        }
-        (Some("INVALID_ARGUMENT"), _) if blames_the_token(&details) => {
-            SendOutcome::AddressDead(refusal("the token is not one"))
-        }
+        (Some("UNREGISTERED"), _) => gone("the app is no longer installed"),
+        (Some("SENDER_ID_MISMATCH"), _) => gone("the token is of another project"),
+        (Some("INVALID_ARGUMENT"), _) if blames_the_token(&details) => gone("the token is not one"),
         (Some("THIRD_PARTY_AUTH_ERROR"), _) => SendOutcome::Config(refusal(
+            Scope::Platform,
             "the project's APNs or web push credential is not accepted",
         )),
         (Some("QUOTA_EXCEEDED"), _) if is_one_targets_quota(&details) => {
-            let mut refusal = refusal("the device or topic is sent too many messages").of_message();
-            refusal.retry_after.get_or_insert(QUOTA_WAIT);
-            SendOutcome::Retry(refusal)
+            over_quota(Scope::Address, "the device or topic is sent too many messages")
         }
-        (Some("QUOTA_EXCEEDED"), _) | (None, 429) => {
-            let mut refusal = refusal("the project sends too fast");
-            refusal.retry_after.get_or_insert(QUOTA_WAIT);
-            SendOutcome::Throttle(refusal)
-        }
-        (_, 401 | 403) => SendOutcome::Config(refusal("the service account is not accepted")),
-        (None, 404) => SendOutcome::Config(refusal("there is no such project")),
-        (_, 400..500) => SendOutcome::Terminal(refusal("the message was refused")),
-        _ => SendOutcome::Retry(refusal("FCM is not available")),
+        (Some("QUOTA_EXCEEDED"), _) | (None, 429) => over_quota(Scope::Account, "the project sends too fast"),
+        (_, 401 | 403) => SendOutcome::Config(refusal(Scope::Account, "the service account is not accepted")),
+        (None, 404) => SendOutcome::Config(refusal(Scope::Account, "there is no such project")),
+        (_, 429) => SendOutcome::Throttle(refusal(Scope::Account, "the project sends too fast")),
+        (_, 400..500) => SendOutcome::Terminal(refusal(Scope::Message, "the message was refused")),
+        _ => SendOutcome::Retry(refusal(Scope::Account, "FCM is not available")),
     }
 }
 
-/// `INVALID_ARGUMENT` speaks of the token if no other field is named.
+/// `INVALID_ARGUMENT` is about the token only where a violation names its field. A payload that is too big has the same
+/// code, often without any violation.
 fn blames_the_token(details: &[Detail]) -> bool {
-    let mut violations = details
-        .iter()
-        .flat_map(|detail| &detail.field_violations)
-        .peekable();
-    violations.peek().is_none() || violations.any(|violation| violation.field == "message.token")
+    let mut violations = details.iter().flat_map(|detail| &detail.field_violations);
+    violations.any(|violation| matches!(&*violation.field, "message.token" | "token"))
 }
 
 /// `QUOTA_EXCEEDED` speaks of the project, unless all that is named is a device's or a topic's quota.
@@ -170,40 +167,69 @@ mod tests {
             )
         };
         for (answer, expected) in [
-            (answer(429, "QUOTA_EXCEEDED", &quota("project:shop")), "throttle"),
-            (answer(429, "QUOTA_EXCEEDED", &quota("who knows")), "throttle"),
-            (answer(429, "QUOTA_EXCEEDED", &quota("device:abc")), "retry"),
-            (answer(429, "QUOTA_EXCEEDED", &quota("topic:news")), "retry"),
-            (answer(404, "UNREGISTERED", ""), "address_dead"),
-            (answer(400, "INVALID_ARGUMENT", ""), "address_dead"),
+            (
+                answer(429, "QUOTA_EXCEEDED", &quota("project:shop")),
+                "throttle account",
+            ),
+            (
+                answer(429, "QUOTA_EXCEEDED", &quota("who knows")),
+                "throttle account",
+            ),
+            (
+                answer(429, "QUOTA_EXCEEDED", &quota("device:abc")),
+                "throttle address",
+            ),
+            (
+                answer(429, "QUOTA_EXCEEDED", &quota("topic:news")),
+                "throttle address",
+            ),
+            (answer(404, "UNREGISTERED", ""), "address_dead address"),
+            (answer(400, "INVALID_ARGUMENT", ""), "terminal message"),
             (
                 answer(400, "INVALID_ARGUMENT", &violation("message.token")),
-                "address_dead",
+                "address_dead address",
             ),
             (
                 answer(400, "INVALID_ARGUMENT", &violation("message.data[0].value")),
-                "terminal",
+                "terminal message",
             ),
-            (answer(403, "SENDER_ID_MISMATCH", ""), "address_dead"),
-            (answer(401, "THIRD_PARTY_AUTH_ERROR", ""), "config"),
-            (answer(429, "QUOTA_EXCEEDED", ""), "throttle"),
-            (answer(503, "UNAVAILABLE", ""), "retry"),
-            (answer(500, "INTERNAL", ""), "retry"),
-            (bare(502, "<html>bad gateway</html>"), "retry"),
-            (bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#), "config"),
+            (answer(403, "SENDER_ID_MISMATCH", ""), "address_dead address"),
+            (answer(401, "THIRD_PARTY_AUTH_ERROR", ""), "config platform"),
+            (answer(429, "QUOTA_EXCEEDED", ""), "throttle account"),
+            (answer(503, "UNAVAILABLE", ""), "retry account"),
+            (answer(500, "INTERNAL", ""), "retry account"),
+            (bare(502, "<html>bad gateway</html>"), "retry account"),
+            (
+                bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#),
+                "config account",
+            ),
             (
                 bare(400, r#"{"error":{"status":"INVALID_ARGUMENT"}}"#),
-                "terminal",
+                "terminal message",
             ),
-            (bare(404, "{}"), "config"),
+            (bare(404, "{}"), "config account"),
         ] {
+            let outcome = classify(&answer);
+            let scope = outcome.refusal().unwrap().scope;
             assert_eq!(
-                classify(&answer).name(),
+                format!("{} {scope:?}", outcome.name()).to_lowercase(),
                 expected,
                 "{}",
                 String::from_utf8_lossy(&answer.body)
             );
         }
+    }
+
+    #[test]
+    fn a_payload_that_is_too_big_costs_the_message_and_not_the_token() {
+        let body = include_str!("../../tests/cases/fcm-400-no-violation.json");
+        let SendOutcome::Terminal(refusal) = classify(&bare(400, body)) else {
+            panic!()
+        };
+        assert_eq!(
+            (refusal.scope, &*refusal.code),
+            (Scope::Message, "INVALID_ARGUMENT")
+        );
     }
 
     #[test]
@@ -227,10 +253,10 @@ mod tests {
     #[test]
     fn a_devices_quota_is_waited_for_by_its_message_alone() {
         let more = r#",{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"device:a"}]}"#;
-        let SendOutcome::Retry(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", more)) else {
+        let SendOutcome::Throttle(refusal) = classify(&answer(429, "QUOTA_EXCEEDED", more)) else {
             panic!()
         };
-        assert!(refusal.is_of_message);
+        assert_eq!(refusal.scope, Scope::Address);
         assert_eq!(refusal.retry_after, Some(QUOTA_WAIT));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon_domain::{Timestamp, retry::LONGEST_NAMED_WAIT};
 use reqwest::{Response, header::RETRY_AFTER};
 
-use crate::outcome::{Refusal, SendOutcome};
+use crate::outcome::{Refusal, Scope, SendOutcome};
 
 /// No provider's answer is larger; what is, is cut.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -59,12 +59,21 @@ async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
 
 fn without_answer(error: &reqwest::Error) -> SendOutcome {
     if error.is_connect() || error.is_builder() {
-        return SendOutcome::Retry(Refusal::new("connect", "the provider could not be reached"));
+        return SendOutcome::Retry(Refusal::new(
+            Scope::Connection,
+            "connect",
+            "the provider could not be reached",
+        ));
     }
     if error.is_timeout() {
-        return SendOutcome::Uncertain(Refusal::new("timeout", "the provider did not answer in time"));
+        return SendOutcome::Uncertain(Refusal::new(
+            Scope::Connection,
+            "timeout",
+            "the provider did not answer in time",
+        ));
     }
     SendOutcome::Uncertain(Refusal::new(
+        Scope::Connection,
         "connection-lost",
         "the connection broke before the answer was complete",
     ))

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::{ProviderConfigError, http::exchange};
 use crate::{
     config::FcmConfig,
-    outcome::{Refusal, SendOutcome},
+    outcome::{Refusal, Scope, SendOutcome},
 };
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -140,12 +140,17 @@ impl Tokens {
         };
         let assertion =
             jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|_| {
-                SendOutcome::Config(Refusal::new("oauth-key", "the service account's key cannot sign"))
+                SendOutcome::Config(Refusal::new(
+                    Scope::Account,
+                    "oauth-key",
+                    "the service account's key cannot sign",
+                ))
             })?;
         let form = [("grant_type", GRANT), ("assertion", &assertion)];
         let Ok(answer) = exchange(self.client.post(&self.account.token_uri).form(&form), now).await else {
             // No message has left yet, whatever became of the token.
             return Err(SendOutcome::Retry(Refusal::new(
+                Scope::Connection,
                 "oauth-unreachable",
                 "no token could be fetched",
             )));
@@ -153,12 +158,14 @@ impl Tokens {
         match answer.status {
             200..300 => serde_json::from_slice(&answer.body).map_err(|_| {
                 SendOutcome::Retry(Refusal::new(
+                    Scope::Account,
                     "oauth-answer",
                     "the token endpoint's answer cannot be read",
                 ))
             }),
             429 | 500.. => {
                 let refusal = Refusal::new(
+                    Scope::Account,
                     format!("oauth-http-{}", answer.status),
                     "no token could be fetched",
                 );
@@ -166,6 +173,7 @@ impl Tokens {
             }
             status => {
                 let refusal = Refusal::new(
+                    Scope::Account,
                     format!("oauth-http-{status}"),
                     "the service account is not accepted",
                 );

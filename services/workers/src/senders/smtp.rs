@@ -16,7 +16,7 @@ use lettre::{
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     ProviderConfigError,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::{SmtpConfig, SmtpTls},
-    outcome::{Refusal, SendOutcome},
+    outcome::{Refusal, Scope, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -46,7 +46,7 @@ pub struct SmtpSender {
     hello: ClientId,
     from: Mailbox,
     timeout: Duration,
-    idle: Mutex<Vec<(AsyncSmtpConnection, tokio::time::Instant)>>,
+    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
     connections: Semaphore,
     max_connections: usize,
 }
@@ -107,14 +107,20 @@ impl SmtpSender {
         Ok(connection)
     }
 
-    fn pooled(&self) -> Option<AsyncSmtpConnection> {
+    /// An idle connection, and since when it is.
+    fn pooled(&self) -> Option<(AsyncSmtpConnection, Instant)> {
         let mut idle = self.idle.lock();
         while let Some((connection, since)) = idle.pop() {
             if since.elapsed() < MAX_IDLE {
-                return Some(connection);
+                return Some((connection, since));
             }
         }
         None
+    }
+
+    /// The relay has closed a connection that was idle since then: it has closed those that are idle for longer too.
+    fn drop_idle_since(&self, since: Instant) {
+        self.idle.lock().retain(|(_, other)| *other > since);
     }
 
     /// One transaction; `stage` follows how far it came.
@@ -146,15 +152,17 @@ impl SmtpSender {
         Ok(connection.message(&mail.content).await?)
     }
 
-    /// Connects if need be and sends. A pooled connection that the server has closed is replaced once.
+    /// Connects if need be and sends. A pooled connection that the relay has closed is replaced once.
     async fn attempt(
         &self,
         mail: &Mail,
         stage: &mut Stage,
     ) -> Result<(AsyncSmtpConnection, Result<Response, Halt>), SmtpError> {
-        if let Some(mut connection) = self.pooled() {
+        if let Some((mut connection, since)) = self.pooled() {
             match self.transact(&mut connection, mail, stage).await {
-                Err(Halt::Smtp(error)) if was_closed(&error) && *stage != Stage::Content => {}
+                Err(Halt::Smtp(error)) if is_the_connections(&error, *stage, &mut connection).await => {
+                    self.drop_idle_since(since);
+                }
                 ended => return Ok((connection, ended)),
             }
         }
@@ -170,13 +178,11 @@ impl SmtpSender {
             Ok(_) | Err(Halt::NoSmtpUtf8) => true,
             Err(Halt::Smtp(error)) => {
                 error.status().is_some_and(|code| u16::from(code) != 421)
-                    && tokio::time::timeout(RESET_TIMEOUT, connection.command(Rset))
-                        .await
-                        .is_ok_and(|reply| reply.is_ok())
+                    && can_be_reset(&mut connection).await
             }
         };
         if reusable && !connection.has_broken() {
-            self.idle.lock().push((connection, tokio::time::Instant::now()));
+            self.idle.lock().push((connection, Instant::now()));
         }
     }
 }
@@ -194,9 +200,23 @@ impl From<SmtpError> for Halt {
     }
 }
 
-/// Whether the server had ended the connection: without a word, or with 421, as the RFC has it.
-fn was_closed(error: &SmtpError) -> bool {
-    error.status().is_none_or(|code| u16::from(code) == 421)
+/// Whether an answer on a connection that was idle is the connection's, not the message's: the relay had closed it,
+/// without a word, with 421 as the RFC has it, or with any other refusal that the first command finds waiting
+/// (`451 4.4.2 timeout`). Behind the content's first byte that makes no difference: the message may have gone out.
+async fn is_the_connections(error: &SmtpError, stage: Stage, connection: &mut AsyncSmtpConnection) -> bool {
+    match error.status() {
+        _ if stage == Stage::Content => false,
+        None => true,
+        Some(code) if u16::from(code) == 421 => true,
+        Some(_) => stage == Stage::Envelope && !can_be_reset(connection).await,
+    }
+}
+
+/// Brings a connection into the state before `MAIL FROM`, if the relay still listens.
+async fn can_be_reset(connection: &mut AsyncSmtpConnection) -> bool {
+    tokio::time::timeout(RESET_TIMEOUT, connection.command(Rset))
+        .await
+        .is_ok_and(|reply| reply.is_ok())
 }
 
 #[async_trait]
@@ -219,6 +239,7 @@ impl Sender for SmtpSender {
                     },
                     Err(Halt::Smtp(error)) => classify(&error, stage),
                     Err(Halt::NoSmtpUtf8) => SendOutcome::Terminal(Refusal::new(
+                        Scope::Message,
                         "smtputf8-unsupported",
                         "the address has letters before the @ that the relay does not take (SMTPUTF8)",
                     )),

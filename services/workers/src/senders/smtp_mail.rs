@@ -10,7 +10,10 @@ use lettre::{
     message::{Mailbox, MultiPart, header, header::HeaderName, header::HeaderValue},
 };
 
-use crate::{outcome::Refusal, sender::OutgoingMessage};
+use crate::{
+    outcome::{Refusal, Scope},
+    sender::OutgoingMessage,
+};
 
 /// A longer word makes a header's text an encoded one, which can be folded anywhere: with it, a line keeps to the 78
 /// characters that RFC 5322 §2.1.1 recommends.
@@ -48,14 +51,20 @@ pub(super) fn sender(text: &str) -> Result<Mailbox, String> {
 /// The mail of a message.
 pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, Refusal> {
     let Content::Email { subject, text, html } = &message.content else {
-        return Err(Refusal::new("wrong-content", "expected an e-mail"));
+        return Err(Refusal::new(
+            Scope::Message,
+            "wrong-content",
+            "expected an e-mail",
+        ));
     };
     let to = EmailAddress::parse(&message.to)
-        .map_err(|error| Refusal::new("address-syntax", error.to_string()))?;
+        .map_err(|error| Refusal::new(Scope::Message, "address-syntax", error.to_string()))?;
     // The same for every attempt, so that a receiver can tell a second copy.
     let message_id = format!("<{}@{}>", message.delivery_id, from.email.domain());
-    let mime =
-        |error: lettre::error::Error| Refusal::new("mime", format!("the mail has no MIME form: {error}"));
+    let mime = |error: lettre::error::Error| {
+        let detail = format!("the mail has no MIME form: {error}");
+        Refusal::new(Scope::Message, "mime", detail)
+    };
     // Else lettre reads it from the headers, by a rule of its own.
     let envelope = Envelope::new(Some(from.email.clone()), vec![to_lettre(&to)]).map_err(mime)?;
     let builder = Message::builder()
@@ -68,7 +77,10 @@ pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, R
             "X-Carillon-Delivery",
             &message.delivery_id.to_string(),
         ))
-        .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()));
+        .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()))
+        // RFC 3834 §5: no vacation responder answers it. Exchange reads a header of its own; bounces still come.
+        .raw_header(text_header("Auto-Submitted", "auto-generated"))
+        .raw_header(text_header("X-Auto-Response-Suppress", "OOF, AutoReply"));
     // Bodies are sent as ASCII: quoted-printable or Base64 where their text is not, or where a line is too long.
     let built = match html {
         Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 use super::{ProviderConfigError, http::exchange, twilio_answer::classify};
 use crate::{
     config::TwilioConfig,
-    outcome::{Refusal, SendOutcome},
+    outcome::{Refusal, Scope, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -87,7 +87,11 @@ impl TwilioSender {
 impl Sender for TwilioSender {
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
         let Content::Sms { text } = &message.content else {
-            return SendOutcome::Terminal(Refusal::new("wrong-content", "expected a text message"));
+            return SendOutcome::Terminal(Refusal::new(
+                Scope::Message,
+                "wrong-content",
+                "expected a text message",
+            ));
         };
         let request = self
             .client

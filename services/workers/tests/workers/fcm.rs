@@ -42,26 +42,44 @@ async fn a_push_message_says_which_delivery_it_is_so_that_a_second_copy_replaces
     assert_eq!(asked.content_type, "application/json");
     assert_eq!(asked.authorization.as_deref(), Some("Bearer token-1"));
     let delivery = "00000000-0000-0000-0000-000000000007";
-    let mut expected = json!({"message": {
+    let expected = json!({"message": {
         "token": "device-token",
         "notification": {"title": "Your parcel", "body": "is on its way"},
         "data": {
             "url": "https://shop.example/1001",
             "carillon_delivery_id": delivery, "carillon_event_id": "order 1001/shipped",
         },
-        "android": {"collapse_key": delivery, "notification": {"tag": delivery}},
+        "android": {"notification": {"tag": delivery}},
     }});
     assert_eq!(asked.json(), expected);
+}
 
+#[tokio::test]
+async fn what_expires_says_so_to_android_ios_and_the_web() {
+    let server = HttpServer::start().await;
+    let clock = Arc::new(ManualClock::at(START));
+    let sender = sender(&server, &clock);
+    let now = clock.now();
     // FCM keeps a message for four weeks at most.
-    for (seconds, ttl) in [(90, "90s"), (-5, "0s"), (9_000_000, "2419200s")] {
+    for (expires_at, ttl) in [
+        (now + chrono::TimeDelta::seconds(90), 90),
+        (now - chrono::TimeDelta::seconds(5), 0),
+        (now + chrono::TimeDelta::seconds(9_000_000), 2_419_200),
+        ("9999-12-31T23:59:59Z".parse().unwrap(), 2_419_200),
+        (chrono::DateTime::<chrono::Utc>::MAX_UTC, 2_419_200),
+    ] {
         let outgoing = OutgoingMessage {
-            expires_at: Some(clock.now() + chrono::TimeDelta::seconds(seconds)),
+            expires_at: Some(expires_at),
             ..push()
         };
         assert_eq!(sender.send(&outgoing).await.name(), "ok");
-        expected["message"]["android"]["ttl"] = ttl.into();
-        assert_eq!(server.asked(SEND).pop().unwrap().json(), expected);
+        let message = &server.asked(SEND).pop().unwrap().json()["message"];
+        assert_eq!(message["android"]["ttl"], format!("{ttl}s"));
+        assert_eq!(
+            message["apns"],
+            json!({"headers": {"apns-expiration": (now.timestamp() + ttl).to_string()}})
+        );
+        assert_eq!(message["webpush"], json!({"headers": {"TTL": ttl.to_string()}}));
     }
 }
 

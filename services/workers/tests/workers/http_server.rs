@@ -219,6 +219,7 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
         delivery_id: DeliveryId(Uuid::from_u128(7)),
         event_id: "order 1001/shipped".into(),
         to: to.to_owned(),
+        platform: None,
         content,
         expires_at: None,
     }
@@ -226,15 +227,10 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
 
 /// An outcome as `<name> <code>[ after <seconds>]`.
 pub(crate) fn told(outcome: &SendOutcome) -> String {
-    let refusal = match outcome {
-        SendOutcome::Ok { message_id } => return format!("ok {}", message_id.as_deref().unwrap_or("-")),
-        SendOutcome::Retry(refusal)
-        | SendOutcome::Throttle(refusal)
-        | SendOutcome::Config(refusal)
-        | SendOutcome::Terminal(refusal)
-        | SendOutcome::AddressDead(refusal)
-        | SendOutcome::Uncertain(refusal) => refusal,
-    };
+    if let SendOutcome::Ok { message_id } = outcome {
+        return format!("ok {}", message_id.as_deref().unwrap_or("-"));
+    }
+    let refusal = outcome.refusal().unwrap();
     let name = outcome.name();
     match refusal.retry_after {
         Some(after) => format!("{name} {} after {}", refusal.code, after.as_secs()),

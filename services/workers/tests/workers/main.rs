@@ -19,6 +19,7 @@ mod provider;
 mod records;
 mod relay;
 mod retries;
+mod scopes;
 mod smtp;
 mod smtp_replies;
 mod support;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock};
+use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock, contact::DeathReason};
 use carillon_render::Content;
-use carillon_workers::{Account, OutgoingMessage, Refusal, SendOutcome, Sender};
+use carillon_workers::{Account, OutgoingMessage, Refusal, Scope, SendOutcome, Sender};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
@@ -37,6 +37,7 @@ enum Held {
 pub(crate) struct Provider {
     clock: SharedClock,
     script: Mutex<HashMap<String, VecDeque<SendOutcome>>>,
+    usual: Mutex<Option<SendOutcome>>,
     calls: Mutex<Vec<Call>>,
     held: watch::Sender<Held>,
 }
@@ -46,6 +47,7 @@ impl Provider {
         Arc::new(Self {
             clock,
             script: Mutex::default(),
+            usual: Mutex::default(),
             calls: Mutex::default(),
             held: watch::Sender::new(Held::Nothing),
         })
@@ -59,6 +61,11 @@ impl Provider {
     /// One that sends so many messages a second.
     pub(crate) fn account_of_rate(self: &Arc<Self>, name: &str, per_second: u32) -> Arc<Account> {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, Some(per_second))
+    }
+
+    /// What it answers to every call that nothing is scripted for.
+    pub(crate) fn answers_everything(&self, outcome: Option<SendOutcome>) {
+        *self.usual.lock() = outcome;
     }
 
     /// What it answers to the next calls for an event.
@@ -118,36 +125,55 @@ impl Sender for Provider {
         };
         self.held.subscribe().wait_for(is_free).await.unwrap();
         let scripted = self.script.lock().get_mut(&event).and_then(VecDeque::pop_front);
-        scripted.unwrap_or(SendOutcome::Ok {
+        let usual = || self.usual.lock().clone();
+        scripted.or_else(usual).unwrap_or(SendOutcome::Ok {
             message_id: Some(format!("message of {event}")),
         })
     }
 }
 
-fn refusal(code: &str) -> Refusal {
-    Refusal::new(code, "the test says so")
+fn refusal(scope: Scope, code: &str) -> Refusal {
+    Refusal::new(scope, code, "the test says so")
 }
 
 pub(crate) fn retry(code: &str) -> SendOutcome {
-    SendOutcome::Retry(refusal(code))
+    SendOutcome::Retry(refusal(Scope::Account, code))
 }
 
 pub(crate) fn throttle(code: &str, wait: Duration) -> SendOutcome {
-    SendOutcome::Throttle(refusal(code).after(Some(wait)))
+    SendOutcome::Throttle(refusal(Scope::Account, code).after(Some(wait)))
 }
 
 pub(crate) fn config(code: &str) -> SendOutcome {
-    SendOutcome::Config(refusal(code))
+    SendOutcome::Config(refusal(Scope::Account, code))
 }
 
 pub(crate) fn terminal(code: &str) -> SendOutcome {
-    SendOutcome::Terminal(refusal(code))
+    SendOutcome::Terminal(refusal(Scope::Message, code))
 }
 
 pub(crate) fn address_dead(code: &str) -> SendOutcome {
-    SendOutcome::AddressDead(refusal(code))
+    SendOutcome::AddressDead(refusal(Scope::Address, code), DeathReason::Gone)
 }
 
 pub(crate) fn uncertain(code: &str) -> SendOutcome {
-    SendOutcome::Uncertain(refusal(code))
+    SendOutcome::Uncertain(refusal(Scope::Connection, code))
+}
+
+/// The recipient refuses the message; the address may be good.
+pub(crate) fn refused_address(code: &str) -> SendOutcome {
+    SendOutcome::Terminal(refusal(Scope::Address, code))
+}
+
+pub(crate) fn stopped(code: &str) -> SendOutcome {
+    SendOutcome::AddressDead(refusal(Scope::Address, code), DeathReason::OptedOut)
+}
+
+/// A throttle that names no time.
+pub(crate) fn throttle_unnamed(scope: Scope, code: &str) -> SendOutcome {
+    SendOutcome::Throttle(refusal(scope, code))
+}
+
+pub(crate) fn config_of(scope: Scope, code: &str) -> SendOutcome {
+    SendOutcome::Config(refusal(scope, code))
 }

@@ -26,6 +26,8 @@ pub(crate) enum Say {
     Usual,
     /// This reply; after a 421 it hangs up, as the code promises.
     Line(&'static str),
+    /// This reply, and it hangs up.
+    Goodbye(&'static str),
     HangUp,
     Nothing,
 }
@@ -176,6 +178,10 @@ impl Talk {
         let line = match scripted.unwrap_or(Say::Usual) {
             Say::Usual => usual,
             Say::Line(line) => line,
+            Say::Goodbye(line) => {
+                let _ = self.write.write_all(format!("{line}\r\n").as_bytes()).await;
+                return None;
+            }
             Say::HangUp => return None,
             Say::Nothing => std::future::pending().await,
         };

@@ -69,6 +69,8 @@ async fn a_mail_has_its_parts_and_says_which_delivery_it_is() {
         ("Subject", "Your parcel"),
         ("X-Carillon-Delivery", "00000000-0000-0000-0000-000000000007"),
         ("X-Carillon-Event", "order 1001/shipped"),
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),
     ] {
         assert_eq!(header(&mail, name), Some(value), "{mail}");
     }
@@ -299,8 +301,14 @@ async fn after_a_refusal_the_connection_is_reset_and_used_again() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_relay_has_closed_is_replaced() {
-    for closed in [Say::HangUp, Say::Line("421 4.4.2 you were idle for too long")] {
+async fn a_reply_at_the_first_command_of_an_idle_connection_that_then_closes_is_the_connections() {
+    for closed in [
+        Say::HangUp,
+        Say::Line("421 4.4.2 you were idle for too long"),
+        Say::Goodbye("451 4.4.2 timeout"),
+        Say::Goodbye("450 4.4.2 timeout"),
+        Say::Goodbye("554 5.4.2 connection timed out"),
+    ] {
         let relay = Relay::start().await;
         let sender = relay.sender();
         relay.says("MAIL", [Say::Usual, closed]);
@@ -308,6 +316,35 @@ async fn an_idle_connection_that_the_relay_has_closed_is_replaced() {
         assert_eq!(told(&sender.send(&mail()).await), format!("ok {MESSAGE_ID}"));
         assert_eq!((relay.connections(), relay.mails().len()), (2, 2));
     }
+}
+
+#[tokio::test]
+async fn when_one_idle_connection_is_closed_those_that_were_idle_for_longer_are_dropped() {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    let mails = mail();
+    // There are two connections.
+    relay.says(".", [Say::Usual, Say::Usual]);
+    let outcomes = join_all((0..2).map(|_| sender.send(&mails))).await;
+    assert!(outcomes.iter().all(|outcome| outcome.name() == "ok"));
+    assert_eq!(relay.connections(), 2);
+    relay.says("MAIL", [Say::Goodbye("451 4.4.2 timeout")]);
+    assert_eq!(sender.send(&mails).await.name(), "ok");
+    assert_eq!(relay.connections(), 3);
+    // What is idle now is the third connection only: two mails at once need a fourth.
+    let outcomes = join_all((0..2).map(|_| sender.send(&mails))).await;
+    assert!(outcomes.iter().all(|outcome| outcome.name() == "ok"));
+    assert_eq!((relay.connections(), relay.mails().len()), (4, 5));
+}
+
+#[tokio::test]
+async fn a_refusal_on_an_idle_connection_that_stays_open_is_the_accounts() {
+    let relay = Relay::start().await;
+    let sender = relay.sender();
+    assert_eq!(sender.send(&mail()).await.name(), "ok");
+    relay.says("MAIL", [Say::Line("451 4.7.1 slow down")]);
+    assert_eq!(told(&sender.send(&mail()).await), "throttle 4.7.1");
+    assert_eq!(relay.connections(), 1);
 }
 
 #[tokio::test]

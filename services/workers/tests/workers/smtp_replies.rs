@@ -29,10 +29,15 @@ async fn said(verb: &'static str, line: &'static str) -> String {
 async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail() {
     for (verb, line, expected) in [
         ("RCPT", "450 4.2.1 mailbox is busy", "retry 4.2.1"),
-        ("RCPT", "451 greylisted", "retry 451"),
-        ("RCPT", "432 4.3.2 not now", "retry 4.3.2"),
+        ("RCPT", "451 greylisted", "throttle 451"),
+        ("RCPT", "432 4.3.2 not now", "throttle 4.3.2"),
         ("RCPT", "452 4.7.28 too fast", "throttle 4.7.28"),
         ("RCPT", "550 5.1.1 no such user", "address_dead 5.1.1"),
+        ("RCPT", "550 #5.1.0 Address rejected", "address_dead 5.1.0"),
+        ("RCPT", "550 5.1.1: no such user", "address_dead 5.1.1"),
+        ("RCPT", "504 5.5.2 Helo command rejected", "config 5.5.2"),
+        ("RCPT", "503 5.5.1 bad sequence", "config 5.5.1"),
+        (".", "452 4.3.1 no space", "throttle 4.3.1"),
         (
             "RCPT",
             "550-5.1.1 no such\r\n550 5.1.1 user",

@@ -54,6 +54,7 @@ async fn step(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
                 value: Bytes::from(row.try_get::<Vec<u8>, _>("value")?),
                 headers: Headers::decode(&Bytes::from(row.try_get::<Vec<u8>, _>("headers")?)),
                 timestamp: Timestamp::from_timestamp_micros(row.try_get("written_at")?).unwrap_or_default(),
+                unreadable: None,
             };
             last = Some(record.offset);
             let mut frames = Vec::new();

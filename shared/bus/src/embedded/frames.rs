@@ -96,6 +96,7 @@ mod tests {
             value: value.into(),
             headers: all,
             timestamp: Timestamp::UNIX_EPOCH,
+            unreadable: None,
         }
     }
 

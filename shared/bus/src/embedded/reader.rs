@@ -46,6 +46,7 @@ pub(super) async fn records(
                 value: frame.value,
                 headers: frame.headers,
                 timestamp,
+                unreadable: None,
             };
             bytes += record.size();
             records.push(record);

@@ -196,6 +196,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
                 value: out.value,
                 headers: out.headers,
                 timestamp: now,
+                unreadable: None,
             };
             *offset += 1;
             placed.push(Placed { slot, record });

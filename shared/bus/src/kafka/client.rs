@@ -121,7 +121,29 @@ pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientCo
         .set("fetch.message.max.bytes", "1048576")
         .set("queued.max.messages.kbytes", "4096")
         .set("allow.auto.create.topics", "false")
+        // A batch that the broker's disk has damaged is an error then, and not other people's data.
+        .set("check.crcs", "true")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("statistics.interval.ms", REPORTS.as_millis().to_string());
+    config
+}
+
+/// A client that looks whether single offsets of a group's partitions can be read (`unreadable`). It only assigns, and is
+/// no member.
+pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
+    let mut config = base.clone();
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("check.crcs", "true")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "0")
+        // A broker sends the first batch whole, however large it is.
+        .set("fetch.message.max.bytes", "1024")
+        .set("allow.auto.create.topics", "false");
     config
 }

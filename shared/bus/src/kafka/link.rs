@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
     classify, client,
-    poller::{self, Callbacks, Event, Seek, Shared},
+    poller::{self, Callbacks, Event, Reading, Seek, Shared},
 };
 use crate::{error::BusError, kafka::member::Membership};
 
@@ -37,11 +37,16 @@ impl Link {
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         consumer.subscribe(&names).map_err(classify)?;
         let consumer = Arc::new(consumer);
-        let (polled, topics, callbacks) = (Arc::clone(&consumer), topics.clone(), callbacks());
+        let (polled, callbacks) = (Arc::clone(&consumer), callbacks());
+        let reading = Reading {
+            base: base.clone(),
+            group: group.clone(),
+            topics: topics.clone(),
+        };
         let (seeks, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name(format!("poll {group}"))
-            .spawn(move || poller::run(&polled, &callbacks, &asked, &topics))
+            .spawn(move || poller::run(&polled, &callbacks, &asked, &reading))
             .map_err(|error| BusError::Unavailable(error.to_string()))?;
         Ok(Self {
             consumer,

@@ -9,7 +9,7 @@ use std::{
 use super::{
     CALL_TIMEOUT,
     admin::blocking,
-    classify, describe,
+    classify_offsets, describe,
     link::Link,
     poller::{Event, Seek, Target, native},
     transaction::{Fence, Transactions},
@@ -142,25 +142,16 @@ impl KafkaMember {
         Polled::Records(self.ready.drain(..count).collect())
     }
 
-    /// The client goes on by itself when a broker is away: many such errors may have gathered by the time that it is
-    /// back, and none may hold up what was read since. A topic that is not there may come. What no client recovers from
-    /// is passed on.
+    /// The client goes on by itself after every error that it does not call fatal: when a broker is back, a topic is made,
+    /// a permission is given. Many errors may have gathered by then, and none may hold up what was read since. One
+    /// partition's error is not the other partitions'. What no client recovers from is passed on.
     fn failed(&mut self, error: KafkaError) -> Result<(), BusError> {
-        use RDKafkaErrorCode as Code;
-
-        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        let unknown_topic = matches!(
-            error.rdkafka_error_code(),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
-        );
-        if fatal {
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+            || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+        if is_fatal {
             return Err(BusError::Kafka(error));
         }
         let text = describe(&error);
-        let classified = classify(error);
-        if !unknown_topic && !classified.is_retriable() {
-            return Err(classified);
-        }
         metrics::counter!("carillon_bus_poll_errors_total", "group" => self.membership.group.clone())
             .increment(1);
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
@@ -356,7 +347,7 @@ impl Member for KafkaMember {
         }
         let list = offset_list(offsets);
         let consumer = Arc::clone(&self.link.consumer);
-        blocking(move || consumer.commit(&list, CommitMode::Sync).map_err(classify)).await
+        blocking(move || consumer.commit(&list, CommitMode::Sync).map_err(classify_offsets)).await
     }
 
     async fn begin(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
@@ -408,11 +399,15 @@ impl Member for KafkaMember {
             Arc::clone(&self.link.consumer),
             native(partitions.iter().map(|partition| (partition.clone(), None))),
         );
-        let committed =
-            blocking(move || consumer.committed_offsets(asked, CALL_TIMEOUT).map_err(classify)).await?;
+        let committed = blocking(move || {
+            consumer
+                .committed_offsets(asked, CALL_TIMEOUT)
+                .map_err(classify_offsets)
+        })
+        .await?;
         let mut targets = Vec::with_capacity(partitions.len());
         for element in committed.elements() {
-            element.error().map_err(classify)?;
+            element.error().map_err(classify_offsets)?;
             let partition = Partition {
                 topic: Arc::from(element.topic()),
                 index: element.partition(),

@@ -10,6 +10,9 @@ mod pressure;
 #[cfg(test)]
 mod rebalance_tests;
 mod transaction;
+mod unreadable;
+#[cfg(test)]
+mod unreadable_tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -220,6 +223,25 @@ pub(crate) fn classify(error: KafkaError) -> BusError {
         ) => BusError::Revoked,
         Some(code) if stays(code) => BusError::Kafka(error),
         _ => BusError::Unavailable(describe(&error)),
+    }
+}
+
+/// Of a call about a group's offsets. A topic that was deleted comes back or leaves the assignment, and a permission may be
+/// given again: meanwhile the group's other partitions go on.
+fn classify_offsets(error: KafkaError) -> BusError {
+    use RDKafkaErrorCode as Code;
+
+    match error.rdkafka_error_code() {
+        Some(code)
+            if is_forbidden(code)
+                || matches!(
+                    code,
+                    Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition
+                ) =>
+        {
+            BusError::Unavailable(describe(&error))
+        }
+        _ => classify(error),
     }
 }
 

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use carillon_domain::Timestamp;
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientContext, Message as _, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance},
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
@@ -32,6 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     brokers::Brokers,
     pressure::{HIGH_WATER, Pressure},
+    unreadable,
 };
 use crate::{
     headers::Headers,
@@ -66,6 +67,14 @@ pub(super) struct Target {
     pub(super) offset: Option<i64>,
 }
 
+/// What the thread reads.
+pub(super) struct Reading {
+    /// The properties that every client has.
+    pub(super) base: ClientConfig,
+    pub(super) group: String,
+    pub(super) topics: Vec<Arc<str>>,
+}
+
 /// How long the thread waits for a record.
 const LONG_POLL: Duration = Duration::from_millis(50);
 /// How often the thread looks whether there is room.
@@ -73,7 +82,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long a revocation waits for the member.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a seek may take; it waits for librdkafka's own threads, not for a broker.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records, and bytes, handed over in one piece.
 const PIECE: usize = 500;
 const PIECE_BYTES: usize = HIGH_WATER / 8;
@@ -91,13 +100,15 @@ pub(super) struct Shared {
     owned: Mutex<HashMap<Partition, u64>>,
     /// Numbers them.
     assignments: AtomicU64,
+    /// Where partitions were last sought to. The client knows a position only when it has handed out a record behind it.
+    pub(super) sought: Mutex<HashMap<Partition, i64>>,
     flow: Mutex<Flow>,
-    piece: Mutex<Piece>,
+    pub(super) piece: Mutex<Piece>,
 }
 
 /// Records that the thread has polled and not handed over.
 #[derive(Default)]
-struct Piece {
+pub(super) struct Piece {
     records: Vec<Record>,
     bytes: usize,
 }
@@ -117,7 +128,7 @@ struct Flow {
 
 impl Piece {
     /// Whether it is full now.
-    fn push(&mut self, record: Record) -> bool {
+    pub(super) fn push(&mut self, record: Record) -> bool {
         self.bytes += record.size();
         self.records.push(record);
         self.records.len() >= PIECE || self.bytes >= PIECE_BYTES
@@ -154,6 +165,17 @@ impl Shared {
         let mut flow = self.flow.lock();
         flow.all = true;
         flow.changed = true;
+    }
+
+    /// Partitions that the client fetches.
+    pub(super) fn fetched(&self) -> Vec<Partition> {
+        let owned = self.owned.lock();
+        let flow = self.flow.lock();
+        owned
+            .keys()
+            .filter(|partition| !flow.paused.contains(*partition))
+            .cloned()
+            .collect()
     }
 
     /// Has the thread pause a partition.
@@ -232,6 +254,10 @@ impl Callbacks {
             }
             flow.all
         };
+        self.shared
+            .sought
+            .lock()
+            .retain(|partition, _| !partitions.contains(partition));
         let told = if all {
             consumer.pause(list)
         } else {
@@ -254,7 +280,7 @@ impl Callbacks {
     }
 
     /// Hands over what was polled.
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         let piece = std::mem::take(&mut *self.shared.piece.lock());
         if !piece.records.is_empty() {
             self.shared.waiting.fetch_add(piece.bytes, Ordering::AcqRel);
@@ -300,8 +326,24 @@ impl Callbacks {
                 ),
             }
         }
+        let mut sought = self.shared.sought.lock();
+        for target in targets {
+            match target.offset {
+                Some(offset) => sought.insert(target.partition.clone(), offset),
+                None => sought.remove(&target.partition),
+            };
+        }
+        drop(sought);
         // As above.
         let _ = self.events.send(Event::Sought(seek.number, results));
+    }
+}
+
+impl Reading {
+    /// A topic's name, shared.
+    pub(super) fn topic(&self, name: &str) -> Arc<str> {
+        let topic = self.topics.iter().find(|topic| &***topic == name);
+        topic.map_or_else(|| Arc::from(name), Arc::clone)
     }
 }
 
@@ -330,7 +372,7 @@ pub(super) fn run(
     consumer: &BaseConsumer<Callbacks>,
     callbacks: &Callbacks,
     seeks: &mpsc::Receiver<Seek>,
-    topics: &[Arc<str>],
+    reading: &Reading,
 ) {
     let shared = &callbacks.shared;
     let mut wait = LONG_POLL;
@@ -349,7 +391,7 @@ pub(super) fn run(
         } else {
             match consumer.poll(wait) {
                 Some(Ok(message)) => {
-                    let record = owned(&message, topics);
+                    let record = owned(&message, reading);
                     pressure.polled(record.size());
                     let is_full = shared.piece.lock().push(record);
                     if is_full {
@@ -358,7 +400,10 @@ pub(super) fn run(
                     wait = Duration::ZERO;
                 }
                 Some(Err(error)) => {
-                    if callbacks.events.send(Event::Failed(error)).is_err() {
+                    callbacks.flush();
+                    let is_passed =
+                        unreadable::of(&error).is_some() && callbacks.pass_over(consumer, reading);
+                    if !is_passed && callbacks.events.send(Event::Failed(error)).is_err() {
                         break;
                     }
                     wait = LONG_POLL;
@@ -422,8 +467,7 @@ fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
     }
 }
 
-fn owned(message: &BorrowedMessage<'_>, topics: &[Arc<str>]) -> Record {
-    let topic = topics.iter().find(|topic| &***topic == message.topic());
+fn owned(message: &BorrowedMessage<'_>, reading: &Reading) -> Record {
     let mut headers = Headers::default();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         headers.push(
@@ -432,7 +476,7 @@ fn owned(message: &BorrowedMessage<'_>, topics: &[Arc<str>]) -> Record {
         );
     }
     Record {
-        topic: topic.map_or_else(|| Arc::from(message.topic()), Arc::clone),
+        topic: reading.topic(message.topic()),
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map(Bytes::copy_from_slice),
@@ -443,5 +487,6 @@ fn owned(message: &BorrowedMessage<'_>, topics: &[Arc<str>]) -> Record {
             .to_millis()
             .and_then(Timestamp::from_timestamp_millis)
             .unwrap_or_default(),
+        unreadable: None,
     }
 }

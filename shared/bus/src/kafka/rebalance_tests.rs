@@ -35,7 +35,7 @@ fn join(base: &ClientConfig, topic: &str) -> KafkaMember {
     KafkaMember::join(base, membership).unwrap()
 }
 
-fn produce(base: &ClientConfig, topic: &str, partition: i32, values: std::ops::Range<usize>) {
+pub(super) fn produce(base: &ClientConfig, topic: &str, partition: i32, values: std::ops::Range<usize>) {
     let producer: BaseProducer = base.create().unwrap();
     for value in values {
         let value = value.to_string();

@@ -108,6 +108,7 @@ mod tests {
             value: Bytes::new(),
             headers: Headers::default(),
             timestamp: carillon_domain::Timestamp::UNIX_EPOCH,
+            unreadable: None,
         };
         Waiting { record, ticket }
     }

@@ -173,7 +173,9 @@ impl Runner {
             }
             return Ok(());
         }
-        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic) {
+        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic)
+            && record.unreadable.is_none()
+        {
             let wake = retry::wake_at(&record, tier);
             if wake > now {
                 self.member.pause(&partition)?;

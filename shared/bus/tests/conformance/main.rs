@@ -13,5 +13,6 @@ mod kafka;
 mod log;
 mod pace;
 mod parallel;
+mod producers;
 mod retries;
 mod support;

@@ -16,6 +16,9 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::UnknownUser => "Not sent: no user of this id is known.".to_owned(),
         Reason::NoAddress => format!("Not sent: the recipient has no address for {channel}."),
         Reason::AddressDead => format!("Not sent: the provider said that every {channel} address is gone."),
+        Reason::Stopped => {
+            format!("Not sent: the recipient has told the provider to stop by {channel} (STOP).")
+        }
         Reason::OptedOutType => format!("Not sent: the user turned off {event_type} by {channel}."),
         Reason::OptedOutCategory => {
             format!("Not sent: the user turned off the category {category} by {channel}.")

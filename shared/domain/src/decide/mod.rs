@@ -22,7 +22,7 @@ use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},
     channel::{Channel, Priority},
     clock::Timestamp,
-    contact::{AddressKey, ContactPoint},
+    contact::{AddressKey, ContactPoint, Death},
     delivery::Delivery,
     event::Event,
     ids::{DeliveryId, TenantId, UserId},
@@ -48,8 +48,8 @@ pub struct UserFacts {
 pub struct Contact {
     /// The address.
     pub point: ContactPoint,
-    /// The provider's code, if it said that the address is gone.
-    pub dead: Option<String>,
+    /// What a provider said, if the address takes no more messages.
+    pub dead: Option<Death>,
 }
 
 /// Everything a decision about one recipient rests on.
@@ -137,6 +137,8 @@ pub enum Reason {
     NoAddress,
     /// Every address on the channel is gone.
     AddressDead,
+    /// Every address on the channel is gone or its owner has said STOP to the provider; one at least has.
+    Stopped,
     /// The user said no to the type.
     OptedOutType,
     /// The user said no to the category.

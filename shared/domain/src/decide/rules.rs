@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::{ChannelMode, DefaultChoice},
     channel::Channel,
-    contact::{Target, mask},
+    contact::{Death, DeathReason, Target, mask},
     delivery::{DELIVERY_VERSION, Delivery},
     ids::{DeliveryId, NotificationId},
     preference::Level,
@@ -198,17 +198,23 @@ fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
     if contacts.is_empty() {
         return Err(Reason::NoAddress);
     }
-    let codes: Vec<&str> = contacts
+    let dead: Vec<&Death> = contacts
         .iter()
-        .filter_map(|contact| contact.dead.as_deref())
+        .filter_map(|contact| contact.dead.as_ref())
         .collect();
+    let codes: Vec<&str> = dead.iter().map(|death| &*death.code).collect();
     trail.note(
         "suppression",
         if alive > 0 { "pass" } else { "stop" },
         &Input("dead", &codes),
     );
     if alive == 0 {
-        return Err(Reason::AddressDead);
+        let has_stopped = dead.iter().any(|death| death.reason == DeathReason::OptedOut);
+        return Err(if has_stopped {
+            Reason::Stopped
+        } else {
+            Reason::AddressDead
+        });
     }
     let living = contacts.into_iter().filter(|contact| contact.dead.is_none());
     Ok(living

@@ -1,5 +1,10 @@
 use super::*;
-use crate::{catalog::Catalog, event::Defaults, ids::ContactPointId};
+use crate::{
+    catalog::Catalog,
+    contact::{Death, DeathReason},
+    event::Defaults,
+    ids::ContactPointId,
+};
 
 struct Setting {
     catalog: Catalog,
@@ -189,11 +194,17 @@ fn a_critical_type_passes_preferences_and_limits_but_not_a_dead_address() {
     );
 
     let mut dead = setting().of_type("Otp");
-    dead.user.as_mut().unwrap().contacts[1].dead = Some("21211".into());
-    assert_eq!(
-        dead.reasons(LimitVerdict::Allowed),
-        [(Channel::Sms, Outcome::Suppress, Reason::AddressDead)]
-    );
+    for (code, reason, expected) in [
+        ("21211", DeathReason::Gone, Reason::AddressDead),
+        ("21610", DeathReason::OptedOut, Reason::Stopped),
+    ] {
+        let code = code.to_owned();
+        dead.user.as_mut().unwrap().contacts[1].dead = Some(Death { code, reason });
+        assert_eq!(
+            dead.reasons(LimitVerdict::Allowed),
+            [(Channel::Sms, Outcome::Suppress, expected)]
+        );
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Reads a body of at most `max` bytes; a larger one is `too-large` as soon as it is, one that does not end in time is
-/// `request-timeout`, and one that breaks off is `malformed-json`.
+/// `request-timeout`, one that is refused otherwise is answered as its [`RefusedBody`] says, and one that breaks off is `malformed-json`.
 pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
     let error = match Limited::new(body, max).collect().await {
         Ok(collected) => return Ok(collected.to_bytes()),
@@ -30,24 +30,17 @@ pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
         let text = format!("expected a body of at most {max} bytes");
         return Err(Problem::new(ProblemKind::TooLarge, text));
     }
-    match late_body(&*error) {
-        Some(late) => Err(Problem::new(ProblemKind::RequestTimeout, late.to_string())),
+    let mut causes = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<RefusedBody>()) {
+        Some(refused) => Err(refused.0.clone()),
         None => Err(Problem::new(ProblemKind::MalformedJson, "the body broke off")),
     }
 }
 
-fn late_body<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a LateBody> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
-}
-
-/// A request's body did not come in time.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-pub(super) enum LateBody {
-    #[error("the body did not end within {0:?}")]
-    Total(Duration),
-    #[error("nothing more of the body came within {0:?}")]
-    Stalled(Duration),
-}
+/// The error of a body that is not read to its end, with the answer to its request.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail)]
+pub struct RefusedBody(pub Problem);
 
 /// A request's body that has to go on and to end in time. Its timer exists only once the body is waited for, so that
 /// one that came with its head costs none.
@@ -109,12 +102,13 @@ impl HttpBody for TimedBody {
         if waiting.timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        let late = if waiting.ends <= stalls {
-            LateBody::Total(total)
+        let text = if waiting.ends <= stalls {
+            format!("expected the body to end within {total:?}")
         } else {
-            LateBody::Stalled(stall)
+            format!("expected more of the body within {stall:?}")
         };
-        Poll::Ready(Some(Err(late.into())))
+        let problem = Problem::new(ProblemKind::RequestTimeout, text);
+        Poll::Ready(Some(Err(RefusedBody(problem).into())))
     }
 
     fn is_end_stream(&self) -> bool {

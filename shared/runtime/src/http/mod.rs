@@ -7,7 +7,7 @@ mod operations;
 mod problem;
 mod server;
 
-pub use body::read_capped;
+pub use body::{RefusedBody, read_capped};
 pub use client::{ClientOptions, client, install_tls};
 pub use config::{BadBound, HttpConfig};
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};

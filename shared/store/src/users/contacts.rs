@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use carillon_domain::{Channel, ContactPoint, ContactPointId, TenantId, Timestamp, UserId};
+use carillon_domain::{
+    Channel, ContactPoint, ContactPointId, DeliveryId, TenantId, Timestamp, UserId,
+    contact::{self, DeathReason},
+};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{DeadContact, Device, ResolvedContact};
+use super::{DeadContact, Device, Obituary, ResolvedContact};
 use crate::{
     columns,
     db::{Input, Session, Tx, execute, fetch},
@@ -22,7 +25,11 @@ pub(super) struct Row {
     address: String,
     platform: Option<String>,
     pub(super) registered_at: Timestamp,
-    pub(super) dead_code: Option<String>,
+    dead_code: Option<String>,
+    dead_reason: Option<String>,
+    dead_provider: Option<String>,
+    dead_delivery: Option<Uuid>,
+    dead_at: Option<Timestamp>,
 }
 
 impl Row {
@@ -38,6 +45,32 @@ impl Row {
                 .transpose()?,
         })
     }
+
+    /// What a provider said, if the address takes no more messages.
+    pub(super) fn death(&self) -> Result<Option<contact::Death>, StoreError> {
+        let Some(code) = self.dead_code.clone() else {
+            return Ok(None);
+        };
+        let reason = match self.dead_reason.as_deref() {
+            Some(reason) => columns::parse(reason, "why an address is dead")?,
+            None => DeathReason::Gone,
+        };
+        Ok(Some(contact::Death { code, reason }))
+    }
+
+    /// As [`Row::death`], with where it comes from.
+    pub(super) fn obituary(&self) -> Result<Option<Obituary>, StoreError> {
+        let (Some(death), Some(at)) = (self.death()?, self.dead_at) else {
+            return Ok(None);
+        };
+        Ok(Some(Obituary {
+            reason: death.reason,
+            code: death.code,
+            provider: self.dead_provider.clone(),
+            at,
+            delivery_id: self.dead_delivery.map(DeliveryId),
+        }))
+    }
 }
 
 /// A user's addresses, in the order in which they were registered.
@@ -45,14 +78,17 @@ pub(super) async fn of_user(
     session: &mut Session,
     tenant: &TenantId,
     user: &UserId,
-) -> Result<Vec<ContactPoint>, StoreError> {
+) -> Result<Vec<(ContactPoint, Option<Obituary>)>, StoreError> {
     let rows = fetch!(
         all, session => Row,
-        "SELECT id, user_id, channel, address, platform, registered_at, dead_code FROM contact_points
+        "SELECT id, user_id, channel, address, platform, registered_at, dead_code, dead_reason, dead_provider,
+            dead_delivery, dead_at FROM contact_points
         WHERE tenant = $1 AND user_id = $2 ORDER BY registered_at, id",
         tenant.as_str(), user.as_str()
     )?;
-    rows.iter().map(Row::point).collect()
+    rows.iter()
+        .map(|row| Ok((row.point()?, row.obituary()?)))
+        .collect()
 }
 
 /// Addresses of many users; `input` has the columns `tenant` and `user_id`.
@@ -60,7 +96,8 @@ pub(super) async fn of_users(session: &mut Session, input: Input<'_>) -> Result<
     let mut rows: Vec<Row> = input
         .fetch(
             session.conn(),
-            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code
+            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code,
+            c.dead_reason, c.dead_provider, c.dead_delivery, c.dead_at
             FROM input i JOIN contact_points c ON c.tenant = i.tenant AND c.user_id = i.user_id",
         )
         .await?;
@@ -77,7 +114,8 @@ pub(super) async fn resolve(
         .uuid("id", ids.into_iter())
         .fetch(
             session.conn(),
-            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code
+            "SELECT c.id, c.user_id, c.channel, c.address, c.platform, c.registered_at, c.dead_code,
+            c.dead_reason, c.dead_provider, c.dead_delivery, c.dead_at
             FROM input i JOIN contact_points c ON c.id = i.id",
         )
         .await?;
@@ -88,14 +126,15 @@ pub(super) async fn resolve(
                 point.id,
                 ResolvedContact {
                     point,
-                    dead: row.dead_code,
+                    dead: row.death()?,
                 },
             ))
         })
         .collect()
 }
 
-/// Writes or removes the user's one e-mail address or phone. Another address is alive, whatever was known of the last.
+/// Writes or removes the user's one e-mail address or phone. What is put is alive, whatever was known of it: the caller
+/// vouches for it.
 pub(super) async fn put_primary(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -114,8 +153,8 @@ pub(super) async fn put_primary(
         "INSERT INTO contact_points (id, tenant, user_id, channel, address, registered_at)
         VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (id) DO UPDATE SET address = excluded.address, registered_at = excluded.registered_at,
-            dead_code = NULL, dead_at = NULL
-        WHERE contact_points.address <> excluded.address",
+            dead_code = NULL, dead_reason = NULL, dead_provider = NULL, dead_delivery = NULL, dead_at = NULL
+        WHERE contact_points.address <> excluded.address OR contact_points.dead_code IS NOT NULL",
         id.0,
         tenant.as_str(),
         user.as_str(),
@@ -126,8 +165,7 @@ pub(super) async fn put_primary(
     Ok(())
 }
 
-/// Makes these the user's devices. One that the user had already keeps what is known of it. Returns the users whom a
-/// token left.
+/// Makes these the user's devices, all of them alive. Returns the users whom a token left.
 pub(super) async fn put_devices(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -147,8 +185,16 @@ pub(super) async fn put_devices(
         if had.remove(&id.0) {
             execute!(
                 tx,
-                "UPDATE contact_points SET platform = $1 WHERE id = $2",
+                "UPDATE contact_points SET platform = $1 WHERE id = $2 AND platform <> $1",
                 <&str>::from(device.platform),
+                id.0
+            )?;
+            execute!(
+                tx,
+                "UPDATE contact_points SET registered_at = $1, dead_code = NULL, dead_reason = NULL,
+                    dead_provider = NULL, dead_delivery = NULL, dead_at = NULL
+                WHERE id = $2 AND dead_code IS NOT NULL",
+                now,
                 id.0
             )?;
         } else {
@@ -178,7 +224,8 @@ pub(super) async fn register(
     )?;
     let known = execute!(
         tx,
-        "UPDATE contact_points SET platform = $1, registered_at = $2, dead_code = NULL, dead_at = NULL
+        "UPDATE contact_points SET platform = $1, registered_at = $2, dead_code = NULL, dead_reason = NULL,
+            dead_provider = NULL, dead_delivery = NULL, dead_at = NULL
         WHERE id = $3",
         <&str>::from(device.platform),
         now,
@@ -218,12 +265,35 @@ pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp)
         .uuid("id", dead.iter().map(|contact| contact.id.0))
         .text("tenant", dead.iter().map(|contact| contact.tenant.as_str()))
         .text("code", dead.iter().map(|contact| contact.code.as_str()))
+        .text("reason", dead.iter().map(|contact| contact.reason.into()))
+        .text("provider", dead.iter().map(|contact| &*contact.provider))
+        .uuid("delivery", dead.iter().map(|contact| contact.delivery_id.0))
         .time("seen_at", dead.iter().map(|contact| contact.seen_at))
         .time("now", dead.iter().map(|_| now))
         .execute(
             tx.conn(),
-            "UPDATE contact_points AS c SET dead_code = i.code, dead_at = i.now FROM input AS i
+            "UPDATE contact_points AS c SET dead_code = i.code, dead_reason = i.reason, dead_provider = i.provider,
+                dead_delivery = i.delivery, dead_at = i.now
+            FROM input AS i
             WHERE c.id = i.id AND c.tenant = i.tenant AND c.registered_at <= i.seen_at AND c.dead_code IS NULL",
+        )
+        .await?;
+    Ok(())
+}
+
+/// Takes strikes back, as far as they are still these.
+pub(super) async fn revive(tx: &mut Tx, dead: &[DeadContact]) -> Result<(), StoreError> {
+    let mut dead: Vec<&DeadContact> = dead.iter().collect();
+    dead.sort_by_key(|contact| contact.id);
+    Input::new(dead.len())
+        .uuid("id", dead.iter().map(|contact| contact.id.0))
+        .text("tenant", dead.iter().map(|contact| contact.tenant.as_str()))
+        .uuid("delivery", dead.iter().map(|contact| contact.delivery_id.0))
+        .execute(
+            tx.conn(),
+            "UPDATE contact_points AS c SET dead_code = NULL, dead_reason = NULL, dead_provider = NULL,
+                dead_delivery = NULL, dead_at = NULL
+            FROM input AS i WHERE c.id = i.id AND c.tenant = i.tenant AND c.dead_delivery = i.delivery",
         )
         .await?;
     Ok(())

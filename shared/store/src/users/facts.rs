@@ -54,7 +54,7 @@ pub(super) async fn load(
         if let Some(known) = facts.get_mut(&row.user_id) {
             known.contacts.push(Contact {
                 point: row.point()?,
-                dead: row.dead_code,
+                dead: row.death()?,
             });
         }
     }

@@ -3,10 +3,12 @@
 mod contacts;
 mod facts;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use carillon_domain::{
-    Channel, ContactPoint, ContactPointId, Platform, TenantId, Timestamp, UserId, decide::UserFacts,
+    Channel, ContactPoint, ContactPointId, DeliveryId, Platform, TenantId, Timestamp, UserId,
+    contact::{Death, DeathReason},
+    decide::UserFacts,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,32 @@ impl std::fmt::Debug for Device {
     }
 }
 
+/// An address that takes no more messages: what a provider said, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Obituary {
+    /// Why.
+    pub reason: DeathReason,
+    /// The provider's structured code.
+    pub code: String,
+    /// The provider account that said so.
+    pub provider: Option<String>,
+    /// When it was noted.
+    pub at: Timestamp,
+    /// The delivery that found it.
+    pub delivery_id: Option<DeliveryId>,
+}
+
+/// A device of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegisteredDevice {
+    /// The device.
+    #[serde(flatten)]
+    pub device: Device,
+    /// Set if it takes no more messages; registering it again revives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead: Option<Obituary>,
+}
+
 /// A user.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct User {
@@ -41,14 +69,20 @@ pub struct User {
     pub id: UserId,
     /// E-mail address.
     pub email: Option<String>,
+    /// Set if the e-mail address takes no more messages; putting it again revives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_dead: Option<Obituary>,
     /// Phone, E.164.
     pub phone: Option<String>,
+    /// Set if the phone takes no more messages; putting it again revives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_dead: Option<Obituary>,
     /// BCP 47.
     pub locale: Option<String>,
     /// IANA name.
     pub timezone: Option<String>,
     /// Devices, ordered by when they were registered.
-    pub devices: Vec<Device>,
+    pub devices: Vec<RegisteredDevice>,
 }
 
 /// What a `PUT` says of a user. Addresses have been checked by the caller.
@@ -75,6 +109,12 @@ pub struct DeadContact {
     pub id: ContactPointId,
     /// The provider's structured code.
     pub code: String,
+    /// Why.
+    pub reason: DeathReason,
+    /// The provider account that said so.
+    pub provider: Arc<str>,
+    /// The delivery that found it.
+    pub delivery_id: DeliveryId,
     /// When the message was sent that found it dead; an address registered since then is left alone.
     pub seen_at: Timestamp,
 }
@@ -84,8 +124,8 @@ pub struct DeadContact {
 pub struct ResolvedContact {
     /// The address.
     pub point: ContactPoint,
-    /// The provider's code, if it said that the address is gone.
-    pub dead: Option<String>,
+    /// What a provider said, if the address takes no more messages.
+    pub dead: Option<Death>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -162,20 +202,21 @@ impl Users {
         let mut user = User {
             id: id.clone(),
             email: None,
+            email_dead: None,
             phone: None,
+            phone_dead: None,
             locale: row.locale,
             timezone: row.timezone,
             devices: Vec::new(),
         };
-        for point in contacts::of_user(&mut session, tenant, id).await? {
+        for (point, dead) in contacts::of_user(&mut session, tenant, id).await? {
             match (point.channel, point.platform) {
-                (Channel::Email, _) => user.email = Some(point.address),
-                (Channel::Sms, _) => user.phone = Some(point.address),
+                (Channel::Email, _) => (user.email, user.email_dead) = (Some(point.address), dead),
+                (Channel::Sms, _) => (user.phone, user.phone_dead) = (Some(point.address), dead),
                 (Channel::Push, Some(platform)) => {
-                    user.devices.push(Device {
-                        platform,
-                        token: point.address,
-                    });
+                    let token = point.address;
+                    let device = Device { platform, token };
+                    user.devices.push(RegisteredDevice { device, dead });
                 }
                 (Channel::Push, None) => return Err(StoreError::Corrupt { what: "a device" }),
             }
@@ -241,6 +282,13 @@ impl Users {
     pub async fn mark_dead(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         contacts::mark_dead(&mut tx, dead, self.db.now()).await?;
+        tx.commit().await
+    }
+
+    /// Takes strikes back that turned out to be a provider account's fault, as far as the addresses bear them still.
+    pub async fn revive(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        contacts::revive(&mut tx, dead).await?;
         tx.commit().await
     }
 

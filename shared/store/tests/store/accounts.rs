@@ -1,10 +1,13 @@
 //! API keys, users, addresses, preferences.
 
-use carillon_domain::{Channel, ContactPointId, Platform, Preferences, TenantId, UserId};
+use carillon_domain::{
+    Channel, ContactPointId, DeliveryId, Platform, Preferences, TenantId, UserId,
+    contact::{Death, DeathReason},
+};
 use carillon_store::{
     StoreError,
     api_keys::Role,
-    users::{DeadContact, Device, UserPut},
+    users::{DeadContact, Device, Obituary, RegisteredDevice, UserPut},
 };
 use uuid::Uuid;
 
@@ -107,7 +110,7 @@ async fn tokens(store: &TestStore, user: &str) -> Vec<String> {
         .value
         .devices
         .into_iter()
-        .map(|device| device.token)
+        .map(|device| device.device.token)
         .collect();
     tokens.sort();
     tokens
@@ -237,6 +240,9 @@ async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
             tenant: store.tenant.clone(),
             id,
             code: "UNREGISTERED".into(),
+            reason: DeathReason::Gone,
+            provider: "fcm".into(),
+            delivery_id: DeliveryId(Uuid::from_u128(7)),
             seen_at,
         };
         users
@@ -247,12 +253,52 @@ async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
             let found = users.resolve(&[email, token]).await.unwrap();
             (found[&email].dead.clone(), found[&token].dead.clone())
         };
-        let gone = Some("UNREGISTERED".to_owned());
+        let gone = Some(Death {
+            code: "UNREGISTERED".to_owned(),
+            reason: DeathReason::Gone,
+        });
         assert_eq!(codes().await, (gone.clone(), gone.clone()));
 
-        // The same address again tells nothing new; another one does.
+        let noted_at = store.now();
+        let user = users.get(&store.tenant, &id).await.unwrap().unwrap().value;
+        let obituary = Some(Obituary {
+            reason: DeathReason::Gone,
+            code: "UNREGISTERED".to_owned(),
+            provider: Some("fcm".to_owned()),
+            at: noted_at,
+            delivery_id: Some(DeliveryId(Uuid::from_u128(7))),
+        });
+        assert_eq!((&user.email_dead, &user.phone_dead), (&obituary, &None));
+        let is_dead = |device: &RegisteredDevice| device.dead == obituary;
+        assert!(
+            user.devices
+                .iter()
+                .any(|device| device.device.token == "token-a" && is_dead(device))
+        );
+        assert!(
+            user.devices
+                .iter()
+                .all(|device| device.device.token == "token-a" || device.dead.is_none())
+        );
+
+        // The caller vouches for an address that is put again.
         users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        assert_eq!(codes().await, (None, None));
+        users
+            .mark_dead(&[dead(email, store.now()), dead(token, store.now())])
+            .await
+            .unwrap();
         assert_eq!(codes().await, (gone.clone(), gone));
+        let another = DeadContact {
+            delivery_id: DeliveryId(Uuid::from_u128(8)),
+            ..dead(email, sent_at)
+        };
+        users.revive(&[another, dead(token, sent_at)]).await.unwrap();
+        assert!(
+            codes().await.0.is_some() && codes().await.1.is_none(),
+            "only the strike that is meant"
+        );
+        users.mark_dead(&[dead(token, store.now())]).await.unwrap();
         let moved = UserPut {
             email: Some("ada@new.example".into()),
             ..ada()

@@ -191,7 +191,7 @@ async fn a_body_that_stalls_or_does_not_end_in_time_is_answered_408() {
     let half = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 9000\r\n\r\nhalf";
     let answer = rest(&mut stalling.send(half).await).await;
     assert!(
-        answer.starts_with("HTTP/1.1 408") && answer.contains("nothing more of the body"),
+        answer.starts_with("HTTP/1.1 408") && answer.contains("expected more of the body within 300ms"),
         "{answer}"
     );
 

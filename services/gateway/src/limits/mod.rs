@@ -1,0 +1,196 @@
+//! How much of the gateway one API key and one tenant may take at a time, so that a flood of one is answered 429 to that
+//! one and leaves room for everybody else.
+
+mod body;
+mod share;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use carillon_domain::TenantId;
+use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_store::api_keys::Principal;
+use governor::{DefaultDirectRateLimiter, RateLimiter};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+pub(crate) use self::share::Slot;
+use self::share::{Refusal, Share, Work};
+use crate::{auth, config::GatewayConfig, error::ApiError, state::GatewayState};
+
+/// Keys that are remembered; at this many, those without a request in flight are forgotten.
+const REMEMBERED: usize = 10_000;
+/// Posts of one tenant that are worked on even where other tenants have taken all places.
+const ALWAYS: usize = 8;
+
+/// The shares of the keys and tenants that asked lately.
+pub(crate) struct Limits {
+    config: GatewayConfig,
+    /// Posts that are worked on: one permit each.
+    posts: Arc<Semaphore>,
+    /// Bytes of large bodies that are held: one permit each.
+    held_bytes: Arc<Semaphore>,
+    shares: Mutex<Shares>,
+}
+
+#[derive(Default)]
+struct Shares {
+    keys: HashMap<Uuid, Arc<KeyShare>>,
+    tenants: HashMap<TenantId, Arc<Share>>,
+}
+
+struct KeyShare {
+    own: Arc<Share>,
+    tenant: Arc<Share>,
+    sign_ins: DefaultDirectRateLimiter,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
+        Self {
+            posts: Arc::new(Semaphore::new(config.max_in_flight)),
+            held_bytes: Arc::new(Semaphore::new(config.max_held_bytes)),
+            shares: Mutex::default(),
+            config: config.clone(),
+        }
+    }
+
+    /// Takes a place for a page of the dashboard.
+    pub(crate) fn admit_page(&self, principal: &Principal) -> Result<Slot, ApiError> {
+        self.admit(principal, Work::Other).map_err(refused)
+    }
+
+    /// Takes a sign-in.
+    pub(crate) fn sign_in(&self, principal: &Principal) -> Result<(), ApiError> {
+        let wait = match share::check(&self.share(principal).sign_ins) {
+            Ok(()) => return Ok(()),
+            Err(wait) => wait,
+        };
+        let allowed = self.config.sign_ins_per_minute;
+        let text = format!(
+            "expected at most {allowed} sign-ins a minute with one API key (gateway.sign_ins_per_minute)"
+        );
+        Err(refused(Refusal {
+            kind: ProblemKind::RateLimited,
+            text,
+            wait,
+        }))
+    }
+
+    /// Takes a place among the posts that are worked on. A tenant with few posts always gets one.
+    pub(crate) fn work_on_post(
+        &self,
+        principal: &Principal,
+    ) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        if let Ok(place) = Arc::clone(&self.posts).try_acquire_owned() {
+            return Ok(Some(place));
+        }
+        if self.share(principal).tenant.posts() <= ALWAYS {
+            return Ok(None);
+        }
+        let text = "the gateway works on as many posts as it may (gateway.max_in_flight); try again";
+        let problem = Problem::new(ProblemKind::Overloaded, text);
+        Err(problem.with_retry_after(Duration::from_secs(1)).into())
+    }
+
+    fn admit(&self, principal: &Principal, work: Work) -> Result<Slot, Refusal> {
+        let share = self.share(principal);
+        Slot::take(&share.own, &share.tenant, &self.held_bytes, work)
+    }
+
+    fn share(&self, principal: &Principal) -> Arc<KeyShare> {
+        let mut shares = self.shares.lock();
+        if let Some(share) = shares.keys.get(&principal.key_id) {
+            return Arc::clone(share);
+        }
+        if shares.keys.len() >= REMEMBERED {
+            shares.keys.retain(|_, share| Arc::strong_count(&share.own) > 1);
+            shares.tenants.retain(|_, share| Arc::strong_count(share) > 1);
+        }
+        let tenant = shares.tenants.entry(principal.tenant.clone());
+        let tenant = tenant.or_insert_with(|| Arc::new(Share::new("tenant", &self.config.tenant)));
+        let fresh = Arc::new(KeyShare {
+            own: Arc::new(Share::new("key", &self.config.key)),
+            tenant: Arc::clone(tenant),
+            sign_ins: RateLimiter::direct(share::per_minute(self.config.sign_ins_per_minute)),
+        });
+        shares.keys.insert(principal.key_id, Arc::clone(&fresh));
+        fresh
+    }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    let problem = Problem::new(refusal.kind, refusal.text);
+    problem.with_retry_after(refusal.wait).into()
+}
+
+/// Authenticates a request and takes its place before its body is read. A request without a valid key goes on: its
+/// handler refuses it, if it needs one.
+pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Request, next: Next) -> Response {
+    let Some(secret) = auth::secret(request.headers()) else {
+        return next.run(request).await;
+    };
+    let principal = match state.store.api_keys().verify(secret).await {
+        Ok(Some(principal)) => principal,
+        Ok(None) => return next.run(request).await,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
+    let is_post = request.method() == Method::POST && request.uri().path() == "/v1/events";
+    let work = if is_post { Work::Post } else { Work::Other };
+    let limits = &state.0.limits;
+    let slot = match limits.admit(&principal, work) {
+        Ok(slot) => slot,
+        Err(refusal) => return refused(refusal).into_response(),
+    };
+    request = match body::hold(request, &slot) {
+        Ok(request) => request,
+        Err(refusal) => return refused(refusal).into_response(),
+    };
+    request.extensions_mut().insert(principal);
+    // A handler whose work goes on after its client has left takes a clone.
+    request.extensions_mut().insert(slot.clone());
+    let response = next.run(request).await;
+    drop(slot);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_store::api_keys::Role;
+
+    use super::*;
+
+    fn key(tenant: &str) -> Principal {
+        Principal {
+            key_id: Uuid::now_v7(),
+            name: "a test".to_owned(),
+            tenant: TenantId::from(tenant.to_owned()),
+            role: Role::Operator,
+        }
+    }
+
+    #[test]
+    fn a_tenant_with_few_posts_has_a_place_even_where_another_has_taken_all() {
+        let limits = Limits::new(&GatewayConfig {
+            max_in_flight: 1,
+            ..GatewayConfig::default()
+        });
+        let (flooding, other) = (key("flooding"), key("other"));
+        let place = limits.work_on_post(&flooding).unwrap();
+        assert!(place.is_some());
+        let admit = || limits.admit(&flooding, Work::Post).unwrap();
+        let slots: Vec<Slot> = (0..=ALWAYS).map(|_| admit()).collect();
+        let refused = limits.work_on_post(&flooding).unwrap_err();
+        assert_eq!(refused.0.slug(), "overloaded");
+        let _others = limits.admit(&other, Work::Post).unwrap();
+        limits.work_on_post(&other).unwrap();
+        drop(slots);
+        limits.work_on_post(&flooding).unwrap();
+    }
+}

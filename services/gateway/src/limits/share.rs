@@ -1,0 +1,188 @@
+//! One key's or tenant's share, and the place of one request in it.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use carillon_runtime::http::ProblemKind;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::ShareConfig;
+
+/// After a bound on what is in flight was met: some of it has ended by then.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// `POST /v1/events`: posts share transactions.
+    Post,
+    /// Everything else has a connection of the database to itself.
+    Other,
+}
+
+/// Which bound is met, and how long to wait.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// `rate-limited` where the bound is the caller's own, `overloaded` where it is the gateway's.
+    pub(super) kind: ProblemKind,
+    pub(super) text: String,
+    pub(super) wait: Duration,
+}
+
+/// What a key or a tenant has, and how much of it is taken.
+#[derive(Debug)]
+pub(super) struct Share {
+    owner: &'static str,
+    config: ShareConfig,
+    rate: DefaultDirectRateLimiter,
+    posts: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    held_bytes: Arc<Semaphore>,
+}
+
+impl Share {
+    pub(super) fn new(owner: &'static str, config: &ShareConfig) -> Self {
+        Self {
+            owner,
+            rate: RateLimiter::direct(Quota::per_second(at_least_one(config.requests_per_second))),
+            posts: Arc::new(Semaphore::new(config.posts_in_flight)),
+            others: Arc::new(Semaphore::new(config.others_in_flight)),
+            held_bytes: Arc::new(Semaphore::new(config.held_bytes)),
+            config: config.clone(),
+        }
+    }
+
+    /// Posts in flight.
+    pub(super) fn posts(&self) -> usize {
+        self.config.posts_in_flight - self.posts.available_permits()
+    }
+
+    fn place(&self, work: Work) -> Result<OwnedSemaphorePermit, Refusal> {
+        let (places, count, name, what) = match work {
+            Work::Post => (
+                &self.posts,
+                self.config.posts_in_flight,
+                "posts_in_flight",
+                "posts",
+            ),
+            Work::Other => (
+                &self.others,
+                self.config.others_in_flight,
+                "others_in_flight",
+                "requests other than posts",
+            ),
+        };
+        Arc::clone(places)
+            .try_acquire_owned()
+            .map_err(|_| self.refusal(&format!("{count} {what} in flight"), name, SOON))
+    }
+
+    fn request(&self) -> Result<(), Refusal> {
+        let count = self.config.requests_per_second;
+        check(&self.rate)
+            .map_err(|wait| self.refusal(&format!("{count} requests a second"), "requests_per_second", wait))
+    }
+
+    fn bytes(&self, count: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+        let bytes = self.config.held_bytes;
+        Arc::clone(&self.held_bytes)
+            .try_acquire_many_owned(count)
+            .map_err(|_| self.refusal(&format!("{bytes} bytes of bodies at a time"), "held_bytes", SOON))
+    }
+
+    fn refusal(&self, allowed: &str, name: &'static str, wait: Duration) -> Refusal {
+        let owner = self.owner;
+        metrics::counter!("carillon_http_limited_total", "owner" => owner, "bound" => name).increment(1);
+        Refusal {
+            kind: ProblemKind::RateLimited,
+            text: format!("expected at most {allowed} of one {owner} (gateway.{owner}.{name})"),
+            wait,
+        }
+    }
+}
+
+/// One request's place with its key and its tenant, which it has until the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot(Arc<Held>);
+
+impl Slot {
+    pub(super) fn take(
+        key: &Arc<Share>,
+        tenant: &Arc<Share>,
+        whole: &Arc<Semaphore>,
+        work: Work,
+    ) -> Result<Self, Refusal> {
+        let places = [key.place(work)?, tenant.place(work)?];
+        key.request()?;
+        tenant.request()?;
+        Ok(Self(Arc::new(Held {
+            _places: places,
+            key: Arc::clone(key),
+            tenant: Arc::clone(tenant),
+            whole: Arc::clone(whole),
+            bytes: Mutex::default(),
+        })))
+    }
+}
+
+/// What a request holds: its places, and the bytes of its body.
+#[derive(Debug)]
+struct Held {
+    _places: [OwnedSemaphorePermit; 2],
+    key: Arc<Share>,
+    tenant: Arc<Share>,
+    whole: Arc<Semaphore>,
+    bytes: Mutex<Vec<OwnedSemaphorePermit>>,
+}
+
+impl Slot {
+    /// Whether as many more bytes could be held now.
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Refusal> {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.acquire(count).map(drop)
+    }
+
+    /// Holds as many more bytes.
+    pub(super) fn more(&self, bytes: usize) -> Result<(), Refusal> {
+        let taken = self.acquire(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        let mut permits = self.0.bytes.lock();
+        for (index, permit) in taken.into_iter().enumerate() {
+            match permits.get_mut(index) {
+                Some(held) => held.merge(permit),
+                None => permits.push(permit),
+            }
+        }
+        Ok(())
+    }
+
+    fn acquire(&self, count: u32) -> Result<[OwnedSemaphorePermit; 3], Refusal> {
+        let held = &*self.0;
+        let (key, tenant) = (held.key.bytes(count)?, held.tenant.bytes(count)?);
+        let whole = Arc::clone(&held.whole)
+            .try_acquire_many_owned(count)
+            .map_err(|_| Refusal {
+                kind: ProblemKind::Overloaded,
+                text:
+                    "the gateway holds as many bytes of bodies as it may (gateway.max_held_bytes); try again"
+                        .to_owned(),
+                wait: SOON,
+            })?;
+        Ok([key, tenant, whole])
+    }
+}
+
+/// A permit of a rate, or how long to wait for one.
+pub(super) fn check(rate: &DefaultDirectRateLimiter) -> Result<(), Duration> {
+    rate.check()
+        .map_err(|refused| refused.wait_time_from(rate.clock().now()))
+}
+
+/// Some at once, and as many a minute.
+pub(super) fn per_minute(count: u32) -> Quota {
+    Quota::per_minute(at_least_one(count))
+}
+
+fn at_least_one(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+}

@@ -1,0 +1,326 @@
+//! A provider account with its breaker and its send rate.
+//!
+//! An account is open for messages, paused until a time (it was throttled, or parked after the operator's fault or a
+//! run of failures), or on probation: after a park one message goes first, and its outcome decides. So is each of its
+//! parts, the domains and platforms that it sends to (`part.rs`). What an answer changes is the policy's to say
+//! (`../policy.rs`); the account keeps the history (`state.rs`).
+//!
+//! Where an account sends only at a certain rate, or on a number of connections, room is waited for before a message is
+//! claimed (`room.rs`): a claim has a lease.
+
+mod part;
+mod room;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use carillon_domain::Channel;
+use carillon_store::users::DeadContact;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+pub(crate) use self::room::{Place, Room};
+use self::{
+    part::{Part, Parts},
+    room::{Connections, take},
+    state::{Learnt, State},
+};
+use crate::{
+    outcome::SendOutcome,
+    policy::{self, Cause, Course},
+    sender::{OutgoingMessage, Sender},
+};
+
+/// One account.
+pub struct Account {
+    name: Arc<str>,
+    channel: Channel,
+    sender: Arc<dyn Sender>,
+    rate: Option<DefaultDirectRateLimiter>,
+    per_second: Option<NonZeroU32>,
+    connections: Option<Connections>,
+    state: Mutex<State>,
+    parts: Mutex<Parts>,
+    changed: Notify,
+    /// For refusals of addresses that are in doubt.
+    proof: watch::Sender<Proof>,
+}
+
+/// What has shown whether refusals of addresses are to be believed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Proof {
+    /// Messages that the provider took.
+    successes: u64,
+    /// How often the account turned out to be at fault.
+    doubts: u64,
+}
+
+/// Leave to send one message.
+pub(crate) struct Permit {
+    is_probe: bool,
+    part: Option<Part>,
+    is_probe_of_part: bool,
+}
+
+/// Why a message cannot go out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The account is paused, or another message goes first.
+    Account,
+    /// Its domain or platform is; for so long, if that is known.
+    Part(Duration),
+}
+
+/// What became of a message so far, and how long it may be told to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tries {
+    /// Waits that were no attempts.
+    pub(crate) waits: u32,
+    /// Attempts, this one included.
+    pub(crate) attempts: u32,
+    /// The longest wait that no provider names.
+    pub(crate) longest_back_off: Duration,
+}
+
+/// An outcome, and what follows from it for the message.
+#[derive(Debug)]
+pub(crate) struct Ruled {
+    pub(crate) outcome: SendOutcome,
+    pub(crate) course: Course,
+    /// What had shown itself when the answer came.
+    proof: Proof,
+}
+
+/// Whose fault a refused address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The address's: the account works.
+    Address,
+    /// The address's as far as anything shows: no success has confirmed it.
+    AddressUnproven,
+    /// The account's.
+    Account,
+}
+
+impl Account {
+    /// An account that works until it shows otherwise.
+    #[must_use]
+    pub fn new(name: &str, channel: Channel, sender: Arc<dyn Sender>, per_second: Option<u32>) -> Arc<Self> {
+        let per_second = per_second.and_then(NonZeroU32::new);
+        Arc::new(Self {
+            connections: sender.connections().map(Connections::new),
+            name: Arc::from(name),
+            channel,
+            sender,
+            rate: per_second.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            per_second,
+            state: Mutex::default(),
+            parts: Mutex::default(),
+            changed: Notify::new(),
+            proof: watch::Sender::default(),
+        })
+    }
+
+    /// Its name in statuses and metrics.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How many messages may go out at once without waiting long for the send rate or a connection; one while it is on
+    /// probation.
+    pub(crate) fn burst(&self) -> usize {
+        if self.state.lock().is_on_probation() {
+            return 1;
+        }
+        let by_rate = self.per_second.map_or(usize::MAX, |rate| rate.get() as usize);
+        by_rate
+            .min(self.sender.connections().unwrap_or(usize::MAX))
+            .max(1)
+    }
+
+    /// Waits for the send rate.
+    pub(crate) async fn rate(&self) {
+        if let Some(rate) = &self.rate {
+            rate.until_ready().await;
+        }
+    }
+
+    /// Waits for a connection; it is free again when this is dropped.
+    pub(crate) async fn connection(&self) -> Option<OwnedSemaphorePermit> {
+        take(&self.connections.as_ref()?.free, 1).await
+    }
+
+    /// Leave to send a message, if the account and the message's part of it are open or need a probe.
+    pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit, Closed> {
+        let part = Part::of(message);
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if !state.is_open(now) {
+            return Err(Closed::Account);
+        }
+        let mut parts = self.parts.lock();
+        let is_probe_of_part = match &part {
+            Some(part) => parts.enter(part, now).map_err(Closed::Part)?,
+            None => false,
+        };
+        Ok(Permit {
+            is_probe: state.enter(),
+            part,
+            is_probe_of_part,
+        })
+    }
+
+    /// Whether a message could go out now. A probe that is under way counts as closed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().is_open(Instant::now())
+    }
+
+    /// Whether the message's domain or platform is closed, and for how long.
+    pub(crate) fn part_is_closed(&self, message: &OutgoingMessage) -> Option<Duration> {
+        let part = Part::of(message)?;
+        self.parts.lock().closed(&part, Instant::now())
+    }
+
+    /// Waits until it is worth asking [`Account::is_open`] again.
+    pub(crate) async fn wait(&self) {
+        // Made before the look at the state, so that no change falls between the two.
+        let changed = self.changed.notified();
+        let until = {
+            let state = self.state.lock();
+            let until = state.paused_until(Instant::now());
+            if until.is_none() && !state.is_probing() {
+                return;
+            }
+            until
+        };
+        match until {
+            Some(until) => tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => {}
+            },
+            None => changed.await,
+        }
+    }
+
+    /// Sends and learns from the outcome.
+    pub(crate) async fn send(&self, permit: Permit, message: &OutgoingMessage, tries: Tries) -> Ruled {
+        let guard = Probe {
+            account: self,
+            permit,
+        };
+        let started = Instant::now();
+        let outcome = self.sender.send(message).await;
+        metrics::histogram!("carillon_send_seconds", "provider" => self.name.to_string())
+            .record(started.elapsed().as_secs_f64());
+        metrics::counter!("carillon_deliveries_total", "channel" => self.channel.as_str(),
+            "provider" => self.name.to_string(), "outcome" => outcome.name())
+        .increment(1);
+        let ruled = self.learn(outcome, message, &guard.permit, tries);
+        drop(guard);
+        ruled
+    }
+
+    fn learn(&self, outcome: SendOutcome, message: &OutgoingMessage, permit: &Permit, tries: Tries) -> Ruled {
+        let now = Instant::now();
+        let proof = *self.proof.borrow();
+        let (mut state, mut parts) = (self.state.lock(), self.parts.lock());
+        let mut history = state.history(&outcome, message, permit.part.as_ref());
+        history.pauses = permit.part.as_ref().map_or(0, |part| parts.pauses(part));
+        (history.waits, history.attempts) = (tries.waits, tries.attempts);
+        let ruling = state::ruling(&outcome, &history, tries.longest_back_off);
+        let learnt = state.react(ruling.account, now);
+        if let Some(part) = &permit.part {
+            parts.react(part, ruling.part, now);
+        }
+        drop(parts);
+        self.tell(&state);
+        drop(state);
+        self.note(&learnt);
+        Ruled {
+            outcome,
+            course: ruling.message,
+            proof,
+        }
+    }
+
+    /// Whose fault it is that an address was refused. Waits for a success that shows that the account works, for no
+    /// longer than [`policy::PATIENCE`].
+    pub(crate) async fn blame(&self, ruled: &Ruled) -> Blame {
+        let before = ruled.proof;
+        let mut proof = self.proof.subscribe();
+        let shown = proof.wait_for(|now| now.successes > before.successes || now.doubts > before.doubts);
+        if let Ok(Ok(shown)) = tokio::time::timeout(policy::PATIENCE, shown).await {
+            return if shown.successes > before.successes {
+                Blame::Address
+            } else {
+                Blame::Account
+            };
+        }
+        let mut state = self.state.lock();
+        if !policy::is_the_accounts(state.refused()) {
+            return Blame::AddressUnproven;
+        }
+        let learnt = state.park_in_doubt(Instant::now());
+        self.tell(&state);
+        drop(state);
+        self.note(&learnt);
+        Blame::Account
+    }
+
+    /// Remembers a strike that no success has confirmed.
+    pub(crate) fn struck(&self, contact: DeadContact) {
+        self.state.lock().struck(contact);
+    }
+
+    /// The strikes of a run that turned out to be the account's fault, to be revoked.
+    pub(crate) fn take_revoked(&self) -> Vec<DeadContact> {
+        self.state.lock().take_revoked()
+    }
+
+    fn tell(&self, state: &State) {
+        let open = if state.is_parked() { 1.0 } else { 0.0 };
+        metrics::gauge!("carillon_provider_breaker_open", "channel" => self.channel.as_str(), "provider" => self.name.to_string()).set(open);
+    }
+
+    fn note(&self, learnt: &Learnt) {
+        self.proof.send_if_modified(|proof| {
+            proof.successes += u64::from(learnt.worked);
+            proof.doubts += u64::from(
+                learnt.parked.is_some_and(|(_, cause)| cause == Cause::Refusals) || learnt.still_in_doubt,
+            );
+            learnt.worked || learnt.parked.is_some() || learnt.still_in_doubt
+        });
+        if let Some((wait, cause)) = learnt.parked {
+            tracing::warn!(provider = %self.name, channel = %self.channel, seconds = wait.as_secs(), cause = cause.as_str(),
+                "the provider account is parked");
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+/// Ends a probe, even one whose task was aborted.
+struct Probe<'a> {
+    account: &'a Account,
+    permit: Permit,
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if self.permit.is_probe_of_part
+            && let Some(part) = &self.permit.part
+        {
+            self.account.parts.lock().end_probe(part);
+        }
+        if self.permit.is_probe {
+            self.account.state.lock().end_probe();
+            self.account.changed.notify_waiters();
+        }
+    }
+}

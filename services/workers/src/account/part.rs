@@ -1,0 +1,128 @@
+//! The parts of an account: the domains that an e-mail account sends to, the platforms of a push account. Each has a
+//! pause of its own, so that one domain's greylisting and one platform's missing credential stop no other.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use carillon_domain::Platform;
+use carillon_render::Content;
+use tokio::time::Instant;
+
+use crate::{policy::Reaction, sender::OutgoingMessage};
+
+/// How long a part is remembered behind its last pause. Its next pause is the first again then.
+const MEMORY: Duration = Duration::from_hours(1);
+/// Parts beyond this number are looked through for those that may be forgotten.
+const MANY: usize = 1_024;
+/// Another message of the part goes first; it has an answer within about this time.
+const MEANWHILE: Duration = Duration::from_secs(1);
+
+/// A part of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// An address's domain, in lower case.
+    Domain(Arc<str>),
+    /// A device's platform.
+    Platform(Platform),
+}
+
+impl Part {
+    /// The part that a message belongs to.
+    pub(super) fn of(message: &OutgoingMessage) -> Option<Self> {
+        match message.content {
+            Content::Email { .. } => {
+                let (_, domain) = message.to.rsplit_once('@')?;
+                Some(Self::Domain(Arc::from(domain.to_lowercase())))
+            }
+            Content::Push { .. } => message.platform.map(Self::Platform),
+            Content::Sms { .. } => None,
+        }
+    }
+}
+
+/// The parts that are or were paused.
+#[derive(Debug, Default)]
+pub(super) struct Parts(HashMap<Part, Gate>);
+
+#[derive(Debug)]
+struct Gate {
+    until: Instant,
+    /// Pauses and parks since it last took a message.
+    pauses: u32,
+    /// It was parked: one message goes first.
+    is_parked: bool,
+    probing: bool,
+}
+
+impl Parts {
+    /// For how long a part is closed, if it is.
+    pub(super) fn closed(&self, part: &Part, now: Instant) -> Option<Duration> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let gate = self.0.get(part)?;
+        if gate.until > now {
+            return Some(gate.until - now);
+        }
+        gate.probing.then_some(MEANWHILE)
+    }
+
+    /// A message goes out to a part; whether it is the part's probe. `Err`: for how long the part is closed.
+    pub(super) fn enter(&mut self, part: &Part, now: Instant) -> Result<bool, Duration> {
+        if let Some(wait) = self.closed(part, now) {
+            return Err(wait);
+        }
+        Ok(self.0.get_mut(part).is_some_and(|gate| {
+            gate.probing = gate.is_parked;
+            gate.probing
+        }))
+    }
+
+    pub(super) fn end_probe(&mut self, part: &Part) {
+        if let Some(gate) = self.0.get_mut(part) {
+            gate.probing = false;
+        }
+    }
+
+    /// Pauses since the part last took a message.
+    pub(super) fn pauses(&self, part: &Part) -> u32 {
+        self.0.get(part).map_or(0, |gate| gate.pauses)
+    }
+
+    pub(super) fn react(&mut self, part: &Part, reaction: Reaction, now: Instant) {
+        let (wait, is_parked) = match reaction {
+            // A pause is not over: this message may have been under way when it began.
+            Reaction::Works => {
+                if self
+                    .0
+                    .get(part)
+                    .is_some_and(|gate| gate.is_parked || gate.until <= now)
+                {
+                    self.0.remove(part);
+                }
+                return;
+            }
+            Reaction::Pause(wait) => (wait, false),
+            Reaction::Park(wait, _) => (wait, true),
+            Reaction::None | Reaction::Answers | Reaction::Fails | Reaction::Refuses => return,
+        };
+        if self.0.len() >= MANY {
+            self.0.retain(|_, gate| gate.until + MEMORY > now);
+        }
+        let gate = self.0.entry(part.clone()).or_insert(Gate {
+            until: now,
+            pauses: 0,
+            is_parked,
+            probing: false,
+        });
+        // Messages that were under way when it was paused say the same again.
+        if gate.until <= now {
+            gate.pauses = if gate.until + MEMORY > now {
+                gate.pauses.saturating_add(1)
+            } else {
+                1
+            };
+        }
+        gate.is_parked = is_parked;
+        gate.until = gate.until.max(now + wait);
+    }
+}

@@ -1,0 +1,104 @@
+//! The rate and the connections of an account, waited for before messages are claimed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::Account;
+
+/// How long the messages of a batch gather that a send rate lets through one by one.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The connections of an account that has a number of them.
+pub(super) struct Connections {
+    /// For messages in preparation too, so that no connection waits for them: two for each connection.
+    room: Arc<Semaphore>,
+    /// One for each connection.
+    pub(super) free: Arc<Semaphore>,
+}
+
+impl Connections {
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(2 * count)),
+            free: Arc::new(Semaphore::new(count)),
+        }
+    }
+}
+
+/// Room for messages: the send rate has been waited for.
+pub(crate) struct Room {
+    account: Arc<Account>,
+    permits: Option<OwnedSemaphorePermit>,
+    count: usize,
+}
+
+/// Room for one message.
+pub(crate) struct Place {
+    account: Arc<Account>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Takes one message's room out of it.
+    pub(crate) fn place(&mut self) -> Place {
+        Place {
+            account: Arc::clone(&self.account),
+            _permit: self.permits.as_mut().and_then(|permits| permits.split(1)),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn is_of(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.account, account)
+    }
+}
+
+impl Account {
+    /// Waits until there is room for a message, or for as many of those that are wanted as there is room for soon.
+    pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
+        let wanted = wanted.min(self.burst()).max(1);
+        let permits = match &self.connections {
+            Some(connections) => take(&connections.room, wanted).await,
+            None => None,
+        };
+        let mut count = permits.as_ref().map_or(wanted, OwnedSemaphorePermit::num_permits);
+        if self.rate.is_some() {
+            self.rate().await;
+            let soon = Instant::now() + GATHER;
+            let mut ready = 1;
+            while ready < count && tokio::time::timeout_at(soon, self.rate()).await.is_ok() {
+                ready += 1;
+            }
+            count = ready;
+        }
+        Room {
+            account: Arc::clone(self),
+            permits,
+            count,
+        }
+    }
+}
+
+/// Takes at least one permit, and no more than are free then or wanted.
+pub(super) async fn take(from: &Arc<Semaphore>, wanted: usize) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    let mut permits = Arc::clone(from).acquire_owned().await.ok()?;
+    let more = from.available_permits().min(wanted.saturating_sub(1));
+    if let Ok(more) = Arc::clone(from).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
+        permits.merge(more);
+    }
+    Some(permits)
+}

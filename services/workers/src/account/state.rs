@@ -1,0 +1,221 @@
+//! What an account was answered so far, and whether it is open.
+
+use std::{
+    collections::{HashSet, hash_map::RandomState},
+    hash::BuildHasher as _,
+    time::Duration,
+};
+
+use carillon_store::users::DeadContact;
+use tokio::time::Instant;
+
+use super::part::Part;
+use crate::{
+    outcome::{Class, Scope, SendOutcome},
+    policy::{self, Answer, Cause, History, MANY_REFUSED, Reaction, Ruling},
+    sender::OutgoingMessage,
+};
+
+/// The state of one account, from the start of the process.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    paused_until: Option<Instant>,
+    /// Parks since it last worked; above 0 it is on probation.
+    parks: u32,
+    cause: Option<Cause>,
+    /// Pauses since it last worked.
+    throttles: u32,
+    /// On probation: a message is under way.
+    probing: bool,
+    /// In a row.
+    failures: u32,
+    /// Hashes of the addresses that were refused since the last success.
+    refused: HashSet<u64>,
+    /// Hashes of the domains that asked for patience since the last success.
+    domains: HashSet<u64>,
+    hasher: RandomState,
+    /// Strikes since the last success that nothing has confirmed.
+    unproven: Vec<DeadContact>,
+    revoked: Vec<DeadContact>,
+}
+
+/// What an answer has shown.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    pub(super) worked: bool,
+    /// It was parked by this, for so long.
+    pub(super) parked: Option<(Duration, Cause)>,
+    /// It is parked because of refused addresses, and refused one more.
+    pub(super) still_in_doubt: bool,
+}
+
+/// The policy's ruling.
+pub(super) fn ruling(outcome: &SendOutcome, history: &History, longest: Duration) -> Ruling {
+    let refusal = outcome.refusal();
+    let answer = Answer {
+        class: outcome.class(),
+        scope: refusal.map_or(Scope::Message, |refusal| refusal.scope),
+        named: refusal.and_then(|refusal| refusal.retry_after),
+    };
+    policy::rule(answer, history, longest, rand::random())
+}
+
+impl State {
+    /// The history with this outcome in it.
+    pub(super) fn history(
+        &mut self,
+        outcome: &SendOutcome,
+        message: &OutgoingMessage,
+        part: Option<&Part>,
+    ) -> History {
+        let scope = outcome.refusal().map(|refusal| refusal.scope);
+        match (outcome.class(), scope) {
+            (Class::AddressDead, _) | (Class::Terminal, Some(Scope::Address))
+                if self.refused.len() < MANY_REFUSED =>
+            {
+                self.refused.insert(self.hasher.hash_one(&message.to));
+            }
+            (Class::Retry | Class::Throttle, Some(Scope::Domain)) => {
+                if let Some(part) = part.filter(|_| self.domains.len() < policy::DOMAINS_IN_A_ROW) {
+                    self.domains.insert(self.hasher.hash_one(part));
+                }
+            }
+            (Class::Retry | Class::Uncertain, Some(Scope::Account | Scope::Connection)) => {
+                self.failures = self.failures.saturating_add(1);
+            }
+            _ => {}
+        }
+        History {
+            throttles: self.throttles,
+            parks: self.parks,
+            cause: self.cause,
+            failures: self.failures,
+            refused: self.refused.len(),
+            domains: self.domains.len(),
+            ..History::default()
+        }
+    }
+
+    pub(super) fn react(&mut self, reaction: Reaction, now: Instant) -> Learnt {
+        let is_in_doubt = self.parks > 0 && self.cause == Some(Cause::Refusals);
+        let is_paused = self.paused_until(now).is_some();
+        match reaction {
+            Reaction::None | Reaction::Fails => {}
+            // A park is over. A throttle is not: this message may have been under way when the provider named its time.
+            Reaction::Works => {
+                *self = Self {
+                    probing: self.probing,
+                    hasher: self.hasher.clone(),
+                    revoked: std::mem::take(&mut self.revoked),
+                    paused_until: self.paused_until.filter(|_| self.parks == 0),
+                    throttles: if is_paused && self.parks == 0 {
+                        self.throttles
+                    } else {
+                        0
+                    },
+                    ..Self::default()
+                };
+                return Learnt {
+                    worked: true,
+                    ..Learnt::default()
+                };
+            }
+            // Only a success shows that an account that refused every address works.
+            Reaction::Answers | Reaction::Refuses if is_in_doubt => {}
+            Reaction::Answers | Reaction::Refuses => {
+                if self.parks > 0 || !is_paused {
+                    (self.paused_until, self.throttles) = (None, 0);
+                }
+                (self.parks, self.failures, self.cause) = (0, 0, None);
+            }
+            Reaction::Pause(wait) => {
+                // Messages that were under way when it was paused say the same again.
+                if !is_paused {
+                    self.throttles = self.throttles.saturating_add(1);
+                }
+                self.pause(now + wait);
+            }
+            Reaction::Park(wait, cause) => return self.park(wait, cause, now),
+        }
+        Learnt::default()
+    }
+
+    /// Messages that were under way when the account was parked say the same again: they do not park it longer.
+    fn park(&mut self, wait: Duration, cause: Cause, now: Instant) -> Learnt {
+        if cause == Cause::Refusals {
+            self.revoked.append(&mut self.unproven);
+        }
+        if !self.probing && self.parks > 0 && self.paused_until(now).is_some() {
+            let still_in_doubt = cause == Cause::Refusals && self.cause == Some(Cause::Refusals);
+            return Learnt {
+                still_in_doubt,
+                ..Learnt::default()
+            };
+        }
+        self.parks = self.parks.saturating_add(1);
+        (self.failures, self.cause) = (0, Some(cause));
+        self.pause(now + wait);
+        Learnt {
+            parked: Some((wait, cause)),
+            ..Learnt::default()
+        }
+    }
+
+    /// A run of refused addresses has outlasted the patience.
+    pub(super) fn park_in_doubt(&mut self, now: Instant) -> Learnt {
+        self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now)
+    }
+
+    fn pause(&mut self, until: Instant) {
+        self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// Until when it is paused, if it is.
+    pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| *until > now)
+    }
+
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        !self.probing && self.paused_until(now).is_none()
+    }
+
+    /// After a park, and after more than one throttle in a row, one message goes first.
+    pub(super) fn is_on_probation(&self) -> bool {
+        self.parks > 0 || self.throttles > 1
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.parks > 0
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing
+    }
+
+    /// One message goes out; whether it is a probe.
+    pub(super) fn enter(&mut self) -> bool {
+        self.paused_until = None;
+        self.probing = self.is_on_probation();
+        self.probing
+    }
+
+    pub(super) fn end_probe(&mut self) {
+        self.probing = false;
+    }
+
+    /// Addresses refused since the last success.
+    pub(super) fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
+    pub(super) fn struck(&mut self, contact: DeadContact) {
+        // A success or a park may have come since; then the run that it belongs to is over.
+        if !self.refused.is_empty() && self.unproven.len() < MANY_REFUSED {
+            self.unproven.push(contact);
+        }
+    }
+
+    pub(super) fn take_revoked(&mut self) -> Vec<DeadContact> {
+        std::mem::take(&mut self.revoked)
+    }
+}

@@ -1,0 +1,364 @@
+//! What an account does after what it was answered.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use carillon_domain::{ContactPointId, DeliveryId, Platform, contact::DeathReason};
+use carillon_render::Content;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    outcome::{Refusal, Scope},
+    policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT, MANY_REFUSED, PATIENCE, SOME_REFUSED},
+};
+
+struct Scripted(Mutex<VecDeque<SendOutcome>>);
+
+#[async_trait]
+impl Sender for Scripted {
+    async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
+        self.0
+            .lock()
+            .pop_front()
+            .unwrap_or(SendOutcome::Ok { message_id: None })
+    }
+}
+
+fn account(script: Vec<SendOutcome>) -> Arc<Account> {
+    let sender = Arc::new(Scripted(Mutex::new(script.into())));
+    Account::new("p", Channel::Sms, sender, None)
+}
+
+fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMessage {
+    OutgoingMessage {
+        delivery_id: DeliveryId(Uuid::nil()),
+        event_id: "e".into(),
+        to: to.into(),
+        platform,
+        content,
+        expires_at: None,
+    }
+}
+
+fn text(to: &str) -> OutgoingMessage {
+    message(Content::Sms { text: "t".into() }, to, None)
+}
+
+fn mail(to: &str) -> OutgoingMessage {
+    let content = Content::Email {
+        subject: "s".into(),
+        text: "t".into(),
+        html: None,
+    };
+    message(content, to, None)
+}
+
+fn push(platform: Platform) -> OutgoingMessage {
+    let content = Content::Push {
+        title: "t".into(),
+        body: "b".into(),
+        data: std::collections::BTreeMap::new(),
+    };
+    message(content, "token", Some(platform))
+}
+
+async fn send_message(account: &Account, message: &OutgoingMessage) -> Result<Ruled, Closed> {
+    let permit = account.try_acquire(message)?;
+    let tries = Tries {
+        waits: 0,
+        attempts: 1,
+        longest_back_off: Duration::from_mins(15),
+    };
+    Ok(account.send(permit, message, tries).await)
+}
+
+async fn send(account: &Account) -> Option<Ruled> {
+    send_message(account, &text("+491511234567")).await.ok()
+}
+
+fn refusal(scope: Scope) -> Refusal {
+    Refusal::new(scope, "x", "y")
+}
+
+fn config() -> SendOutcome {
+    SendOutcome::Config(refusal(Scope::Account))
+}
+
+fn dead() -> SendOutcome {
+    SendOutcome::AddressDead(refusal(Scope::Address), DeathReason::Gone)
+}
+
+/// Sends to so many addresses, one after the other.
+async fn send_to(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Ruled> {
+    let mut ruled = Vec::new();
+    for number in numbers {
+        ruled.push(
+            send_message(account, &text(&format!("+49{number}")))
+                .await
+                .unwrap(),
+        );
+    }
+    ruled
+}
+
+#[test]
+fn no_more_go_out_at_once_than_rate_and_connections_allow() {
+    struct Few;
+    #[async_trait]
+    impl Sender for Few {
+        async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
+            SendOutcome::Ok { message_id: None }
+        }
+        fn connections(&self) -> Option<usize> {
+            Some(32)
+        }
+    }
+    let burst = |rate| Account::new("p", Channel::Email, Arc::new(Few), rate).burst();
+    assert_eq!([None, Some(100), Some(5)].map(burst), [32, 32, 5]);
+    assert_eq!(account(Vec::new()).burst(), usize::MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
+    let account = account(vec![config(), config()]);
+    assert!(send(&account).await.is_some());
+    assert!(!account.is_open());
+    tokio::time::advance(FIRST_PARK).await;
+    let first = account.try_acquire(&text("+49")).unwrap();
+    assert!(account.try_acquire(&text("+49")).is_err(), "one probe at a time");
+    drop(Probe {
+        account: &account,
+        permit: first,
+    });
+    assert!(send(&account).await.is_some(), "the probe fails");
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(!account.is_open(), "the second park is longer");
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(send(&account).await.is_some());
+    let permit = account.try_acquire(&text("+49"));
+    assert!(account.is_open() && permit.is_ok_and(|permit| !permit.is_probe));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_pauses_the_account_for_the_time_that_the_provider_names() {
+    let wait = Duration::from_secs(30);
+    let throttle = SendOutcome::Throttle(refusal(Scope::Account).after(Some(wait)));
+    let account = account(vec![throttle]);
+    assert!(send(&account).await.is_some());
+    assert!(send(&account).await.is_none());
+    // With a tenth of jitter at most.
+    tokio::time::advance(wait - Duration::from_millis(1)).await;
+    assert!(send(&account).await.is_none());
+    tokio::time::advance(wait / 10).await;
+    assert!(send(&account).await.is_some());
+    assert!(account.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttles_in_a_row_that_name_no_time_back_off_and_a_success_begins_anew() {
+    let throttle = || SendOutcome::Throttle(refusal(Scope::Account));
+    let mut script: Vec<_> = (0..8).map(|_| throttle()).collect();
+    script.extend([SendOutcome::Ok { message_id: None }, throttle()]);
+    let account = account(script);
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        send(&account).await.unwrap();
+        let begun = Instant::now();
+        if !account.is_open() {
+            account.wait().await;
+            pauses.push(begun.elapsed().as_secs());
+        }
+    }
+    // By a tenth longer at most, and in whole seconds.
+    for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 64, 128, 1]) {
+        assert!((least..=least + least / 10 + 1).contains(pause), "{pauses:?}");
+    }
+    assert_eq!(pauses.len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
+    let account = account(vec![config()]);
+    assert!(send(&account).await.is_some());
+    tokio::time::advance(FIRST_PARK).await;
+    let permit = account.try_acquire(&text("+49")).unwrap();
+    assert!(!account.is_open(), "a handler looks, and decides to wait");
+    drop(Probe {
+        account: &account,
+        permit,
+    });
+    tokio::time::timeout(FIRST_PARK, account.wait()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_about_its_message_or_its_address_never_parks_the_account() {
+    for outcome in [
+        SendOutcome::Retry(refusal(Scope::Message)),
+        SendOutcome::Retry(refusal(Scope::Address)),
+        SendOutcome::Throttle(refusal(Scope::Address)),
+        SendOutcome::Terminal(refusal(Scope::Message)),
+    ] {
+        let account = account(vec![outcome; 60]);
+        for _ in 0..60 {
+            assert!(send(&account).await.is_some());
+            assert!(account.is_open());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_failures_parks_the_account_and_one_success_breaks_the_run() {
+    let mut script = vec![SendOutcome::Retry(refusal(Scope::Account)); FAILURES_IN_A_ROW as usize - 1];
+    script.push(SendOutcome::Ok { message_id: None });
+    script.extend(vec![
+        SendOutcome::Uncertain(refusal(Scope::Connection));
+        FAILURES_IN_A_ROW as usize
+    ]);
+    let account = account(script);
+    for _ in 0..2 * FAILURES_IN_A_ROW - 1 {
+        assert!(send(&account).await.is_some());
+    }
+    assert!(account.is_open());
+    assert!(send(&account).await.is_some());
+    assert!(!account.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_greylists_waits_for_minutes_and_others_go_on() {
+    let greylisted = SendOutcome::Throttle(refusal(Scope::Domain));
+    let account = account(vec![
+        greylisted.clone(),
+        SendOutcome::Ok { message_id: None },
+        greylisted,
+    ]);
+    let (grey, other) = (mail("ada@Grey.example"), mail("ada@other.example"));
+    send_message(&account, &grey).await.unwrap();
+    assert!(account.is_open());
+    let wait = account.part_is_closed(&mail("bob@grey.example")).unwrap();
+    assert!(wait >= FIRST_WAIT && wait <= FIRST_WAIT * 11 / 10, "{wait:?}");
+    assert!(matches!(account.try_acquire(&grey), Err(Closed::Part(_))));
+    send_message(&account, &other).await.unwrap();
+    tokio::time::advance(wait).await;
+    send_message(&account, &grey).await.unwrap();
+    let wait = account.part_is_closed(&grey).unwrap();
+    assert!(wait >= 2 * FIRST_WAIT, "the second wait is longer: {wait:?}");
+    tokio::time::advance(wait).await;
+    send_message(&account, &grey).await.unwrap();
+    assert_eq!(account.part_is_closed(&grey), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_without_a_credential_is_parked_and_the_other_platforms_go_on() {
+    let auth_error = || SendOutcome::Config(refusal(Scope::Platform));
+    let account = account(vec![
+        auth_error(),
+        SendOutcome::Ok { message_id: None },
+        auth_error(),
+    ]);
+    send_message(&account, &push(Platform::Ios)).await.unwrap();
+    assert!(send_message(&account, &push(Platform::Ios)).await.is_err());
+    send_message(&account, &push(Platform::Android)).await.unwrap();
+    tokio::time::advance(FIRST_PARK).await;
+    let probe = account.try_acquire(&push(Platform::Ios)).unwrap();
+    assert!(
+        account.try_acquire(&push(Platform::Ios)).is_err(),
+        "one probe at a time"
+    );
+    assert!(account.try_acquire(&push(Platform::Web)).is_ok());
+    drop(Probe {
+        account: &account,
+        permit: probe,
+    });
+    send_message(&account, &push(Platform::Ios)).await.unwrap();
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(
+        account.try_acquire(&push(Platform::Ios)).is_err(),
+        "the second park is longer"
+    );
+    tokio::time::advance(FIRST_PARK).await;
+    send_message(&account, &push(Platform::Ios)).await.unwrap();
+    assert_eq!(account.part_is_closed(&push(Platform::Ios)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_address_is_believed_when_a_success_follows() {
+    let account = account(vec![dead()]);
+    let ruled = send(&account).await.unwrap();
+    assert_eq!(ruled.course, Course::Doubt);
+    let (blame, _) = tokio::join!(account.blame(&ruled), send(&account));
+    assert_eq!(blame, Blame::Address);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_refused_address_is_believed_after_a_while() {
+    let account = account(vec![dead()]);
+    let ruled = send(&account).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(account.blame(&ruled).await, Blame::AddressUnproven);
+    assert_eq!(begun.elapsed(), PATIENCE);
+    assert!(account.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_refused_addresses_without_a_success_are_the_accounts_fault() {
+    let account = account(vec![dead(); SOME_REFUSED + 1]);
+    let ruled = send_to(&account, 0..SOME_REFUSED).await;
+    let blames = futures::future::join_all(ruled.iter().map(|ruled| account.blame(ruled))).await;
+    assert_eq!(blames, vec![Blame::Account; SOME_REFUSED]);
+    assert!(!account.is_open());
+    tokio::time::advance(FIRST_PARK).await;
+    let probe = send_to(&account, 50..51).await.remove(0);
+    assert_eq!(
+        account.blame(&probe).await,
+        Blame::Account,
+        "the probe is refused as well"
+    );
+    assert!(!account.is_open());
+    tokio::time::advance(2 * FIRST_PARK).await;
+    send_to(&account, 51..52).await;
+    assert!(account.is_open() && account.burst() > 1, "a success ends it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_run_of_refused_addresses_parks_the_account_at_once() {
+    let account = account(vec![dead(); MANY_REFUSED]);
+    let ruled = send_to(&account, 0..MANY_REFUSED).await;
+    assert!(!account.is_open());
+    let begun = Instant::now();
+    assert_eq!(account.blame(&ruled[0]).await, Blame::Account);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_that_is_refused_again_and_again_is_no_run() {
+    let account = account(vec![dead(); 3 * MANY_REFUSED]);
+    for _ in 0..3 * MANY_REFUSED {
+        assert!(send(&account).await.is_some());
+    }
+    assert!(account.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_strikes_of_a_slow_run_are_revoked_when_it_turns_out_to_be_the_accounts() {
+    let account = account(vec![dead(); SOME_REFUSED]);
+    let contact = |number: usize| DeadContact {
+        tenant: carillon_domain::TenantId::default(),
+        id: ContactPointId(Uuid::from_u128(number as u128)),
+        code: "x".to_owned(),
+        reason: DeathReason::Gone,
+        provider: "p".into(),
+        delivery_id: DeliveryId(Uuid::nil()),
+        seen_at: "2026-11-24T10:00:00Z".parse().unwrap(),
+    };
+    for number in 0..SOME_REFUSED - 1 {
+        let ruled = send_to(&account, number..number + 1).await.remove(0);
+        assert_eq!(account.blame(&ruled).await, Blame::AddressUnproven);
+        account.struck(contact(number));
+    }
+    assert!(account.take_revoked().is_empty());
+    let last = send_to(&account, SOME_REFUSED..SOME_REFUSED + 1).await.remove(0);
+    assert_eq!(account.blame(&last).await, Blame::Account);
+    assert_eq!(account.take_revoked().len(), SOME_REFUSED - 1);
+    assert!(account.take_revoked().is_empty());
+}

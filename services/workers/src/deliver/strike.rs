@@ -1,0 +1,87 @@
+//! What becomes of a refused address: a strike where the address is to blame, a wait where the account is.
+
+use std::sync::Arc;
+
+use carillon_domain::{
+    DeliveryStatus, Target, Timestamp, contact::DeathReason, dead_letter::FailureClass, status::TimelineStep,
+};
+use carillon_store::users::DeadContact;
+
+use super::{
+    Deliver,
+    patience::until_done,
+    task::{Task, Verdict},
+};
+use crate::{
+    account::{Account, Blame, Ruled},
+    outcome::{Refusal, Scope, SendOutcome},
+    policy,
+};
+
+impl Deliver {
+    /// The verdict on a delivery whose address was refused, and the steps of its timeline behind `sending`.
+    pub(super) async fn judge_address(
+        &self,
+        task: &Task,
+        account: &Arc<Account>,
+        ruled: &Ruled,
+        blame: Blame,
+        sending_at: Timestamp,
+    ) -> (Verdict, Vec<TimelineStep>) {
+        let refused = Refusal::new(Scope::Address, "refused", "the address was refused");
+        let refusal = ruled.outcome.refusal().unwrap_or(&refused);
+        if blame == Blame::Account {
+            self.revoke(account).await;
+            let detail = "many addresses in a row were refused, so the provider account is at fault";
+            let refusal = Refusal::new(Scope::Account, refusal.code.clone(), detail);
+            let wait = policy::wait_in_doubt(task.uncounted, self.longest_back_off);
+            return self.wait(task, wait, &refusal);
+        }
+        let SendOutcome::AddressDead(_, reason) = &ruled.outcome else {
+            return self.ends(FailureClass::Terminal, refusal);
+        };
+        if let Some(contact) = self.mark_dead(task, account, refusal, *reason, sending_at).await
+            && blame == Blame::AddressUnproven
+        {
+            account.struck(contact);
+        }
+        // Sending it again can never help, so it is no dead letter: the address is, and says so.
+        (Verdict::Over, vec![self.step(DeliveryStatus::Failed, refusal)])
+    }
+
+    async fn mark_dead(
+        &self,
+        task: &Task,
+        account: &Account,
+        refusal: &Refusal,
+        reason: DeathReason,
+        seen_at: Timestamp,
+    ) -> Option<DeadContact> {
+        let Target::ContactPoint { id } = task.delivery.target else {
+            return None;
+        };
+        let dead = DeadContact {
+            tenant: task.delivery.tenant.clone(),
+            id,
+            code: refusal.code.clone(),
+            reason,
+            provider: Arc::clone(account.name()),
+            delivery_id: task.delivery.delivery_id,
+            seen_at,
+        };
+        let contacts = [dead];
+        until_done("mark dead", || self.store.users().mark_dead(&contacts)).await;
+        let [dead] = contacts;
+        Some(dead)
+    }
+
+    /// Takes back the strikes of a run that turned out to be the account's fault.
+    async fn revoke(&self, account: &Account) {
+        let revoked = account.take_revoked();
+        if !revoked.is_empty() {
+            tracing::warn!(provider = %account.name(), addresses = revoked.len(),
+                "strikes are revoked: the account was at fault");
+            until_done("revoke strikes", || self.store.users().revive(&revoked)).await;
+        }
+    }
+}

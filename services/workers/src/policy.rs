@@ -1,0 +1,534 @@
+//! What follows from an answer: the one place that turns its class, whom it is about and what was answered before into
+//! back-off, park, strike or end. It is pure; the account (`account/`) keeps the history and obeys, and so does the
+//! deliver stage.
+//!
+//! A refusal that is about an address says less than it seems: a wrong service account or a relay that does not know us
+//! refuses every recipient in the same words. So such a refusal is *doubted* until a success shows that the account
+//! works. Then it is believed. [`MANY_REFUSED`] addresses in a row without a success, or [`SOME_REFUSED`] when
+//! [`PATIENCE`] is over, are the account's fault: it is parked, its messages wait without an attempt, and no address is
+//! struck. Fewer than that are believed when the patience is over, so that an installation with one recipient learns
+//! that the address is gone.
+//!
+//! The history is one process's, and begins anew with it. A run that is spread over restarts, or is so slow that each
+//! refusal waits out its patience alone, is noticed at its tenth address; the strikes of the run until then are revoked
+//! as far as this process made them.
+
+use std::time::Duration;
+
+use crate::outcome::{Class, Scope};
+
+/// Consecutive failures, over all deliveries, after which the account is parked.
+pub(crate) const FAILURES_IN_A_ROW: u32 = 25;
+/// Addresses refused in a row after which the account is at fault at once.
+pub(crate) const MANY_REFUSED: usize = 100;
+/// Addresses refused in a row after which the account is at fault if no success comes within [`PATIENCE`].
+pub(crate) const SOME_REFUSED: usize = 10;
+/// How long a refusal of an address waits for a success that confirms it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Domains that ask for patience in a row, without a success between, after which it is the account that sends too fast.
+pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
+
+/// An account's first park; it doubles with each that follows.
+pub(crate) const FIRST_PARK: Duration = Duration::from_secs(2);
+/// The longest park after an operator's fault or a run of failures.
+const LAST_PARK: Duration = Duration::from_mins(5);
+/// The longest park after a run of refused addresses: its next message may be to one that is good.
+const LAST_PARK_OF_REFUSALS: Duration = Duration::from_mins(1);
+/// The first pause of a throttled account that names no time.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The first wait of a message, or a domain, that is refused for now. RFC 6647 §5.1: a greylisting server wants minutes.
+pub(crate) const FIRST_WAIT: Duration = Duration::from_mins(1);
+/// The longest pause of a domain. It is tried again soon, since others of its messages may be taken.
+const LAST_PAUSE_OF_DOMAIN: Duration = Duration::from_mins(5);
+
+/// Why an account is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The operator has to mend something.
+    Operator,
+    /// A run of failures.
+    Failures,
+    /// A run of refused addresses.
+    Refusals,
+}
+
+impl Cause {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "the provider refuses the account",
+            Self::Failures => "many failures in a row",
+            Self::Refusals => "many addresses refused in a row without a success between",
+        }
+    }
+}
+
+/// An answer, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) class: Class,
+    pub(crate) scope: Scope,
+    /// The provider's `Retry-After`.
+    pub(crate) named: Option<Duration>,
+}
+
+/// What was answered before. Counts include this answer where it is of their kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct History {
+    /// Pauses of the account since it last worked, because it was throttled.
+    pub(crate) throttles: u32,
+    /// Parks of the account since it last worked.
+    pub(crate) parks: u32,
+    /// Why it was parked last.
+    pub(crate) cause: Option<Cause>,
+    /// Failures of the account in a row.
+    pub(crate) failures: u32,
+    /// Addresses refused in a row.
+    pub(crate) refused: usize,
+    /// Domains in a row that asked for patience.
+    pub(crate) domains: usize,
+    /// Pauses of the message's domain, or parks of its platform, since it last took a message.
+    pub(crate) pauses: u32,
+    /// Waits of the message that were no attempts.
+    pub(crate) waits: u32,
+    /// Attempts at the message, this one included.
+    pub(crate) attempts: u32,
+}
+
+/// What an answer does to the account, or to a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// It says nothing.
+    None,
+    /// It works: all runs are over.
+    Works,
+    /// It answers as one does that works, but took nothing. A run of refused addresses goes on.
+    Answers,
+    /// It failed once more.
+    Fails,
+    /// It refused one more address.
+    Refuses,
+    /// It waits for so long.
+    Pause(Duration),
+    /// It waits for so long; then one message goes first.
+    Park(Duration, Cause),
+}
+
+/// What an answer does to the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// It was sent.
+    Sent,
+    /// Another attempt, by the retry policy and no sooner than this.
+    Retry { no_sooner: Duration },
+    /// It comes back after so long; this was no attempt.
+    Wait(Duration),
+    /// It ends here.
+    End,
+    /// It ends here if the account works, else it waits.
+    Doubt,
+    /// It may have gone out.
+    Uncertain,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) account: Reaction,
+    /// The message's domain or platform.
+    pub(crate) part: Reaction,
+    pub(crate) message: Course,
+}
+
+/// The policy. `longest` bounds every wait that no provider names; `jitter` in 0..1 adds up to a tenth to a wait.
+pub(crate) fn rule(answer: Answer, history: &History, longest: Duration, jitter: f64) -> Ruling {
+    let Answer { class, scope, named } = answer;
+    let wait = |first, times, most: Duration| {
+        let own = doubled(first, times, most.min(longest)).max(named.unwrap_or_default());
+        own.saturating_add(own.mul_f64(0.1 * jitter.clamp(0.0, 1.0)))
+    };
+    let ruling = |account, part, message| Ruling {
+        account,
+        part,
+        message,
+    };
+    let park = |cause| {
+        let wait = doubled(FIRST_PARK, history.parks, longest_park(cause));
+        ruling(Reaction::Park(wait, cause), Reaction::None, Course::Wait(wait))
+    };
+    match (class, scope) {
+        (Class::Ok, _) => ruling(Reaction::Works, Reaction::Works, Course::Sent),
+        (Class::Terminal, Scope::Address) | (Class::AddressDead, _) => {
+            let is_probe = history.parks > 0 && history.cause == Some(Cause::Refusals);
+            if is_probe || history.refused >= MANY_REFUSED {
+                Ruling {
+                    message: Course::Doubt,
+                    ..park(Cause::Refusals)
+                }
+            } else {
+                ruling(Reaction::Refuses, Reaction::None, Course::Doubt)
+            }
+        }
+        (Class::Terminal, Scope::Message | Scope::Domain | Scope::Connection) => {
+            ruling(Reaction::Answers, Reaction::None, Course::End)
+        }
+        (Class::Config | Class::Terminal, Scope::Platform) | (Class::Config, Scope::Domain) => {
+            let wait = doubled(FIRST_PARK, history.pauses, LAST_PARK);
+            ruling(
+                Reaction::Answers,
+                Reaction::Park(wait, Cause::Operator),
+                Course::Wait(wait),
+            )
+        }
+        (Class::Config, _) | (Class::Terminal, Scope::Account) => park(Cause::Operator),
+        (Class::Retry | Class::Throttle, Scope::Domain | Scope::Platform) => {
+            let pause = wait(FIRST_WAIT, history.pauses, LAST_PAUSE_OF_DOMAIN);
+            let account = if history.domains >= DOMAINS_IN_A_ROW {
+                Reaction::Pause(wait(FIRST_PAUSE, history.throttles, longest))
+            } else {
+                Reaction::Answers
+            };
+            let message = if class == Class::Retry {
+                let times = history.attempts.saturating_sub(1);
+                Course::Retry {
+                    no_sooner: wait(FIRST_WAIT, times, longest),
+                }
+            } else {
+                Course::Wait(wait(FIRST_WAIT, history.waits, longest))
+            };
+            ruling(account, Reaction::Pause(pause), message)
+        }
+        (Class::Throttle, Scope::Message | Scope::Address) => {
+            let message = Course::Wait(wait(FIRST_WAIT, history.waits, longest));
+            ruling(Reaction::Answers, Reaction::None, message)
+        }
+        (Class::Throttle, Scope::Account | Scope::Connection) => {
+            let pause = wait(FIRST_PAUSE, history.throttles, longest);
+            ruling(Reaction::Pause(pause), Reaction::None, Course::Wait(pause))
+        }
+        (Class::Retry, Scope::Message | Scope::Address) => {
+            ruling(Reaction::Answers, Reaction::None, retry(named))
+        }
+        (Class::Retry | Class::Uncertain, _) => {
+            let account = if history.parks > 0 || history.failures >= FAILURES_IN_A_ROW {
+                park(Cause::Failures).account
+            } else {
+                Reaction::Fails
+            };
+            let message = if class == Class::Retry {
+                retry(named)
+            } else {
+                Course::Uncertain
+            };
+            ruling(account, Reaction::None, message)
+        }
+    }
+}
+
+/// Whether addresses that were refused, so many in a row, are the account's fault when the patience is over.
+pub(crate) fn is_the_accounts(refused: usize) -> bool {
+    refused >= SOME_REFUSED
+}
+
+/// How long a message waits that was refused when the account was at fault. It grows with its waits, so that after the
+/// park another message goes first, which may be to a good address.
+pub(crate) fn wait_in_doubt(waits: u32, longest: Duration) -> Duration {
+    doubled(FIRST_PARK, waits, longest)
+}
+
+/// The park of an account whose run of refused addresses outlasted the patience.
+pub(crate) fn park_in_doubt(parks: u32) -> Duration {
+    doubled(FIRST_PARK, parks, LAST_PARK_OF_REFUSALS)
+}
+
+fn retry(named: Option<Duration>) -> Course {
+    Course::Retry {
+        no_sooner: named.unwrap_or_default(),
+    }
+}
+
+fn longest_park(cause: Cause) -> Duration {
+    match cause {
+        Cause::Operator | Cause::Failures => LAST_PARK,
+        Cause::Refusals => LAST_PARK_OF_REFUSALS,
+    }
+}
+
+/// `first`, doubled so many times, and at most `most`; a second at least, whatever is configured.
+fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first
+        .saturating_mul(1 << times.min(20))
+        .min(most.max(FIRST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::retry::LONGEST_NAMED_WAIT;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_mins(15);
+    const CLASSES: [Class; 7] = [
+        Class::Ok,
+        Class::Retry,
+        Class::Throttle,
+        Class::Config,
+        Class::Terminal,
+        Class::AddressDead,
+        Class::Uncertain,
+    ];
+    const SCOPES: [Scope; 6] = [
+        Scope::Message,
+        Scope::Address,
+        Scope::Domain,
+        Scope::Platform,
+        Scope::Account,
+        Scope::Connection,
+    ];
+
+    fn of(class: Class, scope: Scope, history: History) -> Ruling {
+        let answer = Answer {
+            class,
+            scope,
+            named: None,
+        };
+        rule(answer, &history, LONGEST, 0.0)
+    }
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn each_class_and_scope_has_its_consequence() {
+        use {Class::*, Course as C, Reaction as R, Scope::*};
+        let first = History {
+            attempts: 1,
+            ..History::default()
+        };
+        let at_once = C::Retry {
+            no_sooner: Duration::ZERO,
+        };
+        for (class, scope, account, part, message) in [
+            (Ok, Message, R::Works, R::Works, C::Sent),
+            (Retry, Message, R::Answers, R::None, at_once),
+            (Retry, Address, R::Answers, R::None, at_once),
+            (
+                Retry,
+                Domain,
+                R::Answers,
+                R::Pause(secs(60)),
+                C::Retry { no_sooner: secs(60) },
+            ),
+            (Retry, Account, R::Fails, R::None, at_once),
+            (Retry, Connection, R::Fails, R::None, at_once),
+            (Throttle, Address, R::Answers, R::None, C::Wait(secs(60))),
+            (
+                Throttle,
+                Domain,
+                R::Answers,
+                R::Pause(secs(60)),
+                C::Wait(secs(60)),
+            ),
+            (Throttle, Account, R::Pause(secs(1)), R::None, C::Wait(secs(1))),
+            (
+                Config,
+                Platform,
+                R::Answers,
+                R::Park(secs(2), Cause::Operator),
+                C::Wait(secs(2)),
+            ),
+            (
+                Config,
+                Domain,
+                R::Answers,
+                R::Park(secs(2), Cause::Operator),
+                C::Wait(secs(2)),
+            ),
+            (
+                Config,
+                Account,
+                R::Park(secs(2), Cause::Operator),
+                R::None,
+                C::Wait(secs(2)),
+            ),
+            (
+                Config,
+                Address,
+                R::Park(secs(2), Cause::Operator),
+                R::None,
+                C::Wait(secs(2)),
+            ),
+            (Terminal, Message, R::Answers, R::None, C::End),
+            (Terminal, Address, R::Refuses, R::None, C::Doubt),
+            (
+                Terminal,
+                Account,
+                R::Park(secs(2), Cause::Operator),
+                R::None,
+                C::Wait(secs(2)),
+            ),
+            (AddressDead, Address, R::Refuses, R::None, C::Doubt),
+            (Uncertain, Connection, R::Fails, R::None, C::Uncertain),
+        ] {
+            assert_eq!(
+                of(class, scope, first),
+                Ruling {
+                    account,
+                    part,
+                    message
+                },
+                "{class:?} {scope:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_throttle_that_names_no_time_backs_off_to_minutes() {
+        let pauses = |scope| {
+            let times = [0, 1, 2, 3, 8, 20, u32::MAX];
+            times.map(|times| {
+                let history = History {
+                    throttles: times,
+                    pauses: times,
+                    waits: times,
+                    ..History::default()
+                };
+                let Course::Wait(wait) = of(Class::Throttle, scope, history).message else {
+                    panic!()
+                };
+                wait.as_secs()
+            })
+        };
+        assert_eq!(pauses(Scope::Account), [1, 2, 4, 8, 256, 900, 900]);
+        assert_eq!(pauses(Scope::Domain), [60, 120, 240, 480, 900, 900, 900]);
+    }
+
+    #[test]
+    fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
+        let history = |refused| History {
+            refused,
+            ..History::default()
+        };
+        let refused = |history| of(Class::AddressDead, Scope::Address, history);
+        assert_eq!(refused(history(MANY_REFUSED - 1)).account, Reaction::Refuses);
+        let parked = refused(history(MANY_REFUSED));
+        assert_eq!(parked.account, Reaction::Park(FIRST_PARK, Cause::Refusals));
+        assert_eq!(parked.message, Course::Doubt);
+        let probe = History {
+            parks: 1,
+            cause: Some(Cause::Refusals),
+            ..history(1)
+        };
+        assert_eq!(
+            refused(probe).account,
+            Reaction::Park(2 * FIRST_PARK, Cause::Refusals)
+        );
+        let mended = History {
+            parks: 1,
+            cause: Some(Cause::Operator),
+            ..history(1)
+        };
+        assert_eq!(
+            refused(mended).account,
+            Reaction::Refuses,
+            "the credentials are accepted again"
+        );
+    }
+
+    #[test]
+    fn many_domains_in_a_row_that_ask_for_patience_are_the_accounts_rate() {
+        let history = |domains| History {
+            domains,
+            ..History::default()
+        };
+        assert_eq!(
+            of(Class::Throttle, Scope::Domain, history(9)).account,
+            Reaction::Answers
+        );
+        assert_eq!(
+            of(Class::Throttle, Scope::Domain, history(10)).account,
+            Reaction::Pause(FIRST_PAUSE)
+        );
+    }
+
+    fn any_history() -> impl Strategy<Value = History> {
+        let cause = prop_oneof![
+            Just(None),
+            Just(Some(Cause::Operator)),
+            Just(Some(Cause::Failures)),
+            Just(Some(Cause::Refusals))
+        ];
+        let counts = proptest::array::uniform6(prop_oneof![0..40_u32, any::<u32>()]);
+        (counts, cause, 0..300_usize, 0..30_usize).prop_map(|(counts, cause, refused, domains)| History {
+            throttles: counts[0],
+            parks: counts[1],
+            failures: counts[2],
+            pauses: counts[3],
+            waits: counts[4],
+            attempts: counts[5],
+            cause,
+            refused,
+            domains,
+        })
+    }
+
+    fn any_answer() -> impl Strategy<Value = Answer> {
+        let named = proptest::option::of((0..=LONGEST_NAMED_WAIT.as_secs()).prop_map(Duration::from_secs));
+        (0..CLASSES.len(), 0..SCOPES.len(), named).prop_map(|(class, scope, named)| Answer {
+            class: CLASSES[class],
+            scope: SCOPES[scope],
+            named,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_wait_is_bounded_and_none_is_shorter_than_the_provider_names(
+            answer in any_answer(), history in any_history(), jitter in 0.0..1.0_f64,
+        ) {
+            let ruling = rule(answer, &history, LONGEST, jitter);
+            let bound = LONGEST_NAMED_WAIT + LONGEST_NAMED_WAIT / 10;
+            let waits = [ruling.account, ruling.part].map(|reaction| match reaction {
+                Reaction::Pause(wait) | Reaction::Park(wait, _) => wait,
+                _ => Duration::from_secs(1),
+            });
+            prop_assert!(waits.iter().all(|wait| *wait >= Duration::from_secs(1) && *wait <= bound), "{ruling:?}");
+            match ruling.message {
+                Course::Wait(wait) => {
+                    prop_assert!(wait >= Duration::from_secs(1) && wait <= bound);
+                    prop_assert!(answer.class != Class::Throttle || wait >= answer.named.unwrap_or_default());
+                }
+                Course::Retry { no_sooner } => {
+                    prop_assert!(no_sooner >= answer.named.unwrap_or_default() && no_sooner <= bound);
+                }
+                _ => {}
+            }
+        }
+
+        #[test]
+        fn what_is_about_a_message_or_its_place_stops_nobody_else(answer in any_answer(), history in any_history()) {
+            let is_local = matches!(answer.scope, Scope::Message | Scope::Address | Scope::Domain | Scope::Platform);
+            let is_a_run = history.refused >= MANY_REFUSED
+                || history.cause == Some(Cause::Refusals)
+                || history.domains >= DOMAINS_IN_A_ROW;
+            let is_soft = matches!(answer.class, Class::Retry | Class::Throttle | Class::Terminal | Class::AddressDead);
+            if is_local && is_soft && !is_a_run {
+                let ruling = rule(answer, &history, LONGEST, 0.5);
+                prop_assert!(!matches!(ruling.account, Reaction::Pause(_) | Reaction::Park(..)), "{ruling:?}");
+            }
+        }
+
+        #[test]
+        fn an_address_is_never_ended_without_doubt_and_the_operators_fault_never_costs_a_message(
+            answer in any_answer(), history in any_history(),
+        ) {
+            let ruling = rule(answer, &history, LONGEST, 0.5);
+            match answer.class {
+                Class::AddressDead => prop_assert_eq!(ruling.message, Course::Doubt),
+                Class::Config | Class::Throttle => prop_assert!(matches!(ruling.message, Course::Wait(_))),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Passes over records whose batch cannot be read: an unknown compression, corrupt compressed bytes, a wrong checksum.
+//!
+//! librdkafka reports such a batch and fetches it again, every `fetch.error.backoff.ms`, for ever: it moves on only when
+//! the position is moved. (After a wrong checksum it does move on, if it has fetched a good batch behind, and so leaves
+//! records out.) The report that reaches us has an error code and no coordinates. A second client, which reads one
+//! partition from one offset, finds the coordinates: offsets are tried in order until one can be read, because nothing
+//! says how many records a batch has that cannot be read. Each offset before it is handed out as a [`Record`] that is
+//! [`Unreadable`], and becomes a dead letter as other poison records do.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{
+    CALL_TIMEOUT, classify, client,
+    poller::{Callbacks, Reading, SEEK_TIMEOUT, native},
+};
+use crate::{
+    error::BusError,
+    record::{Partition, Position, Record, Unreadable},
+};
+
+/// How long one offset is waited for. A broker that does not answer in this time decides nothing.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one search takes at most: the member's thread waits for it. What is left is found by the next.
+const BUDGET: Duration = Duration::from_secs(4);
+
+/// What an error of the client says about the batch that it read, if it concerns one. All others are the broker's or the
+/// connection's, and pass or need an operator.
+pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType => {
+            Some(Unreadable::Codec)
+        }
+        RDKafkaErrorCode::BadCompression => Some(Unreadable::Compression),
+        RDKafkaErrorCode::BadMessage => Some(Unreadable::Checksum),
+        _ => None,
+    }
+}
+
+/// What reading from an offset brought.
+enum Look {
+    /// A record, or the end of the partition.
+    Readable,
+    Unreadable(Unreadable),
+    /// No answer.
+    Unknown,
+}
+
+/// Offsets of one partition that cannot be read.
+struct Gap {
+    from: i64,
+    /// The first offset that can be read, or that was not looked at.
+    end: i64,
+    why: Unreadable,
+}
+
+/// A client that looks at single offsets. It belongs to no group.
+struct Examiner {
+    consumer: BaseConsumer,
+    deadline: Instant,
+}
+
+impl Examiner {
+    /// A client beside the member's of this group, for one search.
+    fn new(base: &ClientConfig, group: &str) -> Result<Self, BusError> {
+        let consumer = client::examiner(base, group).create().map_err(classify)?;
+        let deadline = Instant::now() + BUDGET;
+        Ok(Self { consumer, deadline })
+    }
+
+    /// Where the group's reading of a partition begins: the committed offset, or the partition's start.
+    fn start(&self, partition: &Partition) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.index);
+        let committed = self.consumer.committed_offsets(list, CALL_TIMEOUT).ok()?;
+        match committed
+            .find_partition(&partition.topic, partition.index)?
+            .offset()
+        {
+            Offset::Offset(offset) => Some(offset),
+            _ => {
+                let marks = self
+                    .consumer
+                    .fetch_watermarks(&partition.topic, partition.index, CALL_TIMEOUT);
+                marks.ok().map(|(low, _)| low)
+            }
+        }
+    }
+
+    /// The offsets from `from` on that cannot be read; none if that one can, or if it is not known.
+    fn gap(&self, partition: &Partition, from: i64) -> Option<Gap> {
+        let mut gap: Option<Gap> = None;
+        for offset in from.. {
+            match self.look(partition, offset) {
+                Look::Unreadable(why) => {
+                    let gap = gap.get_or_insert(Gap {
+                        from,
+                        end: offset,
+                        why,
+                    });
+                    gap.end = offset + 1;
+                }
+                Look::Readable | Look::Unknown => break,
+            }
+            if Instant::now() >= self.deadline {
+                break;
+            }
+        }
+        gap
+    }
+
+    fn look(&self, partition: &Partition, offset: i64) -> Look {
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(&partition.topic, partition.index, Offset::Offset(offset));
+        if added.is_err() || self.consumer.assign(&list).is_err() {
+            return Look::Unknown;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Look::Readable,
+                Some(Err(error)) => {
+                    if let Some(why) = of(&error) {
+                        return Look::Unreadable(why);
+                    }
+                }
+                None => {}
+            }
+        }
+        Look::Unknown
+    }
+}
+
+impl Callbacks {
+    /// Finds the records that the client cannot read, hands out their places and has it go on behind them. Returns
+    /// whether there was one.
+    pub(super) fn pass_over(&self, consumer: &BaseConsumer<Self>, reading: &Reading) -> bool {
+        let Ok(examiner) = Examiner::new(&reading.base, &reading.group) else {
+            return false;
+        };
+        let mut has_passed = false;
+        for partition in self.shared.fetched() {
+            let gap = self
+                .position(consumer, &examiner, &partition)
+                .and_then(|from| examiner.gap(&partition, from));
+            let Some(Gap { from, end, why }) = gap else {
+                continue;
+            };
+            if let Err(error) = seek(consumer, &partition, end) {
+                tracing::warn!(?partition, end, %error, "records that cannot be read were not passed over yet");
+                continue;
+            }
+            has_passed = true;
+            self.shared.sought.lock().insert(partition.clone(), end);
+            tracing::error!(group = reading.group, topic = %partition.topic, partition = partition.index,
+                from, end, code = why.code(), "records cannot be read; they become dead letters");
+            metrics::counter!("carillon_bus_unreadable_total", "topic" => partition.topic.to_string(), "code" => why.code())
+                .increment(end.abs_diff(from));
+            let topic = reading.topic(&partition.topic);
+            for offset in from..end {
+                let position = Position {
+                    topic: Arc::clone(&topic),
+                    partition: partition.index,
+                    offset,
+                };
+                let is_full = self.shared.piece.lock().push(Record::unreadable(position, why));
+                if is_full {
+                    self.flush();
+                }
+            }
+            self.flush();
+        }
+        has_passed
+    }
+
+    /// From where the client reads a partition.
+    fn position(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        examiner: &Examiner,
+        partition: &Partition,
+    ) -> Option<i64> {
+        let list = consumer.position().ok()?;
+        if let Some(element) = list.find_partition(&partition.topic, partition.index)
+            && let Offset::Offset(offset) = element.offset()
+        {
+            return Some(offset);
+        }
+        let sought = self.shared.sought.lock().get(partition).copied();
+        sought.or_else(|| examiner.start(partition))
+    }
+}
+
+fn seek(consumer: &BaseConsumer<Callbacks>, partition: &Partition, offset: i64) -> Result<(), KafkaError> {
+    let list = consumer.seek_partitions(native([(partition.clone(), Some(offset))]), SEEK_TIMEOUT)?;
+    list.find_partition(&partition.topic, partition.index)
+        .map_or(Ok(()), |element| element.error())
+}
