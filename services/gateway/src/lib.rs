@@ -10,6 +10,7 @@ mod ingest;
 mod input;
 mod limits;
 mod openapi;
+mod privacy;
 mod state;
 mod trace;
 
@@ -35,6 +36,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         routes = routes.merge(extension);
     }
     let (routes, document) = routes.split_for_parts();
+    let document = openapi::finish(&document);
     let api = routes
         .merge(openapi::route(document))
         .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))

@@ -1,6 +1,9 @@
 //! The OpenAPI document, generated from the routes.
 
+mod complete;
+
 use axum::{Json, Router, routing::get};
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -46,7 +49,15 @@ pub(crate) fn base() -> OpenApiRouter<GatewayState> {
     OpenApiRouter::with_openapi(Base::openapi())
 }
 
+/// The whole document.
+pub(crate) fn finish(document: &Document) -> Value {
+    // A document of strings, numbers and lists serialises.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    complete::complete(&mut document);
+    document
+}
+
 /// Serves the finished document.
-pub(crate) fn route(document: Document) -> Router<GatewayState> {
+pub(crate) fn route(document: Value) -> Router<GatewayState> {
     Router::new().route("/openapi.json", get(move || async move { Json(document) }))
 }

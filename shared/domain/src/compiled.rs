@@ -54,7 +54,10 @@ impl CompiledCatalog {
         let Ok(data) = serde_json::from_str::<Value>(data.get()) else {
             return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
         };
-        schema_errors::of(validator, &data, data_bytes, "/data")
+        let hides = self
+            .lookup(event_type)
+            .is_some_and(|(definition, _)| !definition.sensitive.is_empty());
+        schema_errors::of(validator, &data, data_bytes, "/data", hides)
     }
 }
 

@@ -252,7 +252,10 @@ pub fn check(channel: Channel, address: &str) -> Result<(), AddressError> {
 
 /// Checks the address of a field; the error names what was expected and the value, masked.
 pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut Vec<FieldError>) {
-    if let Err(error) = check(channel, address) {
+    if address.contains('…') {
+        let message = "expected the whole address; this is the masked form in which addresses are shown";
+        errors.push(FieldError::new(pointer, "masked", message));
+    } else if let Err(error) = check(channel, address) {
         let shown = mask(channel, address);
         let message = format!("{error}; got {:?}", clip(&shown));
         errors.push(FieldError::new(pointer, "format", message));

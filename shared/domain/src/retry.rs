@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::catalog::duration_text;
+use crate::duration_text;
 
 /// Rounding and transport may lengthen what remains of a wait with its full jitter by no more than this.
 const SLACK: Duration = Duration::from_millis(250);

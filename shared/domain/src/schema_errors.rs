@@ -6,14 +6,24 @@ use std::fmt::Write as _;
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-use crate::field_error::{FieldError, MAX_ECHO, bounded, echo, end_full};
+use crate::{
+    field_error::{FieldError, MAX_ECHO, bounded, echo, end_full},
+    mask::HIDDEN,
+};
 
 /// Larger values are looked at up to their first error: the validator looks for all errors or for one, and all errors of
 /// a large value are as many as it has values.
 const ALL_ERRORS_UP_TO: usize = 16 << 10;
 
-/// The errors of a value whose JSON has `bytes`; pointers begin with `at`.
-pub(crate) fn of(validator: &Validator, value: &Value, bytes: usize, at: &str) -> Vec<FieldError> {
+/// The errors of a value whose JSON has `bytes`; pointers begin with `at`. `hides`: the value holds secrets, so no part of
+/// it is repeated in dead letters, answers and logs.
+pub(crate) fn of(
+    validator: &Validator,
+    value: &Value,
+    bytes: usize,
+    at: &str,
+    hides: bool,
+) -> Vec<FieldError> {
     if validator.is_valid(value) {
         return Vec::new();
     }
@@ -21,7 +31,7 @@ pub(crate) fn of(validator: &Validator, value: &Value, bytes: usize, at: &str) -
         FieldError::new(
             format!("{at}{}", error.instance_path()),
             "schema",
-            sentence(error),
+            if hides { hidden(error) } else { sentence(error) },
         )
     };
     if bytes <= ALL_ERRORS_UP_TO {
@@ -43,6 +53,16 @@ pub(crate) fn sentence(error: &ValidationError<'_>) -> String {
             format!("a property has a wrong name: {}", sentence(error))
         }
         _ => error.masked_with(echo(&**error.instance())).to_string(),
+    }
+}
+
+/// The validator's sentence without any of the value.
+fn hidden(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { .. }
+        | ValidationErrorKind::UnevaluatedProperties { .. } => "expected no other properties".to_owned(),
+        ValidationErrorKind::PropertyNames { .. } => "a property has a wrong name".to_owned(),
+        _ => error.masked_with(HIDDEN).to_string(),
     }
 }
 
@@ -71,7 +91,7 @@ mod tests {
 
     fn errors(schema: &Value, value: &Value) -> Vec<FieldError> {
         let validator = jsonschema::validator_for(schema).unwrap();
-        of(&validator, value, value.to_string().len(), "/data")
+        of(&validator, value, value.to_string().len(), "/data", false)
     }
 
     #[test]
@@ -135,6 +155,28 @@ mod tests {
                 text.matches('a').count() < 130 && text.chars().count() < 250,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn no_error_of_a_value_with_secrets_repeats_any_of_it() {
+        for schema in [
+            json!({"properties": {"x": {"type": "number"}}}),
+            json!({"properties": {"x": {"enum": [1]}}}),
+            json!({"properties": {"x": {"const": 1}}}),
+            json!({"properties": {"y": {}}, "additionalProperties": false}),
+            json!({"properties": {"y": {}}, "unevaluatedProperties": false}),
+            json!({"propertyNames": {"maxLength": 1}}),
+            json!({"anyOf": [{"required": ["y"]}, {"maxProperties": 1}]}),
+            json!({"not": {}}),
+            json!({"properties": {"x": {"pattern": "^[0-9]+$"}}}),
+        ] {
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            let errors = of(&validator, &json!({"x": "S3CR3T", "S3CR3T": 1}), 30, "/data", true);
+            assert!(!errors.is_empty(), "{schema}");
+            for error in errors {
+                assert!(!error.message.contains("S3CR3T"), "{schema}: {error:?}");
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod versioned;
 
 pub mod api_keys;
 pub mod audit;
+pub mod audit_log;
 pub mod catalog_cache;
 pub mod catalogs;
 pub mod dead_letters;

@@ -7,6 +7,7 @@ use carillon_domain::clock::SharedClock;
 use crate::{
     api_keys::ApiKeys,
     audit::Audit,
+    audit_log::AuditLog,
     catalogs::Catalogs,
     config::{Dialect, StoreConfig},
     db::{Db, fetch},
@@ -44,6 +45,7 @@ struct Parts {
     read_model: ReadModel,
     dead_letters: DeadLetters,
     audit: Audit,
+    audit_log: AuditLog,
 }
 
 impl Store {
@@ -64,6 +66,7 @@ impl Store {
             read_model: ReadModel::new(model.clone(), shard, config.history_retention),
             dead_letters: DeadLetters::new(model.clone(), config.history_retention),
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
+            audit_log: AuditLog::new(db.clone()),
             events,
             db,
             model,
@@ -158,5 +161,10 @@ impl Store {
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.0.audit
+    }
+    /// Who was shown what.
+    #[must_use]
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.0.audit_log
     }
 }

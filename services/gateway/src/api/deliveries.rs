@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Timestamp, UserId, event::Defaults,
 };
@@ -15,6 +18,7 @@ use crate::{
     auth::Caller,
     error::ApiError,
     input::{Id, Listed, Query, page},
+    privacy::{Sight, mask_delivery, mask_of, mask_timeline},
     state::GatewayState,
 };
 
@@ -74,11 +78,12 @@ pub(crate) async fn list_deliveries(
         to: asked.to,
         q: asked.q.filter(|text| !text.trim().is_empty()),
     };
-    let found = state
+    let mut found = state
         .store
         .read_model()
         .deliveries(caller.tenant(), &filter, page)
         .await?;
+    found.items.iter_mut().for_each(mask_delivery);
     Ok(Json(Listed {
         items: found.items,
         next_cursor: found.next_cursor,
@@ -89,6 +94,8 @@ pub(crate) async fn list_deliveries(
 #[serde(deny_unknown_fields)]
 pub(crate) struct At {
     as_of: Option<Timestamp>,
+    #[serde(default)]
+    reveal: bool,
 }
 
 /// A delivery with its timeline and what it says.
@@ -99,13 +106,16 @@ pub(crate) struct DeliveryDocument {
     pub(crate) timeline: Vec<HistoryView>,
     /// Rendered again from the template and the event; null where that cannot be done.
     pub(crate) content: Option<Content>,
+    /// Whether sensitive values and addresses are masked.
+    pub(crate) masked: bool,
 }
 
 /// A delivery with its timeline.
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id"),
-        ("as_of" = Option<String>, Query, description = "As it was at this time, RFC 3339")),
+        ("as_of" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was at this time, RFC 3339"),
+        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The delivery", body = serde_json::Value),
         (status = 404, description = "There is no such delivery", body = Problem),
@@ -116,14 +126,19 @@ pub(crate) async fn get_delivery(
     caller: Caller,
     Id(id): Id,
     Query(at): Query<At>,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Json<DeliveryDocument>, ApiError> {
-    find(&state, &caller, DeliveryId(id), at.as_of).await.map(Json)
+    let sight = Sight::asked(&state, &caller, at.reveal, &uri).await?;
+    find(&state, &caller, sight, DeliveryId(id), at.as_of)
+        .await
+        .map(Json)
 }
 
 /// Looks a delivery up, as it is or as it was.
 pub(crate) async fn find(
     state: &GatewayState,
     caller: &Caller,
+    sight: Sight,
     id: DeliveryId,
     as_of: Option<Timestamp>,
 ) -> Result<DeliveryDocument, ApiError> {
@@ -137,11 +152,16 @@ pub(crate) async fn find(
         timeline.retain(|step| step.at <= as_of);
         rewind(&mut delivery, &timeline).ok_or_else(|| ApiError::not_found("delivery at that time"))?;
     }
-    let content = content(state, caller, &delivery).await;
+    if !sight.is_revealed() {
+        mask_delivery(&mut delivery);
+        mask_timeline(&mut timeline);
+    }
+    let content = content(state, caller, sight, &delivery).await;
     Ok(DeliveryDocument {
         delivery,
         timeline,
         content,
+        masked: !sight.is_revealed(),
     })
 }
 
@@ -163,8 +183,14 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
 }
 
 /// What the message says, from the event and the template. (The published version is rendered; an older one is shown as
-/// the newest would say it.)
-async fn content(state: &GatewayState, caller: &Caller, delivery: &DeliveryView) -> Option<Content> {
+/// the newest would say it.) It is made from masked data, so that nothing hidden can appear in it; where a template cannot
+/// be rendered with a mask in the place of a value, there is no content.
+async fn content(
+    state: &GatewayState,
+    caller: &Caller,
+    sight: Sight,
+    delivery: &DeliveryView,
+) -> Option<Content> {
     let renderer = state.renderer.as_ref()?;
     let events = state
         .store
@@ -174,6 +200,14 @@ async fn content(state: &GatewayState, caller: &Caller, delivery: &DeliveryView)
         .ok()?;
     let json = events.into_iter().next()?.event?;
     let event = Event::from_cloudevent(json.get().as_bytes(), Defaults::at(delivery.created_at)).ok()?;
+    let data = if sight.is_revealed() {
+        event.data
+    } else {
+        let mask = mask_of(state, caller.tenant(), Some(&delivery.event_type))
+            .await
+            .ok()?;
+        Arc::from(mask.data(event.data.get())?)
+    };
     let request = RenderRequest {
         tenant: caller.tenant().clone(),
         event_type: Arc::clone(&event.event_type),
@@ -187,7 +221,7 @@ async fn content(state: &GatewayState, caller: &Caller, delivery: &DeliveryView)
             event_id: event.id,
             source: event.source,
             time: event.time,
-            data: event.data,
+            data,
             delivery_id: Some(delivery.id),
             user_id: delivery.user_id.as_ref().map(|user| UserId::from(user.as_str())),
             unsubscribe_url: None,

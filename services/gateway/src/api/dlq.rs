@@ -1,15 +1,19 @@
 //! `GET /v1/dlq`, `/v1/dlq/{id}` and `/v1/dlq/groups`.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
 use carillon_domain::Timestamp;
 use carillon_runtime::http::Problem;
-use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState, DeadLetterView};
+use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
 use serde::Deserialize;
 
 use crate::{
     auth::Caller,
     error::ApiError,
     input::{Id, Listed, Query, page},
+    privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
     state::GatewayState,
 };
 
@@ -50,7 +54,7 @@ pub(crate) async fn list_dead_letters(
     State(state): State<GatewayState>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Result<Json<Listed<DeadLetterView>>, ApiError> {
+) -> Result<Json<Listed<DeadLetterDocument>>, ApiError> {
     let page = page(asked.limit, asked.cursor.as_deref())?;
     let filter = DeadLetterFilter {
         state: asked.state,
@@ -68,15 +72,21 @@ pub(crate) async fn list_dead_letters(
         .dead_letters()
         .list(caller.tenant(), &filter, page)
         .await?;
+    let mut items = Vec::with_capacity(found.items.len());
+    for letter in found.items {
+        items.push(show_dead_letter(&state, caller.tenant(), Sight::of(caller.0.role), letter).await?);
+    }
     Ok(Json(Listed {
-        items: found.items,
+        items,
         next_cursor: found.next_cursor,
     }))
 }
 
 /// A dead letter: its reason, its headers and its bytes.
 #[utoipa::path(
-    get, path = "/v1/dlq/{id}", tag = "dlq", params(("id" = String, Path)),
+    get, path = "/v1/dlq/{id}", tag = "dlq", 
+    params(("id" = String, Path),
+        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
     responses((status = 200, description = "The dead letter", body = serde_json::Value),
         (status = 404, description = "There is no such dead letter", body = Problem))
 )]
@@ -84,9 +94,15 @@ pub(crate) async fn get_dead_letter(
     State(state): State<GatewayState>,
     caller: Caller,
     Id(id): Id,
-) -> Result<Json<DeadLetterView>, ApiError> {
+    Query(asked): Query<Reveal>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<DeadLetterDocument>, ApiError> {
+    let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
     let found = state.store.dead_letters().get(caller.tenant(), id).await?;
-    found.map(Json).ok_or_else(|| ApiError::not_found("dead letter"))
+    let letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
+    show_dead_letter(&state, caller.tenant(), sight, letter)
+        .await
+        .map(Json)
 }
 
 /// Dead letters by cause, the most frequent first.
@@ -98,7 +114,8 @@ pub(crate) async fn group_dead_letters(
     State(state): State<GatewayState>,
     caller: Caller,
 ) -> Result<Json<Listed<DeadLetterGroup>>, ApiError> {
-    let items = state.store.dead_letters().groups(caller.tenant()).await?;
+    let mut items = state.store.dead_letters().groups(caller.tenant()).await?;
+    mask_groups(&mut items);
     Ok(Json(Listed {
         items,
         next_cursor: None,

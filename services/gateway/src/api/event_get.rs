@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{OriginalUri, Path, State},
 };
 use carillon_domain::{EventId, decide::Decision, status::EventVerdict};
 use carillon_runtime::http::{Problem, ProblemKind};
@@ -10,12 +10,20 @@ use carillon_store::read_model::{DeliveryView, EventView};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{auth::Caller, error::ApiError, input::Query, state::GatewayState};
+use crate::{
+    auth::Caller,
+    error::ApiError,
+    input::Query,
+    privacy::{Sight, mask_decisions, mask_delivery, mask_of},
+    state::GatewayState,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     source: Option<String>,
+    #[serde(default)]
+    reveal: bool,
 }
 
 /// An event with what was decided about it.
@@ -30,6 +38,8 @@ pub(crate) struct EventDocument {
     pub(crate) event: Option<Box<RawValue>>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) deliveries: Vec<DeliveryView>,
+    /// Whether sensitive values and addresses are masked.
+    pub(crate) masked: bool,
 }
 
 /// An event, each decision with its reasons, and its deliveries.
@@ -38,7 +48,8 @@ pub(crate) struct EventDocument {
 #[utoipa::path(
     get, path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path, description = "The event's id"),
-        ("source" = Option<String>, Query, description = "Needed where several sources use the id")),
+        ("source" = Option<String>, Query, description = "Needed where several sources use the id"),
+        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The event", body = serde_json::Value),
         (status = 404, description = "No event of this id was accepted", body = Problem),
@@ -50,16 +61,25 @@ pub(crate) async fn get_event(
     caller: Caller,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Json<EventDocument>, ApiError> {
-    find(&state, &caller, &EventId::from(id), asked.source.as_deref())
-        .await
-        .map(Json)
+    let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
+    find(
+        &state,
+        &caller,
+        sight,
+        &EventId::from(id),
+        asked.source.as_deref(),
+    )
+    .await
+    .map(Json)
 }
 
 /// Looks an event up: in the read model, else among the claims.
 pub(crate) async fn find(
     state: &GatewayState,
     caller: &Caller,
+    sight: Sight,
     id: &EventId,
     source: Option<&str>,
 ) -> Result<EventDocument, ApiError> {
@@ -78,7 +98,7 @@ pub(crate) async fn find(
         return Err(ApiError::new(ProblemKind::AmbiguousEvent, text));
     }
     if let Some(view) = decided.pop() {
-        return document(state, caller, view).await;
+        return document(state, caller, sight, view).await;
     }
     let claim = claims
         .into_iter()
@@ -92,12 +112,24 @@ pub(crate) async fn find(
         event: None,
         decisions: Vec::new(),
         deliveries: Vec::new(),
+        masked: !sight.is_revealed(),
     })
 }
 
-async fn document(state: &GatewayState, caller: &Caller, view: EventView) -> Result<EventDocument, ApiError> {
+async fn document(
+    state: &GatewayState,
+    caller: &Caller,
+    sight: Sight,
+    mut view: EventView,
+) -> Result<EventDocument, ApiError> {
     let ids = view.decisions.iter().filter_map(|decision| decision.delivery_id);
-    let deliveries = state.store.read_model().by_ids(caller.tenant(), ids).await?;
+    let mut deliveries = state.store.read_model().by_ids(caller.tenant(), ids).await?;
+    if !sight.is_revealed() {
+        let mask = mask_of(state, caller.tenant(), Some(&view.event_type)).await?;
+        view.event = view.event.and_then(|event| mask.event(event.get()));
+        mask_decisions(&mut view.decisions);
+        deliveries.iter_mut().for_each(mask_delivery);
+    }
     let status = match view.verdict {
         EventVerdict::Rejected => "rejected",
         EventVerdict::Routed | EventVerdict::Duplicate => "routed",
@@ -110,5 +142,6 @@ async fn document(state: &GatewayState, caller: &Caller, view: EventView) -> Res
         event: view.event,
         decisions: view.decisions,
         deliveries,
+        masked: !sight.is_revealed(),
     })
 }

@@ -1,5 +1,6 @@
 //! The routes under `/v1`: one file each.
 
+mod audit;
 mod catalog;
 pub(crate) mod deliveries;
 mod dlq;
@@ -34,5 +35,6 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(dlq::list_dead_letters))
         .routes(routes!(dlq::get_dead_letter))
         .routes(routes!(dlq::group_dead_letters))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(stats::get_stats))
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::{OriginalUri, Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,8 @@ use utoipa::ToSchema;
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{if_match, json, tagged},
+    input::{Query, if_match, json, tagged},
+    privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
 };
 
@@ -112,7 +113,7 @@ impl UserBody {
     }
 }
 
-/// Make or replace a user.
+/// Make or replace a user. The answer shows addresses masked.
 #[utoipa::path(
     put, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)), request_body = UserBody,
     responses(
@@ -141,18 +142,21 @@ pub(crate) async fn put_user(
     } else {
         StatusCode::OK
     };
-    let user = state
+    let mut user = state
         .store
         .users()
         .get(caller.tenant(), &id)
         .await?
         .ok_or_else(|| ApiError::not_found("user"))?;
+    mask_user(&mut user.value);
     Ok(tagged(&written.etag(), (status, Json(user.value))))
 }
 
 /// A user.
 #[utoipa::path(
-    get, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)),
+    get, path = "/v1/users/{id}", tag = "users",
+    params(("id" = String, Path),
+        ("reveal" = Option<bool>, Query, description = "Show addresses; admins only, noted in the audit log")),
     responses((status = 200, description = "The user", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem))
 )]
@@ -160,13 +164,19 @@ pub(crate) async fn get_user(
     State(state): State<GatewayState>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(asked): Query<Reveal>,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Response, ApiError> {
+    let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
     let user = state
         .store
         .users()
         .get(caller.tenant(), &UserId::from(id))
         .await?;
-    let user = user.ok_or_else(|| ApiError::not_found("user"))?;
+    let mut user = user.ok_or_else(|| ApiError::not_found("user"))?;
+    if !sight.is_revealed() {
+        mask_user(&mut user.value);
+    }
     Ok(tagged(&user.etag(), Json(user.value)))
 }
 
@@ -224,7 +234,11 @@ pub(crate) async fn put_device(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(device)).into_response())
+    let shown = Device {
+        token: contact::mask(Channel::Push, &device.token),
+        ..device
+    };
+    Ok((status, Json(shown)).into_response())
 }
 
 /// Remove a device.

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::ApiError,
     input::{Id, Query, page},
+    privacy::{mask_groups, mask_letter, show_dead_letter},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,13 +60,18 @@ pub(crate) async fn list(
         fingerprint: asked.fingerprint.iter().cloned().collect(),
         ..DeadLetterFilter::default()
     };
-    let found = letters.list(tenant, &filter, page).await?;
+    let mut found = letters.list(tenant, &filter, page).await?;
+    for letter in &mut found.items {
+        mask_letter(letter);
+    }
+    let mut causes = letters.groups(tenant).await?;
+    mask_groups(&mut causes);
     let fingerprint = asked.fingerprint.as_deref().map_or_else(String::new, |text| {
         format!("&fingerprint={}", utf8_percent_encode(text, NON_ALPHANUMERIC))
     });
     Ok(render(&DeadLettersPage {
         frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
-        causes: letters.groups(tenant).await?,
+        causes,
         older: found
             .next_cursor
             .map(|cursor| format!("/dlq?state={state}{fingerprint}&cursor={cursor}")),
@@ -80,7 +86,10 @@ pub(crate) async fn list(
 struct DeadLetterPage {
     frame: Option<Frame>,
     letter: DeadLetterView,
-    value: Value,
+    headers: Vec<(String, String)>,
+    /// Why the record is not shown as it was.
+    hidden: Option<&'static str>,
+    value: Option<Value>,
 }
 
 /// The bytes of a record, as well as they can be shown.
@@ -100,25 +109,29 @@ pub(crate) async fn show(
         .get(signed_in.caller.tenant(), id?.0)
         .await?
         .ok_or_else(|| ApiError::not_found("dead letter"))?;
-    let value = readable(&letter.value_base64);
+    let document = show_dead_letter(
+        &dashboard.gateway,
+        signed_in.caller.tenant(),
+        signed_in.sight,
+        letter,
+    )
+    .await?;
     Ok(render(&DeadLetterPage {
         frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
-        letter,
-        value,
+        letter: document.letter,
+        headers: document.headers.unwrap_or_default(),
+        hidden: document.hidden,
+        value: document.value.map(readable),
     }))
 }
 
 /// JSON with line breaks, other text as it is, anything else as base64.
-fn readable(base64: &str) -> Value {
-    let Some(text) = STANDARD
-        .decode(base64)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-    else {
-        return Value::Binary(base64.to_owned());
-    };
-    match serde_json::from_str::<serde_json::Value>(&text) {
-        Ok(json) => Value::Text(format!("{json:#}")),
-        Err(_) => Value::Text(text),
+fn readable(bytes: Vec<u8>) -> Value {
+    match String::from_utf8(bytes) {
+        Err(error) => Value::Binary(STANDARD.encode(error.as_bytes())),
+        Ok(text) => match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(json) => Value::Text(format!("{json:#}")),
+            Err(_) => Value::Text(text),
+        },
     }
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::ApiError,
     input::{Query, page},
+    privacy::mask_delivery,
 };
 
 /// What the form and the links of other pages ask for. A form sends what was left empty, too.
@@ -70,10 +71,11 @@ pub(crate) async fn show(
     let filter = asked.filter()?;
     let page = page(None, asked.cursor.as_deref())?;
     let store = &dashboard.gateway.store;
-    let found = store
+    let mut found = store
         .read_model()
         .deliveries(signed_in.caller.tenant(), &filter, page)
         .await?;
+    found.items.iter_mut().for_each(mask_delivery);
     let query = asked.query();
     let link = |cursor: String| match query.as_str() {
         "" => format!("/deliveries?cursor={cursor}"),

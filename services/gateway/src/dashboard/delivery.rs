@@ -43,7 +43,15 @@ pub(crate) async fn show(
         delivery,
         timeline,
         content,
-    } = find(&dashboard.gateway, &signed_in.caller, DeliveryId(id?.0), None).await?;
+        masked: _,
+    } = find(
+        &dashboard.gateway,
+        &signed_in.caller,
+        signed_in.sight,
+        DeliveryId(id?.0),
+        None,
+    )
+    .await?;
     Ok(render(&DeliveryPage {
         frame: Some(Frame::new(Part::Deliveries, &signed_in)),
         item: delivery,
@@ -58,7 +66,14 @@ pub(crate) async fn message(
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
 ) -> Result<Response, PageError> {
-    let document = find(&dashboard.gateway, &signed_in.caller, DeliveryId(id?.0), None).await?;
+    let document = find(
+        &dashboard.gateway,
+        &signed_in.caller,
+        signed_in.sight,
+        DeliveryId(id?.0),
+        None,
+    )
+    .await?;
     match document.content {
         Some(Content::Email { html: Some(html), .. }) => {
             Ok(([(header::CONTENT_SECURITY_POLICY, MESSAGE_POLICY)], Html(html)).into_response())

@@ -55,7 +55,14 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let source = asked?.0.source;
     let id = EventId::from(id);
-    let mut event = find(&dashboard.gateway, &signed_in.caller, &id, source.as_deref()).await?;
+    let mut event = find(
+        &dashboard.gateway,
+        &signed_in.caller,
+        signed_in.sight,
+        &id,
+        source.as_deref(),
+    )
+    .await?;
     let value: Option<serde_json::Value> = event
         .event
         .as_deref()

@@ -7,6 +7,7 @@ mod delivery;
 mod event;
 mod overview;
 mod page;
+mod reveal;
 mod session;
 mod sign_in;
 
@@ -53,6 +54,7 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/events/{id}", get(event::show))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", get(dead_letters::show))
+        .route("/reveal", post(reveal::reveal))
         .route("/sign-in", get(sign_in::form).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
         .layer(DefaultBodyLimit::max(MAX_FORM))

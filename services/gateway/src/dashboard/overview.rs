@@ -14,6 +14,7 @@ use super::{
     page::{Frame, PageError, Part, render},
     session::SignedIn,
 };
+use crate::privacy::{mask_delivery, mask_groups};
 
 /// Rows of the list of last deliveries.
 const LAST: u32 = 10;
@@ -46,14 +47,16 @@ pub(crate) async fn show(
     causes.retain(|cause| cause.open > 0);
     let open_letters = causes.iter().map(|cause| cause.open).sum();
     causes.truncate(CAUSES);
+    mask_groups(&mut causes);
     let last = Page {
         after: None,
         limit: LAST,
     };
-    let deliveries = store
+    let mut deliveries = store
         .read_model()
         .deliveries(tenant, &DeliveryFilter::default(), last)
         .await?;
+    deliveries.items.iter_mut().for_each(mask_delivery);
     Ok(render(&OverviewPage {
         frame: Some(Frame::new(Part::Overview, &signed_in)),
         counts,

@@ -7,7 +7,7 @@ use axum::{
 };
 use carillon_domain::DeliveryStatus;
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::StoreError;
+use carillon_store::{StoreError, api_keys::Role};
 
 use super::session::SignedIn;
 use crate::error::ApiError;
@@ -37,6 +37,11 @@ pub(crate) struct Frame {
     pub(crate) role: String,
     pub(crate) tenant: String,
     pub(crate) csrf: String,
+    /// The page: its path and query.
+    pub(crate) page: String,
+    pub(crate) is_revealed: bool,
+    /// Whether they may ask for what is hidden.
+    pub(crate) may_reveal: bool,
 }
 
 impl Frame {
@@ -47,6 +52,9 @@ impl Frame {
             role: signed_in.role().to_string(),
             tenant: signed_in.caller.tenant().to_string(),
             csrf: signed_in.csrf.clone(),
+            page: signed_in.page.clone(),
+            is_revealed: signed_in.sight.is_revealed(),
+            may_reveal: signed_in.role() >= Role::Admin,
         }
     }
 

@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::{Dashboard, page::PageError};
-use crate::{auth::Caller, limits::Slot};
+use crate::{auth::Caller, limits::Slot, privacy::Sight};
 
 /// The session's cookie.
 const COOKIE: &str = "carillon_session";
@@ -32,6 +32,11 @@ const MAX_SESSIONS: usize = 10_000;
 
 /// Sessions of one key: at this many its own that would end first ends at once, and nobody else's.
 const MAX_OF_KEY: usize = 100;
+
+/// How long a page goes on showing what an admin asked for.
+const REVEALED: Duration = Duration::from_mins(5);
+/// Pages of one session that do so at the same time.
+const MAX_REVEALED: usize = 50;
 
 type Hash = [u8; 32];
 
@@ -48,6 +53,8 @@ struct Session {
     key_id: Uuid,
     csrf: String,
     until: Timestamp,
+    /// Pages on which an admin asked for what is hidden, and until when it is shown.
+    revealed: Vec<(String, Timestamp)>,
 }
 
 impl Sessions {
@@ -66,6 +73,7 @@ impl Sessions {
             key_id,
             csrf: random_token(),
             until: now + LIFETIME,
+            revealed: Vec::new(),
         };
         let mut open = self.open.lock();
         if open.len() >= MAX_SESSIONS {
@@ -91,6 +99,20 @@ impl Sessions {
         }
         open.remove(&hash);
         None
+    }
+
+    /// Shows what is hidden on a page for a while.
+    pub(crate) fn reveal(&self, token: &str, page: &str) {
+        let now = self.clock.now();
+        if let Some(session) = self.open.lock().get_mut(&hash(token)) {
+            session
+                .revealed
+                .retain(|(revealed, until)| *until > now && revealed != page);
+            if session.revealed.len() >= MAX_REVEALED {
+                session.revealed.remove(0);
+            }
+            session.revealed.push((page.to_owned(), now + REVEALED));
+        }
     }
 
     /// Ends a session.
@@ -147,6 +169,10 @@ pub(crate) struct SignedIn {
     pub(crate) caller: Caller,
     pub(crate) csrf: String,
     pub(crate) token: String,
+    /// The page that is asked for: its path and query.
+    pub(crate) page: String,
+    /// What that page may show.
+    pub(crate) sight: Sight,
     /// The page's place among those of its key, until it is answered.
     _slot: Slot,
 }
@@ -174,11 +200,26 @@ impl FromRequestParts<Dashboard> for SignedIn {
         match keys.verify(session.key.expose_secret()).await {
             Ok(Some(principal)) => {
                 let slot = dashboard.gateway.0.limits.admit_page(&principal);
+                let page = wanted(parts).to_owned();
+                let now = dashboard.sessions.clock.now();
+                // The frame of a message belongs to the page around it.
+                let of_page = page.strip_suffix("/message").unwrap_or(&page);
+                let is_revealed = session
+                    .revealed
+                    .iter()
+                    .any(|(revealed, until)| revealed == of_page && *until > now);
+                let sight = if is_revealed && principal.role >= Role::Admin {
+                    Sight::Revealed
+                } else {
+                    Sight::of(principal.role)
+                };
                 Ok(Self {
                     _slot: slot.map_err(|error| PageError::from(error).into_response())?,
                     caller: Caller(principal),
                     csrf: session.csrf,
                     token,
+                    page,
+                    sight,
                 })
             }
             Ok(None) => {
@@ -190,13 +231,18 @@ impl FromRequestParts<Dashboard> for SignedIn {
     }
 }
 
-/// To the sign-in page, and back to where they wanted to go.
-fn to_sign_in(parts: &Parts) -> Response {
+/// The path and query that were asked for.
+fn wanted(parts: &Parts) -> &str {
     let uri = parts
         .extensions
         .get::<OriginalUri>()
         .map_or(&parts.uri, |original| &original.0);
-    let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
+    uri.path_and_query().map_or("/", |path| path.as_str())
+}
+
+/// To the sign-in page, and back to where they wanted to go.
+fn to_sign_in(parts: &Parts) -> Response {
+    let wanted = wanted(parts);
     if parts.method != Method::GET || wanted == "/" {
         return Redirect::to("/sign-in").into_response();
     }

@@ -58,8 +58,8 @@ fn page(dashboard: &Dashboard, jar: CookieJar, next: &str, refused: bool) -> Res
     (jar, render(&page)).into_response()
 }
 
-/// Where to go after signing in: only to a path of ours, whatever a link said.
-fn local(next: &str) -> &str {
+/// Where to go on: only to a path of ours, whatever a link or a form said.
+pub(super) fn local(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next[1..].starts_with(['/', '\\']);
     if is_path && next.bytes().all(|byte| byte.is_ascii_graphic()) {
         next
@@ -119,7 +119,7 @@ pub(crate) async fn leave(
     Ok((jar, Redirect::to("/sign-in")).into_response())
 }
 
-fn forged() -> PageError {
+pub(super) fn forged() -> PageError {
     ApiError::new(
         ProblemKind::Forbidden,
         "the form is too old, or came from another site; go back, load the page again and repeat",

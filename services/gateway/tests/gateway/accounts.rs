@@ -13,7 +13,7 @@ async fn a_user_is_made_read_replaced_and_erased() {
         });
         let made = setting.ask(Ask::put("/v1/users/bob").key(&setting.operator).json(&body)).await;
         assert_eq!(made.status, 201, "{made:?}");
-        let read = setting.get("/v1/users/bob").await;
+        let read = setting.get("/v1/users/bob?reveal=true").await;
         assert_eq!(read.status, 200);
         assert_eq!(read.header("etag"), made.header("etag"));
         for field in ["email", "phone", "locale", "timezone", "devices"] {
@@ -21,7 +21,7 @@ async fn a_user_is_made_read_replaced_and_erased() {
         }
         let replaced = setting.ask(Ask::put("/v1/users/bob").json(&json!({"email": "rob@example.com"}))).await;
         assert_eq!(replaced.status, 200);
-        let read = setting.get("/v1/users/bob").await.json();
+        let read = setting.get("/v1/users/bob?reveal=true").await.json();
         assert_eq!((&read["email"], &read["phone"]), (&json!("rob@example.com"), &json!(null)));
         assert_eq!(read["devices"][0]["token"], "token-1", "absent devices stay");
 
@@ -56,7 +56,7 @@ async fn a_stale_version_of_a_user_changes_nothing() {
             .await
             .problem(412, "precondition-failed");
         assert_eq!(
-            setting.get("/v1/users/u-42").await.json()["email"],
+            setting.get("/v1/users/u-42?reveal=true").await.json()["email"],
             "new@example.com"
         );
     })
@@ -114,7 +114,7 @@ async fn devices_come_and_go_one_by_one() {
         };
         assert_eq!(setting.ask(put("u-42")).await.status, 201);
         assert_eq!(setting.ask(put("u-42")).await.status, 200);
-        let user = setting.get("/v1/users/u-42").await.json();
+        let user = setting.get("/v1/users/u-42?reveal=true").await.json();
         assert_eq!(user["devices"], json!([{"platform": "ios", "token": "tok:en"}]));
         setting.ask(put("nobody")).await.problem(404, "not-found");
         let wrong = Ask::put("/v1/users/u-42/devices/x").json(&json!({"platform": "fridge"}));

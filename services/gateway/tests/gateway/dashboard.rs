@@ -21,7 +21,7 @@ fn cookie(answer: &Answer, name: &str) -> Option<String> {
 }
 
 /// The value of a form's hidden CSRF field.
-fn csrf(page: &Answer) -> String {
+pub(crate) fn csrf(page: &Answer) -> String {
     let text = page.text();
     let (_, after) = text
         .split_once("name=\"csrf\" value=\"")
@@ -29,7 +29,7 @@ fn csrf(page: &Answer) -> String {
     after.split('"').next().unwrap().to_owned()
 }
 
-fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> Ask {
+pub(crate) fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> Ask {
     let encoded = |text: &str| {
         percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
     };
@@ -43,7 +43,7 @@ fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> Ask {
         .text("application/x-www-form-urlencoded", body.join("&"))
 }
 
-fn page(path: &str, cookie: &str) -> Ask {
+pub(crate) fn page(path: &str, cookie: &str) -> Ask {
     Ask::get(path).anonymous().header("cookie", cookie)
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn enter(setting: &Setting, key: &str) -> Answer {
 }
 
 /// Signs in and returns the session's cookie.
-async fn sign_in(setting: &Setting, key: &str) -> String {
+pub(crate) async fn sign_in(setting: &Setting, key: &str) -> String {
     let answer = enter(setting, key).await;
     assert_eq!(
         (answer.status, answer.header("location")),
@@ -266,7 +266,14 @@ async fn the_dead_letter_page_shows_causes_letters_and_bytes() {
 
         let letters = setting.get("/v1/dlq?channel=events").await.json();
         let id = letters["items"][0]["id"].as_str().unwrap().to_owned();
-        let one = setting.ask(page(&format!("/dlq/{id}"), &session)).await.text();
+        let path = format!("/dlq/{id}");
+        let one = setting.ask(page(&path, &session)).await.text();
+        assert!(one.contains("viewers are not shown records") && !one.contains("json&#62;"));
+        let session = sign_in(setting, &setting.admin).await;
+        let token = csrf(&setting.ask(page(&path, &session)).await);
+        let asked = form("/reveal", &session, &[("csrf", &token), ("page", &path)]);
+        assert_eq!(setting.ask(asked).await.status, 303);
+        let one = setting.ask(page(&path, &session)).await.text();
         assert!(one.contains("not &#60;json&#62;") && one.contains("kafka_dlt-original-topic"));
     })
     .await;

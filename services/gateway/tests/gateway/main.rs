@@ -16,6 +16,7 @@ mod events_bad;
 mod events_good;
 mod idempotency;
 mod limits;
+mod privacy;
 mod repeated_requests;
 mod seed;
 mod status;

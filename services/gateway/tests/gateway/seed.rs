@@ -12,7 +12,7 @@ use carillon_store::{
     dead_letters::DeadLetterRow,
     read_model::{DeliveryRow, EventRow, HistoryRow, Projection},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::support::{START, Setting};
@@ -21,7 +21,7 @@ pub(crate) fn start() -> Timestamp {
     START.parse().unwrap()
 }
 
-fn origin(topic: &str, offset: i64) -> Origin {
+pub(crate) fn origin(topic: &str, offset: i64) -> Origin {
     Origin {
         topic: topic.into(),
         partition: 0,
@@ -39,30 +39,55 @@ pub(crate) async fn delivery(
     number: u32,
     timeline: &[(u32, DeliveryStatus)],
 ) -> DeliveryId {
-    let id = delivery_id(number);
-    let event_id = format!("order-{number}");
     let event = json!({
-        "specversion": "1.0", "id": event_id, "source": "/shop/orders", "type": "OrderShipped",
+        "specversion": "1.0", "id": format!("order-{number}"), "source": "/shop/orders", "type": "OrderShipped",
         "time": START, "recipients": [{"user_id": "u-42"}],
         "data": {"order_id": number.to_string(), "carrier": "DHL"},
     });
+    project(setting, number, &event, Channel::Email, timeline, "try <later>").await
+}
+
+/// An event of one message on a channel, which failed.
+pub(crate) async fn event_with_delivery(
+    setting: &Setting,
+    number: u32,
+    event: &Value,
+    channel: Channel,
+    detail: &str,
+) -> DeliveryId {
+    let timeline = [(0, DeliveryStatus::Queued), (1, DeliveryStatus::DeadLettered)];
+    project(setting, number, event, channel, &timeline, detail).await
+}
+
+async fn project(
+    setting: &Setting,
+    number: u32,
+    event: &Value,
+    channel: Channel,
+    timeline: &[(u32, DeliveryStatus)],
+    said: &str,
+) -> DeliveryId {
+    let id = delivery_id(number);
+    let text = |name: &str| event[name].as_str().unwrap();
+    let (event_id, source, event_type) = (text("id"), text("source"), text("type"));
+    let user = event["recipients"][0]["user_id"].as_str();
     let at = |step: usize| start() + Duration::from_secs(u64::from(number) * 60 + step as u64);
     let mut projection = Projection::default();
     projection.events.push(EventRow {
         origin: origin("notifications.events", i64::from(number)),
         part: 0,
         tenant: setting.tenant.clone(),
-        event_id: event_id.as_str().into(),
-        source: "/shop/orders".into(),
-        event_type: "OrderShipped".into(),
+        event_id: event_id.into(),
+        source: source.into(),
+        event_type: event_type.into(),
         at: at(0),
         verdict: EventVerdict::Routed,
         via_gateway: true,
         event: Some(RawValue::from_string(event.to_string()).unwrap()),
         decisions: vec![Decision {
-            recipient: "u-42".to_owned(),
-            user_id: Some("u-42".into()),
-            channel: Channel::Email,
+            recipient: user.unwrap_or("a guest").to_owned(),
+            user_id: user.map(Into::into),
+            channel,
             category: "transactional".into(),
             outcome: Outcome::Send,
             reason: Reason::Allowed,
@@ -75,19 +100,19 @@ pub(crate) async fn delivery(
     for (step, (attempt, status)) in timeline.iter().enumerate() {
         let failed = matches!(status, DeliveryStatus::Retrying | DeliveryStatus::DeadLettered);
         let (code, detail) = if failed {
-            (Some("451"), Some("try <later>"))
+            (Some("451"), Some(said))
         } else {
             (None, None)
         };
         let row = DeliveryRow {
             id,
             tenant: setting.tenant.clone(),
-            event_id: event_id.as_str().into(),
-            source: "/shop/orders".into(),
-            event_type: "OrderShipped".into(),
+            event_id: event_id.into(),
+            source: source.into(),
+            event_type: event_type.into(),
             category: "transactional".into(),
-            user_id: Some("u-42".into()),
-            channel: Channel::Email,
+            user_id: user.map(Into::into),
+            channel,
             state: DeliveryState {
                 generation: 0,
                 attempt: *attempt,
@@ -101,7 +126,7 @@ pub(crate) async fn delivery(
             provider: (*attempt > 0).then(|| "smtp".into()),
             provider_message_id: None,
             template: (*attempt > 0).then(|| TemplateRef {
-                id: "OrderShipped/email".into(),
+                id: format!("{event_type}/{channel}").into(),
                 version: 1,
                 locale: "en".into(),
             }),

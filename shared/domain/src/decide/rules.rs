@@ -377,7 +377,7 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
         let limit = Limited {
             channel: check.limit.channel,
             max: check.limit.max,
-            per: crate::catalog::duration_text::format(check.limit.per),
+            per: crate::duration_text::format(check.limit.per),
         };
         decision.steps.note("limit", result, &limit);
     }

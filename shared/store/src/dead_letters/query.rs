@@ -1,6 +1,5 @@
 //! Questions about dead letters.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carillon_domain::{DeliveryId, TenantId, Timestamp};
 use uuid::Uuid;
 
@@ -57,7 +56,7 @@ impl Row {
             delivery_id: self.delivery_id.map(DeliveryId),
             event_type: self.event_type,
             headers: self.headers.parse("headers")?,
-            value_base64: STANDARD.encode(self.value),
+            value: self.value,
         })
     }
 }

@@ -117,10 +117,12 @@ pub struct DeadLetterView {
     /// The event's type, if the record says one.
     #[serde(rename = "type")]
     pub event_type: Option<String>,
-    /// All headers, in order.
+    /// All headers, in order; they may hold what not everybody may see.
+    #[serde(skip)]
     pub headers: Vec<(String, String)>,
-    /// The record's bytes, base64.
-    pub value_base64: String,
+    /// The record's bytes; they may hold what not everybody may see.
+    #[serde(skip)]
+    pub value: Vec<u8>,
 }
 
 /// Dead letters of one cause.

@@ -1,0 +1,37 @@
+//! `POST /reveal`: an admin asks a page for what is hidden on it.
+
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    Dashboard,
+    page::PageError,
+    session::{SignedIn, same},
+    sign_in::{forged, local},
+};
+use crate::privacy::Sight;
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    csrf: String,
+    page: String,
+}
+
+/// Notes it in the audit log, and goes back to the page, which shows it for five minutes.
+pub(crate) async fn reveal(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    Form(asked): Form<Asked>,
+) -> Result<Response, PageError> {
+    if !same(&signed_in.csrf, &asked.csrf) {
+        return Err(forged());
+    }
+    let page = local(&asked.page);
+    Sight::reveal(&dashboard.gateway, &signed_in.caller, page).await?;
+    dashboard.sessions.reveal(&signed_in.token, page);
+    Ok(Redirect::to(page).into_response())
+}

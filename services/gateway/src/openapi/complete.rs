@@ -1,0 +1,171 @@
+//! What every operation may answer stands in the document once, and is added to each of them here: the routes' own
+//! annotations say what is particular to them.
+
+use serde_json::{Map, Value, json};
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A problem that many operations share.
+struct Shared {
+    status: &'static str,
+    name: &'static str,
+    description: &'static str,
+    /// Only operations that read a body answer it.
+    of_bodies: bool,
+}
+
+const SHARED: [Shared; 11] = [
+    shared("400", "Malformed", "The request or its JSON is malformed", false),
+    shared("401", "Unauthorized", "No valid API key", false),
+    shared(
+        "403",
+        "Forbidden",
+        "The key's role or tenant may not do this",
+        false,
+    ),
+    shared("404", "NotFound", "There is no such thing", false),
+    shared("408", "Slow", "The request did not arrive in time", false),
+    shared("413", "TooLarge", "The body is too large", true),
+    shared(
+        "415",
+        "MediaType",
+        "The body has another media type or encoding",
+        true,
+    ),
+    shared("422", "Invalid", "A field or parameter breaks a rule", false),
+    shared(
+        "429",
+        "TooMany",
+        "Too many requests; `Retry-After` says when to come back",
+        false,
+    ),
+    shared("500", "Failed", "Something went wrong here", false),
+    shared(
+        "503",
+        "Unavailable",
+        "It cannot be done now; `Retry-After` says when to come back",
+        false,
+    ),
+];
+
+const fn shared(
+    status: &'static str,
+    name: &'static str,
+    description: &'static str,
+    of_bodies: bool,
+) -> Shared {
+    Shared {
+        status,
+        name,
+        description,
+        of_bodies,
+    }
+}
+
+/// Adds the shared problems to every operation, and gives every problem its media type.
+pub(super) fn complete(document: &mut Value) {
+    let components = entry(document, "components");
+    let responses = entry(components, "responses");
+    for shared in &SHARED {
+        responses[shared.name] = response(shared);
+    }
+    let Some(paths) = document["paths"].as_object_mut() else {
+        return;
+    };
+    for item in paths.values_mut().filter_map(Value::as_object_mut) {
+        for (method, operation) in item {
+            if matches!(method.as_str(), "get" | "put" | "post" | "patch" | "delete") {
+                complete_operation(operation);
+            }
+        }
+    }
+}
+
+fn complete_operation(operation: &mut Value) {
+    let has_body = operation.get("requestBody").is_some();
+    let Some(responses) = entry(operation, "responses").as_object_mut() else {
+        return;
+    };
+    for (status, response) in responses.iter_mut() {
+        if status.starts_with(['4', '5']) {
+            retype(response);
+        }
+    }
+    for shared in SHARED.iter().filter(|shared| has_body || !shared.of_bodies) {
+        responses
+            .entry(shared.status)
+            .or_insert_with(|| json!({ "$ref": format!("#/components/responses/{}", shared.name) }));
+    }
+}
+
+/// A problem document has a media type of its own; annotations that name none get `application/json`.
+fn retype(response: &mut Value) {
+    let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let is_problem = |content: &Value| content["schema"]["$ref"] == "#/components/schemas/Problem";
+    if content.get("application/json").is_some_and(is_problem)
+        && let Some(problem) = content.remove("application/json")
+    {
+        content.insert(PROBLEM_JSON.to_owned(), problem);
+    }
+}
+
+fn response(shared: &Shared) -> Value {
+    let mut response = json!({
+        "description": shared.description,
+        "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    });
+    let header = match shared.status {
+        "401" => Some(("WWW-Authenticate", "How to authenticate", "string")),
+        "429" | "503" => Some(("Retry-After", "Seconds to wait", "integer")),
+        _ => None,
+    };
+    if let Some((name, description, kind)) = header {
+        response["headers"] = json!({ name: { "description": description, "schema": { "type": kind } } });
+    }
+    response
+}
+
+fn entry<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
+    if !value[key].is_object() {
+        value[key] = Value::Object(Map::new());
+    }
+    &mut value[key]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_documents_the_shared_problems_and_keeps_its_own_answers() {
+        let mut document = json!({
+            "paths": {"/x": {
+                "get": {"responses": {"200": {"description": "ok"}, "404": {
+                    "description": "own", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }}},
+                "put": {"requestBody": {}, "responses": {"422": {
+                    "description": "own", "content": {"application/json": {"schema": {"type": "object"}}},
+                }}},
+            }},
+        });
+        complete(&mut document);
+        let get = &document["paths"]["/x"]["get"]["responses"];
+        assert_eq!(get["404"]["description"], "own");
+        assert!(
+            get["404"]["content"][PROBLEM_JSON].is_object()
+                && get["404"]["content"]["application/json"].is_null()
+        );
+        assert_eq!(get["401"]["$ref"], "#/components/responses/Unauthorized");
+        assert_eq!(get["413"], Value::Null, "it reads no body");
+        let put = &document["paths"]["/x"]["put"]["responses"];
+        assert_eq!(put["413"]["$ref"], "#/components/responses/TooLarge");
+        assert!(
+            put["422"]["content"]["application/json"].is_object(),
+            "not every 422 is a problem document"
+        );
+        let unavailable = &document["components"]["responses"]["Unavailable"];
+        assert!(unavailable["headers"]["Retry-After"].is_object());
+    }
+}

@@ -1,0 +1,222 @@
+//! What whom is shown of personal data. Sensitive values and addresses are masked for everybody; an admin may ask for
+//! them, which is noted in the audit log first.
+
+use axum::http::Uri;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use carillon_domain::{
+    Channel, TenantId, contact,
+    decide::Decision,
+    mask::{HIDDEN, Mask, mask_addresses},
+};
+use carillon_runtime::http::ProblemKind;
+use carillon_store::{
+    api_keys::Role,
+    audit_log::AuditAction,
+    dead_letters::{DeadLetterGroup, DeadLetterView},
+    read_model::{DeliveryView, HistoryView},
+    users::User,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{auth::Caller, error::ApiError, state::GatewayState};
+
+/// How much an answer may show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Events and messages with what is sensitive masked; of a dead letter, what is said about it.
+    Viewer,
+    /// The same, and the record of a dead letter, masked.
+    Masked,
+    /// Everything, for an admin who asked for it.
+    Revealed,
+}
+
+/// The query parameter by which an admin asks for what is hidden.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Reveal {
+    pub(crate) reveal: bool,
+}
+
+impl Sight {
+    /// What a role sees without asking.
+    pub(crate) fn of(role: Role) -> Self {
+        match role {
+            Role::Viewer => Self::Viewer,
+            Role::Operator | Role::Admin => Self::Masked,
+        }
+    }
+
+    /// What this request may show. One that asks for what is hidden has to be an admin's, and is noted before it is
+    /// answered.
+    pub(crate) async fn asked(
+        state: &GatewayState,
+        caller: &Caller,
+        reveal: bool,
+        uri: &Uri,
+    ) -> Result<Self, ApiError> {
+        if !reveal {
+            return Ok(Self::of(caller.0.role));
+        }
+        let route = uri.path_and_query().map_or("/", |path| path.as_str());
+        Self::reveal(state, caller, route).await
+    }
+
+    /// Notes that an admin is shown what is hidden at `route`.
+    pub(crate) async fn reveal(state: &GatewayState, caller: &Caller, route: &str) -> Result<Self, ApiError> {
+        if caller.0.role < Role::Admin {
+            let text = format!(
+                "reveal: this needs the role admin; the key is a {}'s",
+                caller.0.role
+            );
+            return Err(ApiError::new(ProblemKind::Forbidden, text));
+        }
+        state
+            .store
+            .audit_log()
+            .note(&caller.0, AuditAction::Reveal, route)
+            .await?;
+        Ok(Self::Revealed)
+    }
+
+    pub(crate) fn is_revealed(self) -> bool {
+        self == Self::Revealed
+    }
+}
+
+/// The mask of an event type, by the tenant's present catalog.
+pub(crate) async fn mask_of(
+    state: &GatewayState,
+    tenant: &TenantId,
+    event_type: Option<&str>,
+) -> Result<Mask, ApiError> {
+    let catalog = state.catalogs.get(tenant).await?;
+    let definition = catalog
+        .as_ref()
+        .zip(event_type)
+        .and_then(|(catalog, event_type)| catalog.lookup(event_type));
+    Ok(Mask::of(definition.map(|(definition, _)| definition)))
+}
+
+fn mask_text(text: &mut String) {
+    *text = mask_addresses(text).into_owned();
+}
+
+/// Sentences about a delivery are ours, not a provider's; no address stands in them all the same.
+pub(crate) fn mask_delivery(delivery: &mut DeliveryView) {
+    delivery.reason.as_mut().map(mask_text);
+}
+
+pub(crate) fn mask_timeline(timeline: &mut [HistoryView]) {
+    for step in timeline {
+        step.detail.as_mut().map(mask_text);
+    }
+}
+
+pub(crate) fn mask_decisions(decisions: &mut [Decision]) {
+    for decision in decisions {
+        mask_text(&mut decision.sentence);
+    }
+}
+
+pub(crate) fn mask_groups(groups: &mut [DeadLetterGroup]) {
+    for group in groups {
+        mask_text(&mut group.sample_reason);
+    }
+}
+
+/// A dead letter without its record.
+pub(crate) fn mask_letter(letter: &mut DeadLetterView) {
+    mask_text(&mut letter.reason);
+    letter.headers.clear();
+    letter.value.clear();
+}
+
+/// A user with every address masked.
+pub(crate) fn mask_user(user: &mut User) {
+    let mask = |channel, address: &mut String| *address = contact::mask(channel, address);
+    if let Some(email) = &mut user.email {
+        mask(Channel::Email, email);
+    }
+    if let Some(phone) = &mut user.phone {
+        mask(Channel::Sms, phone);
+    }
+    for device in &mut user.devices {
+        mask(Channel::Push, &mut device.token);
+    }
+}
+
+/// A dead letter as a caller may see it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DeadLetterDocument {
+    #[serde(flatten)]
+    pub(crate) letter: DeadLetterView,
+    /// The record's headers, in order; null for viewers.
+    pub(crate) headers: Option<Vec<(String, String)>>,
+    /// The record's bytes, base64; null where they are not shown.
+    pub(crate) value_base64: Option<String>,
+    /// Why the record is not shown as it was; null where it is.
+    pub(crate) hidden: Option<&'static str>,
+    #[serde(skip)]
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// What a dead letter shows: to viewers what is said about it, to others its masked record, where it can be read.
+pub(crate) async fn show_dead_letter(
+    state: &GatewayState,
+    tenant: &TenantId,
+    sight: Sight,
+    mut letter: DeadLetterView,
+) -> Result<DeadLetterDocument, ApiError> {
+    let value = std::mem::take(&mut letter.value);
+    let mut headers = std::mem::take(&mut letter.headers);
+    if !sight.is_revealed() {
+        mask_text(&mut letter.reason);
+    }
+    let (headers, value, hidden) = match sight {
+        Sight::Revealed => (Some(headers), Some(value), None),
+        Sight::Viewer => (None, None, Some("viewers are not shown records")),
+        Sight::Masked => {
+            let mask = mask_of(state, tenant, letter.event_type.as_deref()).await?;
+            let is_binary = headers.iter().any(|(name, _)| name == "ce_type");
+            let masked = masked_value(&mask, is_binary, &value);
+            for (name, value) in &mut headers {
+                mask_header(&mask, name, value);
+            }
+            let hidden = if masked.is_some() {
+                "sensitive values and addresses are masked"
+            } else {
+                "the record cannot be read, so nobody can tell what in it is sensitive"
+            };
+            (Some(headers), masked, Some(hidden))
+        }
+    };
+    Ok(DeadLetterDocument {
+        letter,
+        headers,
+        value_base64: value.as_ref().map(|value| STANDARD.encode(value)),
+        hidden,
+        value,
+    })
+}
+
+fn masked_value(mask: &Mask, is_binary: bool, value: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(value).ok()?;
+    let masked: Box<RawValue> = if is_binary {
+        mask.binary(text)
+    } else {
+        mask.event(text)
+    }?;
+    Some(masked.get().as_bytes().to_vec())
+}
+
+fn mask_header(mask: &Mask, name: &str, value: &mut String) {
+    if value.starts_with("base64:") {
+        HIDDEN.clone_into(value);
+    } else if let Some(attribute) = name.strip_prefix("ce_") {
+        *value = mask.attribute(attribute, value);
+    } else {
+        mask_text(value);
+    }
+}

@@ -1,0 +1,111 @@
+//! What people are not shown of an event: the values that its catalog type marks `sensitive`, and addresses. One pure
+//! function rewrites the JSON text, so numbers keep their digits and keys their order.
+
+mod addresses;
+mod place;
+mod rewrite;
+
+use serde_json::value::RawValue;
+
+pub use addresses::mask_addresses;
+pub use place::{PlaceError, parse as parse_place};
+
+use self::place::{Action, Place};
+use crate::{catalog::EventTypeDef, channel::Channel};
+
+/// What stands in the place of a hidden value.
+pub const HIDDEN: &str = "•••";
+
+/// What is hidden in the events of one type.
+#[derive(Debug, Clone)]
+pub struct Mask {
+    places: Vec<Place>,
+}
+
+impl Mask {
+    /// The mask of an event type; `None` is a type that the catalog does not know: all but what names the event is hidden,
+    /// since nothing says which part of it is not sensitive.
+    #[must_use]
+    pub fn of(definition: Option<&EventTypeDef>) -> Self {
+        let mut places = Vec::new();
+        match definition {
+            None => places.push(Place::new(vec!["*".to_owned()], Action::Hide)),
+            Some(definition) => {
+                for pointer in &definition.sensitive {
+                    add(&mut places, pointer, Action::Hide);
+                }
+            }
+        }
+        add(&mut places, "/data_base64", Action::Hide);
+        // A delivery's record holds the address of a guest here.
+        add(&mut places, "/target/address", Action::Mask(Channel::Email));
+        let recipients_from = definition.map_or(&[][..], |definition| &definition.recipients_from);
+        let lists = ["/recipients", "/data/recipients"];
+        for pointer in lists
+            .into_iter()
+            .chain(recipients_from.iter().map(String::as_str))
+        {
+            for (field, channel) in [("email", Channel::Email), ("phone", Channel::Sms)] {
+                add(&mut places, &format!("{pointer}/{field}"), Action::Mask(channel));
+                add(
+                    &mut places,
+                    &format!("{pointer}/*/{field}"),
+                    Action::Mask(channel),
+                );
+            }
+        }
+        Self { places }
+    }
+
+    /// An event, or what was meant to be one, as people may see it; `None` if the text is no JSON,
+    /// or nested so deep that no event can be.
+    #[must_use]
+    pub fn event(&self, json: &str) -> Option<Box<RawValue>> {
+        self.rewrite(json, &[])
+    }
+
+    /// The data of an event as people may see it; `None` if the text is no JSON.
+    #[must_use]
+    pub fn data(&self, json: &str) -> Option<Box<RawValue>> {
+        self.rewrite(json, &["data"])
+    }
+
+    /// The value of a record whose headers carry the event's attributes and which is data alone; hidden is what would be
+    /// hidden in either reading of it.
+    #[must_use]
+    pub fn binary(&self, json: &str) -> Option<Box<RawValue>> {
+        self.data(json).and_then(|data| self.event(data.get()))
+    }
+
+    /// One attribute of an event, such as a header of the binary mode carries.
+    #[must_use]
+    pub fn attribute(&self, name: &str, text: &str) -> String {
+        if place::IDENTITY.contains(&name) {
+            return text.to_owned();
+        }
+        let json = serde_json::Value::from(text).to_string();
+        self.rewrite(&json, &[name])
+            .and_then(|masked| serde_json::from_str(masked.get()).ok())
+            .unwrap_or_else(|| HIDDEN.to_owned())
+    }
+
+    /// Rewrites the JSON that stands at `at` in an event.
+    fn rewrite(&self, json: &str, at: &[&str]) -> Option<Box<RawValue>> {
+        serde_json::from_str::<&RawValue>(json).ok()?;
+        let places: Vec<_> = self.places.iter().map(Place::path).collect();
+        let places = at
+            .iter()
+            .fold(places, |places, token| rewrite::below(&places, token));
+        let mut out = String::with_capacity(json.len());
+        rewrite::value(json, &places, 0, at.is_empty(), &mut out).ok()?;
+        RawValue::from_string(out).ok()
+    }
+}
+
+/// A pointer that is none was refused when the catalog was applied.
+fn add(places: &mut Vec<Place>, pointer: &str, action: Action) {
+    places.extend(place::parse(pointer).ok().map(|path| Place::new(path, action)));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Who was shown what is hidden from others (table `audit_log`). Entries are written before anything is shown, and never
+//! deleted.
+
+use carillon_domain::{TenantId, Timestamp};
+use serde::Serialize;
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+use uuid::Uuid;
+
+use crate::{
+    api_keys::Principal,
+    columns,
+    db::{Db, Dynamic, write_one},
+    error::StoreError,
+    page::{Cursor, Page, PageOf},
+};
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, AsRefStr, Display, EnumString, IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum AuditAction {
+    /// Sensitive values and addresses were shown.
+    Reveal,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// The entry's id.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// The API key that was used.
+    pub key_id: Uuid,
+    /// The key's name.
+    pub key_name: String,
+    /// What was done.
+    pub action: AuditAction,
+    /// The path and query that were asked for.
+    pub route: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    at: Timestamp,
+    key_id: Uuid,
+    key_name: String,
+    action: String,
+    route: String,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    db: Db,
+}
+
+impl AuditLog {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Notes that somebody did something; durable on return.
+    pub async fn note(&self, who: &Principal, action: AuditAction, route: &str) -> Result<(), StoreError> {
+        write_one!(
+            self.db,
+            "INSERT INTO audit_log (id, tenant, at, key_id, key_name, action, route)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            Uuid::now_v7(),
+            who.tenant.as_str(),
+            self.db.now(),
+            who.key_id,
+            who.name.as_str(),
+            <&str>::from(action),
+            route
+        )
+        .map(|_| ())
+    }
+
+    /// A tenant's entries, newest first.
+    pub async fn list(&self, tenant: &TenantId, page: Page) -> Result<PageOf<AuditEntry>, StoreError> {
+        let mut query =
+            Dynamic::new("SELECT id, at, key_id, key_name, action, route FROM audit_log WHERE tenant = ");
+        query.value(tenant.as_str());
+        if let Some(after) = page.after {
+            query
+                .sql(" AND (at, id) < (")
+                .value(after.at)
+                .sql(", ")
+                .value(after.id)
+                .sql(")");
+        }
+        query
+            .sql(" ORDER BY at DESC, id DESC LIMIT ")
+            .value(page.rows() + 1);
+        let mut session = self.db.read().await?;
+        let rows: Vec<Row> = query.fetch(session.conn()).await?;
+        let entries = rows
+            .into_iter()
+            .map(|row| {
+                Ok(AuditEntry {
+                    id: row.id,
+                    at: row.at,
+                    key_id: row.key_id,
+                    key_name: row.key_name,
+                    action: columns::parse(&row.action, "an action")?,
+                    route: row.route,
+                })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(PageOf::cut(entries, &page, |entry| Cursor {
+            at: entry.at,
+            id: entry.id,
+        }))
+    }
+}
