@@ -1,13 +1,19 @@
 //! The command line.
 
+mod examples;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use carillon_domain::Channel;
+use carillon_runtime::config::listen;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where `carillon dev` keeps everything.
+pub(crate) const DATA_DIR: &str = "carillon-data";
 
 /// Carillon delivers notifications.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = examples::CARILLON)]
 pub(crate) struct Cli {
     /// The configuration file (also CARILLON_CONFIG); `carillon.toml` in this folder if there is one.
     #[arg(long, global = true, env = "CARILLON_CONFIG")]
@@ -27,56 +33,72 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Everything in this process, with embedded storage, the provider simulator and the sample shop (the default).
+    #[command(after_help = examples::DEV)]
     Dev(DevArgs),
     /// Every role in this process, against external services.
+    #[command(after_help = examples::ALL)]
     All,
     /// The HTTP edge.
+    #[command(after_help = examples::GATEWAY)]
     Gateway,
     /// Events to decisions.
+    #[command(after_help = examples::ROUTER)]
     Router,
     /// One channel's deliveries.
+    #[command(after_help = examples::WORKER)]
     Worker {
         /// Which channel.
         #[arg(long)]
         channel: ChannelArg,
     },
     /// Rendering over HTTP.
+    #[command(after_help = examples::TEMPLATES)]
     Templates,
     /// Statuses to the read model, and the auditor.
+    #[command(after_help = examples::TRACKER)]
     Tracker,
     /// The provider simulator.
+    #[command(after_help = examples::SIMULATOR)]
     Simulator,
     /// Post an event.
+    #[command(after_help = examples::SEND)]
     Send(SendArgs),
     /// Events.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
     /// Deliveries.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
     /// Dead letters.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::DLQ)]
     Dlq(DlqCommand),
     /// The catalog folder: event types, categories, templates.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),
     /// API keys.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::KEYS)]
     Keys(KeysCommand),
     /// Topics.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::TOPICS)]
     Topics(TopicsCommand),
     /// The read model.
-    #[command(subcommand, name = "read-model")]
+    #[command(subcommand, name = "read-model", after_help = examples::READ_MODEL)]
     ReadModel(ReadModelCommand),
     /// The configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CONFIG)]
     Config(ConfigCommand),
     /// Check each dependency and say what is wrong.
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+    },
+    /// Print a script that completes commands and options in a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
     },
 }
 
@@ -84,13 +106,13 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// Everything that is kept.
-    #[arg(long, default_value = "carillon-data")]
+    #[arg(long, default_value = DATA_DIR)]
     pub(crate) data_dir: PathBuf,
     /// API and dashboard.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT", value_parser = listen::parse)]
     pub(crate) listen: SocketAddr,
     /// The simulator's API and page.
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "HOST:PORT", value_parser = listen::parse)]
     pub(crate) simulator_listen: SocketAddr,
     /// Print one JSON line when ready.
     #[arg(long)]
@@ -111,7 +133,7 @@ pub(crate) enum Without {
 impl Default for DevArgs {
     fn default() -> Self {
         Self {
-            data_dir: PathBuf::from("carillon-data"),
+            data_dir: PathBuf::from(DATA_DIR),
             listen: ([127, 0, 0, 1], 8080).into(),
             simulator_listen: ([127, 0, 0, 1], 8081).into(),
             json: false,
@@ -141,12 +163,15 @@ impl From<ChannelArg> for Channel {
 /// Which gateway to speak to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
-    /// The gateway.
-    #[arg(long, env = "CARILLON_URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: String,
-    /// An API key; without one, that of `carillon dev` in this folder.
-    #[arg(long, env = "CARILLON_API_KEY", hide_env_values = true)]
+    /// The gateway; without it, the `carillon dev` that runs in the data folder.
+    #[arg(long, env = "CARILLON_URL")]
+    pub(crate) url: Option<String>,
+    /// An API key; without one, the data folder's, which is sent to that folder's `carillon dev` alone.
+    #[arg(long, visible_alias = "key", env = "CARILLON_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
+    /// The data folder of `carillon dev`.
+    #[arg(long, default_value = DATA_DIR)]
+    pub(crate) data_dir: PathBuf,
     /// Machine-readable.
     #[arg(long)]
     pub(crate) json: bool,
@@ -179,12 +204,16 @@ pub(crate) struct SendArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
     /// An event with its decisions and deliveries.
+    #[command(after_help = examples::EVENTS)]
     Get {
         /// Its id.
         id: String,
         /// Its source, where several sources use the id.
         #[arg(long)]
         source: Option<String>,
+        /// Show what is hidden; needs an admin's key, and is noted in the audit log.
+        #[arg(long)]
+        reveal: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -193,6 +222,7 @@ pub(crate) enum EventsCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
     /// Deliveries, newest first.
+    #[command(after_help = examples::DELIVERIES_LIST)]
     List {
         /// Filters by status; may be repeated.
         #[arg(long)]
@@ -213,9 +243,13 @@ pub(crate) enum DeliveriesCommand {
         remote: Remote,
     },
     /// A delivery with its timeline.
+    #[command(after_help = examples::DELIVERIES_GET)]
     Get {
         /// Its id.
         id: String,
+        /// Show what is hidden; needs an admin's key, and is noted in the audit log.
+        #[arg(long)]
+        reveal: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -224,14 +258,19 @@ pub(crate) enum DeliveriesCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
     /// Dead letters, newest first.
+    #[command(after_help = examples::DLQ_LIST)]
     List {
         #[command(flatten)]
         remote: Remote,
     },
     /// A dead letter.
+    #[command(after_help = examples::DLQ_SHOW)]
     Show {
         /// Its id.
         id: String,
+        /// Show the record as it was; needs an admin's key, and is noted in the audit log.
+        #[arg(long)]
+        reveal: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -240,6 +279,7 @@ pub(crate) enum DlqCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogCommand {
     /// Check a folder and write it to the database; what has not changed stays as it is.
+    #[command(after_help = examples::CATALOG)]
     Apply {
         /// The folder.
         folder: PathBuf,
@@ -252,6 +292,7 @@ pub(crate) enum CatalogCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make a key; its secret is shown once.
+    #[command(after_help = examples::KEYS_CREATE)]
     Create {
         /// What for.
         name: String,
@@ -266,6 +307,7 @@ pub(crate) enum KeysCommand {
         json: bool,
     },
     /// A tenant's keys.
+    #[command(after_help = examples::KEYS_LIST)]
     List {
         /// Whose.
         #[arg(long, default_value = "default")]
@@ -275,6 +317,7 @@ pub(crate) enum KeysCommand {
         json: bool,
     },
     /// End a key.
+    #[command(after_help = examples::KEYS_REVOKE)]
     Revoke {
         /// Its id.
         id: String,
@@ -287,17 +330,111 @@ pub(crate) enum KeysCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// Make the topics that are not there yet.
+    #[command(after_help = examples::TOPICS)]
     Create,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReadModelCommand {
     /// Forget the read model; the tracker builds it anew from the status topic when it starts. Stop it first.
+    #[command(after_help = examples::READ_MODEL)]
     Rebuild,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Validate, and print the effective configuration with secrets hidden.
+    #[command(after_help = examples::CONFIG)]
     Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every command with its own name and those above it.
+    fn each(command: &clap::Command, name: &str, test: &mut impl FnMut(&str, &clap::Command)) {
+        test(name, command);
+        for sub in command.get_subcommands() {
+            each(sub, &format!("{name} {}", sub.get_name()), test);
+        }
+    }
+
+    #[test]
+    fn every_help_shows_examples_that_are_understood() {
+        let mut tried = 0;
+        each(&Cli::command(), "carillon", &mut |name, command| {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let examples: Vec<&str> = help
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.starts_with("carillon"))
+                .collect();
+            assert!(
+                help.starts_with("Examples:") && !examples.is_empty(),
+                "{name}: {help}"
+            );
+            for example in examples {
+                let words = words(example);
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{example}: {error}");
+                }
+                assert!(example.starts_with(name), "{name}: {example}");
+                tried += 1;
+            }
+        });
+        assert!(tried > 25, "{tried}");
+    }
+
+    /// Splits as a shell does; what follows `|`, `>` or `<` is the shell's.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), _) if open == c => quote = None,
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '|' | '>' | '<') => break,
+                (None, ' ') => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn a_listening_address_may_be_a_name() {
+        for (text, expected) in [
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+        ] {
+            let cli = Cli::try_parse_from(["carillon", "dev", "--listen", text]).unwrap();
+            let Some(Command::Dev(args)) = cli.command else {
+                panic!("{text}")
+            };
+            assert_eq!(args.listen, expected.parse().unwrap(), "{text}");
+        }
+        for text in [
+            "8080",
+            "localhost",
+            "localhost:port",
+            ":8080",
+            "no.such.host.invalid:1",
+        ] {
+            let error = Cli::try_parse_from(["carillon", "dev", "--listen", text])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("--listen") && error.contains("expected"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
-use carillon_domain::{catalog::duration_text, contact::AddressKey, retry::RetryPolicy};
+use carillon_domain::{contact::AddressKey, duration_text, retry::RetryPolicy};
 use carillon_gateway::GatewayConfig;
 use carillon_runtime::{
     Secret,
-    config::{comma_separated, hidden},
+    config::{comma_separated, duration, hidden, listen},
     http::HttpConfig,
     telemetry::TelemetryConfig,
 };
@@ -82,7 +82,7 @@ pub(crate) struct DatabaseSection {
     /// Connections of this process.
     pub(crate) max_connections: u32,
     /// How long timelines are kept.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub(crate) history_retention: Duration,
 }
 
@@ -117,8 +117,10 @@ pub(crate) struct TemplatesSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SimulatorSection {
     /// FCM, Twilio, API and page.
+    #[serde(with = "listen")]
     pub(crate) listen: SocketAddr,
     /// SMTP.
+    #[serde(with = "listen")]
     pub(crate) smtp_listen: SocketAddr,
     /// Where it remembers; none: in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,7 +142,7 @@ pub(crate) struct SimulatorSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ShutdownSection {
     /// Between the soft and the hard signal.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub(crate) grace: Duration,
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     time::Duration,
@@ -36,6 +37,12 @@ static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
 /// The API key's file in the data folder; the command line reads it too.
 pub(crate) const API_KEY_FILE: &str = "api-key";
 
+/// The address at which the folder's API listens while its `dev` runs; its key is meant for this address alone.
+pub(crate) const ADDRESS_FILE: &str = "address";
+
+/// Locked by the `dev` that runs in the folder.
+pub(crate) const LOCK_FILE: &str = "lock";
+
 /// What `--json` prints when everything runs.
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -58,6 +65,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let dir = &args.data_dir;
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
+    let listener = roles::bind(args.listen, "--listen").await?;
     let shutdown = Shutdown::new();
     let end_of_simulator = CancellationToken::new();
     let simulator = start_simulator(&args, &secrets, &end_of_simulator).await?;
@@ -89,10 +97,9 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
             () = shutdown.soft() => Ok(()),
         }
     });
-    let url = format!(
-        "http://{}",
-        roles::spawn(&foundation, &wanted(&args.without), &mut lifecycle).await?
-    );
+    let listening = roles::spawn(&foundation, &wanted(&args.without), listener, &mut lifecycle).await?;
+    let url = format!("http://{}", reachable(listening));
+    write_private(&dir.join(ADDRESS_FILE), &url)?;
 
     let ready = Ready {
         url: &url,
@@ -106,6 +113,17 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let _ = simulating.await?;
     foundation.store.close().await;
     Ok(ended?)
+}
+
+/// The address by which this machine reaches a listener.
+fn reachable(mut listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        listening.set_ip(match listening {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listening
 }
 
 /// Every role but those that are left out.
@@ -128,10 +146,18 @@ fn open_folder(dir: &Path) -> anyhow::Result<File> {
             .create(dir)
             .with_context(|| dir.display().to_string())?;
     }
-    let lock = File::create(dir.join("lock")).with_context(|| dir.display().to_string())?;
-    lock.try_lock()
-        .with_context(|| format!("{} is in use by another carillon", dir.display()))?;
-    Ok(lock)
+    let lock = File::create(dir.join(LOCK_FILE)).with_context(|| dir.display().to_string())?;
+    lock.try_lock().with_context(|| {
+        format!(
+            "{} is in use by another carillon; --data-dir chooses another folder",
+            dir.display()
+        )
+    })?;
+    // The address of an earlier run may be somebody else's by now.
+    match fs::remove_file(dir.join(ADDRESS_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(lock),
+    }
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -178,9 +204,12 @@ async fn start_simulator(
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
     };
-    Simulator::start(config, end.clone())
-        .await
-        .context("the simulator")
+    Simulator::start(config, end.clone()).await.with_context(|| {
+        format!(
+            "--simulator-listen cannot be {0}; choose another address with --simulator-listen",
+            args.simulator_listen
+        )
+    })
 }
 
 /// The configuration of the embedded mode: everything in the folder, and providers that are the simulator. What somebody

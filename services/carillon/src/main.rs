@@ -5,17 +5,19 @@ mod commands;
 mod config;
 mod dev;
 mod foundation;
+mod output;
 mod roles;
 
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use carillon_domain::visible::visible_lines;
 use carillon_runtime::{
     Lifecycle, Shutdown,
     config::{Layers, environment, load},
     telemetry,
 };
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     cli::{Cli, Command, DevArgs},
@@ -38,13 +40,18 @@ fn main() -> ExitCode {
     match runtime.block_on(run(cli)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("carillon: {error:#}");
+            // A server's words may stand in it.
+            eprintln!("carillon: {}", visible_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Completions { shell }) = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "carillon", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = read_config(&cli)?;
     match cli.command.unwrap_or_else(|| Command::Dev(DevArgs::default())) {
         Command::Dev(args) => {
@@ -84,8 +91,9 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
     let telemetry = telemetry::init(&config.telemetry, "carillon")?;
     let shutdown = Shutdown::new();
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
+    let listener = roles::bind(config.http.listen, "http.listen").await?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
-    roles::spawn(&foundation, roles, &mut lifecycle).await?;
+    roles::spawn(&foundation, roles, listener, &mut lifecycle).await?;
     let ended = lifecycle.run().await;
     foundation.store.close().await;
     telemetry.finish();

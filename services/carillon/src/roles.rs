@@ -41,16 +41,20 @@ pub(crate) const ALL: [Role; 6] = [
     Role::Tracker,
 ];
 
+/// Takes an address. `option` is what chooses it.
+pub(crate) async fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("{option} cannot be {listen}; choose another address with {option}"))
+}
+
 /// Starts roles; one HTTP server serves what they have to show. Returns where it listens.
 pub(crate) async fn spawn(
     foundation: &Foundation,
     roles: &[Role],
+    listener: TcpListener,
     lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<SocketAddr> {
-    let listen = foundation.config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("http.listen: {listen}"))?;
     let address = listener.local_addr()?;
     for role in roles {
         match role {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
 /// Why a value cannot work: its key within `[gateway]`, and what was expected.
@@ -59,7 +60,7 @@ pub struct GatewayConfig {
     /// Bytes of a batch's body.
     pub max_batch_bytes: usize,
     /// After this long somebody else may publish an event whose publishing was begun and not finished.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub claim_lease: Duration,
     /// Where the gateway is reached from outside; `https` makes cookies secure.
     #[serde(skip_serializing_if = "Option::is_none")]

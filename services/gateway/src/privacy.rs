@@ -143,7 +143,7 @@ pub(crate) fn mask_user(user: &mut User) {
         mask(Channel::Sms, phone);
     }
     for device in &mut user.devices {
-        mask(Channel::Push, &mut device.token);
+        mask(Channel::Push, &mut device.device.token);
     }
 }
 

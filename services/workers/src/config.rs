@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use carillon_runtime::{Secret, config::hidden};
+use carillon_runtime::{
+    Secret,
+    config::{duration, hidden},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::senders::RESET_TIMEOUT;
@@ -18,13 +21,13 @@ pub struct WorkersConfig {
     /// On the bulk lane and its retry topics.
     pub bulk_in_flight: usize,
     /// Until when a claim is surely done; longer than any provider's request timeout.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub lease: Duration,
     /// The longest wait after throttles in a row that name no time; an account's, a domain's and a message's.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub longest_back_off: Duration,
     /// How long after its first failure a delivery is tried that is only ever told to wait. Then it is a dead letter.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub give_up_after: Duration,
 }
 
@@ -70,7 +73,7 @@ pub struct FcmConfig {
     #[serde(default = "fcm_url")]
     pub base_url: String,
     /// To the end of the answer.
-    #[serde(default = "request_timeout", with = "humantime_serde")]
+    #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
     /// Messages a second; none: as fast as it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +102,7 @@ pub struct TwilioConfig {
     #[serde(default = "twilio_url")]
     pub base_url: String,
     /// To the end of the answer.
-    #[serde(default = "request_timeout", with = "humantime_serde")]
+    #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
     /// Messages a second; none: as fast as it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +133,7 @@ pub struct SmtpConfig {
     #[serde(default = "smtp_connections")]
     pub max_connections: usize,
     /// To the end of one message's transaction.
-    #[serde(default = "request_timeout", with = "humantime_serde")]
+    #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
     /// Messages a second; none: as fast as it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

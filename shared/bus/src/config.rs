@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use carillon_domain::retry::RetryPolicy;
-use carillon_runtime::{Secret, config::hidden};
+use carillon_runtime::{
+    Secret,
+    config::{duration, hidden},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::topics::TopicSettings;
@@ -58,10 +61,10 @@ pub struct KafkaConfig {
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub sasl_password: Option<Secret>,
     /// How long a publish may take until it is an error.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub delivery_timeout: Duration,
     /// How long a member may be silent until its partitions go to others.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub session_timeout: Duration,
     /// Further librdkafka properties, such as `client.rack`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

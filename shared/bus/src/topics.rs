@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use carillon_domain::{Channel, Lane, retry::RetryPolicy};
+use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
 /// What a topic is for.
@@ -44,10 +45,10 @@ pub struct TopicSettings {
     /// Copies that have to have a record before it counts as written (Kafka only).
     pub min_insync_replicas: u32,
     /// How long events, deliveries and retries are kept.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub retention: Duration,
     /// How long statuses and dead letters are kept: a rebuild reaches back as far.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub long_retention: Duration,
     /// Exceptions by the topic's name without its prefix, such as `email.bulk`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -68,7 +69,7 @@ pub struct TopicException {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_insync_replicas: Option<u32>,
     /// How long records are kept.
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "duration::option", skip_serializing_if = "Option::is_none")]
     pub retention: Option<Duration>,
 }
 

@@ -172,7 +172,13 @@ mod tests {
             json!({"properties": {"x": {"pattern": "^[0-9]+$"}}}),
         ] {
             let validator = jsonschema::validator_for(&schema).unwrap();
-            let errors = of(&validator, &json!({"x": "S3CR3T", "S3CR3T": 1}), 30, "/data", true);
+            let errors = of(
+                &validator,
+                &json!({"x": "S3CR3T", "S3CR3T": 1}),
+                30,
+                "/data",
+                true,
+            );
             assert!(!errors.is_empty(), "{schema}");
             for error in errors {
                 assert!(!error.message.contains("S3CR3T"), "{schema}: {error:?}");

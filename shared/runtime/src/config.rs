@@ -1,6 +1,10 @@
 //! Layered configuration: defaults < `carillon.toml` < environment (`CARILLON_SECTION__KEY`) < flags. Unknown keys are
 //! an error; a secret may come from a file (`CARILLON_SECTION__KEY_FILE`).
 
+pub mod duration;
+pub mod listen;
+mod mistake;
+
 use std::{collections::BTreeMap, path::Path};
 
 use figment::{
@@ -19,9 +23,9 @@ pub const PREFIX: &str = "CARILLON_";
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value is missing, wrong or unknown; the text names the key and its source.
+    /// A value is missing, wrong or unknown; the text names the key as it was written and where it was.
     #[error("{0}")]
-    Invalid(Box<figment::Error>),
+    Invalid(String),
     /// A secret's file cannot be read.
     #[error("{variable}: cannot read {path}: {error}")]
     SecretFile {
@@ -71,10 +75,10 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         overrides.extend(variable(&name, value)?);
     }
     overrides.extend(layers.flags.into_iter().map(|(key, value)| Override {
+        origin: format!("--set {key}"),
         key,
         value,
         is_text: false,
-        origin: "flag",
     }));
     loop {
         let layered = overrides.iter().cloned().fold(base.clone(), Figment::merge);
@@ -86,7 +90,14 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
                 .find(|own| !own.is_text && own.key == error.path.join("."))
             {
                 Some(own) => own.is_text = true,
-                None => return Err(ConfigError::Invalid(Box::new(error))),
+                None => {
+                    // The strongest layer that sets the key is the one that is wrong.
+                    let written = |key: &str| {
+                        let own = overrides.iter().rev().find(|own| own.key == key)?;
+                        Some(own.origin.clone())
+                    };
+                    return Err(ConfigError::Invalid(mistake::describe(&error, written)));
+                }
             },
         }
     }
@@ -99,7 +110,7 @@ fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> 
         return Ok(None);
     };
     let key = rest.to_ascii_lowercase().replace("__", ".");
-    let origin = "environment";
+    let origin = name.to_owned();
     let Some(key) = key
         .strip_suffix("_file")
         .filter(|_| !NAMES_A_FILE.contains(&key.as_str()))
@@ -139,12 +150,13 @@ struct Override {
     value: String,
     /// Taken as it is; otherwise what looks like a number, a truth or a list is one.
     is_text: bool,
-    origin: &'static str,
+    /// The setting as it was written: an environment variable's name or a flag.
+    origin: String,
 }
 
 impl figment::Provider for Override {
     fn metadata(&self) -> figment::Metadata {
-        figment::Metadata::named(format!("{} {}", self.origin, self.key))
+        figment::Metadata::named(self.origin.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
@@ -294,10 +306,44 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
-        let error = with(&[("CARILLON_HTTP__PROT", "3")], None, &[])
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("carillon.toml");
+        std::fs::write(&file, "[http]\nprot = 2\n").unwrap();
+        let said = |environment: &[(&str, &str)], file: Option<&Path>, flags: &[(&str, &str)]| {
+            with(environment, file, flags).unwrap_err().to_string()
+        };
+        let ending = "there is no such setting; did you mean http.port?";
+        assert_eq!(
+            said(&[("CARILLON_HTTP__PROT", "3")], None, &[]),
+            format!("CARILLON_HTTP__PROT: http.prot: {ending}")
+        );
+        assert_eq!(
+            said(&[], None, &[("http.prot", "3")]),
+            format!("--set http.prot: http.prot: {ending}")
+        );
+        assert_eq!(
+            said(&[], Some(&file), &[]),
+            format!("{}: http.prot: {ending}", file.display())
+        );
+        assert_eq!(
+            said(&[("CARILLON_QUEUE__X", "3")], None, &[]),
+            "CARILLON_QUEUE__X: queue: there is no such setting; expected one of http, retry"
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("carillon.toml");
+        std::fs::write(&file, "[http]\nport = \"eighty\"\n").unwrap();
+        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
+        let expected =
+            "http.port: expected a whole number that is not negative and not too large, not \"eighty\"";
+        assert_eq!(error, format!("{}: {expected}", file.display()));
+        let error = with(&[("CARILLON_HTTP__PORT", "eighty")], None, &[])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("prot"), "{error}");
+        assert_eq!(error, format!("CARILLON_HTTP__PORT: {expected}"));
     }
 
     #[test]

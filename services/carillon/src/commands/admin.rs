@@ -8,11 +8,11 @@ use carillon_bus::Bus;
 use carillon_domain::{SystemClock, TenantId};
 use carillon_store::{Store, api_keys::Role};
 use carillon_templates::catalog_folder;
-use comfy_table::Table;
 
 use crate::{
     cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand},
     config::Config,
+    output,
 };
 
 async fn store(config: &Config) -> anyhow::Result<Store> {
@@ -70,25 +70,21 @@ pub(super) async fn keys(command: KeysCommand, config: &Config) -> anyhow::Resul
         KeysCommand::List { tenant, json } => {
             let keys = store.api_keys().list(&TenantId::from(tenant)).await?;
             if json {
-                println!("{}", serde_json::to_string(&keys)?);
-                return Ok(());
+                return output::json(&keys);
             }
-            let mut table = Table::new();
-            table.set_header(["id", "name", "role", "created", "last used", "revoked"]);
-            for key in keys {
-                let time = |at: Option<carillon_domain::Timestamp>| {
-                    at.map_or_else(String::new, |at| at.to_rfc3339())
-                };
-                table.add_row([
+            let time =
+                |at: Option<carillon_domain::Timestamp>| at.map_or_else(String::new, |at| at.to_rfc3339());
+            let rows = keys.into_iter().map(|key| {
+                vec![
                     key.id.to_string(),
                     key.name,
                     key.role.to_string(),
                     time(Some(key.created_at)),
                     time(key.last_used_at),
                     time(key.revoked_at),
-                ]);
-            }
-            println!("{table}");
+                ]
+            });
+            output::table(&["id", "name", "role", "created", "last used", "revoked"], rows);
         }
         KeysCommand::Revoke { id, tenant } => {
             let id = id.parse().context("expected a key's id, a UUID")?;

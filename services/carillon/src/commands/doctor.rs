@@ -1,5 +1,4 @@
 //! `carillon doctor`: asks each dependency and says what is wrong.
-#![expect(clippy::print_stdout, reason = "a command's result")]
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -9,10 +8,9 @@ use carillon_store::{
     Store,
     quota::{RedisQuotas, RedisQuotasConfig},
 };
-use comfy_table::Table;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::{config::Config, output};
 
 #[derive(Serialize)]
 struct Finding {
@@ -100,18 +98,13 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode>
         findings.push(finding(format!("provider of {channel}"), result));
     }
     if json {
-        println!("{}", serde_json::to_string(&findings)?);
+        output::json(&findings)?;
     } else {
-        let mut table = Table::new();
-        table.set_header(["what", "", "detail"]);
-        for finding in &findings {
-            table.add_row([
-                finding.what.as_str(),
-                if finding.ok { "ok" } else { "WRONG" },
-                finding.detail.as_str(),
-            ]);
-        }
-        println!("{table}");
+        let rows = findings.iter().map(|finding| {
+            let verdict = if finding.ok { "ok" } else { "WRONG" };
+            vec![finding.what.as_str(), verdict, finding.detail.as_str()]
+        });
+        output::table(&["what", "", "detail"], rows);
     }
     let well = findings.iter().all(|finding| finding.ok);
     Ok(if well {

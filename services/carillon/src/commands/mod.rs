@@ -3,16 +3,17 @@
 mod admin;
 mod doctor;
 mod remote;
+mod target;
 
 use std::process::ExitCode;
 
 use crate::{
     cli::{Command, ConfigCommand},
     config::Config,
+    output,
 };
 
 /// Runs a command that is no role.
-#[expect(clippy::print_stdout, reason = "a command's result")]
 pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Send(args) => remote::send(args).await?,
@@ -23,7 +24,13 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Keys(command) => admin::keys(command, &config).await?,
         Command::Topics(command) => admin::topics(command, &config).await?,
         Command::ReadModel(command) => admin::read_model(command, &config).await?,
-        Command::Config(ConfigCommand::Check) => println!("{}", toml::to_string(&config)?),
+        Command::Config(ConfigCommand::Check) => {
+            // What is printed can be read back: the first line is a comment of TOML.
+            output::say(&format!(
+                "# The configuration is valid.\n\n{}",
+                toml::to_string(&config)?
+            ));
+        }
         Command::Doctor { json } => return doctor::run(&config, json).await,
         Command::Dev(_)
         | Command::All
@@ -32,7 +39,8 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         | Command::Worker { .. }
         | Command::Templates
         | Command::Tracker
-        | Command::Simulator => anyhow::bail!("a role is no command"),
+        | Command::Simulator
+        | Command::Completions { .. } => anyhow::bail!("a role is no command"),
     }
     Ok(ExitCode::SUCCESS)
 }

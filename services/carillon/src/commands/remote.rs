@@ -1,40 +1,26 @@
 //! Commands that speak to a gateway.
-#![expect(clippy::print_stdout, reason = "a command's result")]
 
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
+use carillon_domain::visible::visible;
 use carillon_runtime::http::{ClientOptions, client};
-use comfy_table::Table;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{DeliveriesCommand, DlqCommand, EventsCommand, Remote, SendArgs},
-    dev::API_KEY_FILE,
+    output::{self, cell},
 };
 
 impl Remote {
-    fn key(&self) -> anyhow::Result<String> {
-        if let Some(key) = &self.api_key {
-            return Ok(key.clone());
-        }
-        let path = std::path::Path::new("carillon-data").join(API_KEY_FILE);
-        let key = std::fs::read_to_string(&path).with_context(|| {
-            format!(
-                "--api-key or CARILLON_API_KEY: expected a key ({} has none)",
-                path.display()
-            )
-        })?;
-        Ok(key.trim().to_owned())
-    }
-
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let target = self.target()?;
+        let url = format!("{}{path}", target.url);
         let mut request = client(&ClientOptions::default())?
             .request(method, &url)
-            .bearer_auth(self.key()?);
+            .bearer_auth(target.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -56,7 +42,7 @@ impl Remote {
 
 /// A problem document as people read it.
 fn problem(answer: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| visible(value.as_str().unwrap_or_default()).into_owned();
     let mut lines = vec![format!("{}: {}", text(&answer["title"]), text(&answer["detail"]))];
     for error in answer["errors"].as_array().into_iter().flatten() {
         lines.push(format!(
@@ -73,7 +59,7 @@ fn problem(answer: &Value) -> String {
     {
         lines.push(format!(
             "  event {}: {}",
-            item["index"],
+            cell(&item["index"]),
             problem(&item["problem"])
         ));
     }
@@ -111,38 +97,45 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
     };
     let answer = args.remote.call(Method::POST, "/v1/events", Some(event)).await?;
     if args.remote.json {
-        println!("{answer}");
+        output::json(&answer)?;
     } else if let Some(items) = answer["items"].as_array() {
         let count = |status: &str| items.iter().filter(|item| item["status"] == status).count();
-        println!(
+        output::say(&format!(
             "{} accepted, {} duplicate, {} rejected",
             count("accepted"),
             count("duplicate"),
             count("rejected")
-        );
+        ));
     } else {
-        println!("{} {}", cell(&answer["status"]), cell(&answer["event_id"]));
+        output::say(&format!(
+            "{} {}",
+            cell(&answer["status"]),
+            cell(&answer["event_id"])
+        ));
     }
     Ok(())
 }
 
 pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
-    let EventsCommand::Get { id, source, remote } = command;
-    let query = source.map_or_else(String::new, |source| format!("?source={}", encoded(&source)));
-    let event = remote
-        .call(Method::GET, &format!("/v1/events/{}{query}", encoded(&id)), None)
-        .await?;
+    let EventsCommand::Get {
+        id,
+        source,
+        reveal,
+        remote,
+    } = command;
+    let source = source.map_or_else(String::new, |source| format!("&source={}", encoded(&source)));
+    let path = format!("/v1/events/{}?reveal={reveal}{source}", encoded(&id));
+    let event = remote.call(Method::GET, &path, None).await?;
     if remote.json {
-        println!("{event}");
-        return Ok(());
+        return output::json(&event);
     }
-    println!(
+    output::say(&format!(
         "{} {} from {}: {}",
         cell(&event["type"]),
         cell(&event["event_id"]),
         cell(&event["source"]),
         cell(&event["status"])
-    );
+    ));
     print_table(
         &event["decisions"],
         &["recipient", "channel", "outcome", "reason", "sentence"],
@@ -186,28 +179,26 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 "attempt",
                 "created_at",
             ];
-            print_list(&list, &columns, remote.json);
+            print_list(&list, &columns, remote.json)?;
         }
-        DeliveriesCommand::Get { id, remote } => {
-            let delivery = remote
-                .call(Method::GET, &format!("/v1/deliveries/{}", encoded(&id)), None)
-                .await?;
+        DeliveriesCommand::Get { id, reveal, remote } => {
+            let path = format!("/v1/deliveries/{}?reveal={reveal}", encoded(&id));
+            let delivery = remote.call(Method::GET, &path, None).await?;
             if remote.json {
-                println!("{delivery}");
-                return Ok(());
+                return output::json(&delivery);
             }
-            println!(
+            output::say(&format!(
                 "{} by {} to {}: {}",
                 cell(&delivery["type"]),
                 cell(&delivery["channel"]),
                 cell(&delivery["to_masked"]),
                 cell(&delivery["status"])
-            );
+            ));
             print_table(
                 &delivery["timeline"],
                 &["at", "status", "attempt", "provider", "code", "detail"],
             );
-            println!("{}", serde_json::to_string_pretty(&delivery["content"])?);
+            output::pretty(&delivery["content"])?;
         }
     }
     Ok(())
@@ -223,46 +214,33 @@ pub(super) async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
                     "id", "channel", "class", "provider", "code", "reason", "attempts", "state", "dead_at",
                 ],
                 remote.json,
-            );
+            )?;
         }
-        DlqCommand::Show { id, remote } => {
-            let letter = remote
-                .call(Method::GET, &format!("/v1/dlq/{}", encoded(&id)), None)
-                .await?;
-            println!(
-                "{}",
-                if remote.json {
-                    letter.to_string()
-                } else {
-                    serde_json::to_string_pretty(&letter)?
-                }
-            );
+        DlqCommand::Show { id, reveal, remote } => {
+            let path = format!("/v1/dlq/{}?reveal={reveal}", encoded(&id));
+            let letter = remote.call(Method::GET, &path, None).await?;
+            if remote.json {
+                output::json(&letter)?;
+            } else {
+                output::pretty(&letter)?;
+            }
         }
     }
     Ok(())
 }
 
-fn print_list(list: &Value, columns: &[&str], json: bool) {
+fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{list}");
-    } else {
-        print_table(&list["items"], columns);
+        return output::json(list);
     }
+    print_table(&list["items"], columns);
+    Ok(())
 }
 
 fn print_table(rows: &Value, columns: &[&str]) {
-    let mut table = Table::new();
-    table.set_header(columns);
-    for row in rows.as_array().into_iter().flatten() {
-        table.add_row(columns.iter().map(|column| cell(&row[*column])));
-    }
-    println!("{table}");
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    let rows = rows.as_array().into_iter().flatten();
+    output::table(
+        columns,
+        rows.map(|row| columns.iter().map(|column| cell(&row[*column])).collect()),
+    );
 }

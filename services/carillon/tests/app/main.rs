@@ -4,6 +4,7 @@
 
 mod backends;
 mod chaos;
+mod command_line;
 mod delivery;
 mod documents;
 mod readiness;

@@ -4,26 +4,29 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{duration, listen};
+
 /// Where a process listens, and the bounds of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// The gateway's address, the templates role's, or that of another role's health and metrics.
+    #[serde(with = "listen")]
     pub listen: SocketAddr,
     /// Connections at the same time. At the bound, those that have waited longest without a request are closed to make
     /// room; where each of them has a request in progress, a new connection is answered 503 and closed.
     pub max_connections: usize,
     /// From the connection, or from the first byte of a later request, to the end of a request's head.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub header_timeout: Duration,
     /// From the first wait for a request's body to the body's end.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub body_timeout: Duration,
     /// Between two pieces of a request's body, and between two pieces of an answer that the client takes.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub stall_timeout: Duration,
     /// How long a connection is kept open between two requests.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// Bytes of a request's head.
     pub max_header_bytes: usize,

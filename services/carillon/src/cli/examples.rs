@@ -1,0 +1,59 @@
+//! What `--help` shows below the options. A test parses every line.
+
+macro_rules! examples {
+    ($($name:ident: $($line:literal),+;)+) => {
+        $(pub(super) const $name: &str = concat!("Examples:", $("\n  ", $line),+);)+
+    };
+}
+
+examples! {
+    CARILLON:
+        "carillon",
+        "carillon dev --listen localhost:9000",
+        "carillon send --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",
+        "carillon deliveries list --status dead_lettered",
+        "carillon --config /etc/carillon.toml config check";
+    DEV:
+        "carillon dev",
+        "carillon dev --data-dir /var/tmp/carillon --listen localhost:9000 --simulator-listen localhost:9001",
+        "carillon dev --json --without worker";
+    ALL: "carillon all --config /etc/carillon.toml", "carillon all --set http.listen=0.0.0.0:8080";
+    GATEWAY: "carillon gateway --config /etc/carillon.toml", "carillon gateway --set http.listen=0.0.0.0:8080";
+    ROUTER: "carillon router --config /etc/carillon.toml";
+    WORKER: "carillon worker --channel email", "carillon worker --channel sms --set http.listen=localhost:8082";
+    TEMPLATES: "carillon templates --set http.listen=localhost:8083";
+    TRACKER: "carillon tracker --config /etc/carillon.toml";
+    SIMULATOR: "carillon simulator --set simulator.listen=localhost:8081";
+    SEND:
+        "carillon send --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",
+        "carillon send --file events.json",
+        "carillon send --file - --url https://carillon.example --key \"$KEY\" < events.json";
+    EVENTS: "carillon events get order-1001-shipped", "carillon events get order-1001-shipped --source /shop/orders --json";
+    DELIVERIES: "carillon deliveries list", "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
+    DELIVERIES_LIST:
+        "carillon deliveries list --status dead_lettered --channel sms",
+        "carillon deliveries list --user u-42 --limit 10 --json";
+    DELIVERIES_GET:
+        "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
+        "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal";
+    DLQ: "carillon dlq list", "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
+    DLQ_LIST: "carillon dlq list", "carillon dlq list --json";
+    DLQ_SHOW:
+        "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
+        "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";
+    CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme";
+    KEYS: "carillon keys create 'order service' --role operator", "carillon keys list";
+    KEYS_CREATE:
+        "carillon keys create 'order service' --role operator",
+        "carillon keys create dashboard --role viewer --tenant acme --json";
+    KEYS_LIST: "carillon keys list", "carillon keys list --tenant acme --json";
+    KEYS_REVOKE: "carillon keys revoke 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f --tenant acme";
+    TOPICS: "carillon topics create --set kafka.brokers=localhost:9092";
+    READ_MODEL: "carillon read-model rebuild --config /etc/carillon.toml";
+    CONFIG: "carillon config check", "carillon config check --config /etc/carillon.toml --set shutdown.grace=30s";
+    DOCTOR: "carillon doctor", "carillon doctor --json --config /etc/carillon.toml";
+    COMPLETIONS:
+        "carillon completions bash > ~/.local/share/bash-completion/completions/carillon",
+        "carillon completions zsh > ~/.zfunc/_carillon",
+        "carillon completions fish > ~/.config/fish/completions/carillon.fish";
+}

@@ -1,0 +1,57 @@
+//! What commands print. Text may come from a server or a database, so no character of it steers the terminal.
+#![expect(clippy::print_stdout, reason = "a command's result")]
+
+use carillon_domain::visible::{visible, visible_json, visible_lines};
+use comfy_table::Table;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Prints text for people, a line break at its end.
+pub(crate) fn say(text: &str) {
+    println!("{}", visible_lines(text));
+}
+
+/// Prints JSON on one line.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", visible_json(&serde_json::to_string(value)?));
+    Ok(())
+}
+
+/// Prints JSON for people.
+pub(crate) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", visible_json(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// Prints a table. Cells are one line each, so no cell looks like a row.
+pub(crate) fn table<R: AsRef<str>>(header: &[&str], rows: impl IntoIterator<Item = Vec<R>>) {
+    let mut table = Table::new();
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| visible(cell.as_ref())));
+    }
+    println!("{table}");
+}
+
+/// A value as a cell.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => visible(text).into_owned(),
+        other => visible_json(&other.to_string()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_one_line_without_a_character_that_steers_the_terminal() {
+        assert_eq!(
+            cell(&Value::from("a\u{1b}[2J\nb\u{202e}")),
+            "a\\u{1b}[2J\\u{a}b\\u{202e}"
+        );
+        assert_eq!(cell(&serde_json::json!(["\u{9b}"])), r#"["\u009b"]"#);
+    }
+}

@@ -1,0 +1,59 @@
+//! Addresses to listen on: `127.0.0.1:8080`, `[::1]:8080` or a name with a port, such as `localhost:8080`.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+/// Reads an address. A name is looked up; where it has addresses of both families, that of IPv4 is taken.
+pub fn parse(text: &str) -> Result<SocketAddr, String> {
+    const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
+    let port: u16 = port.parse().map_err(|_| EXPECTED)?;
+    if host.is_empty() || host.contains(':') {
+        return Err(EXPECTED.to_owned());
+    }
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("{EXPECTED}; the name {host} is not known here: {error}"))?;
+    found
+        .min_by_key(|address| !address.is_ipv4())
+        .ok_or_else(|| format!("{EXPECTED}; the name {host} has no address"))
+}
+
+/// Writes an address.
+pub fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+/// Reads an address.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_port_is_an_address_and_localhost_is_loopback() {
+        assert_eq!(parse("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(parse("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
+        assert_eq!(parse("0.0.0.0:0").unwrap(), "0.0.0.0:0".parse().unwrap());
+        for text in [
+            "",
+            "80",
+            ":80",
+            "localhost",
+            "localhost:",
+            "localhost:x",
+            "::1:80",
+            "localhost:65536",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with("expected HOST:PORT"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A configuration error in the words of the person who wrote the setting: its key, where it stands, what was expected.
+
+use std::fmt::Write as _;
+
+use figment::error::{Actual, Kind};
+
+/// The longest part of a value that is repeated, in characters.
+const MAX_ECHO: usize = 100;
+
+/// Says what is wrong. `written` gives the place of a key that the environment or a flag set.
+pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> String {
+    let mut path = error.path.clone();
+    if let Kind::UnknownField(name, _) = &error.kind
+        && path.last() != Some(name)
+    {
+        path.push(name.clone());
+    }
+    let key = path.join(".");
+    let place = written(&key).or_else(|| file(error));
+    let mut text = match (place, key.is_empty()) {
+        (Some(place), true) => format!("{place}: "),
+        (Some(place), false) => format!("{place}: {key}: "),
+        (None, true) => String::new(),
+        (None, false) => format!("{key}: "),
+    };
+    match &error.kind {
+        Kind::UnknownField(name, known) => {
+            text.push_str("there is no such setting");
+            let section = path[..path.len() - 1].join(".");
+            if let Some(best) = nearest(name, known) {
+                let dot = if section.is_empty() { "" } else { "." };
+                let _ = write!(text, "; did you mean {section}{dot}{best}?");
+            } else if !known.is_empty() {
+                let _ = write!(text, "; expected one of {}", known.join(", "));
+            }
+        }
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            let _ = write!(text, "expected {}, not {}", plain(expected), echo(actual));
+        }
+        Kind::UnknownVariant(name, known) => {
+            let _ = write!(
+                text,
+                "expected one of {}, not {:?}",
+                known.join(", "),
+                short(name)
+            );
+        }
+        Kind::MissingField(name) => {
+            let _ = write!(text, "{name} is missing");
+        }
+        Kind::Message(message) => text.push_str(message),
+        other => {
+            let _ = write!(text, "{other}");
+        }
+    }
+    text
+}
+
+/// The file that the wrong setting stands in.
+fn file(error: &figment::Error) -> Option<String> {
+    let source = error.metadata.as_ref()?.source.as_ref()?;
+    source.file_path().map(|path| path.display().to_string())
+}
+
+/// The setting that was probably meant.
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let score = |candidate: &str| strsim::jaro_winkler(name, candidate);
+    let best = known
+        .iter()
+        .copied()
+        .max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(best) > 0.75).then_some(best)
+}
+
+/// Rust's names of types as people say them.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative and not too large",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        structure if structure.starts_with("struct ") => "a section with settings of its own",
+        other => other,
+    }
+}
+
+fn echo(actual: &Actual) -> String {
+    match actual {
+        Actual::Str(text) => format!("{:?}", short(text)),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Bool(truth) => truth.to_string(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a section".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_ECHO).collect()
+}
