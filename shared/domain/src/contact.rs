@@ -11,7 +11,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::{
     channel::Channel,
-    field_error::{FieldError, clip},
+    field_error::{FieldError, echo},
     ids::ContactPointId,
     text::is_ignorable,
 };
@@ -257,7 +257,7 @@ pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut 
         errors.push(FieldError::new(pointer, "masked", message));
     } else if let Err(error) = check(channel, address) {
         let shown = mask(channel, address);
-        let message = format!("{error}; got {:?}", clip(&shown));
+        let message = format!("{error}; got {:?}", echo(&shown));
         errors.push(FieldError::new(pointer, "format", message));
     }
 }

@@ -170,12 +170,12 @@ pub fn escape_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// At most the first 100 characters of a value, for errors that show it.
+/// At most the first [`MAX_ECHO`] characters of a value, where borrowing it is enough.
 #[must_use]
 pub fn clip(value: &str) -> &str {
     value
         .char_indices()
-        .nth(100)
+        .nth(MAX_ECHO)
         .map_or(value, |(end, _)| &value[..end])
 }
 

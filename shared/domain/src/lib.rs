@@ -14,6 +14,7 @@ pub mod duration_text;
 pub mod event;
 pub mod field_error;
 pub mod ids;
+pub mod locale;
 pub mod mask;
 pub mod preference;
 pub mod recipient;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     channel::Channel,
     contact::{self, AddressKey},
-    field_error::FieldError,
+    field_error::{FieldError, echo},
     ids::UserId,
+    locale,
 };
 
 /// One recipient: a user whom Carillon knows, or a guest whose address the event carries.
@@ -156,13 +157,10 @@ pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
 /// A locale is a BCP 47 tag.
 pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<FieldError>) {
     if let Some(tag) = locale
-        && tag.parse::<unic_langid::LanguageIdentifier>().is_err()
+        && let Err(error) = locale::parse(tag)
     {
-        errors.push(FieldError::new(
-            pointer,
-            "format",
-            "expected a BCP 47 language tag, such as fr-CA",
-        ));
+        let message = format!("{error}; got {:?}", echo(tag));
+        errors.push(FieldError::new(pointer, "format", message));
     }
 }
 

@@ -20,6 +20,7 @@ mod messages;
 mod renderer;
 mod request;
 mod set;
+mod sms;
 
 pub use engine::{Engine, TemplateIssue, Validation};
 pub use error::RenderError;

@@ -37,7 +37,8 @@ const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæ
 /// The extension table; each character is two units.
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-fn gsm_units(c: char) -> Option<usize> {
+/// How many units of GSM 03.38 a character takes, if it is one of its alphabet.
+pub(crate) fn gsm_units(c: char) -> Option<usize> {
     if c.is_ascii_alphanumeric() || c == ' ' || GSM_BASIC.contains(c) {
         Some(1)
     } else if GSM_EXTENSION.contains(c) {
@@ -81,24 +82,6 @@ fn count(encoding: Encoding, characters: &[usize], single: usize, multi: usize) 
         units,
         count,
     }
-}
-
-/// Replaces typographic characters that GSM 03.38 lacks by those that everybody writes in text messages, so that one
-/// curly apostrophe does not halve what a segment carries. Letters are never touched.
-#[must_use]
-pub fn plain_punctuation(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\u{a0}' | '\u{2009}' | '\u{202f}' | '\t' => plain.push(' '),
-            '\u{2018}' | '\u{2019}' | '\u{201a}' => plain.push('\''),
-            '\u{201c}' | '\u{201d}' | '\u{201e}' | '«' | '»' => plain.push('"'),
-            '\u{2010}' | '\u{2011}' | '\u{2013}' | '\u{2014}' => plain.push('-'),
-            '\u{2026}' => plain.push_str("..."),
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 /// Makes one line of a text: runs of control characters and line separators become one space, so that nothing can
@@ -152,13 +135,6 @@ mod tests {
         // 152 + 2 does not fit into a segment of 153, so the euro sign begins the second.
         let text = format!("{}€{}", "a".repeat(152), "b".repeat(152));
         assert_eq!(facts(&text), (Encoding::Gsm7, 306, 3));
-    }
-
-    #[test]
-    fn plain_punctuation_keeps_a_message_in_gsm() {
-        let plain = plain_punctuation("L’été «\u{a0}arrive\u{202f}» – déjà…");
-        assert_eq!(plain, "L'été \" arrive \" - déjà...");
-        assert_eq!(segments(&plain).encoding, Encoding::Gsm7);
     }
 
     #[test]

@@ -1,25 +1,86 @@
-//! Which of the tenant's locales serves a recipient.
+//! Which of the tenant's locales serves a reader: by CLDR's aliases, likely subtags and parents.
 
 use std::{collections::HashMap, sync::Arc};
 
-use unic_langid::LanguageIdentifier;
+use carillon_domain::locale;
+use icu_locale::{
+    LanguageIdentifier, Locale, LocaleCanonicalizer, LocaleExpander, fallback::LocaleFallbackConfig,
+    fallback::LocaleFallbacker,
+};
+use parking_lot::RwLock;
 
 use crate::TemplateSet;
 
-/// Whether the text is a BCP 47 language tag.
+/// Answers that are remembered; readers' tags are few, and whoever makes up more gets theirs worked out.
+const REMEMBERED: usize = 1_024;
+
+/// Whether the text is a BCP 47 language tag that Fluent can read, as names of files are.
 #[must_use]
 pub fn is_locale(text: &str) -> bool {
-    text.parse::<LanguageIdentifier>().is_ok()
+    text.parse::<unic_langid::LanguageIdentifier>().is_ok()
 }
 
 /// The tenant's locales, numbered from 0.
 #[derive(Debug)]
 pub(crate) struct Locales {
     tags: Vec<Arc<str>>,
+    lines: Vec<Line>,
+    /// By tag as the tenant writes it.
     by_tag: HashMap<String, usize>,
-    /// The first locale of each language, for recipients who name no region, or another one.
-    by_language: HashMap<String, usize>,
+    /// By the first of a line.
+    by_name: HashMap<String, usize>,
     default: usize,
+    remembered: RwLock<HashMap<Box<str>, usize>>,
+}
+
+/// A locale and its ancestors, nearest first, each in CLDR's own spelling: `pt-AO`, `pt-PT`, `pt`. The language itself
+/// is no ancestor of another script: `zh-TW` comes from `zh-Hant`, not from `zh`, which is Simplified.
+#[derive(Debug)]
+struct Line {
+    names: Vec<String>,
+    /// With its likely script and region: `zh-Hant-TW`.
+    full: Option<LanguageIdentifier>,
+}
+
+impl Line {
+    fn of(tag: &str) -> Self {
+        let Ok(id) = locale::parse(tag) else {
+            return Self {
+                names: vec![tag.to_ascii_lowercase()],
+                full: None,
+            };
+        };
+        let mut canonical = Locale::from(id);
+        LocaleCanonicalizer::new_extended().canonicalize(&mut canonical);
+        let mut id = canonical.id;
+        let mut full = id.clone();
+        LocaleExpander::new_extended().maximize(&mut full);
+        if id.language.is_unknown() {
+            id = full.clone();
+        }
+        let mut names = Vec::with_capacity(4);
+        let config = LocaleFallbackConfig::default();
+        let mut steps = LocaleFallbacker::new()
+            .for_config(config)
+            .fallback_for((&id).into());
+        while !steps.get().is_unknown() {
+            names.push(steps.get().to_string());
+            steps.step();
+        }
+        if id.variants.len() > 1 {
+            // CLDR's steps know one variant.
+            names.insert(0, id.to_string());
+        }
+        Self {
+            names,
+            full: (!full.language.is_unknown()).then_some(full),
+        }
+    }
+
+    /// How many generations lie between a locale and its ancestor.
+    fn generations(&self, ancestor: &str) -> Option<usize> {
+        self.names.iter().position(|name| name == ancestor)
+    }
 }
 
 impl Locales {
@@ -27,9 +88,11 @@ impl Locales {
     pub(crate) fn new<'a>(tags: impl Iterator<Item = &'a str>, default: &str) -> Self {
         let mut locales = Self {
             tags: Vec::new(),
+            lines: Vec::new(),
             by_tag: HashMap::new(),
-            by_language: HashMap::new(),
+            by_name: HashMap::new(),
             default: 0,
+            remembered: RwLock::default(),
         };
         for tag in tags {
             locales.add(tag);
@@ -46,14 +109,17 @@ impl Locales {
     }
 
     fn add(&mut self, tag: &str) -> usize {
-        let key = tag.to_ascii_lowercase();
-        if let Some(index) = self.by_tag.get(&key) {
-            return *index;
+        let line = Line::of(tag);
+        let known = line.names.first().and_then(|name| self.by_name.get(name));
+        let index = known.copied().unwrap_or(self.tags.len());
+        self.by_tag.insert(tag.to_owned(), index);
+        if index == self.tags.len() {
+            if let Some(name) = line.names.first() {
+                self.by_name.insert(name.clone(), index);
+            }
+            self.tags.push(Arc::from(tag));
+            self.lines.push(line);
         }
-        let index = self.tags.len();
-        self.tags.push(Arc::from(tag));
-        self.by_language.entry(language(&key).to_owned()).or_insert(index);
-        self.by_tag.insert(key, index);
         index
     }
 
@@ -61,24 +127,50 @@ impl Locales {
         &self.tags
     }
 
-    /// The best locale for a wanted one: itself, then without its last subtags (`fr-CA` → `fr`), then another region of
-    /// its language, then the default.
+    /// The best locale for a reader's.
     pub(crate) fn negotiate(&self, wanted: Option<&str>) -> usize {
         let Some(wanted) = wanted else { return self.default };
         if let Some(index) = self.by_tag.get(wanted) {
             return *index;
         }
-        let wanted = wanted.to_ascii_lowercase().replace('_', "-");
-        self.ancestors(&wanted)
-            .next()
-            .or_else(|| self.by_language.get(language(&wanted)).copied())
-            .unwrap_or(self.default)
+        if let Some(index) = self.remembered.read().get(wanted) {
+            return *index;
+        }
+        let index = self.nearest(&Line::of(wanted)).unwrap_or(self.default);
+        let mut remembered = self.remembered.write();
+        if remembered.len() < REMEMBERED {
+            remembered.insert(wanted.into(), index);
+        }
+        index
     }
 
-    /// Where a locale's texts are looked for, in order: itself, its parents, the default.
+    /// The locale itself, else its nearest relative: the one with which it has the nearest ancestor in common (`en-AU`
+    /// and `en-GB` have `en-001`), and the one nearest to that. At last the language in another script.
+    fn nearest(&self, wanted: &Line) -> Option<usize> {
+        let relative = |ancestor: &String| {
+            if let Some(index) = self.by_name.get(ancestor) {
+                return Some(*index);
+            }
+            let likely = Line::of(ancestor).full;
+            let relatives = self.lines.iter().enumerate().filter_map(|(index, line)| {
+                let is_likely = line.full == likely;
+                Some((line.generations(ancestor)?, !is_likely, index))
+            });
+            relatives.min().map(|(.., index)| index)
+        };
+        wanted.names.iter().find_map(relative).or_else(|| {
+            let language = wanted.full.as_ref()?.language;
+            let is_same = |line: &Line| line.full.as_ref().is_some_and(|full| full.language == language);
+            self.lines.iter().position(is_same)
+        })
+    }
+
+    /// Where a locale's texts are looked for, in order: itself, its ancestors, the default.
     pub(crate) fn chain(&self, index: usize) -> Vec<usize> {
-        let tag = self.tags[index].to_ascii_lowercase();
-        let mut chain: Vec<usize> = self.ancestors(&tag).collect();
+        let mut chain: Vec<usize> = self.ancestors(&self.lines[index]).collect();
+        if !chain.contains(&index) {
+            chain.insert(0, index);
+        }
         if !chain.contains(&self.default) {
             chain.push(self.default);
         }
@@ -87,38 +179,112 @@ impl Locales {
 
     /// Whether a locale is another one or below it, as `fr-CA` is below `fr`.
     pub(crate) fn is_below(&self, index: usize, other: &str) -> bool {
-        let other = self.by_tag.get(&other.to_ascii_lowercase());
-        let tag = self.tags[index].to_ascii_lowercase();
-        self.ancestors(&tag).any(|ancestor| Some(&ancestor) == other)
+        let other = self.by_tag.get(other);
+        Some(&index) == other
+            || self
+                .ancestors(&self.lines[index])
+                .any(|ancestor| Some(&ancestor) == other)
     }
 
-    fn ancestors<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = usize> + 'a {
-        std::iter::successors(Some(tag), |tag| tag.rsplit_once('-').map(|(parent, _)| parent))
-            .filter_map(|tag| self.by_tag.get(tag).copied())
+    /// Those of the tenant's locales that are on a line.
+    fn ancestors<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = usize> + 'a {
+        line.names
+            .iter()
+            .filter_map(|name| self.by_name.get(name).copied())
     }
-}
-
-fn language(tag: &str) -> &str {
-    tag.split('-').next().unwrap_or(tag)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(wanted: Option<&str>) -> String {
-        let locales = Locales::new(["de", "fr", "pt-BR", "zh-Hant"].into_iter(), "en");
-        locales.tags()[locales.negotiate(wanted)].to_string()
+    fn best(wanted: &str, tags: &[&str]) -> String {
+        let locales = Locales::new(tags.iter().copied(), "en");
+        // A second answer comes from memory.
+        assert_eq!(locales.negotiate(Some(wanted)), locales.negotiate(Some(wanted)));
+        locales.tags()[locales.negotiate(Some(wanted))].to_string()
     }
 
     #[test]
     fn a_locale_falls_back_to_its_language_and_then_to_the_default() {
-        assert_eq!(found(Some("fr-CA")), "fr");
-        assert_eq!(found(Some("FR_ca")), "fr");
-        assert_eq!(found(Some("zh-Hant-TW")), "zh-Hant");
-        assert_eq!(found(Some("pt-PT")), "pt-BR");
-        assert_eq!(found(Some("ja")), "en");
-        assert_eq!(found(None), "en");
+        let tags = ["de", "fr", "pt-BR", "zh-Hant"];
+        for (wanted, expected) in [
+            ("fr-CA", "fr"),
+            ("FR_ca", "fr"),
+            ("zh-Hant-TW", "zh-Hant"),
+            ("pt-PT", "pt-BR"),
+            ("ja", "en"),
+            ("nonsense!", "en"),
+            ("x-private", "en"),
+            ("und", "en"),
+        ] {
+            assert_eq!(best(wanted, &tags), expected, "{wanted}");
+        }
+        assert_eq!(Locales::new(tags.into_iter(), "en").negotiate(None), 4);
+    }
+
+    #[test]
+    fn a_reader_of_traditional_chinese_is_not_given_simplified_if_there_is_traditional() {
+        for wanted in [
+            "zh-TW",
+            "zh-HK",
+            "zh-MO",
+            "zh-Hant",
+            "zh_Hant_TW",
+            "zh-hant-hk",
+            "und-TW",
+            "cmn-Hant",
+        ] {
+            assert_eq!(best(wanted, &["zh", "zh-Hant"]), "zh-Hant", "{wanted}");
+            assert_eq!(best(wanted, &["zh-CN", "zh-TW"]), "zh-TW", "{wanted}");
+        }
+        for wanted in ["zh", "zh-CN", "zh-SG", "zh-Hans", "zh-cmn-Hans-CN"] {
+            assert_eq!(best(wanted, &["zh-Hant", "zh"]), "zh", "{wanted}");
+            assert_eq!(best(wanted, &["zh-Hant", "zh-Hans"]), "zh-Hans", "{wanted}");
+        }
+        assert_eq!(
+            best("zh-TW", &["zh"]),
+            "zh",
+            "another script is better than another language"
+        );
+    }
+
+    #[test]
+    fn a_region_falls_back_to_the_parent_that_cldr_names() {
+        for (wanted, tags, expected) in [
+            ("pt-AO", &["pt", "pt-PT"][..], "pt-PT"),
+            ("pt-AO", &["pt-BR", "pt-PT"], "pt-PT"),
+            ("pt-AO", &["pt-BR"], "pt-BR"),
+            ("pt", &["pt-PT", "pt-BR"], "pt-BR"),
+            ("es-MX", &["es", "es-419"], "es-419"),
+            ("es-MX", &["es", "es-ES"], "es"),
+            ("es-MX", &["es-ES", "es-AR"], "es-AR"),
+            ("en-AU", &["en-US", "en-001"], "en-001"),
+            ("en-AU", &["en-US", "en-GB"], "en-GB"),
+            ("en-NZ", &["en", "en-001"], "en-001"),
+            ("en-PH", &["en-GB", "en-US"], "en"),
+            ("nb", &["no"], "no"),
+            ("no", &["nb"], "nb"),
+            ("nb-NO", &["da", "no"], "no"),
+            ("nn", &["nb"], "nb"),
+            ("no", &["nn", "nb"], "nn"),
+            ("sr-Latn", &["sr", "sr-Latn"], "sr-Latn"),
+            ("sr-ME", &["sr", "sr-Latn"], "sr-Latn"),
+            ("sr-RS", &["sr-Latn", "sr"], "sr"),
+            ("sh", &["sr", "sr-Latn"], "sr-Latn"),
+            ("iw", &["he"], "he"),
+            ("he-IL", &["iw"], "iw"),
+            ("tl-PH", &["fil"], "fil"),
+            ("de-DE-u-co-phonebk", &["de"], "de"),
+            ("de-AT-1996", &["de", "de-AT"], "de-AT"),
+            ("de-1996", &["de", "de-1996"], "de-1996"),
+            ("en-US-x-foo", &["en-GB", "en-US"], "en-US"),
+            ("i-klingon", &["tlh"], "tlh"),
+            ("zh-min-nan", &["nan", "zh"], "nan"),
+            ("fr-BE", &["fr-CA", "fr-FR"], "fr-FR"),
+        ] {
+            assert_eq!(best(wanted, tags), expected, "{wanted} of {tags:?}");
+        }
     }
 
     #[test]
@@ -126,5 +292,23 @@ mod tests {
         let locales = Locales::new(["de", "de-AT", "en"].into_iter(), "en");
         assert_eq!(locales.chain(1), [1, 0, 2]);
         assert_eq!(locales.chain(2), [2]);
+        let locales = Locales::new(
+            ["zh", "zh-TW", "zh-Hant", "pt", "pt-PT", "pt-AO"].into_iter(),
+            "en",
+        );
+        assert_eq!(
+            locales.chain(1),
+            [1, 2, 6],
+            "Simplified is no parent of Traditional"
+        );
+        assert_eq!(locales.chain(5), [5, 4, 3, 6]);
+        assert!(locales.is_below(1, "zh-Hant") && !locales.is_below(1, "zh"));
+    }
+
+    #[test]
+    fn two_spellings_of_a_tag_are_one_locale() {
+        let locales = Locales::new(["de-AT", "DE_at", "zh-TW", "zh-Hant-TW"].into_iter(), "de-at");
+        assert_eq!(locales.tags().len(), 2);
+        assert_eq!(locales.negotiate(Some("de-AT")), locales.negotiate(None));
     }
 }

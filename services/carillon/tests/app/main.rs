@@ -2,6 +2,7 @@
 //! its own process on real Kafka, PostgreSQL and Redis where their URLs are set.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod backends;
 mod chaos;
 mod command_line;

@@ -16,6 +16,7 @@ mod events_bad;
 mod events_good;
 mod idempotency;
 mod limits;
+mod locales;
 mod privacy;
 mod repeated_requests;
 mod seed;

@@ -6,23 +6,33 @@ const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæ
 /// The extension table, two septets each.
 const GSM_EXTENDED: &str = "^{}\\[~]|€\u{c}";
 
-/// Segments of a text; an empty one still takes one.
+/// Segments of a text; an empty one still takes one. A character of two units is never split over two of them.
 pub(super) fn count(text: &str) -> usize {
-    let (units, single, multi) = match septets(text) {
+    let septets: Option<Vec<usize>> = text.chars().map(septets).collect();
+    let (characters, single, multi) = match septets {
         Some(septets) => (septets, 160, 153),
-        None => (text.encode_utf16().count(), 70, 67),
+        None => (text.chars().map(char::len_utf16).collect(), 70, 67),
     };
-    if units <= single { 1 } else { units.div_ceil(multi) }
+    if characters.iter().sum::<usize>() <= single {
+        return 1;
+    }
+    let (mut segments, mut room) = (1, multi);
+    for units in characters {
+        if units > room {
+            segments += 1;
+            room = multi;
+        }
+        room -= units;
+    }
+    segments
 }
 
-fn septets(text: &str) -> Option<usize> {
-    text.chars()
-        .map(|character| match character {
-            basic if GSM_BASIC.contains(basic) => Some(1),
-            extended if GSM_EXTENDED.contains(extended) => Some(2),
-            _ => None,
-        })
-        .sum()
+fn septets(character: char) -> Option<usize> {
+    match character {
+        basic if GSM_BASIC.contains(basic) => Some(1),
+        extended if GSM_EXTENDED.contains(extended) => Some(2),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -47,5 +57,12 @@ mod tests {
     fn one_emoji_makes_the_whole_text_ucs2() {
         assert_eq!(count(&format!("{}🚚", "a".repeat(68))), 1);
         assert_eq!(count(&format!("{}🚚", "a".repeat(69))), 2);
+    }
+
+    #[test]
+    fn a_character_of_two_units_is_not_split() {
+        assert_eq!(count(&format!("{}€{}", "a".repeat(152), "b".repeat(152))), 3);
+        assert_eq!(count(&format!("{}🔔{}", "ê".repeat(66), "ê".repeat(66))), 3);
+        assert_eq!(count(&"🔔".repeat(67)), 3);
     }
 }

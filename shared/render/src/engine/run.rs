@@ -17,7 +17,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::Budget,
     fault::{Fault, Stop},
-    limits,
+    limits, sms,
 };
 
 /// Renders a template in a locale, in so many steps for all its parts together.
@@ -108,7 +108,7 @@ impl Run<'_> {
     }
 
     fn sms(&self, part: &Part) -> Result<String, RenderError> {
-        let text = limits::plain_punctuation(self.part(part)?.trim());
+        let text = sms::prepare(&self.part(part)?);
         let length = text.chars().count();
         if length > limits::SMS_CHARACTERS {
             return Err(self.too_long("text", limits::SMS_CHARACTERS, length, "characters"));

@@ -1,0 +1,169 @@
+//! A rendered text becomes a text message: nothing in it is paid for that its reader does not see.
+
+use carillon_domain::text::is_ignorable;
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::{CodePointMapData, props::BidiClass};
+
+use crate::limits::gsm_units;
+
+/// Prepares a text: invisible characters are removed where they carry no meaning, letters and their marks are composed
+/// (NFC), and typographic punctuation is made plain where that alone brings the text into GSM 03.38, whose segments
+/// carry more than twice as much. Letters are never replaced. (Twilio's own replacement, "smart encoding", is off unless
+/// a messaging service turns it on, and knows fewer characters.)
+pub(crate) fn prepare(text: &str) -> String {
+    let text = text.trim();
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text.to_owned();
+    }
+    let text = ComposingNormalizerBorrowed::new_nfc()
+        .normalize(visible(text).trim())
+        .into_owned();
+    if text.chars().all(|c| gsm_units(c).is_some()) {
+        return text;
+    }
+    let plain = plain_punctuation(&text);
+    if plain.chars().all(|c| gsm_units(c).is_some()) {
+        plain
+    } else {
+        text
+    }
+}
+
+/// Without what is drawn as nothing, and with line breaks of one character.
+fn visible(text: &str) -> String {
+    let is_right_to_left = text.chars().any(is_right_to_left);
+    let mut kept = String::with_capacity(text.len());
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied();
+        let c = match c {
+            '\r' if next == Some('\n') => continue,
+            '\r' | '\u{b}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
+            '\n' | '\t' => c,
+            c if c.is_control() => continue,
+            c if is_direction(c) && is_right_to_left => c,
+            c if is_part_of_sequence(c) && is_in_sequence(before, next) => c,
+            c if is_ignorable(c) => continue,
+            c => c,
+        };
+        kept.push(c);
+        before = Some(c);
+    }
+    kept
+}
+
+/// Joiners, variation selectors and tags: they tell how their neighbours are drawn, in Persian, in Indic scripts and in
+/// emoji.
+fn is_part_of_sequence(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}'
+            | '\u{180f}' | '\u{e0020}'..='\u{e007f}'
+    )
+}
+
+/// Whether such a character changes what is drawn: no character of GSM 03.38 is drawn in more than one way, but for
+/// keycaps (`1`, U+FE0F, U+20E3).
+fn is_in_sequence(before: Option<char>, next: Option<char>) -> bool {
+    next == Some('\u{20e3}')
+        || before.is_some_and(|before| gsm_units(before).is_none() && !before.is_whitespace())
+}
+
+/// Marks and isolates that put numbers and names into their places in right-to-left text. Embeddings and overrides are
+/// none of these.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_right_to_left(c: char) -> bool {
+    let class = CodePointMapData::<BidiClass>::new().get(c);
+    !is_ignorable(c) && (class == BidiClass::RightToLeft || class == BidiClass::ArabicLetter)
+}
+
+/// Typographic characters as they are written in text messages.
+fn plain_punctuation(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\t' => {
+                plain.push(' ')
+            }
+            '\u{2018}'..='\u{201b}' | '\u{2032}' => plain.push('\''),
+            '\u{201c}'..='\u{201f}' | '\u{2033}' | '«' | '»' => plain.push('"'),
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => plain.push('-'),
+            '\u{2026}' => plain.push_str("..."),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Encoding, segments};
+
+    #[test]
+    fn letters_with_marks_are_composed_and_invisible_characters_removed_before_segments_are_counted() {
+        for (text, expected) in [
+            ("Voila\u{300} le cafe\u{301}", "Voilà le café"),
+            ("e\u{200b}\u{301}te\u{301}", "été"),
+            ("Liefer\u{ad}zeit", "Lieferzeit"),
+            ("zero\u{200b}width", "zerowidth"),
+            ("\u{feff}Hello", "Hello"),
+            ("left\u{200e}to\u{200f}right", "lefttoright"),
+            ("\u{202e}spoof\u{202c}", "spoof"),
+            ("\u{2068}Ada\u{2069}", "Ada"),
+            ("word\u{2060}joiner", "wordjoiner"),
+            ("Auf\u{200c}lage", "Auflage"),
+            ("a\u{200d}b", "ab"),
+            ("a\u{fe0f}b", "ab"),
+            ("nul\0bell\u{7}", "nulbell"),
+            (
+                "one\r\ntwo\rthree\u{2028}four\u{85}five",
+                "one\ntwo\nthree\nfour\nfive",
+            ),
+            ("\u{200b} padded \u{a0}", "padded"),
+            (
+                "L’été «\u{a0}arrive\u{202f}» – déjà…",
+                "L'été \" arrive \" - déjà...",
+            ),
+            ("−5 °", "−5 °"),
+            ("−5\u{2009}%", "-5 %"),
+        ] {
+            let prepared = prepare(text);
+            assert_eq!(prepared, expected, "{text:?}");
+        }
+        let cost = segments(&prepare(&"e\u{301}".repeat(160)));
+        assert_eq!((cost.encoding, cost.count), (Encoding::Gsm7, 1));
+        let cost = segments(&prepare(&format!(
+            "{}\u{200b}{}\u{ad}",
+            "a".repeat(80),
+            "b".repeat(80)
+        )));
+        assert_eq!((cost.encoding, cost.count), (Encoding::Gsm7, 1));
+    }
+
+    #[test]
+    fn what_is_invisible_but_carries_meaning_stays() {
+        for text in [
+            "می\u{200c}خواهم",
+            "क\u{94d}\u{200d}ष",
+            "👨\u{200d}👩\u{200d}👧 ❤\u{fe0f}",
+            "1\u{fe0f}\u{20e3}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "הזמנה \u{2066}A-1\u{2069} נשלחה\u{200e}!",
+        ] {
+            assert_eq!(prepare(text), text);
+        }
+        assert_eq!(prepare("می\u{200b}\u{feff}خواهم\u{202e}"), "میخواهم");
+    }
+
+    #[test]
+    fn typography_stays_where_the_alphabet_is_left_anyway() {
+        for text in ["«Привет» — мир…", "Ça va\u{a0}? – ça va", "“引号” – 好"] {
+            assert_eq!(prepare(text), text);
+        }
+    }
+}
