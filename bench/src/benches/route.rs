@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_bus::{BatchLimits, OutRecord, Subscription};
 use carillon_domain::{Channel, Event, Lane, event::Defaults};
-use carillon_router::RouterDeps;
+use carillon_router::{RouterConfig, RouterDeps};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
@@ -70,6 +70,7 @@ async fn route(bed: &Bed, events: usize) -> anyhow::Result<f64> {
         clock: Arc::clone(&bed.clock),
         address_key: bed.address_key.clone(),
         ready: ready(),
+        config: RouterConfig::default(),
     };
     let group = carillon_router::group(&bed.bus);
     let mut rate = 0.0;

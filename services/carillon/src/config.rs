@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
 use carillon_domain::{contact::AddressKey, duration_text, retry::RetryPolicy};
 use carillon_gateway::GatewayConfig;
+use carillon_router::RouterConfig;
 use carillon_runtime::{
     Secret,
     config::{comma_separated, duration, hidden, listen},
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) security: SecuritySection,
     /// Events in.
     pub(crate) gateway: GatewayConfig,
+    /// How the router goes about.
+    pub(crate) router: RouterConfig,
     /// How the workers go about.
     pub(crate) workers: WorkersConfig,
     /// Provider accounts.
@@ -81,6 +84,8 @@ pub(crate) struct DatabaseSection {
     pub(crate) url: Option<Secret>,
     /// Connections of this process.
     pub(crate) max_connections: u32,
+    /// Whether a pooler such as PgBouncer in transaction mode stands before PostgreSQL.
+    pub(crate) transaction_pooling: bool,
     /// How long timelines are kept.
     #[serde(with = "duration")]
     pub(crate) history_retention: Duration,
@@ -175,6 +180,7 @@ impl Default for DatabaseSection {
         Self {
             url: None,
             max_connections: 8,
+            transaction_pooling: false,
             history_retention: Duration::from_hours(90 * 24),
         }
     }
@@ -320,6 +326,7 @@ impl Config {
         })?;
         Ok(StoreConfig {
             max_connections: self.database.max_connections,
+            transaction_pooling: self.database.transaction_pooling,
             history_retention: self.database.history_retention,
             ..StoreConfig::new(url)
         })

@@ -29,6 +29,7 @@ use crate::{
     cli::{DevArgs, Without},
     config::Config,
     foundation::Foundation,
+    private,
     roles::{self, Role},
 };
 
@@ -146,6 +147,7 @@ fn open_folder(dir: &Path) -> anyhow::Result<File> {
             .create(dir)
             .with_context(|| dir.display().to_string())?;
     }
+    private::take_from_others(dir)?;
     let lock = File::create(dir.join(LOCK_FILE)).with_context(|| dir.display().to_string())?;
     lock.try_lock().with_context(|| {
         format!(

@@ -6,6 +6,7 @@ mod config;
 mod dev;
 mod foundation;
 mod output;
+mod private;
 mod roles;
 
 use std::{path::Path, process::ExitCode};
@@ -53,6 +54,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = read_config(&cli)?;
+    private::create_for_this_user_alone();
     match cli.command.unwrap_or_else(|| Command::Dev(DevArgs::default())) {
         Command::Dev(args) => {
             let telemetry = telemetry::init(&config.telemetry, "carillon")?;

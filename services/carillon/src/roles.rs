@@ -82,7 +82,8 @@ pub(crate) async fn spawn(
     Ok(address)
 }
 
-/// The process is ready while database and bus answer. The templates role needs no bus.
+/// The process is ready while database and bus answer and take writes, and a router while limits can be counted too. The
+/// templates role needs no bus.
 fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut Lifecycle) {
     let (switch, shutdown) = (
         foundation.readiness.register("database"),
@@ -93,6 +94,17 @@ fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut 
         http::follow(switch, "database", || store.check(), shutdown).await;
         Ok(())
     });
+    if roles.contains(&Role::Router) {
+        let (switch, shutdown) = (
+            foundation.readiness.register("limits"),
+            foundation.shutdown.clone(),
+        );
+        let quotas = Arc::clone(&foundation.quotas);
+        lifecycle.spawn("limits check", async move {
+            http::follow(switch, "limits", || quotas.check(), shutdown).await;
+            Ok(())
+        });
+    }
     if roles.iter().all(|role| *role == Role::Templates) {
         return;
     }
@@ -175,6 +187,7 @@ fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
         clock: Arc::clone(&foundation.clock),
         address_key: foundation.config.address_key(),
         ready: foundation.readiness.register("router"),
+        config: foundation.config.router.clone(),
     };
     let shutdown = foundation.shutdown.clone();
     lifecycle.spawn("router", async move {

@@ -81,20 +81,20 @@ impl From<StoreError> for ApiError {
                 "If-Match names a version that is not the current one",
             ),
             StoreError::NotFound { what } => Self::not_found(what),
-            error if error.is_retriable() => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the database does not answer"
-                );
-                Self(
-                    Problem::new(ProblemKind::Unavailable, "the database does not answer")
-                        .with_retry_after(Duration::from_secs(1)),
-                )
-            }
-            error => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-                Self::new(ProblemKind::Internal, "the request could not be worked on")
-            }
+            error => match error.retry_after() {
+                Some(after) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a request was not worked on"
+                    );
+                    let detail = format!("{error}; try again later");
+                    Self(Problem::new(ProblemKind::Unavailable, detail).with_retry_after(after))
+                }
+                None => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+                    Self::new(ProblemKind::Internal, "the request could not be worked on")
+                }
+            },
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use carillon_domain::{
     TenantId, Timestamp, UserId,
-    decide::{Concluded, Draft, Facts, LimitCheck, UserFacts, evaluate, once_per_address, repeated},
+    decide::{
+        Concluded, Draft, Facts, LimitCheck, LimitVerdict, UserFacts, evaluate, once_per_address, repeated,
+    },
 };
 use carillon_runtime::Fair;
 use carillon_store::StoreError;
@@ -13,13 +15,20 @@ use crate::{RouterDeps, inbound::Inbound, limits::Limits};
 
 type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
 
+/// What came of an event.
+pub(crate) struct Decided {
+    pub(crate) concluded: Concluded,
+    /// A limit of it could not be counted, and was left out.
+    pub(crate) is_unlimited: bool,
+}
+
 /// Decides events; one result each, in order.
 pub(crate) async fn decide(
     deps: &RouterDeps,
     limits: &Limits,
     events: &[Inbound<'_>],
     now: Timestamp,
-) -> Result<Vec<Concluded>, StoreError> {
+) -> Result<Vec<Decided>, StoreError> {
     let users = load_users(deps, events).await?;
     let mut fair = Fair::default();
     let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(events.len());
@@ -38,11 +47,16 @@ pub(crate) async fn decide(
             decisions: Vec::new(),
             deliveries: Vec::new(),
         };
+        let mut is_unlimited = false;
         for draft in drafts {
             let own: Vec<_> = verdicts.by_ref().take(draft.checks().len()).collect();
+            is_unlimited |= own.contains(&LimitVerdict::Unavailable);
             all.extend(draft.conclude(&own));
         }
-        all
+        Decided {
+            concluded: all,
+            is_unlimited,
+        }
     };
     Ok(drafts.into_iter().map(conclude).collect())
 }

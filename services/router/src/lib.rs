@@ -5,7 +5,9 @@
 //! step commits output and offsets together.
 
 mod claim;
+mod config;
 mod decide;
+mod held;
 mod inbound;
 mod limits;
 mod output;
@@ -21,6 +23,7 @@ use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
 use carillon_runtime::{Shutdown, http::ReadySwitch};
 use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
 
+pub use config::RouterConfig;
 pub use parts::Outlet;
 pub use refused::Refused;
 pub use route::Route;
@@ -42,6 +45,8 @@ pub struct RouterDeps {
     pub address_key: AddressKey,
     /// Says when the router has begun.
     pub ready: ReadySwitch,
+    /// Settings.
+    pub config: RouterConfig,
 }
 
 /// Why a router ended.
@@ -53,6 +58,9 @@ pub enum RouterError {
     /// The database failed.
     #[error("store")]
     Store(#[from] StoreError),
+    /// Events wait until limits can be counted.
+    #[error("limits cannot be counted")]
+    LimitsAway,
 }
 
 impl RouterError {
@@ -62,7 +70,7 @@ impl RouterError {
         match self {
             Self::Bus(error) => error.is_retriable(),
             // A poison record never reaches the database; whatever it says, it may say otherwise later.
-            Self::Store(_) => true,
+            Self::Store(_) | Self::LimitsAway => true,
         }
     }
 }
@@ -74,15 +82,39 @@ pub fn group(bus: &Bus) -> String {
     format!("{}.router", events.trim_end_matches(".events"))
 }
 
-/// A campaign's batches are smaller: what is written for one, the next one-time password waits for.
-const fn limits(lane: Lane) -> BatchLimits {
-    BatchLimits {
-        max_records: match lane {
-            Lane::High | Lane::Normal => 500,
-            Lane::Bulk => 100,
-        },
-        max_bytes: 4 << 20,
-        linger: Duration::ZERO,
+/// Where events come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Lane(Lane),
+    /// What waits for limits to be counted.
+    Held,
+}
+
+impl Source {
+    fn topic(self, bus: &Bus) -> Arc<str> {
+        match self {
+            Self::Lane(lane) => bus.topics().events(lane),
+            Self::Held => bus.topics().scheduled(),
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lane(lane) => lane.as_str(),
+            Self::Held => "held",
+        }
+    }
+
+    /// A campaign's batches are smaller: what is written for one, the next one-time password waits for.
+    const fn limits(self) -> BatchLimits {
+        BatchLimits {
+            max_records: match self {
+                Self::Lane(Lane::High | Lane::Normal) => 500,
+                Self::Lane(Lane::Bulk) | Self::Held => 100,
+            },
+            max_bytes: 4 << 20,
+            linger: Duration::ZERO,
+        }
     }
 }
 
@@ -97,9 +129,10 @@ const BACKOFF: [Duration; 4] = [
     Duration::from_secs(3),
 ];
 
-/// Routes every lane, each by a task of its own, until the shutdown.
+/// Routes every lane, and what waits for limits, each by a task of its own, until the shutdown.
 pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
-    let lanes = Lane::ALL.map(|lane| run_lane(deps.clone(), lane, shutdown.clone()));
+    let sources = Lane::ALL.map(Source::Lane).into_iter().chain([Source::Held]);
+    let lanes = sources.map(|source| run_source(deps.clone(), source, shutdown.clone()));
     // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
     let lag = async {
         deps.bus.report_lag(group(&deps.bus), shutdown.clone()).await;
@@ -114,15 +147,18 @@ pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError
     ended
 }
 
-/// Routes one lane until the shutdown. A batch that fails is read again; nothing is skipped.
-async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<(), RouterError> {
+/// Routes one source until the shutdown. A batch that fails is read again; nothing is skipped.
+async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Result<(), RouterError> {
     let subscription = Subscription {
         group: group(&deps.bus),
-        topics: vec![deps.bus.topics().events(lane)],
+        topics: vec![source.topic(&deps.bus)],
     };
     let mut consumer = deps.bus.subscribe(&subscription)?;
-    let route = Route::new(deps);
-    let limits = limits(lane);
+    let route = match source {
+        Source::Lane(_) => Route::new(deps),
+        Source::Held => Route::of_held(deps),
+    };
+    let (limits, lane) = (source.limits(), source.as_str());
     let (mut failures, mut refused) = (0, Refused::default());
     let mut ending = false;
     while !ending {
@@ -137,7 +173,12 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
         // group has begun to read.
         let step = async {
             match batch? {
-                Some(batch) => one_batch(&route, &mut consumer, &batch, &mut refused).await,
+                Some(mut batch) => {
+                    if source == Source::Held {
+                        batch.records = batch.records.into_iter().map(held::restore).collect();
+                    }
+                    one_batch(&route, &mut consumer, &batch, &mut refused).await
+                }
                 None => Ok(consumer.settle().await?),
             }
         };
@@ -155,8 +196,10 @@ async fn run_lane(deps: RouterDeps, lane: Lane, shutdown: Shutdown) -> Result<()
             Err(error) if refused.learns_from(&error) || error.is_retriable() => {
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
                 failures += 1;
-                metrics::counter!("carillon_router_retries_total", "lane" => lane.as_str()).increment(1);
-                tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
+                metrics::counter!("carillon_router_retries_total", "lane" => lane).increment(1);
+                if !matches!(error, RouterError::LimitsAway) {
+                    tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
+                }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = shutdown.soft() => return Ok(()),

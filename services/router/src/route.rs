@@ -9,7 +9,10 @@ use carillon_store::{
 };
 
 use crate::{
-    RouterDeps, RouterError, claim, decide, group,
+    RouterDeps, RouterError, claim,
+    decide::{self, Decided},
+    group,
+    held::{self, Hold},
     inbound::{self, Inbound, Reject},
     limits::Limits,
     output::{self, origin},
@@ -23,6 +26,7 @@ pub struct Route {
     deps: RouterDeps,
     group: String,
     limits: Limits,
+    hold: Hold,
 }
 
 /// What a record turned out to be.
@@ -40,6 +44,17 @@ impl Route {
             limits: Limits::new(deps.quotas.clone()),
             deps,
             group,
+            hold: Hold::Move,
+        }
+    }
+
+    /// A route for events that wait for limits.
+    #[must_use]
+    pub fn of_held(deps: RouterDeps) -> Self {
+        let hold = Hold::Stay(deps.config.limits_patience);
+        Self {
+            hold,
+            ..Self::new(deps)
         }
     }
 
@@ -71,11 +86,25 @@ impl Route {
             }
         }
         let (first, via): (Vec<Inbound<'_>>, Vec<bool>) = events.into_iter().unzip();
-        let concluded = decide::decide(&self.deps, &self.limits, &first, now).await?;
+        let decided = decide::decide(&self.deps, &self.limits, &first, now).await?;
+        let waiting = self.waiting(&first, &decided, now)?;
 
         let topics = self.deps.bus.topics();
         let mut parts = Parts::new(outlet);
-        for ((event, via_gateway), concluded) in first.iter().zip(via).zip(concluded) {
+        for (((event, via_gateway), decided), waits) in first.iter().zip(via).zip(decided).zip(waiting) {
+            if waits {
+                metrics::counter!("carillon_events_held_total").increment(1);
+                let since = match self.hold {
+                    Hold::Move => now,
+                    Hold::Stay(_) => held::since(event.record).unwrap_or(now),
+                };
+                parts.push(held::hold(topics, event.record, since)).await?;
+                continue;
+            }
+            if decided.is_unlimited {
+                metrics::counter!("carillon_limits_left_out_total").increment(1);
+            }
+            let concluded = decided.concluded;
             if let Some(too_large) = output::too_large(topics, event, via_gateway, &concluded, now, refused) {
                 let reject = Reject {
                     record: event.record,
@@ -104,6 +133,30 @@ impl Route {
             }
         }
         Ok(parts.last())
+    }
+
+    /// Which events wait for their limits to be counted. Where they stay, all are read again until one has waited long
+    /// enough; it is decided then, and those that have not go behind the others.
+    fn waiting(
+        &self,
+        events: &[Inbound<'_>],
+        decided: &[Decided],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, RouterError> {
+        let Hold::Stay(patience) = self.hold else {
+            return Ok(decided.iter().map(|decided| decided.is_unlimited).collect());
+        };
+        let has_time =
+            |event: &Inbound<'_>| held::since(event.record).is_some_and(|since| since + patience > now);
+        let waiting: Vec<bool> = events
+            .iter()
+            .zip(decided)
+            .map(|(event, decided)| decided.is_unlimited && has_time(event))
+            .collect();
+        if !waiting.is_empty() && waiting.iter().all(|waits| *waits) {
+            return Err(RouterError::LimitsAway);
+        }
+        Ok(waiting)
     }
 
     async fn reject(

@@ -16,18 +16,20 @@ pub(crate) fn store(error: &StoreError) -> Problem {
         StoreError::NotFound { what } => {
             Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))
         }
-        error if error.is_retriable() => {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "the store does not answer"
-            );
-            Problem::new(ProblemKind::Unavailable, "the store does not answer")
-                .with_retry_after(std::time::Duration::from_secs(1))
-        }
-        error => {
-            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
-            Problem::new(ProblemKind::Internal, "the store failed")
-        }
+        error => match error.retry_after() {
+            Some(after) => {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "a request was not worked on"
+                );
+                Problem::new(ProblemKind::Unavailable, format!("{error}; try again later"))
+                    .with_retry_after(after)
+            }
+            None => {
+                tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+                Problem::new(ProblemKind::Internal, "the store failed")
+            }
+        },
     }
 }
 

@@ -9,6 +9,9 @@ pub enum BusError {
     /// The brokers do not answer, or not in time. Trying again may help.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
+    /// The disk under the embedded log takes nothing. It heals by itself once there is room.
+    #[error("the embedded log takes no writes: {0}")]
+    Disk(&'static str),
     /// A record is larger than the bus takes.
     #[error("a record of {size} bytes is too large for {topic}")]
     TooLarge {
@@ -42,7 +45,7 @@ impl BusError {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Revoked | Self::Unavailable(_) => true,
+            Self::Revoked | Self::Unavailable(_) | Self::Disk(_) => true,
             Self::Log(error) => matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
             Self::TooLarge { .. }
             | Self::InUse(_)

@@ -2,6 +2,7 @@
 //! the HTTP client.
 
 pub mod config;
+pub mod disk;
 mod fair;
 pub mod http;
 pub mod lifecycle;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::{config::Dialect, error::StoreError};
+use crate::{config::Dialect, db::again, error::StoreError};
 
 /// One batch is synced while the next is worked on.
 const LANES: usize = 2;
@@ -116,7 +116,7 @@ async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
         .iter_mut()
         .flat_map(|job| std::mem::take(&mut job.items))
         .collect();
-    match work.run(&items).await {
+    match again(|| work.run(&items)).await {
         Ok(outputs) => {
             let mut outputs = outputs.into_iter();
             for (job, size) in jobs.into_iter().zip(sizes) {
@@ -128,7 +128,7 @@ async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
             let mut rest = items.as_slice();
             for (job, size) in jobs.into_iter().zip(sizes) {
                 let (own, others) = rest.split_at(size);
-                answer(job, work.run(own).await);
+                answer(job, again(|| work.run(own)).await);
                 rest = others;
             }
         }

@@ -3,7 +3,7 @@
 use carillon_domain::{Catalog, TenantId};
 
 use crate::{
-    db::{Db, Document, execute, fetch},
+    db::{Db, Document, again, execute, fetch},
     error::StoreError,
     versioned::{IfMatch, Versioned},
 };
@@ -45,6 +45,19 @@ impl Catalogs {
         if_match: IfMatch,
     ) -> Result<Versioned<Catalog>, StoreError> {
         let document = Document::of(catalog, WHAT)?;
+        let version = again(|| self.try_put(tenant, &document, if_match)).await?;
+        Ok(Versioned {
+            value: catalog.clone(),
+            version,
+        })
+    }
+
+    async fn try_put(
+        &self,
+        tenant: &TenantId,
+        document: &Document,
+        if_match: IfMatch,
+    ) -> Result<i64, StoreError> {
         let mut tx = self.db.begin().await?;
         execute!(
             tx,
@@ -63,7 +76,7 @@ impl Catalogs {
             return Err(StoreError::PreconditionFailed);
         }
         let mut version = current;
-        if current == 0 || standing != document {
+        if current == 0 || standing != *document {
             version += 1;
             execute!(
                 tx,
@@ -75,10 +88,7 @@ impl Catalogs {
             )?;
         }
         tx.commit().await?;
-        Ok(Versioned {
-            value: catalog.clone(),
-            version,
-        })
+        Ok(version)
     }
 
     /// Every tenant's current version: cheap enough to be polled.

@@ -19,6 +19,9 @@ pub struct StoreConfig {
     pub max_connections: u32,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
+    /// Whether a pooler such as PgBouncer in transaction mode stands before PostgreSQL: then no statement is prepared under
+    /// a name, and nothing is set for a session. Each statement takes some round trips more.
+    pub transaction_pooling: bool,
     /// How long the read model is kept: the steps of deliveries' timelines, what was decided about events, deliveries that
     /// have ended and dead letters that are not open.
     pub history_retention: Duration,
@@ -32,6 +35,7 @@ impl StoreConfig {
             url: url.into(),
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
+            transaction_pooling: false,
             history_retention: Duration::from_hours(90 * 24),
         }
     }

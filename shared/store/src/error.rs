@@ -1,6 +1,8 @@
 //! What can go wrong with the stores. Database text stays inside `source()`: it is for logs, never for callers' users.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use crate::fault::Fault;
 
 /// Why a store did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,9 +16,9 @@ pub enum StoreError {
         /// What was looked for.
         what: &'static str,
     },
-    /// The database does not answer, or is too busy; trying again later may help.
-    #[error("the database does not answer")]
-    Unavailable(#[source] Arc<sqlx::Error>),
+    /// Something stands in the way of the database; trying again later may help. The error is the driver's, if it said so.
+    #[error("{0}")]
+    Unavailable(Fault, #[source] Option<Arc<sqlx::Error>>),
     /// A stored value is not what this code writes.
     #[error("stored data cannot be read: {what}")]
     Corrupt {
@@ -44,7 +46,26 @@ impl StoreError {
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Closed)
+        matches!(self, Self::Unavailable(..) | Self::Closed)
+    }
+
+    /// What stands in the way of the database, if that is what went wrong.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unavailable(fault, _) => Some(*fault),
+            _ => None,
+        }
+    }
+
+    /// After which time the same call may succeed, where it may at all.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(fault, _) => Some(fault.retry_after()),
+            Self::Closed => Some(Duration::from_secs(2)),
+            _ => None,
+        }
     }
 
     /// Whether the database refused a value, and would refuse it whenever it were asked: the other values of a batch can
@@ -75,16 +96,10 @@ impl From<sqlx::Error> for StoreError {
                 );
                 Self::Corrupt { what: "a row" }
             }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(Arc::new(error)),
-            sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| is_passing(&code)) => {
-                Self::Unavailable(Arc::new(error))
-            }
-            _ => Self::Database(Arc::new(error)),
+            _ => match Fault::of(&error) {
+                Some(fault) => Self::Unavailable(fault, Some(Arc::new(error))),
+                None => Self::Database(Arc::new(error)),
+            },
         }
     }
 }
@@ -93,21 +108,15 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::ExecuteMigration(error, version) => match Fault::of(&error) {
+                Some(fault) => Self::Unavailable(fault, Some(Arc::new(error))),
+                None => Self::Migration(Arc::new(sqlx::migrate::MigrateError::ExecuteMigration(
+                    error, version,
+                ))),
+            },
             other => Self::Migration(Arc::new(other)),
         }
     }
-}
-
-/// Codes that pass by themselves. PostgreSQL (SQLSTATE): connection exceptions, transaction rollbacks (deadlock,
-/// serialization), insufficient resources, operator intervention. SQLite (primary and extended result codes): busy,
-/// locked.
-fn is_passing(code: &str) -> bool {
-    if code.len() == 5 {
-        return ["08", "40", "53", "57"]
-            .iter()
-            .any(|class| code.starts_with(class));
-    }
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 /// Codes that a value is to blame for. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
@@ -123,16 +132,6 @@ fn is_about_data(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_passes_by_itself_is_told_from_what_does_not() {
-        for code in ["08006", "40P01", "53300", "57P01", "5", "261", "517", "6"] {
-            assert!(is_passing(code), "{code}");
-        }
-        for code in ["23505", "42601", "22021", "19", "2067", "1"] {
-            assert!(!is_passing(code), "{code}");
-        }
-    }
 
     #[test]
     fn what_a_value_is_to_blame_for_is_told_from_what_concerns_them_all() {

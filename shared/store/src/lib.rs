@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod db;
 mod error;
+mod fault;
 mod page;
 mod store;
 mod versioned;
@@ -29,6 +30,7 @@ pub mod users;
 
 pub use config::{Dialect, StoreConfig};
 pub use error::StoreError;
+pub use fault::Fault;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
 pub use store::Store;
 pub use versioned::{IfMatch, Versioned, Written, etag, parse_etag};

@@ -10,7 +10,7 @@ use crate::{
     audit_log::AuditLog,
     catalogs::Catalogs,
     config::{Dialect, StoreConfig},
-    db::{Db, fetch},
+    db::Db,
     dead_letters::DeadLetters,
     error::StoreError,
     events::Events,
@@ -73,9 +73,13 @@ impl Store {
         })))
     }
 
-    /// Asks the database for a sign of life.
+    /// Whether the database answers and takes writes, as far as it says so itself and recent writes have shown.
     pub async fn check(&self) -> Result<(), StoreError> {
-        fetch!(one, self.0.db.read().await? => (i32,), "SELECT 1").map(|_| ())
+        self.0.db.check().await?;
+        match self.dialect() {
+            Dialect::Sqlite => self.0.model.check().await,
+            Dialect::Postgres => Ok(()),
+        }
     }
 
     /// Waits until what was begun is written, and closes the connections.

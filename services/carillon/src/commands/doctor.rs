@@ -1,16 +1,18 @@
-//! `carillon doctor`: asks each dependency and says what is wrong.
+//! `carillon doctor`: asks each dependency and the process that runs here, and says what is wrong now.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError};
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
-use carillon_store::{
-    Store,
-    quota::{RedisQuotas, RedisQuotasConfig},
-};
-use serde::Serialize;
+use carillon_runtime::http::{ClientOptions, client};
+use carillon_store::Store;
+use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, output};
+use super::{folder, target};
+use crate::{cli::DATA_DIR, config::Config, foundation, output};
+
+/// How long a process that runs here may take to say how it is.
+const WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Finding {
@@ -28,12 +30,15 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-/// The whole chain of an error, in one line.
+/// The whole chain of an error, in one line; what a cause repeats is said once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
         source = error.source();
     }
     text
@@ -44,10 +49,12 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<String, String
     let store = Store::connect(&settings, Arc::clone(clock))
         .await
         .map_err(|error| chain(&error))?;
-    store.check().await.map_err(|error| chain(&error))?;
+    let checked = store.check().await;
+    let dialect = store.dialect().as_str();
+    store.close().await;
+    checked.map_err(|error| chain(&error))?;
     Ok(format!(
-        "{} answers; the schema is up to date",
-        store.dialect().as_str()
+        "{dialect} answers and takes writes; the schema is up to date"
     ))
 }
 
@@ -66,37 +73,109 @@ async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
 }
 
 async fn limits(config: &Config) -> Result<String, String> {
-    let Some(url) = &config.redis.url else {
+    if config.redis.url.is_none() {
         return Ok("kept in the process (redis.url is not set): right for one router only".to_owned());
-    };
-    let quotas = RedisQuotas::connect(RedisQuotasConfig::new(url.clone())).map_err(|error| chain(&error))?;
-    if quotas.check().await {
-        Ok("redis answers".to_owned())
-    } else {
-        Err("redis does not answer".to_owned())
+    }
+    let quotas = foundation::quotas(config).map_err(|error| format!("{error:#}"))?;
+    match quotas.check().await {
+        Ok(()) => Ok("redis answers and takes writes".to_owned()),
+        Err(fault) => Err(fault.to_string()),
     }
 }
 
-pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let clock: SharedClock = Arc::new(SystemClock);
-    let mut findings = vec![
-        finding("configuration", Ok("valid".to_owned())),
-        finding("database", database(config, &clock).await),
-        finding("bus", bus(config, &clock).await),
-        finding("limits", limits(config).await),
-    ];
-    for channel in Channel::ALL {
-        let accounts = carillon_workers::accounts(&config.providers, channel, &clock);
-        let result = match accounts {
-            Ok(accounts) if accounts.is_empty() => Err("no provider is configured".to_owned()),
-            Ok(accounts) => {
-                let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
-                Ok(format!("{} is configured", names.join(", ")))
-            }
-            Err(error) => Err(chain(&error)),
-        };
-        findings.push(finding(format!("provider of {channel}"), result));
+/// What `/readyz` says; see [`carillon_runtime::http::ReadinessReport`].
+#[derive(Deserialize)]
+struct Report {
+    parts: std::collections::BTreeMap<String, Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    ready: bool,
+    for_seconds: u64,
+    #[serde(default)]
+    cause: String,
+}
+
+/// What a process that runs at an address says of its parts. That none runs is no fault.
+async fn running(url: &str) -> Vec<Finding> {
+    let nobody = |detail: String| vec![finding("running process", Ok(detail))];
+    let options = ClientOptions {
+        request_timeout: WITHIN,
+        ..ClientOptions::default()
+    };
+    let asked = match client(&options) {
+        Ok(client) => client.get(format!("{url}/readyz")).send().await,
+        Err(error) => return vec![finding("running process", Err(chain(&error)))],
+    };
+    let Ok(answer) = asked else {
+        return nobody(format!("none answers at {url}"));
+    };
+    let Ok(report) = answer.json::<Report>().await else {
+        return nobody(format!("what answers at {url} is no carillon"));
+    };
+    let mut findings: Vec<Finding> = report
+        .parts
+        .into_iter()
+        .filter(|(_, part)| !part.ready)
+        .map(|(name, part)| {
+            let detail = format!("not ready for {} s: {}", part.for_seconds, part.cause);
+            finding(format!("running {name}"), Err(detail))
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(finding("running process", Ok(format!("{url} is ready"))));
     }
+    findings
+}
+
+/// Where the process of this folder or of this configuration listens.
+fn address(config: &Config, folder: &Path) -> String {
+    match target::running(folder) {
+        Ok(address) if folder::is_meant(config, folder) => address,
+        _ => format!("http://{}", config.http.listen),
+    }
+}
+
+fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
+    Channel::ALL
+        .into_iter()
+        .map(|channel| {
+            let accounts = carillon_workers::accounts(&config.providers, channel, clock);
+            let result = match accounts {
+                Ok(accounts) if accounts.is_empty() => Err("no provider is configured".to_owned()),
+                Ok(accounts) => {
+                    let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
+                    Ok(format!("{} is configured", names.join(", ")))
+                }
+                Err(error) => Err(chain(&error)),
+            };
+            finding(format!("provider of {channel}"), result)
+        })
+        .collect()
+}
+
+async fn examine(config: Config, folder: &Path) -> Vec<Finding> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let address = address(&config, folder);
+    let is_dev = folder::is_meant(&config, folder);
+    let config = folder::complete(config, folder);
+    let mut findings = vec![finding("configuration", Ok("valid".to_owned()))];
+    findings.extend(running(&address).await);
+    findings.push(finding("database", database(&config, &clock).await));
+    findings.push(finding("bus", bus(&config, &clock).await));
+    findings.push(finding("limits", limits(&config).await));
+    if is_dev {
+        let simulated = "the simulator of carillon dev, where nothing else is configured".to_owned();
+        findings.push(finding("providers", Ok(simulated)));
+    } else {
+        findings.extend(providers(&config, &clock));
+    }
+    findings
+}
+
+pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = examine(config, Path::new(DATA_DIR)).await;
     if json {
         output::json(&findings)?;
     } else {
@@ -116,6 +195,11 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode>
 
 #[cfg(test)]
 mod tests {
+    use carillon_runtime::{
+        http::{self, Readiness},
+        telemetry::MetricsHandle,
+    };
+
     use super::*;
 
     #[tokio::test]
@@ -134,5 +218,55 @@ mod tests {
         config.bus.path = dir.path().to_owned();
         let said = bus(&config, &clock).await.unwrap_err();
         assert!(!said.contains("in use"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_running_process_is_told_with_its_cause() {
+        let readiness = Readiness::default();
+        readiness.register("bus").ready();
+        readiness
+            .register("database")
+            .not_ready("the database is read-only");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = http::operations(readiness, MetricsHandle::detached());
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+
+        let findings = running(&url).await;
+        assert_eq!(findings.len(), 1);
+        assert!(!findings[0].ok);
+        assert_eq!(findings[0].what, "running database");
+        assert!(
+            findings[0].detail.ends_with("the database is read-only"),
+            "{}",
+            findings[0].detail
+        );
+        serving.abort();
+        let _ = serving.await;
+        assert!(running(&url).await[0].ok, "that none runs is no fault");
+    }
+
+    #[tokio::test]
+    async fn the_folder_of_carillon_dev_is_examined_beside_it_and_is_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let mut running = Config::default();
+        running.bus.path = dir.path().join("bus.db");
+        running.database.url = Some(format!("sqlite://{}", dir.path().join("store.db").display()).into());
+        let _store = Store::connect(&running.store_config().unwrap(), Arc::clone(&clock))
+            .await
+            .unwrap();
+        let _bus = Bus::connect(running.bus_config().unwrap(), clock).await.unwrap();
+        let mut config = Config::default();
+        config.http.listen = ([127, 0, 0, 1], 1).into();
+        let findings = examine(config, dir.path()).await;
+        for finding in &findings {
+            assert!(finding.ok, "{}: {}", finding.what, finding.detail);
+        }
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.what == "bus" && finding.detail.starts_with("in use"))
+        );
     }
 }

@@ -2,16 +2,22 @@
 
 mod admin;
 mod doctor;
+mod folder;
 mod remote;
 mod target;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use crate::{
-    cli::{Command, ConfigCommand},
+    cli::{Command, ConfigCommand, DATA_DIR},
     config::Config,
     output,
 };
+
+/// The configuration, with the stores of `carillon dev` in this folder where it names none.
+fn beside_dev(config: Config) -> Config {
+    folder::complete(config, Path::new(DATA_DIR))
+}
 
 /// Runs a command that is no role.
 pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
@@ -20,8 +26,8 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Events(command) => remote::events(command).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => remote::dlq(command).await?,
-        Command::Catalog(command) => admin::catalog(command, &config).await?,
-        Command::Keys(command) => admin::keys(command, &config).await?,
+        Command::Catalog(command) => admin::catalog(command, &beside_dev(config)).await?,
+        Command::Keys(command) => admin::keys(command, &beside_dev(config)).await?,
         Command::Topics(command) => admin::topics(command, &config).await?,
         Command::ReadModel(command) => admin::read_model(command, &config).await?,
         Command::Config(ConfigCommand::Check) => {
@@ -31,7 +37,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
                 toml::to_string(&config)?
             ));
         }
-        Command::Doctor { json } => return doctor::run(&config, json).await,
+        Command::Doctor { json } => return doctor::run(config, json).await,
         Command::Dev(_)
         | Command::All
         | Command::Gateway

@@ -65,7 +65,7 @@ impl Remote {
 }
 
 /// The address of the `carillon dev` that runs in a folder. It holds the folder's lock as long as it listens there.
-fn running(folder: &Path) -> anyhow::Result<String> {
+pub(super) fn running(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join(LOCK_FILE);
     let lock = File::open(&path).with_context(|| path.display().to_string())?;
     match lock.try_lock_shared() {

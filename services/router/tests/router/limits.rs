@@ -1,10 +1,29 @@
 //! Limits per user and channel: two e-mails an hour for reminders.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use carillon_bus::OutRecord;
+use carillon_domain::{
+    Lane, Timestamp,
+    decide::{LimitCheck, LimitVerdict},
+};
+use carillon_router::{RouterConfig, RouterDeps};
+use carillon_runtime::Shutdown;
+use carillon_store::quota::{InProcessQuotas, QuotaFault, Quotas};
 use serde_json::json;
 
-use crate::support::{event, on_router, with};
+use crate::{
+    reader::Reader,
+    support::{Setting, event, on_router, with},
+};
 
 fn reminder(id: &str) -> serde_json::Value {
     event(id, "CartReminder", &json!({}))
@@ -134,6 +153,158 @@ async fn what_a_preference_stops_takes_nothing_from_the_limits() {
         setting.prefer("u-42", json!({})).await;
         let routed = setting.route_event(&reminder("e-4")).await;
         assert_eq!(routed.decisions()[0], "email send allowed");
+    })
+    .await;
+}
+
+/// Limits that cannot be counted while they are switched off.
+#[derive(Debug)]
+struct Switched {
+    quotas: InProcessQuotas,
+    is_on: AtomicBool,
+}
+
+#[async_trait]
+impl Quotas for Switched {
+    async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
+        if self.is_on.load(Ordering::SeqCst) {
+            self.quotas.take(checks, now).await
+        } else {
+            vec![LimitVerdict::Unavailable; checks.len()]
+        }
+    }
+
+    async fn check(&self) -> Result<(), QuotaFault> {
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        "switched"
+    }
+}
+
+/// Runs a router whose limits cannot be counted, until the test has seen enough.
+async fn without_limits(setting: &Setting, test: impl AsyncFn(&Switched, &mut Reader)) {
+    let quotas = Arc::new(Switched {
+        quotas: InProcessQuotas::new(Duration::from_hours(1)),
+        is_on: AtomicBool::new(false),
+    });
+    let deps = RouterDeps {
+        quotas: Arc::clone(&quotas) as _,
+        config: RouterConfig {
+            limits_patience: Duration::from_mins(10),
+        },
+        ..setting.deps(&setting.env.bus, setting.clock.clone())
+    };
+    let mut reader = Reader::new(&setting.env.bus);
+    let shutdown = Shutdown::new();
+    let router = tokio::spawn(carillon_router::run(deps, shutdown.clone()));
+    test(&quotas, &mut reader).await;
+    shutdown.begin();
+    router.await.unwrap().unwrap();
+}
+
+/// All on one partition, one behind the other.
+async fn publish(setting: &Setting, lane: Lane, events: &[serde_json::Value]) {
+    let topic = setting.topics().events(lane);
+    let records = events
+        .iter()
+        .map(|event| OutRecord::new(Arc::clone(&topic), "default|u-42", event.to_string()));
+    setting.env.bus.publish(records.collect()).await.unwrap();
+}
+
+/// What was decided about each event, by its id.
+fn decisions(reader: &Reader) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::<_, Vec<String>>::new();
+    for decided in reader.decided() {
+        let said = decided.decisions.iter().map(|decision| {
+            let (outcome, reason): (&str, &str) = (decision.outcome.into(), decision.reason.into());
+            format!("{} {outcome} {reason}", decision.channel)
+        });
+        all.entry(decided.event_id.to_string()).or_default().extend(said);
+    }
+    all
+}
+
+#[tokio::test]
+async fn while_limits_cannot_be_counted_what_is_limited_waits_and_what_is_critical_or_unlimited_goes_on() {
+    on_router(async |setting| {
+        without_limits(setting, async |quotas, reader| {
+            for lane in Lane::ALL {
+                let id = |name: &str| format!("{name}-{lane}");
+                let limited = (0..3).map(|n| reminder(&id(&format!("limited-{n}"))));
+                let others = [
+                    event(&id("reset"), "PasswordReset", &json!({})),
+                    event(&id("note"), "Note", &json!({})),
+                ];
+                publish(setting, lane, &limited.chain(others).collect::<Vec<_>>()).await;
+            }
+            reader
+                .until("what is not limited", |reader| reader.routed() == 6)
+                .await;
+            let so_far = decisions(reader);
+            assert!(
+                so_far
+                    .keys()
+                    .all(|id| id.starts_with("reset") || id.starts_with("note")),
+                "{so_far:?}"
+            );
+
+            quotas.is_on.store(true, Ordering::SeqCst);
+            reader.until("all", |reader| reader.routed() == 15).await;
+            reader.drain().await;
+            let all = decisions(reader);
+            let emails: Vec<&String> = all
+                .values()
+                .flatten()
+                .filter(|said| said.starts_with("email"))
+                .collect();
+            let count = |what: &str| emails.iter().filter(|said| said.ends_with(what)).count();
+            assert_eq!(
+                (
+                    count("send allowed") - 3,
+                    count("drop over_limit"),
+                    count("send critical")
+                ),
+                (2, 7, 3)
+            );
+            assert_eq!(all.len(), 15, "each event was decided");
+            assert_eq!(reader.routed(), 15, "each event was decided once");
+            assert!(
+                reader
+                    .decided()
+                    .iter()
+                    .all(|decided| decided.origin.topic.contains(".events"))
+            );
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_waited_for_its_limits_long_enough_is_sent_without_and_says_so() {
+    on_router(async |setting| {
+        without_limits(setting, async |_, reader| {
+            publish(
+                setting,
+                Lane::Normal,
+                &[reminder("e-1"), event("e-2", "Note", &json!({}))],
+            )
+            .await;
+            reader.until("the note", |reader| reader.routed() == 1).await;
+            setting.clock.advance(Duration::from_mins(11));
+            reader.until("the reminder", |reader| reader.routed() == 2).await;
+            let decided = reader.decided();
+            let late = decided
+                .iter()
+                .find(|decided| decided.event_id.as_str() == "e-1")
+                .unwrap();
+            let email = &late.decisions[0];
+            assert_eq!(decisions(reader)["e-1"][0], "email send limit_unknown");
+            assert!(email.delivery_id.is_some());
+        })
+        .await;
     })
     .await;
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use carillon_bus::{Bus, Headers, Record, Topics};
 use carillon_domain::{Catalog, Lane, Platform, TenantId, clock::SharedClock, contact::AddressKey};
-use carillon_router::{Refused, Route, RouterDeps};
+use carillon_router::{Refused, Route, RouterConfig, RouterDeps};
 use carillon_runtime::http::Readiness;
 use carillon_store::{
     catalog_cache::CatalogCache,
@@ -207,6 +207,7 @@ impl Setting {
             clock,
             address_key: address_key(),
             ready: self.readiness.register("router"),
+            config: RouterConfig::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The embedded log: a durable, partitioned log in one SQLite file, for one process. It keeps everything over
 //! `kill -9`; whoever outgrows it sets `CARILLON_KAFKA__BROKERS`.
 
+mod disk;
 mod former;
 mod frames;
 mod groups;
@@ -27,6 +28,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::Notify;
 
 use self::{
+    disk::Disk,
     groups::{Groups, Pending},
     tail::Tail,
     writer::Writer,
@@ -109,6 +111,7 @@ pub(crate) struct EmbeddedLog {
     read: SqlitePool,
     writer: Writer,
     groups: Arc<Groups>,
+    disk: Arc<Disk>,
 }
 
 impl EmbeddedLog {
@@ -126,12 +129,14 @@ impl EmbeddedLog {
         } = schema::open(path).await?;
         let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
         let retention = retention::rules(&topics_by_name, topics.all());
-        let writer = Writer::spawn(write, retention, clock, lock);
+        let disk = Arc::new(Disk::of(path));
+        let writer = Writer::spawn(write, retention, clock, lock, Arc::clone(&disk));
         let log = Arc::new(Self {
             topics: topics_by_name,
             read,
             writer,
             groups: Arc::default(),
+            disk,
         });
         tokio::spawn(checkpoints(checkpoint, Arc::downgrade(&log)));
         Ok(log)
@@ -212,9 +217,9 @@ impl EmbeddedLog {
         Ok(lags)
     }
 
-    /// Whether the file answers.
+    /// Whether the file answers and its disk takes writes.
     pub(crate) async fn check(&self) -> Result<(), BusError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
-        Ok(())
+        self.disk.check()
     }
 }

@@ -11,7 +11,7 @@ use carillon_domain::{Timestamp, clock::SharedClock};
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Slot, frames, groups::Pending, retention::Retention};
+use super::{Slot, disk::Disk, frames, groups::Pending, retention::Retention};
 use crate::{
     error::BusError,
     record::{OutRecord, Position, Record},
@@ -63,10 +63,11 @@ impl Writer {
         retention: Retention,
         clock: SharedClock,
         lock: File,
+        disk: Arc<Disk>,
     ) -> Self {
         let (writer, inbox) = Self::channel();
         tokio::spawn(async move {
-            run(connection, inbox, retention, clock).await;
+            run(connection, inbox, retention, clock, &disk).await;
             drop(lock);
         });
         writer
@@ -114,6 +115,7 @@ async fn run(
     mut inbox: Inbox,
     mut retention: Retention,
     clock: SharedClock,
+    disk: &Disk,
 ) {
     loop {
         let jobs = tokio::select! {
@@ -128,7 +130,7 @@ async fn run(
         if jobs.is_empty() {
             break;
         }
-        commit(&mut connection, jobs, &clock).await;
+        commit(&mut connection, jobs, &clock, disk).await;
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the embedded log was not closed cleanly");
@@ -176,7 +178,7 @@ struct Placed {
     record: Record,
 }
 
-async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &SharedClock) {
+async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &SharedClock, disk: &Disk) {
     let now = clock.now();
     let mut placed = Vec::new();
     let mut offsets = Vec::new();
@@ -206,6 +208,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
     }
     match store(connection, &placed, &offsets).await {
         Ok(()) => {
+            disk.wrote();
             let positions: Vec<Position> = placed.iter().map(|placed| placed.record.position()).collect();
             for placed in placed {
                 let mut tail = placed.slot.tail.lock();
@@ -222,14 +225,17 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
             }
         }
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the embedded log did not take a transaction"
-            );
-            let text = "the embedded log did not take the transaction";
+            let is_news = disk.is_well();
+            let told = disk.failed(&error);
+            let error = &error as &dyn std::error::Error;
+            if is_news {
+                tracing::error!(error, "the embedded log did not take a transaction");
+            } else {
+                tracing::debug!(error, "the embedded log did not take a transaction");
+            }
             for (done, pending, _) in answers {
                 drop(pending);
-                let _ = done.send(Err(BusError::Unavailable(text.to_owned())));
+                let _ = done.send(Err(told()));
             }
         }
     }

@@ -1,16 +1,26 @@
 //! Opening the pools and bringing the schema up to date.
 
-use std::{path::Path, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    str::FromStr as _,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use carillon_domain::clock::SharedClock;
 use sqlx::{
-    Connection as _, PgPool, SqlitePool,
+    Connection as _, PgConnection, PgPool, SqlitePool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Group, Inner, Pools, checkpoint, read_model_file};
+use super::{
+    Db, Group, Health, Inner, Pools, checkpoint,
+    health::{self, Verdict},
+    postgres::Database,
+    read_model_file,
+};
 use crate::{
     config::{Place, READ_MODEL, StoreConfig},
     error::StoreError,
@@ -18,7 +28,15 @@ use crate::{
 
 pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 static READ_MODEL_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite-read-model");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
+static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations/postgres");
+    // The lock of sqlx belongs to the session.
+    migrations.set_locking(false);
+    migrations
+});
+/// A migration may take as long as it needs. The number names the lock.
+const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+    SELECT pg_advisory_xact_lock(7162236113812580717)";
 
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
@@ -90,13 +108,14 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
     };
     let (model_write, model_read) = open_file(&file, config).await?;
     read_model_file::move_out(&mut *store_write.acquire().await?, &model).await?;
-    let pools = async |write, read| {
+    let pools = async |write, read, file: &Path| {
         let write = Group::new(write, config.acquire_timeout).await?;
-        Ok::<_, StoreError>(Pools::Sqlite { write, read })
+        let file = file.to_owned();
+        Ok::<_, StoreError>(Pools::Sqlite { write, read, file })
     };
     Ok((
-        pools(store_write, store_read).await?,
-        pools(model_write, model_read).await?,
+        pools(store_write, store_read, path).await?,
+        pools(model_write, model_read, &model).await?,
     ))
 }
 
@@ -146,23 +165,62 @@ async fn open_file(
 async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| StoreError::Config("expected a PostgreSQL URL that can be read"))?
-        .application_name("carillon")
-        .options([
+        .application_name("carillon");
+    let options = if config.transaction_pooling {
+        // A pooler refuses what it does not know of these, and gives no statement back to who has prepared it.
+        options.extra_float_digits(None).statement_cache_capacity(0)
+    } else {
+        options.options([
             // Batches look expensive to the planner; compiling them costs more than running them.
             ("jit", "off"),
             ("statement_timeout", "60s"),
             // A process that froze inside a transaction must not hold its locks for long.
             ("idle_in_transaction_session_timeout", "10s"),
-        ]);
+        ])
+    };
+    let health = Health::default();
+    let known = health.clone();
     let pool: PgPool = PgPoolOptions::new()
         .max_connections(config.max_connections.max(1))
         .acquire_timeout(config.acquire_timeout)
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < STALE || connection.ping().await.is_ok()) })
+        .before_acquire(move |connection, meta| {
+            let verdict = known.verdict(meta.age);
+            Box::pin(async move {
+                Ok(match verdict {
+                    Verdict::Use => meta.idle_for < STALE || connection.ping().await.is_ok(),
+                    Verdict::Ask => health::is_writable(connection).await.unwrap_or(false),
+                    Verdict::Close => false,
+                })
+            })
         })
         .connect_with(options)
         .await?;
-    POSTGRES_MIGRATIONS.run(&pool).await?;
-    Ok(Pools::Postgres(pool))
+    migrate_postgres(&pool, config.transaction_pooling).await?;
+    Ok(Pools::Postgres(Database::new(
+        pool,
+        health,
+        config.transaction_pooling,
+    )))
+}
+
+/// Brings the schema up to date, each step in a transaction under a lock that ends with it: behind a pooler, the session
+/// that a longer lock belongs to is shared. Processes that start together take turns.
+async fn migrate_postgres(pool: &PgPool, is_pooled: bool) -> Result<(), StoreError> {
+    for migration in POSTGRES_MIGRATIONS.iter() {
+        let mut step = pool.begin_with(BEGIN_MIGRATION).await?;
+        forget_statements(&mut step, is_pooled).await?;
+        POSTGRES_MIGRATIONS.run_to(migration.version, &mut *step).await?;
+        forget_statements(&mut step, is_pooled).await?;
+        step.commit().await?;
+    }
+    Ok(())
+}
+
+/// Migrations prepare statements under names, which must not meet those of another process on the same server session.
+async fn forget_statements(step: &mut PgConnection, is_pooled: bool) -> Result<(), StoreError> {
+    if is_pooled {
+        sqlx::raw_sql("DEALLOCATE ALL").execute(step).await?;
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::Conn;
+use super::{Conn, note};
 use crate::error::StoreError;
 
 /// A query that is put together from constant text and bound values.
@@ -113,22 +113,21 @@ impl Dynamic {
         R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let sql = AssertSqlSafe(self.sql);
-        Ok(match conn {
-            Conn::Sqlite(connection, _) => {
+        match conn {
+            Conn::Sqlite(connection, writer) => {
                 let mut arguments = SqliteArguments::default();
                 bind!(arguments, self.values);
-                sqlx::query_as_with::<Sqlite, R, _>(sql, arguments)
-                    .fetch_all(connection)
-                    .await?
+                let query = sqlx::query_as_with::<Sqlite, R, _>(sql, arguments);
+                note(writer, query.fetch_all(connection).await)
             }
-            Conn::Postgres(connection) => {
+            Conn::Postgres(connection, link) => {
                 let mut arguments = PgArguments::default();
                 bind!(arguments, self.values);
-                sqlx::query_as_with::<Postgres, R, _>(sql, arguments)
-                    .fetch_all(connection)
-                    .await?
+                let query = sqlx::query_as_with::<Postgres, R, _>(sql, arguments);
+                let query = query.persistent(link.keeps_statements());
+                link.note(query.fetch_all(connection).await)
             }
-        })
+        }
     }
 }
 

@@ -20,9 +20,10 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
+use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
+use super::{Conn, Health};
 use crate::error::StoreError;
 
 /// One file's writer; a cheap handle.
@@ -60,6 +61,7 @@ struct Inner {
     pool: SqlitePool,
     /// For so long a turn is waited for.
     patience: Duration,
+    health: Health,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ struct Writer {
     savepoint: Savepoint,
     /// Those whose writes are in the open transaction.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    health: Health,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +125,9 @@ impl Drop for Asking<'_> {
 impl Group {
     /// A writer on the one connection of a pool.
     pub(super) async fn new(pool: SqlitePool, patience: Duration) -> Result<Self, StoreError> {
+        let health = Health::default();
         let writer = Writer {
+            health: health.clone(),
             connection: Some(pool.acquire().await?),
             transaction: Transaction::None,
             number: 0,
@@ -136,7 +141,13 @@ impl Group {
             asking_small: AtomicUsize::new(0),
             pool,
             patience,
+            health,
         })))
+    }
+
+    /// What is known of the file.
+    pub(super) fn health(&self) -> &Health {
+        &self.0.health
     }
 
     async fn lock(&self, size: Size) -> Result<OwnedMutexGuard<Writer>, StoreError> {
@@ -229,16 +240,18 @@ impl Group {
 
 impl Turn {
     #[expect(clippy::expect_used, reason = "nobody begins a turn on a closed file")]
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        self.writer
-            .connection
-            .as_deref_mut()
-            .expect("a turn's connection")
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        let connection = self.writer.connection.as_deref_mut();
+        Conn::Sqlite(
+            connection.expect("a turn's connection"),
+            Some(self.group.health()),
+        )
     }
 
     /// Ends the turn and waits until what was written is on disk.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         if self.is_alone {
+            self.group.health().wrote();
             return Ok(());
         }
         if self.writer.savepoint == Savepoint::Open {
@@ -262,8 +275,8 @@ impl Turn {
 impl Writer {
     async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
         let connection = self.connection.as_deref_mut().ok_or(StoreError::Closed)?;
-        sqlx::query(statement).execute(connection).await?;
-        Ok(())
+        let done = sqlx::query(statement).execute(connection).await;
+        self.health.note(done).map(|_| ())
     }
 
     /// Ends what a turn left behind that did not come to its end.
@@ -299,6 +312,7 @@ impl Writer {
         match self.run("COMMIT").await {
             Ok(()) => {
                 self.transaction = Transaction::None;
+                self.health.wrote();
                 self.answer(&Ok(()));
             }
             Err(error) => self.fail(&error).await,

@@ -18,7 +18,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::Conn;
+use super::{Conn, Link, note};
 use crate::error::StoreError;
 
 /// Rows of one SQLite statement; a batch is cut into the largest that fit.
@@ -116,8 +116,13 @@ impl<'a> Input<'a> {
             return Ok(Vec::new());
         }
         match conn {
-            Conn::Sqlite(connection, is_turn) => self.fetch_sqlite(connection, is_turn, statement).await,
-            Conn::Postgres(connection) => self.fetch_postgres(connection, statement).await,
+            Conn::Sqlite(connection, writer) => {
+                let fetched = self.fetch_sqlite(connection, writer.is_some(), statement).await;
+                note(writer, fetched)
+            }
+            Conn::Postgres(connection, link) => {
+                link.note(self.fetch_postgres(connection, link, statement).await)
+            }
         }
     }
 
@@ -126,7 +131,7 @@ impl<'a> Input<'a> {
         connection: &mut SqliteConnection,
         is_turn: bool,
         statement: &str,
-    ) -> Result<Vec<R>, StoreError>
+    ) -> Result<Vec<R>, sqlx::Error>
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
@@ -147,17 +152,18 @@ impl<'a> Input<'a> {
     async fn fetch_postgres<R>(
         self,
         connection: &mut PgConnection,
+        link: &Link,
         statement: &str,
-    ) -> Result<Vec<R>, StoreError>
+    ) -> Result<Vec<R>, sqlx::Error>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let sql = AssertSqlSafe(self.postgres_sql(statement));
         let arguments = self.postgres_arguments()?;
-        let rows = sqlx::query_as_with::<Postgres, R, _>(sql, arguments)
+        sqlx::query_as_with::<Postgres, R, _>(sql, arguments)
+            .persistent(link.keeps_statements())
             .fetch_all(connection)
-            .await?;
-        Ok(rows)
+            .await
     }
 
     /// Runs a statement and returns how many rows it wrote.
@@ -166,29 +172,40 @@ impl<'a> Input<'a> {
             return Ok(0);
         }
         match conn {
-            Conn::Sqlite(connection, is_turn) => {
-                let mut written = 0;
-                let mut own = self.own_transaction(connection, is_turn).await?;
-                for (from, count) in chunks(self.rows) {
-                    let arguments = self.sqlite_arguments(from, count)?;
-                    let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
-                    let done = sqlx::query_with::<Sqlite, _>(sql, arguments)
-                        .execute(own.connection())
-                        .await?;
-                    written += done.rows_affected();
-                }
-                own.commit().await?;
-                Ok(written)
+            Conn::Sqlite(connection, writer) => {
+                let executed = self.execute_sqlite(connection, writer.is_some(), statement);
+                note(writer, executed.await)
             }
-            Conn::Postgres(connection) => {
+            Conn::Postgres(connection, link) => {
                 let sql = AssertSqlSafe(self.postgres_sql(statement));
                 let arguments = self.postgres_arguments()?;
                 let done = sqlx::query_with::<Postgres, _>(sql, arguments)
+                    .persistent(link.keeps_statements())
                     .execute(connection)
-                    .await?;
-                Ok(done.rows_affected())
+                    .await;
+                Ok(link.note(done)?.rows_affected())
             }
         }
+    }
+
+    async fn execute_sqlite(
+        self,
+        connection: &mut SqliteConnection,
+        is_turn: bool,
+        statement: &str,
+    ) -> Result<u64, sqlx::Error> {
+        let mut written = 0;
+        let mut own = self.own_transaction(connection, is_turn).await?;
+        for (from, count) in chunks(self.rows) {
+            let arguments = self.sqlite_arguments(from, count)?;
+            let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
+            let done = sqlx::query_with::<Sqlite, _>(sql, arguments)
+                .execute(own.connection())
+                .await?;
+            written += done.rows_affected();
+        }
+        own.commit().await?;
+        Ok(written)
     }
 
     /// Whether a batch of so many rows is one statement on SQLite as well.
@@ -201,7 +218,7 @@ impl<'a> Input<'a> {
         &self,
         connection: &'c mut SqliteConnection,
         is_turn: bool,
-    ) -> Result<Chunked<'c>, StoreError> {
+    ) -> Result<Chunked<'c>, sqlx::Error> {
         if is_turn || Self::is_one_statement(self.rows) {
             return Ok(Chunked::Outside(connection));
         }
@@ -247,7 +264,7 @@ impl<'a> Input<'a> {
         sql
     }
 
-    fn sqlite_arguments(&self, from: usize, count: usize) -> Result<SqliteArguments, StoreError> {
+    fn sqlite_arguments(&self, from: usize, count: usize) -> Result<SqliteArguments, sqlx::Error> {
         let mut arguments = SqliteArguments::default();
         for row in from..from + count {
             for (_, column) in &self.columns {
@@ -305,7 +322,7 @@ impl<'a> Input<'a> {
         sql
     }
 
-    fn postgres_arguments(self) -> Result<PgArguments, StoreError> {
+    fn postgres_arguments(self) -> Result<PgArguments, sqlx::Error> {
         let mut arguments = PgArguments::default();
         for (_, column) in self.columns {
             let added = match column {
@@ -337,7 +354,7 @@ impl Chunked<'_> {
         }
     }
 
-    async fn commit(self) -> Result<(), StoreError> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
         if let Self::Own(transaction) = self {
             transaction.commit().await?;
         }

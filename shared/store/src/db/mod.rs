@@ -8,25 +8,32 @@ mod connect;
 mod document;
 mod dynamic;
 mod group;
+mod health;
 mod input;
+mod postgres;
 mod prune;
 mod read_model_file;
+mod retry;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use carillon_domain::clock::SharedClock;
-use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction, pool::PoolConnection,
-};
+use carillon_runtime::disk::DiskError;
+use sqlx::{PgConnection, Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
 
-use self::group::{Group, Size, Turn};
 pub(crate) use self::{
     document::Document,
     dynamic::Dynamic,
+    health::Health,
     input::Input,
     prune::{Prunable, prunable},
+    retry::again,
 };
-use crate::{config::Dialect, error::StoreError};
+use self::{
+    group::{Group, Size, Turn},
+    postgres::{Database, Held},
+};
+use crate::{config::Dialect, error::StoreError, fault::Fault};
 
 /// A database; a cheap handle.
 #[derive(Debug, Clone)]
@@ -44,33 +51,73 @@ enum Pools {
     Sqlite {
         write: Group,
         read: SqlitePool,
+        file: PathBuf,
     },
-    Postgres(PgPool),
+    Postgres(Database),
 }
 
 /// A connection for statements that read, each a transaction of its own.
 pub(crate) enum Session {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Held),
 }
 
 /// A connection for one statement that writes. It is durable after [`Write::commit`].
 pub(crate) enum Write {
     Sqlite(Turn),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Held),
 }
 
 /// A transaction; rolled back when it is dropped.
 pub(crate) enum Tx {
     Sqlite(Turn),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Held),
 }
 
 /// What statements run on.
 pub(crate) enum Conn<'c> {
-    /// The second says whether it is the writer in its turn.
-    Sqlite(&'c mut SqliteConnection, bool),
-    Postgres(&'c mut PgConnection),
+    /// The second is there if it is the writer in its turn.
+    Sqlite(&'c mut SqliteConnection, Option<&'c Health>),
+    Postgres(&'c mut PgConnection, &'c Link),
+}
+
+/// What all connections to a PostgreSQL database have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    health: Health,
+    /// Whether a pooler gives each transaction another server connection: then no statement has a name, and each runs
+    /// inside a transaction.
+    is_pooled: bool,
+}
+
+impl Link {
+    /// Whether statements may have names under which they are found again.
+    pub(crate) fn keeps_statements(&self) -> bool {
+        !self.is_pooled
+    }
+
+    /// See [`Health::note`].
+    pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        self.health.note(result)
+    }
+}
+
+/// What the disk says against writing to a file.
+fn room(file: &std::path::Path) -> Option<Fault> {
+    match carillon_runtime::disk::check(file) {
+        Ok(()) => None,
+        Err(DiskError::Full { .. }) => Some(Fault::DiskFull),
+        Err(DiskError::ReadOnly) => Some(Fault::ReadOnly),
+        Err(DiskError::Unknown(_)) => Some(Fault::Storage),
+    }
+}
+
+/// [`Health::note`] for SQLite's writer; what goes wrong in a reader says nothing about writing.
+pub(crate) fn note<T>(writer: Option<&Health>, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+    match writer {
+        Some(health) => health.note(result),
+        None => Ok(result?),
+    }
 }
 
 impl Db {
@@ -89,7 +136,7 @@ impl Db {
     pub(crate) async fn read(&self) -> Result<Session, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
-            Pools::Postgres(pool) => Session::Postgres(pool.acquire().await?),
+            Pools::Postgres(database) => Session::Postgres(database.hold().await?),
         })
     }
 
@@ -105,7 +152,7 @@ impl Db {
                 Write::Sqlite(write.turn(Size::of(rows)).await?)
             }
             Pools::Sqlite { write, .. } => Write::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
-            Pools::Postgres(pool) => Write::Postgres(pool.acquire().await?),
+            Pools::Postgres(database) => Write::Postgres(database.hold().await?),
         })
     }
 
@@ -118,18 +165,36 @@ impl Db {
     pub(crate) async fn begin_batch(&self, rows: usize) -> Result<Tx, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
-            Pools::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Pools::Postgres(database) => Tx::Postgres(database.begin().await?),
         })
     }
 
     /// Waits for connections in use and closes all.
     pub(crate) async fn close(&self) {
         match &self.0.pools {
-            Pools::Sqlite { write, read } => {
+            Pools::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(database) => database.close().await,
+        }
+    }
+
+    /// Whether the database can be read and, as far as can be said without writing, written.
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
+        let seen = match &self.0.pools {
+            Pools::Sqlite { write, read, file } => {
+                let mut connection = read.acquire().await?;
+                sqlx::query_scalar::<Sqlite, i32>("SELECT 1")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                room(file).or(write.health().fault())
+            }
+            Pools::Postgres(database) => database.check().await?,
+        };
+        match seen {
+            Some(fault) => Err(StoreError::Unavailable(fault, None)),
+            None => Ok(()),
         }
     }
 }
@@ -144,8 +209,8 @@ impl Conn<'_> {
 impl Session {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(connection) => Conn::Sqlite(connection, false),
-            Self::Postgres(connection) => Conn::Postgres(connection),
+            Self::Sqlite(connection) => Conn::Sqlite(connection, None),
+            Self::Postgres(held) => held.conn(),
         }
     }
 }
@@ -153,8 +218,8 @@ impl Session {
 impl Write {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(turn) => Conn::Sqlite(turn.connection(), true),
-            Self::Postgres(connection) => Conn::Postgres(connection),
+            Self::Sqlite(turn) => turn.conn(),
+            Self::Postgres(held) => held.conn(),
         }
     }
 
@@ -162,7 +227,7 @@ impl Write {
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(turn) => turn.commit().await,
-            Self::Postgres(_) => Ok(()),
+            Self::Postgres(held) => held.commit().await,
         }
     }
 }
@@ -170,15 +235,15 @@ impl Write {
 impl Tx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
-            Self::Sqlite(turn) => Conn::Sqlite(turn.connection(), true),
-            Self::Postgres(transaction) => Conn::Postgres(transaction),
+            Self::Sqlite(turn) => turn.conn(),
+            Self::Postgres(held) => held.conn(),
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(turn) => turn.commit().await,
-            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+            Self::Postgres(held) => held.commit().await,
         }
     }
 }
@@ -190,14 +255,16 @@ macro_rules! fetch {
     (optional, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_optional, $($rest)*) };
     (@ $method:ident, $on:expr => $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $on.conn() {
-            $crate::db::Conn::Sqlite(connection, _) => {
-                sqlx::query_as::<sqlx::Sqlite, $row>($sql)$(.bind($bind))*.$method(connection).await
+            $crate::db::Conn::Sqlite(connection, writer) => {
+                let query = sqlx::query_as::<sqlx::Sqlite, $row>($sql)$(.bind($bind))*;
+                $crate::db::note(writer, query.$method(connection).await)
             }
-            $crate::db::Conn::Postgres(connection) => {
-                sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*.$method(connection).await
+            $crate::db::Conn::Postgres(connection, link) => {
+                let query = sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*;
+                let query = query.persistent(link.keeps_statements());
+                link.note(query.$method(connection).await)
             }
         }
-        .map_err($crate::error::StoreError::from)
     };
 }
 
@@ -205,28 +272,29 @@ macro_rules! fetch {
 macro_rules! execute {
     ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $on.conn() {
-            $crate::db::Conn::Sqlite(connection, _) => sqlx::query::<sqlx::Sqlite>($sql)$(.bind($bind))*
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
-            $crate::db::Conn::Postgres(connection) => sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
+            $crate::db::Conn::Sqlite(connection, writer) => {
+                let query = sqlx::query::<sqlx::Sqlite>($sql)$(.bind($bind))*;
+                let done = query.execute(connection).await;
+                $crate::db::note(writer, done.map(|done| done.rows_affected()))
+            }
+            $crate::db::Conn::Postgres(connection, link) => {
+                let query = sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*;
+                let done = query.persistent(link.keeps_statements()).execute(connection).await;
+                link.note(done.map(|done| done.rows_affected()))
+            }
         }
-        .map_err($crate::error::StoreError::from)
     };
 }
 
 /// `write_one!(db, "SQL", binds…)`: a statement of its own, durable on return. How many rows it wrote.
 macro_rules! write_one {
     ($db:expr, $($statement:tt)*) => {
-        async {
+        $crate::db::again(|| async {
             let mut write = $db.write().await?;
             let written = $crate::db::execute!(write, $($statement)*)?;
             write.commit().await?;
             Ok::<u64, $crate::error::StoreError>(written)
-        }
+        })
         .await
     };
 }

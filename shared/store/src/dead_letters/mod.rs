@@ -12,7 +12,7 @@ pub use rows::{DeadLetterFilter, DeadLetterGroup, DeadLetterRow, DeadLetterState
 
 use crate::{
     columns::{int, unsigned},
-    db::{Db, Document, Input, Prunable, Tx, fetch, prunable},
+    db::{Db, Document, Input, Prunable, Tx, again, fetch, prunable},
     error::StoreError,
     page::{Page, PageOf},
     read_model::{self, StoredOffset},
@@ -42,10 +42,13 @@ impl DeadLetters {
         rows: &[DeadLetterRow],
         offsets: &[StoredOffset],
     ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin_batch(rows.len()).await?;
-        read_model::advance(&mut tx, consumer, offsets).await?;
-        insert(&mut tx, rows).await?;
-        tx.commit().await
+        again(|| async {
+            let mut tx = self.db.begin_batch(rows.len()).await?;
+            read_model::advance(&mut tx, consumer, offsets).await?;
+            insert(&mut tx, rows).await?;
+            tx.commit().await
+        })
+        .await
     }
 
     /// Dead letters, newest first.

@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     batcher::Batcher,
-    db::{Db, Input, Prunable, fetch, prunable},
+    db::{Db, Input, Prunable, again, fetch, prunable},
     error::StoreError,
 };
 
@@ -198,14 +198,17 @@ impl Events {
 
     /// Gives back claims whose events were certainly not published.
     pub async fn abandon(&self, owner: Uuid, keys: &[EventKey]) -> Result<(), StoreError> {
-        let mut tx = self.db.begin_batch(keys.len()).await?;
-        ingest::abandon(&mut tx, owner, keys).await?;
-        tx.commit().await
+        again(|| async {
+            let mut tx = self.db.begin_batch(keys.len()).await?;
+            ingest::abandon(&mut tx, owner, keys).await?;
+            tx.commit().await
+        })
+        .await
     }
 
     /// Claims events for routing, one verdict each in order.
     pub async fn claim_route(&self, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
-        route::claim(&self.db, claims, self.shard, &self.is_behind).await
+        again(|| route::claim(&self.db, claims, self.shard, &self.is_behind)).await
     }
 
     /// Claims of an id, one for each source that used it.

@@ -16,7 +16,7 @@ use redis::{
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout};
 
-use super::Quotas;
+use super::{QuotaFault, Quotas};
 use crate::{error::StoreError, events::DEDUPE_WINDOW};
 
 /// Checks of one script call; Redis does nothing else while it runs.
@@ -52,7 +52,9 @@ impl RedisQuotasConfig {
 
 /// Limits counted in Redis, by one script a batch.
 pub struct RedisQuotas {
-    connection: ConnectionManager,
+    client: Client,
+    /// Made anew after a failure: the address may lead to another server by then.
+    connection: Mutex<ConnectionManager>,
     script: Script,
     prefix: String,
     timeout: Duration,
@@ -73,10 +75,29 @@ impl std::fmt::Debug for RedisQuotas {
 enum Failure {
     #[error("Redis did not answer in time")]
     Late,
-    #[error("Redis did not do it")]
+    #[error("{}", QuotaFault::of(.0))]
     Refused(#[from] RedisError),
-    #[error("Redis answered something else")]
+    #[error("Redis answered another number of verdicts than was asked for")]
     Odd,
+}
+
+impl Failure {
+    fn fault(&self) -> QuotaFault {
+        match self {
+            Self::Late => QuotaFault::Silent,
+            Self::Refused(error) => QuotaFault::of(error),
+            Self::Odd => QuotaFault::Other,
+        }
+    }
+}
+
+fn manager(client: &Client, timeout: Duration) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+        .set_number_of_retries(0)
+        .set_max_delay(REST);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 impl RedisQuotas {
@@ -84,13 +105,10 @@ impl RedisQuotas {
     pub fn connect(config: RedisQuotasConfig) -> Result<Self, StoreError> {
         let bad_url = |_| StoreError::Config("expected a Redis URL that begins with redis:// or rediss://");
         let client = Client::open(config.url.expose_secret()).map_err(bad_url)?;
-        let manager = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(config.timeout))
-            .set_response_timeout(Some(config.timeout))
-            .set_number_of_retries(0)
-            .set_max_delay(REST);
+        let connection = manager(&client, config.timeout).map_err(bad_url)?;
         Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client, manager).map_err(bad_url)?,
+            client,
+            connection: Mutex::new(connection),
             script: Script::new(include_str!("take.lua")),
             prefix: config.prefix,
             timeout: config.timeout,
@@ -99,12 +117,27 @@ impl RedisQuotas {
         })
     }
 
-    /// Asks Redis for a sign of life.
-    pub async fn check(&self) -> bool {
-        let mut connection = self.connection.clone();
-        let ping = redis::cmd("PING");
-        let answer = timeout(self.timeout, ping.query_async::<String>(&mut connection)).await;
-        matches!(answer, Ok(Ok(_)))
+    /// Writes a key, as counting does, and lets it expire: a replica answers and takes nothing.
+    async fn probe(&self) -> Result<(), Failure> {
+        let mut connection = self.connection.lock().clone();
+        let mut probe = redis::cmd("SET");
+        probe
+            .arg(format!("{}probe", self.prefix))
+            .arg(1)
+            .arg("PX")
+            .arg(10_000);
+        timeout(self.timeout, probe.query_async::<()>(&mut connection))
+            .await
+            .map_err(|_| Failure::Late)??;
+        Ok(())
+    }
+
+    /// The next call makes a connection of its own.
+    fn reconnect(&self) {
+        // The address was good when it was read first.
+        if let Ok(connection) = manager(&self.client, self.timeout) {
+            *self.connection.lock() = connection;
+        }
     }
 
     async fn call(&self, checks: &[LimitCheck], now: Timestamp) -> Result<Vec<LimitVerdict>, Failure> {
@@ -118,7 +151,7 @@ impl RedisQuotas {
             call.key(format!("{}l:{}", self.prefix, check.key)).key(verdict);
             call.arg(check.limit.max).arg(millis(check.limit.per));
         }
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection.lock().clone();
         let answers: Vec<u8> = timeout(self.timeout, call.invoke_async::<Vec<i64>>(&mut connection))
             .await
             .map_err(|_| Failure::Late)??
@@ -168,11 +201,19 @@ impl Quotas for RedisQuotas {
                     );
                     metrics::counter!("carillon_quota_failures_total").increment(1);
                     *self.resting_until.lock() = Some(Instant::now() + REST);
+                    self.reconnect();
                     verdicts.extend(checks.iter().map(|_| LimitVerdict::Unavailable));
                 }
             }
         }
         verdicts
+    }
+
+    async fn check(&self) -> Result<(), QuotaFault> {
+        self.probe().await.map_err(|error| {
+            self.reconnect();
+            error.fault()
+        })
     }
 
     fn name(&self) -> &'static str {

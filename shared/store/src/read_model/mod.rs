@@ -24,7 +24,7 @@ use self::partitions::Partitions;
 use crate::{
     config::Dialect,
     counters::{self, Changes},
-    db::{Db, Tx, execute},
+    db::{Db, Tx, again, execute},
     error::StoreError,
     page::{Page, PageOf},
 };
@@ -55,6 +55,10 @@ impl ReadModel {
         self.partitions
             .prepare(&self.db, projection.history.iter().map(|row| row.at))
             .await?;
+        again(|| self.try_apply(projection)).await
+    }
+
+    async fn try_apply(&self, projection: &Projection) -> Result<(), StoreError> {
         let mut tx = self.db.begin_batch(projection.history.len()).await?;
         advance(&mut tx, &projection.consumer, &projection.offsets).await?;
         let mut changes = Changes::default();

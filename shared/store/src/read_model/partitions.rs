@@ -59,7 +59,7 @@ impl Partitions {
             return Ok(());
         }
         let mut tx = db.begin().await?;
-        if let Conn::Postgres(connection) = tx.conn() {
+        if let Conn::Postgres(connection, _) = tx.conn() {
             for day in &missing {
                 create(connection, *day).await?;
             }
@@ -82,7 +82,7 @@ impl Partitions {
 
     async fn drop_old(&self, db: &Db, first_kept: NaiveDate) -> Result<(), StoreError> {
         let mut tx = db.begin().await?;
-        if let Conn::Postgres(connection) = tx.conn() {
+        if let Conn::Postgres(connection, _) = tx.conn() {
             lock(connection).await?;
             for day in partitions(connection)
                 .await?
@@ -93,6 +93,7 @@ impl Partitions {
                 run(connection, format!("DROP TABLE {}", name_of(day))).await?;
             }
             sqlx::query("DELETE FROM delivery_history_default WHERE at < $1")
+                .persistent(false)
                 .bind(first_kept.and_time(chrono::NaiveTime::MIN).and_utc())
                 .execute(&mut *connection)
                 .await?;
@@ -132,6 +133,7 @@ async fn partitions(connection: &mut PgConnection) -> Result<Vec<String>, StoreE
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'delivery_history'::regclass",
     )
+    .persistent(false)
     .fetch_all(connection)
     .await?;
     Ok(names.into_iter().map(|(name,)| name).collect())
@@ -139,6 +141,7 @@ async fn partitions(connection: &mut PgConnection) -> Result<Vec<String>, StoreE
 
 async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query::<Postgres>("SELECT pg_advisory_xact_lock($1)")
+        .persistent(false)
         .bind(LOCK)
         .execute(connection)
         .await?;
@@ -148,6 +151,7 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
 /// Runs a statement made of dates alone: table definitions take no binds.
 async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::query::<Postgres>(AssertSqlSafe(sql))
+        .persistent(false)
         .execute(connection)
         .await?;
     Ok(())

@@ -10,7 +10,7 @@ use carillon_domain::{TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Db, fetch},
+    db::{Db, again, fetch},
     error::StoreError,
     versioned::{IfMatch, Versioned},
 };
@@ -73,10 +73,13 @@ impl Templates {
         draft: &TemplateDraft,
         if_match: IfMatch,
     ) -> Result<Versioned<TemplateDraft>, StoreError> {
-        let mut write = self.db.write().await?;
-        let put = drafts::put(write.conn(), tenant, draft, if_match, self.db.now()).await?;
-        write.commit().await?;
-        Ok(put)
+        again(|| async {
+            let mut write = self.db.write().await?;
+            let put = drafts::put(write.conn(), tenant, draft, if_match, self.db.now()).await?;
+            write.commit().await?;
+            Ok(put)
+        })
+        .await
     }
 
     /// Reads a draft.
@@ -101,6 +104,10 @@ impl Templates {
     /// Publishes a draft as a new version, or the current one again if nothing changed.
     /// [`StoreError::NotFound`] without a draft.
     pub async fn publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
+        again(|| self.try_publish(tenant, name)).await
+    }
+
+    async fn try_publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
         let mut tx = self.db.begin().await?;
         published::lock(&mut tx, tenant).await?;
         let draft = drafts::get(tx.conn(), tenant, name).await?;
@@ -116,6 +123,15 @@ impl Templates {
     /// Publishes many templates and languages in one step, as `catalog apply` does: what is unchanged keeps its
     /// version, what is not named stays. Returns the templates that got a new version.
     pub async fn apply(
+        &self,
+        tenant: &TenantId,
+        templates: &[TemplateDraft],
+        locales: &BTreeMap<String, String>,
+    ) -> Result<Vec<TemplateRow>, StoreError> {
+        again(|| self.try_apply(tenant, templates, locales)).await
+    }
+
+    async fn try_apply(
         &self,
         tenant: &TenantId,
         templates: &[TemplateDraft],
@@ -139,6 +155,15 @@ impl Templates {
 
     /// Points a name back to one of its versions. [`StoreError::NotFound`] if there is no such version.
     pub async fn point(
+        &self,
+        tenant: &TenantId,
+        name: &TemplateName,
+        version: u32,
+    ) -> Result<TemplateRow, StoreError> {
+        again(|| self.try_point(tenant, name, version)).await
+    }
+
+    async fn try_point(
         &self,
         tenant: &TenantId,
         name: &TemplateName,

@@ -6,10 +6,9 @@ use carillon_domain::{
     Channel, ContactPoint, ContactPointId, DeliveryId, TenantId, Timestamp, UserId,
     contact::{self, DeathReason},
 };
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{DeadContact, Device, Obituary, ResolvedContact};
+use super::{DeadContact, Device, Obituary, ResolvedContact, locks};
 use crate::{
     columns,
     db::{Input, Session, Tx, execute, fetch},
@@ -216,7 +215,7 @@ pub(super) async fn register(
     now: Timestamp,
 ) -> Result<(bool, Vec<UserId>), StoreError> {
     let id = ContactPointId::device(tenant, user, &device.token);
-    let token_hash = Sha256::digest(device.token.as_bytes()).to_vec();
+    let token_hash = locks::token_hash(&device.token);
     let left = fetch!(
         all, tx => (String,),
         "DELETE FROM contact_points WHERE tenant = $1 AND token_hash = $2 AND user_id <> $3 RETURNING user_id",

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod facts;
+mod locks;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,7 +14,7 @@ use carillon_domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    db::{Db, Tx, fetch, write_one},
+    db::{Db, Tx, again, fetch, write_one},
     error::StoreError,
     read_model,
     versioned::{IfMatch, Versioned, Written},
@@ -155,8 +156,21 @@ impl Users {
         put: &UserPut,
         if_match: IfMatch,
     ) -> Result<Written, StoreError> {
+        again(|| self.try_put(tenant, id, put, if_match)).await
+    }
+
+    async fn try_put(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        put: &UserPut,
+        if_match: IfMatch,
+    ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
+        if let Some(devices) = &put.devices {
+            locks::take(&mut tx, tenant, id, devices).await?;
+        }
         let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
         let version: Option<(i64,)> = match if_match {
             Some(seen) => fetch!(
@@ -231,9 +245,12 @@ impl Users {
     /// if there was no such user.
     pub async fn delete(&self, tenant: &TenantId, id: &UserId) -> Result<bool, StoreError> {
         // The read model may lie in another file. Ended between the two, the user is still there to be deleted again.
-        let mut model = self.model.begin().await?;
-        read_model::erase_user(&mut model, tenant, id).await?;
-        model.commit().await?;
+        again(|| async {
+            let mut model = self.model.begin().await?;
+            read_model::erase_user(&mut model, tenant, id).await?;
+            model.commit().await
+        })
+        .await?;
         // Addresses and preferences go with the row that they refer to.
         let removed = write_one!(
             self.db,
@@ -251,8 +268,18 @@ impl Users {
         id: &UserId,
         device: &Device,
     ) -> Result<Written, StoreError> {
+        again(|| self.try_put_device(tenant, id, device)).await
+    }
+
+    async fn try_put_device(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        device: &Device,
+    ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
+        locks::take(&mut tx, tenant, id, std::slice::from_ref(device)).await?;
         let Some(version) = touch_one(&mut tx, tenant, id, now).await? else {
             return Err(StoreError::NotFound { what: "user" });
         };
@@ -269,27 +296,38 @@ impl Users {
         id: &UserId,
         token: &str,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
-        if removed {
-            touch_one(&mut tx, tenant, id, self.db.now()).await?;
-        }
-        tx.commit().await?;
-        Ok(removed)
+        again(|| async {
+            let mut tx = self.db.begin().await?;
+            // The user before the addresses, as everywhere: writers that go the other way round wait for each other.
+            locks::take(&mut tx, tenant, id, &[]).await?;
+            let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
+            if removed {
+                touch_one(&mut tx, tenant, id, self.db.now()).await?;
+            }
+            tx.commit().await?;
+            Ok(removed)
+        })
+        .await
     }
 
     /// Notes addresses that are gone, unless they were registered again since they were seen so.
     pub async fn mark_dead(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        contacts::mark_dead(&mut tx, dead, self.db.now()).await?;
-        tx.commit().await
+        again(|| async {
+            let mut tx = self.db.begin().await?;
+            contacts::mark_dead(&mut tx, dead, self.db.now()).await?;
+            tx.commit().await
+        })
+        .await
     }
 
     /// Takes strikes back that turned out to be a provider account's fault, as far as the addresses bear them still.
     pub async fn revive(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        contacts::revive(&mut tx, dead).await?;
-        tx.commit().await
+        again(|| async {
+            let mut tx = self.db.begin().await?;
+            contacts::revive(&mut tx, dead).await?;
+            tx.commit().await
+        })
+        .await
     }
 
     /// What a decision needs to know of users; unknown ones are absent. One round trip a table.

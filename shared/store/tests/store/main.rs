@@ -7,6 +7,7 @@ mod claims;
 mod content;
 mod convergence;
 mod dead_letters;
+mod faults;
 mod queries;
 mod quotas;
 mod read_model;

@@ -7,7 +7,7 @@ use carillon_domain::{
     catalog::LimitDef,
     decide::{LimitCheck, LimitVerdict},
 };
-use carillon_store::quota::{InProcessQuotas, Quotas, RedisQuotas, RedisQuotasConfig};
+use carillon_store::quota::{InProcessQuotas, QuotaFault, Quotas, RedisQuotas, RedisQuotasConfig};
 use uuid::Uuid;
 
 use crate::support::{seconds, start};
@@ -153,7 +153,7 @@ async fn without_redis_the_answer_is_unavailable_and_comes_quickly() {
         assert_eq!(verdicts, vec![LimitVerdict::Unavailable; 5_000]);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert!(!quotas.check().await);
+    assert_eq!(quotas.check().await, Err(QuotaFault::Silent));
 }
 
 #[tokio::test]
@@ -256,4 +256,114 @@ async fn redis_may_die_and_forget_everything_and_limits_go_on() {
         take(&quotas, check("u", 1, seconds(60)), start()).await,
         LimitVerdict::Exceeded
     );
+}
+
+impl OwnRedis {
+    async fn command(&self, words: &[&str]) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async::<()>(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_redis_from_counting_is_named_and_limits_go_on_as_soon_as_it_is_over() {
+    if redis_url().is_none() {
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let redis = OwnRedis::start(free);
+    let quotas = RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap();
+    until_answered(&quotas).await;
+    let (before, after): (&[&[&str]], &[&[&str]]) = (
+        &[
+            &["REPLICAOF", "127.0.0.1", "1"],
+            &["CONFIG", "SET", "maxmemory", "1"],
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            &["CONFIG", "SET", "requirepass", "hunter2"],
+        ],
+        &[
+            &["REPLICAOF", "NO", "ONE"],
+            &["CONFIG", "SET", "maxmemory", "0"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+            &[],
+        ],
+    );
+    let faults = [
+        QuotaFault::Replica,
+        QuotaFault::Full,
+        QuotaFault::NotSafe,
+        QuotaFault::Login,
+    ];
+    for ((begin, end), fault) in before.iter().zip(after).zip(faults) {
+        redis.command(begin).await;
+        if fault == QuotaFault::Login {
+            // Connections that were there keep their rights; a new one has none.
+            let fresh = RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap();
+            assert_eq!(fresh.check().await, Err(fault));
+            continue;
+        }
+        assert_eq!(quotas.check().await, Err(fault));
+        let verdict = take(
+            &quotas,
+            check(&Uuid::now_v7().to_string(), 1, seconds(60)),
+            start(),
+        )
+        .await;
+        // A script that has begun to write is let go on without memory: limits are counted, and Redis needs help.
+        let expected = if fault == QuotaFault::Full {
+            LimitVerdict::Allowed
+        } else {
+            LimitVerdict::Unavailable
+        };
+        assert_eq!(verdict, expected, "{fault}");
+        redis.command(end).await;
+        until_answered(&quotas).await;
+        assert_eq!(quotas.check().await, Ok(()), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_leads_to_another_redis_after_a_failover_is_followed() {
+    if redis_url().is_none() {
+        return;
+    }
+    let port = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+    };
+    let (old, new) = (OwnRedis::start(port()), OwnRedis::start(port()));
+    for redis in [&old, &new] {
+        until_answered(&RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap()).await;
+    }
+    // One address before both, as a name or a load balancer is; connections that are open stay where they are.
+    let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = front.local_addr().unwrap();
+    let target = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(old.port));
+    let to = std::sync::Arc::clone(&target);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = front.accept().await {
+            let port = to.load(std::sync::atomic::Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let quotas = RedisQuotas::connect(RedisQuotasConfig::new(format!("redis://{address}/0"))).unwrap();
+    until_answered(&quotas).await;
+    old.command(&["REPLICAOF", "127.0.0.1", &new.port.to_string()])
+        .await;
+    target.store(new.port, std::sync::atomic::Ordering::SeqCst);
+    until_answered(&quotas).await;
+    assert_eq!(quotas.check().await, Ok(()));
 }

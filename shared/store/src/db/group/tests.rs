@@ -2,6 +2,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::*;
 
+impl Turn {
+    fn connection(&mut self) -> &mut sqlx::SqliteConnection {
+        match self.conn() {
+            Conn::Sqlite(connection, _) => connection,
+            Conn::Postgres(..) => panic!("SQLite's turn"),
+        }
+    }
+}
+
 async fn group() -> (Group, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = SqliteConnectOptions::new()

@@ -1,0 +1,23 @@
+//! How the router goes about.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the router.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouterConfig {
+    /// How long an event that is limited and not critical waits while limits cannot be counted. After that it is decided
+    /// without them, and its decision says so.
+    #[serde(with = "humantime_serde")]
+    pub limits_patience: Duration,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            limits_patience: Duration::from_hours(1),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Events whose limits cannot be counted now. They are moved, as they came, to the topic of what waits, in the same
+//! atomic step as offsets: what stands behind them goes on. There they are read back under the place at which they
+//! came first, so that their claim knows them again.
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_bus::{OutRecord, Record, Topics, headers};
+use carillon_domain::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where an event came first, and since when it waits.
+#[derive(Debug, Serialize, Deserialize)]
+struct Held {
+    topic: Arc<str>,
+    partition: i32,
+    offset: i64,
+    /// When the bus took it, and since when it waits: microseconds since 1970.
+    at: i64,
+    since: i64,
+}
+
+/// What to do with events whose limits cannot be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Move them out of the way.
+    Move,
+    /// They are out of the way: read them again until they have waited for so long.
+    Stay(Duration),
+}
+
+/// The record under which an event waits.
+pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRecord {
+    let held = Held {
+        topic: Arc::clone(&record.topic),
+        partition: record.partition,
+        offset: record.offset,
+        at: record.timestamp.timestamp_micros(),
+        since: since.timestamp_micros(),
+    };
+    let mut headers = record.headers.clone();
+    // Nothing fails: text and numbers.
+    headers.insert(headers::HELD, serde_json::to_vec(&held).unwrap_or_default());
+    OutRecord {
+        topic: topics.scheduled(),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers,
+    }
+}
+
+/// The record as it came first. One that says nothing of that stays as it is.
+pub(crate) fn restore(mut record: Record) -> Record {
+    if let Some(held) = held(&record)
+        && let Some(at) = Timestamp::from_timestamp_micros(held.at)
+    {
+        record.topic = held.topic;
+        record.partition = held.partition;
+        record.offset = held.offset;
+        record.timestamp = at;
+    }
+    record
+}
+
+/// Since when a record waits.
+pub(crate) fn since(record: &Record) -> Option<Timestamp> {
+    held(record).and_then(|held| Timestamp::from_timestamp_micros(held.since))
+}
+
+fn held(record: &Record) -> Option<Held> {
+    serde_json::from_slice(record.headers.get(headers::HELD)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_bus::{Headers, TopicSettings};
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_read_back_as_it_came_however_often_it_was_moved() {
+        let topics = Topics::new("n", &[], &TopicSettings::default());
+        let mut headers = Headers::default();
+        headers.insert("ce_id", "e-1");
+        let first = Record {
+            topic: Arc::from("n.events"),
+            partition: 3,
+            offset: 17,
+            key: Some("k".into()),
+            value: "v".into(),
+            headers,
+            timestamp: "2026-11-24T10:00:00.000123Z".parse().unwrap(),
+            unreadable: None,
+        };
+        let now: Timestamp = "2026-11-24T11:00:00Z".parse().unwrap();
+        let mut current = first.clone();
+        for turn in 0..3 {
+            let out = hold(
+                &topics,
+                &current,
+                if turn == 0 { now } else { since(&current).unwrap() },
+            );
+            assert_eq!(out.topic, topics.scheduled());
+            current = restore(Record {
+                topic: out.topic,
+                partition: 0,
+                offset: 99,
+                key: out.key,
+                value: out.value,
+                headers: out.headers,
+                timestamp: now,
+                unreadable: None,
+            });
+            assert_eq!(current.position(), first.position());
+            assert_eq!(
+                (current.timestamp, &current.value),
+                (first.timestamp, &first.value)
+            );
+            assert_eq!(current.headers.get_str("ce_id"), Some("e-1"));
+            assert_eq!(since(&current), Some(now));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Room on the disk under a file.
+
+use std::{io, path::Path};
+
+/// Bytes below which a disk is full: one transaction may take as many, and its write-ahead log as many again.
+const ROOM: u64 = 2 * 1024 * 1024;
+
+/// Why nothing can be written beside a file.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// Less than 2 MiB are free for this user.
+    #[error("the disk is full: {free} bytes are free")]
+    Full {
+        /// Bytes that this user may still write.
+        free: u64,
+    },
+    /// The file system is mounted read-only.
+    #[error("the file system is read-only")]
+    ReadOnly,
+    /// The file system does not say.
+    #[error("the file system cannot be asked")]
+    Unknown(#[source] io::Error),
+}
+
+/// Whether the file system of an existing file or folder takes further data.
+pub fn check(path: &Path) -> Result<(), DiskError> {
+    let system = rustix::fs::statvfs(path).map_err(|error| DiskError::Unknown(error.into()))?;
+    if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Err(DiskError::ReadOnly);
+    }
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if free < ROOM {
+        return Err(DiskError::Full { free });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_room_is_well_and_a_place_that_is_not_there_cannot_be_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check(folder.path()).is_ok());
+        let nowhere = check(&folder.path().join("nowhere"));
+        assert!(matches!(nowhere, Err(DiskError::Unknown(_))));
+    }
+}

@@ -1,0 +1,149 @@
+//! What a database was last seen to be unable to do, and which of its connections may be of no use any more.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use sqlx::{PgConnection, Postgres};
+
+use crate::{error::StoreError, fault::Fault};
+
+/// How long a failed write says that the next will fail as well.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// How long connections that were open when the database failed are asked before they are used: as long as a pool keeps
+/// an idle one.
+const SUSPECT: Duration = Duration::from_mins(10);
+
+/// Shared by all connections of a database; a cheap handle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Whether `seen` holds anything: nearly always not.
+    is_marked: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last write that failed for a reason that stops every write.
+    failed: Option<(Fault, Instant)>,
+    /// Connections opened before are asked whether they can write.
+    suspect: Option<Instant>,
+    /// Connections opened before are not used any more.
+    stale: Option<Instant>,
+}
+
+/// What becomes of a pooled connection that somebody wants to use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Use,
+    Ask,
+    Close,
+}
+
+impl Health {
+    /// Turns a result of sqlx into one of the store, and remembers what it says about the database.
+    pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            if let Some(fault) = Fault::of(&error) {
+                self.failed(fault);
+            }
+            error.into()
+        })
+    }
+
+    /// Remembers a failure.
+    pub(super) fn failed(&self, fault: Fault) {
+        let now = Instant::now();
+        let mut seen = self.0.seen.lock();
+        if fault.stops_writes() {
+            seen.failed = Some((fault, now));
+        }
+        match fault {
+            Fault::ReadOnly | Fault::Restarting | Fault::Unreachable => seen.suspect = Some(now),
+            Fault::Prepared => seen.stale = Some(now),
+            Fault::DiskFull | Fault::Storage => {}
+            _ => return,
+        }
+        self.0.is_marked.store(true, Ordering::Release);
+    }
+
+    /// A write is durable: whatever stopped writes does not any more.
+    pub(super) fn wrote(&self) {
+        if self.0.is_marked.load(Ordering::Acquire) {
+            self.0.seen.lock().failed = None;
+        }
+    }
+
+    /// What has stopped writes in the last seconds, if none has succeeded since.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        let seen = self.0.seen.lock();
+        let (fault, at) = seen.failed?;
+        (at.elapsed() < REMEMBERED).then_some(fault)
+    }
+
+    /// What is to be done with a connection of this age.
+    pub(super) fn verdict(&self, age: Duration) -> Verdict {
+        if !self.0.is_marked.load(Ordering::Acquire) {
+            return Verdict::Use;
+        }
+        let seen = self.0.seen.lock();
+        let is_older = |mark: Option<Instant>| mark.is_some_and(|at| age >= at.elapsed());
+        let is_recent = seen.suspect.is_some_and(|at| at.elapsed() < SUSPECT);
+        if is_older(seen.stale) {
+            Verdict::Close
+        } else if is_recent && is_older(seen.suspect) {
+            Verdict::Ask
+        } else {
+            Verdict::Use
+        }
+    }
+}
+
+/// Whether the server behind a connection, and the session on it, take writes.
+pub(super) async fn is_writable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar::<Postgres, bool>(
+        "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_were_open_when_the_database_failed_are_asked_and_newer_ones_are_used() {
+        let health = Health::default();
+        let (old, new) = (Duration::from_secs(60), Duration::ZERO);
+        assert_eq!(health.verdict(old), Verdict::Use);
+        health.failed(Fault::Conflict);
+        assert_eq!(health.verdict(old), Verdict::Use);
+        health.failed(Fault::ReadOnly);
+        assert_eq!(health.verdict(old), Verdict::Ask);
+        assert_eq!(health.verdict(new), Verdict::Use);
+        health.failed(Fault::Prepared);
+        assert_eq!(health.verdict(old), Verdict::Close);
+        assert_eq!(health.verdict(new), Verdict::Use);
+    }
+
+    #[test]
+    fn a_write_that_succeeds_ends_what_stopped_writes() {
+        let health = Health::default();
+        health.failed(Fault::Slow);
+        assert_eq!(health.fault(), None);
+        health.failed(Fault::DiskFull);
+        assert_eq!(health.fault(), Some(Fault::DiskFull));
+        health.wrote();
+        assert_eq!(health.fault(), None);
+    }
+}

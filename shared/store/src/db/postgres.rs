@@ -1,0 +1,105 @@
+//! Connections to PostgreSQL, directly or through a pooler in transaction mode.
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
+
+use super::{Conn, Health, Link, health};
+use crate::{error::StoreError, fault::Fault};
+
+/// What each transaction begins with behind a pooler, where a session keeps no settings; see [`super::connect`] for them.
+const BEGIN_POOLED: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+#[derive(Debug)]
+pub(super) struct Database {
+    pool: PgPool,
+    link: Link,
+}
+
+/// A connection, and the transaction on it if there is one: it is rolled back when it is dropped.
+pub(crate) struct Held {
+    on: On,
+    link: Link,
+}
+
+enum On {
+    Connection(PoolConnection<Postgres>),
+    Transaction(Transaction<'static, Postgres>),
+}
+
+impl Database {
+    pub(super) fn new(pool: PgPool, health: Health, is_pooled: bool) -> Self {
+        Self {
+            pool,
+            link: Link { health, is_pooled },
+        }
+    }
+
+    /// A connection for statements each of which is a transaction of its own.
+    pub(super) async fn hold(&self) -> Result<Held, StoreError> {
+        if self.link.is_pooled {
+            // A pooler may give the two steps of a statement, preparing and running, to two servers outside one.
+            return self.begin().await;
+        }
+        let connection = self.link.note(self.pool.acquire().await)?;
+        Ok(self.held(On::Connection(connection)))
+    }
+
+    /// A transaction, read committed.
+    pub(super) async fn begin(&self) -> Result<Held, StoreError> {
+        let begun = if self.link.is_pooled {
+            self.pool.begin_with(BEGIN_POOLED).await
+        } else {
+            self.pool.begin().await
+        };
+        Ok(self.held(On::Transaction(self.link.note(begun)?)))
+    }
+
+    fn held(&self, on: On) -> Held {
+        Held {
+            on,
+            link: self.link.clone(),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// What stops writes, as far as the server says or the last writes have shown.
+    pub(super) async fn check(&self) -> Result<Option<Fault>, StoreError> {
+        let mut held = self.hold().await?;
+        let writable = health::is_writable(held.connection()).await;
+        if self.link.note(writable)? {
+            return Ok(self.link.health.fault());
+        }
+        // The session may be the only thing that is read-only: the next check asks another one.
+        self.link.health.failed(Fault::ReadOnly);
+        Ok(Some(Fault::ReadOnly))
+    }
+}
+
+impl Held {
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        let connection = match &mut self.on {
+            On::Connection(connection) => &mut **connection,
+            On::Transaction(transaction) => &mut **transaction,
+        };
+        Conn::Postgres(connection, &self.link)
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        match &mut self.on {
+            On::Connection(connection) => connection,
+            On::Transaction(transaction) => transaction,
+        }
+    }
+
+    /// Makes what was written durable.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        if let On::Transaction(transaction) = self.on {
+            self.link.note(transaction.commit().await)?;
+        }
+        self.link.health.wrote();
+        Ok(())
+    }
+}

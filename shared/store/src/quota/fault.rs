@@ -1,0 +1,78 @@
+//! Why limits cannot be counted, by the code with which Redis begins an error.
+
+use redis::{ErrorKind, RedisError};
+
+/// What stands in the way of Redis. Each passes by itself or once an operator has mended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum QuotaFault {
+    /// No connection, or no answer in time.
+    #[error("Redis does not answer")]
+    Silent,
+    /// It takes no writes.
+    #[error("Redis is a replica and takes no writes")]
+    Replica,
+    /// It is a replica whose primary is away.
+    #[error("Redis is a replica and has lost its primary")]
+    PrimaryAway,
+    /// It has started and reads its data.
+    #[error("Redis is loading its data")]
+    Loading,
+    /// It has reached `maxmemory` and evicts nothing.
+    #[error("Redis has no memory left: raise maxmemory, or let it evict")]
+    Full,
+    /// Its last snapshot or append failed, or too few replicas follow it.
+    #[error("Redis takes no writes until it can save or replicate them")]
+    NotSafe,
+    /// It refuses the user, the password, or a command.
+    #[error("Redis refuses the login or a command: check the user and password in redis.url")]
+    Login,
+    /// It is a node of a cluster, or answers what this version does not know.
+    #[error(
+        "Redis does not do what limits need: one primary of version 6 or later, and no cluster, is expected"
+    )]
+    Other,
+}
+
+impl QuotaFault {
+    pub(super) fn of(error: &RedisError) -> Self {
+        if error.kind() == ErrorKind::AuthenticationFailed {
+            return Self::Login;
+        }
+        error.code().map_or(Self::Silent, Self::of_code)
+    }
+
+    fn of_code(code: &str) -> Self {
+        match code {
+            "READONLY" => Self::Replica,
+            "MASTERDOWN" => Self::PrimaryAway,
+            "LOADING" => Self::Loading,
+            "OOM" => Self::Full,
+            "MISCONF" | "NOREPLICAS" => Self::NotSafe,
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => Self::Login,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_of_redis_says_what_is_wrong_with_it() {
+        for (code, fault) in [
+            ("READONLY", QuotaFault::Replica),
+            ("MASTERDOWN", QuotaFault::PrimaryAway),
+            ("LOADING", QuotaFault::Loading),
+            ("OOM", QuotaFault::Full),
+            ("MISCONF", QuotaFault::NotSafe),
+            ("NOAUTH", QuotaFault::Login),
+            ("WRONGPASS", QuotaFault::Login),
+            ("MOVED", QuotaFault::Other),
+        ] {
+            assert_eq!(QuotaFault::of_code(code), fault, "{code}");
+        }
+        let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!(QuotaFault::of(&refused), QuotaFault::Silent);
+    }
+}
