@@ -1,11 +1,11 @@
 //! What a fault script must fulfil beyond its types.
 
+use axum::http::HeaderValue;
 use serde::Serialize;
 
 use super::{Action, Fault, MAX_RULES, Target};
 
 const MAX_DELAY_MS: u64 = 600_000;
-const MAX_RETRY_AFTER_S: u32 = 86_400;
 const MAX_CODE_BYTES: usize = 64;
 
 /// A field of a request that cannot be taken.
@@ -43,11 +43,37 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
         if fault.delay_ms.is_some_and(|delay| delay > MAX_DELAY_MS) {
             refuse("delay_ms", "out-of-range", "must be at most 600000, ten minutes");
         }
+        for (name, millis) in [("greylist_ms", fault.greylist_ms), ("idle_ms", fault.idle_ms)] {
+            if millis.is_some_and(|millis| millis > MAX_DELAY_MS) {
+                refuse(name, "out-of-range", "must be at most 600000, ten minutes");
+            }
+            if millis.is_some() && fault.provider != Target::Smtp {
+                refuse(name, "not-asked", "only SMTP has it");
+            }
+        }
+        if fault.at.is_some() && fault.provider != Target::Smtp {
+            refuse("at", "not-asked", "only SMTP has steps");
+        }
+        if fault.field.is_some() && fault.provider != Target::Fcm {
+            refuse("field", "not-asked", "only FCM's details name a field");
+        }
+        let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
+        if !fault.retry_after.as_ref().is_none_or(is_header) {
+            refuse(
+                "retry_after",
+                "malformed",
+                "must be a text that a header can have",
+            );
+        }
         if fault
-            .retry_after
-            .is_some_and(|seconds| seconds > MAX_RETRY_AFTER_S)
+            .recipients_percent
+            .is_some_and(|percent| !(percent > 0.0 && percent <= 100.0))
         {
-            refuse("retry_after", "out-of-range", "must be at most 86400, a day");
+            refuse(
+                "recipients_percent",
+                "out-of-range",
+                "must be more than 0 and at most 100",
+            );
         }
         if fault.status.is_some_and(|status| !(400..=599).contains(&status)) {
             refuse("status", "out-of-range", "must be from 400 to 599");
@@ -63,7 +89,9 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
                     "nothing is answered, so there is no status",
                 );
             }
-            None if fault.status.is_none() && fault.delay_ms.is_none() => {
+            None if [fault.delay_ms, fault.greylist_ms, fault.idle_ms] == [None; 3]
+                && fault.status.is_none() =>
+            {
                 refuse(
                     "action",
                     "required",
@@ -72,7 +100,7 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
             }
             _ => {}
         }
-        if fault.status.is_none() && fault.code.is_some() {
+        if fault.status.is_none() && fault.greylist_ms.is_none() && fault.code.is_some() {
             refuse("code", "not-answered", "a code needs a status to come with");
         }
         if let Some(message) = fault.code.as_deref().and_then(|code| code_at_fault(fault, code)) {
@@ -136,7 +164,7 @@ mod tests {
         let fault = Fault {
             percent: f64::NAN,
             status: Some(200),
-            retry_after: Some(u32::MAX),
+            retry_after: Some("\n".to_owned()),
             delay_ms: Some(u64::MAX),
             ..Fault::every(Target::Any)
         };

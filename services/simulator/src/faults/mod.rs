@@ -1,11 +1,12 @@
 //! Fault scripts: which share of the sends fails, and how.
 //!
 //! A script is a list of rules. For every message sent to a provider (token requests and reads are never disturbed) each
-//! rule for that provider rolls its own dice, in the order of the list. Rules that only delay add up; the first other
-//! rule that hits decides, and the ones after it are not asked. Scripts are not remembered over restarts.
+//! rule for that provider and that recipient rolls its own dice, in the order of the list. Rules that only delay add up;
+//! the first other rule that hits decides, and the ones after it are not asked. Scripts are not remembered over restarts.
 
 mod check;
 mod plan;
+mod select;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -13,6 +14,7 @@ pub use self::check::InvalidField;
 pub(crate) use self::check::enhanced_code_fits;
 pub use self::plan::Faults;
 pub(crate) use self::plan::{Answer, Effect, Verdict};
+pub(crate) use self::select::Sent;
 use crate::Provider;
 
 /// Rules in one script.
@@ -27,6 +29,27 @@ pub struct Fault {
     /// How many of them, in percent: more than 0, at most 100.
     #[serde(default = "every_one")]
     pub percent: f64,
+    /// To whom: an address, a number or a token, in which `*` stands for any text, such as `*@grey.example` (a domain) or
+    /// `ios-*` (devices that are named so).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How many of the recipients, in percent: the same ones every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients_percent: Option<f64>,
+    /// At which step of an SMTP session; without it, at the final dot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<SmtpStep>,
+    /// SMTP: refused at RCPT until so many milliseconds after the recipient was first tried; 451 4.7.1 without a status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greylist_ms: Option<u64>,
+    /// SMTP: a connection on which no command comes for so many milliseconds is told the status (421 without one) and
+    /// closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
+    /// FCM: what the details name, a field for `INVALID_ARGUMENT` (none without it, as for a payload that is too big), or
+    /// a quota's subject such as `device:x` for `QUOTA_EXCEEDED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// The status answered: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -38,9 +61,13 @@ pub struct Fault {
         deserialize_with = "text_or_number"
     )]
     pub code: Option<String>,
-    /// `Retry-After` in seconds (HTTP only).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u32>,
+    /// `Retry-After` (HTTP only): seconds, or any text that a header can have.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text_or_number"
+    )]
+    pub retry_after: Option<String>,
     /// Milliseconds before the answer. Before the message is looked at, too, unless it is `recorded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
@@ -62,6 +89,12 @@ impl Fault {
         Self {
             provider,
             percent: every_one(),
+            to: None,
+            recipients_percent: None,
+            at: None,
+            greylist_ms: None,
+            idle_ms: None,
+            field: None,
             status: None,
             code: None,
             retry_after: None,
@@ -98,6 +131,22 @@ impl Target {
     }
 }
 
+/// A step of an SMTP session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpStep {
+    /// The greeting.
+    Connect,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The final dot. HTTP's sends have this step only.
+    End,
+}
+
 /// What happens to a message that a rule hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -119,7 +168,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     #[serde(untagged, expecting = "a text or a number")]
     enum Code {
         Text(String),
-        Number(u64),
+        Number(serde_json::Number),
     }
     Ok(Option::<Code>::deserialize(deserializer)?.map(|code| match code {
         Code::Text(text) => text,

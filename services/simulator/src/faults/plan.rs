@@ -1,15 +1,16 @@
 //! The script in force, and its dice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::check::check;
-use super::{Action, Fault};
-use crate::{Provider, SimulatorError};
+use super::{Action, Fault, Sent};
+use crate::SimulatorError;
 
 /// The fault script in force; clones share it.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Faults {
 struct Plan {
     rules: Vec<Fault>,
     dice: StdRng,
+    /// When each recipient was first tried, by the rule that greylists.
+    first_tried: HashMap<(usize, String), Instant>,
 }
 
 /// What is to happen to one message.
@@ -50,8 +53,9 @@ pub(crate) enum Effect {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) code: Option<String>,
-    /// Seconds.
-    pub(crate) retry_after: Option<u32>,
+    pub(crate) retry_after: Option<String>,
+    /// What FCM's details name.
+    pub(crate) field: Option<String>,
 }
 
 impl Faults {
@@ -60,6 +64,7 @@ impl Faults {
             plan: Arc::new(Mutex::new(Plan {
                 rules: Vec::new(),
                 dice: StdRng::from_rng(&mut rand::rng()),
+                first_tried: HashMap::new(),
             })),
         }
     }
@@ -72,7 +77,11 @@ impl Faults {
             return Err(SimulatorError::InvalidFaults(invalid));
         }
         let dice = seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
-        *self.plan.lock() = Plan { rules, dice };
+        *self.plan.lock() = Plan {
+            rules,
+            dice,
+            first_tried: HashMap::new(),
+        };
         Ok(())
     }
 
@@ -86,13 +95,37 @@ impl Faults {
         self.plan.lock().rules.clone()
     }
 
-    pub(crate) fn roll(&self, provider: Provider) -> Verdict {
+    /// After how long an idle SMTP connection is closed, and with which words.
+    pub(crate) fn idle(&self) -> Option<(Duration, Answer)> {
+        let plan = self.plan.lock();
+        let (rule, millis) = plan.rules.iter().find_map(|rule| Some((rule, rule.idle_ms?)))?;
+        let answer = answer(rule).unwrap_or(Answer {
+            status: 421,
+            code: Some("4.4.2".to_owned()),
+            retry_after: None,
+            field: None,
+        });
+        Some((Duration::from_millis(millis), answer))
+    }
+
+    pub(crate) fn roll(&self, sent: &Sent<'_>) -> Verdict {
         let mut plan = self.plan.lock();
-        let Plan { rules, dice } = &mut *plan;
+        let Plan {
+            rules,
+            dice,
+            first_tried,
+        } = &mut *plan;
         let mut verdict = Verdict::default();
-        for rule in rules.iter().filter(|rule| rule.provider.covers(provider)) {
+        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.is_about(sent)) {
             if dice.random_range(0.0..100.0) >= rule.percent {
                 continue;
+            }
+            if let Some(millis) = rule.greylist_ms {
+                let key = (index, sent.to.join(","));
+                let first = first_tried.entry(key).or_insert_with(Instant::now);
+                if first.elapsed() >= Duration::from_millis(millis) {
+                    continue;
+                }
             }
             let delay = Duration::from_millis(rule.delay_ms.unwrap_or(0));
             if rule.recorded {
@@ -112,11 +145,7 @@ impl Faults {
 
 /// `None`: the rule only delays.
 fn effect(rule: &Fault) -> Option<Effect> {
-    let answer = rule.status.map(|status| Answer {
-        status,
-        code: rule.code.clone(),
-        retry_after: rule.retry_after,
-    });
+    let answer = answer(rule);
     match rule.action {
         Some(Action::Hang) => Some(Effect::Hang),
         Some(Action::Reset) => Some(Effect::Reset),
@@ -125,10 +154,29 @@ fn effect(rule: &Fault) -> Option<Effect> {
     }
 }
 
+fn answer(rule: &Fault) -> Option<Answer> {
+    let status = rule.status.or(rule.greylist_ms.map(|_| 451))?;
+    Some(Answer {
+        status,
+        code: rule.code.clone(),
+        retry_after: rule.retry_after.clone(),
+        field: rule.field.clone(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::Target;
+    use crate::Provider;
+    use crate::faults::{SmtpStep, Target};
+
+    const fn sent(provider: Provider) -> Sent<'static> {
+        Sent {
+            provider,
+            step: SmtpStep::End,
+            to: &[],
+        }
+    }
 
     fn failing(provider: Target, percent: f64) -> Fault {
         Fault {
@@ -140,7 +188,7 @@ mod tests {
 
     fn hits(faults: &Faults, rolls: usize) -> Vec<bool> {
         (0..rolls)
-            .map(|_| faults.roll(Provider::Fcm).effect.is_some())
+            .map(|_| faults.roll(&sent(Provider::Fcm)).effect.is_some())
             .collect()
     }
 
@@ -169,8 +217,8 @@ mod tests {
     fn a_rule_leaves_other_providers_alone() {
         let faults = Faults::none();
         faults.replace(vec![failing(Target::Smtp, 100.0)], None).unwrap();
-        assert_eq!(faults.roll(Provider::Twilio), Verdict::default());
-        assert!(faults.roll(Provider::Smtp).effect.is_some());
+        assert_eq!(faults.roll(&sent(Provider::Twilio)), Verdict::default());
+        assert!(faults.roll(&sent(Provider::Smtp)).effect.is_some());
     }
 
     #[test]
@@ -189,7 +237,7 @@ mod tests {
             .replace(vec![delay(5), delay(7), reset, failing(Target::Any, 100.0)], None)
             .unwrap();
         assert_eq!(
-            faults.roll(Provider::Fcm),
+            faults.roll(&sent(Provider::Fcm)),
             Verdict {
                 before: Duration::from_millis(12),
                 after: Duration::ZERO,
@@ -205,5 +253,32 @@ mod tests {
         faults.replace(vec![failing(Target::Any, 100.0)], None).unwrap();
         assert!(faults.replace(vec![failing(Target::Any, 101.0)], None).is_err());
         assert_eq!(faults.list().len(), 1);
+    }
+    #[test]
+    fn a_greylisted_recipient_is_taken_when_it_is_tried_again_after_a_while() {
+        let faults = Faults::none();
+        let rule = |greylist_ms| Fault {
+            to: Some("*@grey.example".to_owned()),
+            greylist_ms: Some(greylist_ms),
+            ..Fault::every(Target::Smtp)
+        };
+        let effect = |to: &str| {
+            let sent = Sent {
+                provider: Provider::Smtp,
+                step: SmtpStep::Rcpt,
+                to: &[to],
+            };
+            faults.roll(&sent).effect
+        };
+        faults.replace(vec![rule(600_000)], None).unwrap();
+        for _ in 0..2 {
+            let Some(Effect::Answer(answer)) = effect("ada@grey.example") else {
+                panic!("greylisted")
+            };
+            assert_eq!(answer.status, 451);
+        }
+        assert_eq!(effect("ada@other.example"), None);
+        faults.replace(vec![rule(0)], None).unwrap();
+        assert_eq!(effect("ada@grey.example"), None, "the while is over");
     }
 }

@@ -10,7 +10,8 @@ use crate::http::send::with_retry_after;
 
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
 /// Seconds.
-const PAUSE: u32 = 1;
+const PAUSE: &str = "1";
+const QUOTA_FAILURE: &str = "type.googleapis.com/google.rpc.QuotaFailure";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
 /// An error as Google answers it.
@@ -20,8 +21,7 @@ pub(super) struct FcmError {
     canonical: &'static str,
     message: String,
     details: Vec<Value>,
-    /// Seconds.
-    retry_after: Option<u32>,
+    retry_after: Option<String>,
 }
 
 impl IntoResponse for FcmError {
@@ -33,7 +33,7 @@ impl IntoResponse for FcmError {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         with_retry_after(
             (status, Json(json!({ "error": error }))).into_response(),
-            self.retry_after,
+            self.retry_after.as_deref(),
         )
     }
 }
@@ -55,29 +55,28 @@ pub(super) fn invalid_body(message: &str, field: &str) -> FcmError {
     error(400, message, "INVALID_ARGUMENT", vec![violations])
 }
 
-/// FCM itself refuses the content of the message.
-pub(super) fn invalid_content(message: &str, field: &str) -> FcmError {
-    let violations = json!({
-        "@type": BAD_REQUEST,
-        "fieldViolations": [{ "field": field, "description": message }],
-    });
-    error(
-        400,
-        message,
-        "INVALID_ARGUMENT",
-        vec![detail("INVALID_ARGUMENT"), violations],
-    )
+/// FCM itself refuses the content of the message. Not every refusal names a field.
+pub(super) fn invalid_content(message: &str, field: Option<&str>) -> FcmError {
+    let mut details = vec![detail("INVALID_ARGUMENT")];
+    details.extend(field.map(|field| {
+        json!({
+            "@type": BAD_REQUEST,
+            "fieldViolations": [{ "field": field, "description": message }],
+        })
+    }));
+    error(400, message, "INVALID_ARGUMENT", details)
 }
 
-/// An error with an FCM error code. A quota and an outage ask for a second's pause.
-pub(super) fn fcm_error(code: &str) -> FcmError {
+/// An error with an FCM error code, and what its details name. A quota and an outage ask for a second's pause.
+pub(super) fn fcm_error(code: &str, field: Option<&str>) -> FcmError {
     let (status, canonical, message) = match code {
         "UNREGISTERED" => (404, "NOT_FOUND", "Requested entity was not found."),
-        "INVALID_ARGUMENT" => (
+        "INVALID_ARGUMENT" if field == Some("message.token") => (
             400,
             "INVALID_ARGUMENT",
             "The registration token is not a valid FCM registration token",
         ),
+        "INVALID_ARGUMENT" => (400, "INVALID_ARGUMENT", "Request contains an invalid argument."),
         "SENDER_ID_MISMATCH" => (403, "PERMISSION_DENIED", "SenderId mismatch"),
         "THIRD_PARTY_AUTH_ERROR" => (401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service"),
         "QUOTA_EXCEEDED" => (
@@ -88,10 +87,22 @@ pub(super) fn fcm_error(code: &str) -> FcmError {
         "UNAVAILABLE" => (503, "UNAVAILABLE", "The service is currently unavailable."),
         _ => (500, "INTERNAL", "Internal error encountered."),
     };
-    let retry_after = matches!(code, "QUOTA_EXCEEDED" | "UNAVAILABLE").then_some(PAUSE);
+    let retry_after = matches!(code, "QUOTA_EXCEEDED" | "UNAVAILABLE").then(|| PAUSE.to_owned());
+    let mut details = vec![detail(code)];
+    details.extend(field.and_then(|name| match code {
+        "INVALID_ARGUMENT" => Some(json!({
+            "@type": BAD_REQUEST,
+            "fieldViolations": [{ "field": name, "description": message }],
+        })),
+        "QUOTA_EXCEEDED" => Some(json!({
+            "@type": QUOTA_FAILURE,
+            "violations": [{ "subject": name, "description": message }],
+        })),
+        _ => None,
+    }));
     FcmError {
         retry_after,
-        ..error(status, message, canonical, vec![detail(code)])
+        ..error(status, message, canonical, details)
     }
 }
 
@@ -109,7 +120,7 @@ pub(super) fn scripted(answer: &Answer) -> Response {
     let mut failure = if code == "UNAUTHENTICATED" {
         unauthenticated()
     } else {
-        fcm_error(code)
+        fcm_error(code, answer.field.as_deref())
     };
     if failure.status != answer.status {
         // A status that does not go with the code: the front end's, without a body to rely on.
@@ -120,7 +131,7 @@ pub(super) fn scripted(answer: &Answer) -> Response {
             vec![detail(code)],
         );
     }
-    failure.retry_after = answer.retry_after;
+    failure.retry_after.clone_from(&answer.retry_after);
     failure.into_response()
 }
 

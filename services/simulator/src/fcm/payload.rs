@@ -1,5 +1,6 @@
 //! The body of a send: what FCM requires of it.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Bytes of `notification` and `data` together, as JSON.
@@ -8,6 +9,17 @@ const MAX_PAYLOAD: usize = 4_096;
 const MAX_TTL_SECONDS: f64 = 2_419_200.0;
 /// Sections that are shown beside the message, not in it.
 const PLATFORM_SECTIONS: [&str; 4] = ["android", "apns", "webpush", "fcm_options"];
+
+/// What is left of a message once its token, its notification and its data are taken.
+const FIELDS: [&str; 7] = [
+    "name",
+    "android",
+    "apns",
+    "webpush",
+    "fcm_options",
+    "topic",
+    "condition",
+];
 
 /// A send that FCM would look at.
 pub(super) struct Payload {
@@ -23,7 +35,8 @@ pub(super) struct Payload {
 #[derive(Debug, PartialEq)]
 pub(super) struct Invalid {
     pub(super) message: String,
-    pub(super) field: String,
+    /// Where; a payload that is too big names no field.
+    pub(super) field: Option<String>,
     /// Whether FCM refuses the content (else Google's front end refuses the form).
     pub(super) by_fcm: bool,
 }
@@ -32,7 +45,7 @@ impl Invalid {
     fn form(field: &str, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            field: field.to_owned(),
+            field: Some(field.to_owned()),
             by_fcm: false,
         }
     }
@@ -40,7 +53,7 @@ impl Invalid {
     fn content(field: &str, message: &str) -> Self {
         Self {
             message: message.to_owned(),
-            field: field.to_owned(),
+            field: Some(field.to_owned()),
             by_fcm: true,
         }
     }
@@ -85,10 +98,21 @@ pub(super) fn parse(body: &[u8]) -> Result<Payload, Invalid> {
     };
     let bytes = size(&Value::Object(notification.clone())) + size(&Value::Object(data.clone()));
     if bytes > MAX_PAYLOAD {
-        return Err(Invalid::content("message", "Android message is too big"));
+        return Err(Invalid {
+            message: "Android message is too big".to_owned(),
+            field: None,
+            by_fcm: true,
+        });
     }
     if let Some(ttl) = message.get("android").and_then(|android| android.get("ttl")) {
         check_ttl(ttl)?;
+    }
+    check_headers(&message)?;
+    if let Some(name) = message.keys().find(|key| !FIELDS.contains(&&***key)) {
+        let text = format!(
+            "Invalid JSON payload received. Unknown name \"{name}\" at 'message': Cannot find field."
+        );
+        return Err(Invalid::form("message", text));
     }
     let mut notification = notification;
     Ok(Payload {
@@ -129,11 +153,59 @@ fn data(message: &mut Map<String, Value>) -> Result<Map<String, Value>, Invalid>
                 format!("Invalid value at '{field}' (TYPE_STRING), {value}"),
             ));
         }
-        if key == "from" || key == "gcm" || key.starts_with("google.") {
-            return Err(Invalid::content("message.data", "Invalid data payload key"));
+        if is_reserved(key) {
+            return Err(Invalid::content(
+                "message.data",
+                &format!("Invalid data payload key: {key}"),
+            ));
         }
     }
     Ok(data)
+}
+
+/// Keys that Google keeps for itself (Firebase's reference of `data`; `collapse_key` and `notification` are refused too).
+fn is_reserved(key: &str) -> bool {
+    matches!(
+        key,
+        "from" | "message_type" | "collapse_key" | "notification" | "gcm" | "google"
+    ) || key.starts_with("gcm.")
+        || key.starts_with("google.")
+}
+
+/// The token of a body, as far as it has one.
+pub(super) fn token(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Body {
+        message: Message,
+    }
+    #[derive(Deserialize)]
+    struct Message {
+        token: String,
+    }
+    serde_json::from_slice::<Body>(body)
+        .ok()
+        .map(|body| body.message.token)
+}
+
+/// What APNs and web push services are told: texts, and whole numbers where they are times.
+fn check_headers(message: &Map<String, Value>) -> Result<(), Invalid> {
+    for (section, name) in [("apns", "apns-expiration"), ("webpush", "TTL")] {
+        let headers = message.get(section).and_then(|section| section.get("headers"));
+        for (key, value) in headers.and_then(Value::as_object).into_iter().flatten() {
+            let field = format!("message.{section}.headers");
+            let Some(text) = value.as_str() else {
+                let message = format!("Invalid value at '{field}[{key}]' (TYPE_STRING), {value}");
+                return Err(Invalid::form(&field, message));
+            };
+            if key.eq_ignore_ascii_case(name) && text.parse::<u64>().is_err() {
+                return Err(Invalid::content(
+                    &field,
+                    &format!("Invalid value for {key}: {text}"),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A protobuf duration, such as `3600s`.

@@ -49,8 +49,17 @@ pub(super) async fn send(
     if method != "messages:send" {
         return Problem::NotFound.into_response();
     }
+    let to = payload::token(&body);
     let judge = || judge(&fcm, &project, &headers, &body);
-    crate::http::send::send(&fcm.context, &connection, Provider::Fcm, judge, error::scripted).await
+    crate::http::send::send(
+        &fcm.context,
+        &connection,
+        Provider::Fcm,
+        to.as_deref(),
+        judge,
+        error::scripted,
+    )
+    .await
 }
 
 fn judge(fcm: &Fcm, project: &str, headers: &HeaderMap, body: &[u8]) -> Result<Accepted, FcmError> {
@@ -59,13 +68,15 @@ fn judge(fcm: &Fcm, project: &str, headers: &HeaderMap, body: &[u8]) -> Result<A
     }
     let payload = payload::parse(body).map_err(|invalid| {
         if invalid.by_fcm {
-            error::invalid_content(&invalid.message, &invalid.field)
+            error::invalid_content(&invalid.message, invalid.field.as_deref())
         } else {
-            error::invalid_body(&invalid.message, &invalid.field)
+            error::invalid_body(&invalid.message, invalid.field.as_deref().unwrap_or_default())
         }
     })?;
     if let Some(code) = token_fate(&payload.token) {
-        return Err(error::fcm_error(code));
+        // It is the token that is no valid argument.
+        let field = (code == "INVALID_ARGUMENT").then_some("message.token");
+        return Err(error::fcm_error(code, field));
     }
     if payload.validate_only {
         let name = format!("projects/{project}/messages/fake_message_id");

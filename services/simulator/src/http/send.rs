@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::connection::Connection;
 use crate::context::Context;
-use crate::faults::{Answer, Effect, Verdict};
+use crate::faults::{Answer, Effect, Sent, SmtpStep, Verdict};
 use crate::{Message, Provider, SimulatorError};
 
 /// A send that the provider takes: the message to be received, and the answer that promises it.
@@ -17,12 +17,13 @@ pub(crate) struct Accepted {
 
 /// Takes a message as `provider` does, and applies the fault script.
 ///
-/// `judge` looks at the request: it is accepted or refused with the provider's own error. `fail` writes an error as the
+/// `to` is the recipient, as far as the request names one. `judge` looks at the request: it is accepted or refused with the provider's own error. `fail` writes an error as the
 /// provider does. A message is recorded before it is answered; a refused one cannot be recorded by a fault either.
 pub(crate) async fn send<E: IntoResponse>(
     context: &Context,
     connection: &Connection,
     provider: Provider,
+    to: Option<&str>,
     judge: impl FnOnce() -> Result<Accepted, E>,
     fail: impl Fn(&Answer) -> Response,
 ) -> Response {
@@ -31,7 +32,11 @@ pub(crate) async fn send<E: IntoResponse>(
         after,
         effect,
         recorded,
-    } = context.faults.roll(provider);
+    } = context.faults.roll(&Sent {
+        provider,
+        step: SmtpStep::End,
+        to: to.as_slice(),
+    });
     context.pause(before).await;
     let usual = match &effect {
         Some(Effect::Answer(_) | Effect::Hang | Effect::Reset | Effect::GoAway(Some(_))) if !recorded => None,
@@ -44,6 +49,7 @@ pub(crate) async fn send<E: IntoResponse>(
                     status: 503,
                     code: None,
                     retry_after: None,
+                    field: None,
                 });
             }
         },
@@ -88,12 +94,10 @@ fn closing(mut answer: Response) -> Response {
     answer
 }
 
-/// Adds `Retry-After` in seconds.
-pub(crate) fn with_retry_after(mut answer: Response, seconds: Option<u32>) -> Response {
-    if let Some(seconds) = seconds {
-        answer
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+/// Adds `Retry-After`. What no header can have, a script does not have either.
+pub(crate) fn with_retry_after(mut answer: Response, retry_after: Option<&str>) -> Response {
+    if let Some(value) = retry_after.and_then(|text| HeaderValue::from_str(text).ok()) {
+        answer.headers_mut().insert(header::RETRY_AFTER, value);
     }
     answer
 }

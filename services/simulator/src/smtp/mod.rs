@@ -5,6 +5,7 @@
 //! ([`rules`]).
 
 mod auth;
+mod fault;
 mod mail;
 mod reply;
 mod rules;

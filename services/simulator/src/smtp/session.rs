@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::auth::{self, Dialogue, Step};
+use super::fault::hang;
 use super::reply::{Reply, mailbox_fate, scripted};
 use super::rules::Announced;
 use super::{Smtp, mail};
-use crate::Provider;
-use crate::faults::{Effect, Verdict};
+use crate::faults::{SmtpStep, Verdict};
 
 /// The largest message, as offered in SIZE.
 const MAX_MESSAGE: usize = 10 * 1024 * 1024;
@@ -39,7 +39,7 @@ enum Expect {
 
 /// How a session goes on.
 #[derive(PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     GoOn,
     /// Send what is written, then close.
     Close,
@@ -56,11 +56,11 @@ struct Envelope {
     announced: Announced,
 }
 
-struct Session {
-    smtp: Arc<Smtp>,
+pub(super) struct Session {
+    pub(super) smtp: Arc<Smtp>,
     commands: RequestReceiver,
     expect: Expect,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     greeted: bool,
     authenticated: bool,
     envelope: Option<Envelope>,
@@ -79,21 +79,41 @@ pub(super) async fn run(mut stream: TcpStream, smtp: Arc<Smtp>) -> io::Result<()
         authenticated: false,
         envelope: None,
     };
-    session.reply(220, "", format!("{HOST} ESMTP Carillon simulator"));
+    match session.meets(SmtpStep::Connect, &[]).await {
+        Next::GoOn if session.out.is_empty() => {
+            session.reply(220, "", format!("{HOST} ESMTP Carillon simulator"));
+        }
+        Next::GoOn | Next::Close => return stream.write_all(&session.out).await,
+        Next::Reset => return stream.set_zero_linger(),
+        Next::Hang => return hang(&mut stream, &shutdown, &mut [0; 64]).await,
+    }
     let mut buffer = vec![0; READ_BUFFER];
     loop {
         stream.write_all(&session.out).await?;
         session.out.clear();
+        let fault = session
+            .smtp
+            .context
+            .faults
+            .idle()
+            .filter(|_| session.is_between_commands());
+        let patience = fault.as_ref().map_or(IDLE, |(idle, _)| (*idle).min(IDLE));
         let read = tokio::select! {
-            read = tokio::time::timeout(IDLE, stream.read(&mut buffer)) => read,
+            read = tokio::time::timeout(patience, stream.read(&mut buffer)) => read,
             () = shutdown.cancelled() => {
                 session.reply(421, "4.3.2", "Shutting down");
                 return stream.write_all(&session.out).await;
             }
         };
         let Ok(read) = read else {
-            session.reply(421, "4.4.2", "Idle for too long");
-            return stream.write_all(&session.out).await;
+            match fault {
+                Some((_, answer)) => scripted(&answer).write(&mut session.out),
+                None => session.reply(421, "4.4.2", "Idle for too long"),
+            }
+            stream.write_all(&session.out).await?;
+            stream.shutdown().await?;
+            // The client may be writing: what it reads is the reply, not a reset.
+            return hang(&mut stream, &shutdown, &mut buffer).await;
         };
         let read = read?;
         if read == 0 {
@@ -108,20 +128,6 @@ pub(super) async fn run(mut stream: TcpStream, smtp: Arc<Smtp>) -> io::Result<()
     }
 }
 
-/// Reads and ignores until the client gives up.
-async fn hang(
-    stream: &mut TcpStream,
-    shutdown: &tokio_util::sync::CancellationToken,
-    buffer: &mut [u8],
-) -> io::Result<()> {
-    loop {
-        tokio::select! {
-            read = stream.read(buffer) => if read? == 0 { return Ok(()) },
-            () = shutdown.cancelled() => return stream.set_zero_linger(),
-        }
-    }
-}
-
 impl Session {
     fn reply(&mut self, code: u16, enhanced: &str, text: impl Into<String>) {
         Reply::new(code, enhanced, text).write(&mut self.out);
@@ -132,7 +138,7 @@ impl Session {
         let mut rest = bytes.iter();
         while !rest.as_slice().is_empty() {
             let next = match &mut self.expect {
-                Expect::Command => self.command(&mut rest),
+                Expect::Command => self.command(&mut rest).await,
                 Expect::Auth(line) => {
                     if line.ingest(&mut rest) {
                         let step = line
@@ -182,7 +188,7 @@ impl Session {
         Ok(Next::GoOn)
     }
 
-    fn command(&mut self, rest: &mut Iter<'_, u8>) -> Next {
+    async fn command(&mut self, rest: &mut Iter<'_, u8>) -> Next {
         let request = match self.commands.ingest(rest) {
             Ok(request) => request.into_owned(),
             Err(Error::NeedsMoreData { .. }) => {
@@ -194,6 +200,7 @@ impl Session {
                 return Next::GoOn;
             }
         };
+        let said = self.out.len();
         match request {
             Request::Ehlo { .. } => self.greet(true),
             Request::Helo { .. } => self.greet(false),
@@ -216,13 +223,36 @@ impl Session {
                     self.authenticate(auth::begin(mechanism, &initial_response));
                 }
             }
-            Request::Mail { from } => self.mail(&from),
-            Request::Rcpt { to } => self.rcpt(to.address),
-            Request::Data => self.data(),
+            Request::Mail { from } => match self.meets(SmtpStep::Mail, &[]).await {
+                Next::GoOn if self.out.len() == said => self.mail(&from),
+                next => return next,
+            },
+            Request::Rcpt { to } => match self
+                .meets(SmtpStep::Rcpt, std::slice::from_ref(&to.address))
+                .await
+            {
+                Next::GoOn if self.out.len() == said => self.rcpt(to.address),
+                next => return next,
+            },
+            Request::Data => match self.meets(SmtpStep::Data, &self.receivers()).await {
+                Next::GoOn if self.out.len() == said => self.data(),
+                next => return next,
+            },
             Request::Vrfy { .. } => self.reply(252, "2.1.5", "Cannot verify, will take mail for it"),
             _ => self.reply(502, "5.5.1", "Command not implemented"),
         }
         Next::GoOn
+    }
+
+    fn receivers(&self) -> Vec<String> {
+        self.envelope
+            .as_ref()
+            .map(|envelope| envelope.receivers.clone())
+            .unwrap_or_default()
+    }
+
+    fn is_between_commands(&self) -> bool {
+        matches!(self.expect, Expect::Command)
     }
 
     fn malformed(&mut self, error: &Error) {
@@ -344,7 +374,7 @@ impl Session {
             after,
             effect,
             recorded,
-        } = self.smtp.context.faults.roll(Provider::Smtp);
+        } = self.roll(SmtpStep::End, &envelope.receivers);
         self.smtp.context.pause(before).await;
         let queue_id = Uuid::now_v7().simple().to_string();
         if effect.is_none() || recorded {
@@ -361,25 +391,7 @@ impl Session {
                 self.reply(250, "2.0.0", format!("OK: queued as {queue_id}"));
                 Next::GoOn
             }
-            Some(Effect::Answer(answer)) => {
-                scripted(&answer).write(&mut self.out);
-                // RFC 5321 3.8: 421 closes the channel, whenever it is said.
-                if answer.status == 421 {
-                    Next::Close
-                } else {
-                    Next::GoOn
-                }
-            }
-            Some(Effect::GoAway(answer)) => {
-                let goodbye = answer.map_or_else(
-                    || Reply::new(421, "4.3.2", "Going away"),
-                    |answer| scripted(&answer),
-                );
-                goodbye.write(&mut self.out);
-                Next::Close
-            }
-            Some(Effect::Hang) => Next::Hang,
-            Some(Effect::Reset) => Next::Reset,
+            Some(effect) => self.suffer(effect),
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::http::send::{Accepted, send};
 use crate::{Channel, Message, Provider};
 
 const MAX_BODY_CHARACTERS: usize = 1_600;
+/// What a `ValidityPeriod` may be.
+const VALIDITY_SECONDS: std::ops::RangeInclusive<u32> = 1..=36_000;
 
 type Fields = HashMap<String, String>;
 
@@ -29,9 +31,11 @@ pub(super) async fn create(
     headers: HeaderMap,
     form: Result<Form<Fields>, FormRejection>,
 ) -> Response {
+    let fields = form.ok().map(|Form(fields)| fields);
+    let to = fields.as_ref().and_then(|fields| fields.get("To")).cloned();
     let judge = || {
         twilio.admit(&account, &headers)?;
-        let Ok(Form(fields)) = form else {
+        let Some(fields) = fields else {
             return Err(TwilioError::new(400, 21_604, "A 'To' phone number is required."));
         };
         let message = judge(&fields)?;
@@ -41,7 +45,15 @@ pub(super) async fn create(
             answer,
         })
     };
-    send(&twilio.context, &connection, Provider::Twilio, judge, scripted).await
+    send(
+        &twilio.context,
+        &connection,
+        Provider::Twilio,
+        to.as_deref(),
+        judge,
+        scripted,
+    )
+    .await
 }
 
 fn judge(fields: &Fields) -> Result<Message, TwilioError> {
@@ -65,6 +77,19 @@ fn judge(fields: &Fields) -> Result<Message, TwilioError> {
         let message = "The concatenated message body exceeds the 1600 character limit";
         return Err(TwilioError::new(400, 21_617, message));
     }
+    if let Some(validity) = given("ValidityPeriod") {
+        let seconds = validity.parse::<u32>().ok();
+        if !seconds.is_some_and(|seconds| VALIDITY_SECONDS.contains(&seconds)) {
+            return Err(TwilioError::new(400, 21_624, "Invalid validity period value"));
+        }
+    }
+    if from == Some(to) {
+        return Err(TwilioError::new(
+            400,
+            21_266,
+            "'To' and 'From' numbers cannot be the same",
+        ));
+    }
     if let Some(error) = from
         .and_then(numbers::sender_at_fault)
         .or_else(|| numbers::receiver_at_fault(to))
@@ -78,6 +103,7 @@ fn judge(fields: &Fields) -> Result<Message, TwilioError> {
         (field::FROM, from),
         (field::SERVICE, service),
         (field::CALLBACK, callback),
+        (field::VALIDITY, given("ValidityPeriod")),
     ];
     for (key, value) in kept.into_iter().filter_map(|(key, value)| Some((key, value?))) {
         data.insert(key.to_owned(), Value::from(value));

@@ -74,6 +74,6 @@ pub(super) fn scripted(answer: &Answer) -> Response {
     };
     with_retry_after(
         TwilioError::new(answer.status, code, message).into_response(),
-        answer.retry_after,
+        answer.retry_after.as_deref(),
     )
 }

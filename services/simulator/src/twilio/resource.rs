@@ -12,6 +12,7 @@ pub(super) mod field {
     pub(in crate::twilio) const FROM: &str = "from";
     pub(in crate::twilio) const SERVICE: &str = "messaging_service_sid";
     pub(in crate::twilio) const CALLBACK: &str = "status_callback";
+    pub(in crate::twilio) const VALIDITY: &str = "validity_period";
 }
 
 /// The resource; a message just created is not sent yet.

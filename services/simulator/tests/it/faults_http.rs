@@ -228,3 +228,67 @@ async fn tokens_are_exchanged_whatever_befalls_the_sends() {
     running.script(json!([{ "provider": "*", "status": 503 }])).await;
     running.access_token().await;
 }
+
+#[tokio::test]
+async fn a_retry_after_may_be_any_text_or_number() {
+    let running = start().await;
+    for (retry_after, header) in [
+        (json!(1_764_633_600), "1764633600"),
+        (json!(-1), "-1"),
+        (json!(1.5), "1.5"),
+        (json!("soon"), "soon"),
+        (
+            json!("Tue, 24 Nov 2099 10:00:00 GMT"),
+            "Tue, 24 Nov 2099 10:00:00 GMT",
+        ),
+    ] {
+        running
+            .script(json!([{ "provider": "twilio", "status": 429, "retry_after": retry_after }]))
+            .await;
+        let response = running.sms_request(&SMS).send().await.unwrap();
+        assert_eq!(response.headers()["retry-after"], header);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_may_name_its_recipients() {
+    let running = start().await;
+    running
+        .script(json!([
+            { "provider": "fcm", "to": "ios-*", "status": 401, "code": "THIRD_PARTY_AUTH_ERROR" },
+            { "provider": "twilio", "to": "+44*", "status": 400, "code": 21_408 },
+        ]))
+        .await;
+    assert_eq!(running.push(json!({ "token": "ios-1" })).await.0, 401);
+    assert_eq!(running.push(json!({ "token": "android-1" })).await.0, 200);
+    assert_eq!(running.sms(&SMS).await.0, 201);
+    let british = [("To", "+447700900000"), ("From", "+15005550006"), ("Body", "x")];
+    assert_eq!(running.sms(&british).await.1["code"].as_u64(), Some(21_408));
+}
+
+#[tokio::test]
+async fn what_fcms_details_name_is_the_scripts() {
+    let running = start().await;
+    for (rule, details) in [
+        (
+            json!({ "provider": "fcm", "status": 400, "code": "INVALID_ARGUMENT" }),
+            1,
+        ),
+        (
+            json!({ "provider": "fcm", "status": 400, "field": "message.token" }),
+            2,
+        ),
+        (
+            json!({ "provider": "fcm", "status": 429, "field": "device:d" }),
+            2,
+        ),
+    ] {
+        running.script(json!([rule])).await;
+        let (_, body) = running.push(json!({ "token": "d" })).await;
+        assert_eq!(
+            body["error"]["details"].as_array().unwrap().len(),
+            details,
+            "{body}"
+        );
+    }
+}

@@ -105,3 +105,80 @@ async fn a_delay_comes_before_the_reply_to_the_final_dot() {
     assert!(client.ask(MESSAGE).await.starts_with("250"));
     assert!(begun.elapsed() >= Duration::from_millis(150));
 }
+
+#[tokio::test]
+async fn a_rule_may_name_the_step_and_the_domain() {
+    let running = start().await;
+    running
+        .script(json!([
+            { "provider": "smtp", "at": "rcpt", "to": "*@relay.example", "status": 554, "code": "5.7.1" },
+            { "provider": "smtp", "at": "mail", "status": 450, "percent": 0.000_001 },
+        ]))
+        .await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.ask("EHLO client").await;
+    assert!(
+        client
+            .ask("MAIL FROM:<shop@example.com>")
+            .await
+            .starts_with("250")
+    );
+    assert!(
+        client
+            .ask("RCPT TO:<ann@relay.example>")
+            .await
+            .starts_with("554 5.7.1 ")
+    );
+    assert!(client.ask("RCPT TO:<ann@example.com>").await.starts_with("250"));
+
+    running
+        .script(json!([{ "provider": "smtp", "at": "connect", "status": 421, "code": "4.7.0" }]))
+        .await;
+    let stream = tokio::net::TcpStream::connect(running.simulator.smtp_addr())
+        .await
+        .unwrap();
+    let mut greeting = String::new();
+    let mut reader = tokio::io::BufReader::new(stream);
+    tokio::io::AsyncBufReadExt::read_line(&mut reader, &mut greeting)
+        .await
+        .unwrap();
+    assert!(greeting.starts_with("421 4.7.0 "), "{greeting}");
+}
+
+#[tokio::test]
+async fn a_greylisted_domain_takes_what_is_tried_again_after_a_while() {
+    let running = start().await;
+    let rcpt = async |client: &mut RawSmtp, to: &str| client.ask(&format!("RCPT TO:<{to}>")).await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.ask("EHLO client").await;
+    client.ask("MAIL FROM:<shop@example.com>").await;
+    running
+        .script(json!([{ "provider": "smtp", "to": "*@grey.example", "greylist_ms": 150 }]))
+        .await;
+    let begun = Instant::now();
+    assert!(
+        rcpt(&mut client, "ann@grey.example")
+            .await
+            .starts_with("451 4.7.1 ")
+    );
+    assert!(rcpt(&mut client, "ann@example.com").await.starts_with("250"));
+    while !rcpt(&mut client, "ann@grey.example").await.starts_with("250") {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::task::yield_now().await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(150));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_told_so_and_closed() {
+    let running = start().await;
+    let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
+    client.ask("EHLO client").await;
+    running
+        .script(json!([{ "provider": "smtp", "idle_ms": 50, "status": 451, "code": "4.4.2" }]))
+        .await;
+    // The script counts from the next command on.
+    assert!(client.ask("NOOP").await.starts_with("250"));
+    assert!(client.line().await.starts_with("451 4.4.2 "));
+    assert_eq!(client.line().await, "");
+}

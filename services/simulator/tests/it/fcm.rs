@@ -129,9 +129,14 @@ async fn bodies_that_fcm_does_not_take_are_invalid_arguments_that_name_the_field
             "message.data",
         ),
         (
-            json!({ "token": "d", "data": { "text": "x".repeat(4_096) } }),
-            "message",
+            json!({ "token": "d", "webpush": { "headers": { "TTL": "soon" } } }),
+            "message.webpush.headers",
         ),
+        (
+            json!({ "token": "d", "apns": { "headers": { "apns-expiration": 1 } } }),
+            "message.apns.headers",
+        ),
+        (json!({ "token": "d", "tokn": "e" }), "message"),
         (
             json!({ "token": "d", "notification": "hello" }),
             "message.notification",
@@ -166,6 +171,41 @@ async fn bodies_that_fcm_does_not_take_are_invalid_arguments_that_name_the_field
         assert_eq!(violations[0]["field"].as_str(), Some(field), "{body}");
     }
     assert!(running.all().await.is_empty());
+}
+
+#[tokio::test]
+async fn data_keys_that_google_keeps_for_itself_are_refused() {
+    let running = start().await;
+    for key in [
+        "from",
+        "message_type",
+        "collapse_key",
+        "notification",
+        "gcm",
+        "gcm.y",
+        "google",
+        "google.x",
+    ] {
+        let (status, body) = running.push(json!({ "token": "d", "data": { key: "1" } })).await;
+        assert_eq!((status, fcm_code(&body)), (400, "INVALID_ARGUMENT"), "{key}");
+    }
+    let fine = json!({ "token": "d", "data": { "googly": "1", "from_whom": "1", "gcmx": "1" } });
+    assert_eq!(running.push(fine).await.0, 200);
+    assert_eq!(running.all().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_too_big_is_an_invalid_argument_that_names_no_field() {
+    let running = start().await;
+    let (status, body) = running
+        .push(json!({ "token": "d", "data": { "text": "x".repeat(4_096) } }))
+        .await;
+    assert_eq!(status, 400);
+    let expected: Value = serde_json::from_str(include_str!(
+        "../../../workers/tests/cases/fcm-400-no-violation.json"
+    ))
+    .unwrap();
+    assert_eq!(body, expected);
 }
 
 #[tokio::test]

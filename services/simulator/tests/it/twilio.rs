@@ -180,3 +180,33 @@ async fn a_list_parameter_that_cannot_be_read_is_a_bad_request() {
     .await;
     assert_eq!((status, body["code"].as_u64()), (400, Some(20_001)));
 }
+
+#[tokio::test]
+async fn a_validity_period_is_from_1_to_36000_seconds() {
+    let running = start().await;
+    let send = async |validity: &'static str| {
+        let form = [
+            ("To", "+4915112345678"),
+            ("From", "+15005550006"),
+            ("Body", "x"),
+            ("ValidityPeriod", validity),
+        ];
+        let (status, body) = running.sms(&form).await;
+        (status, body["code"].as_u64())
+    };
+    for validity in ["0", "-1", "36001", "1.5", "soon"] {
+        assert_eq!(send(validity).await, (400, Some(21_624)), "{validity}");
+    }
+    for validity in ["1", "36000"] {
+        assert_eq!(send(validity).await.0, 201, "{validity}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_does_not_send_to_itself() {
+    let running = start().await;
+    let (status, body) = running
+        .sms(&[("To", "+15005550006"), ("From", "+15005550006"), ("Body", "x")])
+        .await;
+    assert_eq!((status, body["code"].as_u64()), (400, Some(21_266)));
+}

@@ -1,0 +1,76 @@
+//! The faults that a session meets, at each of its steps.
+
+use std::io;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::reply::{Reply, scripted};
+use super::session::{Next, Session};
+use crate::Provider;
+use crate::faults::{Effect, Sent, SmtpStep, Verdict};
+
+impl Session {
+    /// What the script has for a step.
+    pub(super) fn roll(&self, step: SmtpStep, to: &[String]) -> Verdict {
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        self.smtp.context.faults.roll(&Sent {
+            provider: Provider::Smtp,
+            step,
+            to: &to,
+        })
+    }
+
+    /// Meets the fault of a step before the content, if the script has one. What it says stands in place of the usual
+    /// answer.
+    pub(super) async fn meets(&mut self, step: SmtpStep, to: &[String]) -> Next {
+        let Verdict {
+            before,
+            after,
+            effect,
+            ..
+        } = self.roll(step, to);
+        self.smtp.context.pause(before + after).await;
+        effect.map_or(Next::GoOn, |effect| self.suffer(effect))
+    }
+
+    /// How the session goes on after a fault.
+    pub(super) fn suffer(&mut self, effect: Effect) -> Next {
+        match effect {
+            Effect::Answer(answer) => {
+                scripted(&answer).write(&mut self.out);
+                // RFC 5321 3.8: 421 closes the channel, whenever it is said.
+                if answer.status == 421 {
+                    Next::Close
+                } else {
+                    Next::GoOn
+                }
+            }
+            Effect::GoAway(answer) => {
+                let goodbye = answer.map_or_else(
+                    || Reply::new(421, "4.3.2", "Going away"),
+                    |answer| scripted(&answer),
+                );
+                goodbye.write(&mut self.out);
+                Next::Close
+            }
+            Effect::Hang => Next::Hang,
+            Effect::Reset => Next::Reset,
+        }
+    }
+}
+
+/// Reads and ignores until the client gives up.
+pub(super) async fn hang(
+    stream: &mut TcpStream,
+    shutdown: &CancellationToken,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    loop {
+        tokio::select! {
+            read = stream.read(buffer) => if read? == 0 { return Ok(()) },
+            () = shutdown.cancelled() => return stream.set_zero_linger(),
+        }
+    }
+}
