@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use carillon_bus::BusError;
 use carillon_domain::{
     FieldError,
+    event::FRAMED,
     field_error::{MORE, bounded},
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
@@ -36,7 +37,7 @@ pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Proble
     let mut errors = bounded(errors);
     let more = errors.pop_if(|error| error.code == MORE);
     let has = |code: &str| errors.iter().any(|error| error.code == code);
-    let kind = if has("malformed-json") {
+    let kind = if has("malformed-json") || has(FRAMED) {
         ProblemKind::MalformedJson
     } else if has("too-many-recipients") {
         ProblemKind::TooManyRecipients

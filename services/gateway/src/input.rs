@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use carillon_domain::{FieldError, field_error::escape_token};
+use carillon_domain::{FieldError, event::without_mark, field_error::escape_token};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
 use carillon_store::{Cursor, IfMatch, Page, parse_etag};
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,7 +19,7 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 /// Reads a JSON body of a closed shape; an error names the field.
 pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let bytes = read_capped(body, MAX_BODY).await?;
-    let deserializer = &mut serde_json::Deserializer::from_slice(&bytes);
+    let deserializer = &mut serde_json::Deserializer::from_slice(without_mark(&bytes));
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let inner = error.inner();
         if !inner.is_data() {

@@ -42,6 +42,9 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
         .layer(axum::middleware::from_fn(trace::request))
         .with_state(state.clone());
-    let all = api.merge(dashboard::router(state)).merge(operations);
+    let all = api
+        .merge(dashboard::router(state))
+        .merge(operations)
+        .layer(axum::middleware::from_fn(carillon_runtime::http::decode));
     fallback::wrap(all)
 }

@@ -96,7 +96,7 @@ pub(crate) async fn mask_of(
         .as_ref()
         .zip(event_type)
         .and_then(|(catalog, event_type)| catalog.lookup(event_type));
-    Ok(Mask::of(definition.map(|(definition, _)| definition)))
+    Ok(Mask::of(definition.map(|found| found.definition)))
 }
 
 fn mask_text(text: &mut String) {

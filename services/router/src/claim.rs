@@ -9,14 +9,20 @@ use carillon_store::{
 };
 
 /// The claim of an event by the record that carries it.
-pub(crate) fn of(tenant: &TenantId, event: &Event, fingerprint: [u8; 32], origin: Origin) -> RouteClaim {
+pub(crate) fn of(
+    tenant: &TenantId,
+    event: &Event,
+    type_name: &Arc<str>,
+    fingerprint: [u8; 32],
+    origin: Origin,
+) -> RouteClaim {
     RouteClaim {
         key: EventKey {
             tenant: tenant.clone(),
             event_id: event.id.clone(),
             source: Arc::clone(&event.source),
         },
-        event_type: Arc::clone(&event.event_type),
+        event_type: Arc::clone(type_name),
         fingerprint,
         origin,
     }

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use carillon_domain::{
     TenantId, Timestamp, UserId,
+    compiled::CatalogType,
     decide::{
         Concluded, Draft, Facts, LimitCheck, LimitVerdict, UserFacts, evaluate, once_per_address, repeated,
+        unusable,
     },
 };
 use carillon_runtime::Fair;
@@ -82,18 +84,22 @@ async fn load_users(deps: &RouterDeps, events: &[Inbound<'_>]) -> Result<Users, 
 }
 
 fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp) -> Vec<Draft> {
-    let Some((definition, category)) = inbound.catalog.lookup(&inbound.event.event_type) else {
+    let Some(CatalogType {
+        definition, category, ..
+    }) = inbound.catalog.lookup(&inbound.type_name)
+    else {
         return Vec::new();
     };
     let facts = |recipient| Facts {
         tenant: &inbound.tenant,
         event: &inbound.event,
+        type_name: &inbound.type_name,
         definition,
         category,
         recipient,
         user: None,
         address_key: &deps.address_key,
-        accepted_at: inbound.record.timestamp,
+        accepted_at: inbound.accepted_at,
         now,
     };
     let of_tenant = users.get(&inbound.tenant);
@@ -115,5 +121,7 @@ fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp
             .iter()
             .flat_map(|recipient| repeated(&facts(recipient))),
     );
+    let others = inbound.event.unusable.iter();
+    drafts.extend(others.flat_map(|other| unusable(definition, other)));
     drafts
 }

@@ -6,15 +6,17 @@ use bytes::Bytes;
 use carillon_bus::{Record, headers};
 use carillon_domain::{
     Event, FieldError, Recipient, TenantId, Timestamp,
-    compiled::CompiledCatalog,
+    catalog::{EventTypeDef, RecipientRule},
+    compiled::{CatalogType, CompiledCatalog},
     event::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES, MediaType, Mode, first_byte,
         without_mark,
     },
-    field_error::{clip, escape_token},
+    field_error::{echo, escape_token},
+    status::EventVerdict,
 };
 
-use crate::reason;
+use crate::{reason, taken};
 
 /// An event that was read from a record.
 #[derive(Debug)]
@@ -24,12 +26,18 @@ pub(crate) struct Inbound<'a> {
     /// The tenant's catalog, of the moment in which the event was checked.
     pub(crate) catalog: Arc<CompiledCatalog>,
     pub(crate) event: Event,
+    /// [`carillon_domain::Delivery::accepted_at`]: its record's time until it is claimed.
+    pub(crate) accepted_at: Timestamp,
+    /// The name of its type in the catalog.
+    pub(crate) type_name: Arc<str>,
     /// [`Event::fingerprint`] of the event as it came, which is what a gateway has claimed.
     pub(crate) fingerprint: [u8; 32],
     /// Recipients that stand in the event more than once.
     pub(crate) repeated: Vec<Recipient>,
     /// The record's bytes are the event's wire form.
     pub(crate) is_wire: bool,
+    /// Why nobody is to hear of it; then there are no recipients.
+    pub(crate) skipped: Option<EventVerdict>,
 }
 
 /// A record that is no event of ours.
@@ -45,6 +53,12 @@ pub(crate) struct Reject<'a> {
     pub(crate) unparseable: bool,
     pub(crate) code: &'static str,
     pub(crate) reason: String,
+}
+
+/// A record without a value that is no event in binary mode: on a compacted topic, it says that what stood under its key
+/// is gone.
+pub(crate) fn is_tombstone(record: &Record) -> bool {
+    record.value.is_empty() && !is_binary(record)
 }
 
 /// Whose record it is: its header's word, else the default tenant's. `None` if the header is no name that a tenant, or
@@ -85,7 +99,7 @@ fn is_via_gateway(record: &Record) -> bool {
 
 /// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a record is one
 /// event.) What it does not say of itself, its record does, so that a re-read says the same.
-pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
+pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
     let max = if is_via_gateway(record) {
         MAX_WIRE_BYTES
@@ -97,7 +111,7 @@ pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
         return Err(vec![FieldError::new("", "too-large", expected)]);
     }
     let defaults = Defaults {
-        now: record.timestamp,
+        now: taken::accepted_at(record.timestamp, Some(now)),
         id: DefaultId::Record {
             topic: &record.topic,
             partition: record.partition,
@@ -109,7 +123,7 @@ pub(crate) fn parse(record: &Record) -> Result<Event, Vec<FieldError>> {
         Mode::Batch => Err(vec![batch()]),
         Mode::OtherFormat => {
             let named = record.headers.get_str(headers::CONTENT_TYPE).unwrap_or_default();
-            let text = format!("expected the JSON format of CloudEvents, not {}", clip(named));
+            let text = format!("expected the JSON format of CloudEvents, not {}", echo(named));
             Err(vec![FieldError::new("", "unsupported-media-type", text)])
         }
         Mode::Data if attributes(record).next().is_some() => binary(record, defaults),
@@ -141,7 +155,7 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
             headers.attributes.push((name.to_owned(), text.to_owned()));
         } else {
             let shown = String::from_utf8_lossy(value);
-            let text = format!("the header ce_{name}: expected UTF-8, not {:?}", clip(&shown));
+            let text = format!("the header ce_{name}: expected UTF-8, not {:?}", echo(&shown));
             errors.push(FieldError::new(
                 format!("/{}", escape_token(name)),
                 "encoding",
@@ -177,16 +191,34 @@ pub(crate) fn check(
     let Some(catalog) = catalog else {
         return reject(event, "unknown-tenant", "the tenant has no catalog".to_owned());
     };
-    let Some((definition, _)) = catalog.lookup(&event.event_type) else {
-        let reason = format!("/type: the catalog has no event type {:?}", event.event_type);
+    let Some(CatalogType { name, definition, .. }) = catalog.lookup(&event.event_type) else {
+        let reason = format!(
+            "/type: the catalog has no event type {:?}",
+            echo(&event.event_type)
+        );
         return reject(event, "unknown-event-type", reason);
     };
+    let type_name = Arc::clone(name);
     if let Err(errors) = event.resolve_recipients(&definition.recipients_from) {
         return reject(event, "recipients", reason::of(&errors));
     }
+    let mut skipped = None;
     if event.recipients.is_empty() {
-        let reason = "/recipients: expected at least one recipient".to_owned();
-        return reject(event, "no-recipient", reason);
+        if !event.unusable.is_empty() {
+            let reason = reason::of(&event.recipient_errors());
+            return reject(event, "recipients", reason);
+        }
+        skipped = nobody(&event, definition);
+        if skipped.is_none() {
+            let reason = "/recipients: expected at least one recipient".to_owned();
+            return reject(event, "no-recipient", reason);
+        }
+    }
+    // A gateway has looked at it by its own clock.
+    if !is_via_gateway(record)
+        && let Some(error) = event.time_error(now)
+    {
+        return reject(event, "time", error.to_string());
     }
     if event.send_at.is_some_and(|send_at| send_at > now) {
         // Sending it early would be worse than saying no.
@@ -196,7 +228,11 @@ pub(crate) fn check(
             "/sendat: scheduled sending is not available yet".to_owned(),
         );
     }
-    let errors = catalog.validate_data(&event.event_type, &event.data);
+    let errors = if skipped.is_none() {
+        catalog.validate_data(&type_name, &event.data)
+    } else {
+        Vec::new()
+    };
     if !errors.is_empty() {
         return reject(event, "schema", reason::of(&errors));
     }
@@ -210,10 +246,21 @@ pub(crate) fn check(
         tenant,
         catalog,
         event,
+        accepted_at: record.timestamp,
+        type_name,
         fingerprint,
         repeated,
         is_wire,
+        skipped,
     })
+}
+
+/// Why it is no error that an event names nobody.
+fn nobody(event: &Event, definition: &EventTypeDef) -> Option<EventVerdict> {
+    if event.is_deleted_row() {
+        return Some(EventVerdict::DeletedRow);
+    }
+    (definition.recipients == RecipientRule::Optional).then_some(EventVerdict::NoRecipient)
 }
 
 /// Takes out recipients that stood there before.

@@ -15,6 +15,7 @@ mod parts;
 mod reason;
 mod refused;
 mod route;
+mod taken;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

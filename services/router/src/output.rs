@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, headers};
 use carillon_domain::{
-    Delivery, StatusRecord, Timestamp,
+    Delivery, EventId, StatusRecord, TenantId, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     decide::{Concluded, Decision},
     status::{EventDecided, EventVerdict, Origin, STATUS_VERSION},
@@ -120,9 +120,9 @@ fn records<'a>(
                 tenant: inbound.tenant.clone(),
                 event_id: inbound.event.id.clone(),
                 source: Arc::clone(&inbound.event.source),
-                event_type: Arc::clone(&inbound.event.event_type),
+                event_type: Arc::clone(&inbound.type_name),
                 at: now,
-                accepted_at: Some(inbound.record.timestamp),
+                accepted_at: Some(inbound.accepted_at),
                 verdict: EventVerdict::Routed,
                 origin: origin(inbound.record),
                 part,
@@ -187,7 +187,7 @@ pub(crate) async fn duplicate(
         tenant: inbound.tenant.clone(),
         event_id: inbound.event.id.clone(),
         source: Arc::clone(&inbound.event.source),
-        event_type: Arc::clone(&inbound.event.event_type),
+        event_type: Arc::clone(&inbound.type_name),
         at: now,
         accepted_at: None,
         verdict: EventVerdict::Duplicate,
@@ -240,11 +240,7 @@ pub(crate) async fn rejected(
             Arc::clone(&event.source),
             Arc::clone(&event.event_type),
         ),
-        None => (
-            format!("{}/{}/{}", at.topic, at.partition, at.offset).into(),
-            Arc::from("/"),
-            Arc::from(""),
-        ),
+        None => nameless(&at),
     };
     let status = StatusRecord::EventDecided(EventDecided {
         v: STATUS_VERSION,
@@ -262,6 +258,50 @@ pub(crate) async fn rejected(
         decisions: Vec::new(),
     });
     let origins = Origins::of(reject.record, reject.tenant.as_str());
+    parts.push(origins.status(topics, &status)).await
+}
+
+/// What a record is called that has no event.
+fn nameless(at: &Origin) -> (EventId, Arc<str>, Arc<str>) {
+    let id = format!("{}/{}/{}", at.topic, at.partition, at.offset);
+    (id.into(), Arc::from("/"), Arc::from(""))
+}
+
+/// A record of which nobody is to hear, and why.
+pub(crate) async fn skipped(
+    parts: &mut Parts<'_>,
+    topics: &Topics,
+    record: &Record,
+    tenant: &TenantId,
+    verdict: EventVerdict,
+    event: Option<(&Inbound<'_>, bool)>,
+    now: Timestamp,
+) -> Result<(), BusError> {
+    let at = origin(record);
+    let (event_id, source, event_type) = match event {
+        Some((inbound, _)) => (
+            inbound.event.id.clone(),
+            Arc::clone(&inbound.event.source),
+            Arc::clone(&inbound.type_name),
+        ),
+        None => nameless(&at),
+    };
+    let status = StatusRecord::EventDecided(EventDecided {
+        v: STATUS_VERSION,
+        tenant: tenant.clone(),
+        event_id,
+        source,
+        event_type,
+        at: now,
+        accepted_at: None,
+        verdict,
+        origin: at,
+        part: 0,
+        via_gateway: event.is_some_and(|(_, via_gateway)| via_gateway),
+        event: event.and_then(|(inbound, _)| raw_event(inbound)),
+        decisions: Vec::new(),
+    });
+    let origins = Origins::of(record, tenant.as_str());
     parts.push(origins.status(topics, &status)).await
 }
 

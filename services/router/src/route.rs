@@ -1,7 +1,7 @@
 //! A batch of records on its way through the stages.
 
 use carillon_bus::{BusError, OutRecord, Record};
-use carillon_domain::{TenantId, Timestamp, event::FRAMED};
+use carillon_domain::{TenantId, Timestamp, event::FRAMED, status::EventVerdict};
 use carillon_runtime::Fair;
 use carillon_store::{
     StoreError,
@@ -19,6 +19,7 @@ use crate::{
     parts::{Outlet, Parts},
     reason,
     refused::Refused,
+    taken,
 };
 
 /// Routes batches.
@@ -32,6 +33,7 @@ pub struct Route {
 /// What a record turned out to be.
 enum Read<'a> {
     Event(Box<Inbound<'a>>),
+    Tombstone(&'a Record, TenantId),
     Rejected(Box<Reject<'a>>),
 }
 
@@ -79,7 +81,14 @@ impl Route {
         let mut others = Vec::new();
         for (read, verdict) in reads.into_iter().zip(verdicts) {
             match (read, verdict) {
-                (Read::Event(event), Some(RouteVerdict::First { via_gateway })) => {
+                (
+                    Read::Event(mut event),
+                    Some(RouteVerdict::First {
+                        via_gateway,
+                        claimed_at,
+                    }),
+                ) => {
+                    event.accepted_at = taken::accepted_at(event.record.timestamp, claimed_at);
                     events.push((*event, via_gateway));
                 }
                 (read, verdict) => others.push((read, verdict)),
@@ -119,6 +128,18 @@ impl Route {
                     .await?;
                 continue;
             }
+            if let Some(verdict) = event.skipped {
+                self.skip(
+                    &mut parts,
+                    event.record,
+                    &event.tenant,
+                    verdict,
+                    Some((event, via_gateway)),
+                    now,
+                )
+                .await?;
+                continue;
+            }
             count_decisions(&concluded.decisions);
             output::decided(&mut parts, topics, event, via_gateway, concluded, now).await?;
             fair.step().await;
@@ -126,8 +147,18 @@ impl Route {
         for (read, verdict) in &others {
             match read {
                 Read::Event(event) => output::duplicate(&mut parts, topics, event, now).await?,
+                Read::Tombstone(record, tenant) => {
+                    self.skip(&mut parts, record, tenant, EventVerdict::Tombstone, None, now)
+                        .await?;
+                }
                 Read::Rejected(reject) => {
-                    let via_gateway = matches!(verdict, Some(RouteVerdict::First { via_gateway: true }));
+                    let via_gateway = matches!(
+                        verdict,
+                        Some(RouteVerdict::First {
+                            via_gateway: true,
+                            ..
+                        })
+                    );
                     self.reject(&mut parts, reject, via_gateway, now, refused).await?;
                 }
             }
@@ -159,6 +190,22 @@ impl Route {
         Ok(waiting)
     }
 
+    /// A record of which nobody is to hear: it is told and counted, and nothing comes of it.
+    async fn skip(
+        &self,
+        parts: &mut Parts<'_>,
+        record: &Record,
+        tenant: &TenantId,
+        verdict: EventVerdict,
+        event: Option<(&Inbound<'_>, bool)>,
+        now: Timestamp,
+    ) -> Result<(), BusError> {
+        let reason: &'static str = verdict.into();
+        metrics::counter!("carillon_events_skipped_total", "reason" => reason).increment(1);
+        let topics = self.deps.bus.topics();
+        output::skipped(parts, topics, record, tenant, verdict, event, now).await
+    }
+
     async fn reject(
         &self,
         parts: &mut Parts<'_>,
@@ -188,7 +235,10 @@ impl Route {
         }
         let named = inbound::tenant(record);
         let tenant = named.clone().unwrap_or_default();
-        let event = match inbound::parse(record) {
+        if inbound::is_tombstone(record) {
+            return Ok(Read::Tombstone(record, tenant));
+        }
+        let event = match inbound::parse(record, now) {
             Ok(event) => event,
             Err(errors) => {
                 let is = |code: &&str| errors.iter().any(|error| error.code == *code);
@@ -224,12 +274,21 @@ impl Route {
             .map(|read| match read {
                 Read::Event(event) => {
                     let origin = origin(event.record);
-                    Some(claim::of(&event.tenant, &event.event, event.fingerprint, origin))
+                    let (of, name) = (&event.event, &event.type_name);
+                    Some(claim::of(&event.tenant, of, name, event.fingerprint, origin))
                 }
+                Read::Tombstone(..) => None,
                 Read::Rejected(reject) => {
                     let event = reject.event.as_ref().filter(|_| reject.via_gateway)?;
                     let origin = origin(reject.record);
-                    Some(claim::of(&reject.tenant, event, event.fingerprint(), origin))
+                    let name = &event.event_type;
+                    Some(claim::of(
+                        &reject.tenant,
+                        event,
+                        name,
+                        event.fingerprint(),
+                        origin,
+                    ))
                 }
             })
             .collect();

@@ -1,7 +1,7 @@
 //! The auditor: two equations between independent counts, both of which have to be 0.
 //!
 //! Events: what was acknowledged (rows that gateways published, records that routers read from elsewhere) is routed,
-//! duplicate, rejected or waiting (for its time, in a scheduler). Deliveries: what routers produced has ended or is
+//! duplicate, rejected, skipped or waiting (for its time, in a scheduler). Deliveries: what routers produced has ended or is
 //! pending. What is on its way through the bus, or behind in it, shows as a difference for as long as it travels; one that
 //! stays is a loss, or a double.
 
@@ -100,6 +100,7 @@ fn export(report: &Report) {
         ("routed", counts.routed),
         ("duplicate", counts.duplicate),
         ("rejected", counts.rejected),
+        ("skipped", counts.skipped),
         ("waiting", counts.waiting),
         ("deliveries_produced", counts.deliveries_produced),
         ("ended", counts.ended),

@@ -1,6 +1,6 @@
 //! What a tenant can send: event types, categories and providers (`catalog.yaml`).
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use crate::{
     field_error::{FieldError, bounded, echo, end_full, escape_token, is_full},
     mask, schema,
 };
+
+/// The longest event type that may be matched, in bytes.
+const MAX_MATCH: usize = 1_024;
 
 /// A tenant's whole catalog. Names keep the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -32,6 +35,9 @@ pub struct EventTypeDef {
     pub category: String,
     /// Which channels, and whether all or the first possible.
     pub channels: ChannelPlan,
+    /// Types of events that are of this type besides those of its name: any text, such as `orders/create`.
+    #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<String>,
     /// Passes preferences, quiet hours, digest and limits; never suppression.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub critical: bool,
@@ -48,6 +54,27 @@ pub struct EventTypeDef {
     /// values are shown to nobody except an admin who asks for them, which is noted in the audit log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
+    /// Whether an event that names nobody is an error.
+    #[serde(default, skip_serializing_if = "RecipientRule::is_default")]
+    pub recipients: RecipientRule,
+}
+
+/// Whether an event has to name somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientRule {
+    /// One that names nobody is refused.
+    #[default]
+    Required,
+    /// One that names nobody is skipped: nobody is to hear of it.
+    Optional,
+}
+
+impl RecipientRule {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which channels an event type uses.
@@ -156,6 +183,7 @@ impl Catalog {
             }
             self.validate_type(name, def, &format!("/types/{}", escape_token(name)), &mut errors);
         }
+        self.validate_matches(&mut errors);
         for (name, def) in &self.categories {
             if is_full(&errors) {
                 break;
@@ -183,6 +211,35 @@ impl Catalog {
             end_full(&mut errors, None);
         }
         bounded(errors)
+    }
+
+    /// An event is of one type: no two types match the same text, and none matches the name of another.
+    fn validate_matches(&self, errors: &mut Vec<FieldError>) {
+        let mut taken: HashMap<&str, &str> = HashMap::new();
+        for (name, def) in &self.types {
+            for (index, text) in def.matches.iter().enumerate() {
+                if is_full(errors) {
+                    return;
+                }
+                let at = || format!("/types/{}/match/{index}", escape_token(name));
+                if text.is_empty() || text.len() > MAX_MATCH || text.chars().any(char::is_control) {
+                    let expected = format!(
+                        "expected an event type of 1 to {MAX_MATCH} bytes without control characters, not {:?}",
+                        echo(text)
+                    );
+                    errors.push(FieldError::new(at(), "format", expected));
+                } else if text != name && self.types.contains_key(text) {
+                    let expected = format!("expected no other type's name, not {:?}", echo(text));
+                    errors.push(FieldError::new(at(), "duplicate", expected));
+                } else if let Some(other) = taken.insert(text, name) {
+                    let expected = format!(
+                        "expected each event type once: {other} matches {:?} too",
+                        echo(text)
+                    );
+                    errors.push(FieldError::new(at(), "duplicate", expected));
+                }
+            }
+        }
     }
 
     fn validate_type(&self, name: &str, def: &EventTypeDef, at: &str, errors: &mut Vec<FieldError>) {
@@ -292,5 +349,47 @@ mod tests {
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_eq!(errors[0].pointer, "/types/T/schema/properties/x/pattern");
         assert!(errors[0].message.contains("(?<=a+)b"), "{}", errors[0].message);
+    }
+
+    #[test]
+    fn a_type_matches_any_text_that_no_other_type_has() {
+        let catalog = |shipped: &[&str], paid: &[&str]| -> Vec<(String, String)> {
+            let of = |matches: &[&str]| serde_json::json!({"category": "c", "channels": {"order": ["sms"]}, "match": matches});
+            let document = serde_json::json!({"categories": {"c": {}},
+                "types": {"Shipped": of(shipped), "Paid": of(paid)}});
+            let catalog: Catalog = serde_json::from_value(document).unwrap();
+            let errors = catalog.validate().into_iter();
+            errors.map(|error| (error.pointer, error.code)).collect()
+        };
+        let long = "ü".repeat(150);
+        let sound = [
+            "orders/create",
+            "urn:example:order:shipped",
+            "Größe",
+            "with spaces",
+            &long,
+            "Shipped",
+        ];
+        assert_eq!(catalog(&sound, &["orders/paid"]), []);
+        let error = |at: &str, code: &str| (at.to_owned(), code.to_owned());
+        assert_eq!(
+            catalog(&["a", "b", "a"], &["b"]),
+            [
+                error("/types/Shipped/match/1", "duplicate"),
+                error("/types/Shipped/match/2", "duplicate"),
+            ]
+        );
+        assert_eq!(
+            catalog(&["Paid"], &[]),
+            [error("/types/Shipped/match/0", "duplicate")]
+        );
+        let too_long = "x".repeat(1_025);
+        for odd in ["", "tab\there", &too_long] {
+            assert_eq!(
+                catalog(&[odd], &[]),
+                [error("/types/Shipped/match/0", "format")],
+                "{odd:?}"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A catalog with its JSON Schemas compiled, so that checking an event's data costs no parsing of schemas.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jsonschema::Validator;
 use serde_json::{Value, value::RawValue};
@@ -15,7 +15,20 @@ use crate::{
 #[derive(Debug)]
 pub struct CompiledCatalog {
     catalog: Catalog,
+    /// The names of types, by the event types that are theirs.
+    names: HashMap<Arc<str>, Arc<str>>,
     validators: HashMap<String, Validator>,
+}
+
+/// A type of the catalog.
+#[derive(Debug, Clone, Copy)]
+pub struct CatalogType<'a> {
+    /// Its name, by which templates, preferences and deliveries know it.
+    pub name: &'a Arc<str>,
+    /// What the catalog says of it.
+    pub definition: &'a EventTypeDef,
+    /// Its category.
+    pub category: &'a CategoryDef,
 }
 
 impl CompiledCatalog {
@@ -28,7 +41,19 @@ impl CompiledCatalog {
             .iter()
             .filter_map(|(name, def)| Some((name.clone(), schema::compile(def.schema.as_ref()?).ok()?)))
             .collect();
-        Self { catalog, validators }
+        let mut names = HashMap::new();
+        for (name, definition) in &catalog.types {
+            let name: Arc<str> = name.as_str().into();
+            for text in &definition.matches {
+                names.insert(text.as_str().into(), Arc::clone(&name));
+            }
+            names.insert(Arc::clone(&name), name);
+        }
+        Self {
+            catalog,
+            names,
+            validators,
+        }
     }
 
     /// The catalog.
@@ -37,26 +62,30 @@ impl CompiledCatalog {
         &self.catalog
     }
 
-    /// An event type and its category.
+    /// The type of an event: the one of this name, or the one that matches it.
     #[must_use]
-    pub fn lookup(&self, event_type: &str) -> Option<(&EventTypeDef, &CategoryDef)> {
-        let definition = self.catalog.types.get(event_type)?;
-        Some((definition, self.catalog.categories.get(&definition.category)?))
+    pub fn lookup(&self, event_type: &str) -> Option<CatalogType<'_>> {
+        let name = self.names.get(event_type)?;
+        let definition = self.catalog.types.get(&**name)?;
+        Some(CatalogType {
+            name,
+            definition,
+            category: self.catalog.categories.get(&definition.category)?,
+        })
     }
 
-    /// Checks an event's data against its type's schema; pointers are into the event.
+    /// Checks an event's data against the schema of the type of this name; pointers are into the event.
     #[must_use]
-    pub fn validate_data(&self, event_type: &str, data: &RawValue) -> Vec<FieldError> {
-        let Some(validator) = self.validators.get(event_type) else {
+    pub fn validate_data(&self, name: &str, data: &RawValue) -> Vec<FieldError> {
+        let Some(validator) = self.validators.get(name) else {
             return Vec::new();
         };
         let data_bytes = data.get().len();
         let Ok(data) = serde_json::from_str::<Value>(data.get()) else {
             return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
         };
-        let hides = self
-            .lookup(event_type)
-            .is_some_and(|(definition, _)| !definition.sensitive.is_empty());
+        let definition = self.catalog.types.get(name);
+        let hides = definition.is_some_and(|definition| !definition.sensitive.is_empty());
         schema_errors::of(validator, &data, data_bytes, "/data", hides)
     }
 }
@@ -83,5 +112,19 @@ mod tests {
         pointers.sort();
         assert_eq!(pointers, ["/data", "/data/carrier"]);
         assert!(compiled.lookup("U").is_none() && compiled.lookup("T").is_some());
+    }
+
+    #[test]
+    fn an_event_type_that_is_matched_is_of_the_type_that_matches_it() {
+        let catalog: Catalog = serde_json::from_str(
+            r#"{"categories":{"c":{}},"types":{"Sized":{"category":"c","channels":{"order":["sms"]},
+                "match":["Größe","orders/create"]}}}"#,
+        )
+        .unwrap();
+        let compiled = CompiledCatalog::new(catalog);
+        for event_type in ["Sized", "Größe", "orders/create"] {
+            assert_eq!(&**compiled.lookup(event_type).unwrap().name, "Sized");
+        }
+        assert!(compiled.lookup("größe").is_none());
     }
 }

@@ -108,7 +108,7 @@ uuid_id!(
 /// What no tenant may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected a tenant's name of 1 to {} bytes without control characters",
+    "expected a tenant's name of 1 to {} bytes without control characters and without '|'",
     TenantId::MAX_BYTES
 )]
 pub struct InvalidTenant;
@@ -117,9 +117,10 @@ impl TenantId {
     /// The longest name, in bytes: one that every index of the databases has room for.
     pub const MAX_BYTES: usize = 128;
 
-    /// A name that came from outside. (`From` believes what it is given.)
+    /// A name that came from outside. (`From` believes what it is given.) `|` ends it in record keys and counters' names.
     pub fn parse(name: &str) -> Result<Self, InvalidTenant> {
-        if name.is_empty() || name.len() > Self::MAX_BYTES || name.chars().any(char::is_control) {
+        let is_foreign = |c: char| c.is_control() || c == '|';
+        if name.is_empty() || name.len() > Self::MAX_BYTES || name.chars().any(is_foreign) {
             return Err(InvalidTenant);
         }
         Ok(Self::from(name))
@@ -252,7 +253,7 @@ mod tests {
         for name in ["default", "é", &"t".repeat(128)] {
             assert_eq!(TenantId::parse(name).unwrap().as_str(), name);
         }
-        for name in ["", "a\nb", "a\0", &"t".repeat(129)] {
+        for name in ["", "a\nb", "a\0", "a|b", &"t".repeat(129)] {
             assert_eq!(TenantId::parse(name), Err(InvalidTenant), "{name:?}");
         }
     }

@@ -143,15 +143,24 @@ impl Recipient {
     }
 }
 
-/// User ids are 1 to 256 characters without control characters or `|` (it separates a record key's parts).
+/// User ids are opaque: 1 to 255 bytes without control characters.
 pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
-    if id.is_empty() || id.len() > 256 || id.chars().any(|c| c.is_control() || c == '|') {
+    if !is_user_id(id) {
+        let found = match id.len() {
+            0 => "none".to_owned(),
+            length if length > 255 => format!("{length} bytes"),
+            _ => format!("{:?}", echo(id)),
+        };
         errors.push(FieldError::new(
             pointer,
             "format",
-            "expected 1 to 256 bytes without control characters and without '|'",
+            format!("expected 1 to 255 bytes without control characters, not {found}"),
         ));
     }
+}
+
+pub(crate) fn is_user_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 255 && !id.chars().any(char::is_control)
 }
 
 /// A locale is a BCP 47 tag.

@@ -210,7 +210,7 @@ pub struct EventDecided {
     /// [`crate::Delivery::accepted_at`]; records of a former version say only when it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
-    /// `routed`, `duplicate`, `rejected` or `waiting`; what the auditor counts.
+    /// What became of it, which is what the auditor counts.
     pub verdict: EventVerdict,
     /// The record that carried the event: topic, partition, offset.
     pub origin: Origin,
@@ -240,6 +240,20 @@ pub enum EventVerdict {
     Duplicate,
     /// In `notifications.events.dlq`.
     Rejected,
+    /// Skipped: a Kafka record without a value.
+    Tombstone,
+    /// Skipped: change data capture says that a row is gone, and the event names nobody.
+    DeletedRow,
+    /// Skipped: it names nobody, and its type says that this is no error.
+    NoRecipient,
+}
+
+impl EventVerdict {
+    /// Whether nobody is to hear of it, which is no error.
+    #[must_use]
+    pub fn is_skipped(self) -> bool {
+        matches!(self, Self::Tombstone | Self::DeletedRow | Self::NoRecipient)
+    }
 }
 
 /// Coordinates of a record.

@@ -20,6 +20,8 @@ pub struct AuditCounts {
     pub duplicate: u64,
     /// Records that are no event of ours.
     pub rejected: u64,
+    /// Records of which nobody is to hear: tombstones, deleted rows, events that may name nobody.
+    pub skipped: u64,
     /// Events that a scheduler holds until they are due. There is none yet, so it is 0. An event that no router has decided
     /// is not waiting but unaccounted for, else a lost one would be waiting for ever.
     pub waiting: u64,
@@ -32,13 +34,13 @@ pub struct AuditCounts {
 }
 
 impl AuditCounts {
-    /// Events that nobody can account for: acknowledged − (routed + duplicate + rejected + waiting). What is on its way
+    /// Events that nobody can account for: acknowledged − (routed + duplicate + rejected + skipped + waiting). What is on its way
     /// from the gateway through router and tracker counts until it is projected; at rest it is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(
             self.acknowledged,
-            self.routed + self.duplicate + self.rejected + self.waiting,
+            self.routed + self.duplicate + self.rejected + self.skipped + self.waiting,
         )
     }
 
@@ -87,6 +89,7 @@ impl Audit {
             routed: of(Counter::Routed),
             duplicate: of(Counter::Duplicate),
             rejected: of(Counter::Rejected),
+            skipped: of(Counter::Skipped),
             waiting: 0,
             deliveries_produced: of(Counter::Produced),
             ended: of(Counter::Ended),

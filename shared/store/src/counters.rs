@@ -23,6 +23,8 @@ pub(crate) enum Counter {
     Duplicate,
     /// See [`Self::Routed`].
     Rejected,
+    /// See [`Self::Routed`].
+    Skipped,
     /// Decisions to send.
     Produced,
     /// Deliveries whose state has ended.
@@ -32,11 +34,12 @@ pub(crate) enum Counter {
 }
 
 /// The counters that a rebuild of the read model begins anew.
-const OF_PROJECTION: [Counter; 7] = [
+const OF_PROJECTION: [Counter; 8] = [
     Counter::ReadElsewhere,
     Counter::Routed,
     Counter::Duplicate,
     Counter::Rejected,
+    Counter::Skipped,
     Counter::Produced,
     Counter::Ended,
     Counter::Pending,

@@ -210,7 +210,7 @@ async fn content(
     };
     let request = RenderRequest {
         tenant: caller.tenant().clone(),
-        event_type: Arc::clone(&event.event_type),
+        event_type: delivery.event_type.as_str().into(),
         channel: delivery.channel,
         locale: delivery
             .template

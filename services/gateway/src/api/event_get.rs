@@ -33,8 +33,11 @@ pub(crate) struct EventDocument {
     pub(crate) source: String,
     #[serde(rename = "type")]
     pub(crate) event_type: String,
-    /// `accepted`, `routed` or `rejected`.
+    /// `accepted`, `routed`, `skipped` or `rejected`.
     pub(crate) status: &'static str,
+    /// Why it was skipped: `tombstone`, `deleted_row` or `no_recipient`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     pub(crate) event: Option<Box<RawValue>>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) deliveries: Vec<DeliveryView>,
@@ -109,6 +112,7 @@ pub(crate) async fn find(
         source: claim.key.source.to_string(),
         event_type: claim.event_type,
         status: "accepted",
+        reason: None,
         event: None,
         decisions: Vec::new(),
         deliveries: Vec::new(),
@@ -133,12 +137,15 @@ async fn document(
     let status = match view.verdict {
         EventVerdict::Rejected => "rejected",
         EventVerdict::Routed | EventVerdict::Duplicate => "routed",
+        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => "skipped",
     };
+    let reason = view.verdict.is_skipped().then(|| view.verdict.into());
     Ok(EventDocument {
         event_id: view.event_id,
         source: view.source,
         event_type: view.event_type,
         status,
+        reason,
         event: view.event,
         decisions: view.decisions,
         deliveries,

@@ -1,10 +1,11 @@
 //! An event against its tenant's catalog and users.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use carillon_domain::{
     Event, FieldError, Lane, TenantId, Timestamp, UserId,
-    compiled::CompiledCatalog,
+    catalog::RecipientRule,
+    compiled::{CatalogType, CompiledCatalog},
     event::{Defaults, MAX_WIRE_BYTES},
     field_error::echo,
 };
@@ -24,6 +25,8 @@ const OVERHEAD: usize = 1 << 10;
 pub(crate) struct Checked {
     /// As the router will read it.
     pub(crate) event: Event,
+    /// The name of its type in the catalog.
+    pub(crate) type_name: Arc<str>,
     /// As it is published.
     pub(crate) wire: Vec<u8>,
     pub(crate) lane: Lane,
@@ -66,7 +69,9 @@ fn check_one(
     now: Timestamp,
 ) -> Result<Checked, Problem> {
     let at = |errors: Vec<FieldError>| problem_of_fields(errors, prefix);
-    let Some((definition, _)) = catalog.and_then(|catalog| catalog.lookup(&event.event_type)) else {
+    let Some(CatalogType { name, definition, .. }) =
+        catalog.and_then(|catalog| catalog.lookup(&event.event_type))
+    else {
         let error = ProblemError {
             pointer: format!("{prefix}/type"),
             code: "unknown-event-type".to_owned(),
@@ -84,20 +89,29 @@ fn check_one(
     event
         .resolve_recipients(&definition.recipients_from)
         .map_err(at)?;
-    if event.recipients.is_empty() {
+    if !event.unusable.is_empty() {
+        return Err(at(event.recipient_errors()));
+    }
+    let names_nobody = event.recipients.is_empty();
+    if names_nobody && definition.recipients == RecipientRule::Required && !event.is_deleted_row() {
         return Err(at(vec![FieldError::new(
             "/recipients",
             "required",
             "expected at least one recipient",
         )]));
     }
+    if let Some(error) = event.time_error(now) {
+        return Err(at(vec![error]));
+    }
     if event.send_at.is_some_and(|send_at| send_at > now) {
         let text = "scheduled sending is not available yet: expected no sendat, or one that has passed";
         return Err(at(vec![FieldError::new("/sendat", "unsupported", text)]));
     }
-    let errors = catalog.map_or_else(Vec::new, |catalog| {
-        catalog.validate_data(&event.event_type, &event.data)
-    });
+    // The router skips an event that names nobody, and looks at none of its data.
+    let errors = match catalog {
+        Some(catalog) if !names_nobody => catalog.validate_data(name, &event.data),
+        _ => Vec::new(),
+    };
     if !errors.is_empty() {
         return Err(at(errors));
     }
@@ -106,6 +120,7 @@ fn check_one(
     let fingerprint = event.fingerprint();
     Ok(Checked {
         event,
+        type_name: Arc::clone(name),
         wire,
         lane,
         fingerprint,

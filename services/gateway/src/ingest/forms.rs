@@ -7,7 +7,7 @@ use carillon_domain::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MediaType, Mode, first_byte, json_kind,
         without_mark,
     },
-    field_error::clip,
+    field_error::echo,
 };
 use carillon_runtime::http::{Problem, ProblemKind};
 use serde_json::value::RawValue;
@@ -65,7 +65,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Re
     let mode = media_type.mode();
     let is_binary = mode == Mode::Data && attributes::are_in(headers);
     if !is_binary && let Some(charset) = media_type.foreign_charset(body) {
-        let text = format!("expected a body in UTF-8, not in {}", clip(charset));
+        let text = format!("expected a body in UTF-8, not in {}", echo(charset));
         return Err(Problem::new(ProblemKind::UnsupportedMediaType, text));
     }
     if is_binary {
@@ -105,7 +105,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Re
 }
 
 fn unsupported(media_type: &str, what: &str) -> Problem {
-    let text = format!("{MEDIA_TYPES}, which carry {what}, not {}", clip(media_type));
+    let text = format!("{MEDIA_TYPES}, which carry {what}, not {}", echo(media_type));
     Problem::new(ProblemKind::UnsupportedMediaType, text)
 }
 

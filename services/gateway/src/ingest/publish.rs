@@ -110,7 +110,7 @@ async fn claim(
                 places.push(Place::Claim(claims.len()));
                 claims.push(IngestClaim {
                     key: key(tenant, checked),
-                    event_type: Arc::clone(&checked.event.event_type),
+                    event_type: Arc::clone(&checked.type_name),
                     fingerprint,
                     owner: state.0.owner,
                     lease_until,

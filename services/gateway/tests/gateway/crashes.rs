@@ -78,7 +78,7 @@ async fn routed(setting: &Setting, records: &[Record]) -> HashMap<String, usize>
     for (claim, verdict) in claims.iter().zip(verdicts) {
         let count = routed.entry(claim.key.event_id.to_string()).or_insert(0);
         match verdict {
-            RouteVerdict::First { via_gateway } => {
+            RouteVerdict::First { via_gateway, .. } => {
                 assert!(via_gateway, "it was acknowledged by a gateway");
                 *count += 1;
             }

@@ -272,12 +272,18 @@ async fn a_body_that_never_ends_is_cut() {
 async fn data_that_no_number_can_hold_or_that_is_too_deep_is_refused() {
     on_gateway(async |setting| {
         let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
-        for data in ["{\"n\":1e999}".to_owned(), format!("{{\"n\":{deep}}}")] {
+        for (data, place) in [
+            ("{\"n\":1e999}".to_owned(), "/data/n".to_owned()),
+            (format!("{{\"n\":{deep}}}"), "/data/n".to_owned()),
+        ] {
             let body = format!("{{\"type\":\"Newsletter\",\"recipients\":[\"u-42\"],\"data\":{data}}}");
             let answer = setting
                 .ask(Ask::post("/v1/events").text("application/json", body))
                 .await;
-            assert_eq!(answer.problem(422, "validation"), ["/data unsupported"]);
+            assert_eq!(
+                answer.problem(422, "validation"),
+                [format!("{place} unsupported")]
+            );
         }
         assert!(setting.published().await.is_empty());
     })

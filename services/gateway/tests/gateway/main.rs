@@ -18,6 +18,7 @@ mod idempotency;
 mod limits;
 mod locales;
 mod privacy;
+mod producers;
 mod repeated_requests;
 mod seed;
 mod status;

@@ -107,6 +107,16 @@ fn catalog() -> Catalog {
                 "category": "transactional",
                 "channels": {"mode": "fallback", "order": ["push", "email", "sms"]},
             },
+            "Matched": {
+                "category": "transactional", "channels": {"order": ["email"]},
+                "match": ["orders/create", "urn:example:order:shipped", "Größe", "with spaces", "x".repeat(150)],
+            },
+            "Changed": {
+                "category": "transactional", "channels": {"order": ["email"]},
+                "recipients_from": ["/data/after/customer", "/data/payload/after/customer"],
+                "schema": {"type": "object", "properties": {"after": {"type": "object"}}},
+            },
+            "Optional": {"category": "transactional", "channels": {"order": ["email"]}, "recipients": "optional"},
             "Newsletter": {"category": "marketing", "channels": {"order": ["email"]}, "priority": "bulk"},
             "CartReminder": {"category": "reminders", "channels": {"order": ["email", "sms"]}},
             "PasswordReset": {"category": "reminders", "critical": true, "channels": {"order": ["email"]}},
@@ -179,6 +189,15 @@ impl Setting {
     pub(crate) async fn put_reader(&self, id: &str) {
         let put = UserPut {
             email: Some(format!("{id}@example.com")),
+            ..UserPut::default()
+        };
+        self.put_user(id, &put).await;
+    }
+
+    /// As [`Setting::put_reader`], for an id that is no part of an address.
+    pub(crate) async fn put_reader_of(&self, id: &str) {
+        let put = UserPut {
+            email: Some(format!("{}@example.com", Uuid::now_v7().simple())),
             ..UserPut::default()
         };
         self.put_user(id, &put).await;

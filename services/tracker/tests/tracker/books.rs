@@ -54,7 +54,16 @@ async fn claim(setting: &Setting, event: u32) {
         },
     };
     let verdicts = setting.env.store.events().claim_route(&[claim]).await.unwrap();
-    assert_eq!(verdicts, [RouteVerdict::First { via_gateway: true }]);
+    assert!(
+        matches!(
+            verdicts.as_slice(),
+            [RouteVerdict::First {
+                via_gateway: true,
+                ..
+            }]
+        ),
+        "{verdicts:?}"
+    );
 }
 
 async fn report(setting: &Setting) -> Report {
@@ -80,13 +89,17 @@ async fn the_books_balance_when_everything_was_read() {
             said(2, Channel::Sms, (0, 1), &[(1, DeliveryStatus::Failed)]),
             verdict(3, EventVerdict::Duplicate),
             verdict(4, EventVerdict::Rejected),
+            verdict(5, EventVerdict::Tombstone),
+            verdict(6, EventVerdict::DeletedRow),
+            verdict(7, EventVerdict::NoRecipient),
         ]);
         setting.track(&statuses).await;
         let expected = AuditCounts {
-            acknowledged: 4,
+            acknowledged: 7,
             routed: 2,
             duplicate: 1,
             rejected: 1,
+            skipped: 3,
             waiting: 0,
             deliveries_produced: 4,
             ended: 2,

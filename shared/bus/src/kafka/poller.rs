@@ -470,10 +470,10 @@ fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
 fn owned(message: &BorrowedMessage<'_>, reading: &Reading) -> Record {
     let mut headers = Headers::default();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-        headers.push(
-            header.key.to_owned(),
-            Bytes::copy_from_slice(header.value.unwrap_or_default()),
-        );
+        // One that is null says that it has no value, which an empty one has.
+        if let Some(value) = header.value {
+            headers.push(header.key.to_owned(), Bytes::copy_from_slice(value));
+        }
     }
     Record {
         topic: reading.topic(message.topic()),

@@ -1,11 +1,11 @@
 //! Decisions in one sentence, for people.
 
 use super::{Decision, Facts, Reason};
-use crate::channel::Channel;
+use crate::{channel::Channel, field_error::FieldError};
 
 /// Says why, in the words of somebody who looks at one recipient.
 pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> String {
-    let event_type = &facts.event.event_type;
+    let event_type = facts.type_name;
     let category = &facts.definition.category;
     match reason {
         Reason::Allowed => format!("Sent by {channel}: nothing stands against it."),
@@ -35,8 +35,17 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::RepeatedAddress => {
             "Not sent: another recipient of the event is reached at this address.".to_owned()
         }
+        Reason::InvalidRecipient => invalid_recipient(&[]),
         Reason::OverLimit => over_limit_of(category, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
+    }
+}
+
+/// The sentence of a decision about what is no recipient.
+pub(super) fn invalid_recipient(errors: &[FieldError]) -> String {
+    match errors.first() {
+        Some(first) => format!("Not sent: this is no recipient. {first}"),
+        None => "Not sent: this is no recipient.".to_owned(),
     }
 }
 

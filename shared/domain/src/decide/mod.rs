@@ -7,6 +7,7 @@ mod explain;
 mod once;
 mod rules;
 mod steps;
+mod unusable;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use uuid::Uuid;
 pub use once::once_per_address;
 pub use rules::{evaluate, repeated};
 pub use steps::{Step, Steps};
+pub use unusable::unusable;
 
 use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},
@@ -59,6 +61,8 @@ pub struct Facts<'a> {
     pub tenant: &'a TenantId,
     /// The event.
     pub event: &'a Event,
+    /// The name of its type in the catalog.
+    pub type_name: &'a Arc<str>,
     /// Its type in the catalog.
     pub definition: &'a EventTypeDef,
     /// The type's category.
@@ -155,6 +159,8 @@ pub enum Reason {
     RepeatedRecipient,
     /// Another recipient of the event is reached at the same address.
     RepeatedAddress,
+    /// What stands in a recipient's place breaks a rule.
+    InvalidRecipient,
     /// The limit of the category on the channel is used up.
     OverLimit,
     /// The limits could not be looked up for so long that they were left out; it is sent.

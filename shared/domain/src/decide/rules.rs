@@ -233,10 +233,9 @@ fn check_preference(trail: &mut Trail<'_>) -> Result<Reason, Reason> {
         return Ok(Reason::Critical);
     }
     let category = &facts.definition.category;
-    let choice = facts.user.and_then(|user| {
-        user.preferences
-            .choice(&facts.event.event_type, category, channel)
-    });
+    let choice = facts
+        .user
+        .and_then(|user| user.preferences.choice(facts.type_name, category, channel));
     let (level, wanted) = choice.unwrap_or((Level::Default, facts.category.default == DefaultChoice::OptIn));
     trail.note(
         "preference",
@@ -321,7 +320,7 @@ fn delivery(
         tenant: facts.tenant.clone(),
         event_id: event.id.clone(),
         source: Arc::clone(&event.source),
-        event_type: Arc::clone(&event.event_type),
+        event_type: Arc::clone(facts.type_name),
         event_time: event.time,
         category: Arc::from(facts.definition.category.as_str()),
         user_id: facts.recipient.user_id.clone(),

@@ -78,6 +78,7 @@ impl Setting {
         evaluate(&Facts {
             tenant: &TenantId::default(),
             event: &self.event,
+            type_name: &self.event.event_type,
             definition,
             category: &self.catalog.categories[&definition.category],
             recipient: &self.recipient,

@@ -8,19 +8,21 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     Event,
-    sound::{is_sound, is_sound_key},
+    sound::{fault, is_sound, is_sound_key},
     text,
 };
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
-    field_error::{FieldError, MAX_ERRORS, end_full, escape_token, is_full},
+    field_error::{FieldError, MAX_ERRORS, echo, end_full, escape_token, is_full},
     recipient::Recipient,
 };
 
 /// An object's fields, unparsed, and the errors met so far.
 pub(super) struct Fields<'a> {
     raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    /// They are CloudEvents attributes: integers and booleans stand for their text, as they do in headers.
+    are_attributes: bool,
     pub(super) errors: Vec<FieldError>,
 }
 
@@ -58,8 +60,16 @@ impl<'a> Fields<'a> {
         })?;
         Ok(Self {
             raw: raw.into_iter().map(|(key, value)| (key.0, value)).collect(),
+            are_attributes: false,
             errors: Vec::new(),
         })
+    }
+
+    pub(super) fn with_attributes(self) -> Self {
+        Self {
+            are_attributes: true,
+            ..self
+        }
     }
 
     /// Takes a field out, unparsed; JSON `null` counts as absent.
@@ -73,19 +83,36 @@ impl<'a> Fields<'a> {
         if let Ok(value) = serde_json::from_str(raw.get()) {
             Some(value)
         } else {
-            self.wrong(&format!("/{name}"), "type", expected);
+            let text = format!("{expected}, not {}", echo(raw.get()));
+            self.wrong(&format!("/{name}"), "type", &text);
             None
         }
     }
 
-    /// Takes a non-empty string of at most `max` bytes.
+    /// Takes a text.
+    pub(super) fn take_attribute(&mut self, name: &str, expected: &str) -> Option<String> {
+        if self.are_attributes
+            && let Some(raw) = self.raw.get(name)
+            && attribute_text(raw).is_some()
+        {
+            return self.take_raw(name).map(|raw| raw.get().to_owned());
+        }
+        self.take(name, expected)
+    }
+
+    /// Takes a non-empty text of at most `max` bytes.
     pub(super) fn take_text(&mut self, name: &str, max: usize) -> Option<String> {
-        let text: String = self.take(name, "expected a string")?;
+        let text = self.take_attribute(name, "expected a string")?;
         if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
+            let found = match text.len() {
+                0 => "none".to_owned(),
+                length if length > max => format!("{length} bytes"),
+                _ => format!("{:?}", echo(&text)),
+            };
             self.wrong(
                 &format!("/{name}"),
                 "format",
-                &format!("expected 1 to {max} bytes without control characters"),
+                &format!("expected 1 to {max} bytes without control characters, not {found}"),
             );
             return None;
         }
@@ -97,7 +124,7 @@ impl<'a> Fields<'a> {
         const EXPECTED: &str = "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z";
         let time = self.take::<Timestamp>(name, EXPECTED).map(truncate)?;
         if !(0..=9_999).contains(&time.year()) {
-            self.wrong(&format!("/{name}"), "range", EXPECTED);
+            self.wrong(&format!("/{name}"), "range", &format!("{EXPECTED}, not {time:?}"));
             return None;
         }
         Some(time)
@@ -142,14 +169,19 @@ impl<'a> Fields<'a> {
         if is_sound(raw) && is_sound_key(name) {
             return Some(Arc::from(raw.to_owned()));
         }
-        self.wrong(
-            &format!("/{}", escape_token(name)),
-            "unsupported",
-            "expected JSON of at most 127 levels, numbers of at most 64 bits, whole Unicode characters and no keys that \
-             begin with $serde_json::private",
-        );
+        let at = format!("/{}", escape_token(name));
+        let (place, expected) = fault(name, raw);
+        self.wrong(&format!("{at}{place}"), "unsupported", &expected);
         None
     }
+}
+
+/// The text of an attribute that is an integer or a boolean (JSON format §2.2).
+pub(super) fn attribute_text(raw: &RawValue) -> Option<&str> {
+    let text = raw.get();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_integer || text == "true" || text == "false").then_some(text)
 }
 
 /// What an event looks like on the wire.
@@ -199,6 +231,12 @@ impl<'a> From<&'a Event> for WireEvent<'a> {
 }
 
 impl WireEvent<'_> {
+    /// The extensions whose text is the same in every mode: an integer or a boolean in JSON is a text in a header.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let extensions = self.extensions.iter();
+        extensions.filter_map(|(name, raw)| Some((name.as_str(), attribute_text(raw)?)))
+    }
+
     /// The attributes as values, by name: what [`Event::fingerprint`] is made of. Nothing in here can fail, whatever an
     /// event holds: what could not be parsed would stand for itself, as text.
     pub(super) fn values(&self) -> BTreeMap<&str, Value> {

@@ -2,6 +2,7 @@
 //! Carillon's plain, closed form.
 
 mod binary;
+mod change;
 mod fields;
 mod media_type;
 mod parse;
@@ -9,19 +10,21 @@ mod recipients;
 mod sound;
 mod text;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::Datelike as _;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 pub use binary::BinaryHeaders;
 pub use media_type::{MediaType, Mode};
-pub use recipients::MAX_RECIPIENTS;
+pub use recipients::{MAX_RECIPIENTS, Unusable};
 pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
 use crate::{
     channel::{Channel, Priority},
     clock::Timestamp,
+    field_error::FieldError,
     ids::{EventId, TenantId},
     recipient::Recipient,
 };
@@ -32,6 +35,9 @@ pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// recipients are written out and defaults filled in.
 pub const MAX_WIRE_BYTES: usize = 640 * 1024;
 
+/// How far ahead of now an event may say that it happened.
+const MAX_AHEAD: Duration = Duration::from_hours(24);
+
 /// An event.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -39,12 +45,15 @@ pub struct Event {
     pub id: EventId,
     /// Who says it; `/` if nobody said.
     pub source: Arc<str>,
-    /// Its type, a name in the catalog.
+    /// Its type as its source calls it; the catalog says which of its types that is.
     pub event_type: Arc<str>,
     /// When it happened.
     pub time: Timestamp,
     /// Whom it names; empty until [`Event::resolve_recipients`] where the catalog knows the place.
     pub recipients: Vec<Recipient>,
+    /// What stands where recipients stand and is none. It is not part of the wire form: who takes an event refuses it, or
+    /// tells the others.
+    pub unusable: Vec<Unusable>,
     /// How urgent; `None` leaves it to the catalog.
     pub priority: Option<Priority>,
     /// Not to be sent before.
@@ -134,7 +143,7 @@ impl Event {
     }
 
     /// SHA-256 of what the event says, `id`, `source` and `time` aside: two events of one id with different
-    /// fingerprints conflict. Spacing and the order of keys do not count.
+    /// fingerprints conflict. Spacing, the order of keys and the mode in which it came do not count.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let wire = fields::WireEvent::from(self);
@@ -142,9 +151,25 @@ impl Event {
         for attribute in ["id", "source", "time"] {
             values.remove(attribute);
         }
+        for (name, text) in wire.texts() {
+            values.insert(name, text.into());
+        }
         let mut hasher = Sha256::new();
         hash_object(values.iter().map(|(key, value)| (*key, value)), &mut hasher);
         hasher.finalize().into()
+    }
+
+    /// What is wrong with `time`, which messages may show: it lies between 2000 and a day from now.
+    #[must_use]
+    pub fn time_error(&self, now: Timestamp) -> Option<FieldError> {
+        if self.time.year() >= 2_000 && self.time <= now + MAX_AHEAD {
+            return None;
+        }
+        let text = format!(
+            "expected a time between 2000-01-01T00:00:00Z and a day from now, not {}",
+            self.time.to_rfc3339()
+        );
+        Some(FieldError::new("/time", "range", text))
     }
 
     /// The record key that keeps one user's events in order: `tenant|user` for one known user, else the event id.

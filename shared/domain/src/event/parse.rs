@@ -2,18 +2,26 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::value::RawValue;
 
-use super::{Defaults, Event, MediaType, fields::Fields, recipients};
+use super::{
+    Defaults, Event, MediaType,
+    fields::Fields,
+    recipients::{self, Found},
+    text,
+};
 use crate::{
     channel::{Channel, Priority},
-    field_error::{FieldError, bounded},
+    field_error::{FieldError, bounded, echo},
     ids::EventId,
-    recipient::Recipient,
 };
 
 const PLAIN_FIELDS: &str =
     "id, source, type, time, recipients, priority, sendat, expiresat, channels and data";
+const CHANNELS: &str = "expected a comma-separated list of push, email and sms";
+/// The longest type, in bytes.
+const MAX_TYPE: usize = 1_024;
 
 impl Event {
     /// Reads Carillon's plain form. It is closed: an unknown field is an error.
@@ -22,86 +30,116 @@ impl Event {
         let channels = fields
             .take::<Vec<Channel>>("channels", "expected a list of push, email and sms")
             .unwrap_or_default();
-        let recipients = take_recipients(&mut fields);
-        let event = common(&mut fields, defaults, recipients, channels, true);
+        let found = take_recipients(&mut fields);
+        let data = take_data(&mut fields);
+        if data.is_none()
+            && fields
+                .errors
+                .iter()
+                .all(|error| !error.pointer.starts_with("/data"))
+        {
+            let expected = "expected a JSON object with what the templates need";
+            fields.wrong("/data", "required", expected);
+        }
+        let event = common(&mut fields, defaults, found, channels, data);
         fields.refuse_rest(PLAIN_FIELDS);
         finish(event, fields.errors)
     }
 
     /// Reads a CloudEvents 1.0 event in structured mode. It is open: unknown attributes are kept.
     pub fn from_cloudevent(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
-        let mut fields = Fields::of(json)?;
-        match fields.take::<String>("specversion", "expected \"1.0\"") {
+        let mut fields = Fields::of(json)?.with_attributes();
+        match fields.take_attribute("specversion", "expected \"1.0\"") {
             Some(version) if version == "1.0" => {}
-            Some(_) => fields.wrong("/specversion", "unsupported", "expected \"1.0\""),
+            Some(version) => {
+                let text = format!("expected \"1.0\", not {:?}", echo(&version));
+                fields.wrong("/specversion", "unsupported", &text);
+            }
             None => fields.wrong("/specversion", "required", "expected \"1.0\""),
         }
         let content_type = fields
-            .take::<String>("datacontenttype", "expected a media type")
+            .take_attribute("datacontenttype", "expected a media type")
             .unwrap_or_default();
         if !content_type.is_empty() && !MediaType::parse(&content_type).is_json() {
-            fields.wrong(
-                "/datacontenttype",
-                "unsupported",
-                "expected a JSON media type, such as application/json",
-            );
+            let named = echo(&content_type);
+            let text = format!("expected a JSON media type, such as application/json, not {named:?}");
+            fields.wrong("/datacontenttype", "unsupported", &text);
         }
-        let listed = fields.take::<String>(
-            "channels",
-            "expected a comma-separated list of push, email and sms",
-        );
+        let listed = fields.take_attribute("channels", CHANNELS);
         let channels = listed
             .map(|list| parse_channels(&list, &mut fields))
             .unwrap_or_default();
-        let recipients = take_recipients(&mut fields);
-        let recipient = fields.take::<String>("recipient", "expected user ids, comma-separated");
-        if fields.take_raw("data_base64").is_some() {
-            fields.wrong("/data_base64", "unsupported", "expected JSON in data");
+        let mut found = take_recipients(&mut fields);
+        if let Some(text) = fields.take_attribute("recipient", "expected user ids, comma-separated")
+            && found.is_empty()
+        {
+            found = recipients::parse_extension(&text, &mut fields.errors);
         }
-        let mut event = common(&mut fields, defaults, recipients, channels, false);
+        let data = match (take_data(&mut fields), fields.take_raw("data_base64")) {
+            (data, None) => data,
+            (None, Some(encoded)) => take_encoded(&mut fields, encoded),
+            (Some(_), Some(_)) => {
+                let expected = "expected either data or data_base64, not both";
+                fields.wrong("/data_base64", "conflict", expected);
+                None
+            }
+        };
+        let data = match data {
+            Some(data) => Some(data),
+            None => RawValue::from_string("{}".to_owned()).ok().map(Arc::from),
+        };
+        if let Some(data) = &data
+            && found.is_empty()
+        {
+            found = recipients::in_data(data.get(), &mut fields.errors);
+        }
+        let mut event = common(&mut fields, defaults, found, channels, data);
         if let Some(event) = &mut event {
             event.extensions = fields.keep_rest();
-            recipients::fill(event, recipient.as_deref(), &mut fields.errors);
         }
         finish(event, fields.errors)
     }
 }
 
-fn finish(event: Option<Event>, errors: Vec<FieldError>) -> Result<Event, Vec<FieldError>> {
+fn finish(event: Option<Event>, mut errors: Vec<FieldError>) -> Result<Event, Vec<FieldError>> {
     match event {
         Some(event) if errors.is_empty() => Ok(event),
-        _ => Err(bounded(errors)),
+        event => {
+            errors.extend(event.iter().flat_map(Event::recipient_errors));
+            Err(bounded(errors))
+        }
     }
 }
 
-pub(super) fn parse_channels(list: &str, fields: &mut Fields<'_>) -> Vec<Channel> {
+fn parse_channels(list: &str, fields: &mut Fields<'_>) -> Vec<Channel> {
     let mut channels = Vec::new();
     for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match name.parse::<Channel>() {
-            Ok(channel) => channels.push(channel),
-            Err(_) => fields.wrong(
+        if let Ok(channel) = name.parse::<Channel>() {
+            channels.push(channel);
+        } else {
+            fields.wrong(
                 "/channels",
                 "unknown",
-                "expected a comma-separated list of push, email and sms",
-            ),
+                &format!("{CHANNELS}, not {:?}", echo(name)),
+            );
         }
     }
     channels
 }
 
-fn take_recipients(fields: &mut Fields<'_>) -> Vec<Recipient> {
+fn take_recipients(fields: &mut Fields<'_>) -> Found {
     match fields.take_raw("recipients") {
         Some(raw) => recipients::parse_list(raw.get(), "/recipients", &mut fields.errors),
-        None => Vec::new(),
+        None => Found::default(),
     }
 }
 
 fn common(
     fields: &mut Fields<'_>,
     defaults: Defaults<'_>,
-    recipients: Vec<Recipient>,
+    found: Found,
     channels: Vec<Channel>,
-    data_is_required: bool,
+    data: Option<Arc<RawValue>>,
 ) -> Option<Event> {
     let id = fields.take_text("id", 256);
     let source = fields.take_text("source", 512);
@@ -115,13 +153,19 @@ fn common(
     {
         fields.wrong("/expiresat", "range", "expected a time after sendat");
     }
-    let data = take_data(fields, data_is_required);
+    let Found { recipients, unusable } = found;
+    if event_type.is_none() || data.is_none() {
+        fields
+            .errors
+            .extend(unusable.iter().flat_map(|unusable| unusable.errors.clone()));
+    }
     Some(Event {
         id: id.map_or_else(|| defaults.id.name(), EventId::from),
         source: source.map_or_else(|| Arc::from("/"), Arc::from),
         event_type: event_type?,
         time,
         recipients,
+        unusable,
         priority,
         send_at,
         expires_at,
@@ -133,7 +177,7 @@ fn common(
 
 fn take_type(fields: &mut Fields<'_>) -> Option<Arc<str>> {
     let before = fields.errors.len();
-    let event_type = fields.take_text("type", 128);
+    let event_type = fields.take_text("type", MAX_TYPE);
     if event_type.is_none() && fields.errors.len() == before {
         fields.wrong(
             "/type",
@@ -144,21 +188,57 @@ fn take_type(fields: &mut Fields<'_>) -> Option<Arc<str>> {
     event_type.map(Arc::from)
 }
 
-fn take_data(fields: &mut Fields<'_>, required: bool) -> Option<Arc<RawValue>> {
-    match fields.take_raw("data") {
-        Some(raw) if raw.get().starts_with('{') => fields.kept("data", raw),
-        Some(_) => {
-            fields.wrong("/data", "type", "expected a JSON object");
-            None
+fn take_data(fields: &mut Fields<'_>) -> Option<Arc<RawValue>> {
+    let raw = fields.take_raw("data")?;
+    if raw.get().starts_with('{') {
+        return fields.kept("data", raw);
+    }
+    let text = format!(
+        "expected a JSON object, not {}",
+        text::json_kind(raw.get().as_bytes())
+    );
+    fields.wrong("/data", "type", &text);
+    None
+}
+
+/// Data that was bytes for its producer (JSON format §3.1.2): they have to be a JSON object.
+fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawValue>> {
+    const POINTER: &str = "/data_base64";
+    let Ok(encoded) = serde_json::from_str::<String>(encoded.get()) else {
+        fields.wrong(POINTER, "type", "expected a string of base64");
+        return None;
+    };
+    let bytes = match BASE64_STANDARD.decode(encoded.as_bytes()) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let text = format!("expected base64, not {:?}: {error}", echo(&encoded));
+            fields.wrong(POINTER, "format", &text);
+            return None;
         }
-        None if required => {
-            fields.wrong(
-                "/data",
-                "required",
-                "expected a JSON object with what the templates need",
+    };
+    let json = match text::json(&bytes, POINTER) {
+        Ok(json) if json.is_empty() => return None,
+        Ok(json) => json,
+        Err(error) => {
+            fields.errors.push(error);
+            return None;
+        }
+    };
+    match serde_json::from_slice::<&RawValue>(json) {
+        Ok(raw) if raw.get() == "null" => None,
+        Ok(raw) if raw.get().starts_with('{') => fields.kept("data_base64", raw),
+        Ok(_) => {
+            let text = format!(
+                "expected the base64 of a JSON object, not of {}",
+                text::json_kind(json)
             );
+            fields.wrong(POINTER, "type", &text);
             None
         }
-        None => RawValue::from_string("{}".to_owned()).ok().map(Arc::from),
+        Err(error) => {
+            let text = format!("expected the base64 of a JSON object: {error}");
+            fields.wrong(POINTER, "type", &text);
+            None
+        }
     }
 }

@@ -6,38 +6,88 @@ use serde_json::Value;
 
 use super::{Event, fields::WireEvent};
 use crate::{
-    field_error::{FieldError, bounded, end_full, is_full},
+    field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full},
+    ids::UserId,
     recipient::Recipient,
 };
 
 /// The most recipients one event may name.
 pub const MAX_RECIPIENTS: usize = 1_000;
 
-/// A recipient as people write it: an object, or a user id alone.
-fn parse_one(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) -> Option<Recipient> {
-    let recipient = match value {
-        Value::String(user) => Recipient::user(user.as_str()),
-        Value::Number(number) => Recipient::user(number.to_string()),
-        Value::Object(fields) => {
-            if let Ok(recipient) = Recipient::deserialize(value) {
+/// Something that stands where recipients stand and is none: the others of its event can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// For people: the user id, the masked address, or the place.
+    pub recipient: String,
+    /// The user, if the id itself is sound.
+    pub user_id: Option<UserId>,
+    /// What is wrong with it.
+    pub errors: Vec<FieldError>,
+}
+
+/// What was found at a place.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) recipients: Vec<Recipient>,
+    pub(super) unusable: Vec<Unusable>,
+}
+
+impl Found {
+    pub(super) fn is_empty(&self) -> bool {
+        self.recipients.is_empty() && self.unusable.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.recipients.len() + self.unusable.len()
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.recipients.extend(other.recipients);
+        self.unusable.extend(other.unusable);
+    }
+
+    /// Reads a recipient as people write it: an object, or a user id alone.
+    fn push(&mut self, value: &Value, pointer: &str) {
+        let mut errors = Vec::new();
+        let recipient = match value {
+            Value::String(user) => Some(Recipient::user(user.as_str())),
+            Value::Number(number) => Some(Recipient::user(number.to_string())),
+            Value::Object(fields) => {
+                let recipient = Recipient::deserialize(value).ok();
+                if recipient.is_none() {
+                    explain(fields, pointer, &mut errors);
+                }
                 recipient
-            } else {
-                explain(fields, pointer, errors);
-                return None;
+            }
+            _ => {
+                let expected = "expected a user id or a recipient object";
+                errors.push(FieldError::new(pointer, "type", expected));
+                None
+            }
+        };
+        if let Some(recipient) = &recipient {
+            recipient.validate(pointer, &mut errors);
+        }
+        match recipient {
+            Some(recipient) if errors.is_empty() => self.recipients.push(recipient),
+            recipient => {
+                let user_id = recipient
+                    .as_ref()
+                    .and_then(|recipient| recipient.user_id.clone())
+                    .filter(|user| crate::recipient::is_user_id(user.as_str()));
+                let shown = match (&user_id, recipient) {
+                    (Some(user), _) => user.to_string(),
+                    (None, Some(guest)) if guest.user_id.is_none() => guest.masked(),
+                    _ => String::new(),
+                };
+                self.unusable.push(Unusable {
+                    recipient: echo(if shown.is_empty() { pointer } else { &shown }),
+                    user_id,
+                    errors,
+                });
             }
         }
-        _ => {
-            errors.push(FieldError::new(
-                pointer,
-                "type",
-                "expected a user id or a recipient object",
-            ));
-            return None;
-        }
-    };
-    let before = errors.len();
-    recipient.validate(pointer, errors);
-    (errors.len() == before).then_some(recipient)
+    }
 }
 
 /// Names the fields for which an object is not a recipient.
@@ -47,7 +97,7 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
         if is_full(errors) {
             return end_full(errors, None);
         }
-        let at = format!("{pointer}/{}", crate::field_error::escape_token(name));
+        let at = format!("{pointer}/{}", escape_token(name));
         if !KNOWN.contains(&name.as_str()) {
             let expected = format!("unknown field; expected only {}", KNOWN.join(", "));
             errors.push(FieldError::new(at, "unknown-field", expected));
@@ -58,31 +108,26 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
 }
 
 /// Reads a list of recipients.
-pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>) -> Vec<Recipient> {
+pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>) -> Found {
     if let Ok(values) = serde_json::from_str::<Vec<Value>>(json) {
         collect(&values, pointer, errors)
     } else {
         errors.push(FieldError::new(pointer, "type", "expected a list of recipients"));
-        Vec::new()
+        Found::default()
     }
 }
 
-fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Vec<Recipient> {
+fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Found {
+    let mut found = Found::default();
     if values.len() > MAX_RECIPIENTS {
         errors.push(too_many(pointer, values.len()));
-        return Vec::new();
+        return found;
     }
-    let mut recipients: Vec<Recipient> = Vec::with_capacity(values.len());
+    found.recipients.reserve(values.len());
     for (index, value) in values.iter().enumerate() {
-        if is_full(errors) {
-            end_full(errors, None);
-            break;
-        }
-        if let Some(recipient) = parse_one(value, &format!("{pointer}/{index}"), errors) {
-            recipients.push(recipient);
-        }
+        found.push(value, &format!("{pointer}/{index}"));
     }
-    recipients
+    found
 }
 
 fn too_many(pointer: &str, count: usize) -> FieldError {
@@ -90,55 +135,77 @@ fn too_many(pointer: &str, count: usize) -> FieldError {
     FieldError::new(pointer, "too-many-recipients", message)
 }
 
-/// Fills in recipients from the CloudEvents extension `recipient`, else from `data.recipients`.
-pub(super) fn fill(event: &mut Event, extension: Option<&str>, errors: &mut Vec<FieldError>) {
-    if !event.recipients.is_empty() {
-        return;
+/// Reads the CloudEvents extension `recipient`: user ids, separated by commas; or, for ids that have commas, brackets or
+/// outer spaces themselves, a JSON list.
+pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found {
+    const POINTER: &str = "/recipient";
+    if text.trim_start().starts_with('[') {
+        return match serde_json::from_str::<Vec<Value>>(text) {
+            Ok(values) => collect(&values, POINTER, errors),
+            Err(error) => {
+                let expected =
+                    format!("expected user ids, comma-separated, or a JSON list of user ids: {error}");
+                errors.push(FieldError::new(POINTER, "format", expected));
+                Found::default()
+            }
+        };
     }
-    if let Some(list) = extension {
-        let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
-        let values: Vec<Value> = ids.map(Value::from).collect();
-        event.recipients = collect(&values, "/recipient", errors);
+    let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let values: Vec<Value> = ids.map(Value::from).collect();
+    collect(&values, POINTER, errors)
+}
+
+/// Reads `data.recipients`.
+pub(super) fn in_data(data: &str, errors: &mut Vec<FieldError>) -> Found {
+    #[derive(Deserialize)]
+    struct Data {
+        recipients: Option<Vec<Value>>,
     }
-    if event.recipients.is_empty() && event.data.get().contains("\"recipients\"") {
-        #[derive(Deserialize)]
-        struct Data {
-            recipients: Option<Vec<Value>>,
-        }
-        if let Ok(Data {
+    if !data.contains("\"recipients\"") {
+        return Found::default();
+    }
+    match serde_json::from_str(data) {
+        Ok(Data {
             recipients: Some(values),
-        }) = serde_json::from_str(event.data.get())
-        {
-            event.recipients = collect(&values, "/data/recipients", errors);
-        }
+        }) => collect(&values, "/data/recipients", errors),
+        _ => Found::default(),
     }
 }
 
 impl Event {
     /// Fills in recipients from the places that the catalog type names (JSON pointers into the event), for an event
-    /// that names none itself. An error names the pointer at which something else stood.
+    /// that names none itself. What is none is put among [`Event::unusable`]; an error says that there are too many.
     pub fn resolve_recipients(&mut self, pointers: &[String]) -> Result<(), Vec<FieldError>> {
-        if !self.recipients.is_empty() || pointers.is_empty() {
+        if !self.recipients.is_empty() || !self.unusable.is_empty() || pointers.is_empty() {
             return Ok(());
         }
         // From its parts: as one text, data of the deepest nesting that is taken would be a level too deep to parse.
         let document: Value = WireEvent::from(&*self).values().into_iter().collect();
         let mut errors = Vec::new();
+        let mut found = Found::default();
         for pointer in pointers {
             match document.pointer(pointer) {
                 None | Some(Value::Null) => {}
-                Some(Value::Array(values)) => self.recipients.extend(collect(values, pointer, &mut errors)),
-                Some(value) => self.recipients.extend(parse_one(value, pointer, &mut errors)),
+                Some(Value::Array(values)) => found.extend(collect(values, pointer, &mut errors)),
+                Some(value) => found.push(value, pointer),
             }
         }
-        let count = self.recipients.len();
-        if count > MAX_RECIPIENTS {
-            errors.push(too_many("/recipients", count));
+        if found.len() > MAX_RECIPIENTS {
+            errors.push(too_many("/recipients", found.len()));
         }
+        self.recipients = found.recipients;
+        self.unusable = found.unusable;
         if errors.is_empty() {
             Ok(())
         } else {
             Err(bounded(errors))
         }
+    }
+
+    /// What is wrong with recipients that cannot be told.
+    #[must_use]
+    pub fn recipient_errors(&self) -> Vec<FieldError> {
+        let errors = self.unusable.iter().flat_map(|unusable| &unusable.errors);
+        bounded(errors.take(MAX_ERRORS + 1).cloned().collect())
     }
 }

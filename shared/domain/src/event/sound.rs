@@ -2,13 +2,15 @@
 //! `RawValue` also takes numbers that no number type holds and nesting that no parser follows, and `serde_json::Value`
 //! takes an object with one of serde_json's private keys for the JSON inside that key's text.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+use crate::field_error::{echo, escape_token};
 
 /// What the keys begin with by which serde_json tells its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
@@ -22,6 +24,72 @@ pub(super) fn is_sound(json: &RawValue) -> bool {
 /// Whether an object may have this key.
 pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
+}
+
+/// Where in a value that is not sound the fault lies (a JSON pointer), and what was expected there.
+pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
+    if !is_sound_key(name) {
+        return (
+            String::new(),
+            format!("expected a name that does not begin with {PRIVATE}"),
+        );
+    }
+    let mut place = String::new();
+    let mut json = json;
+    for _ in 0..MAX_LEVELS {
+        let Some((token, inner)) = unsound_child(json) else {
+            break;
+        };
+        place.push('/');
+        place.push_str(&escape_token(&token));
+        if !is_sound_key(&token) {
+            return (
+                place,
+                format!("expected a key that does not begin with {PRIVATE}"),
+            );
+        }
+        json = inner;
+    }
+    let text = json.get();
+    let expected = match text.bytes().next() {
+        Some(b'[' | b'{') if has_sound_keys(json) => {
+            // All of it is at fault, not the level at which what is left is shallow enough.
+            let end = place
+                .bytes()
+                .skip(1)
+                .position(|byte| byte == b'/')
+                .map_or(place.len(), |at| at + 1);
+            place.truncate(end);
+            format!("expected JSON of at most {MAX_LEVELS} levels")
+        }
+        Some(b'[' | b'{') => "expected keys of whole Unicode characters".to_owned(),
+        Some(b'"') => format!("expected whole Unicode characters, not {}", echo(text)),
+        _ => format!("expected a number of at most 64 bits, not {}", echo(text)),
+    };
+    (place, expected)
+}
+
+/// The most levels of lists and objects that a parser follows.
+const MAX_LEVELS: usize = 127;
+
+fn has_sound_keys(json: &RawValue) -> bool {
+    json.get().starts_with('[') || serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()).is_ok()
+}
+
+/// The first child of a list or an object that is not sound, and its token.
+fn unsound_child(json: &RawValue) -> Option<(String, &RawValue)> {
+    if json.get().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;
+        let mut items = items.into_iter().enumerate();
+        return items.find_map(|(index, item)| (!is_sound(item)).then(|| (index.to_string(), item)));
+    }
+    if json.get().starts_with('{') {
+        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
+        return entries
+            .into_iter()
+            .find(|(key, value)| !is_sound_key(key) || !is_sound(value));
+    }
+    None
 }
 
 /// A key of an object.
@@ -133,6 +201,32 @@ mod tests {
             assert!(!sound(json), "{json}");
         }
         assert!(sound(r#"{"$serde_json":"$serde_json::private::RawValue"}"#));
+    }
+
+    #[test]
+    fn a_fault_is_named_by_its_place_and_what_was_expected_there() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        for (json, place, expected) in [
+            (r#"{"n":1e400}"#, "/n", "64 bits, not 1e400"),
+            (
+                r#"{"a/b":[{"x":1},{"y~":-1e999}]}"#,
+                "/a~1b/1/y~0",
+                "64 bits, not -1e999",
+            ),
+            (r#"{"a":["ok","\ud800"]}"#, "/a/1", "whole Unicode characters"),
+            (r#"{"a":{"\ud800":1}}"#, "/a", "keys of whole Unicode characters"),
+            (
+                r#"{"a":{"$serde_json::private::Number":"x"}}"#,
+                "/a/$serde_json::private::Number",
+                "does not begin",
+            ),
+            (&deep, "/a", "127 levels"),
+        ] {
+            let raw = RawValue::from_string(json.to_owned()).unwrap();
+            let (found, text) = fault("data", &raw);
+            assert_eq!(found, place, "{json}");
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod config;
+mod encoding;
 mod operations;
 mod problem;
 mod server;
@@ -10,6 +11,7 @@ mod server;
 pub use body::{RefusedBody, read_capped};
 pub use client::{ClientOptions, client, install_tls};
 pub use config::{BadBound, HttpConfig};
+pub use encoding::decode;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
 pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind, serde_sentence};
 pub use server::serve;

@@ -94,6 +94,9 @@ pub enum RouteVerdict {
     First {
         /// Whether the gateway counted it as acknowledged ([`carillon_domain::status::EventDecided::via_gateway`]).
         via_gateway: bool,
+        /// When the event was claimed first, which stays the same however often its record is read; absent where a
+        /// gateway's claim was not read, whose records have the bus's own time.
+        claimed_at: Option<Timestamp>,
     },
     /// Another record of the same event came first.
     Duplicate,

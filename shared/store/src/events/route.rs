@@ -23,6 +23,7 @@ struct Claimed {
     source: String,
     fingerprint: Vec<u8>,
     via_gateway: bool,
+    accepted_at: Timestamp,
     /// Still there if the gateway had not yet said that it published.
     owner: Option<uuid::Uuid>,
     topic: Option<String>,
@@ -47,7 +48,8 @@ const CLAIM: &str = "INSERT INTO event_claims AS c
         partition_id = COALESCE(c.partition_id, excluded.partition_id),
         record_offset = COALESCE(c.record_offset, excluded.record_offset),
         reads = c.reads + 1
-    RETURNING tenant, event_id, source, fingerprint, via_gateway, owner, topic, partition_id, record_offset, reads";
+    RETURNING tenant, event_id, source, fingerprint, via_gateway, accepted_at, owner, topic, partition_id,
+        record_offset, reads";
 
 pub(super) async fn claim(
     db: &Db,
@@ -80,6 +82,7 @@ pub(super) async fn claim(
             origin: Some(claim.origin.clone()),
             fingerprint: &claim.fingerprint,
             via_gateway: true,
+            claimed_at: None,
         };
         (key(&claim.key), first)
     });
@@ -164,6 +167,7 @@ struct First<'a> {
     origin: Option<Origin>,
     fingerprint: &'a [u8],
     via_gateway: bool,
+    claimed_at: Option<Timestamp>,
 }
 
 impl First<'_> {
@@ -171,6 +175,7 @@ impl First<'_> {
         if self.origin.as_ref() == Some(&claim.origin) {
             RouteVerdict::First {
                 via_gateway: self.via_gateway,
+                claimed_at: self.claimed_at,
             }
         } else if self.fingerprint == claim.fingerprint {
             RouteVerdict::Duplicate
@@ -198,6 +203,7 @@ impl Claimed {
             origin,
             fingerprint: &self.fingerprint,
             via_gateway: self.via_gateway,
+            claimed_at: Some(self.accepted_at),
         }
     }
 }

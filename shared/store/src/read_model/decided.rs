@@ -104,6 +104,9 @@ fn count(row: &EventRow, changes: &mut Changes) {
             EventVerdict::Routed => Counter::Routed,
             EventVerdict::Duplicate => Counter::Duplicate,
             EventVerdict::Rejected => Counter::Rejected,
+            EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => {
+                Counter::Skipped
+            }
         },
         1,
     );
@@ -178,10 +181,11 @@ pub(super) async fn views(
     Ok(views)
 }
 
-/// What tells more about an event wins: that it was routed, then that it was rejected.
+/// What tells more about an event wins: that it was routed, then that it was skipped, then that it was rejected.
 fn absorb(view: &mut EventView, row: EventView) {
     let weight = |verdict| match verdict {
-        EventVerdict::Routed => 2,
+        EventVerdict::Routed => 3,
+        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => 2,
         EventVerdict::Rejected => 1,
         EventVerdict::Duplicate => 0,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use carillon_domain::EventId;
+use carillon_domain::{Clock as _, EventId};
 use carillon_store::events::{ClaimState, EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict};
 use uuid::Uuid;
 
@@ -52,6 +52,19 @@ async fn acknowledged(store: &TestStore) -> u64 {
     let unaccounted = i64::try_from(counts.acknowledged).unwrap();
     assert_eq!((counts.waiting, counts.event_difference()), (0, unaccounted));
     counts.acknowledged
+}
+
+/// It was claimed first, by a gateway.
+#[track_caller]
+fn assert_first(verdict: &RouteVerdict) {
+    let is_first = matches!(
+        verdict,
+        RouteVerdict::First {
+            via_gateway: true,
+            ..
+        }
+    );
+    assert!(is_first, "{verdict:?}");
 }
 
 #[tokio::test]
@@ -122,8 +135,7 @@ async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the
     on_each(async |store| {
         claim(store, vec![ingest(store, "1", 1)]).await;
         // It published and crashed before it said so; the router reads the record.
-        let first = RouteVerdict::First { via_gateway: true };
-        assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
+        assert_first(&claim_route(store, &[route("1", 1, 5)]).await[0]);
         assert_eq!(acknowledged(store).await, 1);
         // The client tries again, at once and much later.
         assert_eq!(
@@ -136,7 +148,7 @@ async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the
             [IngestVerdict::Duplicate]
         );
         // Neither late words of the gateway nor a router that reads on from an aborted transaction count twice.
-        assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
+        assert_first(&claim_route(store, &[route("1", 1, 5)]).await[0]);
         store.events().mark_published(vec![key("1")]).await.unwrap();
         assert_eq!(acknowledged(store).await, 1);
     })
@@ -151,10 +163,8 @@ async fn a_record_published_twice_after_a_crash_is_routed_once() {
         claim(store, vec![ingest(store, "1", 1)]).await;
         store.events().mark_published(vec![key("1")]).await.unwrap();
         let verdicts = claim_route(store, &[route("1", 1, 7), route("1", 1, 8)]).await;
-        assert_eq!(
-            verdicts,
-            [RouteVerdict::First { via_gateway: true }, RouteVerdict::Duplicate]
-        );
+        assert_first(&verdicts[0]);
+        assert_eq!(verdicts[1..], [RouteVerdict::Duplicate]);
         assert_eq!(acknowledged(store).await, 1);
     })
     .await;
@@ -192,7 +202,10 @@ async fn a_claim_that_is_given_back_can_be_taken_by_anybody() {
 async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplicate() {
     on_each(async |store| {
         use RouteVerdict::{Conflict, Duplicate, First};
-        let first = First { via_gateway: false };
+        let first = First {
+            via_gateway: false,
+            claimed_at: Some(store.clock.now()),
+        };
         assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
         // The router's transaction was aborted: it reads on from the same place.
         assert_eq!(
@@ -206,6 +219,12 @@ async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplic
         assert_eq!(
             claim_route(store, &[route("3", 1, 11), route("3", 1, 12)]).await,
             [first, Duplicate]
+        );
+        store.clock.advance(seconds(60));
+        assert_eq!(
+            claim_route(store, &[route("1", 1, 5)]).await,
+            [first],
+            "the time of its first claim stays"
         );
         // And the gateway knows them now.
         assert_eq!(
@@ -226,10 +245,7 @@ async fn of_two_events_of_one_id_the_one_that_is_routed_is_the_one_that_is_known
     on_each(async |store| {
         // The gateway is publishing one while a producer's record of the same id says something else.
         claim(store, vec![ingest(store, "1", 1)]).await;
-        assert_eq!(
-            claim_route(store, &[route("1", 2, 5)]).await,
-            [RouteVerdict::First { via_gateway: true }]
-        );
+        assert_first(&claim_route(store, &[route("1", 2, 5)]).await[0]);
         assert_eq!(
             claim_route(store, &[route("1", 1, 6)]).await,
             [RouteVerdict::Conflict]

@@ -56,7 +56,7 @@ fn event_row(number: u128, offset: i64, verdict: EventVerdict) -> EventRow {
 #[tokio::test]
 async fn a_record_that_comes_again_is_counted_once() {
     on_each(async |store| {
-        use EventVerdict::{Duplicate, Rejected, Routed};
+        use EventVerdict::{Duplicate, Rejected, Routed, Tombstone};
         let events = || {
             let mut through_gateway = event_row(1, 1, Routed);
             through_gateway.via_gateway = true;
@@ -73,6 +73,7 @@ async fn a_record_that_comes_again_is_counted_once() {
                 event_row(3, 5, Rejected),
                 event_row(4, 6, Routed),
                 second_part,
+                event_row(5, 7, Tombstone),
             ]
         };
         let queued = |n| delivery_row(n, state(0, 0, DeliveryStatus::Queued), start());
@@ -83,10 +84,11 @@ async fn a_record_that_comes_again_is_counted_once() {
         }
         let counts = store.audit().counts().await.unwrap();
         let expected = AuditCounts {
-            acknowledged: 5, // all but the one that the gateway counts
+            acknowledged: 6, // all but the one that the gateway counts
             routed: 3,
             duplicate: 2,
             rejected: 1,
+            skipped: 1,
             waiting: 0,
             deliveries_produced: 4,
             ended: 0,

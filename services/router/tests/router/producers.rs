@@ -1,0 +1,257 @@
+//! What standard producers send: other types, ids, recipients and times than Carillon's own.
+
+use std::time::Duration;
+
+use carillon_domain::{Timestamp, status::EventVerdict};
+use carillon_store::users::UserPut;
+use serde_json::{Value, json};
+
+use crate::support::{START, Setting, event, on_router, shipped, with};
+
+#[tokio::test]
+async fn an_event_of_a_matched_type_is_told_by_the_catalog_s_name_and_keeps_its_own() {
+    on_router(async |setting| {
+        let long = "x".repeat(150);
+        let own_types = [
+            "orders/create",
+            "urn:example:order:shipped",
+            "Größe",
+            "with spaces",
+            &long,
+        ];
+        for own in own_types {
+            let routed = setting
+                .route_event(&with(event(own, "Matched", &json!({})), "type", json!(own)))
+                .await;
+            assert_eq!(routed.verdicts(), [(own, EventVerdict::Routed)]);
+            assert_eq!(&*routed.deliveries[0].delivery.event_type, "Matched");
+            assert_eq!(&*routed.only().event_type, "Matched");
+            let told: Value = serde_json::from_str(routed.only().event.as_ref().unwrap().get()).unwrap();
+            assert_eq!(told["type"], own);
+        }
+        setting
+            .prefer("u-42", json!({"types": {"Matched": {"email": false}}}))
+            .await;
+        let routed = setting
+            .route_event(&with(
+                event("off", "Matched", &json!({})),
+                "type",
+                json!("orders/create"),
+            ))
+            .await;
+        assert_eq!(routed.decisions(), ["email suppress opted_out_type"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_id_is_opaque() {
+    on_router(async |setting| {
+        let longest = "ü".repeat(127) + "x";
+        for (n, id) in ["auth0|5f7c8e", "a/b", "100%", "a,b", " Größe ", &longest]
+            .into_iter()
+            .enumerate()
+        {
+            let put = UserPut {
+                email: Some(format!("reader-{n}@example.com")),
+                ..UserPut::default()
+            };
+            setting.put_user(id, &put).await;
+            let named = with(
+                event(&format!("e-{n}"), "Note", &json!({})),
+                "recipients",
+                json!([id]),
+            );
+            let routed = setting.route_event(&named).await;
+            let user = routed.deliveries[0].delivery.user_id.as_ref().unwrap();
+            assert_eq!(user.as_str(), id);
+            assert_eq!(routed.places(), [("email", format!("default|{id}").as_str())]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_whose_ids_have_separators_are_limited_apart() {
+    on_router(async |setting| {
+        for id in ["a", "a|reminders|email|0", "a|reminders"] {
+            setting.put_reader_of(id).await;
+            for n in 0..2 {
+                let named = event(&format!("{id}-{n}"), "CartReminder", &json!({}));
+                let routed = setting.route_event(&with(named, "recipients", json!([id]))).await;
+                assert_eq!(routed.deliveries.len(), 1, "{:?}", routed.decisions());
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_bad_recipient_of_several_stands_in_the_decisions_and_costs_the_others_nothing() {
+    on_router(async |setting| {
+        let bad = [
+            (json!({"email": "nope"}), "/recipients/1/email"),
+            (
+                json!({"user_id": "u-42", "locale": "not a locale"}),
+                "/recipients/1/locale",
+            ),
+            (
+                json!({"user_id": "u-42", "timezone": "Mars/Olympus"}),
+                "/recipients/1/timezone",
+            ),
+            (json!({"user": "u"}), "/recipients/1/user"),
+            (json!(true), "/recipients/1"),
+            (json!("x".repeat(256)), "/recipients/1/user_id"),
+        ];
+        for (n, (bad, pointer)) in bad.into_iter().enumerate() {
+            let recipients = json!(["u-42", bad, {"email": "guest@example.com"}]);
+            let named = with(
+                event(&format!("e-{n}"), "Note", &json!({})),
+                "recipients",
+                recipients,
+            );
+            let routed = setting.route_event(&named).await;
+            assert!(routed.dead.is_empty(), "{:?}", routed.dead);
+            assert_eq!(routed.deliveries.len(), 2);
+            assert_eq!(
+                routed.decisions(),
+                [
+                    "email send allowed",
+                    "email send allowed",
+                    "email suppress invalid_recipient"
+                ]
+            );
+            let decision = &routed.only().decisions[2];
+            assert!(decision.sentence.contains(pointer), "{}", decision.sentence);
+            assert!(decision.delivery_id.is_none());
+            let errors = &decision.steps.list()[0].inputs["errors"];
+            assert_eq!(errors[0]["pointer"], pointer);
+        }
+        let extension = json!({"specversion": "1.0", "id": "ext", "source": "/", "type": "Note",
+            "recipient": format!("u-42,{}", "x".repeat(256)), "data": {}});
+        assert_eq!(setting.route_event(&extension).await.deliveries.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_of_which_no_recipient_is_one_is_a_dead_letter_with_every_reason() {
+    on_router(async |setting| {
+        let recipients = json!([{"email": "nope"}, true]);
+        let routed = setting
+            .route_event(&with(shipped("e-1"), "recipients", recipients))
+            .await;
+        let [letter] = routed.dead.as_slice() else {
+            panic!("{:?}", routed.verdicts())
+        };
+        let text = |name| letter.headers.get_str(name).unwrap();
+        assert_eq!(
+            (text("carillon-code"), text("carillon-class")),
+            ("recipients", "invalid")
+        );
+        let reason = text("kafka_dlt-exception-message");
+        assert!(
+            reason.contains("/recipients/0/email") && reason.contains("/recipients/1:"),
+            "{reason}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_schema_registry_has_framed_is_called_so() {
+    on_router(async |setting| {
+        let framed = [b"\x00\x00\x00\x00\x07", shipped("e-1").to_string().as_bytes()].concat();
+        let mut binary = setting.raw(framed.clone());
+        for (name, value) in [
+            ("ce_specversion", "1.0"),
+            ("ce_id", "e-1"),
+            ("ce_source", "/"),
+            ("ce_type", "Note"),
+        ] {
+            binary.headers.push(name, value);
+        }
+        for record in [setting.raw(framed), binary] {
+            let routed = setting.route(&[record]).await;
+            let letter = &routed.dead[0];
+            assert_eq!(
+                letter.headers.get_str("carillon-code"),
+                Some("schema-registry-framed")
+            );
+            let reason = letter.headers.get_str("kafka_dlt-exception-message").unwrap();
+            assert!(reason.contains("framed by a schema registry"), "{reason}");
+            assert!(reason.contains("schema id 7"), "{reason}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_a_value_is_no_part_of_it() {
+    on_router(async |setting| {
+        let marked = setting.raw(format!("\u{feff}{}", shipped("e-1")));
+        assert_eq!(
+            setting.route(&[marked]).await.verdicts(),
+            [("e-1", EventVerdict::Routed)]
+        );
+    })
+    .await;
+}
+
+async fn written_at(setting: &Setting, id: &str, written: Timestamp) -> (Timestamp, Timestamp) {
+    let mut timeless = event(id, "Note", &json!({}));
+    timeless.as_object_mut().unwrap().remove("time");
+    let mut record = setting.record(&timeless);
+    record.timestamp = written;
+    let first = setting.route(std::slice::from_ref(&record)).await;
+    setting.clock.advance(Duration::from_mins(10));
+    let again = setting.route(&[record]).await;
+    let (first, again) = (&first.deliveries[0].delivery, &again.deliveries[0].delivery);
+    assert_eq!(
+        first.accepted_at, again.accepted_at,
+        "the same whenever it is read"
+    );
+    (first.accepted_at, first.event_time)
+}
+
+#[tokio::test]
+async fn a_producer_s_time_that_cannot_be_true_dates_nothing() {
+    on_router(async |setting| {
+        let start: Timestamp = START.parse().unwrap();
+        let honest = start - Duration::from_mins(3);
+        assert_eq!(written_at(setting, "honest", honest).await, (honest, honest));
+        for (n, millis) in [1_i64, 1_764_633_600, 0, 99_999_999_999_999]
+            .into_iter()
+            .enumerate()
+        {
+            let written = Timestamp::from_timestamp_millis(millis).unwrap();
+            let (accepted_at, event_time) = written_at(setting, &format!("odd-{n}"), written).await;
+            for time in [accepted_at, event_time] {
+                assert!(time >= start && time < start + Duration::from_hours(2), "{time}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_s_own_time_is_bounded() {
+    on_router(async |setting| {
+        for time in [
+            "1970-01-01T00:00:01Z",
+            "0001-01-01T00:00:00Z",
+            "2026-11-26T10:00:01Z",
+        ] {
+            let routed = setting
+                .route_event(&with(shipped("e-1"), "time", json!(time)))
+                .await;
+            let letter = &routed.dead[0].headers;
+            assert_eq!(letter.get_str("carillon-code"), Some("time"), "{time}");
+            let reason = letter.get_str("kafka_dlt-exception-message").unwrap();
+            assert!(reason.contains("/time: expected a time between 2000"), "{reason}");
+        }
+        let soon = with(shipped("e-2"), "time", json!("2026-11-25T09:00:00Z"));
+        assert_eq!(setting.route_event(&soon).await.deliveries.len(), 3);
+    })
+    .await;
+}

@@ -1,0 +1,57 @@
+//! Decisions about what stands in a recipient's place and is none.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{
+    Decision, Draft, Outcome, Reason, explain,
+    steps::{Input, Notes},
+};
+use crate::{catalog::EventTypeDef, event::Unusable};
+
+/// As many errors of one recipient are told.
+const MAX_ERRORS: usize = 5;
+
+/// An error without its message, which may repeat an address.
+#[derive(Serialize)]
+struct Wrong<'a> {
+    pointer: &'a str,
+    code: &'a str,
+}
+
+/// The drafts of what is no recipient: nothing on each channel, and what is wrong.
+#[must_use]
+pub fn unusable(definition: &EventTypeDef, unusable: &Unusable) -> Vec<Draft> {
+    let errors = &unusable.errors[..unusable.errors.len().min(MAX_ERRORS)];
+    let wrong: Vec<Wrong<'_>> = errors
+        .iter()
+        .map(|error| Wrong {
+            pointer: &error.pointer,
+            code: &error.code,
+        })
+        .collect();
+    let channels = definition.channels.order.iter();
+    channels
+        .map(|channel| {
+            let mut steps = Notes::begin();
+            steps.note("recipient", "stop", &Input("errors", &wrong));
+            Draft {
+                decision: Decision {
+                    recipient: unusable.recipient.clone(),
+                    user_id: unusable.user_id.clone(),
+                    channel: *channel,
+                    category: Arc::from(definition.category.as_str()),
+                    outcome: Outcome::Suppress,
+                    reason: Reason::InvalidRecipient,
+                    sentence: explain::invalid_recipient(errors),
+                    steps: steps.end(),
+                    to_masked: None,
+                    delivery_id: None,
+                },
+                targets: Vec::new(),
+                checks: Vec::new(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,239 @@
+//! Encoded bodies are decoded while they are read, so that a cap on a body holds for what comes out of it.
+
+use std::io;
+
+use async_compression::tokio::bufread::{DeflateDecoder, GzipDecoder, ZlibDecoder};
+use axum::{
+    body::{Body, Bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::{
+    body::RefusedBody,
+    problem::{Problem, ProblemKind},
+};
+
+const TAKEN: &str = "gzip, deflate, identity";
+/// So many encodings may lie over one another.
+const MAX_CODINGS: usize = 2;
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+}
+
+/// Decodes the request's body as its `Content-Encoding` says: gzip and deflate. Another encoding is answered 415 with
+/// `Accept-Encoding`.
+pub async fn decode(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::CONTENT_ENCODING) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let codings = match codings(&parts.headers) {
+        Ok(codings) => codings,
+        Err(problem) => {
+            let mut response = problem.into_response();
+            let taken = HeaderValue::from_static(TAKEN);
+            response.headers_mut().insert(header::ACCEPT_ENCODING, taken);
+            return response;
+        }
+    };
+    // The last one that was applied comes off first.
+    let body = codings.into_iter().rev().fold(body, decoded);
+    parts.headers.remove(header::CONTENT_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// The encodings in the order in which they were applied.
+fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Problem> {
+    let unsupported = |named: &str| {
+        let named: String = named.chars().take(100).collect();
+        let text = format!("content-encoding: expected one or two of {TAKEN}, not {named:?}");
+        Problem::new(ProblemKind::UnsupportedMediaType, text)
+    };
+    let mut codings = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let text = value
+            .to_str()
+            .map_err(|_| unsupported(&String::from_utf8_lossy(value.as_bytes())))?;
+        for token in text.split(',').map(str::trim).filter(|token| !token.is_empty()) {
+            match token.to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
+                "deflate" => codings.push(Coding::Deflate),
+                "identity" => {}
+                _ => return Err(unsupported(token)),
+            }
+            if codings.len() > MAX_CODINGS {
+                return Err(unsupported(text));
+            }
+        }
+    }
+    Ok(codings)
+}
+
+fn decoded(body: Body, coding: Coding) -> Body {
+    let reader = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let stream = match coding {
+        Coding::Gzip => {
+            let mut decoder = GzipDecoder::new(reader);
+            decoder.multiple_members(true);
+            chunks(decoder)
+        }
+        Coding::Deflate => futures::stream::once(inflated(reader)).try_flatten().boxed(),
+    };
+    Body::from_stream(stream.map_err(move |error| told(error, coding)))
+}
+
+/// What RFC 9110 calls deflate has zlib's header; some clients send the bare stream.
+async fn inflated(
+    reader: impl AsyncBufRead + Send + 'static,
+) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+    let mut reader = Box::pin(reader);
+    let head = reader.fill_buf().await?;
+    let is_zlib = match head {
+        [first, second, ..] => first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0,
+        [first] => first & 0x0f == 8,
+        [] => true,
+    };
+    Ok(if is_zlib {
+        chunks(ZlibDecoder::new(reader))
+    } else {
+        chunks(DeflateDecoder::new(reader))
+    })
+}
+
+fn chunks(decoder: impl AsyncRead + Send + 'static) -> BoxStream<'static, io::Result<Bytes>> {
+    fn boxed(
+        stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> BoxStream<'static, io::Result<Bytes>> {
+        stream.boxed()
+    }
+    boxed(ReaderStream::new(decoder))
+}
+
+/// An error of the body below stays what it is; any other says that the body is not encoded as its header says.
+fn told(error: io::Error, coding: Coding) -> axum::Error {
+    let is_below = error.get_ref().is_some_and(|inner| inner.is::<axum::Error>());
+    if is_below {
+        return axum::Error::new(error);
+    }
+    let named = match coding {
+        Coding::Gzip => "gzip",
+        Coding::Deflate => "deflate",
+    };
+    let text = format!("the body is not encoded as content-encoding says: expected {named}");
+    axum::Error::new(RefusedBody(Problem::new(ProblemKind::MalformedJson, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use async_compression::tokio::bufread::{DeflateEncoder, GzipEncoder, ZlibEncoder};
+    use axum::{Router, http::StatusCode, middleware::from_fn, routing::post};
+    use tokio::io::AsyncReadExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::http::read_capped;
+
+    const CAP: usize = 100_000;
+
+    /// What a server answers that gives the body back.
+    async fn echo(encodings: &[&str], body: Vec<u8>) -> (StatusCode, HeaderMap, String) {
+        let back = |body: Body| async { read_capped(body, CAP).await };
+        let router = Router::new().route("/", post(back)).layer(from_fn(decode));
+        let mut request = Request::post("/");
+        for encoding in encodings {
+            request = request.header("content-encoding", *encoding);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+        let body = read_capped(body, 1 << 20).await.unwrap();
+        (
+            parts.status,
+            parts.headers,
+            String::from_utf8_lossy(&body).into_owned(),
+        )
+    }
+
+    async fn all(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encoder.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    async fn gzip(bytes: &[u8]) -> Vec<u8> {
+        all(GzipEncoder::new(bytes)).await
+    }
+
+    #[tokio::test]
+    async fn gzip_and_deflate_are_decoded_also_one_over_the_other() {
+        let text = "a text, ".repeat(1_000);
+        let bytes = text.as_bytes();
+        let zlib = all(ZlibEncoder::new(bytes)).await;
+        let twice = gzip(&zlib).await;
+        let members = [gzip(&bytes[..9]).await, gzip(&bytes[9..]).await].concat();
+        for (encodings, body) in [
+            (vec!["gzip"], gzip(bytes).await),
+            (vec!["GZip"], members),
+            (vec!["x-gzip"], gzip(bytes).await),
+            (vec!["deflate"], zlib.clone()),
+            (vec!["deflate"], all(DeflateEncoder::new(bytes)).await),
+            (vec!["deflate, gzip"], twice.clone()),
+            (vec!["deflate", "gzip"], twice),
+            (vec!["identity"], bytes.to_vec()),
+            (vec!["identity, gzip"], gzip(bytes).await),
+            (vec![""], bytes.to_vec()),
+        ] {
+            let (status, _, answer) = echo(&encodings, body).await;
+            assert_eq!(
+                (status, answer.len()),
+                (StatusCode::OK, text.len()),
+                "{encodings:?}"
+            );
+            assert_eq!(answer, text);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_encoding_is_refused_with_those_that_are_taken() {
+        for encoding in ["br", "zstd", "gzip, br", "gzip, gzip, gzip", "nonsense"] {
+            let (status, headers, _) = echo(&[encoding], b"x".to_vec()).await;
+            assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{encoding}");
+            assert_eq!(headers["accept-encoding"], TAKEN);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_body_that_decodes_to_a_huge_one_is_cut_at_the_cap() {
+        let bomb = gzip(&vec![b' '; 64 << 20]).await;
+        assert!(bomb.len() < CAP);
+        let (status, ..) = echo(&["gzip"], bomb.clone()).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        let (status, ..) = echo(&["gzip, gzip"], gzip(&bomb).await).await;
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_encoded_as_it_says_is_called_so() {
+        let whole = gzip(b"a text").await;
+        for (encoding, body) in [
+            ("gzip", b"plain text".to_vec()),
+            ("gzip", whole[..whole.len() - 5].to_vec()),
+            ("gzip", [&whole[..], b"and more"].concat()),
+            ("deflate", b"\xff\xff\xff".to_vec()),
+        ] {
+            let (status, _, answer) = echo(&[encoding], body).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+            assert!(answer.contains(&format!("expected {encoding}")), "{answer}");
+        }
+    }
+}
