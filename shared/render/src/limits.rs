@@ -4,6 +4,9 @@
 pub const SUBJECT_BYTES: usize = 998;
 /// The longest text message, in characters: what Twilio takes.
 pub const SMS_CHARACTERS: usize = 1_600;
+/// The longest key by which push messages replace one another, in bytes: what APNs takes (`apns-collapse-id`).
+pub const COLLAPSE_BYTES: usize = 64;
+
 /// The largest push payload, in bytes: what FCM and APNs take.
 pub const PUSH_PAYLOAD_BYTES: usize = 4_096;
 /// What a push payload needs besides title, body and data: the wire form's own fields, delivery and event ids.

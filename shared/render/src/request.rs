@@ -109,6 +109,9 @@ pub enum Content {
         /// Values for the app, such as a deep link.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         data: BTreeMap<String, String>,
+        /// The key of messages that replace one another on the device, if the template has the part `collapse`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collapse: Option<String>,
     },
 }
 

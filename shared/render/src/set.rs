@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// The locale that everybody gets whose own has no texts.
 pub const DEFAULT_LOCALE: &str = "en";
 
-/// A template's text by part: `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`, `data.<key>` (push).
+/// A template's text by part: `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`,
+/// `data.<key>`, `collapse` (push).
 pub type Parts = BTreeMap<String, String>;
 
 /// Everything that is published for a tenant.
@@ -78,7 +79,8 @@ pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
         Channel::Email => matches!(part, "subject" | "text" | "html"),
         Channel::Sms => part == "text",
         Channel::Push => {
-            matches!(part, "title" | "body") || part.strip_prefix("data.").is_some_and(|key| !key.is_empty())
+            matches!(part, "title" | "body" | "collapse")
+                || part.strip_prefix("data.").is_some_and(|key| !key.is_empty())
         }
     }
 }

@@ -389,3 +389,31 @@ fn what_is_not_published_is_missing_and_data_must_be_an_object() {
         Err(RenderError::BadValue { .. })
     ));
 }
+
+#[test]
+fn push_messages_replace_one_another_only_where_the_template_has_a_key() {
+    let collapse = |part: Option<&str>, data: &Value| {
+        let mut parts = vec![("title", "t"), ("body", "b")];
+        parts.extend(part.map(|part| ("collapse", part)));
+        let set = TemplateSet {
+            templates: vec![def(Channel::Push, &parts)],
+            ..TemplateSet::default()
+        };
+        match render(&set, data).map(|rendered| rendered.content) {
+            Ok(Content::Push { collapse, .. }) => Ok(collapse),
+            Ok(_) => unreachable!(),
+            Err(error) => Err(error.code()),
+        }
+    };
+    let game = json!({"game": "7"});
+    assert_eq!(collapse(None, &game), Ok(None));
+    assert_eq!(
+        collapse(Some("score-{{game}}"), &game),
+        Ok(Some("score-7".to_owned()))
+    );
+    assert_eq!(collapse(Some(" "), &game), Ok(None));
+    assert_eq!(
+        collapse(Some("score-{{game}}"), &json!({"game": "7".repeat(60)})),
+        Err("template-too-long")
+    );
+}

@@ -104,7 +104,10 @@ fn an_order_is_told_in_french_to_a_canadian() {
     );
     assert!(html.contains("Suivre mon colis"));
     assert!(html.contains(r#"<html lang="fr">"#));
-    let Content::Push { title, body, data } = shipped("fr-CA", Channel::Push) else {
+    let Content::Push {
+        title, body, data, ..
+    } = shipped("fr-CA", Channel::Push)
+    else {
         panic!("no push")
     };
     assert_eq!(title, "Votre colis est en route");

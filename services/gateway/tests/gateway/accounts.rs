@@ -1,5 +1,7 @@
 //! Users, devices and preferences.
 
+use carillon_domain::{Channel, ContactPointId, DeliveryId, UserId, contact::DeathReason};
+use carillon_store::users::DeadContact;
 use serde_json::json;
 
 use crate::support::{Ask, on_gateway};
@@ -125,6 +127,67 @@ async fn devices_come_and_go_one_by_one() {
         let delete = || Ask::delete("/v1/users/u-42/devices/tok%3Aen");
         assert_eq!(setting.ask(delete()).await.status, 204);
         setting.ask(delete()).await.problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_address_shows_its_cause_and_putting_it_again_revives_it() {
+    on_gateway(async |setting| {
+        let (tenant, user) = (setting.tenant.clone(), UserId::from("bob"));
+        let body = json!({
+            "email": "bob@example.com", "phone": "+33612345678",
+            "devices": [{"platform": "android", "token": "token-1"}],
+        });
+        let put = || Ask::put("/v1/users/bob").key(&setting.operator).json(&body);
+        assert_eq!(setting.ask(put()).await.status, 201);
+        let fresh = setting.get("/v1/users/bob").await.json();
+        assert!(fresh.get("email_dead").is_none() && fresh["devices"][0].get("dead").is_none());
+
+        let delivery_id = DeliveryId(uuid::Uuid::from_u128(7));
+        let dead = |id, provider: &str, code: &str, reason| DeadContact {
+            tenant: tenant.clone(),
+            id,
+            code: code.to_owned(),
+            reason,
+            provider: provider.into(),
+            delivery_id,
+            seen_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+        };
+        let primary = |channel| ContactPointId::primary(&tenant, &user, channel);
+        let device = ContactPointId::device(&tenant, &user, "token-1");
+        let all = [
+            dead(primary(Channel::Email), "smtp", "5.1.1", DeathReason::Gone),
+            dead(primary(Channel::Sms), "twilio", "21610", DeathReason::OptedOut),
+            dead(device, "fcm", "UNREGISTERED", DeathReason::Gone),
+        ];
+        setting.env.store.users().mark_dead(&all).await.unwrap();
+        let shown = setting.get("/v1/users/bob").await.json();
+        for (dead, reason, code, provider) in [
+            (&shown["email_dead"], "gone", "5.1.1", "smtp"),
+            (&shown["phone_dead"], "opted_out", "21610", "twilio"),
+            (&shown["devices"][0]["dead"], "gone", "UNREGISTERED", "fcm"),
+        ] {
+            assert_eq!(
+                (&dead["reason"], &dead["code"]),
+                (&json!(reason), &json!(code)),
+                "{shown}"
+            );
+            assert_eq!(dead["provider"], provider);
+            assert_eq!(dead["delivery_id"], delivery_id.to_string());
+            assert!(dead["at"].is_string(), "{dead}");
+        }
+
+        assert_eq!(setting.ask(put()).await.status, 200);
+        let revived = setting.get("/v1/users/bob").await.json();
+        assert_eq!(
+            (
+                &revived["email_dead"],
+                &revived["phone_dead"],
+                &revived["devices"][0]["dead"]
+            ),
+            (&json!(null), &json!(null), &json!(null))
+        );
     })
     .await;
 }

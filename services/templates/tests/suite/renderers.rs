@@ -98,8 +98,9 @@ async fn each_channel_gets_its_message_in_the_recipients_language() {
             panic!("no text message")
         };
         assert_eq!(text, "Lumen & Oak: Deine Bestellung 1001 ist mit DHL unterwegs.");
-        let Content::Push { title, body, data } =
-            one(renderer, shipped(Channel::Push, "en")).await.unwrap().content
+        let Content::Push {
+            title, body, data, ..
+        } = one(renderer, shipped(Channel::Push, "en")).await.unwrap().content
         else {
             panic!("no push")
         };

@@ -184,8 +184,11 @@ impl Account {
 
     /// Whether the message's domain or platform is closed, and for how long.
     pub(crate) fn part_is_closed(&self, message: &OutgoingMessage) -> Option<Duration> {
-        let part = Part::of(message)?;
-        self.parts.lock().closed(&part, Instant::now())
+        let parts = self.parts.lock();
+        if parts.is_empty() {
+            return None;
+        }
+        parts.closed(&Part::of(message)?, Instant::now())
     }
 
     /// Waits until it is worth asking [`Account::is_open`] again.

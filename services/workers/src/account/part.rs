@@ -54,11 +54,12 @@ struct Gate {
 }
 
 impl Parts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// For how long a part is closed, if it is.
     pub(super) fn closed(&self, part: &Part, now: Instant) -> Option<Duration> {
-        if self.0.is_empty() {
-            return None;
-        }
         let gate = self.0.get(part)?;
         if gate.until > now {
             return Some(gate.until - now);

@@ -59,6 +59,7 @@ fn push(platform: Platform) -> OutgoingMessage {
         title: "t".into(),
         body: "b".into(),
         data: std::collections::BTreeMap::new(),
+        collapse: None,
     };
     message(content, "token", Some(platform))
 }

@@ -36,7 +36,7 @@ struct Message<'a> {
     data: BTreeMap<&'a str, &'a str>,
     android: Android<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    apns: Option<Platform<ApnsHeaders>>,
+    apns: Option<Platform<ApnsHeaders<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webpush: Option<Platform<WebPushHeaders>>,
 }
@@ -47,10 +47,12 @@ struct Notification<'a> {
     body: &'a str,
 }
 
-/// A second copy of the same delivery replaces the first on the device, by its tag. FCM keeps four collapse keys for a
-/// device that is offline, so none is made up for each message.
+/// A second copy of the same delivery replaces the first on the device, by its tag, and so do messages of one collapse
+/// key. FCM keeps four collapse keys for a device that is offline, so only a template's is used.
 #[derive(Serialize)]
 struct Android<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collapse_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<String>,
     notification: AndroidNotification<'a>,
@@ -68,10 +70,12 @@ struct Platform<H> {
 }
 
 #[derive(Serialize)]
-struct ApnsHeaders {
+struct ApnsHeaders<'a> {
     /// Seconds since 1970.
-    #[serde(rename = "apns-expiration")]
-    expiration: String,
+    #[serde(rename = "apns-expiration", skip_serializing_if = "Option::is_none")]
+    expiration: Option<String>,
+    #[serde(rename = "apns-collapse-id", skip_serializing_if = "Option::is_none")]
+    collapse_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -115,7 +119,13 @@ impl FcmSender {
         renew: bool,
         deadline: Instant,
     ) -> Result<super::http::Answer, SendOutcome> {
-        let Content::Push { title, body, data } = &message.content else {
+        let Content::Push {
+            title,
+            body,
+            data,
+            collapse,
+        } = &message.content
+        else {
             return Err(SendOutcome::Terminal(Refusal::new(
                 Scope::Message,
                 "wrong-content",
@@ -140,7 +150,7 @@ impl FcmSender {
         let mut fields: BTreeMap<&str, &str> = data.iter().map(|(key, value)| (&**key, &**value)).collect();
         fields.insert("carillon_delivery_id", &delivery_id);
         fields.insert("carillon_event_id", &event_id);
-        let now = self.clock.now();
+        let (now, collapse) = (self.clock.now(), collapse.as_deref());
         let ttl = message
             .expires_at
             .map(|expires_at| (expires_at - now).num_seconds().clamp(0, MAX_TTL_SECONDS));
@@ -150,12 +160,16 @@ impl FcmSender {
                 notification: Notification { title, body },
                 data: fields,
                 android: Android {
+                    collapse_key: collapse,
                     ttl: ttl.map(|ttl| format!("{ttl}s")),
-                    notification: AndroidNotification { tag: &delivery_id },
+                    notification: AndroidNotification {
+                        tag: collapse.unwrap_or(&delivery_id),
+                    },
                 },
-                apns: ttl.map(|ttl| Platform {
+                apns: (ttl.is_some() || collapse.is_some()).then(|| Platform {
                     headers: ApnsHeaders {
-                        expiration: now.timestamp().saturating_add(ttl).to_string(),
+                        expiration: ttl.map(|ttl| now.timestamp().saturating_add(ttl).to_string()),
+                        collapse_id: collapse,
                     },
                 }),
                 webpush: ttl.map(|ttl| Platform {

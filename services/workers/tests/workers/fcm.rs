@@ -19,6 +19,7 @@ pub(crate) fn push() -> OutgoingMessage {
         title: "Your parcel".to_owned(),
         body: "is on its way".to_owned(),
         data: [("url".to_owned(), "https://shop.example/1001".to_owned())].into(),
+        collapse: None,
     };
     message("device-token", content)
 }
@@ -52,6 +53,31 @@ async fn a_push_message_says_which_delivery_it_is_so_that_a_second_copy_replaces
         "android": {"notification": {"tag": delivery}},
     }});
     assert_eq!(asked.json(), expected);
+}
+
+#[tokio::test]
+async fn messages_collapse_only_where_the_template_asks_for_it() {
+    let server = HttpServer::start().await;
+    let sender = sender(&server, &Arc::new(ManualClock::at(START)));
+    assert_eq!(sender.send(&push()).await.name(), "ok");
+    let plain = &server.asked(SEND).pop().unwrap().json()["message"];
+    assert!(plain["android"].get("collapse_key").is_none() && plain.get("apns").is_none());
+
+    let mut outgoing = push();
+    let Content::Push { collapse, .. } = &mut outgoing.content else {
+        unreachable!()
+    };
+    *collapse = Some("score-7".to_owned());
+    assert_eq!(sender.send(&outgoing).await.name(), "ok");
+    let message = &server.asked(SEND).pop().unwrap().json()["message"];
+    assert_eq!(
+        message["android"],
+        json!({"collapse_key": "score-7", "notification": {"tag": "score-7"}})
+    );
+    assert_eq!(
+        message["apns"],
+        json!({"headers": {"apns-collapse-id": "score-7"}})
+    );
 }
 
 #[tokio::test]

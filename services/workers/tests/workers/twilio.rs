@@ -173,6 +173,7 @@ async fn other_content_is_refused_without_asking() {
         title: String::new(),
         body: String::new(),
         data: [].into(),
+        collapse: None,
     };
     let outcome = sender(&config(&server.url)).send(&message(PHONE, push)).await;
     assert_eq!(told(&outcome), "terminal wrong-content");

@@ -43,6 +43,7 @@ pub(super) enum CompiledParts {
         title: Part,
         body: Part,
         data: Vec<(String, Part)>,
+        collapse: Option<Part>,
     },
 }
 
@@ -141,6 +142,7 @@ fn arrange(channel: Channel, mut parts: Vec<Part>) -> Option<CompiledParts> {
         Channel::Push => CompiledParts::Push {
             title: take("title")?,
             body: take("body")?,
+            collapse: take("collapse"),
             data: parts
                 .into_iter()
                 .filter_map(|part| Some((part.name.strip_prefix("data.")?.to_owned(), part)))

@@ -44,7 +44,12 @@ pub(super) fn render(
             html: html.as_ref().map(|html| run.html(html)).transpose()?,
         },
         CompiledParts::Sms { text } => Content::Sms { text: run.sms(text)? },
-        CompiledParts::Push { title, body, data } => run.push(title, body, data)?,
+        CompiledParts::Push {
+            title,
+            body,
+            data,
+            collapse,
+        } => run.push(title, body, data, collapse.as_ref())?,
     };
     Ok(Rendered {
         template: TemplateRef {
@@ -116,7 +121,13 @@ impl Run<'_> {
         Ok(text)
     }
 
-    fn push(&self, title: &Part, body: &Part, data: &[(String, Part)]) -> Result<Content, RenderError> {
+    fn push(
+        &self,
+        title: &Part,
+        body: &Part,
+        data: &[(String, Part)],
+        collapse: Option<&Part>,
+    ) -> Result<Content, RenderError> {
         let title = limits::one_line(&self.part(title)?);
         let body = tidy(self.part(body)?);
         let mut values = std::collections::BTreeMap::new();
@@ -140,7 +151,17 @@ impl Run<'_> {
             title,
             body,
             data: values,
+            collapse: collapse.map(|part| self.collapse(part)).transpose()?.flatten(),
         })
+    }
+
+    /// The key of messages that replace one another; none where the part is empty.
+    fn collapse(&self, part: &Part) -> Result<Option<String>, RenderError> {
+        let key = limits::one_line(&self.part(part)?);
+        if key.len() > limits::COLLAPSE_BYTES {
+            return Err(self.too_long("collapse", limits::COLLAPSE_BYTES, key.len(), "bytes"));
+        }
+        Ok((!key.is_empty()).then_some(key))
     }
 
     fn too_long(&self, part: &str, limit: usize, actual: usize, unit: &str) -> RenderError {
