@@ -73,7 +73,12 @@ async function toKafka() {
   }
   await producer.send({
     topic: TOPIC,
-    messages: messages.map(({ headers, key, value }) => ({ headers, key, value })),
+    // The SDK names attributes that are undefined; the client takes none.
+    messages: messages.map(({ headers, key, value }) => ({
+      headers: Object.fromEntries(Object.entries(headers).filter(([, text]) => text !== undefined)),
+      key,
+      value,
+    })),
   });
   await producer.disconnect();
 }

@@ -42,7 +42,7 @@ async fn a_wrong_catalog_is_refused_field_by_field() {
             "/categories/c/limits/0 range",
             "/types/A/category unknown",
             "/types/A/channels/order required",
-            "/types/A/schema schema",
+            "/types/A/schema/type schema",
         ];
         assert_eq!(errors, expected);
         assert_eq!(

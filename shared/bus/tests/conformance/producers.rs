@@ -8,6 +8,7 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
@@ -79,6 +80,33 @@ fn records_are_read_whatever_compression_their_topic_chose() {
                 assert_eq!(read, value(compression));
             }
         }
+    });
+}
+
+#[test]
+fn a_header_that_is_null_is_absent_and_an_empty_one_is_there() {
+    on_kafka(1, Duration::from_mins(1), |setting| async move {
+        let topic = setting.bus.topics().events(Lane::Normal);
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers())
+            .create()
+            .unwrap();
+        let headers = OwnedHeaders::new()
+            .insert(Header {
+                key: "ce_expiresat",
+                value: None::<&str>,
+            })
+            .insert(Header {
+                key: "ce_subject",
+                value: Some(""),
+            });
+        let record = BaseRecord::<str, str>::to(&topic).payload("v").headers(headers);
+        producer.send(record).unwrap();
+        producer.flush(Duration::from_secs(20)).unwrap();
+        let batch = setting.consumer("g", &topic).next(&LIMITS).await.unwrap();
+        let headers = &batch.records[0].headers;
+        assert_eq!(headers.get("ce_expiresat"), None);
+        assert_eq!(headers.get("ce_subject"), Some(&b""[..]));
     });
 }
 
