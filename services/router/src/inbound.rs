@@ -119,7 +119,6 @@ pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldE
         },
     };
     match mode(record) {
-        Mode::Structured => structured(record, defaults),
         Mode::Batch => Err(vec![batch()]),
         Mode::OtherFormat => {
             let named = record.headers.get_str(headers::CONTENT_TYPE).unwrap_or_default();
@@ -127,7 +126,7 @@ pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldE
             Err(vec![FieldError::new("", "unsupported-media-type", text)])
         }
         Mode::Data if attributes(record).next().is_some() => binary(record, defaults),
-        Mode::Data => structured(record, defaults),
+        Mode::Structured | Mode::Data => structured(record, defaults),
     }
 }
 

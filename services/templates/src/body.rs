@@ -1,6 +1,7 @@
 //! JSON bodies: capped while they stream in, and precise about what is wrong.
 
 use axum::body::Body;
+use carillon_domain::event::without_mark;
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -8,7 +9,7 @@ use serde_path_to_error::{Path, Segment};
 /// Reads a body of at most `max` bytes: `too-large`, `malformed-json`, or `validation` with the field's pointer.
 pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<T, Problem> {
     let bytes = read_capped(body, max).await?;
-    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let mut json = serde_json::Deserializer::from_slice(without_mark(&bytes));
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error))?;
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
-use carillon_domain::visible::visible;
+use carillon_domain::{event::without_mark, visible::visible};
 use carillon_runtime::http::{ClientOptions, client};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -78,7 +78,8 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
         } else {
             text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         }
-        serde_json::from_str(&text).with_context(|| format!("{}: expected JSON", path.display()))?
+        serde_json::from_slice(without_mark(text.as_bytes()))
+            .with_context(|| format!("{}: expected JSON", path.display()))?
     } else {
         let data: Value = serde_json::from_str(&args.data).context("--data: expected a JSON object")?;
         let recipients: Vec<Value> = args.users.iter().map(|user| json!({ "user_id": user })).collect();

@@ -88,7 +88,7 @@ pub(crate) struct BatchItem {
         (status = 409, description = "The same event, all events of the batch, or the key are being worked on", body = Problem),
         (status = 408, description = "The body did not come in time", body = Problem),
         (status = 413, description = "Too large", body = Problem),
-        (status = 415, description = "Another media type", body = Problem),
+        (status = 415, description = "Another media type or content encoding; `Accept-Encoding` names those that are taken", body = Problem),
         (status = 422, description = "It breaks a rule, or all of a batch do", body = Problem),
         (status = 429, description = "The key or the tenant takes more than its share; `Retry-After` says when to try again", body = Problem),
         (status = 503, description = "Try again later", body = Problem),

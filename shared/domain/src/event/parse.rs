@@ -217,7 +217,7 @@ fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawVa
         }
     };
     let json = match text::json(&bytes, POINTER) {
-        Ok(json) if json.is_empty() => return None,
+        Ok([]) => return None,
         Ok(json) => json,
         Err(error) => {
             fields.errors.push(error);

@@ -113,11 +113,17 @@ fn name(path: &Path) -> &str {
         .unwrap_or_default()
 }
 
+/// A file's text. A byte order mark that an editor put before it is no part of it: sent, it would make a text message
+/// UCS-2.
 fn read(file: &Path) -> Result<String, FolderError> {
-    fs::read_to_string(file).map_err(|source| FolderError::Unreadable {
+    let mut text = fs::read_to_string(file).map_err(|source| FolderError::Unreadable {
         path: file.to_owned(),
         source,
-    })
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
 }
 
 fn misnamed(path: &Path, expected: &'static str) -> FolderError {
@@ -130,6 +136,20 @@ fn misnamed(path: &Path, expected: &'static str) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_before_a_file_is_no_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sms.text.hbs");
+        for (written, read_) in [
+            ("\u{feff}Hello", "Hello"),
+            ("Hello\u{feff}", "Hello\u{feff}"),
+            ("", ""),
+        ] {
+            fs::write(&file, written).unwrap();
+            assert_eq!(read(&file).unwrap(), read_);
+        }
+    }
 
     #[test]
     fn a_file_name_says_channel_locale_and_part() {

@@ -122,8 +122,10 @@ fn chunks(decoder: impl AsyncRead + Send + 'static) -> BoxStream<'static, io::Re
 
 /// An error of the body below stays what it is; any other says that the body is not encoded as its header says.
 fn told(error: io::Error, coding: Coding) -> axum::Error {
-    let is_below = error.get_ref().is_some_and(|inner| inner.is::<axum::Error>());
-    if is_below {
+    let below = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<axum::Error>());
+    if below.is_some() {
         return axum::Error::new(error);
     }
     let named = match coding {
