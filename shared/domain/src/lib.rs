@@ -14,6 +14,7 @@ pub mod duration_text;
 pub mod event;
 pub mod field_error;
 pub mod ids;
+pub mod json;
 pub mod locale;
 pub mod mask;
 pub mod preference;

@@ -417,3 +417,66 @@ fn push_messages_replace_one_another_only_where_the_template_has_a_key() {
         Err("template-too-long")
     );
 }
+
+#[test]
+fn numbers_of_the_event_are_shown_with_the_digits_in_which_they_came() {
+    let shown = |template: &str, data: &str| {
+        let set = sms(template);
+        let mut request = request(Channel::Sms, None, &json!({}));
+        request.context.data = Arc::from(RawValue::from_string(data.to_owned()).unwrap());
+        match Engine::compile(&set).render(&request).unwrap().content {
+            Content::Sms { text } => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    for number in [
+        "123456789012345678901234",
+        "-123456789012345678901234",
+        "-0",
+        "1E3",
+        "1e+3",
+        "1.10",
+        "1.0",
+        "0.1",
+        "1e-7",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "9007199254740993",
+        "100",
+    ] {
+        let data =
+            format!(r#"{{"n":{number},"list":[{number},"x"],"deep":{{"n":{number}}},"text":"{number}"}}"#);
+        let template =
+            "{{n}} {{data.n}} {{deep.n}} {{text}} {{#each list}}{{this}} {{/each}}{{list}} {{encode n}}";
+        let encoded = number.replace('+', "%2B");
+        assert_eq!(
+            shown(template, &data),
+            format!("{number} {number} {number} {number} {number} x [{number}, x] {encoded}")
+        );
+    }
+    // As numbers they are what they were.
+    let data = r#"{"zero":0.00,"minus":-0,"price":1.10,"thousand":1E3,"big":123456789012345678901234}"#;
+    for (template, expected) in [
+        (
+            "{{#if zero}}yes{{else}}no{{/if}}{{#if minus}}yes{{else}}no{{/if}}{{#if price}}yes{{/if}}",
+            "nonoyes",
+        ),
+        ("{{#if (eq thousand 1000)}}same{{/if}}", "same"),
+        (
+            "{{#if (gt price 1)}}more{{/if}} {{#if (lt price \"1.2\")}}less{{/if}}",
+            "more less",
+        ),
+        ("{{#if (gt big \"123456789012345678901233\")}}more{{/if}}", "more"),
+        (
+            "{{number thousand}} {{number big}}",
+            "1,000 123,456,789,012,345,678,901,234",
+        ),
+        (
+            "{{money price \"EUR\"}} {{money thousand \"EUR\"}} {{money minus \"EUR\"}}",
+            "€1.10 €1,000.00 €0.00",
+        ),
+    ] {
+        assert_eq!(shown(template, data), expected, "{template}");
+    }
+}

@@ -237,8 +237,8 @@ impl WireEvent<'_> {
         extensions.filter_map(|(name, raw)| Some((name.as_str(), attribute_text(raw)?)))
     }
 
-    /// The attributes as values, by name: what [`Event::fingerprint`] is made of. Nothing in here can fail, whatever an
-    /// event holds: what could not be parsed would stand for itself, as text.
+    /// The attributes as values, by name, without `data`. Nothing in here can fail, whatever an event holds: what could
+    /// not be parsed would stand for itself, as text.
     pub(super) fn values(&self) -> BTreeMap<&str, Value> {
         let value = |raw: &RawValue| {
             serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
@@ -268,7 +268,6 @@ impl WireEvent<'_> {
         if !self.recipients.is_empty() {
             values.insert("recipients", plain(&self.recipients));
         }
-        values.insert("data", value(self.data));
         values
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     clock::Timestamp,
     field_error::FieldError,
     ids::{EventId, TenantId},
+    json,
     recipient::Recipient,
 };
 
@@ -143,17 +144,24 @@ impl Event {
     }
 
     /// SHA-256 of what the event says, `id`, `source` and `time` aside: two events of one id with different
-    /// fingerprints conflict. Spacing, the order of keys and the mode in which it came do not count.
+    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the mode in which it came do not
+    /// count.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let wire = fields::WireEvent::from(self);
-        let mut values = wire.values();
+        let attributes = wire.values().into_iter();
+        let mut values: BTreeMap<&str, json::Value> = attributes
+            .map(|(name, value)| (name, json::Value::from(value)))
+            .collect();
         for attribute in ["id", "source", "time"] {
             values.remove(attribute);
         }
         for (name, text) in wire.texts() {
             values.insert(name, text.into());
         }
+        let data = json::object(self.data.get());
+        let data = data.map_or_else(|_| self.data.get().into(), json::Value::Object);
+        values.insert("data", data);
         let mut hasher = Sha256::new();
         hash_object(values.iter().map(|(key, value)| (*key, value)), &mut hasher);
         hasher.finalize().into()
@@ -187,7 +195,7 @@ impl Event {
 }
 
 /// Feeds an object into a hash; the entries come in the order of their keys.
-fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a serde_json::Value)>, hasher: &mut Sha256) {
+fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a json::Value)>, hasher: &mut Sha256) {
     hasher.update(b"{");
     for (key, value) in entries {
         hasher.update((key.len() as u64).to_be_bytes());
@@ -197,30 +205,30 @@ fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a serde_json::Value
     hasher.update(b"}");
 }
 
-/// Feeds a JSON value into a hash so that key order does not count and no two values share their bytes.
-fn hash_canonically(value: &serde_json::Value, hasher: &mut Sha256) {
+/// Feeds a JSON value into a hash so that neither key order nor the spelling of numbers counts, and no two values share
+/// their bytes.
+fn hash_canonically(value: &json::Value, hasher: &mut Sha256) {
+    let mut scalar = |text: &str| {
+        hasher.update(b"#");
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    };
     match value {
-        serde_json::Value::Object(map) => {
-            let mut entries: Vec<(&str, &serde_json::Value)> =
-                map.iter().map(|(key, value)| (key.as_str(), value)).collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            hash_object(entries.into_iter(), hasher);
+        json::Value::Null => scalar("null"),
+        json::Value::Bool(flag) => scalar(if *flag { "true" } else { "false" }),
+        json::Value::Number(number) => scalar(&number.canonical()),
+        json::Value::Object(fields) => {
+            hash_object(fields.iter().map(|(key, value)| (key.as_str(), value)), hasher);
         }
-        serde_json::Value::Array(items) => {
+        json::Value::Array(items) => {
             hasher.update(b"[");
             for item in items {
                 hash_canonically(item, hasher);
             }
             hasher.update(b"]");
         }
-        serde_json::Value::String(text) => {
+        json::Value::String(text) => {
             hasher.update(b"\"");
-            hasher.update((text.len() as u64).to_be_bytes());
-            hasher.update(text.as_bytes());
-        }
-        scalar => {
-            let text = scalar.to_string();
-            hasher.update(b"#");
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text.as_bytes());
         }

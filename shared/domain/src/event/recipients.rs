@@ -51,7 +51,13 @@ impl Found {
         let mut errors = Vec::new();
         let recipient = match value {
             Value::String(user) => Some(Recipient::user(user.as_str())),
-            Value::Number(number) => Some(Recipient::user(number.to_string())),
+            // Of others the digits are lost, and with them the user.
+            Value::Number(number) if !number.is_f64() => Some(Recipient::user(number.to_string())),
+            Value::Number(_) => {
+                let expected = "expected a user id as a text, or as a whole number of 64 bits";
+                errors.push(FieldError::new(pointer, "type", expected));
+                None
+            }
             Value::Object(fields) => {
                 let recipient = Recipient::deserialize(value).ok();
                 if recipient.is_none() {
@@ -180,7 +186,11 @@ impl Event {
             return Ok(());
         }
         // From its parts: as one text, data of the deepest nesting that is taken would be a level too deep to parse.
-        let document: Value = WireEvent::from(&*self).values().into_iter().collect();
+        let wire = WireEvent::from(&*self);
+        let mut document = wire.values();
+        let data = serde_json::from_str(self.data.get());
+        document.insert("data", data.unwrap_or_default());
+        let document: Value = document.into_iter().collect();
         let mut errors = Vec::new();
         let mut found = Found::default();
         for pointer in pointers {

@@ -180,20 +180,52 @@ fn more_than_a_thousand_recipients_are_too_many() {
 
 /// The fingerprint as it was computed once: of the wire form, parsed.
 fn fingerprint_of_wire(event: &Event) -> [u8; 32] {
-    let mut wire: serde_json::Value = serde_json::from_slice(&event.to_wire()).unwrap();
-    let object = wire.as_object_mut().unwrap();
+    let wire = String::from_utf8(event.to_wire()).unwrap();
+    let mut object = json::object(&wire).unwrap();
     for attribute in ["id", "source", "time"] {
         object.remove(attribute);
     }
     for name in event.extensions.keys() {
         let value = object.get_mut(name).unwrap();
-        if value.is_i64() || value.is_boolean() {
+        if matches!(value, json::Value::Number(_) | json::Value::Bool(_)) {
             *value = value.to_string().into();
         }
     }
+    let wire = json::Value::Object(object);
     let mut hasher = Sha256::new();
     hash_canonically(&wire, &mut hasher);
     hasher.finalize().into()
+}
+
+#[test]
+fn the_fingerprint_tells_numbers_apart_to_the_last_digit_and_not_by_their_spelling() {
+    let of = |number: &str| {
+        let json = format!(r#"{{"id":"1","type":"T","recipients":["u"],"data":{{"n":{number}}}}}"#);
+        Event::from_plain(json.as_bytes(), defaults())
+            .unwrap()
+            .fingerprint()
+    };
+    assert_ne!(of("123456789012345678901234"), of("123456789012345678901235"));
+    assert_ne!(of("18446744073709551616"), of("18446744073709551617"));
+    assert_ne!(of("1"), of("\"1\""));
+    assert_eq!(of("1.10"), of("1.1"));
+    assert_eq!(of("1E3"), of("1000"));
+}
+
+#[test]
+fn a_number_keeps_its_digits_on_the_wire_and_names_a_user_only_if_it_is_whole() {
+    let data = r#"{"order":123456789012345678901234,"minus":-0,"exp":1E3,"price":1.10}"#;
+    let json = format!(r#"{{"id":"1","type":"T","recipients":[42],"data":{data}}}"#);
+    let event = Event::from_plain(json.as_bytes(), defaults()).unwrap();
+    assert_eq!(event.recipients[0].user_id.as_ref().unwrap().as_str(), "42");
+    let again = Event::from_cloudevent(&event.to_wire(), defaults()).unwrap();
+    assert_eq!((event.data.get(), again.data.get()), (data, data));
+    for number in ["123456789012345678901234", "1.0", "1E3", "-0"] {
+        let json = format!(r#"{{"id":"1","type":"T","recipients":[{number}],"data":{{}}}}"#);
+        let event = Event::from_plain(json.as_bytes(), defaults()).unwrap();
+        assert_eq!((event.recipients.len(), event.unusable.len()), (0, 1), "{number}");
+        assert_eq!(event.unusable[0].errors[0].pointer, "/recipients/0");
+    }
 }
 
 #[test]

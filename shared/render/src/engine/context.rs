@@ -1,8 +1,10 @@
 //! What a template sees: built once for a message, from the event's own bytes.
 
-use carillon_domain::Timestamp;
+use carillon_domain::{
+    Timestamp,
+    json::{self, Map, Value},
+};
 use chrono::SecondsFormat;
-use serde_json::{Map, Value};
 
 use crate::{RenderError, RenderRequest};
 
@@ -49,13 +51,12 @@ pub(super) fn build(
     locale: &str,
 ) -> Result<Value, RenderError> {
     let given = &request.context;
-    let mut root: Map<String, Value> =
-        serde_json::from_str(given.data.get()).map_err(|_| RenderError::BadValue {
-            template: template.to_owned(),
-            place: "the event".to_owned(),
-            variable: "data".to_owned(),
-            expected: "a JSON object".to_owned(),
-        })?;
+    let mut root: Map = json::object(given.data.get()).map_err(|_| RenderError::BadValue {
+        template: template.to_owned(),
+        place: "the event".to_owned(),
+        variable: "data".to_owned(),
+        expected: "a JSON object".to_owned(),
+    })?;
     let data = mentions.data.then(|| root.clone());
     let mut put = |name: &str, value: Option<Value>| match value {
         Some(value) => {

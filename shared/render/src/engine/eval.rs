@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering};
 
-use serde_json::Value;
+use carillon_domain::json::{Number, Value};
 
 use super::{
     exec::Machine,
@@ -55,9 +55,7 @@ impl Val<'_> {
         match self.get() {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => *flag,
-            Some(Value::Number(number)) => number
-                .as_f64()
-                .is_some_and(|number| include_zero || number != 0.0),
+            Some(Value::Number(number)) => include_zero || !number.is_zero(),
             Some(Value::String(text)) => !text.is_empty(),
             Some(Value::Array(list)) => !list.is_empty(),
             Some(Value::Object(fields)) => !fields.is_empty(),
@@ -293,7 +291,7 @@ fn same(a: &Value, b: &Value, budget: &Budget) -> Result<bool, Fault> {
             budget.pay_bytes(a.len().min(b.len()))?;
             a == b
         }
-        (Value::Number(a), Value::Number(b)) => numbers(a, b) == Some(Ordering::Equal),
+        (Value::Number(a), Value::Number(b)) => a.order(b).is_eq(),
         (Value::Array(a), Value::Array(b)) => {
             if a.len() != b.len() {
                 return Ok(false);
@@ -330,20 +328,13 @@ fn compare(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<Option<Ordering>
     };
     let length = |value: &Value| value.as_str().map_or(0, str::len);
     budget.pay_bytes(length(a).max(length(b)))?;
+    let number = |text: &str| text.parse::<Number>().ok();
     Ok(match (a, b) {
-        (Value::Number(a), Value::Number(b)) => numbers(a, b),
+        (Value::Number(a), Value::Number(b)) => Some(a.order(b)),
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        (Value::Number(a), Value::String(b)) => b.parse().ok().and_then(|b| numbers(a, &b)),
-        (Value::String(a), Value::Number(b)) => a.parse().ok().and_then(|a| numbers(&a, b)),
+        (Value::Number(a), Value::String(b)) => number(b).map(|b| a.order(&b)),
+        (Value::String(a), Value::Number(b)) => number(a).map(|a| a.order(b)),
         _ => None,
     })
-}
-
-/// Integers exactly, others as floating point.
-fn numbers(a: &serde_json::Number, b: &serde_json::Number) -> Option<Ordering> {
-    match (a.as_i128(), b.as_i128()) {
-        (Some(a), Some(b)) => Some(a.cmp(&b)),
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 use super::{
     eval::{Round, Scope, Val},

@@ -257,7 +257,7 @@ impl Lowering {
 
     fn parameter(&mut self, parameter: &Parameter) -> Option<Expr> {
         match parameter {
-            Parameter::Literal(value) => Some(Expr::Literal(value.clone())),
+            Parameter::Literal(value) => Some(Expr::Literal(value.clone().into())),
             Parameter::Path(path) => Some(Expr::Path(self.path(path))),
             Parameter::Name(name) => Some(Expr::Path(Path {
                 raw: name.clone(),

@@ -1,7 +1,7 @@
 //! Where a template writes: a string that stops growing at the channel's limit, so that no loop in a template can fill
 //! the memory.
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 use crate::{budget::Budget, fault::Fault};
 
@@ -93,7 +93,8 @@ mod tests {
 
     use super::*;
 
-    fn written(value: &Value, html: bool) -> String {
+    fn written(value: &serde_json::Value, html: bool) -> String {
+        let value = &Value::from(value.clone());
         let budget = Budget::new(1_000);
         let mut output = Output::new(1_000, 0, html, &budget);
         output.value(value).unwrap();

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 /// A run of elements.
 #[derive(Debug, Default)]

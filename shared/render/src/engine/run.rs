@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use carillon_domain::status::TemplateRef;
-use serde_json::Value;
+use carillon_domain::{json::Value, status::TemplateRef};
 
 use super::{
     compile::{Compiled, CompiledParts, Part},

@@ -7,12 +7,12 @@ mod translate;
 
 use std::{borrow::Cow, fmt};
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 pub(crate) use self::{
     date::{DateFormat, Style, date, formatted_date},
     link::{check_link, percent_encode},
-    number::{NumberFormat, formatted_number, money, number},
+    number::{NumberFormat, digits, formatted_number, money, number},
     translate::translate,
 };
 use crate::{budget::Budget, fault::Fault};

@@ -1,10 +1,13 @@
 //! `{{number n}}` and `{{money amount currency}}` in the recipient's language. Amounts are in major units (`129.9` is
 //! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point.
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 use super::{Arg, Language};
 use crate::fault::Fault;
+
+/// The most digits before the point of a number that is written for readers.
+const MAX_WHOLE: usize = 30;
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
     let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
@@ -19,6 +22,12 @@ pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) ->
         .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
         .ok_or_else(|| currency.refuse("an ISO 4217 code such as EUR"))?;
     Ok(in_currency(&decimal, code, language))
+}
+
+/// A number's digits, without an exponent; `None` if the text is no number that could be written.
+pub(crate) fn digits(text: &str) -> Option<String> {
+    let decimal = Decimal::parse(text)?;
+    Some(decimal.write_with("", '.'))
 }
 
 /// How Fluent's `NUMBER` writes a number.
@@ -132,16 +141,50 @@ impl Decimal {
     }
 
     fn parse(text: &str) -> Option<Self> {
+        let (text, exponent) = match text.split_once(['e', 'E']) {
+            Some((text, exponent)) => (text, exponent.parse().ok()?),
+            None => (text, 0),
+        };
         let (negative, digits) = text
             .strip_prefix('-')
             .map_or((false, text), |digits| (true, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let numeric = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-        let fits = !whole.is_empty() && whole.len() <= 30 && numeric(whole) && numeric(fraction);
-        fits.then(|| Self {
+        let fits = !whole.is_empty() && whole.len() <= MAX_WHOLE && numeric(whole) && numeric(fraction);
+        let decimal = fits.then(|| Self {
             negative,
             whole: whole.to_owned(),
             fraction: fraction.to_owned(),
+        })?;
+        if exponent == 0 {
+            Some(decimal)
+        } else {
+            decimal.moved(exponent)
+        }
+    }
+
+    /// With the point moved to the right; `None` if that makes more digits than a reader could read.
+    fn moved(self, places: i32) -> Option<Self> {
+        let distance = usize::try_from(places.unsigned_abs()).ok()?;
+        if distance > MAX_WHOLE {
+            return None;
+        }
+        let zeros = "0".repeat(distance);
+        let (whole, fraction) = if places > 0 {
+            let behind = format!("{}{zeros}", self.fraction);
+            let rest = self.fraction.get(distance..).unwrap_or_default();
+            (format!("{}{}", self.whole, &behind[..distance]), rest.to_owned())
+        } else {
+            let before = format!("{zeros}{}", self.whole);
+            let (whole, moved) = before.split_at(before.len() - distance);
+            (whole.to_owned(), format!("{moved}{}", self.fraction))
+        };
+        let significant = whole.trim_start_matches('0');
+        let whole = if significant.is_empty() { "0" } else { significant };
+        (whole.len() <= MAX_WHOLE).then(|| Self {
+            negative: self.negative,
+            whole: whole.to_owned(),
+            fraction,
         })
     }
 
@@ -169,12 +212,16 @@ impl Decimal {
         }
         let digits: String = digits.into_iter().map(char::from).collect();
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
-        let negative = self.negative && digits.bytes().any(|digit| digit != b'0');
         Self {
-            negative,
+            negative: self.negative && digits.bytes().any(|digit| digit != b'0'),
             whole: whole.to_owned(),
             fraction: fraction.to_owned(),
         }
+    }
+
+    fn is_zero(&self) -> bool {
+        let mut digits = self.whole.bytes().chain(self.fraction.bytes());
+        digits.all(|digit| digit == b'0')
     }
 
     fn write(&self, language: Language) -> String {
@@ -183,7 +230,7 @@ impl Decimal {
 
     fn write_with(&self, group: &str, point: char) -> String {
         let mut text = String::with_capacity(self.whole.len() * 2 + self.fraction.len() + 2);
-        if self.negative {
+        if self.negative && !self.is_zero() {
             text.push('-');
         }
         for (index, digit) in self.whole.chars().enumerate() {
@@ -230,8 +277,43 @@ mod tests {
     }
 
     #[test]
+    fn an_exponent_moves_the_point() {
+        for (text, expected) in [
+            ("1E3", "1000"),
+            ("1.5e+3", "1500"),
+            ("1.2345e2", "123.45"),
+            ("1.10e1", "11.0"),
+            ("1e-7", "0.0000001"),
+            ("123.4e-2", "1.234"),
+            ("0e5", "0"),
+            ("-0", "0"),
+            ("-0.00", "0.00"),
+            ("-1e0", "-1"),
+            ("123456789012345678901234", "123456789012345678901234"),
+        ] {
+            assert_eq!(digits(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(written("1.2345E5", "EUR", Language::English), "€123,450.00");
+        assert_eq!(
+            written("123456789012345678901234.565", "EUR", Language::German),
+            "123.456.789.012.345.678.901.234,57\u{a0}€"
+        );
+    }
+
+    #[test]
     fn what_is_no_decimal_number_is_refused() {
-        for text in ["", "1e5", "1,5", "NaN", "--1", ".5", "1.x"] {
+        for text in [
+            "",
+            "1e",
+            "1e999",
+            "1e-300",
+            "1,5",
+            "NaN",
+            "--1",
+            ".5",
+            "1.x",
+            &"1".repeat(31),
+        ] {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }
         assert_eq!(

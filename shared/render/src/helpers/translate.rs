@@ -1,6 +1,6 @@
 //! `{{t "key" name=value …}}`: a message in the recipient's language.
 
-use serde_json::Value;
+use carillon_domain::json::Value;
 
 use super::Arg;
 use crate::{

@@ -10,8 +10,8 @@ mod tree;
 
 use std::sync::Arc;
 
+use carillon_domain::json::Value;
 use intl_pluralrules::{PluralRuleType, PluralRules};
-use serde_json::Value;
 
 use self::{
     resolve::{Place, Resolver},
@@ -153,14 +153,14 @@ letter =
 nested = { hello }!
 ";
 
-    fn format(ftl: &str, key: &str, args: &Value) -> Result<String, MessageError> {
-        let messages = Messages::new(vec![Arc::new(Bundle::read("en", ftl).0)]);
-        let args: Vec<_> = args
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect();
+    fn format(ftl: &str, key: &str, args: &serde_json::Value) -> Result<String, MessageError> {
+        format_in("en", ftl, key, &args.to_string())
+    }
+
+    fn format_in(tag: &str, ftl: &str, key: &str, args: &str) -> Result<String, MessageError> {
+        let messages = Messages::new(vec![Arc::new(Bundle::read(tag, ftl).0)]);
+        let args = carillon_domain::json::object(args).unwrap();
+        let args: Vec<_> = args.iter().map(|(name, value)| (name.as_str(), value)).collect();
         messages.format(key, &args, None, &Budget::new(100_000))
     }
 
@@ -190,7 +190,7 @@ nested = { hello }!
     #[test]
     fn a_numeric_text_selects_as_a_number_and_is_written_as_it_came() {
         let ftl = "n = { $n ->\n    [0] none\n    [one] { $n } item\n   *[other] { $n } items\n }\n";
-        let say = |n: Value| format(ftl, "n", &json!({ "n": n })).unwrap();
+        let say = |n: serde_json::Value| format(ftl, "n", &json!({ "n": n })).unwrap();
         assert_eq!(say(json!("1")), "1 item");
         assert_eq!(say(json!(1)), "1 item");
         assert_eq!(say(json!("0")), "none");
@@ -211,6 +211,29 @@ nested = { hello }!
         }
         assert_eq!(say(json!(1e-300)), "1e-300 items");
         assert_eq!(say(json!(null)), " items");
+    }
+
+    #[test]
+    fn a_number_of_any_length_selects_its_plural_form_and_keeps_its_digits() {
+        let ftl = "n = { $n ->\n    [1000] exactly\n    [one] { $n } заказ\n    [few] { $n } заказа\n   *[other] { $n } заказов\n }\n";
+        let say = |n: &str| format_in("ru", ftl, "n", &format!("{{\"n\":{n}}}")).unwrap();
+        assert_eq!(say("1"), "1 заказ");
+        assert_eq!(say("123456789012345678901221"), "123456789012345678901221 заказ");
+        assert_eq!(say("123456789012345678901222"), "123456789012345678901222 заказа");
+        assert_eq!(
+            say("123456789012345678901211"),
+            "123456789012345678901211 заказов"
+        );
+        assert_eq!(say("18446744073709551615"), "18446744073709551615 заказов");
+        assert_eq!(say("1E3"), "exactly");
+        assert_eq!(say("1.10"), "1.10 заказов");
+        let ftl = "n = { NUMBER($n, maximumFractionDigits: 1) }\n";
+        let say = |n: &str| format_in("en", ftl, "n", &format!("{{\"n\":{n}}}")).unwrap();
+        assert_eq!(
+            say("123456789012345678901234.56"),
+            "123,456,789,012,345,678,901,234.6"
+        );
+        assert_eq!(say("-0"), "0");
     }
 
     #[test]

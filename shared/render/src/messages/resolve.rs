@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use carillon_domain::json::Value;
 use intl_pluralrules::{PluralCategory, PluralRuleType, PluralRules, operands::PluralOperands};
-use serde_json::Value;
 
 use super::{
     Bundle, MessageError, Messages,
@@ -241,31 +241,44 @@ impl std::fmt::Display for Written<'_> {
     }
 }
 
-/// The digits of a number that may select by its plural category; at most 18 on either side of the point.
+/// The digits of a number that may select by its plural category; at most 18 behind the point. The rules are worked out
+/// in floating point, which holds 15 digits: of a longer number the last ones decide in every language, beside that
+/// there are more.
 fn numeric(text: &str) -> Option<PluralOperands> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fits = |digits: &str| digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || digits.ends_with('.') || !fits(whole) || !fits(fraction) {
+    const EXACT: usize = 15;
+    const DECIDING: usize = 9;
+    let digits = number(text)?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    if fraction.len() > 18 {
         return None;
     }
-    PluralOperands::try_from(text).ok()
+    let whole = whole.trim_start_matches('-');
+    if whole.len() <= EXACT {
+        return PluralOperands::try_from(digits.as_str()).ok();
+    }
+    let last = &whole[whole.len() - DECIDING..];
+    let point = if fraction.is_empty() { "" } else { "." };
+    PluralOperands::try_from(format!("1{last}{point}{fraction}").as_str()).ok()
+}
+
+/// A number's digits, without an exponent.
+fn number(text: &str) -> Option<String> {
+    helpers::digits(text).filter(|_| !text.ends_with('.'))
 }
 
 /// Whether two decimal numbers are the same, however many zeros they are written with.
 fn same_number(a: &str, b: &str) -> bool {
-    if numeric(a).is_none() || numeric(b).is_none() {
+    let (Some(a), Some(b)) = (number(a), number(b)) else {
         return false;
-    }
+    };
     let bare = |text: &str| -> (bool, String, String) {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let whole = whole.trim_start_matches('0').to_owned();
         let fraction = fraction.trim_end_matches('0').to_owned();
-        let negative = text.starts_with('-') && !(whole.is_empty() && fraction.is_empty());
-        (negative, whole, fraction)
+        (text.starts_with('-'), whole, fraction)
     };
-    bare(a) == bare(b)
+    bare(&a) == bare(&b)
 }
 
 impl Bundle {

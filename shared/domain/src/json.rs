@@ -1,0 +1,540 @@
+//! JSON whose numbers stay as they are written: an order number of 24 digits, `1.10` and `-0` are shown with the digits
+//! that the event source sent. (serde_json keeps them only with a feature that changes numbers in the whole workspace:
+//! tagged and flattened types could not read theirs any more.)
+
+use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+
+/// An object's fields.
+pub type Map = BTreeMap<String, Value>;
+
+/// A JSON value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A text.
+    String(String),
+    /// A list.
+    Array(Vec<Value>),
+    /// Fields by name; of fields of one name the last one stands.
+    Object(Map),
+}
+
+/// A number: as 64 bits where these are what is written, else as its text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Number {
+    /// A whole number.
+    Unsigned(u64),
+    /// A whole number below 0.
+    Negative(i64),
+    /// Any other literal.
+    Written(Box<str>),
+}
+
+/// A number's sign and digits without zeros at either end; the point stands before the first of them, moved to the right
+/// by `point`.
+#[derive(PartialEq, Eq)]
+struct Parts {
+    negative: bool,
+    digits: String,
+    point: i64,
+}
+
+impl Number {
+    /// Whether it is 0, however that is written.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Self::Unsigned(number) => *number == 0,
+            Self::Negative(number) => *number == 0,
+            Self::Written(text) => parts(text).digits.is_empty(),
+        }
+    }
+
+    /// The order of two numbers by their values, to the last digit.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        match (self.as_integer(), other.as_integer()) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            _ => parts(&self.to_string()).order(&parts(&other.to_string())),
+        }
+    }
+
+    /// One text for every way to write the number.
+    pub(crate) fn canonical(&self) -> String {
+        const LONGEST: usize = 40;
+        let Self::Written(text) = self else {
+            return self.to_string();
+        };
+        let Parts {
+            negative,
+            digits,
+            point,
+        } = parts(text);
+        let sign = if negative { "-" } else { "" };
+        match usize::try_from(point) {
+            _ if digits.is_empty() => "0".to_owned(),
+            Ok(point) if (digits.len()..=LONGEST).contains(&point) => format!("{sign}{digits:0<point$}"),
+            _ => format!("{sign}0.{digits}e{point}"),
+        }
+    }
+
+    fn as_integer(&self) -> Option<i128> {
+        match self {
+            Self::Unsigned(number) => Some((*number).into()),
+            Self::Negative(number) => Some((*number).into()),
+            Self::Written(_) => None,
+        }
+    }
+}
+
+impl Parts {
+    fn order(&self, other: &Self) -> Ordering {
+        let size = |parts: &Self| (!parts.digits.is_empty(), parts.point);
+        match (self.negative, other.negative) {
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (negative, _) => {
+                let order = size(self)
+                    .cmp(&size(other))
+                    .then_with(|| self.digits.cmp(&other.digits));
+                if negative { order.reverse() } else { order }
+            }
+        }
+    }
+}
+
+/// Takes a number literal of JSON apart.
+fn parts(literal: &str) -> Parts {
+    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+    // No literal is long enough to reach the ends of what the exponent is saturated to.
+    let saturated = if exponent.starts_with('-') {
+        i64::from(i32::MIN)
+    } else {
+        i64::from(i32::MAX)
+    };
+    let exponent = exponent.parse::<i32>().map_or(saturated, i64::from);
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(mantissa) => (true, mantissa),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    let leading = all.len() - significant.len();
+    let digits = significant.trim_end_matches('0').to_owned();
+    let point = if digits.is_empty() {
+        0
+    } else {
+        exponent + i64::try_from(whole.len()).unwrap_or(i64::from(i32::MAX))
+            - i64::try_from(leading).unwrap_or(i64::from(i32::MAX))
+    };
+    Parts {
+        negative: negative && !digits.is_empty(),
+        digits,
+        point,
+    }
+}
+
+/// A text that is a number literal of JSON.
+impl FromStr for Number {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match serde_json::from_str::<serde_json::Number>(text)? {
+            number if number.is_u64() => Self::Unsigned(number.as_u64().unwrap_or_default()),
+            number if number.is_i64() => Self::Negative(number.as_i64().unwrap_or_default()),
+            _ => Self::Written(text.trim().into()),
+        })
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(number) => number.fmt(f),
+            Self::Negative(number) => number.fmt(f),
+            Self::Written(text) => f.write_str(text),
+        }
+    }
+}
+
+/// As JSON, which is how a template writes it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(flag) => flag.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::String(text) => serde_json::Value::from(text.as_str()).fmt(f),
+            Self::Array(items) => {
+                f.write_str("[")?;
+                for (index, item) in items.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(f, "{comma}{item}")?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(fields) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(f, "{comma}{}:{value}", serde_json::Value::from(name.as_str()))?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+impl Value {
+    /// The text of a string.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A whole number that is not negative.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Number(Number::Unsigned(number)) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Bool(flag)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Number(Number::Unsigned(number as u64))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+/// Literals in templates.
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(flag) => Self::Bool(flag),
+            serde_json::Value::Number(number) => Self::Number(match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => Number::Unsigned(number),
+                (None, Some(number)) => Number::Negative(number),
+                (None, None) => Number::Written(number.to_string().into()),
+            }),
+            serde_json::Value::String(text) => Self::String(text),
+            serde_json::Value::Array(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            serde_json::Value::Object(fields) => {
+                let fields = fields.into_iter();
+                Self::Object(fields.map(|(name, value)| (name, Self::from(value))).collect())
+            }
+        }
+    }
+}
+
+/// Reads an object.
+pub fn object(json: &str) -> Result<Map, serde_json::Error> {
+    let literals = RefCell::new(Literals {
+        rest: json.as_bytes(),
+        passed: 0,
+    });
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let value = Reader(&literals).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(serde_json::Error::custom("expected an object")),
+    }
+}
+
+/// The number literals of a document, in its order. They are looked for only when the parser meets one that 64 bits do
+/// not hold as it is written.
+struct Literals<'j> {
+    rest: &'j [u8],
+    /// Those that the parser has passed since.
+    passed: usize,
+}
+
+impl<'j> Literals<'j> {
+    /// The literal that the parser has just read.
+    fn present(&mut self) -> Option<&'j str> {
+        let skipped = std::mem::take(&mut self.passed);
+        for _ in 0..skipped {
+            self.next()?;
+        }
+        std::str::from_utf8(self.next()?).ok()
+    }
+
+    fn next(&mut self) -> Option<&'j [u8]> {
+        loop {
+            match self.rest.first()? {
+                b'"' => self.skip_string(),
+                b'-' | b'0'..=b'9' => {
+                    let is_inside =
+                        |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                    let end = self.rest.iter().position(|byte| !is_inside(byte));
+                    let (literal, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+                    self.rest = rest;
+                    return Some(literal);
+                }
+                _ => self.rest = &self.rest[1..],
+            }
+        }
+    }
+
+    fn skip_string(&mut self) {
+        let mut rest = &self.rest[1..];
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = match byte {
+                b'\\' => behind.get(1..).unwrap_or_default(),
+                _ => behind,
+            };
+            if *byte == b'"' {
+                break;
+            }
+        }
+        self.rest = rest;
+    }
+}
+
+/// Reads a value of the document that the literals are of.
+#[derive(Clone, Copy)]
+struct Reader<'r, 'j>(&'r RefCell<Literals<'j>>);
+
+impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        self.0.borrow_mut().passed += 1;
+        Ok(Value::Number(Number::Unsigned(number)))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        self.0.borrow_mut().passed += 1;
+        Ok(Value::Number(Number::Negative(number)))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+        let literal = self.0.borrow_mut().present();
+        let literal = literal.ok_or_else(|| E::custom("expected a number"))?;
+        Ok(Value::Number(Number::Written(literal.into())))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            fields.insert(name, entries.next_value_seed(self)?);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(json: &str) -> String {
+        let fields = object(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let numbers = fields.values().map(|value| match value {
+            Value::Number(number) => number.to_string(),
+            other => format!("{other:?}"),
+        });
+        numbers.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for number in [
+            "123456789012345678901234",
+            "-123456789012345678901234",
+            "-0",
+            "0",
+            "1E3",
+            "1e+3",
+            "1.10",
+            "0.1",
+            "-0.0",
+            "1e-7",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "9007199254740993",
+            "0.30000000000000004",
+            "1.0",
+            "100",
+            "3.14159265358979323846264338327950288",
+        ] {
+            assert_eq!(shown(&format!("{{\"a\":{number}}}")), number);
+        }
+    }
+
+    #[test]
+    fn literals_are_found_beside_strings_keys_and_lists() {
+        let json =
+            r#" { "1.50" : "2.50 \" 3.50 \\" , "b" : [ 4, 5.0, {"6.0": -7.70, "x": "8.80"} ], "c":9.90 } "#;
+        let fields = object(json).unwrap();
+        assert_eq!(fields["1.50"], Value::from("2.50 \" 3.50 \\"));
+        let Value::Array(list) = &fields["b"] else {
+            panic!("{fields:?}")
+        };
+        assert_eq!(list[1], Value::Number(Number::Written("5.0".into())));
+        let Value::Object(inner) = &list[2] else {
+            panic!("{fields:?}")
+        };
+        assert_eq!(inner["6.0"], Value::Number(Number::Written("-7.70".into())));
+        assert_eq!(fields["c"], Value::Number(Number::Written("9.90".into())));
+        // Of fields of one name the last one stands.
+        assert_eq!(shown(r#"{"a":1.10,"a":2.20,"b":3.30}"#), "2.20 3.30");
+    }
+
+    #[test]
+    fn numbers_are_ordered_by_their_values_to_the_last_digit() {
+        let number = |text: &str| text.parse::<Number>().unwrap();
+        let ascending = [
+            "-1e300",
+            "-123456789012345678901235",
+            "-123456789012345678901234",
+            "-1.5",
+            "-1",
+            "-1e-400",
+            "0",
+            "1e-7",
+            "0.1",
+            "0.11",
+            "1",
+            "1.09",
+            "1.1",
+            "9.99",
+            "10",
+            "999",
+            "1e3",
+            "9007199254740992",
+            "9007199254740993",
+            "18446744073709551615",
+            "18446744073709551616",
+            "123456789012345678901234",
+            "123456789012345678901235",
+            "1e300",
+        ];
+        for (one, text) in ascending.iter().enumerate() {
+            for (other, with) in ascending.iter().enumerate() {
+                assert_eq!(
+                    number(text).order(&number(with)),
+                    one.cmp(&other),
+                    "{text} {with}"
+                );
+            }
+        }
+        for (one, other) in [
+            ("1E3", "1000"),
+            ("1.10", "1.1"),
+            ("-0", "0"),
+            ("0.00", "0"),
+            ("120e-1", "12.0"),
+        ] {
+            assert_eq!(
+                number(one).order(&number(other)),
+                Ordering::Equal,
+                "{one} {other}"
+            );
+        }
+        for zero in ["0", "-0", "0.00", "0E3", "-0.0e-7"] {
+            assert!(number(zero).is_zero(), "{zero}");
+        }
+        assert!(!number("1e-400").is_zero() && !number("-1").is_zero());
+        for text in ["", "01", "+1", ".5", "1.", "NaN", "1e400", "0x1", "1,5"] {
+            assert!(text.parse::<Number>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_a_number_has_one_canonical_text() {
+        for (texts, expected) in [
+            (&["1000", "1E3", "1000.0", "0.1e4", "10000e-1"][..], "1000"),
+            (&["1.1", "1.10", "11e-1"], "0.11e1"),
+            (&["0", "-0", "0.00", "0e9"], "0"),
+            (&["-5", "-5.0", "-0.5e1"], "-5"),
+            (&["123456789012345678901234"], "123456789012345678901234"),
+            (&["1e300"], "0.1e301"),
+            (&["1e-7", "0.0000001"], "0.1e-6"),
+        ] {
+            for text in texts {
+                let number: Number = text.parse().unwrap();
+                assert_eq!(number.canonical(), expected, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for json in ["[1]", "1.5", "null", "{", "{\"a\":1} x", "{\"a\":1e400}"] {
+            assert!(object(json).is_err(), "{json}");
+        }
+    }
+}
