@@ -3,13 +3,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Runs Carillon under load, kills what it is made of, and checks that every promise was kept.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) suite: Option<Suite>,
     /// What Carillon stands on.
-    #[arg(long, default_value = "embedded")]
+    #[arg(long, default_value = "embedded", global = true)]
     pub(crate) backend: Backend,
     /// The dice; a random one if it is not given.
     #[arg(long)]
@@ -21,8 +23,25 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     pub(crate) rate: u32,
     /// The `carillon` binary; the one beside this program if it is not given.
-    #[arg(long)]
+    #[arg(long, global = true)]
     carillon: Option<PathBuf>,
+}
+
+/// Another suite than the faults.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Suite {
+    /// Attacks an installation from outside, and checks that others are served meanwhile.
+    Attacks(AttackArgs),
+}
+
+/// How to attack.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AttackArgs {
+    /// Only attacks whose names contain one of these.
+    pub(crate) names: Vec<String>,
+    /// How many times the time limits are allowed: for a debug build on a machine that others use.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) slack: f64,
 }
 
 /// What Carillon stands on.

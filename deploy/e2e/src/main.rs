@@ -1,4 +1,4 @@
-//! `carillon-e2e`: the fault suite. A whole Carillon works under a steady load while its processes and its services are
+//! `carillon-e2e`: the fault suite, and with `attacks` the attack suite (see `attacks`). A whole Carillon works under a steady load while its processes and its services are
 //! killed, frozen and emptied; afterwards nothing may be missing, and nothing may have been doubled in silence.
 //!
 //! Everything that happens is drawn from a seed: the same seed, backend, length and rate give the same faults and the
@@ -7,6 +7,7 @@
 
 mod api;
 mod args;
+mod attacks;
 mod console;
 mod events;
 mod house;
@@ -24,12 +25,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::Args;
+use crate::args::{Args, Suite};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let seed = args.seed();
-    println!("seed {seed}");
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -37,18 +36,29 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let violations = match runtime.block_on(run::run(&args, seed)) {
+    let (name, violations) = match &args.suite {
+        Some(Suite::Attacks(attacks)) => (
+            "attacks".to_owned(),
+            runtime.block_on(attacks::run(&args, attacks)),
+        ),
+        None => {
+            let seed = args.seed();
+            println!("seed {seed}");
+            (format!("seed {seed}"), runtime.block_on(run::run(&args, seed)))
+        }
+    };
+    let violations = match violations {
         Ok(violations) => violations,
         Err(error) => {
-            eprintln!("carillon-e2e: seed {seed}: {error:#}");
+            eprintln!("carillon-e2e: {name}: {error:#}");
             return ExitCode::FAILURE;
         }
     };
     if violations.is_empty() {
-        println!("seed {seed}: passed");
+        println!("{name}: passed");
         return ExitCode::SUCCESS;
     }
-    println!("seed {seed}: FAILED, {} violations", violations.len());
+    println!("{name}: FAILED, {} violations", violations.len());
     for violation in violations.iter().take(SHOWN) {
         println!("  - {violation}");
     }

@@ -66,7 +66,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let dir = &args.data_dir;
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
-    let listener = roles::bind(args.listen, "--listen").await?;
+    let listener = roles::bind(args.listen, "--listen")?;
     let shutdown = Shutdown::new();
     let end_of_simulator = CancellationToken::new();
     let simulator = start_simulator(&args, &secrets, &end_of_simulator).await?;

@@ -93,7 +93,7 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
     let telemetry = telemetry::init(&config.telemetry, "carillon")?;
     let shutdown = Shutdown::new();
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
-    let listener = roles::bind(config.http.listen, "http.listen").await?;
+    let listener = roles::bind(config.http.listen, "http.listen")?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
     roles::spawn(&foundation, roles, listener, &mut lifecycle).await?;
     let ended = lifecycle.run().await;

@@ -42,9 +42,8 @@ pub(crate) const ALL: [Role; 6] = [
 ];
 
 /// Takes an address. `option` is what chooses it.
-pub(crate) async fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(listen)
-        .await
+pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    http::listen(listen)
         .with_context(|| format!("{option} cannot be {listen}; choose another address with {option}"))
 }
 

@@ -38,7 +38,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     let (routes, document) = routes.split_for_parts();
     let document = openapi::finish(&document);
     let api = routes
-        .merge(openapi::route(document))
+        .merge(openapi::route(&document))
         .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
         .layer(axum::middleware::from_fn(trace::request))
         .with_state(state.clone());

@@ -2,7 +2,7 @@
 
 mod complete;
 
-use axum::{Json, Router, routing::get};
+use axum::{Router, body::Bytes, http::header, routing::get};
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
@@ -57,7 +57,9 @@ pub(crate) fn finish(document: &Document) -> Value {
     document
 }
 
-/// Serves the finished document.
-pub(crate) fn route(document: Value) -> Router<GatewayState> {
-    Router::new().route("/openapi.json", get(move || async move { Json(document) }))
+/// Serves the finished document. It is written once: it is large, and needs no key.
+pub(crate) fn route(document: &Value) -> Router<GatewayState> {
+    let text = Bytes::from(document.to_string());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Router::new().route("/openapi.json", get(move || async move { (json, text) }))
 }

@@ -53,7 +53,7 @@ impl Inner {
         Self {
             owner: Uuid::now_v7(),
             limits: Limits::new(&deps.config),
-            heavy_work: Semaphore::new(std::thread::available_parallelism().map_or(2, NonZeroUsize::get)),
+            heavy_work: Semaphore::new(heavy_turns()),
             known_users: KnownUsers::default(),
             deps,
         }
@@ -66,6 +66,12 @@ impl std::ops::Deref for GatewayState {
     fn deref(&self) -> &GatewayDeps {
         &self.0.deps
     }
+}
+
+/// One turn fewer than there are processors, so that one is left to those who answer.
+fn heavy_turns() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    processors.saturating_sub(1).max(1)
 }
 
 /// Users that were seen in the database, so that not every post asks for them. One that was erased meanwhile is noticed

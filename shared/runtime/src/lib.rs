@@ -4,6 +4,7 @@
 pub mod config;
 pub mod disk;
 mod fair;
+pub mod files;
 pub mod http;
 pub mod lifecycle;
 pub mod telemetry;

@@ -7,6 +7,7 @@ mod answers;
 mod backends;
 mod chaos;
 mod command_line;
+mod connections;
 mod delivery;
 mod documents;
 mod readiness;

@@ -7,8 +7,8 @@ use crate::state::GatewayState;
 /// Bytes that are read in less than a millisecond or so.
 const SMALL: usize = 64 << 10;
 
-/// Does work on so many bytes: at once if they are few, else on a thread of its own, as many at a time as there are
-/// processors. The system shares the processors between those threads and the ones that answer.
+/// Does work on so many bytes: at once if they are few, else on a thread of its own when its turn comes. The system shares
+/// the processors between those threads and the ones that answer.
 pub(crate) async fn aside<T: Send + 'static>(
     state: &GatewayState,
     bytes: usize,

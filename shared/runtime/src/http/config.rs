@@ -13,8 +13,9 @@ pub struct HttpConfig {
     /// The gateway's address, the templates role's, or that of another role's health and metrics.
     #[serde(with = "listen")]
     pub listen: SocketAddr,
-    /// Connections at the same time. At the bound, those that have waited longest without a request are closed to make
-    /// room; where each of them has a request in progress, a new connection is answered 503 and closed.
+    /// Connections at the same time. At the bound, those without a request are closed to make room: first those that
+    /// never had one, then those that have waited longest. Where each has a request in progress, a new connection is
+    /// answered 503 and closed.
     pub max_connections: usize,
     /// From the connection, or from the first byte of a later request, to the end of a request's head.
     #[serde(with = "duration")]

@@ -14,4 +14,4 @@ pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
 pub use problem::{PROBLEM_JSON, Problem, ProblemError, ProblemKind, serde_sentence};
-pub use server::serve;
+pub use server::{listen, serve};

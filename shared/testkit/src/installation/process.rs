@@ -91,6 +91,11 @@ impl Role {
         self.signal(Signal::CONT);
     }
 
+    /// SIGINT: it is asked to end.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }

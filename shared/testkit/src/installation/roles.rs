@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::{Installation, free_port, process::Role};
 
 impl Installation {
@@ -41,6 +43,29 @@ impl Installation {
 
     fn log(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.log"))
+    }
+
+    /// Makes another tenant that has the sample shop; its admin's API key.
+    #[must_use]
+    pub fn another_tenant(&self, tenant: &str) -> String {
+        let store = self.dir.path().join("data/store.db");
+        let run = |args: &[&str]| {
+            let mut command = self.command(args);
+            if self.setup.services.is_none() {
+                command.env("CARILLON_DATABASE__URL", format!("sqlite://{}", store.display()));
+            }
+            let output = command.output().expect("the binary runs");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "carillon {args:?}: {errors}");
+            output.stdout
+        };
+        let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
+        run(&["catalog", "apply", shop, "--tenant", tenant]);
+        let made = run(&[
+            "keys", "create", "test", "--role", "admin", "--tenant", tenant, "--json",
+        ]);
+        let key: Value = serde_json::from_slice(&made).expect("JSON");
+        key["secret"].as_str().expect("a secret").to_owned()
     }
 
     /// Where a role listens. (The embedded mode and the gateway: at [`Installation::url`].)

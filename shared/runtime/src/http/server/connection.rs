@@ -162,6 +162,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         // A router is always ready.
         let answering = self.router.clone().call(request);
         Box::pin(async move {
+            // Requests that a client sends without waiting for answers are one task's; others have their turn as well.
+            tokio::task::coop::consume_budget().await;
             let response = answering.await?;
             Ok(response.map(|body| Answer { body, _guard: guard }))
         })

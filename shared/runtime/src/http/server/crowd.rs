@@ -11,6 +11,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::progress::Progress;
+use crate::files::raise_open_files;
 
 /// Files that are kept for everything but connections: databases, the log, connections to providers.
 const RESERVED_FILES: u64 = 512;
@@ -65,11 +66,12 @@ impl Crowd {
         Self::evict(&mut self.open.lock(), (self.max / 64).max(1));
     }
 
-    /// Closes those that have waited longest without a request, several at a time: looking through all is not cheap.
+    /// Closes some that wait, several at a time: looking through all is not cheap. Those that never had a request go
+    /// first, then those that have waited longest.
     fn evict(open: &mut HashMap<u64, Arc<Progress>>, count: usize) {
         let mut waiting: Vec<_> = open
             .iter()
-            .filter_map(|(id, progress)| Some((progress.waiting_since()?, *id)))
+            .filter_map(|(id, progress)| Some((progress.waits()?, *id)))
             .collect();
         if waiting.len() > count {
             waiting.select_nth_unstable(count);
@@ -90,23 +92,11 @@ impl Drop for Place {
     }
 }
 
-/// How many connections the process may have: `wanted`, or as many as its limit of open files leaves. The soft limit,
-/// often 1,024, is raised to the hard one first.
+/// How many connections the process may have: `wanted`, or as many as its limit of open files leaves.
 pub(super) fn affordable(wanted: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
-        match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => limit.current = limit.maximum,
-            Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
-        }
-    }
-    let Some(files) = limit.current else { return wanted };
+    let Some(files) = raise_open_files() else {
+        return wanted;
+    };
     let left = files.saturating_sub(RESERVED_FILES).max(files / 2);
     let affordable = usize::try_from(left).unwrap_or(usize::MAX);
     if affordable < wanted {
@@ -128,18 +118,27 @@ mod tests {
     fn at_the_bound_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does() {
         let crowd = Crowd::new(3);
         let places: Vec<Place> = (0..3).map(|_| crowd.enter().unwrap()).collect();
-        places[0].progress.begin();
-        let fourth = crowd.enter().unwrap();
         let is_open = |place: &Place| crowd.open.lock().contains_key(&place.id);
+        places[0].progress.begin();
+        places[1].progress.begin();
+        places[1].progress.end();
+        let fourth = crowd.enter().unwrap();
+        // The third never had a request, the second waits for its next one.
         assert_eq!(
             places.iter().map(is_open).collect::<Vec<_>>(),
-            [true, false, true]
+            [true, true, false]
         );
-        places[2].progress.begin();
         fourth.progress.begin();
+        let fifth = crowd.enter().unwrap();
+        assert_eq!(
+            places.iter().map(is_open).collect::<Vec<_>>(),
+            [true, false, false]
+        );
+        fifth.progress.begin();
         assert!(crowd.enter().is_none(), "all have a request");
         places[0].progress.end();
         assert!(crowd.enter().is_some() && !is_open(&places[0]));
+        drop(fifth);
         drop((places, fourth));
         assert_eq!(crowd.open.lock().len(), 0);
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use self::crowd::Crowd;
@@ -29,6 +29,29 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     \"detail\":\"the process has as many connections with requests as it may have\"}";
 /// After an error that is not one connection's, such as no more open files.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait to be accepted. Beyond, a client tries again after a second; 1,024, tokio's own, come at once.
+const BACKLOG: u32 = 4_096;
+
+/// Bytes that the system keeps of a connection in each direction. Left alone, it keeps several megabytes of what a client
+/// does not take.
+const BUFFER: u32 = 256 << 10;
+
+/// Takes an address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // An address whose last connections have just ended is free.
+    socket.set_reuseaddr(true)?;
+    // Accepted connections have the listener's buffers.
+    socket.set_send_buffer_size(BUFFER)?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until the soft signal, then lets open requests finish until the hard one.
 pub async fn serve(

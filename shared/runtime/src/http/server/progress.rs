@@ -51,6 +51,8 @@ enum Phase {
 struct State {
     phase: Phase,
     since: Instant,
+    /// Whether a request was answered: the client is more than an open socket.
+    has_served: bool,
     /// Since when the client has taken nothing of an answer.
     blocked: Option<Instant>,
 }
@@ -69,6 +71,7 @@ impl Progress {
             state: Mutex::new(State {
                 phase: Phase::Head,
                 since: Instant::now(),
+                has_served: false,
                 blocked: None,
             }),
             evicted: AtomicBool::new(false),
@@ -95,6 +98,7 @@ impl Progress {
         let mut state = self.state.lock();
         state.phase = Phase::Idle;
         state.since = Instant::now();
+        state.has_served = true;
     }
 
     /// Whether the client took a piece of an answer.
@@ -107,13 +111,14 @@ impl Progress {
         }
     }
 
-    /// Since when the connection waits without a request; `None` if it has one, or is about to be closed.
-    pub(super) fn waiting_since(&self) -> Option<Instant> {
+    /// What a connection without a request may be chosen by to make room, the least first: whether it has ever had one,
+    /// and since when it waits. `None` if it has one, or is about to be closed.
+    pub(super) fn waits(&self) -> Option<(bool, Instant)> {
         if self.evicted.load(Ordering::Relaxed) {
             return None;
         }
         let state = self.state.lock();
-        (state.phase != Phase::Working).then_some(state.since)
+        (state.phase != Phase::Working).then_some((state.has_served, state.since))
     }
 
     /// Closes the connection for another's sake.

@@ -1,0 +1,59 @@
+//! Connections that do nothing, or something very slowly. None of them needs a key.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use super::attacker::Attacker;
+
+/// More connections than `http.max_connections` allows.
+const MANY: usize = 6_000;
+const FEW: usize = 1_000;
+/// Between two bytes of a trickle.
+const TRICKLE: Duration = Duration::from_secs(1);
+
+/// Opens connections and keeps them.
+async fn open(attacker: &Attacker, count: usize, text: &str) -> Vec<TcpStream> {
+    let mut streams = Vec::with_capacity(count);
+    for _ in 0..count {
+        // A connection that is refused or closed is what the bound is for.
+        streams.extend(attacker.connect(text).await.ok());
+    }
+    streams
+}
+
+/// Writes a piece to each, again and again; those that were closed are opened anew.
+async fn trickle(attacker: Attacker, count: usize, begin: &str, piece: &[u8]) -> anyhow::Result<()> {
+    let mut streams = open(&attacker, count, begin).await;
+    loop {
+        let mut kept = Vec::with_capacity(count);
+        for mut stream in streams {
+            if stream.write_all(piece).await.is_ok() {
+                kept.push(stream);
+            }
+        }
+        let missing = count - kept.len();
+        kept.extend(open(&attacker, missing, begin).await);
+        streams = kept;
+        tokio::time::sleep(TRICKLE).await;
+    }
+}
+
+pub(super) async fn idle(attacker: Attacker) -> anyhow::Result<()> {
+    let _streams = open(&attacker, MANY, "").await;
+    std::future::pending().await
+}
+
+pub(super) async fn half_heads(attacker: Attacker) -> anyhow::Result<()> {
+    trickle(attacker, FEW, "GET / HTTP/1.1\r\nhost: a\r\n", b"a: b\r\n").await
+}
+
+pub(super) async fn half_bodies(attacker: Attacker) -> anyhow::Result<()> {
+    let begin = "POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n";
+    trickle(attacker, FEW, begin, b" ").await
+}
+
+pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> {
+    let many = "GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
+    trickle(attacker, FEW, &many, b"").await
+}

@@ -1,0 +1,223 @@
+//! What has to hold during an attack: health, another tenant's one-time passwords, and memory.
+
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use carillon_runtime::http::{ClientOptions, client};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::stage::Stage;
+use crate::api::Api;
+
+/// Within which `/healthz` answers.
+const HEALTHY: Duration = Duration::from_millis(500);
+/// Within which a one-time password arrives, from its post on.
+const DELIVERED: Duration = Duration::from_secs(2);
+/// What a process takes at most, in bytes.
+const MEMORY: u64 = 500_000_000;
+/// Between two looks, and between two passwords.
+const LOOK: Duration = Duration::from_millis(100);
+const PASSWORD: Duration = Duration::from_millis(700);
+/// After this the wait for a password is given up.
+const GIVEN_UP: Duration = Duration::from_secs(30);
+
+/// Watches over one attack.
+pub(super) struct Guard {
+    /// Each look at the health opens a connection of its own, as a load balancer's does.
+    http: reqwest::Client,
+    health: Vec<(&'static str, String)>,
+    processes: Vec<(&'static str, i32)>,
+    victim: Api,
+    slack: f64,
+}
+
+/// What was seen.
+pub(super) struct Seen {
+    /// The slowest answer of `/healthz`, and of which process.
+    health: (Duration, &'static str),
+    /// The slowest one-time password.
+    password: Duration,
+    passwords: usize,
+    /// The most memory, and of which process.
+    memory: (u64, &'static str),
+    /// What was answered otherwise than by `200`, or not at all.
+    failures: Vec<String>,
+    slack: f64,
+}
+
+impl Guard {
+    pub(super) fn new(stage: &mut Stage, slack: f64) -> anyhow::Result<Self> {
+        let options = ClientOptions {
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: GIVEN_UP,
+            pool_idle_per_host: 0,
+        };
+        Ok(Self {
+            http: client(&options)?,
+            health: stage.health_urls(),
+            processes: stage.processes(),
+            victim: stage.victim(),
+            slack,
+        })
+    }
+
+    /// Watches for so long, and until the last password has arrived.
+    pub(super) async fn watch(self, length: Duration) -> Seen {
+        let until = Instant::now() + length;
+        let (health, passwords, memory) =
+            futures::join!(self.health(until), self.passwords(until), self.memory(until));
+        let mut failures = health.1;
+        failures.extend(passwords.2);
+        failures.extend(memory.1);
+        Seen {
+            health: health.0,
+            password: passwords.0,
+            passwords: passwords.1,
+            memory: memory.0,
+            failures,
+            slack: self.slack,
+        }
+    }
+
+    async fn health(&self, until: Instant) -> ((Duration, &'static str), Vec<String>) {
+        let look = |name: &'static str, url: &str| {
+            let request = self.http.get(url);
+            async move {
+                let asked = Instant::now();
+                let answer = request.send().await;
+                let failure = match answer {
+                    Ok(answer) if answer.status().is_success() => None,
+                    Ok(answer) => Some(format!("/healthz of {name} answered {}", answer.status())),
+                    Err(error) => Some(format!("/healthz of {name} did not answer: {error}")),
+                };
+                ((asked.elapsed(), name), failure)
+            }
+        };
+        let (mut slowest, mut failures) = ((Duration::ZERO, ""), Vec::new());
+        while Instant::now() < until {
+            let looks = self.health.iter().map(|(name, url)| look(name, url));
+            for (took, failure) in futures::future::join_all(looks).await {
+                slowest = slowest.max(took);
+                failures.extend(failure);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        (slowest, failures)
+    }
+
+    async fn passwords(&self, until: Instant) -> (Duration, usize, Vec<String>) {
+        let mut waiting = Vec::new();
+        while Instant::now() < until {
+            let victim = self.victim.clone();
+            waiting.push(tokio::spawn(async move { password(&victim).await }));
+            tokio::time::sleep(PASSWORD).await;
+        }
+        let count = waiting.len();
+        let (mut slowest, mut failures) = (Duration::ZERO, Vec::new());
+        for arrived in waiting {
+            match arrived.await {
+                Ok(Ok(took)) => slowest = slowest.max(took),
+                Ok(Err(error)) => failures.push(format!("a one-time password: {error:#}")),
+                Err(error) => failures.push(format!("a one-time password: {error}")),
+            }
+        }
+        (slowest, count, failures)
+    }
+
+    async fn memory(&self, until: Instant) -> ((u64, &'static str), Vec<String>) {
+        let (mut most, mut failures) = ((0, ""), Vec::new());
+        while Instant::now() < until {
+            for (name, process) in &self.processes {
+                match resident(*process) {
+                    Ok(bytes) => most = most.max((bytes, *name)),
+                    Err(error) => failures.push(format!("the process of {name} is not there: {error:#}")),
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        (most, failures)
+    }
+}
+
+/// Memory that a process has, in bytes.
+fn resident(process: i32) -> anyhow::Result<u64> {
+    let status = procfs::process::Process::new(process)?.status()?;
+    let kilobytes = status.vmrss.context("it has ended")?;
+    Ok(kilobytes * 1_024)
+}
+
+/// Posts a one-time password to a guest and waits until it has arrived.
+async fn password(victim: &Api) -> anyhow::Result<Duration> {
+    let id = format!("otp-{}", rand::random::<u64>());
+    let phone = format!("+1438{:07}", rand::random_range(2_000_000..10_000_000));
+    let event = json!({
+        "id": id, "source": "/e2e", "type": "OneTimePassword", "recipients": [{"phone": phone}],
+        "data": {"code": "123456", "valid_minutes": 5},
+    });
+    let posted = Instant::now();
+    let answer = victim.post(&event).await.context("its post")?;
+    anyhow::ensure!(
+        answer.status.as_u16() == 202,
+        "its post was answered {} {}",
+        answer.status,
+        answer.body
+    );
+    let path = format!("/v1/messages?event_id={id}");
+    loop {
+        let messages: Value = victim.simulated(&path).await.context("the simulator")?;
+        if messages["items"]
+            .as_array()
+            .is_some_and(|items| !items.is_empty())
+        {
+            return Ok(posted.elapsed());
+        }
+        anyhow::ensure!(
+            posted.elapsed() < GIVEN_UP,
+            "it did not arrive in {} s",
+            GIVEN_UP.as_secs()
+        );
+        tokio::time::sleep(LOOK / 4).await;
+    }
+}
+
+impl Seen {
+    /// What does not hold.
+    pub(super) fn violations(&self, attack: &str) -> Vec<String> {
+        let mut violations = self.failures.clone();
+        let (took, name) = self.health;
+        if took > HEALTHY.mul_f64(self.slack) {
+            violations.push(format!("/healthz of {name} took {took:.1?}"));
+        }
+        if self.password > DELIVERED.mul_f64(self.slack) {
+            violations.push(format!("a one-time password took {:.1?}", self.password));
+        }
+        let (bytes, name) = self.memory;
+        if bytes > MEMORY {
+            violations.push(format!("{name} took {} MB", bytes / 1_000_000));
+        }
+        violations
+            .iter()
+            .map(|violation| format!("{attack}: {violation}"))
+            .collect()
+    }
+}
+
+impl Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "health within {:.0?} ({}), {} passwords within {:.0?}, {} MB at most ({}), {} failures",
+            self.health.0,
+            self.health.1,
+            self.passwords,
+            self.password,
+            self.memory.0 / 1_000_000,
+            self.memory.1,
+            self.failures.len(),
+        )
+    }
+}

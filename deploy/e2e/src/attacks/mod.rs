@@ -1,0 +1,135 @@
+//! The attack suite. While a tenant, or somebody without a key, does their worst from outside, every process answers
+//! `/healthz` within half a second, another tenant's one-time password arrives within two seconds, no process takes more
+//! than 500 MB, and all end within the grace time when they are asked to.
+//!
+//! Attacks run one after the other on one installation, which is ended by SIGINT during each and started again: what an
+//! attack leaves in the log is met once more.
+
+mod attacker;
+mod connections;
+mod errors;
+mod floods;
+mod guard;
+mod kafka;
+mod providers;
+mod schemas;
+mod stage;
+mod templates;
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use self::{attacker::Attacker, guard::Guard, stage::Stage};
+use crate::{
+    args::{Args, AttackArgs},
+    console::Console,
+};
+
+/// How long others are watched during an attack.
+const LENGTH: Duration = Duration::from_secs(8);
+
+type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// An attack: it is made when `run` returns, or goes on until it is dropped. Where Carillon refuses its preparations, it
+/// is over: that is right as well.
+struct Attack {
+    name: &'static str,
+    run: fn(Attacker) -> Running,
+    /// Whether it comes by way of Kafka.
+    needs_kafka: bool,
+}
+
+/// `attack!(name, function)`: an attack over HTTP.
+macro_rules! attack {
+    ($name:literal, $run:path) => {
+        Attack {
+            name: $name,
+            run: |attacker| Box::pin($run(attacker)),
+            needs_kafka: false,
+        }
+    };
+}
+
+fn all() -> Vec<Attack> {
+    let mut all = vec![
+        attack!("idle connections", connections::idle),
+        attack!("half heads", connections::half_heads),
+        attack!("half bodies without a key", connections::half_bodies),
+        attack!("answers that nobody takes", connections::answers_not_taken),
+        attack!("held posts of one key", floods::held_posts),
+        attack!("large bodies of one key", floods::large_bodies),
+        attack!("a flood of requests", floods::requests),
+        attack!("a flood of posts", floods::posts),
+        attack!("a flood of made-up keys", floods::made_up_keys),
+        attack!("a flood of sign-ins", floods::sign_ins),
+        attack!("batches full of errors", errors::full_batches),
+        attack!("a hundred thousand small keys", errors::small_keys),
+        attack!("long names and values", errors::long_names),
+        attack!("a schema with a quadratic pattern", schemas::quadratic_pattern),
+        attack!("a deep allOf", schemas::deep_all_of),
+        attack!("references that double", schemas::doubling_references),
+        attack!("uniqueItems over many items", schemas::unique_items),
+        attack!("nested loops in a template", templates::nested_loops),
+        attack!("previews of nested loops", templates::previews),
+        attack!("a partial that includes itself", templates::recursive_partial),
+        attack!("lookups in loops", templates::lookups),
+        attack!("output without an end", templates::endless_output),
+        attack!("a template of ten megabytes", templates::ten_megabytes),
+        attack!("a template nested deeply", templates::deep_nesting),
+        attack!("Retry-After of an epoch", providers::retry_after_epoch),
+        attack!("providers that hang", providers::hang),
+    ];
+    all.push(Attack {
+        name: "a zstd record and records of nonsense",
+        run: |attacker| Box::pin(kafka::records(attacker)),
+        needs_kafka: true,
+    });
+    all
+}
+
+/// Runs all attacks, or those asked for; what was found wrong.
+pub(crate) async fn run(args: &Args, own: &AttackArgs) -> anyhow::Result<Vec<String>> {
+    let is_asked = |attack: &Attack| {
+        let named = |name: &String| attack.name.contains(name.as_str());
+        (own.names.is_empty() || own.names.iter().any(named))
+            && (!attack.needs_kafka || args.backend.is_real())
+    };
+    let attacks: Vec<Attack> = all().into_iter().filter(is_asked).collect();
+    anyhow::ensure!(!attacks.is_empty(), "no attack has such a name");
+    // The attacker has a file open for each of its connections.
+    carillon_runtime::files::raise_open_files();
+    let mut stage = Stage::set(args).await?;
+    let ended = tokio::select! {
+        ended = play(&mut stage, &attacks, own.slack) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if !matches!(&ended, Ok(violations) if violations.is_empty()) {
+        stage.keep();
+    }
+    ended
+}
+
+async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Result<Vec<String>> {
+    let console = Console::begin();
+    let mut violations = Vec::new();
+    let calm = Guard::new(stage, slack)?.watch(LENGTH / 2).await;
+    console.say(format_args!("calm: {calm}"));
+    violations.extend(calm.violations("calm"));
+    for attack in attacks {
+        let running = tokio::spawn((attack.run)(stage.attacker()));
+        let seen = Guard::new(stage, slack)?.watch(LENGTH).await;
+        console.say(format_args!("{}: {seen}", attack.name));
+        violations.extend(seen.violations(attack.name));
+        let late = stage.end(slack).await;
+        violations.extend(late.into_iter().map(|late| format!("{}: {late}", attack.name)));
+        let was_made = running.is_finished();
+        running.abort();
+        if was_made && let Ok(Err(error)) = running.await {
+            violations.push(format!(
+                "{}: the attack could not be made: {error:#}",
+                attack.name
+            ));
+        }
+        stage.start_again().await?;
+    }
+    Ok(violations)
+}

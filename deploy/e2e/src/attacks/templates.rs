@@ -1,0 +1,110 @@
+//! Templates that take long, or make much of little. A template that is refused has done its harm.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::attacker::Attacker;
+
+const TYPE: &str = "Bomb";
+/// Events of an attack: enough to keep each of a channel's lanes at work.
+const EVENTS: usize = 40;
+const LOOPS: &str = "{{#each a}}{{#each ../a}}{{#each ../../a}}{{/each}}{{/each}}{{/each}}x";
+
+/// The type of the attacks, on every channel.
+async fn prepare(attacker: &Attacker) -> anyhow::Result<bool> {
+    let definition =
+        json!({"category": "transactional", "channels": {"mode": "fanout", "order": ["email", "sms"]}});
+    attacker.add_type(TYPE, definition).await
+}
+
+/// Publishes a text on both channels; `false` if it is refused.
+async fn publish(attacker: &Attacker, text: &str) -> anyhow::Result<bool> {
+    if !prepare(attacker).await? {
+        return Ok(false);
+    }
+    let sms = attacker
+        .publish(&format!("{TYPE}/sms"), json!({ "text": text }))
+        .await?;
+    let email = json!({"subject": "A bomb", "text": text});
+    Ok(attacker.publish(&format!("{TYPE}/email"), email).await? || sms)
+}
+
+async fn send(attacker: &Attacker, data: &Value) -> anyhow::Result<()> {
+    for number in 0..EVENTS {
+        let to = json!({"email": format!("mallory-{number}@example.com"), "phone": format!("+1438{:07}", 3_000_000 + number)});
+        attacker
+            .post(&json!({"type": TYPE, "recipients": [to], "data": data}))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn publish_and_send(attacker: Attacker, text: &str, data: Value) -> anyhow::Result<()> {
+    if publish(&attacker, text).await? {
+        send(&attacker, &data).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn nested_loops(attacker: Attacker) -> anyhow::Result<()> {
+    publish_and_send(attacker, LOOPS, json!({"a": vec![1; 4_000]})).await
+}
+
+pub(super) async fn previews(attacker: Attacker) -> anyhow::Result<()> {
+    publish(&attacker, LOOPS).await?;
+    let sample = json!({"data": {"a": vec![1; 4_000]}}).to_string();
+    let path = format!("/v1/templates/{TYPE}/sms/preview");
+    let previews = (0..8).map(|_| async {
+        loop {
+            let (status, answer) = attacker.ask(Method::POST, &path, sample.clone()).await?;
+            anyhow::ensure!(status.as_u16() != 500, "{status} {answer:.300}");
+        }
+    });
+    futures::future::try_join_all(previews).await.map(|_: Vec<()>| ())
+}
+
+pub(super) async fn recursive_partial(attacker: Attacker) -> anyhow::Result<()> {
+    attacker
+        .publish("partials/again", json!({"text": "{{> again}}{{> again}}"}))
+        .await?;
+    publish_and_send(attacker, "{{> again}}", json!({})).await
+}
+
+pub(super) async fn lookups(attacker: Attacker) -> anyhow::Result<()> {
+    let text = "{{#each a}}{{#each ../a}}{{lookup ../../a @index}}{{#with (lookup ../../b this)}}{{x}}{{/with}}{{/each}}{{/each}}";
+    publish_and_send(
+        attacker,
+        text,
+        json!({"a": vec![1; 4_000], "b": [{"x": "x"}, {"x": "y".repeat(10_000)}]}),
+    )
+    .await
+}
+
+pub(super) async fn endless_output(attacker: Attacker) -> anyhow::Result<()> {
+    let text = "{{#each a}}{{#each ../a}}{{../../long}}{{/each}}{{/each}}";
+    publish_and_send(
+        attacker,
+        text,
+        json!({"a": vec![1; 4_000], "long": "x".repeat(100_000)}),
+    )
+    .await
+}
+
+pub(super) async fn ten_megabytes(attacker: Attacker) -> anyhow::Result<()> {
+    let text = "{{#if x}}x{{/if}} ".repeat(600_000);
+    // Larger than a body may be: the connection may be closed before it is sent.
+    let _ = publish_and_send(attacker.clone(), &text, json!({"x": 1})).await;
+    // As large as a body may be.
+    publish_and_send(attacker, &text[..900_000], json!({"x": 1})).await
+}
+
+pub(super) async fn deep_nesting(attacker: Attacker) -> anyhow::Result<()> {
+    let text = format!("{}x{}", "{{#if x}}".repeat(20_000), "{{/if}}".repeat(20_000));
+    publish_and_send(attacker.clone(), &text, json!({"x": 1})).await?;
+    let expression = format!(
+        "{{{{#if {}x{}}}}}x{{{{/if}}}}",
+        "(not ".repeat(20_000),
+        ")".repeat(20_000)
+    );
+    publish_and_send(attacker, &expression, json!({"x": 1})).await
+}
