@@ -126,3 +126,28 @@ impl IntoResponse for ApiError {
         self.0.into_response()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{StatusCode, header::RETRY_AFTER};
+    use carillon_store::Fault;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_databases_way_is_a_503_that_says_what_it_is_and_when_to_try_again() {
+        for (fault, seconds) in [
+            (Fault::Conflict, "1"),
+            (Fault::NoConnection, "1"),
+            (Fault::Restarting, "2"),
+            (Fault::ReadOnly, "5"),
+            (Fault::DiskFull, "10"),
+        ] {
+            let error = ApiError::from(StoreError::Unavailable(fault, None));
+            assert_eq!(error.0.detail, format!("{fault}; try again later"));
+            let answer = error.into_response();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{fault}");
+            assert_eq!(answer.headers()[RETRY_AFTER], seconds, "{fault}");
+        }
+    }
+}

@@ -35,7 +35,8 @@ static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     migrations
 });
 /// A migration may take as long as it needs. The number names the lock.
-const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; \
     SELECT pg_advisory_xact_lock(7162236113812580717)";
 
 /// How long SQLite waits for another process that writes.

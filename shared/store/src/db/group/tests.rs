@@ -225,3 +225,28 @@ async fn who_asked_before_it_is_closed_has_their_turn() {
         .unwrap();
     assert_eq!(written, 5);
 }
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_remembered_until_a_write_is_taken_again() {
+    let (group, _folder) = group().await;
+    let run = async |sql: &'static str| {
+        let mut turn = group.turn(Size::Small).await?;
+        let Conn::Sqlite(connection, writer) = turn.conn() else {
+            panic!("SQLite's turn")
+        };
+        super::super::note(writer, sqlx::query(sql).execute(connection).await)?;
+        turn.commit().await
+    };
+    run("PRAGMA max_page_count = 10").await.unwrap();
+    for _ in 0..2 {
+        let full = run("INSERT INTO t VALUES (1, zeroblob(1000000))")
+            .await
+            .unwrap_err();
+        assert_eq!(full.to_string(), "the database's disk is full");
+        assert!(full.is_retriable() && full.retry_after().is_some());
+        assert_eq!(group.health().fault(), Some(crate::Fault::DiskFull));
+    }
+    run("PRAGMA max_page_count = 10000").await.unwrap();
+    run("INSERT INTO t VALUES (1, zeroblob(1000000))").await.unwrap();
+    assert_eq!(group.health().fault(), None);
+}
