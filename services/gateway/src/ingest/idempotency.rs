@@ -7,7 +7,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use carillon_domain::{TenantId, event::MediaType};
+use carillon_domain::{
+    TenantId,
+    event::{MediaType, TRACE_ATTRIBUTES},
+};
 use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::idempotency::{Answer, Begin, IdempotentRequest};
 use sha2::{Digest as _, Sha256};
@@ -72,8 +75,8 @@ impl Keyed {
     }
 }
 
-/// SHA-256 of what makes the request what it is: method, path and query, media type, the attributes in its headers, and
-/// its body.
+/// SHA-256 of what makes the request what it is: method, path and query, media type, the attributes in its headers (but
+/// for those of its trace), and its body.
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -93,8 +96,8 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut attributes: Vec<(&str, &[u8])> = parts
         .headers
         .iter()
-        .filter(|(name, _)| name.as_str().starts_with("ce-"))
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.as_bytes())))
+        .filter(|(name, _)| !TRACE_ATTRIBUTES.contains(name))
         .collect();
     attributes.sort_unstable();
     for (name, value) in attributes {

@@ -162,6 +162,20 @@ async fn another_request_under_the_same_key_is_a_conflict_whatever_it_differs_in
             (same.status, same.header("idempotency-replayed")),
             (202, Some("true"))
         );
+        let traced = setting
+            .ask(
+                binary("a")
+                    .header(
+                        "ce-traceparent",
+                        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                    )
+                    .text("application/json", DATA),
+            )
+            .await;
+        assert_eq!(
+            traced.status, 202,
+            "a repeat may have a trace of its own: {traced:?}"
+        );
 
         let key = || Ask::post("/v1/events").header("idempotency-key", "key-1");
         for other in [

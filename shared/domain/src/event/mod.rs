@@ -69,6 +69,10 @@ pub struct Event {
     pub extensions: BTreeMap<String, Arc<RawValue>>,
 }
 
+/// The attributes of CloudEvents' distributed tracing extension. They are about the request that brings an event, so that
+/// a client which repeats its request may send others.
+pub const TRACE_ATTRIBUTES: [&str; 2] = ["traceparent", "tracestate"];
+
 /// What an event gets where it says nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults<'a> {
@@ -143,7 +147,7 @@ impl Event {
         serde_json::to_vec(&fields::WireEvent::from(self)).expect("an event serialises")
     }
 
-    /// SHA-256 of what the event says, `id`, `source` and `time` aside: two events of one id with different
+    /// SHA-256 of what the event says, `id`, `source`, `time` and its trace aside: two events of one id with different
     /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the mode in which it came do not
     /// count.
     #[must_use]
@@ -153,11 +157,11 @@ impl Event {
         let mut values: BTreeMap<&str, json::Value> = attributes
             .map(|(name, value)| (name, json::Value::from(value)))
             .collect();
-        for attribute in ["id", "source", "time"] {
-            values.remove(attribute);
-        }
         for (name, text) in wire.texts() {
             values.insert(name, text.into());
+        }
+        for attribute in ["id", "source", "time"].into_iter().chain(TRACE_ATTRIBUTES) {
+            values.remove(attribute);
         }
         let data = json::object(self.data.get());
         let data = data.map_or_else(|_| self.data.get().into(), json::Value::Object);
