@@ -10,14 +10,20 @@ use axum::{
 use carillon_runtime::http::{Problem, ProblemKind};
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// Adds problem documents for 404, 405 and panics, and the headers that every answer has.
+use crate::dashboard::{page::PageError, set_headers};
+
+/// Adds answers for 404, 405 and panics, and the headers that every answer has.
 pub(crate) fn wrap(router: Router) -> Router {
     router
-        .fallback(|| async { Problem::new(ProblemKind::NotFound, "there is nothing at this path") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                ProblemKind::MethodNotAllowed,
-                "this path does not take the method",
+        .fallback(|request: Request| async move {
+            let problem = Problem::new(ProblemKind::NotFound, "there is nothing at this path");
+            answer(problem, wants_page(&request))
+        })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let text = "this path does not take the method";
+            answer(
+                Problem::new(ProblemKind::MethodNotAllowed, text),
+                wants_page(&request),
             )
         })
         .layer(from_fn(finish))
@@ -27,8 +33,28 @@ pub(crate) fn wrap(router: Router) -> Router {
         }))
 }
 
+/// Whether somebody looks at the answer: a browser, outside of the API.
+fn wants_page(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT);
+    let accepts_html = accepts
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|text| text.contains("text/html"));
+    accepts_html && !request.uri().path().starts_with("/v1")
+}
+
+/// A page in the house's style, or a problem document.
+fn answer(problem: Problem, as_page: bool) -> Response {
+    if !as_page {
+        return problem.into_response();
+    }
+    let mut response = PageError::from(problem).into_response();
+    set_headers(&mut response);
+    response
+}
+
 /// axum's own rejections are plain text; here they become problems too.
 async fn finish(request: Request, next: Next) -> Response {
+    let as_page = wants_page(&request);
     let mut response = next.run(request).await;
     let status = response.status();
     let is_plain = response
@@ -42,8 +68,8 @@ async fn finish(request: Request, next: Next) -> Response {
             StatusCode::NOT_FOUND => ProblemKind::NotFound,
             _ => ProblemKind::Validation,
         };
-        response =
-            Problem::new(kind, "the request does not have the form that this path expects").into_response();
+        let text = "the request does not have the form that this path expects";
+        response = answer(Problem::new(kind, text), as_page);
     }
     response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -9,7 +9,7 @@ use axum::{
 use carillon_domain::{FieldError, event::without_mark, field_error::escape_token};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
 use carillon_store::{Cursor, IfMatch, Page, parse_etag};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
 
@@ -19,8 +19,17 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 /// Reads a JSON body of a closed shape; an error names the field.
 pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let bytes = read_capped(body, MAX_BODY).await?;
-    let deserializer = &mut serde_json::Deserializer::from_slice(without_mark(&bytes));
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+    let bytes = without_mark(&bytes);
+    // serde also takes a list of values for an object; no body of this API is one.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(ApiError::fields(vec![FieldError::new(
+            "",
+            "type",
+            "expected a JSON object, not a list",
+        )]));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let inner = error.inner();
         if !inner.is_data() {
             return ApiError::new(ProblemKind::MalformedJson, format!("expected JSON: {inner}"));
@@ -32,10 +41,18 @@ pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError>
             pointer.push_str(&escape_token(token.trim_start_matches('[').trim_end_matches(']')));
         }
         ApiError::fields(vec![FieldError::new(pointer, "type", serde_sentence(inner))])
-    })
+    })?;
+    deserializer.end().map_err(|error| {
+        ApiError::new(
+            ProblemKind::MalformedJson,
+            format!("expected one JSON value: {error}"),
+        )
+    })?;
+    Ok(value)
 }
 
-/// The version that `If-Match` names.
+/// The version that `If-Match` names. It is looked at after the body: what would be refused anyway is refused for what is
+/// wrong with it (RFC 9110 §13.2.1).
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
@@ -83,6 +100,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
                         .with_errors(vec![error]),
                 )
             })
+    }
+}
+
+/// A parameter that may be absent. One that is there has to have a value: `limit=` is no way to leave `limit` out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<T>(pub(crate) Option<T>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(|value| Self(Some(value)))
     }
 }
 

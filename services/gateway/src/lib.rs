@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod config;
 mod dashboard;
+mod docs;
 mod error;
 mod fallback;
 mod ingest;
@@ -37,6 +38,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     }
     let (routes, document) = routes.split_for_parts();
     let document = openapi::finish(&document);
+    let docs = docs::router(&document);
     let api = routes
         .merge(openapi::route(&document))
         .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
@@ -44,6 +46,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         .with_state(state.clone());
     let all = api
         .merge(dashboard::router(state))
+        .merge(docs)
         .merge(operations)
         .layer(axum::middleware::from_fn(carillon_runtime::http::decode));
     fallback::wrap(all)

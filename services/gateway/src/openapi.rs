@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the routes.
 
 mod complete;
+pub(crate) mod schemas;
 
 use axum::{Router, body::Bytes, http::header, routing::get};
 use serde_json::Value;
@@ -20,7 +21,9 @@ use crate::state::GatewayState;
     info(title = "Carillon", description = "Notification delivery: post events, follow deliveries."),
     modifiers(&ApiKey),
     security(("api_key" = [])),
-    components(schemas(carillon_runtime::http::Problem)),
+    components(schemas(
+        carillon_runtime::http::Problem, schemas::StatusName, schemas::ChannelName, schemas::DeadLetterStateName
+    )),
     tags(
         (name = "events", description = "Events in, and what was decided about them"),
         (name = "deliveries", description = "What was sent, what was not, and why"),

@@ -117,6 +117,9 @@ pub(crate) fn mask_timeline(timeline: &mut [HistoryView]) {
 pub(crate) fn mask_decisions(decisions: &mut [Decision]) {
     for decision in decisions {
         mask_text(&mut decision.sentence);
+        if decision.user_id.is_none() {
+            mask_text(&mut decision.recipient);
+        }
     }
 }
 

@@ -9,7 +9,18 @@ use serde_path_to_error::{Path, Segment};
 /// Reads a body of at most `max` bytes: `too-large`, `malformed-json`, or `validation` with the field's pointer.
 pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<T, Problem> {
     let bytes = read_capped(body, max).await?;
-    let mut json = serde_json::Deserializer::from_slice(without_mark(&bytes));
+    let bytes = without_mark(&bytes);
+    // serde also takes a list of values for an object; no body of these routes is one.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        let field = ProblemError {
+            pointer: String::new(),
+            code: "type".to_owned(),
+            message: "expected a JSON object, not a list".to_owned(),
+        };
+        let text = "a field is not as expected";
+        return Err(Problem::new(ProblemKind::Validation, text).with_errors(vec![field]));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error))?;
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)

@@ -3,6 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_domain::Timestamp;
+use chrono::Datelike as _;
 use uuid::Uuid;
 
 /// The most rows in a page.
@@ -46,8 +47,13 @@ impl Cursor {
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let (at, id) = bytes.split_at(8);
+        let at = Timestamp::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
+        // No row is older or younger, and not every database has a name for such a time.
+        if !(0..=9_999).contains(&at.year()) {
+            return None;
+        }
         Some(Self {
-            at: Timestamp::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?,
+            at,
             id: Uuid::from_slice(id).ok()?,
         })
     }
@@ -93,7 +99,14 @@ mod tests {
             id: Uuid::from_u128(7),
         };
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
-        for text in ["", "x", "AAAA", "!!!", "////////////////////////////////"] {
+        for text in [
+            "",
+            "x",
+            "AAAA",
+            "!!!",
+            "////////////////////////////////",
+            "H___________________________________".get(..32).unwrap(),
+        ] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

@@ -8,22 +8,22 @@ use serde::Deserialize;
 use crate::{
     auth::Admin,
     error::ApiError,
-    input::{Listed, Query, page},
+    input::{Given, Listed, Query, page},
     state::GatewayState,
 };
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
-    limit: Option<u32>,
-    cursor: Option<String>,
+    limit: Given<u32>,
+    cursor: Given<String>,
 }
 
 /// Who was shown sensitive values and addresses, newest first.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before")),
+        ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before")),
     responses((status = 200, description = "A page", body = serde_json::Value),
         (status = 403, description = "Needs the role admin", body = Problem))
 )]
@@ -32,7 +32,7 @@ pub(crate) async fn list_audit(
     caller: Admin,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Listed<AuditEntry>>, ApiError> {
-    let page = page(asked.limit, asked.cursor.as_deref())?;
+    let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
     let found = state.store.audit_log().list(caller.tenant(), page).await?;
     Ok(Json(Listed {
         items: found.items,

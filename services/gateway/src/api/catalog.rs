@@ -8,6 +8,7 @@ use crate::{
     auth::{Admin, Caller},
     error::ApiError,
     input::{if_match, json, tagged},
+    openapi::schemas,
     state::GatewayState,
 };
 
@@ -33,7 +34,8 @@ pub(crate) async fn get_catalog(
 /// Replace the catalog.
 #[utoipa::path(
     put, path = "/v1/catalog", tag = "catalog",
-    request_body(content = serde_json::Value, example = json!({
+    params(("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),
     responses((status = 200, description = "Replaced", body = serde_json::Value),
@@ -46,12 +48,12 @@ pub(crate) async fn put_catalog(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let expected = if_match(&headers)?;
     let catalog: Catalog = json(body).await?;
     let errors = catalog.validate();
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
+    let expected = if_match(&headers)?;
     let written = state
         .store
         .catalog()

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     auth::Caller,
     error::ApiError,
-    input::{Id, Listed, Query, page},
+    input::{Given, Id, Listed, Query, page},
+    openapi::schemas,
     privacy::{Sight, mask_delivery, mask_of, mask_timeline},
     state::GatewayState,
 };
@@ -34,26 +35,26 @@ pub(crate) struct Asked {
     user: Vec<String>,
     provider: Vec<String>,
     code: Vec<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Given<Timestamp>,
+    to: Given<Timestamp>,
     q: Option<String>,
-    limit: Option<u32>,
-    cursor: Option<String>,
+    limit: Given<u32>,
+    cursor: Given<String>,
 }
 
 /// Deliveries, newest first.
 #[utoipa::path(
     get, path = "/v1/deliveries", tag = "deliveries",
     params(
-        ("status" = Option<Vec<String>>, Query, description = "May be repeated, like all filters: or"),
-        ("channel" = Option<Vec<String>>, Query), ("type" = Option<Vec<String>>, Query),
+        ("status" = Option<Vec<schemas::StatusName>>, Query, description = "May be repeated, like all filters: or"),
+        ("channel" = Option<Vec<schemas::ChannelName>>, Query), ("type" = Option<Vec<String>>, Query),
         ("category" = Option<Vec<String>>, Query), ("user" = Option<Vec<String>>, Query),
         ("provider" = Option<Vec<String>>, Query), ("code" = Option<Vec<String>>, Query),
-        ("from" = Option<String>, Query, description = "Created at or after, RFC 3339"),
-        ("to" = Option<String>, Query, description = "Created before, RFC 3339"),
+        ("from" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Created at or after, RFC 3339"),
+        ("to" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Created before, RFC 3339"),
         ("q" = Option<String>, Query, description = "Text in ids, user, type, masked address"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, default 50"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),
+        ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses(
         (status = 200, description = "A page", body = serde_json::Value),
@@ -65,7 +66,7 @@ pub(crate) async fn list_deliveries(
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Listed<DeliveryView>>, ApiError> {
-    let page = page(asked.limit, asked.cursor.as_deref())?;
+    let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
     let filter = DeliveryFilter {
         status: asked.status,
         channel: asked.channel,
@@ -74,8 +75,8 @@ pub(crate) async fn list_deliveries(
         user: asked.user,
         provider: asked.provider,
         code: asked.code,
-        from: asked.from,
-        to: asked.to,
+        from: asked.from.0,
+        to: asked.to.0,
         q: asked.q.filter(|text| !text.trim().is_empty()),
     };
     let mut found = state
@@ -93,7 +94,8 @@ pub(crate) async fn list_deliveries(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct At {
-    as_of: Option<Timestamp>,
+    #[serde(default)]
+    as_of: Given<Timestamp>,
     #[serde(default)]
     reveal: bool,
 }
@@ -113,7 +115,7 @@ pub(crate) struct DeliveryDocument {
 /// A delivery with its timeline.
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", tag = "deliveries",
-    params(("id" = String, Path, description = "The delivery's id"),
+    params(("id" = uuid::Uuid, Path, description = "The delivery's id"),
         ("as_of" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was at this time, RFC 3339"),
         ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
     responses(
@@ -129,7 +131,7 @@ pub(crate) async fn get_delivery(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<DeliveryDocument>, ApiError> {
     let sight = Sight::asked(&state, &caller, at.reveal, &uri).await?;
-    find(&state, &caller, sight, DeliveryId(id), at.as_of)
+    find(&state, &caller, sight, DeliveryId(id), at.as_of.0)
         .await
         .map(Json)
 }

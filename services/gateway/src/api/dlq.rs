@@ -12,7 +12,8 @@ use serde::Deserialize;
 use crate::{
     auth::Caller,
     error::ApiError,
-    input::{Id, Listed, Query, page},
+    input::{Given, Id, Listed, Query, page},
+    openapi::schemas,
     privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
     state::GatewayState,
 };
@@ -30,22 +31,22 @@ pub(crate) struct Asked {
     fingerprint: Vec<String>,
     #[serde(rename = "type")]
     event_type: Vec<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-    limit: Option<u32>,
-    cursor: Option<String>,
+    from: Given<Timestamp>,
+    to: Given<Timestamp>,
+    limit: Given<u32>,
+    cursor: Given<String>,
 }
 
 /// Dead letters, newest first.
 #[utoipa::path(
     get, path = "/v1/dlq", tag = "dlq",
     params(
-        ("state" = Option<Vec<String>>, Query, description = "open, replayed, discarded; repeatable, like all filters"),
+        ("state" = Option<Vec<schemas::DeadLetterStateName>>, Query, description = "open, replayed, discarded; repeatable, like all filters"),
         ("channel" = Option<Vec<String>>, Query, description = "push, email, sms, events"),
         ("class" = Option<Vec<String>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
-        ("type" = Option<Vec<String>>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
-        ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query),
+        ("type" = Option<Vec<String>>, Query), ("from" = Option<chrono::DateTime<chrono::Utc>>, Query), ("to" = Option<chrono::DateTime<chrono::Utc>>, Query),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses((status = 200, description = "A page", body = serde_json::Value),
         (status = 422, description = "A filter is wrong", body = Problem))
@@ -55,7 +56,7 @@ pub(crate) async fn list_dead_letters(
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Listed<DeadLetterDocument>>, ApiError> {
-    let page = page(asked.limit, asked.cursor.as_deref())?;
+    let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
     let filter = DeadLetterFilter {
         state: asked.state,
         queue: asked.channel,
@@ -64,8 +65,8 @@ pub(crate) async fn list_dead_letters(
         code: asked.code,
         fingerprint: asked.fingerprint,
         event_type: asked.event_type,
-        from: asked.from,
-        to: asked.to,
+        from: asked.from.0,
+        to: asked.to.0,
     };
     let found = state
         .store
@@ -85,7 +86,7 @@ pub(crate) async fn list_dead_letters(
 /// A dead letter: its reason, its headers and its bytes.
 #[utoipa::path(
     get, path = "/v1/dlq/{id}", tag = "dlq", 
-    params(("id" = String, Path),
+    params(("id" = uuid::Uuid, Path),
         ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
     responses((status = 200, description = "The dead letter", body = serde_json::Value),
         (status = 404, description = "There is no such dead letter", body = Problem))

@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     ingest::{self, Accepted, Form},
     limits::Slot,
+    openapi::schemas,
     state::GatewayState,
 };
 
@@ -72,15 +73,15 @@ pub(crate) struct BatchItem {
     post, path = "/v1/events", tag = "events",
     params(("Idempotency-Key" = Option<String>, Header, description = "Replays the whole answer for 24 h")),
     request_body(content(
-        (serde_json::Value = "application/json", example = json!({
+        (schemas::EventOrBatch = "application/json", example = json!({
             "id": "order-1001-shipped", "source": "/shop/orders", "type": "OrderShipped",
             "recipients": [{"user_id": "u-42"}], "data": {"order_id": "1001", "carrier": "DHL"}})),
-        (serde_json::Value = "application/cloudevents+json"),
-        (serde_json::Value = "application/cloudevents-batch+json"),
+        (schemas::CloudEvent = "application/cloudevents+json"),
+        (Vec<schemas::CloudEvent> = "application/cloudevents-batch+json"),
         (String = "application/x-ndjson"),
     )),
     responses(
-        (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = EventAnswer),
+        (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = schemas::PostAnswer),
         (status = 200, description = "A repeat of an event that was accepted", body = EventAnswer),
         (status = 400, description = "Not JSON, or a header that cannot be read", body = Problem),
         (status = 401, description = "No valid API key", body = Problem),
@@ -89,7 +90,7 @@ pub(crate) struct BatchItem {
         (status = 408, description = "The body did not come in time", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 415, description = "Another media type or content encoding; `Accept-Encoding` names those that are taken", body = Problem),
-        (status = 422, description = "It breaks a rule, or all of a batch do", body = Problem),
+        (status = 422, description = "It breaks a rule, or all of a batch do", content((Problem = "application/problem+json"), (BatchAnswer = "application/json"))),
         (status = 429, description = "The key or the tenant takes more than its share; `Retry-After` says when to try again", body = Problem),
         (status = 503, description = "Try again later", body = Problem),
     )

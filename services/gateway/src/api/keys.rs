@@ -12,6 +12,7 @@ use crate::{
     auth::Admin,
     error::ApiError,
     input::{Id, Listed, json},
+    openapi::schemas,
     state::GatewayState,
 };
 
@@ -20,10 +21,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyBody {
     /// What it is for.
-    #[schema(example = "order service")]
+    #[schema(example = "order service", min_length = 1, max_length = 128, pattern = "\\S")]
     name: String,
     /// `viewer`, `operator` or `admin`.
-    #[schema(value_type = String, example = "operator")]
+    #[schema(value_type = schemas::RoleName, example = "operator")]
     role: Role,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct KeyBody {
 pub(crate) struct KeyAnswer {
     id: Uuid,
     name: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = schemas::RoleName)]
     role: Role,
     /// The key itself; it is shown this once.
     secret: String,
@@ -51,11 +52,11 @@ pub(crate) async fn create_key(
     body: Body,
 ) -> Result<(StatusCode, Json<KeyAnswer>), ApiError> {
     let body: KeyBody = json(body).await?;
-    if body.name.trim().is_empty() || body.name.len() > 128 {
+    if body.name.trim().is_empty() || body.name.chars().count() > 128 {
         return Err(ApiError::fields(vec![FieldError::new(
             "/name",
             "format",
-            "expected 1 to 128 bytes",
+            "expected 1 to 128 characters that are not all spaces",
         )]));
     }
     let key = state
@@ -91,7 +92,7 @@ pub(crate) async fn list_keys(
 
 /// End an API key.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path)),
+    delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = uuid::Uuid, Path)),
     responses((status = 204, description = "Ended; other gateways may take it for a few seconds more"),
         (status = 404, description = "There is no such key", body = Problem))
 )]

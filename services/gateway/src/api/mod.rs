@@ -5,7 +5,7 @@ mod catalog;
 pub(crate) mod deliveries;
 mod dlq;
 pub(crate) mod event_get;
-mod events_post;
+pub(crate) mod events_post;
 mod keys;
 mod preferences;
 mod stats;

@@ -9,18 +9,20 @@ use axum::{
 };
 use carillon_domain::{FieldError, Preferences, UserId};
 use carillon_runtime::http::Problem;
+use carillon_store::IfMatch;
 use serde_json::Value;
 
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
     input::{if_match, json, tagged},
+    openapi::schemas,
     state::GatewayState,
 };
 
 /// A user's preferences; empty if they said nothing.
 #[utoipa::path(
-    get, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
+    get, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")),
     responses((status = 200, description = "The preferences", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem))
 )]
@@ -45,8 +47,9 @@ pub(crate) async fn get_preferences(
 
 /// Replace a user's preferences.
 #[utoipa::path(
-    put, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
-    request_body(content = serde_json::Value, example = json!({"global": {"email": true},
+    put, path = "/v1/users/{id}/preferences", tag = "users",
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    request_body(content = schemas::PreferencesBody, example = json!({"global": {"email": true},
         "categories": {"marketing": {"email": false}}, "types": {"OrderShipped": {"sms": true}},
         "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]})),
     responses((status = 200, description = "Replaced", body = serde_json::Value),
@@ -67,15 +70,16 @@ pub(crate) async fn put_preferences(
         &caller,
         &UserId::from(id),
         preferences,
-        if_match(&headers)?,
+        if_match(&headers),
     )
     .await
 }
 
 /// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
 #[utoipa::path(
-    patch, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path)),
-    request_body(content = serde_json::Value, example = json!({"categories": {"marketing": {"email": null}}})),
+    patch, path = "/v1/users/{id}/preferences", tag = "users",
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be changed")),
+    request_body(content = schemas::PreferencesPatch, example = json!({"categories": {"marketing": {"email": null}}})),
     responses((status = 200, description = "Changed", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 412, description = "Somebody else changed them first", body = Problem),
@@ -93,7 +97,7 @@ pub(crate) async fn patch_preferences(
     let current = state.store.preferences().get(caller.tenant(), &id).await?;
     // What was read is what is changed: a write in between is a 412, whoever did not name a version.
     let read = current.as_ref().map_or(0, |current| current.version);
-    let version = if_match(&headers)?.or(Some(read));
+    let version = if_match(&headers).map(|version| version.or(Some(read)));
     let current = current.map(|current| current.value).unwrap_or_default();
     let mut document = serde_json::to_value(&current).unwrap_or_default();
     merge(&mut document, patch);
@@ -128,7 +132,7 @@ async fn write(
     caller: &Operator,
     id: &UserId,
     preferences: Preferences,
-    if_match: Option<i64>,
+    version: Result<IfMatch, ApiError>,
 ) -> Result<Response, ApiError> {
     let errors = preferences.validate();
     if !errors.is_empty() {
@@ -143,7 +147,7 @@ async fn write(
     let written = state
         .store
         .preferences()
-        .put(caller.tenant(), id, &preferences, if_match)
+        .put(caller.tenant(), id, &preferences, version?)
         .await?;
     Ok(tagged(&written.etag(), Json(preferences)))
 }

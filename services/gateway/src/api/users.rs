@@ -17,6 +17,7 @@ use crate::{
     auth::{Caller, Operator},
     error::ApiError,
     input::{Query, if_match, json, tagged},
+    openapi::schemas,
     privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
 };
@@ -47,9 +48,15 @@ pub(crate) struct UserBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeviceBody {
     /// `android`, `ios` or `web`.
-    #[schema(value_type = String, example = "android")]
+    #[schema(value_type = schemas::PlatformName, example = "android")]
     platform: Platform,
     /// The registration token.
+    #[schema(
+        min_length = 1,
+        max_length = 4096,
+        pattern = "^[!-~]+$",
+        example = "fcm-token"
+    )]
     token: String,
 }
 
@@ -58,7 +65,7 @@ pub(crate) struct DeviceBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlatformBody {
     /// `android`, `ios` or `web`.
-    #[schema(value_type = String, example = "android")]
+    #[schema(value_type = schemas::PlatformName, example = "android")]
     platform: Platform,
 }
 
@@ -115,7 +122,9 @@ impl UserBody {
 
 /// Make or replace a user. The answer shows addresses masked.
 #[utoipa::path(
-    put, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)), request_body = UserBody,
+    put, path = "/v1/users/{id}", tag = "users",
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    request_body = UserBody,
     responses(
         (status = 200, description = "Replaced"), (status = 201, description = "Made"),
         (status = 412, description = "If-Match names another version", body = Problem),
@@ -130,8 +139,8 @@ pub(crate) async fn put_user(
     body: Body,
 ) -> Result<Response, ApiError> {
     let id = user_id(&id)?;
-    let expected = if_match(&headers)?;
     let put = json::<UserBody>(body).await?.checked()?;
+    let expected = if_match(&headers)?;
     let written = state
         .store
         .users()
@@ -155,7 +164,7 @@ pub(crate) async fn put_user(
 /// A user.
 #[utoipa::path(
     get, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"),
         ("reveal" = Option<bool>, Query, description = "Show addresses; admins only, noted in the audit log")),
     responses((status = 200, description = "The user", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem))
@@ -182,7 +191,7 @@ pub(crate) async fn get_user(
 
 /// Erase a user: at once in the database, by retention in topics.
 #[utoipa::path(
-    delete, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path)),
+    delete, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")),
     responses((status = 204, description = "Erased"),
         (status = 404, description = "There is no such user", body = Problem))
 )]
@@ -206,7 +215,7 @@ pub(crate) async fn delete_user(
 /// Register a device.
 #[utoipa::path(
     put, path = "/v1/users/{id}/devices/{token}", tag = "users",
-    params(("id" = String, Path), ("token" = String, Path)), request_body = PlatformBody,
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("token" = String, Path, min_length = 1, max_length = 4096, pattern = "^[!-~]+$")), request_body = PlatformBody,
     responses((status = 200, description = "Registered again"), (status = 201, description = "Registered"),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
@@ -244,7 +253,7 @@ pub(crate) async fn put_device(
 /// Remove a device.
 #[utoipa::path(
     delete, path = "/v1/users/{id}/devices/{token}", tag = "users",
-    params(("id" = String, Path), ("token" = String, Path)),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("token" = String, Path, min_length = 1, max_length = 4096, pattern = "^[!-~]+$")),
     responses((status = 204, description = "Removed"),
         (status = 404, description = "There is no such device", body = Problem))
 )]

@@ -5,8 +5,9 @@ mod dead_letters;
 mod deliveries;
 mod delivery;
 mod event;
+pub(crate) mod foreign;
 mod overview;
-mod page;
+pub(crate) mod page;
 mod reveal;
 mod session;
 mod sign_in;
@@ -59,7 +60,12 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/sign-out", post(sign_in::leave))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .with_state(dashboard);
-    pages.merge(assets()).layer(from_fn(protect))
+    self::pages(pages.merge(assets()))
+}
+
+/// Pages with the headers that every page has.
+pub(crate) fn pages(router: Router) -> Router {
+    router.layer(from_fn(protect))
 }
 
 fn assets() -> Router {
@@ -85,11 +91,16 @@ fn assets() -> Router {
 /// Headers of every page; one that sets its own policy keeps it.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    set_headers(&mut response);
+    response
+}
+
+/// The headers of a page.
+pub(crate) fn set_headers(response: &mut Response) {
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(POLICY);
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    response
 }

@@ -109,6 +109,12 @@ struct ErrorPage {
     status: u16,
 }
 
+impl From<Problem> for PageError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
 impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
         Self(error.0)

@@ -14,6 +14,7 @@ mod crashes;
 mod dashboard;
 mod events_bad;
 mod events_good;
+mod foreign_text;
 mod idempotency;
 mod limits;
 mod locales;

@@ -121,3 +121,112 @@ async fn health_readiness_and_metrics_need_no_key() {
     })
     .await;
 }
+
+/// Every `$ref` in a document.
+fn references(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_str() {
+                    Some(target) if name == "$ref" => found.push(target.to_owned()),
+                    _ => references(member, found),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_document_refers_to_is_in_it_and_every_operation_documents_what_goes_wrong() {
+    on_gateway(async |setting| {
+        let document = setting.get("/openapi.json").await.json();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100);
+        for target in found {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let responses = operation["responses"].as_object().unwrap();
+                for status in ["400", "401", "403", "404", "422", "429", "500", "503"] {
+                    assert!(responses.contains_key(status), "{method} {path} {status}");
+                }
+                let has_body = operation.get("requestBody").is_some();
+                for status in ["413", "415"] {
+                    assert!(
+                        !has_body || responses.contains_key(status),
+                        "{method} {path} {status}"
+                    );
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_is_one_json_object_and_a_parameter_that_is_there_has_a_value() {
+    on_gateway(async |setting| {
+        let put = |path: &str, body: &str| Ask::put(path).text("application/json", body.to_owned());
+        for path in [
+            "/v1/users/u-42",
+            "/v1/users/u-42/preferences",
+            "/v1/catalog",
+            "/v1/users/u-42/devices/t",
+        ] {
+            for body in ["[]", "[{}]", " [null]"] {
+                let refused = setting.ask(put(path, body)).await;
+                assert_eq!(refused.problem(422, "validation"), [" type"], "{path} {body}");
+            }
+            let fields = if path.ends_with("/t") {
+                r#""platform":"web""#
+            } else {
+                ""
+            };
+            let twice = format!("{{{fields}}} {{}}");
+            setting
+                .ask(put(path, &twice))
+                .await
+                .problem(400, "malformed-json");
+        }
+        for query in [
+            "limit=",
+            "from=",
+            "to=",
+            "cursor=",
+            "cursor=00000000000000000000000000000000",
+        ] {
+            for path in ["/v1/deliveries", "/v1/dlq"] {
+                setting
+                    .get(&format!("{path}?{query}"))
+                    .await
+                    .problem(422, "validation");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_said_before_a_stale_version() {
+    on_gateway(async |setting| {
+        for path in ["/v1/users/u-42", "/v1/users/u-42/preferences", "/v1/catalog"] {
+            let put = |body: &str| {
+                Ask::put(path)
+                    .header("if-match", "\"99\"")
+                    .text("application/json", body.to_owned())
+            };
+            setting.ask(put("{")).await.problem(400, "malformed-json");
+            setting
+                .ask(put("{\"nonsense\":1}"))
+                .await
+                .problem(422, "validation");
+            setting.ask(put("{}")).await.problem(412, "precondition-failed");
+        }
+    })
+    .await;
+}

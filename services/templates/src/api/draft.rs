@@ -151,8 +151,8 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     let name = name_of(&group, &name, query.locale)?;
-    let seen = if_match(&headers)?;
     let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;
+    let seen = if_match(&headers)?;
     let draft = TemplateDraft { name, parts };
     let templates = api.store.templates();
     let seen = match seen {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::{MAX_LIMIT, templates::TemplateName};
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,10 @@ use crate::{access::Reads, errors, query::QueryOf};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
     /// At most 500; 50 without it.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -72,7 +74,11 @@ pub(super) async fn list(
     {
         entries.entry(draft.value.name).or_default().draft_version = Some(draft.version);
     }
-    let limit = query.limit.unwrap_or(50).clamp(1, MAX_LIMIT) as usize;
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let text = format!("limit: expected 1 to {MAX_LIMIT}, not {limit}");
+        return Err(Problem::new(ProblemKind::Validation, text));
+    }
     let mut rest = entries
         .into_iter()
         .filter(|(name, _)| {
@@ -86,7 +92,7 @@ pub(super) async fn list(
             locale: name.locale,
             ..entry
         });
-    let items: Vec<Entry> = rest.by_ref().take(limit).collect();
+    let items: Vec<Entry> = rest.by_ref().take(limit as usize).collect();
     let next_cursor = rest.next().and(items.last()).map(|last| {
         cursor_of(&TemplateName {
             id: last.id.clone(),

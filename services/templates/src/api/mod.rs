@@ -42,6 +42,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(api: TemplatesApi) -> OpenApiRou
 /// `?locale=` names the template that serves one locale only.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct LocaleQuery {
     /// BCP 47; without it, the template that serves every locale.
     #[param(example = "fr")]

@@ -54,13 +54,13 @@ pub(super) async fn publish(
     headers: HeaderMap,
 ) -> Result<Json<Published>, Problem> {
     let name = name_of(&group, &name, query.locale)?;
-    let seen = if_match(&headers)?;
     let templates = api.store.templates();
     let draft = templates
         .draft(&tenant, &name)
         .await
         .map_err(|error| errors::store(&error))?
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("there is no draft of {}", name.id)))?;
+    let seen = if_match(&headers)?;
     if seen.is_some_and(|seen| seen != draft.version) {
         return Err(errors::store(&carillon_store::StoreError::PreconditionFailed));
     }

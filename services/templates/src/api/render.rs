@@ -11,6 +11,16 @@ use crate::{access::Caller, body, errors::RenderProblem};
 /// The longest body, in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
+/// The body, as the OpenAPI document shows it; `BatchRequest` reads it.
+#[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct RenderBody {
+    /// At most 500.
+    #[schema(max_items = 500)]
+    requests: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Answer {
     /// One for each request, in order.
@@ -34,7 +44,7 @@ enum Item {
     path = "/v1/render",
     tag = "templates",
     request_body(
-        content = Object,
+        content = RenderBody,
         description = "`requests`: at most 500 of `{tenant, type, channel, locale?, timezone?, context: {event_id, \
                        source, time, data, delivery_id?, user_id?, unsubscribe_url?}}`"
     ),

@@ -1,0 +1,39 @@
+//! `/docs`: the API reference, made once from the OpenAPI document and served without a key, a script or the internet.
+
+mod view;
+
+use askama::Template;
+use axum::{Router, routing::get};
+use serde_json::Value;
+
+use self::view::{Reference, Schema, Section};
+use crate::dashboard::{
+    page::{Frame, render},
+    pages,
+};
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct DocsPage {
+    frame: Option<Frame>,
+    sections: Vec<Section>,
+    schemas: Vec<Schema>,
+    shared: Vec<view::Answer>,
+}
+
+/// The route.
+pub(crate) fn router(document: &Value) -> Router {
+    let Reference {
+        sections,
+        schemas,
+        shared,
+    } = view::read(document);
+    let page = DocsPage {
+        frame: None,
+        sections,
+        schemas,
+        shared,
+    };
+    let page = std::sync::Arc::new(page);
+    pages(Router::new().route("/docs", get(move || async move { render(&*page) })))
+}

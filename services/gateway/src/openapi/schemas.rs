@@ -1,0 +1,321 @@
+//! Schemas of bodies whose types lie in crates that know nothing of OpenAPI. Nothing is read into them: a test holds them
+//! against the types that are.
+#![expect(dead_code, reason = "only their schemas are used")]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::api::events_post::{BatchAnswer, EventAnswer};
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum ChannelName {
+    Push,
+    Email,
+    Sms,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum StatusName {
+    Accepted,
+    Deferred,
+    Queued,
+    Sending,
+    Retrying,
+    Uncertain,
+    Sent,
+    Failed,
+    Expired,
+    Cancelled,
+    Suppressed,
+    DeadLettered,
+    Delivered,
+    Bounced,
+    Opened,
+    Clicked,
+    Complained,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum DeadLetterStateName {
+    Open,
+    Replayed,
+    Discarded,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum RoleName {
+    Viewer,
+    Operator,
+    Admin,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum PlatformName {
+    Android,
+    Ios,
+    Web,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum PriorityName {
+    High,
+    Normal,
+    Bulk,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum DayName {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// Somebody to tell: a known user, or a guest with an address.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipientBody {
+    /// A user's id; then no address may stand beside it.
+    #[schema(min_length = 1, max_length = 255, example = "u-42")]
+    user_id: Option<String>,
+    /// A guest's e-mail address.
+    #[schema(example = "guest@example.com")]
+    email: Option<String>,
+    /// A guest's phone, E.164.
+    #[schema(example = "+4915112345678")]
+    phone: Option<String>,
+    /// BCP 47; overrides the user's own.
+    #[schema(example = "fr-CA")]
+    locale: Option<String>,
+    /// IANA name; overrides the user's own.
+    #[schema(example = "America/Montreal")]
+    timezone: Option<String>,
+}
+
+/// An event in Carillon's plain form. It is closed: an unknown field is an error.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlainEvent {
+    /// Unique within its source; made if absent.
+    #[schema(min_length = 1, example = "order-1001-shipped")]
+    id: Option<String>,
+    /// Who says it; `/` if absent.
+    #[schema(min_length = 1, example = "/shop/orders")]
+    source: Option<String>,
+    /// A type of the catalog.
+    #[schema(rename = "type", min_length = 1, example = "OrderShipped")]
+    r#type: String,
+    /// When it happened; now if absent.
+    time: Option<DateTime<Utc>>,
+    /// Whom to tell, at most 1,000.
+    recipients: Option<Vec<RecipientBody>>,
+    priority: Option<PriorityName>,
+    /// Not to be sent before.
+    sendat: Option<DateTime<Utc>>,
+    /// Not to be sent after.
+    expiresat: Option<DateTime<Utc>>,
+    /// Restricts the catalog's channels.
+    channels: Option<Vec<ChannelName>>,
+    /// What the templates need.
+    data: Map<String, Value>,
+}
+
+/// A CloudEvents 1.0 event in structured mode. It is open: unknown attributes are kept.
+#[derive(ToSchema)]
+pub(crate) struct CloudEvent {
+    #[schema(pattern = "^1\\.0$", example = "1.0")]
+    specversion: String,
+    #[schema(min_length = 1, example = "order-1001-shipped")]
+    id: String,
+    #[schema(min_length = 1, example = "/shop/orders")]
+    source: String,
+    #[schema(min_length = 1, example = "OrderShipped")]
+    r#type: String,
+    time: Option<DateTime<Utc>>,
+    /// User ids, comma-separated.
+    #[schema(example = "u-42")]
+    recipient: Option<String>,
+    data: Option<Map<String, Value>>,
+}
+
+/// One event, or a list of events.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum EventOrBatch {
+    Plain(PlainEvent),
+    Cloud(CloudEvent),
+    Batch(Vec<Map<String, Value>>),
+}
+
+/// The answer to one event, or to a batch.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum PostAnswer {
+    One(EventAnswer),
+    Batch(BatchAnswer),
+}
+
+/// One answer for each channel that has one.
+type Choices = BTreeMap<ChannelName, bool>;
+/// Answers that a patch gives; null takes one away.
+type Changes = BTreeMap<ChannelName, Option<bool>>;
+
+/// A user's preferences; what is absent is inherited.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreferencesBody {
+    /// By channel.
+    #[schema(nullable = false)]
+    global: Option<Choices>,
+    /// By category and channel.
+    #[schema(nullable = false)]
+    categories: Option<BTreeMap<String, Choices>>,
+    /// By event type and channel.
+    #[schema(nullable = false)]
+    types: Option<BTreeMap<String, Choices>>,
+    /// When not to be disturbed, in the user's timezone.
+    #[schema(nullable = false, max_items = 32)]
+    quiet_hours: Option<Vec<QuietHoursBody>>,
+}
+
+/// A merge patch of preferences (RFC 7396): null takes an answer away, so that it is inherited.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreferencesPatch {
+    /// By channel.
+    global: Option<Changes>,
+    /// By category and channel.
+    categories: Option<BTreeMap<String, Changes>>,
+    /// By event type and channel.
+    types: Option<BTreeMap<String, Changes>>,
+    /// All windows.
+    #[schema(max_items = 32)]
+    quiet_hours: Option<Vec<QuietHoursBody>>,
+}
+
+/// A window of quiet. One whose end is before its start runs over midnight.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QuietHoursBody {
+    /// The days on which it starts; none means every day.
+    #[schema(nullable = false)]
+    days: Option<Vec<DayName>>,
+    /// Local start.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "22:00")]
+    from: String,
+    /// Local end, exclusive.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "07:00")]
+    to: String,
+}
+
+/// A tenant's catalog; `examples/shop/catalog.yaml` shows each setting.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CatalogBody {
+    /// Event types by name: `category`, `channels`, `critical`, `priority`, `schema`, `match`, `recipients_from`, `sensitive`.
+    #[schema(nullable = false)]
+    types: Option<BTreeMap<String, Map<String, Value>>>,
+    /// Categories by name: `default`, `limits`, `overflow`, `on_uncertain`.
+    #[schema(nullable = false)]
+    categories: Option<BTreeMap<String, Map<String, Value>>>,
+    /// Providers by name: `kind`, `channel`, `order`.
+    #[schema(nullable = false)]
+    providers: Option<BTreeMap<String, Map<String, Value>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::{Catalog, Channel, DeliveryStatus, Event, Preferences, event::Defaults};
+    use serde::Serialize;
+    use serde_json::json;
+    use strum::IntoEnumIterator as _;
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn names<T: PartialSchema>() -> Vec<String> {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        schema["enum"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn told(values: impl Iterator<Item = impl Serialize>) -> Vec<String> {
+        values
+            .map(|value| serde_json::to_value(value).unwrap().as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn sorted(mut names: Vec<String>) -> Vec<String> {
+        names.sort();
+        names
+    }
+
+    fn properties<T: PartialSchema>() -> Vec<String> {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        assert!(schema["properties"].is_object(), "{schema}");
+        sorted(
+            schema["properties"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_names_in_the_document_are_those_that_are_read() {
+        assert_eq!(sorted(names::<ChannelName>()), sorted(told(Channel::iter())));
+        assert_eq!(
+            sorted(names::<StatusName>()),
+            sorted(told(DeliveryStatus::iter()))
+        );
+    }
+
+    #[test]
+    fn a_body_with_every_field_of_its_schema_is_read() {
+        let preferences = json!({
+            "global": {"email": true}, "categories": {"c": {"sms": false}}, "types": {"T": {"push": true}},
+            "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}],
+        });
+        assert_eq!(
+            properties::<PreferencesBody>(),
+            sorted(preferences.as_object().unwrap().keys().cloned().collect())
+        );
+        serde_json::from_value::<Preferences>(preferences).unwrap();
+        let catalog = json!({"types": {}, "categories": {}, "providers": {}});
+        assert_eq!(
+            properties::<CatalogBody>(),
+            sorted(catalog.as_object().unwrap().keys().cloned().collect())
+        );
+        serde_json::from_value::<Catalog>(catalog).unwrap();
+        let event = json!({
+            "id": "1", "source": "/", "type": "T", "time": "2026-11-24T10:00:00Z", "recipients": [{"user_id": "u"}],
+            "priority": "high", "sendat": "2026-11-24T10:00:00Z", "expiresat": "2026-11-25T10:00:00Z",
+            "channels": ["email"], "data": {},
+        });
+        assert_eq!(
+            properties::<PlainEvent>(),
+            sorted(event.as_object().unwrap().keys().cloned().collect())
+        );
+        let now = "2026-11-24T10:00:00Z".parse().unwrap();
+        Event::from_plain(event.to_string().as_bytes(), Defaults::at(now)).unwrap();
+    }
+}
