@@ -9,7 +9,7 @@ mod output;
 mod private;
 mod roles;
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use carillon_domain::visible::visible_lines;
@@ -29,6 +29,9 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// How long work on blocking threads may go on behind the end of every role.
+const BLOCKING_GRACE: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -38,7 +41,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    let ended = runtime.block_on(run(cli));
+    // What still runs on a blocking thread cannot be told to stop, and is not waited for.
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    match ended {
         Ok(code) => code,
         Err(error) => {
             // A server's words may stand in it.

@@ -168,8 +168,31 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
     Event::from_binary(&headers, &record.value, defaults)
 }
 
+/// Data of so many bytes is checked in no time to speak of.
+const CHECKED_AT_ONCE: usize = 16 << 10;
+
+/// What the type's schema finds wrong with the data. Large data is checked on a thread of its own: that may take long.
+async fn schema_errors(
+    catalog: &Arc<CompiledCatalog>,
+    type_name: &Arc<str>,
+    event: &Event,
+) -> Vec<FieldError> {
+    if event.data.get().len() <= CHECKED_AT_ONCE {
+        return catalog.validate_data(type_name, &event.data);
+    }
+    let (catalog, type_name) = (Arc::clone(catalog), Arc::clone(type_name));
+    let data = Arc::clone(&event.data);
+    let checking = tokio::task::spawn_blocking(move || catalog.validate_data(&type_name, &data));
+    match checking.await {
+        Ok(errors) => errors,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The process is ending: the record is read again.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Checks the event against its tenant's catalog and finds its recipients.
-pub(crate) fn check(
+pub(crate) async fn check(
     record: &Record,
     tenant: TenantId,
     mut event: Event,
@@ -228,7 +251,7 @@ pub(crate) fn check(
         );
     }
     let errors = if skipped.is_none() {
-        catalog.validate_data(&type_name, &event.data)
+        schema_errors(&catalog, &type_name, &event).await
     } else {
         Vec::new()
     };

@@ -260,7 +260,7 @@ impl Route {
             Some(tenant) => self.deps.catalogs.get(tenant).await?,
             None => None,
         };
-        Ok(match inbound::check(record, tenant, event, catalog, now) {
+        Ok(match inbound::check(record, tenant, event, catalog, now).await {
             Ok(event) => Read::Event(Box::new(event)),
             Err(reject) => Read::Rejected(reject),
         })

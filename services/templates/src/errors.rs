@@ -69,6 +69,7 @@ pub(crate) fn render(error: &RenderError) -> Problem {
                 format!("{pointer}/{}", escape_token(token))
             })
         }
+        RenderError::Budget { .. } => String::new(),
         RenderError::TooLong { part, .. } => format!("/parts/{}", escape_token(part)),
         _ => return Problem::new(kind, error.to_string()),
     };

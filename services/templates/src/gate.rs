@@ -1,10 +1,13 @@
 //! The publish gate: a template is checked together with everything that is published beside it.
 
-use carillon_domain::{TenantId, clock::Timestamp};
-use carillon_render::{Engine, TemplateIssue, TemplateSet, Validation};
-use carillon_store::templates::{TemplateDraft, TemplateRow};
+use std::sync::Arc;
 
-use crate::store_templates::put;
+use carillon_domain::{TenantId, clock::Timestamp};
+use carillon_render::{Engine, InProcess, TemplateIssue, TemplateSet, Validation};
+use carillon_runtime::http::Problem;
+use carillon_store::templates::{Parts, TemplateDraft, TemplateRow};
+
+use crate::{errors, store_templates::put};
 
 /// What is published, with a draft in its place.
 pub(crate) fn with_draft(
@@ -26,6 +29,18 @@ pub(crate) fn with_draft(
     published
 }
 
+/// [`judge`], away from the threads that answer requests: two whole sets are compiled.
+pub(crate) async fn judge_aside(
+    renderer: &InProcess,
+    published: TemplateSet,
+    tenant: &TenantId,
+    draft: &Arc<TemplateDraft>,
+) -> Result<Validation, Problem> {
+    let (owner, draft) = (tenant.clone(), Arc::clone(draft));
+    let judging = renderer.work(tenant, move || judge(&published, &owner, &draft));
+    judging.await.map_err(|error| errors::render(&error))
+}
+
 /// What publishing the draft would bring: its own errors, those that it causes elsewhere (a partial breaks the templates
 /// that include it), and its own warnings. What was wrong elsewhere before stays out of it.
 pub(crate) fn judge(published: &TemplateSet, tenant: &TenantId, draft: &TemplateDraft) -> Validation {
@@ -40,4 +55,14 @@ pub(crate) fn judge(published: &TemplateSet, tenant: &TenantId, draft: &Template
             .collect(),
         warnings: after.warnings.into_iter().filter(own).collect(),
     }
+}
+
+/// Text as its author sees it: a byte order mark, which some editors put before it, is no part of it.
+pub(crate) fn without_marks(mut parts: Parts) -> Parts {
+    for text in parts.values_mut() {
+        if let Some(rest) = text.strip_prefix('\u{feff}') {
+            *text = rest.to_owned();
+        }
+    }
+    parts
 }

@@ -6,7 +6,7 @@ use std::{cell::Cell, time::Duration};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
-pub(crate) const STEPS: u64 = 1_000_000;
+pub(crate) const STEPS: u64 = 500_000;
 /// How deep blocks, partials and the blocks handed to partials may be nested while a template runs.
 const DEPTH: u32 = 128;
 /// The processor time of one message: a second fence, behind the steps. Time in which the process does not run, because

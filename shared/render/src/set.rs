@@ -85,6 +85,15 @@ pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
     }
 }
 
+/// Whether FCM keeps a key of a push message's data for itself: a message with one is refused by it.
+pub(crate) fn is_reserved_key(key: &str) -> bool {
+    matches!(key, "from" | "message_type" | "collapse_key" | "notification")
+        || ["google.", "gcm."].iter().any(|prefix| key.starts_with(prefix))
+        || matches!(key, "google" | "gcm")
+        // The worker's own, by which the app knows the message.
+        || matches!(key, "carillon_delivery_id" | "carillon_event_id")
+}
+
 /// The parts that a channel's templates must have.
 pub(crate) fn required_parts(channel: Channel) -> &'static [&'static str] {
     match channel {

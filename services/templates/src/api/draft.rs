@@ -1,5 +1,7 @@
 //! `GET` and `PUT /v1/templates/{type}/{channel}`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -153,7 +155,10 @@ pub(super) async fn put(
     let name = name_of(&group, &name, query.locale)?;
     let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;
     let seen = if_match(&headers)?;
-    let draft = TemplateDraft { name, parts };
+    let draft = Arc::new(TemplateDraft {
+        name,
+        parts: gate::without_marks(parts),
+    });
     let templates = api.store.templates();
     let seen = match seen {
         Some(0) => {
@@ -175,11 +180,11 @@ pub(super) async fn put(
         .put_draft(&tenant, &draft, seen)
         .await
         .map_err(|error| errors::store(&error))?;
-    let published = StoreTemplates::new(api.store)
+    let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
-    let judged = gate::judge(&published, &tenant, &draft);
+    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
     let tag = saved.etag();
     let TemplateDraft {
         name: TemplateName { id, locale },

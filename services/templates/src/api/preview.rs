@@ -117,17 +117,17 @@ pub(super) async fn preview(
         .await
         .map_err(|error| errors::store(&error))?;
     let mut warnings = Vec::new();
-    if let Some(draft) = shown(&api, &tenant, &name, sample.parts).await? {
-        let judged = gate::judge(&set, &tenant, &draft);
+    if let Some(draft) = shown(&api, &tenant, &name, sample.parts).await?.map(Arc::new) {
+        let judged = gate::judge_aside(&api.renderer, set.clone(), &tenant, &draft).await?;
         if !judged.errors.is_empty() {
             return Err(errors::invalid(&judged.errors));
         }
         warnings = issues(&judged.warnings);
         set = gate::with_draft(set, &tenant, &draft);
     }
-    let Rendered { template, content } = Engine::compile(&set)
-        .render(&request)
-        .map_err(|error| errors::render(&error))?;
+    let rendering = move || Engine::compile(&set).render(&request);
+    let rendered = api.renderer.work(&tenant, rendering).await.flatten();
+    let Rendered { template, content } = rendered.map_err(|error| errors::render(&error))?;
     Ok(Json(Preview {
         locale: template.locale.to_string(),
         segments: cost(&content),
@@ -152,7 +152,7 @@ async fn shown(
     if let Some(parts) = parts {
         return Ok(Some(TemplateDraft {
             name: name.clone(),
-            parts,
+            parts: gate::without_marks(parts),
         }));
     }
     let draft = api

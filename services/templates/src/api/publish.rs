@@ -1,5 +1,7 @@
 //! `POST /v1/templates/{type}/{channel}/publish`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -68,7 +70,8 @@ pub(super) async fn publish(
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
-    let judged = gate::judge(&published, &tenant, &draft.value);
+    let draft = Arc::new(draft.value);
+    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
     if !judged.errors.is_empty() {
         return Err(errors::invalid(&judged.errors));
     }
@@ -76,7 +79,7 @@ pub(super) async fn publish(
     templates
         .apply(
             &tenant,
-            std::slice::from_ref(&draft.value),
+            std::slice::from_ref(&*draft),
             &std::collections::BTreeMap::new(),
         )
         .await

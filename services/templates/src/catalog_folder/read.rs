@@ -23,10 +23,11 @@ pub(super) fn catalog(file: &Path) -> Result<Catalog, Vec<FolderIssue>> {
         let line = error.location().map(|at| at.line());
         vec![issue(pointer, line, code, error.to_string())]
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     // As a value first: it refuses a key that stands there twice, which a map would silently take.
-    serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&text)
+    serde_yaml_ng::from_str::<serde_yaml_ng::Value>(text)
         .map_err(|error| yaml(&error, String::new(), "syntax"))?;
-    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text))
+    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(text))
         .map_err(|error| yaml(error.inner(), pointer(error.path()), "type"))
 }
 

@@ -369,3 +369,82 @@ async fn every_route_stands_in_the_description() {
     assert!(description["components"]["schemas"]["Problem"].is_object());
     assert!(description["paths"]["/v1/templates/{type}/{channel}"]["put"].is_object());
 }
+
+#[tokio::test]
+async fn a_preview_of_a_template_that_never_ends_is_answered_with_the_code_template_budget() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let nested = "{{#each a}}{{#each ../a}}{{#each ../../a}}{{/each}}{{/each}}{{/each}}x";
+    let sample = json!({"data": {"a": vec![1; 4_000]}, "parts": {"text": nested}});
+    let refused = admin.post(&format!("{SMS}/preview"), &sample).await;
+    assert_eq!(
+        (refused.status, slug(&refused.body)),
+        (StatusCode::UNPROCESSABLE_ENTITY, "template-invalid"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(refused.body["errors"][0]["code"], "template-budget");
+    let sentence = refused.body["detail"].as_str().unwrap();
+    assert!(
+        sentence.contains("OrderShipped/sms (text line 1)") && sentence.contains("500000 steps"),
+        "{sentence}"
+    );
+    let draft = json!({"parts": {"text": nested}});
+    assert_eq!(admin.put(SMS, None, &draft).await.body["errors"], json!([]));
+    assert_eq!(
+        admin.post(&format!("{SMS}/publish"), &json!({})).await.status,
+        StatusCode::OK
+    );
+    let request = json!({"requests": [{
+        "tenant": "ignored", "type": "OrderShipped", "channel": "sms",
+        "context": {"event_id": "e", "source": "/", "time": "2026-11-24T10:00:00Z", "data": {"a": vec![1; 4_000]}}
+    }]});
+    let rendered = admin.post("/v1/render", &request).await;
+    assert_eq!(
+        rendered.body["items"][0]["problem"]["render_error"]["code"],
+        "template-budget"
+    );
+}
+
+#[tokio::test]
+async fn a_template_too_large_to_be_one_is_refused_and_a_byte_order_mark_is_left_out() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let huge = json!({"parts": {"text": "x".repeat(10 << 20)}});
+    assert_eq!(
+        admin.put(SMS, None, &huge).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    let large = admin
+        .put(SMS, None, &json!({"parts": {"text": "x".repeat(300 << 10)}}))
+        .await;
+    assert_eq!(
+        large.body["errors"][0]["pointer"], "/parts/text",
+        "{}",
+        large.body
+    );
+    let body = format!("\u{feff}{}", json!({"parts": {"text": "\u{feff}Parcel"}}));
+    let saved = admin.send(Method::PUT, SMS, None, body).await;
+    assert_eq!(saved.body["draft"]["parts"]["text"], "Parcel", "{}", saved.body);
+}
+
+#[tokio::test]
+async fn a_push_template_with_a_key_that_fcm_keeps_is_not_published() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let path = "/v1/templates/OrderShipped/push";
+    let draft = json!({"parts": {"title": "t", "body": "b", "data.google.x": "1", "data.url": "u"}});
+    assert_eq!(admin.put(path, None, &draft).await.status, StatusCode::OK);
+    let refused = admin.post(&format!("{path}/publish"), &json!({})).await;
+    assert_eq!(
+        refused.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        refused.body
+    );
+    let error = &refused.body["errors"][0];
+    assert_eq!(
+        (&error["code"], &error["pointer"]),
+        (&json!("reserved-key"), &json!("/parts/data.google.x"))
+    );
+}

@@ -22,11 +22,11 @@ use carillon_store::Store;
 use futures::future::join_all;
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::{claim::Claimed, parse::Parsed, task::Task};
 pub(crate) use self::{
     claim::{AtWork, Owners},
     conclude::Ended,
 };
-use self::{parse::Parsed, task::Task};
 use crate::account::{Account, Room};
 
 /// How long to wait before something that time brings is looked at again.
@@ -95,11 +95,12 @@ impl Deliver {
             let settled = taken
                 .into_iter()
                 .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
-            let sent = async {
+            // One tenant's templates may take long; the others' messages do not wait for them.
+            let sent = by_tenant(ours).into_iter().map(|ours| async {
                 let prepared = self.prepare(ours).await;
                 join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
-            };
-            tokio::join!(join_all(settled), sent);
+            });
+            tokio::join!(join_all(settled), join_all(sent));
         }
     }
 
@@ -176,4 +177,20 @@ impl Deliver {
             }
         }
     }
+}
+
+/// The same in the same order, each tenant's apart: mostly one part.
+fn by_tenant(claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+    let mut parts: Vec<Vec<Claimed>> = Vec::with_capacity(1);
+    for one in claimed {
+        let tenant = &one.task.delivery.tenant;
+        match parts
+            .iter_mut()
+            .find(|part| part[0].task.delivery.tenant == *tenant)
+        {
+            Some(part) => part.push(one),
+            None => parts.push(vec![one]),
+        }
+    }
+    parts
 }

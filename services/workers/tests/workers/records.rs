@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Queue, dead_letter};
 use carillon_domain::{Channel, Delivery, Lane, dead_letter::FailureClass};
-use carillon_render::{RenderError, RenderRequest, Rendered, Renderer};
+use carillon_render::{
+    InProcess, Parts, RenderError, RenderRequest, Rendered, Renderer, TemplateDef, TemplateSet,
+};
 use serde_json::json;
 
 use crate::provider::retry;
@@ -192,6 +194,50 @@ async fn while_templates_cannot_be_reached_a_delivery_waits_and_burns_no_attempt
         worker.end().await;
         assert_eq!(provider.calls().len(), 1);
         assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_template_over_its_budget_is_a_dead_letter_at_once_and_others_are_sent() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        let heavy = "{{#each a}}{{#each ../a}}{{#each ../../a}}{{/each}}{{/each}}{{/each}}";
+        let templates = TemplateSet {
+            templates: vec![TemplateDef {
+                event_type: "OrderShipped".to_owned(),
+                channel: Channel::Sms,
+                locale: None,
+                version: 1,
+                parts: Parts::from([("text".to_owned(), format!("{{{{#if a}}}}{heavy}{{{{/if}}}}x"))]),
+            }],
+            ..TemplateSet::default()
+        };
+        setting
+            .publish(&[
+                with_data(
+                    to_guest("e-1"),
+                    &json!({"order_id": "1", "carrier": "DHL", "a": vec![1; 4_000]}),
+                ),
+                to_guest("e-2"),
+            ])
+            .await;
+        let worker = setting.start_with(vec![provider.account("p")], |deps| {
+            deps.renderer = Arc::new(InProcess::new(Arc::new(templates)));
+        });
+        let dead = setting.written.until_dead(1).await.remove(0);
+        setting
+            .written
+            .reaches("e-1", "1 dead_lettered template-budget")
+            .await;
+        setting.written.reaches("e-2", "1 sent").await;
+        worker.end().await;
+        let letter = dead_letter::parse(&dead, Queue::Channel(Channel::Sms)).letter;
+        assert_eq!(
+            (letter.class, &*letter.code),
+            (FailureClass::Render, "template-budget")
+        );
+        assert_eq!(provider.calls().len(), 1);
     })
     .await;
 }

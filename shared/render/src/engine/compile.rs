@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     TemplateDef,
-    set::{is_part, required_parts},
+    set::{is_part, is_reserved_key, required_parts},
 };
 use carillon_domain::Channel;
 
@@ -85,6 +85,12 @@ pub(super) fn compile_template(
     for (name, source) in &def.parts {
         if !is_part(def.channel, name) {
             issues.push(place(name).issue(None, "unknown-part", format!("{} has no such part", def.channel)));
+            continue;
+        }
+        if let Some(key) = name.strip_prefix("data.").filter(|key| is_reserved_key(key)) {
+            let sentence =
+                format!("expected another key than {key}, which FCM and Carillon keep for themselves");
+            issues.push(place(name).issue(None, "reserved-key", sentence));
             continue;
         }
         let template = match parse(source) {

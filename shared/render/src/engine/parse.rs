@@ -20,6 +20,7 @@ pub(super) type ParseError = (Option<usize>, String);
 
 /// Parses a text.
 pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     if source.len() > MAX_SOURCE {
         return Err((None, format!("expected at most {MAX_SOURCE} bytes")));
     }

@@ -7,11 +7,19 @@ use async_trait::async_trait;
 use carillon_domain::TenantId;
 use tokio::sync::Mutex;
 
-use super::{Renderer, TemplateSource};
+use super::{
+    Renderer, TemplateSource,
+    workshop::{NoResult, Workshop},
+};
 use crate::{Engine, RenderError, RenderRequest, Rendered};
 
 /// After so many messages, other tasks of the thread get their turn.
 const TURN: usize = 32;
+/// The steps in which a message is rendered where it is asked for: about half a millisecond. Nearly every message takes
+/// fewer; one that needs more is begun again in the workshop.
+const AT_ONCE: u64 = 10_000;
+/// The event data, in bytes, from which on even reading it is work for the workshop.
+const LARGE: usize = 64 * 1024;
 
 type Snapshots = HashMap<TenantId, Arc<Engine>>;
 
@@ -21,6 +29,7 @@ pub struct InProcess {
     source: Arc<dyn TemplateSource>,
     snapshots: ArcSwap<Snapshots>,
     loading: Mutex<()>,
+    workshop: Workshop,
 }
 
 impl InProcess {
@@ -31,6 +40,7 @@ impl InProcess {
             source,
             snapshots: ArcSwap::default(),
             loading: Mutex::new(()),
+            workshop: Workshop::new(),
         }
     }
 
@@ -74,6 +84,35 @@ impl InProcess {
         }
     }
 
+    /// Does work for a tenant away from the threads that answer requests, such as judging a draft. Tenants take turns.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RenderError> {
+        let result = self.workshop.run(tenant, work).await;
+        result.map_err(|no_result| no_result.error("the work"))
+    }
+
+    /// Renders here if that takes no time to speak of, else in the workshop.
+    async fn render_one(
+        &self,
+        engine: &Arc<Engine>,
+        request: &RenderRequest,
+    ) -> Result<Rendered, RenderError> {
+        if request.context.data.get().len() < LARGE {
+            match engine.render_within(request, AT_ONCE) {
+                Err(RenderError::Budget { .. }) => {}
+                answer => return answer,
+            }
+        }
+        let (engine, asked) = (Arc::clone(engine), request.clone());
+        let rendering = self.workshop.run(&request.tenant, move || engine.render(&asked));
+        rendering.await.unwrap_or_else(|no_result| {
+            Err(no_result.error(&format!("{}/{}", request.event_type, request.channel)))
+        })
+    }
+
     /// Loads and compiles; the caller holds the turn.
     async fn load(&self, tenant: &TenantId) -> Result<Arc<Engine>, RenderError> {
         let set = self.source.load(tenant).await.map_err(|error| {
@@ -82,7 +121,8 @@ impl InProcess {
                 detail: error.to_string(),
             }
         })?;
-        let engine = Arc::new(Engine::compile(&set));
+        let compiling = self.workshop.run(tenant, move || Engine::compile(&set)).await;
+        let engine = Arc::new(compiling.map_err(|no_result| no_result.error(tenant.as_str()))?);
         for issue in engine.issues() {
             tracing::error!(%tenant, %issue, "a published template cannot be used");
         }
@@ -92,6 +132,21 @@ impl InProcess {
             snapshots
         });
         Ok(engine)
+    }
+}
+
+impl NoResult {
+    fn error(&self, what: &str) -> RenderError {
+        if self.panicked {
+            RenderError::Invalid {
+                template: what.to_owned(),
+                detail: "the renderer panicked; its log says where".to_owned(),
+            }
+        } else {
+            RenderError::Unavailable {
+                detail: "the process is ending".to_owned(),
+            }
+        }
     }
 }
 
@@ -109,7 +164,7 @@ impl Renderer for InProcess {
                 _ => self.engine(&request.tenant).await,
             };
             answers.push(match &engine {
-                Ok(engine) => engine.render(request),
+                Ok(engine) => self.render_one(engine, request).await,
                 Err(error) => Err(error.clone()),
             });
             current = Some((request.tenant.clone(), engine));

@@ -3,6 +3,7 @@
 mod http;
 mod in_process;
 mod source;
+mod workshop;
 
 use async_trait::async_trait;
 
