@@ -87,7 +87,7 @@ fn plain_punctuation(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\t' => {
-                plain.push(' ')
+                plain.push(' ');
             }
             '\u{2018}'..='\u{201b}' | '\u{2032}' => plain.push('\''),
             '\u{201c}'..='\u{201f}' | '\u{2033}' | '«' | '»' => plain.push('"'),

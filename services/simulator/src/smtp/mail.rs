@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mail_parser::{MessageParser, MessagePart};
+use mail_parser::{MessageParser, MessagePart, parsers::MessageStream};
 use serde_json::{Map, Value};
 
 use crate::clock;
@@ -45,7 +45,7 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
         headers
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value): (_, &String)| value.clone())
+            .map(|(_, value): (_, &String)| decoded(value))
     };
     let (delivery_id, event_id) = (header(DELIVERY_HEADER), header(EVENT_HEADER));
     receivers
@@ -65,6 +65,13 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
             provider_message_id: queue_id.to_owned(),
         })
         .collect()
+}
+
+/// A header's text with its encoded words (RFC 2047) read.
+fn decoded(value: &str) -> String {
+    let line = format!("{value}\n");
+    let parsed = MessageStream::new(line.as_bytes()).parse_unstructured();
+    parsed.as_text().unwrap_or(value).to_owned()
 }
 
 fn contents(part: Option<&MessagePart<'_>>) -> Option<String> {
@@ -122,6 +129,16 @@ mod tests {
         assert_eq!(
             (message.delivery_id.as_deref(), message.event_id.as_deref()),
             (Some("d-1"), Some("e-1"))
+        );
+    }
+
+    #[test]
+    fn an_event_id_is_read_from_encoded_words() {
+        let message = one("Subject: x\r\nX-Carillon-Delivery: d-1\r\n\
+             X-Carillon-Event: =?utf-8?b?Y2Fmw6k=?=\r\n =?utf-8?b?IDE=?=\r\n\r\ny\r\n");
+        assert_eq!(
+            (message.delivery_id.as_deref(), message.event_id.as_deref()),
+            (Some("d-1"), Some("café 1"))
         );
     }
 
