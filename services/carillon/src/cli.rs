@@ -102,6 +102,23 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether it runs until a signal, and logs; all others speak to people.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(
+            self,
+            Self::Dev(_)
+                | Self::All
+                | Self::Gateway
+                | Self::Router
+                | Self::Worker { .. }
+                | Self::Templates
+                | Self::Tracker
+                | Self::Simulator
+        )
+    }
+}
+
 /// Where `dev` lives.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {

@@ -149,6 +149,9 @@ pub(crate) struct ShutdownSection {
     /// Between the soft and the hard signal.
     #[serde(with = "duration")]
     pub(crate) grace: Duration,
+    /// How long a role's work may fail, although it is tried again, until the process ends with an error.
+    #[serde(with = "duration")]
+    pub(crate) stall_limit: Duration,
 }
 
 impl Default for BusSection {
@@ -204,6 +207,7 @@ impl Default for ShutdownSection {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(20),
+            stall_limit: Duration::from_mins(15),
         }
     }
 }

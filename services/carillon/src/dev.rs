@@ -67,7 +67,10 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
     let listener = roles::bind(args.listen, "--listen")?;
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown {
+        stall_limit: config.shutdown.stall_limit,
+        ..Shutdown::default()
+    };
     let end_of_simulator = CancellationToken::new();
     let simulator = start_simulator(&args, &secrets, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());

@@ -15,8 +15,8 @@ use anyhow::Context as _;
 use carillon_domain::visible::visible_lines;
 use carillon_runtime::{
     Lifecycle, Shutdown,
-    config::{Layers, environment, load},
-    telemetry,
+    config::{Layers, environment, load, peek},
+    telemetry::{self, LogFormat},
 };
 use clap::{CommandFactory as _, Parser as _};
 
@@ -34,6 +34,7 @@ const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let format = log_format(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -46,6 +47,15 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(BLOCKING_GRACE);
     match ended {
         Ok(code) => code,
+        Err(error) if format == LogFormat::Json => {
+            let error = format!("{error:#}");
+            if tracing::dispatcher::has_been_set() {
+                tracing::error!(error, "carillon ends");
+            } else {
+                telemetry::last_words(format, &error);
+            }
+            ExitCode::FAILURE
+        }
         Err(error) => {
             // A server's words may stand in it.
             eprintln!("carillon: {}", visible_lines(&format!("{error:#}")));
@@ -79,17 +89,27 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The format in which a role says why it ends, even if the rest of its configuration cannot be read. Commands speak to
+/// people.
+fn log_format(cli: &Cli) -> LogFormat {
+    let is_role = !matches!(&cli.command, Some(command) if !command.is_role());
+    let configured = is_role.then(|| peek(layers(cli, ()), "telemetry.log_format"));
+    configured.flatten().unwrap_or_default()
+}
+
 /// The layers of §2; `carillon.toml` of this folder is read if nobody named another.
-fn read_config(cli: &Cli) -> anyhow::Result<Config> {
+fn layers<T>(cli: &Cli, defaults: T) -> Layers<'_, T> {
     let here = Path::new("carillon.toml");
-    let file = cli.config.as_deref().or_else(|| here.exists().then_some(here));
-    let layers = Layers {
-        defaults: Config::default(),
-        file,
+    Layers {
+        defaults,
+        file: cli.config.as_deref().or_else(|| here.exists().then_some(here)),
         environment: environment(),
         flags: cli.set.clone(),
-    };
-    let config = load(layers)?;
+    }
+}
+
+fn read_config(cli: &Cli) -> anyhow::Result<Config> {
+    let config = load(layers(cli, Config::default()))?;
     config.validate().context("the configuration cannot work")?;
     Ok(config)
 }
@@ -97,7 +117,10 @@ fn read_config(cli: &Cli) -> anyhow::Result<Config> {
 /// Runs roles of the distributed mode until a signal.
 async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::init(&config.telemetry, "carillon")?;
-    let shutdown = Shutdown::new();
+    let shutdown = Shutdown {
+        stall_limit: config.shutdown.stall_limit,
+        ..Shutdown::default()
+    };
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
     let listener = roles::bind(config.http.listen, "http.listen")?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;

@@ -41,6 +41,26 @@ pub(crate) const ALL: [Role; 6] = [
     Role::Tracker,
 ];
 
+impl Role {
+    /// One line in the log: what starts, on what it stands and where it listens.
+    fn announce(self, foundation: &Foundation, listen: SocketAddr) {
+        let bus = &foundation.bus;
+        let (role, group) = match self {
+            Self::Gateway => ("gateway".to_owned(), None),
+            Self::Router => ("router".to_owned(), Some(carillon_router::group(bus))),
+            Self::Worker(channel) => (
+                format!("{channel} worker"),
+                Some(carillon_workers::group(bus, channel)),
+            ),
+            Self::Templates => ("templates".to_owned(), None),
+            Self::Tracker => ("tracker".to_owned(), Some(carillon_tracker::projection_name(bus))),
+        };
+        tracing::info!(role, version = env!("CARGO_PKG_VERSION"), bus = bus.backend_name(),
+            database = foundation.store.backend_name(), limits = foundation.quotas.name(), %listen, group,
+            topics = foundation.config.bus.prefix, "a role starts");
+    }
+}
+
 /// Takes an address. `option` is what chooses it.
 pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     http::listen(listen)
@@ -56,6 +76,7 @@ pub(crate) async fn spawn(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     for role in roles {
+        role.announce(foundation, address);
         match role {
             Role::Router => spawn_router(foundation, lifecycle),
             Role::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,

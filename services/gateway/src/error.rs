@@ -113,7 +113,7 @@ impl From<BusError> for ApiError {
             _ => Self(
                 Problem::new(
                     ProblemKind::Unavailable,
-                    "the bus did not take the events; try again",
+                    "the bus did not take the events in time; repeat them with the same ids, for it may have taken some",
                 )
                 .with_retry_after(Duration::from_secs(2)),
             ),

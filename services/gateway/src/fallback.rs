@@ -28,7 +28,6 @@ pub(crate) fn wrap(router: Router) -> Router {
         })
         .layer(from_fn(finish))
         .layer(CatchPanicLayer::custom(|_| {
-            tracing::error!("a handler panicked");
             Problem::new(ProblemKind::Internal, "the request could not be worked on").into_response()
         }))
 }

@@ -8,6 +8,7 @@ use carillon_domain::{
     Event, FieldError, Recipient, TenantId, Timestamp,
     catalog::{EventTypeDef, RecipientRule},
     compiled::{CatalogType, CompiledCatalog},
+    dead_letter::FailureClass,
     event::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES, MediaType, Mode, first_byte,
         without_mark,
@@ -49,8 +50,8 @@ pub(crate) struct Reject<'a> {
     pub(crate) via_gateway: bool,
     /// As far as it could be read.
     pub(crate) event: Option<Event>,
-    /// Its bytes could not be read at all, in contrast to an event that breaks a rule.
-    pub(crate) unparseable: bool,
+    /// Unparseable if its bytes could not be read at all, in contrast to an event that breaks a rule.
+    pub(crate) class: FailureClass,
     pub(crate) code: &'static str,
     pub(crate) reason: String,
 }
@@ -93,7 +94,7 @@ fn attributes(record: &Record) -> impl Iterator<Item = (&str, &Bytes)> {
     headers.filter_map(|(name, value)| Some((name.strip_prefix("ce_")?, value)))
 }
 
-fn is_via_gateway(record: &Record) -> bool {
+pub(crate) fn is_via_gateway(record: &Record) -> bool {
     record.headers.get_str(headers::VIA) == Some("gateway")
 }
 
@@ -205,7 +206,7 @@ pub(crate) async fn check(
             tenant: tenant.clone(),
             via_gateway: is_via_gateway(record),
             event: Some(event),
-            unparseable: false,
+            class: FailureClass::Invalid,
             code,
             reason,
         }))

@@ -4,6 +4,7 @@
 //! repeated ones, [`decide`] loads what the decisions rest on and makes them, [`output`] writes them down; the last
 //! step commits output and offsets together.
 
+mod apart;
 mod claim;
 mod config;
 mod decide;
@@ -21,7 +22,11 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Batch, BatchConsumer, BatchLimits, Bus, BusError, Subscription};
 use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
-use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_runtime::{
+    Limited, Shutdown, Stall, Stalled,
+    http::ReadySwitch,
+    panics::{self, Panic, catch},
+};
 use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quotas};
 
 pub use config::RouterConfig;
@@ -62,6 +67,12 @@ pub enum RouterError {
     /// Events wait until limits can be counted.
     #[error("limits cannot be counted")]
     LimitsAway,
+    /// A batch made the code panic.
+    #[error("{0}")]
+    Panicked(Panic),
+    /// No batch has passed for longer than is allowed.
+    #[error("the router stands still")]
+    Stalled(#[from] Stalled),
 }
 
 impl RouterError {
@@ -71,7 +82,17 @@ impl RouterError {
         match self {
             Self::Bus(error) => error.is_retriable(),
             // A poison record never reaches the database; whatever it says, it may say otherwise later.
-            Self::Store(_) | Self::LimitsAway => true,
+            Self::Store(_) | Self::Panicked(_) | Self::LimitsAway => true,
+            Self::Stalled(_) => false,
+        }
+    }
+
+    /// Whether one record of the batch may be at fault, so that the others are to be routed without it.
+    fn is_of_one(&self) -> bool {
+        match self {
+            Self::Panicked(_) => true,
+            Self::Store(error) => error.refuses_data(),
+            Self::Bus(_) | Self::Stalled(_) | Self::LimitsAway => false,
         }
     }
 }
@@ -161,6 +182,10 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
     };
     let (limits, lane) = (source.limits(), source.as_str());
     let (mut failures, mut refused) = (0, Refused::default());
+    let mut stall = Stall::new(panics::role(), "routing", shutdown.stall_limit);
+    let complaints = Limited::default();
+    // The batch that comes is routed record by record.
+    let mut apart = false;
     let mut ending = false;
     while !ending {
         let batch = tokio::select! {
@@ -178,7 +203,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                     if source == Source::Held {
                         batch.records = batch.records.into_iter().map(held::restore).collect();
                     }
-                    one_batch(&route, &mut consumer, &batch, &mut refused).await
+                    one_batch(&route, &mut consumer, &batch, &mut refused, apart).await
                 }
                 None => Ok(consumer.settle().await?),
             }
@@ -188,7 +213,10 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
             () = shutdown.hard() => return Ok(()),
         };
         match step {
-            Ok(()) => failures = 0,
+            Ok(()) => {
+                (failures, apart) = (0, false);
+                stall.succeeded();
+            }
             // What was not committed is another's to do.
             Err(error) if error.is_retriable() && ending => {
                 tracing::warn!(%lane, error = &error as &dyn std::error::Error, "the last batch is left to others");
@@ -198,8 +226,13 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
                 failures += 1;
                 metrics::counter!("carillon_router_retries_total", "lane" => lane).increment(1);
+                apart = error.is_of_one();
+                // Limits that are away are a dependency's absence, which is told and waited for elsewhere.
                 if !matches!(error, RouterError::LimitsAway) {
-                    tracing::warn!(%lane, error = &error as &dyn std::error::Error, "a batch is read again");
+                    if let Some(left_out) = complaints.admit("again") {
+                        tracing::warn!(%lane, error = &error as &dyn std::error::Error, left_out, "a batch is read again");
+                    }
+                    stall.failed(&error)?;
                 }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -223,9 +256,16 @@ async fn one_batch(
     consumer: &mut BatchConsumer,
     batch: &Batch,
     refused: &mut Refused,
+    apart: bool,
 ) -> Result<(), RouterError> {
     let started = tokio::time::Instant::now();
-    let last = route.route(&batch.records, consumer, refused).await?;
+    let last = if apart {
+        route.route_apart(&batch.records, consumer, refused).await?
+    } else {
+        catch(panics::role(), route.route(&batch.records, consumer, refused))
+            .await
+            .map_err(RouterError::Panicked)??
+    };
     consumer.begin_commit_with(batch, last).await?;
     // Who is behind decides the next batch meanwhile. Who is not would only read a small one, which then has to wait.
     if batch.records.len() < BEHIND {

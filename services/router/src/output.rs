@@ -6,7 +6,7 @@ use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, headers};
 use carillon_domain::{
     Delivery, EventId, StatusRecord, TenantId, Timestamp,
-    dead_letter::{DeadLetter, FailureClass},
+    dead_letter::DeadLetter,
     decide::{Concluded, Decision},
     status::{EventDecided, EventVerdict, Origin, STATUS_VERSION},
 };
@@ -212,13 +212,8 @@ pub(crate) async fn rejected(
     now: Timestamp,
     refused: &mut Refused,
 ) -> Result<(), BusError> {
-    let class = if reject.unparseable {
-        FailureClass::Unparseable
-    } else {
-        FailureClass::Invalid
-    };
     let letter = DeadLetter {
-        class,
+        class: reject.class,
         provider: None,
         code: reject.code.to_owned(),
         reason: reject.reason.clone(),

@@ -1,8 +1,8 @@
 //! A batch of records on its way through the stages.
 
 use carillon_bus::{BusError, OutRecord, Record};
-use carillon_domain::{TenantId, Timestamp, event::FRAMED, status::EventVerdict};
-use carillon_runtime::Fair;
+use carillon_domain::{TenantId, Timestamp, dead_letter::FailureClass, event::FRAMED, status::EventVerdict};
+use carillon_runtime::{Fair, Limited};
 use carillon_store::{
     StoreError,
     events::{RouteClaim, RouteVerdict},
@@ -24,14 +24,16 @@ use crate::{
 
 /// Routes batches.
 pub struct Route {
-    deps: RouterDeps,
+    pub(crate) deps: RouterDeps,
     group: String,
     limits: Limits,
     hold: Hold,
+    /// Of which rejects the log has spoken.
+    warned: Limited,
 }
 
 /// What a record turned out to be.
-enum Read<'a> {
+pub(crate) enum Read<'a> {
     Event(Box<Inbound<'a>>),
     Tombstone(&'a Record, TenantId),
     Rejected(Box<Reject<'a>>),
@@ -44,6 +46,7 @@ impl Route {
         let group = group(&deps.bus);
         Self {
             limits: Limits::new(deps.quotas.clone()),
+            warned: Limited::default(),
             deps,
             group,
             hold: Hold::Move,
@@ -76,6 +79,17 @@ impl Route {
             reads.push(self.read(record, now).await?);
             fair.step().await;
         }
+        self.route_reads(reads, outlet, refused, now).await
+    }
+
+    pub(crate) async fn route_reads(
+        &self,
+        reads: Vec<Read<'_>>,
+        outlet: &mut dyn Outlet,
+        refused: &mut Refused,
+        now: Timestamp,
+    ) -> Result<Vec<OutRecord>, RouterError> {
+        let mut fair = Fair::default();
         let verdicts = self.claim(&reads).await?;
         let mut events = Vec::with_capacity(reads.len());
         let mut others = Vec::new();
@@ -120,7 +134,7 @@ impl Route {
                     tenant: event.tenant.clone(),
                     via_gateway,
                     event: Some(event.event.clone()),
-                    unparseable: false,
+                    class: FailureClass::Invalid,
                     code: "too-large",
                     reason: format!("a record of it is too large for {too_large}"),
                 };
@@ -215,8 +229,10 @@ impl Route {
         refused: &mut Refused,
     ) -> Result<(), BusError> {
         metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
-        tracing::warn!(code = reject.code, topic = %reject.record.topic, offset = reject.record.offset,
-            "an event was rejected");
+        if let Some(left_out) = self.warned.admit(reject.code) {
+            tracing::warn!(code = reject.code, topic = %reject.record.topic, partition = reject.record.partition,
+                offset = reject.record.offset, left_out, "an event was rejected; it is a dead letter");
+        }
         let topics = self.deps.bus.topics();
         output::rejected(parts, topics, reject, via_gateway, &self.group, now, refused).await
     }
@@ -228,7 +244,7 @@ impl Route {
                 tenant: TenantId::default(),
                 via_gateway: false,
                 event: None,
-                unparseable: true,
+                class: FailureClass::Unparseable,
                 code: why.code(),
                 reason: why.reason().to_owned(),
             })));
@@ -250,7 +266,11 @@ impl Route {
                     tenant,
                     via_gateway: false,
                     event: None,
-                    unparseable: code != Some("too-large"),
+                    class: if code == Some("too-large") {
+                        FailureClass::Invalid
+                    } else {
+                        FailureClass::Unparseable
+                    },
                     code: code.unwrap_or("not-an-event"),
                     reason: reason::of(&errors),
                 })));

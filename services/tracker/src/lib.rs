@@ -11,7 +11,11 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription};
 use carillon_domain::{Lane, clock::SharedClock};
-use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_runtime::{
+    Limited, Shutdown, Stall, Stalled,
+    http::ReadySwitch,
+    panics::{self, Panic, catch},
+};
 use carillon_store::{
     Store, StoreError,
     read_model::{Projection, StoredOffset},
@@ -41,6 +45,9 @@ pub enum TrackerError {
     /// The database failed.
     #[error("store")]
     Store(#[from] StoreError),
+    /// Nothing has been applied for longer than is allowed.
+    #[error("the tracker stands still")]
+    Stalled(#[from] Stalled),
 }
 
 impl TrackerError {
@@ -49,6 +56,7 @@ impl TrackerError {
             Self::Bus(error) => error.is_retriable(),
             // A value that the database refuses is left out (`Reader::apply_one_by_one`); all else passes or gets mended.
             Self::Store(_) => true,
+            Self::Stalled(_) => false,
         }
     }
 }
@@ -172,19 +180,25 @@ async fn consume(
         applied: HashMap::new(),
         is_behind: false,
     };
+    let mut stall = Stall::new(panics::role(), "tracking", shutdown.stall_limit);
+    let complaints = Limited::default();
     loop {
         let step = tokio::select! {
             step = reader.step(kind) => step,
             () = shutdown.soft() => return Ok(()),
         };
         match step {
-            Ok(()) => {}
+            Ok(()) => stall.succeeded(),
             Err(error) if error.is_retriable() => {
-                tracing::warn!(
-                    consumer = reader.name,
-                    error = &error as &dyn std::error::Error,
-                    "reading again"
-                );
+                if let Some(left_out) = complaints.admit("again") {
+                    tracing::warn!(
+                        consumer = reader.name,
+                        error = &error as &dyn std::error::Error,
+                        left_out,
+                        "reading again"
+                    );
+                }
+                stall.failed(&error)?;
                 reader.is_behind = true;
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
@@ -192,6 +206,27 @@ async fn consume(
                 }
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Why a record cannot be applied, now or later.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the database refuses it")]
+    Refused(#[source] StoreError),
+    #[error("{0}")]
+    Bug(Panic),
+}
+
+impl Fault {
+    /// The fault of a record, or of one of a batch; an error that is no record's is passed on.
+    fn of(applied: Result<Result<(), StoreError>, Panic>) -> Result<Option<Self>, StoreError> {
+        match applied {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) if error.refuses_data() => Ok(Some(Self::Refused(error))),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => Ok(Some(Self::Bug(panic))),
         }
     }
 }
@@ -229,9 +264,9 @@ impl Reader<'_> {
             .collect();
         if !fresh.is_empty() {
             let offsets: Vec<StoredOffset> = batch.next_positions().map(stored_offset).collect();
-            match self.apply(kind, &fresh, offsets).await {
-                Err(error) if error.refuses_data() => self.apply_one_by_one(kind, &fresh).await?,
-                applied => applied?,
+            let applied = catch(panics::role(), self.apply(kind, &fresh, offsets)).await;
+            if Fault::of(applied)?.is_some() {
+                self.apply_one_by_one(kind, &fresh).await?;
             }
             self.applied.extend(
                 batch
@@ -247,7 +282,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A batch with something that the database refuses: the rest of it is applied, and the refused is left out.
+    /// A batch with something that the database refuses, or on which the code panics: the rest of it is applied, and that
+    /// is left out.
     async fn apply_one_by_one(&mut self, kind: Kind, records: &[&Record]) -> Result<(), TrackerError> {
         for record in records {
             let Position {
@@ -260,15 +296,13 @@ impl Reader<'_> {
                 partition,
                 next: offset + 1,
             };
-            match self.apply(kind, &[*record], vec![next.clone()]).await {
-                Err(error) if error.refuses_data() => {
-                    metrics::counter!("carillon_tracker_refused_total").increment(1);
-                    tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset,
-                        error = &error as &dyn std::error::Error,
-                        "the database refuses a record; it is left out of the read model");
-                    self.apply(kind, &[], vec![next]).await?;
-                }
-                applied => applied?,
+            let one = [*record];
+            let applied = self.apply(kind, &one, vec![next.clone()]);
+            if let Some(fault) = Fault::of(catch(panics::role(), applied).await)? {
+                metrics::counter!("carillon_tracker_refused_total").increment(1);
+                tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset,
+                    error = &fault as &dyn std::error::Error, "a record is left out of the read model");
+                self.apply(kind, &[], vec![next]).await?;
             }
             self.applied.insert(record.position().partition(), offset + 1);
         }
@@ -344,6 +378,14 @@ mod tests {
         let fails = ready(Err::<(), _>(TrackerError::Bus(BusError::Closed)));
         let both = async { tokio::try_join!(never, fails).map(drop) };
         assert!(lead(both, pending::<()>()).await.is_err(), "one of two is enough");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_fault_of_the_record_and_an_absent_database_is_not() {
+        let panicked = catch(panics::role(), async { panic!("oh") }).await;
+        assert!(matches!(Fault::of(panicked), Ok(Some(Fault::Bug(_)))));
+        assert!(Fault::of(Ok(Err(StoreError::Closed))).is_err());
+        assert!(matches!(Fault::of(Ok(Ok(()))), Ok(None)));
     }
 
     #[tokio::test]

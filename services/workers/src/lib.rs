@@ -13,7 +13,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use carillon_bus::{Bus, BusError, Handler, ParallelOptions, Subscription};
 use carillon_domain::{Channel, Lane, clock::SharedClock};
 use carillon_render::Renderer;
-use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
 use carillon_store::Store;
 
 pub use account::Account;
@@ -52,6 +52,9 @@ pub enum WorkerError {
     /// The bus failed for good.
     #[error("bus")]
     Bus(#[from] BusError),
+    /// A delivery's work cannot be brought to its end.
+    #[error("a delivery stands still")]
+    Stalled(#[from] Stalled),
     /// The channel has no provider account.
     #[error("no provider is configured for {0}")]
     NoProvider(Channel),
@@ -71,6 +74,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
     }
     let group = group(&deps.bus, channel);
     let (ended, attempts) = tokio::sync::mpsc::unbounded_channel();
+    let (over, mut stalled) = tokio::sync::mpsc::unbounded_channel();
     let deliver = Arc::new(deliver::Deliver {
         channel,
         bus: deps.bus.clone(),
@@ -86,6 +90,13 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         group: group.clone(),
         at_work: deliver::AtWork::default(),
         ended,
+        patience: deliver::Patience {
+            role: panics::role(),
+            limit: shutdown.stall_limit,
+            over,
+            complaints: Limited::default(),
+        },
+        warned: Limited::default(),
         shutdown: shutdown.clone(),
     });
     let handler: Arc<dyn Handler> = Arc::<deliver::Deliver>::clone(&deliver);
@@ -110,12 +121,13 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         std::future::pending::<Infallible>().await
     };
     let ended = tokio::select! {
-        lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
+        lanes = futures::future::try_join_all(lanes) => lanes.map(drop).map_err(WorkerError::from),
+        Some(stalled) = stalled.recv() => Err(stalled.into()),
         never = lag => match never {},
         never = conclude => match never {},
     };
     deps.ready.not_ready("it has ended");
-    Ok(ended?)
+    ended
 }
 
 /// What a lane reads. High and normal share their retry topics, which the normal lane serves.

@@ -80,7 +80,7 @@ impl Default for KafkaConfig {
             sasl_mechanism: None,
             sasl_username: None,
             sasl_password: None,
-            delivery_timeout: Duration::from_secs(30),
+            delivery_timeout: Duration::from_secs(5),
             session_timeout: Duration::from_secs(10),
             properties: BTreeMap::new(),
         }

@@ -26,6 +26,9 @@ pub enum BusError {
     /// The configuration cannot work.
     #[error("bus configuration: {0}")]
     Config(String),
+    /// Reading or committing has failed for longer than is allowed.
+    #[error("the bus stands still")]
+    Stalled(#[from] carillon_runtime::Stalled),
     /// The process is ending.
     #[error("the bus is closed")]
     Closed,
@@ -52,6 +55,7 @@ impl BusError {
             | Self::NoTopic(_)
             | Self::Config(_)
             | Self::Closed
+            | Self::Stalled(_)
             | Self::Kafka(_) => false,
         }
     }

@@ -27,7 +27,7 @@ pub use dead_letter::Queue;
 pub use error::BusError;
 pub use headers::Headers;
 pub use lag::TopicLag;
-pub use parallel::{Handler, Inbound, ParallelOptions};
+pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
 pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
 

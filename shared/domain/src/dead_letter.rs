@@ -40,6 +40,8 @@ pub enum FailureClass {
     RetriesExhausted,
     /// It may have gone out, and its category wants no second copy.
     Uncertain,
+    /// Working on it made Carillon's own code panic, again and again.
+    Bug,
 }
 
 /// What is said about a dead letter.

@@ -61,6 +61,28 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// One key's value as far as it can be read, whatever is wrong with the others: for telling what is wrong.
+pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T> {
+    let mut figment = Figment::new();
+    if let Some(path) = layers.file {
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    for (name, value) in layers.environment {
+        if let Ok(Some(variable)) = variable(&name, value) {
+            figment = figment.merge(variable);
+        }
+    }
+    for (key, value) in layers.flags {
+        figment = figment.merge(Override {
+            origin: format!("--set {key}"),
+            key,
+            value,
+            is_text: false,
+        });
+    }
+    figment.extract_inner(key).ok()
+}
+
 /// Puts the layers together.
 pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T, ConfigError> {
     let mut base = Figment::from(Serialized::defaults(layers.defaults));

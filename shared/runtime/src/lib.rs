@@ -7,8 +7,13 @@ mod fair;
 pub mod files;
 pub mod http;
 pub mod lifecycle;
+mod limited;
+pub mod panics;
+mod stall;
 pub mod telemetry;
 
 pub use config::Secret;
 pub use fair::Fair;
 pub use lifecycle::{Lifecycle, LifecycleError, Shutdown};
+pub use limited::Limited;
+pub use stall::{Stall, Stalled};

@@ -6,13 +6,31 @@ use std::{future::Future, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The two signals, shared by everything in the process. Never a global: it is passed.
-#[derive(Debug, Clone, Default)]
+use crate::panics;
+
+/// How long a role's work may fail by default.
+const STALL_LIMIT: Duration = Duration::from_mins(15);
+
+/// The two signals, shared by everything in the process, and how long work may fail until its role ends unasked. Never a
+/// global: it is passed.
+#[derive(Debug, Clone)]
 pub struct Shutdown {
     /// Take nothing new; finish what is in flight.
     pub soft: CancellationToken,
     /// Give up what is in flight. Always preceded by `soft`.
     pub hard: CancellationToken,
+    /// How long work that is tried again may fail until its role ends with an error ([`crate::Stall`]).
+    pub stall_limit: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self {
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            stall_limit: STALL_LIMIT,
+        }
+    }
 }
 
 impl Shutdown {
@@ -28,6 +46,7 @@ impl Shutdown {
         Self {
             soft: self.soft.child_token(),
             hard: self.hard.child_token(),
+            stall_limit: self.stall_limit,
         }
     }
 
@@ -107,15 +126,18 @@ impl Lifecycle {
         name: &'static str,
         role: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        self.roles.spawn(async move { (name, role.await) });
+        self.roles
+            .spawn(panics::in_role(name, async move { (name, role.await) }));
     }
 
     /// Runs until SIGINT or SIGTERM, the soft signal from elsewhere, or the end of a role; then ends every role. A
     /// second signal ends them at once. Errors if a role failed, so that the process exits non-zero.
     pub async fn run(mut self) -> Result<(), LifecycleError> {
+        let mut cause = "asked to";
         let mut first_error = tokio::select! {
             signal = signal() => {
                 tracing::info!(signal, "shutting down");
+                cause = signal;
                 None
             }
             () = self.shutdown.soft() => None,
@@ -143,7 +165,12 @@ impl Lifecycle {
                 }
             }
         }
-        first_error.map_or(Ok(()), Err)
+        let Some(error) = first_error else {
+            tracing::info!(cause, "every role has ended");
+            return Ok(());
+        };
+        tracing::error!(cause = %error, "every role has ended");
+        Err(error)
     }
 
     fn give_up(&self) -> tokio::time::Instant {

@@ -1,6 +1,6 @@
 //! Logs, traces and metrics, set up once a process; and the trace context that crosses the bus.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ffi::OsStr, io::IsTerminal as _};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{propagation::TextMapPropagator as _, trace::TracerProvider as _};
@@ -103,6 +103,10 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
     let filter = EnvFilter::builder().parse(&config.log)?;
     let logs = match config.log_format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(has_colours(
+                std::io::stderr().is_terminal(),
+                std::env::var_os("NO_COLOR").as_deref(),
+            ))
             .with_writer(std::io::stderr)
             .boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer()
@@ -123,6 +127,7 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
         .with(logs.with_filter(filter))
         .try_init()
         .map_err(|_| TelemetryError::Twice)?;
+    crate::panics::watch();
 
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
@@ -131,6 +136,23 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
         tracer,
         metrics: MetricsHandle(metrics),
     })
+}
+
+/// Writes why the process does not start, in a format that was configured, before [`init`] could be called.
+pub fn last_words(format: LogFormat, error: &str) {
+    let write = || tracing::error!(error, "carillon does not start");
+    let builder = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => tracing::subscriber::with_default(builder.finish(), write),
+        LogFormat::Json => tracing::subscriber::with_default(builder.json().finish(), write),
+    }
+}
+
+/// Colours are for people at a terminal who have not set `NO_COLOR` (<https://no-color.org>).
+fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 fn tracer(
@@ -244,6 +266,14 @@ mod tests {
             find("consumer").parent_span_id,
             find("producer").span_context.span_id()
         );
+    }
+
+    #[test]
+    fn only_a_terminal_has_colours_and_not_with_no_color() {
+        assert!(has_colours(true, None));
+        assert!(has_colours(true, Some(OsStr::new(""))));
+        assert!(!has_colours(true, Some(OsStr::new("1"))));
+        assert!(!has_colours(false, None));
     }
 
     #[test]

@@ -73,6 +73,15 @@ impl Store {
         })))
     }
 
+    /// `postgres` or `sqlite`.
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        match self.0.db.dialect() {
+            Dialect::Postgres => "postgres",
+            Dialect::Sqlite => "sqlite",
+        }
+    }
+
     /// Whether the database answers and takes writes, as far as it says so itself and recent writes have shown.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.0.db.check().await?;

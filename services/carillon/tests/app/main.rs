@@ -10,6 +10,7 @@ mod command_line;
 mod connections;
 mod delivery;
 mod documents;
+mod logs;
 mod readiness;
 mod traces;
 

@@ -41,8 +41,11 @@ pub(crate) async fn publish(
                 state.store.events().abandon(state.0.owner, &claimed).await?;
                 return Err(error.into());
             }
-            // Some may be on the bus: the claims stay until their lease has ended.
-            Err(error) => return Err(error.into()),
+            // Some may be on the bus: the claims stay until their lease has ended, and a repeat makes sense after that.
+            Err(error) => {
+                let ApiError(problem) = error.into();
+                return Err(problem.with_retry_after(state.config.claim_lease).into());
+            }
         }
         state.store.events().note_published(claimed).await;
     }

@@ -6,9 +6,10 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     task::Poll,
+    time::Duration,
 };
 
-use carillon_bus::{OutRecord, Record, headers};
+use carillon_bus::{Backend, Bus, KafkaConfig, OutRecord, Record, headers};
 use carillon_domain::{Event, Lane, event::Defaults, status::Origin};
 use carillon_store::events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict};
 use serde_json::{Value, json};
@@ -87,6 +88,34 @@ async fn routed(setting: &Setting, records: &[Record]) -> HashMap<String, usize>
         }
     }
     routed
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_a_post_is_answered_503_within_seconds_and_its_repeat_is_published_once() {
+    on_gateway(async |setting| {
+        let mut config = setting.env.bus_config.clone();
+        config.backend = Backend::Kafka(Box::new(KafkaConfig {
+            // Nobody listens there.
+            brokers: "127.0.0.1:1".to_owned(),
+            ..KafkaConfig::default()
+        }));
+        let away = Bus::connect(config, setting.clock.clone()).await.unwrap();
+        let gateway = setting.process_on(&away);
+        let post = || Ask::post("/v1/events").json(&shipped("e-1"));
+        let begun = std::time::Instant::now();
+        let refused = ask_at(&gateway, post(), &setting.admin).await;
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        refused.problem(503, "unavailable");
+        // Nobody knows of an outcome until the claim's lease is over, and then it can be repeated.
+        assert_eq!(refused.header("retry-after"), Some("10"));
+        setting.advance(11);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
+        assert_eq!(setting.post(&shipped("e-1")).await.status, 200);
+        let records = setting.published().await;
+        assert_eq!(routed(setting, &records).await["e-1"], 1);
+        assert_eq!(records.len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]

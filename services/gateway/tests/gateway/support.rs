@@ -11,7 +11,7 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, Method, Request},
 };
-use carillon_bus::{BatchLimits, OutRecord, Record, Subscription};
+use carillon_bus::{BatchLimits, Bus, OutRecord, Record, Subscription};
 use carillon_domain::{Lane, TenantId};
 use carillon_gateway::{GatewayConfig, GatewayDeps};
 use carillon_render::{InProcess, load_folder};
@@ -55,7 +55,7 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
         operator: key(&tenant, Role::Operator).await,
         viewer: key(&tenant, Role::Viewer).await,
         foreign: key(&TenantId::from("other".to_owned()), Role::Admin).await,
-        router: gateway(&env, &env.store, config, &clock),
+        router: gateway(&env.bus, &env.store, config, &clock),
         tenant,
         clock,
         env,
@@ -69,11 +69,11 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
 }
 
 /// A gateway process on an environment.
-fn gateway(env: &TestEnv, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
+fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
     let deps = GatewayDeps {
-        bus: env.bus.clone(),
+        bus: bus.clone(),
         store: store.clone(),
         catalogs: CatalogCache::new(store.clone()),
         renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
@@ -132,7 +132,12 @@ impl Setting {
 
     /// The gateway as another process on the same bus and database.
     pub(crate) fn another_process(&self) -> Router {
-        gateway(&self.env, &self.env.store, GatewayConfig::default(), &self.clock)
+        self.process_on(&self.env.bus)
+    }
+
+    /// The gateway as another process on the same database and another bus.
+    pub(crate) fn process_on(&self, bus: &Bus) -> Router {
+        gateway(bus, &self.env.store, GatewayConfig::default(), &self.clock)
     }
 
     /// Asks as the admin, unless the request names another key.

@@ -23,7 +23,6 @@ use uuid::Uuid;
 
 use super::{
     Deliver, LOOK_AGAIN,
-    patience::until_done,
     task::{Concluded, Task, Verdict},
 };
 use crate::account::{Place, Room};
@@ -140,16 +139,18 @@ impl Deliver {
         mut call: impl FnMut(Vec<SendClaim>) -> F,
     ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
         let mut lease_until = self.lease_until();
-        let verdicts = until_done("claim", || {
-            lease_until = self.lease_until();
-            call(
-                entered
-                    .iter()
-                    .map(|claimed| claim_of(claimed, lease_until))
-                    .collect(),
-            )
-        })
-        .await;
+        let verdicts = self
+            .patience
+            .until_succeeded("claim", || {
+                lease_until = self.lease_until();
+                call(
+                    entered
+                        .iter()
+                        .map(|claimed| claim_of(claimed, lease_until))
+                        .collect(),
+                )
+            })
+            .await;
         let (mut ours, mut others) = (Vec::with_capacity(entered.len()), Vec::new());
         let mut again = Vec::new();
         for (mut claimed, verdict) in entered.into_iter().zip(verdicts) {
@@ -180,11 +181,12 @@ impl Deliver {
     async fn renew(&self, claimed: &mut Claimed) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
-        until_done("renew", || {
-            claimed.lease_until = self.lease_until();
-            ledger.take_over_from_dead(key, owner, owner, claimed.lease_until)
-        })
-        .await
+        self.patience
+            .until_succeeded("renew", || {
+                claimed.lease_until = self.lease_until();
+                ledger.take_over_from_dead(key, owner, owner, claimed.lease_until)
+            })
+            .await
     }
 
     /// Waits for something with a claim in hand, which does not run out meanwhile and has nearly a whole lease left then.
@@ -213,7 +215,9 @@ impl Deliver {
         loop {
             let Some(mut taken) = seen.take() else {
                 let again = [claim_of(&claimed, self.lease_until())];
-                match until_done("claim", || self.store.send_ledger().claim(&again))
+                match self
+                    .patience
+                    .until_succeeded("claim", || self.store.send_ledger().claim(&again))
                     .await
                     .pop()
                 {
@@ -247,16 +251,20 @@ impl Deliver {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
         if self.others_are_dead || self.owners.has(taken.owner) {
-            return until_done("take over", || {
-                ledger.take_over_from_dead(key, taken.owner, owner, self.lease_until())
-            })
-            .await;
+            return self
+                .patience
+                .until_succeeded("take over", || {
+                    ledger.take_over_from_dead(key, taken.owner, owner, self.lease_until())
+                })
+                .await;
         }
         taken.lease_until <= self.clock.now()
-            && until_done("take over", || {
-                ledger.take_over(key, taken.owner, owner, self.lease_until())
-            })
-            .await
+            && self
+                .patience
+                .until_succeeded("take over", || {
+                    ledger.take_over(key, taken.owner, owner, self.lease_until())
+                })
+                .await
     }
 
     /// Nobody knows whether the attempt went out: the category decides whether to send again.
@@ -307,11 +315,12 @@ mod tests {
         Channel, Delivery, DeliveryId, EventId, Lane, NotificationId, SystemClock, TenantId,
     };
     use carillon_render::{InProcess, load_folder};
-    use carillon_runtime::Shutdown;
+    use carillon_runtime::{Limited, Shutdown, panics::Panic};
     use carillon_testkit::TestEnv;
     use serde_json::json;
 
     use super::*;
+    use crate::deliver::Patience;
 
     /// Claims through a ledger whose first answer is lost behind its commit, and tells how many are ours and others'.
     struct LosesAnAnswer(Deliver, tokio::sync::mpsc::UnboundedSender<(usize, usize)>);
@@ -330,9 +339,7 @@ mod tests {
                     async move {
                         let verdicts = ledger.claim(&claims).await?;
                         if is_lost {
-                            Err(StoreError::Corrupt {
-                                what: "an answer that was lost",
-                            })
+                            Err(StoreError::Closed)
                         } else {
                             Ok(verdicts)
                         }
@@ -341,6 +348,8 @@ mod tests {
                 .await;
             self.1.send((ours.len(), others.len())).unwrap();
         }
+
+        async fn bury(&self, _: Inbound, _: &Panic) {}
     }
 
     fn delivery() -> Delivery {
@@ -381,6 +390,8 @@ mod tests {
             group: "g".to_owned(),
             at_work: AtWork::default(),
             ended: tokio::sync::mpsc::unbounded_channel().0,
+            warned: Limited::default(),
+            patience: Patience::for_tests(),
             shutdown: shutdown.clone(),
         };
         let (told, mut tell) = tokio::sync::mpsc::unbounded_channel();

@@ -2,12 +2,13 @@
 //! many as have ended go together.
 
 use bytes::Bytes;
-use carillon_bus::{OutRecord, Queue, Record, dead_letter, headers, retry};
+use carillon_bus::{Inbound, OutRecord, Queue, Record, dead_letter, headers, retry};
 use carillon_domain::{
-    DeliveryStatus, StatusRecord, Timestamp,
+    Delivery, DeliveryStatus, StatusRecord, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     status::TimelineStep,
 };
+use carillon_runtime::panics::Panic;
 use carillon_store::send_ledger::SendKey;
 use futures::future::join_all;
 use serde_json::value::RawValue;
@@ -16,7 +17,6 @@ use tokio::sync::{Mutex, mpsc::UnboundedReceiver};
 use super::{
     Deliver,
     claim::Claimed,
-    patience::until_done,
     publish::Outgoing,
     task::{Concluded, Task, UNCOUNTED, Verdict},
 };
@@ -81,13 +81,38 @@ impl Deliver {
             Ok(()) => {}
             // What the database refuses may be one of them: the others are kept all the same.
             Err(error) if !error.is_retriable() && outcomes.len() > 1 => {
-                let alone = outcomes.into_iter().map(|outcome| async move {
-                    until_done("record", || ledger.record(vec![outcome.clone()])).await;
-                });
+                let alone = outcomes.into_iter().map(|outcome| self.keep_some(vec![outcome]));
                 join_all(alone).await;
             }
-            Err(_) => until_done("record", || ledger.record(outcomes.clone())).await,
+            Err(_) => self.keep_some(outcomes).await,
         }
+    }
+
+    async fn keep_some(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) {
+        let ledger = self.store.send_ledger();
+        let kept = self
+            .patience
+            .until_done("record", || ledger.record(outcomes.clone()));
+        if let Err(error) = kept.await {
+            // What came of it is said on the bus all the same.
+            metrics::counter!("carillon_worker_refused_total").increment(1);
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the database refuses an outcome; it is not in the ledger"
+            );
+        }
+    }
+
+    /// A record on which this code panics becomes a dead letter, whatever can be read of it.
+    pub(super) async fn bury_bug(&self, inbound: Inbound, panic: &Panic) {
+        let (now, reason) = (self.clock.now(), panic.to_string());
+        let Ok(delivery) = serde_json::from_slice::<Delivery>(&inbound.record.value) else {
+            self.publish(vec![self.unread(&inbound, FailureClass::Bug, BUG, &reason)])
+                .await;
+            return inbound.done();
+        };
+        let concluded = bug(now, reason);
+        self.say(Task::new(inbound, delivery, now), &concluded).await;
     }
 
     /// Says again what came of an attempt, and its record is done.
@@ -107,6 +132,7 @@ impl Deliver {
             Verdict::Again { due, counts } => out.push(self.another(task, *due, *counts)),
             Verdict::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
+                self.warn_of_dead(code, &task.inbound.record);
                 out.push(self.dead(task, *class, provider, code, reason));
             }
             Verdict::Sent { .. } | Verdict::Over => {}
@@ -168,6 +194,14 @@ impl Deliver {
         Outgoing::dead_letter(dead_letter::record(topics, from, queue, &self.group, &letter))
     }
 
+    /// Says that dead letters grow: a line a minute for each code.
+    pub(super) fn warn_of_dead(&self, code: &str, record: &Record) {
+        if let Some(left_out) = self.warned.admit(code) {
+            tracing::warn!(channel = %self.channel, code, topic = %record.topic, partition = record.partition,
+                offset = record.offset, left_out, "a dead letter");
+        }
+    }
+
     /// A status record in the trace of the record that it comes from.
     pub(super) fn status(&self, status: &StatusRecord, from: &Record) -> OutRecord {
         let mut out = OutRecord::new(self.bus.topics().status(), status.record_key(), status.to_wire());
@@ -177,6 +211,30 @@ impl Deliver {
             }
         }
         out
+    }
+}
+
+/// The code of what this program's own faults end.
+const BUG: &str = "panic";
+
+/// The end of a delivery on which this code panics.
+pub(super) fn bug(now: Timestamp, reason: String) -> Concluded {
+    let step = TimelineStep {
+        at: now,
+        status: DeliveryStatus::DeadLettered,
+        code: Some(BUG.to_owned()),
+        detail: Some(reason.clone()),
+    };
+    Concluded {
+        verdict: Verdict::Dead {
+            class: FailureClass::Bug,
+            code: BUG.to_owned(),
+            reason,
+        },
+        steps: vec![step],
+        provider: None,
+        to_masked: None,
+        template: None,
     }
 }
 

@@ -17,7 +17,10 @@ use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
 use carillon_domain::{Channel, Timestamp, clock::SharedClock};
 use carillon_render::Renderer;
-use carillon_runtime::Shutdown;
+use carillon_runtime::{
+    Limited, Shutdown,
+    panics::{Panic, catch},
+};
 use carillon_store::Store;
 use futures::future::join_all;
 use tokio::sync::mpsc::UnboundedSender;
@@ -26,6 +29,7 @@ use self::{claim::Claimed, parse::Parsed, task::Task};
 pub(crate) use self::{
     claim::{AtWork, Owners},
     conclude::Ended,
+    patience::Patience,
 };
 use crate::account::{Account, Room};
 
@@ -57,6 +61,10 @@ pub(crate) struct Deliver {
     pub(crate) at_work: AtWork,
     /// Where attempts go that have ended, for [`Deliver::conclude_all`].
     pub(crate) ended: UnboundedSender<Ended>,
+    /// Of which dead letters the log has spoken.
+    pub(crate) warned: Limited,
+    /// Has calls of the stores made again.
+    pub(crate) patience: Patience,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -71,6 +79,10 @@ impl Handler for Deliver {
             }
         });
         tokio::join!(self.deliver(due), join_all(early));
+    }
+
+    async fn bury(&self, inbound: Inbound, panic: &Panic) {
+        self.bury_bug(inbound, panic).await;
     }
 }
 
@@ -98,7 +110,9 @@ impl Deliver {
             // One tenant's templates may take long; the others' messages do not wait for them.
             let sent = by_tenant(ours).into_iter().map(|ours| async {
                 let prepared = self.prepare(ours).await;
-                join_all(prepared.into_iter().map(|ready| self.send(ready))).await;
+                // A panic is its own delivery's: the record is read again, and its claim says that it is uncertain.
+                let role = || Arc::clone(&self.patience.role);
+                join_all(prepared.into_iter().map(|ready| catch(role(), self.send(ready)))).await;
             });
             tokio::join!(join_all(settled), join_all(sent));
         }

@@ -78,9 +78,20 @@ impl Deliver {
     }
 
     fn unparseable(&self, inbound: &Inbound, code: &str, reason: &str) -> Outgoing {
-        tracing::warn!(topic = %inbound.record.topic, offset = inbound.record.offset, code, "not a delivery");
+        self.unread(inbound, FailureClass::Unparseable, code, reason)
+    }
+
+    /// The dead letter of a record of which no delivery was made.
+    pub(super) fn unread(
+        &self,
+        inbound: &Inbound,
+        class: FailureClass,
+        code: &str,
+        reason: &str,
+    ) -> Outgoing {
+        self.warn_of_dead(code, &inbound.record);
         let letter = DeadLetter {
-            class: FailureClass::Unparseable,
+            class,
             provider: None,
             code: code.to_owned(),
             reason: reason.to_owned(),

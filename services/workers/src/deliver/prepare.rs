@@ -1,7 +1,7 @@
 //! Third stage: whether it is still worth sending, where it goes and what it says. One look-up and one call of the
 //! renderer for the batch.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use carillon_domain::{
     ContactPointId, DeliveryStatus, Platform, Target,
@@ -9,13 +9,14 @@ use carillon_domain::{
     dead_letter::FailureClass,
     status::TimelineStep,
 };
-use carillon_render::{RenderRequest, Rendered};
+use carillon_render::{RenderError, RenderRequest, Rendered};
+use carillon_runtime::panics::{Panic, catch};
 use carillon_store::users::ResolvedContact;
 
 use super::{
     Deliver,
     claim::Claimed,
-    patience::until_done,
+    conclude::bug,
     task::{Concluded, Verdict},
 };
 
@@ -50,7 +51,9 @@ impl Deliver {
         let contacts: HashMap<ContactPointId, ResolvedContact> = if ids.is_empty() {
             HashMap::new()
         } else {
-            until_done("resolve", || self.store.users().resolve(&ids)).await
+            self.patience
+                .until_succeeded("resolve", || self.store.users().resolve(&ids))
+                .await
         };
         let mut addressed = Vec::with_capacity(claimed.len());
         for claimed in claimed {
@@ -61,18 +64,17 @@ impl Deliver {
                 }
             }
         }
-        let requests: Vec<_> = addressed
-            .iter()
-            .map(|(claimed, _)| RenderRequest::from(&claimed.task.delivery))
-            .collect();
-        let rendered = if requests.is_empty() {
-            Vec::new()
-        } else {
-            self.renderer.render(requests).await
-        };
+        let rendered = self.render(&addressed).await;
         let mut ready = Vec::with_capacity(addressed.len());
         for ((claimed, (to, platform)), rendered) in addressed.into_iter().zip(rendered) {
             let to_masked = contact::mask(self.channel, &to);
+            let rendered = match rendered {
+                Ok(rendered) => rendered,
+                Err(panic) => {
+                    self.conclude(claimed, bug(self.clock.now(), panic.to_string()));
+                    continue;
+                }
+            };
             match rendered {
                 Ok(rendered) => ready.push(Ready {
                     claimed,
@@ -91,6 +93,30 @@ impl Deliver {
             }
         }
         ready
+    }
+
+    /// Renders a batch; when that panics, one by one, so that the panic is one delivery's.
+    async fn render<A>(
+        &self,
+        addressed: &[(Claimed, A)],
+    ) -> Vec<Result<Result<Rendered, RenderError>, Panic>> {
+        if addressed.is_empty() {
+            return Vec::new();
+        }
+        let role = || Arc::clone(&self.patience.role);
+        let request = |(claimed, _): &(Claimed, A)| RenderRequest::from(&claimed.task.delivery);
+        let together = self.renderer.render(addressed.iter().map(request).collect());
+        if let Ok(rendered) = catch(role(), together).await {
+            return rendered.into_iter().map(Ok).collect();
+        }
+        let mut all = Vec::with_capacity(addressed.len());
+        for one in addressed {
+            match catch(role(), self.renderer.render(vec![request(one)])).await {
+                Ok(rendered) => all.extend(rendered.into_iter().map(Ok)),
+                Err(panic) => all.push(Err(panic)),
+            }
+        }
+        all
     }
 
     /// Its time has passed.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, headers};
 
-use super::{Deliver, patience::until_done};
+use super::{Deliver, Patience};
 
 /// A record to be published.
 pub(super) struct Outgoing {
@@ -69,27 +69,22 @@ impl Outgoing {
 impl Deliver {
     /// Publishes all of it, or for each record that its topic does not take, what goes out in its place.
     pub(super) async fn publish(&self, out: Vec<Outgoing>) {
-        publish_through(out, |records| self.bus.publish(records)).await;
+        publish_through(&self.patience, out, |records| self.bus.publish(records)).await;
     }
 }
 
 async fn publish_through<T, F: Future<Output = Result<T, BusError>>>(
+    patience: &Patience,
     mut out: Vec<Outgoing>,
     mut call: impl FnMut(Vec<OutRecord>) -> F,
 ) {
     while !out.is_empty() {
-        let refused = until_done("publish", || {
-            let called = call(out.iter().map(|outgoing| outgoing.record.clone()).collect());
-            async move {
-                match called.await {
-                    Ok(_) => Ok(None),
-                    Err(BusError::TooLarge { topic, size }) => Ok(Some((topic, size))),
-                    Err(error) => Err(error),
-                }
-            }
-        })
-        .await;
-        let Some((topic, size)) = refused else { return };
+        let records = || out.iter().map(|outgoing| outgoing.record.clone()).collect();
+        let refused = patience.until_done("publish", || call(records())).await;
+        // Nothing else is refused.
+        let Err(BusError::TooLarge { topic, size }) = refused else {
+            return;
+        };
         let is_refused =
             |outgoing: &Outgoing| *outgoing.record.topic == *topic && outgoing.record.size() == size;
         let at = out.iter().position(is_refused).unwrap_or(0);
@@ -124,7 +119,7 @@ mod tests {
             published.lock().extend(sizes);
             ready(Ok(()))
         };
-        publish_through(outgoing, bus).await;
+        publish_through(&Patience::for_tests(), outgoing, bus).await;
         published.into_inner()
     }
 

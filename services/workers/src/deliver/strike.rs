@@ -9,7 +9,6 @@ use carillon_store::users::DeadContact;
 
 use super::{
     Deliver,
-    patience::until_done,
     task::{Task, Verdict},
 };
 use crate::{
@@ -70,7 +69,16 @@ impl Deliver {
             seen_at,
         };
         let contacts = [dead];
-        until_done("mark dead", || self.store.users().mark_dead(&contacts)).await;
+        let users = self.store.users();
+        let marked = self
+            .patience
+            .until_done("mark dead", || users.mark_dead(&contacts));
+        if let Err(error) = marked.await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the database refuses a strike"
+            );
+        }
         let [dead] = contacts;
         Some(dead)
     }
@@ -81,7 +89,16 @@ impl Deliver {
         if !revoked.is_empty() {
             tracing::warn!(provider = %account.name(), addresses = revoked.len(),
                 "strikes are revoked: the account was at fault");
-            until_done("revoke strikes", || self.store.users().revive(&revoked)).await;
+            let users = self.store.users();
+            let revived = self
+                .patience
+                .until_done("revoke strikes", || users.revive(&revoked));
+            if let Err(error) = revived.await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database refuses to revoke strikes"
+                );
+            }
         }
     }
 }

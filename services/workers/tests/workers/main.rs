@@ -15,6 +15,7 @@ mod fcm_tokens;
 mod http_server;
 mod lanes;
 mod outcomes;
+mod panics;
 mod provider;
 mod records;
 mod relay;

@@ -5,13 +5,12 @@ use std::{collections::HashSet, sync::Arc};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
     producer::{FutureProducer, Producer as _},
 };
 
-use super::{CALL_TIMEOUT, brokers::Brokers, classify};
+use super::{CALL_TIMEOUT, brokers::Brokers, classify, logs::Plain};
 use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
 
 /// Makes the topics that are not there yet, and returns their names.
@@ -19,7 +18,7 @@ pub(super) async fn create_topics(
     base: &ClientConfig,
     specs: &[TopicSpec],
 ) -> Result<Vec<Arc<str>>, BusError> {
-    let admin: AdminClient<DefaultClientContext> = base.create().map_err(classify)?;
+    let admin: AdminClient<Plain> = base.create_with_context(Plain).map_err(classify)?;
     let settings: Vec<_> = specs
         .iter()
         .map(|spec| {
@@ -67,7 +66,7 @@ pub(super) async fn delete_topics(
     specs: &[TopicSpec],
     groups: String,
 ) -> Result<(), BusError> {
-    let admin: AdminClient<DefaultClientContext> = base.create().map_err(classify)?;
+    let admin: AdminClient<Plain> = base.create_with_context(Plain).map_err(classify)?;
     let options = AdminOptions::new()
         .operation_timeout(Some(CALL_TIMEOUT))
         .request_timeout(Some(CALL_TIMEOUT));
@@ -131,7 +130,7 @@ pub(super) async fn lag(
         .map(|spec| (Arc::clone(&spec.name), spec.partitions))
         .collect();
     blocking(move || {
-        let consumer: BaseConsumer = config.create().map_err(classify)?;
+        let consumer: BaseConsumer<Plain> = config.create_with_context(Plain).map_err(classify)?;
         let mut partitions = TopicPartitionList::new();
         for (name, count) in &specs {
             for index in 0..*count {

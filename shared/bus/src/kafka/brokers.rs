@@ -15,8 +15,12 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message as _,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
     producer::{DeliveryResult, ProducerContext},
 };
+
+use super::logs;
 
 /// How often a client reports on itself.
 pub(super) const REPORTS: Duration = Duration::from_secs(2);
@@ -70,6 +74,14 @@ fn names_a_broker(statistics: &[u8]) -> bool {
 impl ClientContext for Brokers {
     fn stats_raw(&self, statistics: &[u8]) {
         self.report(statistics);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        logs::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        logs::error(&error, reason);
     }
 }
 

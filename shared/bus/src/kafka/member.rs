@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
     record::{OutRecord, Partition, Record},
 };
 use async_trait::async_trait;
+use carillon_runtime::Limited;
 use rdkafka::{
     ClientConfig, Offset,
     consumer::{CommitMode, Consumer as _},
@@ -27,8 +28,6 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-/// How often it is said that polling fails.
-const COMPLAINTS: Duration = Duration::from_secs(5);
 /// How long the polling thread is waited for.
 const THREAD_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -64,8 +63,8 @@ pub(super) struct KafkaMember {
     /// The link is lost: when everything is released there has to be a new one.
     relinking: bool,
     transactions: Transactions,
-    /// When it was last said that polling fails.
-    complained: Option<Instant>,
+    /// Of which errors the log has spoken.
+    complaints: Limited,
 }
 
 impl KafkaMember {
@@ -81,7 +80,7 @@ impl KafkaMember {
             pending: VecDeque::new(),
             releasing: None,
             relinking: false,
-            complained: None,
+            complaints: Limited::default(),
         })
     }
 
@@ -154,9 +153,8 @@ impl KafkaMember {
         let text = describe(&error);
         metrics::counter!("carillon_bus_poll_errors_total", "group" => self.membership.group.clone())
             .increment(1);
-        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
-            self.complained = Some(Instant::now());
-            tracing::warn!(group = %self.membership.group, error = text, "polling failed; the client tries again");
+        if let Some(left_out) = self.complaints.admit(&text) {
+            tracing::warn!(group = %self.membership.group, error = text, left_out, "polling failed; the client tries again");
         }
         Ok(())
     }

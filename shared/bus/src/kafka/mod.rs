@@ -4,6 +4,7 @@ mod admin;
 mod brokers;
 mod client;
 mod link;
+mod logs;
 mod member;
 mod poller;
 mod pressure;
@@ -21,7 +22,7 @@ use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
 };
 
 use self::brokers::Brokers;
@@ -89,11 +90,16 @@ impl Kafka {
         admin::check(self.producer()?, specs).await
     }
 
-    /// The producer; a new one if it has lost its brokers.
+    /// The producer; a new one if it has lost its brokers, or has failed for good.
     fn producer(&self) -> Result<Native, BusError> {
         let mut publisher = self.publisher.lock();
-        if publisher.brokers.are_lost() {
-            tracing::warn!("a producer had lost every broker; it is replaced");
+        let fatal = publisher.producer.client().fatal_error();
+        if publisher.brokers.are_lost() || fatal.is_some() {
+            let code = fatal.map(|(code, _)| format!("{code:?}"));
+            tracing::warn!(
+                code,
+                "a producer has lost every broker or failed for good; it is replaced"
+            );
             let new = Publisher::new(&self.base, self.delivery_timeout)?;
             let lost = std::mem::replace(&mut *publisher, new);
             // What it still holds ends with an error; waiting for that may take a moment.
@@ -325,6 +331,31 @@ mod tests {
         let error = kafka.publish(record()).await.unwrap_err();
         assert!(error.is_retriable(), "{error:?}");
         kafka.publish(record()).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_could_not_be_published_in_time_is_told_soon_and_is_not_written_later() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let kafka = Kafka::connect(&KafkaConfig {
+            brokers: cluster.bootstrap_servers(),
+            delivery_timeout: Duration::from_secs(1),
+            ..KafkaConfig::default()
+        })
+        .unwrap();
+        let record = |value: &'static str| vec![OutRecord::new("t".into(), "k", value)];
+        kafka.publish(record("before")).await.unwrap();
+        cluster.broker_down(1).unwrap();
+        let begun = std::time::Instant::now();
+        let error = kafka.publish(record("refused")).await.unwrap_err();
+        assert!(error.is_retriable(), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        cluster.broker_up(1).unwrap();
+        let mut positions = Vec::new();
+        while positions.is_empty() {
+            positions = kafka.publish(record("behind")).await.unwrap_or_default();
+        }
+        assert_eq!(positions[0].offset, 1, "nothing was written in between");
     }
 
     #[test]

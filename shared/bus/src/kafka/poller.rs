@@ -23,6 +23,7 @@ use carillon_domain::Timestamp;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance},
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
@@ -31,6 +32,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
     brokers::Brokers,
+    logs,
     pressure::{HIGH_WATER, Pressure},
     unreadable,
 };
@@ -202,6 +204,14 @@ pub(super) struct Callbacks {
 impl ClientContext for Callbacks {
     fn stats_raw(&self, statistics: &[u8]) {
         self.shared.brokers.report(statistics);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        logs::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        logs::error(&error, reason);
     }
 }
 

@@ -20,6 +20,7 @@ use rdkafka::{
 
 use super::{
     CALL_TIMEOUT, classify, client,
+    logs::Plain,
     poller::{Callbacks, Reading, SEEK_TIMEOUT, native},
 };
 use crate::{
@@ -64,14 +65,16 @@ struct Gap {
 
 /// A client that looks at single offsets. It belongs to no group.
 struct Examiner {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Plain>,
     deadline: Instant,
 }
 
 impl Examiner {
     /// A client beside the member's of this group, for one search.
     fn new(base: &ClientConfig, group: &str) -> Result<Self, BusError> {
-        let consumer = client::examiner(base, group).create().map_err(classify)?;
+        let consumer = client::examiner(base, group)
+            .create_with_context(Plain)
+            .map_err(classify)?;
         let deadline = Instant::now() + BUDGET;
         Ok(Self { consumer, deadline })
     }

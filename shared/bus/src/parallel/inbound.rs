@@ -21,6 +21,8 @@ pub(super) struct Ended {
     pub(super) ticket: Ticket,
     pub(super) key: Option<bytes::Bytes>,
     pub(super) done: bool,
+    /// It was dropped by a panic.
+    pub(super) panicked: bool,
 }
 
 impl Inbound {
@@ -36,6 +38,7 @@ impl Drop for Inbound {
             ticket: self.ticket.clone(),
             key: self.record.key.clone(),
             done: self.is_done,
+            panicked: !self.is_done && std::thread::panicking(),
         };
         // The runner is gone at a hard shutdown only; then nothing is committed.
         let _ = self.ended.send(ended);

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_domain::clock::SharedClock;
-use carillon_runtime::Shutdown;
+use carillon_runtime::{Shutdown, panics::Panic};
 
 pub use inbound::Inbound;
 
@@ -21,7 +21,14 @@ pub trait Handler: Send + Sync + 'static {
     /// Works on a batch of records of different keys. Each [`Inbound`] is to be ended with [`Inbound::done`], in any
     /// order; one that is dropped is read again. Several calls run at the same time.
     async fn handle(&self, batch: Vec<Inbound>);
+
+    /// Puts a record away whose handling has panicked [`PANICS`] times, alone in the end: it becomes a dead letter. As
+    /// for [`Handler::handle`], the record is to be ended with [`Inbound::done`].
+    async fn bury(&self, inbound: Inbound, panic: &Panic);
 }
+
+/// How often a record's handling may panic, the first time in company, before it is put away.
+pub const PANICS: u32 = 3;
 
 /// How much at once.
 #[derive(Debug, Clone)]
@@ -60,5 +67,7 @@ pub(crate) async fn run(
     handler: Arc<dyn Handler>,
     shutdown: Shutdown,
 ) -> Result<(), BusError> {
-    runner::Runner::new(member, context, handler).run(shutdown).await
+    runner::Runner::new(member, context, handler, shutdown.stall_limit)
+        .run(shutdown)
+        .await
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use carillon_domain::{Timestamp, clock::later};
-use carillon_runtime::Shutdown;
+use carillon_runtime::{
+    Limited, Shutdown, Stall,
+    panics::{self, Panic},
+};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
@@ -15,13 +18,13 @@ use tokio::{
 };
 
 use super::{
-    Context, Handler,
+    Context, Handler, PANICS,
     inbound::{Ended, Inbound},
     queue::{KeyedQueue, Waiting},
 };
 use crate::{
     error::BusError,
-    ledger::Ledger,
+    ledger::{Ledger, Ticket},
     member::{Member, Polled},
     record::{Partition, Record},
     retry,
@@ -56,15 +59,36 @@ pub(super) struct Runner {
     in_hand: HashMap<Partition, usize>,
     total_in_hand: usize,
     revoking: Option<Revoking>,
-    handlers: JoinSet<()>,
+    /// Records whose handling has panicked, and how often. They are handed over alone.
+    suspects: HashMap<(Partition, i64), u32>,
+    last_panic: Option<Panic>,
+    complaints: Limited,
+    /// The role in which panics are counted.
+    role: Arc<str>,
+    reading: Stall,
+    committing: Stall,
+    handlers: JoinSet<Result<(), Panic>>,
     ended_sender: UnboundedSender<Ended>,
     ended: UnboundedReceiver<Ended>,
 }
 
 impl Runner {
-    pub(super) fn new(member: Box<dyn Member>, context: Context, handler: Arc<dyn Handler>) -> Self {
+    pub(super) fn new(
+        member: Box<dyn Member>,
+        context: Context,
+        handler: Arc<dyn Handler>,
+        stall_limit: Duration,
+    ) -> Self {
         let (ended_sender, ended) = unbounded_channel();
+        let role = panics::role();
+        let stall = |what| Stall::new(Arc::clone(&role), what, stall_limit);
         Self {
+            reading: stall("reading"),
+            committing: stall("committing"),
+            role,
+            suspects: HashMap::new(),
+            last_panic: None,
+            complaints: Limited::default(),
             member,
             context,
             handler,
@@ -96,15 +120,23 @@ impl Runner {
                     self.give_back_waiting();
                 }
                 Some(ended) = self.ended.recv() => self.on_ended(ended).await?,
-                Some(_) = self.handlers.join_next() => {}
+                Some(ended) = self.handlers.join_next() => {
+                    if let Ok(Err(panic)) = ended {
+                        self.last_panic = Some(panic);
+                    }
+                }
                 () = at(wake) => self.release_due().await?,
                 () = at(self.revoking.as_ref().map(|revoking| revoking.deadline)) => self.finish_revoking().await?,
                 () = at(rest_until) => rest_until = None,
                 _ = commit_timer.tick() => self.commit().await?,
                 polled = self.member.poll(room), if may_poll => match polled {
-                    Ok(polled) => self.on_polled(polled).await?,
+                    Ok(polled) => {
+                        self.reading.succeeded();
+                        self.on_polled(polled).await?;
+                    }
                     Err(error) if error.is_retriable() => {
-                        tracing::warn!(group = %self.context.group, %error, "poll failed; trying again");
+                        self.complain("poll failed; trying again", &error);
+                        self.reading.failed(&error)?;
                         rest_until = Some(Instant::now() + REST);
                     }
                     Err(error) => return Err(error),
@@ -116,6 +148,13 @@ impl Runner {
         }
         self.handlers.abort_all();
         self.commit().await
+    }
+
+    /// Says that something failed, once a minute.
+    fn complain(&self, what: &'static str, error: &BusError) {
+        if let Some(left_out) = self.complaints.admit(what) {
+            tracing::warn!(group = %self.context.group, %error, left_out, what);
+        }
     }
 
     /// Whether it is worth polling: small polls make small batches, so a few records' room is not used at once.
@@ -239,23 +278,65 @@ impl Runner {
 
     fn hand_over(&mut self) {
         while self.queue.is_ready() {
-            let batch: Vec<Inbound> = self
-                .queue
-                .take(self.context.options.max_batch)
-                .into_iter()
-                .map(|Waiting { record, ticket }| {
-                    *self.in_hand.entry(ticket.partition.clone()).or_default() += 1;
-                    Inbound {
-                        record,
-                        ticket,
-                        ended: self.ended_sender.clone(),
-                        is_done: false,
-                    }
-                })
-                .collect();
-            self.total_in_hand += batch.len();
-            let handler = Arc::clone(&self.handler);
-            self.handlers.spawn(async move { handler.handle(batch).await });
+            let taken = self.queue.take(self.context.options.max_batch);
+            let mut batch = Vec::with_capacity(taken.len());
+            for waiting in taken {
+                // What a handler panicked on is handed over alone, so that the panic is nobody else's.
+                let panics = self.panics_of(&waiting.ticket);
+                let inbound = self.hand(waiting);
+                match panics {
+                    0 => batch.push(inbound),
+                    PANICS.. => self.bury(inbound),
+                    _ => self.handle(vec![inbound]),
+                }
+            }
+            if !batch.is_empty() {
+                self.handle(batch);
+            }
+        }
+    }
+
+    fn hand(&mut self, Waiting { record, ticket }: Waiting) -> Inbound {
+        *self.in_hand.entry(ticket.partition.clone()).or_default() += 1;
+        self.total_in_hand += 1;
+        Inbound {
+            record,
+            ticket,
+            ended: self.ended_sender.clone(),
+            is_done: false,
+        }
+    }
+
+    fn handle(&mut self, batch: Vec<Inbound>) {
+        let (handler, role) = (Arc::clone(&self.handler), Arc::clone(&self.role));
+        self.handlers
+            .spawn(async move { panics::catch(role, handler.handle(batch)).await });
+    }
+
+    fn bury(&mut self, inbound: Inbound) {
+        tracing::error!(topic = %inbound.record.topic, partition = inbound.record.partition,
+            offset = inbound.record.offset, panics = PANICS, "a record becomes a dead letter: working on it panics");
+        let panic = self.last_panic.clone().unwrap_or_default();
+        let (handler, role) = (Arc::clone(&self.handler), Arc::clone(&self.role));
+        self.handlers
+            .spawn(async move { panics::catch(role, handler.bury(inbound, &panic)).await });
+    }
+
+    fn panics_of(&self, ticket: &Ticket) -> u32 {
+        if self.suspects.is_empty() {
+            return 0;
+        }
+        let place = (ticket.partition.clone(), ticket.offset);
+        self.suspects.get(&place).copied().unwrap_or(0)
+    }
+
+    /// Keeps account of the records that handlers panic on.
+    fn note_panic(&mut self, ended: &Ended) {
+        let place = || (ended.ticket.partition.clone(), ended.ticket.offset);
+        if ended.panicked {
+            *self.suspects.entry(place()).or_default() += 1;
+        } else if ended.done && !self.suspects.is_empty() {
+            self.suspects.remove(&place());
         }
     }
 
@@ -267,6 +348,7 @@ impl Runner {
                 *count -= 1;
             }
             self.queue.ended(ended.key.as_ref());
+            self.note_panic(&ended);
             if ended.done {
                 self.ledger.complete(&ended.ticket);
             } else {
@@ -285,8 +367,10 @@ impl Runner {
         if !self.ledger.is_current(&ended.ticket) {
             return Ok(());
         }
-        tracing::warn!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
-            "a handler dropped a record; it is read again");
+        if let Some(left_out) = self.complaints.admit(&partition.topic) {
+            tracing::warn!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
+                panicked = ended.panicked, left_out, "a handler dropped a record; it is read again");
+        }
         let Some(restart) = self.ledger.restart(partition) else {
             return Ok(());
         };
@@ -329,6 +413,7 @@ impl Runner {
         for partition in &revoking.partitions {
             self.held.remove(partition);
             self.ledger.revoke(partition);
+            self.suspects.retain(|(of, _), _| of != partition);
         }
         self.member.release(&revoking.partitions).await;
         Ok(())
@@ -346,11 +431,14 @@ impl Runner {
             return Ok(());
         }
         match self.member.commit(&commits).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_retriable() => {
-                tracing::warn!(group = %self.context.group, %error, "commit failed; trying again");
-                self.ledger.uncommit(&commits);
+            Ok(()) => {
+                self.committing.succeeded();
                 Ok(())
+            }
+            Err(error) if error.is_retriable() => {
+                self.complain("commit failed; trying again", &error);
+                self.ledger.uncommit(&commits);
+                Ok(self.committing.failed(&error)?)
             }
             Err(error) => Err(error),
         }
@@ -389,6 +477,8 @@ mod tests {
                 }
             }
         }
+
+        async fn bury(&self, _: Inbound, _: &Panic) {}
     }
 
     #[tokio::test]
@@ -410,7 +500,12 @@ mod tests {
         };
         let shutdown = Shutdown::new();
         let handler = Arc::new(DropsOne(AtomicUsize::new(0)));
-        let runner = Runner::new(Box::new(Fake(Arc::clone(&state))), context, handler);
+        let runner = Runner::new(
+            Box::new(Fake(Arc::clone(&state))),
+            context,
+            handler,
+            shutdown.stall_limit,
+        );
         let run = tokio::spawn(runner.run(shutdown.clone()));
         let done = async {
             while state.lock().committed < 5 {

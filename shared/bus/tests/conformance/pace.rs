@@ -9,7 +9,7 @@ use std::{
 
 use carillon_bus::{BatchLimits, Handler, Inbound, ParallelOptions};
 use carillon_domain::{Channel, Lane};
-use carillon_runtime::Shutdown;
+use carillon_runtime::{Shutdown, panics::Panic};
 use parking_lot::Mutex;
 
 use crate::support::{on_kafka, out, subscription, text};
@@ -68,6 +68,10 @@ impl Handler for Worker {
                 .note("handled", text(&inbound.record.value).parse().unwrap());
             inbound.done();
         }
+    }
+
+    async fn bury(&self, inbound: Inbound, _: &Panic) {
+        inbound.done();
     }
 }
 

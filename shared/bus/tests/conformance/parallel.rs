@@ -8,9 +8,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use carillon_bus::{Handler, Inbound, ParallelOptions};
+use carillon_bus::{Handler, Inbound, PANICS, ParallelOptions};
 use carillon_domain::{Channel, Lane};
-use carillon_runtime::Shutdown;
+use carillon_runtime::{Shutdown, panics::Panic};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -23,6 +23,10 @@ struct Recorder {
     most_held: AtomicUsize,
     gate: watch::Receiver<Vec<String>>,
     drop_once: Mutex<Vec<String>>,
+    /// Values at which it panics, each with how often it still will.
+    panics: Mutex<HashMap<String, u32>>,
+    /// Values that were put away, and where the panic was.
+    buried: Mutex<Vec<(String, String)>>,
 }
 
 impl Recorder {
@@ -34,6 +38,8 @@ impl Recorder {
             most_held: AtomicUsize::new(0),
             gate,
             drop_once: Mutex::default(),
+            panics: Mutex::default(),
+            buried: Mutex::default(),
         };
         (Arc::new(recorder), closed)
     }
@@ -56,6 +62,10 @@ impl Handler for Recorder {
             // The sender is gone when the test is over.
             let _ = gate.wait_for(|closed| !closed.contains(&value)).await;
             self.holding.fetch_sub(1, Ordering::SeqCst);
+            if let Some(left) = self.panics.lock().get_mut(&value).filter(|left| **left > 0) {
+                *left -= 1;
+                panic!("told to at {value}");
+            }
             let mut drop_once = self.drop_once.lock();
             if let Some(index) = drop_once.iter().position(|dropped| *dropped == value) {
                 drop_once.remove(index);
@@ -64,6 +74,13 @@ impl Handler for Recorder {
             inbound.done();
         });
         futures::future::join_all(work).await;
+    }
+
+    async fn bury(&self, inbound: Inbound, panic: &Panic) {
+        self.buried
+            .lock()
+            .push((text(&inbound.record.value), panic.place.clone()));
+        inbound.done();
     }
 }
 
@@ -216,6 +233,38 @@ fn a_dropped_record_is_read_again_and_nothing_behind_it_is_lost() {
                 .any(|lag| lag.records == 0)
         })
         .await;
+        shutdown.begin();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_record_at_which_the_handler_always_panics_is_put_away_and_its_neighbours_are_worked_on() {
+    on_each_backend(1, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
+        let (recorder, _gate) = Recorder::new();
+        let panics = [("3", u32::MAX), ("5", 1)].map(|(value, times)| (value.to_owned(), times));
+        recorder.panics.lock().extend(panics);
+        setting
+            .bus
+            .publish((0..8).map(|n| out(&topic, &n.to_string(), n)).collect())
+            .await
+            .unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        wait_for("no lag", || async {
+            let lag = setting.bus.lag("g").await.unwrap();
+            lag.iter().any(|lag| lag.records == 0)
+        })
+        .await;
+        let buried = recorder.buried.lock().clone();
+        assert_eq!(buried.len(), 1, "{buried:?}");
+        assert_eq!(buried[0].0, "3");
+        assert!(buried[0].1.contains("parallel.rs:"), "{buried:?}");
+        let tries = recorder.values().iter().filter(|value| *value == "3").count();
+        assert_eq!(tries, usize::try_from(PANICS).unwrap());
+        for value in ["0", "1", "2", "4", "5", "6", "7"] {
+            assert!(recorder.values().contains(&value.to_owned()), "{value}");
+        }
         shutdown.begin();
         task.await.unwrap();
     });

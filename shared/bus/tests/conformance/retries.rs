@@ -6,7 +6,7 @@ use carillon_domain::{
     Channel, Clock as _, Lane, SystemClock, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
 };
-use carillon_runtime::Shutdown;
+use carillon_runtime::{Shutdown, panics::Panic};
 use parking_lot::Mutex;
 
 use crate::support::{LIMITS, on_each_backend, out, wait_for};
@@ -24,6 +24,10 @@ impl Handler for Arrivals {
                 .push((topic, SystemClock.now(), retry::due(&inbound.record)));
             inbound.done();
         }
+    }
+
+    async fn bury(&self, inbound: Inbound, _: &Panic) {
+        inbound.done();
     }
 }
 

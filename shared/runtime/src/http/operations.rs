@@ -131,6 +131,7 @@ where
     E: Display,
 {
     let mut failures = 0;
+    let mut away: Option<Instant> = None;
     loop {
         let checked = tokio::select! {
             checked = tokio::time::timeout(WITHIN, check()) => checked,
@@ -141,18 +142,21 @@ where
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
         };
+        // One line when it goes and one when it is back, not one for each look.
         if let Some(failure) = failure {
             failures += 1;
-            tracing::warn!(
-                dependency = name,
-                failure,
-                failures,
-                "a dependency cannot be reached"
-            );
+            if failures == FAILURES {
+                tracing::warn!(dependency = name, failure, "a dependency is away");
+                away = Some(Instant::now());
+            }
             if failures >= FAILURES {
                 switch.not_ready(failure);
             }
         } else {
+            if let Some(since) = away.take() {
+                let seconds = since.elapsed().as_secs();
+                tracing::info!(dependency = name, seconds, "a dependency is back");
+            }
             failures = 0;
             switch.ready();
         }

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::crowd::Crowd;
 use super::HttpConfig;
-use crate::lifecycle::Shutdown;
+use crate::{lifecycle::Shutdown, panics};
 
 /// What a connection is told that there is no place for. There is no request to answer yet, so it is written at once.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
@@ -109,11 +109,11 @@ fn enter(
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let (router, config, shutdown) = (router.clone(), Arc::clone(config), shutdown.clone());
-    tasks.spawn(async move {
+    tasks.spawn(panics::in_role("http", async move {
         let progress = Arc::clone(&place.progress);
         connection::serve(stream, peer, router, progress, config, shutdown).await;
         drop(place);
-    });
+    }));
 }
 
 /// Whether the error is about the one connection that was to be accepted.

@@ -1,0 +1,104 @@
+//! Routing each record of a batch by itself: after the batch has made this code panic, or the database refuse a value,
+//! the one record that is at fault is found and becomes a dead letter. Its neighbours are routed.
+
+use carillon_bus::{OutRecord, Record};
+use carillon_domain::dead_letter::FailureClass;
+use carillon_runtime::panics::{self, Panic, catch};
+
+use crate::{
+    Refused, Route, RouterError,
+    inbound::{self, Reject},
+    parts::{Outlet, Parts},
+    route::Read,
+};
+
+/// How often a record is tried alone.
+const TRIES: u32 = 2;
+
+/// Why a record cannot be routed.
+enum Fault {
+    Bug(Panic),
+    Refused,
+}
+
+impl Route {
+    /// As [`Route::route`], one record at a time.
+    pub async fn route_apart(
+        &self,
+        records: &[Record],
+        outlet: &mut dyn Outlet,
+        refused: &mut Refused,
+    ) -> Result<Vec<OutRecord>, RouterError> {
+        let mut parts = Parts::new(outlet);
+        for record in records {
+            for out in self.alone(record, refused).await? {
+                parts.push(out).await?;
+            }
+        }
+        Ok(parts.last())
+    }
+
+    async fn alone(&self, record: &Record, refused: &mut Refused) -> Result<Vec<OutRecord>, RouterError> {
+        let mut fault = Fault::Refused;
+        for _ in 0..TRIES {
+            let mut out: Vec<Vec<OutRecord>> = Vec::new();
+            let routed = self.route(std::slice::from_ref(record), &mut out, refused);
+            match catch(panics::role(), routed).await {
+                Ok(Ok(last)) => {
+                    out.push(last);
+                    return Ok(out.into_iter().flatten().collect());
+                }
+                Ok(Err(RouterError::Store(error))) if error.refuses_data() => fault = Fault::Refused,
+                Ok(Err(error)) => return Err(error),
+                Err(panic) => fault = Fault::Bug(panic),
+            }
+        }
+        self.put_away(record, &fault, refused).await
+    }
+
+    /// The record's dead letter. Its claim, if it has one, tells that the gateway acknowledged it.
+    async fn put_away(
+        &self,
+        record: &Record,
+        fault: &Fault,
+        refused: &mut Refused,
+    ) -> Result<Vec<OutRecord>, RouterError> {
+        let now = self.deps.clock.now();
+        let event = catch(panics::role(), async { inbound::parse(record, now).ok() }).await;
+        let (class, code, reason) = match fault {
+            Fault::Bug(panic) => (FailureClass::Bug, "panic", panic.to_string()),
+            Fault::Refused => (
+                FailureClass::Invalid,
+                "refused-by-database",
+                "the database refuses a value of the event".to_owned(),
+            ),
+        };
+        let reject = |event| {
+            Read::Rejected(Box::new(Reject {
+                record,
+                tenant: inbound::tenant(record).unwrap_or_default(),
+                via_gateway: inbound::is_via_gateway(record),
+                event,
+                class,
+                code,
+                reason: reason.clone(),
+            }))
+        };
+        let mut out: Vec<Vec<OutRecord>> = Vec::new();
+        let claimed = self.route_reads(vec![reject(event.ok().flatten())], &mut out, refused, now);
+        let last = match catch(panics::role(), claimed).await {
+            Ok(Ok(last)) => last,
+            Ok(Err(error)) if !matches!(&error, RouterError::Store(error) if error.refuses_data()) => {
+                return Err(error);
+            }
+            // Its own identity is at fault: without it, nothing is claimed.
+            Ok(Err(_)) | Err(_) => {
+                out.clear();
+                self.route_reads(vec![reject(None)], &mut out, refused, now)
+                    .await?
+            }
+        };
+        out.push(last);
+        Ok(out.into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,48 @@
+//! What librdkafka says: a line a minute for each kind of message. It says the same many times a second while a broker is
+//! away, once for each of its threads and clients.
+
+use std::sync::LazyLock;
+
+use carillon_runtime::Limited;
+use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+
+static SAID: LazyLock<Limited> = LazyLock::new(Limited::default);
+
+/// A line of the client's log; `facility` names its kind.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    use RDKafkaLogLevel as Level;
+
+    let is_warning = matches!(
+        level,
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning
+    );
+    if !is_warning {
+        tracing::debug!(facility, message, "the Kafka client");
+    } else if let Some(left_out) = SAID.admit(facility) {
+        tracing::warn!(facility, message, left_out, "the Kafka client");
+    }
+}
+
+/// An error of the whole client. It goes on by itself after most of them.
+pub(super) fn error(error: &KafkaError, reason: &str) {
+    let code = super::describe(error);
+    if let Some(left_out) = SAID.admit(&code) {
+        tracing::warn!(code, reason, left_out, "the Kafka client");
+    }
+}
+
+/// The context of clients that are made for one question.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Plain;
+
+impl ClientContext for Plain {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self::error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Plain {}

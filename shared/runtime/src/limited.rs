@@ -1,0 +1,60 @@
+//! Log lines that would repeat: one a minute for each subject, with the number of those that were left out.
+
+use std::{collections::HashMap, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long a subject is not spoken of again.
+const EVERY: Duration = Duration::from_mins(1);
+/// Subjects that are remembered; beyond that, all are forgotten.
+const SUBJECTS: usize = 1_000;
+
+/// Decides which lines are written.
+#[derive(Debug, Default)]
+pub struct Limited(Mutex<HashMap<String, Said>>);
+
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    left_out: u64,
+}
+
+impl Limited {
+    /// Whether a line about the subject is to be written now: then, how many were left out since the last one.
+    pub fn admit(&self, subject: &str) -> Option<u64> {
+        let now = Instant::now();
+        let mut said = self.0.lock();
+        if let Some(before) = said.get_mut(subject) {
+            if now - before.at < EVERY {
+                before.left_out += 1;
+                return None;
+            }
+            before.at = now;
+            return Some(std::mem::take(&mut before.left_out));
+        }
+        if said.len() >= SUBJECTS {
+            said.clear();
+        }
+        said.insert(subject.to_owned(), Said { at: now, left_out: 0 });
+        Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subject_is_spoken_of_once_a_minute_with_the_number_of_lines_left_out() {
+        let limited = Limited::default();
+        assert_eq!(limited.admit("a"), Some(0));
+        for _ in 0..90 {
+            assert_eq!(limited.admit("a"), None);
+        }
+        assert_eq!(limited.admit("b"), Some(0), "another subject");
+        tokio::time::advance(EVERY).await;
+        assert_eq!(limited.admit("a"), Some(90));
+        assert_eq!(limited.admit("a"), None);
+    }
+}
