@@ -62,6 +62,9 @@ pub(crate) struct BusSection {
     pub(crate) prefix: String,
     /// The embedded log's file.
     pub(crate) path: PathBuf,
+    /// After how long a group that has records before it and finishes none is called stuck.
+    #[serde(with = "duration")]
+    pub(crate) stuck_after: Duration,
     /// Partitions, replication, retention.
     pub(crate) topics: TopicSettings,
 }
@@ -159,6 +162,7 @@ impl Default for BusSection {
         Self {
             prefix: "notifications".to_owned(),
             path: PathBuf::from("carillon-data/bus.db"),
+            stuck_after: carillon_bus::STUCK_AFTER,
             topics: TopicSettings::default(),
         }
     }

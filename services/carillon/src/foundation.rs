@@ -56,7 +56,8 @@ impl Foundation {
             .context("database.url")?;
         let bus = Bus::connect(config.bus_config()?, Arc::clone(&clock))
             .await
-            .context("the bus")?;
+            .context("the bus")?
+            .with_stuck_after(config.bus.stuck_after);
         let in_process = Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone()))));
         Ok(Self {
             quotas: quotas(&config)?,

@@ -157,7 +157,9 @@ pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError
     let lanes = sources.map(|source| run_source(deps.clone(), source, shutdown.clone()));
     // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
     let lag = async {
-        deps.bus.report_lag(group(&deps.bus), shutdown.clone()).await;
+        deps.bus
+            .report_lag(group(&deps.bus), deps.ready.clone(), shutdown.clone())
+            .await;
         std::future::pending::<Infallible>().await
     };
     deps.ready.ready();

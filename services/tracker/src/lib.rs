@@ -110,7 +110,7 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let statuses = consume(&deps, statuses, name, Kind::Statuses, shutdown.clone());
     let dead = consume(&deps, dead, dead_group, Kind::DeadLetters, shutdown.clone());
     let auditor = Auditor::new(deps.store.clone());
-    let lag = deps.bus.report_lag(group, shutdown.clone());
+    let lag = deps.bus.report_lag(group, deps.ready.clone(), shutdown.clone());
     let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
     let company = async { tokio::join!(auditor.run(shutdown.clone()), lag, housekeeping) };
     deps.ready.ready();

@@ -111,7 +111,9 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
     });
     // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
     let lag = async {
-        deps.bus.report_lag(group.clone(), shutdown.clone()).await;
+        deps.bus
+            .report_lag(group.clone(), deps.ready.clone(), shutdown.clone())
+            .await;
         std::future::pending::<Infallible>().await
     };
     deps.ready.ready();

@@ -1,6 +1,8 @@
-//! How far a group is behind.
+//! How far a group is behind, and whether it moves.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 /// A group's lag on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +11,70 @@ pub struct TopicLag {
     pub topic: Arc<str>,
     /// Records that are written and not committed by the group.
     pub records: i64,
+    /// The sum of the partitions' committed offsets: it moves when the group does.
+    pub committed: i64,
+}
+
+/// A topic on which records wait and the group has not moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Still {
+    pub(crate) topic: Arc<str>,
+    pub(crate) records: i64,
+    pub(crate) lasted: Duration,
+}
+
+/// Watches a group's movement from one look to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Movement(HashMap<Arc<str>, (i64, Instant)>);
+
+impl Movement {
+    /// Takes note of a look; where records wait, for how long the group has not moved.
+    pub(crate) fn observe(&mut self, lags: &[TopicLag], now: Instant) -> Vec<Still> {
+        let mut all = Vec::new();
+        for lag in lags {
+            if lag.records == 0 {
+                self.0.remove(&lag.topic);
+                continue;
+            }
+            let seen = self
+                .0
+                .entry(Arc::clone(&lag.topic))
+                .or_insert((lag.committed, now));
+            if seen.0 != lag.committed {
+                *seen = (lag.committed, now);
+            }
+            all.push(Still {
+                topic: Arc::clone(&lag.topic),
+                records: lag.records,
+                lasted: now - seen.1,
+            });
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_stands_still_where_records_wait_and_nothing_is_committed() {
+        let lag = |records, committed| TopicLag {
+            topic: "t".into(),
+            records,
+            committed,
+        };
+        let start = Instant::now();
+        let mut movement = Movement::default();
+        let mut lasted = |seconds, lag| {
+            let still = movement.observe(&[lag], start + Duration::from_secs(seconds));
+            still.first().map(|still| still.lasted.as_secs())
+        };
+        assert_eq!(lasted(0, lag(3, 10)), Some(0));
+        assert_eq!(lasted(15, lag(5, 10)), Some(15), "more wait, and none is done");
+        assert_eq!(lasted(30, lag(5, 11)), Some(0), "one is done");
+        assert_eq!(lasted(45, lag(5, 11)), Some(15));
+        assert_eq!(lasted(60, lag(0, 16)), None, "nothing waits");
+        assert_eq!(lasted(75, lag(1, 16)), Some(0));
+    }
 }

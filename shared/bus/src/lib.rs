@@ -16,10 +16,10 @@ mod record;
 pub mod retry;
 mod topics;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use carillon_domain::{clock::SharedClock, retry::RetryPolicy};
-use carillon_runtime::Shutdown;
+use carillon_runtime::{Shutdown, http::ReadySwitch};
 
 pub use batch::{Batch, BatchConsumer, BatchLimits};
 pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, Security};
@@ -31,7 +31,7 @@ pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
 pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
 
-use crate::member::Member;
+use crate::{lag::Movement, member::Member};
 
 /// What a consumer reads. It starts at the earliest record where its group has committed nothing.
 #[derive(Debug, Clone)]
@@ -49,7 +49,13 @@ pub struct Bus {
     topics: Arc<Topics>,
     retry: Arc<RetryPolicy>,
     clock: SharedClock,
+    stuck_after: Duration,
 }
+
+/// How often a group's lag is looked at.
+const LOOK_AT_LAG: Duration = Duration::from_secs(15);
+/// How long a group with records before it may stand still by default.
+pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
 enum Handle {
@@ -72,6 +78,7 @@ impl Bus {
             topics,
             retry: Arc::new(config.retry),
             clock,
+            stuck_after: STUCK_AFTER,
         })
     }
 
@@ -179,25 +186,58 @@ impl Bus {
         }
     }
 
-    /// Keeps the gauge `carillon_consumer_lag{group,topic}` current until the shutdown.
-    pub async fn report_lag(&self, group: String, shutdown: Shutdown) {
-        let mut timer = tokio::time::interval(Duration::from_secs(15));
+    /// Keeps the gauges `carillon_consumer_lag{group,topic}` and `carillon_consumer_stuck_seconds{group,topic}` current
+    /// until the shutdown, and a note at the group's part of the readiness while it stands still.
+    pub async fn report_lag(&self, group: String, part: ReadySwitch, shutdown: Shutdown) {
+        let mut timer = tokio::time::interval(LOOK_AT_LAG.min(self.stuck_after));
+        let mut movement = Movement::default();
         loop {
             tokio::select! {
                 _ = timer.tick() => {}
                 () = shutdown.soft() => return,
             }
             match self.lag(&group).await {
-                #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-                Ok(lags) => {
-                    for lag in lags {
-                        let labels = [("group", group.clone()), ("topic", lag.topic.to_string())];
-                        metrics::gauge!("carillon_consumer_lag", &labels).set(lag.records as f64);
-                    }
-                }
+                Ok(lags) => part.note(self.tell_lag(&group, &lags, &mut movement)),
                 Err(error) => tracing::debug!(group, %error, "the lag is not known"),
             }
         }
+    }
+
+    /// Sets the gauges; a note if the group stands still.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    fn tell_lag(&self, group: &str, lags: &[TopicLag], movement: &mut Movement) -> Option<String> {
+        let mut seconds: HashMap<&str, f64> = HashMap::new();
+        let mut note = None;
+        for still in movement.observe(lags, tokio::time::Instant::now()) {
+            // What waits for its time is to wait.
+            let waits = matches!(
+                self.topics.place(&still.topic),
+                Some(TopicKind::Retry { .. } | TopicKind::Scheduled)
+            );
+            if waits || still.lasted < self.stuck_after {
+                continue;
+            }
+            let lasted = still.lasted.as_secs();
+            note = Some(format!(
+                "{} records of {} wait, and none has been done for {lasted} s",
+                still.records, still.topic
+            ));
+            let known = lags.iter().find(|lag| lag.topic == still.topic);
+            seconds.extend(known.map(|lag| (&*lag.topic, still.lasted.as_secs_f64())));
+        }
+        for lag in lags {
+            let labels = [("group", group.to_owned()), ("topic", lag.topic.to_string())];
+            metrics::gauge!("carillon_consumer_lag", &labels).set(lag.records as f64);
+            let stuck = seconds.get(&*lag.topic).copied().unwrap_or(0.0);
+            metrics::gauge!("carillon_consumer_stuck_seconds", &labels).set(stuck);
+        }
+        note
+    }
+
+    /// Has a group be called stuck when records have waited for so long and none was done.
+    #[must_use]
+    pub fn with_stuck_after(self, stuck_after: Duration) -> Self {
+        Self { stuck_after, ..self }
     }
 }
 

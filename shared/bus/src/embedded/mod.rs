@@ -204,15 +204,18 @@ impl EmbeddedLog {
             if !topic.slots.iter().any(|slot| committed.contains_key(&slot.id)) {
                 continue;
             }
-            let lag = topic.slots.iter().map(|slot| {
+            let mut lag = TopicLag {
+                topic: Arc::clone(name),
+                records: 0,
+                committed: 0,
+            };
+            for slot in &topic.slots {
                 let start = slot.start.load(Ordering::Acquire);
                 let at = committed.get(&slot.id).copied().unwrap_or(start).max(start);
-                slot.next.load(Ordering::Acquire) - at
-            });
-            lags.push(TopicLag {
-                topic: Arc::clone(name),
-                records: lag.sum(),
-            });
+                lag.records += slot.next.load(Ordering::Acquire) - at;
+                lag.committed += at;
+            }
+            lags.push(lag);
         }
         Ok(lags)
     }

@@ -149,7 +149,7 @@ pub(super) async fn lag(
             {
                 continue;
             }
-            let mut records = 0;
+            let (mut records, mut sum) = (0, 0);
             for element in elements {
                 let (low, high) = consumer
                     .fetch_watermarks(name, element.partition(), CALL_TIMEOUT)
@@ -160,10 +160,12 @@ pub(super) async fn lag(
                     low
                 };
                 records += (high - at).max(0);
+                sum += at;
             }
             lags.push(TopicLag {
                 topic: Arc::clone(name),
                 records,
+                committed: sum,
             });
         }
         Ok(lags)

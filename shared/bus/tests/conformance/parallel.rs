@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use carillon_bus::{Handler, Inbound, PANICS, ParallelOptions};
 use carillon_domain::{Channel, Lane};
-use carillon_runtime::{Shutdown, panics::Panic};
+use carillon_runtime::{Shutdown, http::Readiness, panics::Panic};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -267,6 +267,36 @@ fn a_record_at_which_the_handler_always_panics_is_put_away_and_its_neighbours_ar
         }
         shutdown.begin();
         task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_group_that_does_not_move_while_records_wait_is_noted_and_no_more_when_it_does() {
+    on_each_backend(1, |setting| async move {
+        let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
+        let (recorder, gate) = Recorder::new();
+        gate.send(vec!["1".to_owned()]).unwrap();
+        let records = (0..3).map(|n| out(&topic, "k", n)).collect();
+        setting.bus.publish(records).await.unwrap();
+        let (shutdown, task) = start(&setting, &topic, &recorder, ParallelOptions::default());
+        let readiness = Readiness::default();
+        let part = readiness.register("push");
+        part.ready();
+        let bus = setting.bus.clone().with_stuck_after(Duration::from_millis(300));
+        let watch = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { bus.report_lag("g".to_owned(), part, shutdown).await }
+        });
+        let note = || readiness.report().parts["push"].note.clone();
+        wait_for("a note", || async { note().is_some() }).await;
+        let said = note().unwrap();
+        assert!(said.starts_with(&format!("2 records of {topic} wait")), "{said}");
+        assert!(readiness.is_ready(), "another process would do no better");
+        gate.send(Vec::new()).unwrap();
+        wait_for("no note", || async { note().is_none() }).await;
+        shutdown.begin();
+        task.await.unwrap();
+        watch.await.unwrap();
     });
 }
 

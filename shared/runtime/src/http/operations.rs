@@ -27,6 +27,7 @@ pub struct ReadySwitch(Arc<Mutex<Condition>>);
 struct Condition {
     /// `None` while the part is ready.
     cause: Option<String>,
+    note: Option<String>,
     since: Instant,
 }
 
@@ -40,6 +41,10 @@ pub struct PartReadiness {
     /// Why it is not ready, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What is wrong although the part is ready: a consumer that does not move, for example. Another process would do no
+    /// better, so requests still come to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The answer of `/readyz`: 200 if every part is ready, else 503.
@@ -57,6 +62,7 @@ impl Readiness {
     pub fn register(&self, name: &str) -> ReadySwitch {
         let switch = ReadySwitch(Arc::new(Mutex::new(Condition {
             cause: Some("it has not started yet".to_owned()),
+            note: None,
             since: Instant::now(),
         })));
         self.0.lock().insert(name.to_owned(), switch.clone());
@@ -100,6 +106,11 @@ impl ReadySwitch {
         self.change(Some(cause.into()));
     }
 
+    /// Says what is wrong although the part is ready, or that nothing is. As for a cause, no secrets and no personal data.
+    pub fn note(&self, note: Option<String>) {
+        self.0.lock().note = note;
+    }
+
     fn change(&self, cause: Option<String>) {
         let mut state = self.0.lock();
         if state.cause.is_some() != cause.is_some() {
@@ -114,6 +125,7 @@ impl ReadySwitch {
             ready: state.cause.is_none(),
             for_seconds: state.since.elapsed().as_secs(),
             cause: state.cause.clone(),
+            note: state.note.clone(),
         }
     }
 }
@@ -231,6 +243,7 @@ mod tests {
         database.not_ready("the database is read-only");
         tokio::time::advance(Duration::from_secs(7)).await;
         database.not_ready("the database does not answer");
+        bus.note(Some("t stands still".to_owned()));
         let router = operations(readiness, MetricsHandle::detached());
         let answer = router
             .oneshot(Request::get("/readyz").body(Body::empty()).unwrap())
@@ -243,7 +256,7 @@ mod tests {
             serde_json::json!({
                 "ready": false,
                 "parts": {
-                    "bus": {"ready": true, "for_seconds": 12},
+                    "bus": {"ready": true, "for_seconds": 12, "note": "t stands still"},
                     "database": {"ready": false, "for_seconds": 7, "cause": "the database does not answer"},
                 },
             })
