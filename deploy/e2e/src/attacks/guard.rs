@@ -150,6 +150,22 @@ fn resident(process: i32) -> anyhow::Result<u64> {
     Ok(kilobytes * 1_024)
 }
 
+/// Waits until passwords arrive in time: after a start, consumers take some seconds to share their partitions.
+pub(super) async fn settled(victim: &Api, limit: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let arrived = password(victim).await;
+        if arrived.as_ref().is_ok_and(|took| *took < DELIVERED) {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            began.elapsed() < limit,
+            "passwords are late {} s after the start: {arrived:?}",
+            limit.as_secs()
+        );
+    }
+}
+
 /// Posts a one-time password to a guest and waits until it has arrived.
 async fn password(victim: &Api) -> anyhow::Result<Duration> {
     let id = format!("otp-{}", rand::random::<u64>());

@@ -18,6 +18,8 @@ mod templates;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
+use anyhow::Context as _;
+
 use self::{attacker::Attacker, guard::Guard, stage::Stage};
 use crate::{
     args::{Args, AttackArgs},
@@ -26,6 +28,9 @@ use crate::{
 
 /// How long others are watched during an attack.
 const LENGTH: Duration = Duration::from_secs(8);
+
+/// How long passwords may take to arrive in time again after a start, with what the attack left in the log.
+const SETTLED: Duration = Duration::from_secs(60);
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
@@ -111,6 +116,7 @@ pub(crate) async fn run(args: &Args, own: &AttackArgs) -> anyhow::Result<Vec<Str
 async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Result<Vec<String>> {
     let console = Console::begin();
     let mut violations = Vec::new();
+    guard::settled(&stage.victim(), SETTLED).await?;
     let calm = Guard::new(stage, slack)?.watch(LENGTH / 2).await;
     console.say(format_args!("calm: {calm}"));
     violations.extend(calm.violations("calm"));
@@ -119,17 +125,29 @@ async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Resu
         let seen = Guard::new(stage, slack)?.watch(LENGTH).await;
         console.say(format_args!("{}: {seen}", attack.name));
         violations.extend(seen.violations(attack.name));
-        let late = stage.end(slack).await;
-        violations.extend(late.into_iter().map(|late| format!("{}: {late}", attack.name)));
-        let was_made = running.is_finished();
-        running.abort();
-        if was_made && let Ok(Err(error)) = running.await {
-            violations.push(format!(
-                "{}: the attack could not be made: {error:#}",
-                attack.name
-            ));
+        let ending = async |stage: &mut Stage| -> Vec<String> {
+            let late = stage.end(slack).await;
+            late.iter()
+                .map(|late| format!("{}: {late}", attack.name))
+                .collect()
+        };
+        if running.is_finished() {
+            if let Err(error) = running.await? {
+                violations.push(format!(
+                    "{}: the attack could not be made: {error:#}",
+                    attack.name
+                ));
+            }
+            violations.extend(ending(stage).await);
+        } else {
+            // It goes on while the processes end.
+            violations.extend(ending(stage).await);
+            running.abort();
         }
         stage.start_again().await?;
+        guard::settled(&stage.victim(), SETTLED)
+            .await
+            .with_context(|| format!("after: {}", attack.name))?;
     }
     Ok(violations)
 }
