@@ -104,24 +104,25 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
     }));
     loop {
         let layered = overrides.iter().cloned().fold(base.clone(), Figment::merge);
-        match layered.extract() {
+        let error = match layered.extract() {
             Ok(config) => return Ok(config),
-            // `0123` or `+15550001111` looks like a number; where a text is expected, it is one.
-            Err(error) => match overrides
-                .iter_mut()
-                .find(|own| !own.is_text && own.key == error.path.join("."))
-            {
-                Some(own) => own.is_text = true,
-                None => {
-                    // The strongest layer that sets the key is the one that is wrong.
-                    let written = |key: &str| {
-                        let own = overrides.iter().rev().find(|own| own.key == key)?;
-                        Some(own.origin.clone())
-                    };
-                    return Err(ConfigError::Invalid(mistake::describe(&error, written)));
-                }
-            },
+            Err(error) => error,
+        };
+        // `0123` or `+15550001111` looks like a number; where a text is expected, it is one.
+        let is_wrong = |own: &&mut Override| !own.is_text && own.key == error.path.join(".");
+        if let Some(own) = overrides.iter_mut().find(is_wrong) {
+            own.is_text = true;
+            continue;
         }
+        // The strongest layer that sets the key, or a key below it, is the one that is wrong.
+        let written = |key: &str| {
+            let sets = |own: &&Override| {
+                let rest = own.key.strip_prefix(key);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            Some(overrides.iter().rev().find(sets)?.origin.clone())
+        };
+        return Err(ConfigError::Invalid(mistake::describe(&error, written)));
     }
 }
 

@@ -100,11 +100,11 @@ impl Stranger {
                 keep.lock()
                     .unwrap()
                     .push_str(&String::from_utf8_lossy(&request[..length]));
-                let head = format!(
+                let start = format!(
                     "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     answer.len()
                 );
-                let _ = stream.write_all(format!("{head}{answer}").as_bytes());
+                let _ = stream.write_all(format!("{start}{answer}").as_bytes());
             }
         });
         Self { url, heard }

@@ -1,5 +1,5 @@
 //! Schemas of bodies whose types lie in crates that know nothing of OpenAPI. Nothing is read into them: a test holds them
-//! against the types that are.
+//! against the types that are. Maps are written out: an alias would be a schema of the map's own name, one for all.
 #![expect(dead_code, reason = "only their schemas are used")]
 
 use std::collections::BTreeMap;
@@ -168,24 +168,19 @@ pub(crate) enum PostAnswer {
     Batch(BatchAnswer),
 }
 
-/// One answer for each channel that has one.
-type Choices = BTreeMap<ChannelName, bool>;
-/// Answers that a patch gives; null takes one away.
-type Changes = BTreeMap<ChannelName, Option<bool>>;
-
 /// A user's preferences; what is absent is inherited.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesBody {
     /// By channel.
     #[schema(nullable = false)]
-    global: Option<Choices>,
+    global: Option<BTreeMap<ChannelName, bool>>,
     /// By category and channel.
     #[schema(nullable = false)]
-    categories: Option<BTreeMap<String, Choices>>,
+    categories: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
     /// By event type and channel.
     #[schema(nullable = false)]
-    types: Option<BTreeMap<String, Choices>>,
+    types: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
     /// When not to be disturbed, in the user's timezone.
     #[schema(nullable = false, max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
@@ -196,11 +191,11 @@ pub(crate) struct PreferencesBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesPatch {
     /// By channel.
-    global: Option<Changes>,
+    global: Option<BTreeMap<ChannelName, Option<bool>>>,
     /// By category and channel.
-    categories: Option<BTreeMap<String, Changes>>,
+    categories: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
     /// By event type and channel.
-    types: Option<BTreeMap<String, Changes>>,
+    types: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
     /// All windows.
     #[schema(max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,

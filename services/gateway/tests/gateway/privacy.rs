@@ -39,6 +39,14 @@ struct Seeded {
     message: String,
 }
 
+/// A dead letter's channel, type, record and headers.
+type Letter<'a> = (
+    Option<Channel>,
+    Option<&'a str>,
+    Vec<u8>,
+    &'a [(&'a str, &'a str)],
+);
+
 async fn seeded(setting: &Setting) -> Seeded {
     let mut catalog = crate::support::catalog();
     catalog["types"]["OneTimePassword"] = json!({
@@ -94,7 +102,7 @@ async fn seeded(setting: &Setting) -> Seeded {
         ("ce_subject", "S3CR3T"),
         ("ce_recipient", "guest.two@example.com"),
     ];
-    let letters: [(Option<Channel>, Option<&str>, Vec<u8>, &[(&str, &str)]); 5] = [
+    let letters: [Letter<'_>; 5] = [
         (None, Some("OneTimePassword"), event.to_string().into(), &[]),
         (None, None, format!("{{ not json, {event}").into(), &[]),
         (

@@ -42,6 +42,7 @@ pub(super) struct Document {
 struct InUse {
     version: u32,
     /// `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`, `data.<key>` (push).
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     parts: Parts,
     /// When it was published first.
     #[schema(value_type = String, format = DateTime)]
@@ -51,6 +52,7 @@ struct InUse {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Draft {
     version: i64,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     parts: Parts,
 }
 
@@ -58,6 +60,7 @@ struct Draft {
 #[serde(deny_unknown_fields)]
 pub(super) struct PutDraft {
     /// The whole template by part; parts that are not named are gone.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     parts: Parts,
 }
 

@@ -29,6 +29,7 @@ pub(super) struct Sample {
     data: Box<RawValue>,
     /// The template's text; without it, the draft is shown, or what is published where there is no draft.
     #[serde(default)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     parts: Option<Parts>,
     /// The recipient's locale, BCP 47.
     #[serde(default)]

@@ -55,12 +55,12 @@ fn email(text: &str, floor: usize, sign: usize) -> Option<(usize, usize, String)
         None => &before[before.trim_end_matches(is_local).len()..],
     };
     let rest = &text[after..];
-    let domain = match rest.strip_prefix('[').and_then(|literal| literal.find(']')) {
-        Some(end) => &rest[..end + 2],
-        None => {
-            let end = rest.find(|c| !is_domain(c)).unwrap_or(rest.len());
-            rest[..end].trim_end_matches('.')
-        }
+    let literal = rest.strip_prefix('[').and_then(|literal| literal.find(']'));
+    let domain = if let Some(end) = literal {
+        &rest[..end + 2]
+    } else {
+        let end = rest.find(|c| !is_domain(c)).unwrap_or(rest.len());
+        rest[..end].trim_end_matches('.')
     };
     if local.is_empty() || domain.is_empty() {
         return None;
