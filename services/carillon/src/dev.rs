@@ -101,7 +101,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
             () = shutdown.soft() => Ok(()),
         }
     });
-    let listening = roles::spawn(&foundation, &wanted(&args.without), listener, &mut lifecycle).await?;
+    let listening = roles::spawn(&foundation, &wanted(&args.without), listener, &mut lifecycle)?;
     let url = format!("http://{}", reachable(listening));
     write_private(&dir.join(ADDRESS_FILE), &url)?;
 

@@ -124,7 +124,7 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
     let listener = roles::bind(config.http.listen, "http.listen")?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
-    roles::spawn(&foundation, roles, listener, &mut lifecycle).await?;
+    roles::spawn(&foundation, roles, listener, &mut lifecycle)?;
     let ended = lifecycle.run().await;
     foundation.store.close().await;
     telemetry.finish();

@@ -68,7 +68,7 @@ pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListen
 }
 
 /// Starts roles; one HTTP server serves what they have to show. Returns where it listens.
-pub(crate) async fn spawn(
+pub(crate) fn spawn(
     foundation: &Foundation,
     roles: &[Role],
     listener: TcpListener,

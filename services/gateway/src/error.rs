@@ -82,20 +82,19 @@ impl From<StoreError> for ApiError {
                 "If-Match names a version that is not the current one",
             ),
             StoreError::NotFound { what } => Self::not_found(what),
-            error => match error.retry_after() {
-                Some(after) => {
+            error => {
+                if let Some(after) = error.retry_after() {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "a request was not worked on"
                     );
                     let detail = format!("{error}; try again later");
                     Self(Problem::new(ProblemKind::Unavailable, detail).with_retry_after(after))
-                }
-                None => {
+                } else {
                     tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
                     Self::new(ProblemKind::Internal, "the request could not be worked on")
                 }
-            },
+            }
         }
     }
 }

@@ -16,20 +16,19 @@ pub(crate) fn store(error: &StoreError) -> Problem {
         StoreError::NotFound { what } => {
             Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))
         }
-        error => match error.retry_after() {
-            Some(after) => {
+        error => {
+            if let Some(after) = error.retry_after() {
                 tracing::warn!(
                     error = error as &dyn std::error::Error,
                     "a request was not worked on"
                 );
                 Problem::new(ProblemKind::Unavailable, format!("{error}; try again later"))
                     .with_retry_after(after)
-            }
-            None => {
+            } else {
                 tracing::error!(error = error as &dyn std::error::Error, "the store failed");
                 Problem::new(ProblemKind::Internal, "the store failed")
             }
-        },
+        }
     }
 }
 

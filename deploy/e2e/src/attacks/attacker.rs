@@ -29,7 +29,7 @@ impl Attacker {
         brokers: Option<String>,
     ) -> anyhow::Result<Self> {
         let options = ClientOptions {
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             ..ClientOptions::default()
         };
         Ok(Self {

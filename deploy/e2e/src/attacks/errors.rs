@@ -34,7 +34,9 @@ pub(super) async fn small_keys(attacker: Attacker) -> anyhow::Result<()> {
     let keys =
         |count: usize| -> Map<String, Value> { (0..count).map(|n| (format!("{n:x}"), json!(1))).collect() };
     let mut fields = event("OrderShipped", &json!({"order_id": "1", "carrier": "DHL"}));
-    fields.as_object_mut().map(|fields| fields.extend(keys(25_000)));
+    if let Some(fields) = fields.as_object_mut() {
+        fields.extend(keys(25_000));
+    }
     let mut attributes = fields.clone();
     attributes["specversion"] = json!("1.0");
     let mut recipient = event("OrderShipped", &json!({"order_id": "1", "carrier": "DHL"}));

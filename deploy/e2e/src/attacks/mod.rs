@@ -30,7 +30,7 @@ use crate::{
 const LENGTH: Duration = Duration::from_secs(8);
 
 /// How long passwords may take to arrive in time again after a start, with what the attack left in the log.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 

@@ -130,7 +130,7 @@ fn a_wrong_service_account_costs_no_token_and_no_message() {
         })
         .await;
         carillon.faults(&json!([])).await;
-        wait_for("all are sent", Duration::from_secs(120), || async {
+        wait_for("all are sent", Duration::from_mins(2), || async {
             let all = deliveries(&carillon, "wrong").await;
             all.len() == 50 && all.iter().all(|delivery| delivery["status"] == "sent")
         })

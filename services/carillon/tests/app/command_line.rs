@@ -92,12 +92,12 @@ impl Stranger {
         let listener = TcpListener::bind(address).unwrap();
         let heard = Arc::new(Mutex::new(String::new()));
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (answer, keep) = (answer.to_string(), Arc::clone(&heard));
+        let (answer, said) = (answer.to_string(), Arc::clone(&heard));
         thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 let mut request = vec![0; 65_536];
                 let length = stream.read(&mut request).unwrap_or(0);
-                keep.lock()
+                said.lock()
                     .unwrap()
                     .push_str(&String::from_utf8_lossy(&request[..length]));
                 let start = format!(

@@ -140,7 +140,7 @@ impl Deliver {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits until some account is open and has room; `None` at the end of the process: what was not begun is given

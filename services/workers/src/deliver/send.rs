@@ -152,12 +152,11 @@ impl Deliver {
                     OnUncertain::Resend => self.again(task, None, refusal.retry_after),
                     OnUncertain::Hold => None,
                 };
-                match again {
-                    Some(verdict) => (verdict, vec![uncertain]),
-                    None => {
-                        let (verdict, steps) = self.ends(FailureClass::Uncertain, refusal);
-                        (verdict, [vec![uncertain], steps].concat())
-                    }
+                if let Some(verdict) = again {
+                    (verdict, vec![uncertain])
+                } else {
+                    let (verdict, steps) = self.ends(FailureClass::Uncertain, refusal);
+                    (verdict, [vec![uncertain], steps].concat())
                 }
             }
         }

@@ -148,7 +148,6 @@ impl Reply {
             (_, Some((1 | 2, _))) => {
                 SendOutcome::Retry(self.refusal(Scope::Address, "the mailbox does not take mail now"))
             }
-            (_, Some((3 | 5, _))) => self.throttle(Scope::Account, "the relay cannot take more now"),
             (_, Some((6, _))) => {
                 SendOutcome::Retry(self.refusal(Scope::Message, "the message cannot be converted now"))
             }
@@ -159,7 +158,9 @@ impl Reply {
             (451 | 452, None) if stage == Stage::Recipient => {
                 self.throttle(Scope::Domain, "the recipient's domain asks for patience")
             }
-            (451 | 452, None) => self.throttle(Scope::Account, "the relay cannot take more now"),
+            (_, Some((3 | 5, _))) | (451 | 452, None) => {
+                self.throttle(Scope::Account, "the relay cannot take more now")
+            }
             _ => SendOutcome::Retry(self.refusal(Scope::Account, "the relay refused for now")),
         }
     }
@@ -174,7 +175,7 @@ impl Reply {
             (_, Some((7, 8 | 9 | 11 | 13 | 14 | 57 | 60 | 64))) => {
                 self.config("the relay does not accept us")
             }
-            (_, Some((1, 0..=3 | 6 | 10) | (2, 1) | (4, 1))) | (556, None) => {
+            (_, Some((1, 0..=3 | 6 | 10) | (2 | 4, 1))) | (556, None) => {
                 let refusal = self.refusal(Scope::Address, "there is no such mailbox");
                 SendOutcome::AddressDead(refusal, DeathReason::Gone)
             }

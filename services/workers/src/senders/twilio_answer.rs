@@ -509,9 +509,10 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
         Some((Meaning::Stopped, detail)) => {
             SendOutcome::AddressDead(refusal(Scope::Address, detail), DeathReason::OptedOut)
         }
-        Some((Meaning::Throttle, detail)) => SendOutcome::Throttle(refusal(Scope::Account, detail)),
+        Some((Meaning::Throttle | Meaning::Maintenance, detail)) => {
+            SendOutcome::Throttle(refusal(Scope::Account, detail))
+        }
         Some((Meaning::ThrottleOfAddress, detail)) => SendOutcome::Throttle(refusal(Scope::Address, detail)),
-        Some((Meaning::Maintenance, detail)) => SendOutcome::Throttle(refusal(Scope::Account, detail)),
         None => match answer.status {
             429 => SendOutcome::Throttle(refusal(Scope::Account, "the account sends too fast")),
             401 | 403 => SendOutcome::Config(refusal(Scope::Account, "the credentials are not accepted")),

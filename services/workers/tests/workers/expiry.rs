@@ -18,6 +18,9 @@ fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
     }
 }
 
+/// An epoch where seconds to wait are expected, as FCM has sent it.
+const EPOCH: Duration = Duration::from_hours(490_176);
+
 #[tokio::test]
 async fn what_has_expired_says_so_and_is_not_sent() {
     on_workers(async |setting| {
@@ -114,8 +117,7 @@ async fn what_expires_while_it_waits_for_a_retry_is_not_sent_again() {
 async fn what_expires_while_every_account_is_paused_says_so_at_once_and_does_not_wait_for_one() {
     on_workers(async |setting| {
         let provider = setting.provider();
-        // As FCM did: an epoch in place of seconds.
-        provider.answers("e-1", [throttle("429", Duration::from_secs(1_764_633_600))]);
+        provider.answers("e-1", [throttle("429", EPOCH)]);
         setting.publish(&[to_guest("e-1")]).await;
         let worker = setting.start(&provider);
         setting.written.reaches("e-1", "1 retrying 429").await;
@@ -136,7 +138,7 @@ async fn a_throttled_delivery_comes_back_when_it_expires_whatever_time_the_provi
     on_workers(async |setting| {
         let provider = setting.provider();
         for (event, wait) in [
-            ("e-1", Duration::from_secs(1_764_633_600)),
+            ("e-1", EPOCH),
             ("e-2", Duration::from_hours(1)),
             ("e-3", Duration::MAX),
         ] {

@@ -84,17 +84,16 @@ impl Examiner {
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.index);
         let committed = self.consumer.committed_offsets(list, CALL_TIMEOUT).ok()?;
-        match committed
+        if let Offset::Offset(offset) = committed
             .find_partition(&partition.topic, partition.index)?
             .offset()
         {
-            Offset::Offset(offset) => Some(offset),
-            _ => {
-                let marks = self
-                    .consumer
-                    .fetch_watermarks(&partition.topic, partition.index, CALL_TIMEOUT);
-                marks.ok().map(|(low, _)| low)
-            }
+            Some(offset)
+        } else {
+            let marks = self
+                .consumer
+                .fetch_watermarks(&partition.topic, partition.index, CALL_TIMEOUT);
+            marks.ok().map(|(low, _)| low)
         }
     }
 

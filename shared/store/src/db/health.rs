@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn connections_that_were_open_when_the_database_failed_are_asked_and_newer_ones_are_used() {
         let health = Health::default();
-        let (old, new) = (Duration::from_secs(60), Duration::ZERO);
+        let (old, new) = (Duration::from_mins(1), Duration::ZERO);
         assert_eq!(health.verdict(old), Verdict::Use);
         health.failed(Fault::Conflict);
         assert_eq!(health.verdict(old), Verdict::Use);

@@ -51,15 +51,18 @@ async fn a_token_that_is_put_for_two_users_at_once_belongs_to_one_and_neither_pu
             }
             let device = device(&token);
             let whole = with_devices(&[&token]);
-            let puts = futures::join!(
-                store.users().put_device(&store.tenant, &ids[0], &device),
-                store.users().put(&store.tenant, &ids[1], &whole, None),
-                store.users().put_device(&store.tenant, &ids[1], &device),
-                store.users().put(&store.tenant, &ids[0], &whole, None),
-            );
-            for put in [puts.0, puts.1, puts.2, puts.3] {
-                put.unwrap();
-            }
+            let puts = ids.iter().map(|id| {
+                Box::pin(async {
+                    let users = store.users();
+                    let (device, whole) = futures::join!(
+                        users.put_device(&store.tenant, id, &device),
+                        users.put(&store.tenant, id, &whole, None),
+                    );
+                    device.unwrap();
+                    whole.unwrap();
+                })
+            });
+            futures::future::join_all(puts).await;
             let owned = [tokens(store, &ids[0]).await, tokens(store, &ids[1]).await].concat();
             assert_eq!(owned, [token]);
         }

@@ -53,7 +53,7 @@ impl Server {
         };
         let endless = || async {
             let pieces =
-                futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 65_536])));
+                futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 8_192])));
             Body::from_stream(pieces)
         };
         let router = Router::new()
