@@ -141,6 +141,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             version: 1,
             locale: "en".into(),
         }),
+        next_attempt_at: None,
         steps: vec![step(DeliveryStatus::Sending), step(DeliveryStatus::Sent)],
     };
     Ok([

@@ -50,6 +50,7 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
                 provider: None,
                 code: None,
                 detail: Some(decision.sentence.clone()),
+                due_at: None,
             });
             projection.deliveries.push(row);
         }
@@ -105,7 +106,8 @@ fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
     let Some(created_at) = update.accepted_at.or(first) else {
         return;
     };
-    for step in &update.steps {
+    for (index, step) in update.steps.iter().enumerate() {
+        let is_last = index + 1 == update.steps.len();
         let state = DeliveryState {
             generation: update.generation,
             attempt: update.attempt,
@@ -119,6 +121,7 @@ fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
             provider: update.provider.clone(),
             code: step.code.clone(),
             detail: step.detail.clone(),
+            due_at: update.next_attempt_at.filter(|_| is_last),
         });
         projection.deliveries.push(DeliveryRow {
             id: update.delivery_id,

@@ -309,6 +309,9 @@ pub struct DeliveryUpdate {
     /// What was rendered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateRef>,
+    /// When the next attempt is due, if there will be one: the last step's waiting ends then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
     /// What happened, oldest first: one record may carry several steps of one attempt (`sending`, `sent`).
     pub steps: Vec<TimelineStep>,
 }

@@ -105,6 +105,9 @@ pub(crate) struct At {
 pub(crate) struct DeliveryDocument {
     #[serde(flatten)]
     pub(crate) delivery: DeliveryView,
+    /// When the next attempt is due, while the delivery waits for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_attempt_at: Option<Timestamp>,
     pub(crate) timeline: Vec<HistoryView>,
     /// Rendered again from the template and the event; null where that cannot be done.
     pub(crate) content: Option<Content>,
@@ -160,11 +163,25 @@ pub(crate) async fn find(
     }
     let content = content(state, caller, sight, &delivery).await;
     Ok(DeliveryDocument {
+        next_attempt_at: next_attempt(&delivery, &timeline),
         delivery,
         timeline,
         content,
         masked: !sight.is_revealed(),
     })
+}
+
+/// What the step says that put the delivery into its state. Once a later attempt has begun, another step has.
+fn next_attempt(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
+    let is_current = |step: &&HistoryView| {
+        (step.generation, step.attempt, step.status)
+            == (delivery.generation, delivery.attempt, delivery.status)
+    };
+    timeline
+        .iter()
+        .filter(is_current)
+        .filter_map(|step| step.due_at)
+        .max()
 }
 
 /// Puts the delivery into the state that its timeline so far gives.

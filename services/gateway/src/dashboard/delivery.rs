@@ -6,7 +6,7 @@ use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
 };
-use carillon_domain::DeliveryId;
+use carillon_domain::{DeliveryId, Timestamp};
 use carillon_render::Content;
 use carillon_store::read_model::{DeliveryView, HistoryView};
 
@@ -29,6 +29,7 @@ const MESSAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img
 struct DeliveryPage {
     frame: Option<Frame>,
     item: DeliveryView,
+    next_attempt_at: Option<Timestamp>,
     timeline: Vec<HistoryView>,
     content: Option<Content>,
 }
@@ -41,6 +42,7 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let DeliveryDocument {
         delivery,
+        next_attempt_at,
         timeline,
         content,
         masked: _,
@@ -55,6 +57,7 @@ pub(crate) async fn show(
     Ok(render(&DeliveryPage {
         frame: Some(Frame::new(Part::Deliveries, &signed_in)),
         item: delivery,
+        next_attempt_at,
         timeline,
         content,
     }))

@@ -33,6 +33,9 @@ pub(crate) fn delivery_id(number: u32) -> DeliveryId {
     DeliveryId(Uuid::from_u128(0x6f1d << 112 | u128::from(number)))
 }
 
+/// How long after its step a retry is due.
+const RETRY_AFTER: Duration = Duration::from_mins(15);
+
 /// An event of one e-mail, as far as its timeline says: each step comes a second after the one before.
 pub(crate) async fn delivery(
     setting: &Setting,
@@ -139,6 +142,7 @@ async fn project(
             provider: row.provider.clone(),
             code: row.error_code.clone(),
             detail: row.reason.clone(),
+            due_at: (*status == DeliveryStatus::Retrying).then(|| at(step) + RETRY_AFTER),
         });
         projection.deliveries.push(row);
     }

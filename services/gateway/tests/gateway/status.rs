@@ -4,6 +4,7 @@ use carillon_domain::{Channel, DeliveryStatus};
 use serde_json::{Value, json};
 
 use crate::{
+    dashboard::{page, sign_in},
     seed::{dead_letter, delivery},
     support::{Ask, on_gateway, shipped},
 };
@@ -72,6 +73,45 @@ async fn a_decided_event_shows_its_deliveries() {
         assert_eq!(event["event"]["data"]["order_id"], "7");
         assert_eq!(event["deliveries"][0]["id"], json!(id));
         assert_eq!(event["deliveries"][0]["status"], "sent");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_waits_for_another_attempt_says_when_it_is_due_and_one_that_goes_on_does_not() {
+    use DeliveryStatus::{Queued, Retrying, Sending};
+
+    on_gateway(async |setting| {
+        let waiting = [(0, Queued), (1, Sending), (1, Retrying)];
+        let id = delivery(setting, 1, &waiting).await.0;
+        let shown = setting.get(&format!("/v1/deliveries/{id}")).await.json();
+        let due = "2026-11-24T10:16:02Z";
+        assert_eq!(
+            (&shown["status"], &shown["next_attempt_at"]),
+            (&json!("retrying"), &json!(due))
+        );
+        let steps = &shown["timeline"];
+        assert_eq!(
+            (&steps[2]["due_at"], &steps[1]["due_at"]),
+            (&json!(due), &Value::Null)
+        );
+        let cookie = sign_in(setting, &setting.viewer).await;
+        let shown = setting
+            .ask(page(&format!("/deliveries/{id}"), &cookie))
+            .await
+            .text();
+        assert!(
+            shown.contains("<dt>Next attempt</dt>") && shown.contains("2026-11-24 10:16:02"),
+            "{shown}"
+        );
+
+        let under_way = [(0, Queued), (1, Sending), (1, Retrying), (2, Sending)];
+        let id = delivery(setting, 2, &under_way).await.0;
+        let shown = setting.get(&format!("/v1/deliveries/{id}")).await.json();
+        assert_eq!(
+            (&shown["status"], &shown["next_attempt_at"]),
+            (&json!("sending"), &Value::Null)
+        );
     })
     .await;
 }

@@ -14,9 +14,32 @@ use proptest::{
 };
 
 use crate::{
-    statuses::{at, decided, delivery_id, event_id, life, routed, said},
+    statuses::{NEXT_ATTEMPT, at, decided, delivery_id, event_id, life, routed, said},
     support::on_tracker,
 };
+
+#[tokio::test]
+async fn a_step_that_waits_for_another_attempt_says_when_it_is_due_in_whatever_order_it_is_heard() {
+    use DeliveryStatus::{Retrying, Sending};
+
+    on_tracker(async |setting| {
+        let retrying = said(1, Channel::Email, (0, 1), &[(1, Sending), (2, Retrying)]);
+        let sending = said(1, Channel::Email, (0, 2), &[(3, Sending)]);
+        setting
+            .track(&[sending, retrying.clone(), routed(1), retrying])
+            .await;
+        let timeline = setting.timeline(delivery_id(1, Channel::Email)).await;
+        let due: Vec<_> = timeline.iter().map(|step| (step.status, step.due_at)).collect();
+        let expected = [
+            (DeliveryStatus::Queued, None),
+            (Sending, None),
+            (Retrying, Some(at(NEXT_ATTEMPT))),
+            (Sending, None),
+        ];
+        assert_eq!(due, expected);
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn a_decided_event_can_be_seen_with_its_decisions_and_the_deliveries_on_their_way() {

@@ -115,9 +115,14 @@ pub(crate) fn update(
             version: 3,
             locale: "en".into(),
         }),
+        next_attempt_at: (steps.last().map(|(_, status)| *status) == Some(DeliveryStatus::Retrying))
+            .then(|| at(NEXT_ATTEMPT)),
         steps: steps.iter().map(step).collect(),
     }
 }
+
+/// When a retry of [`update`] is due, in seconds.
+pub(crate) const NEXT_ATTEMPT: u64 = 900;
 
 /// A worker's statement as a record.
 pub(crate) fn said(

@@ -78,6 +78,10 @@ impl Task {
                 _ => None,
             },
             template: concluded.template.clone(),
+            next_attempt_at: match &concluded.verdict {
+                Verdict::Again { due, .. } => Some(delivery.by_expiry(*due)),
+                _ => None,
+            },
             steps: concluded.steps.clone(),
         }
     }

@@ -36,6 +36,13 @@ async fn a_retry_is_the_same_bytes_with_the_next_attempt_and_is_never_early() {
             Some(now.timestamp_millis())
         );
         let due = tier::due(&waiting).unwrap();
+        let said = setting.written.updates("e-1")[0].next_attempt_at.unwrap();
+        // The record's header has milliseconds, and is never early.
+        let rounded = (due - said).num_microseconds().unwrap();
+        assert!(
+            (0..1_000).contains(&rounded),
+            "its status says when it is due: {said} {due}"
+        );
         let wait = (due - now).num_milliseconds();
         assert!(
             (1_000..=1_101).contains(&wait),

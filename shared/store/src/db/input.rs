@@ -95,6 +95,14 @@ impl<'a> Input<'a> {
         self.column(name, Column::Time(values.map(Some).collect()))
     }
 
+    pub(crate) fn opt_time(
+        self,
+        name: &'static str,
+        values: impl Iterator<Item = Option<Timestamp>>,
+    ) -> Self {
+        self.column(name, Column::Time(values.collect()))
+    }
+
     pub(crate) fn int(self, name: &'static str, values: impl Iterator<Item = i32>) -> Self {
         self.column(name, Column::Int(values.collect()))
     }

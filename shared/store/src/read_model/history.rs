@@ -18,6 +18,7 @@ struct Row {
     provider: Option<String>,
     code: Option<String>,
     detail: Option<String>,
+    due_at: Option<Timestamp>,
 }
 
 /// A step is named by delivery, generation, attempt, status and time, so one that comes again is one.
@@ -36,11 +37,12 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), Store
         .opt_text("provider", rows.iter().map(|row| row.provider.as_deref()))
         .opt_text("code", rows.iter().map(|row| row.code.as_deref()))
         .opt_text("detail", rows.iter().map(|row| row.detail.as_deref()))
+        .opt_time("due_at", rows.iter().map(|row| row.due_at))
         .execute(
             tx.conn(),
             "INSERT INTO delivery_history
-                (created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail)
-            SELECT created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail
+                (created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail, due_at)
+            SELECT created_at, delivery_id, generation, attempt, status, precedence, at, provider, code, detail, due_at
             FROM input WHERE true
             ON CONFLICT (created_at, delivery_id, generation, attempt, status, at) DO NOTHING",
         )
@@ -52,7 +54,7 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), Store
 pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
     let rows = fetch!(
         all, session => Row,
-        "SELECT generation, attempt, status, at, provider, code, detail FROM delivery_history
+        "SELECT generation, attempt, status, at, provider, code, detail, due_at FROM delivery_history
         WHERE created_at = (SELECT d.created_at FROM deliveries d WHERE d.id = $1) AND delivery_id = $1
         ORDER BY at, precedence, status",
         id.0
@@ -67,6 +69,7 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
                 provider: row.provider,
                 code: row.code,
                 detail: row.detail,
+                due_at: row.due_at,
             })
         })
         .collect()

@@ -119,6 +119,8 @@ pub struct HistoryRow {
     pub code: Option<String>,
     /// A sentence for people.
     pub detail: Option<String>,
+    /// When the next attempt is due, where one will follow.
+    pub due_at: Option<Timestamp>,
 }
 
 /// Which deliveries; each list is an "or", an empty one lets everything pass.
@@ -205,6 +207,9 @@ pub struct HistoryView {
     pub code: Option<String>,
     /// A sentence for people.
     pub detail: Option<String>,
+    /// When the next attempt is due, where one follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// What was decided about an event.

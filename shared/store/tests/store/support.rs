@@ -163,6 +163,7 @@ pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
         provider: row.provider.clone(),
         code: row.error_code.clone(),
         detail: row.reason.clone(),
+        due_at: None,
     }
 }
 
