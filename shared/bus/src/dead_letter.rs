@@ -63,7 +63,7 @@ pub fn record(topics: &Topics, from: &Record, queue: Queue, group: &str, letter:
     headers.insert(TOPIC, from.topic.to_string());
     headers.insert(PARTITION, Bytes::copy_from_slice(&from.partition.to_be_bytes()));
     headers.insert(OFFSET, Bytes::copy_from_slice(&from.offset.to_be_bytes()));
-    // Of a record that cannot be read, only the place is known.
+    // An unreadable record has no value or headers; only its place is known.
     if from.unreadable.is_none() {
         headers.insert(
             TIMESTAMP,

@@ -9,7 +9,7 @@ pub enum BusError {
     /// The brokers do not answer, or not in time. Trying again may help.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
-    /// The disk under the embedded log takes nothing. It heals by itself once there is room.
+    /// The disk under the embedded log refuses writes. Writes succeed again once there is room.
     #[error("the embedded log takes no writes: {0}")]
     Disk(&'static str),
     /// A record is larger than the bus takes.

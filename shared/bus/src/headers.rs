@@ -16,7 +16,7 @@ pub const DUE: &str = "carillon-due";
 pub const REPLAY: &str = "carillon-replay";
 /// The record is waiting work that was released.
 pub const RELEASE: &str = "carillon-release";
-/// An event that waits for its limits: where it came first, and since when it waits.
+/// On an event that waits for its limits: the record's first place, and the time since which it waits.
 pub const HELD: &str = "carillon-held";
 /// Through which edge an event came: `gateway`; absent: a Kafka producer.
 pub const VIA: &str = "carillon-via";

@@ -11,7 +11,7 @@ pub struct TopicLag {
     pub topic: Arc<str>,
     /// Records that are written and not committed by the group.
     pub records: i64,
-    /// The sum of the partitions' committed offsets: it moves when the group does.
+    /// The sum of the partitions' committed offsets. It changes whenever the group commits.
     pub committed: i64,
 }
 
@@ -23,12 +23,13 @@ pub(crate) struct Still {
     pub(crate) lasted: Duration,
 }
 
-/// Watches a group's movement from one look to the next.
+/// Compares a group's committed offsets from one observation to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Movement(HashMap<Arc<str>, (i64, Instant)>);
 
 impl Movement {
-    /// Takes note of a look; where records wait, for how long the group has not moved.
+    /// Takes one observation; returns the topics on which records wait and the group has not moved, with the
+    /// time since it last did.
     pub(crate) fn observe(&mut self, lags: &[TopicLag], now: Instant) -> Vec<Still> {
         let mut all = Vec::new();
         for lag in lags {

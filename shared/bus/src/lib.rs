@@ -52,9 +52,9 @@ pub struct Bus {
     stuck_after: Duration,
 }
 
-/// How often a group's lag is looked at.
+/// The interval at which a group's lag is measured.
 const LOOK_AT_LAG: Duration = Duration::from_secs(15);
-/// How long a group with records before it may stand still by default.
+/// The default time after which a group that has waiting records and commits none is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
@@ -186,8 +186,9 @@ impl Bus {
         }
     }
 
-    /// Keeps the gauges `carillon_consumer_lag{group,topic}` and `carillon_consumer_stuck_seconds{group,topic}` current
-    /// until the shutdown, and a note at the group's part of the readiness while it stands still.
+    /// Keeps the gauges `carillon_consumer_lag{group,topic}` and
+    /// `carillon_consumer_stuck_seconds{group,topic}` current until the shutdown. While the group is stuck,
+    /// its part of the readiness has a note.
     pub async fn report_lag(&self, group: String, part: ReadySwitch, shutdown: Shutdown) {
         let mut timer = tokio::time::interval(LOOK_AT_LAG.min(self.stuck_after));
         let mut movement = Movement::default();
@@ -203,13 +204,13 @@ impl Bus {
         }
     }
 
-    /// Sets the gauges; a note if the group stands still.
+    /// Sets the gauges; returns a note if the group is stuck.
     #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     fn tell_lag(&self, group: &str, lags: &[TopicLag], movement: &mut Movement) -> Option<String> {
         let mut seconds: HashMap<&str, f64> = HashMap::new();
         let mut note = None;
         for still in movement.observe(lags, tokio::time::Instant::now()) {
-            // What waits for its time is to wait.
+            // Records of these topics wait for their due time on purpose.
             let waits = matches!(
                 self.topics.place(&still.topic),
                 Some(TopicKind::Retry { .. } | TopicKind::Scheduled)
@@ -234,7 +235,7 @@ impl Bus {
         note
     }
 
-    /// Has a group be called stuck when records have waited for so long and none was done.
+    /// Sets the time after which a group that has waiting records and commits none is called stuck.
     #[must_use]
     pub fn with_stuck_after(self, stuck_after: Duration) -> Self {
         Self { stuck_after, ..self }

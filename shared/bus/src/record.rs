@@ -24,11 +24,13 @@ pub struct Record {
     pub headers: Headers,
     /// When it was written; the epoch's start if that is not known.
     pub timestamp: Timestamp,
-    /// Set where the record is on the bus and its bytes cannot be read: key, value and headers are empty then.
+    /// Set if the record exists on the bus but its bytes cannot be read; key, value and headers are then
+    /// empty.
     pub unreadable: Option<Unreadable>,
 }
 
-/// Why a record cannot be read. Records of a batch are compressed and summed together, so it concerns each of them.
+/// Why a record cannot be read. The records of a batch share one compression and one checksum, so the reason
+/// holds for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unreadable {
     /// Its batch has a compression or a format that the client does not know.
@@ -103,7 +105,7 @@ impl OutRecord {
 }
 
 impl Record {
-    /// A record of which only the place is known.
+    /// An unreadable record: only its place is known.
     #[must_use]
     pub fn unreadable(position: Position, why: Unreadable) -> Self {
         Self {

@@ -61,7 +61,8 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// One key's value as far as it can be read, whatever is wrong with the others: for telling what is wrong.
+/// One key's value, if it can be read by itself. Mistakes in other keys do not matter, so it serves to report
+/// such mistakes.
 pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T> {
     let mut figment = Figment::new();
     if let Some(path) = layers.file {
@@ -108,13 +109,13 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
             Ok(config) => return Ok(config),
             Err(error) => error,
         };
-        // `0123` or `+15550001111` looks like a number; where a text is expected, it is one.
+        // `0123` and `+15550001111` look like numbers; where a text is expected, they are texts.
         let is_wrong = |own: &&mut Override| !own.is_text && own.key == error.path.join(".");
         if let Some(own) = overrides.iter_mut().find(is_wrong) {
             own.is_text = true;
             continue;
         }
-        // The strongest layer that sets the key, or a key below it, is the one that is wrong.
+        // The mistake is in the strongest layer that sets the key or a key below it.
         let written = |key: &str| {
             let sets = |own: &&Override| {
                 let rest = own.key.strip_prefix(key);

@@ -2,13 +2,14 @@
 
 use std::{io, path::Path};
 
-/// Bytes below which a disk is full: one transaction may take as many, and its write-ahead log as many again.
+/// Free bytes below which a disk counts as full. One transaction may need this much, and its write-ahead log
+/// as much again.
 const ROOM: u64 = 2 * 1024 * 1024;
 
 /// Why nothing can be written beside a file.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// Less than 2 MiB are free for this user.
+    /// Fewer than 2 MiB are free for this user.
     #[error("the disk is full: {free} bytes are free")]
     Full {
         /// Bytes that this user may still write.
@@ -17,12 +18,12 @@ pub enum DiskError {
     /// The file system is mounted read-only.
     #[error("the file system is read-only")]
     ReadOnly,
-    /// The file system does not say.
+    /// The file system does not answer the question.
     #[error("the file system cannot be asked")]
     Unknown(#[source] io::Error),
 }
 
-/// Whether the file system of an existing file or folder takes further data.
+/// Checks that the file system of an existing file or folder takes more data.
 pub fn check(path: &Path) -> Result<(), DiskError> {
     let system = rustix::fs::statvfs(path).map_err(|error| DiskError::Unknown(error.into()))?;
     if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {

@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the process's soft limit of open files, often 1,024, to the hard one, and returns what it is then; `None` if
-/// there is no limit.
+/// Raises the process's soft limit of open files, often 1,024, to the hard limit. Returns the new limit;
+/// `None` if there is no limit.
 pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {

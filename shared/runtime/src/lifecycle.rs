@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::panics;
 
-/// How long a role's work may fail by default.
+/// The default time for which a role's work may fail before the role ends.
 const STALL_LIMIT: Duration = Duration::from_mins(15);
 
-/// The two signals, shared by everything in the process, and how long work may fail until its role ends unasked. Never a
-/// global: it is passed.
+/// The two shutdown signals, shared by everything in the process, and the time for which work may fail before
+/// its role ends. It is passed as a parameter and is never a global.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     /// Take nothing new; finish what is in flight.

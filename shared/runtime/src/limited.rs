@@ -1,11 +1,11 @@
-//! Log lines that would repeat: one a minute for each subject, with the number of those that were left out.
+//! A limit for repeated log lines: one a minute for each subject, with the number of suppressed lines.
 
 use std::{collections::HashMap, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a subject is not spoken of again.
+/// The time between two lines about one subject.
 const EVERY: Duration = Duration::from_mins(1);
 /// Subjects that are remembered; beyond that, all are forgotten.
 const SUBJECTS: usize = 1_000;
@@ -21,7 +21,8 @@ struct Said {
 }
 
 impl Limited {
-    /// Whether a line about the subject is to be written now: then, how many were left out since the last one.
+    /// The number of lines suppressed since the last one, if a line about the subject may be written now;
+    /// otherwise `None`.
     pub fn admit(&self, subject: &str) -> Option<u64> {
         let now = Instant::now();
         let mut said = self.0.lock();

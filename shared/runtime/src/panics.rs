@@ -1,5 +1,5 @@
-//! Panics: each is counted by role and logged once with its place. Work on one record is caught, so that its panic is
-//! not its neighbours'.
+//! Panics: each is counted by role and logged once with its place. A panic during the work on one record is
+//! caught, so that it does not affect other records.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,8 @@ tokio::task_local! {
 }
 
 thread_local! {
-    /// The place of the thread's last panic. The hook runs on the panicking thread, and so does what catches it.
+    /// The place of the thread's last panic. Both the hook and the code that catches the panic run on the
+    /// panicking thread.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -36,14 +37,14 @@ impl fmt::Display for Panic {
     }
 }
 
-/// Counts and logs every panic of the process from now on, on whatever thread. Calling it again changes nothing.
+/// Counts and logs every panic of the process from now on, on all threads. Calling it again changes nothing.
 pub fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             note(info);
-            // Without logs, the standard hook's lines are all that there is.
+            // Before logging is set up, only the standard hook prints panics.
             if !tracing::dispatcher::has_been_set() {
                 before(info);
             }
@@ -73,12 +74,12 @@ pub fn role() -> Arc<str> {
     ROLE.try_with(Arc::clone).unwrap_or_else(|_| Arc::from("other"))
 }
 
-/// Has panics of the work be counted for the role. Tasks that the work spawns are not meant.
+/// Counts panics of the work for the role. Tasks that the work spawns are not included.
 pub fn in_role<T>(role: impl Into<Arc<str>>, work: impl Future<Output = T>) -> impl Future<Output = T> {
     ROLE.scope(role.into(), work)
 }
 
-/// Does work whose panic is to end nothing else. What the work held is dropped.
+/// Runs work and catches its panic. Values that the work held are dropped.
 pub async fn catch<T>(role: Arc<str>, work: impl Future<Output = T>) -> Result<T, Panic> {
     watch();
     let caught = in_role(role, AssertUnwindSafe(work).catch_unwind()).await;

@@ -1,11 +1,11 @@
-//! Work that is tried again and does not succeed: a metric from the first failure on, and the end of the role after a
-//! time, so that a supervisor, or the next process, begins anew.
+//! Work that is retried without success. A metric shows it from the first failure on; after a time limit the
+//! role ends, so that a supervisor or another process starts afresh.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-/// A role's work has not succeeded for as long as is allowed.
+/// A role's work has failed for longer than its limit.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what} has failed for {} s: {error}", .lasted.as_secs())]
 pub struct Stalled {
@@ -17,7 +17,7 @@ pub struct Stalled {
     pub error: String,
 }
 
-/// Watches one kind of work that is tried again.
+/// Watches one kind of retried work.
 #[derive(Debug)]
 pub struct Stall {
     role: Arc<str>,
@@ -27,7 +27,7 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// Nothing has failed yet. The work may fail for `limit`.
+    /// Begins without a failure. The work may fail for `limit`.
     #[must_use]
     pub fn new(role: impl Into<Arc<str>>, what: &'static str, limit: Duration) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Stall {
         }
     }
 
-    /// The work failed once more. An error after the limit: then the role is to end.
+    /// The work failed once more. Returns an error after the limit; the role must then end.
     pub fn failed(&mut self, error: &dyn std::fmt::Display) -> Result<(), Stalled> {
         let lasted = self.since.get_or_insert_with(Instant::now).elapsed();
         self.tell(lasted);

@@ -138,7 +138,8 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
     })
 }
 
-/// Writes why the process does not start, in a format that was configured, before [`init`] could be called.
+/// Writes why the process does not start, in the configured format, if that happens before [`init`] was
+/// called.
 pub fn last_words(format: LogFormat, error: &str) {
     let write = || tracing::error!(error, "carillon does not start");
     let builder = tracing_subscriber::fmt()

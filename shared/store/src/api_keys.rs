@@ -21,7 +21,7 @@ use crate::{
 
 /// How long a verified key is believed without asking again: the longest that a revoked key works in other processes.
 const BELIEVED: Duration = Duration::from_secs(5);
-/// Keys that one statement looks up.
+/// Most keys that one statement looks up.
 const BATCH: usize = 256;
 /// `last_used_at` is not written more often.
 const USED: Duration = Duration::from_mins(1);
@@ -129,8 +129,8 @@ pub struct ApiKeys {
     believed: Arc<RwLock<HashMap<Uuid, Believed>>>,
 }
 
-/// Looks keys up that are not believed. Concurrent callers share statements, so that a flood of made-up keys costs the
-/// database two statements at a time, whatever its rate.
+/// Looks up keys that are not cached. Concurrent callers share statements, so a flood of made-up keys costs
+/// the database at most two statements at a time, at any rate.
 struct Lookup(Db);
 
 #[async_trait]
@@ -224,7 +224,7 @@ impl ApiKeys {
                 now,
                 id
             );
-            // A database that takes no writes can be read with the key all the same.
+            // The key remains valid for reads while the database takes no writes.
             if let Err(error) = noted {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,

@@ -20,7 +20,8 @@ pub struct AuditCounts {
     pub duplicate: u64,
     /// Records that are no event of ours.
     pub rejected: u64,
-    /// Records of which nobody is to hear: tombstones, deleted rows, events that may name nobody.
+    /// Records that lead to no message by design: tombstones, deleted rows, and events without recipients
+    /// whose type allows that.
     pub skipped: u64,
     /// Events that a scheduler holds until they are due. There is none yet, so it is 0. An event that no router has decided
     /// is not waiting but unaccounted for, else a lost one would be waiting for ever.
@@ -34,8 +35,9 @@ pub struct AuditCounts {
 }
 
 impl AuditCounts {
-    /// Events that nobody can account for: acknowledged − (routed + duplicate + rejected + skipped + waiting). What is on its way
-    /// from the gateway through router and tracker counts until it is projected; at rest it is 0.
+    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting).
+    /// What is on its way from the gateway through router and tracker counts until it is projected; at rest
+    /// it is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(

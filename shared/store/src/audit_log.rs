@@ -1,5 +1,5 @@
-//! Who was shown what is hidden from others (table `audit_log`). Entries are written before anything is shown, and never
-//! deleted.
+//! The log of reveals: which API key was shown hidden values, when and where (table `audit_log`). Entries are
+//! written before anything is shown, and are never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::{
     page::{Cursor, Page, PageOf},
 };
 
-/// What was done.
+/// An audited action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, AsRefStr, Display, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -61,7 +61,7 @@ impl AuditLog {
         Self { db }
     }
 
-    /// Notes that somebody did something; durable on return.
+    /// Adds an entry; it is durable on return.
     pub async fn note(&self, who: &Principal, action: AuditAction, route: &str) -> Result<(), StoreError> {
         write_one!(
             self.db,

@@ -16,7 +16,8 @@ pub enum StoreError {
         /// What was looked for.
         what: &'static str,
     },
-    /// Something stands in the way of the database; trying again later may help. The error is the driver's, if it said so.
+    /// The database has a fault that may pass; a later try may succeed. The error is the driver's, if there
+    /// is one.
     #[error("{0}")]
     Unavailable(Fault, #[source] Option<Arc<sqlx::Error>>),
     /// A stored value is not what this code writes.
@@ -49,7 +50,7 @@ impl StoreError {
         matches!(self, Self::Unavailable(..) | Self::Closed)
     }
 
-    /// What stands in the way of the database, if that is what went wrong.
+    /// The database's fault, if this error is one.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {
@@ -58,7 +59,7 @@ impl StoreError {
         }
     }
 
-    /// After which time the same call may succeed, where it may at all.
+    /// The time after which the same call may succeed; `None` if it cannot.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,10 +1,10 @@
-//! Why a database does not do now what it may do later: by SQLSTATE on PostgreSQL, by result code on SQLite.
+//! Passing faults of a database, recognised by SQLSTATE on PostgreSQL and by result code on SQLite.
 
 use std::time::Duration;
 
 use sqlx::postgres::PgDatabaseError;
 
-/// What stands in the way of a database. Each passes by itself or once an operator has mended it.
+/// A fault of a database. Each passes by itself or after an operator's repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// No connection, or a broken one.
@@ -50,7 +50,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What an error of sqlx says about the database; `None` where it is about the statement or its values.
+    /// The database's fault in an error of sqlx; `None` if the error concerns the statement or its values.
     pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::NoConnection),
@@ -90,7 +90,7 @@ impl Fault {
             "55P03" => Self::Locked,
             "26000" | "42P05" => Self::Prepared,
             "3D000" => Self::Login,
-            // Whether the statement was done is not known.
+            // It is unknown whether the statement was executed.
             "40003" => Self::Unreachable,
             _ => match &code[..2] {
                 "08" => Self::Unreachable,
@@ -116,8 +116,9 @@ impl Fault {
         })
     }
 
-    /// Whether work that met this has left nothing behind and may succeed at once, after so many tries: another
-    /// transaction has won, or the connection was the wrong one and is replaced, which one try more shows.
+    /// Whether work that met this fault has left nothing behind and may succeed at once, after `tries` tries.
+    /// Either a concurrent transaction has won, or the connection was unusable and is replaced, which needs
+    /// only one more try.
     pub(crate) fn may_pass_at_once(self, tries: u32) -> bool {
         match self {
             Self::Conflict => true,
@@ -131,7 +132,7 @@ impl Fault {
         matches!(self, Self::ReadOnly | Self::DiskFull | Self::Storage)
     }
 
-    /// After which time it is worth trying again.
+    /// The time after which a retry is worthwhile.
     #[must_use]
     pub fn retry_after(self) -> Duration {
         Duration::from_secs(match self {

@@ -48,7 +48,7 @@ impl Cursor {
         let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let (at, id) = bytes.split_at(8);
         let at = Timestamp::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
-        // No row is older or younger, and not every database has a name for such a time.
+        // No row lies outside these years, and not every database can represent such a time.
         if !(0..=9_999).contains(&at.year()) {
             return None;
         }

@@ -82,7 +82,8 @@ impl Store {
         }
     }
 
-    /// Whether the database answers and takes writes, as far as it says so itself and recent writes have shown.
+    /// Checks that the database answers and takes writes, as far as it reports this and recent writes have
+    /// shown.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.0.db.check().await?;
         match self.dialect() {
@@ -175,7 +176,7 @@ impl Store {
     pub fn audit(&self) -> &Audit {
         &self.0.audit
     }
-    /// Who was shown what.
+    /// The audit log.
     #[must_use]
     pub fn audit_log(&self) -> &AuditLog {
         &self.0.audit_log

@@ -1,4 +1,4 @@
-//! The disk under the log: what was last seen of it.
+//! The disk under the embedded log, and the result of its last write.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::error::BusError;
 
-/// How long a failed write says that the next will fail as well.
+/// For this long after a failed write, the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 const FULL: &str = "its disk is full";
@@ -21,7 +21,7 @@ const BROKEN: &str = "its disk fails";
 #[derive(Debug)]
 pub(super) struct Disk {
     file: PathBuf,
-    /// The last write that the disk did not take, if none was taken since.
+    /// Cause and time of the last failed write; `None` after a write succeeds.
     failed: Mutex<Option<(&'static str, Instant)>>,
 }
 
@@ -33,17 +33,17 @@ impl Disk {
         }
     }
 
-    /// Whether the last write was taken.
+    /// Whether no write has failed since the last success.
     pub(super) fn is_well(&self) -> bool {
         self.failed.lock().is_none()
     }
 
-    /// A transaction is on the disk.
+    /// Records that a transaction was written.
     pub(super) fn wrote(&self) {
         *self.failed.lock() = None;
     }
 
-    /// A transaction is not: what its callers are told.
+    /// Records that a transaction failed; returns the error for its callers.
     pub(super) fn failed(&self, error: &sqlx::Error) -> impl Fn() -> BusError + use<> {
         let cause = cause(error);
         if let Some(cause) = cause {
@@ -55,7 +55,7 @@ impl Disk {
         }
     }
 
-    /// Whether the disk has room, and has taken the last writes.
+    /// Checks that the disk has room and that recent writes succeeded.
     pub(super) fn check(&self) -> Result<(), BusError> {
         match disk::check(&self.file) {
             Ok(()) => {}

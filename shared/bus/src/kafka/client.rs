@@ -121,15 +121,15 @@ pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientCo
         .set("fetch.message.max.bytes", "1048576")
         .set("queued.max.messages.kbytes", "4096")
         .set("allow.auto.create.topics", "false")
-        // A batch that the broker's disk has damaged is an error then, and not other people's data.
+        // A batch damaged on the broker's disk is then an error instead of wrong data.
         .set("check.crcs", "true")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("statistics.interval.ms", REPORTS.as_millis().to_string());
     config
 }
 
-/// A client that looks whether single offsets of a group's partitions can be read (`unreadable`). It only assigns, and is
-/// no member.
+/// A client that checks whether single offsets of a group's partitions can be read (`unreadable`). It assigns
+/// partitions itself and does not join the group.
 pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
     let mut config = base.clone();
     config

@@ -1,5 +1,5 @@
-//! What librdkafka says: a line a minute for each kind of message. It says the same many times a second while a broker is
-//! away, once for each of its threads and clients.
+//! librdkafka's log lines, at most one a minute for each kind of message. While a broker is away, each of its
+//! threads and clients repeats the same line many times a second.
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// An error of the whole client. It goes on by itself after most of them.
+/// An error of the whole client. The client recovers from most of them by itself.
 pub(super) fn error(error: &KafkaError, reason: &str) {
     let code = super::describe(error);
     if let Some(left_out) = SAID.admit(&code) {
@@ -31,7 +31,7 @@ pub(super) fn error(error: &KafkaError, reason: &str) {
     }
 }
 
-/// The context of clients that are made for one question.
+/// The context of short-lived clients that send one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Plain;
 

@@ -63,7 +63,7 @@ pub(super) struct KafkaMember {
     /// The link is lost: when everything is released there has to be a new one.
     relinking: bool,
     transactions: Transactions,
-    /// Of which errors the log has spoken.
+    /// Limits the log to one line a minute for each error.
     complaints: Limited,
 }
 
@@ -141,9 +141,9 @@ impl KafkaMember {
         Polled::Records(self.ready.drain(..count).collect())
     }
 
-    /// The client goes on by itself after every error that it does not call fatal: when a broker is back, a topic is made,
-    /// a permission is given. Many errors may have gathered by then, and none may hold up what was read since. One
-    /// partition's error is not the other partitions'. What no client recovers from is passed on.
+    /// The client recovers by itself from every error that it does not call fatal: when a broker is back, a
+    /// topic is created, a permission is granted. Many errors may be queued by then; they must not delay the
+    /// records read since. An error of one partition does not affect the others. Fatal errors are passed on.
     fn failed(&mut self, error: KafkaError) -> Result<(), BusError> {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
             || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);

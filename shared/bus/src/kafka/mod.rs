@@ -232,8 +232,8 @@ pub(crate) fn classify(error: KafkaError) -> BusError {
     }
 }
 
-/// Of a call about a group's offsets. A topic that was deleted comes back or leaves the assignment, and a permission may be
-/// given again: meanwhile the group's other partitions go on.
+/// Classifies the error of a call about a group's offsets. A deleted topic is created again or leaves the
+/// assignment, and a missing permission may be granted: meanwhile the group's other partitions go on.
 fn classify_offsets(error: KafkaError) -> BusError {
     use RDKafkaErrorCode as Code;
 

@@ -69,7 +69,7 @@ pub(super) struct Target {
     pub(super) offset: Option<i64>,
 }
 
-/// What the thread reads.
+/// The subscription that the polling thread reads.
 pub(super) struct Reading {
     /// The properties that every client has.
     pub(super) base: ClientConfig,
@@ -102,7 +102,8 @@ pub(super) struct Shared {
     owned: Mutex<HashMap<Partition, u64>>,
     /// Numbers them.
     assignments: AtomicU64,
-    /// Where partitions were last sought to. The client knows a position only when it has handed out a record behind it.
+    /// The offset that each partition was last sought to. After a seek, the client reports a position only
+    /// once it has handed out a record.
     pub(super) sought: Mutex<HashMap<Partition, i64>>,
     flow: Mutex<Flow>,
     pub(super) piece: Mutex<Piece>,
@@ -480,7 +481,7 @@ fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
 fn owned(message: &BorrowedMessage<'_>, reading: &Reading) -> Record {
     let mut headers = Headers::default();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-        // One that is null says that it has no value, which an empty one has.
+        // A null header has no value; an empty header has an empty one.
         if let Some(value) = header.value {
             headers.push(header.key.to_owned(), Bytes::copy_from_slice(value));
         }

@@ -1,11 +1,12 @@
 //! Passes over records whose batch cannot be read: an unknown compression, corrupt compressed bytes, a wrong checksum.
 //!
-//! librdkafka reports such a batch and fetches it again, every `fetch.error.backoff.ms`, for ever: it moves on only when
-//! the position is moved. (After a wrong checksum it does move on, if it has fetched a good batch behind, and so leaves
-//! records out.) The report that reaches us has an error code and no coordinates. A second client, which reads one
-//! partition from one offset, finds the coordinates: offsets are tried in order until one can be read, because nothing
-//! says how many records a batch has that cannot be read. Each offset before it is handed out as a [`Record`] that is
-//! [`Unreadable`], and becomes a dead letter as other poison records do.
+//! librdkafka reports such a batch and fetches it again every `fetch.error.backoff.ms`, for ever; it moves on
+//! only when its position is moved. (After a wrong checksum it does move on if it has already fetched a good
+//! batch behind the bad one, and so loses records silently.) The report has an error code but no partition
+//! and no offset. A second client finds them by reading one partition from one offset. It tries offsets in
+//! order until one can be read, because the number of records in an unreadable batch is unknown. Each offset
+//! before that one is handed out as an [`Unreadable`] [`Record`] and becomes a dead letter, as other poison
+//! records do.
 
 use std::{
     sync::Arc,
@@ -28,13 +29,15 @@ use crate::{
     record::{Partition, Position, Record, Unreadable},
 };
 
-/// How long one offset is waited for. A broker that does not answer in this time decides nothing.
+/// The wait for one offset. If the broker does not answer in this time, the offset counts as unknown, not as
+/// unreadable.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long one search takes at most: the member's thread waits for it. What is left is found by the next.
+/// The longest time of one search, because the member's thread waits for it. The next search finds the
+/// remaining records.
 const BUDGET: Duration = Duration::from_secs(4);
 
-/// What an error of the client says about the batch that it read, if it concerns one. All others are the broker's or the
-/// connection's, and pass or need an operator.
+/// Why a batch is unreadable, if the client's error concerns a batch. All other errors belong to the broker
+/// or the connection; they pass, or need an operator.
 pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
     match error.rdkafka_error_code()? {
         RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType => {
@@ -46,7 +49,7 @@ pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
     }
 }
 
-/// What reading from an offset brought.
+/// The result of reading from one offset.
 enum Look {
     /// A record, or the end of the partition.
     Readable,
@@ -58,19 +61,19 @@ enum Look {
 /// Offsets of one partition that cannot be read.
 struct Gap {
     from: i64,
-    /// The first offset that can be read, or that was not looked at.
+    /// The offset behind the gap: it can be read, or was not tried.
     end: i64,
     why: Unreadable,
 }
 
-/// A client that looks at single offsets. It belongs to no group.
+/// A client that reads single offsets. It joins no group.
 struct Examiner {
     consumer: BaseConsumer<Plain>,
     deadline: Instant,
 }
 
 impl Examiner {
-    /// A client beside the member's of this group, for one search.
+    /// Makes a client for one search, beside the member's own.
     fn new(base: &ClientConfig, group: &str) -> Result<Self, BusError> {
         let consumer = client::examiner(base, group)
             .create_with_context(Plain)
@@ -97,7 +100,7 @@ impl Examiner {
         }
     }
 
-    /// The offsets from `from` on that cannot be read; none if that one can, or if it is not known.
+    /// The unreadable offsets from `from` on; `None` if `from` can be read or its state is unknown.
     fn gap(&self, partition: &Partition, from: i64) -> Option<Gap> {
         let mut gap: Option<Gap> = None;
         for offset in from.. {
@@ -142,8 +145,8 @@ impl Examiner {
 }
 
 impl Callbacks {
-    /// Finds the records that the client cannot read, hands out their places and has it go on behind them. Returns
-    /// whether there was one.
+    /// Finds the records that the client cannot read, hands out their places and moves the client's position
+    /// behind them. Returns whether it found any.
     pub(super) fn pass_over(&self, consumer: &BaseConsumer<Self>, reading: &Reading) -> bool {
         let Ok(examiner) = Examiner::new(&reading.base, &reading.group) else {
             return false;
@@ -183,7 +186,7 @@ impl Callbacks {
         has_passed
     }
 
-    /// From where the client reads a partition.
+    /// The offset from which the client reads a partition next.
     fn position(
         &self,
         consumer: &BaseConsumer<Self>,

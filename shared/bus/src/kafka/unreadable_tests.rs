@@ -1,4 +1,5 @@
-//! Batches that cannot be read, on librdkafka's mock cluster, which takes any bytes: a broker refuses most of them.
+//! Unreadable batches on librdkafka's mock cluster. The mock stores any bytes, whereas a real broker refuses
+//! most of these batches.
 
 use std::{
     io::{Read as _, Write as _},
@@ -20,12 +21,12 @@ use crate::{
 
 const TOPIC: &str = "t";
 
-/// What is wrong with a batch.
+/// The fault of a batch.
 #[derive(Clone, Copy)]
 enum Fault {
     /// Compression 7 does not exist.
     Codec,
-    /// Compression 4 is zstd, and the bytes are none.
+    /// Compression 4 is zstd, but the bytes are not zstd.
     Compression,
     Checksum,
 }
@@ -51,7 +52,7 @@ fn batch(fault: Fault, records: i32) -> Vec<u8> {
         Fault::Codec | Fault::Compression => crc32c(&summed),
     };
     let mut batch = 0_i64.to_be_bytes().to_vec();
-    // Leader epoch, magic and checksum stand before what is summed.
+    // Leader epoch, magic and checksum (9 bytes) precede the checksummed bytes.
     batch.extend(i32::try_from(summed.len() + 9).unwrap().to_be_bytes());
     batch.extend((-1_i32).to_be_bytes());
     batch.push(2);
@@ -132,7 +133,7 @@ impl Setting {
     }
 }
 
-/// Polls until so many records have come.
+/// Polls until `count` records have come.
 async fn read(member: &mut KafkaMember, count: usize) -> Vec<Record> {
     let all = async {
         let mut records = Vec::new();
@@ -146,7 +147,7 @@ async fn read(member: &mut KafkaMember, count: usize) -> Vec<Record> {
     tokio::time::timeout(Duration::from_secs(40), all).await.unwrap()
 }
 
-/// The offsets of partition 0, and why those that cannot be read cannot.
+/// The offsets of partition 0, each with the reason if it is unreadable.
 fn said(records: &[Record]) -> Vec<(i64, Option<Unreadable>)> {
     let of_first = records.iter().filter(|record| record.partition == 0);
     of_first

@@ -21,7 +21,7 @@ pub(super) struct Ended {
     pub(super) ticket: Ticket,
     pub(super) key: Option<bytes::Bytes>,
     pub(super) done: bool,
-    /// It was dropped by a panic.
+    /// Whether a panic dropped it.
     pub(super) panicked: bool,
 }
 

@@ -22,12 +22,13 @@ pub trait Handler: Send + Sync + 'static {
     /// order; one that is dropped is read again. Several calls run at the same time.
     async fn handle(&self, batch: Vec<Inbound>);
 
-    /// Puts a record away whose handling has panicked [`PANICS`] times, alone in the end: it becomes a dead letter. As
-    /// for [`Handler::handle`], the record is to be ended with [`Inbound::done`].
+    /// Turns a record whose handling has panicked [`PANICS`] times into a dead letter. As in
+    /// [`Handler::handle`], the implementation ends the record with [`Inbound::done`].
     async fn bury(&self, inbound: Inbound, panic: &Panic);
 }
 
-/// How often a record's handling may panic, the first time in company, before it is put away.
+/// Panics after which a record is buried. After its first panic it is handled alone, because another record
+/// of its batch may be the cause.
 pub const PANICS: u32 = 3;
 
 /// How much at once.

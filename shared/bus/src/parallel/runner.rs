@@ -150,7 +150,7 @@ impl Runner {
         self.commit().await
     }
 
-    /// Says that something failed, once a minute.
+    /// Logs a failure, at most once a minute.
     fn complain(&self, what: &'static str, error: &BusError) {
         if let Some(left_out) = self.complaints.admit(what) {
             tracing::warn!(group = %self.context.group, %error, left_out, what);
@@ -281,7 +281,8 @@ impl Runner {
             let taken = self.queue.take(self.context.options.max_batch);
             let mut batch = Vec::with_capacity(taken.len());
             for waiting in taken {
-                // What a handler panicked on is handed over alone, so that the panic is nobody else's.
+                // A record on which a handler panicked is handed over alone, so that another panic affects no
+                // other record.
                 let panics = self.panics_of(&waiting.ticket);
                 let inbound = self.hand(waiting);
                 match panics {
@@ -330,7 +331,7 @@ impl Runner {
         self.suspects.get(&place).copied().unwrap_or(0)
     }
 
-    /// Keeps account of the records that handlers panic on.
+    /// Counts the panics of each record.
     fn note_panic(&mut self, ended: &Ended) {
         let place = || (ended.ticket.partition.clone(), ended.ticket.offset);
         if ended.panicked {

@@ -23,9 +23,9 @@ struct Recorder {
     most_held: AtomicUsize,
     gate: watch::Receiver<Vec<String>>,
     drop_once: Mutex<Vec<String>>,
-    /// Values at which it panics, each with how often it still will.
+    /// Values at which the handler panics, each with the number of panics left.
     panics: Mutex<HashMap<String, u32>>,
-    /// Values that were put away, and where the panic was.
+    /// Buried values, each with the place of the panic.
     buried: Mutex<Vec<(String, String)>>,
 }
 

@@ -1,4 +1,4 @@
-//! What foreign producers, topics' settings and disks do to records.
+//! Effects of foreign producers, topic settings and damaged disks on records.
 
 use std::{io::Write as _, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
@@ -20,7 +20,7 @@ fn brokers() -> String {
     std::env::var("CARILLON_KAFKA__BROKERS").unwrap()
 }
 
-/// Writes values as one batch, as a producer that is not ours does.
+/// Writes values as one batch, as a producer other than Carillon does.
 fn produce(topic: &str, compression: &str, values: &[&str]) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers())
@@ -35,7 +35,7 @@ fn produce(topic: &str, compression: &str, values: &[&str]) {
     producer.flush(Duration::from_secs(20)).unwrap();
 }
 
-/// Compressible, so that no producer sends it as it is.
+/// A compressible value, so that no producer sends it uncompressed.
 fn value(name: &str) -> String {
     format!("{name} {}", "compress me ".repeat(200))
 }
@@ -72,7 +72,7 @@ fn records_are_read_whatever_compression_their_topic_chose() {
                 .await
                 .unwrap();
             changed[0].as_ref().unwrap();
-            // Ours and a foreign producer's are compressed anew by the broker.
+            // The broker recompresses the batches of both producers.
             let record = out(&topic, "k", value(compression));
             setting.bus.publish(vec![record]).await.unwrap();
             produce(&topic, "none", &[&value(compression)]);
@@ -122,7 +122,7 @@ fn damage(file: &Path, text: &str) {
     (&file).flush().unwrap();
 }
 
-/// Needs the data folder of a broker that nobody else uses (`deploy/ci/services env` names it).
+/// Needs the data folder of a broker that no other test uses (`deploy/ci/services env` names it).
 #[test]
 fn a_batch_that_the_disk_has_damaged_is_told_by_its_places_and_nothing_beside_it_is_lost() {
     let Ok(data) = std::env::var("CARILLON_TEST_KAFKA_DATA") else {

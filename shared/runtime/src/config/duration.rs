@@ -1,5 +1,5 @@
-//! Durations of a configuration: read as people write them (`30s`, `1h 30m`, `90days`), written in the largest unit that
-//! divides them (`30s`, `90m`, `90d`), which can be read back.
+//! Durations in a configuration. They are read as people write them (`30s`, `1h 30m`, `90days`), and written
+//! in the largest unit that divides them (`30s`, `90m`, `90d`), so that they can be read back.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-/// Reads an address. A name is looked up; where it has addresses of both families, that of IPv4 is taken.
+/// Reads an address. A name is looked up; if it has IPv4 and IPv6 addresses, the IPv4 address is used.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
     if let Ok(address) = text.parse() {

@@ -1,13 +1,13 @@
-//! A configuration error in the words of the person who wrote the setting: its key, where it stands, what was expected.
+//! A configuration error in the terms of the setting's author: its key, its place and the expected value.
 
 use std::fmt::Write as _;
 
 use figment::error::{Actual, Kind};
 
-/// The longest part of a value that is repeated, in characters.
+/// The longest part of a value that an error repeats, in characters.
 const MAX_ECHO: usize = 100;
 
-/// Says what is wrong. `written` gives the place of a key that the environment or a flag set.
+/// Describes the error. `written` returns the place of a key that the environment or a flag set.
 pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> String {
     let mut path = error.path.clone();
     if let Kind::UnknownField(name, _) = &error.kind
@@ -62,7 +62,7 @@ fn file(error: &figment::Error) -> Option<String> {
     source.file_path().map(|path| path.display().to_string())
 }
 
-/// The setting that was probably meant.
+/// The known setting whose name is most similar.
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let score = |candidate: &str| strsim::jaro_winkler(name, candidate);
     let best = known
@@ -72,7 +72,7 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     (score(best) > 0.75).then_some(best)
 }
 
-/// Rust's names of types as people say them.
+/// A plain English name for a Rust type.
 fn plain(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative and not too large",

@@ -1,4 +1,4 @@
-//! Bodies are cut while they stream, not after they were read, and end in time.
+//! Request bodies are limited in size and time while they stream, not after they were read.
 
 use std::{
     future::Future as _,
@@ -19,8 +19,9 @@ use super::{
     problem::{Problem, ProblemKind},
 };
 
-/// Reads a body of at most `max` bytes; a larger one is `too-large` as soon as it is, one that does not end in time is
-/// `request-timeout`, one that is refused otherwise is answered as its [`RefusedBody`] says, and one that breaks off is `malformed-json`.
+/// Reads a body of at most `max` bytes. A body is `too-large` as soon as it exceeds `max`, `request-timeout`
+/// if it does not end in time, and `malformed-json` if it breaks off. A body refused for another reason is
+/// answered as its [`RefusedBody`] says.
 pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
     let error = match Limited::new(body, max).collect().await {
         Ok(collected) => return Ok(collected.to_bytes()),
@@ -42,8 +43,8 @@ pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
 #[error("{}", .0.detail)]
 pub struct RefusedBody(pub Problem);
 
-/// A request's body that has to go on and to end in time. Its timer exists only once the body is waited for, so that
-/// one that came with its head costs none.
+/// A request's body with timeouts for each piece and for the whole. The timer is created at the first wait,
+/// so a body that arrived with its head needs none.
 pub(super) struct TimedBody {
     incoming: Incoming,
     total: Duration,

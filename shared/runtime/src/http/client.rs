@@ -39,7 +39,8 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, reqwest::Error
         .connect_timeout(options.connect_timeout)
         .timeout(options.request_timeout)
         .pool_max_idle_per_host(options.pool_idle_per_host)
-        // Shorter than our own servers' idle_timeout, so that no request meets a connection that is being closed.
+        // Shorter than the idle_timeout of Carillon's own servers, so that no request is sent on a connection
+        // that is being closed.
         .pool_idle_timeout(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()

@@ -1,4 +1,4 @@
-//! What the HTTP server bounds. Every bound holds before a request is authenticated.
+//! Bounds of the HTTP server. Every bound holds before a request is authenticated.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,25 +13,27 @@ pub struct HttpConfig {
     /// The gateway's address, the templates role's, or that of another role's health and metrics.
     #[serde(with = "listen")]
     pub listen: SocketAddr,
-    /// Connections at the same time. At the bound, those without a request are closed to make room: first those that
-    /// never had one, then those that have waited longest. Where each has a request in progress, a new connection is
-    /// answered 503 and closed.
+    /// Most connections at the same time. At the bound, connections without a request are closed to make
+    /// room: first those that never had a request, then those that have been idle longest. If every
+    /// connection has a request in progress, a new connection is answered 503 and closed.
     pub max_connections: usize,
-    /// From the connection, or from the first byte of a later request, to the end of a request's head.
+    /// The longest time from the connection, or from the first byte of a later request, to the end of the
+    /// request's head.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// From the first wait for a request's body to the body's end.
+    /// The longest time from the first wait for a request's body to the body's end.
     #[serde(with = "duration")]
     pub body_timeout: Duration,
-    /// Between two pieces of a request's body, and between two pieces of an answer that the client takes.
+    /// The longest time between two pieces of a request's body, and between two pieces of an answer that the
+    /// client reads.
     #[serde(with = "duration")]
     pub stall_timeout: Duration,
     /// How long a connection is kept open between two requests.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-    /// Bytes of a request's head.
+    /// Most bytes in a request's head.
     pub max_header_bytes: usize,
-    /// Header fields of a request.
+    /// Most header fields of a request.
     pub max_headers: usize,
 }
 
@@ -50,7 +52,7 @@ impl Default for HttpConfig {
     }
 }
 
-/// A bound that cannot work: its key within `[http]`, and what was expected.
+/// A bound that cannot work: its key within `[http]`, and the expected value.
 pub type BadBound = (&'static str, String);
 
 impl HttpConfig {

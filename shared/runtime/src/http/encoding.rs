@@ -1,4 +1,4 @@
-//! Encoded bodies are decoded while they are read, so that a cap on a body holds for what comes out of it.
+//! Encoded bodies are decoded while they are read, so that the limit of a body holds for its decoded bytes.
 
 use std::io;
 
@@ -20,10 +20,10 @@ use super::{
 };
 
 const TAKEN: &str = "gzip, deflate, identity";
-/// So many encodings may lie over one another.
+/// Most encodings that may be applied to one body.
 const MAX_CODINGS: usize = 2;
 
-/// How a body is encoded.
+/// An encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gzip,
@@ -93,7 +93,7 @@ fn decoded(body: Body, coding: Coding) -> Body {
     Body::from_stream(stream.map_err(move |error| told(error, coding)))
 }
 
-/// What RFC 9110 calls deflate has zlib's header; some clients send the bare stream.
+/// RFC 9110's deflate has a zlib header, but some clients send the bare deflate stream.
 async fn inflated(
     reader: impl AsyncBufRead + Send + 'static,
 ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
@@ -120,7 +120,8 @@ fn chunks(decoder: impl AsyncRead + Send + 'static) -> BoxStream<'static, io::Re
     boxed(ReaderStream::new(decoder))
 }
 
-/// An error of the body below stays what it is; any other says that the body is not encoded as its header says.
+/// An error of the underlying body is passed on. Any other error means that the body is not encoded as its
+/// header says.
 fn told(error: io::Error, coding: Coding) -> axum::Error {
     let below = error
         .get_ref()
@@ -148,7 +149,7 @@ mod tests {
 
     const CAP: usize = 100_000;
 
-    /// What a server answers that gives the body back.
+    /// The answer of a server that echoes the decoded body.
     async fn echo(encodings: &[&str], body: Vec<u8>) -> (StatusCode, HeaderMap, String) {
         let back = |body: Body| async { read_capped(body, CAP).await };
         let router = Router::new().route("/", post(back)).layer(from_fn(decode));

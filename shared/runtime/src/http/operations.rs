@@ -41,8 +41,8 @@ pub struct PartReadiness {
     /// Why it is not ready, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// What is wrong although the part is ready: a consumer that does not move, for example. Another process would do no
-    /// better, so requests still come to this one.
+    /// A fault although the part is ready, such as a stuck consumer. Another process would do no better, so
+    /// this one still receives requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Readiness {
         switch
     }
 
-    /// Each part and how it is.
+    /// Each part and its state.
     #[must_use]
     pub fn report(&self) -> ReadinessReport {
         let parts: BTreeMap<_, _> = self
@@ -100,13 +100,15 @@ impl ReadySwitch {
         self.change(None);
     }
 
-    /// The part does not work. The cause is one sentence for people without a capital and a full stop; it holds no
-    /// secrets and no personal data, since `/readyz` asks for no key. Another cause does not begin the time anew.
+    /// The part does not work. The cause is one sentence for people, without a capital and a full stop. It
+    /// holds no secrets and no personal data, since `/readyz` requires no key. A changed cause does not
+    /// restart `for_seconds`.
     pub fn not_ready(&self, cause: impl Into<String>) {
         self.change(Some(cause.into()));
     }
 
-    /// Says what is wrong although the part is ready, or that nothing is. As for a cause, no secrets and no personal data.
+    /// Sets or removes the note about a fault although the part is ready. Like a cause, it holds no secrets
+    /// and no personal data.
     pub fn note(&self, note: Option<String>) {
         self.0.lock().note = note;
     }
@@ -154,7 +156,7 @@ where
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
         };
-        // One line when it goes and one when it is back, not one for each look.
+        // Logs one line when the part fails and one when it works again, not one for each check.
         if let Some(failure) = failure {
             failures += 1;
             if failures == FAILURES {

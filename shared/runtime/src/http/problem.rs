@@ -150,7 +150,7 @@ impl Problem {
         }
     }
 
-    /// Names the wrong fields: the first [`MAX_ERRORS`], and how many there are beside them.
+    /// Lists the first [`MAX_ERRORS`] wrong fields, and the number of the others.
     #[must_use]
     pub fn with_errors(mut self, mut errors: Vec<ProblemError>) -> Self {
         let count = errors.len();
@@ -166,7 +166,7 @@ impl Problem {
         self
     }
 
-    /// Says in the detail that the errors are not all.
+    /// Says in the detail that the list of errors is incomplete.
     #[must_use]
     pub fn with_more(mut self, more: &str) -> Self {
         self.detail = format!(
@@ -177,7 +177,7 @@ impl Problem {
         self
     }
 
-    /// Leaves the errors out for want of room in an answer, and says so.
+    /// Removes the errors where an answer has no room for them, and says so in the detail.
     #[must_use]
     pub fn without_errors(mut self) -> Self {
         if !self.errors.is_empty() {
@@ -188,7 +188,7 @@ impl Problem {
         self
     }
 
-    /// About how many bytes the problem has as JSON.
+    /// The approximate size of the problem as JSON, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let errors = self.errors.iter();
@@ -210,14 +210,14 @@ impl Problem {
     }
 }
 
-/// Errors that one problem lists.
+/// Most errors that one problem lists.
 const MAX_ERRORS: usize = 20;
-/// Characters of a detail, pointer or message.
+/// Most characters of a detail, pointer or message.
 const MAX_TEXT: usize = 500;
-/// Characters of a foreign value that a message repeats.
+/// Most characters of a foreign value that a message repeats.
 const MAX_ECHO: usize = 100;
 
-/// Cuts a text to `max` characters; the last one says so.
+/// Cuts a text to `max` characters; a cut text ends in `…`.
 fn cut(mut text: String, max: usize) -> String {
     if text.len() > max
         && let Some((at, _)) = text.char_indices().nth(max)
@@ -229,7 +229,7 @@ fn cut(mut text: String, max: usize) -> String {
     text
 }
 
-/// Cuts each name in a pointer, and the whole.
+/// Cuts each name in a pointer, and then the whole pointer.
 fn cut_pointer(pointer: String) -> String {
     if pointer.len() <= MAX_ECHO {
         return pointer;
@@ -239,8 +239,9 @@ fn cut_pointer(pointer: String) -> String {
     cut(tokens.join("/"), MAX_TEXT)
 }
 
-/// serde's sentence about a wrong value, with at most a hundred characters of the value. serde names the value first and
-/// then what it expected, so the value is cut and the rest stays. The place in the text is left out: a pointer says it.
+/// serde's sentence about a wrong value, with at most a hundred characters of the value. serde names the
+/// value first and then the expected type, so the value is cut and the rest stays. The line and column are
+/// left out, because a pointer names the place.
 #[must_use]
 pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();

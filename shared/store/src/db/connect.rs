@@ -30,11 +30,11 @@ pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sql
 static READ_MODEL_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite-read-model");
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/postgres");
-    // The lock of sqlx belongs to the session.
+    // sqlx's own lock belongs to a session, which a pooler shares; see `migrate_postgres`.
     migrations.set_locking(false);
     migrations
 });
-/// A migration may take as long as it needs. The number names the lock.
+/// Begins a migration step. A migration has no time limit; the number names the advisory lock.
 const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; \
     SET LOCAL idle_in_transaction_session_timeout = 0; \
     SELECT pg_advisory_xact_lock(7162236113812580717)";
@@ -168,7 +168,8 @@ async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreEr
         .map_err(|_| StoreError::Config("expected a PostgreSQL URL that can be read"))?
         .application_name("carillon");
     let options = if config.transaction_pooling {
-        // A pooler refuses what it does not know of these, and gives no statement back to who has prepared it.
+        // A pooler refuses start-up parameters that it does not know, and may run a prepared statement on
+        // another server session.
         options.extra_float_digits(None).statement_cache_capacity(0)
     } else {
         options.options([
@@ -205,8 +206,8 @@ async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreEr
     )))
 }
 
-/// Brings the schema up to date, each step in a transaction under a lock that ends with it: behind a pooler, the session
-/// that a longer lock belongs to is shared. Processes that start together take turns.
+/// Brings the schema up to date. Each step is a transaction under a lock that ends with it, because a longer
+/// lock would belong to a session, which a pooler shares. Processes that start together take turns.
 async fn migrate_postgres(pool: &PgPool, is_pooled: bool) -> Result<(), StoreError> {
     for migration in POSTGRES_MIGRATIONS.iter() {
         let mut step = pool.begin_with(BEGIN_MIGRATION).await?;
@@ -218,7 +219,8 @@ async fn migrate_postgres(pool: &PgPool, is_pooled: bool) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Migrations prepare statements under names, which must not meet those of another process on the same server session.
+/// Migrations prepare statements with names. These are removed so that they do not collide with those of
+/// another process on the same server session.
 async fn forget_statements(step: &mut PgConnection, is_pooled: bool) -> Result<(), StoreError> {
     if is_pooled {
         sqlx::raw_sql("DEALLOCATE ALL").execute(step).await?;

@@ -145,7 +145,7 @@ impl Group {
         })))
     }
 
-    /// What is known of the file.
+    /// The health of the database file.
     pub(super) fn health(&self) -> &Health {
         &self.0.health
     }

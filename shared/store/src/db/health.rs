@@ -1,4 +1,4 @@
-//! What a database was last seen to be unable to do, and which of its connections may be of no use any more.
+//! The health of a database: its last fault, and which of its connections may be unusable.
 
 use std::{
     sync::{
@@ -13,10 +13,10 @@ use sqlx::{PgConnection, Postgres};
 
 use crate::{error::StoreError, fault::Fault};
 
-/// How long a failed write says that the next will fail as well.
+/// For this long after a failed write, the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
-/// How long connections that were open when the database failed are asked before they are used: as long as a pool keeps
-/// an idle one.
+/// For this long after a failure, connections that were open at the time are checked before use. It equals
+/// the pool's idle timeout.
 const SUSPECT: Duration = Duration::from_mins(10);
 
 /// Shared by all connections of a database; a cheap handle.
@@ -25,7 +25,7 @@ pub(crate) struct Health(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Whether `seen` holds anything: nearly always not.
+    /// Whether `seen` holds anything. It is nearly always false, which saves taking the lock.
     is_marked: AtomicBool,
     seen: Mutex<Seen>,
 }
@@ -34,13 +34,13 @@ struct Inner {
 struct Seen {
     /// The last write that failed for a reason that stops every write.
     failed: Option<(Fault, Instant)>,
-    /// Connections opened before are asked whether they can write.
+    /// Connections opened before this time are checked for whether they can write.
     suspect: Option<Instant>,
-    /// Connections opened before are not used any more.
+    /// Connections opened before this time are not used any more.
     stale: Option<Instant>,
 }
 
-/// What becomes of a pooled connection that somebody wants to use.
+/// The verdict on a pooled connection before it is used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Use,
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 }
 
 impl Health {
-    /// Turns a result of sqlx into one of the store, and remembers what it says about the database.
+    /// Turns a result of sqlx into a result of the store, and remembers a fault of the database.
     pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
             if let Some(fault) = Fault::of(&error) {
@@ -75,21 +75,21 @@ impl Health {
         self.0.is_marked.store(true, Ordering::Release);
     }
 
-    /// A write is durable: whatever stopped writes does not any more.
+    /// A write is durable, so the last fault is over.
     pub(super) fn wrote(&self) {
         if self.0.is_marked.load(Ordering::Acquire) {
             self.0.seen.lock().failed = None;
         }
     }
 
-    /// What has stopped writes in the last seconds, if none has succeeded since.
+    /// The recent fault that stopped writes, unless a write has succeeded since.
     pub(super) fn fault(&self) -> Option<Fault> {
         let seen = self.0.seen.lock();
         let (fault, at) = seen.failed?;
         (at.elapsed() < REMEMBERED).then_some(fault)
     }
 
-    /// What is to be done with a connection of this age.
+    /// The verdict on a connection of this age.
     pub(super) fn verdict(&self, age: Duration) -> Verdict {
         if !self.0.is_marked.load(Ordering::Acquire) {
             return Verdict::Use;

@@ -76,22 +76,22 @@ pub(crate) enum Tx {
 
 /// What statements run on.
 pub(crate) enum Conn<'c> {
-    /// The second is there if it is the writer in its turn.
+    /// The health is present if this is the writer.
     Sqlite(&'c mut SqliteConnection, Option<&'c Health>),
     Postgres(&'c mut PgConnection, &'c Link),
 }
 
-/// What all connections to a PostgreSQL database have in common.
+/// State that all connections to a PostgreSQL database share.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     health: Health,
-    /// Whether a pooler gives each transaction another server connection: then no statement has a name, and each runs
-    /// inside a transaction.
+    /// Whether a pooler gives each transaction another server connection. If so, statements have no names,
+    /// and each runs inside a transaction.
     is_pooled: bool,
 }
 
 impl Link {
-    /// Whether statements may have names under which they are found again.
+    /// Whether prepared statements may have names and be reused.
     pub(crate) fn keeps_statements(&self) -> bool {
         !self.is_pooled
     }
@@ -102,7 +102,7 @@ impl Link {
     }
 }
 
-/// What the disk says against writing to a file.
+/// The fault of the disk under a file, if it takes no writes.
 fn room(file: &std::path::Path) -> Option<Fault> {
     match carillon_runtime::disk::check(file) {
         Ok(()) => None,
@@ -112,7 +112,7 @@ fn room(file: &std::path::Path) -> Option<Fault> {
     }
 }
 
-/// [`Health::note`] for SQLite's writer; what goes wrong in a reader says nothing about writing.
+/// [`Health::note`] for SQLite's writer; a reader's errors say nothing about writes.
 pub(crate) fn note<T>(writer: Option<&Health>, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
     match writer {
         Some(health) => health.note(result),

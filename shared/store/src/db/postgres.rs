@@ -5,7 +5,8 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 use super::{Conn, Health, Link, health};
 use crate::{error::StoreError, fault::Fault};
 
-/// What each transaction begins with behind a pooler, where a session keeps no settings; see [`super::connect`] for them.
+/// The beginning of each transaction behind a pooler, where a session keeps no settings. [`super::connect`]
+/// explains the settings.
 const BEGIN_POOLED: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'; \
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
@@ -15,7 +16,7 @@ pub(super) struct Database {
     link: Link,
 }
 
-/// A connection, and the transaction on it if there is one: it is rolled back when it is dropped.
+/// A connection, and the transaction on it if there is one. The transaction is rolled back on drop.
 pub(crate) struct Held {
     on: On,
     link: Link,
@@ -37,7 +38,7 @@ impl Database {
     /// A connection for statements each of which is a transaction of its own.
     pub(super) async fn hold(&self) -> Result<Held, StoreError> {
         if self.link.is_pooled {
-            // A pooler may give the two steps of a statement, preparing and running, to two servers outside one.
+            // Outside a transaction, a pooler may prepare a statement on one server and run it on another.
             return self.begin().await;
         }
         let connection = self.link.note(self.pool.acquire().await)?;
@@ -65,14 +66,14 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// What stops writes, as far as the server says or the last writes have shown.
+    /// The fault that stops writes, as the server reports it or recent writes have shown.
     pub(super) async fn check(&self) -> Result<Option<Fault>, StoreError> {
         let mut held = self.hold().await?;
         let writable = health::is_writable(held.connection()).await;
         if self.link.note(writable)? {
             return Ok(self.link.health.fault());
         }
-        // The session may be the only thing that is read-only: the next check asks another one.
+        // Perhaps only this session is read-only; the next check uses another one.
         self.link.health.failed(Fault::ReadOnly);
         Ok(Some(Fault::ReadOnly))
     }

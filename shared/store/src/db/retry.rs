@@ -1,4 +1,4 @@
-//! Doing a unit of work again that the database has rolled back.
+//! Retries of a unit of work that the database has rolled back.
 
 use std::{future::Future, time::Duration};
 
@@ -6,11 +6,12 @@ use rand::RngExt as _;
 
 use crate::error::StoreError;
 
-/// How often a unit of work is begun again at most.
+/// Most retries of a unit of work.
 const TRIES: u32 = 6;
 
-/// Runs a unit of work, and again where the database has rolled it back in favour of a concurrent one (a deadlock, a
-/// serialization failure) or has refused it on a connection that is replaced meanwhile. Such work has left nothing behind.
+/// Runs a unit of work. Runs it again if the database has rolled it back in favour of a concurrent one (a
+/// deadlock, a serialization failure), or has refused it on a connection that has since been replaced. Such
+/// work has left nothing behind.
 pub(crate) async fn again<T, F>(work: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -32,7 +33,8 @@ where
     work().await
 }
 
-/// Up to 4 ms before the second try, up to 128 ms before the last, at random: those that met must not meet again.
+/// A random pause: up to 4 ms before the second try, up to 128 ms before the last. Random pauses keep two
+/// conflicting transactions from meeting again.
 fn pause(tries: u32) -> Duration {
     Duration::from_micros(rand::rng().random_range(500..=(4_000_u64 << tries)))
 }

@@ -117,10 +117,10 @@ pub struct DeadLetterView {
     /// The event's type, if the record says one.
     #[serde(rename = "type")]
     pub event_type: Option<String>,
-    /// All headers, in order; they may hold what not everybody may see.
+    /// All headers, in order; they may hold personal data or secrets.
     #[serde(skip)]
     pub headers: Vec<(String, String)>,
-    /// The record's bytes; they may hold what not everybody may see.
+    /// The record's bytes; they may hold personal data or secrets.
     #[serde(skip)]
     pub value: Vec<u8>,
 }

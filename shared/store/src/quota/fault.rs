@@ -1,8 +1,8 @@
-//! Why limits cannot be counted, by the code with which Redis begins an error.
+//! Reasons why limits cannot be counted, recognised by the code that begins a Redis error.
 
 use redis::{ErrorKind, RedisError};
 
-/// What stands in the way of Redis. Each passes by itself or once an operator has mended it.
+/// A fault of Redis. Each passes by itself or after an operator's repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum QuotaFault {
     /// No connection, or no answer in time.
@@ -26,7 +26,7 @@ pub enum QuotaFault {
     /// It refuses the user, the password, or a command.
     #[error("Redis refuses the login or a command: check the user and password in redis.url")]
     Login,
-    /// It is a node of a cluster, or answers what this version does not know.
+    /// It is a node of a cluster, or answers with an unknown error.
     #[error(
         "Redis does not do what limits need: one primary of version 6 or later, and no cluster, is expected"
     )]

@@ -53,7 +53,7 @@ impl RedisQuotasConfig {
 /// Limits counted in Redis, by one script a batch.
 pub struct RedisQuotas {
     client: Client,
-    /// Made anew after a failure: the address may lead to another server by then.
+    /// Replaced after a failure, because the address may then lead to another server.
     connection: Mutex<ConnectionManager>,
     script: Script,
     prefix: String,
@@ -117,7 +117,7 @@ impl RedisQuotas {
         })
     }
 
-    /// Writes a key, as counting does, and lets it expire: a replica answers and takes nothing.
+    /// Writes a key that expires. A read would not do, because a replica answers reads but refuses writes.
     async fn probe(&self) -> Result<(), Failure> {
         let mut connection = self.connection.lock().clone();
         let mut probe = redis::cmd("SET");
@@ -132,9 +132,9 @@ impl RedisQuotas {
         Ok(())
     }
 
-    /// The next call makes a connection of its own.
+    /// Replaces the connection; the next call connects anew.
     fn reconnect(&self) {
-        // The address was good when it was read first.
+        // The address was valid at the start, so this does not fail.
         if let Ok(connection) = manager(&self.client, self.timeout) {
             *self.connection.lock() = connection;
         }

@@ -181,7 +181,7 @@ pub(super) async fn views(
     Ok(views)
 }
 
-/// What tells more about an event wins: that it was routed, then that it was skipped, then that it was rejected.
+/// The more informative outcome wins: routed before skipped, skipped before rejected.
 fn absorb(view: &mut EventView, row: EventView) {
     let weight = |verdict| match verdict {
         EventVerdict::Routed => 3,

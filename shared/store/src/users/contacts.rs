@@ -45,7 +45,7 @@ impl Row {
         })
     }
 
-    /// What a provider said, if the address takes no more messages.
+    /// The provider's verdict, if the address takes no more messages.
     pub(super) fn death(&self) -> Result<Option<contact::Death>, StoreError> {
         let Some(code) = self.dead_code.clone() else {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Row {
         Ok(Some(contact::Death { code, reason }))
     }
 
-    /// As [`Row::death`], with where it comes from.
+    /// As [`Row::death`], with its origin.
     pub(super) fn obituary(&self) -> Result<Option<Obituary>, StoreError> {
         let (Some(death), Some(at)) = (self.death()?, self.dead_at) else {
             return Ok(None);
@@ -132,8 +132,8 @@ pub(super) async fn resolve(
         .collect()
 }
 
-/// Writes or removes the user's one e-mail address or phone. What is put is alive, whatever was known of it: the caller
-/// vouches for it.
+/// Writes or removes the user's one e-mail address or phone. The new address is alive even if it was dead
+/// before, because the caller vouches for it.
 pub(super) async fn put_primary(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -280,7 +280,7 @@ pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp)
     Ok(())
 }
 
-/// Takes strikes back, as far as they are still these.
+/// Takes back those strikes that have not changed since.
 pub(super) async fn revive(tx: &mut Tx, dead: &[DeadContact]) -> Result<(), StoreError> {
     let mut dead: Vec<&DeadContact> = dead.iter().collect();
     dead.sort_by_key(|contact| contact.id);

@@ -1,4 +1,5 @@
-//! The order in which writers of users and their addresses lock rows: two that take another order wait for each other.
+//! The order in which writers of users and their addresses lock rows. Writers with different orders would
+//! deadlock.
 
 use carillon_domain::{TenantId, UserId};
 use sha2::{Digest as _, Sha256};
@@ -9,8 +10,9 @@ use crate::{
     error::StoreError,
 };
 
-/// Takes PostgreSQL's locks for registering devices in an order that all writers keep: tokens, then users, then addresses.
-/// While a token is locked nobody else registers it, so its owner can only lose it. (SQLite has one writer.)
+/// Takes PostgreSQL's locks for registering devices in an order that all writers keep: tokens, then users,
+/// then addresses. While a token is locked, no other writer registers it, so its owner can only lose it.
+/// (SQLite has one writer.)
 pub(super) async fn take(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -58,7 +60,7 @@ pub(super) fn token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
 }
 
-/// Names a token's lock. Two tokens of one name only wait for each other.
+/// Names a token's lock. Two tokens with the same lock name merely wait for each other.
 fn token_lock(tenant: &TenantId, token_hash: &[u8]) -> i64 {
     let digest = Sha256::new()
         .chain_update(tenant.as_str())

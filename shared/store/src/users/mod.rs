@@ -37,7 +37,7 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// An address that takes no more messages: what a provider said, and when.
+/// Why an address takes no more messages: the provider's verdict, and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obituary {
     /// Why.
@@ -125,7 +125,7 @@ pub struct DeadContact {
 pub struct ResolvedContact {
     /// The address.
     pub point: ContactPoint,
-    /// What a provider said, if the address takes no more messages.
+    /// The provider's verdict, if the address takes no more messages.
     pub dead: Option<Death>,
 }
 
@@ -298,7 +298,7 @@ impl Users {
     ) -> Result<bool, StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;
-            // The user before the addresses, as everywhere: writers that go the other way round wait for each other.
+            // Locks the user before the addresses, as every writer does; the opposite order would deadlock.
             locks::take(&mut tx, tenant, id, &[]).await?;
             let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
             if removed {
@@ -320,7 +320,7 @@ impl Users {
         .await
     }
 
-    /// Takes strikes back that turned out to be a provider account's fault, as far as the addresses bear them still.
+    /// Takes back strikes that turned out to be a provider account's fault, if the addresses still have them.
     pub async fn revive(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;

@@ -1,4 +1,4 @@
-//! Who was shown what.
+//! The audit log.
 
 use std::time::Duration;
 

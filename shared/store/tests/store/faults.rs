@@ -1,4 +1,4 @@
-//! Databases as they fail in the field: turned read-only and back, sessions ended, deadlocks, poolers.
+//! Database faults as they occur in production: read-only phases, ended sessions, deadlocks, poolers.
 
 use std::{str::FromStr as _, sync::Arc};
 
@@ -124,7 +124,8 @@ async fn a_write_that_was_rolled_back_by_a_deadlock_is_done_again_and_nobody_hea
             .put(&store.tenant, &b, &with_devices(&["t"]), None)
             .await
             .unwrap();
-        // The other side never gives way: it locks in the wrong order, and is patient.
+        // The other side locks in the wrong order and has a deadlock timeout of 60 seconds, so it never gives
+        // way.
         let mut other = connect(&store.config.url).await;
         sql(&mut other, "SET deadlock_timeout = '60s'; BEGIN".to_owned()).await;
         let lock = |user: &str| format!("SELECT 1 FROM users WHERE user_id = '{user}' FOR UPDATE");
@@ -196,7 +197,7 @@ async fn write(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends all sessions of a database but one's own, as a failover or an administrator does.
+/// Ends all other sessions of a database, as a failover or an administrator does.
 async fn end_sessions(control: &mut PgConnection) {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -208,7 +209,7 @@ async fn a_database_turned_read_only_says_so_and_takes_writes_as_soon_as_it_is_t
     on_own_database(false, async |url, config| {
         let store = open(&config).await;
         let mut control = connect(&url).await;
-        // Several sessions are open when it turns, and several when it turns back.
+        // Several sessions are open when the database becomes read-only, and when it becomes writable again.
         let writes = async || futures::future::join_all((0..8).map(|_| write(&store))).await;
         let turn = async |control: &mut PgConnection, on: &str| {
             let name = url.expose_secret().rsplit_once('/').unwrap().1;
@@ -359,7 +360,7 @@ async fn behind_pgbouncer_in_transaction_mode_everything_works_from_the_migratio
             store.check().await.unwrap();
             store.close().await;
         }
-        // A start on a schema that is there finds nothing of the others' statements in its way.
+        // A start on an existing schema does not collide with prepared statements of the earlier starts.
         let again = open(&config).await;
         assert_eq!(again.api_keys().list(&tenant).await.unwrap().len(), 4 * 6 * 5);
         again.close().await;

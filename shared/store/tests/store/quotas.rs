@@ -304,7 +304,7 @@ async fn what_keeps_redis_from_counting_is_named_and_limits_go_on_as_soon_as_it_
     for ((begin, end), fault) in before.iter().zip(after).zip(faults) {
         redis.command(begin).await;
         if fault == QuotaFault::Login {
-            // Connections that were there keep their rights; a new one has none.
+            // Existing connections keep their rights; a new one has none.
             let fresh = RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap();
             assert_eq!(fresh.check().await, Err(fault));
             continue;
@@ -316,7 +316,8 @@ async fn what_keeps_redis_from_counting_is_named_and_limits_go_on_as_soon_as_it_
             start(),
         )
         .await;
-        // A script that has begun to write is let go on without memory: limits are counted, and Redis needs help.
+        // Redis lets a script that has begun to write continue without memory, so limits are counted although
+        // Redis is full.
         let expected = if fault == QuotaFault::Full {
             LimitVerdict::Allowed
         } else {
@@ -345,7 +346,8 @@ async fn an_address_that_leads_to_another_redis_after_a_failover_is_followed() {
     for redis in [&old, &new] {
         until_answered(&RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap()).await;
     }
-    // One address before both, as a name or a load balancer is; connections that are open stay where they are.
+    // One address leads to both servers, like a DNS name or a load balancer. Open connections stay with their
+    // server.
     let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = front.local_addr().unwrap();
     let target = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(old.port));

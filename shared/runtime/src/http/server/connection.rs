@@ -30,7 +30,7 @@ use crate::{
 /// The smallest read buffer; a larger head needs a larger one.
 const MIN_BUFFER: usize = 64 << 10;
 
-/// Serves one connection until the client leaves, is late, or the shutdown.
+/// Serves one connection until the client leaves or is late, or until the shutdown.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -49,14 +49,15 @@ pub(super) async fn serve(
         progress: Arc::clone(&progress),
         config: Arc::clone(&config),
     };
-    // The head's timeout is ours: hyper's would also end connections that are kept open between requests.
+    // The timeout for heads is this module's own, because hyper's would also end connections that are idle
+    // between requests.
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
         .max_header_size(config.max_header_bytes)
         .max_buf_size(config.max_header_bytes.max(MIN_BUFFER));
     if config.max_headers != HttpConfig::default().max_headers {
-        // hyper keeps its default number of headers on the stack, and any other on the heap.
+        // hyper keeps its default number of headers on the stack, and any other number on the heap.
         builder.max_headers(config.max_headers);
     }
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -84,7 +85,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Tells the progress of what is read and written.
+/// A stream that reports its reads and writes to the connection's progress.
 struct WatchedStream {
     stream: TcpStream,
     progress: Arc<Progress>,
@@ -162,7 +163,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         // A router is always ready.
         let answering = self.router.clone().call(request);
         Box::pin(async move {
-            // Requests that a client sends without waiting for answers are one task's; others have their turn as well.
+            // One task serves all pipelined requests of a connection; it yields so that other tasks run as
+            // well.
             tokio::task::coop::consume_budget().await;
             let response = answering.await?;
             Ok(response.map(|body| Answer { body, _guard: guard }))
@@ -170,7 +172,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     }
 }
 
-/// Says that a request has ended when its answer's body is dropped: wholly handed over, or given up.
+/// Reports the end of a request when its answer's body is dropped, whether it was sent completely or given
+/// up.
 struct EndOfRequest(Arc<Progress>);
 
 impl Drop for EndOfRequest {

@@ -41,7 +41,8 @@ impl Crowd {
         })
     }
 
-    /// A place for a new connection; `None` if each open one has a request in progress and there are as many as may be.
+    /// A place for a new connection; `None` if the bound is reached and each open connection has a request in
+    /// progress.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
         let progress = Arc::new(Progress::new());
         let mut open = self.open.lock();
@@ -61,13 +62,13 @@ impl Crowd {
         })
     }
 
-    /// Closes some connections without a request, so that the process has files again.
+    /// Closes some connections without a request, so that the process has free file descriptors again.
     pub(super) fn make_room(&self) {
         Self::evict(&mut self.open.lock(), (self.max / 64).max(1));
     }
 
-    /// Closes some that wait, several at a time: looking through all is not cheap. Those that never had a request go
-    /// first, then those that have waited longest.
+    /// Closes up to `count` idle connections at once, because a scan of all connections is not cheap.
+    /// Connections that never had a request go first, then those that have been idle longest.
     fn evict(open: &mut HashMap<u64, Arc<Progress>>, count: usize) {
         let mut waiting: Vec<_> = open
             .iter()
@@ -92,7 +93,7 @@ impl Drop for Place {
     }
 }
 
-/// How many connections the process may have: `wanted`, or as many as its limit of open files leaves.
+/// The most connections of the process: `wanted`, or fewer if its limit of open files does not allow them.
 pub(super) fn affordable(wanted: usize) -> usize {
     let Some(files) = raise_open_files() else {
         return wanted;

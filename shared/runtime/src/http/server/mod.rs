@@ -22,19 +22,20 @@ use self::crowd::Crowd;
 use super::HttpConfig;
 use crate::{lifecycle::Shutdown, panics};
 
-/// What a connection is told that there is no place for. There is no request to answer yet, so it is written at once.
+/// The answer to a connection above the bound. It is written at once, without waiting for a request.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 172\r\n\r\n\
     {\"type\":\"https://carillon.dev/problems/overloaded\",\"title\":\"Too much is in flight\",\"status\":503,\
     \"detail\":\"the process has as many connections with requests as it may have\"}";
-/// After an error that is not one connection's, such as no more open files.
+/// The pause after an error that concerns all connections, such as the limit of open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that wait to be accepted. Beyond, a client tries again after a second; 1,024, tokio's own, come at once.
+/// Most connections that wait to be accepted. Beyond it, a client's next try comes a second later. Tokio's
+/// default of 1,024 is too small for bursts.
 const BACKLOG: u32 = 4_096;
 
-/// Bytes that the system keeps of a connection in each direction. Left alone, it keeps several megabytes of what a client
-/// does not take.
+/// Bytes that the system buffers for a connection in each direction. By default it buffers several megabytes
+/// that a client does not read.
 const BUFFER: u32 = 256 << 10;
 
 /// Takes an address.
@@ -44,9 +45,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()?
     };
-    // An address whose last connections have just ended is free.
+    // Allows an address whose last connections have just ended.
     socket.set_reuseaddr(true)?;
-    // Accepted connections have the listener's buffers.
+    // Accepted connections inherit the listener's buffer sizes.
     socket.set_send_buffer_size(BUFFER)?;
     socket.set_recv_buffer_size(BUFFER)?;
     socket.bind(address)?;
@@ -60,7 +61,8 @@ pub async fn serve(
     config: HttpConfig,
     shutdown: Shutdown,
 ) -> io::Result<()> {
-    // A router is finished once. Otherwise each connection finishes its own, all its routes included: a megabyte.
+    // The router is finished once, here. Otherwise each connection would finish a copy of all routes, which
+    // takes a megabyte.
     let router: Router = router.with_state(());
     let config = Arc::new(config);
     let crowd = Crowd::new(crowd::affordable(config.max_connections));
@@ -101,7 +103,8 @@ fn enter(
 ) {
     let Some(place) = crowd.enter() else {
         metrics::counter!("carillon_http_connections_closed_total", "reason" => "refused").increment(1);
-        // The socket's buffer is empty, so this is written whole and at once; a client that is gone needs no answer.
+        // The socket's buffer is empty, so the whole answer is written at once. A client that has left needs
+        // no answer.
         let _ = stream.into_std().and_then(|mut stream| stream.write(REFUSAL));
         return;
     };
@@ -116,7 +119,7 @@ fn enter(
     }));
 }
 
-/// Whether the error is about the one connection that was to be accepted.
+/// Whether the error concerns only the connection that was being accepted.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! How far a connection is, and until when the client has to go on.
+//! The state of a connection, and the deadline for the client's next step.
 
 use std::{
     future::poll_fn,
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Bytes came in: between two requests, they begin the next head.
+    /// Bytes were read. Between two requests, they begin the next head.
     pub(super) fn read(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle {
@@ -101,7 +101,7 @@ impl Progress {
         state.has_served = true;
     }
 
-    /// Whether the client took a piece of an answer.
+    /// Notes whether the client took a piece of an answer.
     pub(super) fn wrote(&self, went: bool) {
         let mut state = self.state.lock();
         if went {
@@ -111,8 +111,8 @@ impl Progress {
         }
     }
 
-    /// What a connection without a request may be chosen by to make room, the least first: whether it has ever had one,
-    /// and since when it waits. `None` if it has one, or is about to be closed.
+    /// The key by which a connection is chosen to make room, the least first: whether it has had a request,
+    /// and since when it waits. `None` if a request is in progress or the connection is about to be closed.
     pub(super) fn waits(&self) -> Option<(bool, Instant)> {
         if self.evicted.load(Ordering::Relaxed) {
             return None;
@@ -121,7 +121,7 @@ impl Progress {
         (state.phase != Phase::Working).then_some((state.has_served, state.since))
     }
 
-    /// Closes the connection for another's sake.
+    /// Closes the connection to make room for another one.
     pub(super) fn evict(&self) {
         self.evicted.store(true, Ordering::Release);
         self.waker.wake();
@@ -153,7 +153,8 @@ impl Progress {
                 let Some((deadline, why)) = self.deadline(config) else {
                     return Poll::Pending;
                 };
-                // Deadlines mostly move on; a timer that fires early is cheaper than one that is set at each request.
+                // Deadlines mostly move later, and a timer that fires early is cheaper than one that is set
+                // anew at each request.
                 if deadline < timer.deadline() || timer.is_elapsed() {
                     timer.as_mut().reset(deadline);
                 }

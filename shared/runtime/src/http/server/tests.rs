@@ -12,7 +12,7 @@ use tokio::{
 use super::*;
 use crate::http::{ClientOptions, client, read_capped};
 
-/// A server of a test's own.
+/// A server for one test.
 struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
@@ -21,7 +21,7 @@ struct Server {
     finish: tokio::sync::watch::Sender<bool>,
 }
 
-/// Times that a test can wait for; those that it does not want to meet are long.
+/// Timeouts for tests: short ones where a test waits for them, long ones elsewhere.
 fn config() -> HttpConfig {
     let long = Duration::from_mins(1);
     HttpConfig {
@@ -79,11 +79,11 @@ impl Server {
     }
 }
 
-/// Everything that still comes, until the server closes.
+/// Reads all bytes until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
-    // A reset is an end as well.
+    // A reset also counts as closed.
     let _ = read.expect("the server keeps the connection open");
     String::from_utf8_lossy(&bytes).into_owned()
 }
