@@ -54,7 +54,7 @@ impl Admin {
     }
 }
 
-/// The secret that a request names.
+/// The API key's secret in the request's headers.
 pub(crate) fn secret(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let secret = value
@@ -63,7 +63,7 @@ pub(crate) fn secret(headers: &HeaderMap) -> Option<&str> {
     Some(secret.trim())
 }
 
-/// Whom the request was found to come from when it was admitted ([`crate::limits::admit`]).
+/// The caller that [`crate::limits::admit`] authenticated.
 fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
     let Some(principal) = parts.extensions.get::<Principal>() else {
         let text = match secret(&parts.headers) {

@@ -5,20 +5,20 @@ use std::time::Duration;
 use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
-/// Why a value cannot work: its key within `[gateway]`, and what was expected.
+/// A value that cannot work: its key within `[gateway]`, and the expected value.
 pub type BadLimit = (String, String);
 
-/// What one API key, or one tenant with all its keys, may take at a time. What is beyond is answered 429.
+/// The share of one API key, or of one tenant with all its keys. Requests beyond it are answered 429.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareConfig {
-    /// Requests a second, and as many at once after a pause.
+    /// Most requests a second; also the largest burst after a pause.
     pub requests_per_second: u32,
-    /// Posts of events that are read or worked on.
+    /// Most posts of events that are being read or processed.
     pub posts_in_flight: usize,
-    /// Other requests and pages that are read or worked on.
+    /// Most other requests and pages that are being read or processed.
     pub others_in_flight: usize,
-    /// Bytes of bodies that are held. Bodies of at most 64 KiB are not counted.
+    /// Most bytes of bodies in memory. Bodies of at most 64 KiB are not counted.
     pub held_bytes: usize,
 }
 
@@ -47,15 +47,16 @@ impl ShareConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Posts that are worked on at the same time; more are answered 503, save the first few of each tenant.
+    /// Most posts that are processed at the same time. More are answered 503, except the first few of each
+    /// tenant.
     pub max_in_flight: usize,
-    /// Bytes of large bodies that are held at the same time; more are answered 503.
+    /// Most bytes of large bodies in memory at the same time; more are answered 503.
     pub max_held_bytes: usize,
-    /// Sign-ins to the dashboard with one key.
+    /// Most sign-ins to the dashboard with one key, a minute.
     pub sign_ins_per_minute: u32,
-    /// What one API key may take.
+    /// The share of one API key.
     pub key: ShareConfig,
-    /// What one tenant may take.
+    /// The share of one tenant.
     pub tenant: ShareConfig,
     /// Bytes of a batch's body.
     pub max_batch_bytes: usize,
@@ -83,7 +84,7 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// Checks that the bounds go together: a key's within its tenant's, a tenant's within the gateway's.
+    /// Checks that a key's bounds do not exceed a tenant's, nor a tenant's the gateway's.
     pub fn validate(&self) -> Result<(), BadLimit> {
         let (key, tenant) = (&self.key, &self.tenant);
         let rates = [key.requests_per_second, tenant.requests_per_second].map(u64::from);

@@ -32,7 +32,7 @@ pub(crate) fn wrap(router: Router) -> Router {
         }))
 }
 
-/// Whether somebody looks at the answer: a browser, outside of the API.
+/// Whether the answer is to be a page: a browser asks, outside the API.
 fn wants_page(request: &Request) -> bool {
     let accepts = request.headers().get(header::ACCEPT);
     let accepts_html = accepts
@@ -41,7 +41,7 @@ fn wants_page(request: &Request) -> bool {
     accepts_html && !request.uri().path().starts_with("/v1")
 }
 
-/// A page in the house's style, or a problem document.
+/// A page in the dashboard's style, or a problem document.
 fn answer(problem: Problem, as_page: bool) -> Response {
     if !as_page {
         return problem.into_response();

@@ -20,7 +20,8 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let bytes = read_capped(body, MAX_BODY).await?;
     let bytes = without_mark(&bytes);
-    // serde also takes a list of values for an object; no body of this API is one.
+    // serde also accepts a list of values as an object. No body of this API is a list, so lists are refused
+    // here.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err(ApiError::fields(vec![FieldError::new(
             "",
@@ -51,8 +52,8 @@ pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError>
     Ok(value)
 }
 
-/// The version that `If-Match` names. It is looked at after the body: what would be refused anyway is refused for what is
-/// wrong with it (RFC 9110 §13.2.1).
+/// The version that `If-Match` names. It is checked after the body, so that an invalid request is refused for
+/// its own errors first (RFC 9110 §13.2.1).
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
@@ -103,7 +104,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A parameter that may be absent. One that is there has to have a value: `limit=` is no way to leave `limit` out.
+/// An optional parameter. A present parameter must have a value: `limit=` does not count as absent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Given<T>(pub(crate) Option<T>);
 

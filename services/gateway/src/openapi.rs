@@ -54,13 +54,14 @@ pub(crate) fn base() -> OpenApiRouter<GatewayState> {
 
 /// The whole document.
 pub(crate) fn finish(document: &Document) -> Value {
-    // A document of strings, numbers and lists serialises.
+    // Serialising a document of strings, numbers and lists does not fail.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     complete::complete(&mut document);
     document
 }
 
-/// Serves the finished document. It is written once: it is large, and needs no key.
+/// Serves the finished document. It is serialised once, because it is large and anyone may request it without
+/// a key.
 pub(crate) fn route(document: &Value) -> Router<GatewayState> {
     let text = Bytes::from(document.to_string());
     let json = [(header::CONTENT_TYPE, "application/json")];

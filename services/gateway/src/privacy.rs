@@ -1,5 +1,5 @@
-//! What whom is shown of personal data. Sensitive values and addresses are masked for everybody; an admin may ask for
-//! them, which is noted in the audit log first.
+//! Decides which personal data each role sees. Sensitive values and addresses are masked for all roles. An
+//! admin may reveal them, which is noted in the audit log first.
 
 use axum::http::Uri;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -21,18 +21,18 @@ use serde_json::value::RawValue;
 
 use crate::{auth::Caller, error::ApiError, state::GatewayState};
 
-/// How much an answer may show.
+/// The extent to which an answer may show personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// Events and messages with what is sensitive masked; of a dead letter, what is said about it.
+    /// Events and messages with sensitive values and addresses masked; dead letters without their records.
     Viewer,
-    /// The same, and the record of a dead letter, masked.
+    /// As [`Self::Viewer`], and the masked records of dead letters.
     Masked,
     /// Everything, for an admin who asked for it.
     Revealed,
 }
 
-/// The query parameter by which an admin asks for what is hidden.
+/// The query parameter by which an admin reveals hidden values.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Reveal {
@@ -40,7 +40,7 @@ pub(crate) struct Reveal {
 }
 
 impl Sight {
-    /// What a role sees without asking.
+    /// The extent for a role without a reveal.
     pub(crate) fn of(role: Role) -> Self {
         match role {
             Role::Viewer => Self::Viewer,
@@ -48,8 +48,7 @@ impl Sight {
         }
     }
 
-    /// What this request may show. One that asks for what is hidden has to be an admin's, and is noted before it is
-    /// answered.
+    /// The extent for this request. A reveal needs an admin's key, and is noted before it is answered.
     pub(crate) async fn asked(
         state: &GatewayState,
         caller: &Caller,
@@ -63,7 +62,7 @@ impl Sight {
         Self::reveal(state, caller, route).await
     }
 
-    /// Notes that an admin is shown what is hidden at `route`.
+    /// Notes that an admin reveals the hidden values at `route`.
     pub(crate) async fn reveal(state: &GatewayState, caller: &Caller, route: &str) -> Result<Self, ApiError> {
         if caller.0.role < Role::Admin {
             let text = format!(
@@ -103,7 +102,8 @@ fn mask_text(text: &mut String) {
     *text = mask_addresses(text).into_owned();
 }
 
-/// Sentences about a delivery are ours, not a provider's; no address stands in them all the same.
+/// Masks a delivery. Its sentences are Carillon's own, not a provider's, but addresses are masked in them
+/// too.
 pub(crate) fn mask_delivery(delivery: &mut DeliveryView) {
     delivery.reason.as_mut().map(mask_text);
 }
@@ -159,13 +159,14 @@ pub(crate) struct DeadLetterDocument {
     pub(crate) headers: Option<Vec<(String, String)>>,
     /// The record's bytes, base64; null where they are not shown.
     pub(crate) value_base64: Option<String>,
-    /// Why the record is not shown as it was; null where it is.
+    /// Why the record is not shown unchanged; null if it is.
     pub(crate) hidden: Option<&'static str>,
     #[serde(skip)]
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// What a dead letter shows: to viewers what is said about it, to others its masked record, where it can be read.
+/// A dead letter as the caller may see it: viewers get no record; others get the masked record if it can be
+/// parsed.
 pub(crate) async fn show_dead_letter(
     state: &GatewayState,
     tenant: &TenantId,

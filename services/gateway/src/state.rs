@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     /// Names this process in claims of events.
     pub(crate) owner: Uuid,
     pub(crate) limits: Limits,
-    /// Turns of work that takes long; see `ingest::aside`.
+    /// Permits for long work; see `ingest::aside`.
     pub(crate) heavy_work: Semaphore,
     pub(crate) known_users: KnownUsers,
 }
@@ -68,7 +68,7 @@ impl std::ops::Deref for GatewayState {
     }
 }
 
-/// One turn fewer than there are processors, so that one is left to those who answer.
+/// One permit fewer than there are processors, so that one processor is left for answers.
 fn heavy_turns() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     processors.saturating_sub(1).max(1)

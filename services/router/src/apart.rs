@@ -1,5 +1,5 @@
-//! Routing each record of a batch by itself: after the batch has made this code panic, or the database refuse a value,
-//! the one record that is at fault is found and becomes a dead letter. Its neighbours are routed.
+//! Routes each record of a batch by itself, after the batch made this code panic or the database refuse a
+//! value. The faulty record is thus found and becomes a dead letter; the others are routed.
 
 use carillon_bus::{OutRecord, Record};
 use carillon_domain::dead_letter::FailureClass;
@@ -12,7 +12,7 @@ use crate::{
     route::Read,
 };
 
-/// How often a record is tried alone.
+/// Tries of a single record.
 const TRIES: u32 = 2;
 
 /// Why a record cannot be routed.
@@ -56,7 +56,7 @@ impl Route {
         self.put_away(record, &fault, refused).await
     }
 
-    /// The record's dead letter. Its claim, if it has one, tells that the gateway acknowledged it.
+    /// Writes the record's dead letter. A claim, if it has one, shows that the gateway acknowledged it.
     async fn put_away(
         &self,
         record: &Record,
@@ -91,7 +91,7 @@ impl Route {
             Ok(Err(error)) if !matches!(&error, RouterError::Store(error) if error.refuses_data()) => {
                 return Err(error);
             }
-            // Its own identity is at fault: without it, nothing is claimed.
+            // Its own identity is at fault, so the dead letter is written without a claim.
             Ok(Err(_)) | Err(_) => {
                 out.clear();
                 self.route_reads(vec![reject(None)], &mut out, refused, now)

@@ -1,4 +1,4 @@
-//! How the router goes about.
+//! The router's settings.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouterConfig {
-    /// How long an event that is limited and not critical waits while limits cannot be counted. After that it is decided
-    /// without them, and its decision says so.
+    /// The longest wait of a limited, non-critical event while limits cannot be counted. After that it is
+    /// decided without them, and its decision says so.
     #[serde(with = "humantime_serde")]
     pub limits_patience: Duration,
 }

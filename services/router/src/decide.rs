@@ -17,10 +17,10 @@ use crate::{RouterDeps, inbound::Inbound, limits::Limits};
 
 type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
 
-/// What came of an event.
+/// The decisions about an event.
 pub(crate) struct Decided {
     pub(crate) concluded: Concluded,
-    /// A limit of it could not be counted, and was left out.
+    /// Whether one of its limits could not be counted and was left out.
     pub(crate) is_unlimited: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Events whose limits cannot be counted now. They are moved, as they came, to the topic of what waits, in the same
-//! atomic step as offsets: what stands behind them goes on. There they are read back under the place at which they
-//! came first, so that their claim knows them again.
+//! Events whose limits cannot be counted now. They are moved unchanged to the topic for waiting records, in
+//! the same atomic step as the offsets, so that the records behind them are not delayed. From there they are
+//! read back under their first place, so that their claim recognises them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,23 +8,23 @@ use carillon_bus::{OutRecord, Record, Topics, headers};
 use carillon_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where an event came first, and since when it waits.
+/// The first place of an event, and the time since which it waits.
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {
     topic: Arc<str>,
     partition: i32,
     offset: i64,
-    /// When the bus took it, and since when it waits: microseconds since 1970.
+    /// The time at which the bus took it, and from which it waits: microseconds since 1970.
     at: i64,
     since: i64,
 }
 
-/// What to do with events whose limits cannot be counted.
+/// The treatment of events whose limits cannot be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Move them out of the way.
+    /// Move them to the topic for waiting records.
     Move,
-    /// They are out of the way: read them again until they have waited for so long.
+    /// They are on that topic already: read them again until they have waited this long.
     Stay(Duration),
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRec
         since: since.timestamp_micros(),
     };
     let mut headers = record.headers.clone();
-    // Nothing fails: text and numbers.
+    // Serialising text and numbers does not fail.
     headers.insert(headers::HELD, serde_json::to_vec(&held).unwrap_or_default());
     OutRecord {
         topic: topics.scheduled(),
@@ -48,7 +48,7 @@ pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRec
     }
 }
 
-/// The record as it came first. One that says nothing of that stays as it is.
+/// The record with its first place. A record without that header stays as it is.
 pub(crate) fn restore(mut record: Record) -> Record {
     if let Some(held) = held(&record)
         && let Some(at) = Timestamp::from_timestamp_micros(held.at)

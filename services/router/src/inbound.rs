@@ -27,7 +27,7 @@ pub(crate) struct Inbound<'a> {
     /// The tenant's catalog, of the moment in which the event was checked.
     pub(crate) catalog: Arc<CompiledCatalog>,
     pub(crate) event: Event,
-    /// [`carillon_domain::Delivery::accepted_at`]: its record's time until it is claimed.
+    /// As [`carillon_domain::Delivery::accepted_at`]; until the event is claimed, its record's time.
     pub(crate) accepted_at: Timestamp,
     /// The name of its type in the catalog.
     pub(crate) type_name: Arc<str>,
@@ -37,7 +37,7 @@ pub(crate) struct Inbound<'a> {
     pub(crate) repeated: Vec<Recipient>,
     /// The record's bytes are the event's wire form.
     pub(crate) is_wire: bool,
-    /// Why nobody is to hear of it; then there are no recipients.
+    /// Why the event leads to no message; if set, there are no recipients.
     pub(crate) skipped: Option<EventVerdict>,
 }
 
@@ -56,8 +56,8 @@ pub(crate) struct Reject<'a> {
     pub(crate) reason: String,
 }
 
-/// A record without a value that is no event in binary mode: on a compacted topic, it says that what stood under its key
-/// is gone.
+/// Whether the record has no value and is not an event in binary mode. On a compacted topic, such a record
+/// deletes its key.
 pub(crate) fn is_tombstone(record: &Record) -> bool {
     record.value.is_empty() && !is_binary(record)
 }
@@ -77,8 +77,8 @@ fn is_wire(record: &Record) -> bool {
     is_via_gateway(record) && !is_binary(record)
 }
 
-/// The content type decides the mode (Kafka binding §3); only beside one that names data alone, or none, `ce_` headers
-/// make the event binary.
+/// The content type decides the mode (Kafka binding §3); `ce_` headers make the event binary only if the
+/// content type is absent or describes data.
 fn is_binary(record: &Record) -> bool {
     mode(record) == Mode::Data && attributes(record).next().is_some()
 }
@@ -98,8 +98,9 @@ pub(crate) fn is_via_gateway(record: &Record) -> bool {
     record.headers.get_str(headers::VIA) == Some("gateway")
 }
 
-/// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a record is one
-/// event.) What it does not say of itself, its record does, so that a re-read says the same.
+/// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a
+/// record is one event.) Missing attributes are derived from the record, so that a second read gives the same
+/// event.
 pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
     let max = if is_via_gateway(record) {
@@ -169,10 +170,10 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
     Event::from_binary(&headers, &record.value, defaults)
 }
 
-/// Data of so many bytes is checked in no time to speak of.
+/// The largest data, in bytes, that is checked at once; the time for it is negligible.
 const CHECKED_AT_ONCE: usize = 16 << 10;
 
-/// What the type's schema finds wrong with the data. Large data is checked on a thread of its own: that may take long.
+/// The schema's errors in the data. Large data is checked on a blocking thread, because that may take long.
 async fn schema_errors(
     catalog: &Arc<CompiledCatalog>,
     type_name: &Arc<str>,
@@ -187,7 +188,7 @@ async fn schema_errors(
     match checking.await {
         Ok(errors) => errors,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The process is ending: the record is read again.
+        // The process is ending; the record is read again by the next one.
         Err(_) => std::future::pending().await,
     }
 }
@@ -237,7 +238,7 @@ pub(crate) async fn check(
             return reject(event, "no-recipient", reason);
         }
     }
-    // A gateway has looked at it by its own clock.
+    // A gateway has already checked the time by its own clock.
     if !is_via_gateway(record)
         && let Some(error) = event.time_error(now)
     {
@@ -278,7 +279,7 @@ pub(crate) async fn check(
     })
 }
 
-/// Why it is no error that an event names nobody.
+/// Why an event without recipients is not an error; `None` if it is one.
 fn nobody(event: &Event, definition: &EventTypeDef) -> Option<EventVerdict> {
     if event.is_deleted_row() {
         return Some(EventVerdict::DeletedRow);

@@ -87,7 +87,7 @@ impl RouterError {
         }
     }
 
-    /// Whether one record of the batch may be at fault, so that the others are to be routed without it.
+    /// Whether a single record of the batch may be at fault, so that the others must be routed without it.
     fn is_of_one(&self) -> bool {
         match self {
             Self::Panicked(_) => true,
@@ -108,7 +108,7 @@ pub fn group(bus: &Bus) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Lane(Lane),
-    /// What waits for limits to be counted.
+    /// Events that wait until limits can be counted.
     Held,
 }
 
@@ -127,7 +127,7 @@ impl Source {
         }
     }
 
-    /// A campaign's batches are smaller: what is written for one, the next one-time password waits for.
+    /// Batches of a campaign are smaller, because the next one-time password waits while one is written.
     const fn limits(self) -> BatchLimits {
         BatchLimits {
             max_records: match self {
@@ -151,7 +151,7 @@ const BACKOFF: [Duration; 4] = [
     Duration::from_secs(3),
 ];
 
-/// Routes every lane, and what waits for limits, each by a task of its own, until the shutdown.
+/// Routes every lane and the events that wait for limits, each in a task of its own, until the shutdown.
 pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
     let sources = Lane::ALL.map(Source::Lane).into_iter().chain([Source::Held]);
     let lanes = sources.map(|source| run_source(deps.clone(), source, shutdown.clone()));
@@ -186,7 +186,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
     let (mut failures, mut refused) = (0, Refused::default());
     let mut stall = Stall::new(panics::role(), "routing", shutdown.stall_limit);
     let complaints = Limited::default();
-    // The batch that comes is routed record by record.
+    // Whether the next batch is routed record by record.
     let mut apart = false;
     let mut ending = false;
     while !ending {
@@ -229,7 +229,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 failures += 1;
                 metrics::counter!("carillon_router_retries_total", "lane" => lane).increment(1);
                 apart = error.is_of_one();
-                // Limits that are away are a dependency's absence, which is told and waited for elsewhere.
+                // Limits that cannot be counted are an absent dependency, which is reported and waited for
+                // elsewhere.
                 if !matches!(error, RouterError::LimitsAway) {
                     if let Some(left_out) = complaints.admit("again") {
                         tracing::warn!(%lane, error = &error as &dyn std::error::Error, left_out, "a batch is read again");

@@ -1,4 +1,5 @@
-//! Limits, and whether they can be counted: told once when that ends and once when it is so again.
+//! Limits, and whether they can be counted. The log has one line when counting fails and one when it works
+//! again.
 
 use std::sync::{
     Arc,
@@ -25,7 +26,7 @@ impl Limits {
         }
     }
 
-    /// One verdict for each check, in order. Asking again counts once.
+    /// One verdict for each check, in order. A repeated check counts once.
     pub(crate) async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         if checks.is_empty() {
             return Vec::new();

@@ -256,13 +256,13 @@ pub(crate) async fn rejected(
     parts.push(origins.status(topics, &status)).await
 }
 
-/// What a record is called that has no event.
+/// Id, source and type for a record that is not an event.
 fn nameless(at: &Origin) -> (EventId, Arc<str>, Arc<str>) {
     let id = format!("{}/{}/{}", at.topic, at.partition, at.offset);
     (id.into(), Arc::from("/"), Arc::from(""))
 }
 
-/// A record of which nobody is to hear, and why.
+/// Writes the outcome of a record that leads to no message, with the reason.
 pub(crate) async fn skipped(
     parts: &mut Parts<'_>,
     topics: &Topics,

@@ -28,7 +28,7 @@ pub struct Route {
     group: String,
     limits: Limits,
     hold: Hold,
-    /// Of which rejects the log has spoken.
+    /// Limits the log to one line a minute for each kind of reject.
     warned: Limited,
 }
 
@@ -180,8 +180,9 @@ impl Route {
         Ok(parts.last())
     }
 
-    /// Which events wait for their limits to be counted. Where they stay, all are read again until one has waited long
-    /// enough; it is decided then, and those that have not go behind the others.
+    /// The events that wait until their limits can be counted. On the topic for waiting records, all are read
+    /// again until one has waited long enough. That one is then decided, and the others are moved to the
+    /// topic's end.
     fn waiting(
         &self,
         events: &[Inbound<'_>],
@@ -204,7 +205,7 @@ impl Route {
         Ok(waiting)
     }
 
-    /// A record of which nobody is to hear: it is told and counted, and nothing comes of it.
+    /// Skips a record that leads to no message: its outcome is written and counted.
     async fn skip(
         &self,
         parts: &mut Parts<'_>,

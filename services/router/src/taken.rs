@@ -1,15 +1,15 @@
-//! When the bus took an event. A Kafka producer writes that time itself, and may write anything.
+//! The time at which the bus took an event. A Kafka producer sets that time itself and may set any value.
 
 use std::time::Duration;
 
 use carillon_domain::Timestamp;
 use carillon_store::events::DEDUPE_WINDOW;
 
-/// How far a producer's clock may be ahead.
+/// The largest accepted lead of a producer's clock.
 const AHEAD: Duration = Duration::from_mins(5);
 
-/// The time that stands in the record if it can be true, else the time at which the event was claimed. A record that waited
-/// for longer than claims are kept counts from its claim, so that nothing that is known of it is pruned early.
+/// The record's timestamp if it is plausible, otherwise the time at which the event was claimed. A record
+/// older than the retention of claims counts from its claim, so that its data is not pruned early.
 pub(crate) fn accepted_at(written: Timestamp, claimed_at: Option<Timestamp>) -> Timestamp {
     match claimed_at {
         Some(claimed) if written > claimed + AHEAD || written < claimed - DEDUPE_WINDOW => claimed,

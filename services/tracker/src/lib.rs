@@ -45,7 +45,7 @@ pub enum TrackerError {
     /// The database failed.
     #[error("store")]
     Store(#[from] StoreError),
-    /// Nothing has been applied for longer than is allowed.
+    /// No record was applied for longer than the stall limit.
     #[error("the tracker stands still")]
     Stalled(#[from] Stalled),
 }
@@ -220,7 +220,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// The fault of a record, or of one of a batch; an error that is no record's is passed on.
+    /// The fault of a record, or of one record in a batch. An error that concerns no record is passed on.
     fn of(applied: Result<Result<(), StoreError>, Panic>) -> Result<Option<Self>, StoreError> {
         match applied {
             Ok(Ok(())) => Ok(None),
@@ -282,8 +282,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A batch with something that the database refuses, or on which the code panics: the rest of it is applied, and that
-    /// is left out.
+    /// Applies a batch that has a faulty record: one that the database refuses or on which the code panics.
+    /// The faulty record is left out, and the others are applied.
     async fn apply_one_by_one(&mut self, kind: Kind, records: &[&Record]) -> Result<(), TrackerError> {
         for record in records {
             let Position {

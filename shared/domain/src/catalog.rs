@@ -35,7 +35,8 @@ pub struct EventTypeDef {
     pub category: String,
     /// Which channels, and whether all or the first possible.
     pub channels: ChannelPlan,
-    /// Types of events that are of this type besides those of its name: any text, such as `orders/create`.
+    /// Further event types, besides its own name, that belong to this type; any text, such as
+    /// `orders/create`.
     #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<String>,
     /// Passes preferences, quiet hours, digest and limits; never suppression.
@@ -50,23 +51,24 @@ pub struct EventTypeDef {
     /// JSON pointers into the event at which recipients' user ids (or recipient objects) stand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients_from: Vec<String>,
-    /// JSON pointers into the event at which secrets stand, such as `/data/code`; the token `*` is every item. Their
-    /// values are shown to nobody except an admin who asks for them, which is noted in the audit log.
+    /// JSON pointers into the event at which secrets stand, such as `/data/code`; the token `*` is every
+    /// item. Their values are shown only to an admin who asks for them; the audit log records each such
+    /// request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
-    /// Whether an event that names nobody is an error.
+    /// Whether an event without recipients is an error.
     #[serde(default, skip_serializing_if = "RecipientRule::is_default")]
     pub recipients: RecipientRule,
 }
 
-/// Whether an event has to name somebody.
+/// Whether an event must have a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecipientRule {
-    /// One that names nobody is refused.
+    /// An event without recipients is refused.
     #[default]
     Required,
-    /// One that names nobody is skipped: nobody is to hear of it.
+    /// An event without recipients is skipped: no message is sent for it.
     Optional,
 }
 
@@ -172,8 +174,8 @@ pub struct ProviderDef {
 }
 
 impl Catalog {
-    /// Checks the whole until as many errors are found as are answered; an empty list means it may be applied. Pointers
-    /// are into the catalog document.
+    /// Checks the whole catalog, up to the number of errors that an answer lists. An empty list means that it
+    /// may be applied. Pointers are into the catalog document.
     #[must_use]
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub struct CompiledCatalog {
     catalog: Catalog,
-    /// The names of types, by the event types that are theirs.
+    /// The catalog's type names, by the event types that belong to them.
     names: HashMap<Arc<str>, Arc<str>>,
     validators: HashMap<String, Validator>,
 }
@@ -25,7 +25,7 @@ pub struct CompiledCatalog {
 pub struct CatalogType<'a> {
     /// Its name, by which templates, preferences and deliveries know it.
     pub name: &'a Arc<str>,
-    /// What the catalog says of it.
+    /// Its definition in the catalog.
     pub definition: &'a EventTypeDef,
     /// Its category.
     pub category: &'a CategoryDef,

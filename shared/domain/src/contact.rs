@@ -1,4 +1,5 @@
-//! Addresses: the one rule for what an address is, which the door and the workers share, and how addresses are hidden.
+//! Addresses: the rule for valid addresses, which the gateway, the router and the workers share, and the
+//! masking of addresses.
 
 mod email;
 
@@ -66,7 +67,7 @@ pub enum DeathReason {
     OptedOut,
 }
 
-/// What a provider said of an address that takes no more messages.
+/// A provider's verdict on an address that takes no more messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     /// The provider's structured code.
@@ -171,10 +172,10 @@ pub fn normalise(channel: Channel, address: &str) -> String {
     }
 }
 
-/// Why a text is no address. The sentences say what was expected.
+/// Why a text is not an address. The sentences name the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// A character that nobody sees, or that controls others.
+    /// An invisible character, or one that controls the characters around it.
     #[error("expected no invisible character, such as U+{:04X} in it", u32::from(*.0))]
     Invisible(char),
     /// A space, a tab, a no-break space.
@@ -194,7 +195,7 @@ pub enum AddressError {
     /// No `@`, or nothing on one side of it.
     #[error("expected an e-mail address, such as ada@example.com")]
     Parts,
-    /// Another character than the local part may have.
+    /// A character that the local part must not have.
     #[error("expected no character {0:?} before the @ of an e-mail address")]
     LocalCharacter(char),
     /// A dot at the beginning, at the end or beside another one.
@@ -203,7 +204,7 @@ pub enum AddressError {
     /// The local part is too long.
     #[error("expected at most 64 octets before the @ of an e-mail address")]
     LocalLength,
-    /// The domain is none.
+    /// The domain is not a domain name.
     #[error(
         "expected a domain name after the @ of an e-mail address: labels of 1 to 63 letters, digits and inner hyphens, \
          as example.com has, without a dot at the end"
@@ -250,7 +251,7 @@ pub fn check(channel: Channel, address: &str) -> Result<(), AddressError> {
     }
 }
 
-/// Checks the address of a field; the error names what was expected and the value, masked.
+/// Checks the address of a field. The error names the expected form and the masked value.
 pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if address.contains('…') {
         let message = "expected the whole address; this is the masked form in which addresses are shown";
@@ -262,7 +263,7 @@ pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut 
     }
 }
 
-/// Nothing that a reader of the address would not see.
+/// Refuses characters that a reader of the address would not see.
 fn visible(address: &str) -> Result<(), AddressError> {
     for c in address.chars() {
         if c.is_whitespace() {

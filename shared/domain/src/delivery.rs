@@ -75,7 +75,7 @@ impl Delivery {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// A time, or its expiry if that is earlier.
+    /// The given time, or the delivery's expiry if that is earlier.
     #[must_use]
     pub fn by_expiry(&self, time: Timestamp) -> Timestamp {
         self.expires_at.map_or(time, |expires_at| time.min(expires_at))

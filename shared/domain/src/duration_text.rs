@@ -78,7 +78,7 @@ pub mod option {
         }
     }
 
-    /// Reads one, or nothing.
+    /// Reads a duration, or its absence.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         #[derive(Deserialize)]
         struct Present(#[serde(with = "super")] Duration);

@@ -7,13 +7,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Errors that are listed of one input. Looking for more costs time and answers, and helps no reader.
+/// Most errors that are listed for one input. More would cost time and space in the answer, and help no
+/// reader.
 pub const MAX_ERRORS: usize = 20;
-/// Characters of a foreign value that an error repeats.
+/// Most characters of a foreign value that an error repeats.
 pub const MAX_ECHO: usize = 100;
 /// The code of the last entry of a list that is not complete; its message says how many errors are left out.
 pub const MORE: &str = "more";
-/// Characters of a pointer, and of a message.
+/// Most characters of a pointer, and of a message.
 const MAX_POINTER: usize = 250;
 const MAX_MESSAGE: usize = 500;
 
@@ -29,7 +30,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Puts the three together, each cut to a length that may be answered and logged.
+    /// Makes an error from pointer, code and message, each cut to a length that may be answered and logged.
     #[must_use]
     pub fn new(pointer: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
         Self {
@@ -39,7 +40,7 @@ impl FieldError {
         }
     }
 
-    /// The end of a list that is not complete; `count` is how many are left out, if that is known.
+    /// The last entry of an incomplete list; `count` is the number of omitted errors, if it is known.
     fn more(count: Option<usize>) -> Self {
         let message = match count {
             Some(count) => format!("and {count} more"),
@@ -49,18 +50,18 @@ impl FieldError {
     }
 }
 
-/// Whether a list holds as many errors as are answered, so that looking for more is in vain.
+/// Whether a list holds the most errors that an answer lists, so that a search for more is in vain.
 #[must_use]
 pub fn is_full(errors: &[FieldError]) -> bool {
     errors.len() >= MAX_ERRORS
 }
 
-/// Ends a full list; `count` is how many errors are left out, if that is known.
+/// Ends a full list; `count` is the number of omitted errors, if it is known.
 pub fn end_full(errors: &mut Vec<FieldError>, count: Option<usize>) {
     errors.push(FieldError::more(count));
 }
 
-/// Cuts a list to [`MAX_ERRORS`]; where errors are left out, a last entry of the code [`MORE`] says so.
+/// Cuts a list to [`MAX_ERRORS`]. If errors are omitted, a last entry with the code [`MORE`] says so.
 #[must_use]
 pub fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     let is_ended = errors.iter().any(|error| error.code == MORE);
@@ -81,8 +82,8 @@ pub fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     errors
 }
 
-/// A foreign value as an error repeats it: at most [`MAX_ECHO`] characters, the last of which says that it was cut.
-/// A value that is written piece by piece is not written further than that.
+/// A foreign value as an error repeats it: at most [`MAX_ECHO`] characters; a cut value ends in `…`.
+/// Formatting stops at that length, so a large value costs little.
 #[must_use]
 pub fn echo(value: &(impl Display + ?Sized)) -> String {
     struct Capped {
@@ -112,7 +113,7 @@ pub fn echo(value: &(impl Display + ?Sized)) -> String {
     capped.text
 }
 
-/// Cuts a text to `max` characters; the last one says so.
+/// Cuts a text to `max` characters; a cut text ends in `…`.
 fn cut(mut text: String, max: usize) -> String {
     if text.len() > max
         && let Some((at, _)) = text.char_indices().nth(max)
@@ -124,7 +125,7 @@ fn cut(mut text: String, max: usize) -> String {
     text
 }
 
-/// Cuts each name in a pointer to [`MAX_ECHO`] characters, and the whole as well.
+/// Cuts each name in a pointer to [`MAX_ECHO`] characters, and then the whole pointer.
 fn cut_pointer(pointer: String) -> String {
     if pointer.len() <= MAX_ECHO {
         return pointer;
@@ -170,7 +171,7 @@ pub fn escape_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// At most the first [`MAX_ECHO`] characters of a value, where borrowing it is enough.
+/// The first [`MAX_ECHO`] characters of a value, borrowed.
 #[must_use]
 pub fn clip(value: &str) -> &str {
     value

@@ -117,7 +117,8 @@ impl TenantId {
     /// The longest name, in bytes: one that every index of the databases has room for.
     pub const MAX_BYTES: usize = 128;
 
-    /// A name that came from outside. (`From` believes what it is given.) `|` ends it in record keys and counters' names.
+    /// Checks a name from outside. (`From` checks nothing.) It must not contain `|`, which ends it in record
+    /// keys and in the names of counters.
     pub fn parse(name: &str) -> Result<Self, InvalidTenant> {
         let is_foreign = |c: char| c.is_control() || c == '|';
         if name.is_empty() || name.len() > Self::MAX_BYTES || name.chars().any(is_foreign) {

@@ -1,6 +1,6 @@
-//! JSON whose numbers stay as they are written: an order number of 24 digits, `1.10` and `-0` are shown with the digits
-//! that the event source sent. (serde_json keeps them only with a feature that changes numbers in the whole workspace:
-//! tagged and flattened types could not read theirs any more.)
+//! JSON whose numbers stay as they are written: an order number of 24 digits, `1.10` and `-0` are shown with
+//! the digits that the event source sent. (serde_json keeps them only with the feature `arbitrary_precision`,
+//! which holds for the whole workspace; tagged and flattened types could then not read numbers any more.)
 
 use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
 
@@ -25,11 +25,11 @@ pub enum Value {
     String(String),
     /// A list.
     Array(Vec<Value>),
-    /// Fields by name; of fields of one name the last one stands.
+    /// Fields by name; among fields of the same name, the last one wins.
     Object(Map),
 }
 
-/// A number: as 64 bits where these are what is written, else as its text.
+/// A number: an integer of 64 bits if that preserves its spelling, otherwise its text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Number {
     /// A whole number.
@@ -40,8 +40,7 @@ pub enum Number {
     Written(Box<str>),
 }
 
-/// A number's sign and digits without zeros at either end; the point stands before the first of them, moved to the right
-/// by `point`.
+/// A number's sign, and its digits without zeros at either end. The value is `0.digits` × 10^`point`.
 #[derive(PartialEq, Eq)]
 struct Parts {
     negative: bool,
@@ -50,7 +49,7 @@ struct Parts {
 }
 
 impl Number {
-    /// Whether it is 0, however that is written.
+    /// Whether it is 0 in any spelling.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         match self {
@@ -116,7 +115,7 @@ impl Parts {
 /// Takes a number literal of JSON apart.
 fn parts(literal: &str) -> Parts {
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
-    // No literal is long enough to reach the ends of what the exponent is saturated to.
+    // No literal is long enough for its digits to make up for a saturated exponent.
     let saturated = if exponent.starts_with('-') {
         i64::from(i32::MIN)
     } else {
@@ -276,8 +275,8 @@ pub fn object(json: &str) -> Result<Map, serde_json::Error> {
     }
 }
 
-/// The number literals of a document, in its order. They are looked for only when the parser meets one that 64 bits do
-/// not hold as it is written.
+/// The number literals of a document, in its order. They are searched for only once the parser meets a number
+/// whose spelling 64 bits do not preserve.
 struct Literals<'j> {
     rest: &'j [u8],
     /// Those that the parser has passed since.
@@ -449,7 +448,7 @@ mod tests {
         };
         assert_eq!(inner["6.0"], Value::Number(Number::Written("-7.70".into())));
         assert_eq!(fields["c"], Value::Number(Number::Written("9.90".into())));
-        // Of fields of one name the last one stands.
+        // Among fields of the same name, the last one wins.
         assert_eq!(shown(r#"{"a":1.10,"a":2.20,"b":3.30}"#), "2.20 3.30");
     }
 

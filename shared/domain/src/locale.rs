@@ -5,7 +5,7 @@ use std::borrow::Cow;
 pub use icu_locale_core::LanguageIdentifier;
 use icu_locale_core::Locale;
 
-/// The longest tag that is taken, in octets.
+/// The longest accepted tag, in octets.
 const MAX_OCTETS: usize = 100;
 
 /// Tags that were registered whole (RFC 5646 §2.2.8), and the language that each one names.
@@ -43,8 +43,8 @@ const GRANDFATHERED: [(&str, &str); 26] = [
 #[error("expected a BCP 47 language tag of at most {MAX_OCTETS} characters, such as fr-CA")]
 pub struct NotALocale;
 
-/// Reads a tag: upper and lower case are alike, `_` stands for `-`, and extensions and private subtags are put aside.
-/// A tag of private subtags alone, or `und`, names no language.
+/// Reads a tag: case does not matter, `_` counts as `-`, and extensions and private subtags are ignored. A
+/// tag of private subtags alone, or `und`, names no language.
 pub fn parse(tag: &str) -> Result<LanguageIdentifier, NotALocale> {
     if tag.len() > MAX_OCTETS || !tag.is_ascii() {
         return Err(NotALocale);
@@ -64,7 +64,8 @@ pub fn parse(tag: &str) -> Result<LanguageIdentifier, NotALocale> {
         without_extended(tag)
     };
     match Locale::try_from_str(&tag) {
-        // BCP 47 keeps longer subtags for languages of which none was ever registered: `english` is none.
+        // BCP 47 reserves longer language subtags, but none was ever registered, so `english` is not a
+        // language tag.
         Ok(locale) if locale.id.language.as_str().len() <= 3 => Ok(locale.id),
         _ => Err(NotALocale),
     }

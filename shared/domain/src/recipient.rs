@@ -69,8 +69,8 @@ impl Recipient {
         }
     }
 
-    /// What tells the recipients of one event apart: two spellings of an address are one recipient, as they are for
-    /// [`Recipient::identity`].
+    /// The key that distinguishes the recipients of one event. As in [`Recipient::identity`], two spellings
+    /// of an address are one recipient.
     #[must_use]
     pub fn distinction(&self) -> (Option<UserId>, Option<String>, Option<String>) {
         let normal = |channel, address: &Option<String>| {

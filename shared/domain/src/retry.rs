@@ -19,8 +19,8 @@ const LATE: Duration = Duration::from_millis(1_500);
 /// Longer than this nothing is kept in hand, where it takes a place of what is due.
 const IN_HAND: Duration = Duration::from_secs(5);
 
-/// The longest wait that a provider may name (`Retry-After`). A longer one is a date in other units or a fault of the
-/// provider's, and must not keep a record for years.
+/// The longest wait that a provider may name (`Retry-After`). A longer wait is probably a wrong unit or
+/// another fault of the provider's; it must not delay a record for years.
 pub const LONGEST_NAMED_WAIT: Duration = Duration::from_hours(1);
 
 /// How often and how long.
@@ -77,9 +77,9 @@ impl RetryPolicy {
         duration_text::format(tier)
     }
 
-    /// How long to wait after attempt `attempt` (from 1) failed: the tier of that number, the last one from then on,
-    /// plus up to 10 % of jitter (`jitter` in 0..1), and no less than the provider's `retry_after`, of which
-    /// [`LONGEST_NAMED_WAIT`] counts at most. `None` if that was the last attempt.
+    /// How long to wait after attempt `attempt` (from 1) failed: the tier of that number, the last one from
+    /// then on, plus up to 10 % of jitter (`jitter` in 0..1), and no less than the provider's `retry_after`,
+    /// of which at most [`LONGEST_NAMED_WAIT`] counts. `None` if that was the last attempt.
     #[must_use]
     pub fn wait_after(&self, attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if attempt >= self.max_attempts {

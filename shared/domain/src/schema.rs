@@ -1,5 +1,5 @@
-//! JSON Schemas of event types: compiled with a regular expression engine that is linear in the data, and bounded so
-//! that no schema multiplies the work of checking an event.
+//! JSON Schemas of event types. Regular expressions run in time linear in the data, and bounds on the schema
+//! limit the work of checking an event.
 
 mod bounds;
 
@@ -15,7 +15,8 @@ const PATTERN_BYTES: usize = 128 * 1024;
 pub(crate) fn compile(schema: &Value) -> Result<Validator, Vec<FieldError>> {
     bounds::check(schema)?;
     jsonschema::options()
-        // Look-around and backreferences make engines backtrack; this one has neither and never does.
+        // Look-around and backreferences need a backtracking engine. This engine has neither, so it never
+        // backtracks.
         .with_pattern_options(
             PatternOptions::regex()
                 .size_limit(PATTERN_BYTES)

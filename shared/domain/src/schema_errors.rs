@@ -1,5 +1,4 @@
-//! What JSON Schema finds wrong with a value, as errors that may be answered: few, short, and not looked for longer than
-//! it helps.
+//! JSON Schema's errors in a form that may be answered: few, short, and found in bounded time.
 
 use std::fmt::Write as _;
 
@@ -11,12 +10,13 @@ use crate::{
     mask::HIDDEN,
 };
 
-/// Larger values are looked at up to their first error: the validator looks for all errors or for one, and all errors of
-/// a large value are as many as it has values.
+/// The largest JSON, in bytes, for which all errors are collected. Larger values are checked up to their
+/// first error only: the validator finds either one error or all, and a large value may have as many errors
+/// as values.
 const ALL_ERRORS_UP_TO: usize = 16 << 10;
 
-/// The errors of a value whose JSON has `bytes`; pointers begin with `at`. `hides`: the value holds secrets, so no part of
-/// it is repeated in dead letters, answers and logs.
+/// The errors of a value whose JSON has `bytes`; pointers begin with `at`. With `hides`, the value holds
+/// secrets, so no part of it is repeated in dead letters, answers and logs.
 pub(crate) fn of(
     validator: &Validator,
     value: &Value,
@@ -66,7 +66,7 @@ fn hidden(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// The first names, and how many there are beside them.
+/// The first names, and the number of the others.
 fn names(names: &[String]) -> String {
     let (mut text, mut left) = (String::new(), MAX_ECHO);
     for (index, name) in names.iter().enumerate() {

@@ -210,7 +210,7 @@ pub struct EventDecided {
     /// [`crate::Delivery::accepted_at`]; records of a former version say only when it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
-    /// What became of it, which is what the auditor counts.
+    /// The outcome, by which the auditor counts.
     pub verdict: EventVerdict,
     /// The record that carried the event: topic, partition, offset.
     pub origin: Origin,
@@ -242,14 +242,14 @@ pub enum EventVerdict {
     Rejected,
     /// Skipped: a Kafka record without a value.
     Tombstone,
-    /// Skipped: change data capture says that a row is gone, and the event names nobody.
+    /// Skipped: an event of change data capture says that a row is gone, and has no recipient.
     DeletedRow,
-    /// Skipped: it names nobody, and its type says that this is no error.
+    /// Skipped: the event has no recipient, and its type allows that.
     NoRecipient,
 }
 
 impl EventVerdict {
-    /// Whether nobody is to hear of it, which is no error.
+    /// Whether the event was skipped: it leads to no message, and this is not an error.
     #[must_use]
     pub fn is_skipped(self) -> bool {
         matches!(self, Self::Tombstone | Self::DeletedRow | Self::NoRecipient)

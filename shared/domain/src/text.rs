@@ -1,9 +1,9 @@
-//! What readers of a text see and what they do not.
+//! Visible and invisible characters of a text.
 
 use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
 
-/// Whether the character is drawn as nothing: Unicode's `Default_Ignorable_Code_Point` (U+200B, U+00AD, U+FEFF,
-/// variation selectors, bidi controls, fillers). Control characters and white space are none of these.
+/// Whether the character is drawn as nothing: Unicode's `Default_Ignorable_Code_Point` (U+200B, U+00AD,
+/// U+FEFF, variation selectors, bidi controls, fillers). Control characters and white space are not included.
 #[must_use]
 pub fn is_ignorable(c: char) -> bool {
     !c.is_ascii() && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)

@@ -1,4 +1,4 @@
-//! Text from elsewhere, on its way to a terminal or a page: no character of it steers what is around it.
+//! Makes foreign text safe for a terminal or a page: steering characters are made visible.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -24,7 +24,8 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_steering(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// JSON text with steering characters as `\u001b`: the same JSON, in which none is left but line breaks between values.
+/// JSON text with steering characters escaped as `\u001b`. It is the same JSON; only line breaks between
+/// values stay.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     let steers = |c: char| is_steering(c) && c != '\n';

@@ -1,30 +1,31 @@
-//! How much work one message may cost. Every element of a template that is run, every value that is looked up, every
-//! stretch of text that is written pays steps, so that the same template and data always end at the same place.
+//! Bounds on the work of rendering one message. Each executed element of a template, each looked-up value and
+//! each written stretch of text costs steps. Steps do not depend on time, so the same template and data
+//! always end at the same place.
 
 use std::{cell::Cell, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
+/// Most steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
 pub(crate) const STEPS: u64 = 500_000;
 /// How deep blocks, partials and the blocks handed to partials may be nested while a template runs.
 const DEPTH: u32 = 128;
-/// The processor time of one message: a second fence, behind the steps. Time in which the process does not run, because
-/// it is paused or the machine is busy, is not counted.
+/// Most processor time of one message: a second bound, in case steps are unexpectedly slow. Time in which the
+/// process does not run, because it is paused or the machine is busy, is not counted.
 const PROCESSOR_TIME: Duration = Duration::from_secs(5);
-/// The processor time is read once in so many steps, since reading it is a system call.
+/// Steps between two readings of the processor time; each reading is a system call.
 const STEPS_PER_CHECK: u32 = 16;
-/// One step pays for so many bytes of text.
+/// Bytes of text that one step pays for.
 const BYTES_PER_STEP: usize = 64;
 
-/// What a template used up.
+/// The bound that a template exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exceeded {
     pub(crate) limit: u64,
     pub(crate) unit: &'static str,
 }
 
-/// What is left of a message's work.
+/// The work that a message may still cost.
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: u64,
@@ -62,13 +63,13 @@ impl Budget {
         }
     }
 
-    /// Pays for reading or writing so many bytes of text.
+    /// Pays for reading or writing bytes of text.
     #[inline]
     pub(crate) fn pay_bytes(&self, bytes: usize) -> Result<(), Exceeded> {
         self.pay((bytes / BYTES_PER_STEP) as u64)
     }
 
-    /// Goes one level deeper; [`Budget::leave`] comes back.
+    /// Enters one level of nesting; [`Budget::leave`] leaves it.
     pub(crate) fn enter(&self) -> Result<(), Exceeded> {
         let depth = self.depth.get() + 1;
         if depth > DEPTH {
@@ -102,7 +103,7 @@ impl Budget {
     }
 }
 
-/// The processor time that this thread has had.
+/// The processor time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

@@ -53,9 +53,9 @@ pub enum RenderError {
     Budget {
         /// `<type>/<channel>`.
         template: String,
-        /// Where it ended: the part or partial, and its line.
+        /// The place at which it ended: the part or partial, and its line.
         place: String,
-        /// The most that it may take.
+        /// The bound that it exceeded.
         limit: u64,
         /// `steps`, `levels of nesting` or `seconds of processor time`.
         unit: String,

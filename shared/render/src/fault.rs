@@ -1,13 +1,13 @@
-//! What goes wrong while a template runs, before it is known which template and line it was.
+//! Faults while a template runs, before the template's name and line are added.
 
 use crate::budget::Exceeded;
 
 /// Why an element of a template wrote nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A variable is not there; as the template writes it.
+    /// A variable is missing; the text is its name in the template.
     Missing(String),
-    /// A variable is there, but it is not what the helper takes.
+    /// A variable exists, but the helper does not accept its value.
     BadValue {
         variable: String,
         expected: &'static str,
@@ -26,7 +26,7 @@ impl From<Exceeded> for Fault {
     }
 }
 
-/// A fault and where it is: the innermost element that failed.
+/// A fault and its place: the innermost element that failed.
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) fault: Fault,

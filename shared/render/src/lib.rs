@@ -1,8 +1,9 @@
 //! The only user of handlebars' syntax: engine, languages, escaping and limits of each channel, and the [`Renderer`]
 //! trait with its two implementations, in this process and over HTTP.
 //!
-//! Handlebars and Fluent are parsed by their libraries and run by ours: theirs have no measure of work, so that one
-//! template could occupy a thread for ever or fill the memory. Everything that runs here pays steps of a [`budget`].
+//! The handlebars and Fluent libraries parse; this crate executes. Their own renderers do not measure work,
+//! so one template could occupy a thread for ever or fill the memory. All execution here pays steps of a
+//! [`budget`].
 //!
 //! A tenant's published templates ([`TemplateSet`]) are compiled into an immutable [`Engine`]. Templates are strict: a
 //! variable that is not there is an error that names it, except where `{{#if}}` or `{{#unless}}` asks for it.

@@ -1,10 +1,12 @@
 //! What the channels carry.
 
-/// The longest subject, in bytes. Header lines are folded and encoded when the mail is built, so it is no line's length.
+/// The longest subject, in bytes. It is not the limit of a line, because header lines are folded and encoded
+/// when the mail is built.
 pub const SUBJECT_BYTES: usize = 998;
 /// The longest text message, in characters: what Twilio takes.
 pub const SMS_CHARACTERS: usize = 1_600;
-/// The longest key by which push messages replace one another, in bytes: what APNs takes (`apns-collapse-id`).
+/// The longest key by which push messages replace one another, in bytes. It is the limit of APNs
+/// (`apns-collapse-id`).
 pub const COLLAPSE_BYTES: usize = 64;
 
 /// The largest push payload, in bytes: what FCM and APNs take.
@@ -40,7 +42,7 @@ const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæ
 /// The extension table; each character is two units.
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// How many units of GSM 03.38 a character takes, if it is one of its alphabet.
+/// The units of GSM 03.38 that a character takes; `None` if the alphabet does not have it.
 pub(crate) fn gsm_units(c: char) -> Option<usize> {
     if c.is_ascii_alphanumeric() || c == ' ' || GSM_BASIC.contains(c) {
         Some(1)

@@ -11,10 +11,11 @@ use parking_lot::RwLock;
 
 use crate::TemplateSet;
 
-/// Answers that are remembered; readers' tags are few, and whoever makes up more gets theirs worked out.
+/// Most negotiated answers that are cached. Readers' tags are few; a tag beyond these is negotiated at each
+/// use.
 const REMEMBERED: usize = 1_024;
 
-/// Whether the text is a BCP 47 language tag that Fluent can read, as names of files are.
+/// Whether the text is a BCP 47 language tag that Fluent can read; file names must be such tags.
 #[must_use]
 pub fn is_locale(text: &str) -> bool {
     text.parse::<unic_langid::LanguageIdentifier>().is_ok()
@@ -25,20 +26,21 @@ pub fn is_locale(text: &str) -> bool {
 pub(crate) struct Locales {
     tags: Vec<Arc<str>>,
     lines: Vec<Line>,
-    /// By tag as the tenant writes it.
+    /// Locales by the tag as the tenant writes it.
     by_tag: HashMap<String, usize>,
-    /// By the first of a line.
+    /// Locales by the first name of their line.
     by_name: HashMap<String, usize>,
     default: usize,
     remembered: RwLock<HashMap<Box<str>, usize>>,
 }
 
-/// A locale and its ancestors, nearest first, each in CLDR's own spelling: `pt-AO`, `pt-PT`, `pt`. The language itself
-/// is no ancestor of another script: `zh-TW` comes from `zh-Hant`, not from `zh`, which is Simplified.
+/// A locale and its ancestors, nearest first, each in CLDR's own spelling: `pt-AO`, `pt-PT`, `pt`. A language
+/// is not an ancestor of its locales in another script: the ancestor of `zh-TW` is `zh-Hant`, not `zh`, which
+/// is Simplified.
 #[derive(Debug)]
 struct Line {
     names: Vec<String>,
-    /// With its likely script and region: `zh-Hant-TW`.
+    /// The locale with its likely script and region: `zh-Hant-TW`.
     full: Option<LanguageIdentifier>,
 }
 
@@ -68,7 +70,7 @@ impl Line {
             steps.step();
         }
         if id.variants.len() > 1 {
-            // CLDR's steps know one variant.
+            // CLDR's inheritance handles one variant only.
             names.insert(0, id.to_string());
         }
         Self {
@@ -77,7 +79,7 @@ impl Line {
         }
     }
 
-    /// How many generations lie between a locale and its ancestor.
+    /// The number of generations between a locale and its ancestor.
     fn generations(&self, ancestor: &str) -> Option<usize> {
         self.names.iter().position(|name| name == ancestor)
     }
@@ -127,7 +129,7 @@ impl Locales {
         &self.tags
     }
 
-    /// The best locale for a reader's.
+    /// The best locale for a reader's tag.
     pub(crate) fn negotiate(&self, wanted: Option<&str>) -> usize {
         let Some(wanted) = wanted else { return self.default };
         if let Some(index) = self.by_tag.get(wanted) {
@@ -144,8 +146,9 @@ impl Locales {
         index
     }
 
-    /// The locale itself, else its nearest relative: the one with which it has the nearest ancestor in common (`en-AU`
-    /// and `en-GB` have `en-001`), and the one nearest to that. At last the language in another script.
+    /// The locale itself, or else its nearest relative: the locale with the nearest common ancestor (`en-001`
+    /// for `en-AU` and `en-GB`), and among several the one nearest to that ancestor. The last resort is the
+    /// language in another script.
     fn nearest(&self, wanted: &Line) -> Option<usize> {
         let relative = |ancestor: &String| {
             if let Some(index) = self.by_name.get(ancestor) {
@@ -165,7 +168,7 @@ impl Locales {
         })
     }
 
-    /// Where a locale's texts are looked for, in order: itself, its ancestors, the default.
+    /// The locales in which a locale's texts are looked up, in order: itself, its ancestors, the default.
     pub(crate) fn chain(&self, index: usize) -> Vec<usize> {
         let mut chain: Vec<usize> = self.ancestors(&self.lines[index]).collect();
         if !chain.contains(&index) {
@@ -186,7 +189,7 @@ impl Locales {
                 .any(|ancestor| Some(&ancestor) == other)
     }
 
-    /// Those of the tenant's locales that are on a line.
+    /// The tenant's locales on a line.
     fn ancestors<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = usize> + 'a {
         line.names
             .iter()
@@ -200,7 +203,7 @@ mod tests {
 
     fn best(wanted: &str, tags: &[&str]) -> String {
         let locales = Locales::new(tags.iter().copied(), "en");
-        // A second answer comes from memory.
+        // The second answer comes from the cache.
         assert_eq!(locales.negotiate(Some(wanted)), locales.negotiate(Some(wanted)));
         locales.tags()[locales.negotiate(Some(wanted))].to_string()
     }

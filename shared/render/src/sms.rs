@@ -1,4 +1,4 @@
-//! A rendered text becomes a text message: nothing in it is paid for that its reader does not see.
+//! Prepares a rendered text for SMS, so that no segment is paid for characters that a reader does not see.
 
 use carillon_domain::text::is_ignorable;
 use icu_normalizer::ComposingNormalizerBorrowed;
@@ -29,7 +29,7 @@ pub(crate) fn prepare(text: &str) -> String {
     }
 }
 
-/// Without what is drawn as nothing, and with line breaks of one character.
+/// The text without invisible characters, and with line breaks of one character.
 fn visible(text: &str) -> String {
     let is_right_to_left = text.chars().any(is_right_to_left);
     let mut kept = String::with_capacity(text.len());
@@ -53,8 +53,8 @@ fn visible(text: &str) -> String {
     kept
 }
 
-/// Joiners, variation selectors and tags: they tell how their neighbours are drawn, in Persian, in Indic scripts and in
-/// emoji.
+/// Joiners, variation selectors and tags. They control how neighbouring characters are drawn in Persian, in
+/// Indic scripts and in emoji.
 fn is_part_of_sequence(c: char) -> bool {
     matches!(
         c,
@@ -63,15 +63,15 @@ fn is_part_of_sequence(c: char) -> bool {
     )
 }
 
-/// Whether such a character changes what is drawn: no character of GSM 03.38 is drawn in more than one way, but for
-/// keycaps (`1`, U+FE0F, U+20E3).
+/// Whether such a character changes how its neighbours are drawn. Characters of GSM 03.38 have one form only,
+/// except in keycaps (`1`, U+FE0F, U+20E3).
 fn is_in_sequence(before: Option<char>, next: Option<char>) -> bool {
     next == Some('\u{20e3}')
         || before.is_some_and(|before| gsm_units(before).is_none() && !before.is_whitespace())
 }
 
-/// Marks and isolates that put numbers and names into their places in right-to-left text. Embeddings and overrides are
-/// none of these.
+/// Marks and isolates that put numbers and names into their places in right-to-left text. Embeddings and
+/// overrides are not included.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! What a template may cost: whatever it does, it ends, with the same answer each time.
+//! The cost of a template is bounded: every template ends, with the same answer each time.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::{collections::BTreeMap, sync::Arc};

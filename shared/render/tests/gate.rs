@@ -1,4 +1,4 @@
-//! What the publish gate refuses, and what templates and texts may rely on once they are published.
+//! Refusals of the publish gate, and the guarantees for published templates and texts.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -315,7 +315,8 @@ async fn a_template_that_takes_long_keeps_nobody_waiting() {
             })
         })
         .collect();
-    // Known before the slow ones begin, so that both wait for nothing but rendering.
+    // The catalog and templates are loaded before the slow requests begin, so that both requests wait only
+    // for rendering.
     let quick = RenderRequest {
         tenant: TenantId::from("other"),
         ..request("en", &json!({}))

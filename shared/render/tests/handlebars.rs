@@ -1,4 +1,4 @@
-//! The engine writes what handlebars writes: its syntax is theirs, and so is its meaning.
+//! The engine's output equals that of handlebars, whose syntax and semantics it follows.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     cursor: Given<String>,
 }
 
-/// Who was shown sensitive values and addresses, newest first.
+/// The reveals of sensitive values and addresses, newest first: which API key, when, and at which path.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),

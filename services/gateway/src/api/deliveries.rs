@@ -201,9 +201,9 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
     Some(())
 }
 
-/// What the message says, from the event and the template. (The published version is rendered; an older one is shown as
-/// the newest would say it.) It is made from masked data, so that nothing hidden can appear in it; where a template cannot
-/// be rendered with a mask in the place of a value, there is no content.
+/// What the message says, from the event and the template. (The published version is rendered; an older one
+/// is shown as the newest would say it.) It is rendered from masked data, so nothing hidden can appear in it.
+/// If a template cannot be rendered with a masked value, there is no content.
 async fn content(
     state: &GatewayState,
     caller: &Caller,

@@ -122,7 +122,7 @@ pub(crate) async fn post_events(
     };
     let of_work = state.clone();
     let work = async move {
-        // The work goes on when the client leaves, and so do its places.
+        // The work continues if the client leaves, and keeps its places until it ends.
         let _places = (slot, place);
         work(&of_work, &caller, form).await
     };
@@ -229,7 +229,7 @@ async fn batch(state: &GatewayState, caller: &Operator, parsed: Vec<Parsed>) -> 
     batch_answer(items, state.config.claim_lease)
 }
 
-/// Bytes of problems in the answer to a batch; the errors of later problems are left out.
+/// Most bytes of problems in the answer to a batch. Beyond it, problems are listed without their errors.
 const MAX_ERROR_BYTES: usize = 256 << 10;
 
 fn within(bytes: usize, items: Vec<BatchItem>) -> Vec<BatchItem> {

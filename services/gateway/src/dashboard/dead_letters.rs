@@ -87,7 +87,7 @@ struct DeadLetterPage {
     frame: Option<Frame>,
     letter: DeadLetterView,
     headers: Vec<(String, String)>,
-    /// Why the record is not shown as it was.
+    /// Why the record is not shown unchanged.
     hidden: Option<&'static str>,
     value: Option<Value>,
 }

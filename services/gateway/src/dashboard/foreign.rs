@@ -1,5 +1,5 @@
-//! Foreign text on a page: escaped, with nothing in it that steers what stands around it. Templates put it into `<bdi>`, so
-//! that text of either direction leaves the order of its surroundings alone.
+//! Foreign text on a page is escaped, and its steering characters are made visible. Templates put it into
+//! `<bdi>`, so that its writing direction does not reorder the text around it.
 
 use std::fmt::{self, Write};
 
@@ -16,8 +16,8 @@ impl Escaper for Visible {
     }
 }
 
-/// The value of a form's field, which the browser sends back as it was: what steers is a character reference in the page's
-/// source. Browsers isolate the text of fields.
+/// The value of a form's field, which the browser must send back unchanged. Steering characters are written
+/// as character references in the page's source; browsers isolate the text of fields.
 pub(crate) fn exact(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut out, c| {

@@ -40,7 +40,7 @@ pub(crate) struct Frame {
     /// The page: its path and query.
     pub(crate) page: String,
     pub(crate) is_revealed: bool,
-    /// Whether they may ask for what is hidden.
+    /// Whether the user may reveal hidden values.
     pub(crate) may_reveal: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `POST /reveal`: an admin asks a page for what is hidden on it.
+//! `POST /reveal`: an admin reveals the hidden values of a page.
 
 use axum::{
     Form,
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
     page: String,
 }
 
-/// Notes it in the audit log, and goes back to the page, which shows it for five minutes.
+/// Notes the reveal in the audit log and redirects to the page, which shows the values for five minutes.
 pub(crate) async fn reveal(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

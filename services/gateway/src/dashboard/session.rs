@@ -30,12 +30,12 @@ const LIFETIME: Duration = Duration::from_hours(12);
 /// At this many sessions the one that would end first ends at once.
 const MAX_SESSIONS: usize = 10_000;
 
-/// Sessions of one key: at this many its own that would end first ends at once, and nobody else's.
+/// Most sessions of one key. A further sign-in ends that session of the same key which would expire first.
 const MAX_OF_KEY: usize = 100;
 
-/// How long a page goes on showing what an admin asked for.
+/// The time for which a page shows values that an admin has revealed.
 const REVEALED: Duration = Duration::from_mins(5);
-/// Pages of one session that do so at the same time.
+/// Most revealed pages of one session at the same time.
 const MAX_REVEALED: usize = 50;
 
 type Hash = [u8; 32];
@@ -53,7 +53,7 @@ struct Session {
     key_id: Uuid,
     csrf: String,
     until: Timestamp,
-    /// Pages on which an admin asked for what is hidden, and until when it is shown.
+    /// Revealed pages, each with the end of its reveal.
     revealed: Vec<(String, Timestamp)>,
 }
 
@@ -101,7 +101,7 @@ impl Sessions {
         None
     }
 
-    /// Shows what is hidden on a page for a while.
+    /// Reveals a page for [`REVEALED`].
     pub(crate) fn reveal(&self, token: &str, page: &str) {
         let now = self.clock.now();
         if let Some(session) = self.open.lock().get_mut(&hash(token)) {
@@ -121,7 +121,7 @@ impl Sessions {
     }
 }
 
-/// Ends the one of some sessions that would end first.
+/// Of the matching sessions, ends the one that would expire first.
 fn end_first(open: &mut HashMap<Hash, Session>, is_meant: impl Fn(&Session) -> bool) {
     let meant = open.iter().filter(|(_, session)| is_meant(session));
     let first = meant
@@ -169,11 +169,11 @@ pub(crate) struct SignedIn {
     pub(crate) caller: Caller,
     pub(crate) csrf: String,
     pub(crate) token: String,
-    /// The page that is asked for: its path and query.
+    /// The requested page: its path and query.
     pub(crate) page: String,
-    /// What that page may show.
+    /// The extent to which that page may show personal data.
     pub(crate) sight: Sight,
-    /// The page's place among those of its key, until it is answered.
+    /// The page's place in its key's share, held until the answer.
     _slot: Slot,
 }
 
@@ -231,7 +231,7 @@ impl FromRequestParts<Dashboard> for SignedIn {
     }
 }
 
-/// The path and query that were asked for.
+/// The requested path and query.
 fn wanted(parts: &Parts) -> &str {
     let uri = parts
         .extensions
@@ -240,7 +240,7 @@ fn wanted(parts: &Parts) -> &str {
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
-/// To the sign-in page, and back to where they wanted to go.
+/// Redirects to the sign-in page, which then leads back to the requested page.
 fn to_sign_in(parts: &Parts) -> Response {
     let wanted = wanted(parts);
     if parts.method != Method::GET || wanted == "/" {

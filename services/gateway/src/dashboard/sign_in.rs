@@ -58,7 +58,7 @@ fn page(dashboard: &Dashboard, jar: CookieJar, next: &str, refused: bool) -> Res
     (jar, render(&page)).into_response()
 }
 
-/// Where to go on: only to a path of ours, whatever a link or a form said.
+/// The page after sign-in. It is always a path of this site, even if a link or a form names another site.
 pub(super) fn local(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next[1..].starts_with(['/', '\\']);
     if is_path && next.bytes().all(|byte| byte.is_ascii_graphic()) {

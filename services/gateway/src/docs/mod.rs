@@ -1,4 +1,5 @@
-//! `/docs`: the API reference, made once from the OpenAPI document and served without a key, a script or the internet.
+//! `/docs`: the API reference, rendered once from the OpenAPI document. It needs no key, no script and no
+//! internet access.
 
 mod view;
 

@@ -64,14 +64,14 @@ pub(super) struct Answer {
 pub(super) struct Schema {
     pub(super) name: String,
     pub(super) description: String,
-    /// What it is, where it has no fields.
+    /// Its type, if it has no fields.
     pub(super) kind: Option<Kind>,
     pub(super) fields: Vec<Field>,
 }
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Reads a document. What is missing is left out.
+/// Reads a document; missing parts are left out.
 pub(super) fn read(document: &Value) -> Reference {
     let mut sections: Vec<Section> = each(&document["tags"])
         .map(|tag| Section {
@@ -263,7 +263,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A description as HTML: its paragraphs, with what stands between backticks as code.
+/// A description as HTML: its paragraphs, with text between backticks as code.
 pub(super) fn prose(text: &str) -> String {
     let mut out = String::new();
     for paragraph in text

@@ -1,14 +1,15 @@
-//! Work of many milliseconds is done beside the threads that answer requests.
+//! Moves work of many milliseconds off the threads that answer requests.
 
 use std::panic::resume_unwind;
 
 use crate::state::GatewayState;
 
-/// Bytes that are read in less than a millisecond or so.
+/// The largest input, in bytes, that is processed on the answering thread: it takes about a millisecond at
+/// most.
 const SMALL: usize = 64 << 10;
 
-/// Does work on so many bytes: at once if they are few, else on a thread of its own when its turn comes. The system shares
-/// the processors between those threads and the ones that answer.
+/// Does work on `bytes` bytes: at once if they are few, otherwise on a blocking thread when its turn comes.
+/// The system shares the processors between those threads and the answering ones.
 pub(crate) async fn aside<T: Send + 'static>(
     state: &GatewayState,
     bytes: usize,

@@ -11,7 +11,8 @@ pub(super) fn are_in(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with(PREFIX))
 }
 
-/// Attribute and value of each header. No header is left out: one that cannot be read is a problem that names it.
+/// Attribute and value of each header. No header is left out: an unreadable one leads to a problem that names
+/// it.
 pub(super) fn read(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
     let mut attributes = Vec::new();
     for name in headers.keys() {
@@ -36,7 +37,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem
     Ok(attributes)
 }
 
-/// The one value of a header that is there.
+/// The only value of a present header.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -61,7 +62,7 @@ pub(super) fn wrong(name: &HeaderName, code: &str, text: &str) -> Problem {
     Problem::new(ProblemKind::MalformedHeader, detail).with_errors(vec![error])
 }
 
-/// Double quotes are taken off as RFC 9110 §5.6.4 says, then one round of percent-decoding gives UTF-8.
+/// Removes double quotes as RFC 9110 §5.6.4 says, and then percent-decodes once to UTF-8.
 fn decode(value: &HeaderValue) -> Result<String, &'static str> {
     let unquoted = unquote(value.as_bytes())?;
     let mut bytes = Vec::with_capacity(unquoted.len());

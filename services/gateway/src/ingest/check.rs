@@ -17,7 +17,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// What an event costs beside its data, in bytes of data.
+/// The cost of an event besides its data, in bytes of data.
 const OVERHEAD: usize = 1 << 10;
 
 /// An event that may be published.
@@ -30,7 +30,7 @@ pub(crate) struct Checked {
     /// As it is published.
     pub(crate) wire: Vec<u8>,
     pub(crate) lane: Lane,
-    /// What it says, to tell a repeat from another event of the same identity.
+    /// The fingerprint of its content, which distinguishes a repeat from another event of the same identity.
     pub(crate) fingerprint: [u8; 32],
 }
 
@@ -107,7 +107,8 @@ fn check_one(
         let text = "scheduled sending is not available yet: expected no sendat, or one that has passed";
         return Err(at(vec![FieldError::new("/sendat", "unsupported", text)]));
     }
-    // The router skips an event that names nobody, and looks at none of its data.
+    // The router skips an event without recipients and does not check its data, so it is not checked here
+    // either.
     let errors = match catalog {
         Some(catalog) if !names_nobody => catalog.validate_data(name, &event.data),
         _ => Vec::new(),

@@ -28,7 +28,7 @@ pub(crate) enum Form {
     Batch(Vec<Parsed>),
 }
 
-/// What a request says for events that do not say it themselves.
+/// The request's defaults for attributes that an event lacks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) tenant: &'a TenantId,
@@ -57,8 +57,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Reads a body. The media type decides its form; only where it names data alone, headers can make it an event in binary
-/// mode.
+/// Reads a body. Its media type decides its form. Headers make it an event in binary mode only if the media
+/// type describes data.
 pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Result<Form, Problem> {
     let content_type = content_type(headers)?;
     let media_type = MediaType::parse(content_type.unwrap_or("application/json"));

@@ -75,8 +75,8 @@ impl Keyed {
     }
 }
 
-/// SHA-256 of what makes the request what it is: method, path and query, media type, the attributes in its headers (but
-/// for those of its trace), and its body.
+/// SHA-256 of the request: method, path and query, media type, the attributes in its headers (without those
+/// of its trace), and its body.
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -108,8 +108,8 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Answers as the first request of this key was answered, or does the work. The work goes on when the client leaves:
-/// what it has begun it finishes, so that a repeat finds its answer.
+/// Repeats the answer to the first request of this key, or does the work. Work that has begun runs to its end
+/// even if the client leaves, so that a repeat finds its answer.
 pub(crate) async fn replayed(
     state: GatewayState,
     keyed: Keyed,

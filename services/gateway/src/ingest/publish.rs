@@ -41,7 +41,8 @@ pub(crate) async fn publish(
                 state.store.events().abandon(state.0.owner, &claimed).await?;
                 return Err(error.into());
             }
-            // Some may be on the bus: the claims stay until their lease has ended, and a repeat makes sense after that.
+            // Some events may be on the bus. The claims stay until their lease has ended; a repeat is
+            // possible after that.
             Err(error) => {
                 let ApiError(problem) = error.into();
                 return Err(problem.with_retry_after(state.config.claim_lease).into());

@@ -1,4 +1,4 @@
-//! Bodies count while they come in: one byte of the share for each byte that is there.
+//! Counts bodies against the share while they arrive, byte by byte.
 
 use std::{
     pin::Pin,
@@ -17,17 +17,18 @@ use super::{
     share::{Refusal, Slot},
 };
 
-/// Bodies that say that they are no larger are not counted: the bound on what is in flight bounds them too.
+/// The largest `Content-Length`, in bytes, of a body that is not counted. The bound on requests in flight
+/// limits such bodies too.
 const SMALL: u64 = 64 << 10;
 
-/// Has a request's body counted.
+/// Wraps a request's body so that its bytes are counted.
 pub(super) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
     let hint = request.body().size_hint();
     if hint.upper().is_some_and(|most| most <= SMALL) {
         return Ok(request);
     }
     if let Some(length) = hint.exact() {
-        // A body that will not fit is refused before it is sent.
+        // A body that does not fit is refused before the client sends it.
         slot.has_room(length)?;
     }
     let slot = slot.clone();

@@ -1,5 +1,5 @@
-//! How much of the gateway one API key and one tenant may take at a time, so that a flood of one is answered 429 to that
-//! one and leaves room for everybody else.
+//! Shares of the gateway for each API key and each tenant. A flood by one of them is answered 429 and leaves
+//! room for all others.
 
 mod body;
 mod share;
@@ -24,17 +24,17 @@ pub(crate) use self::share::Slot;
 use self::share::{Refusal, Share, Work};
 use crate::{auth, config::GatewayConfig, error::ApiError, state::GatewayState};
 
-/// Keys that are remembered; at this many, those without a request in flight are forgotten.
+/// The number of remembered keys from which on those without a request in flight are forgotten.
 const REMEMBERED: usize = 10_000;
-/// Posts of one tenant that are worked on even where other tenants have taken all places.
+/// Posts of each tenant that are processed even if other tenants have taken all places.
 const ALWAYS: usize = 8;
 
-/// The shares of the keys and tenants that asked lately.
+/// The shares of the keys and tenants with recent requests.
 pub(crate) struct Limits {
     config: GatewayConfig,
-    /// Posts that are worked on: one permit each.
+    /// Places of posts in progress: one permit each.
     posts: Arc<Semaphore>,
-    /// Bytes of large bodies that are held: one permit each.
+    /// Bytes of large bodies in memory: one permit each.
     held_bytes: Arc<Semaphore>,
     shares: Mutex<Shares>,
 }
@@ -83,7 +83,7 @@ impl Limits {
         }))
     }
 
-    /// Takes a place among the posts that are worked on. A tenant with few posts always gets one.
+    /// Takes a place for a post in progress. A tenant with few posts always gets one.
     pub(crate) fn work_on_post(
         &self,
         principal: &Principal,
@@ -130,8 +130,8 @@ fn refused(refusal: Refusal) -> ApiError {
     problem.with_retry_after(refusal.wait).into()
 }
 
-/// Authenticates a request and takes its place before its body is read. A request without a valid key goes on: its
-/// handler refuses it, if it needs one.
+/// Authenticates a request and takes its place before its body is read. A request without a valid key is
+/// passed on; its handler refuses it if it needs one.
 pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Request, next: Next) -> Response {
     let Some(secret) = auth::secret(request.headers()) else {
         return next.run(request).await;
@@ -153,7 +153,7 @@ pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Reques
         Err(refusal) => return refused(refusal).into_response(),
     };
     request.extensions_mut().insert(principal);
-    // A handler whose work goes on after its client has left takes a clone.
+    // A handler whose work continues after its client has left takes a clone.
     request.extensions_mut().insert(slot.clone());
     let response = next.run(request).await;
     drop(slot);

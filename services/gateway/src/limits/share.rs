@@ -9,28 +9,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ShareConfig;
 
-/// After a bound on what is in flight was met: some of it has ended by then.
+/// `Retry-After` when a bound on requests in flight or bytes is reached: by then some requests have ended.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
-    /// `POST /v1/events`: posts share transactions.
+    /// `POST /v1/events`. Posts share database transactions.
     Post,
-    /// Everything else has a connection of the database to itself.
+    /// Any other request, which has a database connection to itself.
     Other,
 }
 
-/// Which bound is met, and how long to wait.
+/// The bound that is reached, and the wait until a retry.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// `rate-limited` where the bound is the caller's own, `overloaded` where it is the gateway's.
+    /// `rate-limited` if the bound is the caller's own, `overloaded` if it is the gateway's.
     pub(super) kind: ProblemKind,
     pub(super) text: String,
     pub(super) wait: Duration,
 }
 
-/// What a key or a tenant has, and how much of it is taken.
+/// The share of a key or a tenant, and its present use.
 #[derive(Debug)]
 pub(super) struct Share {
     owner: &'static str,
@@ -102,7 +102,7 @@ impl Share {
     }
 }
 
-/// One request's place with its key and its tenant, which it has until the last clone is dropped.
+/// One request's place in the shares of its key and its tenant, held until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot(Arc<Held>);
 
@@ -126,7 +126,7 @@ impl Slot {
     }
 }
 
-/// What a request holds: its places, and the bytes of its body.
+/// The resources of a request: its places, and the bytes of its body.
 #[derive(Debug)]
 struct Held {
     _places: [OwnedSemaphorePermit; 2],
@@ -137,13 +137,13 @@ struct Held {
 }
 
 impl Slot {
-    /// Whether as many more bytes could be held now.
+    /// Checks whether `bytes` more bytes would fit now.
     pub(super) fn has_room(&self, bytes: u64) -> Result<(), Refusal> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.acquire(count).map(drop)
     }
 
-    /// Holds as many more bytes.
+    /// Takes `bytes` more bytes.
     pub(super) fn more(&self, bytes: usize) -> Result<(), Refusal> {
         let taken = self.acquire(u32::try_from(bytes).unwrap_or(u32::MAX))?;
         let mut permits = self.0.bytes.lock();
@@ -172,13 +172,13 @@ impl Slot {
     }
 }
 
-/// A permit of a rate, or how long to wait for one.
+/// Takes a permit of a rate; the error is the wait for one.
 pub(super) fn check(rate: &DefaultDirectRateLimiter) -> Result<(), Duration> {
     rate.check()
         .map_err(|refused| refused.wait_time_from(rate.clock().now()))
 }
 
-/// Some at once, and as many a minute.
+/// A rate of `count` a minute, which also allows a burst of `count`.
 pub(super) fn per_minute(count: u32) -> Quota {
     Quota::per_minute(at_least_one(count))
 }

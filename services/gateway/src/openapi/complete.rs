@@ -1,5 +1,5 @@
-//! What every operation may answer stands in the document once, and is added to each of them here: the routes' own
-//! annotations say what is particular to them.
+//! Adds the answers that operations share, each defined once in the document. The routes' own annotations
+//! contain only their particular answers.
 
 use serde_json::{Map, Value, json};
 
@@ -98,7 +98,7 @@ fn complete_operation(operation: &mut Value) {
     }
 }
 
-/// A problem document has a media type of its own; annotations that name none get `application/json`.
+/// Sets the media type of problem documents, because utoipa gives `application/json` to answers without one.
 fn retype(response: &mut Value) {
     let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) else {
         return;

@@ -1,5 +1,6 @@
-//! Schemas of bodies whose types lie in crates that know nothing of OpenAPI. Nothing is read into them: a test holds them
-//! against the types that are. Maps are written out: an alias would be a schema of the map's own name, one for all.
+//! Schemas of bodies whose types are in crates without OpenAPI. No body is parsed into these types; a test
+//! compares them with the types that are used for parsing. Maps are written out, because all uses of an alias
+//! would share one schema.
 #![expect(dead_code, reason = "only their schemas are used")]
 
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
-//! Addresses at the door: the rule is that of the workers.
+//! The gateway accepts the same addresses as the workers.
 
 use serde_json::{Value, json};
 
 use crate::support::{Ask, on_gateway, shipped};
 
-/// What no mail is ever sent to, and a word of the reason.
+/// Invalid addresses, each with a word of the expected error.
 const NO_ADDRESSES: [(&str, &str); 14] = [
     ("Display Name <a@example.com>", "display name"),
     ("a@[127.0.0.1]", "address literal"),

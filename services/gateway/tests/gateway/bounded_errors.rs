@@ -1,4 +1,4 @@
-//! However much is wrong with an input, its answer is short, soon there, and says what it leaves out.
+//! The answer to an input with many errors is short and quick, and says how many errors it leaves out.
 
 use serde_json::{Value, json};
 

@@ -95,7 +95,7 @@ async fn while_the_broker_is_away_a_post_is_answered_503_within_seconds_and_its_
     on_gateway(async |setting| {
         let mut config = setting.env.bus_config.clone();
         config.backend = Backend::Kafka(Box::new(KafkaConfig {
-            // Nobody listens there.
+            // No process listens there.
             brokers: "127.0.0.1:1".to_owned(),
             ..KafkaConfig::default()
         }));
@@ -106,7 +106,7 @@ async fn while_the_broker_is_away_a_post_is_answered_503_within_seconds_and_its_
         let refused = ask_at(&gateway, post(), &setting.admin).await;
         assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
         refused.problem(503, "unavailable");
-        // Nobody knows of an outcome until the claim's lease is over, and then it can be repeated.
+        // The outcome is unknown until the claim's lease is over; then the request can be repeated.
         assert_eq!(refused.header("retry-after"), Some("10"));
         setting.advance(11);
         assert_eq!(setting.post(&shipped("e-1")).await.status, 202);

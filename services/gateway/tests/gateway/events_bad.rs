@@ -329,7 +329,8 @@ async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
         post(json!({"a": many, "b": many}))
             .await
             .problem(422, "too-many-recipients");
-        // It is small enough as it comes; with its recipients written out four times it is too large for the bus.
+        // The request is small enough, but its recipients, written out four times, make it too large for the
+        // bus.
         let long = "\"".repeat(255);
         let data = json!({"a": vec![long; 250], "text": "x".repeat(110 << 10)});
         post(data).await.problem(413, "too-large");

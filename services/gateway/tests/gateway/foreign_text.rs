@@ -1,4 +1,4 @@
-//! Text from elsewhere on pages: it neither turns the page around nor hides what it is.
+//! Foreign text on pages: it does not reorder the page, and its control characters are visible.
 
 use carillon_domain::{Channel, visible::is_steering};
 use serde_json::json;

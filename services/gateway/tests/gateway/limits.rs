@@ -1,4 +1,4 @@
-//! One key or tenant that takes too much is told so, and nobody else is.
+//! A key or tenant that exceeds its share is answered 429, and no other caller is affected.
 
 use axum::body::{Body, Bytes};
 use carillon_gateway::{GatewayConfig, ShareConfig};
@@ -17,7 +17,7 @@ fn with_shares(change: impl Fn(&mut ShareConfig, &mut ShareConfig)) -> GatewayCo
     config
 }
 
-/// A body that begins, says when it is read, and goes on when told.
+/// A body that sends its first piece, reports when it is read, and continues on a signal.
 fn held() -> (
     Body,
     UnboundedSender<Bytes>,
@@ -45,7 +45,7 @@ fn is_over(answer: &Answer, bound: &str) {
     );
 }
 
-/// Another tenant's post: its catalog knows no such type, which is all that is wrong.
+/// Another tenant's post is processed: the only error is that its catalog does not know the type.
 async fn others_are_served(setting: &Setting) {
     let answer = setting
         .ask(Ask::post("/v1/events").json(&shipped("1")).key(&setting.foreign))

@@ -1,4 +1,4 @@
-//! Locales of readers at the door.
+//! Readers' locales in requests.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What whom is shown of secrets and addresses: every route and page, with a key of every role.
+//! Secrets and addresses on every route and page, with a key of every role.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carillon_domain::{
@@ -17,7 +17,7 @@ use crate::{
     support::{Answer, Ask, Setting, on_gateway},
 };
 
-/// Everything that only an admin who asks may see.
+/// The values that only a reveal by an admin may show.
 const SECRETS: [&str; 8] = [
     "S3CR3T",
     "guest.one@",
@@ -29,11 +29,11 @@ const SECRETS: [&str; 8] = [
     "refused.one@",
 ];
 
-/// Things that hold the secrets, and where they are shown.
+/// The places at which the secrets may be shown.
 struct Seeded {
-    /// Paths under `/v1` that show one thing.
+    /// Paths under `/v1` that show one object.
     api: Vec<String>,
-    /// Pages that show one thing, without the HTML of a message.
+    /// Pages that show one object, without the HTML of a message.
     pages: Vec<String>,
     /// The HTML of a message.
     message: String,

@@ -1,4 +1,4 @@
-//! What standard producers send: other types, ids, bytes and encodings than Carillon's own.
+//! Events of standard producers, whose types, ids, bytes and encodings differ from Carillon's own.
 
 use async_compression::tokio::bufread::{GzipEncoder, ZlibEncoder};
 use carillon_domain::{Event, event::Defaults};

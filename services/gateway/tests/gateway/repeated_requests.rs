@@ -1,4 +1,4 @@
-//! A request that comes again under its `Idempotency-Key`, whatever became of the first one.
+//! Requests that are repeated under their `Idempotency-Key`, after every outcome of the first one.
 
 use std::{
     future::{Future, poll_fn},
@@ -52,7 +52,7 @@ async fn events_without_ids_are_named_by_key_and_place_so_that_work_done_again_d
             let first = setting.ask(with_key(key, media_type, body.clone())).await;
             assert_eq!(first.status, 202, "{first:?}");
             let ids = of_items(&first, "event_id");
-            // The answer is forgotten, as after a crash; what was published is known.
+            // The answer is forgotten, as after a crash, but the published events are still known.
             setting.advance(25 * 3_600);
             let again = setting.ask(with_key(key, media_type, body)).await;
             assert_eq!(again.status, 202, "{again:?}");
@@ -94,7 +94,7 @@ async fn the_same_place_under_another_key_or_of_another_tenant_is_another_event(
     .await;
 }
 
-/// Polls a future so many times, then drops it: the client has left.
+/// Polls a future `polls` times and then drops it, as when a client leaves.
 async fn left_after<F: Future>(future: F, polls: usize) {
     let mut future = pin!(future);
     let mut left = polls;
@@ -108,7 +108,7 @@ async fn left_after<F: Future>(future: F, polls: usize) {
     .await;
 }
 
-/// Asks until the first request of the key has ended.
+/// Repeats the request until the first request of the key has ended.
 async fn once_ended(setting: &Setting, ask: impl Fn() -> Ask) -> Answer {
     loop {
         let answer = setting.ask(ask()).await;

@@ -50,7 +50,7 @@ pub(crate) async fn delivery(
     project(setting, number, &event, Channel::Email, timeline, "try <later>").await
 }
 
-/// An event of one message on a channel, which failed.
+/// An event with one failed delivery on a channel.
 pub(crate) async fn event_with_delivery(
     setting: &Setting,
     number: u32,

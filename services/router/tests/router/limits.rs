@@ -157,7 +157,7 @@ async fn what_a_preference_stops_takes_nothing_from_the_limits() {
     .await;
 }
 
-/// Limits that cannot be counted while they are switched off.
+/// Limits that fail while they are switched off.
 #[derive(Debug)]
 struct Switched {
     quotas: InProcessQuotas,
@@ -213,7 +213,7 @@ async fn publish(setting: &Setting, lane: Lane, events: &[serde_json::Value]) {
     setting.env.bus.publish(records.collect()).await.unwrap();
 }
 
-/// What was decided about each event, by its id.
+/// The decisions about each event, by its id.
 fn decisions(reader: &Reader) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<_, Vec<String>>::new();
     for decided in reader.decided() {

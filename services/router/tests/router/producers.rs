@@ -1,4 +1,4 @@
-//! What standard producers send: other types, ids, recipients and times than Carillon's own.
+//! Events of standard producers, whose types, ids, recipients and times differ from Carillon's own.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Records of which nobody is to hear: skipped, told and counted under a name of their own.
+//! Records that lead to no message: they are skipped, reported and counted by reason.
 
 use bytes::Bytes;
 use carillon_bus::{Record, headers};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{Setting, event, on_router, shipped};
 
-/// Routes the record among good ones, which have to be routed, and gives its verdict.
+/// Routes the record among good ones, which must be routed, and returns its verdict.
 async fn skipped(setting: &Setting, record: Record) -> EventVerdict {
     let good = setting.record(&event(&Uuid::now_v7().to_string(), "Note", &json!({})));
     let routed = setting.route(&[record.clone(), good]).await;
@@ -88,7 +88,7 @@ async fn a_row_that_is_gone_is_skipped_with_and_without_a_schema_beside_it() {
             let routed = setting.route(&[of_row(id, data)]).await;
             assert_eq!(routed.deliveries.len(), 1, "{:?}", routed.verdicts());
         }
-        // A change that is no deletion and names nobody is an error.
+        // A change that is not a deletion and has no recipient is an error.
         let nobody = of_row(
             "nobody",
             json!({"before": null, "after": {"customer": null}, "op": "c"}),

@@ -58,13 +58,13 @@ impl EmailAddress {
         Ok(Self { local, domain })
     }
 
-    /// What stands before the `@`, spelled as it came.
+    /// The part before the `@`, in its original spelling.
     #[must_use]
     pub fn local(&self) -> &str {
         &self.local
     }
 
-    /// What stands after the `@`, in lower-case ASCII.
+    /// The part after the `@`, in lower-case ASCII.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
@@ -100,7 +100,8 @@ fn check_local(local: &str) -> Result<String, AddressError> {
     Ok(local)
 }
 
-/// `atext` of RFC 5322, the dot between atoms, and what RFC 6531 adds, as far as it is a visible character.
+/// Whether the character is an `atext` of RFC 5322, the dot between atoms, or a visible character that RFC
+/// 6531 adds.
 fn is_of_local_part(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
@@ -243,7 +244,8 @@ mod tests {
             Err(AddressError::Domain)
         );
 
-        // Three labels of 63 and one of what is left: local, @ and domain have 254 octets, or one more.
+        // Three labels of 63 octets and a shorter last one, so that the whole address has 254 octets, or one
+        // more.
         let whole = |last: usize| {
             let label = "b".repeat(63);
             format!("a@{label}.{label}.{label}.{}", "c".repeat(last))

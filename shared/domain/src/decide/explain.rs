@@ -41,7 +41,7 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
     }
 }
 
-/// The sentence of a decision about what is no recipient.
+/// The sentence of a decision about an invalid recipient.
 pub(super) fn invalid_recipient(errors: &[FieldError]) -> String {
     match errors.first() {
         Some(first) => format!("Not sent: this is no recipient. {first}"),

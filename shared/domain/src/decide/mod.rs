@@ -50,7 +50,7 @@ pub struct UserFacts {
 pub struct Contact {
     /// The address.
     pub point: ContactPoint,
-    /// What a provider said, if the address takes no more messages.
+    /// The provider's verdict, if the address takes no more messages.
     pub dead: Option<Death>,
 }
 
@@ -141,7 +141,8 @@ pub enum Reason {
     NoAddress,
     /// Every address on the channel is gone.
     AddressDead,
-    /// Every address on the channel is gone or its owner has said STOP to the provider; one at least has.
+    /// Every address on the channel is gone or opted out (STOP to the provider), and at least one is opted
+    /// out.
     Stopped,
     /// The user said no to the type.
     OptedOutType,
@@ -157,9 +158,9 @@ pub enum Reason {
     ChannelNotRequested,
     /// The recipient stands in the event twice.
     RepeatedRecipient,
-    /// Another recipient of the event is reached at the same address.
+    /// Another recipient of the event has the same address.
     RepeatedAddress,
-    /// What stands in a recipient's place breaks a rule.
+    /// The value in a recipient's place is not a valid recipient.
     InvalidRecipient,
     /// The limit of the category on the channel is used up.
     OverLimit,

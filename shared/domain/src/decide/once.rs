@@ -1,4 +1,4 @@
-//! One message of an event for one address, although several recipients have it.
+//! At most one message of an event for one address, even if several recipients share it.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use crate::{
     ids::ContactPointId,
 };
 
-/// Suppresses the drafts of guests that reach an address which another recipient of the event is reached at: a known
-/// user, or a guest before them. Known users are told apart by their ids and stay: each has preferences and a history.
+/// Suppresses a guest's draft if an earlier guest or a known user of the event has the same address. Drafts
+/// of known users stay, even if users share an address, because each has preferences and a history.
 pub fn once_per_address(recipients: &mut [(Facts<'_>, Vec<Draft>)]) {
     let is_guest = |facts: &Facts<'_>| facts.recipient.user_id.is_none();
     if recipients.len() < 2 || !recipients.iter().any(|(facts, _)| is_guest(facts)) {
@@ -37,7 +37,8 @@ fn is_sent(draft: &Draft) -> bool {
     draft.decision.outcome == Outcome::Send
 }
 
-/// Where a draft goes, in the form in which two spellings are equal. Guests have no devices, so push does not matter.
+/// The address of a draft, in the form in which two spellings are equal. Guests have no devices, so push is
+/// left out.
 fn addresses<'a>(
     facts: &'a Facts<'_>,
     draft: &'a Draft,

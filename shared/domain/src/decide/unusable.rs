@@ -1,4 +1,4 @@
-//! Decisions about what stands in a recipient's place and is none.
+//! Decisions about invalid recipients.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{catalog::EventTypeDef, event::Unusable};
 
-/// As many errors of one recipient are told.
+/// Most errors that a decision lists for one recipient.
 const MAX_ERRORS: usize = 5;
 
 /// An error without its message, which may repeat an address.
@@ -20,7 +20,7 @@ struct Wrong<'a> {
     code: &'a str,
 }
 
-/// The drafts of what is no recipient: nothing on each channel, and what is wrong.
+/// The drafts of an invalid recipient: on each channel no message, and the errors.
 #[must_use]
 pub fn unusable(definition: &EventTypeDef, unusable: &Unusable) -> Vec<Draft> {
     let errors = &unusable.errors[..unusable.errors.len().min(MAX_ERRORS)];

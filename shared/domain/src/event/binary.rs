@@ -29,7 +29,7 @@ impl Event {
                     let expected = "expected data as the body, not in a header";
                     return Err(vec![FieldError::new(format!("/{name}"), "conflict", expected)]);
                 }
-                // It is the content type, with which it was compared.
+                // It equals the content type; this was checked above.
                 "datacontenttype" => {}
                 _ if attributes.contains_key(name) => {
                     let expected = format!("expected the attribute {name} in one header, not in several");

@@ -1,12 +1,12 @@
-//! Rows of a database as change data capture tells them.
+//! Database rows in events of change data capture (CDC).
 
 use serde_json::Value;
 
 use super::Event;
 
 impl Event {
-    /// Whether it says that a row is gone: a Debezium envelope, in `data` or in `data.payload`, whose `after` is null. There
-    /// is nobody to find in such a row.
+    /// Whether the data says that a row is gone: a Debezium envelope, in `data` or in `data.payload`, whose
+    /// `after` is null. Such a row names no recipient.
     #[must_use]
     pub fn is_deleted_row(&self) -> bool {
         let Ok(data) = serde_json::from_str::<Value>(self.data.get()) else {
@@ -15,7 +15,7 @@ impl Event {
         let envelope = data.get("payload").unwrap_or(&data);
         let is_null = |name| envelope.get(name).is_none_or(Value::is_null);
         match envelope.get("op").and_then(Value::as_str) {
-            // Deleted, or truncated with the whole table.
+            // `d`: the row was deleted; `t`: the whole table was truncated.
             Some("d" | "t") => is_null("after"),
             Some(_) => false,
             None => envelope.get("after").is_some_and(Value::is_null) && !is_null("before"),

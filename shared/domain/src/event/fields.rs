@@ -21,7 +21,8 @@ use crate::{
 /// An object's fields, unparsed, and the errors met so far.
 pub(super) struct Fields<'a> {
     raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    /// They are CloudEvents attributes: integers and booleans stand for their text, as they do in headers.
+    /// Whether the fields are CloudEvents attributes. If so, integers and booleans are read as their text, as
+    /// in headers.
     are_attributes: bool,
     pub(super) errors: Vec<FieldError>,
 }
@@ -130,7 +131,7 @@ impl<'a> Fields<'a> {
         Some(time)
     }
 
-    /// Records an error, unless there are as many as are answered.
+    /// Records an error, unless the list already has the most that an answer lists.
     pub(super) fn wrong(&mut self, pointer: &str, code: &str, message: &str) {
         match self.errors.len() {
             0..MAX_ERRORS => {}
@@ -237,8 +238,8 @@ impl WireEvent<'_> {
         extensions.filter_map(|(name, raw)| Some((name.as_str(), attribute_text(raw)?)))
     }
 
-    /// The attributes as values, by name, without `data`. Nothing in here can fail, whatever an event holds: what could
-    /// not be parsed would stand for itself, as text.
+    /// The attributes as values, by name, without `data`. This cannot fail: a value that cannot be parsed is
+    /// returned as text.
     pub(super) fn values(&self) -> BTreeMap<&str, Value> {
         let value = |raw: &RawValue| {
             serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))

@@ -1,4 +1,4 @@
-//! Media types, by which the form of an event is known.
+//! Media types, which determine the form of an event.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ pub struct MediaType<'a> {
     charset: Option<&'a str>,
 }
 
-/// What a media type says of an event's form (CloudEvents bindings for HTTP and Kafka, §3).
+/// The form of an event that a media type names (CloudEvents bindings for HTTP and Kafka, §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// `application/cloudevents+json`: one event with its attributes.
@@ -18,7 +18,7 @@ pub enum Mode {
     Batch,
     /// Another format of CloudEvents, such as `application/cloudevents+avro`.
     OtherFormat,
-    /// Anything else. It is about data; attributes, if there are any, stand in headers.
+    /// Any other media type. It describes the data; attributes, if any, are in headers.
     Data,
 }
 
@@ -47,7 +47,7 @@ impl<'a> MediaType<'a> {
         &self.essence
     }
 
-    /// Which form of an event it names.
+    /// The form of an event that it names.
     #[must_use]
     pub fn mode(&self) -> Mode {
         match self.essence() {
@@ -65,7 +65,8 @@ impl<'a> MediaType<'a> {
         essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
     }
 
-    /// The charset, if bytes cannot be read as UTF-8 because of it. Charsets agree on ASCII, of which most JSON is made.
+    /// The charset, if it keeps bytes from being read as UTF-8. ASCII, of which most JSON consists, is the
+    /// same in most charsets.
     #[must_use]
     pub fn foreign_charset(&self, bytes: &[u8]) -> Option<&'a str> {
         let charset = self.charset?;

@@ -36,7 +36,7 @@ pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// recipients are written out and defaults filled in.
 pub const MAX_WIRE_BYTES: usize = 640 * 1024;
 
-/// How far ahead of now an event may say that it happened.
+/// The furthest that an event's time may lie in the future.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 /// An event.
@@ -46,14 +46,14 @@ pub struct Event {
     pub id: EventId,
     /// Who says it; `/` if nobody said.
     pub source: Arc<str>,
-    /// Its type as its source calls it; the catalog says which of its types that is.
+    /// Its type, as its source names it. The catalog maps it to one of its own types.
     pub event_type: Arc<str>,
     /// When it happened.
     pub time: Timestamp,
     /// Whom it names; empty until [`Event::resolve_recipients`] where the catalog knows the place.
     pub recipients: Vec<Recipient>,
-    /// What stands where recipients stand and is none. It is not part of the wire form: who takes an event refuses it, or
-    /// tells the others.
+    /// Invalid recipients. They are not part of the wire form: the gateway refuses such an event, and the
+    /// router sends it to the other recipients.
     pub unusable: Vec<Unusable>,
     /// How urgent; `None` leaves it to the catalog.
     pub priority: Option<Priority>,
@@ -69,8 +69,8 @@ pub struct Event {
     pub extensions: BTreeMap<String, Arc<RawValue>>,
 }
 
-/// The attributes of CloudEvents' distributed tracing extension. They are about the request that brings an event, so that
-/// a client which repeats its request may send others.
+/// The attributes of CloudEvents' distributed tracing extension. They describe the request that brings an
+/// event, so a client that repeats its request may send different ones.
 pub const TRACE_ATTRIBUTES: [&str; 2] = ["traceparent", "tracestate"];
 
 /// What an event gets where it says nothing.
@@ -78,7 +78,7 @@ pub const TRACE_ATTRIBUTES: [&str; 2] = ["traceparent", "tracestate"];
 pub struct Defaults<'a> {
     /// `time` of an event that has none.
     pub now: Timestamp,
-    /// `id` of an event that has none.
+    /// The `id` of an event that comes without one.
     pub id: DefaultId<'a>,
 }
 
@@ -89,17 +89,18 @@ pub enum DefaultId<'a> {
     Generated,
     /// The `Idempotency-Key` of the request that brings this one event.
     Key(&'a str),
-    /// Named by the request's `Idempotency-Key` and the event's place in its batch, so that a repeated request brings
-    /// the same events.
+    /// An id derived from the request's `Idempotency-Key` and the event's place in its batch, so that a
+    /// repeated request brings the same events.
     Item {
-        /// Whose key.
+        /// The tenant whose key it is.
         tenant: &'a TenantId,
         /// The key.
         key: &'a str,
         /// The place in the batch, from 0.
         index: usize,
     },
-    /// Named by the place of the record that brings it, so that a record that is read again brings the same event.
+    /// An id derived from the place of the record that brings the event, so that a record that is read again
+    /// brings the same event.
     Record {
         /// Topic, with its prefix.
         topic: &'a str,
@@ -147,9 +148,9 @@ impl Event {
         serde_json::to_vec(&fields::WireEvent::from(self)).expect("an event serialises")
     }
 
-    /// SHA-256 of what the event says, `id`, `source`, `time` and its trace aside: two events of one id with different
-    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the mode in which it came do not
-    /// count.
+    /// SHA-256 of the event without `id`, `source`, `time` and its trace. Two events of one id with different
+    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the CloudEvents mode do
+    /// not count.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let wire = fields::WireEvent::from(self);
@@ -171,7 +172,8 @@ impl Event {
         hasher.finalize().into()
     }
 
-    /// What is wrong with `time`, which messages may show: it lies between 2000 and a day from now.
+    /// The error of `time`, if there is one. `time` must lie between the year 2000 and a day from now,
+    /// because messages may show it.
     #[must_use]
     pub fn time_error(&self, now: Timestamp) -> Option<FieldError> {
         if self.time.year() >= 2_000 && self.time <= now + MAX_AHEAD {

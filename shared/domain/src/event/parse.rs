@@ -201,7 +201,8 @@ fn take_data(fields: &mut Fields<'_>) -> Option<Arc<RawValue>> {
     None
 }
 
-/// Data that was bytes for its producer (JSON format §3.1.2): they have to be a JSON object.
+/// Takes `data_base64`: data that its producer sent as bytes (JSON format §3.1.2). The bytes must be a JSON
+/// object.
 fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawValue>> {
     const POINTER: &str = "/data_base64";
     let Ok(encoded) = serde_json::from_str::<String>(encoded.get()) else {

@@ -14,18 +14,18 @@ use crate::{
 /// The most recipients one event may name.
 pub const MAX_RECIPIENTS: usize = 1_000;
 
-/// Something that stands where recipients stand and is none: the others of its event can be told.
+/// An invalid recipient. The other recipients of its event can still be notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
     /// For people: the user id, the masked address, or the place.
     pub recipient: String,
     /// The user, if the id itself is sound.
     pub user_id: Option<UserId>,
-    /// What is wrong with it.
+    /// Its errors.
     pub errors: Vec<FieldError>,
 }
 
-/// What was found at a place.
+/// The recipients found in one place of an event, valid and invalid.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) recipients: Vec<Recipient>,
@@ -51,7 +51,8 @@ impl Found {
         let mut errors = Vec::new();
         let recipient = match value {
             Value::String(user) => Some(Recipient::user(user.as_str())),
-            // Of others the digits are lost, and with them the user.
+            // Only integers are taken: a fraction or a huge number has lost digits, so the user id is
+            // unknown.
             Value::Number(number) if !number.is_f64() => Some(Recipient::user(number.to_string())),
             Value::Number(_) => {
                 let expected = "expected a user id as a text, or as a whole number of 64 bits";
@@ -179,8 +180,9 @@ pub(super) fn in_data(data: &str, errors: &mut Vec<FieldError>) -> Found {
 }
 
 impl Event {
-    /// Fills in recipients from the places that the catalog type names (JSON pointers into the event), for an event
-    /// that names none itself. What is none is put among [`Event::unusable`]; an error says that there are too many.
+    /// Fills in recipients from the places that the catalog type names (JSON pointers into the event), for an
+    /// event that names none itself. Invalid recipients go to [`Event::unusable`]. Returns an error if there
+    /// are too many.
     pub fn resolve_recipients(&mut self, pointers: &[String]) -> Result<(), Vec<FieldError>> {
         if !self.recipients.is_empty() || !self.unusable.is_empty() || pointers.is_empty() {
             return Ok(());
@@ -212,7 +214,7 @@ impl Event {
         }
     }
 
-    /// What is wrong with recipients that cannot be told.
+    /// The errors of the invalid recipients.
     #[must_use]
     pub fn recipient_errors(&self) -> Vec<FieldError> {
         let errors = self.unusable.iter().flat_map(|unusable| &unusable.errors);

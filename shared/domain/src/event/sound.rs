@@ -26,7 +26,7 @@ pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
 }
 
-/// Where in a value that is not sound the fault lies (a JSON pointer), and what was expected there.
+/// The place of the fault in an unsound value (a JSON pointer), and the expected value.
 pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
     if !is_sound_key(name) {
         return (
@@ -53,7 +53,8 @@ pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
     let text = json.get();
     let expected = match text.bytes().next() {
         Some(b'[' | b'{') if has_sound_keys(json) => {
-            // All of it is at fault, not the level at which what is left is shallow enough.
+            // A value that is nested too deeply is at fault as a whole; the pointer does not name an inner
+            // level.
             let end = place
                 .bytes()
                 .skip(1)
@@ -76,7 +77,7 @@ fn has_sound_keys(json: &RawValue) -> bool {
     json.get().starts_with('[') || serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()).is_ok()
 }
 
-/// The first child of a list or an object that is not sound, and its token.
+/// The first unsound child of a list or an object, and its pointer token.
 fn unsound_child(json: &RawValue) -> Option<(String, &RawValue)> {
     if json.get().starts_with('[') {
         let items: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;

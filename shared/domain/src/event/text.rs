@@ -1,4 +1,4 @@
-//! Bytes that should be JSON, and what they are instead.
+//! Bytes that should be JSON, and errors that recognise other formats.
 
 use crate::field_error::FieldError;
 
@@ -14,13 +14,13 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The first byte that is no white space: what kind of JSON it is.
+/// The first byte that is not white space. It tells the kind of the JSON value.
 #[must_use]
 pub fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// The JSON in these bytes; an error says what they certainly are instead.
+/// The JSON in these bytes. The error names the other format, if it is certain.
 pub(super) fn json<'a>(bytes: &'a [u8], pointer: &str) -> Result<&'a [u8], FieldError> {
     match bytes {
         [0, id @ ..] if id.len() >= 4 => {

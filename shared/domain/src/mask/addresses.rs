@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{channel::Channel, contact};
 
-/// Digits of the shortest number that is taken for a phone number.
+/// Fewest digits that count as a phone number.
 const MIN_DIGITS: usize = 7;
 
 /// The text with every e-mail address (`a…@example.com`) and every phone number in international form (`+49…78`)

@@ -1,5 +1,5 @@
-//! What people are not shown of an event: the values that its catalog type marks `sensitive`, and addresses. One pure
-//! function rewrites the JSON text, so numbers keep their digits and keys their order.
+//! Masks the values of an event that its catalog type marks `sensitive`, and addresses. One pure function
+//! rewrites the JSON text, so numbers keep their digits and keys their order.
 
 mod addresses;
 mod place;
@@ -13,18 +13,18 @@ pub use place::{PlaceError, parse as parse_place};
 use self::place::{Action, Place};
 use crate::{catalog::EventTypeDef, channel::Channel};
 
-/// What stands in the place of a hidden value.
+/// The replacement of a hidden value.
 pub const HIDDEN: &str = "•••";
 
-/// What is hidden in the events of one type.
+/// The hidden places in events of one type.
 #[derive(Debug, Clone)]
 pub struct Mask {
     places: Vec<Place>,
 }
 
 impl Mask {
-    /// The mask of an event type; `None` is a type that the catalog does not know: all but what names the event is hidden,
-    /// since nothing says which part of it is not sensitive.
+    /// The mask of an event type. `None` is a type that the catalog does not know: then everything except the
+    /// attributes that name the event is hidden, because any part may be sensitive.
     #[must_use]
     pub fn of(definition: Option<&EventTypeDef>) -> Self {
         let mut places = Vec::new();
@@ -57,27 +57,27 @@ impl Mask {
         Self { places }
     }
 
-    /// An event, or what was meant to be one, as people may see it; `None` if the text is no JSON,
-    /// or nested so deep that no event can be.
+    /// An event, or a rejected attempt at one, as people may see it; `None` if the text is not JSON, or is
+    /// nested too deeply to be an event.
     #[must_use]
     pub fn event(&self, json: &str) -> Option<Box<RawValue>> {
         self.rewrite(json, &[])
     }
 
-    /// The data of an event as people may see it; `None` if the text is no JSON.
+    /// The data of an event as people may see it; `None` if the text is not JSON.
     #[must_use]
     pub fn data(&self, json: &str) -> Option<Box<RawValue>> {
         self.rewrite(json, &["data"])
     }
 
-    /// The value of a record whose headers carry the event's attributes and which is data alone; hidden is what would be
-    /// hidden in either reading of it.
+    /// The value of a record in binary mode: the value is the event's data, and headers carry the attributes.
+    /// Places are hidden in both readings, as data and as a whole event.
     #[must_use]
     pub fn binary(&self, json: &str) -> Option<Box<RawValue>> {
         self.data(json).and_then(|data| self.event(data.get()))
     }
 
-    /// One attribute of an event, such as a header of the binary mode carries.
+    /// One attribute of an event, for example from a header in binary mode.
     #[must_use]
     pub fn attribute(&self, name: &str, text: &str) -> String {
         if place::IDENTITY.contains(&name) {
@@ -89,7 +89,7 @@ impl Mask {
             .unwrap_or_else(|| HIDDEN.to_owned())
     }
 
-    /// Rewrites the JSON that stands at `at` in an event.
+    /// Rewrites the JSON at the place `at` of an event.
     fn rewrite(&self, json: &str, at: &[&str]) -> Option<Box<RawValue>> {
         serde_json::from_str::<&RawValue>(json).ok()?;
         let places: Vec<_> = self.places.iter().map(Place::path).collect();
@@ -102,7 +102,7 @@ impl Mask {
     }
 }
 
-/// A pointer that is none was refused when the catalog was applied.
+/// Adds a place. An invalid pointer cannot occur, because it is refused when the catalog is applied.
 fn add(places: &mut Vec<Place>, pointer: &str, action: Action) {
     places.extend(place::parse(pointer).ok().map(|path| Place::new(path, action)));
 }

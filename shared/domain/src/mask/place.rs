@@ -2,10 +2,10 @@
 
 use crate::channel::Channel;
 
-/// Attributes by which events are found and named everywhere: hiding them in one place hides nothing.
+/// Attributes by which events are found and named on every page. Hiding them in one place would hide nothing.
 pub(super) const IDENTITY: [&str; 6] = ["specversion", "id", "source", "type", "time", "datacontenttype"];
 
-/// Why a text names no place that can be hidden.
+/// Why a text does not name a place that can be hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// It does not begin with `/`, or a `~` is followed by neither 0 nor 1.
@@ -16,16 +16,16 @@ pub enum PlaceError {
     Shown,
 }
 
-/// What happens to the value at a place.
+/// The treatment of the value at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// It is replaced.
+    /// The value is replaced by a placeholder.
     Hide,
-    /// It is an address of the channel, and shown as such.
+    /// The value is an address of the channel; it is masked as one.
     Mask(Channel),
 }
 
-/// A place and what happens to the value there.
+/// A place and the treatment of the value there.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     tokens: Vec<String>,

@@ -1,4 +1,4 @@
-//! JSON text in, JSON text out: what is hidden is replaced, everything else stays as it was written.
+//! Rewrites JSON text: hidden values are replaced, and everything else stays as it was written.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::contact;
 
-/// Levels of nesting that are followed: as many as a sound event has, and its envelope.
+/// Most levels of nesting that are followed: those of a sound event, and one for its envelope.
 const MAX_DEPTH: usize = 128;
 
 /// An object's members in their order, doubled ones included.
@@ -62,9 +62,9 @@ pub(super) fn below<'a>(places: &[Path<'a>], token: &str) -> Vec<Path<'a>> {
 
 /// Writes one value as people may see it.
 ///
-/// A sensitive place that goes on below a value which has nothing below it (a text where an object was expected, a list
-/// where a member was named) hides that value: the event is not what the pointer was written for, and the secret may
-/// stand one level higher.
+/// A sensitive place may lie below a value that has nothing there: a text where the pointer expects an
+/// object, or a list where it names a member. Then the whole value is hidden, because the event has another
+/// shape than expected, and the secret may be one level higher.
 pub(super) fn value(
     json: &str,
     places: &[Path<'_>],
@@ -160,7 +160,8 @@ fn object(
     Ok(())
 }
 
-/// What stands in the place of a sensitive text. A link keeps its scheme, so that templates can still make a link of it.
+/// The replacement of a sensitive text. A link keeps its scheme, so that templates can still render it as a
+/// link.
 fn hidden(text: &str) -> String {
     let scheme = ["https://", "http://", "mailto:", "tel:"]
         .into_iter()

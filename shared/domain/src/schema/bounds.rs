@@ -1,5 +1,5 @@
-//! What a schema may cost. A check visits each value of the data once for each subschema that applies to it, so that
-//! subschemas are counted as they apply: a definition counts at each of its uses.
+//! Bounds on the cost of a schema. A check visits each value of the data once for each subschema that applies
+//! to it. Subschemas are therefore counted as they apply: a definition counts at each of its uses.
 
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ pub(super) fn check(schema: &Value) -> Result<(), Vec<FieldError>> {
     walk.refer("#", "").map_err(|error| vec![error])
 }
 
-/// How deep a value is nested, looked at no deeper than the bound.
+/// The nesting depth of a value, counted up to the bound.
 fn depth(value: &Value, above: usize) -> usize {
     if above > MAX_DEPTH {
         return above;
@@ -58,7 +58,7 @@ fn depth(value: &Value, above: usize) -> usize {
 /// Which part of a value a subschema applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
-    /// The pointer of the schema that says so.
+    /// The pointer of the schema that has the subschema.
     schema: String,
     kind: Kind,
 }
@@ -101,7 +101,7 @@ impl Kind {
 /// A definition that is being walked through.
 struct Open {
     pointer: String,
-    /// How long the path was where it began.
+    /// The length of the path at its beginning.
     from: usize,
     /// The parts of its value to which it applies again.
     again: Vec<Vec<Part>>,
@@ -117,7 +117,7 @@ struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    /// Walks through what a reference refers to; `at` is the reference's own pointer.
+    /// Walks through the target of a reference; `at` is the reference's own pointer.
     fn refer(&mut self, reference: &str, at: &str) -> Result<(), FieldError> {
         let refuse = |sentence: &str| Err(FieldError::new(at, "reference", sentence));
         let Some(pointer) = reference.strip_prefix('#') else {
@@ -162,7 +162,7 @@ impl<'s> Walk<'s> {
             return Err(FieldError::new(at, "too-large", sentence));
         }
         let Value::Object(keywords) = schema else {
-            // True, false, or what the compiler refuses.
+            // `true`, `false`, or a value that the compiler refuses.
             return Ok(());
         };
         for (keyword, value) in keywords {

@@ -71,9 +71,9 @@ fn deduplicate(issues: &mut Vec<TemplateIssue>) {
 }
 
 struct Gate<'a> {
-    /// Those that have a file of texts, with the locales that stand in for them.
+    /// Locales that have a file of texts, each with its fallback locales.
     locales: Vec<(&'a str, &'a Messages)>,
-    /// What a text needs, by tag and key.
+    /// The variables that a text needs, by tag and key.
     needs: BTreeMap<(&'a str, String), BTreeSet<String>>,
     default: &'a str,
 }
@@ -106,7 +106,7 @@ impl Gate<'_> {
                             .push(place.issue(call.line, "missing-argument", message));
                     }
                 } else if *tag != self.default && !tag.contains('-') {
-                    // Regional files hold only what differs from their language's.
+                    // Regional files hold only the texts that differ from their language's.
                     let message = format!("the text {key} is not translated to {tag}");
                     validation
                         .warnings

@@ -1,4 +1,4 @@
-//! What an expression is worth in a scope.
+//! Evaluates expressions in a scope.
 
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -14,13 +14,14 @@ use crate::{
     helpers::{self, Arg},
 };
 
-/// Where variables are looked up: one for the data, and one more for each loop, `with` and partial around.
+/// A scope in which variables are looked up. There is one for the data, and one for each surrounding loop,
+/// `with` and partial.
 pub(super) struct Scope<'s> {
     pub(super) up: Option<&'s Scope<'s>>,
     pub(super) this: &'s Value,
     /// The names that a block gives (`as |item index|`), or the variables that a partial is given.
     pub(super) names: &'s [(&'s str, Val<'s>)],
-    /// Whether `names` are fields of `this` too, as a partial's variables are.
+    /// Whether `names` are also fields of `this`, as a partial's variables are.
     pub(super) merged: bool,
     pub(super) round: Option<Round<'s>>,
 }
@@ -30,11 +31,11 @@ pub(super) struct Scope<'s> {
 pub(super) struct Round<'s> {
     pub(super) index: usize,
     pub(super) count: usize,
-    /// In a loop over an object's fields.
+    /// The field's name, in a loop over an object.
     pub(super) key: Option<&'s str>,
 }
 
-/// A value, or what is not there.
+/// A value, or the name of a missing one.
 #[derive(Debug, Clone)]
 pub(super) enum Val<'s> {
     Ref(&'s Value),
@@ -201,7 +202,7 @@ impl Machine<'_> {
         helpers::translate(&key, &args, &self.pack.messages, self.timezone, self.budget)
     }
 
-    /// A parameter that has to be there, paid for.
+    /// A required parameter; its steps are paid here.
     fn arg<'a>(&self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
         let value = match value {
             Val::Ref(value) => value,
@@ -220,12 +221,13 @@ impl Machine<'_> {
     }
 }
 
-/// The scope so many levels up.
+/// The scope `level` levels up.
 fn ancestor<'s>(scope: &'s Scope<'s>, level: usize) -> Option<&'s Scope<'s>> {
     std::iter::successors(Some(scope), |scope| scope.up).nth(level)
 }
 
-/// A name that a block or a partial around gives; with `../` only a partial's variables, which are fields there.
+/// A name that a surrounding block or partial defines. With `../`, only a partial's variables are found,
+/// because they are fields.
 fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'s>> {
     let find = |scope: &'s Scope<'s>| {
         let found = scope.names.iter().find(|(given, _)| *given == name);
@@ -237,7 +239,7 @@ fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'
     std::iter::successors(Some(scope), |scope| scope.up).find_map(find)
 }
 
-/// `@index`, `@key`, `@first` and `@last`: of the loop around the scope so many levels up.
+/// `@index`, `@key`, `@first` and `@last`: of the loop around the scope `level` levels up.
 fn round<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Val<'s>> {
     let around = std::iter::successors(ancestor(scope, level), |scope| scope.up);
     let round = { around }.find_map(|scope| scope.round)?;
@@ -277,8 +279,8 @@ fn truth<'s>(flag: bool) -> Val<'s> {
     Val::Own(Value::Bool(flag))
 }
 
-/// Whether two values are the same. What is absent is the same as null and as what is absent; numbers are the same if
-/// their values are.
+/// Whether two values are equal. An absent value equals null and any other absent value. Numbers are compared
+/// by value.
 fn equal(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<bool, Fault> {
     let null = Value::Null;
     same(a.get().unwrap_or(&null), b.get().unwrap_or(&null), budget)
@@ -320,8 +322,7 @@ fn same(a: &Value, b: &Value, budget: &Budget) -> Result<bool, Fault> {
     })
 }
 
-/// How two values are ordered; nothing is ordered with what is absent. A numeric text is ordered with a number by its
-/// value.
+/// The order of two values; `None` if one is absent. A numeric text is compared with a number by its value.
 fn compare(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<Option<Ordering>, Fault> {
     let (Some(a), Some(b)) = (a.get(), b.get()) else {
         return Ok(None);

@@ -15,26 +15,27 @@ use crate::{
     fault::{Fault, Stop},
 };
 
-/// What a part is run with.
+/// The context in which a part runs.
 pub(super) struct Machine<'e> {
     pub(super) pack: &'e Pack,
     pub(super) partials: &'e BTreeMap<String, Block>,
     /// The whole data.
     pub(super) root: &'e Value,
-    /// The recipient's, IANA.
+    /// The recipient's timezone (IANA name).
     pub(super) timezone: Option<&'e str>,
     pub(super) budget: &'e Budget,
 }
 
-/// In which partial an element stands (`None` is the part itself), and the block that this partial was given.
+/// The partial that contains an element (`None` is the part itself), and the block that this partial was
+/// given.
 #[derive(Clone, Copy)]
 struct Place<'s> {
     partial: Option<&'s str>,
     given: Option<&'s Given<'s>>,
 }
 
-/// The block that a partial is given: where it was written, and the scope that it sees. It runs where the partial asks
-/// for it, as often as it does.
+/// The block that a partial is given: its place in the template, and its scope. It runs at each
+/// `@partial-block` of the partial.
 struct Given<'s> {
     block: &'s Block,
     scope: &'s Scope<'s>,
@@ -252,7 +253,7 @@ fn inner<'s>(
     }
 }
 
-/// A loop over what is no list.
+/// The fault of a loop over a value that is not a list.
 fn no_list(value: &Val<'_>, expr: &Expr) -> Fault {
     match value.get() {
         None | Some(Value::Null) => Fault::Missing(missing(value, expr)),
@@ -263,7 +264,7 @@ fn no_list(value: &Val<'_>, expr: &Expr) -> Fault {
     }
 }
 
-/// The name of what is missing: where a partial passes it on, the name outside.
+/// The name of a missing variable. If a partial passes it on, this is the name at the call of the partial.
 fn missing(value: &Val<'_>, expr: &Expr) -> String {
     match value {
         Val::Missing(missing) => missing.to_string(),

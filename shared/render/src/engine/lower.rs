@@ -1,4 +1,5 @@
-//! From handlebars' syntax tree to a [`Block`]. What could not work with any data is an error here, with its line.
+//! Converts handlebars' syntax tree to a [`Block`]. Constructs that cannot work with any data are errors
+//! here, with their line.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use super::program::{Block, Call, Element, Expr, From, Helper, Path, Step};
 /// A line, a stable code and a sentence.
 pub(super) type Finding = (Option<usize>, &'static str, String);
 
-/// Lowers a template. The errors are all of its errors.
+/// Lowers a template, or returns all of its errors.
 pub(super) fn lower(template: &Template) -> Result<Block, Vec<Finding>> {
     let mut lowering = Lowering {
         line: None,
@@ -31,7 +32,7 @@ pub(super) fn lower(template: &Template) -> Result<Block, Vec<Finding>> {
 struct Lowering {
     line: Option<usize>,
     findings: Vec<Finding>,
-    /// What `../` is in a path, and what `@root` is.
+    /// The path segments for `../` and `@root`.
     up: Option<PathSeg>,
     root: Option<PathSeg>,
 }
@@ -308,7 +309,7 @@ fn names_of(given: Option<&BlockParam>) -> Vec<String> {
         .collect()
 }
 
-/// The segment that a path begins with: handlebars keeps the names of its grammar's rules to itself.
+/// The first segment of a path. It is parsed here because the names of handlebars' grammar rules are private.
 fn rule(path: &str) -> Option<PathSeg> {
     match HandlebarsPath::parse(path).ok()? {
         HandlebarsPath::Relative((segments, _)) => segments.into_iter().next(),

@@ -37,7 +37,7 @@ pub struct Engine {
     locales: Locales,
     /// By the number of the locale.
     packs: Vec<Pack>,
-    /// For HTML parts, then for all others.
+    /// The partials for HTML parts, then those for all other parts.
     partials: [BTreeMap<String, Block>; 2],
     types: HashMap<String, [Option<Family>; Channel::ALL.len()]>,
     issues: Vec<TemplateIssue>,
@@ -121,7 +121,7 @@ impl Engine {
         self.render_within(request, budget::STEPS)
     }
 
-    /// Renders one message in so many steps.
+    /// Renders one message in at most `steps` steps.
     pub(crate) fn render_within(&self, request: &RenderRequest, steps: u64) -> Result<Rendered, RenderError> {
         let missing = || RenderError::MissingTemplate {
             template: format!("{}/{}", request.event_type, request.channel),

@@ -13,7 +13,8 @@ pub(super) struct Output<'b> {
 }
 
 impl<'b> Output<'b> {
-    /// Takes at most `cap` bytes; `hint` is how many the template wrote last time. Values are escaped for HTML if it is.
+    /// An output of at most `cap` bytes; `hint` is the size of the template's last output. With `html`,
+    /// values are escaped for HTML.
     pub(super) fn new(cap: usize, hint: usize, html: bool, budget: &'b Budget) -> Self {
         Self {
             text: String::with_capacity(hint.min(cap)),
@@ -51,8 +52,8 @@ impl<'b> Output<'b> {
         }
     }
 
-    /// Writes a value's text, escaped where that is needed: what ends text or a quoted attribute. The publish gate
-    /// refuses expressions anywhere else in a tag.
+    /// Writes a value's text. In HTML, characters that could end text or a quoted attribute are escaped. The
+    /// publish gate refuses expressions anywhere else in a tag.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Fault> {
         self.budget.pay_bytes(text.len())?;
         if !self.html {

@@ -49,7 +49,7 @@ impl Pack {
     }
 }
 
-/// The messages of each locale, with those that stand in for them.
+/// The messages of each locale, with those of its fallback locales.
 pub(super) fn messages(
     locales: &Locales,
     files: &BTreeMap<String, String>,
@@ -154,7 +154,7 @@ impl Partials {
             .filter_map(|((name, partial), html)| Some((name.as_str(), html, partial.template.as_ref()?)))
     }
 
-    /// What is run, by name: for HTML parts, then for all others.
+    /// The compiled partials by name: those for HTML parts, then those for all other parts.
     pub(super) fn into_blocks(self) -> [BTreeMap<String, Block>; 2] {
         [self.html, self.text].map(|partials| {
             partials
@@ -181,7 +181,7 @@ impl Partials {
 /// A code and a sentence.
 type Unusable = (&'static str, String);
 
-/// How many levels each partial includes, itself counted, or why it cannot be used.
+/// The levels of partials that each partial includes, itself counted, or the reason why it cannot be used.
 type Verdicts = BTreeMap<String, Result<usize, Unusable>>;
 
 fn judge(kind: &BTreeMap<String, Partial>) -> Verdicts {
@@ -193,7 +193,7 @@ fn judge(kind: &BTreeMap<String, Partial>) -> Verdicts {
     verdicts.collect()
 }
 
-/// Each partial that can be used is looked into once, however often it is included.
+/// Each usable partial is examined once, even if it is included several times.
 fn visit<'a>(
     name: &'a str,
     kind: &'a BTreeMap<String, Partial>,

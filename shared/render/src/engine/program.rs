@@ -1,15 +1,16 @@
-//! A template as the engine runs it. Handlebars parses; what its own renderer would look up by name at each use (helpers,
-//! variables, partials) is resolved once here, and whatever runs pays for its work.
+//! A template in the form that the engine runs. Handlebars parses it; helpers, variables and partials, which
+//! handlebars' own renderer looks up by name at each use, are resolved once here. Each execution pays for its
+//! work.
 
 use std::fmt;
 
 use carillon_domain::json::Value;
 
-/// A run of elements.
+/// A sequence of elements.
 #[derive(Debug, Default)]
 pub(super) struct Block(pub(super) Vec<Step>);
 
-/// One element, and the line at which it stands, from 1.
+/// One element and its line, from 1.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) line: Option<usize>,
@@ -51,11 +52,11 @@ pub(super) enum Element {
         variables: Vec<(String, Expr)>,
         block: Option<Block>,
     },
-    /// `{{> @partial-block}}`, with what stands in its place where the partial was given no block.
+    /// `{{> @partial-block}}`, and the default for a partial that was given no block.
     PartialBlock(Option<Block>),
 }
 
-/// What has a value.
+/// An expression, which has a value.
 #[derive(Debug)]
 pub(super) enum Expr {
     Literal(Value),
@@ -63,7 +64,7 @@ pub(super) enum Expr {
     Call(Call),
 }
 
-/// A variable, as it is written and as it is looked up.
+/// A variable: its spelling in the template, and its resolved path.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) raw: String,
@@ -75,15 +76,15 @@ pub(super) struct Path {
 /// Where a variable is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
-    /// The scope so many levels up.
+    /// The scope this many levels up.
     Scope(usize),
     /// The whole data (`@root`).
     Root,
-    /// What a loop says of its present round (`@index`), so many levels up.
+    /// A variable of the current round of a loop (`@index`), this many levels up.
     Round(usize),
 }
 
-/// A helper and what it is given.
+/// A helper and its arguments.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) helper: Helper,
@@ -91,7 +92,7 @@ pub(super) struct Call {
     pub(super) named: Vec<(String, Expr)>,
 }
 
-/// The helpers that have a value.
+/// The helpers that return a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub(super) enum Helper {
@@ -131,7 +132,7 @@ impl Helper {
         }
     }
 
-    /// Whether it answers yes or no, so that it may stand as a block.
+    /// Whether it returns true or false, so that it may be used as a block.
     pub(super) fn is_condition(self) -> bool {
         matches!(
             self,

@@ -19,7 +19,7 @@ use crate::{
     limits, sms,
 };
 
-/// Renders a template in a locale, in so many steps for all its parts together.
+/// Renders a template in a locale, in at most `steps` steps for all its parts together.
 pub(super) fn render(
     template: &Compiled,
     pack: &Pack,
@@ -154,7 +154,7 @@ impl Run<'_> {
         })
     }
 
-    /// The key of messages that replace one another; none where the part is empty.
+    /// The key of messages that replace one another; `None` if the part is empty.
     fn collapse(&self, part: &Part) -> Result<Option<String>, RenderError> {
         let key = limits::one_line(&self.part(part)?);
         if key.len() > limits::COLLAPSE_BYTES {

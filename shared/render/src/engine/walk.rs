@@ -81,7 +81,7 @@ impl Walker {
             TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
                 self.partial(partial);
             }
-            // Comments, and what the engine does not take.
+            // Comments, and elements that the engine does not support.
             _ => {}
         }
     }

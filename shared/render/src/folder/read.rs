@@ -113,8 +113,8 @@ fn name(path: &Path) -> &str {
         .unwrap_or_default()
 }
 
-/// A file's text. A byte order mark that an editor put before it is no part of it: sent, it would make a text message
-/// UCS-2.
+/// A file's text. A leading byte order mark, which some editors write, is removed: in a text message it would
+/// force the encoding UCS-2.
 fn read(file: &Path) -> Result<String, FolderError> {
     let mut text = fs::read_to_string(file).map_err(|source| FolderError::Unreadable {
         path: file.to_owned(),

@@ -1,4 +1,4 @@
-//! What the helpers besides handlebars' own write: `t`, `date`, `number`, `money`, `url`, `encode`.
+//! The output of Carillon's own helpers: `t`, `date`, `number`, `money`, `url`, `encode`.
 
 mod date;
 mod link;
@@ -42,7 +42,7 @@ impl Language {
     }
 }
 
-/// A parameter that is there, and how the template writes it.
+/// A present parameter, and its spelling in the template.
 #[derive(Clone, Copy)]
 pub(crate) struct Arg<'a> {
     pub(crate) written: &'a dyn fmt::Display,
@@ -50,7 +50,7 @@ pub(crate) struct Arg<'a> {
 }
 
 impl Arg<'_> {
-    /// The error for a value that the helper does not take.
+    /// The error for a value that the helper does not accept.
     pub(crate) fn refuse(&self, expected: &'static str) -> Fault {
         Fault::BadValue {
             variable: self.written.to_string(),

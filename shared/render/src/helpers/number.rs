@@ -6,7 +6,7 @@ use carillon_domain::json::Value;
 use super::{Arg, Language};
 use crate::fault::Fault;
 
-/// The most digits before the point of a number that is written for readers.
+/// Most digits before the point in a number that is formatted for readers.
 const MAX_WHOLE: usize = 30;
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
@@ -24,7 +24,8 @@ pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) ->
     Ok(in_currency(&decimal, code, language))
 }
 
-/// A number's digits, without an exponent; `None` if the text is no number that could be written.
+/// A number's digits, without an exponent; `None` if the text is not a number, or one that is too long to
+/// write.
 pub(crate) fn digits(text: &str) -> Option<String> {
     let decimal = Decimal::parse(text)?;
     Some(decimal.write_with("", '.'))
@@ -51,7 +52,7 @@ impl Default for NumberFormat {
     }
 }
 
-/// A number's digits after rounding, by which it selects a plural form, and as it is written.
+/// A number's digits after rounding, which select a plural form, and its formatted text.
 pub(crate) fn formatted_number(
     value: &Arg<'_>,
     format: &NumberFormat,
@@ -104,7 +105,7 @@ fn in_currency(amount: &Decimal, code: &str, language: Language) -> String {
 }
 
 impl Language {
-    /// What stands between groups of three digits.
+    /// The separator between groups of three digits.
     fn group(self) -> &'static str {
         match self {
             Self::English => ",",
@@ -114,7 +115,7 @@ impl Language {
         }
     }
 
-    /// What stands before the decimals.
+    /// The decimal separator.
     fn point(self) -> char {
         match self {
             Self::English | Self::Other => '.',
@@ -163,7 +164,7 @@ impl Decimal {
         }
     }
 
-    /// With the point moved to the right; `None` if that makes more digits than a reader could read.
+    /// The number with its point moved to the right; `None` if it then has too many digits.
     fn moved(self, places: i32) -> Option<Self> {
         let distance = usize::try_from(places.unsigned_abs()).ok()?;
         if distance > MAX_WHOLE {

@@ -1,4 +1,5 @@
-//! What is wrong with texts before anybody is sent one: references to nothing, and texts that contain themselves.
+//! Checks texts before they are published: for references to missing texts, and for texts that contain
+//! themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use super::{
     tree::{Expr, visit},
 };
 
-/// A text by its bundle's place in the chain and its key.
+/// A text: its bundle's index in the chain, and its key.
 type Node<'m> = (usize, &'m str);
 
 impl Messages {
@@ -16,7 +17,7 @@ impl Messages {
         self.0.first().is_some_and(|own| own.texts.contains_key(key)) && is_message(key)
     }
 
-    /// The variables that a message needs, those of the messages that it refers to included.
+    /// The variables that a message needs, including those of the messages that it refers to.
     pub(crate) fn needs(&self, key: &str) -> BTreeSet<String> {
         let mut variables = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -36,7 +37,7 @@ impl Messages {
         variables
     }
 
-    /// What is wrong with the locale's own texts, given those that stand in for what it lacks.
+    /// The issues of the locale's own texts, given the fallback texts for those it lacks.
     pub(crate) fn issues(&self, tag: &str) -> Vec<MessageIssue> {
         let mut issues = Vec::new();
         let Some(own) = self.0.first() else { return issues };
@@ -111,13 +112,13 @@ impl Messages {
         names
     }
 
-    /// The keys through which the locale's own texts come back to themselves. Each text is looked at once.
+    /// The keys through which the locale's own texts contain themselves. Each text is visited once.
     fn cycles(&self) -> BTreeSet<&str> {
         let mut cyclic = BTreeSet::new();
         let mut done = BTreeSet::new();
         let own = self.0.first().map(|own| own.texts.keys());
         for key in own.into_iter().flatten() {
-            // Nodes that are open, each with those that it refers to and that were not followed yet.
+            // The open nodes, each with its references that were not followed yet.
             let mut path: Vec<(Node<'_>, Vec<Node<'_>>)> = Vec::new();
             let mut open = BTreeSet::new();
             let mut next = Some((0, key.as_str()));

@@ -1,4 +1,5 @@
-//! Fluent's two functions, `NUMBER` and `DATETIME`, written as the helpers of templates write numbers and dates.
+//! Fluent's two functions, `NUMBER` and `DATETIME`. They format numbers and dates as the helpers of templates
+//! do.
 
 use fluent_syntax::ast::{InlineExpression, NamedArgument};
 

@@ -1,6 +1,6 @@
-//! Texts in people's languages: Fluent messages. The syntax is read by fluent-syntax; formatting is ours, so that a
-//! reference is found along the locales that stand in for each other, every piece pays for its work, and numbers and
-//! dates are written as templates write them.
+//! Texts in people's languages: Fluent messages. The library fluent-syntax parses them; formatting is this
+//! crate's own. References are thus resolved along the fallback locales, every piece pays for its work, and
+//! numbers and dates are formatted as in templates.
 
 mod check;
 mod functions;
@@ -31,7 +31,7 @@ pub(crate) struct Bundle {
     language: Language,
 }
 
-/// What is wrong with a file of messages.
+/// An issue of a file of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MessageIssue {
     /// From 1.
@@ -41,7 +41,7 @@ pub(crate) struct MessageIssue {
 }
 
 impl Bundle {
-    /// Reads a file of messages. What can be read is kept; the rest is named.
+    /// Reads a file of messages. Readable messages are kept; an issue names each of the others.
     pub(crate) fn read(tag: &str, ftl: &str) -> (Self, Vec<MessageIssue>) {
         let (texts, issues) = read::read(ftl);
         let bundle = Self {
@@ -69,9 +69,9 @@ pub(crate) enum MessageError {
     UnknownKey,
     /// It needs a variable that was not passed.
     MissingArgument(String),
-    /// It refers to something that is not there.
+    /// It refers to a missing text.
     Broken(String),
-    /// A value is not what it takes, or it takes too much work.
+    /// It does not accept a value, or it takes too much work.
     Fault(Fault),
 }
 
@@ -87,7 +87,7 @@ impl From<Exceeded> for MessageError {
     }
 }
 
-/// The messages of a locale, and of those that stand in for it.
+/// The messages of a locale and of its fallback locales.
 #[derive(Debug, Clone)]
 pub(crate) struct Messages(Vec<Arc<Bundle>>);
 
@@ -131,7 +131,7 @@ impl Messages {
     }
 }
 
-/// Terms begin with a hyphen, and are for messages only.
+/// Whether the key is a message. Terms begin with a hyphen and are visible to messages only.
 fn is_message(key: &str) -> bool {
     !key.starts_with('-')
 }

@@ -1,5 +1,6 @@
-//! Reading a file of messages. Parsing is recursive, so that a file nested deeply enough would end the process: a file
-//! that may be deep is parsed on a stack of its own, and no tree deeper than [`MAX_DEPTH`] leaves this module.
+//! Reads a file of messages. Parsing is recursive, so a deeply nested file could overflow the stack and end
+//! the process. A file that may be deep is therefore parsed on a stack of its own, and trees deeper than
+//! [`MAX_DEPTH`] are refused.
 
 use std::fmt::Display;
 
@@ -20,12 +21,12 @@ const MAX_SOURCE: usize = 1024 * 1024;
 const MAX_DEPTH: usize = 16;
 /// How many `{` and `(` one message may have, its attributes included.
 const MAX_OPEN: usize = 2_000;
-/// As many as this are parsed on the caller's stack.
+/// The deepest nesting that is parsed on the caller's stack.
 const SHALLOW: usize = 16;
 /// Stack for one level of nesting, in bytes, with room to spare.
 const STACK_PER_LEVEL: usize = 64 * 1024;
 
-/// Reads a file. What can be read is kept; the rest is named.
+/// Reads a file. Readable messages are kept; an issue names each of the others.
 pub(super) fn read(source: &str) -> (Texts, Vec<MessageIssue>) {
     let refuse = |message: String| {
         let issue = MessageIssue {
@@ -59,8 +60,8 @@ pub(super) fn read(source: &str) -> (Texts, Vec<MessageIssue>) {
     })
 }
 
-/// How deep the file can be nested at most, told without parsing it: no placeable goes on behind the beginning of the
-/// next message.
+/// An upper bound on the nesting of the file, found without parsing it: a placeable ends before the next
+/// message begins.
 fn most_nesting(source: &str) -> usize {
     let mut most = 0;
     let mut open = 0;
@@ -124,7 +125,7 @@ fn parse(source: &str) -> (Texts, Vec<MessageIssue>) {
     (reader.texts, reader.issues)
 }
 
-/// The line at which a message or term is defined, from 1, behind the lines that were read already.
+/// The line, from 1, at which a message or term is defined, behind the first `read` lines.
 fn line_of(source: &str, id: &str, read: usize) -> Option<usize> {
     let defines = |line: &str| {
         line.strip_prefix(id)
@@ -156,7 +157,7 @@ impl Reader {
             self.find("syntax", &format_args!("{key} is defined twice"));
             return;
         }
-        // A pattern that is wrong is named; its message is then missing.
+        // An issue names a wrong pattern; its message is then missing.
         if let Some(pattern) = self.pattern(pattern) {
             self.texts.insert(key, Text { line, pattern });
         }

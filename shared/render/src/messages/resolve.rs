@@ -1,4 +1,4 @@
-//! Formatting a text. Every piece of it pays for its work, so that texts which multiply each other come to an end.
+//! Formats a text. Every piece pays for its work, so that texts which multiply each other end.
 
 use std::borrow::Cow;
 
@@ -17,16 +17,16 @@ use crate::{
     limits,
 };
 
-/// What a text is formatted with.
+/// The context in which a text is formatted.
 pub(super) struct Resolver<'r> {
     pub(super) messages: &'r Messages,
     pub(super) args: &'r [(&'r str, &'r Value)],
-    /// The recipient's, IANA.
+    /// The recipient's timezone (IANA name).
     pub(super) timezone: Option<&'r str>,
     pub(super) budget: &'r Budget,
 }
 
-/// Where an expression stands: in a text of which bundle of the chain, and what a term was given.
+/// The place of an expression: the bundle of its text in the chain, and the arguments of its term.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p, 'r> {
     pub(super) bundle: usize,
@@ -38,7 +38,7 @@ pub(super) struct Place<'p, 'r> {
 pub(super) struct Chosen<'v> {
     /// Its plain text, by which it selects; a number's digits.
     plain: Cow<'v, str>,
-    /// What is written, if that is something else.
+    /// The written text, if it differs from `plain`.
     shown: Option<String>,
     ordinal: bool,
 }
@@ -113,7 +113,8 @@ impl<'r> Resolver<'r> {
             } => {
                 let chosen = match self.value(selector, place)? {
                     Some(value) => self.choose(&value, variants, place)?.unwrap_or(*default),
-                    // A term that was not told the case, or the like.
+                    // A term without the argument that selects (a grammatical case, for example) takes the
+                    // default.
                     None if place.term.is_some() => *default,
                     None => return Err(missing(selector)),
                 };
@@ -127,7 +128,7 @@ impl<'r> Resolver<'r> {
         }
     }
 
-    /// What an expression selects by and is written as; `None` if its variable was not passed.
+    /// The value of an expression, for selecting and for writing; `None` if its variable was not passed.
     fn value(&self, expr: &'r Expr, place: Place<'_, 'r>) -> Result<Option<Chosen<'r>>, MessageError> {
         self.budget.pay(1)?;
         Ok(Some(match expr {
@@ -210,7 +211,7 @@ impl<'r> Resolver<'r> {
         Ok(None)
     }
 
-    /// A text by its key: in the bundle of the text that refers to it, or in those that stand in for it.
+    /// A text by its key: from the bundle of the text that refers to it, or from the fallback bundles.
     fn find(&self, key: &str, place: Place<'_, 'r>) -> Result<(usize, &'r Pattern), MessageError> {
         self.messages
             .find(key, place.bundle)
@@ -241,9 +242,9 @@ impl std::fmt::Display for Written<'_> {
     }
 }
 
-/// The digits of a number that may select by its plural category; at most 18 behind the point. The rules are worked out
-/// in floating point, which holds 15 digits: of a longer number the last ones decide in every language, beside that
-/// there are more.
+/// The digits of a number that may select by its plural category; at most 18 behind the point. The rules are
+/// computed in floating point, which holds 15 digits. For a longer number the last digits suffice in every
+/// language, together with the fact that there are more.
 fn numeric(text: &str) -> Option<PluralOperands> {
     const EXACT: usize = 15;
     const DECIDING: usize = 9;
@@ -266,7 +267,7 @@ fn number(text: &str) -> Option<String> {
     helpers::digits(text).filter(|_| !text.ends_with('.'))
 }
 
-/// Whether two decimal numbers are the same, however many zeros they are written with.
+/// Whether two decimal numbers are equal, regardless of leading and trailing zeros.
 fn same_number(a: &str, b: &str) -> bool {
     let (Some(a), Some(b)) = (number(a), number(b)) else {
         return false;
@@ -295,7 +296,7 @@ impl Bundle {
         })
     }
 
-    /// A language's plural rules; those of its root for one that has none.
+    /// A language's plural rules, or those of the root locale if it has none.
     pub(super) fn rules(tag: &str, kind: PluralRuleType) -> Option<PluralRules> {
         let language: unic_langid::LanguageIdentifier = tag.parse().ok()?;
         let bare = unic_langid::LanguageIdentifier::from_parts(language.language, None, None, &[]);

@@ -1,4 +1,5 @@
-//! A file of messages as it is formatted: references are keys, and functions are known with their options.
+//! A file of messages in the form in which it is formatted: references are keys, and functions have parsed
+//! options.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub(super) enum Expr {
     Variable(String),
     /// `message`, `message.attribute`.
     Message(String),
-    /// `-term(name: "value")`: it sees these arguments only.
+    /// `-term(name: "value")`: the term sees only these arguments.
     Term { key: String, args: Vec<(String, Expr)> },
     /// `NUMBER($count)`.
     Call { function: Function, arg: Box<Expr> },
@@ -50,7 +51,8 @@ pub(super) enum VariantKey {
     Number(String),
 }
 
-/// Visits every expression of a pattern, outer ones first. The second parameter says whether it selects a variant.
+/// Visits every expression of a pattern, outer ones first. The second parameter of `look` tells whether the
+/// expression selects a variant.
 pub(super) fn visit<'t>(pattern: &'t Pattern, look: &mut dyn FnMut(&'t Expr, bool)) {
     for piece in pattern {
         if let Piece::Place(expr) = piece {

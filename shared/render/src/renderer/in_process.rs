@@ -15,10 +15,10 @@ use crate::{Engine, RenderError, RenderRequest, Rendered};
 
 /// After so many messages, other tasks of the thread get their turn.
 const TURN: usize = 32;
-/// The steps in which a message is rendered where it is asked for: about half a millisecond. Nearly every message takes
-/// fewer; one that needs more is begun again in the workshop.
+/// Most steps of a message that is rendered on the caller's thread: about half a millisecond. Nearly every
+/// message takes fewer; one that needs more is started again in the workshop.
 const AT_ONCE: u64 = 10_000;
-/// The event data, in bytes, from which on even reading it is work for the workshop.
+/// The size of event data, in bytes, from which on even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
 
 type Snapshots = HashMap<TenantId, Arc<Engine>>;
@@ -94,7 +94,7 @@ impl InProcess {
         result.map_err(|no_result| no_result.error("the work"))
     }
 
-    /// Renders here if that takes no time to speak of, else in the workshop.
+    /// Renders on this thread if that takes less than about half a millisecond, otherwise in the workshop.
     async fn render_one(
         &self,
         engine: &Arc<Engine>,

@@ -9,11 +9,11 @@ use carillon_domain::TenantId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// How many pieces of work may queue up as names of tenants before those without work are forgotten.
+/// The number of remembered tenants from which on those without work are forgotten.
 const FORGET_FROM: usize = 1_024;
 
-/// As many pieces of work at a time as there are processors beside one, and of one tenant a half of these: the others'
-/// turn comes whatever one tenant asks for.
+/// Runs as many pieces of work at a time as there are processors but one, and at most half of these for one
+/// tenant. One tenant's work therefore never blocks the others'.
 #[derive(Debug)]
 pub(super) struct Workshop {
     places: Arc<Semaphore>,
@@ -30,7 +30,7 @@ pub(super) struct NoResult {
 impl Workshop {
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        // Two at least, so that one tenant never has them all.
+        // At least two, so that one tenant never takes all of them.
         let places = processors.saturating_sub(1).max(2);
         Self {
             places: Arc::new(Semaphore::new(places)),
@@ -39,8 +39,8 @@ impl Workshop {
         }
     }
 
-    /// Does a piece of work for a tenant. What has begun ends, even if nobody waits for it any more, and keeps its place
-    /// until then.
+    /// Does a piece of work for a tenant. Work that has begun runs to its end and keeps its place until then,
+    /// even if its caller has left.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         tenant: &TenantId,

@@ -91,7 +91,7 @@ impl Role {
         self.signal(Signal::CONT);
     }
 
-    /// SIGINT: it is asked to end.
+    /// Sends SIGINT, which asks the process to end.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
     }

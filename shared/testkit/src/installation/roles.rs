@@ -45,7 +45,7 @@ impl Installation {
         self.dir.path().join(format!("{name}.log"))
     }
 
-    /// Makes another tenant that has the sample shop; its admin's API key.
+    /// Makes another tenant with the sample shop, and returns its admin's API key.
     #[must_use]
     pub fn another_tenant(&self, tenant: &str) -> String {
         let store = self.dir.path().join("data/store.db");

@@ -184,7 +184,7 @@ fn what_is_no_recipient_is_set_aside_with_what_is_wrong() {
             "/recipients/6/user_id",
         ]
     );
-    // It is not part of the wire form, and none of the places behind it is looked at.
+    // Invalid recipients are not part of the wire form, and later places of recipients are not searched.
     let wire = Event::from_cloudevent(&event.to_wire(), defaults()).unwrap();
     assert!(wire.unusable.is_empty());
     let only_bad = json
