@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the router.
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct RouterConfig {
     /// The longest wait of a limited, non-critical event while limits cannot be counted. After that it is
     /// decided without them, and its decision says so.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration")]
     pub limits_patience: Duration,
 }
 
