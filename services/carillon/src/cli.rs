@@ -103,7 +103,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it runs until a signal, and logs; all others speak to people.
+    /// Whether the command is a role: it runs until a signal and writes a log. All other commands print for
+    /// people.
     pub(crate) fn is_role(&self) -> bool {
         matches!(
             self,
@@ -408,7 +409,7 @@ mod tests {
         assert!(tried > 25, "{tried}");
     }
 
-    /// Splits as a shell does; what follows `|`, `>` or `<` is the shell's.
+    /// Splits a line as a shell does, up to the first `|`, `>` or `<`.
     fn words(line: &str) -> Vec<String> {
         let mut words = vec![String::new()];
         let mut quote = None;

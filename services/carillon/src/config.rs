@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where this process listens, and what it bounds of a connection.
+    /// The address on which this process listens, and the bounds of a connection.
     pub(crate) http: HttpConfig,
     /// Kafka; without brokers the embedded log is used.
     pub(crate) kafka: KafkaConfig,
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) security: SecuritySection,
     /// Events in.
     pub(crate) gateway: GatewayConfig,
-    /// How the router goes about.
+    /// The router's settings.
     pub(crate) router: RouterConfig,
     /// How the workers go about.
     pub(crate) workers: WorkersConfig,
@@ -62,7 +62,7 @@ pub(crate) struct BusSection {
     pub(crate) prefix: String,
     /// The embedded log's file.
     pub(crate) path: PathBuf,
-    /// After how long a group that has records before it and finishes none is called stuck.
+    /// The time after which a group that has waiting records and finishes none is called stuck.
     #[serde(with = "duration")]
     pub(crate) stuck_after: Duration,
     /// Partitions, replication, retention.
@@ -152,7 +152,7 @@ pub(crate) struct ShutdownSection {
     /// Between the soft and the hard signal.
     #[serde(with = "duration")]
     pub(crate) grace: Duration,
-    /// How long a role's work may fail, although it is tried again, until the process ends with an error.
+    /// The time for which a role's retried work may fail before the process ends with an error.
     #[serde(with = "duration")]
     pub(crate) stall_limit: Duration,
 }

@@ -38,7 +38,8 @@ static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
 /// The API key's file in the data folder; the command line reads it too.
 pub(crate) const API_KEY_FILE: &str = "api-key";
 
-/// The address at which the folder's API listens while its `dev` runs; its key is meant for this address alone.
+/// The address at which the folder's API listens while its `dev` runs; the folder's key is sent to this
+/// address only.
 pub(crate) const ADDRESS_FILE: &str = "address";
 
 /// Locked by the `dev` that runs in the folder.
@@ -158,7 +159,7 @@ fn open_folder(dir: &Path) -> anyhow::Result<File> {
             dir.display()
         )
     })?;
-    // The address of an earlier run may be somebody else's by now.
+    // Another program may use the address of an earlier run by now.
     match fs::remove_file(dir.join(ADDRESS_FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(lock),

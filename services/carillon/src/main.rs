@@ -29,7 +29,7 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How long work on blocking threads may go on behind the end of every role.
+/// The longest wait for work on blocking threads after every role has ended.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(cli));
-    // What still runs on a blocking thread cannot be told to stop, and is not waited for.
+    // Work on a blocking thread cannot be stopped, so the process waits for it no longer than this.
     runtime.shutdown_timeout(BLOCKING_GRACE);
     match ended {
         Ok(code) => code,
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            // A server's words may stand in it.
+            // The error may contain text from a server.
             eprintln!("carillon: {}", visible_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
@@ -89,8 +89,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The format in which a role says why it ends, even if the rest of its configuration cannot be read. Commands speak to
-/// people.
+/// The format in which a role logs why it ends, even if the rest of its configuration cannot be read. Other
+/// commands print for people.
 fn log_format(cli: &Cli) -> LogFormat {
     let is_role = !matches!(&cli.command, Some(command) if !command.is_role());
     let configured = is_role.then(|| peek(layers(cli, ()), "telemetry.log_format"));

@@ -1,4 +1,5 @@
-//! What commands print. Text may come from a server or a database, so no character of it steers the terminal.
+//! Output of commands. Its text may come from a server or a database, so characters that steer a terminal are
+//! made visible.
 #![expect(clippy::print_stdout, reason = "a command's result")]
 
 use carillon_domain::visible::{visible, visible_json, visible_lines};
@@ -6,7 +7,7 @@ use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Prints text for people, a line break at its end.
+/// Prints text for people, with a line break at its end.
 pub(crate) fn say(text: &str) {
     println!("{}", visible_lines(text));
 }

@@ -7,21 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What group and others may not do.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes every file that this process creates from now on this user's alone.
+/// Makes every file that this process creates from now on accessible to this user only.
 pub(crate) fn create_for_this_user_alone() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
 }
 
-/// What `carillon dev` puts into its folder: files of these names, and of these names with something behind them.
+/// Files that `carillon dev` creates in its folder: those with these names, and those whose names begin with
+/// them.
 const FILES: [&str; 6] = ["bus.db", "store.", "secrets.json", "api-key", "address", "lock"];
 const FOLDERS: [&str; 2] = ["simulator", "shop"];
-/// It is there from the first start on.
+/// The file that shows that a folder belongs to Carillon; it exists from the first start on.
 const MARK: &str = "secrets.json";
 
-/// A file or folder that others may read, and that cannot be taken from them.
+/// A file or folder that others may read and whose mode cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[error("{} can be read by others, and that cannot be changed: run chmod -R go= on it as its owner", .path.display())]
 pub(crate) struct NotPrivate {
@@ -29,8 +30,8 @@ pub(crate) struct NotPrivate {
     source: io::Error,
 }
 
-/// Takes what is ours in a data folder from group and others, and the folder itself if it is for that alone: it holds a
-/// Carillon, or nothing yet. A folder of other things keeps its mode.
+/// Removes the permissions of group and others from Carillon's files in a data folder. The folder itself is
+/// changed as well if it is Carillon's own or empty; a folder with other content keeps its mode.
 pub(crate) fn take_from_others(folder: &Path) -> Result<(), NotPrivate> {
     let failed = |source| NotPrivate {
         path: folder.to_owned(),
@@ -52,7 +53,7 @@ pub(crate) fn take_from_others(folder: &Path) -> Result<(), NotPrivate> {
     Ok(())
 }
 
-/// Takes a file, or a folder and all in it. Links are left alone.
+/// Removes the permissions from a file, or from a folder and its content. Links are left unchanged.
 fn take_all(path: &Path) -> Result<(), NotPrivate> {
     if path.is_symlink() {
         return Ok(());
@@ -79,7 +80,7 @@ fn take(path: &Path) -> Result<(), NotPrivate> {
         fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS))
     });
     match taken {
-        // SQLite removes its files at any time.
+        // SQLite may remove its files at any time.
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(NotPrivate {
             path: path.to_owned(),
             source,

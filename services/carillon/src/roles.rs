@@ -42,7 +42,7 @@ pub(crate) const ALL: [Role; 6] = [
 ];
 
 impl Role {
-    /// One line in the log: what starts, on what it stands and where it listens.
+    /// Logs one line: the role that starts, its stores and bus, and its address.
     fn announce(self, foundation: &Foundation, listen: SocketAddr) {
         let bus = &foundation.bus;
         let (role, group) = match self {
@@ -61,7 +61,7 @@ impl Role {
     }
 }
 
-/// Takes an address. `option` is what chooses it.
+/// Binds an address. `option` names the option that sets it, for the error.
 pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     http::listen(listen)
         .with_context(|| format!("{option} cannot be {listen}; choose another address with {option}"))
@@ -102,8 +102,8 @@ pub(crate) fn spawn(
     Ok(address)
 }
 
-/// The process is ready while database and bus answer and take writes, and a router while limits can be counted too. The
-/// templates role needs no bus.
+/// The process is ready while database and bus answer and take writes. A router also needs that limits can be
+/// counted. The templates role needs no bus.
 fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut Lifecycle) {
     let (switch, shutdown) = (
         foundation.readiness.register("database"),

@@ -10,7 +10,8 @@ use serde_path_to_error::{Path, Segment};
 pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<T, Problem> {
     let bytes = read_capped(body, max).await?;
     let bytes = without_mark(&bytes);
-    // serde also takes a list of values for an object; no body of these routes is one.
+    // serde also accepts a list of values as an object. No body of these routes is a list, so lists are
+    // refused here.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let field = ProblemError {
             pointer: String::new(),

@@ -29,7 +29,7 @@ pub(crate) fn with_draft(
     published
 }
 
-/// [`judge`], away from the threads that answer requests: two whole sets are compiled.
+/// Runs [`judge`] off the threads that answer requests, because it compiles two whole sets.
 pub(crate) async fn judge_aside(
     renderer: &InProcess,
     published: TemplateSet,
@@ -57,7 +57,7 @@ pub(crate) fn judge(published: &TemplateSet, tenant: &TenantId, draft: &Template
     }
 }
 
-/// Text as its author sees it: a byte order mark, which some editors put before it, is no part of it.
+/// Removes leading byte order marks, which some editors write and authors do not see.
 pub(crate) fn without_marks(mut parts: Parts) -> Parts {
     for text in parts.values_mut() {
         if let Some(rest) = text.strip_prefix('\u{feff}') {

@@ -19,7 +19,7 @@ pub struct TemplatesRole {
     pub store: Store,
     /// Where it listens.
     pub listener: TcpListener,
-    /// What it bounds of a connection.
+    /// The bounds of a connection.
     pub http: HttpConfig,
     /// What its callers must know.
     pub token: Secret,

@@ -23,10 +23,12 @@ pub struct WorkersConfig {
     /// Until when a claim is surely done; longer than any provider's request timeout.
     #[serde(with = "duration")]
     pub lease: Duration,
-    /// The longest wait after throttles in a row that name no time; an account's, a domain's and a message's.
+    /// The longest wait of an account, a domain or a message after consecutive throttles without a
+    /// `Retry-After`.
     #[serde(with = "duration")]
     pub longest_back_off: Duration,
-    /// How long after its first failure a delivery is tried that is only ever told to wait. Then it is a dead letter.
+    /// The time since its first failure after which a delivery that is only ever told to wait becomes a dead
+    /// letter.
     #[serde(with = "duration")]
     pub give_up_after: Duration,
 }

@@ -52,7 +52,7 @@ pub enum WorkerError {
     /// The bus failed for good.
     #[error("bus")]
     Bus(#[from] BusError),
-    /// A delivery's work cannot be brought to its end.
+    /// A delivery cannot be finished.
     #[error("a delivery stands still")]
     Stalled(#[from] Stalled),
     /// The channel has no provider account.

@@ -1,5 +1,5 @@
-//! What a provider's answer means. Senders choose one of these by structured codes, never by text, and say whom it is
-//! about; the policy (`policy.rs`) makes of it what follows.
+//! The meaning of a provider's answer. Senders choose an outcome and its scope by structured codes, never by
+//! text; the policy (`policy.rs`) decides the consequences.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ pub enum SendOutcome {
         /// Its name for the message.
         message_id: Option<String>,
     },
-    /// It did not take it; later it may.
+    /// The provider did not accept the message; a later try may succeed.
     Retry(Refusal),
-    /// Too much is sent, or too early. No attempt is burned.
+    /// The rate is too high, or the message came too early. No attempt is counted.
     Throttle(Refusal),
-    /// The operator has to mend something. No attempt is burned.
+    /// The operator must repair something. No attempt is counted.
     Config(Refusal),
     /// It will never take this message.
     Terminal(Refusal),
@@ -28,7 +28,7 @@ pub enum SendOutcome {
     Uncertain(Refusal),
 }
 
-/// Whom an answer is about: whom a pause, a park or a strike may hit.
+/// The subject of an answer, to which a pause, a park or a strike may apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// This message: its content or its size.
@@ -41,14 +41,14 @@ pub enum Scope {
     Platform,
     /// The account: its credentials, its sender, its rate.
     Account,
-    /// The connection, or the way to the provider.
+    /// The connection, or the network path to the provider.
     Connection,
 }
 
 /// An answer other than `Ok`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whom it is about.
+    /// The subject of the refusal.
     pub scope: Scope,
     /// The provider's structured code, or Carillon's (`timeout`, `connect`, …).
     pub code: String,
@@ -59,7 +59,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whom it is about, a code and a sentence.
+    /// Makes a refusal with its subject, a code and a sentence.
     pub fn new(scope: Scope, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             scope,
@@ -69,7 +69,7 @@ impl Refusal {
         }
     }
 
-    /// With the time that the provider named, of which [`LONGEST_NAMED_WAIT`] counts at most.
+    /// Adds the wait that the provider named, at most [`LONGEST_NAMED_WAIT`].
     #[must_use]
     pub fn after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after.map(|wait| wait.min(LONGEST_NAMED_WAIT));
@@ -77,7 +77,7 @@ impl Refusal {
     }
 }
 
-/// An outcome without its particulars.
+/// The kind of an outcome, without its details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
     Ok,
@@ -116,7 +116,7 @@ impl SendOutcome {
         }
     }
 
-    /// Why not, and about whom; `None` if the provider took the message.
+    /// The refusal; `None` if the provider accepted the message.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {

@@ -1,17 +1,17 @@
-//! What follows from an answer: the one place that turns its class, whom it is about and what was answered before into
-//! back-off, park, strike or end. It is pure; the account (`account/`) keeps the history and obeys, and so does the
-//! deliver stage.
+//! The consequences of a provider's answer. This is the only place that turns the answer's class, its scope
+//! and the earlier answers into back-off, park, strike or end. It is pure. The account (`account/`) keeps the
+//! history; the account and the deliver stage carry out the ruling.
 //!
-//! A refusal that is about an address says less than it seems: a wrong service account or a relay that does not know us
-//! refuses every recipient in the same words. So such a refusal is *doubted* until a success shows that the account
-//! works. Then it is believed. [`MANY_REFUSED`] addresses in a row without a success, or [`SOME_REFUSED`] when
-//! [`PATIENCE`] is over, are the account's fault: it is parked, its messages wait without an attempt, and no address is
-//! struck. Fewer than that are believed when the patience is over, so that an installation with one recipient learns
-//! that the address is gone.
+//! A refused address is weak evidence, because a wrong service account, or a relay that does not know the
+//! sender, refuses every recipient with the same code. Such a refusal is therefore *doubted* until a success
+//! shows that the account works; then it is believed. [`MANY_REFUSED`] refused addresses in a row without a
+//! success, or [`SOME_REFUSED`] after [`PATIENCE`], are the account's fault: it is parked, its messages wait
+//! without an attempt, and no address is struck. Fewer refusals are believed after [`PATIENCE`], so that an
+//! installation with one recipient learns that the address is gone.
 //!
-//! The history is one process's, and begins anew with it. A run that is spread over restarts, or is so slow that each
-//! refusal waits out its patience alone, is noticed at its tenth address; the strikes of the run until then are revoked
-//! as far as this process made them.
+//! The history belongs to one process and starts empty. A run of refusals may be spread over restarts, or be
+//! slow enough for each refusal to wait out its patience alone. Such a run is noticed at its tenth address;
+//! the strikes that this process made in the run are then revoked.
 
 use std::time::Duration;
 
@@ -23,28 +23,31 @@ pub(crate) const FAILURES_IN_A_ROW: u32 = 25;
 pub(crate) const MANY_REFUSED: usize = 100;
 /// Addresses refused in a row after which the account is at fault if no success comes within [`PATIENCE`].
 pub(crate) const SOME_REFUSED: usize = 10;
-/// How long a refusal of an address waits for a success that confirms it.
+/// The longest wait of a refused address for a success that confirms the refusal.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// Domains that ask for patience in a row, without a success between, after which it is the account that sends too fast.
+/// Domains that defer messages in a row, without a success in between, after which the account counts as
+/// sending too fast.
 pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
 
 /// An account's first park; it doubles with each that follows.
 pub(crate) const FIRST_PARK: Duration = Duration::from_secs(2);
 /// The longest park after an operator's fault or a run of failures.
 const LAST_PARK: Duration = Duration::from_mins(5);
-/// The longest park after a run of refused addresses: its next message may be to one that is good.
+/// The longest park after a run of refused addresses. It is shorter, because the next message may go to a
+/// good address.
 const LAST_PARK_OF_REFUSALS: Duration = Duration::from_mins(1);
-/// The first pause of a throttled account that names no time.
+/// The first pause of an account that is throttled without a `Retry-After`.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The first wait of a message, or a domain, that is refused for now. RFC 6647 §5.1: a greylisting server wants minutes.
+/// The first wait of a message or a domain after a temporary refusal. Greylisting servers expect minutes (RFC
+/// 6647 §5.1).
 pub(crate) const FIRST_WAIT: Duration = Duration::from_mins(1);
-/// The longest pause of a domain. It is tried again soon, since others of its messages may be taken.
+/// The longest pause of a domain. It is short, because the domain may accept other messages.
 const LAST_PAUSE_OF_DOMAIN: Duration = Duration::from_mins(5);
 
 /// Why an account is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The operator has to mend something.
+    /// The operator must repair something.
     Operator,
     /// A run of failures.
     Failures,
@@ -62,7 +65,7 @@ impl Cause {
     }
 }
 
-/// An answer, as far as it matters here.
+/// The properties of an answer on which the policy depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) class: Class,
@@ -71,7 +74,7 @@ pub(crate) struct Answer {
     pub(crate) named: Option<Duration>,
 }
 
-/// What was answered before. Counts include this answer where it is of their kind.
+/// The earlier answers. A count includes the present answer if it is of the counted kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct History {
     /// Pauses of the account since it last worked, because it was throttled.
@@ -84,9 +87,9 @@ pub(crate) struct History {
     pub(crate) failures: u32,
     /// Addresses refused in a row.
     pub(crate) refused: usize,
-    /// Domains in a row that asked for patience.
+    /// Domains that deferred messages in a row.
     pub(crate) domains: usize,
-    /// Pauses of the message's domain, or parks of its platform, since it last took a message.
+    /// Pauses of the message's domain, or parks of its platform, since that last accepted a message.
     pub(crate) pauses: u32,
     /// Waits of the message that were no attempts.
     pub(crate) waits: u32,
@@ -94,43 +97,43 @@ pub(crate) struct History {
     pub(crate) attempts: u32,
 }
 
-/// What an answer does to the account, or to a part of it.
+/// The effect of an answer on the account, or on a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// It says nothing.
+    /// No effect.
     None,
-    /// It works: all runs are over.
+    /// The account works, so all runs are over.
     Works,
-    /// It answers as one does that works, but took nothing. A run of refused addresses goes on.
+    /// The account answers normally but did not accept the message. A run of refused addresses continues.
     Answers,
     /// It failed once more.
     Fails,
     /// It refused one more address.
     Refuses,
-    /// It waits for so long.
+    /// It pauses for this long.
     Pause(Duration),
-    /// It waits for so long; then one message goes first.
+    /// It pauses for this long; then one message goes first.
     Park(Duration, Cause),
 }
 
-/// What an answer does to the message.
+/// The effect of an answer on the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Course {
     /// It was sent.
     Sent,
     /// Another attempt, by the retry policy and no sooner than this.
     Retry { no_sooner: Duration },
-    /// It comes back after so long; this was no attempt.
+    /// It comes back after this wait; no attempt is counted.
     Wait(Duration),
     /// It ends here.
     End,
-    /// It ends here if the account works, else it waits.
+    /// It ends here if the account works; otherwise it waits.
     Doubt,
     /// It may have gone out.
     Uncertain,
 }
 
-/// What follows from an answer.
+/// The consequences of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) account: Reaction,
@@ -139,7 +142,8 @@ pub(crate) struct Ruling {
     pub(crate) message: Course,
 }
 
-/// The policy. `longest` bounds every wait that no provider names; `jitter` in 0..1 adds up to a tenth to a wait.
+/// The policy. `longest` bounds every wait without a provider's `Retry-After`; `jitter` in 0..1 adds up to a
+/// tenth to a wait.
 pub(crate) fn rule(answer: Answer, history: &History, longest: Duration, jitter: f64) -> Ruling {
     let Answer { class, scope, named } = answer;
     let wait = |first, times, most: Duration| {
@@ -224,13 +228,13 @@ pub(crate) fn rule(answer: Answer, history: &History, longest: Duration, jitter:
     }
 }
 
-/// Whether addresses that were refused, so many in a row, are the account's fault when the patience is over.
+/// Whether `refused` refused addresses in a row are the account's fault once [`PATIENCE`] is over.
 pub(crate) fn is_the_accounts(refused: usize) -> bool {
     refused >= SOME_REFUSED
 }
 
-/// How long a message waits that was refused when the account was at fault. It grows with its waits, so that after the
-/// park another message goes first, which may be to a good address.
+/// The wait of a message that was refused while the account was at fault. It grows with the message's waits,
+/// so that another message, perhaps to a good address, goes first after the park.
 pub(crate) fn wait_in_doubt(waits: u32, longest: Duration) -> Duration {
     doubled(FIRST_PARK, waits, longest)
 }
@@ -253,7 +257,7 @@ fn longest_park(cause: Cause) -> Duration {
     }
 }
 
-/// `first`, doubled so many times, and at most `most`; a second at least, whatever is configured.
+/// `first` doubled `times` times, at most `most`, and at least one second regardless of the configuration.
 fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
     first
         .saturating_mul(1 << times.min(20))

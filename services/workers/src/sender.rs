@@ -15,7 +15,7 @@ pub struct OutgoingMessage {
     pub event_id: EventId,
     /// E-mail address, E.164 phone number or device token.
     pub to: String,
-    /// What the device runs, for push.
+    /// The device's platform, for push.
     pub platform: Option<Platform>,
     /// What it says.
     pub content: Content,

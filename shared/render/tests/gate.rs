@@ -315,8 +315,7 @@ async fn a_template_that_takes_long_keeps_nobody_waiting() {
             })
         })
         .collect();
-    // The catalog and templates are loaded before the slow requests begin, so that both requests wait only
-    // for rendering.
+    // The request is built before the slow tasks run, so that it waits for rendering only.
     let quick = RenderRequest {
         tenant: TenantId::from("other"),
         ..request("en", &json!({}))

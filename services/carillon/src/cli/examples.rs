@@ -1,4 +1,4 @@
-//! What `--help` shows below the options. A test parses every line.
+//! The examples that `--help` shows below the options. A test parses every line.
 
 macro_rules! examples {
     ($($name:ident: $($line:literal),+;)+) => {

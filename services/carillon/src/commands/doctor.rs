@@ -1,4 +1,4 @@
-//! `carillon doctor`: asks each dependency and the process that runs here, and says what is wrong now.
+//! `carillon doctor`: checks each dependency and the local process, and reports present faults.
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{folder, target};
 use crate::{cli::DATA_DIR, config::Config, foundation, output};
 
-/// How long a process that runs here may take to say how it is.
+/// The longest wait for the local process's readiness.
 const WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-/// The whole chain of an error, in one line; what a cause repeats is said once.
+/// The whole chain of an error in one line, without repeated text.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -83,7 +83,7 @@ async fn limits(config: &Config) -> Result<String, String> {
     }
 }
 
-/// What `/readyz` says; see [`carillon_runtime::http::ReadinessReport`].
+/// The answer of `/readyz`; see [`carillon_runtime::http::ReadinessReport`].
 #[derive(Deserialize)]
 struct Report {
     parts: std::collections::BTreeMap<String, Part>,
@@ -97,7 +97,7 @@ struct Part {
     cause: String,
 }
 
-/// What a process that runs at an address says of its parts. That none runs is no fault.
+/// The readiness of each part of the process at an address. It is not a fault if no process runs there.
 async fn running(url: &str) -> Vec<Finding> {
     let nobody = |detail: String| vec![finding("running process", Ok(detail))];
     let options = ClientOptions {
@@ -129,7 +129,7 @@ async fn running(url: &str) -> Vec<Finding> {
     findings
 }
 
-/// Where the process of this folder or of this configuration listens.
+/// The address at which the process of this folder or this configuration listens.
 fn address(config: &Config, folder: &Path) -> String {
     match target::running(folder) {
         Ok(address) if folder::is_meant(config, folder) => address,

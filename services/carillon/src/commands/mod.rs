@@ -14,7 +14,7 @@ use crate::{
     output,
 };
 
-/// The configuration, with the stores of `carillon dev` in this folder where it names none.
+/// The configuration. If it names no stores, those of `carillon dev` in this folder are used.
 fn beside_dev(config: Config) -> Config {
     folder::complete(config, Path::new(DATA_DIR))
 }
@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Topics(command) => admin::topics(command, &config).await?,
         Command::ReadModel(command) => admin::read_model(command, &config).await?,
         Command::Config(ConfigCommand::Check) => {
-            // What is printed can be read back: the first line is a comment of TOML.
+            // The output can be read back as TOML, because its first line is a comment.
             output::say(&format!(
                 "# The configuration is valid.\n\n{}",
                 toml::to_string(&config)?

@@ -1,5 +1,5 @@
-//! Which gateway a command speaks to, and with which key. The key of a data folder belongs to the `carillon dev` of that
-//! folder, so it is sent to no other server: whatever listens on the port might be somebody else's.
+//! The gateway and the key of a command. A data folder's key belongs to the `carillon dev` of that folder. It
+//! is sent to no other server, because another program may listen on the port.
 
 use std::{
     fs::{File, TryLockError},
@@ -15,10 +15,10 @@ use crate::{
     dev::{ADDRESS_FILE, API_KEY_FILE, LOCK_FILE},
 };
 
-/// Where a key that was given goes if no server was named.
+/// The server for an explicit key, if no server is named.
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
-/// A gateway and the key that it is asked with.
+/// A gateway, and the key for requests to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) url: String,
@@ -26,7 +26,7 @@ pub(super) struct Target {
 }
 
 impl Remote {
-    /// Finds both.
+    /// Finds the gateway and the key.
     pub(super) fn target(&self) -> anyhow::Result<Target> {
         let folder = &self.data_dir;
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
@@ -64,7 +64,8 @@ impl Remote {
     }
 }
 
-/// The address of the `carillon dev` that runs in a folder. It holds the folder's lock as long as it listens there.
+/// The address of the `carillon dev` that runs in a folder. That process holds the folder's lock while it
+/// listens there.
 pub(super) fn running(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join(LOCK_FILE);
     let lock = File::open(&path).with_context(|| path.display().to_string())?;
@@ -79,8 +80,8 @@ pub(super) fn running(folder: &Path) -> anyhow::Result<String> {
     Ok(address.trim().to_owned())
 }
 
-/// Whether a URL that somebody typed is the address. `localhost` is the loopback address; the request goes to the
-/// address itself, wherever the name leads.
+/// Whether a typed URL means the address. `localhost` counts as the loopback address. The request goes to the
+/// address itself, so the name's resolution does not matter.
 fn is_same(typed: &str, address: &str) -> bool {
     let (Ok(mut typed), Ok(address)) = (Url::parse(typed), Url::parse(address)) else {
         return false;

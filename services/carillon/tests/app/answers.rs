@@ -1,4 +1,4 @@
-//! Whom a provider's answer is about, as the whole application shows it.
+//! The scope of a provider's answer, seen in the whole application.
 
 use std::time::{Duration, Instant};
 

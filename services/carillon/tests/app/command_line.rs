@@ -1,4 +1,4 @@
-//! What people type, and what they read in return.
+//! Command lines and their output.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// `carillon` in a folder, without what the environment says.
+/// `carillon` in a folder, without environment variables.
 fn carillon(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_carillon"));
     command.current_dir(folder).env_clear().stdin(Stdio::null());
@@ -81,7 +81,7 @@ impl Drop for Dev {
     }
 }
 
-/// A server that is not ours: it answers everything with one document and keeps what it was told.
+/// A foreign server. It answers every request with one document, and keeps the requests.
 struct Stranger {
     url: String,
     heard: Arc<Mutex<String>>,
@@ -155,7 +155,7 @@ fn the_key_of_a_data_folder_is_sent_to_that_folders_own_carillon_alone() {
     ));
     assert!(stranger.heard().contains("Bearer given"));
 
-    // Somebody else takes the port when the folder's carillon has gone.
+    // A foreign server takes the port after the folder's carillon has ended.
     drop(dev);
     let successor = Stranger::at(address, 200, &json!({"items": []}));
     for args in [&list[..], &["deliveries", "list", "--url", &by_name]] {

@@ -1,4 +1,4 @@
-//! What a connection costs the process that it is open to.
+//! The memory that a connection costs the process.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -11,7 +11,7 @@ use crate::with_installation;
 
 const CONNECTIONS: usize = 2_000;
 
-/// Memory that the process of the gateway has, in bytes.
+/// Resident memory of the gateway's process, in bytes.
 fn memory(installation: &mut Installation) -> u64 {
     let mut roles = installation.roles();
     let (_, gateway) = roles.find(|(name, _)| ["dev", "gateway"].contains(name)).unwrap();
@@ -19,7 +19,7 @@ fn memory(installation: &mut Installation) -> u64 {
     process.status().unwrap().vmrss.unwrap() * 1_024
 }
 
-/// Opens a connection, asks something, and keeps it.
+/// Opens a connection, sends a request, and keeps the connection open.
 fn open(address: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
@@ -36,7 +36,7 @@ fn open(address: &str) -> BufReader<TcpStream> {
 fn an_idle_connection_costs_a_few_tens_of_kilobytes() {
     with_installation(async |mut installation| {
         let address = installation.url.trim_start_matches("http://").to_owned();
-        // What is made once, by whatever comes first, is not a connection's.
+        // The first connections also pay for structures that are created once; they are not measured.
         let _first: Vec<_> = (0..100).map(|_| open(&address)).collect();
         let before = memory(&mut installation);
         let streams: Vec<_> = (0..CONNECTIONS).map(|_| open(&address)).collect();

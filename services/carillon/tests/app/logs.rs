@@ -1,4 +1,4 @@
-//! What a process says in its log.
+//! The log lines of a process.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -93,7 +93,7 @@ fn a_role_says_in_one_line_what_starts_and_in_another_why_it_has_ended() {
 #[test]
 fn a_role_that_does_not_start_says_why_in_the_configured_format() {
     let folder = tempfile::tempdir().unwrap();
-    // One that cannot be read, and one that cannot be used.
+    // A setting that cannot be parsed, and one that cannot be used.
     for (name, value, says) in [
         ("CARILLON_HTTP__LISTEN", "nowhere", "http.listen"),
         ("CARILLON_DATABASE__URL", "mysql://x", "database.url"),

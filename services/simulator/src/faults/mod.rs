@@ -1,8 +1,9 @@
 //! Fault scripts: which share of the sends fails, and how.
 //!
-//! A script is a list of rules. For every message sent to a provider (token requests and reads are never disturbed) each
-//! rule for that provider and that recipient rolls its own dice, in the order of the list. Rules that only delay add up;
-//! the first other rule that hits decides, and the ones after it are not asked. Scripts are not remembered over restarts.
+//! A script is a list of rules. For every message sent to a provider (token requests and reads are never
+//! disturbed) each rule for that provider and that recipient rolls its own dice, in the order of the list.
+//! Delays of rules that only delay add up. The first other rule that hits decides; later rules are not
+//! evaluated. Scripts do not survive restarts.
 
 mod check;
 mod plan;
@@ -29,25 +30,27 @@ pub struct Fault {
     /// How many of them, in percent: more than 0, at most 100.
     #[serde(default = "every_one")]
     pub percent: f64,
-    /// To whom: an address, a number or a token, in which `*` stands for any text, such as `*@grey.example` (a domain) or
-    /// `ios-*` (devices that are named so).
+    /// The recipients: an address, a number or a token, in which `*` stands for any text, such as
+    /// `*@grey.example` (a domain) or `ios-*` (devices whose tokens begin so).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// How many of the recipients, in percent: the same ones every time.
+    /// The share of recipients, in percent; always the same ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipients_percent: Option<f64>,
-    /// At which step of an SMTP session; without it, at the final dot.
+    /// The step of an SMTP session; by default the final dot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<SmtpStep>,
-    /// SMTP: refused at RCPT until so many milliseconds after the recipient was first tried; 451 4.7.1 without a status.
+    /// SMTP: refused at RCPT until this many milliseconds after the recipient was first tried. The default
+    /// status is 451 4.7.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greylist_ms: Option<u64>,
-    /// SMTP: a connection on which no command comes for so many milliseconds is told the status (421 without one) and
-    /// closed.
+    /// SMTP: a connection without a command for this many milliseconds is sent the status (by default 421)
+    /// and closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
-    /// FCM: what the details name, a field for `INVALID_ARGUMENT` (none without it, as for a payload that is too big), or
-    /// a quota's subject such as `device:x` for `QUOTA_EXCEEDED`.
+    /// FCM: the name in the error's details. For `INVALID_ARGUMENT` it is a field; without it no field is
+    /// named, as for a payload that is too big. For `QUOTA_EXCEEDED` it is a quota's subject such as
+    /// `device:x`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// The status answered: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
@@ -143,7 +146,7 @@ pub enum SmtpStep {
     Rcpt,
     /// DATA.
     Data,
-    /// The final dot. HTTP's sends have this step only.
+    /// The final dot. It is the only step of HTTP sends.
     End,
 }
 

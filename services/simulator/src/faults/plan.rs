@@ -21,7 +21,7 @@ pub struct Faults {
 struct Plan {
     rules: Vec<Fault>,
     dice: StdRng,
-    /// When each recipient was first tried, by the rule that greylists.
+    /// The time of each recipient's first try, by greylisting rule.
     first_tried: HashMap<(usize, String), Instant>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) code: Option<String>,
     pub(crate) retry_after: Option<String>,
-    /// What FCM's details name.
+    /// The name in the details of FCM's error.
     pub(crate) field: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl Faults {
         self.plan.lock().rules.clone()
     }
 
-    /// After how long an idle SMTP connection is closed, and with which words.
+    /// The time after which an idle SMTP connection is closed, and the reply for it.
     pub(crate) fn idle(&self) -> Option<(Duration, Answer)> {
         let plan = self.plan.lock();
         let (rule, millis) = plan.rules.iter().find_map(|rule| Some((rule, rule.idle_ms?)))?;

@@ -1,20 +1,20 @@
-//! Which sends a rule is about.
+//! Selects the sends to which a rule applies.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::{Fault, SmtpStep};
 use crate::Provider;
 
-/// A send, as far as rules look at it.
+/// The properties of a send by which rules select.
 pub(crate) struct Sent<'a> {
     pub(crate) provider: Provider,
     pub(crate) step: SmtpStep,
-    /// Nobody is known yet before RCPT.
+    /// The recipients; empty before RCPT.
     pub(crate) to: &'a [&'a str],
 }
 
 impl Fault {
-    /// Whether the rule is about a send; the dice are not asked.
+    /// Whether the rule applies to a send, apart from its probability.
     pub(super) fn is_about(&self, sent: &Sent<'_>) -> bool {
         let step = self.at.unwrap_or(if self.greylist_ms.is_some() {
             SmtpStep::Rcpt
@@ -34,7 +34,7 @@ impl Fault {
     }
 }
 
-/// Whether a text is of a pattern in which `*` stands for any text. Case does not matter.
+/// Whether a text matches a pattern in which `*` stands for any text. Case does not matter.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
     let mut parts = pattern.split('*');
@@ -51,7 +51,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A recipient's place among all, in percent: the same in every process.
+/// A recipient's hash as a percentage; it is the same in every process.
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
 fn share(to: &str) -> f64 {
     let mut hasher = DefaultHasher::new();

@@ -67,7 +67,8 @@ pub(super) fn invalid_content(message: &str, field: Option<&str>) -> FcmError {
     error(400, message, "INVALID_ARGUMENT", details)
 }
 
-/// An error with an FCM error code, and what its details name. A quota and an outage ask for a second's pause.
+/// An error with an FCM error code, and the name in its details. Quota errors and outages ask for a pause of
+/// one second.
 pub(super) fn fcm_error(code: &str, field: Option<&str>) -> FcmError {
     let (status, canonical, message) = match code {
         "UNREGISTERED" => (404, "NOT_FOUND", "Requested entity was not found."),

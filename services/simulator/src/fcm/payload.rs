@@ -10,7 +10,7 @@ const MAX_TTL_SECONDS: f64 = 2_419_200.0;
 /// Sections that are shown beside the message, not in it.
 const PLATFORM_SECTIONS: [&str; 4] = ["android", "apns", "webpush", "fcm_options"];
 
-/// What is left of a message once its token, its notification and its data are taken.
+/// The known fields of a message besides its token, its notification and its data.
 const FIELDS: [&str; 7] = [
     "name",
     "android",
@@ -35,7 +35,7 @@ pub(super) struct Payload {
 #[derive(Debug, PartialEq)]
 pub(super) struct Invalid {
     pub(super) message: String,
-    /// Where; a payload that is too big names no field.
+    /// The wrong field; a payload that is too big names none.
     pub(super) field: Option<String>,
     /// Whether FCM refuses the content (else Google's front end refuses the form).
     pub(super) by_fcm: bool,
@@ -163,7 +163,8 @@ fn data(message: &mut Map<String, Value>) -> Result<Map<String, Value>, Invalid>
     Ok(data)
 }
 
-/// Keys that Google keeps for itself (Firebase's reference of `data`; `collapse_key` and `notification` are refused too).
+/// Whether Google reserves the key (Firebase's reference of `data`; `collapse_key` and `notification` are
+/// refused too).
 fn is_reserved(key: &str) -> bool {
     matches!(
         key,
@@ -172,7 +173,7 @@ fn is_reserved(key: &str) -> bool {
         || key.starts_with("google.")
 }
 
-/// The token of a body, as far as it has one.
+/// The token of a body, if it has one.
 pub(super) fn token(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Body {
@@ -187,7 +188,7 @@ pub(super) fn token(body: &[u8]) -> Option<String> {
         .map(|body| body.message.token)
 }
 
-/// What APNs and web push services are told: texts, and whole numbers where they are times.
+/// Checks the headers for APNs and web push services: they are texts, and times are whole numbers.
 fn check_headers(message: &Map<String, Value>) -> Result<(), Invalid> {
     for (section, name) in [("apns", "apns-expiration"), ("webpush", "TTL")] {
         let headers = message.get(section).and_then(|section| section.get("headers"));

@@ -74,7 +74,7 @@ fn judge(fcm: &Fcm, project: &str, headers: &HeaderMap, body: &[u8]) -> Result<A
         }
     })?;
     if let Some(code) = token_fate(&payload.token) {
-        // It is the token that is no valid argument.
+        // The invalid argument is the token.
         let field = (code == "INVALID_ARGUMENT").then_some("message.token");
         return Err(error::fcm_error(code, field));
     }

@@ -17,8 +17,9 @@ pub(crate) struct Accepted {
 
 /// Takes a message as `provider` does, and applies the fault script.
 ///
-/// `to` is the recipient, as far as the request names one. `judge` looks at the request: it is accepted or refused with the provider's own error. `fail` writes an error as the
-/// provider does. A message is recorded before it is answered; a refused one cannot be recorded by a fault either.
+/// `to` is the recipient, if the request names one. `judge` accepts the request or refuses it with the
+/// provider's own error. `fail` writes an error as the provider does. A message is recorded before it is
+/// answered; a refused one cannot be recorded by a fault either.
 pub(crate) async fn send<E: IntoResponse>(
     context: &Context,
     connection: &Connection,
@@ -94,7 +95,7 @@ fn closing(mut answer: Response) -> Response {
     answer
 }
 
-/// Adds `Retry-After`. What no header can have, a script does not have either.
+/// Adds `Retry-After`. The value is a valid header, because scripts with other values are refused.
 pub(crate) fn with_retry_after(mut answer: Response, retry_after: Option<&str>) -> Response {
     if let Some(value) = retry_after.and_then(|text| HeaderValue::from_str(text).ok()) {
         answer.headers_mut().insert(header::RETRY_AFTER, value);

@@ -12,7 +12,7 @@ use crate::Provider;
 use crate::faults::{Effect, Sent, SmtpStep, Verdict};
 
 impl Session {
-    /// What the script has for a step.
+    /// The script's verdict for a step.
     pub(super) fn roll(&self, step: SmtpStep, to: &[String]) -> Verdict {
         let to: Vec<&str> = to.iter().map(String::as_str).collect();
         self.smtp.context.faults.roll(&Sent {
@@ -22,8 +22,8 @@ impl Session {
         })
     }
 
-    /// Meets the fault of a step before the content, if the script has one. What it says stands in place of the usual
-    /// answer.
+    /// Applies the fault of a step before the content, if the script has one. The fault's reply replaces the
+    /// usual one.
     pub(super) async fn meets(&mut self, step: SmtpStep, to: &[String]) -> Next {
         let Verdict {
             before,
@@ -35,12 +35,12 @@ impl Session {
         effect.map_or(Next::GoOn, |effect| self.suffer(effect))
     }
 
-    /// How the session goes on after a fault.
+    /// Applies a fault; returns how the session continues.
     pub(super) fn suffer(&mut self, effect: Effect) -> Next {
         match effect {
             Effect::Answer(answer) => {
                 scripted(&answer).write(&mut self.out);
-                // RFC 5321 3.8: 421 closes the channel, whenever it is said.
+                // RFC 5321 §3.8: 421 closes the channel at any step.
                 if answer.status == 421 {
                     Next::Close
                 } else {
@@ -61,7 +61,7 @@ impl Session {
     }
 }
 
-/// Reads and ignores until the client gives up.
+/// Reads and ignores input until the client gives up.
 pub(super) async fn hang(
     stream: &mut TcpStream,
     shutdown: &CancellationToken,

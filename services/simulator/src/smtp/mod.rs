@@ -1,8 +1,8 @@
 //! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE; no TLS, it listens on trusted networks.
 //!
-//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused as such mailboxes
-//! are. Faults happen at the final dot of a message. What breaks the RFCs is refused as strict servers refuse it
-//! ([`rules`]).
+//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused as such
+//! mailboxes are. Faults happen at the final dot of a message. Violations of the RFCs are refused as strict
+//! servers refuse them ([`rules`]).
 
 mod auth;
 mod fault;

@@ -1,4 +1,4 @@
-//! What the RFCs ask of a client, held against it as strict servers do.
+//! Requirements of the RFCs for clients, enforced as strict servers enforce them.
 
 use smtp_proto::{MAIL_BODY_8BITMIME, MAIL_SMTPUTF8};
 
@@ -7,7 +7,7 @@ use super::reply::Reply;
 /// The longest line of a message in octets, without CR LF (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;
 
-/// What a client announced with `MAIL`.
+/// The parameters that a client announced with `MAIL`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Announced {
     utf8: bool,
@@ -15,7 +15,7 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// From `MAIL`, or why it is refused.
+    /// Reads the parameters of `MAIL`; the error is its refusal.
     pub(super) fn by(flags: u64, sender: &str, offers_utf8: bool) -> Result<Self, Reply> {
         let announced = Self {
             utf8: flags & MAIL_SMTPUTF8 != 0,
@@ -45,7 +45,7 @@ impl Announced {
     /// The refusal of a message, at its final dot.
     pub(super) fn refusal_of_message(self, raw: &[u8]) -> Option<Reply> {
         if has_bare_line_ending(raw) {
-            // The door to SMTP smuggling; Postfix and Exchange refuse it.
+            // Bare line endings allow SMTP smuggling; Postfix and Exchange refuse them.
             return Some(Reply::new(550, "5.6.11", "A line ends without CR LF"));
         }
         if lines(raw).any(|line| line.len() > MAX_LINE) {

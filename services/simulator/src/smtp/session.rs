@@ -112,7 +112,8 @@ pub(super) async fn run(mut stream: TcpStream, smtp: Arc<Smtp>) -> io::Result<()
             }
             stream.write_all(&session.out).await?;
             stream.shutdown().await?;
-            // The client may be writing: what it reads is the reply, not a reset.
+            // The client may still be writing. The session reads on, so that the client receives the reply
+            // and not a reset.
             return hang(&mut stream, &shutdown, &mut buffer).await;
         };
         let read = read?;

@@ -19,7 +19,7 @@ use crate::http::send::{Accepted, send};
 use crate::{Channel, Message, Provider};
 
 const MAX_BODY_CHARACTERS: usize = 1_600;
-/// What a `ValidityPeriod` may be.
+/// The allowed values of `ValidityPeriod`, in seconds.
 const VALIDITY_SECONDS: std::ops::RangeInclusive<u32> = 1..=36_000;
 
 type Fields = HashMap<String, String>;

@@ -6,7 +6,8 @@ const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæ
 /// The extension table, two septets each.
 const GSM_EXTENDED: &str = "^{}\\[~]|€\u{c}";
 
-/// Segments of a text; an empty one still takes one. A character of two units is never split over two of them.
+/// The number of segments of a text; an empty text takes one. A character of two units is never split over
+/// two segments.
 pub(super) fn count(text: &str) -> usize {
     let septets: Option<Vec<usize>> = text.chars().map(septets).collect();
     let (characters, single, multi) = match septets {

@@ -11,7 +11,7 @@ use crate::{access::Caller, body, errors::RenderProblem};
 /// The longest body, in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The body, as the OpenAPI document shows it; `BatchRequest` reads it.
+/// The body in the OpenAPI document; `BatchRequest` parses it.
 #[derive(utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]

@@ -1,12 +1,13 @@
 //! A provider account with its breaker and its send rate.
 //!
-//! An account is open for messages, paused until a time (it was throttled, or parked after the operator's fault or a
-//! run of failures), or on probation: after a park one message goes first, and its outcome decides. So is each of its
-//! parts, the domains and platforms that it sends to (`part.rs`). What an answer changes is the policy's to say
-//! (`../policy.rs`); the account keeps the history (`state.rs`).
+//! An account is in one of three states. It is open for messages; or it is paused until a time, because it
+//! was throttled, or parked after the operator's fault or a run of failures; or it is on probation: after a
+//! park one message goes first, and its outcome decides. Its parts, the domains and platforms that it sends
+//! to, have the same states (`part.rs`). The policy decides the effect of an answer (`../policy.rs`); the
+//! account keeps the history (`state.rs`).
 //!
-//! Where an account sends only at a certain rate, or on a number of connections, room is waited for before a message is
-//! claimed (`room.rs`): a claim has a lease.
+//! If an account has a send rate or a limited number of connections, a worker waits for room before it claims
+//! a message (`room.rs`), because a claim has a lease that would run out meanwhile.
 
 mod part;
 mod room;
@@ -48,20 +49,20 @@ pub struct Account {
     state: Mutex<State>,
     parts: Mutex<Parts>,
     changed: Notify,
-    /// For refusals of addresses that are in doubt.
+    /// The evidence on which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
 }
 
-/// What has shown whether refusals of addresses are to be believed.
+/// Evidence on whether refusals of addresses are to be believed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Proof {
-    /// Messages that the provider took.
+    /// The number of messages that the provider accepted.
     successes: u64,
-    /// How often the account turned out to be at fault.
+    /// The number of times that the account turned out to be at fault.
     doubts: u64,
 }
 
-/// Leave to send one message.
+/// Permission to send one message.
 pub(crate) struct Permit {
     is_probe: bool,
     part: Option<Part>,
@@ -73,38 +74,39 @@ pub(crate) struct Permit {
 pub(crate) enum Closed {
     /// The account is paused, or another message goes first.
     Account,
-    /// Its domain or platform is; for so long, if that is known.
+    /// The message's domain or platform is paused for this long, or for about this long if another message
+    /// goes first.
     Part(Duration),
 }
 
-/// What became of a message so far, and how long it may be told to wait.
+/// The previous tries of a message, and the longest time for which it may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tries {
     /// Waits that were no attempts.
     pub(crate) waits: u32,
     /// Attempts, this one included.
     pub(crate) attempts: u32,
-    /// The longest wait that no provider names.
+    /// The longest wait without a provider's `Retry-After`.
     pub(crate) longest_back_off: Duration,
 }
 
-/// An outcome, and what follows from it for the message.
+/// An outcome, and its consequence for the message.
 #[derive(Debug)]
 pub(crate) struct Ruled {
     pub(crate) outcome: SendOutcome,
     pub(crate) course: Course,
-    /// What had shown itself when the answer came.
+    /// The evidence at the time of the answer.
     proof: Proof,
 }
 
-/// Whose fault a refused address is.
+/// The party at fault for a refused address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blame {
-    /// The address's: the account works.
+    /// The address: a success has shown that the account works.
     Address,
-    /// The address's as far as anything shows: no success has confirmed it.
+    /// The address, presumably: no success has confirmed that the account works.
     AddressUnproven,
-    /// The account's.
+    /// The account.
     Account,
 }
 
@@ -133,8 +135,8 @@ impl Account {
         &self.name
     }
 
-    /// How many messages may go out at once without waiting long for the send rate or a connection; one while it is on
-    /// probation.
+    /// The number of messages that may go out at once without a long wait for the send rate or a connection;
+    /// 1 while the account is on probation.
     pub(crate) fn burst(&self) -> usize {
         if self.state.lock().is_on_probation() {
             return 1;
@@ -157,7 +159,7 @@ impl Account {
         take(&self.connections.as_ref()?.free, 1).await
     }
 
-    /// Leave to send a message, if the account and the message's part of it are open or need a probe.
+    /// Permission to send a message, if the account and the message's part of it are open or need a probe.
     pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit, Closed> {
         let part = Part::of(message);
         let now = Instant::now();
@@ -182,7 +184,7 @@ impl Account {
         self.state.lock().is_open(Instant::now())
     }
 
-    /// Whether the message's domain or platform is closed, and for how long.
+    /// The time for which the message's domain or platform is closed, if it is.
     pub(crate) fn part_is_closed(&self, message: &OutgoingMessage) -> Option<Duration> {
         let parts = self.parts.lock();
         if parts.is_empty() {
@@ -191,9 +193,9 @@ impl Account {
         parts.closed(&Part::of(message)?, Instant::now())
     }
 
-    /// Waits until it is worth asking [`Account::is_open`] again.
+    /// Waits until [`Account::is_open`] may have changed.
     pub(crate) async fn wait(&self) {
-        // Made before the look at the state, so that no change falls between the two.
+        // Created before the state is read, so that no change in between is missed.
         let changed = self.changed.notified();
         let until = {
             let state = self.state.lock();
@@ -253,8 +255,8 @@ impl Account {
         }
     }
 
-    /// Whose fault it is that an address was refused. Waits for a success that shows that the account works, for no
-    /// longer than [`policy::PATIENCE`].
+    /// The party at fault for a refused address. Waits at most [`policy::PATIENCE`] for a success that shows
+    /// that the account works.
     pub(crate) async fn blame(&self, ruled: &Ruled) -> Blame {
         let before = ruled.proof;
         let mut proof = self.proof.subscribe();

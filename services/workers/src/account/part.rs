@@ -1,5 +1,6 @@
-//! The parts of an account: the domains that an e-mail account sends to, the platforms of a push account. Each has a
-//! pause of its own, so that one domain's greylisting and one platform's missing credential stop no other.
+//! The parts of an account: the domains that an e-mail account sends to, the platforms of a push account.
+//! Each has a pause of its own, so that one domain's greylisting or one platform's missing credential does
+//! not stop the others.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,11 +10,12 @@ use tokio::time::Instant;
 
 use crate::{policy::Reaction, sender::OutgoingMessage};
 
-/// How long a part is remembered behind its last pause. Its next pause is the first again then.
+/// The time for which a part is remembered after its last pause. After that, its next pause counts as the
+/// first.
 const MEMORY: Duration = Duration::from_hours(1);
-/// Parts beyond this number are looked through for those that may be forgotten.
+/// The number of parts from which on old ones are searched for and forgotten.
 const MANY: usize = 1_024;
-/// Another message of the part goes first; it has an answer within about this time.
+/// The wait while another message of the part goes first: its answer comes within about this time.
 const MEANWHILE: Duration = Duration::from_secs(1);
 
 /// A part of an account.
@@ -46,9 +48,9 @@ pub(super) struct Parts(HashMap<Part, Gate>);
 #[derive(Debug)]
 struct Gate {
     until: Instant,
-    /// Pauses and parks since it last took a message.
+    /// Pauses and parks since the part last accepted a message.
     pauses: u32,
-    /// It was parked: one message goes first.
+    /// Whether the part was parked, so that one message goes first.
     is_parked: bool,
     probing: bool,
 }
@@ -58,7 +60,7 @@ impl Parts {
         self.0.is_empty()
     }
 
-    /// For how long a part is closed, if it is.
+    /// The time for which a part is closed, if it is.
     pub(super) fn closed(&self, part: &Part, now: Instant) -> Option<Duration> {
         let gate = self.0.get(part)?;
         if gate.until > now {
@@ -67,7 +69,8 @@ impl Parts {
         gate.probing.then_some(MEANWHILE)
     }
 
-    /// A message goes out to a part; whether it is the part's probe. `Err`: for how long the part is closed.
+    /// Lets a message go out to a part; returns whether it is the part's probe. The error is the time for
+    /// which the part is closed.
     pub(super) fn enter(&mut self, part: &Part, now: Instant) -> Result<bool, Duration> {
         if let Some(wait) = self.closed(part, now) {
             return Err(wait);
@@ -84,14 +87,15 @@ impl Parts {
         }
     }
 
-    /// Pauses since the part last took a message.
+    /// Pauses since the part last accepted a message.
     pub(super) fn pauses(&self, part: &Part) -> u32 {
         self.0.get(part).map_or(0, |gate| gate.pauses)
     }
 
     pub(super) fn react(&mut self, part: &Part, reaction: Reaction, now: Instant) {
         let (wait, is_parked) = match reaction {
-            // A pause is not over: this message may have been under way when it began.
+            // A success does not end a pause, because this message may have been under way when the pause
+            // began.
             Reaction::Works => {
                 if self
                     .0
@@ -115,7 +119,7 @@ impl Parts {
             is_parked,
             probing: false,
         });
-        // Messages that were under way when it was paused say the same again.
+        // Messages that were under way when the pause began get the same answer; they do not extend it.
         if gate.until <= now {
             gate.pauses = if gate.until + MEMORY > now {
                 gate.pauses.saturating_add(1)

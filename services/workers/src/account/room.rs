@@ -1,4 +1,4 @@
-//! The rate and the connections of an account, waited for before messages are claimed.
+//! The send rate and the connections of an account. Workers wait for both before they claim messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +9,13 @@ use tokio::{
 
 use super::Account;
 
-/// How long the messages of a batch gather that a send rate lets through one by one.
+/// The time for which messages that a send rate lets through one by one are collected into a batch.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// The connections of an account that has a number of them.
 pub(super) struct Connections {
-    /// For messages in preparation too, so that no connection waits for them: two for each connection.
+    /// Places of messages, two for each connection. The second place is for a message in preparation, so that
+    /// no connection is idle meanwhile.
     room: Arc<Semaphore>,
     /// One for each connection.
     pub(super) free: Arc<Semaphore>,
@@ -29,7 +30,7 @@ impl Connections {
     }
 }
 
-/// Room for messages: the send rate has been waited for.
+/// Room for messages, after the wait for the send rate.
 pub(crate) struct Room {
     account: Arc<Account>,
     permits: Option<OwnedSemaphorePermit>,
@@ -67,7 +68,7 @@ impl Place {
 }
 
 impl Account {
-    /// Waits until there is room for a message, or for as many of those that are wanted as there is room for soon.
+    /// Waits for room for at least one message, and for up to `wanted` if that room comes soon.
     pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
         let wanted = wanted.min(self.burst()).max(1);
         let permits = match &self.connections {
@@ -92,9 +93,9 @@ impl Account {
     }
 }
 
-/// Takes at least one permit, and no more than are free then or wanted.
+/// Takes at least one permit; further ones only as far as they are free and wanted.
 pub(super) async fn take(from: &Arc<Semaphore>, wanted: usize) -> Option<OwnedSemaphorePermit> {
-    // It is never closed.
+    // The semaphore is never closed.
     let mut permits = Arc::clone(from).acquire_owned().await.ok()?;
     let more = from.available_permits().min(wanted.saturating_sub(1));
     if let Ok(more) = Arc::clone(from).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {

@@ -1,4 +1,4 @@
-//! What an account was answered so far, and whether it is open.
+//! The history of an account's answers, and whether it is open.
 
 use std::{
     collections::{HashSet, hash_map::RandomState},
@@ -27,25 +27,25 @@ pub(super) struct State {
     throttles: u32,
     /// On probation: a message is under way.
     probing: bool,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
     /// Hashes of the addresses that were refused since the last success.
     refused: HashSet<u64>,
-    /// Hashes of the domains that asked for patience since the last success.
+    /// Hashes of the domains that deferred messages since the last success.
     domains: HashSet<u64>,
     hasher: RandomState,
-    /// Strikes since the last success that nothing has confirmed.
+    /// Unconfirmed strikes since the last success.
     unproven: Vec<DeadContact>,
     revoked: Vec<DeadContact>,
 }
 
-/// What an answer has shown.
+/// The effect of an answer on the account.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     pub(super) worked: bool,
-    /// It was parked by this, for so long.
+    /// The park that this answer caused: its duration and cause.
     pub(super) parked: Option<(Duration, Cause)>,
-    /// It is parked because of refused addresses, and refused one more.
+    /// Whether the account, parked because of refused addresses, refused another one.
     pub(super) still_in_doubt: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn ruling(outcome: &SendOutcome, history: &History, longest: Duration
 }
 
 impl State {
-    /// The history with this outcome in it.
+    /// The history, including this outcome.
     pub(super) fn history(
         &mut self,
         outcome: &SendOutcome,
@@ -101,7 +101,8 @@ impl State {
         let is_paused = self.paused_until(now).is_some();
         match reaction {
             Reaction::None | Reaction::Fails => {}
-            // A park is over. A throttle is not: this message may have been under way when the provider named its time.
+            // A success ends a park, but not a throttle, because this message may have been under way when
+            // the provider named the time.
             Reaction::Works => {
                 *self = Self {
                     probing: self.probing,
@@ -129,7 +130,8 @@ impl State {
                 (self.parks, self.failures, self.cause) = (0, 0, None);
             }
             Reaction::Pause(wait) => {
-                // Messages that were under way when it was paused say the same again.
+                // Messages that were under way when the pause began get the same answer; they do not count
+                // again.
                 if !is_paused {
                     self.throttles = self.throttles.saturating_add(1);
                 }
@@ -140,7 +142,8 @@ impl State {
         Learnt::default()
     }
 
-    /// Messages that were under way when the account was parked say the same again: they do not park it longer.
+    /// Parks the account. Messages that were under way at that time get the same answer; they do not extend
+    /// the park.
     fn park(&mut self, wait: Duration, cause: Cause, now: Instant) -> Learnt {
         if cause == Cause::Refusals {
             self.revoked.append(&mut self.unproven);
@@ -161,7 +164,8 @@ impl State {
         }
     }
 
-    /// A run of refused addresses has outlasted the patience.
+    /// Parks the account because a run of refused addresses has outlasted
+    /// [`PATIENCE`](crate::policy::PATIENCE).
     pub(super) fn park_in_doubt(&mut self, now: Instant) -> Learnt {
         self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now)
     }
@@ -170,7 +174,7 @@ impl State {
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
     }
 
-    /// Until when it is paused, if it is.
+    /// The end of its pause, if it is paused.
     pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.paused_until.filter(|until| *until > now)
     }
@@ -179,7 +183,7 @@ impl State {
         !self.probing && self.paused_until(now).is_none()
     }
 
-    /// After a park, and after more than one throttle in a row, one message goes first.
+    /// Whether one message goes first: after a park, or after more than one throttle in a row.
     pub(super) fn is_on_probation(&self) -> bool {
         self.parks > 0 || self.throttles > 1
     }
@@ -192,7 +196,7 @@ impl State {
         self.probing
     }
 
-    /// One message goes out; whether it is a probe.
+    /// Lets one message go out; returns whether it is a probe.
     pub(super) fn enter(&mut self) -> bool {
         self.paused_until = None;
         self.probing = self.is_on_probation();
@@ -209,7 +213,7 @@ impl State {
     }
 
     pub(super) fn struck(&mut self, contact: DeadContact) {
-        // A success or a park may have come since; then the run that it belongs to is over.
+        // A success or a park since then has ended the run to which the strike belongs.
         if !self.refused.is_empty() && self.unproven.len() < MANY_REFUSED {
             self.unproven.push(contact);
         }

@@ -1,4 +1,4 @@
-//! What an account does after what it was answered.
+//! The reactions of an account to answers.
 
 use std::collections::VecDeque;
 
@@ -90,7 +90,7 @@ fn dead() -> SendOutcome {
     SendOutcome::AddressDead(refusal(Scope::Address), DeathReason::Gone)
 }
 
-/// Sends to so many addresses, one after the other.
+/// Sends to the addresses of a range, one after the other.
 async fn send_to(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Ruled> {
     let mut ruled = Vec::new();
     for number in numbers {
@@ -148,7 +148,7 @@ async fn a_throttle_pauses_the_account_for_the_time_that_the_provider_names() {
     let account = account(vec![throttle]);
     assert!(send(&account).await.is_some());
     assert!(send(&account).await.is_none());
-    // With a tenth of jitter at most.
+    // The wait has at most a tenth of jitter.
     tokio::time::advance(Duration::from_millis(29_999)).await;
     assert!(send(&account).await.is_none());
     tokio::time::advance(wait / 10).await;
@@ -171,7 +171,7 @@ async fn throttles_in_a_row_that_name_no_time_back_off_and_a_success_begins_anew
             pauses.push(begun.elapsed().as_secs());
         }
     }
-    // By a tenth longer at most, and in whole seconds.
+    // Pauses are at most a tenth longer, and are whole seconds.
     for (pause, least) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 64, 128, 1]) {
         assert!((least..=least + least / 10 + 1).contains(pause), "{pauses:?}");
     }

@@ -99,7 +99,8 @@ fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
 }
 
 impl Deliver {
-    /// Claims the attempts, each with its place in the room if there is one: those that are ours, and those that were claimed before, for [`Deliver::settle`].
+    /// Claims the attempts, each with its place in the room if there is one. Returns the claimed ones, and
+    /// those that were claimed before, for [`Deliver::settle`].
     pub(super) async fn claim(
         &self,
         tasks: Vec<Task>,

@@ -94,7 +94,7 @@ impl Deliver {
             .patience
             .until_done("record", || ledger.record(outcomes.clone()));
         if let Err(error) = kept.await {
-            // What came of it is said on the bus all the same.
+            // The outcome is published on the bus nevertheless.
             metrics::counter!("carillon_worker_refused_total").increment(1);
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -103,7 +103,7 @@ impl Deliver {
         }
     }
 
-    /// A record on which this code panics becomes a dead letter, whatever can be read of it.
+    /// Makes a dead letter of a record on which this code panics, with those fields that can be read.
     pub(super) async fn bury_bug(&self, inbound: Inbound, panic: &Panic) {
         let (now, reason) = (self.clock.now(), panic.to_string());
         let Ok(delivery) = serde_json::from_slice::<Delivery>(&inbound.record.value) else {
@@ -143,7 +143,8 @@ impl Deliver {
         let place = (self.channel, task.lane());
         let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
         let (record, now) = (&task.inbound.record, self.clock.now());
-        // What waits beyond its expiry comes back when it expires, and says so then.
+        // A delivery that would wait beyond its expiry comes back when it expires, and is concluded as
+        // expired then.
         let due = task.delivery.by_expiry(due);
         let mut out = retry::schedule(topics, policy, record, place, task.attempt + 1, due, now);
         if !counts {
@@ -194,7 +195,7 @@ impl Deliver {
         Outgoing::dead_letter(dead_letter::record(topics, from, queue, &self.group, &letter))
     }
 
-    /// Says that dead letters grow: a line a minute for each code.
+    /// Logs a dead letter, at most one line a minute for each code.
     pub(super) fn warn_of_dead(&self, code: &str, record: &Record) {
         if let Some(left_out) = self.warned.admit(code) {
             tracing::warn!(channel = %self.channel, code, topic = %record.topic, partition = record.partition,
@@ -214,7 +215,7 @@ impl Deliver {
     }
 }
 
-/// The code of what this program's own faults end.
+/// The code of deliveries that a fault of this program ended.
 const BUG: &str = "panic";
 
 /// The end of a delivery on which this code panics.

@@ -51,9 +51,10 @@ pub(crate) struct Deliver {
     pub(crate) others_are_dead: bool,
     /// How long a claim lasts.
     pub(crate) lease: Duration,
-    /// The longest wait that no provider names.
+    /// The longest wait without a provider's `Retry-After`.
     pub(crate) longest_back_off: Duration,
-    /// How long after its first failure a delivery is tried that is only ever told to wait.
+    /// The time since its first failure after which a delivery that is only ever told to wait becomes a dead
+    /// letter.
     pub(crate) give_up_after: Duration,
     /// The consumer group, for dead letters.
     pub(crate) group: String,
@@ -61,9 +62,9 @@ pub(crate) struct Deliver {
     pub(crate) at_work: AtWork,
     /// Where attempts go that have ended, for [`Deliver::conclude_all`].
     pub(crate) ended: UnboundedSender<Ended>,
-    /// Of which dead letters the log has spoken.
+    /// Limits the log to one line a minute for each code of dead letters.
     pub(crate) warned: Limited,
-    /// Has calls of the stores made again.
+    /// Retries calls of the stores.
     pub(crate) patience: Patience,
     pub(crate) shutdown: Shutdown,
 }
@@ -107,10 +108,11 @@ impl Deliver {
             let settled = taken
                 .into_iter()
                 .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
-            // One tenant's templates may take long; the others' messages do not wait for them.
+            // One tenant's templates may take long; messages of other tenants do not wait for them.
             let sent = by_tenant(ours).into_iter().map(|ours| async {
                 let prepared = self.prepare(ours).await;
-                // A panic is its own delivery's: the record is read again, and its claim says that it is uncertain.
+                // A panic affects only its own delivery: the record is read again, and its claim shows that
+                // the outcome is uncertain.
                 let role = || Arc::clone(&self.patience.role);
                 join_all(prepared.into_iter().map(|ready| catch(role(), self.send(ready)))).await;
             });
@@ -118,7 +120,7 @@ impl Deliver {
         }
     }
 
-    /// Ends those whose time has passed while they waited for an account; the others go on waiting.
+    /// Ends the deliveries that expired while they waited for an account, and returns the others.
     async fn end_expired(&self, tasks: Vec<Task>) -> Vec<Task> {
         let now = self.clock.now();
         let (expired, waiting) = tasks.into_iter().partition(|task| task.delivery.is_expired(now));
@@ -133,7 +135,7 @@ impl Deliver {
         waiting
     }
 
-    /// Waits until a time has passed; for ever if there is none, or the process ends before.
+    /// Waits until a time has passed. Without a time, or if the process ends first, it waits for ever.
     async fn passed(&self, time: Option<Timestamp>) {
         if let Some(time) = time
             && self.waited_until(time).await
@@ -193,7 +195,7 @@ impl Deliver {
     }
 }
 
-/// The same in the same order, each tenant's apart: mostly one part.
+/// Groups the claimed deliveries by tenant, in the same order. Mostly there is one group.
 fn by_tenant(claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
     let mut parts: Vec<Vec<Claimed>> = Vec::with_capacity(1);
     for one in claimed {

@@ -81,7 +81,7 @@ impl Deliver {
         self.unread(inbound, FailureClass::Unparseable, code, reason)
     }
 
-    /// The dead letter of a record of which no delivery was made.
+    /// The dead letter of a record that could not be read as a delivery.
     pub(super) fn unread(
         &self,
         inbound: &Inbound,

@@ -1,5 +1,6 @@
-//! The stores may be away for a while. A delivery that was begun is held until they are back: giving it up half way
-//! would make it uncertain. What can never succeed, or has failed for too long, ends the role.
+//! The stores may be away for a while. A delivery that was begun is held until they are back: giving it up
+//! half way would make it uncertain. A call that can never succeed, or has failed for too long, ends the
+//! role.
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -15,10 +16,10 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(2),
 ];
 
-/// What an error means for a call that is made again.
+/// The meaning of an error for a retried call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// It may pass.
+    /// The error may pass.
     MayPass,
     /// One of the call's own values is refused, and always will be: the caller decides.
     Refused,
@@ -26,7 +27,7 @@ pub(super) enum Outlook {
     Final,
 }
 
-/// Errors of calls that are made again.
+/// Errors of retried calls.
 pub(super) trait Foresee: Error + Send + Sync + 'static {
     fn outlook(&self) -> Outlook;
 }
@@ -37,7 +38,8 @@ impl Foresee for StoreError {
             Self::Invalid(_) => Outlook::Refused,
             error if error.refuses_data() => Outlook::Refused,
             Self::Config(_) | Self::Migration(_) => Outlook::Final,
-            // A missing table or right, too: somebody may mend it while the time runs.
+            // This includes a missing table or permission, because an operator may repair it before the
+            // limit.
             _ => Outlook::MayPass,
         }
     }
@@ -53,20 +55,20 @@ impl Foresee for BusError {
     }
 }
 
-/// Makes calls again until they succeed.
+/// Retries calls until they succeed.
 #[derive(Debug)]
 pub(crate) struct Patience {
     pub(crate) role: Arc<str>,
-    /// How long one call may fail.
+    /// The longest time for which one call may fail.
     pub(crate) limit: Duration,
-    /// Where the end of the role is told.
+    /// The channel to the role, which ends it.
     pub(crate) over: UnboundedSender<Stalled>,
     pub(crate) complaints: Limited,
 }
 
 impl Patience {
-    /// Repeats a call until it succeeds, or a value of its own is refused. When it cannot succeed any more the role is told
-    /// to end, and this waits for it; the hard shutdown ends the task around it too.
+    /// Repeats a call until it succeeds, or a value of its own is refused. If it cannot succeed any more, the
+    /// role is told to end and this future never returns. The hard shutdown ends the surrounding task too.
     pub(super) async fn until_done<T, E: Foresee, F: Future<Output = Result<T, E>>>(
         &self,
         what: &'static str,
@@ -97,7 +99,8 @@ impl Patience {
         }
     }
 
-    /// For a call of which no value is anybody's but ours: what is refused is a fault of the code and ends the role.
+    /// For a call whose values all come from this program: a refused value is a fault of the code and ends
+    /// the role.
     pub(super) async fn until_succeeded<T, E: Foresee, F: Future<Output = Result<T, E>>>(
         &self,
         what: &'static str,

@@ -24,7 +24,7 @@ use super::{
 pub(super) struct Ready {
     pub(super) claimed: Claimed,
     pub(super) to: String,
-    /// What the device runs, for push.
+    /// The device's platform, for push.
     pub(super) platform: Option<Platform>,
     pub(super) to_masked: String,
     pub(super) rendered: Rendered,
@@ -95,7 +95,8 @@ impl Deliver {
         ready
     }
 
-    /// Renders a batch; when that panics, one by one, so that the panic is one delivery's.
+    /// Renders a batch. If that panics, renders its messages one by one, so that the panic affects one
+    /// delivery only.
     async fn render<A>(
         &self,
         addressed: &[(Claimed, A)],
@@ -119,7 +120,7 @@ impl Deliver {
         all
     }
 
-    /// Its time has passed.
+    /// Ends a delivery that has expired.
     pub(super) fn expired(&self, claimed: Claimed) {
         let detail = "its time passed before it could be sent";
         self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);

@@ -81,7 +81,7 @@ async fn publish_through<T, F: Future<Output = Result<T, BusError>>>(
     while !out.is_empty() {
         let records = || out.iter().map(|outgoing| outgoing.record.clone()).collect();
         let refused = patience.until_done("publish", || call(records())).await;
-        // Nothing else is refused.
+        // The bus refuses records for no other reason.
         let Err(BusError::TooLarge { topic, size }) = refused else {
             return;
         };

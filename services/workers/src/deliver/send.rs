@@ -162,7 +162,7 @@ impl Deliver {
         }
     }
 
-    /// It ends as a dead letter.
+    /// Ends the delivery as a dead letter.
     pub(super) fn ends(&self, class: FailureClass, refusal: &Refusal) -> (Verdict, Vec<TimelineStep>) {
         let verdict = Verdict::Dead {
             class,
@@ -172,7 +172,8 @@ impl Deliver {
         (verdict, vec![self.step(DeliveryStatus::DeadLettered, refusal)])
     }
 
-    /// It comes back after so long, and this was no attempt; unless it has been told to wait for too long.
+    /// Lets the delivery come back after this wait, without counting an attempt; if it has waited for too
+    /// long in all, it ends.
     pub(super) fn wait(
         &self,
         task: &Task,
@@ -187,7 +188,7 @@ impl Deliver {
         (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)])
     }
 
-    /// A wait for an account, or a moment if another one is open.
+    /// The wait for an account, or a short one if another account is open.
     fn unless_elsewhere(&self, wait: Duration, refusal: &Refusal) -> Duration {
         let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
             && self.accounts.iter().any(|account| account.is_open());
@@ -232,7 +233,7 @@ impl Deliver {
         })
     }
 
-    /// Comes back in a moment to a delivery for which no provider was asked.
+    /// Lets a delivery that was sent to no provider come back shortly.
     pub(super) fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
         self.postpone_for(claimed, MEANWHILE, code, detail);
     }

@@ -1,4 +1,4 @@
-//! What becomes of a refused address: a strike where the address is to blame, a wait where the account is.
+//! The consequence of a refused address: a strike if the address is at fault, a wait if the account is.
 
 use std::sync::Arc;
 
@@ -44,7 +44,8 @@ impl Deliver {
         {
             account.struck(contact);
         }
-        // Sending it again can never help, so it is no dead letter: the address is, and says so.
+        // A resend can never help, so the delivery fails without a dead letter. The address is marked dead
+        // with the reason.
         (Verdict::Over, vec![self.step(DeliveryStatus::Failed, refusal)])
     }
 

@@ -47,8 +47,9 @@ struct Notification<'a> {
     body: &'a str,
 }
 
-/// A second copy of the same delivery replaces the first on the device, by its tag, and so do messages of one collapse
-/// key. FCM keeps four collapse keys for a device that is offline, so only a template's is used.
+/// A second copy of a delivery replaces the first on the device by its tag. Messages with the same collapse
+/// key replace one another too. FCM keeps only four collapse keys for an offline device, so a message has one
+/// only if its template sets it.
 #[derive(Serialize)]
 struct Android<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +64,7 @@ struct AndroidNotification<'a> {
     tag: &'a str,
 }
 
-/// What APNs or a web push service is told beside the message.
+/// Headers for APNs or a web push service, besides the message.
 #[derive(Serialize)]
 struct Platform<H> {
     headers: H,

@@ -112,8 +112,8 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
     }
 }
 
-/// `INVALID_ARGUMENT` is about the token only where a violation names its field. A payload that is too big has the same
-/// code, often without any violation.
+/// `INVALID_ARGUMENT` concerns the token only if a violation names the token's field. A payload that is too
+/// big has the same code, often without a violation.
 fn blames_the_token(details: &[Detail]) -> bool {
     let mut violations = details.iter().flat_map(|detail| &detail.field_violations);
     violations.any(|violation| matches!(&*violation.field, "message.token" | "token"))

@@ -85,13 +85,13 @@ fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
     parse_retry_after(text, now)
 }
 
-/// `None` for what is neither, and for what lies in the past: it names no wait.
+/// `None` if the text is neither, or is a time in the past, because then it names no wait.
 fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let named = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else if let Ok(seconds) = text.parse::<f64>() {
-        // Not what the RFC allows, but said all the same.
+        // The RFC does not allow this, but some providers send it.
         if seconds.is_nan() {
             return None;
         }

@@ -22,7 +22,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// A token is renewed this long before its end.
 const MARGIN: Duration = Duration::from_mins(5);
-/// Google's tokens last an hour. One that claims to last longer is renewed within a day.
+/// Google's tokens last an hour. A token that claims a longer life is renewed within a day.
 const LONGEST: Duration = Duration::from_hours(24);
 /// A token that was fetched so recently is not renewed because an answer said so: the answer was older.
 const FRESH: Duration = Duration::from_secs(10);

@@ -107,7 +107,7 @@ impl SmtpSender {
         Ok(connection)
     }
 
-    /// An idle connection, and since when it is.
+    /// An idle connection, and the time since which it is idle.
     fn pooled(&self) -> Option<(AsyncSmtpConnection, Instant)> {
         let mut idle = self.idle.lock();
         while let Some((connection, since)) = idle.pop() {
@@ -118,7 +118,8 @@ impl SmtpSender {
         None
     }
 
-    /// The relay has closed a connection that was idle since then: it has closed those that are idle for longer too.
+    /// Drops connections that are idle since `since` or earlier. The relay has closed one that was idle since
+    /// then, so it has closed these too.
     fn drop_idle_since(&self, since: Instant) {
         self.idle.lock().retain(|(_, other)| *other > since);
     }
@@ -135,7 +136,8 @@ impl SmtpSender {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 return Err(Halt::NoSmtpUtf8);
             }
-            // Who offers SMTPUTF8 offers 8BITMIME (RFC 6531 §3.1); the address in the header makes the content 8 bit.
+            // A server that offers SMTPUTF8 also offers 8BITMIME (RFC 6531 §3.1), which the content needs
+            // because of the address in its header.
             parameters = vec![
                 MailParameter::Body(MailBodyParameter::EightBitMime),
                 MailParameter::SmtpUtfEight,
@@ -152,7 +154,8 @@ impl SmtpSender {
         Ok(connection.message(&mail.content).await?)
     }
 
-    /// Connects if need be and sends. A pooled connection that the relay has closed is replaced once.
+    /// Sends, and connects first if necessary. A pooled connection that the relay has closed is replaced
+    /// once.
     async fn attempt(
         &self,
         mail: &Mail,
@@ -187,10 +190,10 @@ impl SmtpSender {
     }
 }
 
-/// Why a transaction did not come to its end.
+/// Why a transaction did not finish.
 enum Halt {
     Smtp(SmtpError),
-    /// The relay does not offer SMTPUTF8, which the mail needs; nothing of it has been said.
+    /// The relay does not offer SMTPUTF8, which the mail needs. No command of the mail was sent.
     NoSmtpUtf8,
 }
 
@@ -200,9 +203,10 @@ impl From<SmtpError> for Halt {
     }
 }
 
-/// Whether an answer on a connection that was idle is the connection's, not the message's: the relay had closed it,
-/// without a word, with 421 as the RFC has it, or with any other refusal that the first command finds waiting
-/// (`451 4.4.2 timeout`). Behind the content's first byte that makes no difference: the message may have gone out.
+/// Whether an error on a previously idle connection concerns the connection and not the message: the relay
+/// had closed it. It may do so silently, with 421 as the RFC says, or with another refusal that waits for the
+/// first command (`451 4.4.2 timeout`). After the content's first byte the answer is always `false`, because
+/// the message may have gone out.
 async fn is_the_connections(error: &SmtpError, stage: Stage, connection: &mut AsyncSmtpConnection) -> bool {
     match error.status() {
         _ if stage == Stage::Content => false,
@@ -212,7 +216,7 @@ async fn is_the_connections(error: &SmtpError, stage: Stage, connection: &mut As
     }
 }
 
-/// Brings a connection into the state before `MAIL FROM`, if the relay still listens.
+/// Resets a connection to the state before `MAIL FROM`; returns whether the relay still answers.
 async fn can_be_reset(connection: &mut AsyncSmtpConnection) -> bool {
     tokio::time::timeout(RESET_TIMEOUT, connection.command(Rset))
         .await

@@ -12,11 +12,11 @@ use crate::outcome::{Refusal, Scope, SendOutcome};
 /// How far a transaction came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Connecting, TLS, AUTH: a refusal is about us.
+    /// Connecting, TLS, AUTH: a refusal concerns the account.
     Connect,
-    /// At `MAIL FROM`: a refusal is about our sender, or the message's size.
+    /// At `MAIL FROM`: a refusal concerns the account's sender, or the message's size.
     Envelope,
-    /// At `RCPT TO`, and up to the content: a refusal is about the address, its domain, or us.
+    /// At `RCPT TO`, and up to the content: a refusal concerns the address, its domain, or the account.
     Recipient,
     /// From the content's first byte to the reply after the final dot.
     Content,
@@ -66,8 +66,8 @@ struct Reply {
     enhanced: Option<(u16, u16, u16)>,
 }
 
-/// The enhanced code that a reply's text begins with: (class, subject, detail). Relays ornament it: `#5.1.0`, `5.1.1:`,
-/// `[5.1.1]`.
+/// The enhanced code that a reply's text begins with: (class, subject, detail). Some relays add punctuation:
+/// `#5.1.0`, `5.1.1:`, `[5.1.1]`.
 fn enhanced(line: &str) -> Option<(u16, u16, u16)> {
     let number = |part: &str| {
         let is_number = (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -76,7 +76,7 @@ fn enhanced(line: &str) -> Option<(u16, u16, u16)> {
     let mut words = line.split_whitespace();
     let mut word = words.next()?.trim_matches(|c: char| c.is_ascii_punctuation());
     if word.is_empty() {
-        // The ornament stands by itself: `# 5.1.0`.
+        // The punctuation is a word of its own: `# 5.1.0`.
         word = words.next()?.trim_matches(|c: char| c.is_ascii_punctuation());
     }
     let mut parts = word.split('.').map(number);
@@ -111,10 +111,10 @@ impl Reply {
         SendOutcome::Terminal(self.refusal(scope, detail))
     }
 
-    /// The reply code says whether it is for now or for good; the enhanced code refines what it is about, even where its
-    /// class is another.
+    /// The reply code tells whether the refusal is temporary or permanent. The enhanced code refines its
+    /// subject, even if its class differs from the reply code's.
     fn outcome(&self, stage: Stage) -> SendOutcome {
-        // X.0.0 says no more than the reply code.
+        // X.0.0 adds nothing to the reply code.
         let about = self
             .enhanced
             .map(|(_, subject, detail)| (subject, detail))
@@ -138,12 +138,12 @@ impl Reply {
         }
     }
 
-    /// A 4yz behind `MAIL FROM`.
+    /// A temporary refusal (4yz) after `MAIL FROM`.
     fn for_now(&self, about: Option<(u16, u16)>, stage: Stage) -> SendOutcome {
         match (self.code, about) {
-            // 421 closes the channel; 454 is SES's sending rate, or an AUTH that fails for now.
+            // 421 closes the channel; 454 means SES's sending rate, or a temporary failure of AUTH.
             (421 | 454 | 455, _) => self.throttle(Scope::Account, "the relay asks for patience"),
-            // Our sender's domain cannot be looked up.
+            // The domain of the account's sender cannot be looked up.
             (_, Some((1, 7 | 8))) => self.throttle(Scope::Account, "the relay cannot check our sender now"),
             (_, Some((1 | 2, _))) => {
                 SendOutcome::Retry(self.refusal(Scope::Address, "the mailbox does not take mail now"))
@@ -151,7 +151,7 @@ impl Reply {
             (_, Some((6, _))) => {
                 SendOutcome::Retry(self.refusal(Scope::Message, "the message cannot be converted now"))
             }
-            // Greylisting, a domain's own rate, or its name server: others' domains go on.
+            // Greylisting, a domain's own rate, or its name server: other domains are not affected.
             (_, Some((4 | 7, _))) | (450, None) => {
                 self.throttle(Scope::Domain, "the recipient's domain asks for patience")
             }
@@ -165,10 +165,11 @@ impl Reply {
         }
     }
 
-    /// A 5yz behind `MAIL FROM`.
+    /// A permanent refusal (5yz) after `MAIL FROM`.
     fn for_good(&self, about: Option<(u16, u16)>, stage: Stage) -> SendOutcome {
         match (self.code, about) {
-            // Bad sequence, unknown command or parameter, HELO refused: no recipient can change that.
+            // Bad sequence, unknown command or parameter, HELO refused: these are independent of the
+            // recipient.
             (500 | 502..=504 | 555, _) => self.config("the relay refuses the way in which we speak to it"),
             (_, Some((1, 7 | 8))) => self.config("the relay does not accept our sender"),
             (_, Some((3, 5))) => self.config("the relay is configured wrongly"),
@@ -186,7 +187,7 @@ impl Reply {
             (_, Some((2, 3) | (3, 4))) | (552, None) => {
                 self.terminal(Scope::Message, "the message is too big")
             }
-            // Microsoft's rules for those who send to it: authentication (515), blocked networks (606 to 649).
+            // Microsoft's rules for senders: authentication (515), blocked networks (606 to 649).
             (_, Some((7, 515 | 606..=649))) => {
                 let detail = "the recipient's domain does not accept our sender";
                 SendOutcome::Config(self.refusal(Scope::Domain, detail))

@@ -1,5 +1,5 @@
-//! A mail as a relay takes it: addresses in the form that SMTP knows, and header lines that no text can break or make
-//! too long.
+//! Builds a mail for a relay: addresses in SMTP's form, and header lines that no text can break or make too
+//! long.
 
 use carillon_domain::EmailAddress;
 use carillon_render::Content;
@@ -15,21 +15,22 @@ use crate::{
     sender::OutgoingMessage,
 };
 
-/// A longer word makes a header's text an encoded one, which can be folded anywhere: with it, a line keeps to the 78
-/// characters that RFC 5322 §2.1.1 recommends.
+/// The longest word, in octets, of a header that is sent as plain text. A header with a longer word is
+/// encoded, because encoded words can be folded anywhere. Lines thus keep to the 78 characters that RFC 5322
+/// §2.1.1 recommends.
 const LONGEST_WORD: usize = 60;
 /// The longest display name of a sender, in octets.
 const LONGEST_NAME: usize = 200;
 
-/// A mail and where it goes.
+/// A mail and its envelope.
 pub(super) struct Mail {
     pub(super) content: Vec<u8>,
     pub(super) to: Address,
-    /// The relay has to offer SMTPUTF8 (RFC 6531).
+    /// Whether the relay must offer SMTPUTF8 (RFC 6531).
     pub(super) needs_smtputf8: bool,
 }
 
-/// Reads a sender, such as `Shop <shop@example.com>`; the error says what was expected.
+/// Reads a sender, such as `Shop <shop@example.com>`; the error names the expected form.
 pub(super) fn sender(text: &str) -> Result<Mailbox, String> {
     let expected = "an address such as Shop <shop@example.com>";
     let mailbox: Mailbox = text.parse().map_err(|_| format!("expected {expected}"))?;
@@ -59,13 +60,13 @@ pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, R
     };
     let to = EmailAddress::parse(&message.to)
         .map_err(|error| Refusal::new(Scope::Message, "address-syntax", error.to_string()))?;
-    // The same for every attempt, so that a receiver can tell a second copy.
+    // The id is the same for every attempt, so that a receiver can recognise a second copy.
     let message_id = format!("<{}@{}>", message.delivery_id, from.email.domain());
     let mime = |error: lettre::error::Error| {
         let detail = format!("the mail has no MIME form: {error}");
         Refusal::new(Scope::Message, "mime", detail)
     };
-    // Else lettre reads it from the headers, by a rule of its own.
+    // Without an explicit envelope, lettre would derive it from the headers by rules of its own.
     let envelope = Envelope::new(Some(from.email.clone()), vec![to_lettre(&to)]).map_err(mime)?;
     let builder = Message::builder()
         .envelope(envelope)
@@ -78,10 +79,12 @@ pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, R
             &message.delivery_id.to_string(),
         ))
         .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()))
-        // RFC 3834 §5: no vacation responder answers it. Exchange reads a header of its own; bounces still come.
+        // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces
+        // still come.
         .raw_header(text_header("Auto-Submitted", "auto-generated"))
         .raw_header(text_header("X-Auto-Response-Suppress", "OOF, AutoReply"));
-    // Bodies are sent as ASCII: quoted-printable or Base64 where their text is not, or where a line is too long.
+    // Bodies are sent as ASCII. Text that is not ASCII, or has a line that is too long, is sent as
+    // quoted-printable or Base64.
     let built = match html {
         Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),
         None => builder.header(header::ContentType::TEXT_PLAIN).body(text.clone()),
@@ -93,13 +96,14 @@ pub(super) fn build(from: &Mailbox, message: &OutgoingMessage) -> Result<Mail, R
     })
 }
 
-/// An address for lettre, which would judge it by another rule than the door did.
+/// Converts an address for lettre without lettre's own check, whose rule differs from Carillon's.
 fn to_lettre(address: &EmailAddress) -> Address {
     Address::new_dangerous(address.local(), address.domain())
 }
 
-/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words. Any other is written as encoded
-/// words (RFC 2047): no control character, no long word, and nothing that looks like an encoded word is taken literally.
+/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words. Text with control
+/// characters, long words, other characters than ASCII, or the look of an encoded word is written as encoded
+/// words (RFC 2047).
 fn text_header(name: &'static str, text: &str) -> HeaderValue {
     let name = HeaderName::new_from_ascii_str(name);
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))

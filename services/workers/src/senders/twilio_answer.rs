@@ -1,5 +1,6 @@
-//! What Twilio's answers mean. Codes are Twilio's error codes (`code` in the body of a 4xx); what each is about stands
-//! in [`MEANINGS`], from Twilio's Error and Warning Dictionary (<https://www.twilio.com/docs/api/errors>).
+//! The meaning of Twilio's answers. Codes are Twilio's error codes (`code` in the body of a 4xx).
+//! [`MEANINGS`] lists the meaning of each, from Twilio's Error and Warning Dictionary
+//! (<https://www.twilio.com/docs/api/errors>).
 
 use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
@@ -17,29 +18,29 @@ struct Failed {
     code: Option<u32>,
 }
 
-/// What a code means.
+/// The meaning of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// The operator mends it: credentials, sender, messaging service, registration.
+    /// The operator must repair it: credentials, sender, messaging service, registration.
     Account,
-    /// The message cannot be sent so.
+    /// The message cannot be sent in this form.
     Message,
-    /// It cannot be sent to this number; the number may be good for others.
+    /// The message cannot be sent to this number; other messages may be.
     Address,
     /// The number takes no text messages.
     Gone,
     /// The recipient has answered STOP.
     Stopped,
-    /// Too much is sent.
+    /// The account's rate is too high.
     Throttle,
-    /// Too much is sent to this number.
+    /// The rate to this number is too high.
     ThrottleOfAddress,
-    /// Twilio works on itself and has not taken the message.
+    /// Twilio is under maintenance and has not accepted the message.
     Maintenance,
 }
 
-/// Synchronous errors of `POST …/Messages.json`, and codes of the dictionary that an edge or a channel may answer in
-/// their place. Ranges are inclusive.
+/// Synchronous errors of `POST …/Messages.json`, and codes of the dictionary that an edge location or a
+/// channel may answer instead. Ranges are inclusive.
 const MEANINGS: &[(u32, u32, Meaning, &str)] = &[
     (20_001, 20_002, Meaning::Message, "a parameter is not accepted"),
     (
@@ -494,7 +495,7 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
         let code = code.map_or_else(|| format!("http-{}", answer.status), |code| code.to_string());
         Refusal::new(scope, code, detail).after(answer.retry_after)
     };
-    // There is no idempotency key: a 5xx does not say whether the message was taken.
+    // There is no idempotency key, so after a 5xx it is unknown whether the message was accepted.
     if answer.status >= 500 {
         let detail = "the provider failed and may have taken the message";
         return SendOutcome::Uncertain(refusal(Scope::Connection, detail));
@@ -517,7 +518,8 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
             429 => SendOutcome::Throttle(refusal(Scope::Account, "the account sends too fast")),
             401 | 403 => SendOutcome::Config(refusal(Scope::Account, "the credentials are not accepted")),
             404 | 405 => SendOutcome::Config(refusal(Scope::Account, "the account's URL does not exist")),
-            // A complete 4xx that the dictionary has gained since: the message's, unless it comes for all in a row.
+            // A complete 4xx with a code that is not in the list: it ends this message only, unless a long
+            // run of numbers gets it; then the account is at fault.
             400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the message was refused")),
             _ => SendOutcome::Uncertain(refusal(
                 Scope::Connection,

@@ -18,7 +18,7 @@ fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
     }
 }
 
-/// An epoch where seconds to wait are expected, as FCM has sent it.
+/// A time since 1970 in place of the seconds to wait, as FCM has sent it.
 const EPOCH: Duration = Duration::from_hours(490_176);
 
 #[tokio::test]

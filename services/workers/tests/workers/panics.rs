@@ -1,4 +1,4 @@
-//! Deliveries on which this program's code panics, and records of which only the place is known.
+//! Deliveries on which this program's code panics, and unreadable records.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use carillon_testkit::eventually;
 
 use crate::support::{on_workers, to_guest};
 
-/// Panics on one event's messages.
+/// A renderer that panics on the messages of one event.
 #[derive(Debug)]
 struct PanicsAt {
     event: &'static str,
@@ -92,7 +92,7 @@ async fn a_delivery_on_which_sending_panics_ends_and_its_neighbours_are_sent_onc
         let worker = setting.start_with(vec![Account::new("p", Channel::Sms, wild, None)], |deps| {
             deps.only_process = true;
         });
-        // The record is read again after a rest, by the test's clock.
+        // The record is read again after a pause, by the test's clock.
         eventually("a dead letter", || async {
             setting.advance(100);
             !setting.written.dead().is_empty()

@@ -63,7 +63,7 @@ impl Provider {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, Some(per_second))
     }
 
-    /// What it answers to every call that nothing is scripted for.
+    /// Sets the answer to every unscripted call.
     pub(crate) fn answers_everything(&self, outcome: Option<SendOutcome>) {
         *self.usual.lock() = outcome;
     }
@@ -169,7 +169,7 @@ pub(crate) fn stopped(code: &str) -> SendOutcome {
     SendOutcome::AddressDead(refusal(Scope::Address, code), DeathReason::OptedOut)
 }
 
-/// A throttle that names no time.
+/// A throttle without a `Retry-After`.
 pub(crate) fn throttle_unnamed(scope: Scope, code: &str) -> SendOutcome {
     SendOutcome::Throttle(refusal(scope, code))
 }

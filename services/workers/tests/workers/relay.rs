@@ -26,7 +26,7 @@ pub(crate) enum Say {
     Usual,
     /// This reply; after a 421 it hangs up, as the code promises.
     Line(&'static str),
-    /// This reply, and it hangs up.
+    /// Sends this reply and closes the connection.
     Goodbye(&'static str),
     HangUp,
     Nothing,

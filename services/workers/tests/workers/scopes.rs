@@ -1,4 +1,4 @@
-//! Whom a refusal is about, and what follows for the deliveries of others.
+//! The scope of a refusal, and its consequences for other deliveries.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn a_recipient_who_has_said_stop_is_told_as_such() {
         let detail = setting.written.updates("e-2")[0].steps[0].detail.clone().unwrap();
         assert!(detail.contains("STOP"), "{detail}");
 
-        // The same number, put again, is alive.
+        // The same number is alive after it is put again.
         setting.put_user("u-42", Some(PHONE)).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
         setting.written.reaches("e-3", "1 sent").await;
@@ -153,7 +153,7 @@ async fn a_throttle_that_names_no_time_is_no_attempt_and_waits_longer_each_time(
         for attempt in 1..=4_u64 {
             let retrying = format!("{attempt} retrying 63039");
             setting.written.reaches("e-1", &retrying).await;
-            // A minute, doubled each time; a tenth is jitter.
+            // The wait is a minute, doubled each time, with a tenth of jitter.
             setting.advance(60_000 * (1 << (attempt - 1)) - 1);
             setting.publish(&[to_guest(&format!("other-{attempt}"))]).await;
             setting

@@ -183,7 +183,7 @@ async fn letters_beyond_ascii_before_the_at_sign_are_refused_before_sending_if_t
             .any(|line| line.starts_with("MAIL") || line.starts_with("RCPT")),
         "{heard:?}"
     );
-    // The connection is as good as before.
+    // The connection can still be used.
     assert_eq!(sender.send(&mail()).await.name(), "ok");
     assert_eq!(relay.connections(), 1);
 }
@@ -331,7 +331,7 @@ async fn when_one_idle_connection_is_closed_those_that_were_idle_for_longer_are_
     relay.says("MAIL", [Say::Goodbye("451 4.4.2 timeout")]);
     assert_eq!(sender.send(&mails).await.name(), "ok");
     assert_eq!(relay.connections(), 3);
-    // What is idle now is the third connection only: two mails at once need a fourth.
+    // Only the third connection is idle now, so two mails at once need a fourth.
     let outcomes = join_all((0..2).map(|_| sender.send(&mails))).await;
     assert!(outcomes.iter().all(|outcome| outcome.name() == "ok"));
     assert_eq!((relay.connections(), relay.mails().len()), (4, 5));
