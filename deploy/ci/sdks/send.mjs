@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-// The packages lie in a cache folder, not beside this file.
+// The packages are in a cache folder, not beside this file.
 const require = createRequire(`${process.env.MODULES}/`);
 const { CloudEvent, HTTP, Kafka } = require("cloudevents");
 
@@ -37,7 +37,8 @@ async function accepted(answer) {
   if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
 }
 
-// The SDK does not encode attributes for headers, as the binding says (§3.1.3.2): its users have to.
+// The binding demands that attributes are encoded in headers (§3.1.3.2). The SDK does not do it, so its users
+// must.
 function encoded(headers) {
   const encode = ([name, value]) => [name, name.startsWith("ce-") ? encodeURIComponent(value) : value];
   return Object.fromEntries(Object.entries(headers).map(encode));
@@ -68,12 +69,12 @@ async function toKafka() {
   for (const event of events("kafka", "binary")) {
     const message = Kafka.binary(event);
     const { value } = message;
-    // The SDK leaves data that is an object as it is; the client takes bytes and texts.
+    // The SDK does not serialise data that is an object, but the client accepts only bytes and texts.
     messages.push({ ...message, value: value instanceof Uint8Array ? Buffer.from(value) : JSON.stringify(value) });
   }
   await producer.send({
     topic: TOPIC,
-    // The SDK names attributes that are undefined; the client takes none.
+    // The SDK passes undefined attributes too, which the client does not accept.
     messages: messages.map(({ headers, key, value }) => ({
       headers: Object.fromEntries(Object.entries(headers).filter(([, text]) => text !== undefined)),
       key,

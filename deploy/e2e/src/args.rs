@@ -27,10 +27,10 @@ pub(crate) struct Args {
     carillon: Option<PathBuf>,
 }
 
-/// Another suite than the faults.
+/// A suite other than the fault suite.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Suite {
-    /// Attacks an installation from outside, and checks that others are served meanwhile.
+    /// Attacks an installation from outside, and checks that other tenants are served meanwhile.
     Attacks(AttackArgs),
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Suite {
 pub(crate) struct AttackArgs {
     /// Only attacks whose names contain one of these.
     pub(crate) names: Vec<String>,
-    /// How many times the time limits are allowed: for a debug build on a machine that others use.
+    /// The factor by which time limits are extended, for a debug build on a shared machine.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) slack: f64,
 }

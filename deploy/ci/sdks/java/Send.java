@@ -107,7 +107,8 @@ public class Send {
       writer.writeStructured(event, format(event));
     } else {
       writer.writeBinary(event);
-      // The SDK does not encode attributes for headers, as the binding says (§3.1.3.2): its users have to.
+      // The binding demands that attributes are encoded in headers (§3.1.3.2). The SDK does not do it, so its
+      // users must.
       headers.replaceAll(Send::encoded);
     }
     post(headers, body[0]);

@@ -1,4 +1,5 @@
-//! What an attacker has: the address of the gateway, and perhaps an API key of a tenant of their own.
+//! The attacker's means: the address of the gateway, and in some attacks an API key of the attacker's own
+//! tenant.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -43,7 +44,7 @@ impl Attacker {
         })
     }
 
-    /// Sends a request with the attacker's key; the status and the answer.
+    /// Sends a request with the attacker's key; returns the status and the answer.
     pub(super) async fn ask(
         &self,
         method: Method,
@@ -59,7 +60,7 @@ impl Attacker {
         Ok((answer.status(), answer.text().await?))
     }
 
-    /// Posts an event or a batch. That it is refused, by what it is or for being too much, is no failure of the attack.
+    /// Posts an event or a batch. A refusal, for its content or for its rate, is not a failure of the attack.
     pub(super) async fn post(&self, event: &Value) -> anyhow::Result<StatusCode> {
         let (status, answer) = self.ask(Method::POST, "/v1/events", event.to_string()).await?;
         anyhow::ensure!(!status.is_server_error(), "POST /v1/events: {status} {answer}");

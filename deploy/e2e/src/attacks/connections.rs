@@ -9,20 +9,20 @@ use super::attacker::Attacker;
 /// More connections than `http.max_connections` allows.
 const MANY: usize = 6_000;
 const FEW: usize = 1_000;
-/// Between two bytes of a trickle.
+/// The time between two bytes of a trickle.
 const TRICKLE: Duration = Duration::from_secs(1);
 
 /// Opens connections and keeps them.
 async fn open(attacker: &Attacker, count: usize, text: &str) -> Vec<TcpStream> {
     let mut streams = Vec::with_capacity(count);
     for _ in 0..count {
-        // A connection that is refused or closed is what the bound is for.
+        // The bound may refuse or close a connection; that is right.
         streams.extend(attacker.connect(text).await.ok());
     }
     streams
 }
 
-/// Writes a piece to each, again and again; those that were closed are opened anew.
+/// Writes a piece to each connection again and again, and reopens closed ones.
 async fn trickle(attacker: Attacker, count: usize, begin: &str, piece: &[u8]) -> anyhow::Result<()> {
     let mut streams = open(&attacker, count, begin).await;
     loop {

@@ -1,10 +1,10 @@
-//! Inputs with more errors than anybody could read.
+//! Inputs with very many errors.
 
 use serde_json::{Map, Value, json};
 
 use super::attacker::Attacker;
 
-/// Bytes that an answer may have.
+/// Most bytes of an answer.
 const SHORT: usize = 1 << 20;
 
 async fn is_answered_shortly(attacker: &Attacker, body: &Value) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ pub(super) async fn full_batches(attacker: Attacker) -> anyhow::Result<()> {
     }
 }
 
-/// As fields of the event, as attributes, as fields of a recipient, and as data.
+/// Many small keys: as fields of the event, as attributes, as fields of a recipient, and as data.
 pub(super) async fn small_keys(attacker: Attacker) -> anyhow::Result<()> {
     let keys =
         |count: usize| -> Map<String, Value> { (0..count).map(|n| (format!("{n:x}"), json!(1))).collect() };

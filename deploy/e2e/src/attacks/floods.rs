@@ -1,4 +1,4 @@
-//! More of everything than one tenant may have.
+//! Floods: more of everything than one tenant's share.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::attacker::Attacker;
 const CLIENTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Has clients ask again and again. Whatever is answered, an answer is given.
+/// Lets clients send requests again and again. Any answer is right, but each request must be answered.
 async fn flood<F>(clients: usize, ask: impl Fn(usize) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -27,7 +27,7 @@ where
     Ok(())
 }
 
-/// 1,100 posts whose bodies do not come.
+/// 1,100 posts whose bodies never arrive.
 pub(super) async fn held_posts(attacker: Attacker) -> anyhow::Result<()> {
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{{",
@@ -40,13 +40,13 @@ pub(super) async fn held_posts(attacker: Attacker) -> anyhow::Result<()> {
     std::future::pending().await
 }
 
-/// Bodies of eight megabytes that are no JSON, sixteen at a time.
+/// Bodies of eight megabytes that are not JSON, sixteen at a time.
 pub(super) async fn large_bodies(attacker: Attacker) -> anyhow::Result<()> {
     flood(16, |_| {
         let attacker = attacker.clone();
         async move {
             loop {
-                // The gateway may close the connection before the body is sent; what it answers then is not read.
+                // The gateway may close the connection before the body is sent; its answer is not read then.
                 let body = format!("[{}", "{},".repeat(2_600_000));
                 let _ = attacker.ask(Method::POST, "/v1/events", body).await;
                 tokio::time::sleep(PAUSE).await;
@@ -56,7 +56,7 @@ pub(super) async fn large_bodies(attacker: Attacker) -> anyhow::Result<()> {
     .await
 }
 
-/// The dearest lists, asked for without a pause.
+/// Requests for the most expensive lists, without a pause.
 pub(super) async fn requests(attacker: Attacker) -> anyhow::Result<()> {
     flood(CLIENTS * 2, |_| {
         let attacker = attacker.clone();
@@ -72,7 +72,7 @@ pub(super) async fn requests(attacker: Attacker) -> anyhow::Result<()> {
     .await
 }
 
-/// Events of the high lane, as many as are taken.
+/// Events of the high lane, as many as the gateway accepts.
 pub(super) async fn posts(attacker: Attacker) -> anyhow::Result<()> {
     flood(CLIENTS, |number| {
         let attacker = attacker.clone();
@@ -108,7 +108,7 @@ pub(super) async fn made_up_keys(attacker: Attacker) -> anyhow::Result<()> {
     .await
 }
 
-/// The form's token is compared with its cookie alone, so that one can make up both.
+/// The form's token is only compared with its cookie, so an attacker can make up both.
 pub(super) async fn sign_ins(attacker: Attacker) -> anyhow::Result<()> {
     flood(CLIENTS, |_| {
         let attacker = attacker.clone();

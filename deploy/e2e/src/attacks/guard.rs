@@ -1,4 +1,4 @@
-//! What has to hold during an attack: health, another tenant's one-time passwords, and memory.
+//! Checks during an attack: health, another tenant's one-time passwords, and memory.
 
 use std::{
     fmt::{self, Display},
@@ -13,21 +13,21 @@ use tokio::time::Instant;
 use super::stage::Stage;
 use crate::api::Api;
 
-/// Within which `/healthz` answers.
+/// The time within which `/healthz` must answer.
 const HEALTHY: Duration = Duration::from_millis(500);
-/// Within which a one-time password arrives, from its post on.
+/// The time within which a one-time password must arrive, from its post on.
 const DELIVERED: Duration = Duration::from_secs(2);
-/// What a process takes at most, in bytes.
+/// Most memory of a process, in bytes.
 const MEMORY: u64 = 500_000_000;
-/// Between two looks, and between two passwords.
+/// The time between two checks, and between two passwords.
 const LOOK: Duration = Duration::from_millis(100);
 const PASSWORD: Duration = Duration::from_millis(700);
-/// After this the wait for a password is given up.
+/// The longest wait for a password.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
 /// Watches over one attack.
 pub(super) struct Guard {
-    /// Each look at the health opens a connection of its own, as a load balancer's does.
+    /// Each health check opens a connection of its own, as a load balancer does.
     http: reqwest::Client,
     health: Vec<(&'static str, String)>,
     processes: Vec<(&'static str, i32)>,
@@ -35,16 +35,16 @@ pub(super) struct Guard {
     slack: f64,
 }
 
-/// What was seen.
+/// The observations during one attack.
 pub(super) struct Seen {
-    /// The slowest answer of `/healthz`, and of which process.
+    /// The slowest answer of `/healthz`, and its process.
     health: (Duration, &'static str),
     /// The slowest one-time password.
     password: Duration,
     passwords: usize,
-    /// The most memory, and of which process.
+    /// The most memory, and its process.
     memory: (u64, &'static str),
-    /// What was answered otherwise than by `200`, or not at all.
+    /// Answers other than `200`, and requests without an answer.
     failures: Vec<String>,
     slack: f64,
 }
@@ -65,7 +65,7 @@ impl Guard {
         })
     }
 
-    /// Watches for so long, and until the last password has arrived.
+    /// Watches for `length`, and then until the last password has arrived.
     pub(super) async fn watch(self, length: Duration) -> Seen {
         let until = Instant::now() + length;
         let (health, passwords, memory) =
@@ -143,7 +143,7 @@ impl Guard {
     }
 }
 
-/// Memory that a process has, in bytes.
+/// Resident memory of a process, in bytes.
 fn resident(process: i32) -> anyhow::Result<u64> {
     let status = procfs::process::Process::new(process)?.status()?;
     let kilobytes = status.vmrss.context("it has ended")?;
@@ -201,7 +201,7 @@ async fn password(victim: &Api) -> anyhow::Result<Duration> {
 }
 
 impl Seen {
-    /// What does not hold.
+    /// The checks that failed.
     pub(super) fn violations(&self, attack: &str) -> Vec<String> {
         let mut violations = self.failures.clone();
         let (took, name) = self.health;

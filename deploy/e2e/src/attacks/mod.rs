@@ -1,9 +1,9 @@
-//! The attack suite. While a tenant, or somebody without a key, does their worst from outside, every process answers
-//! `/healthz` within half a second, another tenant's one-time password arrives within two seconds, no process takes more
-//! than 500 MB, and all end within the grace time when they are asked to.
+//! The attack suite. While a tenant, or a client without a key, attacks from outside, every process answers
+//! `/healthz` within half a second, another tenant's one-time password arrives within two seconds, no process
+//! takes more than 500 MB, and all end within the grace time when they are asked to.
 //!
-//! Attacks run one after the other on one installation, which is ended by SIGINT during each and started again: what an
-//! attack leaves in the log is met once more.
+//! Attacks run one after the other on one installation. It is ended by SIGINT during each attack and started
+//! again, so that it must process the records that the attack left in the log.
 
 mod attacker;
 mod connections;
@@ -26,20 +26,21 @@ use crate::{
     console::Console,
 };
 
-/// How long others are watched during an attack.
+/// The time for which other tenants are watched during an attack.
 const LENGTH: Duration = Duration::from_secs(8);
 
-/// How long passwords may take to arrive in time again after a start, with what the attack left in the log.
+/// The longest time after a start until passwords arrive in time again, with the attack's records left in the
+/// log.
 const SETTLED: Duration = Duration::from_mins(1);
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// An attack: it is made when `run` returns, or goes on until it is dropped. Where Carillon refuses its preparations, it
-/// is over: that is right as well.
+/// An attack. It is over when `run` returns, or continues until it is dropped. If Carillon refuses its
+/// preparations, it is over too; that is right as well.
 struct Attack {
     name: &'static str,
     run: fn(Attacker) -> Running,
-    /// Whether it comes by way of Kafka.
+    /// Whether it uses Kafka.
     needs_kafka: bool,
 }
 
@@ -91,7 +92,7 @@ fn all() -> Vec<Attack> {
     all
 }
 
-/// Runs all attacks, or those asked for; what was found wrong.
+/// Runs all attacks, or the named ones; returns the violations.
 pub(crate) async fn run(args: &Args, own: &AttackArgs) -> anyhow::Result<Vec<String>> {
     let is_asked = |attack: &Attack| {
         let named = |name: &String| attack.name.contains(name.as_str());
@@ -140,7 +141,7 @@ async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Resu
             }
             violations.extend(ending(stage).await);
         } else {
-            // It goes on while the processes end.
+            // The attack continues while the processes end.
             violations.extend(ending(stage).await);
             running.abort();
         }

@@ -1,4 +1,5 @@
-//! Answers of providers. They reach only the channels of those providers: one-time passwords go by SMS.
+//! Answers of providers. They affect only the channels of those providers, because one-time passwords go by
+//! SMS.
 
 use serde_json::json;
 

@@ -1,10 +1,10 @@
-//! Schemas that take long to compile or to apply. A schema that is refused has done its harm.
+//! Schemas that take long to compile or to apply. If a schema is refused, the attack is over.
 
 use serde_json::{Value, json};
 
 use super::attacker::Attacker;
 
-/// Clients that post what the schema is applied to.
+/// Clients that post events to which the schema applies.
 const CLIENTS: usize = 4;
 
 async fn apply(attacker: Attacker, name: &str, schema: Value, data: Value) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The installation that is attacked: ended by SIGINT, and started again.
+//! The attacked installation, which is ended by SIGINT and started again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
     services::{self, Services},
 };
 
-/// The grace time of the installation: no less than the longest request of a provider (8 s in `dev`).
+/// The grace time of the installation, at least the longest request to a provider (8 s in `dev`).
 const GRACE: Duration = Duration::from_secs(9);
-/// What the end of a process may take beside it.
+/// The longest time of a process's end beyond the grace time.
 const BESIDE: Duration = Duration::from_secs(2);
-/// How long a start may take.
+/// The longest time of a start.
 const START: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -72,7 +72,7 @@ impl Stage {
         self.api.clone()
     }
 
-    /// Where each process says that it lives.
+    /// The health URL of each process.
     pub(super) fn health_urls(&mut self) -> Vec<(&'static str, String)> {
         let names = self.names.clone();
         names
@@ -95,7 +95,8 @@ impl Stage {
             .collect()
     }
 
-    /// Asks every process to end (the simulator last: it answers until then); what did not in time.
+    /// Asks every process to end, the simulator last because the others need its answers. Returns the
+    /// processes that did not end in time.
     pub(super) async fn end(&mut self, slack: f64) -> Vec<String> {
         let mut late = Vec::new();
         for of_simulator in [false, true] {
@@ -153,7 +154,7 @@ impl Stage {
         self.api.clear_faults().await
     }
 
-    /// Leaves what may explain a failure.
+    /// Keeps the files that may explain a failure.
     pub(super) fn keep(&mut self) {
         self.installation.keep_dir();
         println!("logs: {}", self.installation.dir().display());

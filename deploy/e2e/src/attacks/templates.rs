@@ -1,4 +1,5 @@
-//! Templates that take long, or make much of little. A template that is refused has done its harm.
+//! Templates that take long, or produce much output from little input. If a template is refused, the attack
+//! is over.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -92,9 +93,9 @@ pub(super) async fn endless_output(attacker: Attacker) -> anyhow::Result<()> {
 
 pub(super) async fn ten_megabytes(attacker: Attacker) -> anyhow::Result<()> {
     let text = "{{#if x}}x{{/if}} ".repeat(600_000);
-    // Larger than a body may be: the connection may be closed before it is sent.
+    // This text is larger than a body may be, so the connection may be closed before it is sent.
     let _ = publish_and_send(attacker.clone(), &text, json!({"x": 1})).await;
-    // As large as a body may be.
+    // This text is about as large as a body may be.
     publish_and_send(attacker, &text[..900_000], json!({"x": 1})).await
 }
 
