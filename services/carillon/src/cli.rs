@@ -229,7 +229,7 @@ pub(crate) enum EventsCommand {
         /// Its source, where several sources use the id.
         #[arg(long)]
         source: Option<String>,
-        /// Show what is hidden; needs an admin's key, and is noted in the audit log.
+        /// Show masked values; needs an admin's key, and is noted in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]
@@ -265,7 +265,7 @@ pub(crate) enum DeliveriesCommand {
     Get {
         /// Its id.
         id: String,
-        /// Show what is hidden; needs an admin's key, and is noted in the audit log.
+        /// Show masked values; needs an admin's key, and is noted in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]
@@ -286,7 +286,7 @@ pub(crate) enum DlqCommand {
     Show {
         /// Its id.
         id: String,
-        /// Show the record as it was; needs an admin's key, and is noted in the audit log.
+        /// Show the unmasked record; needs an admin's key, and is noted in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]

@@ -36,8 +36,8 @@ pub struct AuditCounts {
 
 impl AuditCounts {
     /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting).
-    /// What is on its way from the gateway through router and tracker counts until it is projected; at rest
-    /// it is 0.
+    /// Events on their way from the gateway through router and tracker count until they are projected; at
+    /// rest it is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(

@@ -36,7 +36,7 @@ pub struct AuditEntry {
     pub key_name: String,
     /// What was done.
     pub action: AuditAction,
-    /// The path and query that were asked for.
+    /// The requested path and query.
     pub route: String,
 }
 

@@ -120,7 +120,7 @@ pub(crate) struct DeliveryDocument {
     get, path = "/v1/deliveries/{id}", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id"),
         ("as_of" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was at this time, RFC 3339"),
-        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
+        ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The delivery", body = serde_json::Value),
         (status = 404, description = "There is no such delivery", body = Problem),
@@ -171,7 +171,8 @@ pub(crate) async fn find(
     })
 }
 
-/// What the step says that put the delivery into its state. Once a later attempt has begun, another step has.
+/// The time of the next attempt, from the step that put the delivery into its present state. Once that
+/// attempt has begun, another step has done so.
 fn next_attempt(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
     let is_current = |step: &&HistoryView| {
         (step.generation, step.attempt, step.status)
@@ -201,9 +202,9 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
     Some(())
 }
 
-/// What the message says, from the event and the template. (The published version is rendered; an older one
-/// is shown as the newest would say it.) It is rendered from masked data, so nothing hidden can appear in it.
-/// If a template cannot be rendered with a masked value, there is no content.
+/// The content of the message, rendered from the event and the template. (The published version is used, even
+/// if the message was sent with an older one.) It is rendered from masked data, so nothing hidden can appear
+/// in it. If a template cannot be rendered with a masked value, there is no content.
 async fn content(
     state: &GatewayState,
     caller: &Caller,

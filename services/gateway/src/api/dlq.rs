@@ -87,7 +87,7 @@ pub(crate) async fn list_dead_letters(
 #[utoipa::path(
     get, path = "/v1/dlq/{id}", tag = "dlq", 
     params(("id" = uuid::Uuid, Path),
-        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
+        ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses((status = 200, description = "The dead letter", body = serde_json::Value),
         (status = 404, description = "There is no such dead letter", body = Problem))
 )]

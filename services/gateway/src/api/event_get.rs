@@ -52,7 +52,7 @@ pub(crate) struct EventDocument {
     get, path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path, description = "The event's id"),
         ("source" = Option<String>, Query, description = "Needed where several sources use the id"),
-        ("reveal" = Option<bool>, Query, description = "Show what is hidden; admins only, noted in the audit log")),
+        ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The event", body = serde_json::Value),
         (status = 404, description = "No event of this id was accepted", body = Problem),

@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserBody {
-    /// One e-mail address: without display name, quotes or address literal, with a full domain name. Letters beyond
-    /// ASCII are taken on both sides of the `@`.
+    /// One e-mail address: without display name, quotes or address literal, with a full domain name. Letters
+    /// beyond ASCII are accepted on both sides of the `@`.
     #[schema(example = "ada@example.com")]
     email: Option<String>,
     /// Phone, E.164: `+` and digits, without separators.
@@ -120,7 +120,7 @@ impl UserBody {
     }
 }
 
-/// Make or replace a user. The answer shows addresses masked.
+/// Create or replace a user. The answer shows masked addresses.
 #[utoipa::path(
     put, path = "/v1/users/{id}", tag = "users",
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be replaced")),

@@ -85,11 +85,11 @@ pub(crate) enum DayName {
     Sun,
 }
 
-/// Somebody to tell: a known user, or a guest with an address.
+/// A recipient: a known user, or a guest with an address.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecipientBody {
-    /// A user's id; then no address may stand beside it.
+    /// A user's id; excludes an address.
     #[schema(min_length = 1, max_length = 255, example = "u-42")]
     user_id: Option<String>,
     /// A guest's e-mail address.
@@ -110,10 +110,10 @@ pub(crate) struct RecipientBody {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlainEvent {
-    /// Unique within its source; made if absent.
+    /// Unique within its source; generated if absent.
     #[schema(min_length = 1, example = "order-1001-shipped")]
     id: Option<String>,
-    /// Who says it; `/` if absent.
+    /// The source of the event; `/` if absent.
     #[schema(min_length = 1, example = "/shop/orders")]
     source: Option<String>,
     /// A type of the catalog.
@@ -121,16 +121,16 @@ pub(crate) struct PlainEvent {
     r#type: String,
     /// When it happened; now if absent.
     time: Option<DateTime<Utc>>,
-    /// Whom to tell, at most 1,000.
+    /// The recipients, at most 1,000.
     recipients: Option<Vec<RecipientBody>>,
     priority: Option<PriorityName>,
-    /// Not to be sent before.
+    /// The message is not sent before this time.
     sendat: Option<DateTime<Utc>>,
-    /// Not to be sent after.
+    /// The message is not sent after this time.
     expiresat: Option<DateTime<Utc>>,
     /// Restricts the catalog's channels.
     channels: Option<Vec<ChannelName>>,
-    /// What the templates need.
+    /// The data for the templates.
     data: Map<String, Value>,
 }
 
@@ -169,7 +169,7 @@ pub(crate) enum PostAnswer {
     Batch(BatchAnswer),
 }
 
-/// A user's preferences; what is absent is inherited.
+/// A user's preferences; absent values are inherited.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesBody {
@@ -182,12 +182,12 @@ pub(crate) struct PreferencesBody {
     /// By event type and channel.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
-    /// When not to be disturbed, in the user's timezone.
+    /// Quiet windows, in the user's timezone.
     #[schema(nullable = false, max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
 }
 
-/// A merge patch of preferences (RFC 7396): null takes an answer away, so that it is inherited.
+/// A merge patch of preferences (RFC 7396): null removes a value, so that it is inherited.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesPatch {
@@ -202,7 +202,7 @@ pub(crate) struct PreferencesPatch {
     quiet_hours: Option<Vec<QuietHoursBody>>,
 }
 
-/// A window of quiet. One whose end is before its start runs over midnight.
+/// A quiet window. If its end is before its start, it runs over midnight.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QuietHoursBody {

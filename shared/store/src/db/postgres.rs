@@ -95,7 +95,7 @@ impl Held {
         }
     }
 
-    /// Makes what was written durable.
+    /// Commits the transaction, so that its writes are durable.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         if let On::Transaction(transaction) = self.on {
             self.link.note(transaction.commit().await)?;

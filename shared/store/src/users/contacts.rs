@@ -164,7 +164,7 @@ pub(super) async fn put_primary(
     Ok(())
 }
 
-/// Makes these the user's devices, all of them alive. Returns the users whom a token left.
+/// Makes these the user's devices, all of them alive. Returns the users that lost a token.
 pub(super) async fn put_devices(
     tx: &mut Tx,
     tenant: &TenantId,
