@@ -87,7 +87,7 @@ pub(crate) struct DatabaseSection {
     pub(crate) url: Option<Secret>,
     /// Connections of this process.
     pub(crate) max_connections: u32,
-    /// Whether a pooler such as PgBouncer in transaction mode stands before PostgreSQL.
+    /// Whether connections to PostgreSQL go through a pooler in transaction mode, such as PgBouncer.
     pub(crate) transaction_pooling: bool,
     /// How long timelines are kept.
     #[serde(with = "duration")]

@@ -51,9 +51,8 @@ pub struct EventTypeDef {
     /// JSON pointers into the event at which recipients' user ids (or recipient objects) stand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients_from: Vec<String>,
-    /// JSON pointers into the event at which secrets stand, such as `/data/code`; the token `*` is every
-    /// item. Their values are shown only to an admin who asks for them; the audit log records each such
-    /// request.
+    /// JSON pointers to secrets in the event, such as `/data/code`; the token `*` matches every item. Their
+    /// values are shown only to an admin who asks for them; the audit log records each such request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
     /// Whether an event without recipients is an error.

@@ -19,8 +19,9 @@ pub struct StoreConfig {
     pub max_connections: u32,
     /// How long a caller waits for a connection.
     pub acquire_timeout: Duration,
-    /// Whether a pooler such as PgBouncer in transaction mode stands before PostgreSQL: then statements are
-    /// prepared without names, and no session settings are used. Each statement takes a few more round trips.
+    /// Whether connections to PostgreSQL go through a pooler in transaction mode, such as PgBouncer. If so,
+    /// statements are prepared without names, and no session settings are used. Each statement takes a few
+    /// more round trips.
     pub transaction_pooling: bool,
     /// How long the read model is kept: the steps of deliveries' timelines, what was decided about events, deliveries that
     /// have ended and dead letters that are not open.

@@ -34,7 +34,7 @@ pub(super) struct Operation {
 /// A parameter, or a member of an object.
 pub(super) struct Field {
     pub(super) name: String,
-    /// Where a parameter stands: `path`, `query` or `header`; empty for a member.
+    /// The place of a parameter: `path`, `query` or `header`; empty for a member.
     pub(super) place: String,
     pub(super) kind: Kind,
     pub(super) required: bool,

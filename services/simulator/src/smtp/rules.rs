@@ -83,7 +83,7 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Whether a CR or an LF stands alone.
+/// Whether the message has a CR without LF, or an LF without CR.
 fn has_bare_line_ending(raw: &[u8]) -> bool {
     let mut before = 0;
     for byte in raw {

@@ -233,7 +233,8 @@ pub(crate) fn classify(error: KafkaError) -> BusError {
 }
 
 /// Classifies the error of a call about a group's offsets. A deleted topic is created again or leaves the
-/// assignment, and a missing permission may be granted: meanwhile the group's other partitions go on.
+/// assignment, and a missing permission may be granted: meanwhile the group's other partitions are read as
+/// usual.
 fn classify_offsets(error: KafkaError) -> BusError {
     use RDKafkaErrorCode as Code;
 

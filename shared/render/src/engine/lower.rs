@@ -280,7 +280,7 @@ impl Lowering {
     }
 }
 
-/// The helpers that only stand as blocks.
+/// The helpers that can only be used as blocks.
 const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
 
 fn is_helper(name: &str) -> bool {

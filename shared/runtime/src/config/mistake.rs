@@ -56,7 +56,7 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
     text
 }
 
-/// The file that the wrong setting stands in.
+/// The file that contains the wrong setting.
 fn file(error: &figment::Error) -> Option<String> {
     let source = error.metadata.as_ref()?.source.as_ref()?;
     source.file_path().map(|path| path.display().to_string())

@@ -180,7 +180,7 @@ impl Db {
         }
     }
 
-    /// Whether the database can be read and, as far as can be said without writing, written.
+    /// Checks that the database can be read and, as far as this is known without a write, written.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         let seen = match &self.0.pools {
             Pools::Sqlite { write, read, file } => {
