@@ -8,6 +8,11 @@ use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
 
 static SAID: LazyLock<Limited> = LazyLock::new(Limited::default);
 
+/// Whether a line about the subject is to be written now; see [`Limited::admit`]. A group's members share it.
+pub(super) fn admit(subject: &str) -> Option<u64> {
+    SAID.admit(subject)
+}
+
 /// A line of the client's log; `facility` names its kind.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     use RDKafkaLogLevel as Level;

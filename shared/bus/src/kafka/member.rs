@@ -11,6 +11,7 @@ use super::{
     admin::blocking,
     classify_offsets, describe,
     link::Link,
+    logs,
     poller::{Event, Seek, Target, native},
     transaction::{Fence, Transactions},
 };
@@ -20,7 +21,6 @@ use crate::{
     record::{OutRecord, Partition, Record},
 };
 use async_trait::async_trait;
-use carillon_runtime::Limited;
 use rdkafka::{
     ClientConfig, Offset,
     consumer::{CommitMode, Consumer as _},
@@ -63,8 +63,6 @@ pub(super) struct KafkaMember {
     /// The link is lost: when everything is released there has to be a new one.
     relinking: bool,
     transactions: Transactions,
-    /// Limits the log to one line a minute for each error.
-    complaints: Limited,
 }
 
 impl KafkaMember {
@@ -80,7 +78,6 @@ impl KafkaMember {
             pending: VecDeque::new(),
             releasing: None,
             relinking: false,
-            complaints: Limited::default(),
         })
     }
 
@@ -153,7 +150,7 @@ impl KafkaMember {
         let text = describe(&error);
         metrics::counter!("carillon_bus_poll_errors_total", "group" => self.membership.group.clone())
             .increment(1);
-        if let Some(left_out) = self.complaints.admit(&text) {
+        if let Some(left_out) = logs::admit(&format!("{} {text}", self.membership.group)) {
             tracing::warn!(group = %self.membership.group, error = text, left_out, "polling failed; the client tries again");
         }
         Ok(())
