@@ -64,7 +64,7 @@ impl Route {
         refused: &mut Refused,
     ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
-        let event = catch(panics::role(), async { inbound::parse(record, now).ok() }).await;
+        let event = catch(panics::role(), async { inbound::parse(record, now).await.ok() }).await;
         let (class, code, reason) = match fault {
             Fault::Bug(panic) => (FailureClass::Bug, "panic", panic.to_string()),
             Fault::Refused => (

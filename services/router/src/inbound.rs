@@ -101,7 +101,15 @@ pub(crate) fn is_via_gateway(record: &Record) -> bool {
 /// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a
 /// record is one event.) Missing attributes are derived from the record, so that a second read gives the same
 /// event.
-pub(crate) fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
+pub(crate) async fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
+    if record.value.len() <= AT_ONCE {
+        return parse_now(record, now);
+    }
+    let record = record.clone();
+    aside(move || parse_now(&record, now)).await
+}
+
+fn parse_now(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
     let max = if is_via_gateway(record) {
         MAX_WIRE_BYTES
@@ -170,27 +178,31 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
     Event::from_binary(&headers, &record.value, defaults)
 }
 
-/// The largest data, in bytes, that is checked at once; the time for it is negligible.
-const CHECKED_AT_ONCE: usize = 16 << 10;
+/// The largest record or data, in bytes, that is read or checked at once; the time for it is negligible.
+const AT_ONCE: usize = 16 << 10;
 
-/// The schema's errors in the data. Large data is checked on a blocking thread, because that may take long.
+/// Does work on a blocking thread, because it may take long.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The process is ending; the record is read again by the next one.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The schema's errors in the data.
 async fn schema_errors(
     catalog: &Arc<CompiledCatalog>,
     type_name: &Arc<str>,
     event: &Event,
 ) -> Vec<FieldError> {
-    if event.data.get().len() <= CHECKED_AT_ONCE {
+    if event.data.get().len() <= AT_ONCE {
         return catalog.validate_data(type_name, &event.data);
     }
     let (catalog, type_name) = (Arc::clone(catalog), Arc::clone(type_name));
     let data = Arc::clone(&event.data);
-    let checking = tokio::task::spawn_blocking(move || catalog.validate_data(&type_name, &data));
-    match checking.await {
-        Ok(errors) => errors,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The process is ending; the record is read again by the next one.
-        Err(_) => std::future::pending().await,
-    }
+    aside(move || catalog.validate_data(&type_name, &data)).await
 }
 
 /// Checks the event against its tenant's catalog and finds its recipients.

@@ -255,7 +255,7 @@ impl Route {
         if inbound::is_tombstone(record) {
             return Ok(Read::Tombstone(record, tenant));
         }
-        let event = match inbound::parse(record, now) {
+        let event = match inbound::parse(record, now).await {
             Ok(event) => event,
             Err(errors) => {
                 let is = |code: &&str| errors.iter().any(|error| error.code == *code);

@@ -8,7 +8,10 @@ use carillon_runtime::http::{ClientOptions, client};
 use carillon_testkit::installation::Installation;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+};
 
 /// The attacker; clones share connections.
 #[derive(Clone)]
@@ -92,6 +95,15 @@ impl Attacker {
             }
         }
         Ok(true)
+    }
+
+    /// Opens a connection that takes few bytes of an answer until it is read, and writes something.
+    pub(super) async fn connect_narrow(&self, text: &str) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4_096)?;
+        let mut stream = socket.connect(self.address).await?;
+        stream.write_all(text.as_bytes()).await?;
+        Ok(stream)
     }
 
     /// Opens a connection and writes something.

@@ -1,6 +1,6 @@
 //! Connections that do nothing, or something very slowly. None of them needs a key.
 
-use std::time::Duration;
+use std::{io::ErrorKind::WouldBlock, time::Duration};
 
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -9,6 +9,8 @@ use super::attacker::Attacker;
 /// More connections than `http.max_connections` allows.
 const MANY: usize = 6_000;
 const FEW: usize = 1_000;
+/// The time between two connections that ask something.
+const PACE: Duration = Duration::from_millis(5);
 /// The time between two bytes of a trickle.
 const TRICKLE: Duration = Duration::from_secs(1);
 
@@ -55,5 +57,17 @@ pub(super) async fn half_bodies(attacker: Attacker) -> anyhow::Result<()> {
 
 pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> {
     let many = "GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
-    trickle(attacker, FEW, &many, b"").await
+    let mut streams = Vec::with_capacity(FEW);
+    loop {
+        while streams.len() < FEW {
+            streams.extend(attacker.connect_narrow(&many).await.ok());
+            // The harm is in what is held; all at once would be a flood of requests.
+            tokio::time::sleep(PACE).await;
+        }
+        // Those that were closed are opened anew.
+        streams.retain(
+            |stream: &TcpStream| !matches!(stream.try_write(b"G"), Err(error) if error.kind() != WouldBlock),
+        );
+        tokio::time::sleep(TRICKLE).await;
+    }
 }

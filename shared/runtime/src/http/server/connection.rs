@@ -156,16 +156,18 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        self.progress.begin();
+        let is_pipelined = self.progress.begin();
         let guard = EndOfRequest(Arc::clone(&self.progress));
         let mut request = request.map(|body| Body::new(TimedBody::new(body, &self.config)));
         request.extensions_mut().insert(ConnectInfo(self.peer));
         // A router is always ready.
         let answering = self.router.clone().call(request);
         Box::pin(async move {
-            // One task serves all pipelined requests of a connection; it yields so that other tasks run as
-            // well.
-            tokio::task::coop::consume_budget().await;
+            if is_pipelined {
+                // One task serves all pipelined requests of a connection; it yields before each so that other tasks run
+                // as well.
+                tokio::task::yield_now().await;
+            }
             let response = answering.await?;
             Ok(response.map(|body| Answer { body, _guard: guard }))
         })

@@ -88,9 +88,10 @@ impl Progress {
         }
     }
 
-    /// A request's head is complete.
-    pub(super) fn begin(&self) {
-        self.state.lock().phase = Phase::Working;
+    /// A request's head is complete. Whether it had come before the last request was answered.
+    pub(super) fn begin(&self) -> bool {
+        let mut state = self.state.lock();
+        std::mem::replace(&mut state.phase, Phase::Working) == Phase::Idle
     }
 
     /// A request's answer was handed over.

@@ -303,3 +303,16 @@ async fn a_head_that_is_too_large_or_has_too_many_fields_is_answered_431() {
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn requests_sent_without_waiting_for_answers_are_answered_in_order_and_leave_others_their_turn() {
+    let server = Server::start(config()).await;
+    let mut pipelined = server.send(&HELLO.repeat(500)).await;
+    for _ in 0..20 {
+        hello(&mut server.send(HELLO).await).await;
+    }
+    let mut answers = Vec::new();
+    while String::from_utf8_lossy(&answers).matches("hello").count() < 500 {
+        assert_ne!(pipelined.read_buf(&mut answers).await.unwrap(), 0, "closed");
+    }
+}
