@@ -135,7 +135,7 @@ fn what_is_no_event_goes_to_the_dead_letters_and_its_neighbours_are_delivered() 
         let unknown = cloudevent("unknown").replace("OrderShipped", "NoSuchType");
         let records = vec![
             record(cloudevent("first")),
-            record("\u{0}not json".to_owned()),
+            record("\u{1}not json".to_owned()),
             record(unknown),
             binary,
             record(cloudevent("last")),
