@@ -19,6 +19,12 @@ pub enum FolderError {
         #[source]
         source: std::io::Error,
     },
+    /// A file is a device, a pipe or a folder, or too large to be a text.
+    #[error("{}: expected a regular file of at most 16 MiB", path.display())]
+    NoText {
+        /// Which.
+        path: PathBuf,
+    },
     /// A file is not named as its place asks.
     #[error("{}: expected a file named {expected}", path.display())]
     Name {

@@ -122,6 +122,11 @@ fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
             "expected a media type in ASCII",
         )
     })?;
+    // Several headers may be joined to one with commas; a media type has none outside of quotes.
+    if text.split('"').step_by(2).any(|unquoted| unquoted.contains(',')) {
+        let expected = format!("expected one media type, not {:?}", echo(text));
+        return Err(attributes::wrong(&header::CONTENT_TYPE, "duplicate", &expected));
+    }
     Ok(Some(text))
 }
 

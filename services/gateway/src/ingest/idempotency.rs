@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use carillon_domain::{
@@ -16,6 +16,7 @@ use carillon_store::idempotency::{Answer, Begin, IdempotentRequest};
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
+use super::attributes;
 use crate::{error::ApiError, state::GatewayState};
 
 const HEADER: &str = "idempotency-key";
@@ -33,9 +34,11 @@ pub(crate) fn is_passing(status: u16) -> bool {
 
 /// The key, if the request has one.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(HEADER) else {
+    let name = HeaderName::from_static(HEADER);
+    if !headers.contains_key(&name) {
         return Ok(None);
-    };
+    }
+    let value = attributes::only(headers, &name)?;
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
     // It may become an event's id, whose rule holds for it too. (A tab is a control character.)
     if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {

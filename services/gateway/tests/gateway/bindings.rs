@@ -99,6 +99,19 @@ async fn a_header_that_cannot_be_read_is_named_and_never_left_out() {
             setting.ask(twice).await.problem(400, "malformed-header"),
             ["/id duplicate"]
         );
+        let joined = binary(&[]).text("application/json, application/cloudevents+json", DATA);
+        assert_eq!(
+            setting.ask(joined).await.problem(400, "malformed-header"),
+            [" duplicate"]
+        );
+        let keys = binary(&[("idempotency-key", "one"), ("idempotency-key", "two")]);
+        assert_eq!(
+            setting
+                .ask(keys.text("application/json", DATA))
+                .await
+                .problem(400, "malformed-header"),
+            [" duplicate"]
+        );
         let unsaid = Ask::post("/v1/events").header("ce-type", "OrderShipped");
         let unsaid = setting.ask(unsaid.text("application/json", DATA)).await;
         assert_eq!(unsaid.problem(422, "validation"), ["/specversion required"]);

@@ -36,6 +36,10 @@ pub(super) fn templates(folder: &Path) -> Result<TemplateSet, FolderIssue> {
     load_folder(folder).map_err(|error| {
         let (file, code, message) = match &error {
             FolderError::Unreadable { path, source } => (path, "unreadable", source.to_string()),
+            FolderError::NoText { path } => {
+                let expected = "expected a regular file of at most 16 MiB";
+                (path, "unreadable", expected.to_owned())
+            }
             FolderError::Name { path, expected } => {
                 (path, "name", format!("expected a file named {expected}"))
             }

@@ -11,6 +11,19 @@ const MAX_BYTES: usize = 256 * 1024;
 const MAX_DEPTH: usize = 64;
 /// How many subschemas may apply, uses of definitions counted one by one.
 const MAX_APPLIED: usize = 5_000;
+/// Keywords whose subschemas apply to the same value as the schema that holds them.
+const IN_PLACE: [&str; 10] = [
+    "$ref",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependencies",
+];
 /// How many regular expressions a schema may have, and how long each may be, in characters.
 const MAX_PATTERNS: usize = 200;
 const MAX_PATTERN: usize = 1_000;
@@ -155,21 +168,35 @@ impl<'s> Walk<'s> {
 
     /// Walks through a subschema that applies to the present value.
     fn apply(&mut self, schema: &'s Value, at: &str) -> Result<(), FieldError> {
-        self.applied += 1;
-        if self.applied > MAX_APPLIED || self.path.len() + self.open.len() > 4 * MAX_DEPTH {
-            let sentence =
-                format!("expected at most {MAX_APPLIED} subschemas, each use of a definition counted");
-            return Err(FieldError::new(at, "too-large", sentence));
-        }
+        self.count(1, at)?;
         let Value::Object(keywords) = schema else {
             // `true`, `false`, or a value that the compiler refuses.
             return Ok(());
         };
+        let mut beside = 0;
         for (keyword, value) in keywords {
             let below = format!("{at}/{}", escape_token(keyword));
+            let before = self.applied;
             self.keyword(keyword, value, at, &below)?;
+            if IN_PLACE.contains(&keyword.as_str()) {
+                beside += self.applied - before;
+            }
+        }
+        // To know what was evaluated, `unevaluated…` evaluates the subschemas beside it once more.
+        if keywords.contains_key("unevaluatedProperties") || keywords.contains_key("unevaluatedItems") {
+            self.count(beside, at)?;
         }
         Ok(())
+    }
+
+    /// Counts uses of subschemas.
+    fn count(&mut self, uses: usize, at: &str) -> Result<(), FieldError> {
+        self.applied += uses;
+        if self.applied <= MAX_APPLIED && self.path.len() + self.open.len() <= 4 * MAX_DEPTH {
+            return Ok(());
+        }
+        let sentence = format!("expected at most {MAX_APPLIED} subschemas, each use of a definition counted");
+        Err(FieldError::new(at, "too-large", sentence))
     }
 
     fn keyword(&mut self, keyword: &str, value: &'s Value, at: &str, below: &str) -> Result<(), FieldError> {
@@ -310,6 +337,21 @@ mod tests {
             deep = json!({"allOf": [deep]});
         }
         assert_eq!(refusal(&deep), "too-deep");
+    }
+
+    #[test]
+    fn unevaluated_properties_inside_of_one_another_are_refused_because_each_doubles_the_work_below_it() {
+        for (keyword, unevaluated) in [("anyOf", "unevaluatedProperties"), ("allOf", "unevaluatedItems")] {
+            let nested = |levels: usize| {
+                let mut schema = json!({"properties": {"q": {}}});
+                for _ in 0..levels {
+                    schema = json!({keyword: [schema], unevaluated: false});
+                }
+                schema
+            };
+            assert!(check(&nested(4)).is_ok());
+            assert_eq!(refusal(&nested(15)), "too-large");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ const MAX_SOURCE: usize = 256 * 1024;
 const MAX_DEPTH: usize = 32;
 /// How many blocks (and their `else`s), and how many parentheses, a part may have.
 const MAX_COUNT: usize = 1_000;
+/// The parser counts a tag's line and column from the text's beginning, so that its work grows with tags × bytes. At
+/// this bound a part takes a tenth of a second.
+const MAX_TAGS_TIMES_BYTES: usize = 1 << 27;
 /// Enough for a tree of [`MAX_COUNT`] levels of both.
 const DEEP_STACK: usize = 256 * 1024 * 1024;
 
@@ -25,14 +28,22 @@ pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
         return Err((None, format!("expected at most {MAX_SOURCE} bytes")));
     }
     let nesting = most_nesting(source);
-    if nesting <= MAX_DEPTH {
-        return compile(source);
-    }
     if nesting > MAX_COUNT {
         return Err((
             None,
             format!("expected at most {MAX_COUNT} blocks and {MAX_COUNT} parentheses"),
         ));
+    }
+    let tags = source.matches("{{").count();
+    if tags.saturating_mul(source.len()) > MAX_TAGS_TIMES_BYTES {
+        let most = MAX_TAGS_TIMES_BYTES / source.len();
+        return Err((
+            None,
+            format!("expected at most {most} tags in a text of this length, not {tags}"),
+        ));
+    }
+    if nesting <= MAX_DEPTH {
+        return compile(source);
     }
     // It may be deep, and only parsing can tell. A tree that is too deep lives and dies on a stack of its own.
     std::thread::scope(|scope| {
@@ -149,6 +160,17 @@ mod tests {
         assert!(parse(&"{{#if a}}(x){{/if}}".repeat(MAX_COUNT)).is_ok());
         let deep = format!("{}{}", "{{#if a}}".repeat(MAX_DEPTH), "{{/if}}".repeat(MAX_DEPTH));
         assert!(parse(&deep).is_ok());
+    }
+
+    #[test]
+    fn a_long_text_has_fewer_tags_than_a_short_one_because_parsing_takes_tags_times_bytes() {
+        assert!(parse(&"{{order_id}}".repeat(3_000)).is_ok());
+        for text in [
+            "{{order_id}}".repeat(20_000),
+            format!("{}{}", "x".repeat(200_000), "{{a}}".repeat(1_000)),
+        ] {
+            assert!(refusal(&text).contains("tags in a text of this length"));
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::{PartialDef, Parts, TemplateDef, TemplateSet, is_locale, set::is_part
 
 const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel email, sms or push and the \
                         part subject, text or html (email), text (sms), title, body or data.<key> (push)";
+/// Bytes of a file; the publish gate's own bounds are tighter.
+const MAX_FILE: u64 = 16 << 20;
 const PARTIAL: &str = "partials/<name>.html.hbs or partials/<name>.text.hbs";
 const LOCALE: &str = "locales/<BCP 47 tag>.ftl";
 
@@ -116,10 +118,18 @@ fn name(path: &Path) -> &str {
 /// A file's text. A leading byte order mark, which some editors write, is removed: in a text message it would
 /// force the encoding UCS-2.
 fn read(file: &Path) -> Result<String, FolderError> {
-    let mut text = fs::read_to_string(file).map_err(|source| FolderError::Unreadable {
+    let unreadable = |source| FolderError::Unreadable {
         path: file.to_owned(),
         source,
-    })?;
+    };
+    // A device or a pipe may never end.
+    let metadata = fs::metadata(file).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(FolderError::NoText {
+            path: file.to_owned(),
+        });
+    }
+    let mut text = fs::read_to_string(file).map_err(unreadable)?;
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
@@ -149,6 +159,14 @@ mod tests {
             fs::write(&file, written).unwrap();
             assert_eq!(read(&file).unwrap(), read_);
         }
+    }
+
+    #[test]
+    fn a_device_is_no_file_of_a_catalog() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("sms.text.hbs");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert!(matches!(read(&link), Err(FolderError::NoText { .. })));
     }
 
     #[test]
