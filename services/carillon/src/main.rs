@@ -121,9 +121,11 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
         stall_limit: config.shutdown.stall_limit,
         ..Shutdown::default()
     };
-    let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
+    let grace = config.shutdown.grace;
     let listener = roles::bind(config.http.listen, "http.listen")?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
+    // From here on signals are the lifecycle's; before, they end a process that waits for its stores.
+    let mut lifecycle = Lifecycle::new(foundation.shutdown.clone(), grace);
     roles::spawn(&foundation, roles, listener, &mut lifecycle)?;
     let ended = lifecycle.run().await;
     foundation.store.close().await;

@@ -3,7 +3,10 @@
 
 use std::{future::Future, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::panics;
@@ -104,19 +107,22 @@ pub struct Lifecycle {
     shutdown: Shutdown,
     grace: Duration,
     roles: JoinSet<(&'static str, anyhow::Result<()>)>,
+    signals: Signals,
 }
 
 /// How long after the hard signal a role may still run.
 const AFTER_HARD: Duration = Duration::from_secs(5);
 
 impl Lifecycle {
-    /// Roles get `grace` between the soft and the hard signal.
+    /// Roles get `grace` between the soft and the hard signal. From now on SIGINT and SIGTERM are waited for by
+    /// [`Lifecycle::run`] and do not end the process by themselves.
     #[must_use]
     pub fn new(shutdown: Shutdown, grace: Duration) -> Self {
         Self {
             shutdown,
             grace,
             roles: JoinSet::new(),
+            signals: Signals::listen(),
         }
     }
 
@@ -135,7 +141,7 @@ impl Lifecycle {
     pub async fn run(mut self) -> Result<(), LifecycleError> {
         let mut cause = "asked to";
         let mut first_error = tokio::select! {
-            signal = signal() => {
+            signal = self.signals.next() => {
                 tracing::info!(signal, "shutting down");
                 cause = signal;
                 None
@@ -154,7 +160,7 @@ impl Lifecycle {
                     tracing::warn!(roles = self.roles.len(), "the grace time is over: giving up what is in flight");
                     hard_deadline = Some(self.give_up());
                 }
-                signal = signal(), if hard_deadline.is_none() => {
+                signal = self.signals.next(), if hard_deadline.is_none() => {
                     tracing::warn!(signal, "second signal: giving up what is in flight");
                     hard_deadline = Some(self.give_up());
                 }
@@ -201,19 +207,41 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// Waits for SIGINT or SIGTERM and names it.
-async fn signal() -> &'static str {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut stream) => {
-                stream.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// SIGINT and SIGTERM, from the moment at which listening began.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let on = |kind| {
+            signal(kind)
+                .inspect_err(|error| tracing::warn!(%error, "a signal cannot be listened to"))
+                .ok()
+        };
+        Self {
+            interrupt: on(SignalKind::interrupt()),
+            terminate: on(SignalKind::terminate()),
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => "SIGINT",
-        () = terminate => "SIGTERM",
+    }
+
+    /// Waits for the next one and names it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            () = received(self.interrupt.as_mut()) => "SIGINT",
+            () = received(self.terminate.as_mut()) => "SIGTERM",
+        }
+    }
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
