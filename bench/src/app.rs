@@ -129,7 +129,8 @@ pub(crate) fn event_id(run: &str, n: usize) -> String {
 
 impl App {
     async fn put_users(&self) -> anyhow::Result<()> {
-        for chunk in (0..USERS).collect::<Vec<_>>().chunks(50) {
+        // No more at the same time than one key may have in flight (`gateway.key.others_in_flight`).
+        for chunk in (0..USERS).collect::<Vec<_>>().chunks(32) {
             let puts = chunk.iter().map(|n| {
                 let user =
                     json!({"devices": [{"platform": "android", "token": format!("bench-token-{n:04}")}]});
