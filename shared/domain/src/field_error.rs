@@ -171,15 +171,6 @@ pub fn escape_token(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// The first [`MAX_ECHO`] characters of a value, borrowed.
-#[must_use]
-pub fn clip(value: &str) -> &str {
-    value
-        .char_indices()
-        .nth(MAX_ECHO)
-        .map_or(value, |(end, _)| &value[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,7 @@ pub struct AuditEntry {
     pub key_id: Uuid,
     /// The key's name.
     pub key_name: String,
-    /// What was done.
+    /// The audited act.
     pub action: AuditAction,
     /// The requested path and query.
     pub route: String,

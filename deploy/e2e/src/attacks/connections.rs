@@ -61,7 +61,7 @@ pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> 
     loop {
         while streams.len() < FEW {
             streams.extend(attacker.connect_narrow(&many).await.ok());
-            // The harm is in what is held; all at once would be a flood of requests.
+            // This attack holds answers. Opened all at once, the connections would be a flood of requests instead.
             tokio::time::sleep(PACE).await;
         }
         // Those that were closed are opened anew.

@@ -182,7 +182,7 @@ impl<'s> Walk<'s> {
                 beside += self.applied - before;
             }
         }
-        // To know what was evaluated, `unevaluated…` evaluates the subschemas beside it once more.
+        // `unevaluated…` evaluates the subschemas beside it a second time to learn which members they cover.
         if keywords.contains_key("unevaluatedProperties") || keywords.contains_key("unevaluatedItems") {
             self.count(beside, at)?;
         }
