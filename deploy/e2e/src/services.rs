@@ -1,4 +1,4 @@
-//! Kafka, PostgreSQL and Redis of the run's own, by `deploy/ci/services`, so that nobody else's are killed.
+//! Kafka, PostgreSQL behind PgBouncer, and Redis of the run's own, by `deploy/ci/services`, so that nobody else's are killed.
 
 use std::{
     net::TcpListener,
@@ -29,11 +29,12 @@ struct Script {
     dir: PathBuf,
     kafka: u16,
     postgres: u16,
+    pgbouncer: u16,
     redis: u16,
 }
 
 impl Services {
-    /// Starts all three on free ports.
+    /// Starts all of them on free ports.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("carillon-e2e-services-")
@@ -44,6 +45,7 @@ impl Services {
             dir: dir.path().to_owned(),
             kafka: free_neighbours(),
             postgres: free_port(),
+            pgbouncer: free_port(),
             redis: free_port(),
         };
         let services = Self {
@@ -125,6 +127,7 @@ impl Script {
             .env("CARILLON_CI_DIR", &self.dir)
             .env("CARILLON_CI_KAFKA_PORT", self.kafka.to_string())
             .env("CARILLON_CI_POSTGRES_PORT", self.postgres.to_string())
+            .env("CARILLON_CI_PGBOUNCER_PORT", self.pgbouncer.to_string())
             .env("CARILLON_CI_REDIS_PORT", self.redis.to_string())
             .stdin(Stdio::null());
         command
