@@ -64,3 +64,20 @@ pub(super) async fn unique_items(attacker: Attacker) -> anyhow::Result<()> {
     let items: Vec<Value> = (0..15_000).map(|n| json!({"n": n})).collect();
     apply(attacker, "Unique", schema, json!({"x": items})).await
 }
+
+/// Small data and a schema that looks at all of it hundreds of times.
+pub(super) async fn many_looks(attacker: Attacker) -> anyhow::Result<()> {
+    let looks = |look: &dyn Fn(usize) -> Value| (0..900).map(look).collect::<Vec<_>>();
+    let named = looks(&|n| json!({"properties": {format!("p{n}"): true}}));
+    let schema = json!({"allOf": named, "unevaluatedProperties": false});
+    let keys: serde_json::Map<String, Value> = (0..20_000).map(|n| (format!("k{n}"), json!(1))).collect();
+    let keys = json!(keys);
+    let unlike = looks(&|n| json!({"not": {"const": format!("c{n}")}}));
+    let items = json!({"properties": {"x": {"items": {"allOf": unlike}}}});
+    let short = json!({"x": vec![1; 50_000]});
+    for (name, schema, data) in [("Unevaluated", schema, keys), ("Unlike", items, short)] {
+        let apply = apply(attacker.clone(), name, schema, data);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(4), apply).await;
+    }
+    Ok(())
+}

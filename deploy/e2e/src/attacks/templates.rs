@@ -1,6 +1,8 @@
 //! Templates that take long, or produce much output from little input. If a template is refused, the attack
 //! is over.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -62,6 +64,28 @@ pub(super) async fn previews(attacker: Attacker) -> anyhow::Result<()> {
         }
     });
     futures::future::try_join_all(previews).await.map(|_: Vec<()>| ())
+}
+
+/// Hundreds of previews at a time, none of which waits for its answer.
+pub(super) async fn left_previews(attacker: Attacker) -> anyhow::Result<()> {
+    publish(&attacker, LOOPS).await?;
+    let sample = json!({"data": {"a": vec![1; 4_000]}}).to_string();
+    let path = format!("/v1/templates/{TYPE}/sms/preview");
+    let previews = (0..300).map(|_| async {
+        loop {
+            let preview = attacker.ask(Method::POST, &path, sample.clone());
+            let _ = tokio::time::timeout(Duration::from_millis(100), preview).await;
+        }
+    });
+    futures::future::join_all(previews).await;
+    Ok(())
+}
+
+pub(super) async fn long_path(attacker: Attacker) -> anyhow::Result<()> {
+    for path in [vec!["a"; 120_000].join("."), vec![".."; 120_000].join("/")] {
+        publish_and_send(attacker.clone(), &format!("{{{{{path}}}}}"), json!({"a": 1})).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn recursive_partial(attacker: Attacker) -> anyhow::Result<()> {
