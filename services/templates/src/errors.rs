@@ -1,6 +1,5 @@
 //! What went wrong, as problem documents. Database text stays in the log.
 
-use carillon_domain::field_error::escape_token;
 use carillon_render::{RenderError, TemplateIssue};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
@@ -60,20 +59,14 @@ pub(crate) fn render(error: &RenderError) -> Problem {
         | RenderError::BadValue { .. }
         | RenderError::Invalid { .. }
         | RenderError::Budget { .. }
+        | RenderError::Blank { .. }
         | RenderError::TooLong { .. } => ProblemKind::TemplateInvalid,
     };
-    let pointer = match error {
-        RenderError::MissingVariable { variable, .. } | RenderError::BadValue { variable, .. } => {
-            variable.split('.').fold("/data".to_owned(), |pointer, token| {
-                format!("{pointer}/{}", escape_token(token))
-            })
-        }
-        RenderError::Budget { .. } => String::new(),
-        RenderError::TooLong { part, .. } => format!("/parts/{}", escape_token(part)),
-        _ => return Problem::new(kind, error.to_string()),
-    };
+    if kind != ProblemKind::TemplateInvalid {
+        return Problem::new(kind, error.to_string());
+    }
     let field = ProblemError {
-        pointer,
+        pointer: error.pointer().into_owned(),
         code: error.code().to_owned(),
         message: error.to_string(),
     };
@@ -85,19 +78,10 @@ pub(crate) fn invalid(issues: &[TemplateIssue]) -> Problem {
     let errors = issues
         .iter()
         .map(|issue| ProblemError {
-            pointer: pointer(issue),
+            pointer: issue.pointer(),
             code: issue.code.to_owned(),
             message: issue.to_string(),
         })
         .collect();
     Problem::new(ProblemKind::TemplateInvalid, "the template cannot be published").with_errors(errors)
-}
-
-/// Where in the template's document an issue stands.
-pub(crate) fn pointer(issue: &TemplateIssue) -> String {
-    if issue.part.is_empty() {
-        String::new()
-    } else {
-        format!("/parts/{}", escape_token(&issue.part))
-    }
 }

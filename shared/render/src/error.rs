@@ -1,5 +1,8 @@
 //! Why a message could not be rendered.
 
+use std::borrow::Cow;
+
+use carillon_domain::field_error::escape_token;
 use serde::{Deserialize, Serialize};
 
 /// Why a message could not be rendered. Only [`RenderError::Unavailable`] may pass by itself; everything else needs
@@ -14,8 +17,8 @@ pub enum RenderError {
         /// `<type>/<channel>`.
         template: String,
     },
-    /// The template uses a variable that the event does not carry.
-    #[error("{template} ({place}) needs the variable {variable}, which the event does not carry")]
+    /// The template uses a variable that is not there.
+    #[error("{template} ({place}) needs the variable {variable}, {why}")]
     #[serde(rename = "template-missing-variable")]
     MissingVariable {
         /// `<type>/<channel>`.
@@ -24,6 +27,11 @@ pub enum RenderError {
         place: String,
         /// As the template writes it, such as `order_id` or `customer.name`.
         variable: String,
+        /// Where it was looked for, such as `which the event does not carry`; and its spelling, if it exists
+        /// further out.
+        why: String,
+        /// See [`Self::pointer`].
+        pointer: String,
     },
     /// A variable is there, but it is not what the template's helper takes.
     #[error("{template} ({place}) expects {variable} to be {expected}")]
@@ -37,6 +45,8 @@ pub enum RenderError {
         variable: String,
         /// What the helper takes.
         expected: String,
+        /// See [`Self::pointer`].
+        pointer: String,
     },
     /// The template itself is wrong.
     #[error("{template} cannot be rendered: {detail}")]
@@ -46,6 +56,8 @@ pub enum RenderError {
         template: String,
         /// What is wrong with it.
         detail: String,
+        /// See [`Self::pointer`].
+        pointer: String,
     },
     /// The message takes more work than a message may cost. The same template and data always end here.
     #[error("{template} ({place}) takes more than {limit} {unit}, which is the most that one message may")]
@@ -59,6 +71,8 @@ pub enum RenderError {
         limit: u64,
         /// `steps`, `levels of nesting` or `seconds of processor time`.
         unit: String,
+        /// See [`Self::pointer`].
+        pointer: String,
     },
     /// The message is longer than the channel carries.
     #[error("{template}: the {part} has {actual} {unit}, more than the {limit} that the channel carries")]
@@ -74,6 +88,15 @@ pub enum RenderError {
         actual: usize,
         /// `characters` or `bytes`.
         unit: String,
+    },
+    /// Nothing of a part is seen, and the channel carries no message without it.
+    #[error("{template}: the {part} is blank; expected at least one visible character")]
+    #[serde(rename = "template-blank")]
+    Blank {
+        /// `<type>/<channel>`.
+        template: String,
+        /// `subject`, or `text` of a text message.
+        part: String,
     },
     /// The templates cannot be reached now; the same request may succeed later.
     #[error("templates cannot be reached now: {detail}")]
@@ -95,8 +118,28 @@ impl RenderError {
             Self::Invalid { .. } => "template-invalid",
             Self::Budget { .. } => "template-budget",
             Self::TooLong { .. } => "template-too-long",
+            Self::Blank { .. } => "template-blank",
             Self::Unavailable { .. } => "template-unavailable",
         }
+    }
+
+    /// What is at fault, as an RFC 6901 pointer: the value in the event (`/data/at`), or the part of the
+    /// template (`/parts/text`). Empty if neither is known.
+    #[must_use]
+    pub fn pointer(&self) -> Cow<'_, str> {
+        match self {
+            Self::MissingVariable { pointer, .. }
+            | Self::BadValue { pointer, .. }
+            | Self::Invalid { pointer, .. }
+            | Self::Budget { pointer, .. } => Cow::Borrowed(pointer),
+            Self::TooLong { part, .. } | Self::Blank { part, .. } => Cow::Owned(Self::part_pointer(part)),
+            Self::MissingTemplate { .. } | Self::Unavailable { .. } => Cow::Borrowed(""),
+        }
+    }
+
+    /// The pointer of a part of the template.
+    pub(crate) fn part_pointer(part: &str) -> String {
+        format!("/parts/{}", escape_token(part))
     }
 
     /// Whether the same request may succeed later without anybody changing anything.
@@ -120,22 +163,27 @@ mod tests {
                 template: "A/sms".into(),
                 place: "text line 1".into(),
                 variable: "x".into(),
+                why: "which the event does not carry".into(),
+                pointer: "/data/x".into(),
             },
             RenderError::BadValue {
                 template: "A/sms".into(),
                 place: "text line 1".into(),
                 variable: "x".into(),
                 expected: "a date".into(),
+                pointer: "/data/x".into(),
             },
             RenderError::Invalid {
                 template: "A/sms".into(),
                 detail: "d".into(),
+                pointer: "/parts/text".into(),
             },
             RenderError::Budget {
                 template: "A/sms".into(),
                 place: "text line 1".into(),
                 limit: 1_000_000,
                 unit: "steps".into(),
+                pointer: "/parts/text".into(),
             },
             RenderError::TooLong {
                 template: "A/sms".into(),
@@ -143,6 +191,10 @@ mod tests {
                 limit: 1600,
                 actual: 1601,
                 unit: "characters".into(),
+            },
+            RenderError::Blank {
+                template: "A/email".into(),
+                part: "subject".into(),
             },
             RenderError::Unavailable { detail: "d".into() },
         ];

@@ -5,12 +5,21 @@ use crate::budget::Exceeded;
 /// Why an element of a template wrote nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A variable is missing; the text is its name in the template.
-    Missing(String),
+    /// A variable is missing.
+    Missing {
+        /// Its spelling in the template.
+        variable: String,
+        /// Where it was looked for, and its spelling further out: `which is not in …`.
+        why: String,
+        /// Its pointer, if it is the event that lacks it.
+        at: Option<String>,
+    },
     /// A variable exists, but the helper does not accept its value.
     BadValue {
         variable: String,
         expected: &'static str,
+        /// The value's pointer, if it comes from the event.
+        at: Option<String>,
     },
     /// The template cannot work with any data.
     Misused(String),

@@ -39,3 +39,9 @@ pub enum FolderError {
 pub fn load_folder(folder: &Path) -> Result<TemplateSet, FolderError> {
     read::load(folder)
 }
+
+/// Reads a text file of a catalog folder, without a leading byte order mark. Only a regular file is opened,
+/// because a device or a pipe may never end.
+pub fn read_text(file: &Path) -> Result<String, FolderError> {
+    read::read(file)
+}

@@ -15,9 +15,11 @@ mod error;
 mod fault;
 mod folder;
 mod helpers;
+mod invisible;
 pub mod limits;
 mod locale;
 mod messages;
+mod origin;
 mod renderer;
 mod request;
 mod set;
@@ -25,7 +27,7 @@ mod sms;
 
 pub use engine::{Engine, TemplateIssue, Validation};
 pub use error::RenderError;
-pub use folder::{FolderError, load_folder};
+pub use folder::{FolderError, load_folder, read_text};
 pub use locale::is_locale;
 pub use renderer::{
     BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,

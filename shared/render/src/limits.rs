@@ -89,11 +89,11 @@ fn count(encoding: Encoding, characters: &[usize], single: usize, multi: usize) 
     }
 }
 
-/// Makes one line of a text: runs of control characters and line separators become one space, so that nothing can
-/// begin a second header.
+/// Makes one line of a text: runs of control characters, line separators, and controls that embed or override
+/// a direction become one space, so that nothing can begin a second header or turn the line round.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}');
     let mut line = String::with_capacity(text.len());
     for piece in text
         .trim()
@@ -149,5 +149,6 @@ mod tests {
             "Hello Bcc: eve@example.com"
         );
         assert_eq!(one_line(" a\u{0}\u{2028}b\t "), "a b");
+        assert_eq!(one_line("a\u{202e}b\u{202c}"), "a b");
     }
 }

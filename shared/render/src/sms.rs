@@ -1,10 +1,11 @@
 //! Prepares a rendered text for SMS, so that no segment is paid for characters that a reader does not see.
 
-use carillon_domain::text::is_ignorable;
 use icu_normalizer::ComposingNormalizerBorrowed;
-use icu_properties::{CodePointMapData, props::BidiClass};
 
-use crate::limits::gsm_units;
+use crate::{
+    invisible::{is_direction, remove},
+    limits::gsm_units,
+};
 
 /// Prepares a text: invisible characters are removed where they carry no meaning, letters and their marks are composed
 /// (NFC), and typographic punctuation is made plain where that alone brings the text into GSM 03.38, whose segments
@@ -31,54 +32,17 @@ pub(crate) fn prepare(text: &str) -> String {
 
 /// The text without invisible characters, and with line breaks of one character.
 fn visible(text: &str) -> String {
-    let is_right_to_left = text.chars().any(is_right_to_left);
-    let mut kept = String::with_capacity(text.len());
-    let mut before = None;
+    let mut lines = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
-        let next = rest.peek().copied();
-        let c = match c {
-            '\r' if next == Some('\n') => continue,
-            '\r' | '\u{b}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
-            '\n' | '\t' => c,
-            c if c.is_control() => continue,
-            c if is_direction(c) && is_right_to_left => c,
-            c if is_part_of_sequence(c) && is_in_sequence(before, next) => c,
-            c if is_ignorable(c) => continue,
-            c => c,
-        };
-        kept.push(c);
-        before = Some(c);
+        match c {
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\r' | '\u{b}' | '\u{85}' | '\u{2028}' | '\u{2029}' => lines.push('\n'),
+            c if c.is_control() && !matches!(c, '\n' | '\t') => {}
+            c => lines.push(c),
+        }
     }
-    kept
-}
-
-/// Joiners, variation selectors and tags. They control how neighbouring characters are drawn in Persian, in
-/// Indic scripts and in emoji.
-fn is_part_of_sequence(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}'
-            | '\u{180f}' | '\u{e0020}'..='\u{e007f}'
-    )
-}
-
-/// Whether such a character changes how its neighbours are drawn. Characters of GSM 03.38 have one form only,
-/// except in keycaps (`1`, U+FE0F, U+20E3).
-fn is_in_sequence(before: Option<char>, next: Option<char>) -> bool {
-    next == Some('\u{20e3}')
-        || before.is_some_and(|before| gsm_units(before).is_none() && !before.is_whitespace())
-}
-
-/// Marks and isolates that put numbers and names into their places in right-to-left text. Embeddings and
-/// overrides are not included.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2066}'..='\u{2069}')
-}
-
-fn is_right_to_left(c: char) -> bool {
-    let class = CodePointMapData::<BidiClass>::new().get(c);
-    !is_ignorable(c) && (class == BidiClass::RightToLeft || class == BidiClass::ArabicLetter)
+    remove(&lines, is_direction)
 }
 
 /// Typographic characters as they are written in text messages.

@@ -88,7 +88,9 @@ fn a_variable_that_is_not_there_is_named_and_an_optional_one_may_be_missing() {
         RenderError::MissingVariable {
             template: "A/sms".into(),
             place: "text line 1".into(),
-            variable: "order.id".into()
+            variable: "order.id".into(),
+            why: "which the event does not carry".into(),
+            pointer: "/data/order/id".into(),
         }
     );
     assert_eq!(

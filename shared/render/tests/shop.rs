@@ -160,7 +160,9 @@ fn the_tracking_link_is_optional_and_the_carrier_is_not() {
         RenderError::MissingVariable {
             template: "OrderShipped/sms".into(),
             place: "text line 1".into(),
-            variable: "carrier".into()
+            variable: "carrier".into(),
+            why: "which the event does not carry".into(),
+            pointer: "/data/carrier".into(),
         }
     );
 }

@@ -14,7 +14,7 @@ use carillon_store::{Store, templates::TemplateName};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{errors, store_templates::Kind};
+use crate::store_templates::Kind;
 
 /// The longest body of a template, in bytes.
 const MAX_TEMPLATE: usize = 1024 * 1024;
@@ -90,7 +90,7 @@ struct Issue {
 impl From<&TemplateIssue> for Issue {
     fn from(issue: &TemplateIssue) -> Self {
         Self {
-            pointer: errors::pointer(issue),
+            pointer: issue.pointer(),
             code: issue.code.to_owned(),
             message: issue.to_string(),
         }

@@ -147,6 +147,31 @@ fn what_is_wrong_in_the_catalog_is_named_with_its_pointer() {
 }
 
 #[test]
+fn a_catalog_that_is_no_regular_file_is_refused_and_not_waited_for() {
+    let replaced = |make: fn(&Path)| {
+        refused(move |place| {
+            let file = place.join("catalog.yaml");
+            fs::remove_file(&file).unwrap();
+            make(&file);
+        })
+    };
+    let unreadable = one("catalog.yaml", "", false, "unreadable");
+    assert_eq!(
+        replaced(|file| std::os::unix::fs::symlink("/dev/zero", file).unwrap()),
+        unreadable
+    );
+    assert_eq!(replaced(|file| fs::create_dir(file).unwrap()), unreadable);
+    assert_eq!(replaced(|_| {}), unreadable);
+    let pipe = replaced(|file| {
+        let made = std::process::Command::new("mkfifo").arg(file).status().unwrap();
+        assert!(made.success());
+    });
+    assert_eq!(pipe, unreadable);
+    let large = replaced(|file| fs::File::create(file).unwrap().set_len((16 << 20) + 1).unwrap());
+    assert_eq!(large, unreadable);
+}
+
+#[test]
 fn what_is_wrong_in_files_is_named_with_file_and_line() {
     assert_eq!(
         refused(|place| edit(&place.join("catalog.yaml"), "types:\n", "types: {}\ntypes:\n")),

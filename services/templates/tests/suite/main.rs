@@ -8,5 +8,6 @@
 
 mod api;
 mod catalog_folder;
+mod previews;
 mod renderers;
 mod support;

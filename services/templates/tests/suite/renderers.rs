@@ -156,7 +156,9 @@ async fn each_error_is_told_for_its_own_message_and_spoils_no_other() {
             Err(RenderError::MissingVariable {
                 template: "OrderShipped/sms".into(),
                 place: "text line 1".into(),
-                variable: "carrier".into()
+                variable: "carrier".into(),
+                why: "which the event does not carry".into(),
+                pointer: "/data/carrier".into(),
             })
         );
         assert!(

@@ -1,7 +1,7 @@
 //! Builds a mail for a relay: addresses in SMTP's form, and header lines that no text can break or make too
 //! long.
 
-use carillon_domain::EmailAddress;
+use carillon_domain::{EmailAddress, visible::is_steering};
 use carillon_render::Content;
 use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use lettre::{
@@ -35,9 +35,10 @@ pub(super) fn sender(text: &str) -> Result<Mailbox, String> {
     let expected = "an address such as Shop <shop@example.com>";
     let mailbox: Mailbox = text.parse().map_err(|_| format!("expected {expected}"))?;
     let name = mailbox.name.as_deref().unwrap_or_default();
-    if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if name.len() > LONGEST_NAME || name.chars().any(is_steering) {
         return Err(format!(
-            "expected a display name of at most {LONGEST_NAME} octets without control characters, as in {expected}"
+            "expected a display name of at most {LONGEST_NAME} octets without characters that control the text or its \
+             direction, as in {expected}"
         ));
     }
     let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|error| error.to_string())?;

@@ -127,6 +127,8 @@ async fn a_sender_of_mail_follows_the_rule_for_addresses() {
         "Shop <shop@localhost>",
         "Shop <läden@example.com>",
         "Shop <shop\u{200b}@example.com>",
+        "Sho\u{202e}p <shop@example.com>",
+        "Shop\u{2067} <shop@example.com>",
         &long,
     ] {
         assert_eq!(blamed(SmtpSender::new(&with(from))), "smtp.from", "{from}");

@@ -1,11 +1,13 @@
 //! Evaluates expressions in a scope.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::borrow::Cow;
 
-use carillon_domain::json::{Number, Value};
+use carillon_domain::json::Value;
 
 use super::{
+    compare::{compare, equal},
     exec::Machine,
+    lack::lack,
     program::{Call, Expr, From, Helper, Path},
 };
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
 
 /// A scope in which variables are looked up. There is one for the data, and one for each surrounding loop,
 /// `with` and partial.
+#[derive(Debug)]
 pub(super) struct Scope<'s> {
     pub(super) up: Option<&'s Scope<'s>>,
     pub(super) this: &'s Value,
@@ -24,10 +27,24 @@ pub(super) struct Scope<'s> {
     /// Whether `names` are also fields of `this`, as a partial's variables are.
     pub(super) merged: bool,
     pub(super) round: Option<Round<'s>>,
+    pub(super) kind: Kind<'s>,
+}
+
+/// Where the `this` of a scope comes from, for errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind<'s> {
+    /// The whole data.
+    Data,
+    /// The scope around it.
+    Same,
+    /// An item of a list, or a field of an object, that a loop goes over.
+    Item(&'s Expr),
+    /// The value of `with`, or the one that a partial is given.
+    Value(&'s Expr),
 }
 
 /// A loop's present round.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Round<'s> {
     pub(super) index: usize,
     pub(super) count: usize,
@@ -35,12 +52,12 @@ pub(super) struct Round<'s> {
     pub(super) key: Option<&'s str>,
 }
 
-/// A value, or the name of a missing one.
+/// A value, or the expression of a missing one and the scope in which it was looked up.
 #[derive(Debug, Clone)]
 pub(super) enum Val<'s> {
     Ref(&'s Value),
     Own(Value),
-    Missing(&'s Expr),
+    Missing(&'s Expr, &'s Scope<'s>),
 }
 
 impl Val<'_> {
@@ -48,7 +65,7 @@ impl Val<'_> {
         match self {
             Self::Ref(value) => Some(value),
             Self::Own(value) => Some(value),
-            Self::Missing(_) => None,
+            Self::Missing(..) => None,
         }
     }
 
@@ -76,27 +93,17 @@ impl Machine<'_> {
 
     fn look_up<'s>(&'s self, expr: &'s Expr, path: &'s Path, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
         self.budget.pay_bytes(path.raw.len())?;
-        let names = path.names.as_slice();
-        let base = match path.from {
-            From::Root => self.root,
-            From::Round(level) => return Ok(round(level, names, scope).unwrap_or(Val::Missing(expr))),
-            From::Scope(level) => {
-                if let Some((first, rest)) = names.split_first()
-                    && let Some(given) = given(level, first, scope)
-                {
-                    return Ok(match given {
-                        Val::Ref(value) => dig(value, rest).map_or(Val::Missing(expr), Val::Ref),
-                        Val::Own(value) => dig(value, rest).map_or(Val::Missing(expr), Val::Ref),
-                        Val::Missing(other) => Val::Missing(other),
-                    });
-                }
-                match ancestor(scope, level) {
-                    Some(scope) => scope.this,
-                    None => return Ok(Val::Missing(expr)),
-                }
-            }
+        let found = match path.from {
+            From::Root => dig(self.root, &path.names).map(Found::Value),
+            From::Round(level) => round(level, &path.names, scope).map(Found::Made),
+            From::Scope(level) => find(level, &path.names, scope),
         };
-        Ok(dig(base, names).map_or(Val::Missing(expr), Val::Ref))
+        Ok(match found {
+            Some(Found::Value(value)) => Val::Ref(value),
+            Some(Found::Made(value)) => Val::Own(value),
+            Some(Found::Missing(expr, scope)) => Val::Missing(expr, scope),
+            None => Val::Missing(expr, scope),
+        })
     }
 
     fn call<'s>(&'s self, expr: &'s Expr, call: &'s Call, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
@@ -149,7 +156,7 @@ impl Machine<'_> {
                     }
                     _ => None,
                 };
-                Ok(found.unwrap_or(Val::Missing(expr)))
+                Ok(found.unwrap_or(Val::Missing(expr, scope)))
             }
             Helper::Date => {
                 let style = match call.args.get(1) {
@@ -203,16 +210,20 @@ impl Machine<'_> {
     }
 
     /// A required parameter; its steps are paid here.
-    fn arg<'a>(&self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
+    fn arg<'a>(&'a self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
         let value = match value {
             Val::Ref(value) => value,
             Val::Own(value) => value,
-            Val::Missing(missing) => return Err(Fault::Missing(missing.to_string())),
+            Val::Missing(expr, scope) => return Err(lack(expr, scope)),
         };
         if let Value::String(text) = value {
             self.budget.pay_bytes(text.len())?;
         }
-        Ok(Arg { written, value })
+        Ok(Arg {
+            written,
+            value,
+            root: Some(self.root),
+        })
     }
 
     /// A value's text, as it would be written.
@@ -221,14 +232,36 @@ impl Machine<'_> {
     }
 }
 
+/// What a variable's path leads to.
+pub(super) enum Found<'s> {
+    Value(&'s Value),
+    Made(Value),
+    /// A name that stands for a variable which is missing itself.
+    Missing(&'s Expr, &'s Scope<'s>),
+}
+
+/// Looks up a path in the scope `level` levels up.
+pub(super) fn find<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Found<'s>> {
+    if let Some((first, rest)) = names.split_first()
+        && let Some(given) = given(level, first, scope)
+    {
+        return match given {
+            Val::Ref(value) => dig(value, rest).map(Found::Value),
+            Val::Own(value) => dig(value, rest).map(Found::Value),
+            Val::Missing(expr, scope) => Some(Found::Missing(expr, scope)),
+        };
+    }
+    dig(ancestor(scope, level)?.this, names).map(Found::Value)
+}
+
 /// The scope `level` levels up.
-fn ancestor<'s>(scope: &'s Scope<'s>, level: usize) -> Option<&'s Scope<'s>> {
+pub(super) fn ancestor<'s>(scope: &'s Scope<'s>, level: usize) -> Option<&'s Scope<'s>> {
     std::iter::successors(Some(scope), |scope| scope.up).nth(level)
 }
 
 /// A name that a surrounding block or partial defines. With `../`, only a partial's variables are found,
 /// because they are fields.
-fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'s>> {
+pub(super) fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'s>> {
     let find = |scope: &'s Scope<'s>| {
         let found = scope.names.iter().find(|(given, _)| *given == name);
         found.map(|(_, value)| value)
@@ -240,17 +273,17 @@ fn given<'s>(level: usize, name: &str, scope: &'s Scope<'s>) -> Option<&'s Val<'
 }
 
 /// `@index`, `@key`, `@first` and `@last`: of the loop around the scope `level` levels up.
-fn round<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Val<'s>> {
+fn round(level: usize, names: &[String], scope: &Scope<'_>) -> Option<Value> {
     let around = std::iter::successors(ancestor(scope, level), |scope| scope.up);
     let round = { around }.find_map(|scope| scope.round)?;
     let [name] = names else { return None };
-    Some(Val::Own(match name.as_str() {
+    Some(match name.as_str() {
         "index" => round.index.into(),
         "first" => (round.index == 0).into(),
         "last" => (round.index + 1 == round.count).into(),
         "key" => round.key?.into(),
         _ => return None,
-    }))
+    })
 }
 
 fn dig<'v>(value: &'v Value, names: &[String]) -> Option<&'v Value> {
@@ -277,65 +310,4 @@ fn pick<'v>(collection: &'v Value, key: &Value, budget: &Budget) -> Result<Optio
 
 fn truth<'s>(flag: bool) -> Val<'s> {
     Val::Own(Value::Bool(flag))
-}
-
-/// Whether two values are equal. An absent value equals null and any other absent value. Numbers are compared
-/// by value.
-fn equal(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<bool, Fault> {
-    let null = Value::Null;
-    same(a.get().unwrap_or(&null), b.get().unwrap_or(&null), budget)
-}
-
-fn same(a: &Value, b: &Value, budget: &Budget) -> Result<bool, Fault> {
-    budget.pay(1)?;
-    Ok(match (a, b) {
-        (Value::String(a), Value::String(b)) => {
-            budget.pay_bytes(a.len().min(b.len()))?;
-            a == b
-        }
-        (Value::Number(a), Value::Number(b)) => a.order(b).is_eq(),
-        (Value::Array(a), Value::Array(b)) => {
-            if a.len() != b.len() {
-                return Ok(false);
-            }
-            for (a, b) in a.iter().zip(b) {
-                if !same(a, b, budget)? {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            if a.len() != b.len() {
-                return Ok(false);
-            }
-            for (name, a) in a {
-                budget.pay_bytes(name.len())?;
-                match b.get(name) {
-                    Some(b) if same(a, b, budget)? => {}
-                    _ => return Ok(false),
-                }
-            }
-            true
-        }
-        (a, b) => a == b,
-    })
-}
-
-/// The order of two values; `None` if one is absent. A numeric text is compared with a number by its value.
-fn compare(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<Option<Ordering>, Fault> {
-    let (Some(a), Some(b)) = (a.get(), b.get()) else {
-        return Ok(None);
-    };
-    let length = |value: &Value| value.as_str().map_or(0, str::len);
-    budget.pay_bytes(length(a).max(length(b)))?;
-    let number = |text: &str| text.parse::<Number>().ok();
-    Ok(match (a, b) {
-        (Value::Number(a), Value::Number(b)) => Some(a.order(b)),
-        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
-        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-        (Value::Number(a), Value::String(b)) => number(b).map(|b| a.order(&b)),
-        (Value::String(a), Value::Number(b)) => number(a).map(|a| a.order(b)),
-        _ => None,
-    })
 }

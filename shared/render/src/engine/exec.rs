@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use carillon_domain::json::Value;
+use carillon_domain::{field_error::echo, json::Value};
 
 use super::{
-    eval::{Round, Scope, Val},
+    eval::{Kind, Round, Scope, Val},
+    lack::lack,
     output::Output,
     pack::Pack,
     program::{Block, Element, Expr, Step},
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     budget::Budget,
     fault::{Fault, Stop},
+    origin::pointer_to,
 };
 
 /// The context in which a part runs.
@@ -51,6 +53,7 @@ impl Machine<'_> {
             names: &[],
             merged: false,
             round: None,
+            kind: Kind::Data,
         };
         let place = Place {
             partial: None,
@@ -93,7 +96,7 @@ impl Machine<'_> {
             Element::Print(expr) => match self.eval(expr, scope)? {
                 Val::Ref(value) => Ok(out.value(value)?),
                 Val::Own(value) => Ok(out.value(&value)?),
-                Val::Missing(missing) => Err(Fault::Missing(missing.to_string()).into()),
+                Val::Missing(expr, scope) => Err(lack(expr, scope).into()),
             },
             Element::Choose {
                 test,
@@ -127,8 +130,8 @@ impl Machine<'_> {
                 };
                 match (count, otherwise) {
                     (None | Some(0), Some(otherwise)) => self.block(otherwise, scope, place, out),
-                    (None, None) => Err(no_list(&value, list).into()),
-                    (Some(count), _) => self.each(&value, count, (names, body), scope, place, out),
+                    (None, None) => Err(self.no_list(&value, list).into()),
+                    (Some(count), _) => self.each((list, &value, count), (names, body), scope, place, out),
                 }
             }
             Element::With {
@@ -142,10 +145,10 @@ impl Machine<'_> {
                     (Some(this), _) => {
                         let names: Vec<_> =
                             names.iter().map(|name| (name.as_str(), Val::Ref(this))).collect();
-                        self.block(body, &inner(scope, this, &names, None), place, out)
+                        self.block(body, &inner(scope, this, &names, Kind::Value(expr)), place, out)
                     }
                     (None, Some(otherwise)) => self.block(otherwise, scope, place, out),
-                    (None, None) => Err(Fault::Missing(missing(&value, expr)).into()),
+                    (None, None) => Err(self.empty(&value, expr).into()),
                 }
             }
             Element::Partial {
@@ -154,14 +157,14 @@ impl Machine<'_> {
                 variables,
                 block,
             } => {
-                let value = match value {
-                    Some(expr) => self.eval(expr, scope)?,
-                    None => Val::Ref(scope.this),
+                let (value, kind) = match value {
+                    Some(expr) => (self.eval(expr, scope)?, Kind::Value(expr)),
+                    None => (Val::Ref(scope.this), Kind::Same),
                 };
                 let this = match &value {
                     Val::Ref(value) => value,
                     Val::Own(value) => value,
-                    Val::Missing(missing) => return Err(Fault::Missing(missing.to_string()).into()),
+                    Val::Missing(expr, scope) => return Err(lack(expr, scope).into()),
                 };
                 let mut names = Vec::with_capacity(variables.len());
                 for (name, expr) in variables {
@@ -169,7 +172,7 @@ impl Machine<'_> {
                 }
                 let inside = Scope {
                     merged: true,
-                    ..inner(scope, this, &names, None)
+                    ..inner(scope, this, &names, kind)
                 };
                 self.partial(name, block.as_ref(), &inside, place, out)
             }
@@ -186,8 +189,7 @@ impl Machine<'_> {
 
     fn each<'s>(
         &'s self,
-        value: &'s Val<'s>,
-        count: usize,
+        (list, value, count): (&'s Expr, &'s Val<'s>, usize),
         (names, body): (&'s [String], &'s Block),
         scope: &'s Scope<'s>,
         place: Place<'s>,
@@ -202,8 +204,11 @@ impl Machine<'_> {
                 .map(String::as_str)
                 .zip([Val::Ref(item), Val::Own(second)])
                 .collect();
-            let round = Round { index, count, key };
-            self.block(body, &inner(scope, item, &names, Some(round)), place, out)
+            let inside = Scope {
+                round: Some(Round { index, count, key }),
+                ..inner(scope, item, &names, Kind::Item(list))
+            };
+            self.block(body, &inside, place, out)
         };
         match value.get() {
             Some(Value::Array(list)) => list
@@ -236,38 +241,50 @@ impl Machine<'_> {
         };
         self.block(partial, scope, inside, out)
     }
+
+    /// The fault of a loop over a value that is not a list.
+    fn no_list(&self, value: &Val<'_>, expr: &Expr) -> Fault {
+        match value.get() {
+            None | Some(Value::Null) => self.empty(value, expr),
+            Some(list) => Fault::BadValue {
+                variable: echo(expr),
+                expected: "a list or an object",
+                at: pointer_to(list, self.root),
+            },
+        }
+    }
+
+    /// The fault of a block that needs a value. If a partial passes a missing one on, its name is the one at
+    /// the call of the partial.
+    fn empty(&self, value: &Val<'_>, expr: &Expr) -> Fault {
+        match value {
+            Val::Missing(expr, scope) => lack(expr, scope),
+            Val::Ref(value) => Fault::Missing {
+                variable: echo(expr),
+                why: "which is empty".to_owned(),
+                at: pointer_to(value, self.root),
+            },
+            Val::Own(_) => Fault::Missing {
+                variable: echo(expr),
+                why: "which is empty".to_owned(),
+                at: None,
+            },
+        }
+    }
 }
 
 fn inner<'s>(
     up: &'s Scope<'s>,
     this: &'s Value,
     names: &'s [(&'s str, Val<'s>)],
-    round: Option<Round<'s>>,
+    kind: Kind<'s>,
 ) -> Scope<'s> {
     Scope {
         up: Some(up),
         this,
         names,
         merged: false,
-        round,
-    }
-}
-
-/// The fault of a loop over a value that is not a list.
-fn no_list(value: &Val<'_>, expr: &Expr) -> Fault {
-    match value.get() {
-        None | Some(Value::Null) => Fault::Missing(missing(value, expr)),
-        Some(_) => Fault::BadValue {
-            variable: expr.to_string(),
-            expected: "a list or an object",
-        },
-    }
-}
-
-/// The name of a missing variable. If a partial passes it on, this is the name at the call of the partial.
-fn missing(value: &Val<'_>, expr: &Expr) -> String {
-    match value {
-        Val::Missing(missing) => missing.to_string(),
-        _ => expr.to_string(),
+        round: None,
+        kind,
     }
 }

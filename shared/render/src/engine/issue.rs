@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::RenderError;
+
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TemplateIssue {
@@ -34,6 +36,18 @@ impl std::fmt::Display for TemplateIssue {
             write!(f, " line {line}")?;
         }
         write!(f, ": {}", self.message)
+    }
+}
+
+impl TemplateIssue {
+    /// The pointer of its part in the template's document; empty for the whole.
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        if self.part.is_empty() {
+            String::new()
+        } else {
+            RenderError::part_pointer(&self.part)
+        }
     }
 }
 

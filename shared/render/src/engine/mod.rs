@@ -1,11 +1,13 @@
 //! A tenant's templates, compiled: an immutable snapshot that renders without locks.
 
 mod check;
+mod compare;
 mod compile;
 mod context;
 mod eval;
 mod exec;
 mod issue;
+mod lack;
 mod lower;
 mod output;
 mod pack;
@@ -72,6 +74,7 @@ impl Engine {
                 compile_template(def, &partials, shared, &mut found).map_err(|()| RenderError::Invalid {
                     template: def.id(),
                     detail: found.first().map_or_else(String::new, ToString::to_string),
+                    pointer: found.first().map_or_else(String::new, TemplateIssue::pointer),
                 });
             issues.append(&mut found);
             let slot = Arc::new(slot);

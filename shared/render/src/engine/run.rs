@@ -16,6 +16,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::Budget,
     fault::{Fault, Stop},
+    invisible::{is_blank, steady},
     limits, sms,
 };
 
@@ -28,11 +29,16 @@ pub(super) fn render(
     steps: u64,
 ) -> Result<Rendered, RenderError> {
     let variables = context::build(request, template.mentions, &template.id, &pack.tag)?;
+    let steady = match &template.parts {
+        CompiledParts::Email { .. } | CompiledParts::Push { .. } => steady(&variables),
+        CompiledParts::Sms { .. } => None,
+    };
     let run = Run {
         template,
         pack,
         partials,
         variables: &variables,
+        of_lines: steady.as_ref().unwrap_or(&variables),
         timezone: request.timezone.as_deref(),
         budget: &Budget::new(steps),
     };
@@ -71,25 +77,32 @@ struct Run<'a> {
     pack: &'a Pack,
     partials: &'a [BTreeMap<String, Block>; 2],
     variables: &'a Value,
+    /// The variables of parts that are one line.
+    of_lines: &'a Value,
     timezone: Option<&'a str>,
     budget: &'a Budget,
 }
 
 impl Run<'_> {
     fn part(&self, part: &Part) -> Result<String, RenderError> {
-        self.write(part, false)
+        self.write(part, false, self.variables)
     }
 
     fn html(&self, part: &Part) -> Result<String, RenderError> {
-        self.write(part, true)
+        self.write(part, true, self.variables)
     }
 
-    fn write(&self, part: &Part, html: bool) -> Result<String, RenderError> {
+    /// A part that is one line, in which data cannot steer what stands around it.
+    fn line(&self, part: &Part) -> Result<String, RenderError> {
+        Ok(limits::one_line(&self.write(part, false, self.of_lines)?))
+    }
+
+    fn write(&self, part: &Part, html: bool, root: &Value) -> Result<String, RenderError> {
         let [html_partials, text_partials] = self.partials;
         let machine = Machine {
             pack: self.pack,
             partials: if html { html_partials } else { text_partials },
-            root: self.variables,
+            root,
             timezone: self.timezone,
             budget: self.budget,
         };
@@ -104,7 +117,10 @@ impl Run<'_> {
     }
 
     fn subject(&self, part: &Part) -> Result<String, RenderError> {
-        let subject = limits::one_line(&self.part(part)?);
+        let subject = self.line(part)?;
+        if is_blank(&subject) {
+            return Err(self.blank("subject"));
+        }
         if subject.len() > limits::SUBJECT_BYTES {
             return Err(self.too_long("subject", limits::SUBJECT_BYTES, subject.len(), "bytes"));
         }
@@ -113,6 +129,9 @@ impl Run<'_> {
 
     fn sms(&self, part: &Part) -> Result<String, RenderError> {
         let text = sms::prepare(&self.part(part)?);
+        if is_blank(&text) {
+            return Err(self.blank("text"));
+        }
         let length = text.chars().count();
         if length > limits::SMS_CHARACTERS {
             return Err(self.too_long("text", limits::SMS_CHARACTERS, length, "characters"));
@@ -127,7 +146,7 @@ impl Run<'_> {
         data: &[(String, Part)],
         collapse: Option<&Part>,
     ) -> Result<Content, RenderError> {
-        let title = limits::one_line(&self.part(title)?);
+        let title = self.line(title)?;
         let body = tidy(self.part(body)?);
         let mut values = std::collections::BTreeMap::new();
         for (key, part) in data {
@@ -163,6 +182,13 @@ impl Run<'_> {
         Ok((!key.is_empty()).then_some(key))
     }
 
+    fn blank(&self, part: &str) -> RenderError {
+        RenderError::Blank {
+            template: self.template.id.to_string(),
+            part: part.to_owned(),
+        }
+    }
+
     fn too_long(&self, part: &str, limit: usize, actual: usize, unit: &str) -> RenderError {
         RenderError::TooLong {
             template: self.template.id.to_string(),
@@ -175,6 +201,7 @@ impl Run<'_> {
 
     fn error(&self, stop: Stop, part: &str) -> RenderError {
         let template = self.template.id.to_string();
+        let of_part = || RenderError::part_pointer(part);
         let file = match &stop.partial {
             None => part.to_owned(),
             Some(partial) => format!("partials/{partial} in {part}"),
@@ -184,26 +211,35 @@ impl Run<'_> {
             Some(line) => format!("{file} line {line}"),
         };
         match stop.fault {
-            Fault::Missing(variable) => RenderError::MissingVariable {
+            Fault::Missing { variable, why, at } => RenderError::MissingVariable {
                 template,
                 place,
                 variable,
+                why,
+                pointer: at.unwrap_or_else(of_part),
             },
-            Fault::BadValue { variable, expected } => RenderError::BadValue {
+            Fault::BadValue {
+                variable,
+                expected,
+                at,
+            } => RenderError::BadValue {
                 template,
                 place,
                 variable,
                 expected: expected.to_owned(),
+                pointer: at.unwrap_or_else(of_part),
             },
             Fault::Misused(why) => RenderError::Invalid {
                 template,
                 detail: format!("{place}: {why}"),
+                pointer: of_part(),
             },
             Fault::Exceeded(exceeded) => RenderError::Budget {
                 template,
                 place,
                 limit: exceeded.limit,
                 unit: exceeded.unit.to_owned(),
+                pointer: of_part(),
             },
             Fault::Overflow => self.too_long(part, limits::PART_BYTES, limits::PART_BYTES + 1, "bytes"),
         }

@@ -117,7 +117,7 @@ fn name(path: &Path) -> &str {
 
 /// A file's text. A leading byte order mark, which some editors write, is removed: in a text message it would
 /// force the encoding UCS-2.
-fn read(file: &Path) -> Result<String, FolderError> {
+pub(super) fn read(file: &Path) -> Result<String, FolderError> {
     let unreadable = |source| FolderError::Unreadable {
         path: file.to_owned(),
         source,

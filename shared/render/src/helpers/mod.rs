@@ -7,7 +7,7 @@ mod translate;
 
 use std::{borrow::Cow, fmt};
 
-use carillon_domain::json::Value;
+use carillon_domain::{field_error::echo, json::Value};
 
 pub(crate) use self::{
     date::{DateFormat, Style, date, formatted_date},
@@ -15,7 +15,7 @@ pub(crate) use self::{
     number::{NumberFormat, digits, formatted_number, money, number},
     translate::translate,
 };
-use crate::{budget::Budget, fault::Fault};
+use crate::{budget::Budget, fault::Fault, origin::pointer_to};
 
 /// The languages whose dates and numbers are written as their speakers do; others get ISO dates and plain numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +47,17 @@ impl Language {
 pub(crate) struct Arg<'a> {
     pub(crate) written: &'a dyn fmt::Display,
     pub(crate) value: &'a Value,
+    /// All variables, in which the value is looked for if it is refused.
+    pub(crate) root: Option<&'a Value>,
 }
 
 impl Arg<'_> {
     /// The error for a value that the helper does not accept.
     pub(crate) fn refuse(&self, expected: &'static str) -> Fault {
         Fault::BadValue {
-            variable: self.written.to_string(),
+            variable: echo(self.written),
             expected,
+            at: self.root.and_then(|root| pointer_to(self.value, root)),
         }
     }
 }

@@ -167,6 +167,7 @@ impl<'r> Resolver<'r> {
         let arg = Arg {
             written: &written,
             value: &value,
+            root: None,
         };
         let language = self.messages.language();
         match function {

@@ -141,6 +141,7 @@ impl NoResult {
             RenderError::Invalid {
                 template: what.to_owned(),
                 detail: "the renderer panicked; its log says where".to_owned(),
+                pointer: String::new(),
             }
         } else {
             RenderError::Unavailable {

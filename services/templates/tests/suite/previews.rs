@@ -1,0 +1,82 @@
+//! The errors of a preview, as the author of a template meets them.
+
+use crate::support::House;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn an_error_of_a_preview_points_at_the_part_unless_the_data_itself_is_at_fault() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let data = json!({"order_id": "1001", "carrier": "DHL", "sku": "S-1", "list": [{"at": "soon"}]});
+    for (text, pointer, code, says) in [
+        (
+            "Hello\n{{#each list}}{{sku}}{{/each}}",
+            "/parts/text",
+            "template-missing-variable",
+            "OrderShipped/sms (text line 2) needs the variable sku, which is not in the item of list; write ../sku or @root.sku",
+        ),
+        (
+            "{{date \"soon\"}}",
+            "/parts/text",
+            "template-bad-value",
+            "OrderShipped/sms (text line 1) expects \"soon\" to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+        ),
+        (
+            "{{#each list}}{{date at}}{{/each}}",
+            "/data/list/0/at",
+            "template-bad-value",
+            "OrderShipped/sms (text line 1) expects at to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+        ),
+        (
+            "{{eta}}",
+            "/data/eta",
+            "template-missing-variable",
+            "OrderShipped/sms (text line 1) needs the variable eta, which the event does not carry",
+        ),
+        (
+            "{{#if eta}}x{{/if}}",
+            "/parts/text",
+            "template-blank",
+            "OrderShipped/sms: the text is blank; expected at least one visible character",
+        ),
+        (
+            "{{#each list}}{{#each @root.list}}{{#each @root.many}}{{#each @root.many}}{{/each}}{{/each}}{{/each}}{{/each}}x",
+            "/parts/text",
+            "template-budget",
+            "OrderShipped/sms (text line 1) takes more than 500000 steps, which is the most that one message may",
+        ),
+    ] {
+        let mut data = data.clone();
+        data["many"] = vec![Value::from(1); 3_000].into();
+        let asked = json!({"data": data, "parts": {"text": text}});
+        let refused = admin.post("/v1/templates/OrderShipped/sms/preview", &asked).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{text}: {}",
+            refused.body
+        );
+        let expected = json!([{"pointer": pointer, "code": code, "message": says}]);
+        assert_eq!(refused.body["errors"], expected, "{text}");
+        assert_eq!(refused.body["detail"], says);
+    }
+}
+
+#[tokio::test]
+async fn a_preview_shows_a_subject_that_its_data_cannot_turn_round_and_refuses_a_blank_one() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let preview = async |name: &str| {
+        let asked = json!({"data": {"name": name}, "parts": {"subject": "{{name}}", "text": "x"}});
+        admin
+            .post("/v1/templates/OrderShipped/email/preview", &asked)
+            .await
+    };
+    let shown = preview("\u{202e}gpj.exe\u{2066}").await;
+    assert_eq!(shown.body["content"]["subject"], "gpj.exe", "{}", shown.body);
+    let refused = preview("\u{202e}\u{200b}").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/parts/subject");
+    assert_eq!(refused.body["errors"][0]["code"], "template-blank");
+}

@@ -1,0 +1,97 @@
+//! Says why a variable is missing: where it was looked for, and its spelling if it exists further out.
+
+use carillon_domain::field_error::echo;
+
+use super::{
+    eval::{Kind, Scope, ancestor, find, given},
+    program::{Expr, From, Path},
+};
+use crate::{
+    fault::Fault,
+    origin::{is_own, pointer},
+};
+
+/// The fault of an expression that has no value in a scope.
+pub(super) fn lack(expr: &Expr, scope: &Scope<'_>) -> Fault {
+    let (why, at) = match expr {
+        Expr::Path(path) => match path.from {
+            From::Root => of_the_event(&path.names),
+            From::Round(_) => (of_the_loop(&path.names), None),
+            From::Scope(level) => of_a_scope(path, level, scope),
+        },
+        _ => ("which finds nothing".to_owned(), None),
+    };
+    Fault::Missing {
+        variable: echo(expr),
+        why,
+        at,
+    }
+}
+
+fn of_the_event(names: &[String]) -> (String, Option<String>) {
+    let why = if names.first().is_some_and(|first| is_own(first)) {
+        "which this message does not have"
+    } else {
+        "which the event does not carry"
+    };
+    (why.to_owned(), pointer(names.iter().map(String::as_str)))
+}
+
+fn of_the_loop(names: &[String]) -> String {
+    match names {
+        [name] if name == "key" => "which is set only in a loop over an object",
+        [name] if matches!(name.as_str(), "index" | "first" | "last") => "which is set only inside {{#each}}",
+        _ => "which is no variable of a loop: those are @index, @first, @last and @key",
+    }
+    .to_owned()
+}
+
+fn of_a_scope(path: &Path, level: usize, scope: &Scope<'_>) -> (String, Option<String>) {
+    if let Some(first) = path
+        .names
+        .first()
+        .filter(|first| given(level, first, scope).is_some())
+    {
+        return (format!("which is not in {}", echo(first)), None);
+    }
+    let Some(holder) = ancestor(scope, level) else {
+        let why = "which reaches further out than the event's data; write fewer ../";
+        return (why.to_owned(), None);
+    };
+    let holder = std::iter::successors(Some(holder), |scope| scope.up)
+        .map(|scope| scope.kind)
+        .find(|kind| !matches!(kind, Kind::Same));
+    let place = match holder {
+        Some(Kind::Item(list)) => format!("the item of {}", echo(list)),
+        Some(Kind::Value(value)) => echo(value),
+        _ => return of_the_event(&path.names),
+    };
+    let why = match further_out(path, level, scope) {
+        Some(instead) => format!("which is not in {place}; write {instead}"),
+        None => format!("which is not in {place}"),
+    };
+    (why, None)
+}
+
+/// The spelling of a variable that exists in a scope further out.
+fn further_out(path: &Path, level: usize, scope: &Scope<'_>) -> Option<String> {
+    let mut rest = path.raw.as_str();
+    while let Some(stripped) = ["../", "./", "this.", "this/"]
+        .iter()
+        .find_map(|start| rest.strip_prefix(start))
+    {
+        rest = stripped;
+    }
+    let mut level = level + 1;
+    while let Some(outer) = ancestor(scope, level) {
+        if find(level, &path.names, scope).is_some() {
+            let climbs = format!("{}{}", "../".repeat(level), echo(rest));
+            return Some(match outer.up {
+                None => format!("{climbs} or @root.{}", echo(rest)),
+                Some(_) => climbs,
+            });
+        }
+        level += 1;
+    }
+    None
+}

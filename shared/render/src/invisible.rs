@@ -1,0 +1,103 @@
+//! Invisible characters: which of them carry meaning, and what data may bring into a line such as a subject.
+
+use carillon_domain::{
+    json::{Map, Value},
+    text::is_ignorable,
+};
+use icu_properties::{CodePointMapData, props::BidiClass};
+
+use crate::limits::gsm_units;
+
+/// Marks and isolates that put numbers and names into their places in right-to-left text. Embeddings and
+/// overrides are not included.
+pub(crate) fn is_direction(c: char) -> bool {
+    is_mark(c) || matches!(c, '\u{2066}'..='\u{2069}')
+}
+
+/// A mark has the effect of one letter of its direction. It cannot reach beyond its neighbours.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
+/// Whether nothing of a text is seen.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_whitespace() || c.is_control() || is_ignorable(c))
+}
+
+/// The text without invisible characters that carry no meaning. Joiners, selectors and tags stay in the
+/// sequences that need them, and in right-to-left text the characters that `is_kept` names.
+pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let is_right_to_left = text.chars().any(is_right_to_left);
+    let mut kept = String::with_capacity(text.len());
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied();
+        let stays = !is_ignorable(c)
+            || (is_right_to_left && is_kept(c))
+            || (is_part_of_sequence(c) && is_in_sequence(before, next));
+        if stays {
+            kept.push(c);
+            before = Some(c);
+        }
+    }
+    kept
+}
+
+/// The variables for a part that is one line. Their texts can neither hide characters nor change the
+/// direction of the line around them; of controls of direction they keep marks only. `None` if that is so
+/// already.
+pub(crate) fn steady(variables: &Value) -> Option<Value> {
+    is_unsteady(variables).then(|| steadied(variables))
+}
+
+fn is_unsteady(value: &Value) -> bool {
+    let is_unsteady_text = |text: &str| !text.is_ascii() && text.contains(is_ignorable);
+    match value {
+        Value::String(text) => is_unsteady_text(text),
+        Value::Array(list) => list.iter().any(is_unsteady),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| is_unsteady_text(name) || is_unsteady(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn steadied(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(remove(text, is_mark)),
+        Value::Array(list) => Value::Array(list.iter().map(steadied).collect()),
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            Value::Object(
+                fields
+                    .map(|(name, value)| (remove(name, is_mark), steadied(value)))
+                    .collect::<Map>(),
+            )
+        }
+        other => other.clone(),
+    }
+}
+
+/// Joiners, variation selectors and tags. They control how neighbouring characters are drawn in Persian, in
+/// Indic scripts and in emoji.
+fn is_part_of_sequence(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}'
+            | '\u{180f}' | '\u{e0020}'..='\u{e007f}'
+    )
+}
+
+/// Whether such a character changes how its neighbours are drawn. Characters of GSM 03.38 have one form only,
+/// except in keycaps (`1`, U+FE0F, U+20E3).
+fn is_in_sequence(before: Option<char>, next: Option<char>) -> bool {
+    next == Some('\u{20e3}')
+        || before.is_some_and(|before| gsm_units(before).is_none() && !before.is_whitespace())
+}
+
+fn is_right_to_left(c: char) -> bool {
+    let class = CodePointMapData::<BidiClass>::new().get(c);
+    !is_ignorable(c) && (class == BidiClass::RightToLeft || class == BidiClass::ArabicLetter)
+}

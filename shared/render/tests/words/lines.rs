@@ -1,0 +1,118 @@
+//! Subjects and titles, which stand beside other people's lines in a list.
+
+use super::*;
+
+fn subject_of(template: &str, name: &str) -> Result<String, RenderError> {
+    let set = set(Channel::Email, &[("subject", template), ("text", "{{name}}")]);
+    let data = serde_json::json!({ "name": name, "list": [name], "by": {name: 1}, "more": {"name": name} });
+    match render(&set, &data.to_string())? {
+        Content::Email { subject, text, .. } => {
+            assert_eq!(text, name.trim_end(), "only lines are cleaned");
+            Ok(subject)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn data_cannot_turn_a_subject_round_or_hide_anything_in_it() {
+    for (name, shown) in [
+        ("\u{202e}gpj.exe", "gpj.exe"),
+        ("a\u{202a}b\u{202c}c\u{202d}d", "abcd"),
+        ("a\u{2066}b\u{2067}c\u{2068}d\u{2069}e", "abcde"),
+        ("א\u{2067}ב", "אב"),
+        ("a\u{200e}\u{200f}\u{61c}b", "ab"),
+        ("zero\u{200b}width\u{feff}\u{ad}\u{2060}", "zerowidth"),
+        ("tag\u{e0041}", "tag"),
+        ("filler\u{3164}", "filler"),
+        ("bell\u{7}\u{9b}31m", "bell 31m"),
+        ("one\r\nBcc: two", "one Bcc: two"),
+        ("Größe e\u{301}", "Größe e\u{301}"),
+        (
+            "👩\u{200d}👩\u{200d}👧 ❤\u{fe0f}",
+            "👩\u{200d}👩\u{200d}👧 ❤\u{fe0f}",
+        ),
+        ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+        ("שלום\u{200f}!", "שלום\u{200f}!"),
+    ] {
+        for template in [
+            "Hi {{name}}.",
+            "Hi {{data.name}}.",
+            "Hi {{#each list}}{{this}}{{/each}}.",
+            "Hi {{#each by}}{{@key}}{{/each}}.",
+            "Hi {{#with more}}{{name}}{{/with}}.",
+            "Hi {{lookup list 0}}.",
+        ] {
+            assert_eq!(
+                subject_of(template, name).unwrap(),
+                format!("Hi {shown}."),
+                "{template} {name:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_text_in_a_language_brings_no_control_of_direction_from_data_into_a_subject() {
+    let mut set = set(
+        Channel::Email,
+        &[("subject", "{{t \"hello\" name=name}}"), ("text", "x")],
+    );
+    set.locales.insert(
+        "en".to_owned(),
+        "hello = Hello \u{2068}{ $name }\u{2069}".to_owned(),
+    );
+    let Content::Email { subject, .. } = render(&set, "{\"name\": \"\\u2069\\u202eadA\"}").unwrap() else {
+        panic!("no e-mail")
+    };
+    assert_eq!(
+        subject, "Hello \u{2068}adA\u{2069}",
+        "the author's own isolates stay"
+    );
+}
+
+#[test]
+fn the_title_of_a_notification_is_a_line_too() {
+    let set = set(Channel::Push, &[("title", "Hi {{name}}"), ("body", "b")]);
+    let Content::Push { title, .. } = render(&set, "{\"name\": \"\\u202eevE\\u2067\"}").unwrap() else {
+        panic!("no push")
+    };
+    assert_eq!(title, "Hi evE");
+}
+
+#[test]
+fn a_subject_that_is_blank_is_refused_and_its_part_is_named() {
+    for name in [
+        "",
+        " ",
+        "\u{a0}\t",
+        "\u{200b}",
+        "\u{202e}\u{202c}",
+        "\u{3164}\u{2060}",
+        "\0",
+    ] {
+        let error = subject_of("{{name}}", name).unwrap_err();
+        assert_eq!(
+            error,
+            RenderError::Blank {
+                template: "A/email".into(),
+                part: "subject".into()
+            },
+            "{name:?}"
+        );
+        assert_eq!(
+            (error.code(), &*error.pointer()),
+            ("template-blank", "/parts/subject")
+        );
+        assert_eq!(
+            error.to_string(),
+            "A/email: the subject is blank; expected at least one visible character"
+        );
+    }
+    assert_eq!(subject_of("{{name}}", "!").unwrap(), "!");
+    let error = sms("{{name}}", &serde_json::json!({"name": " \u{200b}"})).unwrap_err();
+    assert_eq!(
+        (error.code(), &*error.pointer()),
+        ("template-blank", "/parts/text")
+    );
+}

@@ -1,0 +1,59 @@
+//! What templates say and compare: their errors, their conditions, and the lines that data cannot spoof.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod comparisons;
+mod errors;
+mod lines;
+
+use std::sync::Arc;
+
+use carillon_domain::{Channel, TenantId};
+use carillon_render::{
+    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, TemplateDef, TemplateSet,
+};
+use serde_json::{Value, value::RawValue};
+
+/// A set of one template.
+fn set(channel: Channel, parts: &[(&str, &str)]) -> TemplateSet {
+    let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    TemplateSet {
+        templates: vec![TemplateDef {
+            event_type: "A".to_owned(),
+            channel,
+            locale: None,
+            version: 1,
+            parts: parts.iter().map(own).collect(),
+        }],
+        ..TemplateSet::default()
+    }
+}
+
+fn render(set: &TemplateSet, json: &str) -> Result<Content, RenderError> {
+    let request = RenderRequest {
+        tenant: TenantId::default(),
+        event_type: "A".into(),
+        channel: set.templates[0].channel,
+        locale: None,
+        timezone: None,
+        context: RenderContext {
+            event_id: "e-1".into(),
+            source: "/shop".into(),
+            time: "2026-11-24T10:00:00Z".parse().unwrap(),
+            data: Arc::from(RawValue::from_string(json.to_owned()).unwrap()),
+            delivery_id: None,
+            user_id: None,
+            unsubscribe_url: None,
+        },
+    };
+    Engine::compile(set)
+        .render(&request)
+        .map(|rendered| rendered.content)
+}
+
+/// The text of a text message.
+fn sms(template: &str, data: &Value) -> Result<String, RenderError> {
+    match render(&set(Channel::Sms, &[("text", template)]), &data.to_string())? {
+        Content::Sms { text } => Ok(text),
+        other => panic!("{other:?}"),
+    }
+}
