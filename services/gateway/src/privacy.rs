@@ -84,18 +84,17 @@ impl Sight {
     }
 }
 
-/// The mask of an event type, by the tenant's present catalog.
+/// The mask of an event type, by the tenant's present catalog and all former ones.
 pub(crate) async fn mask_of(
     state: &GatewayState,
     tenant: &TenantId,
     event_type: Option<&str>,
 ) -> Result<Mask, ApiError> {
     let catalog = state.catalogs.get(tenant).await?;
-    let definition = catalog
-        .as_ref()
-        .zip(event_type)
-        .and_then(|(catalog, event_type)| catalog.lookup(event_type));
-    Ok(Mask::of(definition.map(|found| found.definition)))
+    Ok(match catalog.as_ref().zip(event_type) {
+        Some((catalog, event_type)) => catalog.mask(event_type),
+        None => Mask::of(None),
+    })
 }
 
 fn mask_text(text: &mut String) {

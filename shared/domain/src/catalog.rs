@@ -52,7 +52,8 @@ pub struct EventTypeDef {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients_from: Vec<String>,
     /// JSON pointers to secrets in the event, such as `/data/code`; the token `*` matches every item. Their
-    /// values are shown only to an admin who asks for them; the audit log records each such request.
+    /// values are shown only to an admin who asks for them; the audit log records each such request. A place
+    /// stays covered if a later version of the catalog no longer names it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
     /// Whether an event without recipients is an error.

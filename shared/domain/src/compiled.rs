@@ -8,6 +8,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
     field_error::FieldError,
+    mask::{Former, Mask},
     schema, schema_errors,
 };
 
@@ -18,6 +19,7 @@ pub struct CompiledCatalog {
     /// The catalog's type names, by the event types that belong to them.
     names: HashMap<Arc<str>, Arc<str>>,
     validators: HashMap<String, Validator>,
+    former: Former,
 }
 
 /// A type of the catalog.
@@ -53,6 +55,24 @@ impl CompiledCatalog {
             catalog,
             names,
             validators,
+            former: Former::default(),
+        }
+    }
+
+    /// The catalog with what its former versions covered.
+    #[must_use]
+    pub fn with_former(self, former: Former) -> Self {
+        Self { former, ..self }
+    }
+
+    /// The mask of events of this type. It covers what this or any former version of the catalog covers.
+    #[must_use]
+    pub fn mask(&self, event_type: &str) -> Mask {
+        match self.lookup(event_type) {
+            Some(found) => {
+                Mask::with_former(Some(found.definition), &self.former, &[event_type, &**found.name])
+            }
+            None => Mask::of(None),
         }
     }
 
@@ -85,7 +105,8 @@ impl CompiledCatalog {
             return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
         };
         let definition = self.catalog.types.get(name);
-        let hides = definition.is_some_and(|definition| !definition.sensitive.is_empty());
+        let hides = self.former.has_secrets(name)
+            || definition.is_some_and(|definition| !definition.sensitive.is_empty());
         schema_errors::of(validator, &data, data_bytes, "/data", hides)
     }
 }

@@ -43,10 +43,10 @@ impl CatalogCache {
     }
 
     async fn load(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
-        let Some(versioned) = self.store.catalog().get(tenant).await? else {
+        let Some((versioned, former)) = self.store.catalog().get_with_former(tenant).await? else {
             return Ok(None);
         };
-        let catalog = Arc::new(CompiledCatalog::new(versioned.value));
+        let catalog = Arc::new(CompiledCatalog::new(versioned.value).with_former(former));
         let snapshot = Snapshot {
             version: versioned.version,
             catalog: Arc::clone(&catalog),

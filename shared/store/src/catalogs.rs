@@ -1,6 +1,6 @@
 //! Tenants' catalogs (table `catalogs`): one versioned document each.
 
-use carillon_domain::{Catalog, TenantId};
+use carillon_domain::{Catalog, TenantId, mask::Former};
 
 use crate::{
     db::{Db, Document, again, execute, fetch},
@@ -23,16 +23,25 @@ impl Catalogs {
 
     /// Reads a tenant's catalog.
     pub async fn get(&self, tenant: &TenantId) -> Result<Option<Versioned<Catalog>>, StoreError> {
+        Ok(self.get_with_former(tenant).await?.map(|(catalog, _)| catalog))
+    }
+
+    /// Reads a tenant's catalog, and what its former versions covered.
+    pub async fn get_with_former(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Option<(Versioned<Catalog>, Former)>, StoreError> {
         let row = fetch!(
-            optional, self.db.read().await? => (i64, Document),
-            "SELECT version, document FROM catalogs WHERE tenant = $1",
+            optional, self.db.read().await? => (i64, Document, Document),
+            "SELECT version, document, former FROM catalogs WHERE tenant = $1",
             tenant.as_str()
         )?;
-        row.map(|(version, document)| {
-            Ok(Versioned {
+        row.map(|(version, document, former)| {
+            let catalog = Versioned {
                 value: document.parse(WHAT)?,
                 version,
-            })
+            };
+            Ok((catalog, former.parse(WHAT)?))
         })
         .transpose()
     }
@@ -67,9 +76,9 @@ impl Catalogs {
             Document("{}".to_owned()),
             self.db.now()
         )?;
-        let (current, standing) = fetch!(
-            one, tx => (i64, Document),
-            "SELECT version, document FROM catalogs WHERE tenant = $1",
+        let (current, standing, former) = fetch!(
+            one, tx => (i64, Document, Document),
+            "SELECT version, document, former FROM catalogs WHERE tenant = $1",
             tenant.as_str()
         )?;
         if if_match.is_some_and(|seen| seen != current) {
@@ -78,11 +87,14 @@ impl Catalogs {
         let mut version = current;
         if current == 0 || standing != *document {
             version += 1;
+            let mut former: Former = former.parse(WHAT)?;
+            former.add(&standing.parse(WHAT)?);
             execute!(
                 tx,
-                "UPDATE catalogs SET version = $1, document = $2, updated_at = $3 WHERE tenant = $4",
+                "UPDATE catalogs SET version = $1, document = $2, former = $3, updated_at = $4 WHERE tenant = $5",
                 version,
                 document,
+                Document::of(&former, WHAT)?,
                 self.db.now(),
                 tenant.as_str()
             )?;

@@ -19,6 +19,7 @@ mod idempotency;
 mod limits;
 mod locales;
 mod privacy;
+mod privacy_versions;
 mod producers;
 mod repeated_requests;
 mod seed;

@@ -30,11 +30,11 @@ const SECRETS: [&str; 8] = [
 ];
 
 /// The places at which the secrets may be shown.
-struct Seeded {
+pub(crate) struct Seeded {
     /// Paths under `/v1` that show one object.
-    api: Vec<String>,
+    pub(crate) api: Vec<String>,
     /// Pages that show one object, without the HTML of a message.
-    pages: Vec<String>,
+    pub(crate) pages: Vec<String>,
     /// The HTML of a message.
     message: String,
 }
@@ -47,7 +47,7 @@ type Letter<'a> = (
     &'a [(&'a str, &'a str)],
 );
 
-async fn seeded(setting: &Setting) -> Seeded {
+pub(crate) async fn seeded(setting: &Setting) -> Seeded {
     let mut catalog = crate::support::catalog();
     catalog["types"]["OneTimePassword"] = json!({
         "category": "transactional", "channels": {"order": ["sms", "email"]},
@@ -202,14 +202,14 @@ fn everything(answer: &Answer) -> String {
 }
 
 #[track_caller]
-fn assert_hides(answer: &Answer, route: &str) {
+pub(crate) fn assert_hides(answer: &Answer, route: &str) {
     let text = everything(answer);
     for secret in SECRETS {
         assert!(!text.contains(secret), "{route} shows {secret}: {text}");
     }
 }
 
-const LISTS: [&str; 7] = [
+pub(crate) const LISTS: [&str; 7] = [
     "/v1/deliveries",
     "/v1/deliveries?q=S3CR3",
     "/v1/deliveries?status=dead_lettered",

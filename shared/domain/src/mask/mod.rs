@@ -2,12 +2,14 @@
 //! rewrites the JSON text, so numbers keep their digits and keys their order.
 
 mod addresses;
+mod former;
 mod place;
 mod rewrite;
 
 use serde_json::value::RawValue;
 
 pub use addresses::mask_addresses;
+pub use former::Former;
 pub use place::{PlaceError, parse as parse_place};
 
 use self::place::{Action, Place};
@@ -27,24 +29,32 @@ impl Mask {
     /// attributes that name the event is hidden, because any part may be sensitive.
     #[must_use]
     pub fn of(definition: Option<&EventTypeDef>) -> Self {
+        Self::with_former(definition, &Former::default(), &[])
+    }
+
+    /// The mask of an event type, with what former versions covered under any of its names.
+    #[must_use]
+    pub fn with_former(definition: Option<&EventTypeDef>, former: &Former, names: &[&str]) -> Self {
         let mut places = Vec::new();
-        match definition {
-            None => places.push(Place::new(vec!["*".to_owned()], Action::Hide)),
-            Some(definition) => {
-                for pointer in &definition.sensitive {
-                    add(&mut places, pointer, Action::Hide);
-                }
-            }
+        if definition.is_none() || former.everything {
+            places.push(Place::new(vec!["*".to_owned()], Action::Hide));
+        }
+        let former: Vec<_> = names.iter().filter_map(|name| former.places(name)).collect();
+        let sensitive = definition
+            .into_iter()
+            .flat_map(|definition| &definition.sensitive);
+        for pointer in sensitive.chain(former.iter().flat_map(|former| &former.sensitive)) {
+            add(&mut places, pointer, Action::Hide);
         }
         add(&mut places, "/data_base64", Action::Hide);
         // A delivery's record holds the address of a guest here.
         add(&mut places, "/target/address", Action::Mask(Channel::Email));
-        let recipients_from = definition.map_or(&[][..], |definition| &definition.recipients_from);
-        let lists = ["/recipients", "/data/recipients"];
-        for pointer in lists
+        let lists = ["/recipients", "/data/recipients"].into_iter();
+        let recipients = definition
             .into_iter()
-            .chain(recipients_from.iter().map(String::as_str))
-        {
+            .flat_map(|definition| &definition.recipients_from);
+        let recipients = recipients.chain(former.iter().flat_map(|former| &former.recipients_from));
+        for pointer in lists.chain(recipients.map(String::as_str)) {
             for (field, channel) in [("email", Channel::Email), ("phone", Channel::Sms)] {
                 add(&mut places, &format!("{pointer}/{field}"), Action::Mask(channel));
                 add(
