@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use carillon_domain::Channel;
 use carillon_runtime::config::listen;
+use carillon_store::api_keys::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where `carillon dev` keeps everything.
@@ -28,6 +29,25 @@ pub(crate) struct Cli {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// A data folder; it need not exist yet.
+fn data_dir(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if text.is_empty() || (path.exists() && !path.is_dir()) {
+        return Err("expected a folder".to_owned());
+    }
+    Ok(path)
+}
+
+/// A gateway's address.
+fn url(text: &str) -> Result<String, String> {
+    const EXPECTED: &str =
+        "expected an address that begins with http:// or https://, such as http://localhost:8080";
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
+        _ => Err(EXPECTED.to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,28 +83,28 @@ pub(crate) enum Command {
     /// Post an event.
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
-    /// Events.
+    /// Show events with what was decided for them.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
-    /// Deliveries.
+    /// List and show deliveries: the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
-    /// Dead letters.
+    /// List and show dead letters: messages and records on which work has ended without success.
     #[command(subcommand, after_help = examples::DLQ)]
     Dlq(DlqCommand),
-    /// The catalog folder: event types, categories, templates.
+    /// Bring a catalog folder into the database: event types, categories, templates.
     #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),
-    /// API keys.
+    /// Make, list and revoke API keys.
     #[command(subcommand, after_help = examples::KEYS)]
     Keys(KeysCommand),
-    /// Topics.
+    /// Make the topics of the bus.
     #[command(subcommand, after_help = examples::TOPICS)]
     Topics(TopicsCommand),
-    /// The read model.
+    /// Build the read model anew.
     #[command(subcommand, name = "read-model", after_help = examples::READ_MODEL)]
     ReadModel(ReadModelCommand),
-    /// The configuration.
+    /// Check the configuration.
     #[command(subcommand, after_help = examples::CONFIG)]
     Config(ConfigCommand),
     /// Check each dependency and say what is wrong.
@@ -93,6 +113,8 @@ pub(crate) enum Command {
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        stores: Stores,
     },
     /// Print a script that completes commands and options in a shell.
     #[command(after_help = examples::COMPLETIONS)]
@@ -124,7 +146,7 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// Everything that is kept.
-    #[arg(long, default_value = DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
     /// API and dashboard.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT", value_parser = listen::parse)]
@@ -178,17 +200,26 @@ impl From<ChannelArg> for Channel {
     }
 }
 
+/// Which stores a command opens itself.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Stores {
+    /// The data folder of `carillon dev`, whose stores are used instead of those of the configuration. Without
+    /// it, `carillon-data` is used if it exists and no database is configured.
+    #[arg(long, value_parser = data_dir)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
 /// Which gateway to speak to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
     /// The gateway; without it, the `carillon dev` that runs in the data folder.
-    #[arg(long, env = "CARILLON_URL")]
+    #[arg(long, env = "CARILLON_URL", value_parser = url)]
     pub(crate) url: Option<String>,
     /// An API key; without one, the data folder's, which is sent to that folder's `carillon dev` alone.
     #[arg(long, visible_alias = "key", env = "CARILLON_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
     /// The data folder of `carillon dev`.
-    #[arg(long, default_value = DATA_DIR)]
+    #[arg(long, default_value = DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
     /// Machine-readable.
     #[arg(long)]
@@ -221,7 +252,7 @@ pub(crate) struct SendArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
-    /// An event with its decisions and deliveries.
+    /// Show an event with its decisions and deliveries.
     #[command(after_help = examples::EVENTS)]
     Get {
         /// Its id.
@@ -239,7 +270,7 @@ pub(crate) enum EventsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
-    /// Deliveries, newest first.
+    /// List deliveries, newest first.
     #[command(after_help = examples::DELIVERIES_LIST)]
     List {
         /// Filters by status; may be repeated.
@@ -260,7 +291,7 @@ pub(crate) enum DeliveriesCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// A delivery with its timeline.
+    /// Show a delivery with its timeline and its message.
     #[command(after_help = examples::DELIVERIES_GET)]
     Get {
         /// Its id.
@@ -275,15 +306,15 @@ pub(crate) enum DeliveriesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
-    /// Dead letters, newest first.
+    /// List dead letters, newest first.
     #[command(after_help = examples::DLQ_LIST)]
     List {
         #[command(flatten)]
         remote: Remote,
     },
-    /// A dead letter.
-    #[command(after_help = examples::DLQ_SHOW)]
-    Show {
+    /// Show a dead letter with its reason and its record.
+    #[command(visible_alias = "show", after_help = examples::DLQ_GET)]
+    Get {
         /// Its id.
         id: String,
         /// Show the unmasked record; needs an admin's key, and is noted in the audit log.
@@ -304,6 +335,8 @@ pub(crate) enum CatalogCommand {
         /// Whose.
         #[arg(long, default_value = "default")]
         tenant: String,
+        #[command(flatten)]
+        stores: Stores,
     },
 }
 
@@ -314,17 +347,19 @@ pub(crate) enum KeysCommand {
     Create {
         /// What for.
         name: String,
-        /// `viewer`, `operator` or `admin`.
+        /// What its holder may do.
         #[arg(long, default_value = "operator")]
-        role: String,
+        role: RoleArg,
         /// Whose.
         #[arg(long, default_value = "default")]
         tenant: String,
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        stores: Stores,
     },
-    /// A tenant's keys.
+    /// List a tenant's keys.
     #[command(after_help = examples::KEYS_LIST)]
     List {
         /// Whose.
@@ -333,8 +368,10 @@ pub(crate) enum KeysCommand {
         /// Machine-readable.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        stores: Stores,
     },
-    /// End a key.
+    /// Revoke a key.
     #[command(after_help = examples::KEYS_REVOKE)]
     Revoke {
         /// Its id.
@@ -342,21 +379,53 @@ pub(crate) enum KeysCommand {
         /// Whose.
         #[arg(long, default_value = "default")]
         tenant: String,
+        #[command(flatten)]
+        stores: Stores,
     },
+}
+
+/// A key's role.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Looks at everything, with secrets and addresses masked.
+    Viewer,
+    /// Also posts events, replays dead letters and edits users.
+    Operator,
+    /// May do everything, keys included.
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Operator => Self::Operator,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+impl KeysCommand {
+    /// Which stores it opens.
+    pub(crate) fn stores(&self) -> &Stores {
+        match self {
+            Self::Create { stores, .. } | Self::List { stores, .. } | Self::Revoke { stores, .. } => stores,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// Make the topics that are not there yet.
     #[command(after_help = examples::TOPICS)]
-    Create,
+    Create(Stores),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReadModelCommand {
     /// Forget the read model; the tracker builds it anew from the status topic when it starts. Stop it first.
     #[command(after_help = examples::READ_MODEL)]
-    Rebuild,
+    Rebuild(Stores),
 }
 
 #[derive(Debug, Subcommand)]
@@ -367,92 +436,4 @@ pub(crate) enum ConfigCommand {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    /// Every command with its own name and those above it.
-    fn each(command: &clap::Command, name: &str, test: &mut impl FnMut(&str, &clap::Command)) {
-        test(name, command);
-        for sub in command.get_subcommands() {
-            each(sub, &format!("{name} {}", sub.get_name()), test);
-        }
-    }
-
-    #[test]
-    fn every_help_shows_examples_that_are_understood() {
-        let mut tried = 0;
-        each(&Cli::command(), "carillon", &mut |name, command| {
-            let help = command
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let examples: Vec<&str> = help
-                .lines()
-                .map(str::trim)
-                .filter(|line| line.starts_with("carillon"))
-                .collect();
-            assert!(
-                help.starts_with("Examples:") && !examples.is_empty(),
-                "{name}: {help}"
-            );
-            for example in examples {
-                let words = words(example);
-                if let Err(error) = Cli::try_parse_from(&words) {
-                    panic!("{example}: {error}");
-                }
-                assert!(example.starts_with(name), "{name}: {example}");
-                tried += 1;
-            }
-        });
-        assert!(tried > 25, "{tried}");
-    }
-
-    /// Splits a line as a shell does, up to the first `|`, `>` or `<`.
-    fn words(line: &str) -> Vec<String> {
-        let mut words = vec![String::new()];
-        let mut quote = None;
-        for c in line.chars() {
-            match (quote, c) {
-                (Some(open), _) if open == c => quote = None,
-                (None, '\'' | '"') => quote = Some(c),
-                (None, '|' | '>' | '<') => break,
-                (None, ' ') => words.push(String::new()),
-                _ => words.last_mut().unwrap().push(c),
-            }
-        }
-        words.retain(|word| !word.is_empty());
-        words
-    }
-
-    #[test]
-    fn a_listening_address_may_be_a_name() {
-        for (text, expected) in [
-            ("localhost:8080", "127.0.0.1:8080"),
-            ("[::1]:9000", "[::1]:9000"),
-            ("0.0.0.0:0", "0.0.0.0:0"),
-        ] {
-            let cli = Cli::try_parse_from(["carillon", "dev", "--listen", text]).unwrap();
-            let Some(Command::Dev(args)) = cli.command else {
-                panic!("{text}")
-            };
-            assert_eq!(args.listen, expected.parse().unwrap(), "{text}");
-        }
-        for text in [
-            "8080",
-            "localhost",
-            "localhost:port",
-            ":8080",
-            "no.such.host.invalid:1",
-        ] {
-            let error = Cli::try_parse_from(["carillon", "dev", "--listen", text])
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.contains("--listen") && error.contains("expected"),
-                "{error}"
-            );
-        }
-    }
-}
+mod tests;

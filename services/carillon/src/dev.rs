@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
 use carillon_runtime::{Lifecycle, Secret, Shutdown, telemetry::MetricsHandle};
-use carillon_simulator::{Simulator, SimulatorConfig};
+use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{Store, api_keys, users::UserPut};
 use carillon_workers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use include_dir::{Dir, include_dir};
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{DevArgs, Without},
     config::Config,
+    folder_lock,
     foundation::Foundation,
     private,
     roles::{self, Role},
@@ -41,9 +42,6 @@ pub(crate) const API_KEY_FILE: &str = "api-key";
 /// The address at which the folder's API listens while its `dev` runs; the folder's key is sent to this
 /// address only.
 pub(crate) const ADDRESS_FILE: &str = "address";
-
-/// Locked by the `dev` that runs in the folder.
-pub(crate) const LOCK_FILE: &str = "lock";
 
 /// What `--json` prints when everything runs.
 #[derive(Serialize)]
@@ -149,16 +147,15 @@ fn open_folder(dir: &Path) -> anyhow::Result<File> {
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .with_context(|| dir.display().to_string())?;
+            .with_context(|| format!("{}: the folder cannot be made", dir.display()))?;
+    } else if !dir.is_dir() {
+        bail!(
+            "{} is a file, and a data folder is expected; choose one with --data-dir",
+            dir.display()
+        );
     }
     private::take_from_others(dir)?;
-    let lock = File::create(dir.join(LOCK_FILE)).with_context(|| dir.display().to_string())?;
-    lock.try_lock().with_context(|| {
-        format!(
-            "{} is in use by another carillon; --data-dir chooses another folder",
-            dir.display()
-        )
-    })?;
+    let lock = folder_lock::take(dir)?;
     // Another program may use the address of an earlier run by now.
     match fs::remove_file(dir.join(ADDRESS_FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -210,12 +207,14 @@ async fn start_simulator(
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
     };
-    Simulator::start(config, end.clone()).await.with_context(|| {
-        format!(
-            "--simulator-listen cannot be {0}; choose another address with --simulator-listen",
-            args.simulator_listen
-        )
-    })
+    Simulator::start(config, end.clone())
+        .await
+        .map_err(|error| match error {
+            SimulatorError::Listen { address, source } if address == args.simulator_listen => {
+                roles::taken(address, "--simulator-listen", &source)
+            }
+            error => error.into(),
+        })
 }
 
 /// The configuration of the embedded mode: everything in the folder, and providers that are the simulator. What somebody

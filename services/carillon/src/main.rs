@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod config;
 mod dev;
+mod folder_lock;
 mod foundation;
 mod output;
 mod private;
@@ -18,6 +19,7 @@ use carillon_runtime::{
     config::{Layers, environment, load, peek},
     telemetry::{self, LogFormat},
 };
+use carillon_simulator::SimulatorError;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
@@ -139,8 +141,20 @@ async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::init(&config.telemetry, "carillon-simulator")?;
     let shutdown = Shutdown::new();
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
-    let simulator =
-        carillon_simulator::Simulator::start(config.simulator_config(), shutdown.soft.clone()).await?;
+    let settings = config.simulator_config();
+    let smtp = settings.smtp_listen;
+    let starting = carillon_simulator::Simulator::start(settings, shutdown.soft.clone()).await;
+    let simulator = starting.map_err(|error| match error {
+        SimulatorError::Listen { address, source } => {
+            let option = if address == smtp {
+                "simulator.smtp_listen"
+            } else {
+                "simulator.listen"
+            };
+            roles::taken(address, option, &source)
+        }
+        error => error.into(),
+    })?;
     tracing::info!(http = %simulator.http_addr(), smtp = %simulator.smtp_addr(), "the simulator listens");
     lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
     let ended = lifecycle.run().await;

@@ -1,6 +1,6 @@
 //! Starting roles on a foundation.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{
@@ -63,8 +63,18 @@ impl Role {
 
 /// Binds an address. `option` names the option that sets it, for the error.
 pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
-    http::listen(listen)
-        .with_context(|| format!("{option} cannot be {listen}; choose another address with {option}"))
+    http::listen(listen).map_err(|error| taken(listen, option, &error))
+}
+
+/// Says why an address cannot be listened on.
+pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) -> anyhow::Error {
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => "is in use by another process".to_owned(),
+        ErrorKind::AddrNotAvailable => "is no address of this machine".to_owned(),
+        ErrorKind::PermissionDenied => "is not permitted to this user".to_owned(),
+        _ => format!("cannot be listened on ({error})"),
+    };
+    anyhow::anyhow!("{listen} {why}; choose another address with {option}")
 }
 
 /// Starts roles; one HTTP server serves what they have to show. Returns where it listens.

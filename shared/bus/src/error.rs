@@ -33,8 +33,13 @@ pub enum BusError {
     #[error("the bus is closed")]
     Closed,
     /// The embedded log is open already, in another process as a rule.
-    #[error("another process uses the embedded log {}: it is for one process; end that one, or set CARILLON_KAFKA__BROKERS", .0.display())]
-    InUse(std::path::PathBuf),
+    #[error("the embedded log {} is in use by {}: it is for one process; stop that one, or set CARILLON_KAFKA__BROKERS", .log.display(), other(*.process))]
+    InUse {
+        /// The log.
+        log: std::path::PathBuf,
+        /// The process that uses it, if it is known.
+        process: Option<u32>,
+    },
     /// The embedded log's file cannot be used.
     #[error("the embedded log failed")]
     Log(#[source] sqlx::Error),
@@ -51,7 +56,7 @@ impl BusError {
             Self::Revoked | Self::Unavailable(_) | Self::Disk(_) => true,
             Self::Log(error) => matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
             Self::TooLarge { .. }
-            | Self::InUse(_)
+            | Self::InUse { .. }
             | Self::NoTopic(_)
             | Self::Config(_)
             | Self::Closed
@@ -64,5 +69,13 @@ impl BusError {
 impl From<sqlx::Error> for BusError {
     fn from(error: sqlx::Error) -> Self {
         Self::Log(error)
+    }
+}
+
+/// Another process, in a sentence.
+fn other(process: Option<u32>) -> String {
+    match process {
+        Some(process) => format!("another carillon (process {process})"),
+        None => "another process".to_owned(),
     }
 }

@@ -36,22 +36,22 @@ examples! {
     DELIVERIES_GET:
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal";
-    DLQ: "carillon dlq list", "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
+    DLQ: "carillon dlq list", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ_LIST: "carillon dlq list", "carillon dlq list --json";
-    DLQ_SHOW:
-        "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
-        "carillon dlq show 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";
-    CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme";
+    DLQ_GET:
+        "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
+        "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";
+    CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme --data-dir /var/tmp/carillon";
     KEYS: "carillon keys create 'order service' --role operator", "carillon keys list";
     KEYS_CREATE:
         "carillon keys create 'order service' --role operator",
         "carillon keys create dashboard --role viewer --tenant acme --json";
-    KEYS_LIST: "carillon keys list", "carillon keys list --tenant acme --json";
+    KEYS_LIST: "carillon keys list", "carillon keys list --tenant acme --json", "carillon keys list --data-dir /var/tmp/carillon";
     KEYS_REVOKE: "carillon keys revoke 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f --tenant acme";
     TOPICS: "carillon topics create --set kafka.brokers=localhost:9092";
     READ_MODEL: "carillon read-model rebuild --config /etc/carillon.toml";
     CONFIG: "carillon config check", "carillon config check --config /etc/carillon.toml --set shutdown.grace=30s";
-    DOCTOR: "carillon doctor", "carillon doctor --json --config /etc/carillon.toml";
+    DOCTOR: "carillon doctor", "carillon doctor --data-dir /var/tmp/carillon", "carillon doctor --json --config /etc/carillon.toml";
     COMPLETIONS:
         "carillon completions bash > ~/.local/share/bash-completion/completions/carillon",
         "carillon completions zsh > ~/.zfunc/_carillon",

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
-use carillon_domain::{SystemClock, TenantId};
-use carillon_store::{Store, api_keys::Role};
+use carillon_domain::{SystemClock, TenantId, field_error::echo};
+use carillon_store::Store;
 use carillon_templates::catalog_folder;
 
+use super::folder;
 use crate::{
     cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand},
     config::Config,
@@ -27,10 +28,15 @@ async fn bus(config: &Config) -> anyhow::Result<Bus> {
         .context("the bus")
 }
 
-pub(super) async fn catalog(command: CatalogCommand, config: &Config) -> anyhow::Result<()> {
-    let CatalogCommand::Apply { folder, tenant } = command;
-    let catalog = catalog_folder::load(&folder)?;
-    let applied = catalog_folder::apply(&store(config).await?, &TenantId::from(tenant), &catalog).await?;
+pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::Result<()> {
+    let CatalogCommand::Apply {
+        folder: source,
+        tenant,
+        stores,
+    } = command;
+    let config = folder::configured(config, &stores)?;
+    let catalog = catalog_folder::load(&source)?;
+    let applied = catalog_folder::apply(&store(&config).await?, &TenantId::from(tenant), &catalog).await?;
     if applied.difference.is_empty() {
         println!(
             "Nothing has changed; the catalog is at version {}.",
@@ -45,21 +51,19 @@ pub(super) async fn catalog(command: CatalogCommand, config: &Config) -> anyhow:
     Ok(())
 }
 
-pub(super) async fn keys(command: KeysCommand, config: &Config) -> anyhow::Result<()> {
-    let store = store(config).await?;
+pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result<()> {
+    let store = store(&folder::configured(config, command.stores())?).await?;
     match command {
         KeysCommand::Create {
             name,
             role,
             tenant,
             json,
+            ..
         } => {
-            let role: Role = role
-                .parse()
-                .context("--role: expected viewer, operator or admin")?;
             let key = store
                 .api_keys()
-                .create(&TenantId::from(tenant), &name, role)
+                .create(&TenantId::from(tenant), &name, role.into())
                 .await?;
             if json {
                 println!("{}", serde_json::json!({ "id": key.id, "secret": key.secret }));
@@ -67,7 +71,7 @@ pub(super) async fn keys(command: KeysCommand, config: &Config) -> anyhow::Resul
                 println!("{}\nThis is shown once. Its id is {}.", key.secret, key.id);
             }
         }
-        KeysCommand::List { tenant, json } => {
+        KeysCommand::List { tenant, json, .. } => {
             let keys = store.api_keys().list(&TenantId::from(tenant)).await?;
             if json {
                 return output::json(&keys);
@@ -86,19 +90,24 @@ pub(super) async fn keys(command: KeysCommand, config: &Config) -> anyhow::Resul
             });
             output::table(&["id", "name", "role", "created", "last used", "revoked"], rows);
         }
-        KeysCommand::Revoke { id, tenant } => {
-            let id = id.parse().context("expected a key's id, a UUID")?;
-            let revoked = store.api_keys().revoke(&TenantId::from(tenant), id).await?;
-            anyhow::ensure!(revoked, "there is no such key, or it was revoked before");
+        KeysCommand::Revoke { id, tenant, .. } => {
+            let parsed = id.parse().map_err(|_| {
+                anyhow::anyhow!(
+                    "ID: expected a key's id, a UUID that carillon keys list shows, not {:?}",
+                    echo(&id)
+                )
+            })?;
+            let revoked = store.api_keys().revoke(&TenantId::from(tenant), parsed).await?;
+            anyhow::ensure!(revoked, "there is no key {id}, or it was revoked before");
             println!("Revoked. Running gateways may take it for a few seconds more.");
         }
     }
     Ok(())
 }
 
-pub(super) async fn topics(command: TopicsCommand, config: &Config) -> anyhow::Result<()> {
-    let TopicsCommand::Create = command;
-    let bus = bus(config).await?;
+pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Result<()> {
+    let TopicsCommand::Create(stores) = command;
+    let bus = bus(&folder::configured(config, &stores)?).await?;
     let created = bus.create_topics().await?;
     for name in &created {
         println!("{name}");
@@ -111,9 +120,10 @@ pub(super) async fn topics(command: TopicsCommand, config: &Config) -> anyhow::R
     Ok(())
 }
 
-pub(super) async fn read_model(command: ReadModelCommand, config: &Config) -> anyhow::Result<()> {
-    let ReadModelCommand::Rebuild = command;
-    let (store, bus) = (store(config).await?, bus(config).await?);
+pub(super) async fn read_model(command: ReadModelCommand, config: Config) -> anyhow::Result<()> {
+    let ReadModelCommand::Rebuild(stores) = command;
+    let config = folder::configured(config, &stores)?;
+    let (store, bus) = (store(&config).await?, bus(&config).await?);
     carillon_tracker::rebuild(&bus, &store).await?;
     println!("The read model is empty; the tracker builds it anew when it starts.");
     Ok(())

@@ -9,7 +9,7 @@ use carillon_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::{folder, target};
-use crate::{cli::DATA_DIR, config::Config, foundation, output};
+use crate::{cli::Stores, config::Config, foundation, output};
 
 /// The longest wait for the local process's readiness.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -63,8 +63,8 @@ async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
     let bus = match Bus::connect(settings, Arc::clone(clock)).await {
         Ok(bus) => bus,
         // It works, for somebody else.
-        Err(BusError::InUse(path)) => {
-            return Ok(format!("in use by a running carillon ({})", path.display()));
+        Err(BusError::InUse { log, .. }) => {
+            return Ok(format!("in use by a running carillon ({})", log.display()));
         }
         Err(error) => return Err(chain(&error)),
     };
@@ -130,9 +130,9 @@ async fn running(url: &str) -> Vec<Finding> {
 }
 
 /// The address at which the process of this folder or this configuration listens.
-fn address(config: &Config, folder: &Path) -> String {
-    match target::running(folder) {
-        Ok(address) if folder::is_meant(config, folder) => address,
+fn address(config: &Config, folder: Option<&Path>) -> String {
+    match folder.map(target::running) {
+        Some(Ok(address)) => address,
         _ => format!("http://{}", config.http.listen),
     }
 }
@@ -155,17 +155,20 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
         .collect()
 }
 
-async fn examine(config: Config, folder: &Path) -> Vec<Finding> {
+/// Examines what is configured, or the folder of a `carillon dev`.
+async fn examine(config: Config, folder: Option<&Path>) -> Vec<Finding> {
     let clock: SharedClock = Arc::new(SystemClock);
     let address = address(&config, folder);
-    let is_dev = folder::is_meant(&config, folder);
-    let config = folder::complete(config, folder);
+    let config = match folder {
+        Some(folder) => folder::within(config, folder),
+        None => config,
+    };
     let mut findings = vec![finding("configuration", Ok("valid".to_owned()))];
     findings.extend(running(&address).await);
     findings.push(finding("database", database(&config, &clock).await));
     findings.push(finding("bus", bus(&config, &clock).await));
     findings.push(finding("limits", limits(&config).await));
-    if is_dev {
+    if folder.is_some() {
         let simulated = "the simulator of carillon dev, where nothing else is configured".to_owned();
         findings.push(finding("providers", Ok(simulated)));
     } else {
@@ -174,8 +177,9 @@ async fn examine(config: Config, folder: &Path) -> Vec<Finding> {
     findings
 }
 
-pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> {
-    let findings = examine(config, Path::new(DATA_DIR)).await;
+pub(super) async fn run(config: Config, json: bool, stores: &Stores) -> anyhow::Result<ExitCode> {
+    let folder = folder::chosen(&config, stores)?;
+    let findings = examine(config, folder).await;
     if json {
         output::json(&findings)?;
     } else {
@@ -259,7 +263,7 @@ mod tests {
         let _bus = Bus::connect(running.bus_config().unwrap(), clock).await.unwrap();
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 1).into();
-        let findings = examine(config, dir.path()).await;
+        let findings = examine(config, Some(dir.path())).await;
         for finding in &findings {
             assert!(finding.ok, "{}: {}", finding.what, finding.detail);
         }

@@ -3,18 +3,43 @@
 
 use std::path::Path;
 
-use crate::config::Config;
+use anyhow::ensure;
 
-/// Whether to use the folder's stores: the configuration names none, and the folder has them.
-pub(super) fn is_meant(config: &Config, folder: &Path) -> bool {
-    config.database.url.is_none() && !config.is_distributed() && folder.join("store.db").exists()
+use crate::{
+    cli::{DATA_DIR, Stores},
+    config::Config,
+};
+
+/// The folder whose stores are used: the one that `--data-dir` names, or `carillon-data` if it has stores and
+/// the configuration names none.
+pub(super) fn chosen<'a>(config: &Config, stores: &'a Stores) -> anyhow::Result<Option<&'a Path>> {
+    let has_stores = |folder: &Path| folder.join("store.db").exists();
+    let Some(folder) = stores.data_dir.as_deref() else {
+        let folder = Path::new(DATA_DIR);
+        let is_meant = config.database.url.is_none() && !config.is_distributed() && has_stores(folder);
+        return Ok(is_meant.then_some(folder));
+    };
+    ensure!(
+        has_stores(folder),
+        "--data-dir: expected the data folder of a carillon dev, not {}, in which there is no store.db",
+        folder.display()
+    );
+    Ok(Some(folder))
 }
 
-/// Sets the folder's stores in the configuration, if they are to be used.
-pub(super) fn complete(mut config: Config, folder: &Path) -> Config {
-    if is_meant(&config, folder) {
-        config.database.url = Some(format!("sqlite://{}", folder.join("store.db").display()).into());
-        config.bus.path = folder.join("bus.db");
-    }
+/// The configuration with a folder's stores.
+pub(super) fn within(mut config: Config, folder: &Path) -> Config {
+    config.database.url = Some(format!("sqlite://{}", folder.join("store.db").display()).into());
+    config.bus.path = folder.join("bus.db");
+    config.kafka.brokers.clear();
+    config.redis.url = None;
     config
+}
+
+/// The configuration with the stores that a command opens.
+pub(super) fn configured(config: Config, stores: &Stores) -> anyhow::Result<Config> {
+    Ok(match chosen(&config, stores)? {
+        Some(folder) => within(config, folder),
+        None => config,
+    })
 }

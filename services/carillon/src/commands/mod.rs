@@ -6,18 +6,13 @@ mod folder;
 mod remote;
 mod target;
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use crate::{
-    cli::{Command, ConfigCommand, DATA_DIR},
+    cli::{Command, ConfigCommand},
     config::Config,
     output,
 };
-
-/// The configuration. If it names no stores, those of `carillon dev` in this folder are used.
-fn beside_dev(config: Config) -> Config {
-    folder::complete(config, Path::new(DATA_DIR))
-}
 
 /// Runs a command that is no role.
 pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
@@ -26,10 +21,10 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Events(command) => remote::events(command).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => remote::dlq(command).await?,
-        Command::Catalog(command) => admin::catalog(command, &beside_dev(config)).await?,
-        Command::Keys(command) => admin::keys(command, &beside_dev(config)).await?,
-        Command::Topics(command) => admin::topics(command, &config).await?,
-        Command::ReadModel(command) => admin::read_model(command, &config).await?,
+        Command::Catalog(command) => admin::catalog(command, config).await?,
+        Command::Keys(command) => admin::keys(command, config).await?,
+        Command::Topics(command) => admin::topics(command, config).await?,
+        Command::ReadModel(command) => admin::read_model(command, config).await?,
         Command::Config(ConfigCommand::Check) => {
             // The output can be read back as TOML, because its first line is a comment.
             output::say(&format!(
@@ -37,7 +32,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
                 toml::to_string(&config)?
             ));
         }
-        Command::Doctor { json } => return doctor::run(config, json).await,
+        Command::Doctor { json, stores } => return doctor::run(config, json, &stores).await,
         Command::Dev(_)
         | Command::All
         | Command::Gateway

@@ -217,7 +217,7 @@ pub(super) async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
                 remote.json,
             )?;
         }
-        DlqCommand::Show { id, reveal, remote } => {
+        DlqCommand::Get { id, reveal, remote } => {
             let path = format!("/v1/dlq/{}?reveal={reveal}", encoded(&id));
             let letter = remote.call(Method::GET, &path, None).await?;
             if remote.json {

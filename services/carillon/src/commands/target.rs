@@ -1,18 +1,15 @@
 //! The gateway and the key of a command. A data folder's key belongs to the `carillon dev` of that folder. It
 //! is sent to no other server, because another program may listen on the port.
 
-use std::{
-    fs::{File, TryLockError},
-    net::IpAddr,
-    path::Path,
-};
+use std::{io::ErrorKind, net::IpAddr, path::Path};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use reqwest::Url;
 
 use crate::{
     cli::Remote,
-    dev::{ADDRESS_FILE, API_KEY_FILE, LOCK_FILE},
+    dev::{ADDRESS_FILE, API_KEY_FILE},
+    folder_lock,
 };
 
 /// The server for an explicit key, if no server is named.
@@ -40,12 +37,8 @@ impl Remote {
                 key: key.clone(),
             });
         }
-        let address = running(folder).with_context(|| {
-            format!(
-                "--key or CARILLON_API_KEY: expected a key, or a running carillon dev in {}",
-                folder.display()
-            )
-        })?;
+        let address = running(folder)
+            .map_err(|error| anyhow!("--key or CARILLON_API_KEY: expected a key, because {error:#}"))?;
         if let Some(url) = &self.url
             && !is_same(url, &address)
         {
@@ -67,16 +60,17 @@ impl Remote {
 /// The address of the `carillon dev` that runs in a folder. That process holds the folder's lock while it
 /// listens there.
 pub(super) fn running(folder: &Path) -> anyhow::Result<String> {
-    let path = folder.join(LOCK_FILE);
-    let lock = File::open(&path).with_context(|| path.display().to_string())?;
-    match lock.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => {}
-        Ok(()) => bail!("no carillon dev runs in {}", folder.display()),
-        Err(TryLockError::Error(error)) => return Err(error).with_context(|| path.display().to_string()),
+    let here = folder.display();
+    if !folder_lock::is_taken(folder).with_context(|| here.to_string())? {
+        bail!("no carillon dev runs in {here}");
     }
-    let path = folder.join(ADDRESS_FILE);
-    let address = std::fs::read_to_string(&path)
-        .with_context(|| format!("the carillon dev in {} is not ready yet", folder.display()))?;
+    let address = match std::fs::read_to_string(folder.join(ADDRESS_FILE)) {
+        Ok(address) => address,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("the carillon dev in {here} is not ready yet")
+        }
+        Err(error) => return Err(error).with_context(|| here.to_string()),
+    };
     Ok(address.trim().to_owned())
 }
 

@@ -12,34 +12,34 @@ use std::{
 use serde_json::{Value, json};
 
 /// `carillon` in a folder, without environment variables.
-fn carillon(folder: &Path) -> Command {
+pub(crate) fn carillon(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_carillon"));
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     command
 }
 
-fn run(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Output {
     carillon(folder).args(args).output().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// `carillon dev` in a folder; it ends with the value.
-struct Dev {
-    process: Child,
-    ready: Value,
+pub(crate) struct Dev {
+    pub(crate) process: Child,
+    pub(crate) ready: Value,
 }
 
 impl Dev {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut process = carillon(folder)
             .args([
                 "dev",
@@ -63,7 +63,7 @@ impl Dev {
         }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.ready["url"]
             .as_str()
             .unwrap()
@@ -115,7 +115,8 @@ impl Stranger {
     }
 }
 
-const ANYWHERE: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0));
+pub(crate) const ANYWHERE: SocketAddr =
+    SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0));
 
 #[test]
 fn the_key_of_a_data_folder_is_sent_to_that_folders_own_carillon_alone() {
@@ -178,11 +179,12 @@ fn what_a_server_says_cannot_steer_the_terminal() {
         "title": nasty, "detail": nasty, "errors": [{"pointer": nasty, "message": nasty}],
         "items": [{"index": nasty, "problem": {"title": nasty, "detail": nasty}}],
     });
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["events", "get", "x"],
         &["deliveries", "list"],
         &["deliveries", "get", "x"],
         &["dlq", "list"],
+        &["dlq", "get", "x"],
         &["dlq", "show", "x"],
         &["send", "--type", "T"],
     ];

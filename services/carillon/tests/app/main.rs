@@ -7,6 +7,7 @@ mod answers;
 mod backends;
 mod chaos;
 mod command_line;
+mod command_words;
 mod connections;
 mod delivery;
 mod documents;

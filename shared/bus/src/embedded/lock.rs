@@ -2,7 +2,8 @@
 //! operating system lets go of it when the process ends, however that comes about.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io::Write as _,
     path::Path,
     time::Duration,
 };
@@ -19,7 +20,7 @@ pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
     path.push(".lock");
     let path = std::path::PathBuf::from(path);
     let unusable = |error: &std::io::Error| BusError::Config(format!("{}: {error}", path.display()));
-    let file = File::options()
+    let mut file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -27,10 +28,20 @@ pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
         .map_err(|error| unusable(&error))?;
     for _ in 0..TRIES {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                // The number is for people, so it does not matter if it cannot be written.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| write!(file, "{}", std::process::id()));
+                return Ok(file);
+            }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
             Err(TryLockError::Error(error)) => return Err(unusable(&error)),
         }
     }
-    Err(BusError::InUse(log.to_owned()))
+    let process = fs::read_to_string(&path).ok();
+    Err(BusError::InUse {
+        log: log.to_owned(),
+        process: process.and_then(|number| number.trim().parse().ok()),
+    })
 }

@@ -168,7 +168,9 @@ fn an_embedded_log_that_is_open_is_not_opened_again_until_it_is_closed() {
             return;
         }
         let error = setting.open_again().await.err().expect("it is open");
-        assert!(matches!(error, carillon_bus::BusError::InUse(_)), "{error}");
+        assert!(matches!(error, carillon_bus::BusError::InUse { .. }), "{error}");
+        let holder = format!("in use by another carillon (process {})", std::process::id());
+        assert!(error.to_string().contains(&holder), "{error}");
         let (config, dir) = setting.close();
         let again = carillon_bus::Bus::connect(config, std::sync::Arc::new(carillon_domain::SystemClock))
             .await
