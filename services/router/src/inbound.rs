@@ -181,6 +181,9 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
 /// The largest record or data, in bytes, that is read or checked at once; the time for it is negligible.
 const AT_ONCE: usize = 16 << 10;
 
+/// The most work of a schema check, in units of [`CompiledCatalog::work`], that is done at once: about half a millisecond.
+const WORK_AT_ONCE: u64 = 1 << 18;
+
 /// Does work on a blocking thread, because it may take long.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -197,7 +200,8 @@ async fn schema_errors(
     type_name: &Arc<str>,
     event: &Event,
 ) -> Vec<FieldError> {
-    if event.data.get().len() <= AT_ONCE {
+    let bytes = event.data.get().len();
+    if bytes <= AT_ONCE && catalog.work(type_name, bytes) <= WORK_AT_ONCE {
         return catalog.validate_data(type_name, &event.data);
     }
     let (catalog, type_name) = (Arc::clone(catalog), Arc::clone(type_name));

@@ -1,6 +1,8 @@
 //! What went wrong, as problem documents. Database text stays in the log.
 
-use carillon_render::{RenderError, TemplateIssue};
+use std::time::Duration;
+
+use carillon_render::{RenderError, TemplateIssue, WorkError};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
 use serde::Serialize;
@@ -73,8 +75,17 @@ pub(crate) fn render(error: &RenderError) -> Problem {
     Problem::new(kind, error.to_string()).with_errors(vec![field])
 }
 
-/// What keeps a template from being published.
-pub(crate) fn invalid(issues: &[TemplateIssue]) -> Problem {
+/// Why work on templates has no result.
+pub(crate) fn work(error: &WorkError) -> Problem {
+    match error {
+        WorkError::Busy => Problem::new(ProblemKind::RateLimited, format!("{error}; try again later"))
+            .with_retry_after(Duration::from_secs(2)),
+        WorkError::Failed(error) => render(error),
+    }
+}
+
+/// What is wrong with a template, which is why something cannot be done.
+pub(crate) fn invalid(issues: &[TemplateIssue], cannot: &str) -> Problem {
     let errors = issues
         .iter()
         .map(|issue| ProblemError {
@@ -83,5 +94,5 @@ pub(crate) fn invalid(issues: &[TemplateIssue]) -> Problem {
             message: issue.to_string(),
         })
         .collect();
-    Problem::new(ProblemKind::TemplateInvalid, "the template cannot be published").with_errors(errors)
+    Problem::new(ProblemKind::TemplateInvalid, cannot).with_errors(errors)
 }

@@ -38,7 +38,7 @@ pub(crate) async fn judge_aside(
 ) -> Result<Validation, Problem> {
     let (owner, draft) = (tenant.clone(), Arc::clone(draft));
     let judging = renderer.work(tenant, move || judge(&published, &owner, &draft));
-    judging.await.map_err(|error| errors::render(&error))
+    judging.await.map_err(|error| errors::work(&error))
 }
 
 /// What publishing the draft would bring: its own errors, those that it causes elsewhere (a partial breaks the templates

@@ -2,15 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use jsonschema::Validator;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
-    field_error::FieldError,
+    field_error::{FieldError, echo},
     mask::{Former, Mask},
-    schema, schema_errors,
+    schema::{self, Schema},
+    schema_errors,
 };
+
+/// The most work of one check, in the units of [`CompiledCatalog::work`]. Data that would take more is refused.
+pub const MAX_WORK: u64 = schema::MAX_WORK;
 
 /// A catalog that is ready for use.
 #[derive(Debug)]
@@ -18,7 +21,7 @@ pub struct CompiledCatalog {
     catalog: Catalog,
     /// The catalog's type names, by the event types that belong to them.
     names: HashMap<Arc<str>, Arc<str>>,
-    validators: HashMap<String, Validator>,
+    schemas: HashMap<String, Schema>,
     former: Former,
 }
 
@@ -38,7 +41,7 @@ impl CompiledCatalog {
     /// out here.
     #[must_use]
     pub fn new(catalog: Catalog) -> Self {
-        let validators = catalog
+        let schemas = catalog
             .types
             .iter()
             .filter_map(|(name, def)| Some((name.clone(), schema::compile(def.schema.as_ref()?).ok()?)))
@@ -54,7 +57,7 @@ impl CompiledCatalog {
         Self {
             catalog,
             names,
-            validators,
+            schemas,
             former: Former::default(),
         }
     }
@@ -94,20 +97,40 @@ impl CompiledCatalog {
         })
     }
 
+    /// An estimate of the work of [`Self::validate_data`] for an event of this type with data of this many bytes. A unit
+    /// takes a few nanoseconds at most.
+    #[must_use]
+    pub fn work(&self, event_type: &str, bytes: usize) -> u64 {
+        let schema = self
+            .names
+            .get(event_type)
+            .and_then(|name| self.schemas.get(&**name));
+        schema.map_or(0, |schema| schema.work(bytes))
+    }
+
     /// Checks an event's data against the schema of the type of this name; pointers are into the event.
     #[must_use]
     pub fn validate_data(&self, name: &str, data: &RawValue) -> Vec<FieldError> {
-        let Some(validator) = self.validators.get(name) else {
+        let Some(schema) = self.schemas.get(name) else {
             return Vec::new();
         };
         let data_bytes = data.get().len();
+        let max_bytes = schema.max_bytes();
+        if data_bytes as u64 > max_bytes {
+            let text = format!(
+                "expected at most {max_bytes} bytes of data, not {data_bytes}: the schema of {:?} has too many subschemas, \
+                 names or patterns for more",
+                echo(name)
+            );
+            return vec![FieldError::new("/data", "schema-work", text)];
+        }
         let Ok(data) = serde_json::from_str::<Value>(data.get()) else {
             return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
         };
         let definition = self.catalog.types.get(name);
         let hides = self.former.has_secrets(name)
             || definition.is_some_and(|definition| !definition.sensitive.is_empty());
-        schema_errors::of(validator, &data, data_bytes, "/data", hides)
+        schema_errors::of(schema.validator(), &data, data_bytes, "/data", hides)
     }
 }
 
@@ -133,6 +156,36 @@ mod tests {
         pointers.sort();
         assert_eq!(pointers, ["/data", "/data/carrier"]);
         assert!(compiled.lookup("U").is_none() && compiled.lookup("T").is_some());
+    }
+
+    #[test]
+    fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_size_that_it_may_have() {
+        let branches: Vec<String> = (0..900)
+            .map(|n| format!(r#"{{"properties":{{"p{n}":{{}}}}}}"#))
+            .collect();
+        let catalog: Catalog = serde_json::from_str(&format!(
+            r#"{{"categories":{{"c":{{}}}},"types":{{"T":{{"category":"c","channels":{{"order":["sms"]}},"match":["t"],
+                "schema":{{"allOf":[{}],"unevaluatedProperties":false}}}}}}}}"#,
+            branches.join(",")
+        ))
+        .unwrap();
+        assert_eq!(catalog.validate(), []);
+        let compiled = CompiledCatalog::new(catalog);
+        let check = |keys: usize| {
+            let keys: Vec<String> = (0..keys).map(|n| format!("\"k{n}\":1")).collect();
+            let data = RawValue::from_string(format!("{{{}}}", keys.join(","))).unwrap();
+            (data.get().len(), compiled.validate_data("T", &data).remove(0))
+        };
+        let (bytes, error) = check(20_000);
+        assert!(compiled.work("t", bytes) > MAX_WORK);
+        assert_eq!((&*error.pointer, &*error.code), ("/data", "schema-work"));
+        assert!(
+            error
+                .message
+                .contains(&format!("bytes of data, not {bytes}: the schema of \"T\"")),
+            "{error}"
+        );
+        assert_eq!(check(100).1.code, "schema");
     }
 
     #[test]

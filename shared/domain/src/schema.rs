@@ -2,38 +2,83 @@
 //! limit the work of checking an event.
 
 mod bounds;
+mod cost;
+mod pattern;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
+use self::{cost::Work, pattern::MAX_COMPILED};
 use crate::{field_error::FieldError, schema_errors};
 
-/// The most memory of one compiled regular expression, in bytes; its size bounds the time per character of data.
-const PATTERN_BYTES: usize = 128 * 1024;
+/// The most work of one check, in units of [`cost`]: one or two seconds in a debug build, which is several times slower than
+/// a release build.
+pub(crate) const MAX_WORK: u64 = 1 << 27;
+/// Data of this many bytes is always checked: a schema that takes more than [`MAX_WORK`] for it is refused.
+const ALWAYS_CHECKED: usize = 16 * 1024;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    validator: Validator,
+    work: Work,
+}
+
+impl Schema {
+    /// The work of checking data of this many bytes, in units of [`cost`].
+    pub(crate) fn work(&self, bytes: usize) -> u64 {
+        self.work.on(bytes)
+    }
+
+    /// The most bytes of data that are checked.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.work.bytes_within(MAX_WORK)
+    }
+
+    pub(crate) fn validator(&self) -> &Validator {
+        &self.validator
+    }
+}
 
 /// Compiles a schema. Errors point into the schema.
-pub(crate) fn compile(schema: &Value) -> Result<Validator, Vec<FieldError>> {
-    bounds::check(schema)?;
-    jsonschema::options()
+pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
+    let work = bounds::check(schema)?;
+    let built = jsonschema::options()
         // Look-around and backreferences need a backtracking engine. This engine has neither, so it never
         // backtracks.
         .with_pattern_options(
             PatternOptions::regex()
-                .size_limit(PATTERN_BYTES)
-                .dfa_size_limit(8 * PATTERN_BYTES),
+                .size_limit(MAX_COMPILED)
+                .dfa_size_limit(8 * MAX_COMPILED),
         )
         // Drafts differ in whether `format` is a check or a remark; here it is a check under each of them.
         .should_validate_formats(true)
         .offline()
-        .build(schema)
-        .map_err(|error| {
-            let sentence = format!("expected a JSON Schema: {}", schema_errors::sentence(&error));
-            vec![FieldError::new(
-                error.instance_path().as_str(),
-                "schema",
-                sentence,
-            )]
-        })
+        .build(schema);
+    let validator = built.map_err(|error| {
+        let pattern = match error.kind() {
+            ValidationErrorKind::Format { format } if format == "regex" => error.instance().as_str(),
+            _ => None,
+        };
+        let sentence = match pattern {
+            Some(pattern) => pattern::refusal(pattern),
+            None => format!("expected a JSON Schema: {}", schema_errors::sentence(&error)),
+        };
+        vec![FieldError::new(
+            error.instance_path().as_str(),
+            "schema",
+            sentence,
+        )]
+    })?;
+    let least = work.on(ALWAYS_CHECKED);
+    if least > MAX_WORK {
+        let sentence = format!(
+            "expected a schema that checks {ALWAYS_CHECKED} bytes of data in at most {MAX_WORK} units of work, not {least}: \
+             fewer subschemas, names and patterns may apply to each member of one list or map"
+        );
+        return Err(vec![FieldError::new("", "too-large", sentence)]);
+    }
+    Ok(Schema { validator, work })
 }
 
 #[cfg(test)]
@@ -71,7 +116,7 @@ mod tests {
     #[test]
     fn a_pattern_is_linear_in_the_text() {
         let schema = json!({"properties": {"x": {"pattern": "^(a+)+$"}}});
-        let validator = compile(&schema).unwrap();
+        let validator = compile(&schema).unwrap().validator;
         assert!(validator.is_valid(&json!({ "x": "a".repeat(200_000) })));
         assert!(!validator.is_valid(&json!({ "x": format!("{}b", "a".repeat(200_000)) })));
     }
@@ -98,7 +143,7 @@ mod tests {
                 if let Some(draft) = draft {
                     schema["$schema"] = draft.into();
                 }
-                let validator = compile(&schema).unwrap();
+                let validator = compile(&schema).unwrap().validator;
                 assert!(validator.is_valid(&json!({ "x": good })), "{draft:?} {format}");
                 let known_later = format == "uuid" && draft.is_some_and(|draft| draft.contains("draft-0"));
                 assert!(
@@ -121,5 +166,93 @@ mod tests {
             assert_eq!(pointer, "/properties/x/$ref", "{message}");
         }
         assert_eq!(refusal(&json!({"$ref": "#/none"})).0, "/$ref");
+    }
+
+    fn list_of(schema: &Value) -> Value {
+        json!({"properties": {"list": {"items": schema}}})
+    }
+
+    fn names(count: usize, schema: &Value) -> Value {
+        (0..count)
+            .map(|n| (format!("name{n}"), schema.clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    #[test]
+    fn large_data_is_not_checked_where_each_member_costs_much() {
+        let branches: Vec<Value> = (0..900)
+            .map(|n| json!({"properties": {format!("p{n}"): {}}}))
+            .collect();
+        let values: Vec<Value> = (0..900).map(|n| json!({ "n": n })).collect();
+        for schema in [
+            json!({"allOf": branches, "unevaluatedProperties": false}),
+            json!({"anyOf": branches, "unevaluatedProperties": {"type": "number"}}),
+            list_of(&json!({"allOf": vec![json!({"not": {"type": "string"}}); 900]})),
+            list_of(&json!({"properties": names(2_000, &json!({}))})),
+            list_of(&json!({"dependentRequired": names(2_000, &json!(["a"]))})),
+            list_of(&json!({ "enum": values })),
+            json!({"additionalProperties": {"anyOf": vec![json!({"minimum": 7}); 1_000]}}),
+            json!({"patternProperties": names(100, &json!({}))}),
+            json!({"properties": {"x": {"pattern": "[ab]*a[ab]{500}c"}}}),
+            json!({"properties": {"x": {"allOf": vec![json!({"pattern": "[a-z0-9]+@[a-z0-9]+"}); 190]}}}),
+            json!({"properties": {"x": {"allOf": vec![json!({"uniqueItems": true}); 900]}}}),
+            json!({"$defs": {"v": {"anyOf": vec![json!({"type": "string"}); 900], "items": {"$ref": "#/$defs/v"}}}, "$ref": "#/$defs/v"}),
+        ] {
+            let compiled = compile(&schema).unwrap_or_else(|errors| panic!("{errors:?}"));
+            assert!(compiled.work(200 << 10) > MAX_WORK, "{compiled:?}");
+            assert!(compiled.max_bytes() >= 16 << 10, "{compiled:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_data_is_checked_by_an_ordinary_schema() {
+        let item = json!({"type": "object", "required": ["sku", "price"], "additionalProperties": false, "properties": {
+            "sku": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{6}$", "maxLength": 9},
+            "currency": {"enum": (0..180).map(|n| format!("C{n}")).collect::<Vec<_>>()},
+            "price": {"type": "number", "minimum": 0}, "url": {"type": "string", "format": "uri"}}});
+        let field = json!({"anyOf": [{"type": "string", "maxLength": 100}, {"type": "null"}]});
+        let texts = json!({"type": "object", "properties": {"subject": {"pattern": "^.{1,500}$"},
+            "mail": {"pattern": r"^[^@\s]+@[^@\s]+$", "format": "email"}}});
+        for schema in [
+            json!({"properties": {"a": list_of(&item), "b": list_of(&item), "c": {"additionalProperties": item}}}),
+            json!({"properties": names(500, &field)}),
+            json!({"properties": {"texts": texts, "id": {"pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}}}),
+        ] {
+            let compiled = compile(&schema).unwrap_or_else(|errors| panic!("{errors:?}"));
+            assert!(compiled.max_bytes() >= 256 << 10, "{compiled:?}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_could_not_check_small_data_is_refused() {
+        let schema = list_of(
+            &json!({"allOf": vec![json!({"properties": names(40, &json!({}))}); 100], "dependentRequired": names(9_000, &json!([]))}),
+        );
+        let errors = compile(&schema).unwrap_err();
+        assert_eq!(errors[0].code, "too-large");
+        assert!(
+            errors[0].message.contains("units of work"),
+            "{}",
+            errors[0].message
+        );
+    }
+
+    #[test]
+    fn a_refused_pattern_is_told_its_size_or_what_is_not_supported() {
+        for (pattern, expected) in [
+            ("a{1000}{1000}", "compiles to more than 131072 bytes"),
+            ("(?=a)b", "look-around is not supported"),
+            (r"(a)\1", "backreferences are not supported"),
+            ("(", "unclosed group"),
+        ] {
+            for schema in [
+                json!({"properties": {"x": {"pattern": pattern}}}),
+                json!({"patternProperties": {pattern: {}}}),
+            ] {
+                let (pointer, message) = refusal(&schema);
+                assert!(message.contains(expected), "{schema}: {pointer}: {message}");
+            }
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::{cell::Cell, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::abandoned;
+
 /// Most steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
 pub(crate) const STEPS: u64 = 500_000;
 /// How deep blocks, partials and the blocks handed to partials may be nested while a template runs.
@@ -88,6 +90,13 @@ impl Budget {
 
     #[cold]
     fn look_at_the_clock(&self) -> Result<(), Exceeded> {
+        if abandoned::is_abandoned() {
+            self.left.set(0);
+            return Err(Exceeded {
+                limit: self.steps,
+                unit: "steps",
+            });
+        }
         let now = processor_time();
         let Some(started) = self.started.get() else {
             self.started.set(Some(now));

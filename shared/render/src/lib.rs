@@ -9,6 +9,7 @@
 //! variable that is not there is an error that names it, except where `{{#if}}` or `{{#unless}}` asks for it.
 //! Texts in people's languages are Fluent messages, `{{t "order-shipped-subject" order_id=order_id}}`.
 
+mod abandoned;
 mod budget;
 mod engine;
 mod error;
@@ -31,7 +32,7 @@ pub use folder::{FolderError, load_folder, read_text};
 pub use locale::is_locale;
 pub use renderer::{
     BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,
-    SourceError, TemplateSource,
+    SourceError, TemplateSource, WorkError,
 };
 pub use request::{Content, RenderContext, RenderRequest, Rendered};
 pub use set::{DEFAULT_LOCALE, PartialDef, Parts, TemplateDef, TemplateSet};

@@ -6,16 +6,25 @@ use crate::state::GatewayState;
 
 /// The largest input, in bytes, that is processed on the answering thread: it takes about a millisecond at
 /// most.
-const SMALL: usize = 64 << 10;
+pub(super) const SMALL: usize = 64 << 10;
 
 /// Does work on `bytes` bytes: at once if they are few, otherwise on a blocking thread when its turn comes.
-/// The system shares the processors between those threads and the answering ones.
 pub(crate) async fn aside<T: Send + 'static>(
     state: &GatewayState,
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
-    if bytes <= SMALL {
+    aside_if(state, bytes > SMALL, work).await
+}
+
+/// Does work at once if it is not large, otherwise on a blocking thread when its turn comes. The system shares
+/// the processors between those threads and the answering ones.
+pub(super) async fn aside_if<T: Send + 'static>(
+    state: &GatewayState,
+    is_large: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if !is_large {
         return work();
     }
     // The semaphore is never closed.

@@ -5,13 +5,13 @@ use std::{collections::HashSet, sync::Arc};
 use carillon_domain::{
     Event, FieldError, Lane, TenantId, Timestamp, UserId,
     catalog::RecipientRule,
-    compiled::{CatalogType, CompiledCatalog},
+    compiled::{CatalogType, CompiledCatalog, MAX_WORK},
     event::{Defaults, MAX_WIRE_BYTES},
     field_error::echo,
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
-use super::aside;
+use super::aside::{SMALL, aside_if};
 use crate::{
     error::{ApiError, problem_of_fields},
     state::GatewayState,
@@ -19,6 +19,10 @@ use crate::{
 
 /// The cost of an event besides its data, in bytes of data.
 const OVERHEAD: usize = 1 << 10;
+/// The most work of schema checks on the answering thread, in units of [`CompiledCatalog::work`]: about a millisecond.
+const AT_ONCE: u64 = 1 << 19;
+
+type Read = (String, Result<Event, Vec<FieldError>>);
 
 /// An event that may be published.
 #[derive(Debug)]
@@ -38,28 +42,50 @@ pub(crate) struct Checked {
 pub(crate) async fn check(
     state: &GatewayState,
     tenant: &TenantId,
-    parsed: Vec<(String, Result<Event, Vec<FieldError>>)>,
+    parsed: Vec<Read>,
 ) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
     let catalog = state.catalogs.get(tenant).await?;
     let now = state.clock.now();
-    let bytes = |event: &Result<Event, _>| {
-        event
-            .as_ref()
-            .map_or(0, |event| event.data.get().len() + OVERHEAD)
-    };
-    let bytes = parsed.iter().map(|(_, event)| bytes(event)).sum();
-    let work = move || -> Vec<(String, Result<Checked, Problem>)> {
-        let each = parsed.into_iter().map(|(prefix, event)| {
-            let result = event
-                .map_err(|errors| problem_of_fields(errors, &prefix))
-                .and_then(|event| check_one(event, catalog.as_deref(), &prefix, now));
-            (prefix, result)
-        });
-        each.collect()
-    };
-    let mut checked = aside(state, bytes, work).await;
+    let mut checked = Vec::new();
+    let mut rest = parsed;
+    while !rest.is_empty() {
+        let (count, is_large) = turn(catalog.as_deref(), &rest);
+        let later = rest.split_off(count);
+        let (events, catalog) = (std::mem::replace(&mut rest, later), catalog.clone());
+        let work = move || -> Vec<(String, Result<Checked, Problem>)> {
+            let each = events.into_iter().map(|(prefix, event)| {
+                let result = event
+                    .map_err(|errors| problem_of_fields(errors, &prefix))
+                    .and_then(|event| check_one(event, catalog.as_deref(), &prefix, now));
+                (prefix, result)
+            });
+            each.collect()
+        };
+        let done = aside_if(state, is_large, work).await;
+        if checked.is_empty() {
+            checked = done;
+        } else {
+            checked.extend(done);
+        }
+    }
     refuse_strangers(state, tenant, &mut checked).await?;
     Ok(checked.into_iter().map(|(_, result)| result).collect())
+}
+
+/// How many of the events are checked in one turn, so that others have theirs between, and whether this is too much
+/// work for the answering thread.
+fn turn(catalog: Option<&CompiledCatalog>, events: &[Read]) -> (usize, bool) {
+    let (mut bytes, mut work) = (0, 0_u64);
+    for (index, (_, event)) in events.iter().enumerate() {
+        let Ok(event) = event else { continue };
+        let size = event.data.get().len();
+        bytes += size + OVERHEAD;
+        work += catalog.map_or(0, |catalog| catalog.work(&event.event_type, size).min(MAX_WORK));
+        if work > MAX_WORK && index > 0 {
+            return (index, true);
+        }
+    }
+    (events.len(), bytes > SMALL || work > AT_ONCE)
 }
 
 fn check_one(
@@ -191,5 +217,54 @@ fn users_alone(event: &Event) -> Vec<&UserId> {
         users
     } else {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::catalog::Catalog;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn catalog() -> CompiledCatalog {
+        let branches: Vec<Value> = (0..900)
+            .map(|n| json!({"properties": {format!("p{n}"): {}}}))
+            .collect();
+        let of = |schema: &Value| json!({"category": "c", "channels": {"order": ["sms"]}, "schema": schema});
+        let ordinary = json!({"type": "object", "required": ["order_id"], "properties": {
+            "order_id": {"type": "string", "pattern": "^[0-9]+$"}, "mail": {"format": "email"},
+            "lines": {"items": {"required": ["sku"], "properties": {"sku": {"type": "string"}}}}}});
+        let document = json!({"categories": {"c": {}}, "types": {
+            "Costly": of(&json!({"allOf": branches, "unevaluatedProperties": {"type": "string"}})),
+            "Ordinary": of(&ordinary)}});
+        CompiledCatalog::new(serde_json::from_value::<Catalog>(document).unwrap())
+    }
+
+    fn event(event_type: &str, bytes: usize) -> Read {
+        let json =
+            json!({"type": event_type, "recipients": ["u-1"], "data": {"order_id": "1".repeat(bytes)}});
+        let now = "2026-11-24T10:00:00Z".parse().unwrap();
+        let event = Event::from_plain(json.to_string().as_bytes(), Defaults::at(now));
+        (String::new(), event)
+    }
+
+    #[test]
+    fn small_data_of_a_costly_schema_is_not_checked_on_the_answering_thread() {
+        let catalog = catalog();
+        let is_large = |event_type, bytes| turn(Some(&catalog), &[event(event_type, bytes)]).1;
+        assert!(is_large("Costly", 200));
+        assert!(!is_large("Ordinary", 10_000));
+        assert!(is_large("Ordinary", 70_000));
+        assert!(!is_large("Unknown", 10_000));
+    }
+
+    #[test]
+    fn a_batch_of_costly_checks_takes_several_turns() {
+        let catalog = catalog();
+        let costly: Vec<Read> = (0..10).map(|_| event("Costly", 10_000)).collect();
+        assert_eq!(turn(Some(&catalog), &costly), (1, true));
+        let ordinary: Vec<Read> = (0..50).map(|_| event("Ordinary", 100)).collect();
+        assert_eq!(turn(Some(&catalog), &ordinary), (50, false));
     }
 }

@@ -177,3 +177,35 @@ async fn what_is_wrong_with_catalogs_users_and_queries_is_cut_as_well() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_size_that_it_may_have() {
+    on_gateway(async |setting| {
+        let mut catalog = catalog();
+        let branches = vec![json!({"not": {"type": "string"}}); 900];
+        catalog["types"]["Costly"] = json!({
+            "category": "marketing", "channels": {"order": ["email"]},
+            "schema": {"properties": {"list": {"items": {"allOf": branches}}}},
+        });
+        let answer = setting.ask(Ask::put("/v1/catalog").json(&catalog)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let event = |items: usize| {
+            json!({"id": items.to_string(), "source": "/shop", "type": "Costly", "recipients": ["u-42"],
+                "data": {"list": vec![1; items]}})
+        };
+        assert_eq!(setting.post(&event(100)).await.status, 202);
+        let answer = setting.post(&event(50_000)).await;
+        assert_eq!(answer.status, 422, "{answer:?}");
+        let error = &answer.json()["errors"][0];
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!("/data"), &json!("schema-work"))
+        );
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains("not 100010: the schema of \"Costly\""),
+            "{message}"
+        );
+    })
+    .await;
+}

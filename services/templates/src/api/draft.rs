@@ -179,15 +179,15 @@ pub(super) async fn put(
         }
         seen => seen,
     };
-    let saved = templates
-        .put_draft(&tenant, &draft, seen)
-        .await
-        .map_err(|error| errors::store(&error))?;
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
     let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
+    let saved = templates
+        .put_draft(&tenant, &draft, seen)
+        .await
+        .map_err(|error| errors::store(&error))?;
     let tag = saved.etag();
     let TemplateDraft {
         name: TemplateName { id, locale },

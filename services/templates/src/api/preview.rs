@@ -80,6 +80,7 @@ struct Cost {
         (status = 200, description = "The message", body = Preview),
         (status = 404, description = "Neither published nor a draft", body = Problem),
         (status = 422, description = "It cannot be rendered: `errors` name the variable or part", body = Problem),
+        (status = 429, description = "Many previews of the tenant wait already; `Retry-After` says when to try again", body = Problem),
     )
 )]
 pub(super) async fn preview(
@@ -121,13 +122,14 @@ pub(super) async fn preview(
     if let Some(draft) = shown(&api, &tenant, &name, sample.parts).await?.map(Arc::new) {
         let judged = gate::judge_aside(&api.renderer, set.clone(), &tenant, &draft).await?;
         if !judged.errors.is_empty() {
-            return Err(errors::invalid(&judged.errors));
+            return Err(errors::invalid(&judged.errors, "the template cannot be shown"));
         }
         warnings = issues(&judged.warnings);
         set = gate::with_draft(set, &tenant, &draft);
     }
     let rendering = move || Engine::compile(&set).render(&request);
-    let rendered = api.renderer.work(&tenant, rendering).await.flatten();
+    let rendered = api.renderer.work(&tenant, rendering).await;
+    let rendered = rendered.map_err(|error| errors::work(&error))?;
     let Rendered { template, content } = rendered.map_err(|error| errors::render(&error))?;
     Ok(Json(Preview {
         locale: template.locale.to_string(),

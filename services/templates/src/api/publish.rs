@@ -73,7 +73,10 @@ pub(super) async fn publish(
     let draft = Arc::new(draft.value);
     let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
     if !judged.errors.is_empty() {
-        return Err(errors::invalid(&judged.errors));
+        return Err(errors::invalid(
+            &judged.errors,
+            "the template cannot be published",
+        ));
     }
     // Exactly what was judged, though the draft may have changed meanwhile.
     templates

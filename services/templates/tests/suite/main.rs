@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod bounded_previews;
 mod catalog_folder;
 mod previews;
 mod renderers;

@@ -73,6 +73,7 @@ pub(crate) struct Client(pub(crate) Router);
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) etag: Option<String>,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -95,14 +96,16 @@ impl Client {
             .await
             .unwrap();
         let status = response.status();
-        let etag = response
-            .headers()
-            .get(header::ETAG)
-            .map(|tag| tag.to_str().unwrap().to_owned());
+        let named = |name| {
+            let value: Option<&header::HeaderValue> = response.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (etag, retry_after) = (named(header::ETAG), named(header::RETRY_AFTER));
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Answer {
             status,
             etag,
+            retry_after,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         }
     }

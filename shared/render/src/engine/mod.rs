@@ -14,6 +14,7 @@ mod pack;
 mod parse;
 mod program;
 mod run;
+mod tags;
 mod walk;
 
 use std::{

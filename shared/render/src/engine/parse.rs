@@ -6,6 +6,9 @@ use handlebars::{
     template::{HelperTemplate, Parameter, TemplateElement},
 };
 
+use super::tags;
+use crate::abandoned::is_abandoned;
+
 /// The longest text of a part, in bytes.
 const MAX_SOURCE: usize = 256 * 1024;
 /// How deep blocks and expressions may be nested.
@@ -21,8 +24,11 @@ const DEEP_STACK: usize = 256 * 1024 * 1024;
 /// Why a text is no template, and at which line, from 1.
 pub(super) type ParseError = (Option<usize>, String);
 
-/// Parses a text.
+/// Parses a text, unless the caller of this work has left.
 pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
+    if is_abandoned() {
+        return Err((None, "the work was abandoned".to_owned()));
+    }
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     if source.len() > MAX_SOURCE {
         return Err((None, format!("expected at most {MAX_SOURCE} bytes")));
@@ -34,6 +40,7 @@ pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
             format!("expected at most {MAX_COUNT} blocks and {MAX_COUNT} parentheses"),
         ));
     }
+    tags::check(source)?;
     let tags = source.matches("{{").count();
     if tags.saturating_mul(source.len()) > MAX_TAGS_TIMES_BYTES {
         let most = MAX_TAGS_TIMES_BYTES / source.len();

@@ -21,6 +21,17 @@ const AT_ONCE: u64 = 10_000;
 /// The size of event data, in bytes, from which on even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
 
+/// Why [`InProcess::work`] has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// Many callers of the tenant wait already.
+    #[error("many checks and previews of this tenant's templates wait already")]
+    Busy,
+    /// The work failed.
+    #[error(transparent)]
+    Failed(#[from] RenderError),
+}
+
 type Snapshots = HashMap<TenantId, Arc<Engine>>;
 
 /// Renders from compiled templates, loaded when a tenant is first met and again by [`InProcess::refresh`].
@@ -84,14 +95,18 @@ impl InProcess {
         }
     }
 
-    /// Does work for a tenant away from the threads that answer requests, such as judging a draft. Tenants take turns.
+    /// Does work for a tenant away from the threads that answer requests, such as judging a draft. Tenants take turns,
+    /// and only a few callers of each wait. Dropping the future abandons the work.
     pub async fn work<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, RenderError> {
-        let result = self.workshop.run(tenant, work).await;
-        result.map_err(|no_result| no_result.error("the work"))
+    ) -> Result<T, WorkError> {
+        let result = self.workshop.run_if_free(tenant, work).await;
+        result.map_err(|no_result| match no_result {
+            NoResult::Busy => WorkError::Busy,
+            other => WorkError::Failed(other.error("the work")),
+        })
     }
 
     /// Renders on this thread if that takes less than about half a millisecond, otherwise in the workshop.
@@ -136,17 +151,18 @@ impl InProcess {
 }
 
 impl NoResult {
-    fn error(&self, what: &str) -> RenderError {
-        if self.panicked {
-            RenderError::Invalid {
+    fn error(self, what: &str) -> RenderError {
+        let unavailable = |detail: &str| RenderError::Unavailable {
+            detail: detail.to_owned(),
+        };
+        match self {
+            Self::Panicked => RenderError::Invalid {
                 template: what.to_owned(),
                 detail: "the renderer panicked; its log says where".to_owned(),
                 pointer: String::new(),
-            }
-        } else {
-            RenderError::Unavailable {
-                detail: "the process is ending".to_owned(),
-            }
+            },
+            Self::Busy => unavailable("much work of the tenant waits already"),
+            Self::Ending => unavailable("the process is ending"),
         }
     }
 }

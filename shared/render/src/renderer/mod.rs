@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 pub use self::{
     http::{BatchAnswer, BatchRequest, HttpRenderer, ItemAnswer, ItemProblem},
-    in_process::InProcess,
+    in_process::{InProcess, WorkError},
     source::{SourceError, TemplateSource},
 };
 use crate::{RenderError, RenderRequest, Rendered};

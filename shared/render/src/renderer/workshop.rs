@@ -9,8 +9,12 @@ use carillon_domain::TenantId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::abandoned::{self, Caller};
+
 /// The number of remembered tenants from which on those without work are forgotten.
 const FORGET_FROM: usize = 1_024;
+/// Pieces of work that callers of one tenant may ask for at a time, those in progress included.
+const ASKED_OF_ONE: usize = 16;
 
 /// Runs as many pieces of work at a time as there are processors but one, and at most half of these for one
 /// tenant. One tenant's work therefore never blocks the others'.
@@ -18,13 +22,25 @@ const FORGET_FROM: usize = 1_024;
 pub(super) struct Workshop {
     places: Arc<Semaphore>,
     places_of_one: usize,
-    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+    tenants: Mutex<HashMap<TenantId, Weak<Tenant>>>,
 }
 
-/// The work ended without a result: it panicked, or the process is ending.
+/// A tenant with work in the workshop.
 #[derive(Debug)]
-pub(super) struct NoResult {
-    pub(super) panicked: bool,
+struct Tenant {
+    places: Arc<Semaphore>,
+    /// See [`ASKED_OF_ONE`].
+    asked: Semaphore,
+}
+
+/// Why work ended without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoResult {
+    Panicked,
+    /// The tenant has asked for [`ASKED_OF_ONE`] pieces of work already.
+    Busy,
+    /// The process is ending.
+    Ending,
 }
 
 impl Workshop {
@@ -39,30 +55,48 @@ impl Workshop {
         }
     }
 
-    /// Does a piece of work for a tenant. Work that has begun runs to its end and keeps its place until then,
-    /// even if its caller has left.
+    /// Does a piece of work for a tenant unless many of its callers wait already.
+    pub(super) async fn run_if_free<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoResult> {
+        let own = self.tenant(tenant);
+        let _asked = own.asked.try_acquire().map_err(|_| NoResult::Busy)?;
+        self.run(tenant, work).await
+    }
+
+    /// Does a piece of work for a tenant. Once its caller has left, work that has not begun is left out, and work
+    /// that has begun ends where it asks whether its caller is still there (see [`abandoned`]); it keeps its place
+    /// until then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoResult> {
-        let ended = || NoResult { panicked: false };
-        let own = self.tenant(tenant).acquire_owned().await.map_err(|_| ended())?;
-        let place = Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| ended())?;
+        let tenant = self.tenant(tenant);
+        let own = Arc::clone(&tenant.places).acquire_owned().await;
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let (Ok(own), Ok(place)) = (own, place) else {
+            return Err(NoResult::Ending);
+        };
+        let caller = Caller::default();
+        let called = caller.called();
         let working = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop((own, place));
-            result
+            // The tenant is remembered as long as it has work.
+            let _places = (own, place, tenant);
+            abandoned::while_called(called, work)
         });
-        working.await.map_err(|error| NoResult {
-            panicked: error.is_panic(),
-        })
+        let result = match working.await {
+            Ok(result) => result.ok_or(NoResult::Ending),
+            Err(error) if error.is_panic() => Err(NoResult::Panicked),
+            Err(_) => Err(NoResult::Ending),
+        };
+        drop(caller);
+        result
     }
 
-    fn tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
+    fn tenant(&self, tenant: &TenantId) -> Arc<Tenant> {
         let mut tenants = self.tenants.lock();
         if let Some(own) = tenants.get(tenant).and_then(Weak::upgrade) {
             return own;
@@ -70,7 +104,10 @@ impl Workshop {
         if tenants.len() >= FORGET_FROM {
             tenants.retain(|_, own| own.strong_count() > 0);
         }
-        let own = Arc::new(Semaphore::new(self.places_of_one));
+        let own = Arc::new(Tenant {
+            places: Arc::new(Semaphore::new(self.places_of_one)),
+            asked: Semaphore::new(ASKED_OF_ONE),
+        });
         tenants.insert(tenant.clone(), Arc::downgrade(&own));
         own
     }
@@ -117,8 +154,55 @@ mod tests {
                 .run(&tenant, || assert_eq!(1, 2, "as the test wants it"))
                 .await
                 .unwrap_err();
-            assert!(error.panicked);
+            assert_eq!(error, NoResult::Panicked);
         }
         assert_eq!(workshop.run(&tenant, || 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_asks_for_much_work_at_a_time_is_told_to_wait_and_others_are_not() {
+        let workshop = Arc::new(Workshop::new());
+        let (let_go, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let mut asked: Vec<_> = (0..ASKED_OF_ONE)
+            .map(|_| {
+                let (workshop, gate) = (Arc::clone(&workshop), Arc::clone(&gate));
+                Box::pin(async move {
+                    let wait = move || gate.lock().recv().unwrap();
+                    workshop.run_if_free(&TenantId::from("slow"), wait).await
+                })
+            })
+            .collect();
+        for work in &mut asked {
+            assert!(futures::poll!(work).is_pending());
+        }
+        let slow = TenantId::from("slow");
+        assert_eq!(workshop.run_if_free(&slow, || 7).await, Err(NoResult::Busy));
+        assert_eq!(workshop.run_if_free(&TenantId::from("quick"), || 7).await, Ok(7));
+        for _ in &asked {
+            let_go.send(()).unwrap();
+        }
+        futures::future::join_all(asked).await;
+        assert_eq!(workshop.run_if_free(&slow, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_has_left_ends_and_gives_its_place_back() {
+        let workshop = Workshop::new();
+        let tenant = TenantId::default();
+        for _ in 0..10 {
+            let (begin, begun) = tokio::sync::oneshot::channel();
+            let endless = move || {
+                begin.send(()).unwrap();
+                while !abandoned::is_abandoned() {
+                    std::thread::yield_now();
+                }
+            };
+            tokio::select! {
+                _ = workshop.run(&tenant, endless) => panic!("it ends only if its caller leaves"),
+                begun = begun => begun.unwrap(),
+            }
+        }
+        assert_eq!(workshop.run(&tenant, || 7).await, Ok(7));
     }
 }

@@ -75,7 +75,7 @@ impl ProblemKind {
             Self::RateLimited => ("rate-limited", 429, "Too many requests"),
             Self::Overloaded => ("overloaded", 503, "Too much is in flight"),
             Self::Unavailable => ("unavailable", 503, "Something that this needs does not answer"),
-            Self::TemplateInvalid => ("template-invalid", 422, "The template cannot be published"),
+            Self::TemplateInvalid => ("template-invalid", 422, "The template or its data is wrong"),
             Self::AlreadyFinal => ("already-final", 409, "It has ended already"),
             Self::Internal => ("internal", 500, "Something went wrong here"),
         }

@@ -1,0 +1,77 @@
+//! Previews take bounded work, and say what is wrong with what they were given.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use axum::http::StatusCode;
+use carillon_domain::TenantId;
+use carillon_templates::Caller;
+use serde_json::{Value, json};
+
+use crate::support::{Client, House};
+
+const PREVIEW: &str = "/v1/templates/OrderShipped/sms/preview";
+
+fn sample() -> Value {
+    json!({"data": {"order_id": "1001", "carrier": "DHL"}, "parts": {"text": "{{order_id}}"}})
+}
+
+#[tokio::test]
+async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_others_are_not() {
+    let house = House::with_shop().await;
+    let (let_go, gate) = mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let tenant = TenantId::default();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let gate = Arc::clone(&gate);
+        let wait = move || gate.lock().unwrap().recv().unwrap();
+        let mut work = Box::pin(house.renderer.work(&tenant, wait));
+        match futures::poll!(&mut work) {
+            std::task::Poll::Pending => waiting.push(work),
+            std::task::Poll::Ready(result) => break result,
+        }
+        assert!(waiting.len() < 100, "the queue has an end");
+    };
+    assert!(refused.is_err());
+    let answer = house.as_admin().post(PREVIEW, &sample()).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.body);
+    assert_eq!(answer.retry_after.as_deref(), Some("2"));
+    assert!(
+        answer.body["detail"].as_str().unwrap().contains("wait already"),
+        "{}",
+        answer.body
+    );
+    let other = Client(house.routes(Some(Caller::Tenant {
+        tenant: TenantId::from("other"),
+        may_write: true,
+    })));
+    assert_eq!(other.post(PREVIEW, &sample()).await.status, StatusCode::OK);
+    for _ in &waiting {
+        let_go.send(()).unwrap();
+    }
+    futures::future::join_all(waiting).await;
+    assert_eq!(
+        house.as_admin().post(PREVIEW, &sample()).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_template_with_an_endless_path_is_refused_with_its_line_and_part() {
+    let house = House::with_shop().await;
+    for (path, expected) in [
+        ("a/".repeat(120_000), "expected a tag of at most 4096 bytes"),
+        ("../".repeat(80_000), "expected a tag of at most 4096 bytes"),
+        ("a.".repeat(100), "expected a path of at most 64 names and steps"),
+    ] {
+        let mut sample = sample();
+        sample["parts"]["text"] = json!(format!("one\n{{{{{path}a}}}}"));
+        let answer = house.as_admin().post(PREVIEW, &sample).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.body["detail"], "the template cannot be shown");
+        let error = &answer.body["errors"][0];
+        assert_eq!(error["pointer"], "/parts/text");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(expected) && message.contains('2'), "{message}");
+    }
+}

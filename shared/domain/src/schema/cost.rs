@@ -1,0 +1,210 @@
+//! The work of a check, estimated from the schema and the size of the data. One unit is about the time in which one
+//! subschema is applied to one byte of a list of numbers.
+//!
+//! Subschemas are added up at the place of the data to which they apply. A place inside of a list or map occurs
+//! once for each of its members, and these are no more than the data has bytes.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::{bounds::Kind, pattern::Matching};
+
+/// Units for each subschema beside `unevaluated…` and each member: the validator may ask each of them about each member.
+const UNEVALUATED: u64 = 4;
+/// Units for each pattern and each name that it is compared with.
+const NAME_PATTERN: u64 = 6;
+/// Units for each byte of text with a format, and of a list whose items are unique.
+const FORMAT: u64 = 16;
+const UNIQUE: u64 = 8;
+
+/// The work of checking data with a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// For any data.
+    once: u64,
+    per_byte: u64,
+}
+
+impl Work {
+    /// The work for data of this many bytes of JSON.
+    pub(crate) fn on(self, bytes: usize) -> u64 {
+        self.per_byte
+            .saturating_mul(bytes as u64)
+            .saturating_add(self.once)
+    }
+
+    /// The most bytes of data that `work` units suffice for.
+    pub(crate) fn bytes_within(self, work: u64) -> u64 {
+        work.saturating_sub(self.once) / self.per_byte.max(1)
+    }
+}
+
+/// The places of the data that a schema speaks of.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Vec<Place>,
+    /// The place of the present subschema is the last one.
+    path: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// Whether the place is in a list or map, so that it occurs as often as that has members.
+    is_many: bool,
+    /// Units for each value here.
+    value: u64,
+    /// Units for each value here if it is the only one, besides `value`.
+    whole: u64,
+    /// Units for each byte of a value here, if it is the only one or one of many.
+    byte_of_one: u64,
+    byte_of_many: u64,
+    fields: HashMap<String, usize>,
+    other_fields: Option<usize>,
+    items: HashMap<usize, usize>,
+    other_items: Option<usize>,
+}
+
+impl Places {
+    pub(super) fn new() -> Self {
+        Self {
+            all: vec![Place::default()],
+            path: vec![0],
+        }
+    }
+
+    fn here(&mut self) -> &mut Place {
+        let at = self.path.last().copied().unwrap_or_default();
+        &mut self.all[at]
+    }
+
+    /// Goes to a part of the present value.
+    pub(super) fn enter(&mut self, kind: &Kind) {
+        let next = self.all.len();
+        let here = self.here();
+        let is_many = here.is_many || !matches!(kind, Kind::Field(_) | Kind::Item(_));
+        let at = match kind {
+            Kind::Field(name) => *here.fields.entry(name.clone()).or_insert(next),
+            Kind::Item(index) => *here.items.entry(*index).or_insert(next),
+            Kind::Matching | Kind::OtherFields => *here.other_fields.get_or_insert(next),
+            Kind::OtherItems | Kind::AnyItem => *here.other_items.get_or_insert(next),
+        };
+        if at == next {
+            self.all.push(Place {
+                is_many,
+                ..Place::default()
+            });
+        }
+        self.path.push(at);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.path.pop();
+    }
+
+    /// A subschema applies to the present value.
+    pub(super) fn apply(&mut self, schema: &Value) {
+        let here = self.here();
+        here.value += 1;
+        let Value::Object(keywords) = schema else { return };
+        for (keyword, value) in keywords {
+            let (units, byte) = match keyword.as_str() {
+                "properties" | "required" | "dependencies" | "dependentRequired" | "dependentSchemas" => {
+                    (members(value), 0)
+                }
+                "enum" | "const" => (nodes(value), 0),
+                "format" => (1, FORMAT),
+                "uniqueItems" => (1, UNIQUE),
+                "title" | "description" | "examples" | "default" | "$defs" | "definitions" | "$comment" => {
+                    (0, 0)
+                }
+                "minLength" | "maxLength" => (1, 1),
+                _ => (1, 0),
+            };
+            here.value += units;
+            here.byte_of_one += byte;
+            here.byte_of_many += byte;
+        }
+    }
+
+    /// A pattern is compared with the present value.
+    pub(super) fn pattern(&mut self, matching: Matching) {
+        let (byte, whole) = matching.of_one_text();
+        let here = self.here();
+        here.byte_of_one = here.byte_of_one.saturating_add(byte);
+        here.byte_of_many = here.byte_of_many.saturating_add(matching.per_byte);
+        here.whole = here.whole.saturating_add(whole);
+    }
+
+    /// A pattern is compared with the names of the present value's fields.
+    pub(super) fn name_pattern(&mut self, matching: Matching) {
+        let here = self.here();
+        let byte = matching.per_byte.saturating_add(NAME_PATTERN);
+        here.byte_of_one = here.byte_of_one.saturating_add(byte);
+        here.byte_of_many = here.byte_of_many.saturating_add(byte);
+    }
+
+    /// `unevaluated…` asks so many subschemas about each member of the present value.
+    pub(super) fn unevaluated(&mut self, subschemas: usize) {
+        let here = self.here();
+        let byte = UNEVALUATED.saturating_mul(subschemas as u64);
+        here.byte_of_one = here.byte_of_one.saturating_add(byte);
+        here.byte_of_many = here.byte_of_many.saturating_add(byte);
+    }
+
+    /// The work, where this many definitions apply to parts of what they apply to. Each of them may apply to a
+    /// value beside the subschemas that were met there.
+    pub(super) fn work(&self, recursive: usize) -> Work {
+        let is_recursive = recursive > 0;
+        let once = self.all.iter().fold(0_u64, |sum, place| {
+            sum.saturating_add(place.value).saturating_add(place.whole)
+        });
+        let per_byte = self.most(0, is_recursive).saturating_mul(1 + recursive as u64);
+        Work {
+            once,
+            // Reading a byte is work, too.
+            per_byte: per_byte.max(1),
+        }
+    }
+
+    /// The most units for a byte at a place or below it.
+    fn most(&self, at: usize, is_recursive: bool) -> u64 {
+        let place = &self.all[at];
+        let own = if place.is_many || is_recursive {
+            place.value.saturating_add(place.byte_of_many)
+        } else {
+            place.byte_of_one
+        };
+        let most = |places: &HashMap<_, usize>| {
+            let each = places.values().map(|at| self.most(*at, is_recursive));
+            each.max().unwrap_or(0)
+        };
+        let other = |at: Option<usize>| at.map_or(0, |at| self.most(at, is_recursive));
+        let fields = most(&place.fields).saturating_add(other(place.other_fields));
+        let each = place.items.values().map(|at| self.most(*at, is_recursive));
+        let items = each.max().unwrap_or(0).saturating_add(other(place.other_items));
+        own.max(fields).max(items)
+    }
+}
+
+/// How many members a list or map of a keyword has, those of its own lists included.
+fn members(value: &Value) -> u64 {
+    let of = |value: &Value| match value {
+        Value::Array(list) => list.len() as u64,
+        _ => 0,
+    };
+    match value {
+        Value::Array(_) => of(value),
+        Value::Object(fields) => fields.len() as u64 + fields.values().map(of).sum::<u64>(),
+        _ => 1,
+    }
+}
+
+/// How many values a value consists of.
+fn nodes(value: &Value) -> u64 {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(nodes).sum::<u64>(),
+        Value::Object(fields) => 1 + Map::values(fields).map(nodes).sum::<u64>(),
+        _ => 1,
+    }
+}
