@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Bring a catalog folder into the database: event types, categories, templates.
     #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),
+    /// Import users from a folder.
+    #[command(subcommand, after_help = examples::USERS)]
+    Users(UsersCommand),
     /// Make, list and revoke API keys.
     #[command(subcommand, after_help = examples::KEYS)]
     Keys(KeysCommand),
@@ -110,6 +113,9 @@ pub(crate) enum Command {
     /// Check each dependency and say what is wrong.
     #[command(after_help = examples::DOCTOR)]
     Doctor {
+        /// The process to ask for its readiness; without it, the one that the configuration names, if it runs.
+        #[arg(long, env = "CARILLON_URL", value_parser = url)]
+        url: Option<String>,
         /// Machine-readable.
         #[arg(long)]
         json: bool,
@@ -341,8 +347,23 @@ pub(crate) enum CatalogCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Put the users of a folder into the database; a user that exists stays as it is.
+    #[command(after_help = examples::USERS)]
+    Import {
+        /// A folder of `<user id>.json` files, each with the body of `PUT /v1/users/{id}`.
+        folder: PathBuf,
+        /// The tenant that the users belong to.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        #[command(flatten)]
+        stores: Stores,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a key; its secret is shown once.
+    /// Make a key. Its secret alone goes to standard output, once.
     #[command(after_help = examples::KEYS_CREATE)]
     Create {
         /// What for.

@@ -10,11 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
-use carillon_runtime::{Lifecycle, Secret, Shutdown, telemetry::MetricsHandle};
+use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
-use carillon_store::{Store, api_keys, users::UserPut};
+use carillon_store::{Store, api_keys};
 use carillon_workers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use include_dir::{Dir, include_dir};
 use rand::RngExt as _;
@@ -32,6 +33,7 @@ use crate::{
     foundation::Foundation,
     private,
     roles::{self, Role},
+    users_folder,
 };
 
 static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
@@ -71,7 +73,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
         ..Shutdown::default()
     };
     let end_of_simulator = CancellationToken::new();
-    let simulator = start_simulator(&args, &secrets, &end_of_simulator).await?;
+    let operations = http::operations(http::Readiness::default(), metrics.clone());
+    let simulator = start_simulator(&args, &secrets, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator);
     config.validate()?;
@@ -196,6 +199,7 @@ fn secrets(path: &Path) -> anyhow::Result<Secrets> {
 async fn start_simulator(
     args: &DevArgs,
     secrets: &Secrets,
+    operations: Router,
     end: &CancellationToken,
 ) -> anyhow::Result<Simulator> {
     use rsa::pkcs8::DecodePrivateKey as _;
@@ -207,7 +211,7 @@ async fn start_simulator(
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
     };
-    Simulator::start(config, end.clone())
+    Simulator::start(config, operations, end.clone())
         .await
         .map_err(|error| match error {
             SimulatorError::Listen { address, source } if address == args.simulator_listen => {
@@ -274,34 +278,8 @@ async fn open_shop(store: &Store, folder: &Path) -> anyhow::Result<()> {
     let tenant = TenantId::default();
     let catalog = carillon_templates::catalog_folder::load(folder)?;
     carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
-    for file in SHOP.get_dir("users").into_iter().flat_map(Dir::files) {
-        let sample: SampleUser = serde_json::from_slice(file.contents())
-            .with_context(|| format!("examples/shop/{}", file.path().display()))?;
-        let put = UserPut {
-            email: sample.email,
-            phone: sample.phone,
-            locale: sample.locale,
-            timezone: sample.timezone,
-            devices: sample.devices,
-        };
-        let id = file
-            .path()
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default();
-        store.users().put(&tenant, &id.into(), &put, None).await?;
-    }
+    users_folder::import(store, &tenant, &folder.join("users")).await?;
     Ok(())
-}
-
-/// A user of the shop, as `PUT /v1/users/{id}` takes them; the file's name is the id.
-#[derive(Deserialize)]
-struct SampleUser {
-    email: Option<String>,
-    phone: Option<String>,
-    locale: Option<String>,
-    timezone: Option<String>,
-    devices: Option<Vec<carillon_store::users::Device>>,
 }
 
 /// The folder's API key; made once.

@@ -9,6 +9,7 @@ mod foundation;
 mod output;
 mod private;
 mod roles;
+mod users_folder;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
@@ -17,9 +18,10 @@ use carillon_domain::visible::visible_lines;
 use carillon_runtime::{
     Lifecycle, Shutdown,
     config::{Layers, environment, load, peek},
+    http,
     telemetry::{self, LogFormat},
 };
-use carillon_simulator::SimulatorError;
+use carillon_simulator::{Simulator, SimulatorError};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
@@ -118,7 +120,11 @@ fn read_config(cli: &Cli) -> anyhow::Result<Config> {
 
 /// Runs roles of the distributed mode until a signal.
 async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode> {
-    let telemetry = telemetry::init(&config.telemetry, "carillon")?;
+    let service = match roles {
+        [role] => role.service_name(),
+        _ => "carillon",
+    };
+    let telemetry = telemetry::init(&config.telemetry, service)?;
     let shutdown = Shutdown {
         stall_limit: config.shutdown.stall_limit,
         ..Shutdown::default()
@@ -143,7 +149,8 @@ async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
     let settings = config.simulator_config();
     let smtp = settings.smtp_listen;
-    let starting = carillon_simulator::Simulator::start(settings, shutdown.soft.clone()).await;
+    let operations = http::operations(http::Readiness::default(), telemetry.metrics());
+    let starting = Simulator::start(settings, operations, shutdown.soft.clone()).await;
     let simulator = starting.map_err(|error| match error {
         SimulatorError::Listen { address, source } => {
             let option = if address == smtp {

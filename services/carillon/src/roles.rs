@@ -42,6 +42,19 @@ pub(crate) const ALL: [Role; 6] = [
 ];
 
 impl Role {
+    /// The `service.name` of its traces.
+    pub(crate) fn service_name(self) -> &'static str {
+        match self {
+            Self::Gateway => "carillon-gateway",
+            Self::Router => "carillon-router",
+            Self::Worker(Channel::Push) => "carillon-worker-push",
+            Self::Worker(Channel::Email) => "carillon-worker-email",
+            Self::Worker(Channel::Sms) => "carillon-worker-sms",
+            Self::Templates => "carillon-templates",
+            Self::Tracker => "carillon-tracker",
+        }
+    }
+
     /// Logs one line: the role that starts, its stores and bus, and its address.
     fn announce(self, foundation: &Foundation, listen: SocketAddr) {
         let bus = &foundation.bus;

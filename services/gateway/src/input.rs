@@ -18,8 +18,12 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// Reads a JSON body of a closed shape; an error names the field.
 pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = read_capped(body, MAX_BODY).await?;
-    let bytes = without_mark(&bytes);
+    json_of(&read_capped(body, MAX_BODY).await?)
+}
+
+/// Reads JSON of a closed shape; an error names the field.
+pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let bytes = without_mark(bytes);
     // serde also accepts a list of values as an object. No body of this API is a list, so lists are refused
     // here.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use api::users::checked_user;
 pub use auth::{Caller, Operator};
 pub use config::{BadLimit, GatewayConfig, ShareConfig};
 pub use error::ApiError;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +25,16 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Opens the memory, binds both ports and serves; ready when it returns.
+    /// Opens the memory, binds both ports and serves; ready when it returns. `operations` are the routes of health and
+    /// metrics, which are the same for every role and served beside the simulator's own.
     ///
     /// # Errors
     /// An address in use, a data folder that cannot be written, a public key that is none.
-    pub async fn start(config: SimulatorConfig, shutdown: CancellationToken) -> Result<Self, SimulatorError> {
+    pub async fn start(
+        config: SimulatorConfig,
+        operations: Router,
+        shutdown: CancellationToken,
+    ) -> Result<Self, SimulatorError> {
         let (store, writer) = Store::open(config.data_dir.as_deref(), KEPT_MESSAGES).await?;
         let secret = writer.secret("access-tokens").await?;
         let tokens = Tokens::new(&secret, config.service_account_public_key_pem.as_deref())?;
@@ -45,7 +51,7 @@ impl Simulator {
             sid: config.twilio_account_sid,
             token: config.twilio_auth_token,
         };
-        let router = http::router(&context, tokens, account);
+        let router = http::router(&context, tokens, account, operations);
         let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));
         let serve_smtp = tokio::spawn(smtp::serve(
             smtp_listener,

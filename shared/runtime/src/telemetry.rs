@@ -7,7 +7,12 @@ use opentelemetry::{propagation::TextMapPropagator as _, trace::TracerProvider a
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use serde::{Deserialize, Serialize};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How a process reports on itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +103,12 @@ const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
+/// The spans and events that are exported: this product's own. The events of libraries in a span, such as the text of
+/// each SQL statement, say nothing that the span does not, and are many.
+fn exported() -> Targets {
+    Targets::new().with_target("carillon", LevelFilter::DEBUG)
+}
+
 /// Sets up logs (to standard error), traces and metrics. Once a process.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::builder().parse(&config.log)?;
@@ -119,9 +130,11 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
         .as_deref()
         .map(|endpoint| tracer(endpoint, config, service))
         .transpose()?;
-    let spans = tracer
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
+    let spans = tracer.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(service))
+            .with_filter(exported())
+    });
     tracing_subscriber::registry()
         .with(spans)
         .with(logs.with_filter(filter))
@@ -267,6 +280,30 @@ mod tests {
             find("consumer").parent_span_id,
             find("producer").span_context.span_id()
         );
+    }
+
+    #[test]
+    fn a_librarys_spans_and_events_are_not_exported() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter.clone())
+            .build();
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("test"))
+            .with_filter(exported());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::debug_span!(target: "carillon_router::output", "route").in_scope(|| {
+                tracing::debug!(target: "carillon_router", "ours");
+                tracing::debug!(target: "sqlx::query", "SELECT 1");
+                tracing::error!(target: "hyper_util::client", "theirs");
+                tracing::error_span!(target: "reqwest::connect", "theirs").in_scope(|| {});
+            });
+        });
+        let spans = exporter.get_finished_spans().unwrap();
+        let names: Vec<_> = spans.iter().map(|span| span.name.as_ref()).collect();
+        assert_eq!(names, ["route"]);
+        let events: Vec<_> = spans[0].events.iter().map(|event| event.name.as_ref()).collect();
+        assert_eq!(events, ["ours"]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ examples! {
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";
     CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme --data-dir /var/tmp/carillon";
+    USERS: "carillon users import examples/shop/users";
     KEYS: "carillon keys create 'order service' --role operator", "carillon keys list";
     KEYS_CREATE:
         "carillon keys create 'order service' --role operator",

@@ -1,5 +1,5 @@
 //! Commands that work on the database and the bus themselves.
-#![expect(clippy::print_stdout, reason = "a command's result")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's result")]
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use carillon_templates::catalog_folder;
 
 use super::folder;
 use crate::{
-    cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand},
+    cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand, UsersCommand},
     config::Config,
-    output,
+    output, users_folder,
 };
 
 async fn store(config: &Config) -> anyhow::Result<Store> {
@@ -51,6 +51,21 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     Ok(())
 }
 
+pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Result<()> {
+    let UsersCommand::Import {
+        folder: source,
+        tenant,
+        stores,
+    } = command;
+    let config = folder::configured(config, &stores)?;
+    let imported = users_folder::import(&store(&config).await?, &TenantId::from(tenant), &source).await?;
+    println!(
+        "{} users imported, {} existed.",
+        imported.created, imported.existed
+    );
+    Ok(())
+}
+
 pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result<()> {
     let store = store(&folder::configured(config, command.stores())?).await?;
     match command {
@@ -68,7 +83,8 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             if json {
                 println!("{}", serde_json::json!({ "id": key.id, "secret": key.secret }));
             } else {
-                println!("{}\nThis is shown once. Its id is {}.", key.secret, key.id);
+                println!("{}", key.secret);
+                eprintln!("The key {} was made. Its secret is shown this once.", key.id);
             }
         }
         KeysCommand::List { tenant, json, .. } => {

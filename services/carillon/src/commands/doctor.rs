@@ -97,9 +97,12 @@ struct Part {
     cause: String,
 }
 
-/// The readiness of each part of the process at an address. It is not a fault if no process runs there.
-async fn running(url: &str) -> Vec<Finding> {
-    let nobody = |detail: String| vec![finding("running process", Ok(detail))];
+/// The readiness of each part of the process at an address. It is a fault if no process runs there and one is expected.
+async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
+    let nobody = |detail: String| {
+        let result = if is_expected { Err(detail) } else { Ok(detail) };
+        vec![finding("running process", result)]
+    };
     let options = ClientOptions {
         request_timeout: WITHIN,
         ..ClientOptions::default()
@@ -155,16 +158,19 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
         .collect()
 }
 
-/// Examines what is configured, or the folder of a `carillon dev`.
-async fn examine(config: Config, folder: Option<&Path>) -> Vec<Finding> {
+/// Examines what is configured, or the folder of a `carillon dev`. `url` names the process to ask; without it, one may
+/// run where the configuration says.
+async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> Vec<Finding> {
     let clock: SharedClock = Arc::new(SystemClock);
-    let address = address(&config, folder);
+    let named = url.map(|url| url.trim_end_matches('/').to_owned());
+    let is_named = named.is_some();
+    let address = named.unwrap_or_else(|| address(&config, folder));
     let config = match folder {
         Some(folder) => folder::within(config, folder),
         None => config,
     };
     let mut findings = vec![finding("configuration", Ok("valid".to_owned()))];
-    findings.extend(running(&address).await);
+    findings.extend(running(&address, is_named).await);
     findings.push(finding("database", database(&config, &clock).await));
     findings.push(finding("bus", bus(&config, &clock).await));
     findings.push(finding("limits", limits(&config).await));
@@ -177,9 +183,14 @@ async fn examine(config: Config, folder: Option<&Path>) -> Vec<Finding> {
     findings
 }
 
-pub(super) async fn run(config: Config, json: bool, stores: &Stores) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    config: Config,
+    url: Option<&str>,
+    json: bool,
+    stores: &Stores,
+) -> anyhow::Result<ExitCode> {
     let folder = folder::chosen(&config, stores)?;
-    let findings = examine(config, folder).await;
+    let findings = examine(config, folder, url).await;
     if json {
         output::json(&findings)?;
     } else {
@@ -236,7 +247,7 @@ mod tests {
         let app = http::operations(readiness, MetricsHandle::detached());
         let serving = tokio::spawn(async move { axum::serve(listener, app).await });
 
-        let findings = running(&url).await;
+        let findings = running(&url, true).await;
         assert_eq!(findings.len(), 1);
         assert!(!findings[0].ok);
         assert_eq!(findings[0].what, "running database");
@@ -247,7 +258,14 @@ mod tests {
         );
         serving.abort();
         let _ = serving.await;
-        assert!(running(&url).await[0].ok, "that none runs is no fault");
+        assert!(
+            running(&url, false).await[0].ok,
+            "that none runs where none was named is no fault"
+        );
+        assert!(
+            !running(&url, true).await[0].ok,
+            "that none runs where one was named is a fault"
+        );
     }
 
     #[tokio::test]
@@ -263,7 +281,7 @@ mod tests {
         let _bus = Bus::connect(running.bus_config().unwrap(), clock).await.unwrap();
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 1).into();
-        let findings = examine(config, Some(dir.path())).await;
+        let findings = examine(config, Some(dir.path()), None).await;
         for finding in &findings {
             assert!(finding.ok, "{}: {}", finding.what, finding.detail);
         }

@@ -23,6 +23,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Dlq(command) => remote::dlq(command).await?,
         Command::Catalog(command) => admin::catalog(command, config).await?,
         Command::Keys(command) => admin::keys(command, config).await?,
+        Command::Users(command) => admin::users(command, config).await?,
         Command::Topics(command) => admin::topics(command, config).await?,
         Command::ReadModel(command) => admin::read_model(command, config).await?,
         Command::Config(ConfigCommand::Check) => {
@@ -32,7 +33,9 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
                 toml::to_string(&config)?
             ));
         }
-        Command::Doctor { json, stores } => return doctor::run(config, json, &stores).await,
+        Command::Doctor { url, json, stores } => {
+            return doctor::run(config, url.as_deref(), json, &stores).await;
+        }
         Command::Dev(_)
         | Command::All
         | Command::Gateway

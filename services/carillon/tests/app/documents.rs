@@ -56,13 +56,19 @@ fn the_image_is_built_from_all_that_the_workspace_names() {
     let members = manifest["workspace"]["members"].as_array().unwrap();
     let named = members.iter().map(|member| member.as_str().unwrap());
     let missing: Vec<_> = named
-        .chain([
-            "Cargo.toml",
-            "Cargo.lock",
-            "rust-toolchain.toml",
-            ".cargo/config.toml",
-        ])
+        .chain(["Cargo.toml", "Cargo.lock", ".cargo/config.toml"])
         .filter(|path| !is_let_in(path))
         .collect();
     assert!(missing.is_empty(), "left out of the image's context: {missing:?}");
+
+    // The build image has the toolchain; the file would make it fetch the components of lints and formatter.
+    assert!(!is_let_in("rust-toolchain.toml"));
+    let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
+    let channel = toolchain["toolchain"]["channel"].as_str().unwrap();
+    let minor = channel.rsplit_once('.').unwrap().0;
+    let dockerfile = read("deploy/Dockerfile");
+    assert!(
+        dockerfile.contains(&format!("FROM rust:{minor}-")),
+        "the image is built by another Rust than {channel}"
+    );
 }

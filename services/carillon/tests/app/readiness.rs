@@ -110,3 +110,23 @@ fn a_role_is_not_ready_while_its_database_is_away_and_ready_again_after() {
         all(200).await;
     });
 }
+
+#[test]
+fn every_role_serves_its_health_and_metrics() {
+    crate::with_installation(async |mut carillon| {
+        let roles: Vec<_> = carillon.roles().map(|(name, _)| name).collect();
+        let mut urls: Vec<_> = roles.into_iter().map(|name| carillon.ready_url(name)).collect();
+        urls.push(format!("{}/readyz", carillon.simulator));
+        let client = client(&ClientOptions::default()).unwrap();
+        for url in urls {
+            for path in ["/healthz", "/readyz", "/metrics"] {
+                let url = url.replace("/readyz", path);
+                wait_for(&url, Duration::from_mins(1), || async {
+                    let answer = client.get(&url).send().await;
+                    answer.is_ok_and(|answer| answer.status() == 200)
+                })
+                .await;
+            }
+        }
+    });
+}

@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
-use carillon_testkit::{installation::free_port, wait_for};
+use carillon_testkit::{
+    installation::{free_port, is_distributed},
+    wait_for,
+};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -23,6 +26,13 @@ impl Collector {
             .route("/v1/traces", post(keep))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+
+    /// Whether a body holds a text.
+    fn mentions(&self, text: &str) -> bool {
+        let kept = self.0.lock();
+        kept.iter()
+            .any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
     /// Whether a body holds both a span's name and the trace's id.
@@ -54,6 +64,17 @@ fn one_trace_covers_the_request_the_router_the_worker_and_the_providers_call() {
         assert_eq!(carillon.post_traced(&event, &traceparent).await, 202);
         for name in ["POST /v1/events", "route", "deliver", "provider call"] {
             wait_for(name, Duration::from_secs(40), || async { collector.has(name) }).await;
+        }
+        let services: &[&str] = if is_distributed() {
+            &["carillon-gateway", "carillon-router", "carillon-worker-email"]
+        } else {
+            &["carillon"]
+        };
+        for service in services {
+            assert!(collector.mentions(service), "no span of {service}");
+        }
+        for foreign in ["sqlx", "SELECT ", "hyper", "reqwest"] {
+            assert!(!collector.mentions(foreign), "an event of {foreign} was exported");
         }
     });
 }

@@ -9,7 +9,7 @@ pub(crate) mod events_post;
 mod keys;
 mod preferences;
 mod stats;
-mod users;
+pub(crate) mod users;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{Query, if_match, json, tagged},
+    input::{Query, if_match, json, json_of, tagged},
     openapi::schemas,
     privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
@@ -118,6 +118,16 @@ impl UserBody {
                 .map(|devices| devices.into_iter().map(device).collect()),
         })
     }
+}
+
+/// A user in the form of `PUT /v1/users/{id}`, for callers that write to the store themselves.
+///
+/// # Errors
+/// The problem that the route would answer; it names each wrong field.
+pub fn checked_user(id: &str, body: &[u8]) -> Result<(UserId, UserPut), Problem> {
+    let id = user_id(id).map_err(|error| error.0)?;
+    let put = json_of::<UserBody>(body).and_then(UserBody::checked);
+    Ok((id, put.map_err(|error| error.0)?))
 }
 
 /// Create or replace a user. The answer shows masked addresses.

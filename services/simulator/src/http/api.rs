@@ -19,7 +19,6 @@ const MAX_LIMIT: u32 = 500;
 
 pub(super) fn routes(context: Context) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok" }))
         .route("/v1/messages", get(list_messages).delete(clear_messages))
         .route("/v1/stats", get(stats))
         .route("/v1/duplicates", get(duplicates))

@@ -17,8 +17,8 @@ use crate::context::{Context, DRAIN};
 use crate::fcm::{self, Tokens};
 use crate::twilio::{self, Account};
 
-pub(crate) fn router(context: &Context, tokens: Tokens, account: Account) -> Router {
-    Router::new()
+pub(crate) fn router(context: &Context, tokens: Tokens, account: Account, operations: Router) -> Router {
+    operations
         .merge(fcm::routes(context.clone(), tokens))
         .merge(twilio::routes(context.clone(), account))
         .merge(api::routes(context.clone()))

@@ -279,7 +279,7 @@ async fn bad_parameters_are_problems_that_name_them() {
 }
 
 #[tokio::test]
-async fn health_is_answered_and_other_paths_are_not_found() {
+async fn the_given_routes_of_health_are_served_and_other_paths_are_not_found() {
     let running = start().await;
     assert_eq!(running.get("/healthz").await, (200, json!("ok")));
     let (status, problem) = running.get("/v1/nothing").await;

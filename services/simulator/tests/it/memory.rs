@@ -109,14 +109,14 @@ async fn what_keeps_a_simulator_from_starting_is_said() {
         listen: running.simulator.http_addr(),
         ..config()
     };
-    let started = Simulator::start(taken, CancellationToken::new()).await;
+    let started = Simulator::start(taken, axum::Router::new(), CancellationToken::new()).await;
     assert!(matches!(started.err(), Some(SimulatorError::Listen { .. })));
 
     let no_key = SimulatorConfig {
         service_account_public_key_pem: Some("none".to_owned()),
         ..config()
     };
-    let started = Simulator::start(no_key, CancellationToken::new()).await;
+    let started = Simulator::start(no_key, axum::Router::new(), CancellationToken::new()).await;
     assert!(matches!(started.err(), Some(SimulatorError::PublicKey(_))));
 
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -124,6 +124,6 @@ async fn what_keeps_a_simulator_from_starting_is_said() {
         data_dir: Some(file.path().join("data")),
         ..config()
     };
-    let started = Simulator::start(no_folder, CancellationToken::new()).await;
+    let started = Simulator::start(no_folder, axum::Router::new(), CancellationToken::new()).await;
     assert!(matches!(started.err(), Some(SimulatorError::DataDir { .. })));
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::{Router, routing::get};
 use carillon_simulator::{Message, MessageFilter, Simulator, SimulatorConfig};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
@@ -39,7 +40,10 @@ pub(crate) async fn start() -> Running {
 
 pub(crate) async fn start_with(config: SimulatorConfig) -> Running {
     let shutdown = CancellationToken::new();
-    let simulator = Simulator::start(config, shutdown.clone()).await.unwrap();
+    let operations = Router::new().route("/healthz", get(|| async { "ok" }));
+    let simulator = Simulator::start(config, operations, shutdown.clone())
+        .await
+        .unwrap();
     Running {
         simulator,
         http: http_client(),

@@ -117,10 +117,10 @@ impl Installation {
         self.roles.iter_mut().map(|(name, role)| (*name, role))
     }
 
-    /// Where a role says whether it is ready. (The simulator alone: whether it lives.)
+    /// Where a role says whether it is ready.
     pub fn ready_url(&mut self, name: &'static str) -> String {
         match name {
-            "simulator" => format!("{}/healthz", self.simulator),
+            "simulator" => format!("{}/readyz", self.simulator),
             _ => format!("http://127.0.0.1:{}/readyz", self.port(name)),
         }
     }

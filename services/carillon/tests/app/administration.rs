@@ -1,0 +1,80 @@
+//! Commands that work on the database itself.
+
+use std::{fs, path::Path, process::Output};
+
+use crate::command_line::{carillon, stderr, stdout};
+
+/// `carillon` with an SQLite file of its own in the folder.
+fn with_database(folder: &Path, args: &[&str]) -> Output {
+    let url = format!("sqlite://{}", folder.join("own.db").display());
+    carillon(folder)
+        .args(args)
+        .args(["--set", &format!("database.url={url}")])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn users_of_a_folder_are_imported_once_and_stay_as_they_are_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    fs::create_dir(&users).unwrap();
+    fs::write(users.join("u-1.json"), r#"{"email": "ada@example.com"}"#).unwrap();
+    fs::write(users.join("notes.txt"), "not a user").unwrap();
+    let import = ["users", "import", "users"];
+    let said = stdout(&with_database(folder.path(), &import));
+    assert_eq!(said, "1 users imported, 0 existed.\n");
+    fs::write(users.join("u-2.json"), r#"{"phone": "+15145550142"}"#).unwrap();
+    let said = stdout(&with_database(folder.path(), &import));
+    assert_eq!(said, "1 users imported, 1 existed.\n");
+}
+
+#[test]
+fn a_folder_of_users_with_a_wrong_field_names_every_one_and_imports_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    fs::create_dir(&users).unwrap();
+    let import = ["users", "import", "users"];
+    let said = stderr(&with_database(folder.path(), &import));
+    assert!(
+        said.contains("users has no users: expected files named"),
+        "{said}"
+    );
+
+    for (name, content) in [
+        ("a.json", r#"{"email": "ada@example.com"}"#),
+        ("b.json", r#"{"email": "ada", "phone": "0151"}"#),
+        ("c.json", r#"{"mail": "ada@example.com"}"#),
+        ("d.json", "{"),
+        ("e.json", r#"["ada@example.com"]"#),
+    ] {
+        fs::write(users.join(name), content).unwrap();
+    }
+    let said = stderr(&with_database(folder.path(), &import));
+    for expected in [
+        "b.json /email: ",
+        "b.json /phone: ",
+        "c.json /mail: ",
+        "d.json: expected JSON",
+        "e.json : expected a JSON object",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in: {said}");
+    }
+    for name in ["b.json", "c.json", "d.json", "e.json"] {
+        fs::remove_file(users.join(name)).unwrap();
+    }
+    let said = stdout(&with_database(folder.path(), &import));
+    assert_eq!(said, "1 users imported, 0 existed.\n");
+}
+
+#[test]
+fn a_new_keys_secret_stands_alone_on_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = with_database(folder.path(), &["keys", "create", "me", "--role", "admin"]);
+    let secret = stdout(&made);
+    assert_eq!(secret.lines().count(), 1, "{secret}");
+    assert!(!secret.trim().contains(char::is_whitespace), "{secret}");
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert!(said.contains("is shown this once"), "{said}");
+    assert!(!said.contains(secret.trim()), "{said}");
+}
