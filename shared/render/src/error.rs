@@ -31,7 +31,7 @@ pub enum RenderError {
         /// further out.
         why: String,
         /// See [`Self::pointer`].
-        pointer: String,
+        pointer: Box<str>,
     },
     /// A variable is there, but it is not what the template's helper takes.
     #[error("{template} ({place}) expects {variable} to be {expected}")]
@@ -46,7 +46,7 @@ pub enum RenderError {
         /// What the helper takes.
         expected: String,
         /// See [`Self::pointer`].
-        pointer: String,
+        pointer: Box<str>,
     },
     /// The template itself is wrong.
     #[error("{template} cannot be rendered: {detail}")]
@@ -57,7 +57,7 @@ pub enum RenderError {
         /// What is wrong with it.
         detail: String,
         /// See [`Self::pointer`].
-        pointer: String,
+        pointer: Box<str>,
     },
     /// The message takes more work than a message may cost. The same template and data always end here.
     #[error("{template} ({place}) takes more than {limit} {unit}, which is the most that one message may")]
@@ -72,7 +72,7 @@ pub enum RenderError {
         /// `steps`, `levels of nesting` or `seconds of processor time`.
         unit: String,
         /// See [`Self::pointer`].
-        pointer: String,
+        pointer: Box<str>,
     },
     /// The message is longer than the channel carries.
     #[error("{template}: the {part} has {actual} {unit}, more than the {limit} that the channel carries")]
@@ -131,7 +131,7 @@ impl RenderError {
             Self::MissingVariable { pointer, .. }
             | Self::BadValue { pointer, .. }
             | Self::Invalid { pointer, .. }
-            | Self::Budget { pointer, .. } => Cow::Borrowed(pointer),
+            | Self::Budget { pointer, .. } => Cow::Borrowed(&**pointer),
             Self::TooLong { part, .. } | Self::Blank { part, .. } => Cow::Owned(Self::part_pointer(part)),
             Self::MissingTemplate { .. } | Self::Unavailable { .. } => Cow::Borrowed(""),
         }

@@ -27,7 +27,7 @@ impl Remote {
         let response = request
             .send()
             .await
-            .with_context(|| format!("{url} does not answer"))?;
+            .map_err(|error| unanswered(&target.url, error))?;
         let status = response.status();
         let answer: Value = response
             .json()
@@ -38,6 +38,16 @@ impl Remote {
         }
         Ok(answer)
     }
+}
+
+/// Says why a gateway does not answer: the innermost cause, since the outer ones repeat the address.
+fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    anyhow::anyhow!("{url} does not answer: {cause}")
 }
 
 /// A problem document as people read it.

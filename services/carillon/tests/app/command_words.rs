@@ -94,6 +94,21 @@ fn a_url_without_its_scheme_is_refused_with_the_form_that_was_expected() {
 }
 
 #[test]
+fn a_gateway_that_does_not_answer_is_named_once_with_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind(ANYWHERE).unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let said = stderr(&run(
+        folder.path(),
+        &["deliveries", "list", "--key", "k", "--url", &url],
+    ));
+    assert_eq!(
+        said,
+        format!("carillon: {url} does not answer: Connection refused (os error 111)\n")
+    );
+}
+
+#[test]
 fn a_data_folder_that_is_a_file_is_refused_by_every_command() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();

@@ -56,7 +56,7 @@ pub(super) fn build(
         place: "the event".to_owned(),
         variable: "data".to_owned(),
         expected: "a JSON object".to_owned(),
-        pointer: "/data".to_owned(),
+        pointer: "/data".into(),
     })?;
     let data = mentions.data.then(|| root.clone());
     let mut put = |name: &str, value: Option<Value>| match value {

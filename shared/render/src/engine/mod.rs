@@ -75,7 +75,11 @@ impl Engine {
                 compile_template(def, &partials, shared, &mut found).map_err(|()| RenderError::Invalid {
                     template: def.id(),
                     detail: found.first().map_or_else(String::new, ToString::to_string),
-                    pointer: found.first().map_or_else(String::new, TemplateIssue::pointer),
+                    pointer: found
+                        .first()
+                        .map(TemplateIssue::pointer)
+                        .unwrap_or_default()
+                        .into(),
                 });
             issues.append(&mut found);
             let slot = Arc::new(slot);

@@ -216,7 +216,7 @@ impl Run<'_> {
                 place,
                 variable,
                 why,
-                pointer: at.unwrap_or_else(of_part),
+                pointer: at.unwrap_or_else(of_part).into(),
             },
             Fault::BadValue {
                 variable,
@@ -227,19 +227,19 @@ impl Run<'_> {
                 place,
                 variable,
                 expected: expected.to_owned(),
-                pointer: at.unwrap_or_else(of_part),
+                pointer: at.unwrap_or_else(of_part).into(),
             },
             Fault::Misused(why) => RenderError::Invalid {
                 template,
                 detail: format!("{place}: {why}"),
-                pointer: of_part(),
+                pointer: of_part().into(),
             },
             Fault::Exceeded(exceeded) => RenderError::Budget {
                 template,
                 place,
                 limit: exceeded.limit,
                 unit: exceeded.unit.to_owned(),
-                pointer: of_part(),
+                pointer: of_part().into(),
             },
             Fault::Overflow => self.too_long(part, limits::PART_BYTES, limits::PART_BYTES + 1, "bytes"),
         }

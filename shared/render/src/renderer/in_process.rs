@@ -159,7 +159,7 @@ impl NoResult {
             Self::Panicked => RenderError::Invalid {
                 template: what.to_owned(),
                 detail: "the renderer panicked; its log says where".to_owned(),
-                pointer: String::new(),
+                pointer: Box::default(),
             },
             Self::Busy => unavailable("much work of the tenant waits already"),
             Self::Ending => unavailable("the process is ending"),
