@@ -2,12 +2,16 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use carillon_domain::{FieldError, event::without_mark, field_error::escape_token};
-use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
+use carillon_domain::{
+    FieldError,
+    event::without_mark,
+    field_error::{echo, escape_token},
+};
+use carillon_runtime::http::{Path, ProblemKind, query, read_capped, serde_sentence};
 use carillon_store::{Cursor, IfMatch, Page, parse_etag};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
@@ -90,21 +94,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        axum_extra::extract::Query::<T>::try_from_uri(&parts.uri)
-            .map(|query| Self(query.0))
-            .map_err(|error| {
-                let message = std::error::Error::source(&error)
-                    .map_or_else(|| serde_sentence(&error), |error| serde_sentence(&error));
-                let error = ProblemError {
-                    pointer: String::new(),
-                    code: "query".to_owned(),
-                    message,
-                };
-                ApiError(
-                    Problem::new(ProblemKind::Validation, "the query string is wrong")
-                        .with_errors(vec![error]),
-                )
-            })
+        Ok(Self(query(&parts.uri)?))
     }
 }
 
@@ -157,7 +147,7 @@ pub(crate) struct Listed<T> {
     pub(crate) next_cursor: Option<String>,
 }
 
-/// A path parameter that has to be a UUID; what is none names nothing.
+/// A path parameter that has to be a UUID; any other text names nothing.
 #[derive(Debug)]
 pub(crate) struct Id(pub(crate) uuid::Uuid);
 
@@ -165,13 +155,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let path: Option<axum::extract::Path<String>> =
-            <axum::extract::Path<String> as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
-                .await
-                .map_err(|_| ApiError::not_found("resource"))?;
-        let text = path.map(|path| path.0).unwrap_or_default();
-        text.parse()
-            .map(Self)
-            .map_err(|_| ApiError::not_found("resource"))
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
+        text.parse().map(Self).map_err(|_| {
+            let expected = format!(
+                "expected a UUID as the id, such as 6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10, not {:?}",
+                echo(&text)
+            );
+            ApiError::new(ProblemKind::NotFound, expected)
+        })
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use carillon_domain::TenantId;
 use carillon_runtime::{
     Secret,
-    http::{Problem, ProblemKind},
+    http::{Problem, ProblemKind, one_authorization},
 };
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
@@ -96,6 +96,9 @@ pub(crate) fn behind_token(router: Router, token: Secret) -> Router {
 }
 
 async fn admit(token: Secret, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = one_authorization(request.headers()) {
+        return problem.into_response();
+    }
     let given = request
         .headers()
         .get(header::AUTHORIZATION)

@@ -2,10 +2,10 @@
 
 use axum::{
     Json,
-    extract::{OriginalUri, Path, State},
+    extract::{OriginalUri, State},
 };
 use carillon_domain::{EventId, decide::Decision, status::EventVerdict};
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Path, Problem, ProblemKind};
 use carillon_store::read_model::{DeliveryView, EventView};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

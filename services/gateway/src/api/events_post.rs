@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use carillon_domain::EventId;
-use carillon_runtime::http::{Problem, ProblemKind, read_capped};
+use carillon_runtime::http::{Passing, Problem, ProblemKind, read_capped};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -264,6 +264,10 @@ fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiE
             .into());
     }
     let some_open = items.iter().any(is_open);
+    let is_passing = some_open
+        || items
+            .iter()
+            .any(|item| item.problem.as_ref().is_some_and(Problem::is_passing));
     let items = within(MAX_ERROR_BYTES, items);
     let status = if items.iter().all(is_rejected) {
         StatusCode::UNPROCESSABLE_ENTITY
@@ -274,7 +278,9 @@ fn batch_answer(items: Vec<BatchItem>, lease: Duration) -> Result<Response, ApiE
     if some_open {
         let seconds = lease.as_secs().max(1);
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-        response.extensions_mut().insert(ingest::Passing);
+    }
+    if is_passing {
+        response.extensions_mut().insert(Passing);
     }
     Ok(response)
 }

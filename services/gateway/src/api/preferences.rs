@@ -1,14 +1,8 @@
 //! `/v1/users/{id}/preferences`.
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{Json, body::Body, extract::State, http::HeaderMap, response::Response};
 use carillon_domain::{FieldError, Preferences, UserId};
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{Path, Problem};
 use carillon_store::IfMatch;
 use serde_json::Value;
 

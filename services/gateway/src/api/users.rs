@@ -3,12 +3,12 @@
 use axum::{
     Json,
     body::Body,
-    extract::{OriginalUri, Path, State},
+    extract::{OriginalUri, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{Path, Problem};
 use carillon_store::users::{Device, UserPut};
 use serde::Deserialize;
 use utoipa::ToSchema;

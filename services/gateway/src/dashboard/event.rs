@@ -1,11 +1,9 @@
 //! `/events/{id}`: an event, every decision with its reasons, and its deliveries.
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use carillon_domain::{EventId, decide::Outcome};
+use carillon_runtime::http::Path;
 use carillon_store::read_model::DeliveryView;
 use serde::Deserialize;
 

@@ -56,7 +56,10 @@ pub(crate) async fn check(
             let each = events.into_iter().map(|(prefix, event)| {
                 let result = event
                     .map_err(|errors| problem_of_fields(errors, &prefix))
-                    .and_then(|event| check_one(event, catalog.as_deref(), &prefix, now));
+                    .and_then(|event| {
+                        // The catalog and the time, against which it is checked, may be others next time.
+                        check_one(event, catalog.as_deref(), &prefix, now).map_err(Problem::passing)
+                    });
                 (prefix, result)
             });
             each.collect()
@@ -106,11 +109,8 @@ fn check_one(
                 echo(&*event.event_type)
             ),
         };
-        return Err(Problem::new(
-            ProblemKind::UnknownEventType,
-            "the catalog has no such event type",
-        )
-        .with_errors(vec![error]));
+        let detail = error.message.clone();
+        return Err(Problem::new(ProblemKind::UnknownEventType, detail).with_errors(vec![error]));
     };
     event
         .resolve_recipients(&definition.recipients_from)
@@ -199,8 +199,9 @@ async fn refuse_strangers(
                 message: "expected a user who was put before".to_owned(),
             });
             let errors = errors.take(20).collect();
-            *result =
-                Err(Problem::new(ProblemKind::UnknownUser, "no recipient is known").with_errors(errors));
+            let detail = "expected at least one user who was put before";
+            let problem = Problem::new(ProblemKind::UnknownUser, detail).with_errors(errors);
+            *result = Err(problem.passing());
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: the whole answer of the first request is given again (24 h).
+//! `Idempotency-Key`: the whole answer of the first request is given again (24 h). An answer that depends on users, the
+//! catalog or the time is not kept, because these may change; nothing was published for what it refuses.
 
 use std::{future::Future, time::Duration};
 
@@ -11,7 +12,7 @@ use carillon_domain::{
     TenantId,
     event::{MediaType, TRACE_ATTRIBUTES},
 };
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Passing, Problem, ProblemKind};
 use carillon_store::idempotency::{Answer, Begin, IdempotentRequest};
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
@@ -23,11 +24,7 @@ const HEADER: &str = "idempotency-key";
 /// After this long a request that never ended does not hold its key any more.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// Marks an answer that may be another one next time, although its status says nothing of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Passing;
-
-/// Whether the same request may be answered otherwise next time.
+/// Whether the same request may be answered otherwise next time, as far as its status says.
 pub(crate) fn is_passing(status: u16) -> bool {
     status >= 500 || matches!(status, 409 | 429)
 }

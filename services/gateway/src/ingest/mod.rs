@@ -10,5 +10,5 @@ mod publish;
 pub(crate) use aside::aside;
 pub(crate) use check::{Checked, check};
 pub(crate) use forms::{Context, Form, read};
-pub(crate) use idempotency::{Keyed, Passing, is_passing, key, replayed};
+pub(crate) use idempotency::{Keyed, is_passing, key, replayed};
 pub(crate) use publish::{Accepted, publish};

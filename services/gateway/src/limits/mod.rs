@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use carillon_domain::TenantId;
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Problem, ProblemKind, one_authorization};
 use carillon_store::api_keys::Principal;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use parking_lot::Mutex;
@@ -133,6 +133,9 @@ fn refused(refusal: Refusal) -> ApiError {
 /// Authenticates a request and takes its place before its body is read. A request without a valid key is
 /// passed on; its handler refuses it if it needs one.
 pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = one_authorization(request.headers()) {
+        return problem.into_response();
+    }
     let Some(secret) = auth::secret(request.headers()) else {
         return next.run(request).await;
     };

@@ -18,6 +18,7 @@ mod foreign_text;
 mod idempotency;
 mod limits;
 mod locales;
+mod plain_answers;
 mod privacy;
 mod privacy_versions;
 mod producers;

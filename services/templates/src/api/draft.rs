@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Path, Problem, ProblemKind};
 use carillon_store::{
     IfMatch, etag, parse_etag,
     templates::{Parts, TemplateDraft, TemplateName},

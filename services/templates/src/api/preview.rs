@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
+use axum::{Json, body::Body, extract::State};
+use carillon_domain::{
+    EventId, FieldError, TenantId, Timestamp,
+    event::{json_kind, unsound},
 };
-use carillon_domain::{EventId, TenantId, Timestamp};
 use carillon_render::{
     Content, Engine, RenderContext, RenderRequest, Rendered,
     limits::{Encoding, segments},
 };
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Path, Problem, ProblemError, ProblemKind};
 use carillon_store::templates::{Parts, TemplateDraft, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -98,6 +97,15 @@ pub(super) async fn preview(
             "a partial is shown by a template that includes it",
         ));
     };
+    if let Some(error) = data_error(&sample.data) {
+        let detail = error.message.clone();
+        let error = ProblemError {
+            pointer: error.pointer,
+            code: error.code,
+            message: error.message,
+        };
+        return Err(Problem::new(ProblemKind::Validation, detail).with_errors(vec![error]));
+    }
     let request = RenderRequest {
         tenant: tenant.clone(),
         event_type: event_type.into(),
@@ -137,6 +145,15 @@ pub(super) async fn preview(
         content,
         warnings,
     }))
+}
+
+/// What is wrong with sample data, which is held to the rules of events' data.
+fn data_error(data: &RawValue) -> Option<FieldError> {
+    if !data.get().starts_with('{') {
+        let text = format!("expected a JSON object, not {}", json_kind(data.get().as_bytes()));
+        return Some(FieldError::new("/data", "type", text));
+    }
+    unsound("data", data)
 }
 
 /// 2026-01-01T00:00:00Z: a preview is the same whenever it is asked for.

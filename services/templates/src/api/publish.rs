@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Path, Problem, ProblemKind};
 use serde::Serialize;
 
 use super::{Issue, LocaleQuery, TemplatesApi, draft::if_match, issues, name_of};

@@ -268,7 +268,7 @@ async fn bad_input_gets_a_precise_problem() {
             Method::GET,
             "/v1/templates?limit=many",
             "",
-            (422, "validation", ""),
+            (422, "validation", "/limit"),
         ),
         (
             Method::GET,

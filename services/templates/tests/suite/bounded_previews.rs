@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use carillon_domain::TenantId;
 use carillon_templates::Caller;
 use serde_json::{Value, json};
@@ -54,6 +54,42 @@ async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_oth
         house.as_admin().post(PREVIEW, &sample()).await.status,
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn sample_data_that_no_event_may_have_is_told_by_its_fault_and_place() {
+    let house = House::with_shop().await;
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    for (data, pointer, expected) in [
+        ("[1]", "/data", "expected a JSON object, not a list"),
+        ("7", "/data", "expected a JSON object, not a number"),
+        (
+            r#"{"n": 1e400}"#,
+            "/data/n",
+            "expected a number of at most 64 bits, not 1e400",
+        ),
+        (
+            r#"{"a": {"n": "\ud800"}}"#,
+            "/data/a/n",
+            "expected whole Unicode characters",
+        ),
+        (&format!("{{\"a\": {deep}}}"), "/data/a", "levels"),
+    ] {
+        let body = format!("{{\"data\": {data}}}");
+        let answer = house.as_admin().send(Method::POST, PREVIEW, None, body).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{data}: {}",
+            answer.body
+        );
+        let error = &answer.body["errors"][0];
+        assert_eq!(error["pointer"], pointer, "{data}: {error}");
+        assert!(
+            error["message"].as_str().unwrap().contains(expected),
+            "{data}: {error}"
+        );
+    }
 }
 
 #[tokio::test]

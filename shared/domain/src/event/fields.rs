@@ -6,11 +6,7 @@ use chrono::Datelike as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use super::{
-    Event,
-    sound::{fault, is_sound, is_sound_key},
-    text,
-};
+use super::{Event, sound::unsound, text};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
@@ -167,13 +163,13 @@ impl<'a> Fields<'a> {
 
     /// A value that is kept unparsed, unless nobody could parse it later.
     pub(super) fn kept(&mut self, name: &str, raw: &RawValue) -> Option<Arc<RawValue>> {
-        if is_sound(raw) && is_sound_key(name) {
-            return Some(Arc::from(raw.to_owned()));
+        match unsound(name, raw) {
+            None => Some(Arc::from(raw.to_owned())),
+            Some(error) => {
+                self.errors.push(error);
+                None
+            }
         }
-        let at = format!("/{}", escape_token(name));
-        let (place, expected) = fault(name, raw);
-        self.wrong(&format!("{at}{place}"), "unsupported", &expected);
-        None
     }
 }
 

@@ -66,14 +66,14 @@ impl<'a> MediaType<'a> {
     }
 
     /// The charset, if it keeps bytes from being read as UTF-8. ASCII, of which most JSON consists, is the
-    /// same in most charsets.
+    /// same in most charsets; in those of 16 and 32 bits it has zero bytes, which JSON has nowhere else.
     #[must_use]
     pub fn foreign_charset(&self, bytes: &[u8]) -> Option<&'a str> {
         let charset = self.charset?;
         let is_utf8 = ["utf-8", "utf8", "us-ascii"]
             .iter()
             .any(|known| charset.eq_ignore_ascii_case(known));
-        (!is_utf8 && !bytes.is_ascii()).then_some(charset)
+        (!is_utf8 && (!bytes.is_ascii() || bytes.contains(&0))).then_some(charset)
     }
 }
 
@@ -115,6 +115,9 @@ mod tests {
         let latin = MediaType::parse("application/json; a=b; Charset=\"ISO-8859-1\"");
         assert_eq!(latin.foreign_charset(b"{}"), None);
         assert_eq!(latin.foreign_charset("é".as_bytes()), Some("ISO-8859-1"));
+        let wide = MediaType::parse("application/json; charset=utf-16");
+        assert_eq!(wide.foreign_charset(b"{\0}\0"), Some("utf-16"));
+        assert_eq!(wide.foreign_charset(b"{}"), None);
         for text in [
             "application/json",
             "application/json;charset=Utf-8",

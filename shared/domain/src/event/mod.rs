@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 pub use binary::BinaryHeaders;
 pub use media_type::{MediaType, Mode};
 pub use recipients::{MAX_RECIPIENTS, Unusable};
+pub use sound::unsound;
 pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
 use crate::{

@@ -49,12 +49,15 @@ impl Event {
     /// Reads a CloudEvents 1.0 event in structured mode. It is open: unknown attributes are kept.
     pub fn from_cloudevent(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(json)?.with_attributes();
-        match fields.take_attribute("specversion", "expected \"1.0\"") {
+        let errors_before = fields.errors.len();
+        match fields.take_attribute("specversion", "expected the string \"1.0\"") {
             Some(version) if version == "1.0" => {}
             Some(version) => {
                 let text = format!("expected \"1.0\", not {:?}", echo(&version));
                 fields.wrong("/specversion", "unsupported", &text);
             }
+            // One of another type is an error already.
+            None if fields.errors.len() > errors_before => {}
             None => fields.wrong("/specversion", "required", "expected \"1.0\""),
         }
         let content_type = fields

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::field_error::{echo, escape_token};
+use crate::field_error::{FieldError, echo, escape_token};
 
 /// What the keys begin with by which serde_json tells its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
@@ -24,6 +24,18 @@ pub(super) fn is_sound(json: &RawValue) -> bool {
 /// Whether an object may have this key.
 pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
+}
+
+/// What keeps a field's value from being read by every parser: a number of more than 64 bits, half of a surrogate pair, or
+/// nesting that is too deep.
+#[must_use]
+pub fn unsound(name: &str, json: &RawValue) -> Option<FieldError> {
+    if is_sound(json) && is_sound_key(name) {
+        return None;
+    }
+    let (place, expected) = fault(name, json);
+    let at = escape_token(name);
+    Some(FieldError::new(format!("/{at}{place}"), "unsupported", expected))
 }
 
 /// The place of the fault in an unsound value (a JSON pointer), and the expected value.

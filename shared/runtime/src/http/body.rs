@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Reads a body of at most `max` bytes. A body is `too-large` as soon as it exceeds `max`, `request-timeout`
-/// if it does not end in time, and `malformed-json` if it breaks off. A body refused for another reason is
+/// if it does not end in time, and `malformed-request` if it breaks off. A body refused for another reason is
 /// answered as its [`RefusedBody`] says.
 pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
     let error = match Limited::new(body, max).collect().await {
@@ -34,7 +34,7 @@ pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
     let mut causes = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
     match causes.find_map(|error| error.downcast_ref::<RefusedBody>()) {
         Some(refused) => Err(refused.0.clone()),
-        None => Err(Problem::new(ProblemKind::MalformedJson, "the body broke off")),
+        None => Err(Problem::new(ProblemKind::MalformedRequest, "the body broke off")),
     }
 }
 

@@ -134,7 +134,7 @@ fn told(error: io::Error, coding: Coding) -> axum::Error {
         Coding::Deflate => "deflate",
     };
     let text = format!("the body is not encoded as content-encoding says: expected {named}");
-    axum::Error::new(RefusedBody(Problem::new(ProblemKind::MalformedJson, text)))
+    axum::Error::new(RefusedBody(Problem::new(ProblemKind::MalformedRequest, text)))
 }
 
 #[cfg(test)]
@@ -237,6 +237,10 @@ mod tests {
             let (status, _, answer) = echo(&[encoding], body).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
             assert!(answer.contains(&format!("expected {encoding}")), "{answer}");
+            assert!(
+                answer.contains("The request cannot be read") && !answer.contains("JSON\""),
+                "{answer}"
+            );
         }
     }
 }

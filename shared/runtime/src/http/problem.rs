@@ -17,6 +17,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub enum ProblemKind {
     MalformedJson,
     MalformedHeader,
+    MalformedRequest,
     Validation,
     UnsupportedMediaType,
     MethodNotAllowed,
@@ -46,31 +47,28 @@ impl ProblemKind {
         match self {
             Self::MalformedJson => ("malformed-json", 400, "The body is not JSON"),
             Self::MalformedHeader => ("malformed-header", 400, "A header cannot be read"),
+            Self::MalformedRequest => ("malformed-request", 400, "The request cannot be read"),
             Self::Validation => ("validation", 422, "The input breaks a rule"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", 415, "This media type is not taken here")
             }
             Self::MethodNotAllowed => ("method-not-allowed", 405, "This method is not taken here"),
-            Self::UnknownEventType => ("unknown-event-type", 422, "The catalog has no such event type"),
+            Self::UnknownEventType => ("unknown-event-type", 422, "The event type is unknown"),
             Self::UnknownUser => ("unknown-user", 422, "No recipient is known"),
             Self::RequestTimeout => ("request-timeout", 408, "The request did not come in time"),
-            Self::TooLarge => ("too-large", 413, "The body is too large"),
+            Self::TooLarge => ("too-large", 413, "The input is too large"),
             Self::BatchTooLarge => ("batch-too-large", 413, "The batch has too many items"),
             Self::TooManyRecipients => ("too-many-recipients", 422, "The event has too many recipients"),
             Self::Unauthorized => ("unauthorized", 401, "A valid API key is needed"),
             Self::Forbidden => ("forbidden", 403, "The API key may not do this"),
-            Self::NotFound => ("not-found", 404, "There is no such thing"),
+            Self::NotFound => ("not-found", 404, "It was not found"),
             Self::AmbiguousEvent => ("ambiguous-event", 409, "Several sources have an event of this id"),
             Self::IdempotencyConflict => (
                 "idempotency-conflict",
                 422,
                 "The same name stands for other content",
             ),
-            Self::InProgress => (
-                "in-progress",
-                409,
-                "The first request of this name is still at work",
-            ),
+            Self::InProgress => ("in-progress", 409, "It is still being worked on"),
             Self::PreconditionFailed => ("precondition-failed", 412, "Somebody else changed it first"),
             Self::RateLimited => ("rate-limited", 429, "Too many requests"),
             Self::Overloaded => ("overloaded", 503, "Too much is in flight"),
@@ -134,7 +132,15 @@ pub struct Problem {
     #[serde(skip)]
     #[schema(ignore)]
     retry_after: Option<Duration>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    is_passing: bool,
 }
+
+/// Marks an answer that may be another one next time, although its status does not say so: it depends on state that
+/// can change.
+#[derive(Debug, Clone, Copy)]
+pub struct Passing;
 
 impl Problem {
     /// A problem of a kind; `detail` is for people and never holds a provider's or database's own text.
@@ -147,6 +153,7 @@ impl Problem {
             detail: cut(detail.into(), MAX_TEXT),
             errors: Vec::new(),
             retry_after: None,
+            is_passing: false,
         }
     }
 
@@ -201,6 +208,19 @@ impl Problem {
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
+    }
+
+    /// Says that the same request may be answered otherwise once users, the catalog or the time have changed.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.is_passing = true;
+        self
+    }
+
+    /// As [`Self::passing`] says.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.is_passing
     }
 
     /// The last part of `type`.
@@ -261,6 +281,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(&self)).into_response();
+        if self.is_passing {
+            response.extensions_mut().insert(Passing);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(after) = self.retry_after {

@@ -1,0 +1,212 @@
+//! Parameters in queries and paths, with a problem that names the wrong one.
+
+use axum::{
+    extract::{FromRequestParts, path::ErrorKind, rejection::PathRejection},
+    http::{HeaderMap, Uri, header, request::Parts},
+};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use super::problem::{Problem, ProblemError, ProblemKind, serde_sentence};
+
+/// Most characters of a value that an error repeats.
+const MAX_ECHO: usize = 100;
+
+/// What is expected of parameters that many routes have.
+fn expectation(name: &str) -> Option<&'static str> {
+    match name {
+        "limit" => Some("expected a whole number from 1 to 500"),
+        "from" | "to" | "as_of" => Some("expected a time of RFC 3339, such as 2026-11-24T10:00:00Z"),
+        "reveal" => Some("expected true or false"),
+        _ => None,
+    }
+}
+
+/// Reads a query string of a closed form.
+pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let text = uri.query().unwrap_or_default();
+    for (name, value) in pairs(text) {
+        for part in [name, value] {
+            if percent_decode_str(part).decode_utf8().is_err() {
+                let expected = format!("expected UTF-8, percent-encoded, not {:?}", cut(value));
+                return Err(wrong(&decoded(name), "encoding", &expected));
+            }
+        }
+    }
+    let read = serde_html_form::Deserializer::from_bytes(text.as_bytes());
+    serde_path_to_error::deserialize(read).map_err(|error| {
+        let (mut name, mut place) = (None, None);
+        for segment in error.path() {
+            match segment {
+                Segment::Map { key } if name.is_none() => name = Some(key.as_str()),
+                Segment::Seq { index } => place = Some(*index),
+                _ => {}
+            }
+        }
+        let sentence = serde_sentence(error.inner());
+        let Some(name) = name else {
+            let error = ProblemError {
+                pointer: String::new(),
+                code: "query".to_owned(),
+                message: sentence.clone(),
+            };
+            return Problem::new(ProblemKind::Validation, format!("the query string: {sentence}"))
+                .with_errors(vec![error]);
+        };
+        let values: Vec<String> = pairs(text)
+            .filter(|(of, _)| decoded(of) == name)
+            .map(|(_, value)| decoded(value))
+            .collect();
+        if place.is_none() && values.len() > 1 {
+            return wrong(
+                name,
+                "duplicate",
+                &format!("expected the parameter once, not {} times", values.len()),
+            );
+        }
+        let value = values
+            .get(place.unwrap_or(0))
+            .map(String::as_str)
+            .unwrap_or_default();
+        let expected = match expectation(name) {
+            Some(expected) => format!("{expected}, not {:?}", cut(value)),
+            None => sentence,
+        };
+        wrong(name, "type", &expected)
+    })
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn decoded(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_ECHO).collect()
+}
+
+fn wrong(name: &str, code: &str, expected: &str) -> Problem {
+    let error = ProblemError {
+        pointer: format!("/{}", cut(name).replace('~', "~0").replace('/', "~1")),
+        code: code.to_owned(),
+        message: format!("the parameter {}: {expected}", cut(name)),
+    };
+    Problem::new(ProblemKind::Validation, error.message.clone()).with_errors(vec![error])
+}
+
+/// Path parameters. A path that cannot be read is a problem.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        read.map(|path| Self(path.0))
+            .map_err(|rejection| refused(&rejection))
+    }
+}
+
+fn refused(rejection: &PathRejection) -> Problem {
+    let text = match rejection {
+        PathRejection::FailedToDeserializePathParams(error) => match error.kind() {
+            ErrorKind::InvalidUtf8InPathParam { key } => {
+                format!("the path holds bytes that are not UTF-8: expected {key} in percent-encoded UTF-8")
+            }
+            _ => "the path does not have the form that this route expects".to_owned(),
+        },
+        _ => "the path does not have the form that this route expects".to_owned(),
+    };
+    Problem::new(ProblemKind::MalformedRequest, text)
+}
+
+/// Refuses a request with several `Authorization` headers: it is unclear who asks.
+pub fn one_authorization(headers: &HeaderMap) -> Result<(), Problem> {
+    let count = headers.get_all(header::AUTHORIZATION).iter().count();
+    if count <= 1 {
+        return Ok(());
+    }
+    let text = format!("the header authorization: expected the header once, not {count} times");
+    let error = ProblemError {
+        pointer: String::new(),
+        code: "duplicate".to_owned(),
+        message: text.clone(),
+    };
+    Err(Problem::new(ProblemKind::MalformedHeader, text).with_errors(vec![error]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(default, deny_unknown_fields)]
+    struct Asked {
+        limit: Option<u32>,
+        reveal: Option<bool>,
+        q: Option<String>,
+        kind: Vec<u8>,
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named_with_its_value_and_what_was_expected() {
+        let read = |text: &str| query::<Asked>(&format!("/x?{text}").parse().unwrap());
+        for (text, pointer, code, message) in [
+            (
+                "limit=abc",
+                "/limit",
+                "type",
+                "the parameter limit: expected a whole number from 1 to 500, not \"abc\"",
+            ),
+            (
+                "limit=1&limit=2",
+                "/limit",
+                "duplicate",
+                "expected the parameter once, not 2 times",
+            ),
+            (
+                "reveal=maybe",
+                "/reveal",
+                "type",
+                "expected true or false, not \"maybe\"",
+            ),
+            ("q=a&q=b", "/q", "duplicate", "expected the parameter once"),
+            (
+                "q=%ff",
+                "/q",
+                "encoding",
+                "the parameter q: expected UTF-8, percent-encoded, not \"%ff\"",
+            ),
+            ("%ff=1", "/\u{fffd}", "encoding", "expected UTF-8"),
+            ("kind=1&kind=x", "/kind", "type", "the parameter kind: "),
+            ("other=1", "/other", "type", "unknown field `other`"),
+        ] {
+            let problem = read(text).unwrap_err();
+            let error = &problem.errors[0];
+            assert_eq!(
+                (&*error.pointer, &*error.code),
+                (pointer, code),
+                "{text}: {error:?}"
+            );
+            assert!(error.message.contains(message), "{text}: {error:?}");
+            assert_eq!(problem.status, 422);
+        }
+        let long = read(&format!("limit={}", "9".repeat(1_000))).unwrap_err();
+        assert!(long.errors[0].message.len() < 250);
+        let good = read("limit=7&reveal=true&q=a+b%C3%A9&kind=1&kind=2").unwrap();
+        assert_eq!(
+            (good.limit, good.q.as_deref(), good.kind),
+            (Some(7), Some("a bé"), vec![1, 2])
+        );
+        assert_eq!(read("").unwrap(), Asked::default());
+    }
+}
