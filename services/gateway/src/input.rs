@@ -121,7 +121,7 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
         return Err(ApiError::fields(vec![FieldError::new(
             "/limit",
             "range",
-            "expected 1 to 500",
+            format!("the parameter limit: expected a whole number from 1 to 500, not {limit}"),
         )]));
     }
     let after = match cursor {
@@ -130,7 +130,14 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
             if let Some(cursor) = Cursor::parse(text) {
                 Some(cursor)
             } else {
-                let error = FieldError::new("/cursor", "format", "expected next_cursor of an earlier answer");
+                let error = FieldError::new(
+                    "/cursor",
+                    "format",
+                    format!(
+                        "the parameter cursor: expected next_cursor of an earlier answer, not {:?}",
+                        echo(text)
+                    ),
+                );
                 return Err(ApiError::fields(vec![error]));
             }
         }

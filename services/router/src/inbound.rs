@@ -194,14 +194,18 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     }
 }
 
+/// Whether data of this many bytes takes so little work to check that a blocking thread would cost more.
+fn is_checked_at_once(catalog: &CompiledCatalog, type_name: &str, bytes: usize) -> bool {
+    bytes <= AT_ONCE && catalog.work(type_name, bytes) <= WORK_AT_ONCE
+}
+
 /// The schema's errors in the data.
 async fn schema_errors(
     catalog: &Arc<CompiledCatalog>,
     type_name: &Arc<str>,
     event: &Event,
 ) -> Vec<FieldError> {
-    let bytes = event.data.get().len();
-    if bytes <= AT_ONCE && catalog.work(type_name, bytes) <= WORK_AT_ONCE {
+    if is_checked_at_once(catalog, type_name, event.data.get().len()) {
         return catalog.validate_data(type_name, &event.data);
     }
     let (catalog, type_name) = (Arc::clone(catalog), Arc::clone(type_name));
@@ -314,4 +318,28 @@ fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
         .partition(|recipient| seen.insert(recipient.distinction()));
     *recipients = first;
     repeated
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_domain::catalog::Catalog;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn small_data_of_a_costly_schema_is_checked_on_a_blocking_thread() {
+        let branches: Vec<Value> = (0..900)
+            .map(|n| json!({"properties": {format!("p{n}"): {}}}))
+            .collect();
+        let of = |schema: &Value| json!({"category": "c", "channels": {"order": ["sms"]}, "schema": schema});
+        let ordinary = json!({"type": "object", "required": ["order_id"], "properties": {"order_id": {"type": "string"},
+            "lines": {"items": {"required": ["sku"], "properties": {"sku": {"type": "string"}}}}}});
+        let document = json!({"categories": {"c": {}}, "types": {
+            "Costly": of(&json!({"allOf": branches, "unevaluatedProperties": false})), "Ordinary": of(&ordinary)}});
+        let catalog = CompiledCatalog::new(serde_json::from_value::<Catalog>(document).unwrap());
+        assert!(!is_checked_at_once(&catalog, "Costly", 200));
+        assert!(is_checked_at_once(&catalog, "Ordinary", 2_000));
+        assert!(!is_checked_at_once(&catalog, "Ordinary", AT_ONCE + 1));
+    }
 }

@@ -20,6 +20,16 @@ async fn a_wrong_query_parameter_is_named_with_its_value_and_what_was_expected()
                 "the parameter from: expected a time of RFC 3339, such as 2026-11-24T10:00:00Z, not \"2020\"",
             ),
             (
+                "/v1/deliveries?limit=501",
+                " /limit range",
+                "the parameter limit: expected a whole number from 1 to 500, not 501",
+            ),
+            (
+                "/v1/dlq?cursor=here",
+                " /cursor format",
+                "the parameter cursor: expected next_cursor of an earlier answer, not \"here\"",
+            ),
+            (
                 "/v1/dlq?limit=1&limit=2",
                 " /limit duplicate",
                 "the parameter limit: expected the parameter once, not 2 times",

@@ -81,11 +81,11 @@ impl Workshop {
             return Err(NoResult::Ending);
         };
         let caller = Caller::default();
-        let called = caller.called();
+        let watched = caller.called();
         let working = tokio::task::spawn_blocking(move || {
             // The tenant is remembered as long as it has work.
             let _places = (own, place, tenant);
-            abandoned::while_called(called, work)
+            abandoned::while_called(watched, work)
         });
         let result = match working.await {
             Ok(result) => result.ok_or(NoResult::Ending),
