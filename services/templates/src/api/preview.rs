@@ -135,7 +135,7 @@ pub(super) async fn preview(
         warnings = issues(&judged.warnings);
         set = gate::with_draft(set, &tenant, &draft);
     }
-    let rendering = move || Engine::compile(&set).render(&request).map_err(Box::new);
+    let rendering = move || Engine::compile(&set).render(&request);
     let rendered = api.renderer.work(&tenant, rendering).await;
     let rendered = rendered.map_err(|error| errors::work(&error))?;
     let Rendered { template, content } = rendered.map_err(|error| errors::render(&error))?;
