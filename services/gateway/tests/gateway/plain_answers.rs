@@ -114,7 +114,7 @@ async fn posted(setting: &Setting, key: &str, body: &Value) -> (u16, bool, Value
     let ask = Ask::post("/v1/events").header("idempotency-key", key).json(body);
     let answer = setting.ask(ask).await;
     let is_replayed = answer.header("idempotency-replayed").is_some();
-    (answer.status.into(), is_replayed, answer.json())
+    (answer.status, is_replayed, answer.json())
 }
 
 #[tokio::test]
