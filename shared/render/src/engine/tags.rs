@@ -4,6 +4,9 @@ use super::parse::ParseError;
 
 /// The longest tag, in bytes; comments are not bounded.
 const MAX_TAG: usize = 4 * 1024;
+/// The most that the squares of the lengths of a text's tags may add up to: eight of the longest tags, or 8,000 of 128 bytes.
+/// At this bound the parser takes half a second in a debug build.
+const MAX_SQUARES: usize = 8 * MAX_TAG * MAX_TAG;
 /// The longest path, in bytes and in names.
 const MAX_PATH: usize = 1024;
 const MAX_SEGMENTS: usize = 64;
@@ -11,6 +14,7 @@ const MAX_SEGMENTS: usize = 64;
 /// Refuses a text with a tag or path that is too long.
 pub(super) fn check(source: &str) -> Result<(), ParseError> {
     let mut rest = source;
+    let mut squares = 0;
     while let Some(at) = rest.find("{{") {
         let tag = &rest[at..];
         let line = || Some(1 + source[..source.len() - tag.len()].matches('\n').count());
@@ -25,6 +29,11 @@ pub(super) fn check(source: &str) -> Result<(), ParseError> {
         if read.bytes > MAX_TAG {
             let text = format!("expected a tag of at most {MAX_TAG} bytes, not {}", read.bytes);
             return Err((line(), text));
+        }
+        squares += read.bytes * read.bytes;
+        if squares > MAX_SQUARES {
+            let text = "expected shorter or fewer tags: a text may have eight tags of 4096 bytes, or 8192 of 128 bytes";
+            return Err((line(), text.to_owned()));
         }
         if read.path_bytes > MAX_PATH {
             let text = format!(
@@ -162,6 +171,17 @@ mod tests {
             assert_eq!(line, Some(3), "{message}");
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn many_long_tags_are_refused_because_parsing_takes_the_squares_of_their_lengths() {
+        let long = format!("{{{{t \"k\"{}}}}}\n", " a".repeat(2_000));
+        assert_eq!(check(&long.repeat(8)), Ok(()));
+        let (line, message) = refusal(&long.repeat(60));
+        assert_eq!(line, Some(9), "{message}");
+        assert!(message.contains("shorter or fewer tags"), "{message}");
+        let usual = format!("{{{{t \"k\"{}}}}}\n", " a=b.c".repeat(15));
+        assert_eq!(check(&usual.repeat(2_000)), Ok(()));
     }
 
     #[test]
