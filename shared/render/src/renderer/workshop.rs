@@ -191,16 +191,16 @@ mod tests {
         let workshop = Workshop::new();
         let tenant = TenantId::default();
         for _ in 0..10 {
-            let (begin, begun) = tokio::sync::oneshot::channel();
+            let (starts, has_begun) = tokio::sync::oneshot::channel();
             let endless = move || {
-                begin.send(()).unwrap();
+                starts.send(()).unwrap();
                 while !abandoned::is_abandoned() {
                     std::thread::yield_now();
                 }
             };
             tokio::select! {
                 _ = workshop.run(&tenant, endless) => panic!("it ends only if its caller leaves"),
-                begun = begun => begun.unwrap(),
+                started = has_begun => started.unwrap(),
             }
         }
         assert_eq!(workshop.run(&tenant, || 7).await, Ok(7));
