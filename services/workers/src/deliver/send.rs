@@ -8,6 +8,7 @@ use carillon_domain::{
     status::TimelineStep,
 };
 use carillon_runtime::telemetry;
+use futures::future::BoxFuture;
 use tracing::Instrument as _;
 
 use super::{
@@ -28,15 +29,16 @@ use crate::{
 const MEANWHILE: Duration = Duration::from_secs(1);
 
 impl Deliver {
-    /// Sends in a span of the trace that the record names.
-    pub(super) async fn send(&self, ready: Ready) {
+    /// Sends in a span of the trace that the record names. The future is boxed because it is large and would be
+    /// copied by each wrapper around it.
+    pub(super) fn send(&self, ready: Ready) -> BoxFuture<'_, ()> {
         let task = &ready.claimed.task;
         let span = tracing::debug_span!("deliver", channel = %self.channel, delivery = %task.delivery.delivery_id,
             attempt = task.attempt);
         if let Some(traceparent) = task.inbound.record.headers.get_str(headers::TRACEPARENT) {
             telemetry::set_parent(&span, traceparent);
         }
-        self.send_traced(ready).instrument(span).await;
+        Box::pin(self.send_traced(ready).instrument(span))
     }
 
     async fn send_traced(&self, ready: Ready) {
