@@ -1,0 +1,269 @@
+use carillon_domain::retry::LONGEST_NAMED_WAIT;
+use proptest::prelude::*;
+
+use super::*;
+
+const LONGEST: Duration = Duration::from_mins(15);
+const CLASSES: [Class; 7] = [
+    Class::Ok,
+    Class::Retry,
+    Class::Throttle,
+    Class::Config,
+    Class::Terminal,
+    Class::AddressDead,
+    Class::Uncertain,
+];
+const SCOPES: [Scope; 6] = [
+    Scope::Message,
+    Scope::Address,
+    Scope::Domain,
+    Scope::Platform,
+    Scope::Account,
+    Scope::Connection,
+];
+
+fn of(class: Class, scope: Scope, history: History) -> Ruling {
+    let answer = Answer {
+        class,
+        scope,
+        named: None,
+    };
+    rule(answer, &history, LONGEST, 0.0)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn each_class_and_scope_has_its_consequence() {
+    use {Class::*, Course as C, Reaction as R, Scope::*};
+    let first = History {
+        attempts: 1,
+        ..History::default()
+    };
+    let at_once = C::Retry {
+        no_sooner: Duration::ZERO,
+    };
+    for (class, scope, account, part, message) in [
+        (Ok, Message, R::Works, R::Works, C::Sent),
+        (Retry, Message, R::Answers, R::None, at_once),
+        (Retry, Address, R::Answers, R::None, at_once),
+        (
+            Retry,
+            Domain,
+            R::Answers,
+            R::Pause(secs(60)),
+            C::Retry { no_sooner: secs(60) },
+        ),
+        (Retry, Account, R::Fails, R::None, at_once),
+        (Retry, Connection, R::Fails, R::None, at_once),
+        (Throttle, Address, R::Answers, R::None, C::Wait(secs(60))),
+        (
+            Throttle,
+            Domain,
+            R::Answers,
+            R::Pause(secs(60)),
+            C::Wait(secs(60)),
+        ),
+        (Throttle, Account, R::Pause(secs(1)), R::None, C::Wait(secs(1))),
+        (
+            Config,
+            Platform,
+            R::Answers,
+            R::Park(secs(2), Cause::Operator),
+            C::Wait(secs(2)),
+        ),
+        (
+            Config,
+            Domain,
+            R::Answers,
+            R::Park(secs(2), Cause::Operator),
+            C::Wait(secs(2)),
+        ),
+        (
+            Config,
+            Account,
+            R::Park(secs(2), Cause::Operator),
+            R::None,
+            C::Wait(secs(2)),
+        ),
+        (
+            Config,
+            Address,
+            R::Park(secs(2), Cause::Operator),
+            R::None,
+            C::Wait(secs(2)),
+        ),
+        (Terminal, Message, R::Answers, R::None, C::End),
+        (Terminal, Address, R::Refuses, R::None, C::Doubt),
+        (
+            Terminal,
+            Account,
+            R::Park(secs(2), Cause::Operator),
+            R::None,
+            C::Wait(secs(2)),
+        ),
+        (AddressDead, Address, R::Refuses, R::None, C::Doubt),
+        (Uncertain, Connection, R::Fails, R::None, C::Uncertain),
+    ] {
+        assert_eq!(
+            of(class, scope, first),
+            Ruling {
+                account,
+                part,
+                message
+            },
+            "{class:?} {scope:?}"
+        );
+    }
+}
+
+#[test]
+fn a_throttle_that_names_no_time_backs_off_to_minutes() {
+    let pauses = |scope| {
+        let times = [0, 1, 2, 3, 8, 20, u32::MAX];
+        times.map(|times| {
+            let history = History {
+                throttles: times,
+                pauses: times,
+                waits: times,
+                ..History::default()
+            };
+            let Course::Wait(wait) = of(Class::Throttle, scope, history).message else {
+                panic!()
+            };
+            wait.as_secs()
+        })
+    };
+    assert_eq!(pauses(Scope::Account), [1, 2, 4, 8, 256, 900, 900]);
+    assert_eq!(pauses(Scope::Domain), [60, 120, 240, 480, 900, 900, 900]);
+}
+
+#[test]
+fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
+    let history = |refused| History {
+        refused,
+        ..History::default()
+    };
+    let refused = |history| of(Class::AddressDead, Scope::Address, history);
+    assert_eq!(refused(history(MANY_REFUSED - 1)).account, Reaction::Refuses);
+    let parked = refused(history(MANY_REFUSED));
+    assert_eq!(parked.account, Reaction::Park(FIRST_PARK, Cause::Refusals));
+    assert_eq!(parked.message, Course::Doubt);
+    let probe = History {
+        parks: 1,
+        cause: Some(Cause::Refusals),
+        ..history(1)
+    };
+    assert_eq!(
+        refused(probe).account,
+        Reaction::Park(2 * FIRST_PARK, Cause::Refusals)
+    );
+    let mended = History {
+        parks: 1,
+        cause: Some(Cause::Operator),
+        ..history(1)
+    };
+    assert_eq!(
+        refused(mended).account,
+        Reaction::Refuses,
+        "the credentials are accepted again"
+    );
+}
+
+#[test]
+fn many_domains_in_a_row_that_ask_for_patience_are_the_accounts_rate() {
+    let history = |domains| History {
+        domains,
+        ..History::default()
+    };
+    assert_eq!(
+        of(Class::Throttle, Scope::Domain, history(9)).account,
+        Reaction::Answers
+    );
+    assert_eq!(
+        of(Class::Throttle, Scope::Domain, history(10)).account,
+        Reaction::Pause(FIRST_PAUSE)
+    );
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    let cause = prop_oneof![
+        Just(None),
+        Just(Some(Cause::Operator)),
+        Just(Some(Cause::Failures)),
+        Just(Some(Cause::Refusals))
+    ];
+    let counts = proptest::array::uniform6(prop_oneof![0..40_u32, any::<u32>()]);
+    (counts, cause, 0..300_usize, 0..30_usize).prop_map(|(counts, cause, refused, domains)| History {
+        throttles: counts[0],
+        parks: counts[1],
+        failures: counts[2],
+        pauses: counts[3],
+        waits: counts[4],
+        attempts: counts[5],
+        cause,
+        refused,
+        domains,
+    })
+}
+
+fn any_answer() -> impl Strategy<Value = Answer> {
+    let named = proptest::option::of((0..=LONGEST_NAMED_WAIT.as_secs()).prop_map(Duration::from_secs));
+    (0..CLASSES.len(), 0..SCOPES.len(), named).prop_map(|(class, scope, named)| Answer {
+        class: CLASSES[class],
+        scope: SCOPES[scope],
+        named,
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_wait_is_bounded_and_none_is_shorter_than_the_provider_names(
+        answer in any_answer(), history in any_history(), jitter in 0.0..1.0_f64,
+    ) {
+        let ruling = rule(answer, &history, LONGEST, jitter);
+        let bound = LONGEST_NAMED_WAIT + LONGEST_NAMED_WAIT / 10;
+        let waits = [ruling.account, ruling.part].map(|reaction| match reaction {
+            Reaction::Pause(wait) | Reaction::Park(wait, _) => wait,
+            _ => Duration::from_secs(1),
+        });
+        prop_assert!(waits.iter().all(|wait| *wait >= Duration::from_secs(1) && *wait <= bound), "{ruling:?}");
+        match ruling.message {
+            Course::Wait(wait) => {
+                prop_assert!(wait >= Duration::from_secs(1) && wait <= bound);
+                prop_assert!(answer.class != Class::Throttle || wait >= answer.named.unwrap_or_default());
+            }
+            Course::Retry { no_sooner } => {
+                prop_assert!(no_sooner >= answer.named.unwrap_or_default() && no_sooner <= bound);
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_is_about_a_message_or_its_place_stops_nobody_else(answer in any_answer(), history in any_history()) {
+        let is_local = matches!(answer.scope, Scope::Message | Scope::Address | Scope::Domain | Scope::Platform);
+        let is_a_run = history.refused >= MANY_REFUSED
+            || history.cause == Some(Cause::Refusals)
+            || history.domains >= DOMAINS_IN_A_ROW;
+        let is_soft = matches!(answer.class, Class::Retry | Class::Throttle | Class::Terminal | Class::AddressDead);
+        if is_local && is_soft && !is_a_run {
+            let ruling = rule(answer, &history, LONGEST, 0.5);
+            prop_assert!(!matches!(ruling.account, Reaction::Pause(_) | Reaction::Park(..)), "{ruling:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_never_ended_without_doubt_and_the_operators_fault_never_costs_a_message(
+        answer in any_answer(), history in any_history(),
+    ) {
+        let ruling = rule(answer, &history, LONGEST, 0.5);
+        match answer.class {
+            Class::AddressDead => prop_assert_eq!(ruling.message, Course::Doubt),
+            Class::Config | Class::Throttle => prop_assert!(matches!(ruling.message, Course::Wait(_))),
+            _ => {}
+        }
+    }
+}
