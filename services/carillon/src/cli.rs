@@ -14,7 +14,11 @@ pub(crate) const DATA_DIR: &str = "carillon-data";
 
 /// Carillon delivers notifications.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = examples::CARILLON)]
+#[command(
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD"), ")"),
+    about,
+    after_help = examples::CARILLON
+)]
 pub(crate) struct Cli {
     /// The configuration file (also CARILLON_CONFIG); `carillon.toml` in this folder if there is one.
     #[arg(long, global = true, env = "CARILLON_CONFIG")]

@@ -277,8 +277,9 @@ async fn open_shop(store: &Store, folder: &Path) -> anyhow::Result<()> {
     SHOP.extract(folder)?;
     let tenant = TenantId::default();
     let catalog = carillon_templates::catalog_folder::load(folder)?;
-    carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
+    // The catalog comes last: without it the next start begins again, so an interrupted start leaves nothing out.
     users_folder::import(store, &tenant, &folder.join("users")).await?;
+    carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
     Ok(())
 }
 

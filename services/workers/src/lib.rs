@@ -60,6 +60,9 @@ pub enum WorkerError {
     NoProvider(Channel),
 }
 
+/// How often the readiness learns which accounts are closed.
+const LOOK_AT_ACCOUNTS: Duration = Duration::from_secs(1);
+
 /// A channel's consumer group.
 #[must_use]
 pub fn group(bus: &Bus, channel: Channel) -> String {
@@ -116,6 +119,15 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
             .await;
         std::future::pending::<Infallible>().await
     };
+    let complaints = async {
+        let mut timer = tokio::time::interval(LOOK_AT_ACCOUNTS);
+        loop {
+            timer.tick().await;
+            for account in &deps.accounts {
+                deps.ready.note(account.name(), account.complaint());
+            }
+        }
+    };
     deps.ready.ready();
     // So does what concludes: the handler has the other end.
     let conclude = async {
@@ -126,6 +138,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         lanes = futures::future::try_join_all(lanes) => lanes.map(drop).map_err(WorkerError::from),
         Some(stalled) = stalled.recv() => Err(stalled.into()),
         never = lag => match never {},
+        never = complaints => match never {},
         never = conclude => match never {},
     };
     deps.ready.not_ready("it has ended");

@@ -198,7 +198,7 @@ impl Bus {
                 () = shutdown.soft() => return,
             }
             match self.lag(&group).await {
-                Ok(lags) => part.note(self.tell_lag(&group, &lags, &mut movement)),
+                Ok(lags) => part.note("lag", self.tell_lag(&group, &lags, &mut movement)),
                 Err(error) => tracing::debug!(group, %error, "the lag is not known"),
             }
         }

@@ -45,6 +45,21 @@ pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     kept
 }
 
+/// The text without control characters except tabs, and with line breaks of one character.
+pub(crate) fn without_controls(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\r' | '\u{b}' | '\u{85}' | '\u{2028}' | '\u{2029}' => lines.push('\n'),
+            c if c.is_control() && !matches!(c, '\n' | '\t') => {}
+            c => lines.push(c),
+        }
+    }
+    lines
+}
+
 /// The variables for a part that is one line. Their texts can neither hide characters nor change the
 /// direction of the line around them; of controls of direction they keep marks only. `None` if that is so
 /// already.

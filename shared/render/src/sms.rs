@@ -3,7 +3,7 @@
 use icu_normalizer::ComposingNormalizerBorrowed;
 
 use crate::{
-    invisible::{is_direction, remove},
+    invisible::{is_direction, remove, without_controls},
     limits::gsm_units,
 };
 
@@ -32,17 +32,7 @@ pub(crate) fn prepare(text: &str) -> String {
 
 /// The text without invisible characters, and with line breaks of one character.
 fn visible(text: &str) -> String {
-    let mut lines = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\r' if rest.peek() == Some(&'\n') => {}
-            '\r' | '\u{b}' | '\u{85}' | '\u{2028}' | '\u{2029}' => lines.push('\n'),
-            c if c.is_control() && !matches!(c, '\n' | '\t') => {}
-            c => lines.push(c),
-        }
-    }
-    remove(&lines, is_direction)
+    remove(&without_controls(text), is_direction)
 }
 
 /// Typographic characters as they are written in text messages.

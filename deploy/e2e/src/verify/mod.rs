@@ -76,7 +76,7 @@ pub(crate) async fn check(
         fates::deliveries(&evidence),
         fates::arrivals(&evidence),
         doubles::check(api, &evidence).await,
-        order::check(api, &evidence).await,
+        order::check(api, &evidence, strikes).await,
     ];
     println!("{}", evidence.totals());
     let mut violations = Vec::new();

@@ -1,4 +1,7 @@
 //! First attempts arrive in the order in which their events were posted: for each user, channel and lane.
+//!
+//! While Redis is away, limits cannot be counted, and events with limits wait apart from the others, so that
+//! these are not delayed. Such events have no place in the order.
 
 use std::collections::HashMap;
 
@@ -8,7 +11,12 @@ use super::{
     Evidence, Finding,
     evidence::{Delivery, is_uncertain, timeline},
 };
-use crate::{api::Api, events::To, plan::USERS};
+use crate::{
+    api::Api,
+    events::{Kind, To},
+    plan::{FaultKind, USERS},
+    recoveries::Strike,
+};
 
 /// A stream whose order is kept.
 type Stream = (usize, Channel, Lane);
@@ -20,8 +28,11 @@ struct First<'a> {
     arrived: usize,
 }
 
-pub(super) async fn check(api: &Api, evidence: &Evidence) -> Finding {
-    let streams = streams(evidence);
+pub(super) async fn check(api: &Api, evidence: &Evidence, strikes: &[Strike]) -> Finding {
+    let limits_were_away = strikes
+        .iter()
+        .any(|strike| matches!(strike.kind, FaultKind::KillService("redis")));
+    let streams = streams(evidence, limits_were_away);
     let compared: usize = streams.values().map(Vec::len).sum();
     let mut violations = Vec::new();
     for ((user, channel, lane), firsts) in &streams {
@@ -47,13 +58,14 @@ pub(super) async fn check(api: &Api, evidence: &Evidence) -> Finding {
 }
 
 /// The first attempts of each stream, in the order in which their events were posted.
-fn streams(evidence: &Evidence) -> HashMap<Stream, Vec<First<'_>>> {
+fn streams(evidence: &Evidence, limits_were_away: bool) -> HashMap<Stream, Vec<First<'_>>> {
     let by_event = evidence.by_event();
     let mut streams: HashMap<Stream, Vec<First<'_>>> = HashMap::new();
     for entry in evidence
         .entries
         .iter()
         .filter(|entry| entry.is_accepted() && !entry.overlapped)
+        .filter(|entry| !(limits_were_away && entry.event.kind == Kind::PriceDrop))
     {
         // Probes do not wait for each other.
         let To::User(user @ ..USERS) = entry.event.to else {
@@ -92,7 +104,7 @@ mod tests {
     fn one_that_was_overtaken_is_found() {
         let mut evidence = sound::evidence();
         let found = |evidence: &Evidence| -> Vec<(String, String)> {
-            let streams = streams(evidence);
+            let streams = streams(evidence, false);
             let pairs = streams.values().flat_map(|firsts| overtaken(firsts));
             pairs
                 .map(|(earlier, later)| (earlier.delivery.id.clone(), later.delivery.id.clone()))
@@ -104,5 +116,17 @@ mod tests {
         // A retry may be overtaken.
         evidence.deliveries.get_mut("d-a").unwrap().attempt = 2;
         assert!(found(&evidence).is_empty());
+    }
+
+    #[test]
+    fn an_event_with_limits_may_be_overtaken_only_if_limits_were_away() {
+        let mut evidence = sound::evidence();
+        evidence.entries[0].event.kind = Kind::PriceDrop;
+        evidence.arrivals.insert("d-a".to_owned(), 2);
+        let count = |limits_were_away| -> usize {
+            let streams = streams(&evidence, limits_were_away);
+            streams.values().map(|firsts| overtaken(firsts).len()).sum()
+        };
+        assert_eq!((count(false), count(true)), (1, 0));
     }
 }

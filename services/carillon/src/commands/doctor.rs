@@ -95,6 +95,8 @@ struct Part {
     for_seconds: u64,
     #[serde(default)]
     cause: String,
+    #[serde(default)]
+    note: String,
 }
 
 /// The readiness of each part of the process at an address. It is a fault if no process runs there and one is expected.
@@ -120,9 +122,13 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     let mut findings: Vec<Finding> = report
         .parts
         .into_iter()
-        .filter(|(_, part)| !part.ready)
+        .filter(|(_, part)| !part.ready || !part.note.is_empty())
         .map(|(name, part)| {
-            let detail = format!("not ready for {} s: {}", part.for_seconds, part.cause);
+            let detail = if part.ready {
+                part.note
+            } else {
+                format!("not ready for {} s: {}", part.for_seconds, part.cause)
+            };
             finding(format!("running {name}"), Err(detail))
         })
         .collect();
@@ -242,14 +248,18 @@ mod tests {
         readiness
             .register("database")
             .not_ready("the database is read-only");
+        let worker = readiness.register("push worker");
+        worker.ready();
+        worker.note("account", Some("the account fcm is parked".to_owned()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = http::operations(readiness, MetricsHandle::detached());
         let serving = tokio::spawn(async move { axum::serve(listener, app).await });
 
         let findings = running(&url, true).await;
-        assert_eq!(findings.len(), 1);
-        assert!(!findings[0].ok);
+        assert_eq!(findings.len(), 2);
+        assert!(!findings[0].ok && !findings[1].ok);
+        assert_eq!(findings[1].detail, "the account fcm is parked");
         assert_eq!(findings[0].what, "running database");
         assert!(
             findings[0].detail.ends_with("the database is read-only"),

@@ -12,6 +12,23 @@ fn count(said: &str, phrase: &str) -> usize {
 }
 
 #[test]
+fn the_version_names_the_commit_and_the_day_of_the_build() {
+    let said = stdout(&run(Path::new("."), &["--version"]));
+    let build = said
+        .strip_prefix(concat!("carillon ", env!("CARGO_PKG_VERSION"), " ("))
+        .and_then(|rest| rest.strip_suffix(")\n"));
+    let (commit, day) = build.and_then(|build| build.split_once(", built ")).expect(&said);
+    assert!(
+        commit == "unknown commit" || commit.chars().all(|c| c.is_ascii_hexdigit()),
+        "{said}"
+    );
+    assert!(
+        chrono::NaiveDate::parse_from_str(day, "%Y-%m-%d").is_ok(),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_address_that_cannot_be_listened_on_is_told_in_one_sentence_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind(ANYWHERE).unwrap();

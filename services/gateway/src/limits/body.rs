@@ -27,8 +27,11 @@ pub(super) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
     if hint.upper().is_some_and(|most| most <= SMALL) {
         return Ok(request);
     }
-    if let Some(length) = hint.exact() {
-        // A body that does not fit is refused before the client sends it.
+    if let Some(length) = hint.exact()
+        && slot.may_hold(length)
+    {
+        // A body that does not fit now is refused before the client sends it. One that never fits is refused by its
+        // handler as too large.
         slot.has_room(length)?;
     }
     let slot = slot.clone();

@@ -137,6 +137,12 @@ struct Held {
 }
 
 impl Slot {
+    /// Whether `bytes` bytes could ever fit.
+    pub(super) fn may_hold(&self, bytes: u64) -> bool {
+        let most = self.0.key.config.held_bytes.min(self.0.tenant.config.held_bytes);
+        bytes <= most as u64
+    }
+
     /// Checks whether `bytes` more bytes would fit now.
     pub(super) fn has_room(&self, bytes: u64) -> Result<(), Refusal> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);

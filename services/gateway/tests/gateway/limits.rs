@@ -126,6 +126,17 @@ async fn bytes_of_bodies_count_while_they_come_in_and_are_given_back() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_fits_the_share_is_too_large_and_not_to_be_repeated() {
+    on_gateway_with(with_shares(|_, _| {}), async |setting| {
+        let huge = Ask::post("/v1/events").text("application/json", vec![b' '; 30_000_000]);
+        let answer = setting.ask(huge).await;
+        assert!(!answer.headers.contains_key("retry-after"));
+        answer.problem(413, "too-large");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_flood_of_requests_is_answered_429_to_its_key_alone() {
     let config = with_shares(|key, _| key.requests_per_second = 5);
     on_gateway_with(config, async |setting| {

@@ -30,11 +30,11 @@ pub(crate) use self::room::{Place, Room};
 use self::{
     part::{Part, Parts},
     room::{Connections, take},
-    state::{Learnt, State},
+    state::{Learnt, NOTED_PAUSE, State},
 };
 use crate::{
     outcome::SendOutcome,
-    policy::{self, Cause, Course},
+    policy::{self, Cause, Course, Reaction},
     sender::{OutgoingMessage, Sender},
 };
 
@@ -240,7 +240,15 @@ impl Account {
         history.pauses = permit.part.as_ref().map_or(0, |part| parts.pauses(part));
         (history.waits, history.attempts) = (tries.waits, tries.attempts);
         let ruling = state::ruling(&outcome, &history, tries.longest_back_off);
+        let was_open = state.paused_until(now).is_none();
         let learnt = state.react(ruling.account, now);
+        if let Reaction::Pause(wait) = ruling.account
+            && was_open
+            && wait >= NOTED_PAUSE
+        {
+            tracing::warn!(provider = %self.name, channel = %self.channel, seconds = wait.as_secs(),
+                "the provider account is paused because the provider asked for it");
+        }
         if let Some(part) = &permit.part {
             parts.react(part, ruling.part, now);
         }
@@ -287,6 +295,25 @@ impl Account {
     /// The strikes of a run that turned out to be the account's fault, to be revoked.
     pub(crate) fn take_revoked(&self) -> Vec<DeadContact> {
         self.state.lock().take_revoked()
+    }
+
+    /// Why nothing is sent through the account now, for the operator; `None` if it works or pauses shortly.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let (cause, left) = self.state.lock().complaint(Instant::now())?;
+        let name = &self.name;
+        let next = match left {
+            Some(left) => format!("the next message goes out in {} s", left.as_secs() + 1),
+            None => "one message goes first".to_owned(),
+        };
+        Some(match cause {
+            Some(cause) => format!(
+                "the provider account {name} is parked, because of this: {}; {next}",
+                cause.as_str()
+            ),
+            None => {
+                format!("the provider account {name} is paused, because the provider asked for it; {next}")
+            }
+        })
     }
 
     fn tell(&self, state: &State) {

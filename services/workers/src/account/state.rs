@@ -16,6 +16,9 @@ use crate::{
     sender::OutgoingMessage,
 };
 
+/// A pause that a provider asks for is part of the work up to this length.
+pub(super) const NOTED_PAUSE: Duration = Duration::from_secs(10);
+
 /// The state of one account, from the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -186,6 +189,16 @@ impl State {
     /// Whether one message goes first: after a park, or after more than one throttle in a row.
     pub(super) fn is_on_probation(&self) -> bool {
         self.parks > 0 || self.throttles > 1
+    }
+
+    /// The cause of its park, and the end of its pause, as far as they are the operator's concern.
+    pub(super) fn complaint(&self, now: Instant) -> Option<(Option<Cause>, Option<Duration>)> {
+        let left = self.paused_until(now).map(|until| until - now);
+        match (self.parks, left) {
+            (0, Some(left)) if left >= NOTED_PAUSE => Some((None, Some(left))),
+            (0, _) => None,
+            (_, left) => Some((self.cause, left)),
+        }
     }
 
     pub(super) fn is_parked(&self) -> bool {

@@ -142,6 +142,37 @@ async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_operator_is_told_of_a_park_and_of_a_long_pause_until_the_account_works() {
+    let throttle = |seconds| {
+        let wait = Some(Duration::from_secs(seconds));
+        SendOutcome::Throttle(refusal(Scope::Account).after(wait))
+    };
+    let parked = account(vec![config()]);
+    assert_eq!(parked.complaint(), None);
+    send(&parked).await.unwrap();
+    let told = parked.complaint().unwrap();
+    assert!(
+        told.contains("p is parked") && told.contains("the provider refuses the account"),
+        "{told}"
+    );
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(parked.complaint().unwrap().ends_with("one message goes first"));
+    send(&parked).await.unwrap();
+    assert_eq!(parked.complaint(), None, "a success ends it");
+
+    let paused = account(vec![throttle(3_000)]);
+    send(&paused).await.unwrap();
+    let told = paused.complaint().unwrap();
+    assert!(
+        told.contains("p is paused") && told.contains("goes out in "),
+        "{told}"
+    );
+    let short = account(vec![throttle(2)]);
+    send(&short).await.unwrap();
+    assert_eq!(short.complaint(), None, "a short pause is no fault");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttle_pauses_the_account_for_the_time_that_the_provider_names() {
     let wait = Duration::from_secs(30);
     let throttle = SendOutcome::Throttle(refusal(Scope::Account).after(Some(wait)));

@@ -27,9 +27,14 @@ impl Event {
     /// Reads Carillon's plain form. It is closed: an unknown field is an error.
     pub fn from_plain(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(json)?;
-        let channels = fields
-            .take::<Vec<Channel>>("channels", "expected a list of push, email and sms")
-            .unwrap_or_default();
+        let channels = fields.take::<Vec<Channel>>("channels", "expected a list of push, email and sms");
+        if channels.as_deref().is_some_and(<[_]>::is_empty) {
+            fields.wrong(
+                "/channels",
+                "empty",
+                "expected at least one of push, email and sms",
+            );
+        }
         let found = take_recipients(&mut fields);
         let data = take_data(&mut fields);
         if data.is_none()
@@ -41,7 +46,7 @@ impl Event {
             let expected = "expected a JSON object with what the templates need";
             fields.wrong("/data", "required", expected);
         }
-        let event = common(&mut fields, defaults, found, channels, data);
+        let event = common(&mut fields, defaults, found, channels.unwrap_or_default(), data);
         fields.refuse_rest(PLAIN_FIELDS);
         finish(event, fields.errors)
     }

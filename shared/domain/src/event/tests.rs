@@ -425,3 +425,14 @@ mod properties {
         })
     }
 }
+
+#[test]
+fn an_empty_list_of_channels_is_not_all_of_them() {
+    let json = br#"{"type":"T","recipients":[{"user_id":"u"}],"channels":[],"data":{}}"#;
+    let errors = Event::from_plain(json, Defaults::at(Timestamp::UNIX_EPOCH)).unwrap_err();
+    let told: Vec<_> = errors
+        .iter()
+        .map(|error| (&*error.pointer, &*error.code))
+        .collect();
+    assert_eq!(told, [("/channels", "empty")]);
+}

@@ -16,7 +16,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::Budget,
     fault::{Fault, Stop},
-    invisible::{is_blank, steady},
+    invisible::{is_blank, steady, without_controls},
     limits, sms,
 };
 
@@ -45,8 +45,8 @@ pub(super) fn render(
     let content = match &template.parts {
         CompiledParts::Email { subject, text, html } => Content::Email {
             subject: run.subject(subject)?,
-            text: tidy(run.part(text)?),
-            html: html.as_ref().map(|html| run.html(html)).transpose()?,
+            text: tidy(mail(run.part(text)?)),
+            html: html.as_ref().map(|html| run.html(html).map(mail)).transpose()?,
         },
         CompiledParts::Sms { text } => Content::Sms { text: run.sms(text)? },
         CompiledParts::Push {
@@ -70,6 +70,15 @@ pub(super) fn render(
 fn tidy(mut text: String) -> String {
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Relays refuse a mail with a bare carriage return or another control character.
+fn mail(text: String) -> String {
+    if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+        without_controls(&text)
+    } else {
+        text
+    }
 }
 
 struct Run<'a> {

@@ -7,7 +7,8 @@ fn subject_of(template: &str, name: &str) -> Result<String, RenderError> {
     let data = serde_json::json!({ "name": name, "list": [name], "by": {name: 1}, "more": {"name": name} });
     match render(&set, &data.to_string())? {
         Content::Email { subject, text, .. } => {
-            assert_eq!(text, name.trim_end(), "only lines are cleaned");
+            let lines = name.replace("\r\n", "\n").replace(['\u{7}', '\u{9b}'], "");
+            assert_eq!(text, lines, "of what is more than a line, only controls go");
             Ok(subject)
         }
         other => panic!("{other:?}"),
@@ -115,4 +116,32 @@ fn a_subject_that_is_blank_is_refused_and_its_part_is_named() {
         (error.code(), &*error.pointer()),
         ("template-blank", "/parts/text")
     );
+}
+
+#[test]
+fn data_brings_no_control_character_into_a_mail_and_every_line_break_is_one_of_mail() {
+    let set = set(
+        Channel::Email,
+        &[
+            ("subject", "Hi"),
+            ("text", "{{name}}."),
+            ("html", "<p>{{name}}</p>"),
+        ],
+    );
+    for (name, shown) in [
+        ("a\rb", "a\nb"),
+        ("a\r\nb\r\r\nc", "a\nb\n\nc"),
+        ("a\0b\u{1}\u{7f}", "ab"),
+        ("é\0\u{1b}[31m", "é[31m"),
+        ("tab\tand\nline", "tab\tand\nline"),
+    ] {
+        let data = serde_json::json!({ "name": name }).to_string();
+        match render(&set, &data).unwrap() {
+            Content::Email { text, html, .. } => {
+                assert_eq!(text, format!("{shown}."));
+                assert_eq!(html.unwrap(), format!("<p>{shown}</p>"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -23,13 +23,19 @@ use super::{
 /// if it does not end in time, and `malformed-request` if it breaks off. A body refused for another reason is
 /// answered as its [`RefusedBody`] says.
 pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let text = format!("expected a body of at most {max} bytes");
+        Problem::new(ProblemKind::TooLarge, text)
+    };
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
     let error = match Limited::new(body, max).collect().await {
         Ok(collected) => return Ok(collected.to_bytes()),
         Err(error) => error,
     };
     if error.downcast_ref::<LengthLimitError>().is_some() {
-        let text = format!("expected a body of at most {max} bytes");
-        return Err(Problem::new(ProblemKind::TooLarge, text));
+        return Err(too_large());
     }
     let mut causes = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
     match causes.find_map(|error| error.downcast_ref::<RefusedBody>()) {

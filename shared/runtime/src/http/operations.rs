@@ -27,7 +27,8 @@ pub struct ReadySwitch(Arc<Mutex<Condition>>);
 struct Condition {
     /// `None` while the part is ready.
     cause: Option<String>,
-    note: Option<String>,
+    /// By the subject of each.
+    notes: BTreeMap<String, String>,
     since: Instant,
 }
 
@@ -62,7 +63,7 @@ impl Readiness {
     pub fn register(&self, name: &str) -> ReadySwitch {
         let switch = ReadySwitch(Arc::new(Mutex::new(Condition {
             cause: Some("it has not started yet".to_owned()),
-            note: None,
+            notes: BTreeMap::new(),
             since: Instant::now(),
         })));
         self.0.lock().insert(name.to_owned(), switch.clone());
@@ -107,10 +108,14 @@ impl ReadySwitch {
         self.change(Some(cause.into()));
     }
 
-    /// Sets or removes the note about a fault although the part is ready. Like a cause, it holds no secrets
-    /// and no personal data.
-    pub fn note(&self, note: Option<String>) {
-        self.0.lock().note = note;
+    /// Sets or removes the note about a subject that is at fault although the part is ready. Like a cause, it
+    /// holds no secrets and no personal data.
+    pub fn note(&self, subject: &str, note: Option<String>) {
+        let notes = &mut self.0.lock().notes;
+        match note {
+            Some(note) => notes.insert(subject.to_owned(), note),
+            None => notes.remove(subject),
+        };
     }
 
     fn change(&self, cause: Option<String>) {
@@ -127,7 +132,8 @@ impl ReadySwitch {
             ready: state.cause.is_none(),
             for_seconds: state.since.elapsed().as_secs(),
             cause: state.cause.clone(),
-            note: state.note.clone(),
+            note: (!state.notes.is_empty())
+                .then(|| state.notes.values().cloned().collect::<Vec<_>>().join("; ")),
         }
     }
 }
@@ -245,7 +251,9 @@ mod tests {
         database.not_ready("the database is read-only");
         tokio::time::advance(Duration::from_secs(7)).await;
         database.not_ready("the database does not answer");
-        bus.note(Some("t stands still".to_owned()));
+        bus.note("t", Some("t stands still".to_owned()));
+        bus.note("u", Some("u is over".to_owned()));
+        bus.note("u", None);
         let router = operations(readiness, MetricsHandle::detached());
         let answer = router
             .oneshot(Request::get("/readyz").body(Body::empty()).unwrap())
