@@ -1,4 +1,5 @@
-//! Kafka, PostgreSQL behind PgBouncer, and Redis of the run's own, by `deploy/ci/services`, so that nobody else's are killed.
+//! Kafka, PostgreSQL behind PgBouncer, and Redis. `deploy/ci/services` starts them for one run, which may therefore kill
+//! them.
 
 use std::{
     net::TcpListener,

@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Post an event.
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
-    /// Show events with what was decided for them.
+    /// Show an event, the decisions on it and its deliveries.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
     /// List and show deliveries: the messages to single recipients.

@@ -1,13 +1,14 @@
 //! The cost of a template is bounded: every template ends, with the same answer each time.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use std::{collections::BTreeMap, sync::Arc};
+mod support;
 
-use carillon_domain::{Channel, TenantId};
-use carillon_render::{
-    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, TemplateDef, TemplateSet,
-};
-use serde_json::{Value, json, value::RawValue};
+use std::collections::BTreeMap;
+
+use carillon_domain::Channel;
+use carillon_render::{Content, Engine, PartialDef, Parts, RenderError, TemplateDef, TemplateSet};
+use serde_json::{Value, json};
+use support::request;
 
 fn sms(text: &str) -> TemplateSet {
     TemplateSet {
@@ -40,30 +41,11 @@ fn texts(set: TemplateSet, ftl: String) -> TemplateSet {
     }
 }
 
-fn request(data: &Value) -> RenderRequest {
-    RenderRequest {
-        tenant: TenantId::default(),
-        event_type: "A".into(),
-        channel: Channel::Sms,
-        locale: None,
-        timezone: None,
-        context: RenderContext {
-            event_id: "e-1".into(),
-            source: "/shop".into(),
-            time: "2026-11-24T10:00:00Z".parse().unwrap(),
-            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
-            delivery_id: None,
-            user_id: None,
-            unsubscribe_url: None,
-        },
-    }
-}
-
 fn outcome(set: &TemplateSet, data: &Value) -> Result<String, RenderError> {
     let engine = Engine::compile(set);
     assert_eq!(engine.issues(), []);
     engine
-        .render(&request(data))
+        .render(&request(Channel::Sms, &data.to_string()))
         .map(|rendered| match rendered.content {
             Content::Sms { text } => text,
             other => panic!("{other:?}"),

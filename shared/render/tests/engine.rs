@@ -1,12 +1,14 @@
 //! What the engine promises of any template.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod support;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use carillon_domain::{Channel, TenantId};
+use carillon_domain::Channel;
 use carillon_render::{
-    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, Rendered, TemplateDef,
-    TemplateSet, limits,
+    Content, Engine, PartialDef, Parts, RenderError, RenderRequest, Rendered, TemplateDef, TemplateSet,
+    limits,
 };
 use serde_json::{Value, json, value::RawValue};
 
@@ -41,22 +43,10 @@ fn sms(text: &str) -> TemplateSet {
 }
 
 fn request(channel: Channel, locale: Option<&str>, data: &Value) -> RenderRequest {
-    RenderRequest {
-        tenant: TenantId::default(),
-        event_type: "A".into(),
-        channel,
-        locale: locale.map(Arc::from),
-        timezone: None,
-        context: RenderContext {
-            event_id: "e-1".into(),
-            source: "/shop".into(),
-            time: "2026-11-24T10:00:00Z".parse().unwrap(),
-            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
-            delivery_id: None,
-            user_id: Some("u-1".into()),
-            unsubscribe_url: None,
-        },
-    }
+    let mut request = support::request(channel, &data.to_string());
+    request.locale = locale.map(Arc::from);
+    request.context.user_id = Some("u-1".into());
+    request
 }
 
 fn render(set: &TemplateSet, data: &Value) -> Result<Rendered, RenderError> {

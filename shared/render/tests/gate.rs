@@ -1,14 +1,16 @@
 //! Refusals of the publish gate, and the guarantees for published templates and texts.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod support;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use carillon_domain::{Channel, TenantId};
 use carillon_render::{
-    Content, Engine, InProcess, PartialDef, Parts, RenderContext, RenderError, RenderRequest, Renderer as _,
-    TemplateDef, TemplateIssue, TemplateSet, load_folder,
+    Content, Engine, InProcess, PartialDef, Parts, RenderError, RenderRequest, Renderer as _, TemplateDef,
+    TemplateIssue, TemplateSet, load_folder,
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 fn set(channel: Channel, parts: &[(&str, &str)], locales: &[(&str, &str)]) -> TemplateSet {
     let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
@@ -31,20 +33,9 @@ fn sms(text: &str) -> TemplateSet {
 
 fn request(locale: &str, data: &Value) -> RenderRequest {
     RenderRequest {
-        tenant: TenantId::default(),
-        event_type: "A".into(),
-        channel: Channel::Sms,
         locale: Some(locale.into()),
         timezone: Some("Europe/Berlin".into()),
-        context: RenderContext {
-            event_id: "e-1".into(),
-            source: "/shop".into(),
-            time: "2026-11-24T10:00:00Z".parse().unwrap(),
-            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
-            delivery_id: None,
-            user_id: None,
-            unsubscribe_url: None,
-        },
+        ..support::request(Channel::Sms, &data.to_string())
     }
 }
 

@@ -1,14 +1,13 @@
 //! The engine's output equals that of handlebars, whose syntax and semantics it follows.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use std::sync::Arc;
+mod support;
 
-use carillon_domain::{Channel, TenantId};
-use carillon_render::{
-    Content, Engine, PartialDef, Parts, RenderContext, RenderRequest, Rendered, TemplateDef, TemplateSet,
-};
+use carillon_domain::Channel;
+use carillon_render::{Content, Engine, PartialDef, Parts, Rendered, TemplateDef, TemplateSet};
 use handlebars::Handlebars;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
+use support::request;
 
 const PARTIALS: [(&str, &str); 4] = [
     ("row", "<{{label}}={{value}} {{a}}>"),
@@ -38,22 +37,7 @@ fn ours(template: &str, data: &Value) -> String {
         partials: PARTIALS.iter().map(def).collect(),
         ..TemplateSet::default()
     };
-    let rendered = Engine::compile(&set).render(&RenderRequest {
-        tenant: TenantId::default(),
-        event_type: "A".into(),
-        channel: Channel::Email,
-        locale: None,
-        timezone: None,
-        context: RenderContext {
-            event_id: "e-1".into(),
-            source: "/shop".into(),
-            time: "2026-11-24T10:00:00Z".parse().unwrap(),
-            data: Arc::from(RawValue::from_string(data.to_string()).unwrap()),
-            delivery_id: None,
-            user_id: None,
-            unsubscribe_url: None,
-        },
-    });
+    let rendered = Engine::compile(&set).render(&request(Channel::Email, &data.to_string()));
     match rendered {
         Ok(Rendered {
             content: Content::Email { html: Some(html), .. },

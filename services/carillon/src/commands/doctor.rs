@@ -164,8 +164,8 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
         .collect()
 }
 
-/// Examines what is configured, or the folder of a `carillon dev`. `url` names the process to ask; without it, one may
-/// run where the configuration says.
+/// Examines the configured stores, or those in the folder of a `carillon dev`, and asks a process for its readiness:
+/// the one at `url`, which must answer, or else the one at the configured address, which need not run.
 async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> Vec<Finding> {
     let clock: SharedClock = Arc::new(SystemClock);
     let named = url.map(|url| url.trim_end_matches('/').to_owned());

@@ -147,7 +147,7 @@ pub(super) async fn preview(
     }))
 }
 
-/// What is wrong with sample data, which is held to the rules of events' data.
+/// The fault in sample data, if it has one. Sample data follows the same rules as the data of an event.
 fn data_error(data: &RawValue) -> Option<FieldError> {
     if !data.get().starts_with('{') {
         let text = format!("expected a JSON object, not {}", json_kind(data.get().as_bytes()));

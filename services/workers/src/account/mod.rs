@@ -307,11 +307,11 @@ impl Account {
         };
         Some(match cause {
             Some(cause) => format!(
-                "the provider account {name} is parked, because of this: {}; {next}",
+                "the provider account {name} is parked: {}; {next}",
                 cause.as_str()
             ),
             None => {
-                format!("the provider account {name} is paused, because the provider asked for it; {next}")
+                format!("the provider account {name} is paused because the provider asked for it; {next}")
             }
         })
     }

@@ -4,14 +4,13 @@
 mod comparisons;
 mod errors;
 mod lines;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::sync::Arc;
-
-use carillon_domain::{Channel, TenantId};
-use carillon_render::{
-    Content, Engine, PartialDef, Parts, RenderContext, RenderError, RenderRequest, TemplateDef, TemplateSet,
-};
-use serde_json::{Value, value::RawValue};
+use carillon_domain::Channel;
+use carillon_render::{Content, Engine, PartialDef, Parts, RenderError, TemplateDef, TemplateSet};
+use serde_json::Value;
+use support::request;
 
 /// A set of one template.
 fn set(channel: Channel, parts: &[(&str, &str)]) -> TemplateSet {
@@ -29,22 +28,7 @@ fn set(channel: Channel, parts: &[(&str, &str)]) -> TemplateSet {
 }
 
 fn render(set: &TemplateSet, json: &str) -> Result<Content, RenderError> {
-    let request = RenderRequest {
-        tenant: TenantId::default(),
-        event_type: "A".into(),
-        channel: set.templates[0].channel,
-        locale: None,
-        timezone: None,
-        context: RenderContext {
-            event_id: "e-1".into(),
-            source: "/shop".into(),
-            time: "2026-11-24T10:00:00Z".parse().unwrap(),
-            data: Arc::from(RawValue::from_string(json.to_owned()).unwrap()),
-            delivery_id: None,
-            user_id: None,
-            unsubscribe_url: None,
-        },
-    };
+    let request = request(set.templates[0].channel, json);
     Engine::compile(set)
         .render(&request)
         .map(|rendered| rendered.content)
