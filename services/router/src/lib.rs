@@ -71,7 +71,7 @@ pub enum RouterError {
     #[error("{0}")]
     Panicked(Panic),
     /// No batch has passed for longer than is allowed.
-    #[error("the router stands still")]
+    #[error("the router makes no progress")]
     Stalled(#[from] Stalled),
 }
 

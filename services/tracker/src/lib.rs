@@ -46,7 +46,7 @@ pub enum TrackerError {
     #[error("store")]
     Store(#[from] StoreError),
     /// No record was applied for longer than the stall limit.
-    #[error("the tracker stands still")]
+    #[error("the tracker makes no progress")]
     Stalled(#[from] Stalled),
 }
 

@@ -53,7 +53,7 @@ pub enum WorkerError {
     #[error("bus")]
     Bus(#[from] BusError),
     /// A delivery cannot be finished.
-    #[error("a delivery stands still")]
+    #[error("a delivery makes no progress")]
     Stalled(#[from] Stalled),
     /// The channel has no provider account.
     #[error("no provider is configured for {0}")]

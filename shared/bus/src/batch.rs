@@ -1,5 +1,5 @@
-//! Consuming batch by batch: read some records, work on them, commit them, alone or together with what they gave rise
-//! to.
+//! Consuming batch by batch: read records, process them, and commit their offsets, alone or together with the records
+//! that result from them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,22 +11,22 @@ use crate::{
     record::{OutRecord, Partition, Position, Record},
 };
 
-/// How long a change of the assignment is waited for at a time.
+/// The longest wait for a change of the assignment, after a rewind that has to wait for one.
 const CHANGE: Duration = Duration::from_millis(200);
 
-/// How much a batch may hold.
+/// The limits of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
-    /// At most this many records (a little more where the backend reads in larger pieces).
+    /// The most records (slightly exceeded where the backend reads in larger pieces).
     pub max_records: usize,
-    /// No further records are added to a batch of this many bytes.
+    /// Bytes from which on no further records are added.
     pub max_bytes: usize,
-    /// How long to wait for a batch to fill up after its first record, if it is small: where many are waiting, an eighth of a
-    /// full batch comes at once, and nothing is gained by waiting.
+    /// The longest wait for further records after the first, while the batch holds less than an eighth of
+    /// `max_records`. A backlog fills an eighth at once, so waiting would gain nothing.
     pub linger: Duration,
 }
 
-/// Records that are worked on and committed together.
+/// Records that are processed and committed together.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// In order within each partition.
@@ -39,15 +39,15 @@ pub struct Batch {
 pub struct BatchConsumer {
     member: Box<dyn Member>,
     group: Arc<str>,
-    /// What is assigned, and in which epoch.
+    /// The assigned partitions, each with the epoch of its assignment.
     epochs: BTreeMap<Partition, u64>,
     last_epoch: u64,
-    /// A step failed or was not waited for, or going back was asked for, and going back has not succeeded since:
-    /// reading on and committing would skip what was not worked on.
+    /// Set while a step has failed or was not awaited, or a rewind is due, and no rewind has succeeded since. Reading
+    /// on and committing would skip records that were not processed.
     must_rewind: bool,
-    /// A step was begun, and its end is not known.
+    /// A step was begun, and its result is not known yet.
     begun: bool,
-    /// What was read of a batch that is not full yet: a cancelled [`BatchConsumer::next`] loses nothing.
+    /// A batch that is not full yet. It is kept here so that a cancelled [`BatchConsumer::next`] loses no record.
     filling: Option<Batch>,
 }
 
@@ -64,9 +64,9 @@ impl BatchConsumer {
         }
     }
 
-    /// Waits for at least one record. Cancel-safe. Revoked partitions are given up here: what was read of them and is
-    /// not committed is another member's. A [`BatchConsumer::rewind`] that failed, or was forgotten after a failed
-    /// [`BatchConsumer::commit_with`], is made up for first.
+    /// Waits for at least one record. Cancel-safe. Revoked partitions are released here: their records that were read
+    /// and not committed belong to the next owner. A [`BatchConsumer::rewind`] that failed, or was omitted after a
+    /// failed [`BatchConsumer::commit_with`], is carried out first.
     pub async fn next(&mut self, limits: &BatchLimits) -> Result<Batch, BusError> {
         while self.must_rewind {
             self.make_up_for_rewind().await?;
@@ -85,12 +85,12 @@ impl BatchConsumer {
         }
     }
 
-    /// Goes back; if that has to wait for a change of the assignment, hears of it.
+    /// Rewinds. If the rewind has to wait for a change of the assignment, polls for that change.
     async fn make_up_for_rewind(&mut self) -> Result<(), BusError> {
         match self.rewind().await {
             Err(BusError::Revoked) => {
                 if let Ok(polled) = tokio::time::timeout(CHANGE, self.member.poll(1)).await {
-                    // Records are left out: the rewind reads them again.
+                    // The records are ignored: the rewind reads them again.
                     self.observe(polled?).await;
                 }
                 Ok(())
@@ -99,7 +99,7 @@ impl BatchConsumer {
         }
     }
 
-    /// Adds what comes within the linger time, if there is one.
+    /// Adds the records that arrive within the linger time, if one is set.
     async fn fill(&mut self, limits: &BatchLimits) -> Result<(), BusError> {
         let deadline = Instant::now() + limits.linger;
         while !limits.linger.is_zero()
@@ -118,7 +118,7 @@ impl BatchConsumer {
         Ok(())
     }
 
-    /// What fails may be a step that was begun.
+    /// Polls. An error may be that of a step that was begun, so a rewind is due after it.
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
         let polled = self.member.poll(max).await;
         if polled.is_err() && std::mem::take(&mut self.begun) {
@@ -141,7 +141,7 @@ impl BatchConsumer {
             }
             Polled::Revoked(partitions) => {
                 tracing::debug!(group = %self.group, ?partitions, "revoked");
-                // The next owner is to read what comes after it. If it fails, going back is made up for.
+                // The next owner reads from the offsets that the step commits. If the step fails, a rewind is due.
                 if let Err(error) = self.settle().await {
                     tracing::warn!(group = %self.group, %error, "a step failed while its partitions were revoked");
                 }
@@ -162,8 +162,9 @@ impl BatchConsumer {
         for record in records {
             let partition = record.position().partition();
             let Some(epoch) = self.epochs.get(&partition).copied() else {
-                // A member hands out only what is assigned; were it not so, the next owner reads the record.
-                tracing::error!(group = %self.group, ?partition, offset = record.offset, "a record of nobody's");
+                // A member hands out only records of assigned partitions. If it did not, the next owner would read
+                // the record.
+                tracing::error!(group = %self.group, ?partition, offset = record.offset, "a record of a partition that is not assigned");
                 debug_assert!(
                     false,
                     "a record of a partition that is not assigned: {partition:?}"
@@ -199,18 +200,19 @@ impl BatchConsumer {
     }
 
     /// The atomic step: the records and the batch's offsets become visible together or not at all. After an error,
-    /// [`BatchConsumer::rewind`] and read again; until then nothing is committed, and nothing further is read.
+    /// call [`BatchConsumer::rewind`] and read again; until then nothing is committed and nothing further is read.
     pub async fn commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
         self.step(out, &offsets).await
     }
 
-    /// Begins the atomic step, so that the next batch can be read and worked on meanwhile. One step is under way at a
-    /// time: the one before is waited for. If that failed, nothing is begun and its error is returned, here or by
-    /// whatever else notices it first; then, as after [`BatchConsumer::commit_with`], rewind and read again.
+    /// Begins the atomic step, so that the next batch can be read and processed meanwhile. One step is under way at a
+    /// time: this call waits for the one before. If that one failed, nothing is begun, and its error is returned by
+    /// this call or by an earlier one that noticed it. After an error, rewind and read again, as after
+    /// [`BatchConsumer::commit_with`].
     pub async fn begin_commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
-        // So it stays if nobody waits for the end.
+        // Stays set if this future is dropped before the end.
         self.must_rewind = true;
         self.begun = false;
         self.member.begin(out, &offsets).await?;
@@ -230,8 +232,8 @@ impl BatchConsumer {
         Ok(())
     }
 
-    /// Writes a part of a large output in a transaction of its own, without offsets. Whoever re-reads the batch writes
-    /// it again, so its records have to be such that doubles do no harm.
+    /// Writes a part of a large output in a transaction of its own, without offsets. A batch that is read again
+    /// writes its parts again, so the records have to tolerate duplicates.
     pub async fn produce_part(&mut self, out: Vec<OutRecord>) -> Result<(), BusError> {
         if self.must_rewind {
             return Err(BusError::Revoked);
@@ -240,7 +242,7 @@ impl BatchConsumer {
     }
 
     async fn step(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
-        // So it stays if nobody waits for the end.
+        // Stays set if this future is dropped before the end.
         self.must_rewind = true;
         self.begun = false;
         self.member.commit_with(out, offsets).await?;
@@ -248,7 +250,7 @@ impl BatchConsumer {
         Ok(())
     }
 
-    /// Goes back to the last committed offsets. Until it has succeeded, nothing further is read or committed.
+    /// Returns to the last committed offsets. Until that has succeeded, nothing further is read or committed.
     pub async fn rewind(&mut self) -> Result<(), BusError> {
         self.must_rewind = true;
         self.begun = false;
@@ -263,8 +265,8 @@ impl BatchConsumer {
         Ok(())
     }
 
-    /// Reads the partitions from these positions on, as far as they are assigned. After an error all
-    /// partitions go back to their committed offsets.
+    /// Reads the assigned ones of these partitions from the given positions on. After an error all partitions return
+    /// to their committed offsets.
     pub async fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
         self.settle().await?;
         let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
@@ -287,7 +289,7 @@ impl BatchConsumer {
         self.epochs.keys()
     }
 
-    /// Changes whenever partitions are assigned.
+    /// A number that grows whenever partitions are assigned or a rewind begins.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.last_epoch
@@ -295,7 +297,7 @@ impl BatchConsumer {
 }
 
 impl Batch {
-    /// Leaves out what is another member's.
+    /// Removes the records and offsets of partitions that belong to another member now.
     fn forget(&mut self, partitions: &[Partition]) {
         self.offsets
             .retain(|partition, _| !partitions.contains(partition));
@@ -304,7 +306,7 @@ impl Batch {
         self.bytes = self.records.iter().map(Record::size).sum();
     }
 
-    /// Where each partition goes on behind this batch.
+    /// The next offset of each partition after this batch.
     pub fn next_positions(&self) -> impl Iterator<Item = Position> + '_ {
         self.offsets.iter().map(|(partition, (next, _))| Position {
             topic: Arc::clone(&partition.topic),
@@ -341,7 +343,7 @@ mod tests {
         });
         let first = consumer.next(&ONE).await.unwrap();
         consumer.rewind().await.unwrap_err();
-        // A caller that goes on all the same.
+        // A caller that ignores the error.
         assert!(matches!(consumer.commit(&first).await, Err(BusError::Revoked)));
         consumer.next(&ONE).await.unwrap_err();
         let again = consumer.next(&ONE).await.unwrap();

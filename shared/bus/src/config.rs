@@ -1,4 +1,4 @@
-//! How the bus is set up.
+//! The configuration of the bus.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -11,32 +11,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::topics::TopicSettings;
 
-/// Everything that a bus needs.
+/// The bus and its topics.
 #[derive(Debug, Clone)]
 pub struct BusConfig {
-    /// What every topic's name begins with: `notifications`.
+    /// The prefix of every topic name: `notifications`.
     pub prefix: String,
-    /// Where the records lie.
+    /// Where records are stored.
     pub backend: Backend,
-    /// Tiers and attempts.
+    /// Retry tiers and the number of attempts.
     pub retry: RetryPolicy,
     /// Partitions, replication and retention.
     pub topics: TopicSettings,
 }
 
-/// Where the records lie.
+/// Where records are stored.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// In Apache Kafka.
     Kafka(Box<KafkaConfig>),
-    /// In a file of this process.
+    /// In a SQLite file, for this process only.
     Embedded(EmbeddedConfig),
 }
 
 /// The embedded log.
 #[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
-    /// Its SQLite file; made if it is not there.
+    /// Its SQLite file; created if it does not exist.
     pub path: PathBuf,
 }
 
@@ -46,9 +46,9 @@ pub struct EmbeddedConfig {
 pub struct KafkaConfig {
     /// `host:port`, comma-separated.
     pub brokers: String,
-    /// How to speak to them.
+    /// The protocol to the brokers.
     pub security: Security,
-    /// CA certificates in PEM, in the place of the system's.
+    /// CA certificates in PEM, used instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
@@ -60,10 +60,10 @@ pub struct KafkaConfig {
     /// SASL password.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub sasl_password: Option<Secret>,
-    /// How long a publish may take until it is an error.
+    /// The time after which a publish that is not acknowledged fails.
     #[serde(with = "duration")]
     pub delivery_timeout: Duration,
-    /// How long a member may be silent until its partitions go to others.
+    /// The time without a sign of life after which a member loses its partitions to others.
     #[serde(with = "duration")]
     pub session_timeout: Duration,
     /// Further librdkafka properties, such as `client.rack`.
@@ -87,11 +87,11 @@ impl Default for KafkaConfig {
     }
 }
 
-/// How to speak to the brokers. TLS verifies certificates and host names, always.
+/// The protocol to the brokers. TLS always verifies certificates and host names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Security {
-    /// As it is.
+    /// TCP without TLS or SASL.
     #[default]
     Plaintext,
     /// TLS.
@@ -103,7 +103,7 @@ pub enum Security {
 }
 
 impl Security {
-    /// librdkafka's name.
+    /// librdkafka's name of the protocol.
     #[must_use]
     pub fn protocol(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
-//! Dead letters on the bus: the original bytes untouched, and headers that say what happened. The `kafka_dlt-*` names
-//! and forms are Spring Kafka's, which Kafka UIs know (numbers big-endian). A value that is larger than a dead letter
-//! topic takes (brokers can be set to admit such events) is cut, and `carillon-truncated` says how long it was.
+//! Dead letters on the bus: the original bytes, unchanged, and headers that describe the failure. The `kafka_dlt-*`
+//! names and forms are Spring Kafka's, which Kafka UIs know (numbers are big-endian). A value that is larger than a
+//! dead letter topic takes (brokers can be configured to admit such events) is cut, and `carillon-truncated` gives
+//! its original length.
 
 use bytes::Bytes;
 use carillon_domain::{
@@ -29,15 +30,15 @@ const PROVIDER: &str = "carillon-provider";
 const CODE: &str = "carillon-code";
 const FINGERPRINT: &str = "carillon-fingerprint";
 
-/// What a dead letter may take with key and headers, in bytes: clearly less than its topic admits.
+/// The most bytes of a dead letter, key and headers included: well below the limit of its topic.
 pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 
-/// Which dead letter queue.
+/// A dead letter queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Queue {
-    /// A channel's.
+    /// The queue of a channel.
     Channel(Channel),
-    /// The events'.
+    /// The queue of the events topics.
     Events,
 }
 
@@ -96,35 +97,36 @@ pub fn record(topics: &Topics, from: &Record, queue: Queue, group: &str, letter:
     record
 }
 
-/// Cuts the value to what the topic takes. A record that cannot even be dead-lettered would block its partition.
+/// Cuts the value to the size that the topic takes. A record that cannot become a dead letter would block its
+/// partition.
 fn cut(record: &mut OutRecord) {
     let Some(excess) = record.size().checked_sub(MAX_BYTES).filter(|excess| *excess > 0) else {
         return;
     };
     let length = record.value.len();
-    // The header's own bytes are below the limit's distance from the topic's.
+    // The header itself fits between `MAX_BYTES` and the topic's limit.
     record.headers.insert(headers::TRUNCATED, length.to_string());
     record.value.truncate(length.saturating_sub(excess));
 }
 
-/// A dead letter, read back.
+/// A dead letter that was read from its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterEntry {
     /// The topic that it was read from.
     pub source_topic: String,
     /// The partition that it was read from.
     pub source_partition: Option<i32>,
-    /// Its offset there.
+    /// The offset that it was read from.
     pub source_offset: Option<i64>,
-    /// When it was written there.
+    /// The time at which it was written to that topic.
     pub source_timestamp: Option<Timestamp>,
-    /// Who read it.
+    /// The consumer group that read it.
     pub group: Option<String>,
-    /// What is said about it. Headers that a foreign producer left out are filled in as unknown.
+    /// The description of the failure. Headers that a foreign producer omitted are filled in as unknown.
     pub letter: DeadLetter,
-    /// What groups it with others of its cause.
+    /// The same for all dead letters with the same cause.
     pub fingerprint: String,
-    /// How many bytes the value had, if it was cut: it cannot be replayed.
+    /// The original length of the value in bytes, if it was cut. Such a dead letter cannot be replayed.
     pub truncated: Option<u64>,
 }
 

@@ -1,49 +1,49 @@
-//! What can go wrong on the bus.
+//! The errors of the bus.
 
 /// An error of the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The partitions of the batch belong to another member now: rewind and go on.
+    /// The batch's partitions belong to another member now. The caller rewinds and reads on.
     #[error("the partitions were revoked before the commit")]
     Revoked,
-    /// The brokers do not answer, or not in time. Trying again may help.
+    /// The brokers do not answer in time. The same call may succeed later.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
-    /// The disk under the embedded log refuses writes. Writes succeed again once there is room.
+    /// The disk under the embedded log takes no writes. Writes succeed again once there is room.
     #[error("the embedded log takes no writes: {0}")]
     Disk(&'static str),
     /// A record is larger than the bus takes.
     #[error("a record of {size} bytes is too large for {topic}")]
     TooLarge {
-        /// Where it was to go.
+        /// The topic that it was meant for.
         topic: String,
-        /// Its size.
+        /// Its size in bytes.
         size: usize,
     },
-    /// There is no such topic; `carillon topics create` makes them.
+    /// The topic does not exist; `carillon topics create` creates it.
     #[error("there is no topic {0}; run `carillon topics create`")]
     NoTopic(String),
     /// The configuration cannot work.
     #[error("bus configuration: {0}")]
     Config(String),
     /// Reading or committing has failed for longer than is allowed.
-    #[error("the bus stands still")]
+    #[error("the bus makes no progress")]
     Stalled(#[from] carillon_runtime::Stalled),
     /// The process is ending.
     #[error("the bus is closed")]
     Closed,
-    /// The embedded log is open already, in another process as a rule.
+    /// The embedded log is open already, usually in another process.
     #[error("the embedded log {} is in use by {}: it is for one process; stop that one, or set CARILLON_KAFKA__BROKERS", .log.display(), other(*.process))]
     InUse {
         /// The log.
         log: std::path::PathBuf,
-        /// The process that uses it, if it is known.
+        /// The id of the process that uses it, if known.
         process: Option<u32>,
     },
     /// The embedded log's file cannot be used.
     #[error("the embedded log failed")]
     Log(#[source] sqlx::Error),
-    /// The Kafka client failed in a way that trying again does not mend.
+    /// The Kafka client failed for good: another try does not help.
     #[error("the Kafka client failed")]
     Kafka(#[source] rdkafka::error::KafkaError),
 }
@@ -72,7 +72,7 @@ impl From<sqlx::Error> for BusError {
     }
 }
 
-/// Another process, in a sentence.
+/// Names the other process in an error text.
 fn other(process: Option<u32>) -> String {
     match process {
         Some(process) => format!("another carillon (process {process})"),

@@ -4,23 +4,23 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Whose record it is; absent: `default`.
+/// The record's tenant; absent: `default`.
 pub const TENANT: &str = "carillon-tenant";
 /// The attempt that this record asks for, from 1; absent: 1.
 pub const ATTEMPT: &str = "carillon-attempt";
 /// The delivery's generation; absent: 0.
 pub const GENERATION: &str = "carillon-generation";
-/// Not to be handled before, epoch milliseconds.
+/// Earliest time of handling, in epoch milliseconds.
 pub const DUE: &str = "carillon-due";
 /// The replay job that put the record back.
 pub const REPLAY: &str = "carillon-replay";
-/// The record is waiting work that was released.
+/// Marks waiting work that was released.
 pub const RELEASE: &str = "carillon-release";
-/// On an event that waits for its limits: the record's first place, and the time since which it waits.
+/// On an event that waits for its limits: the position of its first record, and the time since which it waits.
 pub const HELD: &str = "carillon-held";
-/// Through which edge an event came: `gateway`; absent: a Kafka producer.
+/// The edge through which an event came: `gateway`; absent: a Kafka producer.
 pub const VIA: &str = "carillon-via";
-/// On a dead letter: its value was cut, and had this many bytes.
+/// On a dead letter whose value was cut: the original length in bytes.
 pub const TRUNCATED: &str = "carillon-truncated";
 /// When the first attempt failed, epoch milliseconds.
 pub const FIRST_FAILED_AT: &str = "carillon-first-failed-at";
@@ -29,7 +29,7 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The value's media type.
 pub const CONTENT_TYPE: &str = "content-type";
 
-/// Headers in the order in which they were added; names may repeat, the last one counts.
+/// Headers in the order in which they were added. Names may repeat; the last one counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Cow<'static, str>, Bytes)>);
 
@@ -62,14 +62,14 @@ impl Headers {
         self.get_str(name)?.parse().ok()
     }
 
-    /// Sets a header, in the place of any of the same name.
+    /// Sets a header; replaces all of the same name.
     pub fn insert(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
         let name = name.into();
         self.0.retain(|(own, _)| *own != name);
         self.0.push((name, value.into()));
     }
 
-    /// Adds a header behind those there are.
+    /// Appends a header; others of the same name stay.
     pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
         self.0.push((name.into(), value.into()));
     }
@@ -79,7 +79,7 @@ impl Headers {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
-    /// How many there are.
+    /// The number of headers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -98,7 +98,7 @@ impl Headers {
             .sum()
     }
 
-    /// A compact form for the embedded log: for each header, lengths (u32, little-endian) and bytes.
+    /// The compact form of the embedded log: for each header, lengths (u32, little-endian) and bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.size() + self.0.len() * 8);
         for (name, value) in &self.0 {
@@ -110,7 +110,7 @@ impl Headers {
         bytes
     }
 
-    /// Reads [`Headers::encode`]'s form back; what is cut off is left out.
+    /// Decodes the form of [`Headers::encode`]; a truncated last header is left out.
     pub(crate) fn decode(bytes: &Bytes) -> Self {
         let mut at = 0;
         let mut part = || -> Option<Bytes> {
@@ -130,7 +130,7 @@ impl Headers {
     }
 }
 
-/// Names of ours need no memory of their own.
+/// The header's name; the names of our most frequent headers are not allocated.
 fn known(name: &[u8]) -> Cow<'static, str> {
     const KNOWN: [&str; 5] = [TENANT, TRACEPARENT, VIA, ATTEMPT, CONTENT_TYPE];
     match KNOWN.into_iter().find(|known| known.as_bytes() == name) {

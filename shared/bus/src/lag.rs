@@ -1,4 +1,4 @@
-//! How far a group is behind, and whether it moves.
+//! The lag of a consumer group, and whether it moves.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 pub struct TopicLag {
     /// Topic, with its prefix.
     pub topic: Arc<str>,
-    /// Records that are written and not committed by the group.
+    /// Records that are written and not yet committed by the group.
     pub records: i64,
     /// The sum of the partitions' committed offsets. It changes whenever the group commits.
     pub committed: i64,
@@ -28,8 +28,8 @@ pub(crate) struct Still {
 pub(crate) struct Movement(HashMap<Arc<str>, (i64, Instant)>);
 
 impl Movement {
-    /// Takes one observation; returns the topics on which records wait and the group has not moved, with the
-    /// time since it last did.
+    /// Takes in one observation. Returns the topics on which records wait and the group has not moved, each with the
+    /// time since its last move.
     pub(crate) fn observe(&mut self, lags: &[TopicLag], now: Instant) -> Vec<Still> {
         let mut all = Vec::new();
         for lag in lags {

@@ -1,15 +1,15 @@
-//! The contiguous-offset ledger: records complete in any order, but only the frontier behind which everything is
-//! complete may be committed. Pure; one ledger a consumer.
+//! The contiguous-offset ledger: records complete in any order, but only the frontier, before which all records are
+//! complete, may be committed. Pure; each consumer has one.
 //!
 //! Offsets have gaps (transaction markers and compacted records take some), so the ledger goes by the order in which
-//! records were polled, not by arithmetic. An epoch tells a partition's assignments apart: what was polled in an
-//! earlier one can no longer move the frontier.
+//! records were polled, not by arithmetic. An epoch distinguishes the assignments of a partition: records polled in
+//! an earlier epoch cannot move the frontier any more.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::record::Partition;
 
-/// Names one record in flight.
+/// Identifies one record in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket {
     /// Its partition.
@@ -25,12 +25,12 @@ struct Lane {
     epoch: u64,
     /// Polled records in poll order, and whether each is complete.
     polled: VecDeque<(i64, bool)>,
-    /// The next offset to commit, once there is one.
+    /// The next offset to commit; `None` before the first record is complete.
     frontier: Option<i64>,
     committed: Option<i64>,
 }
 
-/// What is in flight, by partition.
+/// The records in flight, by partition.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     lanes: HashMap<Partition, Lane>,
@@ -55,14 +55,14 @@ impl Ledger {
         self.lanes.remove(partition);
     }
 
-    /// A record was polled. A partition that nobody announced is taken as assigned.
+    /// Notes a polled record. A partition that was not announced counts as assigned.
     pub(crate) fn polled(&mut self, partition: &Partition, offset: i64) -> Ticket {
         if !self.lanes.contains_key(partition) {
             self.assign(partition.clone());
         }
         let mut epoch = 0;
         if let Some(lane) = self.lanes.get_mut(partition) {
-            // One that comes a second time is already in the list, or behind the frontier.
+            // A record that is polled a second time is already in the list, or before the frontier.
             let last = lane.polled.back().map(|(last, _)| *last);
             if offset > last.max(lane.frontier.map(|frontier| frontier - 1)).unwrap_or(-1) {
                 lane.polled.push_back((offset, false));
@@ -76,7 +76,8 @@ impl Ledger {
         }
     }
 
-    /// A record is done. Returns whether it still counted (its partition was not revoked meanwhile).
+    /// Notes that a record is done. Returns whether it still counted, that is, whether its partition was not revoked
+    /// meanwhile.
     pub(crate) fn complete(&mut self, ticket: &Ticket) -> bool {
         let Some(lane) = self
             .lanes
@@ -107,7 +108,8 @@ impl Ledger {
             .is_some_and(|lane| lane.epoch == ticket.epoch)
     }
 
-    /// What is to be committed: the frontier (next offset to read) of each partition that moved since the last time.
+    /// The frontiers that are due to be committed: the next offset to read of each partition that moved since the
+    /// last call.
     pub(crate) fn take_commits(&mut self) -> Vec<(Partition, i64)> {
         let mut commits = Vec::new();
         for (partition, lane) in &mut self.lanes {
@@ -119,7 +121,7 @@ impl Ledger {
         commits
     }
 
-    /// A commit failed: its frontiers are due again.
+    /// Marks frontiers as due again after a failed commit.
     pub(crate) fn uncommit(&mut self, commits: &[(Partition, i64)]) {
         for (partition, offset) in commits {
             if let Some(lane) = self.lanes.get_mut(partition)
@@ -130,8 +132,8 @@ impl Ledger {
         }
     }
 
-    /// A record was given up: what is in flight is read again, in a new epoch. Returns the first offset that is not
-    /// complete, from which on the partition has to be read; the frontier stays.
+    /// Begins a new epoch after a record was given up: all records in flight are read again. Returns the first offset
+    /// that is not complete, from which the partition has to be read; the frontier stays.
     pub(crate) fn restart(&mut self, partition: &Partition) -> Option<i64> {
         let lane = self.lanes.get_mut(partition)?;
         let (first, _) = *lane.polled.front()?;

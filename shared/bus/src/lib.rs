@@ -33,10 +33,11 @@ pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, To
 
 use crate::{lag::Movement, member::Member};
 
-/// What a consumer reads. It starts at the earliest record where its group has committed nothing.
+/// The topics that a consumer group reads. It starts at the earliest record of a partition on which the group has
+/// committed no offset.
 #[derive(Debug, Clone)]
 pub struct Subscription {
-    /// Members of one group share the partitions.
+    /// The group's name. Members of one group share the partitions.
     pub group: String,
     /// Topics, with their prefix.
     pub topics: Vec<Arc<str>>,
@@ -64,7 +65,7 @@ enum Handle {
 }
 
 impl Bus {
-    /// Connects, or opens the embedded log. Kafka need not answer yet.
+    /// Connects to Kafka, which need not answer yet, or opens the embedded log.
     pub async fn connect(config: BusConfig, clock: SharedClock) -> Result<Self, BusError> {
         let topics = Arc::new(Topics::new(&config.prefix, config.retry.tiers(), &config.topics));
         let backend = match &config.backend {
@@ -103,17 +104,17 @@ impl Bus {
         }
     }
 
-    /// Makes the topics that are not there yet, and returns their names.
+    /// Creates the topics that do not exist yet, and returns their names.
     pub async fn create_topics(&self) -> Result<Vec<Arc<str>>, BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => kafka.create_topics(self.topics.all()).await,
-            // The embedded log makes its topics when it is opened.
+            // The embedded log creates its topics when it is opened.
             Handle::Embedded(_) => Ok(Vec::new()),
         }
     }
 
-    /// Takes the topics away, with what is in them, and the groups that are named after them: for a test's own. (The
-    /// embedded log goes with its file.)
+    /// Deletes the topics with their records, and the groups that are named after the prefix. Only for the topics of
+    /// a test. (The embedded log is deleted with its file.)
     pub async fn delete_topics(&self) -> Result<(), BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => {
@@ -125,7 +126,7 @@ impl Bus {
         }
     }
 
-    /// Whether the bus answers and has our topics.
+    /// Checks that the bus answers and has our topics.
     pub async fn check(&self) -> Result<(), BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => kafka.check(self.topics.all()).await,
@@ -133,8 +134,9 @@ impl Bus {
         }
     }
 
-    /// Writes records; all are durable on return, in order for each key. After an error some may be written: writing
-    /// them all again is safe where doubles do no harm. The current span's trace context goes along.
+    /// Writes records; all are durable on return, in order for each key. After an error some may have been written:
+    /// writing all of them again is safe where duplicates do no harm. Each record gets the current span's trace
+    /// context.
     pub async fn publish(&self, mut records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
         stamp(&mut records);
         match &self.backend {
@@ -143,12 +145,12 @@ impl Bus {
         }
     }
 
-    /// Joins a consumer group, to work batch by batch.
+    /// Joins a consumer group to process records batch by batch.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<BatchConsumer, BusError> {
         Ok(BatchConsumer::new(self.join(subscription)?, &subscription.group))
     }
 
-    /// Joins a consumer group, to work on many records at once, and runs until the shutdown; see [`Handler`].
+    /// Joins a consumer group to process many records at once, and runs until the shutdown; see [`Handler`].
     pub async fn run_parallel(
         &self,
         subscription: &Subscription,
@@ -169,7 +171,7 @@ impl Bus {
     fn join(&self, subscription: &Subscription) -> Result<Box<dyn Member>, BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => {
-                // No message waits for what is told of it.
+                // Status consumers are not latency-critical; they fetch larger batches.
                 let is_status = |topic: &Arc<str>| self.topics().place(topic) == Some(TopicKind::Status);
                 let gathers = subscription.topics.iter().all(is_status);
                 kafka.join(&subscription.group, &subscription.topics, gathers)
@@ -178,7 +180,7 @@ impl Bus {
         }
     }
 
-    /// How far a group is behind, by topic.
+    /// A group's lag by topic.
     pub async fn lag(&self, group: &str) -> Result<Vec<TopicLag>, BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => kafka.lag(group, self.topics.all()).await,
@@ -199,7 +201,7 @@ impl Bus {
             }
             match self.lag(&group).await {
                 Ok(lags) => part.note("lag", self.tell_lag(&group, &lags, &mut movement)),
-                Err(error) => tracing::debug!(group, %error, "the lag is not known"),
+                Err(error) => tracing::debug!(group, %error, "the lag was not measured"),
             }
         }
     }
@@ -242,7 +244,7 @@ impl Bus {
     }
 }
 
-/// Puts the current trace into records that have none.
+/// Adds the current trace context to records that have none.
 fn stamp(records: &mut [OutRecord]) {
     let Some(traceparent) = carillon_runtime::telemetry::current_traceparent() else {
         return;

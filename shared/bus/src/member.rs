@@ -1,4 +1,4 @@
-//! What both backends offer to the consumers above them: one member of a consumer group.
+//! The interface that both backends offer to the consumers above them: one member of a consumer group.
 
 use async_trait::async_trait;
 
@@ -7,14 +7,14 @@ use crate::{
     record::{OutRecord, Partition, Record},
 };
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Debug)]
 pub(crate) enum Polled {
     /// Records, in order within each partition.
     Records(Vec<Record>),
-    /// These partitions belong to the member from now on.
+    /// Partitions that belong to the member from now on.
     Assigned(Vec<Partition>),
-    /// These partitions are to be given up: finish, commit, then call [`Member::release`].
+    /// Partitions that the member has to release: finish, commit, then call [`Member::release`].
     Revoked(Vec<Partition>),
 }
 
@@ -24,7 +24,7 @@ pub(crate) trait Member: Send + Sync {
     /// Waits for records (at most about `max`) or a change of the assignment. Cancel-safe.
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError>;
 
-    /// Gives partitions up after [`Polled::Revoked`].
+    /// Releases partitions after [`Polled::Revoked`].
     async fn release(&mut self, partitions: &[Partition]);
 
     /// Commits the next offset to read of each partition.
@@ -37,8 +37,9 @@ pub(crate) trait Member: Send + Sync {
         offsets: &[(Partition, i64)],
     ) -> Result<(), BusError>;
 
-    /// Begins such a step when the one begun before has succeeded; if that failed, says so and begins nothing. A step
-    /// that fails later is told by the next call of [`Member::settle`], of this, or of [`Member::poll`].
+    /// Begins such a step once the one before has succeeded. If that one failed, returns its error and begins
+    /// nothing. The error of this step is returned by the next call of [`Member::settle`], [`Member::begin`] or
+    /// [`Member::poll`].
     async fn begin(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
         self.commit_with(out, offsets).await
     }
@@ -48,20 +49,20 @@ pub(crate) trait Member: Send + Sync {
         Ok(())
     }
 
-    /// Hands out no more of a partition until [`Member::resume`].
+    /// Stops handing out records of a partition until [`Member::resume`].
     fn pause(&mut self, partition: &Partition) -> Result<(), BusError>;
 
-    /// Goes on with a partition.
+    /// Resumes a partition.
     fn resume(&mut self, partition: &Partition) -> Result<(), BusError>;
 
-    /// Reads a partition from an offset on.
+    /// Moves a partition to an offset.
     async fn seek(&mut self, partition: &Partition, offset: i64) -> Result<(), BusError>;
 
-    /// Reads each partition from its committed offset on, or from its start.
+    /// Moves each partition to its committed offset, or to its start if it has none.
     async fn rewind(&mut self, partitions: &[Partition]) -> Result<(), BusError>;
 }
 
-/// A member with one partition, for tests of the consumers above: it fails when it is told to.
+/// A member with one partition, for tests of the consumers above. It fails on request.
 #[cfg(test)]
 pub(crate) mod fake {
     use std::{sync::Arc, time::Duration};
@@ -72,14 +73,14 @@ pub(crate) mod fake {
 
     #[derive(Debug, Default)]
     pub(crate) struct State {
-        /// How many records there are.
+        /// The offset behind the last record.
         pub(crate) end: i64,
         pub(crate) position: i64,
         pub(crate) committed: i64,
         pub(crate) failing_rewinds: usize,
         pub(crate) failing_seeks: usize,
         pub(crate) failing_steps: usize,
-        /// A step that does not end.
+        /// Makes a step hang for ever.
         pub(crate) hanging: bool,
         pub(crate) is_assigned: bool,
         pub(crate) is_paused: bool,

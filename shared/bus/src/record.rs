@@ -1,4 +1,4 @@
-//! Records as they lie on the bus and as they are given to it.
+//! Records as they are read from the bus and as they are written to it.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ pub struct Record {
     pub topic: Arc<str>,
     /// Partition.
     pub partition: i32,
-    /// Offset; within a partition they grow, with gaps.
+    /// Offset. Offsets grow within a partition, with gaps.
     pub offset: i64,
-    /// Records of one key lie in one partition, in order.
+    /// Key. Records of one key lie in one partition, in order.
     pub key: Option<Bytes>,
     /// The payload.
     pub value: Bytes,
     /// Headers, in order.
     pub headers: Headers,
-    /// When it was written; the epoch's start if that is not known.
+    /// The time at which it was written; the epoch's start if unknown.
     pub timestamp: Timestamp,
     /// Set if the record exists on the bus but its bytes cannot be read; key, value and headers are then
     /// empty.
@@ -42,7 +42,7 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    /// The code of its dead letter.
+    /// The error code of the dead letter.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Unreadable {
         }
     }
 
-    /// A sentence for people.
+    /// The reason as a sentence.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Unreadable {
 pub struct OutRecord {
     /// Topic, with its prefix.
     pub topic: Arc<str>,
-    /// Chooses the partition; none: any.
+    /// Key, which determines the partition; `None`: any partition.
     pub key: Option<Bytes>,
     /// The payload.
     pub value: Bytes,
@@ -97,7 +97,7 @@ impl OutRecord {
         self
     }
 
-    /// About how many bytes it takes on the bus.
+    /// Its approximate size on the bus, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.value.len() + self.key.as_ref().map_or(0, Bytes::len) + self.headers.size() + 32
@@ -105,7 +105,7 @@ impl OutRecord {
 }
 
 impl Record {
-    /// An unreadable record: only its place is known.
+    /// An unreadable record, of which only the position is known.
     #[must_use]
     pub fn unreadable(position: Position, why: Unreadable) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Record {
         }
     }
 
-    /// Where it lies.
+    /// Its position.
     #[must_use]
     pub fn position(&self) -> Position {
         Position {
@@ -130,14 +130,14 @@ impl Record {
         }
     }
 
-    /// About how many bytes it takes in memory.
+    /// Its approximate size in memory, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.value.len() + self.key.as_ref().map_or(0, Bytes::len) + self.headers.size() + 64
     }
 }
 
-/// Where a record lies.
+/// The position of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// Topic, with its prefix.
@@ -149,7 +149,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The partition alone.
+    /// The partition of this position.
     #[must_use]
     pub fn partition(&self) -> Partition {
         Partition {
@@ -164,6 +164,6 @@ impl Position {
 pub struct Partition {
     /// Topic, with its prefix.
     pub topic: Arc<str>,
-    /// From 0.
+    /// Number, from 0.
     pub index: i32,
 }

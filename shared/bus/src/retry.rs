@@ -1,4 +1,4 @@
-//! Putting a delivery into a retry tier.
+//! Scheduling a delivery into a retry tier.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{
     topics::Topics,
 };
 
-/// The same delivery for another attempt: the same bytes and headers, with the attempt and the due time of this one,
-/// in the largest tier that fits into the wait that is left.
+/// The record of the next attempt: the same bytes and headers, with the new attempt and due time, in the largest tier
+/// that fits into the remaining wait.
 #[must_use]
 pub fn schedule(
     topics: &Topics,
@@ -37,13 +37,13 @@ pub fn schedule(
     }
 }
 
-/// Rounded up, so that nothing is early.
+/// Milliseconds, rounded up so that no record is early.
 fn ceil_millis(at: Timestamp) -> i64 {
     let millis = at.timestamp_millis();
     millis + i64::from(!at.timestamp_subsec_micros().is_multiple_of(1000))
 }
 
-/// When a record is due by its header.
+/// The due time in a record's header.
 #[must_use]
 pub fn due(record: &Record) -> Option<Timestamp> {
     record
@@ -52,8 +52,8 @@ pub fn due(record: &Record) -> Option<Timestamp> {
         .and_then(Timestamp::from_timestamp_millis)
 }
 
-/// When a record of a retry tier may be handed out: at its due time, or, if that is farther off than anything waits in
-/// the tier, when it has spent the tier's time and has to go on to the next.
+/// The time at which a record of a retry tier may be handed out: its due time, or, if that is further away than the
+/// tier's wait, the time at which it moves on to the next tier.
 #[must_use]
 pub fn wake_at(record: &Record, tier: Duration) -> Timestamp {
     let Some(due) = due(record) else {

@@ -1,4 +1,4 @@
-//! The one list of topics.
+//! The list of all topics.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,48 +6,48 @@ use carillon_domain::{Channel, Lane, retry::RetryPolicy};
 use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
-/// What a topic is for.
+/// The purpose of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TopicKind {
     /// Events to be decided.
     Events(Lane),
     /// Deliveries to be sent.
     Channel(Channel, Lane),
-    /// Deliveries that wait for another attempt; `bulk` or high + normal.
+    /// Deliveries that wait for another attempt; `bulk` has its own set, high and normal share one.
     Retry {
-        /// Whose.
+        /// Their channel.
         channel: Channel,
-        /// The set of the bulk lane.
+        /// Whether this is the set of the bulk lane.
         bulk: bool,
-        /// How long a record waits here at most.
+        /// The longest wait of a record in this topic.
         tier: Duration,
     },
-    /// Deliveries that nobody could send.
+    /// Deliveries that could not be sent.
     DeadLetters(Channel),
-    /// Events that nobody could read.
+    /// Events that could not be read.
     EventDeadLetters,
     /// Work that waits for its time.
     Scheduled,
-    /// What happened.
+    /// Statuses: decisions, and states of deliveries.
     Status,
 }
 
-/// Settings of every topic, with exceptions.
+/// Settings of all topics, with exceptions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicSettings {
-    /// Partitions of the topics that carry load (events, channels, status).
+    /// Partitions of the topics with high load (events, channels, status).
     pub partitions: u32,
     /// Partitions of retry tiers, dead letters and scheduled work.
     pub side_partitions: u32,
-    /// Copies of each partition (Kafka only).
+    /// Replicas of each partition (Kafka only).
     pub replication: u32,
-    /// Copies that have to have a record before it counts as written (Kafka only).
+    /// Replicas that have to have a record before it counts as written (Kafka only).
     pub min_insync_replicas: u32,
-    /// How long events, deliveries and retries are kept.
+    /// Retention of events, deliveries and retries.
     #[serde(with = "duration")]
     pub retention: Duration,
-    /// How long statuses and dead letters are kept: a rebuild reaches back as far.
+    /// Retention of statuses and dead letters. A rebuild of the read model reaches back this far.
     #[serde(with = "duration")]
     pub long_retention: Duration,
     /// Exceptions by the topic's name without its prefix, such as `email.bulk`.
@@ -55,20 +55,20 @@ pub struct TopicSettings {
     pub topics: BTreeMap<String, TopicException>,
 }
 
-/// What one topic has otherwise.
+/// Settings of one topic that differ from the others'. Unset fields follow [`TopicSettings`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicException {
     /// Partitions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,
-    /// Copies of each partition.
+    /// Replicas of each partition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replication: Option<u32>,
-    /// Copies that have to have a record before it counts as written.
+    /// Replicas that have to have a record before it counts as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_insync_replicas: Option<u32>,
-    /// How long records are kept.
+    /// Retention.
     #[serde(default, with = "duration::option", skip_serializing_if = "Option::is_none")]
     pub retention: Option<Duration>,
 }
@@ -87,31 +87,31 @@ impl Default for TopicSettings {
     }
 }
 
-/// The largest record of a topic that only Carillon writes to, in bytes; the producers' limit too. Events have the
-/// brokers' limit (1,048,588 unless it is set otherwise), so that whatever was read as an event can become deliveries and
-/// dead letters.
+/// The size limit in bytes of records in topics to which only Carillon writes, and of all producers. Events topics
+/// have the brokers' limit (1,048,588 unless configured otherwise), so that each event that was read can become
+/// deliveries and dead letters.
 pub const MAX_MESSAGE_BYTES: u32 = 4 * 1024 * 1024;
 
-/// How a topic is made.
+/// The settings of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSpec {
-    /// With its prefix.
+    /// Name, with the prefix.
     pub name: Arc<str>,
-    /// What it is for.
+    /// Purpose.
     pub kind: TopicKind,
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: u32,
-    /// Copies of each partition.
+    /// Replicas of each partition.
     pub replication: u32,
-    /// Copies that have to have a record before it counts as written.
+    /// Replicas that have to have a record before it counts as written.
     pub min_insync_replicas: u32,
-    /// How long records are kept.
+    /// Retention.
     pub retention: Duration,
-    /// The largest record in bytes (Kafka only); none: as the brokers have it.
+    /// Size limit of a record in bytes (Kafka only); `None`: the brokers' limit.
     pub max_message_bytes: Option<u32>,
 }
 
-/// Every topic's name and settings, for one prefix.
+/// The names and settings of all topics of one prefix.
 #[derive(Debug)]
 pub struct Topics {
     specs: Vec<TopicSpec>,
@@ -120,7 +120,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The list for a prefix (`notifications`) and retry tiers.
+    /// Builds the list for a prefix (`notifications`) and retry tiers.
     #[must_use]
     pub fn new(prefix: &str, tiers: &[Duration], settings: &TopicSettings) -> Self {
         let mut kinds: Vec<TopicKind> = Lane::ALL.into_iter().map(TopicKind::Events).collect();
@@ -160,31 +160,31 @@ impl Topics {
         }
     }
 
-    /// Every topic.
+    /// All topics.
     #[must_use]
     pub fn all(&self) -> &[TopicSpec] {
         &self.specs
     }
 
-    /// What a topic is for, if it is one of ours.
+    /// The purpose of a topic; `None` if it is not one of ours.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<TopicKind> {
         self.by_name.get(name).map(|index| self.specs[*index].kind)
     }
 
-    /// Events of a lane.
+    /// The events topic of a lane.
     #[must_use]
     pub fn events(&self, lane: Lane) -> Arc<str> {
         self.name(TopicKind::Events(lane))
     }
 
-    /// Deliveries of a channel and lane.
+    /// The deliveries topic of a channel and lane.
     #[must_use]
     pub fn channel(&self, channel: Channel, lane: Lane) -> Arc<str> {
         self.name(TopicKind::Channel(channel, lane))
     }
 
-    /// One retry tier: high and normal share theirs.
+    /// The topic of one retry tier. The high and normal lanes share it.
     #[must_use]
     pub fn retry(&self, channel: Channel, lane: Lane, tier: Duration) -> Arc<str> {
         self.name(TopicKind::Retry {
@@ -194,7 +194,7 @@ impl Topics {
         })
     }
 
-    /// Every retry tier that serves a lane.
+    /// The topics of all retry tiers that serve a lane.
     #[must_use]
     pub fn retries(&self, channel: Channel, lane: Lane) -> Vec<Arc<str>> {
         self.tiers
@@ -203,19 +203,19 @@ impl Topics {
             .collect()
     }
 
-    /// Dead letters of a channel.
+    /// The dead letter topic of a channel.
     #[must_use]
     pub fn dlq(&self, channel: Channel) -> Arc<str> {
         self.name(TopicKind::DeadLetters(channel))
     }
 
-    /// Dead letters of the events topics.
+    /// The dead letter topic of the events topics.
     #[must_use]
     pub fn events_dlq(&self) -> Arc<str> {
         self.name(TopicKind::EventDeadLetters)
     }
 
-    /// Every dead letter topic.
+    /// All dead letter topics.
     #[must_use]
     pub fn dlqs(&self) -> Vec<Arc<str>> {
         Channel::ALL
@@ -225,13 +225,13 @@ impl Topics {
             .collect()
     }
 
-    /// Work that waits.
+    /// The topic of work that waits for its time.
     #[must_use]
     pub fn scheduled(&self) -> Arc<str> {
         self.name(TopicKind::Scheduled)
     }
 
-    /// What happened.
+    /// The status topic.
     #[must_use]
     pub fn status(&self) -> Arc<str> {
         self.name(TopicKind::Status)

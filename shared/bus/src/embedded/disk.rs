@@ -17,7 +17,7 @@ const FULL: &str = "its disk is full";
 const READ_ONLY: &str = "its file system is read-only";
 const BROKEN: &str = "its disk fails";
 
-/// See the module.
+/// The result of the last write, and a check of the room that is left.
 #[derive(Debug)]
 pub(super) struct Disk {
     file: PathBuf,
@@ -33,7 +33,7 @@ impl Disk {
         }
     }
 
-    /// Whether no write has failed since the last success.
+    /// Whether no write has failed since the last successful one.
     pub(super) fn is_well(&self) -> bool {
         self.failed.lock().is_none()
     }

@@ -1,4 +1,4 @@
-//! Logs of a former version, which had a row for each record.
+//! Conversion of logs of an earlier format, which had a row for each record.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{headers::Headers, record::Record};
 /// Rows that are converted at a time.
 const STEP: i64 = 5_000;
 
-/// Puts the records of a former version into batches. It may be ended at any time, and goes on at the next start.
+/// Converts the records to batches. A conversion that is interrupted goes on at the next start.
 pub(super) async fn convert(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'records'";
     if sqlx::query_scalar::<_, i64>(table)
@@ -23,7 +23,7 @@ pub(super) async fn convert(connection: &mut SqliteConnection) -> Result<(), sql
     {
         return Ok(());
     }
-    tracing::info!("the embedded log is of a former version and is converted");
+    tracing::info!("the embedded log has the format of an earlier version and is converted");
     while step(connection).await? {}
     sqlx::query("DROP TABLE records").execute(connection).await?;
     Ok(())

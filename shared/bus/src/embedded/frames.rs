@@ -1,14 +1,15 @@
-//! How records lie in a row of the log: many of one partition together, as a broker's batches do, since a row for each
-//! costs more than all that is in it.
+//! The form of a row of the log. A row holds many records of one partition, as a broker's batch does, because the
+//! cost of a row is greater than that of its content.
 //!
-//! For each record: the lengths of key, value and headers (u32, little-endian; no key has the greatest), then these
-//! bytes. Their offsets follow one another.
+//! For each record: the lengths of key, value and headers (u32, little-endian; the greatest u32 means no key), then
+//! these bytes. The records' offsets are consecutive.
 
 use bytes::{Buf as _, Bytes};
 
 use crate::{headers::Headers, record::Record};
 
-/// A row is closed once it has so many bytes, so that a record that is kept does not keep much else in memory.
+/// Bytes from which on a row is closed. Rows are short so that a record in memory does not keep much other data
+/// alive.
 pub(super) const ROW: usize = 64 * 1024;
 const NO_KEY: u32 = u32::MAX;
 
@@ -20,7 +21,7 @@ pub(super) struct Frame {
     pub(super) headers: Headers,
 }
 
-/// Adds a record.
+/// Appends a record to a row.
 pub(super) fn push(row: &mut Vec<u8>, record: &Record) {
     let headers = record.headers.encode();
     let key = record.key.as_deref();
@@ -42,7 +43,7 @@ fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(NO_KEY - 1)
 }
 
-/// The records of a row, one after the other; what is cut off is left out.
+/// The records of a row in order; a truncated last record is left out.
 pub(super) fn frames(mut row: Bytes) -> impl Iterator<Item = Frame> {
     std::iter::from_fn(move || {
         if row.len() < 12 {

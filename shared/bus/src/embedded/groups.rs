@@ -1,5 +1,5 @@
-//! Consumer groups within one process: each partition has at most one owner. A partition that is to move is first
-//! released by its owner.
+//! Consumer groups within one process: each partition has at most one owner. A partition is released by its owner
+//! before another member takes it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -29,7 +29,7 @@ struct Group {
     targets: HashMap<Partition, MemberId>,
 }
 
-/// A member's place in its group, given up when the member and its last write are gone.
+/// Membership in a group. It ends when the member and its last write are gone.
 #[derive(Debug)]
 pub(super) struct Membership {
     groups: Arc<Groups>,
@@ -51,17 +51,17 @@ impl Membership {
         })
     }
 
-    /// As [`Groups::poll`].
+    /// Calls [`Groups::poll`] for this member.
     pub(super) fn poll(&self) -> Change {
         self.groups.poll(&self.group, self.id)
     }
 
-    /// As [`Groups::release`].
+    /// Calls [`Groups::release`] for this member.
     pub(super) fn release(&self, partitions: &[Partition]) {
         self.groups.release(&self.group, self.id, partitions);
     }
 
-    /// As [`Groups::owns`].
+    /// Calls [`Groups::owns`] for this member.
     pub(super) fn owns<'a>(&self, partitions: impl Iterator<Item = &'a Partition>) -> bool {
         self.groups.owns(&self.group, self.id, partitions)
     }
@@ -73,15 +73,15 @@ impl Drop for Membership {
     }
 }
 
-/// A member's write that has not landed yet, whether or not somebody still waits for it. Until then the member gives up
-/// no partition and reads no committed offset: whoever comes next would read again what the write commits.
+/// A member's write that is not durable yet, whether or not its caller still waits. Until it is, the member releases
+/// no partition and reads no committed offset: the next owner would read again the records that the write commits.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) _turn: tokio::sync::OwnedMutexGuard<()>,
     pub(super) _membership: Arc<Membership>,
 }
 
-/// What has changed for a member.
+/// A change of a member's assignment.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     pub(super) assigned: Vec<Partition>,
@@ -89,7 +89,7 @@ pub(super) struct Change {
 }
 
 impl Groups {
-    /// A member joins, and takes part in every partition that it subscribes to.
+    /// Adds a member, which takes part in each partition that it subscribes to.
     pub(super) fn join(&self, group: &str, wanted: BTreeSet<Partition>, wake: Arc<Notify>) -> MemberId {
         let mut inner = self.0.lock();
         inner.last_member += 1;
@@ -100,7 +100,7 @@ impl Groups {
         id
     }
 
-    /// A member leaves; what it owned is free at once.
+    /// Removes a member; its partitions are free at once.
     pub(super) fn leave(&self, group: &str, member: MemberId) {
         let mut inner = self.0.lock();
         let Some(group) = inner.groups.get_mut(group) else {
@@ -111,7 +111,7 @@ impl Groups {
         group.rebalance();
     }
 
-    /// Takes what is free and meant for the member, and says what it has to release.
+    /// Assigns the free partitions that are meant for the member, and returns them with those that it has to release.
     pub(super) fn poll(&self, group: &str, member: MemberId) -> Change {
         let mut change = Change::default();
         let mut inner = self.0.lock();
@@ -135,7 +135,7 @@ impl Groups {
         change
     }
 
-    /// A member gives partitions up; whom they are meant for is woken.
+    /// Releases partitions of a member and wakes the members that they are meant for.
     pub(super) fn release(&self, group: &str, member: MemberId, partitions: &[Partition]) {
         let mut inner = self.0.lock();
         let Some(group) = inner.groups.get_mut(group) else {
@@ -165,8 +165,8 @@ impl Groups {
 }
 
 impl Group {
-    /// Deals each partition to the member with the fewest of those that want it; an owner keeps what it has while the
-    /// load stays even.
+    /// Assigns each partition to the member that has the fewest, among those that want it. An owner keeps its
+    /// partitions while the load stays even.
     fn rebalance(&mut self) {
         let partitions: BTreeSet<Partition> = self
             .members

@@ -1,5 +1,5 @@
-//! One process at a time: the log's tails, offsets and groups are in memory. The lock is a file beside the log; the
-//! operating system lets go of it when the process ends, however that comes about.
+//! The lock that keeps a second process off the log, whose tails, offsets and groups are in memory. It is a file
+//! beside the log; the operating system releases it when the process ends, in whichever way.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -10,11 +10,12 @@ use std::{
 
 use crate::error::BusError;
 
-/// How often, and how long apart, it is tried: whoever closes the log still writes what it has accepted.
+/// The number of tries, and the pause between two: a process that closes the log still writes the records that it has
+/// accepted.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Locks the log for as long as the file is open.
+/// Locks the log until the returned file is closed.
 pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
     let mut path = log.as_os_str().to_owned();
     path.push(".lock");
@@ -29,7 +30,7 @@ pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
     for _ in 0..TRIES {
         match file.try_lock() {
             Ok(()) => {
-                // The number is for people, so it does not matter if it cannot be written.
+                // The process id is for people, so a failure to write it does not matter.
                 let _ = file
                     .set_len(0)
                     .and_then(|()| write!(file, "{}", std::process::id()));

@@ -31,15 +31,15 @@ pub(super) struct EmbeddedMember {
     log: Arc<EmbeddedLog>,
     group: Arc<str>,
     membership: Arc<Membership>,
-    /// Held by a write until it has landed.
+    /// Locked by a write until the write is durable.
     turn: Arc<Mutex<()>>,
     wake: Arc<Notify>,
     owned: BTreeMap<Partition, Owned>,
-    /// Partitions are served in turns, beginning behind this one.
+    /// The partition that was served last; the next turn begins behind it.
     last_served: Option<Partition>,
-    /// Assigned, but not yet announced. (A poll may be cancelled at any await.)
+    /// Assigned partitions that are not announced yet (a poll may be cancelled at any await).
     assigning: Vec<Partition>,
-    /// Read, but not yet handed out.
+    /// Records that were read and not handed out.
     ready: Vec<Record>,
 }
 
@@ -84,7 +84,7 @@ impl EmbeddedMember {
         Ok(())
     }
 
-    /// The partitions that may have something, in turns.
+    /// The partitions that may have records, in turn order.
     fn in_turn(&self) -> Vec<Partition> {
         let ready = |(_, owned): &(&Partition, &Owned)| {
             !owned.paused && owned.position < owned.slot.next.load(Ordering::Acquire)
@@ -129,7 +129,7 @@ impl EmbeddedMember {
         Ok(())
     }
 
-    /// Forgets what was read of a partition and not handed out.
+    /// Discards records of a partition that were read and not handed out.
     fn forget(&mut self, partition: &Partition) {
         self.ready
             .retain(|record| record.topic != partition.topic || record.partition != partition.index);
@@ -155,7 +155,7 @@ impl EmbeddedMember {
             .collect()
     }
 
-    /// Writes records and offsets once earlier writes have landed.
+    /// Writes records and offsets after earlier writes have ended.
     async fn write(&self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let offsets = self.offsets(offsets)?;

@@ -1,5 +1,5 @@
-//! The embedded log: a durable, partitioned log in one SQLite file, for one process. It keeps everything over
-//! `kill -9`; whoever outgrows it sets `CARILLON_KAFKA__BROKERS`.
+//! The embedded log: a durable, partitioned log in one SQLite file, for one process. It survives `kill -9`.
+//! Installations that need more than one process set `CARILLON_KAFKA__BROKERS`.
 
 mod disk;
 mod former;
@@ -41,18 +41,18 @@ use crate::{
     topics::Topics,
 };
 
-/// How often the write-ahead log is copied.
+/// The interval at which the write-ahead log is copied into the database.
 const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// One partition of one topic in the log.
 #[derive(Debug)]
 struct Slot {
-    /// Its row in `slots`.
+    /// The id of its row in `slots`.
     id: i64,
     partition: Partition,
-    /// The next offset to be written.
+    /// The offset of the next record.
     next: AtomicI64,
-    /// The oldest offset that is kept.
+    /// The oldest offset that is still stored.
     start: AtomicI64,
     tail: Mutex<Tail>,
 }
@@ -61,9 +61,9 @@ struct Slot {
 #[derive(Debug)]
 struct Topic {
     slots: Vec<Arc<Slot>>,
-    /// For records without a key.
+    /// Chooses the partition of the next record without a key.
     round_robin: AtomicU32,
-    /// Who is to be woken by an append.
+    /// The consumers to wake after an append.
     waiting: Mutex<Vec<Weak<Notify>>>,
 }
 
@@ -84,7 +84,7 @@ impl Topic {
     }
 }
 
-/// Copies the file's write-ahead log into its database beside the writer, whose commits then have to copy little.
+/// Copies the write-ahead log into the database at intervals, so that the writer's commits have little to copy.
 async fn checkpoints(mut connection: SqliteConnection, log: Weak<EmbeddedLog>) {
     loop {
         tokio::time::sleep(CHECKPOINT).await;
@@ -93,18 +93,21 @@ async fn checkpoints(mut connection: SqliteConnection, log: Weak<EmbeddedLog>) {
         }
         let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
         if let Err(error) = copied.execute(&mut connection).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "no checkpoint");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log was not copied"
+            );
         }
     }
 }
 
-/// Kafka's default partitioner: murmur2 of the key, sign bit off, modulo the partitions.
+/// Kafka's default partitioner: murmur2 of the key without its sign bit, modulo the number of partitions.
 fn partition_for(key: &[u8], partitions: usize) -> usize {
     let hash = murmur2::murmur2(key, murmur2::KAFKA_SEED) & 0x7fff_ffff;
     hash as usize % partitions
 }
 
-/// The log, shared by every producer and consumer of the process.
+/// The log. All producers and consumers of the process share it.
 #[derive(Debug)]
 pub(crate) struct EmbeddedLog {
     topics: HashMap<Arc<str>, Topic>,
@@ -115,7 +118,7 @@ pub(crate) struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens the log, or makes it.
+    /// Opens the log; creates its file if it does not exist.
     pub(crate) async fn open(
         path: &std::path::Path,
         topics: &Topics,
@@ -156,7 +159,7 @@ impl EmbeddedLog {
             .ok_or_else(|| BusError::NoTopic(partition.topic.to_string()))
     }
 
-    /// Appends records durably.
+    /// Appends records; they are durable on return.
     pub(crate) async fn publish(&self, records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
         self.append(records, Vec::new(), None).await
     }
@@ -196,7 +199,7 @@ impl EmbeddedLog {
         )?))
     }
 
-    /// How far a group is behind, by topic.
+    /// A group's lag by topic.
     pub(crate) async fn lag(&self, group: &str) -> Result<Vec<TopicLag>, BusError> {
         let committed = reader::committed(&self.read, group).await?;
         let mut lags = Vec::new();
@@ -220,7 +223,7 @@ impl EmbeddedLog {
         Ok(lags)
     }
 
-    /// Whether the file answers and its disk takes writes.
+    /// Checks that the file can be read and that its disk takes writes.
     pub(crate) async fn check(&self) -> Result<(), BusError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
         self.disk.check()

@@ -1,4 +1,4 @@
-//! Reading the log's file: what is older than the tail in memory, and committed offsets.
+//! Reading the log's file: committed offsets, and records older than the tail in memory.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,10 +9,10 @@ use sqlx::{Row as _, SqlitePool};
 use super::{Slot, frames};
 use crate::{error::BusError, record::Record};
 
-/// One read takes no more bytes than this, so that large records do not fill the memory.
+/// The most bytes of one read, so that large records do not fill the memory.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// About `max` records of a partition from an offset on: a row that was read is handed out whole.
+/// About `max` records of a partition from an offset on. A row is handed out whole, so there may be more.
 pub(super) async fn records(
     read: &SqlitePool,
     slot: &Slot,

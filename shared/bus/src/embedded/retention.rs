@@ -1,4 +1,4 @@
-//! Old records are deleted a few hundred batches at a time, between two writes.
+//! Retention: old records are deleted between two writes, a few hundred rows at a time.
 
 use std::{
     collections::HashMap,
@@ -12,19 +12,19 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::{Slot, Topic};
 use crate::topics::TopicSpec;
 
-/// How often the next partition is looked at.
+/// The interval between two looks at a partition.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How many rows are deleted at a time; each is a batch of records.
+/// The most rows deleted at a time; a row is a batch of records.
 const ROWS: i64 = 500;
 
-/// Which records go when.
+/// The retention of each partition, and the next one to prune.
 pub(super) struct Retention {
     rules: Vec<(Arc<Slot>, Duration)>,
     next: usize,
     timer: tokio::time::Interval,
 }
 
-/// Makes the rules from the topics' settings. A topic that is no longer in the list keeps its records.
+/// Builds the rules from the topics' settings. Records of a topic that is no longer listed are kept.
 pub(super) fn rules(topics: &HashMap<Arc<str>, Topic>, specs: &[TopicSpec]) -> Retention {
     let mut rules = Vec::new();
     for spec in specs {
@@ -46,7 +46,7 @@ impl Retention {
         self.timer.tick().await;
     }
 
-    /// Prunes one partition after the other, until one had something to delete.
+    /// Prunes partitions one after another, until one had rows to delete.
     pub(super) async fn prune(
         &mut self,
         connection: &mut SqliteConnection,

@@ -1,4 +1,4 @@
-//! The log's file.
+//! The schema and the connections of the log's file.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ const TABLES: &str = "
         PRIMARY KEY (member_group, slot)) STRICT, WITHOUT ROWID;
 ";
 
-/// One connection that writes, one that copies the write-ahead log into the database beside it, a few that read.
+/// The connections: one writes, one copies the write-ahead log into the database, a few read.
 pub(super) struct Connections {
     pub(super) write: SqliteConnection,
     pub(super) checkpoint: SqliteConnection,
@@ -48,7 +48,7 @@ pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10))
         .pragma("cache_size", "-4096")
-        // Pages until a commit copies what the checkpoints beside it have not; then the log begins anew.
+        // Pages in the write-ahead log from which a commit copies the rest itself, so that the log starts over.
         .pragma("wal_autocheckpoint", "8000")
         .statement_cache_capacity(160)
         .disable_statement_logging();
@@ -67,8 +67,7 @@ pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
     })
 }
 
-/// Makes the topics that are not there yet and finds where each partition starts and ends. A topic never loses
-/// partitions.
+/// Creates missing topics and finds the start and the end of each partition. A topic never loses partitions.
 pub(super) async fn load_topics(
     write: &mut SqliteConnection,
     specs: &[TopicSpec],

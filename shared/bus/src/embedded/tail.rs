@@ -1,17 +1,17 @@
-//! The end of a partition, kept in memory: a consumer that keeps up reads no SQL.
+//! The newest records of a partition, kept in memory: a consumer that keeps up executes no SQL.
 
 use std::collections::VecDeque;
 
 use crate::record::Record;
 
-/// At most this many records and bytes are kept of a partition.
+/// The most records, and the most bytes, kept of a partition.
 const MAX_RECORDS: usize = 1024;
 const MAX_BYTES: usize = 256 * 1024;
 
 /// The newest records of a partition, without gaps.
 #[derive(Debug)]
 pub(super) struct Tail {
-    /// The offset of the first record kept, or the next one to come.
+    /// The offset of the first record kept; if none is kept, that of the next record.
     first: i64,
     records: VecDeque<Record>,
     bytes: usize,
@@ -38,7 +38,7 @@ impl Tail {
         }
     }
 
-    /// Up to `max` records from an offset on; `None` if the offset is older than what is kept.
+    /// Up to `max` records from an offset on; `None` if the offset is older than the first record kept.
     pub(super) fn read(&self, from: i64, max: usize) -> Option<Vec<Record>> {
         let skip = usize::try_from(from - self.first).ok()?;
         Some(self.records.iter().skip(skip).take(max).cloned().collect())

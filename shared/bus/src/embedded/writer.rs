@@ -1,5 +1,6 @@
-//! The one writer of the log. Whatever waits when it gets to work is written in one transaction (group commit), synced
-//! to disk once. Small writes come before large ones: a one-time password waits for one part of a campaign at most.
+//! The only writer of the log. It writes the jobs that wait in one transaction (group commit), which is synced to
+//! disk once. Small jobs come before large ones, so that a one-time password waits for at most one part of a
+//! campaign.
 
 use std::{
     collections::HashMap,
@@ -17,13 +18,13 @@ use crate::{
     record::{OutRecord, Position, Record},
 };
 
-/// One transaction takes no more records than this…
+/// Records in a transaction from which on no further job is added.
 const MAX_RECORDS: usize = 512;
-/// …and no more bytes.
+/// Bytes in a transaction from which on no further job is added.
 const MAX_BYTES: usize = 1024 * 1024;
-/// A small write has no more records and no more offsets than this.
+/// The most records, and the most offsets, of a small job.
 const SMALL: usize = 16;
-/// Rows in one `INSERT`: the most that fit.
+/// The sizes of an `INSERT` in rows; the largest that fits is taken.
 const ROWS: [usize; 4] = [32, 8, 2, 1];
 
 /// A group's next offset on a partition.
@@ -41,23 +42,23 @@ struct Job {
     done: oneshot::Sender<Result<Vec<Position>, BusError>>,
 }
 
-/// Hands work to the writer's task.
+/// Hands jobs to the writer's task.
 #[derive(Debug)]
 pub(super) struct Writer {
     small: mpsc::Sender<Job>,
     large: mpsc::Sender<Job>,
 }
 
-/// What waits for the writer's task.
+/// The jobs that wait for the writer's task.
 struct Inbox {
     small: mpsc::Receiver<Job>,
     large: mpsc::Receiver<Job>,
-    /// What was small has just been written.
+    /// Set after small jobs were taken: the next turn belongs to the large ones.
     large_is_next: bool,
 }
 
 impl Writer {
-    /// Starts the task; it ends when the log is dropped, and only then lets go of the lock.
+    /// Starts the task. It ends when the log is dropped, and releases the file lock at its end.
     pub(super) fn spawn(
         connection: SqliteConnection,
         retention: Retention,
@@ -84,8 +85,8 @@ impl Writer {
         (Self { small, large }, inbox)
     }
 
-    /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped when that is so,
-    /// or when it failed, even if nobody waits any more.
+    /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped after the
+    /// transaction has succeeded or failed, even if the caller no longer waits.
     pub(super) async fn write(
         &self,
         appends: Vec<(Arc<Slot>, OutRecord)>,
@@ -138,8 +139,8 @@ async fn run(
 }
 
 impl Inbox {
-    /// What is written together: what is small, or what is large, up to the limits of a transaction; by turns where both
-    /// wait, and what is small first. Empty when all senders are gone. Cancel-safe.
+    /// The jobs of the next transaction: either small or large ones, up to the limits. Small ones come first; where
+    /// both kinds wait, they take turns. Empty when all senders are gone. Cancel-safe.
     async fn next(&mut self) -> Vec<Job> {
         if std::mem::take(&mut self.large_is_next)
             && let Ok(job) = self.large.try_recv()
@@ -158,7 +159,7 @@ impl Inbox {
     }
 }
 
-/// Takes what waits behind the first job, up to the limits of a transaction.
+/// Adds the jobs that wait behind the first one, up to the limits of a transaction.
 fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
     let size = |job: &Job| job.appends.iter().map(|(_, record)| record.size()).sum::<usize>();
     let (mut records, mut bytes) = (first.appends.len(), size(&first));
@@ -172,7 +173,7 @@ fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
     jobs
 }
 
-/// A record with its place.
+/// A record with its partition and offset.
 struct Placed {
     slot: Arc<Slot>,
     record: Record,
@@ -220,7 +221,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
             }
             for (done, pending, range) in answers {
                 drop(pending);
-                // A caller that went away does not need the answer; its records are written all the same.
+                // A caller that has left does not need the answer; its records are written all the same.
                 let _ = done.send(Ok(positions[range].to_vec()));
             }
         }
@@ -241,7 +242,7 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
     }
 }
 
-/// Records of one partition that lie together.
+/// Consecutive records of one partition that share a row.
 pub(super) struct Row {
     pub(super) slot: i64,
     pub(super) first: i64,
@@ -250,7 +251,7 @@ pub(super) struct Row {
     pub(super) frames: Vec<u8>,
 }
 
-/// Each partition's records, in rows of at most about [`frames::ROW`] bytes.
+/// The records of each partition in rows of at most about [`frames::ROW`] bytes.
 fn rows(placed: &[Placed]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut open: HashMap<i64, usize> = HashMap::new();
@@ -274,7 +275,7 @@ fn rows(placed: &[Placed]) -> Vec<Row> {
     rows
 }
 
-/// So few rows are written by one message to SQLite's thread.
+/// The most rows, and the most offsets, that are sent to SQLite's thread in a single message.
 const FEW: usize = 8;
 
 async fn store(
@@ -313,7 +314,7 @@ async fn store_few(
     query.push("COMMIT");
     let stored = query.build().execute(&mut *connection).await;
     if let Err(error) = stored {
-        // SQLite may have ended it by itself, or never begun.
+        // SQLite may have rolled back by itself, or the transaction may not have begun.
         let _ = sqlx::query("ROLLBACK").execute(connection).await;
         return Err(error);
     }
@@ -341,7 +342,7 @@ fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: impl IntoIterator<Item = Ro
     });
 }
 
-/// Writes rows, which nobody sees before the transaction ends.
+/// Inserts rows; they are visible once the transaction is committed.
 pub(super) async fn insert(connection: &mut SqliteConnection, mut rows: Vec<Row>) -> Result<(), sqlx::Error> {
     while let Some(size) = piece(rows.len()) {
         let mut query = QueryBuilder::<Sqlite>::new("");
@@ -351,12 +352,12 @@ pub(super) async fn insert(connection: &mut SqliteConnection, mut rows: Vec<Row>
     Ok(())
 }
 
-/// The largest piece of what is left.
+/// The largest piece size that fits into the rest.
 fn piece(left: usize) -> Option<usize> {
     ROWS.into_iter().find(|size| *size <= left)
 }
 
-/// Cuts into pieces of a few sizes, so that prepared statements are found again.
+/// Splits into pieces of a few fixed sizes, so that prepared statements are reused.
 fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = piece(all.len())?;

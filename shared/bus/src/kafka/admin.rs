@@ -1,4 +1,4 @@
-//! Topics, reachability and lag.
+//! Administration: creating and deleting topics, checking the brokers, measuring lag.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,7 +13,7 @@ use rdkafka::{
 use super::{CALL_TIMEOUT, brokers::Brokers, classify, logs::Plain};
 use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
 
-/// Makes the topics that are not there yet, and returns their names.
+/// Creates the topics that do not exist yet, and returns their names.
 pub(super) async fn create_topics(
     base: &ClientConfig,
     specs: &[TopicSpec],
@@ -59,7 +59,7 @@ pub(super) async fn create_topics(
     Ok(created)
 }
 
-/// Takes away topics, and the groups with that beginning of which no member is left.
+/// Deletes topics, and the groups with the given name prefix. A group that still has members cannot be deleted.
 pub(super) async fn delete_topics(
     base: &ClientConfig,
     producer: FutureProducer<Brokers>,
@@ -90,13 +90,13 @@ pub(super) async fn delete_topics(
     .await?;
     if !groups.is_empty() {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-        // One that still has members is forgotten by the broker in time.
+        // Broker-side expiry removes the others.
         admin.delete_groups(&groups, &options).await.map_err(classify)?;
     }
     Ok(())
 }
 
-/// Whether a broker answers and knows our topics.
+/// Checks that a broker answers and has our topics.
 pub(super) async fn check(producer: FutureProducer<Brokers>, specs: &[TopicSpec]) -> Result<(), BusError> {
     let names: Vec<Arc<str>> = specs.iter().map(|spec| Arc::clone(&spec.name)).collect();
     blocking(move || {
@@ -117,7 +117,7 @@ pub(super) async fn check(producer: FutureProducer<Brokers>, specs: &[TopicSpec]
     .await
 }
 
-/// How far a group is behind on the topics on which it has committed something.
+/// A group's lag on the topics on which it has committed an offset.
 pub(super) async fn lag(
     base: &ClientConfig,
     group: &str,
@@ -173,7 +173,7 @@ pub(super) async fn lag(
     .await
 }
 
-/// librdkafka's admin calls block.
+/// Runs a call of librdkafka that blocks.
 pub(super) async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, BusError> + Send + 'static,
 ) -> Result<T, BusError> {

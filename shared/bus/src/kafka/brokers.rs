@@ -1,9 +1,9 @@
-//! Notices a client that knows no broker any more.
+//! Detects a client that has lost all its brokers.
 //!
-//! A broker that was frozen is fenced until its controller hears of it again. If it is alone, what it says about the
-//! cluster meanwhile names no broker at all, and librdkafka removes each broker that is not named. Bootstrapping again is
-//! how it would recover; but an answer that came from a broker also cancels that (librdkafka issue 5301), and such a
-//! client stays as it is for ever. Nothing but a new client helps.
+//! A broker that was frozen is fenced until its controller hears from it again. If it is the only broker, its
+//! metadata meanwhile names no broker at all, and librdkafka removes each broker that is not named. The client would
+//! recover by bootstrapping again, but an answer that comes from a broker cancels the bootstrap too (librdkafka issue
+//! 5301), so the client never recovers. Only a new client helps.
 
 use std::{
     sync::{
@@ -22,12 +22,14 @@ use rdkafka::{
 
 use super::logs;
 
-/// How often a client reports on itself.
+/// The interval of librdkafka's statistics reports.
 pub(super) const REPORTS: Duration = Duration::from_secs(2);
-/// Between its brokers' removal and the first new one a client that recovers by itself has none for milliseconds.
+/// Consecutive reports without a broker after which the client counts as lost. A client that recovers by itself has
+/// no broker for milliseconds only.
 const ENOUGH: u32 = 2;
 
-/// What a client's reports say of its brokers, and deliveries of what they wrote. It is a producer's whole context.
+/// The state of a client's brokers, from its statistics reports and from the deliveries of its records. It is the
+/// whole context of a producer.
 #[derive(Clone, Default)]
 pub(super) struct Brokers {
     reports_without: Arc<AtomicU32>,
@@ -35,7 +37,7 @@ pub(super) struct Brokers {
 }
 
 impl Brokers {
-    /// Takes note of a report: librdkafka's statistics.
+    /// Takes in a report, which is librdkafka's statistics as JSON.
     pub(super) fn report(&self, statistics: &[u8]) {
         if names_a_broker(statistics) {
             self.reports_without.store(0, Ordering::Relaxed);
@@ -44,7 +46,7 @@ impl Brokers {
         }
     }
 
-    /// Whether a delivery since the last time that this was asked was doubtful ([`is_doubtful`]).
+    /// Whether a delivery was doubtful ([`is_doubtful`]) since the last call.
     pub(super) fn take_doubt(&self) -> bool {
         self.doubtful.swap(false, Ordering::AcqRel)
     }
@@ -55,14 +57,16 @@ impl Brokers {
     }
 }
 
-/// A delivery without offset is one that librdkafka only believes in: a broker that has just become a partition's leader
-/// refuses a producer's first batch and takes the second, which was sent behind it, and to the first, sent again, it says
-/// that its numbers are out of order. That counts as written already, and is lost.
+/// A delivery without an offset is an assumption of librdkafka's: a broker that has just become a partition's leader
+/// refuses a producer's first batch and accepts the second, which was sent right after it. When the first is sent
+/// again, the broker calls its sequence numbers out of order. librdkafka takes that for already written, although the
+/// batch is lost.
 pub(super) fn is_doubtful(offset: i64) -> bool {
     offset < 0
 }
 
-/// A broker is bootstrapped from (`configured`) or `learned`. Others are internal, or stand for one of these.
+/// Whether a report names a real broker: one that was `configured` for bootstrapping, or `learned`. The other entries
+/// are internal, or logical ones that stand for a real broker.
 fn names_a_broker(statistics: &[u8]) -> bool {
     std::str::from_utf8(statistics).is_ok_and(|statistics| {
         ["learned", "configured"]
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn a_client_that_is_only_away_from_its_broker_is_not_lost() {
         let brokers = Brokers::default();
-        // Nobody listens there.
+        // No server listens on this port.
         let producer: ThreadedProducer<Brokers> = ClientConfig::new()
             .set("bootstrap.servers", "127.0.0.1:1")
             .set("statistics.interval.ms", "10")

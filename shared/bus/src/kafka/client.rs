@@ -1,4 +1,4 @@
-//! librdkafka's properties.
+//! The properties of librdkafka's clients.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     error::BusError,
 };
 
-/// What every client has.
+/// The properties that every client has.
 pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     if config.brokers.trim().is_empty() {
         return Err(BusError::Config(
@@ -58,11 +58,11 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     Ok(client)
 }
 
-/// No record is larger, and no topic takes larger ones: well above the megabyte that brokers admit where nothing else is
-/// set, so that whatever could be read can be written again with what is said about it.
+/// The size limit of records and topics, well above the default of brokers (about 1 MB), so that a record that could
+/// be read can be written again with headers that describe its failure.
 pub(super) const MAX_MESSAGE_BYTES: usize = crate::topics::MAX_MESSAGE_BYTES as usize;
 
-/// An idempotent producer: every record is written once and in order, and acknowledged by all in-sync replicas.
+/// An idempotent producer: each record is written once, in order, and acknowledged by all in-sync replicas.
 pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> ClientConfig {
     let mut config = base.clone();
     config
@@ -71,7 +71,7 @@ pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> Clien
         .set("compression.type", "lz4")
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "2")
-        // Few enough that in a doubtful batch (`brokers::is_doubtful`) every offset is below zero.
+        // Small enough that in a doubtful batch (`brokers::is_doubtful`) every offset is below zero.
         .set("batch.num.messages", "1000")
         .set("queue.buffering.max.kbytes", "65536")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
@@ -82,16 +82,17 @@ pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> Clien
     config
 }
 
-/// How long a transaction may stay open; an orphan blocks read-committed readers for as long.
+/// The longest time that a transaction may stay open. An orphaned transaction blocks read-committed readers for this
+/// time.
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A producer whose records and offsets become visible together.
+/// A transactional producer: its records and offsets become visible together.
 pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
     let mut config = producer(base, TRANSACTION_TIMEOUT);
     config
         .set("transactional.id", id)
         .set("linger.ms", "0")
-        // A coordinator that still ends a transaction is asked again after this.
+        // The wait before a coordinator that is still ending a transaction is asked again.
         .set("retry.backoff.ms", "10")
         .set(
             "transaction.timeout.ms",
@@ -100,7 +101,7 @@ pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
     config
 }
 
-/// A group member that commits by itself, reads only what was committed, and prefetches little.
+/// A group member that commits explicitly, reads only committed records, and prefetches little.
 pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientConfig {
     let session = membership.session_timeout.as_millis();
     let mut config = base.clone();
@@ -121,7 +122,7 @@ pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientCo
         .set("fetch.message.max.bytes", "1048576")
         .set("queued.max.messages.kbytes", "4096")
         .set("allow.auto.create.topics", "false")
-        // A batch damaged on the broker's disk is then an error instead of wrong data.
+        // A batch damaged on the broker's disk then causes an error, not wrong data.
         .set("check.crcs", "true")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("statistics.interval.ms", REPORTS.as_millis().to_string());
@@ -129,7 +130,7 @@ pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientCo
 }
 
 /// A client that checks whether single offsets of a group's partitions can be read (`unreadable`). It assigns
-/// partitions itself and does not join the group.
+/// partitions to itself and does not join the group.
 pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
     let mut config = base.clone();
     config
@@ -142,7 +143,7 @@ pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
         .set("check.crcs", "true")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "0")
-        // A broker sends the first batch whole, however large it is.
+        // A broker sends the first batch whole, whatever its size.
         .set("fetch.message.max.bytes", "1024")
         .set("allow.auto.create.topics", "false");
     config

@@ -1,4 +1,4 @@
-//! A consumer of librdkafka's with the thread that polls it.
+//! A librdkafka consumer and the thread that polls it.
 
 use std::sync::{Arc, atomic::Ordering, mpsc};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{error::BusError, kafka::member::Membership};
 
-/// Dropping it leaves the group: the thread ends, and takes the consumer with it.
+/// A consumer with its thread and channels. Dropping it leaves the group: the thread ends and drops the consumer.
 pub(super) struct Link {
     pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
     pub(super) shared: Arc<Shared>,
@@ -56,7 +56,7 @@ impl Link {
         })
     }
 
-    /// Whether nothing comes of it any more.
+    /// Whether the client has lost its brokers, so that no further event will come.
     pub(super) fn is_lost(&self) -> bool {
         self.shared.brokers.are_lost()
     }

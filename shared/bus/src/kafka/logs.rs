@@ -1,5 +1,5 @@
-//! librdkafka's log lines, at most one a minute for each kind of message. While a broker is away, each of its
-//! threads and clients repeats the same line many times a second.
+//! librdkafka's log lines, limited to one a minute for each kind of message. While a broker is away, each thread of
+//! each client repeats the same line many times a second.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,8 @@ use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext,
 
 static SAID: LazyLock<Limited> = LazyLock::new(Limited::default);
 
-/// Whether a line about the subject is to be written now; see [`Limited::admit`]. A group's members share it.
+/// Whether a line about the subject may be written now; see [`Limited::admit`]. All members of a group share the
+/// limit.
 pub(super) fn admit(subject: &str) -> Option<u64> {
     SAID.admit(subject)
 }

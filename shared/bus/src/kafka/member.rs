@@ -28,22 +28,23 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-/// How long the polling thread is waited for.
+/// The longest wait for the polling thread.
 const THREAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A partition of the member's.
+/// The state of an assigned partition.
 struct Assignment {
     number: u64,
-    /// The seek that has not succeeded yet: until then, what comes of the partition is not what was asked for.
+    /// The number of the last seek, until it has succeeded. Until then the partition's records are discarded, since
+    /// they are from before the seek.
     seeking: Option<u64>,
 }
 
-/// Of which group, and how.
+/// Group, topics and fetch settings of one member.
 pub(super) struct Membership {
     pub(super) group: String,
     pub(super) topics: Vec<Arc<str>>,
     pub(super) session_timeout: Duration,
-    /// Records may wait for others for a moment: fewer fetches.
+    /// Lets a fetch wait briefly for more records, which means fewer fetches.
     pub(super) gathers: bool,
 }
 
@@ -52,15 +53,15 @@ pub(super) struct KafkaMember {
     membership: Membership,
     link: Link,
     last_seek: u64,
-    /// What was assigned and not released, as far as the member has heard.
+    /// The partitions that are assigned and not released, as far as the member knows.
     assigned: HashMap<Partition, Assignment>,
     /// Records that were received and not handed out.
     ready: VecDeque<Record>,
-    /// Events behind those records that were received and not handed out, in order.
+    /// Events received after those records and not handled, in order.
     pending: VecDeque<Event>,
-    /// To be answered when the partitions last revoked are released.
+    /// Answered once the partitions revoked last are released.
     releasing: Option<mpsc::SyncSender<()>>,
-    /// The link is lost: when everything is released there has to be a new one.
+    /// Set after the link was lost: once all partitions are released, the member needs a new link.
     relinking: bool,
     transactions: Transactions,
 }
@@ -81,7 +82,7 @@ impl KafkaMember {
         })
     }
 
-    /// Two reports that name no broker.
+    /// Simulates the loss of all brokers by two reports that name none.
     #[cfg(test)]
     pub(super) fn lose_brokers(&self) {
         for _ in 0..2 {
@@ -89,9 +90,9 @@ impl KafkaMember {
         }
     }
 
-    /// The client will bring nothing more: all is given up, then the member joins anew.
+    /// Handles the loss of all brokers: the member releases its partitions and then joins again through a new client.
     fn lost(&mut self) -> Option<Polled> {
-        tracing::warn!(group = %self.membership.group, "a consumer had lost every broker; it joins anew");
+        tracing::warn!(group = %self.membership.group, "a consumer has lost all brokers; it joins again through a new client");
         metrics::counter!("carillon_bus_rejoins_total", "group" => self.membership.group.clone())
             .increment(1);
         self.relinking = true;
@@ -103,7 +104,7 @@ impl KafkaMember {
         (!partitions.is_empty()).then_some(Polled::Revoked(partitions))
     }
 
-    /// The next event; before it, that a step which nobody waits for has failed. Cancel-safe.
+    /// The next event, or the error of a step that was begun and not awaited. Cancel-safe.
     async fn next_event(&mut self) -> Result<Event, BusError> {
         loop {
             if let Some(event) = self.pending.pop_front() {
@@ -116,7 +117,8 @@ impl KafkaMember {
         }
     }
 
-    /// Takes what is there: who falls behind gets larger batches, and catches up.
+    /// Takes the events that are available, so that a member that has fallen behind gets larger batches and catches
+    /// up.
     fn gather(&mut self, max: usize) {
         while self.ready.len() < max {
             match self.pending.pop_front() {
@@ -138,9 +140,10 @@ impl KafkaMember {
         Polled::Records(self.ready.drain(..count).collect())
     }
 
-    /// The client recovers by itself from every error that it does not call fatal: when a broker is back, a
-    /// topic is created, a permission is granted. Many errors may be queued by then; they must not delay the
-    /// records read since. An error of one partition does not affect the others. Fatal errors are passed on.
+    /// Counts an error of the client. The client recovers by itself from every error that it does not call fatal,
+    /// once a broker is back, a topic is created or a permission is granted. Many such errors may be queued by then,
+    /// and they must not delay the records that were read since. An error of one partition does not affect the
+    /// others. Fatal errors are returned.
     fn failed(&mut self, error: KafkaError) -> Result<(), BusError> {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
             || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
@@ -179,7 +182,7 @@ impl KafkaMember {
         event
     }
 
-    /// Whether partitions are to be given up first: the thread, or its client, does nothing else until then.
+    /// Whether partitions have to be released first. Until then the thread or its client does nothing else.
     fn is_leaving(&self) -> bool {
         self.releasing.is_some()
             || self.relinking
@@ -190,8 +193,8 @@ impl KafkaMember {
                 .any(|event| matches!(event, Event::Revoked(..)))
     }
 
-    /// Has partitions read from elsewhere. After an error, or when it is cancelled, nothing is handed out of them until
-    /// another seek succeeds or they are assigned anew.
+    /// Moves partitions to other offsets. After an error or a cancellation, none of their records are handed out
+    /// until another seek succeeds or the partitions are assigned again.
     async fn seek_all(&mut self, targets: &[(Partition, Option<i64>)]) -> Result<(), BusError> {
         self.last_seek += 1;
         let number = self.last_seek;
@@ -242,7 +245,7 @@ impl KafkaMember {
         }
     }
 
-    /// A seek has ended: its partitions are where they ought to be, except for those where it failed.
+    /// Takes in the result of a seek: its partitions are at their targets, except those for which it failed.
     fn sought(
         &mut self,
         number: u64,
@@ -254,7 +257,7 @@ impl KafkaMember {
                 (Ok(()), Some(assignment)) if assignment.seeking == Some(number) => assignment.seeking = None,
                 (Err(error), _) => {
                     tracing::debug!(group = %self.membership.group, ?partition, %error, "a seek failed");
-                    // Whatever it is, the partition is ours and it can be tried again.
+                    // The partition is still assigned, so the seek can be tried again after any error.
                     ended = Err(BusError::Unavailable(format!("seek: {}", describe(&error))));
                 }
                 _ => {}
@@ -263,7 +266,7 @@ impl KafkaMember {
         ended
     }
 
-    /// The assignments that a commit relies on.
+    /// The assignments on which a commit relies.
     fn assignments(&self, offsets: &[(Partition, i64)]) -> Result<Vec<(Partition, u64)>, BusError> {
         offsets
             .iter()
@@ -313,7 +316,7 @@ impl Member for KafkaMember {
                     self.releasing = Some(drained);
                     return Ok(Polled::Revoked(partitions));
                 }
-                // Whoever asked for it went away, or was told of the failure.
+                // The caller of this seek was cancelled, or has already received the error.
                 Event::Sought(number, results) => drop(self.sought(number, results)),
                 Event::Failed(error) => self.failed(error)?,
                 Event::Lost => {
@@ -331,7 +334,7 @@ impl Member for KafkaMember {
             self.assigned.remove(partition);
         }
         if let Some(drained) = self.releasing.take() {
-            // The thread waits only so long.
+            // The receiver is gone if the thread has stopped waiting.
             let _ = drained.try_send(());
         }
     }
@@ -382,7 +385,7 @@ impl Member for KafkaMember {
     }
 
     async fn rewind(&mut self, partitions: &[Partition]) -> Result<(), BusError> {
-        // A step that nobody waited for still moves the committed offsets.
+        // A step that was not awaited still moves the committed offsets.
         self.transactions.settle().await;
         if self.is_leaving() {
             return Err(BusError::Revoked);

@@ -36,12 +36,12 @@ use crate::{
     topics::TopicSpec,
 };
 
-/// How long one call to a broker may take.
+/// The longest time of one call to a broker.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Native = FutureProducer<Brokers>;
 
-/// The producer of what is published outside of transactions.
+/// The producer for records outside of transactions.
 struct Publisher {
     producer: Native,
     brokers: Brokers,
@@ -66,7 +66,7 @@ pub(crate) struct Kafka {
 }
 
 impl Kafka {
-    /// Builds the producer; brokers need not answer yet.
+    /// Builds the producer; the brokers need not answer yet.
     pub(crate) fn connect(config: &KafkaConfig) -> Result<Self, BusError> {
         let base = client::base(config)?;
         let publisher = Publisher::new(&base, config.delivery_timeout)?;
@@ -90,7 +90,7 @@ impl Kafka {
         admin::check(self.producer()?, specs).await
     }
 
-    /// The producer; a new one if it has lost its brokers, or has failed for good.
+    /// The producer; a new one if the old one has lost its brokers or has failed for good.
     fn producer(&self) -> Result<Native, BusError> {
         let mut publisher = self.publisher.lock();
         let fatal = publisher.producer.client().fatal_error();
@@ -98,11 +98,11 @@ impl Kafka {
             let code = fatal.map(|(code, _)| format!("{code:?}"));
             tracing::warn!(
                 code,
-                "a producer has lost every broker or failed for good; it is replaced"
+                "a producer has lost all brokers or failed for good; it is replaced"
             );
             let new = Publisher::new(&self.base, self.delivery_timeout)?;
             let lost = std::mem::replace(&mut *publisher, new);
-            // What it still holds ends with an error; waiting for that may take a moment.
+            // Its queued records end with an error. Dropping it may block for a moment.
             tokio::task::spawn_blocking(move || drop(lost));
         }
         Ok(publisher.producer.clone())
@@ -112,7 +112,7 @@ impl Kafka {
         admin::lag(&self.base, group, specs).await
     }
 
-    /// A member of a group. If it `gathers`, records may come a moment later, and more at a time.
+    /// A member of a group. If it `gathers`, its fetches wait briefly and bring more records.
     pub(crate) fn join(
         &self,
         group: &str,
@@ -128,7 +128,7 @@ impl Kafka {
         Ok(Box::new(member::KafkaMember::join(&self.base, membership)?))
     }
 
-    /// Writes records and waits until every one is acknowledged by all in-sync replicas.
+    /// Writes records; returns once each is acknowledged by all in-sync replicas.
     pub(crate) async fn publish(&self, records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
         let mut waiting = Vec::with_capacity(records.len());
         let producer = self.producer()?;
@@ -141,7 +141,7 @@ impl Kafka {
             match delivery.await {
                 Ok(Ok(delivery)) if brokers::is_doubtful(delivery.offset) => {
                     return Err(BusError::Unavailable(
-                        "a record is perhaps not written".to_owned(),
+                        "a record may not have been written".to_owned(),
                     ));
                 }
                 Ok(Ok(delivery)) => positions.push(Position {
@@ -156,7 +156,7 @@ impl Kafka {
         Ok(positions)
     }
 
-    /// Puts a record into the producer's queue; a full queue is waited for.
+    /// Puts a record into the producer's queue; waits while the queue is full.
     async fn enqueue(&self, producer: &Native, record: &OutRecord) -> Result<DeliveryFuture, BusError> {
         let deadline = tokio::time::Instant::now() + self.delivery_timeout;
         loop {
@@ -204,7 +204,8 @@ fn classify_for(record: &OutRecord, error: KafkaError) -> BusError {
     }
 }
 
-/// Which errors pass by themselves: all of which librdkafka or Kafka does not say that they stay.
+/// Sorts errors into retriable and permanent: an error is retriable unless librdkafka or Kafka is known to use its
+/// code for a permanent one.
 pub(crate) fn classify(error: KafkaError) -> BusError {
     use RDKafkaErrorCode as Code;
 
@@ -232,9 +233,9 @@ pub(crate) fn classify(error: KafkaError) -> BusError {
     }
 }
 
-/// Classifies the error of a call about a group's offsets. A deleted topic is created again or leaves the
-/// assignment, and a missing permission may be granted: meanwhile the group's other partitions are read as
-/// usual.
+/// Classifies an error of a call about a group's offsets. A deleted topic is created again or leaves the assignment,
+/// and a missing permission may be granted. Meanwhile the group reads its other partitions as usual, so both are
+/// retriable.
 fn classify_offsets(error: KafkaError) -> BusError {
     use RDKafkaErrorCode as Code;
 
@@ -252,7 +253,7 @@ fn classify_offsets(error: KafkaError) -> BusError {
     }
 }
 
-/// What trying again does not mend: fenced, forbidden, wrongly set up, or not there.
+/// Whether the code means a permanent error: fenced, forbidden, wrongly configured, or missing.
 fn stays(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
 
@@ -287,7 +288,8 @@ fn stays(code: RDKafkaErrorCode) -> bool {
         )
 }
 
-/// The operator has to allow it. (Authentication is not meant: brokers fail it for a moment while they start.)
+/// Whether the operator has to grant a permission. (Failed authentication is excluded: brokers report it briefly
+/// while they start.)
 fn is_forbidden(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
 
@@ -301,7 +303,7 @@ fn is_forbidden(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// An error without a broker's text.
+/// Describes an error without the broker's text.
 fn describe(error: &KafkaError) -> String {
     error
         .rdkafka_error_code()
@@ -326,7 +328,7 @@ mod tests {
         .unwrap();
         let record = || vec![OutRecord::new("t".into(), "k", "v")];
         kafka.publish(record()).await.unwrap();
-        // The client takes the record to be there from an earlier try.
+        // The client believes that the record was written by an earlier try.
         let duplicate = RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER;
         cluster.request_errors(RDKafkaApiKey::Produce, &[duplicate]);
         let error = kafka.publish(record()).await.unwrap_err();
@@ -345,7 +347,7 @@ mod tests {
         })
         .unwrap();
         let record = |value: &'static str| vec![OutRecord::new("t".into(), "k", value)];
-        // A busy machine may need more than one try.
+        // A busy machine may need several tries.
         let until_written = async |value| {
             let mut positions = Vec::new();
             while positions.is_empty() {

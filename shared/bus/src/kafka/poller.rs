@@ -1,12 +1,13 @@
-//! The thread that polls a consumer. Where too much waits for the member it waits for room; a member that takes little has
-//! its partitions paused instead, so that the thread goes on and hears of rebalances. A revocation waits in the callback
-//! until the member has committed what it finished.
+//! The thread that polls a consumer. Where too many bytes wait for the member, the thread waits for room. If the
+//! member takes little, the thread pauses its partitions instead, so that it keeps polling and hears of rebalances. A
+//! revocation waits in the callback until the member has committed the records that it finished.
 //!
-//! A pause is the last resort because it is dear: the client throws away what it has fetched, and its fetching thread,
-//! which no resume wakes, may sleep for another second.
+//! A pause is the last resort because it is expensive: the client discards the records that it has fetched, and its
+//! fetching thread, which a resume does not wake, may sleep for another second.
 //!
-//! Whatever moves a partition's position (seek, pause, resume) is done on this thread, between two polls: what it has
-//! polled and what the client will fetch next then fit together, and the member hears of both in one order.
+//! Each call that moves a partition's position (seek, pause, resume) is made on this thread, between two polls. Thus
+//! the records already polled and those that the client will fetch next fit together, and the member receives both in
+//! one order.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -41,35 +42,36 @@ use crate::{
     record::{Partition, Record},
 };
 
-/// What the thread tells the member.
+/// What happened, as the thread tells the member.
 pub(super) enum Event {
     Records(Vec<Record>),
-    /// Partitions, and the number of this assignment.
+    /// The assigned partitions and the number of this assignment.
     Assigned(Vec<Partition>, u64),
-    /// To be answered when the partitions are drained.
+    /// The revoked partitions; the channel is answered once they are drained.
     Revoked(Vec<Partition>, mpsc::SyncSender<()>),
-    /// The seek of this number has ended. Of partitions where it did, records from here on are those behind the seek.
+    /// The seek of this number has ended. For partitions on which it succeeded, all later records are from behind the
+    /// seek.
     Sought(u64, Vec<(Partition, Result<(), KafkaError>)>),
     Failed(KafkaError),
-    /// The client knows no broker any more, and will not: nothing comes of it.
+    /// The client has lost its brokers and does not recover: no further event follows.
     Lost,
 }
 
-/// What the member asks of the thread; answered by [`Event::Sought`].
+/// A request of the member, answered by [`Event::Sought`].
 pub(super) struct Seek {
     pub(super) number: u64,
     pub(super) targets: Vec<Target>,
 }
 
-/// Where a partition is to be read from; without an offset: from its start.
+/// The new position of a partition; without an offset: its start.
 pub(super) struct Target {
     pub(super) partition: Partition,
-    /// The assignment that is meant: in a later one the partition is left alone.
+    /// The assignment that is meant. In a later one the partition is not moved.
     pub(super) assignment: u64,
     pub(super) offset: Option<i64>,
 }
 
-/// The subscription that the polling thread reads.
+/// The subscription of the polling thread.
 pub(super) struct Reading {
     /// The properties that every client has.
     pub(super) base: ClientConfig,
@@ -77,60 +79,60 @@ pub(super) struct Reading {
     pub(super) topics: Vec<Arc<str>>,
 }
 
-/// How long the thread waits for a record.
+/// The longest wait for a record.
 const LONG_POLL: Duration = Duration::from_millis(50);
-/// How often the thread looks whether there is room.
+/// The interval at which a full member is checked for room.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long a revocation waits for the member.
+/// The longest wait of a revocation for the member.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long a seek may take; it waits for librdkafka's own threads, not for a broker.
+/// The longest time of a seek, which waits for librdkafka's threads, not for a broker.
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Records, and bytes, handed over in one piece.
+/// The most records, and the most bytes, in one piece.
 const PIECE: usize = 500;
 const PIECE_BYTES: usize = HIGH_WATER / 8;
 
-/// What thread and member share.
+/// State shared by thread and member.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// Bytes that wait for the member.
+    /// Bytes that are handed over and not yet taken by the member.
     pub(super) waiting: AtomicUsize,
-    /// The member is gone: end the thread.
+    /// The member is gone, so the thread has to end.
     pub(super) closing: AtomicBool,
-    /// What the client knows of brokers.
+    /// The state of the client's brokers.
     pub(super) brokers: Brokers,
     /// Partitions that belong to the member, each with the number of its assignment.
     owned: Mutex<HashMap<Partition, u64>>,
-    /// Numbers them.
+    /// The number of the next assignment.
     assignments: AtomicU64,
-    /// The offset that each partition was last sought to. After a seek, the client reports a position only
-    /// once it has handed out a record.
+    /// The offset of the last seek of each partition. After a seek the client reports a position only once it has
+    /// handed out a record.
     pub(super) sought: Mutex<HashMap<Partition, i64>>,
     flow: Mutex<Flow>,
     pub(super) piece: Mutex<Piece>,
 }
 
-/// Records that the thread has polled and not handed over.
+/// Records that the thread has polled and not handed over yet.
 #[derive(Default)]
 pub(super) struct Piece {
     records: Vec<Record>,
     bytes: usize,
 }
 
-/// Which partitions are to rest, and which do.
+/// The partitions that have to be paused, and those that are.
 #[derive(Default)]
 struct Flow {
-    /// Partitions that the member holds back.
+    /// Partitions that the member has asked to pause.
     held: HashSet<Partition>,
-    /// Too much waits for the member, for too long: all rest.
+    /// Set while all partitions have to be paused, because too many bytes have waited too long for the member.
     all: bool,
-    /// Partitions that the client was told to pause.
+    /// Partitions that the client has paused.
     paused: HashSet<Partition>,
-    /// Whether something has changed since the client was told.
+    /// Whether the client has to be told of a change.
     changed: bool,
 }
 
 impl Piece {
-    /// Whether it is full now.
+    /// Adds a record; returns whether the piece is full.
     pub(super) fn push(&mut self, record: Record) -> bool {
         self.bytes += record.size();
         self.records.push(record);
@@ -144,8 +146,9 @@ impl Piece {
 }
 
 impl Shared {
-    /// Whether every partition still belongs to the member, by the same assignment. Brokers check a commit's
-    /// generation, not its partitions: a member that was too slow to drain is told here that they are another's.
+    /// Whether each partition still belongs to the member by the same assignment. Brokers check the generation of a
+    /// commit, not its partitions. This check therefore tells a member that drained too slowly that the partitions
+    /// belong to another.
     pub(super) fn owns(&self, partitions: &[(Partition, u64)]) -> bool {
         let owned = self.owned.lock();
         partitions
@@ -153,7 +156,7 @@ impl Shared {
             .all(|(partition, assignment)| owned.get(partition) == Some(assignment))
     }
 
-    /// Nothing belongs to the member any more.
+    /// Clears the assignment: no partition belongs to the member any more.
     pub(super) fn disown(&self) {
         self.owned.lock().clear();
     }
@@ -163,14 +166,14 @@ impl Shared {
         self.waiting.load(Ordering::Acquire) > HIGH_WATER && !self.flow.lock().all
     }
 
-    /// Has every partition paused until there is room.
+    /// Requests that all partitions be paused until there is room.
     fn rest(&self) {
         let mut flow = self.flow.lock();
         flow.all = true;
         flow.changed = true;
     }
 
-    /// Partitions that the client fetches.
+    /// The partitions that the client fetches.
     pub(super) fn fetched(&self) -> Vec<Partition> {
         let owned = self.owned.lock();
         let flow = self.flow.lock();
@@ -181,13 +184,13 @@ impl Shared {
             .collect()
     }
 
-    /// Has the thread pause a partition.
+    /// Requests that the thread pause a partition.
     pub(super) fn hold(&self, partition: &Partition) {
         let mut flow = self.flow.lock();
         flow.changed |= flow.held.insert(partition.clone());
     }
 
-    /// Has the thread resume what was held.
+    /// Requests that the thread resume partitions that were held.
     pub(super) fn let_go<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) {
         let mut flow = self.flow.lock();
         for partition in partitions {
@@ -253,7 +256,8 @@ impl ConsumerContext for Callbacks {
 }
 
 impl Callbacks {
-    /// The client keeps a partition's pause over its loss and return: each begins here as the others are.
+    /// Takes in an assignment. The client keeps a partition's pause even if the partition is lost and returns, so
+    /// each new one is set to the state of the others.
     fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let partitions = partitions(list);
         let number = self.shared.assignments.fetch_add(1, Ordering::Relaxed);
@@ -276,7 +280,7 @@ impl Callbacks {
         };
         {
             let mut flow = self.shared.flow.lock();
-            // If that failed they are taken to be in the other state, so that it is tried again.
+            // After an error the partitions are recorded in the opposite state, so that the call is repeated.
             if all == told.is_ok() {
                 flow.paused.extend(partitions.iter().cloned());
             }
@@ -286,21 +290,22 @@ impl Callbacks {
             .owned
             .lock()
             .extend(partitions.iter().map(|partition| (partition.clone(), number)));
-        // The member is gone only when the thread is about to end.
+        // Fails only if the member is gone; the thread then ends soon.
         let _ = self.events.send(Event::Assigned(partitions, number));
     }
 
-    /// Hands over what was polled.
+    /// Hands over the polled records.
     pub(super) fn flush(&self) {
         let piece = std::mem::take(&mut *self.shared.piece.lock());
         if !piece.records.is_empty() {
             self.shared.waiting.fetch_add(piece.bytes, Ordering::AcqRel);
-            // As above.
+            // Fails only if the member is gone; the thread then ends soon.
             let _ = self.events.send(Event::Records(piece.records));
         }
     }
 
-    /// Does what the member asked for, and says so in the place where records change from before to behind the seek.
+    /// Seeks as the member asked, and reports the result after all records from before the seek and before all from
+    /// behind it.
     fn seek(&self, consumer: &BaseConsumer<Self>, seek: &Seek) {
         let targets: Vec<&Target> = {
             let owned = self.shared.owned.lock();
@@ -317,7 +322,7 @@ impl Callbacks {
         let mut list = TopicPartitionList::new();
         for target in &targets {
             let offset = target.offset.map_or(Offset::Beginning, Offset::Offset);
-            // An offset below zero is the only error, and there is none.
+            // The only possible error is an offset below zero, which cannot occur here.
             let _ = list.add_partition_offset(&target.partition.topic, target.partition.index, offset);
         }
         let mut results = Vec::new();
@@ -345,13 +350,13 @@ impl Callbacks {
             };
         }
         drop(sought);
-        // As above.
+        // Fails only if the member is gone; the thread then ends soon.
         let _ = self.events.send(Event::Sought(seek.number, results));
     }
 }
 
 impl Reading {
-    /// A topic's name, shared.
+    /// The topic's name, as the shared string of the subscription if it is in it.
     pub(super) fn topic(&self, name: &str) -> Arc<str> {
         let topic = self.topics.iter().find(|topic| &***topic == name);
         topic.map_or_else(|| Arc::from(name), Arc::clone)
@@ -372,7 +377,7 @@ pub(super) fn native(partitions: impl IntoIterator<Item = (Partition, Option<i64
     let mut list = TopicPartitionList::new();
     for (partition, offset) in partitions {
         let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-        // An offset below zero is the only error, and there is none.
+        // The only possible error is an offset below zero, which cannot occur here.
         let _ = list.add_partition_offset(&partition.topic, partition.index, offset);
     }
     list
@@ -428,14 +433,14 @@ pub(super) fn run(
         }
         regulate(consumer, shared);
         if shared.brokers.are_lost() && !std::mem::replace(&mut lost, true) {
-            // As above.
+            // Fails only if the member is gone; the thread then ends soon.
             let _ = callbacks.events.send(Event::Lost);
         }
     }
     consumer.unsubscribe();
 }
 
-/// Pauses everything while all are to rest, and what the member holds back; resumes the rest.
+/// Pauses and resumes partitions: all are paused while the whole member rests, otherwise those that it holds.
 fn regulate(consumer: &BaseConsumer<Callbacks>, shared: &Shared) {
     let (pause, resume) = {
         let owned = shared.owned.lock();

@@ -1,15 +1,15 @@
-//! How long a full member is waited for.
+//! How long the polling thread waits for a full member.
 
 use std::time::{Duration, Instant};
 
-/// At most about this many bytes wait for the member.
+/// About the most bytes that may wait for the member.
 pub(super) const HIGH_WATER: usize = 4 * 1024 * 1024;
-/// How long the pace is measured, and how many bytes are too few in that time: a rebalance stands behind what the
-/// client has fetched, `HIGH_WATER` again, and so for at most two seconds.
+/// The time over which the member's pace is measured, and the bytes below which it is too slow. A rebalance waits
+/// behind the bytes that the client has fetched, at most `HIGH_WATER`, and so for at most two seconds.
 const WINDOW: Duration = Duration::from_millis(500);
 const FEW: usize = 1024 * 1024;
 
-/// The pace of a member for which as much waits as may.
+/// The pace of a member that is at its high-water mark.
 #[derive(Default)]
 pub(super) struct Pressure {
     since: Option<Instant>,
@@ -17,17 +17,17 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// More was polled for the member.
+    /// Counts bytes polled for the member.
     pub(super) fn polled(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
-    /// Nothing more is there to be polled.
+    /// Starts over: no record is waiting to be polled.
     pub(super) fn eased(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether a full member takes so little that the thread cannot wait for it any longer.
+    /// Whether a full member is so slow that the thread must not wait for it any longer.
     pub(super) fn is_too_slow(&mut self, now: Instant) -> bool {
         let measured = self.since.map(|since| now - since);
         if measured.is_some_and(|measured| measured < WINDOW) {

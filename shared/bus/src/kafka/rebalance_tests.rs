@@ -1,5 +1,5 @@
-//! Members: what comes back after a rebalance (on Apache Kafka, where there is one: librdkafka's mock coordinator takes so
-//! long that its members' sessions end meanwhile), and what comes after a seek (on the mock cluster).
+//! Rebalances: which records come back afterwards. (On Apache Kafka where one is available: librdkafka's mock
+//! coordinator is so slow that its members' sessions expire.) Seeks: which records follow. (On the mock cluster.)
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ pub(super) fn produce(base: &ClientConfig, topic: &str, partition: i32, values: 
     producer.flush(PATIENCE).unwrap();
 }
 
-/// Polls, gives up what is to be given up, and keeps account of what is assigned; returns records.
+/// Polls, releases revoked partitions, keeps `owned` current; returns records.
 async fn poll(member: &mut KafkaMember, owned: &mut BTreeSet<Partition>) -> Vec<(i32, i64)> {
     let Ok(polled) = tokio::time::timeout(Duration::from_millis(50), member.poll(10_000)).await else {
         return Vec::new();
@@ -91,7 +91,7 @@ async fn a_partition_that_was_held_when_it_went_is_read_when_it_comes_back() {
     for partition in &of_first {
         first.pause(partition).unwrap();
     }
-    // A held partition brings nothing; meanwhile the thread has told the client.
+    // A held partition brings no records; meanwhile the thread has told the client.
     for partition in 0..2 {
         produce(&base, &topic, partition, 0..1);
     }
@@ -156,7 +156,7 @@ async fn a_member_whose_client_lost_every_broker_joins_anew_and_goes_on_where_it
     let partition = owned.first().unwrap().clone();
     member.commit(&[(partition.clone(), 2)]).await.unwrap();
     member.lose_brokers();
-    // Until it has given up what it had, it can do nothing.
+    // Until the member has released its old partitions, it cannot commit.
     assert!(member.commit(&[(partition.clone(), 3)]).await.is_err());
     assert!(member.rewind(std::slice::from_ref(&partition)).await.is_err());
     patiently("it is revoked", async {
@@ -211,7 +211,7 @@ async fn after_a_seek_the_first_record_is_the_one_that_was_asked_for() {
             if !owned.contains(&partition) {
                 continue;
             }
-            // One that nobody waits for comes to nothing or to the same.
+            // A seek that is cancelled at once has no effect, or the same effect.
             let _ = tokio::time::timeout(Duration::ZERO, member.seek(&partition, 5)).await;
             while let Err(error) = member.seek(&partition, target).await {
                 assert!(error.is_retriable());

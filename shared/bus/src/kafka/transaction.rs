@@ -31,13 +31,14 @@ use crate::{
 
 type Native = ThreadedProducer<Brokers>;
 
-/// How long aborting may take; then the producer is given up, and the broker aborts by itself.
+/// The longest time of an abort. After it the producer is given up, and the broker aborts the transaction by itself.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two tries of a call.
+/// The pause between two tries of a call.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Between two looks at whether everything was delivered.
+/// The interval at which the producer's queue is checked for undelivered records.
 const LOOK: Duration = Duration::from_micros(500);
-/// A coordinator that still writes the end of a producer's transaction refuses its next one for that long: two take turns.
+/// The number of producers, which take turns: a coordinator that is still writing the end of a producer's transaction
+/// refuses the next one of that producer.
 const PRODUCERS: usize = 2;
 
 /// A transactional producer.
@@ -46,17 +47,17 @@ struct Producer {
     brokers: Brokers,
 }
 
-/// A member's transactional producers, made when they are first needed, and anew after a fatal error.
+/// The transactional producers of a member. They are created on first use, and replaced after a fatal error.
 pub(super) struct Transactions {
     base: ClientConfig,
     group: String,
-    /// The one that has rested longest comes first.
+    /// The producers at rest, the one longest at rest first.
     producers: VecDeque<Producer>,
-    /// A transaction that was begun and perhaps not waited for.
+    /// A transaction that was begun and may not have been awaited.
     running: Option<JoinHandle<Ended>>,
 }
 
-/// A transaction's result, and its producer if that is still good.
+/// The result of a transaction, and its producer if it is still usable.
 struct Ended {
     producer: Option<Producer>,
     result: Result<(), BusError>,
@@ -72,8 +73,8 @@ impl Transactions {
         }
     }
 
-    /// Begins to write the records and to commit the offsets, or neither, when the transaction before has succeeded;
-    /// if it has not, that is what is returned, and nothing is begun.
+    /// Begins to write the records and to commit the offsets, as one transaction. If the transaction before has
+    /// failed, its error is returned and nothing is begun.
     pub(super) async fn begin(
         &mut self,
         out: Vec<OutRecord>,
@@ -96,7 +97,7 @@ impl Transactions {
                     producer: Some(producer),
                     result: Err(error),
                 },
-                // The producer is fenced or broken: another takes its place.
+                // The producer is fenced or broken; another one replaces it.
                 Err(Failure::Fatal(error)) => Ended {
                     producer: None,
                     result: Err(error),
@@ -110,7 +111,7 @@ impl Transactions {
         self.running.is_some()
     }
 
-    /// Waits for a transaction that was begun. Cancel-safe.
+    /// Waits for the end of the transaction that was begun, if there is one. Cancel-safe.
     pub(super) async fn settle(&mut self) -> Option<Result<(), BusError>> {
         let joined = self.running.as_mut()?.await;
         self.running = None;
@@ -119,7 +120,7 @@ impl Transactions {
         };
         match ended.producer {
             Some(producer) if !producer.brokers.are_lost() => self.producers.push_back(producer),
-            // Leaving it may take a moment.
+            // Dropping a producer may block for a moment.
             lost => drop(tokio::task::spawn_blocking(move || drop(lost))),
         }
         Some(ended.result)
@@ -138,18 +139,18 @@ impl Transactions {
     }
 }
 
-/// What tells whether the member may still commit.
+/// The check that the member may still commit.
 pub(super) struct Fence {
     pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
     pub(super) shared: Arc<Shared>,
-    /// The partitions of the offsets, as they were assigned.
+    /// The partitions of the offsets, each with the number of its assignment.
     pub(super) assignments: Vec<(Partition, u64)>,
 }
 
-/// Why a transaction did not come about.
+/// The reason for which a transaction failed.
 enum Cause {
     Revoked,
-    /// A record is perhaps not written.
+    /// A record may not have been written.
     Doubtful,
     TooLarge(BusError),
     Kafka(KafkaError),
@@ -179,7 +180,7 @@ fn step(
     let (error, fatal) = match cause {
         Cause::Revoked => (BusError::Revoked, false),
         Cause::Doubtful => {
-            let text = "a record of a transaction is perhaps not written";
+            let text = "a record of a transaction may not have been written";
             (BusError::Unavailable(text.to_owned()), false)
         }
         Cause::TooLarge(error) => (error, false),
@@ -200,7 +201,7 @@ fn attempt(
     offsets: &TopicPartitionList,
     fence: &Fence,
 ) -> Result<(), Cause> {
-    // After that the broker has aborted it.
+    // After this time the broker has aborted the transaction.
     let deadline = Instant::now() + TRANSACTION_TIMEOUT;
     let brokers = &**producer.client().context();
     brokers.take_doubt();
@@ -212,7 +213,8 @@ fn attempt(
         })?;
     }
     if offsets.count() > 0 {
-        // The metadata first: partitions that are lost after the check have a newer generation, which fences us.
+        // The metadata is read first: if a partition is lost after the check, the group has a newer generation, which
+        // fences this commit.
         let group = fence.consumer.group_metadata().ok_or(Cause::Revoked)?;
         if !fence.shared.owns(&fence.assignments) {
             return Err(Cause::Revoked);
@@ -223,7 +225,7 @@ fn attempt(
     }
     // The commit would wait for deliveries too, but in steps of 100 ms.
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        // The producer's own thread polls; a poll of less than a millisecond would not wait at all.
+        // The producer's own thread polls. A poll of less than a millisecond would not wait at all.
         #[expect(clippy::disallowed_methods, reason = "no runtime's thread")]
         std::thread::sleep(LOOK);
     }
@@ -251,7 +253,7 @@ fn send(producer: &Native, record: &OutRecord) -> Result<(), KafkaError> {
     }
 }
 
-/// librdkafka says which of its calls may simply be made again.
+/// Repeats a call as long as librdkafka says that it may be repeated and the deadline is not reached.
 fn retrying(
     producer: &Native,
     deadline: Instant,
@@ -275,12 +277,12 @@ fn is_fatal(error: &KafkaError) -> bool {
         || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
 }
 
-/// After an abort, reading the batch again is always right, but neither a record that is too large nor one that is
-/// forbidden passes by that.
+/// Turns an error into that of the step. After an abort the caller may read the batch again, except after an error
+/// that would recur: a record that is too large, or a missing permission.
 fn verdict(out: &[OutRecord], error: KafkaError) -> BusError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-            // A broker does not say which one it was.
+            // A broker does not name the record, so the largest one is named.
             match out.iter().max_by_key(|record| record.size()) {
                 Some(largest) => classify_for(largest, error),
                 None => classify(error),

@@ -29,14 +29,14 @@ use crate::{
     record::{Partition, Position, Record, Unreadable},
 };
 
-/// The wait for one offset. If the broker does not answer in this time, the offset counts as unknown, not as
-/// unreadable.
+/// The longest wait for one offset. If the broker does not answer in this time, the state of the offset is unknown,
+/// not unreadable.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The longest time of one search, because the member's thread waits for it. The next search finds the
-/// remaining records.
+/// The longest time of one search, because the member's thread waits for it. The next search finds the remaining
+/// records.
 const BUDGET: Duration = Duration::from_secs(4);
 
-/// Why a batch is unreadable, if the client's error concerns a batch. All other errors belong to the broker
+/// Why a batch is unreadable; `None` if the client's error does not concern a batch. Such errors belong to the broker
 /// or the connection; they pass, or need an operator.
 pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
     match error.rdkafka_error_code()? {
@@ -54,14 +54,14 @@ enum Look {
     /// A record, or the end of the partition.
     Readable,
     Unreadable(Unreadable),
-    /// No answer.
+    /// The broker did not answer.
     Unknown,
 }
 
 /// Offsets of one partition that cannot be read.
 struct Gap {
     from: i64,
-    /// The offset behind the gap: it can be read, or was not tried.
+    /// The offset behind the gap, which can be read or was not tried.
     end: i64,
     why: Unreadable,
 }

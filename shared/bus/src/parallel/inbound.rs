@@ -1,10 +1,10 @@
-//! A record in a handler's hands.
+//! A record that a handler works on.
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{ledger::Ticket, record::Record};
 
-/// A record to be worked on. Dropping it without [`Inbound::done`] has it read again.
+/// A record to work on. If it is dropped without [`Inbound::done`], it is read again.
 #[must_use]
 #[derive(Debug)]
 pub struct Inbound {
@@ -15,18 +15,18 @@ pub struct Inbound {
     pub(super) is_done: bool,
 }
 
-/// How a record ended.
+/// The end of a record's handling.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) ticket: Ticket,
     pub(super) key: Option<bytes::Bytes>,
     pub(super) done: bool,
-    /// Whether a panic dropped it.
+    /// Whether it was dropped by a panic.
     pub(super) panicked: bool,
 }
 
 impl Inbound {
-    /// Everything that the record asks for is durable.
+    /// Ends the record. All effects that it asks for have to be durable by now.
     pub fn done(mut self) {
         self.is_done = true;
     }
@@ -40,7 +40,7 @@ impl Drop for Inbound {
             done: self.is_done,
             panicked: !self.is_done && std::thread::panicking(),
         };
-        // The runner is gone at a hard shutdown only; then nothing is committed.
+        // The runner is gone only after a hard shutdown; then no offset is committed.
         let _ = self.ended.send(ended);
     }
 }

@@ -1,5 +1,5 @@
-//! Working on many records at once: order is kept for each key, records complete in any order, only the contiguous
-//! frontier is committed, and nothing is dropped in silence.
+//! Processing many records at once: order is kept for each key, records complete in any order, only the contiguous
+//! frontier is committed, and no record is dropped silently.
 
 mod inbound;
 mod queue;
@@ -15,32 +15,32 @@ pub use inbound::Inbound;
 
 use crate::{error::BusError, member::Member, topics::Topics};
 
-/// Works on records.
+/// Processes records.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Works on a batch of records of different keys. Each [`Inbound`] is to be ended with [`Inbound::done`], in any
-    /// order; one that is dropped is read again. Several calls run at the same time.
+    /// Processes a batch of records of different keys. The implementation ends each [`Inbound`] with
+    /// [`Inbound::done`], in any order; one that is dropped is read again. Several calls run at the same time.
     async fn handle(&self, batch: Vec<Inbound>);
 
-    /// Turns a record whose handling has panicked [`PANICS`] times into a dead letter. As in
-    /// [`Handler::handle`], the implementation ends the record with [`Inbound::done`].
+    /// Turns a record whose handling has panicked [`PANICS`] times into a dead letter. The implementation ends the
+    /// record with [`Inbound::done`].
     async fn bury(&self, inbound: Inbound, panic: &Panic);
 }
 
-/// Panics after which a record is buried. After its first panic it is handled alone, because another record
-/// of its batch may be the cause.
+/// Panics after which a record is buried. After its first panic a record is handled alone, because another record of
+/// its batch may have been the cause.
 pub const PANICS: u32 = 3;
 
-/// How much at once.
+/// The limits and intervals of a runner.
 #[derive(Debug, Clone)]
 pub struct ParallelOptions {
-    /// At most this many records are polled and not done.
+    /// The most records that are polled and not done.
     pub max_in_flight: usize,
-    /// At most this many records are handed over in one call.
+    /// The most records of one call of the handler.
     pub max_batch: usize,
-    /// How often the frontier is committed.
+    /// The interval at which the frontier is committed.
     pub commit_interval: Duration,
-    /// How long revoked partitions are waited for.
+    /// The longest wait for records in hand when their partitions are revoked.
     pub drain_timeout: Duration,
 }
 

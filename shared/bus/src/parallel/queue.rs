@@ -1,4 +1,4 @@
-//! Which record may be handed over next: at most one of a key is in a handler's hands.
+//! The records that wait for a handler, of which at most one of each key is in hand.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,18 +9,18 @@ use crate::{
     record::{Partition, Record},
 };
 
-/// A record that waits.
+/// A record that waits for a handler.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) record: Record,
     pub(super) ticket: Ticket,
 }
 
-/// Records in order of arrival; a key that is in a handler's hands holds its followers back.
+/// Records in order of arrival. A record in hand holds back those of the same key.
 #[derive(Debug, Default)]
 pub(super) struct KeyedQueue {
     ready: VecDeque<Waiting>,
-    /// For each key that is ready or in a handler's hands: its followers.
+    /// The records behind each key that is ready or in hand.
     followers: HashMap<Bytes, VecDeque<Waiting>>,
     waiting: usize,
 }
@@ -45,7 +45,7 @@ impl KeyedQueue {
         taken
     }
 
-    /// A record of the key left the handler's hands.
+    /// Notes that a record of the key is no longer in hand.
     pub(super) fn ended(&mut self, key: Option<&Bytes>) {
         let Some(key) = key else { return };
         let Some(followers) = self.followers.get_mut(key) else {
@@ -59,7 +59,7 @@ impl KeyedQueue {
         }
     }
 
-    /// Forgets what waits of a partition.
+    /// Discards the waiting records of a partition.
     pub(super) fn forget(&mut self, partition: &Partition) {
         let of_partition = |waiting: &Waiting| waiting.ticket.partition == *partition;
         for followers in self.followers.values_mut() {
@@ -73,12 +73,12 @@ impl KeyedQueue {
         self.waiting = self.ready.len() + self.followers.values().map(VecDeque::len).sum::<usize>();
     }
 
-    /// How many wait.
+    /// The number of waiting records.
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Whether something can be handed over.
+    /// Whether a record can be handed over.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The loop: polls, hands over, completes, commits, drains.
+//! The loop of a parallel consumer: polls, hands over, completes, commits, drains.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,18 +31,18 @@ use crate::{
     topics::TopicKind,
 };
 
-/// How long a partition rests after one of its records was dropped, or a poll failed.
+/// The rest of a partition after one of its records was dropped, and of the loop after a failed poll.
 const REST: Duration = Duration::from_millis(500);
 
-/// A partition whose head may not be handed out yet.
+/// A partition whose first record may not be handed out yet.
 struct Held {
     wake: Timestamp,
     records: VecDeque<Record>,
-    /// From where the partition is to be read again. Until that has succeeded, what comes of it is left out.
+    /// The offset from which the partition has to be read again. Until the seek succeeds, its records are ignored.
     restart: Option<i64>,
 }
 
-/// Partitions that are being given up.
+/// Partitions that were revoked and are being drained.
 struct Revoking {
     partitions: Vec<Partition>,
     deadline: Instant,
@@ -55,15 +55,15 @@ pub(super) struct Runner {
     ledger: Ledger,
     queue: KeyedQueue,
     held: HashMap<Partition, Held>,
-    /// How many records of each partition are in a handler's hands.
+    /// The number of records in hand, by partition.
     in_hand: HashMap<Partition, usize>,
     total_in_hand: usize,
     revoking: Option<Revoking>,
-    /// Records whose handling has panicked, and how often. They are handed over alone.
+    /// Records whose handling has panicked, with the number of panics. They are handed over alone.
     suspects: HashMap<(Partition, i64), u32>,
     last_panic: Option<Panic>,
     complaints: Limited,
-    /// The role in which panics are counted.
+    /// The role for which panics are counted.
     role: Arc<str>,
     reading: Stall,
     committing: Stall,
@@ -157,7 +157,7 @@ impl Runner {
         }
     }
 
-    /// Whether it is worth polling: small polls make small batches, so a few records' room is not used at once.
+    /// Whether there is room for a poll of a useful size: small polls make small batches.
     fn has_room(&self) -> bool {
         let options = &self.context.options;
         let used = self.total_in_hand + self.queue.len();
@@ -237,7 +237,8 @@ impl Runner {
     fn next_wake(&self) -> Option<Instant> {
         let first = self.held.values().map(|held| held.wake).min()?;
         let wait = (first - self.context.clock.now()).to_std().unwrap_or_default();
-        // The clock has microseconds and the timer milliseconds: one more, and nothing is early.
+        // The clock counts microseconds and the timer milliseconds; one more millisecond ensures that no record is
+        // early.
         Some(Instant::now() + wait + Duration::from_millis(1))
     }
 
@@ -331,7 +332,7 @@ impl Runner {
         self.suspects.get(&place).copied().unwrap_or(0)
     }
 
-    /// Counts the panics of each record.
+    /// Updates the number of panics of a record.
     fn note_panic(&mut self, ended: &Ended) {
         let place = || (ended.ticket.partition.clone(), ended.ticket.offset);
         if ended.panicked {
@@ -360,7 +361,8 @@ impl Runner {
         self.finish_revoking_if_drained().await
     }
 
-    /// A handler let go of a record: everything of its partition that is not committed is read again, after a rest.
+    /// Handles a record that was dropped: after a rest, all records of its partition that are not committed are read
+    /// again.
     fn on_dropped(&mut self, ended: &Ended) -> Result<(), BusError> {
         metrics::counter!("carillon_bus_dropped_total", "group" => self.context.group.to_string())
             .increment(1);
@@ -386,7 +388,7 @@ impl Runner {
         Ok(())
     }
 
-    /// When a partition that rests from now on may go on.
+    /// The time at which a partition that begins its rest now may go on.
     fn rested(&self) -> Timestamp {
         later(self.context.clock.now(), REST)
     }
@@ -420,7 +422,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What waits and is in nobody's hands is not begun any more.
+    /// Discards the records that wait and are not in hand. They are not committed, so the next owner reads them.
     fn give_back_waiting(&mut self) {
         self.queue = KeyedQueue::default();
         self.held.clear();
@@ -466,7 +468,7 @@ mod tests {
         member::fake::{Fake, State},
     };
 
-    /// Drops the first record that it sees, once.
+    /// Drops the first record that it receives, once.
     struct DropsOne(AtomicUsize);
 
     #[async_trait::async_trait]

@@ -67,7 +67,7 @@ fn steps_that_are_begun_one_behind_the_other_happen_in_order_and_once_each() {
         let values: Vec<String> = copies.into_iter().map(|(_, value)| value).collect();
         let expected: Vec<String> = (0..COUNT).map(|n| n.to_string()).collect();
         assert_eq!(values, expected);
-        // All of it is committed.
+        // The committed offsets are behind all of it.
         setting.bus.publish(vec![out(&input, "k", "next")]).await.unwrap();
         assert_eq!(drain(&mut setting.consumer("g", &input), 1).await[0].1, "next");
     });
@@ -113,7 +113,7 @@ fn a_member_that_lost_its_partitions_can_neither_commit_nor_produce() {
         let mut zombie = setting.consumer("g", &input);
         let stale = zombie.next(&LIMITS).await.unwrap();
 
-        // The batch is forgotten by a rewind, as it is when its partitions come back after a loss.
+        // A rewind discards the batch, as happens when its partitions return after a loss.
         zombie.rewind().await.unwrap();
         assert!(matches!(zombie.commit(&stale).await, Err(BusError::Revoked)));
         let late = zombie
@@ -146,7 +146,7 @@ fn a_zombie_that_does_not_know_it_yet_is_fenced() {
         );
         let mut zombie = setting.consumer("g", &input);
         while zombie.assignment().count() < 2 {
-            // Nothing is there to read yet; the poll brings the assignment.
+            // No record can be read yet; the poll brings the assignment.
             let _ = tokio::time::timeout(Duration::from_millis(100), zombie.next(&LIMITS)).await;
         }
         setting
@@ -159,7 +159,7 @@ fn a_zombie_that_does_not_know_it_yet_is_fenced() {
             zombie.rewind().await.unwrap();
             stale = zombie.next(&LIMITS).await.unwrap();
         }
-        // From here on the zombie does not poll: it does not hear that a partition is to go to the other member.
+        // From here on the zombie does not poll, so it does not hear that a partition moves to the other member.
         let other = setting.another_process().await;
         let mut heir = other.subscribe(&subscription("g", &input)).unwrap();
         let batch = heir.next(&LIMITS).await.unwrap();
@@ -191,7 +191,7 @@ fn a_step_that_nobody_waits_for_happens_once_or_not_at_all_before_the_next_membe
             assert_eq!(batch.records[0].value, round.to_string());
             {
                 let mut step = Box::pin(consumer.commit_with(&batch, vec![out(&output, "k", round)]));
-                // Begun, then left alone, as by a hard shutdown.
+                // The step is begun and then not polled further, as after a hard shutdown.
                 let _ = futures::poll!(&mut step);
             }
             drop(consumer);

@@ -5,7 +5,7 @@ use carillon_domain::Lane;
 
 use crate::support::{LIMITS, on_each_backend, out, subscription, text};
 
-/// Reads whatever comes within a moment.
+/// Reads the records that arrive within a short time.
 async fn some(consumer: &mut BatchConsumer) -> Vec<String> {
     let wait = std::time::Duration::from_millis(300);
     match tokio::time::timeout(wait, consumer.next(&LIMITS)).await {

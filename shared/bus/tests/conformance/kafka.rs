@@ -1,4 +1,4 @@
-//! What only a broker can do to us: refuse a record for its size, and stall.
+//! Faults that only a broker causes: it refuses a record for its size, or stalls.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::support::{LIMITS, drain, on_kafka, out, subscription, text};
 
-/// Bytes that no compression makes fewer.
+/// Incompressible bytes.
 fn noise(length: usize) -> Bytes {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let bytes = std::iter::repeat_with(|| {
@@ -68,7 +68,7 @@ fn a_record_that_is_too_large_is_called_so_and_is_not_tried_for_ever() {
         let input = topics.events(Lane::Normal);
         bus.publish(vec![out(&input, "k", "in")]).await.unwrap();
         let mut consumer = setting.consumer("g", &input);
-        // One that the broker refuses, and one that the client does.
+        // The broker refuses the first record, the client the second.
         for (topic, size) in [(input.clone(), 1_200_000), (topics.status(), 5_000_000)] {
             let mut large = out(&topic, "k", "");
             large.value = noise(size);
@@ -115,7 +115,7 @@ fn a_step_that_was_begun_and_fails_is_told_of_and_its_batch_is_read_again() {
             .begin_commit_with(&batch, vec![large.clone()])
             .await
             .unwrap();
-        // Nothing else is there to be read, and still it is noticed.
+        // The error is noticed although no other record can be read.
         let told = consumer.next(&LIMITS).await.unwrap_err();
         assert!(matches!(told, BusError::TooLarge { .. }), "{told:?}");
 
@@ -124,7 +124,7 @@ fn a_step_that_was_begun_and_fails_is_told_of_and_its_batch_is_read_again() {
         consumer.begin_commit_with(&batch, vec![large]).await.unwrap();
         bus.publish(vec![out(&input, "k", "2")]).await.unwrap();
         let next = match consumer.next(&LIMITS).await {
-            // It was read before the step had failed: then the next step says so.
+            // The batch was read before the step had failed; then the next step returns the error.
             Ok(behind) => consumer.begin_commit_with(&behind, Vec::new()).await,
             Err(error) => Err(error),
         };
@@ -148,7 +148,7 @@ fn a_step_that_was_begun_and_fails_is_told_of_and_its_batch_is_read_again() {
     });
 }
 
-/// Stops the broker's process, and has it go on in the end.
+/// Stops the broker's process until it is dropped.
 struct Stall(String);
 
 impl Stall {
@@ -169,7 +169,7 @@ fn signal(which: &str, pid: &str) {
     assert!(ended.unwrap().success());
 }
 
-/// Needs the process id of a broker that nobody else uses (`deploy/ci/services pid kafka`).
+/// Needs the process id of a broker that no other test uses (`deploy/ci/services pid kafka`).
 #[test]
 fn every_consumer_goes_on_soon_after_a_broker_stalled() {
     let Ok(pid) = std::env::var("CARILLON_TEST_STALL_KAFKA_PID") else {
@@ -229,7 +229,7 @@ fn every_consumer_goes_on_soon_after_a_broker_stalled() {
             bus.publish(send("before")).await.unwrap();
             assert!(until_seen("before", Duration::from_secs(30)).await);
 
-            // Work goes on meanwhile, so that transactions are open when it begins.
+            // Publishing continues meanwhile, so that transactions are open when the stall begins.
             let (busy, topics) = (bus.clone(), names.clone());
             let load = tokio::spawn(async move {
                 loop {

@@ -59,7 +59,7 @@ fn both_backends_put_a_key_into_the_same_partition_as_kafka_clients_do() {
     });
 }
 
-/// What Kafka's default partitioner gives the three keys above over six partitions; taken from a broker.
+/// The partitions of the three keys above among six, by Kafka's default partitioner (taken from a broker).
 const PARTITIONS_OF_SIX: [i32; 3] = [2, 4, 1];
 
 #[test]

@@ -1,4 +1,4 @@
-//! What both backends promise. Every test runs on the embedded log, and on Apache Kafka where
+//! The contract of both backends. Each test runs on the embedded log, and on Apache Kafka where
 //! `CARILLON_KAFKA__BROKERS` is set.
 
 #![expect(

@@ -1,5 +1,5 @@
-//! How long a record takes, hop by hop: published, routed in an atomic step, handed to a worker. Run by hand:
-//! `cargo test -p carillon-bus --test conformance pace -- --ignored --nocapture`.
+//! The latency of a record hop by hop: published, routed in an atomic step, handed to a worker. Run by hand: `cargo
+//! test -p carillon-bus --test conformance pace -- --ignored --nocapture`.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::support::{on_kafka, out, subscription, text};
 
 const RATE: u32 = 550;
 const COUNT: u32 = 6_000;
-/// The first ones wait for the groups to form.
+/// The first records, not counted, for which the groups are still forming.
 const WARM: usize = 1_500;
 const ROUTER: BatchLimits = BatchLimits {
     max_records: 500,
@@ -29,7 +29,7 @@ struct Times(Mutex<BTreeMap<&'static str, BTreeMap<usize, Instant>>>);
 
 impl Times {
     fn note(&self, hop: &'static str, record: usize) {
-        // The first of several: a user is told on each channel.
+        // The record is the first of several, one for each channel.
         let now = Instant::now();
         self.0.lock().entry(hop).or_default().entry(record).or_insert(now);
     }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::support::{Setting, on_each_backend, out, subscription, text, wait_for};
 
-/// Notes what it is given; ends a record when the gate for its value is open.
+/// Notes the records that it receives; ends a record once the gate for its value is open.
 struct Recorder {
     seen: Mutex<Vec<(String, String)>>,
     holding: AtomicUsize,
@@ -59,7 +59,7 @@ impl Handler for Recorder {
             let held = self.holding.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_held.fetch_max(held, Ordering::SeqCst);
             let mut gate = self.gate.clone();
-            // The sender is gone when the test is over.
+            // Fails only if the sender is gone, at the end of the test.
             let _ = gate.wait_for(|closed| !closed.contains(&value)).await;
             self.holding.fetch_sub(1, Ordering::SeqCst);
             if let Some(left) = self.panics.lock().get_mut(&value).filter(|left| **left > 0) {
@@ -158,7 +158,7 @@ fn only_the_contiguous_frontier_is_committed() {
                 .any(|lag| lag.records == 4)
         })
         .await;
-        // Killed: what was done behind the gap is worked on again, nothing is lost.
+        // A kill: records done behind the gap are processed again, and none is lost.
         shutdown.abort();
         task.await.unwrap();
         gate.send(Vec::new()).unwrap();

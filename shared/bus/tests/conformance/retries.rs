@@ -77,7 +77,7 @@ fn a_retry_is_never_early_and_hardly_late_and_others_do_not_wait_for_it() {
             .iter()
             .find(|(topic, ..)| topic.contains("retry"))
             .unwrap();
-        // What is hardly longer than the tier is waited for there, to its end.
+        // A wait hardly longer than the tier ends in the tier.
         assert!(*at >= due, "early: {at} {due}");
         assert!(*at <= due + chrono::TimeDelta::seconds(3), "late: {at} {due}");
         let (_, fresh_at, _) = arrivals

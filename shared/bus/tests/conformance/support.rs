@@ -1,4 +1,4 @@
-//! A bus of one's own, on each backend that there is.
+//! A bus for one test, on each backend that is available.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -17,7 +17,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// The bus as another process would open it. (The embedded log belongs to one process: there, the same handle.)
+    /// The bus as another process would open it. (The embedded log belongs to one process, so it returns the same
+    /// handle.)
     pub(crate) async fn another_process(&self) -> Bus {
         match self.config.backend {
             Backend::Kafka(_) => Bus::connect(self.config.clone(), Arc::new(SystemClock))
@@ -27,7 +28,7 @@ impl Setting {
         }
     }
 
-    /// The bus after the process was killed and started again. (The embedded log: its files as they are now.)
+    /// The bus after its process was killed and started again. (The embedded log: a copy of its present files.)
     pub(crate) async fn restarted(&self) -> Bus {
         let mut config = self.config.clone();
         if let Backend::Embedded(embedded) = &mut config.backend {
@@ -63,7 +64,7 @@ pub(crate) fn subscription(group: &str, topic: &Arc<str>) -> Subscription {
     }
 }
 
-/// Runs a test on every backend, a fresh one each.
+/// Runs a test on each backend, each time with a new bus.
 pub(crate) fn on_each_backend<F: Future<Output = ()>>(partitions: u32, test: impl Fn(Setting) -> F) {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
@@ -75,7 +76,7 @@ pub(crate) fn on_each_backend<F: Future<Output = ()>>(partitions: u32, test: imp
     on_kafka(partitions, Duration::from_mins(1), test);
 }
 
-/// Runs a test on Apache Kafka, where there is one.
+/// Runs a test on Apache Kafka, if it is available.
 pub(crate) fn on_kafka<F: Future<Output = ()>>(
     partitions: u32,
     limit: Duration,

@@ -24,7 +24,10 @@ pub(super) async fn again_and_again(db: Weak<Inner>) {
         // What cannot be copied now is later, at the latest by the writer.
         let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
         if let Err(error) = copied.execute(&mut *connection).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "no checkpoint");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the write-ahead log was not copied"
+            );
         }
     }
 }
