@@ -19,14 +19,15 @@ use crate::{
     error::StoreError,
 };
 
-/// How long a verified key is believed without asking again: the longest that a revoked key works in other processes.
+/// The time for which a verified key is accepted without another query. A revoked key works in other processes for at
+/// most this long.
 const BELIEVED: Duration = Duration::from_secs(5);
-/// Most keys that one statement looks up.
+/// The most keys that one statement looks up.
 const BATCH: usize = 256;
-/// `last_used_at` is not written more often.
+/// The least time between two writes of `last_used_at`.
 const USED: Duration = Duration::from_mins(1);
 
-/// What a key may do; each role may all that the ones before it may.
+/// The permissions of a key. Each role includes those of the roles before it.
 #[derive(
     Debug,
     Clone,
@@ -46,50 +47,50 @@ const USED: Duration = Duration::from_mins(1);
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Role {
-    /// Looks.
+    /// Reads.
     Viewer,
-    /// Sends, replays, edits users.
+    /// Sends, replays and edits users, besides reading.
     Operator,
-    /// Everything, keys included.
+    /// Everything, including API keys.
     Admin,
 }
 
-/// A key that was just made. The secret is shown this once.
+/// A key that was just created. Its secret is shown only here.
 #[derive(Clone)]
 pub struct NewKey {
-    /// The key's public name.
+    /// The key's public id.
     pub id: Uuid,
-    /// `ck_<id>_<secret>`: what the client sends.
+    /// `ck_<id>_<secret>`: the text that the client sends.
     pub secret: String,
 }
 
-/// Who is calling.
+/// The holder of a verified key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Which key.
+    /// The key.
     pub key_id: Uuid,
-    /// Its name.
+    /// The key's name.
     pub name: String,
-    /// Whose data it opens.
+    /// The tenant to whose data the key gives access.
     pub tenant: TenantId,
-    /// What it may do.
+    /// The key's permissions.
     pub role: Role,
 }
 
-/// A key as a list shows it.
+/// A key as it appears in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKeyInfo {
-    /// The key's public name.
+    /// The key's public id.
     pub id: Uuid,
-    /// What it is for.
+    /// The key's name, which says what it is for.
     pub name: String,
-    /// What it may do.
+    /// The key's permissions.
     pub role: Role,
-    /// When it was made.
+    /// The time at which it was created.
     pub created_at: Timestamp,
-    /// When it was revoked.
+    /// The time at which it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was last used, to the minute.
+    /// The time at which it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
 }
 
@@ -113,7 +114,7 @@ struct InfoRow {
     last_used_at: Option<Timestamp>,
 }
 
-/// A key that was verified lately.
+/// A key that was verified within [`BELIEVED`].
 #[derive(Debug)]
 struct Believed {
     secret_hash: [u8; 32],
@@ -121,7 +122,7 @@ struct Believed {
     until: Timestamp,
 }
 
-/// The keys.
+/// The API keys.
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
     db: Db,
@@ -129,8 +130,8 @@ pub struct ApiKeys {
     believed: Arc<RwLock<HashMap<Uuid, Believed>>>,
 }
 
-/// Looks up keys that are not cached. Concurrent callers share statements, so a flood of made-up keys costs
-/// the database at most two statements at a time, at any rate.
+/// Looks up keys that are not cached. Concurrent callers share statements, so that a flood of invented keys keeps at
+/// most two statements running at a time.
 struct Lookup(Db);
 
 #[async_trait]
@@ -161,7 +162,7 @@ impl ApiKeys {
         }
     }
 
-    /// Makes a key. With the first one a tenant begins, so its name is checked here.
+    /// Creates a key. A tenant comes into being with its first key, so its name is checked here.
     pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
         if TenantId::parse(tenant.as_str()).is_err() {
             let expected = "expected a tenant's name of 1 to 128 bytes without control characters";
@@ -190,8 +191,8 @@ impl ApiKeys {
         Ok(NewKey { id, secret })
     }
 
-    /// Who holds this secret; `None` if nobody does or the key is revoked. A revoked key may be believed for another
-    /// 5 seconds in processes that did not revoke it.
+    /// The holder of this secret; `None` if the key is unknown or revoked. Processes other than the one that revoked
+    /// a key may accept it for another 5 seconds.
     pub async fn verify(&self, secret: &str) -> Result<Option<Principal>, StoreError> {
         let Some(id) = id_of(secret) else { return Ok(None) };
         let (hash, now) = (hash(secret), self.db.now());
@@ -257,7 +258,7 @@ impl ApiKeys {
             .collect()
     }
 
-    /// Revokes a key; `false` if there is none of that id that was not revoked yet.
+    /// Revokes a key; `false` if no key with that id is in force.
     pub async fn revoke(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let revoked = write_one!(
             self.db,
@@ -277,7 +278,7 @@ fn id_of(secret: &str) -> Option<Uuid> {
     (!rest.is_empty()).then(|| Uuid::try_parse(id).ok()).flatten()
 }
 
-/// Secrets are 256 random bits, so one round of SHA-256 is enough.
+/// A single round of SHA-256 is enough, because secrets are 256 random bits.
 fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }

@@ -1,5 +1,5 @@
-//! The auditor's counts (table `counters`): kept up to date inside the transactions that they count, so they are exact
-//! and cheap to read however many rows there are.
+//! The auditor's counts (table `counters`). They are updated in the transactions that they count, so they are exact,
+//! and reading them costs the same whatever the number of rows.
 
 use crate::{
     config::Dialect,
@@ -9,35 +9,34 @@ use crate::{
     events::Events,
 };
 
-/// Independent counts of the two equations of §6.
+/// The counts of the auditor's two equations; each side is counted independently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct AuditCounts {
-    /// Events that gateways published, plus records that routers read from elsewhere.
+    /// Events that gateways published, and records that routers read which came from elsewhere.
     pub acknowledged: u64,
     /// Events that were routed.
     pub routed: u64,
-    /// Records of events that another record had brought.
+    /// Records whose event had come with another record before.
     pub duplicate: u64,
-    /// Records that are no event of ours.
+    /// Records that are not valid events.
     pub rejected: u64,
     /// Records that lead to no message by design: tombstones, deleted rows, and events without recipients
     /// whose type allows that.
     pub skipped: u64,
-    /// Events that a scheduler holds until they are due. There is none yet, so it is 0. An event that no router has decided
-    /// is not waiting but unaccounted for, else a lost one would be waiting for ever.
+    /// Events that a scheduler holds until they are due. No scheduler exists yet, so this is 0. An event that no
+    /// router has decided counts as unaccounted for, not as waiting; otherwise a lost event would wait for ever.
     pub waiting: u64,
     /// Decisions to send.
     pub deliveries_produced: u64,
-    /// Deliveries whose state has ended.
+    /// Deliveries whose state is final.
     pub ended: u64,
-    /// Deliveries whose state has not ended.
+    /// Deliveries whose state is not final yet.
     pub pending: u64,
 }
 
 impl AuditCounts {
-    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting).
-    /// Events on their way from the gateway through router and tracker count until they are projected; at
-    /// rest it is 0.
+    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting). Events
+    /// between gateway and tracker are included until they are projected; at rest the difference is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(
@@ -46,7 +45,7 @@ impl AuditCounts {
         )
     }
 
-    /// Deliveries that nobody can account for: produced − (ended + pending).
+    /// Deliveries that are unaccounted for: produced − (ended + pending).
     #[must_use]
     pub fn delivery_difference(&self) -> i64 {
         diff(self.deliveries_produced, self.ended + self.pending)
@@ -57,7 +56,7 @@ fn diff(left: u64, right: u64) -> i64 {
     left.cast_signed().wrapping_sub(right.cast_signed())
 }
 
-/// The counts.
+/// The auditor's counts.
 #[derive(Debug, Clone)]
 pub struct Audit {
     db: Db,
@@ -70,8 +69,9 @@ impl Audit {
         Self { db, model, events }
     }
 
-    /// Reads all counts, with what this process has published up to now. Where they lie in two files, what was projected is
-    /// read first: what happens between the two is a difference that goes away, not one below 0.
+    /// Reads all counts; first marks the events that this process has published. On SQLite, where the counts lie in
+    /// two files, the read model's are read first: events between the two reads then cause a positive difference that
+    /// disappears, never a negative one.
     pub async fn counts(&self) -> Result<AuditCounts, StoreError> {
         self.events.flush().await?;
         let mut counts = counters::read(&self.model).await?;

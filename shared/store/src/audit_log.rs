@@ -1,5 +1,5 @@
-//! The log of reveals: which API key was shown hidden values, when and where (table `audit_log`). Entries are
-//! written before anything is shown, and are never deleted.
+//! The audit log (table `audit_log`): which API key was shown hidden values, when and on which route. An entry is
+//! written before the values are shown, and is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;
@@ -23,18 +23,18 @@ pub enum AuditAction {
     Reveal,
 }
 
-/// One entry.
+/// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
     /// The entry's id.
     pub id: Uuid,
-    /// When.
+    /// The time of the action.
     pub at: Timestamp,
     /// The API key that was used.
     pub key_id: Uuid,
     /// The key's name.
     pub key_name: String,
-    /// The audited act.
+    /// The action.
     pub action: AuditAction,
     /// The requested path and query.
     pub route: String,
@@ -50,7 +50,7 @@ struct Row {
     route: String,
 }
 
-/// The log.
+/// The audit log.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     db: Db,
@@ -61,7 +61,7 @@ impl AuditLog {
         Self { db }
     }
 
-    /// Adds an entry; it is durable on return.
+    /// Appends an entry; it is durable on return.
     pub async fn note(&self, who: &Principal, action: AuditAction, route: &str) -> Result<(), StoreError> {
         write_one!(
             self.db,

@@ -1,5 +1,5 @@
-//! Group commit: whatever concurrent callers bring while the database is busy goes into its next statement together.
-//! An idle batcher adds no wait. Who brings little does not wait for who brings much.
+//! Group commit: the items of concurrent callers that wait while the database is busy go into its next statement
+//! together. An idle batcher adds no wait. Callers with few items do not wait for callers with many.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{config::Dialect, db::again, error::StoreError};
 
-/// One batch is synced while the next is worked on.
+/// Batches in progress at a time: one is synced while the next is processed.
 const LANES: usize = 2;
-/// So many items are few.
+/// The most items of a caller that count as few.
 const FEW: usize = 16;
 
-/// How many items go into one batch of callers who bring few: on SQLite so many that it is a small turn of the writer.
+/// The most items of a batch of callers with few items. On SQLite it is the size of a small turn of the writer.
 fn together(dialect: Dialect, max_items: usize) -> usize {
     match dialect {
         Dialect::Sqlite => max_items.min(FEW),
@@ -21,15 +21,15 @@ fn together(dialect: Dialect, max_items: usize) -> usize {
     }
 }
 
-/// What a batcher does with the items of one batch.
+/// The work on a batch.
 #[async_trait]
 pub(crate) trait Work: Send + Sync + 'static {
-    /// What callers bring.
+    /// An item as a caller submits it.
     type Item: Send + Sync;
-    /// What they get for each item.
+    /// The result for an item.
     type Output: Send;
 
-    /// Works on items in one transaction; one output for each item, in order.
+    /// Processes items in one transaction; returns one output for each item, in order.
     async fn run(&self, items: &[Self::Item]) -> Result<Vec<Self::Output>, StoreError>;
 }
 
@@ -38,7 +38,7 @@ struct Job<W: Work> {
     done: oneshot::Sender<Result<Vec<W::Output>, StoreError>>,
 }
 
-/// Gathers items of concurrent callers. Its tasks end when it is dropped.
+/// Gathers the items of concurrent callers. Its tasks end when it is dropped.
 pub(crate) struct Batcher<W: Work> {
     few: mpsc::Sender<Job<W>>,
     many: mpsc::Sender<Job<W>>,
@@ -51,13 +51,13 @@ impl<W: Work> std::fmt::Debug for Batcher<W> {
 }
 
 impl<W: Work> Batcher<W> {
-    /// A batcher of a database of this dialect, whose batches have about `max_items` items.
+    /// A batcher for a database of this dialect, with batches of about `max_items` items.
     pub(crate) fn new(work: W, dialect: Dialect, max_items: usize) -> Self {
         Self::spawn(work, LANES, together(dialect, max_items), max_items)
     }
 
-    /// Starts `lanes` tasks for callers who bring few items and as many for those who bring many. Each runs one batch at a
-    /// time, of about `max_few` or `max_many` items.
+    /// Starts `lanes` tasks for callers with few items and as many for callers with many. A task processes one batch
+    /// at a time, of about `max_few` or `max_many` items.
     fn spawn(work: W, lanes: usize, max_few: usize, max_many: usize) -> Self {
         let work = Arc::new(work);
         let spawn = |max_items: usize| {
@@ -74,7 +74,7 @@ impl<W: Work> Batcher<W> {
         }
     }
 
-    /// Has items worked on. A caller that goes away does not undo what it asked for.
+    /// Submits items and waits for their results. The items are processed even if the caller goes away.
     pub(crate) async fn submit(&self, items: Vec<W::Item>) -> Result<Vec<W::Output>, StoreError> {
         if items.is_empty() {
             return Ok(Vec::new());
@@ -123,7 +123,7 @@ async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
                 answer(job, Ok(outputs.by_ref().take(size).collect()));
             }
         }
-        // What the database refuses may be one caller's fault: the others must not pay for it.
+        // The database may have refused the items of one caller only, so each job is tried on its own.
         Err(error) if jobs.len() > 1 && !error.is_retriable() => {
             let mut rest = items.as_slice();
             for (job, size) in jobs.into_iter().zip(sizes) {
@@ -141,7 +141,7 @@ async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
 }
 
 fn answer<W: Work>(job: Job<W>, result: Result<Vec<W::Output>, StoreError>) {
-    // A caller that went away needs no answer.
+    // A caller that has gone away needs no answer.
     let _ = job.done.send(result);
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers when it is let; refuses batches that contain 1,313.
+    /// Doubles numbers when its gate is open; refuses batches that contain 1,313.
     struct Doubler {
         gate: Arc<Semaphore>,
         batches: Arc<AtomicUsize>,
@@ -186,7 +186,7 @@ mod tests {
         (Arc::new(Batcher::spawn(work, 1, 1_000, 1_000)), gate, batches)
     }
 
-    /// Submits concurrently: the first item is being worked on before the others are brought.
+    /// Submits concurrently: the first item is in progress before the others are submitted.
     async fn submit_all(
         batcher: &Arc<Batcher<Doubler>>,
         items: Vec<Vec<u32>>,
@@ -211,7 +211,7 @@ mod tests {
         assert!(runs.load(Ordering::SeqCst) <= 3, "{runs:?}");
     }
 
-    /// Never comes to an end with many items.
+    /// Never finishes a batch with many items.
     struct Slow;
 
     #[async_trait]

@@ -1,4 +1,4 @@
-//! Catalogs in memory: gateway and router ask for one on every event, and a change is seen within a second.
+//! Catalogs in memory. Gateway and router ask for one on every event; a change is visible within a second.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use parking_lot::RwLock;
 
 use crate::{error::StoreError, store::Store};
 
-/// How often versions are compared.
+/// The interval at which versions are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A snapshot of every tenant's catalog; clones share it.
+/// A snapshot of all tenants' catalogs; clones share it.
 #[derive(Debug, Clone)]
 pub struct CatalogCache {
     store: Store,
@@ -25,7 +25,7 @@ struct Snapshot {
 }
 
 impl CatalogCache {
-    /// An empty cache; it loads what is asked for.
+    /// An empty cache, which loads catalogs on demand.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl CatalogCache {
         }
     }
 
-    /// A tenant's catalog, if they have one.
+    /// A tenant's catalog; `None` if it has none.
     pub async fn get(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
         if let Some(snapshot) = self.snapshots.read().get(tenant) {
             return Ok(Some(Arc::clone(&snapshot.catalog)));
@@ -55,7 +55,7 @@ impl CatalogCache {
         Ok(Some(catalog))
     }
 
-    /// Loads what has changed.
+    /// Loads the catalogs that have changed.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         for (tenant, version) in self.store.catalog().versions().await? {
             let known = self

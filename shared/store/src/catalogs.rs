@@ -1,4 +1,4 @@
-//! Tenants' catalogs (table `catalogs`): one versioned document each.
+//! Tenants' catalogs (table `catalogs`), each a versioned document.
 
 use carillon_domain::{Catalog, TenantId, mask::Former};
 
@@ -26,7 +26,7 @@ impl Catalogs {
         Ok(self.get_with_former(tenant).await?.map(|(catalog, _)| catalog))
     }
 
-    /// Reads a tenant's catalog, and what its former versions covered.
+    /// Reads a tenant's catalog, and the places that its former versions marked sensitive.
     pub async fn get_with_former(
         &self,
         tenant: &TenantId,
@@ -46,7 +46,7 @@ impl Catalogs {
         .transpose()
     }
 
-    /// Replaces a tenant's catalog, which the caller has validated. Writing the same again keeps the version.
+    /// Replaces a tenant's catalog, which the caller has validated. Writing an identical catalog keeps the version.
     pub async fn put(
         &self,
         tenant: &TenantId,
@@ -103,7 +103,7 @@ impl Catalogs {
         Ok(version)
     }
 
-    /// Every tenant's current version: cheap enough to be polled.
+    /// The current version of each tenant's catalog. The query is cheap enough for polling.
     pub async fn versions(&self) -> Result<Vec<(TenantId, i64)>, StoreError> {
         let rows = fetch!(
             all, self.db.read().await? => (String, i64),

@@ -1,23 +1,24 @@
-//! Values as columns hold them.
+//! Conversion of values from and to SQL columns.
 
 use std::str::FromStr;
 
 use crate::error::StoreError;
 
-/// Reads a name that this code wrote.
+/// Parses a name that this code has written.
 pub(crate) fn parse<T: FromStr>(text: &str, what: &'static str) -> Result<T, StoreError> {
     text.parse().map_err(|_| {
-        tracing::error!(what, "a stored name is not known");
+        tracing::error!(what, "a stored name is unknown");
         StoreError::Corrupt { what }
     })
 }
 
-/// SQL's integers are signed. Generations, attempts and parts are small; one that is not is as good as the greatest.
+/// A number for a signed SQL column. Generations, attempts and parts are small; a greater number is stored as the
+/// greatest.
 pub(crate) fn int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// A count or version that SQL cannot have made negative.
+/// A count or version from a column that is never negative.
 pub(crate) fn unsigned(number: i64) -> u64 {
     number.max(0).cast_unsigned()
 }

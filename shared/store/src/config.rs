@@ -1,4 +1,4 @@
-//! Where the data lies, and how much of the machine it may take.
+//! The configuration of the stores: where the data lies, and which resources it may use.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,21 +10,21 @@ use crate::error::StoreError;
 /// The extension of the read model's file on SQLite.
 pub(crate) const READ_MODEL: &str = "read-model.db";
 
-/// How to reach the SQL database.
+/// The address of the SQL database, and its limits.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     /// `postgres://user:password@host/database` (TLS by `?sslmode=verify-full&sslrootcert=…`) or `sqlite://path`.
     pub url: Secret,
-    /// Connections: all of PostgreSQL's, or SQLite's readers (it has one writer besides).
+    /// The most connections: all to PostgreSQL, or SQLite's readers (SQLite has one writer besides).
     pub max_connections: u32,
-    /// How long a caller waits for a connection.
+    /// The longest wait of a caller for a connection.
     pub acquire_timeout: Duration,
     /// Whether connections to PostgreSQL go through a pooler in transaction mode, such as PgBouncer. If so,
     /// statements are prepared without names, and no session settings are used. Each statement takes a few
     /// more round trips.
     pub transaction_pooling: bool,
-    /// How long the read model is kept: the steps of deliveries' timelines, what was decided about events, deliveries that
-    /// have ended and dead letters that are not open.
+    /// Retention of the read model: steps of deliveries' timelines, decided events, deliveries that have ended, and
+    /// dead letters that are not open.
     pub history_retention: Duration,
 }
 
@@ -41,7 +41,7 @@ impl StoreConfig {
         }
     }
 
-    /// A SQLite database in a file.
+    /// The configuration of a SQLite database in a file.
     #[must_use]
     pub fn sqlite(path: &std::path::Path) -> Self {
         Self {
@@ -50,7 +50,8 @@ impl StoreConfig {
         }
     }
 
-    /// The file of the read model beside SQLite's file of all else; none on PostgreSQL, which has one database.
+    /// The file of the read model, which on SQLite lies beside the file of all other data; `None` on PostgreSQL,
+    /// which has one database.
     #[must_use]
     pub fn read_model_file(&self) -> Option<PathBuf> {
         match self.place() {
@@ -81,14 +82,14 @@ impl StoreConfig {
     }
 }
 
-/// What the address names.
+/// The database that an address names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place<'a> {
     Sqlite(PathBuf),
     Postgres(&'a str),
 }
 
-/// Which database holds the data.
+/// The kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// SQLite, in a file.

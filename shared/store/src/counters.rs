@@ -1,4 +1,4 @@
-//! The auditor's counts (table `counters`), changed inside the transactions that they count.
+//! The auditor's counts (table `counters`), updated in the transactions that they count.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::{
     error::StoreError,
 };
 
-/// What is counted.
+/// A counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum Counter {
     /// Events that a gateway put onto the bus.
     GatewayPublished,
-    /// Decided records that no gateway counted.
+    /// Decided records that no gateway has counted.
     ReadElsewhere,
     /// Decided records by verdict.
     Routed,
@@ -27,13 +27,13 @@ pub(crate) enum Counter {
     Skipped,
     /// Decisions to send.
     Produced,
-    /// Deliveries whose state has ended.
+    /// Deliveries whose state is final.
     Ended,
-    /// Deliveries whose state has not.
+    /// Deliveries whose state is not final yet.
     Pending,
 }
 
-/// The counters that a rebuild of the read model begins anew.
+/// The counters that a rebuild of the read model resets.
 const OF_PROJECTION: [Counter; 8] = [
     Counter::ReadElsewhere,
     Counter::Routed,
@@ -51,7 +51,7 @@ impl Counter {
     }
 }
 
-/// Changes that one transaction makes.
+/// Changes of counters in one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(BTreeMap<Counter, i64>);
 
@@ -60,7 +60,7 @@ impl Changes {
         *self.0.entry(counter).or_default() += by;
     }
 
-    /// Writes the changes into one of a counter's rows. Writers that use different shards do not wait for each other.
+    /// Writes the changes into one shard of each counter. Writers with different shards do not wait for each other.
     pub(crate) async fn write(self, tx: &mut Tx, shard: i32) -> Result<(), StoreError> {
         let changes: Vec<(Counter, i64)> = self.0.into_iter().filter(|(_, by)| *by != 0).collect();
         Input::new(changes.len())
@@ -77,7 +77,7 @@ impl Changes {
     }
 }
 
-/// All counts, in one snapshot. What another version counts is none of ours.
+/// All counts, in one snapshot. Counters that this version does not know are ignored.
 pub(crate) async fn read(db: &Db) -> Result<BTreeMap<Counter, i64>, StoreError> {
     let rows = fetch!(
         all, db.read().await? => (String, i64),
@@ -89,7 +89,7 @@ pub(crate) async fn read(db: &Db) -> Result<BTreeMap<Counter, i64>, StoreError> 
         .collect())
 }
 
-/// Begins the projection's counts anew.
+/// Resets the projection's counters.
 pub(crate) async fn reset_projection(tx: &mut Tx) -> Result<(), StoreError> {
     for counter in OF_PROJECTION {
         execute!(tx, "DELETE FROM counters WHERE name = $1", counter.as_str())?;

@@ -1,29 +1,30 @@
-//! What can go wrong with the stores. Database text stays inside `source()`: it is for logs, never for callers' users.
+//! The errors of the stores. Text of the database stays inside `source()`: it is for logs and is never shown to users
+//! of the API.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::fault::Fault;
 
-/// Why a store did not do what was asked.
+/// The reason for which a store did not carry out a call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// An `If-Match` named a version that is no longer the current one.
-    #[error("the row has another version than the expected one")]
+    /// The version named by `If-Match` is not the current one.
+    #[error("the row has another version than expected")]
     PreconditionFailed,
-    /// What was to be changed is not there.
+    /// The row to be changed does not exist.
     #[error("there is no such {what}")]
     NotFound {
-        /// What was looked for.
+        /// The kind of the row.
         what: &'static str,
     },
     /// The database has a fault that may pass; a later try may succeed. The error is the driver's, if there
     /// is one.
     #[error("{0}")]
     Unavailable(Fault, #[source] Option<Arc<sqlx::Error>>),
-    /// A stored value is not what this code writes.
+    /// A stored value is not one that this code writes.
     #[error("stored data cannot be read: {what}")]
     Corrupt {
-        /// What was read.
+        /// The value.
         what: &'static str,
     },
     /// The database refused a statement.
@@ -32,19 +33,19 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[source] Arc<sqlx::migrate::MigrateError>),
-    /// The configured address names no database that Carillon knows.
+    /// The configured address does not name a supported database.
     #[error("{0}")]
     Config(&'static str),
-    /// A value is not one that may be stored.
+    /// A value may not be stored.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The store was closed while the work was waiting.
+    /// The store was closed before the call was carried out.
     #[error("the store was closed")]
     Closed,
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without a repair.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unavailable(..) | Self::Closed)
@@ -69,8 +70,8 @@ impl StoreError {
         }
     }
 
-    /// Whether the database refused a value, and would refuse it whenever it were asked: the other values of a batch can
-    /// be stored without it. (A missing table or right is not that: it concerns every value, until somebody mends it.)
+    /// Whether the database refused a value and would refuse it again: the other values of a batch can be stored
+    /// without it. (A missing table or permission does not count: it concerns all values until it is repaired.)
     #[must_use]
     pub fn refuses_data(&self) -> bool {
         match self {
@@ -120,7 +121,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// Codes that a value is to blame for. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
+/// Whether a code blames a value. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
 /// integrity constraints, limits (such as a row too large for an index). SQLite: too big, constraint, mismatch.
 fn is_about_data(code: &str) -> bool {
     if code.len() == 5 {

@@ -4,44 +4,44 @@ use std::time::Duration;
 
 use sqlx::postgres::PgDatabaseError;
 
-/// A fault of a database. Each passes by itself or after an operator's repair.
+/// A fault of a database. It passes by itself or after an operator's repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
-    /// No connection, or a broken one.
+    /// The connection could not be opened, or broke.
     #[error("the database does not answer")]
     Unreachable,
-    /// The pool gave no connection in time.
+    /// The pool had no free connection in time.
     #[error("the database gave no connection in time: it does not answer, or all connections are in use")]
     NoConnection,
-    /// It shuts down, starts, or has ended the session.
+    /// The database shuts down or starts, or has ended the session.
     #[error("the database is restarting")]
     Restarting,
-    /// It has no more connections or memory to give.
+    /// The database has no connections or no memory left.
     #[error("the database is short of connections or memory")]
     Busy,
-    /// It gave a statement up after its time limit.
+    /// A statement exceeded its time limit.
     #[error("the database did not finish in time")]
     Slow,
-    /// It takes no writes: a standby, or set to read-only.
+    /// The database takes no writes: it is a standby, or set to read-only.
     #[error("the database is read-only")]
     ReadOnly,
-    /// Its disk is full.
+    /// The database's disk is full.
     #[error("the database's disk is full")]
     DiskFull,
-    /// Its disk fails.
+    /// The database's disk reports errors.
     #[error("the database cannot read or write its disk")]
     Storage,
-    /// Concurrent transactions stood in each other's way, and this one was rolled back.
+    /// The transaction conflicted with a concurrent one and was rolled back.
     #[error("the database rolled the write back in favour of a concurrent one")]
     Conflict,
     /// Another connection holds SQLite's lock, or the lock that a statement waited for.
     #[error("another process holds the database's lock")]
     Locked,
-    /// It refuses the user, the password, or the database's name.
+    /// The database refuses the user, the password or the database name.
     #[error("the database refuses the login: check user, password and database name in database.url")]
     Login,
-    /// The statements that a connection has prepared are no longer valid: the schema has changed, or a pooler has given
-    /// the connection to another server session.
+    /// The prepared statements of a connection are no longer valid: the schema has changed, or a pooler has moved the
+    /// connection to another server session.
     #[error(
         "the database does not know a prepared statement any more: behind a pooler in transaction mode, set \
         database.transaction_pooling"
@@ -50,7 +50,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The database's fault in an error of sqlx; `None` if the error concerns the statement or its values.
+    /// The fault that an error of sqlx reports; `None` if the error concerns the statement or its values.
     pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::NoConnection),
@@ -116,9 +116,8 @@ impl Fault {
         })
     }
 
-    /// Whether work that met this fault has left nothing behind and may succeed at once, after `tries` tries.
-    /// Either a concurrent transaction has won, or the connection was unusable and is replaced, which needs
-    /// only one more try.
+    /// Whether work that met this fault has had no effect and may succeed at once, after `tries` tries: either a
+    /// concurrent transaction has won, or the connection was unusable and is replaced, which needs only one more try.
     pub(crate) fn may_pass_at_once(self, tries: u32) -> bool {
         match self {
             Self::Conflict => true,
@@ -127,7 +126,7 @@ impl Fault {
         }
     }
 
-    /// Whether it stops every write, not only the one that met it.
+    /// Whether the fault stops all writes, not only the one that met it.
     pub(crate) fn stops_writes(self) -> bool {
         matches!(self, Self::ReadOnly | Self::DiskFull | Self::Storage)
     }

@@ -1,4 +1,4 @@
-//! Answers to requests that carried an `Idempotency-Key` (table `idempotency_keys`), kept for 24 hours.
+//! Responses to requests with an `Idempotency-Key` (table `idempotency_keys`), kept for 24 hours.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::{
 
 const PRUNABLE: Prunable = prunable!("idempotency_keys", "created_at");
 
-/// How long an answer is replayed.
+/// The time for which a response is replayed.
 pub const WINDOW: Duration = Duration::from_hours(24);
 
-/// A request that carried a key.
+/// A request with an idempotency key.
 #[derive(Debug, Clone, Copy)]
 pub struct IdempotentRequest<'a> {
-    /// Whose.
+    /// The tenant.
     pub tenant: &'a TenantId,
     /// Method and path.
     pub route: &'a str,
@@ -27,20 +27,20 @@ pub struct IdempotentRequest<'a> {
     pub fingerprint: [u8; 32],
 }
 
-/// What to do with a request.
+/// The verdict on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {
-    /// Work on it, then [`Idempotency::finish`] or [`Idempotency::abandon`].
+    /// New: carry out the request, then call [`Idempotency::finish`] or [`Idempotency::abandon`].
     Fresh,
-    /// The first one is being worked on (409).
+    /// The first request with this key is still in progress (409).
     InProgress,
-    /// Give this answer again.
+    /// Already answered: return this response.
     Replay(Answer),
-    /// The key was used for another body (422).
+    /// The key belongs to a request with another body (422).
     Conflict,
 }
 
-/// An answer as it is replayed.
+/// A response to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
@@ -59,7 +59,7 @@ struct Row {
     body: Option<Vec<u8>>,
 }
 
-/// The keys.
+/// The idempotency keys.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     db: Db,
@@ -70,8 +70,8 @@ impl Idempotency {
         Self { db }
     }
 
-    /// Takes the key for `lease`, or says why not. A key without an answer whose lease has passed is taken again, by the
-    /// same body only; one older than [`WINDOW`] by any.
+    /// Takes the key for `lease`, or returns why not. A key whose lease has passed without a response can be taken
+    /// again by the same body only; a key older than [`WINDOW`], by any.
     pub async fn begin(&self, request: &IdempotentRequest<'_>, lease: Duration) -> Result<Begin, StoreError> {
         let now = self.db.now();
         let fingerprint = request.fingerprint.as_slice();
@@ -106,11 +106,11 @@ impl Idempotency {
             request.tenant.as_str(), request.route, request.key
         )?;
         write.commit().await?;
-        // Without a row, it was given back between the two statements: whoever asks again will get it.
+        // Without a row, the key was given back between the two statements: the next request will get it.
         Ok(row.map_or(Begin::InProgress, |row| row.begin(fingerprint)))
     }
 
-    /// Keeps the answer. One of 500 and above is not kept: the request may be tried again.
+    /// Stores the response. A status of 500 and above is not stored, so that the request may be tried again.
     pub async fn finish(&self, request: &IdempotentRequest<'_>, answer: &Answer) -> Result<(), StoreError> {
         if answer.status >= 500 {
             return self.abandon(request).await;
@@ -125,7 +125,7 @@ impl Idempotency {
         Ok(())
     }
 
-    /// Gives the key back without an answer.
+    /// Gives the key back without a response.
     pub async fn abandon(&self, request: &IdempotentRequest<'_>) -> Result<(), StoreError> {
         write_one!(
             self.db,
@@ -136,7 +136,7 @@ impl Idempotency {
         Ok(())
     }
 
-    /// Forgets keys older than [`WINDOW`]. Returns how many went.
+    /// Deletes keys older than [`WINDOW`]. Returns their number.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         self.db.prune(PRUNABLE, WINDOW).await
     }

@@ -1,5 +1,5 @@
-//! The only user of sqlx and redis: migrations, one module per table (only that module writes it), loaders for the
-//! decision, quotas.
+//! SQL and Redis: migrations, one module for each table (only that module writes it), loaders for the decision,
+//! quotas. This crate is the only user of sqlx and redis.
 
 mod batcher;
 mod columns;

@@ -1,5 +1,5 @@
-//! Lists, newest first, a page at a time. A cursor names the last row that was seen, so pages neither skip nor repeat
-//! rows while new ones come in.
+//! Pages of lists, newest first. A cursor names the last row of a page, so pages neither skip nor repeat rows while
+//! new ones arrive.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_domain::Timestamp;
@@ -9,12 +9,12 @@ use uuid::Uuid;
 /// The most rows in a page.
 pub const MAX_LIMIT: u32 = 500;
 
-/// Which part of a list.
+/// The requested part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// After this row; `None` begins with the newest.
+    /// The row after which the page begins; `None`: the newest row.
     pub after: Option<Cursor>,
-    /// At most this many rows; no more than [`MAX_LIMIT`] are given.
+    /// The most rows of the page; values above [`MAX_LIMIT`] count as that.
     pub limit: u32,
 }
 
@@ -28,13 +28,13 @@ impl Default for Page {
 }
 
 impl Page {
-    /// Rows to give.
+    /// The number of rows of the page.
     pub(crate) fn rows(&self) -> u32 {
         self.limit.clamp(1, MAX_LIMIT)
     }
 }
 
-/// The place of a row in a list; opaque outside.
+/// The position of a row in a list; opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) at: Timestamp,
@@ -42,13 +42,13 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads a cursor that a page gave; `None` if it is none of ours.
+    /// Parses a cursor from an earlier page; `None` if the text is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 24] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let (at, id) = bytes.split_at(8);
         let at = Timestamp::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
-        // No row lies outside these years, and not every database can represent such a time.
+        // No row lies outside these years, and not all databases can represent such a time.
         if !(0..=9_999).contains(&at.year()) {
             return None;
         }
@@ -73,12 +73,12 @@ impl std::fmt::Display for Cursor {
 pub struct PageOf<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` if this is the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
 impl<T> PageOf<T> {
-    /// Makes a page of one row more than was asked for, which tells whether there is another page.
+    /// Builds a page from one row more than was requested; the extra row shows whether there is another page.
     pub(crate) fn cut(mut items: Vec<T>, page: &Page, place: impl Fn(&T) -> Cursor) -> Self {
         let rows = page.rows() as usize;
         let more = items.len() > rows;

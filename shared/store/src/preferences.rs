@@ -1,4 +1,4 @@
-//! What users want to hear (table `preferences`).
+//! Users' preferences (table `preferences`).
 
 use carillon_domain::{Preferences, TenantId, UserId};
 
@@ -21,7 +21,7 @@ impl PreferencesRepo {
         Self { db }
     }
 
-    /// Reads a user's preferences; `None` if they never said any.
+    /// Reads a user's preferences; `None` if none were ever set.
     pub async fn get(
         &self,
         tenant: &TenantId,
@@ -41,7 +41,7 @@ impl PreferencesRepo {
         .transpose()
     }
 
-    /// Replaces a user's preferences. [`StoreError::NotFound`] without the user.
+    /// Replaces a user's preferences. Returns [`StoreError::NotFound`] if the user does not exist.
     pub async fn put(
         &self,
         tenant: &TenantId,
@@ -53,7 +53,7 @@ impl PreferencesRepo {
         let now = self.db.now();
         let mut write = self.db.write().await?;
         let version: Option<(i64,)> = match if_match {
-            // Version 0 is what nobody has written yet.
+            // Version 0 means that no preferences are stored yet.
             Some(0) => fetch!(
                 optional, write => (i64,),
                 "INSERT INTO preferences (tenant, user_id, version, document, updated_at)

@@ -1,4 +1,4 @@
-//! Schemas of a PostgreSQL database: several Carillons, or tests, beside each other in one database.
+//! Schemas of a PostgreSQL database, which separate several Carillons, or tests, in one database.
 
 use std::str::FromStr as _;
 
@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, postgr
 
 use crate::error::StoreError;
 
-/// Makes a schema in the database of `url` and returns the address whose connections see only that schema. The name is
-/// of lower-case letters, digits and underscores.
+/// Creates a schema in the database of `url`; returns the address whose connections see only that schema. The name
+/// consists of lower-case letters, digits and underscores.
 pub async fn create(url: &Secret, name: &str) -> Result<Secret, StoreError> {
     run(url, name, format!("CREATE SCHEMA {name}")).await?;
     let url = url.expose_secret();
@@ -19,7 +19,7 @@ pub async fn create(url: &Secret, name: &str) -> Result<Secret, StoreError> {
     )))
 }
 
-/// Drops a schema with all that is in it.
+/// Drops a schema with all its content.
 pub async fn remove(url: &Secret, name: &str) -> Result<(), StoreError> {
     run(url, name, format!("DROP SCHEMA IF EXISTS {name} CASCADE")).await
 }

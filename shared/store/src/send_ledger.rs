@@ -1,5 +1,5 @@
-//! Who may call a provider for which attempt (table `send_claims`), and what came of it (`send_outcomes`). A worker claims before it
-//! calls; no transaction stays open meanwhile.
+//! The send ledger: claims of attempts (table `send_claims`) and their outcomes (`send_outcomes`). A worker claims an
+//! attempt before it calls a provider. No transaction stays open during the call.
 
 use std::{
     borrow::Cow,
@@ -22,53 +22,53 @@ use crate::{
 
 const CLAIMS: Prunable = prunable!("send_claims", "claimed_at");
 const OUTCOMES: Prunable = prunable!("send_outcomes", "recorded_at");
-/// About so many outcomes go into one transaction.
+/// The approximate number of outcomes in one transaction.
 const BATCH: usize = 1_024;
 
 /// One attempt of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SendKey {
-    /// When the bus took the delivery's event: never another for one delivery. It comes first, so that claims of a time lie
-    /// side by side.
+    /// The time at which the bus took the delivery's event, which never changes for a delivery. It is the first part
+    /// of the key, so that claims of the same time are neighbours.
     pub accepted_at: Timestamp,
-    /// Which delivery.
+    /// The delivery.
     pub delivery_id: DeliveryId,
-    /// 0; each replay adds 1.
+    /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// 1 for the first.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
 }
 
-/// A worker is about to call a provider.
+/// A worker's claim of an attempt, made before it calls a provider.
 #[derive(Debug, Clone)]
 pub struct SendClaim {
-    /// Which attempt.
+    /// The attempt.
     pub key: SendKey,
-    /// Names the claim: whoever makes it again, because the answer was lost, knows it as its own.
+    /// The id of the claim. A claim that is repeated, because its answer was lost, is recognised by it.
     pub owner: Uuid,
-    /// Until when the worker is surely done, one way or the other.
+    /// The end of the lease. By then the worker has certainly ended the attempt, with or without success.
     pub lease_until: Timestamp,
 }
 
-/// What became of a claim.
+/// The verdict on a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimVerdict {
-    /// Call the provider, then [`SendLedger::record`] what came of it.
+    /// Call the provider, then [`SendLedger::record`] the outcome.
     Claimed,
-    /// Somebody claimed it before.
+    /// The attempt was claimed before.
     Taken(Taken),
 }
 
 /// An earlier claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
-    /// Who has it.
+    /// The owner of the earlier claim.
     pub owner: Uuid,
-    /// Since when.
+    /// The time of the earlier claim.
     pub claimed_at: Timestamp,
-    /// Until when they are surely done.
+    /// The end of its lease.
     pub lease_until: Timestamp,
-    /// What came of it, if they said.
+    /// The outcome, if it was recorded.
     pub outcome: Option<serde_json::Value>,
 }
 
@@ -84,7 +84,7 @@ struct Row {
     outcome: Option<Document>,
 }
 
-/// The ledger.
+/// The send ledger.
 #[derive(Debug, Clone)]
 pub struct SendLedger {
     db: Db,
@@ -99,8 +99,8 @@ impl SendLedger {
         }
     }
 
-    /// Claims attempts, one verdict each in order. The first claim wins. Its owner, who asks again because the answer was
-    /// lost, finds it as taken by itself where the lease that stands is not the one that it asks for now.
+    /// Claims attempts; returns one verdict for each, in order. The first claim wins. An owner that repeats a claim
+    /// because the answer was lost receives `Taken` by itself if it asks for another lease than the stored one.
     pub async fn claim(&self, claims: &[SendClaim]) -> Result<Vec<ClaimVerdict>, StoreError> {
         let mut first: Vec<&SendClaim> = claims.iter().collect();
         first.sort_by_key(|claim| claim.key);
@@ -122,7 +122,7 @@ impl SendLedger {
                 ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING",
             )
             .await?;
-        // Nearly always: no row has to be read.
+        // The usual case: all claims are new, and no row has to be read.
         if claimed == claims.len() as u64 {
             write.commit().await?;
             return Ok(vec![ClaimVerdict::Claimed; claims.len()]);
@@ -163,8 +163,8 @@ impl SendLedger {
             .collect()
     }
 
-    /// Takes an attempt over whose claim has run out without an outcome; `seen` is the owner that [`Taken`] named.
-    /// `false` if it has an outcome by now, still runs, or somebody else took it.
+    /// Takes over an attempt whose lease has passed without an outcome; `seen` is the owner that [`Taken`] named.
+    /// `false` if the attempt has an outcome by now, its lease still runs, or it has another owner.
     pub async fn take_over(
         &self,
         key: SendKey,
@@ -176,7 +176,7 @@ impl SendLedger {
         self.replace_owner(key, seen, now, owner, lease_until).await
     }
 
-    /// As [`Self::take_over`], before the claim has run out: for an owner that is known to have died.
+    /// Like [`Self::take_over`], but before the lease has passed: for an owner that is known to be dead.
     pub async fn take_over_from_dead(
         &self,
         key: SendKey,
@@ -216,12 +216,12 @@ impl SendLedger {
         Ok(taken == 1)
     }
 
-    /// Keeps what came of attempts; the first outcome stays. Concurrent callers share transactions.
+    /// Records the outcomes of attempts; the first outcome stays. Concurrent callers share transactions.
     pub async fn record(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> Result<(), StoreError> {
         self.records.submit(outcomes).await.map(|_| ())
     }
 
-    /// Forgets claims older than `age`, and what came of them after that. Returns how many claims went.
+    /// Deletes claims older than `age`, and then their outcomes. Returns the number of claims.
     pub async fn prune(&self, age: Duration) -> Result<u64, StoreError> {
         let claims = self.db.prune(CLAIMS, age).await?;
         self.db.prune(OUTCOMES, age).await?;
@@ -229,7 +229,7 @@ impl SendLedger {
     }
 }
 
-/// Records outcomes in groups.
+/// Records outcomes, in groups.
 struct Record(Db);
 
 #[async_trait]

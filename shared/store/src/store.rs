@@ -1,4 +1,4 @@
-//! The handle to everything that lies in SQL.
+//! The handle to all data in SQL.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     users::Users,
 };
 
-/// Rows over which each of the auditor's counts is spread.
+/// The number of rows over which each of the auditor's counts is spread.
 const SHARDS: i32 = 16;
 
 /// The SQL database and its repositories; a cheap handle.
@@ -32,7 +32,7 @@ pub struct Store(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     db: Db,
-    /// Where the read model lies: the same database on PostgreSQL.
+    /// The database of the read model; on PostgreSQL the same as `db`.
     model: Db,
     api_keys: ApiKeys,
     users: Users,
@@ -52,7 +52,7 @@ impl Store {
     /// Connects and brings the schema up to date; several processes may do so at once.
     pub async fn connect(config: &StoreConfig, clock: SharedClock) -> Result<Self, StoreError> {
         let (db, model) = Db::connect(config, clock).await?;
-        // Processes that share a database rarely share rows of the counters, and may.
+        // Processes that share a database may share a shard, but rarely do.
         let shard = rand::random_range(0..SHARDS);
         let events = Events::new(db.clone(), shard);
         Ok(Self(Arc::new(Parts {
@@ -82,8 +82,8 @@ impl Store {
         }
     }
 
-    /// Checks that the database answers and takes writes, as far as it reports this and recent writes have
-    /// shown.
+    /// Checks that the database answers and takes writes. Writability is known from the database's own report and
+    /// from recent writes.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.0.db.check().await?;
         match self.dialect() {
@@ -92,10 +92,10 @@ impl Store {
         }
     }
 
-    /// Waits until what was begun is written, and closes the connections.
+    /// Waits until the writes in progress have ended, and closes the connections.
     pub async fn close(&self) {
         if let Err(error) = self.0.events.flush().await {
-            // A router marks them, or their lease ends.
+            // Routers mark the events, or their lease ends.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "published events were not marked"
@@ -105,7 +105,7 @@ impl Store {
         self.0.db.close().await;
     }
 
-    /// Which database it is.
+    /// The kind of database.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.0.db.dialect()
@@ -123,7 +123,7 @@ impl Store {
         &self.0.users
     }
 
-    /// What users want to hear.
+    /// Users' preferences.
     #[must_use]
     pub fn preferences(&self) -> &PreferencesRepo {
         &self.0.preferences
@@ -147,7 +147,7 @@ impl Store {
         &self.0.events
     }
 
-    /// Answers kept for repeated requests.
+    /// Responses stored for repeated requests.
     #[must_use]
     pub fn idempotency(&self) -> &Idempotency {
         &self.0.idempotency

@@ -1,6 +1,6 @@
-//! Versions of what people edit: read with an `ETag`, written with `If-Match`.
+//! Versions of documents that people edit: read with an `ETag`, written with `If-Match`.
 
-/// The version that the writer has seen; `None` writes whatever stands there.
+/// The version that the writer has seen; `None` overwrites any version.
 pub type IfMatch = Option<i64>;
 
 /// A value and its version.
@@ -26,13 +26,13 @@ pub fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
-/// Reads an entity tag of ours back; `None` if it is none.
+/// Parses an entity tag of Carillon's; `None` if the text is not one.
 #[must_use]
 pub fn parse_etag(text: &str) -> Option<i64> {
     text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
-/// What a `PUT` did.
+/// The result of a `PUT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Whether the row is new.

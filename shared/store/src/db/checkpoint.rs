@@ -1,10 +1,10 @@
-//! Copying SQLite's write-ahead log into its database beside the writer, so that no commit has to copy much of it.
+//! Copying SQLite's write-ahead log into its database beside the writer, so that commits have little to copy.
 
 use std::{sync::Weak, time::Duration};
 
 use super::{Inner, Pools};
 
-/// How often.
+/// The interval.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Copies until the database is closed or dropped.
@@ -18,10 +18,10 @@ pub(super) async fn again_and_again(db: Weak<Inner>) {
         let mut connection = match read.acquire().await {
             Ok(connection) => connection,
             Err(sqlx::Error::PoolClosed) => return,
-            // All are in use.
+            // All connections are in use.
             Err(_) => continue,
         };
-        // What cannot be copied now is later, at the latest by the writer.
+        // The rest is copied later, at the latest by the writer.
         let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)");
         if let Err(error) = copied.execute(&mut *connection).await {
             tracing::debug!(

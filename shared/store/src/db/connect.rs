@@ -1,4 +1,4 @@
-//! Opening the pools and bringing the schema up to date.
+//! Opens the pools and brings the schema up to date.
 
 use std::{
     path::Path,
@@ -39,18 +39,18 @@ const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL client_min_messages = warning; S
     SET LOCAL idle_in_transaction_session_timeout = 0; \
     SELECT pg_advisory_xact_lock(7162236113812580717)";
 
-/// How long SQLite waits for another process that writes.
+/// The longest wait of SQLite for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
-/// Rows that SQLite's thread hands over before it waits for whoever takes them.
+/// Rows that SQLite's thread reads ahead of the caller.
 const ROW_BUFFER: usize = 1_024;
-/// Prepared statements that a connection keeps: each is there for several numbers of rows.
+/// Prepared statements that a connection caches. Each batch statement occurs with several numbers of rows.
 const STATEMENTS: usize = 300;
-/// A connection that lay idle for longer is asked for a sign of life before it is used.
+/// Idle time after which a connection is checked before it is used.
 const STALE: Duration = Duration::from_secs(1);
 
 impl Db {
-    /// Connects and migrates: what is decided, and the read model, which are one database on PostgreSQL. There, processes
-    /// that start together take turns under an advisory lock.
+    /// Connects and migrates. Returns the database of decisions and claims, and that of the read model; on PostgreSQL
+    /// they are the same. Processes that start together take turns there under an advisory lock.
     pub(crate) async fn connect(
         config: &StoreConfig,
         clock: SharedClock,
@@ -76,13 +76,13 @@ impl Db {
     }
 }
 
-/// How one of SQLite's files is opened.
+/// The settings with which a SQLite file is opened.
 struct SqliteFile<'a> {
     path: &'a Path,
     migrations: &'static Migrator,
     synchronous: SqliteSynchronous,
-    /// The writer's page cache, as SQLite's pragma takes it: kibibytes when negative. Keys in no order touch pages all over
-    /// their indexes: what does not fit is read and written again and again.
+    /// The size of the writer's page cache as SQLite's pragma takes it: kibibytes if negative. Unordered keys touch
+    /// pages all over an index, and pages that do not fit are read and written again and again.
     cache: &'static str,
 }
 
@@ -100,7 +100,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
     };
     let (store_write, store_read) = open_file(&store, config).await?;
     let model = path.with_extension(READ_MODEL);
-    // After a power failure it may be a little older than the log, and goes on from there.
+    // After a power failure the read model may be slightly older than the log; it is projected from there.
     let file = SqliteFile {
         path: &model,
         migrations: &READ_MODEL_MIGRATIONS,
@@ -120,7 +120,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
     ))
 }
 
-/// The writer and the readers.
+/// Opens the file; returns the pool of the writer and that of the readers.
 async fn open_file(
     file: &SqliteFile<'_>,
     config: &StoreConfig,
@@ -134,9 +134,11 @@ async fn open_file(
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(STATEMENTS)
         .foreign_keys(true)
-        // Without it, SQLite may walk a whole table, and look each row up in an index that it makes of the batch.
+        // An automatic index would let SQLite scan a whole table and look up each row in an index that it builds of
+        // the batch.
         .pragma("automatic_index", "off")
-        // Pages until a commit copies what [`checkpoint`] has not; then the log begins anew.
+        // Pages in the write-ahead log from which a commit copies the rest that [`checkpoint`] has not; then the log
+        // starts over.
         .pragma("wal_autocheckpoint", "16000");
     let write: SqlitePool = SqlitePoolOptions::new()
         .max_connections(1)
@@ -173,7 +175,7 @@ async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreEr
         options.extra_float_digits(None).statement_cache_capacity(0)
     } else {
         options.options([
-            // Batches look expensive to the planner; compiling them costs more than running them.
+            // The planner takes batches for expensive, but compiling them costs more than running them.
             ("jit", "off"),
             ("statement_timeout", "60s"),
             // A process that froze inside a transaction must not hold its locks for long.

@@ -1,4 +1,4 @@
-//! JSON that is stored and read whole.
+//! JSON that is stored and read as a whole.
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
@@ -13,8 +13,8 @@ use crate::error::StoreError;
 /// The OID of PostgreSQL's `json`, which is fixed.
 const JSON: Oid = Oid(114);
 
-/// A JSON text: `json` in PostgreSQL, `TEXT` in SQLite. Not `jsonb`: that refuses `\u0000`, which any producer may put
-/// into an event, and forgets how numbers were written; and nothing here searches inside documents.
+/// A JSON text: `json` in PostgreSQL, `TEXT` in SQLite. `jsonb` is not used, because it refuses `\u0000`, which
+/// events may contain, and does not keep the spelling of numbers. No query searches inside documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Document(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! Queries whose conditions depend on what was asked for.
+//! Queries whose conditions depend on the request.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Conn, note};
 use crate::error::StoreError;
 
-/// A query that is put together from constant text and bound values.
+/// A query composed of constant text and bound values.
 #[derive(Debug)]
 pub(crate) struct Dynamic {
     sql: String,
@@ -75,21 +75,21 @@ impl Dynamic {
         }
     }
 
-    /// Adds text of this program's.
+    /// Appends constant text.
     pub(crate) fn sql(&mut self, sql: &'static str) -> &mut Self {
         self.sql.push_str(sql);
         self
     }
 
-    /// Adds a placeholder and its value.
+    /// Appends a placeholder and its value.
     pub(crate) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
         let _ = write!(self.sql, "${}", self.values.len());
         self
     }
 
-    /// Adds ` AND column = …` for one value and ` AND column IN (…)` for several, which could not use the order of an
-    /// index that begins with the column.
+    /// Appends ` AND column = …` for one value and ` AND column IN (…)` for several. `IN` could not use the order of
+    /// an index that begins with the column.
     pub(crate) fn and_in<'v>(
         &mut self,
         column: &'static str,

@@ -1,16 +1,17 @@
-//! SQLite's one writer. A write that nobody waits behind is a transaction of its own; those that wait for one another
-//! share one, since each commit syncs the disk (group commit).
+//! SQLite's only writer. If no other write waits, a write is a transaction of its own. Writes that wait for one
+//! another share a transaction, since each commit syncs the disk (group commit).
 //!
-//! A turn begins when its caller has the lock, which is given in the order of asking. The first turn of a transaction has
-//! a task queue up, twice, that commits it: whoever asked before that task is in the group. While it commits, the next
-//! group gathers. Nobody hears of success before the commit.
+//! A turn begins when its caller has the lock, which is given in the order of the requests. The first turn of a
+//! transaction spawns the task that commits it. That task queues for the lock twice, so the turns requested before it
+//! runs share the transaction. While it commits, the next group gathers. Callers are told of success only after the
+//! commit.
 //!
-//! Small writes go before large ones, of which one at a time stands in the queue, and a small one that no other waits
-//! behind is committed at once: a one-time password waits for one or two parts of a campaign, not for all that are
-//! there.
+//! Small writes go before large ones, of which at most one stands in the lock's queue. A small write that is the last
+//! one waiting is committed at once. Thus a one-time password waits for one or two parts of a campaign, not for all
+//! that are queued.
 //!
-//! Each statement is a message to SQLite's thread and back, so there are no more of them than needed: no savepoint for
-//! who is alone in a transaction, no transaction for one statement.
+//! Each statement is a message to SQLite's thread and back, so none is sent without need: no savepoint for a turn
+//! that is alone in its transaction, no explicit transaction for a single statement.
 
 use std::{
     sync::{
@@ -26,11 +27,11 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use super::{Conn, Health};
 use crate::error::StoreError;
 
-/// One file's writer; a cheap handle.
+/// The writer of one file; a cheap handle.
 #[derive(Debug, Clone)]
 pub(super) struct Group(Arc<Inner>);
 
-/// How much a turn writes.
+/// The size class of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
     Small,
@@ -38,7 +39,7 @@ pub(super) enum Size {
 }
 
 impl Size {
-    /// So many rows are a small write.
+    /// The most rows of a small write.
     const SMALL: usize = 32;
 
     pub(super) fn of(rows: usize) -> Self {
@@ -53,13 +54,13 @@ impl Size {
 #[derive(Debug)]
 struct Inner {
     writer: Arc<Mutex<Writer>>,
-    /// Where large turns wait for one another.
+    /// The queue of large turns, of which one at a time queues for `writer`.
     gate: Mutex<()>,
-    /// How many ask for a turn, and how many of them for a small one.
+    /// The number of requests that wait for a turn, and of small ones among them.
     asking: AtomicUsize,
     asking_small: AtomicUsize,
     pool: SqlitePool,
-    /// For so long a turn is waited for.
+    /// The longest wait for a turn.
     patience: Duration,
     health: Health,
 }
@@ -69,10 +70,11 @@ struct Writer {
     /// `None` once the file is closed.
     connection: Option<PoolConnection<Sqlite>>,
     transaction: Transaction,
-    /// Numbers transactions: each is committed by the task that was spawned for it, unless a turn has done it.
+    /// The number of the current transaction. The task spawned for a transaction commits it unless a turn has done so
+    /// before.
     number: u64,
     savepoint: Savepoint,
-    /// Those whose writes are in the open transaction.
+    /// The callers whose writes are in the open transaction.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     health: Health,
 }
@@ -80,33 +82,33 @@ struct Writer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
-    /// Of one turn, which nobody may be waiting for any more: it may be there.
+    /// Begun by one turn, which has not ended. If its caller went away, the transaction is rolled back.
     OfOneTurn,
-    /// What ended turns have written is to be committed.
+    /// Contains writes of turns that have ended, so it has to be committed.
     Open,
 }
 
-/// What the turn before may have left behind, if nobody waited for its end.
+/// The savepoint that the turn before may have left behind, if its caller went away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Savepoint {
     None,
-    /// It may be there, and nothing was written since.
+    /// `SAVEPOINT` was sent; it may exist, and nothing was written after it.
     Opening,
     Open,
-    /// It may still be there; what was written since stays.
+    /// `RELEASE` was sent; it may still exist, and the writes after it are kept.
     Releasing,
 }
 
-/// The writer in one caller's hands.
+/// The writer, held by one caller.
 pub(crate) struct Turn {
     writer: OwnedMutexGuard<Writer>,
     group: Group,
     size: Size,
-    /// Its one statement commits itself.
+    /// Set if the turn has no explicit transaction: its one statement commits itself.
     is_alone: bool,
 }
 
-/// One that asks for a turn.
+/// A request that waits for a turn; counted while it exists.
 struct Asking<'a>(&'a AtomicUsize);
 
 impl<'a> Asking<'a> {
@@ -123,7 +125,7 @@ impl Drop for Asking<'_> {
 }
 
 impl Group {
-    /// A writer on the one connection of a pool.
+    /// A writer on the only connection of a pool.
     pub(super) async fn new(pool: SqlitePool, patience: Duration) -> Result<Self, StoreError> {
         let health = Health::default();
         let writer = Writer {
@@ -170,7 +172,7 @@ impl Group {
         Ok(writer)
     }
 
-    /// Whether nobody asks for whom a turn of this size would wait with its commit.
+    /// Whether no request waits that is worth delaying the commit of a turn of this size for.
     fn is_last(&self, size: Size) -> bool {
         let asking = match size {
             Size::Small => &self.0.asking_small,
@@ -185,13 +187,13 @@ impl Group {
         let is_alone = writer.transaction == Transaction::None && self.is_last(size);
         if writer.transaction == Transaction::None && !is_alone {
             self.open(&mut writer).await?;
-            // Its one statement writes all or nothing by itself.
+            // The turn's only statement is atomic by itself.
             writer.transaction = Transaction::Open;
         }
         Ok(self.take(writer, size, is_alone))
     }
 
-    /// A turn whose statements are undone if it does not end with [`Turn::commit`].
+    /// A turn whose statements are undone unless it ends with [`Turn::commit`].
     pub(super) async fn all_or_nothing(&self, size: Size) -> Result<Turn, StoreError> {
         let mut writer = self.lock(size).await?;
         if writer.transaction == Transaction::None {
@@ -225,9 +227,9 @@ impl Group {
         Ok(())
     }
 
-    /// Commits what is open and closes the file.
+    /// Commits the open transaction and closes the file.
     pub(super) async fn close(&self) {
-        // Whoever asked before has their turn before.
+        // Earlier requests for large turns are served first.
         let _place = self.0.gate.lock().await;
         let mut writer = self.0.writer.lock().await;
         writer.tidy().await;
@@ -248,7 +250,7 @@ impl Turn {
         )
     }
 
-    /// Ends the turn and waits until what was written is on disk.
+    /// Ends the turn and waits until its writes are on disk.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         if self.is_alone {
             self.group.health().wrote();
@@ -263,7 +265,7 @@ impl Turn {
         let (done, committed) = oneshot::channel();
         self.writer.waiting.push(done);
         if self.size == Size::Small && self.group.is_last(Size::Small) {
-            // In a task, so that it comes to its end though the caller may go away.
+            // Runs in a task so that it finishes even if the caller goes away.
             tokio::spawn(async move { self.writer.commit().await });
         } else {
             drop(self.writer);
@@ -279,16 +281,16 @@ impl Writer {
         self.health.note(done).map(|_| ())
     }
 
-    /// Ends what a turn left behind that did not come to its end.
+    /// Cleans up after a turn that did not finish.
     async fn tidy(&mut self) {
         if self.transaction == Transaction::OfOneTurn {
-            // It may never have begun.
+            // The transaction may not have begun.
             let _ = self.run("ROLLBACK").await;
             self.transaction = Transaction::None;
         }
         match std::mem::replace(&mut self.savepoint, Savepoint::None) {
             Savepoint::None => {}
-            // Either may be gone already.
+            // The savepoint may not exist.
             Savepoint::Opening | Savepoint::Releasing => {
                 let _ = self.run("RELEASE turn").await;
             }
@@ -298,7 +300,7 @@ impl Writer {
                     self.run("RELEASE turn").await
                 };
                 if let Err(error) = undone.await {
-                    // What was to be undone must not be committed.
+                    // The writes of the unfinished turn must not be committed.
                     self.fail(&error).await;
                 }
             }
@@ -319,7 +321,7 @@ impl Writer {
         }
     }
 
-    /// Gives the open transaction up, which SQLite may have done by itself (a full disk).
+    /// Gives up the open transaction, which SQLite may have rolled back by itself (a full disk).
     async fn fail(&mut self, error: &StoreError) {
         tracing::error!(
             error = error as &dyn std::error::Error,
@@ -332,14 +334,14 @@ impl Writer {
 
     fn answer(&mut self, result: &Result<(), StoreError>) {
         for waiting in self.waiting.drain(..) {
-            // Who went away needs no answer.
+            // A caller that went away needs no answer.
             let _ = waiting.send(result.clone());
         }
     }
 }
 
 async fn commit(writer: Arc<Mutex<Writer>>, number: u64) {
-    // Whoever has come to wait meanwhile goes first, once.
+    // Requests that wait already go first; queueing a second time includes them.
     drop(writer.lock().await);
     let mut writer = writer.lock().await;
     if writer.number == number {

@@ -13,19 +13,19 @@ use sqlx::{PgConnection, Postgres};
 
 use crate::{error::StoreError, fault::Fault};
 
-/// For this long after a failed write, the next one is expected to fail too.
+/// The time after a failed write during which the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
-/// For this long after a failure, connections that were open at the time are checked before use. It equals
-/// the pool's idle timeout.
+/// The time after a failure during which connections that were open then are checked before use. It equals the pool's
+/// idle timeout.
 const SUSPECT: Duration = Duration::from_mins(10);
 
-/// Shared by all connections of a database; a cheap handle.
+/// The health, shared by all connections of a database; a cheap handle.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Whether `seen` holds anything. It is nearly always false, which saves taking the lock.
+    /// Whether `seen` contains a fault. It is nearly always false, which avoids taking the lock.
     is_marked: AtomicBool,
     seen: Mutex<Seen>,
 }
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 }
 
 impl Health {
-    /// Turns a result of sqlx into a result of the store, and remembers a fault of the database.
+    /// Converts a result of sqlx into a result of the store, and remembers a fault of the database.
     pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
             if let Some(fault) = Fault::of(&error) {
@@ -75,7 +75,7 @@ impl Health {
         self.0.is_marked.store(true, Ordering::Release);
     }
 
-    /// A write is durable, so the last fault is over.
+    /// Notes that a write is durable, so that the last fault is over.
     pub(super) fn wrote(&self) {
         if self.0.is_marked.load(Ordering::Acquire) {
             self.0.seen.lock().failed = None;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{Conn, Link, note};
 use crate::error::StoreError;
 
-/// Rows of one SQLite statement; a batch is cut into the largest that fit.
+/// The sizes of SQLite statements in rows; a batch is split into the largest that fit.
 const CHUNKS: [usize; 12] = [256, 128, 64, 32, 16, 8, 6, 5, 4, 3, 2, 1];
 
 /// Columns of equal length; see the module.
@@ -43,7 +43,8 @@ enum Column<'a> {
     Bool(Vec<bool>),
 }
 
-/// PostgreSQL's `text` cannot hold NUL, which JSON strings can: one character must not stop a whole batch for ever.
+/// PostgreSQL's `text` cannot hold NUL, which JSON strings can. NUL is replaced, so that one character does not stop
+/// a whole batch for ever.
 fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
@@ -115,7 +116,8 @@ impl<'a> Input<'a> {
         self.column(name, Column::Bool(values.collect()))
     }
 
-    /// Runs a statement that returns rows. On SQLite it runs once a chunk: it must treat every row alike.
+    /// Runs a statement that returns rows. On SQLite it runs once for each chunk, so it must treat each row
+    /// independently.
     pub(crate) async fn fetch<R>(self, conn: Conn<'_>, statement: &str) -> Result<Vec<R>, StoreError>
     where
         R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -174,7 +176,7 @@ impl<'a> Input<'a> {
             .await
     }
 
-    /// Runs a statement and returns how many rows it wrote.
+    /// Runs a statement and returns the number of rows written.
     pub(crate) async fn execute(self, conn: Conn<'_>, statement: &str) -> Result<u64, StoreError> {
         if self.rows == 0 {
             return Ok(0);
@@ -216,12 +218,12 @@ impl<'a> Input<'a> {
         Ok(written)
     }
 
-    /// Whether a batch of so many rows is one statement on SQLite as well.
+    /// Whether a batch of this number of rows is a single statement on SQLite too.
     pub(super) fn is_one_statement(rows: usize) -> bool {
         chunks(rows).nth(1).is_none()
     }
 
-    /// Several chunks that are read outside a transaction get one of their own: they are one statement to the caller.
+    /// Begins a transaction if several chunks are read outside of one: to the caller they are one statement.
     async fn own_transaction<'c>(
         &self,
         connection: &'c mut SqliteConnection,
@@ -233,7 +235,7 @@ impl<'a> Input<'a> {
         Ok(Chunked::Own(connection.begin().await?))
     }
 
-    /// How SQLite would run the statement.
+    /// SQLite's query plan for the statement.
     #[cfg(test)]
     pub(crate) async fn plan(self, conn: Conn<'_>, statement: &str) -> Vec<String> {
         let Conn::Sqlite(connection, _) = conn else {
@@ -348,7 +350,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What the chunks of a batch run on.
+/// The connection or transaction on which the chunks of a batch run.
 enum Chunked<'c> {
     Outside(&'c mut SqliteConnection),
     Own(Transaction<'c, Sqlite>),
@@ -370,7 +372,7 @@ impl Chunked<'_> {
     }
 }
 
-/// Cuts `rows` into (first row, number of rows).
+/// Splits `rows` into (first row, number of rows).
 fn chunks(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut from = 0;
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
 //! The database handle: two pools behind one enum, and macros that expand one query and its binds for both.
 //!
-//! Both databases accept `$1` placeholders, `ON CONFLICT`, `RETURNING` and common table expressions, so nearly all SQL
-//! is written once. Batches differ in how their rows get in ([`Input`]); little else does.
+//! Both databases accept `$1` placeholders, `ON CONFLICT`, `RETURNING` and common table expressions, so nearly all
+//! SQL is written once. The main difference is how the rows of a batch become input ([`Input`]).
 
 mod checkpoint;
 mod connect;
@@ -47,7 +47,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Pools {
-    /// One writer, for which writers queue instead of polling SQLite's lock, and several readers.
+    /// One writer, for which callers queue instead of polling SQLite's lock, and several readers.
     Sqlite {
         write: Group,
         read: SqlitePool,
@@ -56,13 +56,13 @@ enum Pools {
     Postgres(Database),
 }
 
-/// A connection for statements that read, each a transaction of its own.
+/// A connection for reading statements, each a transaction of its own.
 pub(crate) enum Session {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(Held),
 }
 
-/// A connection for one statement that writes. It is durable after [`Write::commit`].
+/// A connection for one writing statement, which is durable after [`Write::commit`].
 pub(crate) enum Write {
     Sqlite(Turn),
     Postgres(Held),
@@ -74,9 +74,9 @@ pub(crate) enum Tx {
     Postgres(Held),
 }
 
-/// What statements run on.
+/// The connection on which statements run.
 pub(crate) enum Conn<'c> {
-    /// The health is present if this is the writer.
+    /// A SQLite connection. The health is present if it is the writer.
     Sqlite(&'c mut SqliteConnection, Option<&'c Health>),
     Postgres(&'c mut PgConnection, &'c Link),
 }
@@ -96,7 +96,7 @@ impl Link {
         !self.is_pooled
     }
 
-    /// See [`Health::note`].
+    /// Calls [`Health::note`].
     pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         self.health.note(result)
     }
@@ -112,7 +112,7 @@ fn room(file: &std::path::Path) -> Option<Fault> {
     }
 }
 
-/// [`Health::note`] for SQLite's writer; a reader's errors say nothing about writes.
+/// Calls [`Health::note`] for SQLite's writer only: errors of a reader say nothing about writes.
 pub(crate) fn note<T>(writer: Option<&Health>, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
     match writer {
         Some(health) => health.note(result),
@@ -132,7 +132,7 @@ impl Db {
         self.0.clock.now()
     }
 
-    /// For statements that only read.
+    /// A connection for statements that only read.
     pub(crate) async fn read(&self) -> Result<Session, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
@@ -140,12 +140,12 @@ impl Db {
         })
     }
 
-    /// For a write of one statement over a few rows.
+    /// A connection for one writing statement over a few rows.
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         self.write_batch(1).await
     }
 
-    /// For a write of one statement over an [`Input`] of so many rows, all of which are written or none.
+    /// A connection for one writing statement over an [`Input`] of `rows` rows, which writes all of them or none.
     pub(crate) async fn write_batch(&self, rows: usize) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, .. } if Input::is_one_statement(rows) => {
@@ -156,12 +156,12 @@ impl Db {
         })
     }
 
-    /// For writes of several statements over a few rows. PostgreSQL: read committed.
+    /// A transaction for several statements over a few rows. PostgreSQL: read committed.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.begin_batch(1).await
     }
 
-    /// For writes of several statements over so many rows.
+    /// A transaction for several statements over `rows` rows.
     pub(crate) async fn begin_batch(&self, rows: usize) -> Result<Tx, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
@@ -169,7 +169,7 @@ impl Db {
         })
     }
 
-    /// Waits for connections in use and closes all.
+    /// Waits for the connections in use and closes all.
     pub(crate) async fn close(&self) {
         match &self.0.pools {
             Pools::Sqlite { write, read, .. } => {
@@ -248,7 +248,7 @@ impl Tx {
     }
 }
 
-/// `fetch!(all | one | optional, on => Row, "SQL", binds…)`: rows of a query on a [`Session`] or [`Tx`].
+/// `fetch!(all | one | optional, on => Row, "SQL", binds…)`: the rows of a query on a [`Session`] or [`Tx`].
 macro_rules! fetch {
     (all, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_all, $($rest)*) };
     (one, $($rest:tt)*) => { $crate::db::fetch!(@ fetch_one, $($rest)*) };
@@ -268,7 +268,7 @@ macro_rules! fetch {
     };
 }
 
-/// `execute!(on, "SQL", binds…)`: how many rows a statement on a [`Session`] or [`Tx`] wrote.
+/// `execute!(on, "SQL", binds…)`: the number of rows that a statement on a [`Session`] or [`Tx`] wrote.
 macro_rules! execute {
     ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         match $on.conn() {
@@ -286,7 +286,7 @@ macro_rules! execute {
     };
 }
 
-/// `write_one!(db, "SQL", binds…)`: a statement of its own, durable on return. How many rows it wrote.
+/// `write_one!(db, "SQL", binds…)`: runs a single statement, durable on return; the number of rows that it wrote.
 macro_rules! write_one {
     ($db:expr, $($statement:tt)*) => {
         $crate::db::again(|| async {

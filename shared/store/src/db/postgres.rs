@@ -35,7 +35,7 @@ impl Database {
         }
     }
 
-    /// A connection for statements each of which is a transaction of its own.
+    /// A connection for statements, each of which is a transaction of its own.
     pub(super) async fn hold(&self) -> Result<Held, StoreError> {
         if self.link.is_pooled {
             // Outside a transaction, a pooler may prepare a statement on one server and run it on another.
@@ -45,7 +45,7 @@ impl Database {
         Ok(self.held(On::Connection(connection)))
     }
 
-    /// A transaction, read committed.
+    /// Begins a transaction, read committed.
     pub(super) async fn begin(&self) -> Result<Held, StoreError> {
         let begun = if self.link.is_pooled {
             self.pool.begin_with(BEGIN_POOLED).await
@@ -73,7 +73,7 @@ impl Database {
         if self.link.note(writable)? {
             return Ok(self.link.health.fault());
         }
-        // Perhaps only this session is read-only; the next check uses another one.
+        // It may be only this session that is read-only; the next check uses another one.
         self.link.health.failed(Fault::ReadOnly);
         Ok(Some(Fault::ReadOnly))
     }

@@ -1,4 +1,4 @@
-//! Removing old rows in small steps, so that nobody waits long for the writer.
+//! Removing old rows in small steps, so that no write waits long for the writer.
 
 use std::time::Duration;
 
@@ -7,21 +7,22 @@ use carillon_domain::{Timestamp, clock::earlier};
 use super::{Db, fetch, write_one};
 use crate::{config::Dialect, error::StoreError};
 
-/// A table whose rows grow old. Each statement removes at most 5,000 rows.
+/// A table whose old rows are removed. Each statement removes at most 5,000 rows.
 ///
-/// PostgreSQL finds the old ones by a BRIN index, which costs next to nothing to keep. SQLite's rows lie in the order in
-/// which they came: they are walked from the first on, for as long as there are old ones among them, and need no index.
+/// PostgreSQL finds old rows by a BRIN index, which is cheap to maintain. SQLite's rows lie in order of insertion:
+/// they are visited from the first on until a step contains no old row, and need no index.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prunable {
-    /// Of the rows behind `$1`: where the next step ends, and how many of them are older than `$2`.
+    /// Of the rows after `$1`: the end of the next step, and the number of rows in it that are older than `$2`.
     pub(crate) sqlite_step: &'static str,
-    /// Removes what is older than `$1` behind `$2` and up to `$3`.
+    /// Removes the rows older than `$1` that lie after `$2` and up to `$3`.
     pub(crate) sqlite: &'static str,
-    /// Removes what is older than `$1`.
+    /// Removes rows older than `$1`.
     pub(crate) postgres: &'static str,
 }
 
-/// `prunable!(table, column)` or `prunable!(table, column, "condition")`: rows that do not meet it stay, however old.
+/// `prunable!(table, column)` or `prunable!(table, column, "condition")`: rows that do not meet the condition are
+/// kept at any age.
 macro_rules! prunable {
     ($table:literal, $column:literal) => {
         $crate::db::prunable!($table, $column, "true")
@@ -61,7 +62,7 @@ macro_rules! prunable {
 pub(crate) use prunable;
 
 impl Db {
-    /// Removes what is older than `age`. Returns how many rows went.
+    /// Removes rows older than `age`. Returns their number.
     pub(crate) async fn prune(&self, table: Prunable, age: Duration) -> Result<u64, StoreError> {
         let before = earlier(self.now(), age);
         match self.dialect() {

@@ -1,5 +1,5 @@
-//! SQLite has one writer a file, so the read model lies in a file of its own: what messages wait for never waits for it.
-//! Stores of a former version had all in one.
+//! SQLite has one writer for each file, so the read model has its own file: claims and decisions do not wait for it.
+//! Earlier versions stored everything in one file.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use crate::error::StoreError;
 
-/// Moves the read model out of `store` if it is still there. Ended midway, it begins again at the next start.
+/// Moves the read model out of `store` if it still is there. If interrupted, it starts again at the next start.
 pub(super) async fn move_out(store: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
     let table = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'deliveries'";
     if sqlx::query_scalar::<_, i64>(table).fetch_one(&mut *store).await? == 0 {

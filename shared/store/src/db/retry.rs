@@ -6,12 +6,12 @@ use rand::RngExt as _;
 
 use crate::error::StoreError;
 
-/// Most retries of a unit of work.
+/// The most retries of a unit of work.
 const TRIES: u32 = 6;
 
-/// Runs a unit of work. Runs it again if the database has rolled it back in favour of a concurrent one (a
-/// deadlock, a serialization failure), or has refused it on a connection that has since been replaced. Such
-/// work has left nothing behind.
+/// Runs a unit of work. Runs it again if the database has rolled it back in favour of a concurrent one (a deadlock, a
+/// serialization failure), or has refused it on a connection that has since been replaced. Such a unit has had no
+/// effect.
 pub(crate) async fn again<T, F>(work: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -23,7 +23,7 @@ where
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     tries,
-                    "a write is begun again"
+                    "a unit of work was rolled back and is run again"
                 );
                 tokio::time::sleep(pause(tries)).await;
             }

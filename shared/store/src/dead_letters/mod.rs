@@ -1,4 +1,4 @@
-//! Dead letters in the form in which they are asked for (table `dead_letters`). Their bytes stand here untouched.
+//! Dead letters as they are queried (table `dead_letters`). The bytes of the records are stored unchanged.
 
 mod query;
 mod rows;
@@ -18,9 +18,9 @@ use crate::{
     read_model::{self, StoredOffset},
 };
 
-/// The queue of events; the others are named after their channels.
+/// The name of the events' queue. The other queues have the names of their channels.
 const EVENTS: &str = "events";
-/// An open letter stays until somebody has done something about it.
+/// An open letter is kept until it is replayed or discarded.
 const PRUNABLE: Prunable = prunable!("dead_letters", "dead_at", "state <> 'open'");
 
 /// The dead letters.
@@ -35,7 +35,7 @@ impl DeadLetters {
         Self { db, retention }
     }
 
-    /// Applies a batch and its offsets in one transaction. Applying rows again changes nothing.
+    /// Applies a batch and its offsets in one transaction. Applying rows again has no effect.
     pub async fn apply(
         &self,
         consumer: &str,
@@ -66,12 +66,12 @@ impl DeadLetters {
         query::one(&mut self.db.read().await?, tenant, id).await
     }
 
-    /// Causes, the most frequent among the open ones first; at most 500.
+    /// The causes of dead letters, those with the most open letters first; at most 500.
     pub async fn groups(&self, tenant: &TenantId) -> Result<Vec<DeadLetterGroup>, StoreError> {
         query::groups(&mut self.db.read().await?, tenant).await
     }
 
-    /// How many are open, by queue: a channel's name or `events`.
+    /// The number of open letters by queue: a channel's name or `events`.
     pub async fn open_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = fetch!(
             all, self.db.read().await? => (String, i64),
@@ -108,13 +108,14 @@ impl DeadLetters {
         Ok(moved.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Forgets letters that are not open and older than the configured retention. Returns how many went.
+    /// Deletes letters that are not open and older than the configured retention. Returns their number.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         self.db.prune(PRUNABLE, self.retention).await
     }
 }
 
-/// A letter is named by where it lies, so one that comes again is one, and keeps its state.
+/// Inserts letters. A letter is identified by its position on the bus, so repeated ones are ignored and keep their
+/// state.
 async fn insert(tx: &mut Tx, rows: &[DeadLetterRow]) -> Result<(), StoreError> {
     let mut rows: Vec<(Uuid, &DeadLetterRow)> = rows.iter().map(|row| (id_of(row), row)).collect();
     rows.sort_by_key(|(id, _)| *id);

@@ -1,4 +1,4 @@
-//! Questions about dead letters.
+//! Queries for dead letters.
 
 use carillon_domain::{DeliveryId, TenantId, Timestamp};
 use uuid::Uuid;

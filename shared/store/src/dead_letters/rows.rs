@@ -1,4 +1,4 @@
-//! Dead letters on their way in and out.
+//! Rows of dead letters as they are written, and views as they are read.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
-/// What became of a dead letter.
+/// The state of a dead letter.
 #[derive(
     Debug,
     Clone,
@@ -25,30 +25,30 @@ use uuid::Uuid;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum DeadLetterState {
-    /// Nobody did anything about it yet.
+    /// It has been neither replayed nor discarded.
     Open,
     /// It was sent again.
     Replayed,
-    /// Somebody gave it up.
+    /// It was given up.
     Discarded,
 }
 
 /// A dead letter. Its id is `ids::dead_letter_id` of `position`.
 #[derive(Debug, Clone)]
 pub struct DeadLetterRow {
-    /// Where it lies in the dead letter topic.
+    /// The position in the dead letter topic.
     pub position: Origin,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The channel whose queue it is in; `None` for the queue of events.
     pub channel: Option<Channel>,
     /// The topic that the record came from.
     pub source_topic: Arc<str>,
-    /// What is said about it.
+    /// The description of the failure.
     pub letter: DeadLetter,
-    /// What groups letters of one cause.
+    /// The same for all letters with the same cause.
     pub fingerprint: String,
-    /// When it was put into the queue.
+    /// The time at which it was put into the queue.
     pub dead_at: Timestamp,
     /// The delivery, if the record is one.
     pub delivery_id: Option<DeliveryId>,
@@ -62,7 +62,7 @@ pub struct DeadLetterRow {
     pub value: Vec<u8>,
 }
 
-/// Which dead letters; each list is an "or", an empty one lets everything pass.
+/// Conditions on dead letters. A list matches if any of its values does; an empty list always matches.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {
     /// State.
@@ -79,13 +79,13 @@ pub struct DeadLetterFilter {
     pub fingerprint: Vec<String>,
     /// Event type.
     pub event_type: Vec<String>,
-    /// Died at or after.
+    /// Earliest time of death.
     pub from: Option<Timestamp>,
-    /// Died before.
+    /// Time of death before this.
     pub to: Option<Timestamp>,
 }
 
-/// A dead letter as it is shown.
+/// A dead letter as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetterView {
     /// Its id.
@@ -94,23 +94,23 @@ pub struct DeadLetterView {
     pub source_topic: String,
     /// The channel whose queue it is in; `None` for the queue of events.
     pub channel: Option<Channel>,
-    /// Why.
+    /// The class of the error.
     pub class: String,
-    /// Which provider account, if one was asked.
+    /// The provider account, if one was asked.
     pub provider: Option<String>,
     /// The structured code.
     pub code: String,
-    /// What groups letters of one cause.
+    /// The same for all letters with the same cause.
     pub fingerprint: String,
-    /// A sentence for people.
+    /// The reason as a sentence.
     pub reason: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When the first one failed.
+    /// The time at which the first attempt failed.
     pub first_failed_at: Timestamp,
-    /// When it was put into the queue.
+    /// The time at which it was put into the queue.
     pub dead_at: Timestamp,
-    /// What became of it.
+    /// Its state.
     pub state: DeadLetterState,
     /// The delivery, if the record is one.
     pub delivery_id: Option<DeliveryId>,
@@ -125,29 +125,29 @@ pub struct DeadLetterView {
     pub value: Vec<u8>,
 }
 
-/// Dead letters of one cause.
+/// Dead letters with the same cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetterGroup {
-    /// The cause.
+    /// The fingerprint of the cause.
     pub fingerprint: String,
     /// Queue: a channel's name or `events`.
     pub queue: String,
-    /// Why.
+    /// The class of the error.
     pub class: String,
-    /// Which provider account.
+    /// The provider account.
     pub provider: Option<String>,
     /// The structured code.
     pub code: String,
-    /// How many are open.
+    /// The number of open letters.
     pub open: u64,
-    /// How many there were in all.
+    /// The number of all letters.
     pub total: u64,
-    /// The first one's time.
+    /// The time of the first letter.
     pub first_at: Timestamp,
-    /// The last one's time.
+    /// The time of the last letter.
     pub last_at: Timestamp,
-    /// One of them, the last.
+    /// The id of the last letter.
     pub sample_id: Uuid,
-    /// Its sentence.
+    /// The reason of that letter.
     pub sample_reason: String,
 }

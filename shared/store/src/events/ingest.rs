@@ -1,4 +1,4 @@
-//! The gateway's half: claim, publish, mark.
+//! The gateway's half of deduplication: claim, publish, mark.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -15,8 +15,8 @@ use crate::{
     error::StoreError,
 };
 
-/// A pending row whose lease has passed is claimed again, by the same content only: whoever held it may have
-/// published it.
+/// Claims events. A pending row whose lease has passed is claimed again, but only for the same content, because its
+/// owner may have published it.
 macro_rules! claim {
     () => {
         "INSERT INTO event_claims
@@ -30,13 +30,13 @@ macro_rules! claim {
     };
 }
 
-/// The rows of so few claims are read back: that takes one statement.
+/// The most claims that are made at once by the statement that returns their rows.
 const FEW: usize = 3;
 
-/// Claims in groups.
+/// Claims events in groups.
 pub(super) struct ClaimIngest(pub(super) Db);
 
-/// A row that was there before.
+/// A row that existed before the claim.
 #[derive(sqlx::FromRow)]
 struct Standing {
     tenant: String,
@@ -60,7 +60,7 @@ impl Work for ClaimIngest {
     type Output = IngestVerdict;
 
     async fn run(&self, claims: &[IngestClaim]) -> Result<Vec<IngestVerdict>, StoreError> {
-        // One row may be written once by a statement, and rows in one order cannot deadlock.
+        // A statement may write a row only once, and rows in one order cannot deadlock.
         let mut first: Vec<&IngestClaim> = claims.iter().collect();
         first.sort_by(|a, b| a.key.cmp(&b.key));
         first.dedup_by(|a, b| a.key == b.key);
@@ -111,7 +111,7 @@ impl Work for ClaimIngest {
             .iter()
             .map(|claim| {
                 let key = text_key(&claim.key);
-                // Of claims of one id in one batch, one wins; the others see it as being published.
+                // Among several claims of one id in a batch, one wins; the others count as being published.
                 if let Entry::Occupied(winner) = given.entry(key)
                     && *winner.get() == claim.fingerprint
                 {
@@ -122,7 +122,7 @@ impl Work for ClaimIngest {
                     (Some(fingerprint), _) if *fingerprint == claim.fingerprint => IngestVerdict::InProgress,
                     (Some(_), _) => IngestVerdict::Conflict,
                     (None, Some(row)) => row.verdict(&claim.fingerprint),
-                    // It was given back between the two statements.
+                    // The row was given back between the two statements.
                     (None, None) => IngestVerdict::InProgress,
                 }
             })
@@ -131,8 +131,8 @@ impl Work for ClaimIngest {
 }
 
 impl ClaimIngest {
-    /// Claims all of them, or none (the transaction is dropped): nearly always the former, and then no row has to be read,
-    /// which on SQLite costs more than writing it.
+    /// Claims all or none (the transaction is dropped). The claim of all nearly always succeeds, and then no row has
+    /// to be read, which on SQLite costs more than writing it.
     async fn claim_all(&self, claims: &[&IngestClaim], now: Timestamp) -> Result<bool, StoreError> {
         let mut tx = self.0.begin_batch(claims.len()).await?;
         let claimed = claim_input(claims, now).execute(tx.conn(), claim!()).await?;
@@ -179,7 +179,7 @@ const STANDING: &str = "SELECT c.tenant, c.event_id, c.source, c.fingerprint, c.
     FROM input i JOIN event_claims c
     ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source";
 
-/// Marks in groups.
+/// Marks events as published, in groups.
 #[derive(Debug)]
 pub(super) struct MarkPublished {
     pub(super) db: Db,
@@ -213,8 +213,8 @@ const MARK: &str = "UPDATE event_claims AS c SET state = 'published', owner = NU
     FROM input AS i
     WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source AND c.state = 'pending'";
 
-/// A join locks rows in any order that its plan likes. Routers claim the same rows in the order of their keys' bytes:
-/// two that do not agree on the order deadlock, and each time a batch of a router's waits a second for nothing.
+/// Marks in the order of the keys' bytes, in which routers claim the same rows. A join would lock rows in any order,
+/// which can deadlock with a router; PostgreSQL resolves a deadlock only after a second.
 const MARK_IN_ORDER: &str =
     "UPDATE event_claims AS c SET state = 'published', owner = NULL, lease_until = NULL
     FROM (
@@ -227,7 +227,7 @@ const MARK_IN_ORDER: &str =
     WHERE c.tenant = locked.tenant AND c.event_id = locked.event_id AND c.source = locked.source
         AND c.state = 'pending'";
 
-/// Gives back what `owner` holds and no router has seen.
+/// Gives back the claims that `owner` holds, except of events that a router has seen.
 pub(super) async fn abandon(tx: &mut Tx, owner: Uuid, abandoned: &[EventKey]) -> Result<(), StoreError> {
     let mut unique: Vec<&EventKey> = abandoned.iter().collect();
     unique.sort_unstable();

@@ -1,8 +1,8 @@
-//! Who has seen which event (table `event_claims`): both halves of deduplication.
+//! Claims of events (table `event_claims`), for both halves of deduplication.
 //!
 //! The gateway claims an event before it publishes it (`pending` under a lease, then `published`), so a crash between
-//! the two neither loses nor doubles it. The router claims it with the coordinates of the record that carried it, so
-//! the same record read again after an aborted transaction is no duplicate, and any other is.
+//! the two neither loses nor doubles it. The router claims it with the coordinates of its record: the same record
+//! read again after an aborted transaction is no duplicate, and any other record of the event is one.
 
 mod ingest;
 mod published;
@@ -26,19 +26,19 @@ use crate::{
     error::StoreError,
 };
 
-/// How long repeated events are recognised, and the verdicts of limits remembered.
+/// The time for which repeated events are recognised and the verdicts of limits remembered.
 pub const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 const PENDING: &str = "pending";
 const PUBLISHED: &str = "published";
 const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
-/// About so many items go into one transaction of a batcher.
+/// The approximate number of items in one transaction of a batcher.
 const BATCH: usize = 256;
 
 /// The key of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// Its id.
     pub event_id: EventId,
@@ -46,38 +46,38 @@ pub struct EventKey {
     pub source: Arc<str>,
 }
 
-/// The gateway is about to publish an event.
+/// A gateway's claim of an event that it is about to publish.
 #[derive(Debug, Clone)]
 pub struct IngestClaim {
-    /// Which event.
+    /// The event.
     pub key: EventKey,
     /// Its type.
     pub event_type: Arc<str>,
     /// `Event::fingerprint`.
     pub fingerprint: [u8; 32],
-    /// Names the process that claims.
+    /// The process that claims.
     pub owner: Uuid,
-    /// Until when nobody else may.
+    /// The end of the lease. Until then no other process may claim.
     pub lease_until: Timestamp,
 }
 
-/// What became of a gateway's claim.
+/// The verdict on a gateway's claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IngestVerdict {
     /// Publish it, then call [`Events::note_published`].
     Claimed,
-    /// It is on the bus already.
+    /// The event is on the bus already.
     Duplicate,
-    /// An event of that id says something else.
+    /// Another event with this id and source has different content.
     Conflict,
-    /// Somebody is publishing it right now.
+    /// The event is being published, by this process or another.
     InProgress,
 }
 
-/// The router is about to route the record of an event.
+/// A router's claim of an event whose record it is about to route.
 #[derive(Debug, Clone)]
 pub struct RouteClaim {
-    /// Which event.
+    /// The event.
     pub key: EventKey,
     /// Its type.
     pub event_type: Arc<str>,
@@ -87,46 +87,46 @@ pub struct RouteClaim {
     pub origin: Origin,
 }
 
-/// What became of a router's claim.
+/// The verdict on a router's claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteVerdict {
-    /// Route it: no other record carried this event before.
+    /// Route the event: no other record of it came before.
     First {
         /// Whether the gateway counted it as acknowledged ([`carillon_domain::status::EventDecided::via_gateway`]).
         via_gateway: bool,
-        /// When the event was claimed first, which stays the same however often its record is read; absent where a
-        /// gateway's claim was not read, whose records have the bus's own time.
+        /// The time of the first claim, which stays the same however often the record is read. `None` if a gateway's
+        /// claim was not read; the records of such claims have the bus's own time.
         claimed_at: Option<Timestamp>,
     },
     /// Another record of the same event came first.
     Duplicate,
-    /// Another record of the same id, which said something else, came first. It is not routed either.
+    /// Another record with the same id and source and different content came first. This one is not routed either.
     Conflict,
 }
 
-/// How far an event is known to have come.
+/// The state of an event's claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimState {
-    /// The gateway is publishing it, or crashed while it did.
+    /// The gateway is publishing the event, or crashed while it did.
     Pending,
-    /// It is on the bus.
+    /// The event is on the bus.
     Published,
 }
 
-/// An event's claim.
+/// An event with its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedEvent {
-    /// Which event.
+    /// The event.
     pub key: EventKey,
     /// Its type.
     pub event_type: String,
-    /// How far it is.
+    /// The state of the claim.
     pub state: ClaimState,
-    /// Whether it came through the gateway.
+    /// Whether the event came through the gateway.
     pub via_gateway: bool,
-    /// When it was first seen.
+    /// The time of the first claim.
     pub accepted_at: Timestamp,
-    /// The record that the router took, once it did.
+    /// The record that the router has claimed, if it has.
     pub origin: Option<Origin>,
 }
 
@@ -142,15 +142,15 @@ struct Row {
     record_offset: Option<i64>,
 }
 
-/// The events.
+/// The claims of events.
 #[derive(Debug, Clone)]
 pub struct Events {
     db: Db,
-    /// Which rows of the counters this process writes.
+    /// The shard of the counters to which this process writes.
     shard: i32,
     claims: Arc<Batcher<ClaimIngest>>,
     published: Published,
-    /// Whether routers see events after they were marked.
+    /// Whether routers have fallen behind so far that they see events only after they were marked.
     is_behind: Arc<AtomicBool>,
 }
 
@@ -168,12 +168,12 @@ impl Events {
         }
     }
 
-    /// Claims events for publishing, one verdict each in order. Concurrent callers share transactions.
+    /// Claims events for publishing; returns one verdict for each, in order. Concurrent callers share transactions.
     pub async fn claim_ingest(&self, claims: Vec<IngestClaim>) -> Result<Vec<IngestVerdict>, StoreError> {
         let keys: Vec<EventKey> = claims.iter().map(|claim| claim.key.clone()).collect();
         let mut verdicts = self.claims.submit(claims).await?;
         for (verdict, key) in verdicts.iter_mut().zip(&keys) {
-            // One that is noted and not marked yet may even have been claimed anew, if its lease has ended.
+            // An event that is noted and not marked yet may even have been claimed again, if its lease has ended.
             let is_new = matches!(verdict, IngestVerdict::InProgress | IngestVerdict::Claimed);
             if is_new && self.published.contains(key) {
                 *verdict = IngestVerdict::Duplicate;
@@ -182,24 +182,24 @@ impl Events {
         Ok(verdicts)
     }
 
-    /// Notes that events are durably on the bus. It is written half a second later, if no router has done so by then; a
-    /// crash before leaves them as if they were still being published.
+    /// Notes that events are durably on the bus. The mark is written half a second later unless a router has claimed
+    /// them by then. After a crash before that, they count as still being published.
     pub async fn note_published(&self, keys: Vec<EventKey>) {
         self.published.add(keys).await;
     }
 
-    /// As [`Self::note_published`], written at once together with all that was noted before.
+    /// Like [`Self::note_published`], but writes the marks at once, with all marks noted before.
     pub async fn mark_published(&self, keys: Vec<EventKey>) -> Result<(), StoreError> {
         self.published.add(keys).await;
         self.flush().await
     }
 
-    /// Writes what was noted.
+    /// Writes the marks that were noted.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         self.published.flush().await
     }
 
-    /// Gives back claims whose events were certainly not published.
+    /// Gives back claims of events that were certainly not published.
     pub async fn abandon(&self, owner: Uuid, keys: &[EventKey]) -> Result<(), StoreError> {
         again(|| async {
             let mut tx = self.db.begin_batch(keys.len()).await?;
@@ -209,12 +209,12 @@ impl Events {
         .await
     }
 
-    /// Claims events for routing, one verdict each in order.
+    /// Claims events for routing; returns one verdict for each, in order.
     pub async fn claim_route(&self, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
         again(|| route::claim(&self.db, claims, self.shard, &self.is_behind)).await
     }
 
-    /// Claims of an id, one for each source that used it.
+    /// The claims of an id, one for each source that used it.
     pub async fn find(
         &self,
         tenant: &TenantId,
@@ -234,7 +234,8 @@ impl Events {
             .collect())
     }
 
-    /// Forgets claims older than the deduplication window. The auditor's counts stay. Returns how many went.
+    /// Deletes claims older than the deduplication window. The auditor's counts stay. Returns the number of claims
+    /// deleted.
     pub async fn prune(&self, window: Duration) -> Result<u64, StoreError> {
         self.db.prune(PRUNABLE, window).await
     }

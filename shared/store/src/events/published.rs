@@ -1,5 +1,5 @@
-//! Events that this process has published and not marked yet. A router marks them too when it claims them, mostly sooner:
-//! a mark that waits a little finds nothing left to write.
+//! Events that this process has published and not marked yet. A router that claims an event marks it too, usually
+//! sooner, so a delayed mark mostly has nothing left to write.
 
 use std::{
     sync::{Arc, Weak},
@@ -13,14 +13,14 @@ use tokio::sync::Notify;
 use super::{EventKey, ingest::MarkPublished};
 use crate::{batcher::Work as _, error::StoreError};
 
-/// For so long a mark waits for the router's.
+/// The delay of a mark, in which a router usually makes it.
 const DELAY: Duration = Duration::from_millis(500);
-/// So many are marked in one transaction.
+/// The most marks of one transaction.
 const BATCH: usize = 128;
-/// Whoever publishes more than so many meanwhile waits for the marks.
+/// The most events without a mark; publishers of more wait for marks.
 const MOST: usize = 50_000;
 
-/// See the module.
+/// The events without a mark, and the task that marks them.
 #[derive(Debug, Clone)]
 pub(super) struct Published(Arc<Inner>);
 
@@ -28,16 +28,16 @@ pub(super) struct Published(Arc<Inner>);
 struct Inner {
     mark: MarkPublished,
     keys: Mutex<Keys>,
-    /// One marks at a time.
+    /// Held while marking, so that one caller marks at a time.
     turn: tokio::sync::Mutex<()>,
     marked: Notify,
 }
 
-/// In the order in which their rows lie.
+/// The events in the order in which they were published, which is that of their rows.
 #[derive(Debug, Default)]
 struct Keys {
     noted: IndexSet<EventKey>,
-    /// What is being marked, or could not be.
+    /// Events that are being marked, or whose mark failed.
     marking: IndexSet<EventKey>,
 }
 
@@ -48,7 +48,7 @@ impl Keys {
 }
 
 impl Published {
-    /// Marks every [`DELAY`], until it is dropped.
+    /// Starts a task that marks every [`DELAY`] until this is dropped.
     pub(super) fn new(mark: MarkPublished) -> Self {
         let inner = Arc::new(Inner {
             mark,
@@ -76,7 +76,7 @@ impl Published {
         keys.noted.contains(key) || keys.marking.contains(key)
     }
 
-    /// Marks what there is.
+    /// Marks all noted events.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
         self.0.flush().await
     }
@@ -85,7 +85,7 @@ impl Published {
 impl Inner {
     async fn flush(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        // What could not be marked before, then what was noted since.
+        // Earlier failed marks come first, then those noted since.
         self.mark_all().await?;
         {
             let keys = &mut *self.keys.lock();

@@ -1,4 +1,4 @@
-//! The router's half: the first record that carries an event names its coordinates.
+//! The router's half of deduplication: the first record of an event puts its coordinates into the claim.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
 };
 
-/// The row after it was claimed.
+/// A row after its claim.
 #[derive(sqlx::FromRow)]
 struct Claimed {
     tenant: String,
@@ -24,7 +24,7 @@ struct Claimed {
     fingerprint: Vec<u8>,
     via_gateway: bool,
     accepted_at: Timestamp,
-    /// Still there if the gateway had not yet said that it published.
+    /// Set if the gateway had not marked the event as published before the claim.
     owner: Option<uuid::Uuid>,
     topic: Option<String>,
     partition_id: Option<i32>,
@@ -32,8 +32,8 @@ struct Claimed {
     reads: i64,
 }
 
-/// The coordinates, and the fingerprint that belongs to them, are those of the first claim; `reads` is 1 for it alone,
-/// which is how transitions are counted without reading the row before.
+/// Claims events. The coordinates, and the fingerprint that belongs to them, are those of the first claim. `reads` is
+/// 1 for the first claim only, so that transitions are counted without reading the old row.
 const CLAIM: &str = "INSERT INTO event_claims AS c
     (tenant, event_id, source, event_type, fingerprint, state, via_gateway, accepted_at,
         topic, partition_id, record_offset, reads)
@@ -57,7 +57,7 @@ pub(super) async fn claim(
     shard: i32,
     is_behind: &AtomicBool,
 ) -> Result<Vec<RouteVerdict>, StoreError> {
-    // Of records of one event in one batch, the first in the order of the batch is written.
+    // Among several records of one event in a batch, the first is written.
     let mut seen: HashSet<&EventKey> = HashSet::with_capacity(claims.len());
     let mut first: Vec<&RouteClaim> = claims.iter().filter(|claim| seen.insert(&claim.key)).collect();
     first.sort_by(|a, b| a.key.cmp(&b.key));
@@ -65,7 +65,7 @@ pub(super) async fn claim(
     let mut tx = db.begin_batch(first.len()).await?;
     let mut changes = Changes::default();
     let (expected, others) = match db.dialect() {
-        // Its one writer is alone with the rows.
+        // SQLite's only writer has no concurrent transaction.
         Dialect::Sqlite => claim_expected(&mut tx, first, &mut changes, is_behind).await?,
         Dialect::Postgres => (Vec::new(), first),
     };
@@ -99,14 +99,14 @@ pub(super) async fn claim(
         .collect()
 }
 
-/// Of these events, those of which this record is not the one that a gateway's claim names.
+/// The events whose claim does not name this record as that of a gateway's event.
 const UNEXPECTED: &str = "SELECT i.tenant, i.event_id, i.source FROM input i LEFT JOIN event_claims c
     ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
     WHERE c.via_gateway IS NOT TRUE OR c.topic IS NOT i.topic OR c.partition_id IS NOT i.partition_id
         OR c.record_offset IS NOT i.record_offset";
 
-/// Claims events that a gateway claimed with the same content and that no router has seen: nearly all. (What the row
-/// loses is as long as what it gains: it stays in its page.)
+/// Claims events that a gateway has claimed with the same content and that no router has seen, as nearly all are.
+/// (Old and new values have the same total size, so the update stays in its page.)
 macro_rules! claim_of {
     ($state:literal) => {
         concat!(
@@ -121,8 +121,8 @@ macro_rules! claim_of {
     };
 }
 
-/// Claims what is expected, whose rows need not be read: on SQLite that costs more than writing them. Returns those and
-/// the others.
+/// Claims expected events, whose rows need not be read: on SQLite reading costs more than writing. Returns the claims
+/// that succeeded and the others.
 async fn claim_expected<'a>(
     tx: &mut Tx,
     claims: Vec<&'a RouteClaim>,
@@ -130,7 +130,7 @@ async fn claim_expected<'a>(
     is_behind: &AtomicBool,
 ) -> Result<(Vec<&'a RouteClaim>, Vec<&'a RouteClaim>), StoreError> {
     let all = claims.len() as u64;
-    // A router that keeps up sees events before they are marked, one that is behind sees them after.
+    // A router that keeps up sees events before they are marked; one that has fallen behind sees them after.
     let was_behind = is_behind.load(Ordering::Relaxed);
     let mut claimed = 0;
     for is_marked in [was_behind, !was_behind] {
@@ -162,7 +162,7 @@ async fn claim_expected<'a>(
     Ok((expected, others))
 }
 
-/// The claim that came first.
+/// The first claim of an event.
 struct First<'a> {
     origin: Option<Origin>,
     fingerprint: &'a [u8],

@@ -1,32 +1,32 @@
-//! Reasons why limits cannot be counted, recognised by the code that begins a Redis error.
+//! Faults for which limits cannot be counted, recognised by the code at the start of a Redis error.
 
 use redis::{ErrorKind, RedisError};
 
-/// A fault of Redis. Each passes by itself or after an operator's repair.
+/// A fault of Redis. It passes by itself or after an operator's repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum QuotaFault {
-    /// No connection, or no answer in time.
+    /// Redis could not be reached, or did not answer in time.
     #[error("Redis does not answer")]
     Silent,
-    /// It takes no writes.
+    /// Redis is a replica and takes no writes.
     #[error("Redis is a replica and takes no writes")]
     Replica,
-    /// It is a replica whose primary is away.
+    /// Redis is a replica without its primary.
     #[error("Redis is a replica and has lost its primary")]
     PrimaryAway,
-    /// It has started and reads its data.
+    /// Redis has started and is loading its data.
     #[error("Redis is loading its data")]
     Loading,
-    /// It has reached `maxmemory` and evicts nothing.
+    /// Redis has reached `maxmemory` and evicts nothing.
     #[error("Redis has no memory left: raise maxmemory, or let it evict")]
     Full,
-    /// Its last snapshot or append failed, or too few replicas follow it.
+    /// Redis takes no writes, because its last snapshot or append failed or too few replicas follow it.
     #[error("Redis takes no writes until it can save or replicate them")]
     NotSafe,
-    /// It refuses the user, the password, or a command.
+    /// Redis refuses the user, the password or a command.
     #[error("Redis refuses the login or a command: check the user and password in redis.url")]
     Login,
-    /// It is a node of a cluster, or answers with an unknown error.
+    /// Redis is a node of a cluster, or answers with an unknown error.
     #[error(
         "Redis does not do what limits need: one primary of version 6 or later, and no cluster, is expected"
     )]

@@ -1,4 +1,4 @@
-//! Limits of a single process.
+//! Limits counted by a single process.
 
 use std::{
     cmp::Reverse,
@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::{QuotaFault, Quotas};
 
-/// Verdicts that are remembered at most; beyond that the oldest go before their time.
+/// The most verdicts remembered; beyond that the oldest are forgotten early.
 const MAX_REMEMBERED: usize = 1_000_000;
 
-/// Limits counted in this process's memory, which holds what still counts and no more.
+/// Limits counted in memory. Only counts that are still in their period are kept.
 #[derive(Debug)]
 pub struct InProcessQuotas {
     memory: Duration,
@@ -30,12 +30,12 @@ pub struct InProcessQuotas {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often each limit was taken from, as far as it still counts.
+    /// The current count of each limit.
     taken: HashMap<Arc<str>, u32>,
-    /// When what was taken no longer counts, one entry each.
+    /// The ends of counts: one entry for each time that a limit was counted.
     leaving: BinaryHeap<Reverse<(Timestamp, Arc<str>)>>,
     verdicts: HashMap<Uuid, bool>,
-    /// When verdicts are forgotten, oldest first.
+    /// The times at which verdicts are forgotten, oldest first.
     forgetting: VecDeque<(Timestamp, Uuid)>,
 }
 

@@ -1,5 +1,5 @@
-//! Per-user limits: at most `max` in any `per`. A verdict is remembered by its check's id, so asking again gives the
-//! same answer and counts once.
+//! Per-user limits: at most `max` messages in any period of length `per`. A verdict is remembered by the id of its
+//! check, so a repeated check gets the same verdict and counts once.
 
 mod fault;
 mod in_process;
@@ -17,11 +17,11 @@ pub use self::{
     redis::{RedisQuotas, RedisQuotasConfig},
 };
 
-/// A place where limits are counted.
+/// A counter of limits.
 #[async_trait]
 pub trait Quotas: Send + Sync + std::fmt::Debug {
-    /// Takes from every limit that has room, one verdict for each check in order. It never fails: what cannot be asked
-    /// is [`LimitVerdict::Unavailable`], after a short time.
+    /// Checks limits and counts each one that has room; returns one verdict for each check, in order. This never
+    /// fails: if limits cannot be counted, the verdict is [`LimitVerdict::Unavailable`] after a short time.
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict>;
 
     /// Whether limits can be counted now.

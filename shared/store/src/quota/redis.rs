@@ -1,4 +1,4 @@
-//! Limits shared through Redis.
+//! Limits counted in Redis, shared by all processes.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ use tokio::time::{Instant, timeout};
 use super::{QuotaFault, Quotas};
 use crate::{error::StoreError, events::DEDUPE_WINDOW};
 
-/// Checks of one script call; Redis does nothing else while it runs.
+/// The most checks of one script call. Redis does nothing else while a script runs.
 const CALL: usize = 1_000;
-/// After a failure, nobody asks for so long: a router that waited for every batch would crawl.
+/// The time after a failure during which Redis is not asked. A router that waited for each batch would be too slow.
 const REST: Duration = Duration::from_millis(500);
 
-/// How to reach Redis.
+/// The address of Redis, and the settings of limits.
 #[derive(Debug, Clone)]
 pub struct RedisQuotasConfig {
     /// `redis://…` or `rediss://…`.
     pub url: Secret,
-    /// What every key begins with.
+    /// The prefix of all keys.
     pub prefix: String,
-    /// How long a batch may take before its verdicts are `Unavailable`.
+    /// The time after which the verdicts of a batch are `Unavailable`.
     pub timeout: Duration,
-    /// How long verdicts are remembered: the deduplication window.
+    /// The time for which verdicts are remembered: the deduplication window.
     pub memory: Duration,
 }
 
@@ -50,7 +50,7 @@ impl RedisQuotasConfig {
     }
 }
 
-/// Limits counted in Redis, by one script a batch.
+/// Limits counted in Redis, by one script call for up to [`CALL`] checks.
 pub struct RedisQuotas {
     client: Client,
     /// Replaced after a failure, because the address may then lead to another server.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for RedisQuotas {
     }
 }
 
-/// Why Redis gave no verdicts.
+/// The reason for which Redis gave no verdicts.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("Redis did not answer in time")]
@@ -101,7 +101,7 @@ fn manager(client: &Client, timeout: Duration) -> Result<ConnectionManager, Redi
 }
 
 impl RedisQuotas {
-    /// Prepares the connection; it is made, and made again, when it is needed, so Redis may be down meanwhile.
+    /// Prepares the connection. It is opened and reopened on demand, so Redis may be down meanwhile.
     pub fn connect(config: RedisQuotasConfig) -> Result<Self, StoreError> {
         let bad_url = |_| StoreError::Config("expected a Redis URL that begins with redis:// or rediss://");
         let client = Client::open(config.url.expose_secret()).map_err(bad_url)?;
@@ -117,7 +117,7 @@ impl RedisQuotas {
         })
     }
 
-    /// Writes a key that expires. A read would not do, because a replica answers reads but refuses writes.
+    /// Writes a key that expires. A read would not show whether Redis takes writes, since a replica answers reads.
     async fn probe(&self) -> Result<(), Failure> {
         let mut connection = self.connection.lock().clone();
         let mut probe = redis::cmd("SET");
@@ -132,9 +132,9 @@ impl RedisQuotas {
         Ok(())
     }
 
-    /// Replaces the connection; the next call connects anew.
+    /// Replaces the connection; the next call connects again.
     fn reconnect(&self) {
-        // The address was valid at the start, so this does not fail.
+        // The address was valid at the start, so this succeeds.
         if let Ok(connection) = manager(&self.client, self.timeout) {
             *self.connection.lock() = connection;
         }
@@ -197,7 +197,7 @@ impl Quotas for RedisQuotas {
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "limits could not be asked for"
+                        "limits could not be counted"
                     );
                     metrics::counter!("carillon_quota_failures_total").increment(1);
                     *self.resting_until.lock() = Some(Instant::now() + REST);

@@ -1,4 +1,4 @@
-//! What routers decided about events (table `decided_events`).
+//! Decided events (table `decided_events`).
 
 use std::{borrow::Cow, collections::HashSet, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 const DECISIONS: &str = "decisions";
 const PRUNABLE: Prunable = prunable!("decided_events", "at");
 
-/// What names a row.
+/// The key of a row.
 #[derive(sqlx::FromRow)]
 struct Place {
     topic: String,
@@ -44,7 +44,7 @@ struct Row {
     decisions: Document,
 }
 
-/// A row is named by the record that carried the event, so a doubled one is counted once.
+/// Inserts decided events. A row is identified by the record of its event, so a repeated one counts once.
 pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes) -> Result<(), StoreError> {
     let mut rows: Vec<&EventRow> = rows.iter().collect();
     rows.sort_by(|a, b| key(a).cmp(&key(b)));
@@ -53,7 +53,7 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
         .iter()
         .map(|row| Document::of(&row.decisions, DECISIONS))
         .collect::<Result<Vec<_>, _>>()?;
-    // Nearly never any: rows that are new need no answer of their own, so a batch of them costs no row on the way back.
+    // Usually none: new rows return nothing, so a batch of them costs no row in the answer.
     let known: Vec<Place> = places(&rows)
         .fetch(
             tx.conn(),
@@ -110,7 +110,7 @@ fn count(row: &EventRow, changes: &mut Changes) {
         },
         1,
     );
-    // The gateway counts an event once, however often it had to publish it.
+    // The gateway counts an event once, even if it published it several times.
     if !row.via_gateway || row.verdict == EventVerdict::Duplicate {
         changes.add(Counter::ReadElsewhere, 1);
     }
@@ -156,7 +156,7 @@ fn input<'a>(rows: &[&'a EventRow], decisions: &'a [Document]) -> Input<'a> {
         )
 }
 
-/// One view for each source that used the id, in the order of their names.
+/// Returns one view for each source that used the id, ordered by source.
 pub(super) async fn views(
     session: &mut Session,
     tenant: &TenantId,
@@ -181,7 +181,7 @@ pub(super) async fn views(
     Ok(views)
 }
 
-/// The more informative outcome wins: routed before skipped, skipped before rejected.
+/// Merges the rows of one event. The more informative verdict wins: routed before skipped, skipped before rejected.
 fn absorb(view: &mut EventView, row: EventView) {
     let weight = |verdict| match verdict {
         EventVerdict::Routed => 3,
@@ -211,12 +211,12 @@ impl Row {
     }
 }
 
-/// Forgets what was decided longer ago than `age`. The auditor's counts stay. Returns how many rows went.
+/// Deletes events that were decided longer ago than `age`. The auditor's counts stay. Returns the number of rows.
 pub(super) async fn prune(db: &Db, age: Duration) -> Result<u64, StoreError> {
     db.prune(PRUNABLE, age).await
 }
 
-/// Erases events that were about one user alone.
+/// Erases the content of events whose decisions concern this user alone.
 pub(super) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
     execute!(
         tx,

@@ -1,4 +1,4 @@
-//! Where deliveries stand (table `deliveries`).
+//! The state of deliveries (table `deliveries`).
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::{
     error::StoreError,
 };
 
-/// What has ended may go, unless its open dead letter may yet be sent again (its end is counted, and a new row would be
-/// counted anew); what has not stays to be seen. A state is as old as its last change, which comes after the creation that
-/// an index knows.
+/// Deliveries that have ended can be deleted, except those with an open dead letter, which may be replayed: their end
+/// is counted already, and a new row would be counted again. Deliveries that have not ended are kept. The age is that
+/// of the last change, which is later than the creation time in the index.
 const PRUNABLE: Prunable = prunable!(
     "deliveries",
     "created_at",
@@ -25,7 +25,7 @@ const PRUNABLE: Prunable = prunable!(
         (SELECT 1 FROM dead_letters AS l WHERE l.delivery_id = deliveries.id AND l.state = 'open'))"
 );
 
-/// What a batch does to the auditor's counts.
+/// The effect of a batch on the auditor's counts.
 #[derive(sqlx::FromRow)]
 struct Books {
     known: i64,
@@ -33,15 +33,15 @@ struct Books {
     ended_after: i64,
 }
 
-/// One row for a whole batch: rows that stand already, and how many have ended before and after it. (A state has ended
-/// from rank 40 on, which is a precedence's last byte.)
+/// Computes one row for a whole batch: the number of rows that exist, and of those that have ended before and after
+/// the batch. (The last byte of a precedence is the rank; a state has ended from rank 40 on.)
 const BOOKS: &str = "SELECT COUNT(d.id) AS known,
         CAST(COALESCE(SUM(CASE WHEN (d.precedence & 255) >= 40 THEN 1 ELSE 0 END), 0) AS BIGINT) AS ended_before,
         CAST(COALESCE(SUM(CASE WHEN ((CASE WHEN d.precedence > i.precedence THEN d.precedence ELSE i.precedence END)
             & 255) >= 40 THEN 1 ELSE 0 END), 0) AS BIGINT) AS ended_after
     FROM input i LEFT JOIN deliveries d ON d.id = i.id";
 
-/// The new row's value if its state is the greater one; see `merge::greater`.
+/// Takes the new row's value if its state is the greater one; see `merge::greater`.
 macro_rules! of_greater {
     ($column:literal) => {
         concat!(
@@ -59,7 +59,7 @@ macro_rules! of_greater {
     };
 }
 
-/// The value that was said last; see `merge::Said`.
+/// Takes the value that was set last; see `merge::Said`.
 macro_rules! said_last {
     ($column:literal) => {
         concat!(
@@ -95,8 +95,8 @@ macro_rules! said_last {
     };
 }
 
-/// Does between batches what [`merge`] does within one. It sets no column that stands in an index: SQLite writes the
-/// entries of those anew, changed or not.
+/// Merges between batches as [`merge`] does within one. It sets no indexed column, because SQLite rewrites the index
+/// entries of a column that is set, even if its value stays.
 const UPSERT: &str = concat!(
     "INSERT INTO deliveries AS d (id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
@@ -119,7 +119,7 @@ const UPSERT: &str = concat!(
     said_last!("template"),
 );
 
-/// Writes what a batch says, and counts deliveries that are new, have ended, or begin again.
+/// Writes the rows of a batch, and counts deliveries that are new, have ended, or have been reopened.
 pub(super) async fn apply(
     tx: &mut Tx,
     rows: &[DeliveryRow],
@@ -190,12 +190,12 @@ fn input<'a>(merged: &'a [Merged<'a>]) -> Input<'a> {
         .time("updated_at", rows().map(|row| row.at))
 }
 
-/// Forgets deliveries that ended longer ago than `age`. The auditor's counts stay. Returns how many went.
+/// Removes deliveries that ended longer ago than `age`. The auditor's counts stay. Returns their number.
 pub(super) async fn prune(db: &Db, age: Duration) -> Result<u64, StoreError> {
     db.prune(PRUNABLE, age).await
 }
 
-/// Erases what names a user. A state that comes late does not bring it back.
+/// Erases a user's id and addresses. A state that arrives later does not restore them.
 pub(super) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
     execute!(
         tx,

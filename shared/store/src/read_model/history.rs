@@ -21,9 +21,10 @@ struct Row {
     due_at: Option<Timestamp>,
 }
 
-/// A step is named by delivery, generation, attempt, status and time, so one that comes again is one.
+/// Inserts steps. A step is identified by delivery, generation, attempt, status and time, so a repeated one is
+/// ignored.
 pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), StoreError> {
-    // In the order of the key: neighbours share pages, and two members cannot deadlock.
+    // Sorted by key: neighbouring rows share pages, and two members cannot deadlock.
     let mut rows: Vec<&HistoryRow> = rows.iter().collect();
     rows.sort_by_key(|row| (row.created_at, row.delivery_id, row.state.precedence(), row.at));
     Input::new(rows.len())
@@ -50,7 +51,7 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[HistoryRow]) -> Result<(), Store
     Ok(())
 }
 
-/// Oldest first.
+/// Returns the steps of a delivery, oldest first.
 pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
     let rows = fetch!(
         all, session => Row,

@@ -1,5 +1,5 @@
-//! How what is known of a delivery comes together, whatever the order in which it comes. SQL does the same between
-//! batches as this does within one ([`super::deliveries`]).
+//! Merging rows of one delivery, independently of the order in which they arrive. This code merges within a batch;
+//! SQL does the same between batches ([`super::deliveries`]).
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -7,7 +7,8 @@ use carillon_domain::{DeliveryId, DeliveryState};
 
 use super::DeliveryRow;
 
-/// A value and who said it: the generation and attempt in one number, -1 if nobody did. The latest stays.
+/// A value and the (generation, attempt) that set it, packed into `of`; `of` is -1 if the value is unset. The
+/// greatest wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Said<T> {
     pub(super) of: i64,
@@ -31,10 +32,10 @@ impl<T: Ord> Said<T> {
     }
 }
 
-/// What one batch says of one delivery.
+/// The merged rows of one delivery in a batch.
 #[derive(Debug, Clone)]
 pub(super) struct Merged<'a> {
-    /// The row of the greatest state; for what never changes any row would do.
+    /// The row with the greatest state. Columns that never change are the same in all rows.
     pub(super) row: &'a DeliveryRow,
     pub(super) to_masked: Said<&'a str>,
     pub(super) provider: Said<&'a str>,
@@ -43,15 +44,15 @@ pub(super) struct Merged<'a> {
     pub(super) template: Said<String>,
 }
 
-/// Generation, attempt and rank in one number that compares as they do.
+/// Generation, attempt and rank packed into one number with the same order.
 pub(super) fn precedence(state: DeliveryState) -> i64 {
     (i64::from(state.generation.min(0x3fff_ffff)) << 32)
         | (i64::from(state.attempt.min(0x00ff_ffff)) << 8)
         | i64::from(state.status.rank())
 }
 
-/// Which of two rows of one delivery tells its state. Equal states are told apart by time, then by their words, so that
-/// the order of arrival never decides.
+/// Compares two rows of one delivery: the greater determines its state. Equal states are ordered by time, then by
+/// code and reason, so that the order of arrival has no effect.
 fn greater(left: &DeliveryRow, right: &DeliveryRow) -> Ordering {
     let key = |row: &DeliveryRow| (row.state.precedence(), row.at);
     let words = |row: &DeliveryRow| {
@@ -65,7 +66,7 @@ fn greater(left: &DeliveryRow, right: &DeliveryRow) -> Ordering {
         .then_with(|| words(left).cmp(&words(right)))
 }
 
-/// One entry for each delivery, in the order of their ids.
+/// Returns one entry for each delivery, ordered by id.
 pub(super) fn merge(rows: &[DeliveryRow]) -> Vec<Merged<'_>> {
     let mut merged: BTreeMap<DeliveryId, Merged<'_>> = BTreeMap::new();
     for row in rows {
@@ -126,7 +127,7 @@ mod tests {
             }
         }
         for left in &states {
-            // As SQL tells it.
+            // SQL uses the same test.
             assert_eq!(precedence(*left) & 255 >= 40, left.status.is_ended(), "{left:?}");
             for right in &states {
                 let (a, b) = (left.precedence(), right.precedence());

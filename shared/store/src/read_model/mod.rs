@@ -1,4 +1,4 @@
-//! The read model: what the status topic says, in the form in which it is asked for (tables `deliveries`,
+//! The read model: the content of the status topic in the form in which it is queried (tables `deliveries`,
 //! `delivery_history`, `decided_events`, `projection_offsets` and the projection's part of `counters`).
 
 mod decided;
@@ -48,9 +48,9 @@ impl ReadModel {
         }
     }
 
-    /// Applies a batch and its offsets in one transaction. Applying rows again, or in another order, changes nothing.
-    /// The offsets must name the partitions from which the rows come: members that both believe that they own one take
-    /// turns on them, which keeps the counts exact.
+    /// Applies a batch and its offsets in one transaction. Applying rows again, or in another order, has no effect.
+    /// The offsets have to name the partitions from which the rows come: two members that both believe to own a
+    /// partition then take turns, which keeps the counts exact.
     pub async fn apply(&self, projection: &Projection) -> Result<(), StoreError> {
         self.partitions
             .prepare(&self.db, projection.history.iter().map(|row| row.at))
@@ -69,17 +69,18 @@ impl ReadModel {
         tx.commit().await
     }
 
-    /// Where a consumer goes on reading.
+    /// The stored offsets of a consumer, from which it reads on.
     pub async fn offsets(&self, consumer: &str) -> Result<Vec<StoredOffset>, StoreError> {
         offsets::read(&mut self.db.read().await?, consumer).await
     }
 
-    /// Forgets the whole projection and where its consumer was, in one transaction: the consumer then begins anew.
+    /// Deletes the whole projection and its consumer's offsets, in one transaction; the consumer then starts from the
+    /// beginning.
     pub async fn reset(&self, consumer: &str) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         offsets::forget(&mut tx, consumer).await?;
         match self.db.dialect() {
-            // Without conditions, SQLite drops all pages at once.
+            // Without a condition, SQLite frees all pages at once.
             Dialect::Sqlite => {
                 execute!(tx, "DELETE FROM deliveries")?;
                 execute!(tx, "DELETE FROM delivery_history")?;
@@ -103,7 +104,7 @@ impl ReadModel {
         query::page(&mut self.db.read().await?, tenant, filter, page).await
     }
 
-    /// One delivery.
+    /// A delivery.
     pub async fn delivery(
         &self,
         tenant: &TenantId,
@@ -112,12 +113,12 @@ impl ReadModel {
         query::one(&mut self.db.read().await?, tenant, id).await
     }
 
-    /// A delivery's steps, oldest first. The caller has found the delivery in its tenant before.
+    /// A delivery's steps, oldest first. The caller has checked the tenant of the delivery.
     pub async fn timeline(&self, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
         history::timeline(&mut self.db.read().await?, id).await
     }
 
-    /// What was decided about an event: one view for each source that used the id.
+    /// The decisions about an event: one view for each source that used the id.
     pub async fn event(
         &self,
         tenant: &TenantId,
@@ -127,7 +128,7 @@ impl ReadModel {
         decided::views(&mut self.db.read().await?, tenant, id, source).await
     }
 
-    /// These of a tenant's deliveries, oldest first.
+    /// The deliveries of a tenant with these ids, oldest first.
     pub async fn by_ids(
         &self,
         tenant: &TenantId,
@@ -136,21 +137,21 @@ impl ReadModel {
         query::by_ids(&mut self.db.read().await?, tenant, ids).await
     }
 
-    /// Drops steps of timelines that are older than the configured retention, and prepares the days to come. To be
-    /// called once at start and at least daily.
+    /// Deletes steps of timelines that are older than the configured retention, and creates partitions for the coming
+    /// days. Has to be called at start and at least daily.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         self.partitions.maintain(&self.db).await
     }
 
-    /// Forgets deliveries that ended before the configured retention, and what was decided before it. Deliveries that
-    /// have not ended stay. The auditor's counts stay. Returns how many rows went.
+    /// Deletes deliveries that ended before the configured retention, and events that were decided before it.
+    /// Deliveries that have not ended stay. The auditor's counts stay. Returns the number of rows.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let deliveries = deliveries::prune(&self.db, self.retention).await?;
         Ok(deliveries + decided::prune(&self.db, self.retention).await?)
     }
 }
 
-/// Erases what names a user in the read model.
+/// Erases a user's data in the read model.
 pub(crate) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
     decided::erase_user(tx, tenant, user).await?;
     deliveries::erase_user(tx, tenant, user).await

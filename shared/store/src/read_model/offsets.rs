@@ -1,4 +1,4 @@
-//! Where consumers go on reading (table `projection_offsets`), stored with what they read.
+//! Offsets of consumers (table `projection_offsets`), stored together with the rows that they have read.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use crate::{
     error::StoreError,
 };
 
-/// Moves a consumer forward, never back. It is done first in a transaction: on PostgreSQL the rows then stay locked, so
-/// that a member that lost its partition without knowing and the one that got it take turns.
+/// Moves a consumer's offsets forward, never back. This is the first step of a transaction: on PostgreSQL it locks
+/// the rows, so that a member that has lost its partition without knowing it and the partition's new owner take
+/// turns.
 pub(crate) async fn advance(tx: &mut Tx, consumer: &str, offsets: &[StoredOffset]) -> Result<(), StoreError> {
     let mut offsets: Vec<&StoredOffset> = offsets.iter().collect();
     offsets.sort_by(|a, b| (&a.topic, a.partition, b.next).cmp(&(&b.topic, b.partition, a.next)));

@@ -1,5 +1,5 @@
-//! Days of `delivery_history`. PostgreSQL keeps each in a partition of its own, so that old days go without deleting
-//! rows one by one; SQLite keeps one table.
+//! Partitions of `delivery_history` by day. PostgreSQL has one for each day, so that old days can be dropped whole;
+//! SQLite has a single table.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
 };
 
 const PRUNABLE: Prunable = prunable!("delivery_history", "at");
-/// Partitions are made so many days ahead.
+/// The number of days ahead for which partitions are created.
 const AHEAD: u64 = 3;
-/// Names the lock under which partitions are made and dropped.
+/// The advisory lock under which partitions are created and dropped.
 const LOCK: i64 = 0x6361_7269_6c6c_6f6e;
 
-/// Which days have a partition, as far as this process knows.
+/// The days that have a partition, as far as this process knows.
 #[derive(Debug, Clone)]
 pub(super) struct Partitions {
     retention: Duration,
@@ -35,8 +35,8 @@ impl Partitions {
         }
     }
 
-    /// Makes sure that the days of these times have a partition. Times out of all reason go to the default partition
-    /// until their day has one.
+    /// Ensures that the days of these times have a partition. Implausible times go to the default partition until
+    /// their day has one.
     pub(super) async fn prepare(
         &self,
         db: &Db,
@@ -69,7 +69,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Prepares the days to come and drops those past the retention.
+    /// Creates partitions for the coming days and drops those older than the retention.
     pub(super) async fn maintain(&self, db: &Db) -> Result<(), StoreError> {
         let now = db.now();
         self.prepare(db, (0..=AHEAD).map(|days| now + Days::new(days)))
@@ -104,14 +104,14 @@ impl Partitions {
     }
 }
 
-/// Makes a day's partition. Rows that came before their day did lie in the default partition, and move.
+/// Creates a day's partition and moves the rows of that day from the default partition into it.
 async fn create(connection: &mut PgConnection, day: NaiveDate) -> Result<(), StoreError> {
     lock(connection).await?;
     let (name, next) = (name_of(day), day + Days::new(1));
     if partitions(connection).await?.contains(&name) {
         return Ok(());
     }
-    // Nobody may write between the move and the moment from which new rows find the partition.
+    // Writes are locked out from the move until new rows find the partition.
     let (from, to) = (format!("'{day} 00:00:00+00'"), format!("'{next} 00:00:00+00'"));
     for sql in [
         "LOCK TABLE ONLY delivery_history IN ACCESS EXCLUSIVE MODE".to_owned(),
@@ -148,7 +148,7 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs a statement made of dates alone: table definitions take no binds.
+/// Runs a statement that contains only dates: table definitions accept no binds.
 async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::query::<Postgres>(AssertSqlSafe(sql))
         .persistent(false)

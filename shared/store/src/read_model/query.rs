@@ -1,4 +1,4 @@
-//! Questions about deliveries.
+//! Queries for deliveries.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
     page::{Cursor, Page, PageOf},
 };
 
-/// Columns of [`Row`].
+/// The columns of [`Row`].
 macro_rules! columns {
     () => {
         "d.id, d.event_id, d.source, d.event_type, d.category, d.user_id, d.channel, d.to_masked, d.status, d.reason,
@@ -126,7 +126,7 @@ pub(super) async fn page(
     }))
 }
 
-/// Columns in which a text is looked for.
+/// The columns that a search covers.
 const SEARCHED: [&str; 5] = [
     "lower(event_id) LIKE ",
     "lower(user_id) LIKE ",
@@ -135,7 +135,7 @@ const SEARCHED: [&str; 5] = [
     "lower(provider_message_id) LIKE ",
 ];
 
-/// The text anywhere in those columns, or at the start of the delivery's id.
+/// Matches the text anywhere in those columns, or at the start of the delivery's id.
 fn search(query: &mut Dynamic, text: &str) {
     let pattern = like(text);
     for (index, column) in SEARCHED.into_iter().enumerate() {
@@ -148,7 +148,7 @@ fn search(query: &mut Dynamic, text: &str) {
     query.sql(")");
 }
 
-/// A pattern that finds the text anywhere, whatever its case.
+/// A pattern that matches the text anywhere, in either case.
 fn like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
@@ -162,7 +162,7 @@ fn like(text: &str) -> String {
     pattern
 }
 
-/// The first and the last UUID that begin with these digits (dashes aside), from four digits on.
+/// The first and the last UUID that begin with these digits (dashes ignored); `None` for fewer than four digits.
 fn ids_that_begin_with(text: &str) -> Option<(Uuid, Uuid)> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     if !(4..=32).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -187,7 +187,7 @@ pub(super) async fn one(
     rows.into_iter().next().map(Row::view).transpose()
 }
 
-/// Oldest first.
+/// Returns the deliveries oldest first.
 pub(super) async fn by_ids(
     session: &mut Session,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Rows that go into the read model and views that come out of it.
+//! Rows that are written to the read model, and views that are read from it.
 
 use std::sync::Arc;
 
@@ -17,33 +17,33 @@ pub struct Projection {
     pub consumer: String,
     /// Events that were decided.
     pub events: Vec<EventRow>,
-    /// What happened to deliveries; several rows may speak of one delivery.
+    /// Changes of deliveries; several rows may concern one delivery.
     pub deliveries: Vec<DeliveryRow>,
     /// Steps of timelines.
     pub history: Vec<HistoryRow>,
-    /// Where the consumer goes on reading after this batch.
+    /// The consumer's offsets after this batch.
     pub offsets: Vec<StoredOffset>,
 }
 
-/// Where a consumer goes on reading a partition.
+/// The offset from which a consumer reads a partition next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOffset {
     /// Topic, with its prefix.
     pub topic: Arc<str>,
     /// Partition.
     pub partition: i32,
-    /// The next offset to be read: the last one that was applied, plus 1.
+    /// The next offset to read: the last one that was applied, plus 1.
     pub next: i64,
 }
 
 /// A decided event.
 #[derive(Debug, Clone)]
 pub struct EventRow {
-    /// The record that carried the event. A row is named by it (and by `part`), so that a doubled record counts once.
+    /// The record of the event. It identifies the row (together with `part`), so that a repeated record counts once.
     pub origin: Origin,
-    /// 0; a very large fan-out may come in several parts, counted as one event.
+    /// Number of the part, from 0. A very large fan-out comes in several parts, which count as one event.
     pub part: u32,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The event's id.
     pub event_id: EventId,
@@ -51,26 +51,26 @@ pub struct EventRow {
     pub source: Arc<str>,
     /// The event's type.
     pub event_type: Arc<str>,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
-    /// What became of it.
+    /// The verdict on its record.
     pub verdict: EventVerdict,
     /// Whether a gateway counted it as acknowledged.
     pub via_gateway: bool,
     /// The event, CloudEvents JSON.
     pub event: Option<Box<RawValue>>,
-    /// What was decided.
+    /// The decisions.
     pub decisions: Vec<Decision>,
 }
 
-/// Something happened to a delivery.
+/// A change of a delivery.
 #[derive(Debug, Clone)]
 pub struct DeliveryRow {
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Of which event.
+    /// The event's id.
     pub event_id: EventId,
     /// The event's source.
     pub source: Arc<str>,
@@ -78,52 +78,52 @@ pub struct DeliveryRow {
     pub event_type: Arc<str>,
     /// Its category.
     pub category: Arc<str>,
-    /// The recipient, if they are a known user.
+    /// The recipient, if it is a known user.
     pub user_id: Option<UserId>,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
     /// Generation, attempt and status.
     pub state: DeliveryState,
-    /// When the bus took its event: the same in all rows of a delivery.
+    /// The time at which the bus took its event; the same in all rows of a delivery.
     pub created_at: Timestamp,
-    /// When it got there.
+    /// The time at which it reached its state.
     pub at: Timestamp,
-    /// Why, in a word or a sentence.
+    /// The reason, a word or a sentence.
     pub reason: Option<String>,
-    /// The structured code of what went wrong.
+    /// The structured error code.
     pub error_code: Option<String>,
-    /// The address as a dashboard may show it.
+    /// The address, masked for display.
     pub to_masked: Option<String>,
-    /// Which provider account was asked.
+    /// The provider account that was asked.
     pub provider: Option<Arc<str>>,
-    /// The provider's name for the message.
+    /// The provider's id of the message.
     pub provider_message_id: Option<String>,
-    /// What was rendered.
+    /// The template that was rendered.
     pub template: Option<TemplateRef>,
 }
 
 /// A step of a delivery's timeline.
 #[derive(Debug, Clone)]
 pub struct HistoryRow {
-    /// Which delivery.
+    /// The delivery.
     pub delivery_id: DeliveryId,
-    /// When the bus took its event: the same in all rows of a delivery.
+    /// The time at which the bus took its event; the same in all rows of a delivery.
     pub created_at: Timestamp,
     /// Generation, attempt and status.
     pub state: DeliveryState,
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
-    /// Which provider account was asked.
+    /// The provider account that was asked.
     pub provider: Option<Arc<str>>,
     /// A structured code.
     pub code: Option<String>,
-    /// A sentence for people.
+    /// A detail as a sentence.
     pub detail: Option<String>,
-    /// When the next attempt is due, where one will follow.
+    /// The due time of the next attempt, if there will be one.
     pub due_at: Option<Timestamp>,
 }
 
-/// Which deliveries; each list is an "or", an empty one lets everything pass.
+/// Conditions on deliveries. A list matches if any of its values does; an empty list always matches.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
     /// Status.
@@ -140,20 +140,20 @@ pub struct DeliveryFilter {
     pub provider: Vec<String>,
     /// Error code.
     pub code: Vec<String>,
-    /// Created at or after.
+    /// Earliest time of creation.
     pub from: Option<Timestamp>,
-    /// Created before.
+    /// Time of creation before this.
     pub to: Option<Timestamp>,
-    /// Text that an id, the user, the type, the masked address or the provider's message id contains.
+    /// Text contained in an id, the user, the type, the masked address or the provider's message id.
     pub q: Option<String>,
 }
 
-/// A delivery as it is shown.
+/// A delivery as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryView {
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
-    /// Of which event.
+    /// The event's id.
     pub event_id: EventId,
     /// The event's source.
     pub source: String,
@@ -162,57 +162,57 @@ pub struct DeliveryView {
     pub event_type: String,
     /// Its category.
     pub category: String,
-    /// The recipient, if they are a known user.
+    /// The recipient, if it is a known user.
     pub user_id: Option<UserId>,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
     /// The address, masked.
     pub to_masked: Option<String>,
-    /// Where it stands.
+    /// Its status.
     pub status: DeliveryStatus,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// Which provider account was asked.
+    /// The provider account that was asked.
     pub provider: Option<String>,
-    /// The provider's name for the message.
+    /// The provider's id of the message.
     pub provider_message_id: Option<String>,
-    /// The structured code of what went wrong.
+    /// The structured error code.
     pub error_code: Option<String>,
-    /// 1 for the first; 0 before any.
+    /// Number of the attempt, from 1; 0 before the first.
     pub attempt: u32,
-    /// 0; each replay adds 1.
+    /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// What was rendered.
+    /// The template that was rendered.
     pub template: Option<TemplateRef>,
-    /// When the bus took its event.
+    /// The time at which the bus took its event.
     pub created_at: Timestamp,
-    /// When it got its status.
+    /// The time at which it reached its status.
     pub updated_at: Timestamp,
 }
 
-/// A step of a timeline as it is shown.
+/// A step of a timeline as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryView {
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
-    /// Into which status.
+    /// The status that it led to.
     pub status: DeliveryStatus,
-    /// 1 for the first.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// 0; each replay adds 1.
+    /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// Which provider account was asked.
+    /// The provider account that was asked.
     pub provider: Option<String>,
     /// A structured code.
     pub code: Option<String>,
-    /// A sentence for people.
+    /// A detail as a sentence.
     pub detail: Option<String>,
-    /// When the next attempt is due, where one follows.
+    /// The due time of the next attempt, if one follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
 }
 
-/// What was decided about an event.
+/// The decisions about an event.
 #[derive(Debug, Clone)]
 pub struct EventView {
     /// The event's id.
@@ -221,12 +221,13 @@ pub struct EventView {
     pub source: String,
     /// The event's type.
     pub event_type: String,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
-    /// `Routed` if any record of it was, else `Rejected`, else `Duplicate` (its first record is older than the model).
+    /// `Routed` if any record of it was routed, else the most informative verdict; `Duplicate` if its first record is
+    /// older than the model.
     pub verdict: EventVerdict,
     /// The event, CloudEvents JSON.
     pub event: Option<Box<RawValue>>,
-    /// What was decided, in the order in which it was.
+    /// The decisions, in the order in which they were made.
     pub decisions: Vec<Decision>,
 }

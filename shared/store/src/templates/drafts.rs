@@ -1,4 +1,4 @@
-//! Templates that are being worked on (table `template_drafts`).
+//! Drafts of templates (table `template_drafts`).
 
 use carillon_domain::{TenantId, Timestamp};
 

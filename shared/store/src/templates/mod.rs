@@ -1,4 +1,4 @@
-//! Message templates: drafts, immutable versions, the published pointer (tables `template_drafts`,
+//! Message templates: drafts, immutable versions, the published version of each (tables `template_drafts`,
 //! `template_versions`, `template_published`) and the messages of languages (`locales`).
 
 mod drafts;
@@ -18,20 +18,20 @@ use crate::{
 /// A template's text by part: `subject`, `text`, `html`, `title`, `body`.
 pub type Parts = BTreeMap<String, String>;
 
-/// Names a template: `<type>/<channel>`, for one locale or for all.
+/// The name of a template: `<type>/<channel>`, for one locale or for all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TemplateName {
     /// `<type>/<channel>`.
     pub id: String,
-    /// BCP 47; `None` serves every locale that has no template of its own.
+    /// BCP 47; `None` serves all locales that have no template of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
 }
 
-/// A template that is being worked on.
+/// A template in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateDraft {
-    /// Which.
+    /// Its name.
     #[serde(flatten)]
     pub name: TemplateName,
     /// Its text.
@@ -41,17 +41,17 @@ pub struct TemplateDraft {
 /// One immutable version of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TemplateRow {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// `<type>/<channel>`.
     pub id: String,
-    /// From 1; unique within (tenant, id), over all locales.
+    /// From 1; unique within (tenant, id), across locales.
     pub version: u32,
-    /// BCP 47, if it serves one locale only.
+    /// BCP 47, if it serves a single locale.
     pub locale: Option<String>,
     /// Its text.
     pub parts: Parts,
-    /// When it was published first.
+    /// The time at which it was first published.
     pub created_at: Timestamp,
 }
 
@@ -96,13 +96,13 @@ impl Templates {
         drafts::all(&mut self.db.read().await?, tenant).await
     }
 
-    /// Removes a draft; `false` if there was none.
+    /// Removes a draft; `false` if it did not exist.
     pub async fn delete_draft(&self, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
         drafts::delete(&self.db, tenant, name).await
     }
 
-    /// Publishes a draft as a new version, or the current one again if nothing changed.
-    /// [`StoreError::NotFound`] without a draft.
+    /// Publishes a draft as a new version, or the current version again if the text is unchanged. Returns
+    /// [`StoreError::NotFound`] if there is no draft.
     pub async fn publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
         again(|| self.try_publish(tenant, name)).await
     }
@@ -120,8 +120,8 @@ impl Templates {
         Ok(row)
     }
 
-    /// Publishes many templates and languages in one step, as `catalog apply` does: what is unchanged keeps its
-    /// version, what is not named stays. Returns the templates that got a new version.
+    /// Publishes many templates and languages in one step, as `catalog apply` does. Unchanged templates keep their
+    /// version, and templates that are not named stay. Returns the templates that got a new version.
     pub async fn apply(
         &self,
         tenant: &TenantId,
@@ -153,7 +153,8 @@ impl Templates {
         Ok(news)
     }
 
-    /// Points a name back to one of its versions. [`StoreError::NotFound`] if there is no such version.
+    /// Publishes one of the earlier versions of a name again. Returns [`StoreError::NotFound`] if there is no such
+    /// version.
     pub async fn point(
         &self,
         tenant: &TenantId,
@@ -183,12 +184,12 @@ impl Templates {
         Ok(row)
     }
 
-    /// What is published now, by name.
+    /// The published versions, by name.
     pub async fn published(&self, tenant: &TenantId) -> Result<Vec<TemplateRow>, StoreError> {
         published::current(&mut self.db.read().await?, tenant).await
     }
 
-    /// One version.
+    /// A version of a template.
     pub async fn version(
         &self,
         tenant: &TenantId,
@@ -222,7 +223,8 @@ impl Templates {
         self.apply(tenant, &[], locales).await.map(|_| ())
     }
 
-    /// Grows with every change of what is published: cheap enough to be polled. 0 if nothing ever was.
+    /// A number that grows with each change of the published content; 0 if nothing was ever published. The query is
+    /// cheap enough for polling.
     pub async fn revision(&self, tenant: &TenantId) -> Result<i64, StoreError> {
         let row = fetch!(
             optional, self.db.read().await? => (i64,),
@@ -234,7 +236,7 @@ impl Templates {
 }
 
 impl TemplateName {
-    /// The locale as its column holds it: empty for a template that serves every locale.
+    /// The locale as its column stores it: empty for a template that serves all locales.
     fn locale_column(&self) -> &str {
         self.locale.as_deref().unwrap_or("")
     }

@@ -1,5 +1,5 @@
-//! Immutable versions, which of them are in use, and languages (tables `template_versions`, `template_published`,
-//! `locales`, `template_revisions`).
+//! Immutable versions, the published one of each name, and languages (tables `template_versions`,
+//! `template_published`, `locales`, `template_revisions`).
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl Row {
     }
 }
 
-/// Keeps other publishers of the tenant waiting until this transaction ends, so that versions are numbered one by one.
+/// Locks out other publishers of the tenant until this transaction ends, so that versions are numbered one by one.
 pub(super) async fn lock(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -48,7 +48,7 @@ pub(super) async fn lock(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Tells renderers that something changed.
+/// Increases the revision, by which renderers notice a change.
 pub(super) async fn bump(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -58,7 +58,7 @@ pub(super) async fn bump(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Publishes a text, under [`lock`]. Returns the version in use, and whether it is new.
+/// Publishes a text under [`lock`]. Returns the published version, and whether it is new.
 pub(super) async fn publish(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -118,7 +118,7 @@ pub(super) async fn point(
     Ok(())
 }
 
-/// Returns whether anything changed.
+/// Writes languages; returns whether any changed.
 pub(super) async fn put_locales(
     tx: &mut Tx,
     tenant: &TenantId,

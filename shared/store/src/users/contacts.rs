@@ -15,7 +15,7 @@ use crate::{
     error::StoreError,
 };
 
-/// A row as every reader of this table takes it.
+/// The columns that all readers of this table use.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     pub(super) id: Uuid,
@@ -45,7 +45,7 @@ impl Row {
         })
     }
 
-    /// The provider's verdict, if the address takes no more messages.
+    /// The provider's verdict, if it has declared the address dead.
     pub(super) fn death(&self) -> Result<Option<contact::Death>, StoreError> {
         let Some(code) = self.dead_code.clone() else {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Row {
         Ok(Some(contact::Death { code, reason }))
     }
 
-    /// As [`Row::death`], with its origin.
+    /// Like [`Row::death`], with the origin of the verdict.
     pub(super) fn obituary(&self) -> Result<Option<Obituary>, StoreError> {
         let (Some(death), Some(at)) = (self.death()?, self.dead_at) else {
             return Ok(None);
@@ -132,8 +132,8 @@ pub(super) async fn resolve(
         .collect()
 }
 
-/// Writes or removes the user's one e-mail address or phone. The new address is alive even if it was dead
-/// before, because the caller vouches for it.
+/// Writes or removes the user's e-mail address or phone, of which there is one each. The new address is alive even if
+/// it was dead before, because the caller vouches for it.
 pub(super) async fn put_primary(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -164,7 +164,7 @@ pub(super) async fn put_primary(
     Ok(())
 }
 
-/// Makes these the user's devices, all of them alive. Returns the users that lost a token.
+/// Replaces the user's devices, all of them alive. Returns the users that lost a token.
 pub(super) async fn put_devices(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -206,7 +206,7 @@ pub(super) async fn put_devices(
     Ok(left)
 }
 
-/// Registers a device, alive. Returns whether it is new to the user, and the users whom the token left.
+/// Registers a device, alive. Returns whether it is new to the user, and the users that lost the token.
 pub(super) async fn register(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -256,7 +256,7 @@ pub(super) async fn remove(tx: &mut Tx, id: ContactPointId) -> Result<bool, Stor
 }
 
 pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp) -> Result<(), StoreError> {
-    // The first to say so is remembered, in an order that cannot deadlock.
+    // The earliest verdict on an address is kept. The fixed order avoids deadlocks.
     let mut dead: Vec<&DeadContact> = dead.iter().collect();
     dead.sort_by_key(|contact| (contact.id, contact.seen_at));
     dead.dedup_by_key(|contact| contact.id);
@@ -280,7 +280,7 @@ pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp)
     Ok(())
 }
 
-/// Takes back those strikes that have not changed since.
+/// Revokes strikes that have not changed since.
 pub(super) async fn revive(tx: &mut Tx, dead: &[DeadContact]) -> Result<(), StoreError> {
     let mut dead: Vec<&DeadContact> = dead.iter().collect();
     dead.sort_by_key(|contact| contact.id);

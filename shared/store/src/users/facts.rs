@@ -1,4 +1,4 @@
-//! What a decision needs to know of users.
+//! The facts about users that a decision needs.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,7 +21,7 @@ struct Profile {
     timezone: Option<String>,
 }
 
-/// Three statements, however many users.
+/// Loads the facts with three statements, whatever the number of users.
 pub(super) async fn load(
     session: &mut Session,
     tenant: &TenantId,

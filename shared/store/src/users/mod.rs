@@ -20,10 +20,10 @@ use crate::{
     versioned::{IfMatch, Versioned, Written},
 };
 
-/// A device that takes push messages.
+/// A device that receives push messages.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// What it runs.
+    /// Its platform.
     pub platform: Platform,
     /// The registration token.
     pub token: String,
@@ -37,18 +37,18 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// Why an address takes no more messages: the provider's verdict, and its time.
+/// The reason for which an address receives no more messages: the provider's verdict, and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obituary {
-    /// Why.
+    /// The reason.
     pub reason: DeathReason,
     /// The provider's structured code.
     pub code: String,
-    /// The provider account that said so.
+    /// The provider account that returned the verdict.
     pub provider: Option<String>,
-    /// When it was noted.
+    /// The time at which it was recorded.
     pub at: Timestamp,
-    /// The delivery that found it.
+    /// The delivery that caused it.
     pub delivery_id: Option<DeliveryId>,
 }
 
@@ -58,7 +58,7 @@ pub struct RegisteredDevice {
     /// The device.
     #[serde(flatten)]
     pub device: Device,
-    /// Set if it takes no more messages; registering it again revives it.
+    /// Set if the device receives no more messages; registering it again revives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead: Option<Obituary>,
 }
@@ -66,27 +66,27 @@ pub struct RegisteredDevice {
 /// A user.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct User {
-    /// As the event source knows them.
+    /// The id by which the event source knows the user.
     pub id: UserId,
     /// E-mail address.
     pub email: Option<String>,
-    /// Set if the e-mail address takes no more messages; putting it again revives it.
+    /// Set if the e-mail address receives no more messages; setting it again revives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email_dead: Option<Obituary>,
     /// Phone, E.164.
     pub phone: Option<String>,
-    /// Set if the phone takes no more messages; putting it again revives it.
+    /// Set if the phone receives no more messages; setting it again revives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone_dead: Option<Obituary>,
     /// BCP 47.
     pub locale: Option<String>,
     /// IANA name.
     pub timezone: Option<String>,
-    /// Devices, ordered by when they were registered.
+    /// Devices, in order of registration.
     pub devices: Vec<RegisteredDevice>,
 }
 
-/// What a `PUT` says of a user. Addresses have been checked by the caller.
+/// The content of a `PUT` of a user. The caller has checked the addresses.
 #[derive(Clone, Default)]
 pub struct UserPut {
     /// E-mail address; `None` removes it.
@@ -101,22 +101,22 @@ pub struct UserPut {
     pub devices: Option<Vec<Device>>,
 }
 
-/// An address that a provider says is gone.
+/// An address that a provider has declared dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadContact {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which.
+    /// The contact point.
     pub id: ContactPointId,
     /// The provider's structured code.
     pub code: String,
-    /// Why.
+    /// The reason.
     pub reason: DeathReason,
-    /// The provider account that said so.
+    /// The provider account that returned the verdict.
     pub provider: Arc<str>,
-    /// The delivery that found it.
+    /// The delivery that caused it.
     pub delivery_id: DeliveryId,
-    /// When the message was sent that found it dead; an address registered since then is left alone.
+    /// The time of the message that failed; an address registered since then is not marked.
     pub seen_at: Timestamp,
 }
 
@@ -125,7 +125,7 @@ pub struct DeadContact {
 pub struct ResolvedContact {
     /// The address.
     pub point: ContactPoint,
-    /// The provider's verdict, if the address takes no more messages.
+    /// The provider's verdict, if it has declared the address dead.
     pub dead: Option<Death>,
 }
 
@@ -148,7 +148,7 @@ impl Users {
         Self { db, model }
     }
 
-    /// Writes a user. A device token that another user has leaves that user.
+    /// Writes a user. A device token that belongs to another user is taken from it.
     pub async fn put(
         &self,
         tenant: &TenantId,
@@ -241,17 +241,18 @@ impl Users {
         }))
     }
 
-    /// Erases all that is theirs in SQL: profile, addresses, preferences, and what names them in the read model. `false`
-    /// if there was no such user.
+    /// Erases the user's data in SQL: profile, addresses, preferences, and the user's data in the read model. `false`
+    /// if the user does not exist.
     pub async fn delete(&self, tenant: &TenantId, id: &UserId) -> Result<bool, StoreError> {
-        // The read model may lie in another file. Ended between the two, the user is still there to be deleted again.
+        // The read model may lie in another file. It comes first, so that after an interruption the user still exists
+        // and can be deleted again.
         again(|| async {
             let mut model = self.model.begin().await?;
             read_model::erase_user(&mut model, tenant, id).await?;
             model.commit().await
         })
         .await?;
-        // Addresses and preferences go with the row that they refer to.
+        // Addresses and preferences are deleted with the row that they refer to.
         let removed = write_one!(
             self.db,
             "DELETE FROM users WHERE tenant = $1 AND user_id = $2",
@@ -261,7 +262,8 @@ impl Users {
         Ok(removed == 1)
     }
 
-    /// Registers one device, alive again if a provider had said otherwise. [`StoreError::NotFound`] without the user.
+    /// Registers one device and revives it if a provider has declared it dead. Returns [`StoreError::NotFound`] if
+    /// the user does not exist.
     pub async fn put_device(
         &self,
         tenant: &TenantId,
@@ -289,7 +291,7 @@ impl Users {
         Ok(Written { created, version })
     }
 
-    /// Removes one device; `false` if the user has none of that token.
+    /// Removes one device; `false` if the user has no device with that token.
     pub async fn delete_device(
         &self,
         tenant: &TenantId,
@@ -298,7 +300,7 @@ impl Users {
     ) -> Result<bool, StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;
-            // Locks the user before the addresses, as every writer does; the opposite order would deadlock.
+            // Locks the user before the addresses, as all writers do; the opposite order would deadlock.
             locks::take(&mut tx, tenant, id, &[]).await?;
             let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
             if removed {
@@ -310,7 +312,7 @@ impl Users {
         .await
     }
 
-    /// Notes addresses that are gone, unless they were registered again since they were seen so.
+    /// Marks addresses as dead, unless they were registered again since their message was sent.
     pub async fn mark_dead(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;
@@ -320,7 +322,8 @@ impl Users {
         .await
     }
 
-    /// Takes back strikes that turned out to be a provider account's fault, if the addresses still have them.
+    /// Revokes strikes that turned out to be a fault of the provider account, unless the addresses have changed
+    /// since.
     pub async fn revive(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;
@@ -330,7 +333,7 @@ impl Users {
         .await
     }
 
-    /// What a decision needs to know of users; unknown ones are absent. One round trip a table.
+    /// The facts about users that a decision needs; unknown users are absent. One round trip for each table.
     pub async fn load_facts(
         &self,
         tenant: &TenantId,
@@ -342,7 +345,7 @@ impl Users {
         facts::load(&mut self.db.read().await?, tenant, ids).await
     }
 
-    /// Looks addresses up for sending; those that are no more are absent.
+    /// Looks up addresses for sending; deleted ones are absent.
     pub async fn resolve(
         &self,
         ids: &[ContactPointId],
@@ -354,7 +357,7 @@ impl Users {
     }
 }
 
-/// Notes that something of a user changed; the new version, if there is such a user.
+/// Increases a user's version; returns it, or `None` if the user does not exist.
 async fn touch_one(
     tx: &mut Tx,
     tenant: &TenantId,

@@ -24,7 +24,7 @@ async fn a_key_opens_its_tenant_until_it_is_revoked() {
             (who.key_id, who.role, &who.tenant),
             (key.id, Role::Operator, &store.tenant)
         );
-        // Believed, then asked again.
+        // At first from the cache, then by a query.
         for wait in [1, 10] {
             store.clock.advance(seconds(wait));
             assert_eq!(keys.verify(&key.secret).await.unwrap().as_ref(), Some(&who));
@@ -48,7 +48,7 @@ async fn a_secret_that_is_nobodys_opens_nothing() {
         let unknown = key
             .secret
             .replace(&key.id.simple().to_string(), &Uuid::nil().simple().to_string());
-        // Before and after the true one was seen.
+        // Before and after the true secret was seen.
         for _ in 0..2 {
             for secret in [forged.as_str(), &unknown, "", "ck_", "ck__", "ck_x_y", "Bearer x"] {
                 assert_eq!(keys.verify(secret).await.unwrap(), None, "{secret}");
@@ -185,7 +185,7 @@ async fn a_device_token_belongs_to_who_registered_it_last() {
         assert!(registered.created);
         assert_eq!(tokens(store, "u-1").await, ["token-b"]);
         assert_eq!(tokens(store, "u-2").await, ["token-a"]);
-        // The one it left can see that something changed.
+        // The user that lost the device has a new version.
         assert_eq!(
             users
                 .get(&store.tenant, &"u-1".into())
@@ -195,7 +195,7 @@ async fn a_device_token_belongs_to_who_registered_it_last() {
                 .version,
             2
         );
-        // By a whole PUT too; and another tenant's users are others.
+        // A whole PUT moves it too; another tenant's users are different ones.
         users
             .put(&store.tenant, &"u-1".into(), &ada(), None)
             .await
@@ -281,7 +281,7 @@ async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
                 .all(|device| device.device.token == "token-a" || device.dead.is_none())
         );
 
-        // The caller vouches for an address that is put again.
+        // The caller vouches for an address that is set again.
         users.put(&store.tenant, &id, &ada(), None).await.unwrap();
         assert_eq!(codes().await, (None, None));
         users
@@ -310,7 +310,7 @@ async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
             .unwrap();
         assert_eq!(codes().await, (None, None));
 
-        // What was sent before the registration says nothing about it.
+        // A message sent before the registration says nothing about the new address.
         users
             .mark_dead(&[dead(email, sent_at), dead(token, sent_at)])
             .await

@@ -45,7 +45,7 @@ async fn claim_route(store: &TestStore, claims: &[RouteClaim]) -> Vec<RouteVerdi
     store.events().claim_route(claims).await.unwrap()
 }
 
-/// How many events are acknowledged. As long as no tracker has read what a router decided, all of them are unaccounted
+/// The number of acknowledged events. Until a tracker has read what a router decided, all of them are unaccounted
 /// for, whether a router has claimed them or not.
 async fn acknowledged(store: &TestStore) -> u64 {
     let counts = store.audit().counts().await.unwrap();
@@ -54,7 +54,7 @@ async fn acknowledged(store: &TestStore) -> u64 {
     counts.acknowledged
 }
 
-/// It was claimed first, by a gateway.
+/// Asserts that a gateway had claimed the event and that this is its first record.
 #[track_caller]
 fn assert_first(verdict: &RouteVerdict) {
     let is_first = matches!(
@@ -79,7 +79,7 @@ async fn an_event_is_claimed_once_and_then_known_by_what_it_says() {
             claim(store, vec![ingest(store, "1", 1), ingest(store, "1", 2)]).await,
             [Duplicate, Conflict]
         );
-        // Another source's event of the same id is another event.
+        // The same id from another source is another event.
         let mut other = ingest(store, "1", 2);
         other.key.source = Arc::from("/crm");
         assert_eq!(claim(store, vec![other]).await, [Claimed]);
@@ -108,7 +108,7 @@ async fn a_gateway_that_crashed_before_it_published_leaves_the_event_to_the_next
             claim(store, vec![ingest(store, "1", 1)]).await,
             [IngestVerdict::Claimed]
         );
-        // It crashes here. The client tries again, too early, with other words, and in time.
+        // The gateway crashes here. The client tries again: too early, with other content, and in time.
         store.clock.advance(seconds(9));
         assert_eq!(
             claim(store, vec![ingest(store, "1", 1)]).await,
@@ -134,7 +134,7 @@ async fn a_gateway_that_crashed_before_it_published_leaves_the_event_to_the_next
 async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the_event() {
     on_each(async |store| {
         claim(store, vec![ingest(store, "1", 1)]).await;
-        // It published and crashed before it said so; the router reads the record.
+        // The gateway published and crashed before the mark; the router reads the record.
         assert_first(&claim_route(store, &[route("1", 1, 5)]).await[0]);
         assert_eq!(acknowledged(store).await, 1);
         // The client tries again, at once and much later.
@@ -147,7 +147,7 @@ async fn a_gateway_that_crashed_after_it_published_neither_loses_nor_doubles_the
             claim(store, vec![ingest(store, "1", 1)]).await,
             [IngestVerdict::Duplicate]
         );
-        // Neither late words of the gateway nor a router that reads on from an aborted transaction count twice.
+        // Neither a late mark of the gateway nor a router that reads on after an aborted transaction counts twice.
         assert_first(&claim_route(store, &[route("1", 1, 5)]).await[0]);
         store.events().mark_published(vec![key("1")]).await.unwrap();
         assert_eq!(acknowledged(store).await, 1);
@@ -207,7 +207,7 @@ async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplic
             claimed_at: Some(store.clock.now()),
         };
         assert_eq!(claim_route(store, &[route("1", 1, 5)]).await, [first]);
-        // The router's transaction was aborted: it reads on from the same place.
+        // The router's transaction was aborted: it reads the same record again.
         assert_eq!(
             claim_route(store, &[route("1", 1, 5), route("2", 1, 6)]).await,
             [first, first]
@@ -226,7 +226,7 @@ async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplic
             [first],
             "the time of its first claim stays"
         );
-        // And the gateway knows them now.
+        // The gateway now finds them as duplicates.
         assert_eq!(
             claim(store, vec![ingest(store, "1", 1)]).await,
             [IngestVerdict::Duplicate]
@@ -243,7 +243,7 @@ async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplic
 #[tokio::test]
 async fn of_two_events_of_one_id_the_one_that_is_routed_is_the_one_that_is_known() {
     on_each(async |store| {
-        // The gateway is publishing one while a producer's record of the same id says something else.
+        // The gateway is publishing an event when a producer's record with the same id and other content arrives.
         claim(store, vec![ingest(store, "1", 1)]).await;
         assert_first(&claim_route(store, &[route("1", 2, 5)]).await[0]);
         assert_eq!(
@@ -329,7 +329,7 @@ async fn many_callers_at_once_each_get_their_own_verdict() {
     on_each(async |store| {
         let posts = (0..400_u32).map(|n| {
             let events = store.events().clone();
-            // Every id is posted twice.
+            // Each id is posted twice.
             let claim = ingest(store, &(n / 2).to_string(), 1);
             async move {
                 let verdict = events.claim_ingest(vec![claim.clone()]).await.unwrap()[0];
@@ -358,7 +358,7 @@ async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wai
         const ROUNDS: i64 = 20;
         const EVENTS: i64 = 200;
         for round in 0..ROUNDS {
-            // They lie in the table in another order than that of their keys.
+            // The rows lie in the table in another order than that of their keys.
             let ids: Vec<String> = (0..EVENTS).rev().map(|n| format!("{round}-{n:03}")).collect();
             for some in ids.chunks(10) {
                 let claims = some.iter().rev().map(|id| ingest(store, id, 1)).collect();

@@ -89,7 +89,7 @@ async fn a_draft_becomes_a_version_that_nothing_changes_any_more() {
         let published = templates.publish(tenant, &one.name).await.unwrap();
         assert_eq!((published.version, &published.parts), (1, &one.parts));
         let revision = templates.revision(tenant).await.unwrap();
-        // Publishing what is published already changes nothing.
+        // Publishing an unchanged draft again changes nothing.
         assert_eq!(templates.publish(tenant, &one.name).await.unwrap(), published);
         assert_eq!(templates.revision(tenant).await.unwrap(), revision);
 
@@ -120,7 +120,7 @@ async fn a_name_can_be_pointed_back_to_one_of_its_own_versions() {
                 .await
                 .unwrap();
         }
-        // Versions are numbered over all locales of a template.
+        // Versions are numbered across the locales of a template.
         let german = templates
             .apply(tenant, &[draft("A/sms", Some("de"), "drei")], &BTreeMap::new())
             .await

@@ -1,4 +1,4 @@
-//! The same rows in any order, any number of times, in any batches, give the same tables.
+//! The same rows in any order, with any repetition and in any batches, give the same tables.
 
 use carillon_domain::{DeliveryState, DeliveryStatus, Timestamp, status::TemplateRef};
 use carillon_store::read_model::{DeliveryRow, HistoryView};
@@ -7,7 +7,7 @@ use strum::IntoEnumIterator as _;
 
 use crate::support::{TestStore, apply, contents, delivery_row, on_each, seconds, start};
 
-/// A row whose words differ with everything that they could be told apart by.
+/// A row of one of four deliveries, with a random state, time and words.
 fn any_row() -> impl Strategy<Value = DeliveryRow> {
     let statuses: Vec<_> = DeliveryStatus::iter().collect();
     let state =
@@ -37,7 +37,7 @@ fn any_row() -> impl Strategy<Value = DeliveryRow> {
     })
 }
 
-/// Rows, an order in which they come with repetitions, and where it is cut into batches.
+/// Rows, an order of arrival with repetitions, and its division into batches.
 fn any_course() -> impl Strategy<Value = (Vec<DeliveryRow>, Vec<Index>, Vec<bool>)> {
     (
         proptest::collection::vec(any_row(), 1..12),
@@ -73,7 +73,7 @@ fn check_courses(store: &TestStore, cases: u32) {
                 apply(store, vec![], batch).await;
                 (straight, contents(store, 0..4).await)
             });
-            // Doubled steps of one moment are told by their key alone: their words are not compared.
+            // Repeated steps of one moment are compared by their keys only, since their words may differ.
             let steps = |timelines: &[Vec<HistoryView>]| -> Vec<Vec<(Timestamp, DeliveryStatus, u32, u32)>> {
                 let key = |step: &HistoryView| (step.at, step.status, step.attempt, step.generation);
                 timelines
@@ -84,7 +84,7 @@ fn check_courses(store: &TestStore, cases: u32) {
             prop_assert_eq!(&straight.0, &crooked.0);
             prop_assert_eq!(steps(&straight.1), steps(&crooked.1));
             prop_assert_eq!(straight.2, crooked.2);
-            // The state is the one that the domain's rule gives.
+            // The state follows the domain's rule.
             for view in &straight.0 {
                 let seen = rows.iter().filter(|row| row.id == view.id).map(|row| row.state);
                 let expected = seen.reduce(DeliveryState::merge).unwrap();

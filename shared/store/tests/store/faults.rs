@@ -124,7 +124,7 @@ async fn a_write_that_was_rolled_back_by_a_deadlock_is_done_again_and_nobody_hea
             .put(&store.tenant, &b, &with_devices(&["t"]), None)
             .await
             .unwrap();
-        // The other side locks in the wrong order and has a deadlock timeout of 60 seconds, so it never gives
+        // The other session locks in the opposite order and has a deadlock timeout of 60 seconds, so it never gives
         // way.
         let mut other = connect(&store.config.url).await;
         sql(&mut other, "SET deadlock_timeout = '60s'; BEGIN".to_owned()).await;
@@ -162,7 +162,7 @@ async fn a_write_that_was_rolled_back_by_a_deadlock_is_done_again_and_nobody_hea
     .await;
 }
 
-/// Runs a test on a PostgreSQL database of its own, whose settings it may change.
+/// Runs a test on a PostgreSQL database of its own, so that it may change settings.
 async fn on_own_database(transaction_pooling: bool, test: impl AsyncFn(Secret, StoreConfig)) {
     let Some(url) = postgres_url() else { return };
     let name = format!("own_{}", uuid::Uuid::now_v7().simple());

@@ -1,4 +1,4 @@
-//! The repositories, each test on SQLite and, where `CARILLON_DATABASE__URL` names one, on PostgreSQL.
+//! Tests of the repositories, each on SQLite and, where `CARILLON_DATABASE__URL` is set, on PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod accounts;

@@ -1,4 +1,4 @@
-//! Questions about deliveries.
+//! Queries for deliveries.
 
 use carillon_domain::{Channel, DeliveryStatus, TenantId, status::TemplateRef};
 use carillon_store::{
@@ -16,7 +16,7 @@ fn rows() -> Vec<DeliveryRow> {
             } else {
                 DeliveryStatus::Sent
             };
-            // Pairs of the same age: the id decides.
+            // Pairs of the same age, ordered by id.
             let mut row = delivery_row(u128::from(n), state(0, 1, status), start() + seconds(n / 2));
             row.channel = Channel::ALL[usize::try_from(n % 3).unwrap()];
             row.user_id = (n % 4 != 0).then(|| format!("u-{}", n % 7).into());
@@ -75,7 +75,7 @@ async fn pages_follow_each_other_newest_first_without_gap_or_repetition() {
                 .await
                 .unwrap();
             seen.extend(got.items.iter().map(|delivery| delivery.id));
-            // What comes in meanwhile is newer and shows on no later page.
+            // New rows are newer and appear on no later page.
             let newcomer = delivery_row(
                 1_000 + seen.len() as u128,
                 state(0, 1, DeliveryStatus::Sent),

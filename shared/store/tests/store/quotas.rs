@@ -1,4 +1,4 @@
-//! Limits: one suite for both places in which they are counted.
+//! Limits: one suite for both implementations.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn redis_url() -> Option<String> {
     std::env::var("CARILLON_REDIS__URL").ok()
 }
 
-/// Runs a test on every implementation that is there, with keys of its own.
+/// Runs a test on each available implementation, with keys of its own.
 async fn on_each(test: impl AsyncFn(&dyn Quotas)) {
     test(&InProcessQuotas::new(MEMORY)).await;
     if let Some(url) = redis_url() {
@@ -68,7 +68,7 @@ async fn no_window_whatever_its_start_ever_holds_more_than_the_limit() {
                 .count();
             assert!(held <= 3, "{held} from {from} on ({})", quotas.name());
         }
-        // And all that is allowed can be had: 3 in each of ten minutes.
+        // The whole allowance is usable: 3 in each of ten minutes.
         assert!(allowed.len() >= 28, "{} ({})", allowed.len(), quotas.name());
     })
     .await;
@@ -161,7 +161,7 @@ async fn an_address_that_is_none_of_redis_is_refused() {
     assert!(RedisQuotas::connect(RedisQuotasConfig::new("http://x".to_owned())).is_err());
 }
 
-/// A Redis of a test's own, that can be killed.
+/// A Redis server for one test, which can be killed.
 struct OwnRedis {
     port: u16,
     process: tokio::process::Child,
@@ -197,7 +197,7 @@ impl OwnRedis {
     }
 }
 
-/// Asks for fresh limits until one is answered.
+/// Checks new limits until one is answered.
 async fn until_answered(quotas: &RedisQuotas) {
     let answered = async {
         loop {
@@ -247,7 +247,7 @@ async fn redis_may_die_and_forget_everything_and_limits_go_on() {
     );
     let _redis = OwnRedis::start(port);
     until_answered(&quotas).await;
-    // What it knew is gone, the script too: precision is lost, nothing else.
+    // Its counts and its script are gone: only precision is lost.
     assert_eq!(
         take(&quotas, check("u", 1, seconds(60)), start()).await,
         LimitVerdict::Allowed

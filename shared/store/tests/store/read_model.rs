@@ -162,7 +162,7 @@ async fn an_event_is_shown_with_what_was_decided_whatever_else_was_sent_under_it
             shop.decisions,
             [decision(1, Outcome::Send), decision(7, Outcome::Suppress)]
         );
-        // As it was written, to the letter.
+        // The stored event equals the original byte for byte.
         assert_eq!(shop.event.as_ref().unwrap().get(), r#"{"b": 1.50, "a":"\u0000"}"#);
         assert!(event(Some("/none")).await.is_empty());
     })
@@ -296,7 +296,7 @@ async fn steps_go_when_their_retention_is_over_and_deliveries_stay() {
 #[tokio::test]
 async fn two_members_that_both_believe_in_a_partition_count_its_records_once() {
     on_postgres(async |store| {
-        // A member that lost its partition without knowing, and the one that got it.
+        // A member that has lost its partition without knowing it, and the partition's new owner.
         let config = StoreConfig {
             max_connections: 1,
             ..store.config.clone()
@@ -351,7 +351,7 @@ async fn erasing_a_user_erases_what_names_them_and_keeps_the_counts() {
         .await;
         let counts = store.audit().counts().await.unwrap();
         assert!(store.users().delete(&store.tenant, &user).await.unwrap());
-        // A receipt that comes later does not bring it back.
+        // A receipt that arrives later does not restore it.
         row.state.status = DeliveryStatus::Delivered;
         apply(store, vec![], vec![row]).await;
         let view = store
@@ -385,7 +385,7 @@ async fn a_step_from_days_ahead_is_kept_and_does_not_keep_its_day_from_coming() 
     on_each(async |store| {
         const DAY: u64 = 24 * 3600;
         let row = |n, at| delivery_row(n, state(0, 0, DeliveryStatus::Queued), at);
-        // A clock of some worker is five days ahead; another one was never set.
+        // The clock of one worker is five days ahead; another was never set.
         let ahead = start() + seconds(5 * DAY);
         let nonsense = start() + seconds(40_000 * DAY);
         apply(store, vec![], vec![row(1, ahead), row(2, nonsense)]).await;
@@ -400,7 +400,7 @@ async fn a_step_from_days_ahead_is_kept_and_does_not_keep_its_day_from_coming() 
             let timeline = store.read_model().timeline(delivery_id(n)).await.unwrap();
             assert_eq!(timeline.len(), 1, "{n}");
         }
-        // The step lies in its day's partition now: it goes with that day.
+        // The step is in its day's partition now and is dropped with that day.
         store.clock.advance(seconds(90 * DAY));
         store.read_model().maintain().await.unwrap();
         for (n, left) in [(1, 0), (2, 1), (16, 1)] {
@@ -421,7 +421,7 @@ async fn what_is_past_the_retention_goes_and_what_has_not_ended_stays() {
         let old: Vec<EventRow> = (0..3_u8)
             .map(|n| event_row(n.into(), n.into(), EventVerdict::Routed))
             .collect();
-        // Pending ones stand before and behind it; one began long ago and ended lately.
+        // Pending rows lie before and behind it; one row began long ago and ended lately.
         let lately = start() + seconds(80 * DAY);
         let began = delivery_row(4, state(0, 0, DeliveryStatus::Queued), start());
         let rows = vec![pending, ended(1, start()), ended(2, lately), began];

@@ -1,4 +1,4 @@
-//! Starting.
+//! Starting on new and existing databases.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A store for each test: a SQLite file, and a schema of its own in PostgreSQL.
+//! A store for each test: a SQLite file, or a schema of its own in PostgreSQL.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -19,7 +19,7 @@ use carillon_store::{
 use futures::FutureExt as _;
 use uuid::Uuid;
 
-/// A clock that moves when it is told to.
+/// A clock that moves only when it is told to.
 #[derive(Debug)]
 pub(crate) struct ManualClock(Mutex<Timestamp>);
 
@@ -35,7 +35,7 @@ impl ManualClock {
     }
 }
 
-/// A store of a test's own.
+/// The store of one test.
 pub(crate) struct TestStore {
     pub(crate) store: Store,
     pub(crate) clock: Arc<ManualClock>,
@@ -57,7 +57,7 @@ impl TestStore {
     }
 }
 
-/// When tests begin.
+/// The time at which tests begin.
 pub(crate) fn start() -> Timestamp {
     "2026-11-24T10:00:00Z".parse().unwrap()
 }
@@ -78,7 +78,7 @@ async fn open(config: StoreConfig) -> TestStore {
     }
 }
 
-/// Runs a test on every database that is there, and cleans up whatever becomes of it.
+/// Runs a test on each available database, and cleans up whether it succeeds or fails.
 pub(crate) async fn on_each(test: impl AsyncFn(&TestStore)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = open(StoreConfig::sqlite(&folder.path().join("store.db"))).await;
@@ -87,7 +87,7 @@ pub(crate) async fn on_each(test: impl AsyncFn(&TestStore)) {
     on_postgres(test).await;
 }
 
-/// Runs a test on PostgreSQL, if it is there.
+/// Runs a test on PostgreSQL, if it is available.
 pub(crate) async fn on_postgres(test: impl AsyncFn(&TestStore)) {
     let Some(url) = postgres_url() else { return };
     let name = format!("test_{}", Uuid::now_v7().simple());
@@ -131,7 +131,7 @@ pub(crate) fn state(generation: u32, attempt: u32, status: DeliveryStatus) -> De
     }
 }
 
-/// A delivery's row with nothing but the necessary, created when it got into its state.
+/// A delivery's row with only the required fields, created when it reached its state.
 pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) -> DeliveryRow {
     DeliveryRow {
         id: delivery_id(number),
@@ -167,7 +167,7 @@ pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
     }
 }
 
-/// Applies rows, with a step of the timeline for each delivery row.
+/// Applies rows; each delivery row also becomes a step of its timeline.
 pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<DeliveryRow>) {
     let history = deliveries.iter().map(history_row).collect();
     let projection = Projection {
@@ -179,7 +179,7 @@ pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<
     store.read_model().apply(&projection).await.unwrap();
 }
 
-/// All that can be seen of deliveries, and the counts.
+/// All visible data of deliveries, and the counts.
 pub(crate) async fn contents(
     store: &Store,
     ids: std::ops::Range<u128>,

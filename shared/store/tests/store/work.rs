@@ -75,7 +75,7 @@ async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
         );
         assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
         keys.finish(&first, &answer(422)).await.unwrap();
-        // An answer cannot be given back.
+        // A key with a response cannot be given back.
         keys.abandon(&first).await.unwrap();
         assert_eq!(
             keys.begin(&first, lease).await.unwrap(),

@@ -37,7 +37,7 @@ async fn write(turn: &mut Turn, n: i64, filler: usize) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Writes as soon as it is its turn.
+/// Writes in a task, when its turn comes.
 fn write_later(group: &Group, n: i64, size: Size) -> tokio::task::JoinHandle<Result<(), StoreError>> {
     let group = group.clone();
     tokio::spawn(async move {
