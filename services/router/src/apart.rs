@@ -1,5 +1,5 @@
-//! Routes each record of a batch by itself, after the batch made this code panic or the database refuse a
-//! value. The faulty record is thus found and becomes a dead letter; the others are routed.
+//! Routing the records of a batch one by one, after the batch made this code panic or the database refuse a value.
+//! The faulty record is thus found and becomes a dead letter; the others are routed.
 
 use carillon_bus::{OutRecord, Record};
 use carillon_domain::dead_letter::FailureClass;
@@ -15,14 +15,14 @@ use crate::{
 /// Tries of a single record.
 const TRIES: u32 = 2;
 
-/// Why a record cannot be routed.
+/// The reason for which a record cannot be routed.
 enum Fault {
     Bug(Panic),
     Refused,
 }
 
 impl Route {
-    /// As [`Route::route`], one record at a time.
+    /// Like [`Route::route`], but for one record at a time.
     pub async fn route_apart(
         &self,
         records: &[Record],
@@ -56,7 +56,8 @@ impl Route {
         self.put_away(record, &fault, refused).await
     }
 
-    /// Writes the record's dead letter. A claim, if it has one, shows that the gateway acknowledged it.
+    /// Writes the record's dead letter. If the record has an event, it is claimed, which shows whether the gateway
+    /// has acknowledged it.
     async fn put_away(
         &self,
         record: &Record,
@@ -91,7 +92,7 @@ impl Route {
             Ok(Err(error)) if !matches!(&error, RouterError::Store(error) if error.refuses_data()) => {
                 return Err(error);
             }
-            // Its own identity is at fault, so the dead letter is written without a claim.
+            // The fault lies in the event's id, source or type, so the dead letter is written without a claim.
             Ok(Err(_)) | Err(_) => {
                 out.clear();
                 self.route_reads(vec![reject(None)], &mut out, refused, now)

@@ -1,4 +1,4 @@
-//! First or repeated: one call for a whole batch.
+//! Deduplication: claims the events of a batch with one call.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) fn of(
     }
 }
 
-/// Claims events; one verdict each, in order.
+/// Claims events; returns one verdict for each, in order.
 pub(crate) async fn claim(store: &Store, claims: &[RouteClaim]) -> Result<Vec<RouteVerdict>, StoreError> {
     if claims.is_empty() {
         return Ok(Vec::new());

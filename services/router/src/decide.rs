@@ -1,4 +1,4 @@
-//! Loads what the decisions of a batch rest on, a round trip each for users and limits, and makes them.
+//! Loads the users and limits that the decisions of a batch depend on, with one round trip for each, and decides.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,7 +24,7 @@ pub(crate) struct Decided {
     pub(crate) is_unlimited: bool,
 }
 
-/// Decides events; one result each, in order.
+/// Decides events; returns one result for each, in order.
 pub(crate) async fn decide(
     deps: &RouterDeps,
     limits: &Limits,

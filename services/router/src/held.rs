@@ -1,6 +1,6 @@
-//! Events whose limits cannot be counted now. They are moved unchanged to the topic for waiting records, in
-//! the same atomic step as the offsets, so that the records behind them are not delayed. From there they are
-//! read back under their first place, so that their claim recognises them.
+//! Held events: events whose limits cannot be counted now. They are moved unchanged to the topic for waiting records,
+//! in the same atomic step as the offsets, so that the records behind them are not delayed. When they are read back
+//! from there, their original position is restored, so that their claim recognises them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use carillon_bus::{OutRecord, Record, Topics, headers};
 use carillon_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The first place of an event, and the time since which it waits.
+/// The original position of an event, and the time since which it waits.
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {
     topic: Arc<str>,
     partition: i32,
     offset: i64,
-    /// The time at which the bus took it, and from which it waits: microseconds since 1970.
+    /// The time at which the bus took the event, in microseconds since 1970.
     at: i64,
     since: i64,
 }
@@ -24,11 +24,11 @@ struct Held {
 pub(crate) enum Hold {
     /// Move them to the topic for waiting records.
     Move,
-    /// They are on that topic already: read them again until they have waited this long.
+    /// Leave them on that topic, where they are already, and read them again until they have waited this long.
     Stay(Duration),
 }
 
-/// The record under which an event waits.
+/// The record under which an event is held.
 pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRecord {
     let held = Held {
         topic: Arc::clone(&record.topic),
@@ -48,7 +48,7 @@ pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRec
     }
 }
 
-/// The record with its first place. A record without that header stays as it is.
+/// Restores the original position of a held record. A record without the header stays as it is.
 pub(crate) fn restore(mut record: Record) -> Record {
     if let Some(held) = held(&record)
         && let Some(at) = Timestamp::from_timestamp_micros(held.at)
@@ -61,7 +61,7 @@ pub(crate) fn restore(mut record: Record) -> Record {
     record
 }
 
-/// Since when a record waits.
+/// The time since which a record is held.
 pub(crate) fn since(record: &Record) -> Option<Timestamp> {
     held(record).and_then(|held| Timestamp::from_timestamp_micros(held.since))
 }

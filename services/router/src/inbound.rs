@@ -1,4 +1,4 @@
-//! From a record to an event, or to the reason why it is none.
+//! Reading a record as an event, or as a reject with the reason.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,33 +24,33 @@ use crate::{reason, taken};
 pub(crate) struct Inbound<'a> {
     pub(crate) record: &'a Record,
     pub(crate) tenant: TenantId,
-    /// The tenant's catalog, of the moment in which the event was checked.
+    /// The tenant's catalog at the time of the check.
     pub(crate) catalog: Arc<CompiledCatalog>,
     pub(crate) event: Event,
-    /// As [`carillon_domain::Delivery::accepted_at`]; until the event is claimed, its record's time.
+    /// Same as [`carillon_domain::Delivery::accepted_at`]; before the claim, the record's timestamp.
     pub(crate) accepted_at: Timestamp,
     /// The name of its type in the catalog.
     pub(crate) type_name: Arc<str>,
-    /// [`Event::fingerprint`] of the event as it came, which is what a gateway has claimed.
+    /// The [`Event::fingerprint`] of the event as it was read, which is the one that a gateway claims.
     pub(crate) fingerprint: [u8; 32],
-    /// Recipients that stand in the event more than once.
+    /// Recipients that occur more than once in the event.
     pub(crate) repeated: Vec<Recipient>,
-    /// The record's bytes are the event's wire form.
+    /// Whether the record's bytes are the event's wire form.
     pub(crate) is_wire: bool,
-    /// Why the event leads to no message; if set, there are no recipients.
+    /// The reason for which the event leads to no message; if set, there are no recipients.
     pub(crate) skipped: Option<EventVerdict>,
 }
 
-/// A record that is no event of ours.
+/// A record that is not a valid event.
 #[derive(Debug)]
 pub(crate) struct Reject<'a> {
     pub(crate) record: &'a Record,
     pub(crate) tenant: TenantId,
-    /// The gateway published it, and counted it as acknowledged.
+    /// Whether a gateway published it and counted it as acknowledged.
     pub(crate) via_gateway: bool,
-    /// As far as it could be read.
+    /// The event, if it could be read.
     pub(crate) event: Option<Event>,
-    /// Unparseable if its bytes could not be read at all, in contrast to an event that breaks a rule.
+    /// `Unparseable` if the bytes could not be read at all, in contrast to an event that breaks a rule.
     pub(crate) class: FailureClass,
     pub(crate) code: &'static str,
     pub(crate) reason: String,
@@ -62,8 +62,8 @@ pub(crate) fn is_tombstone(record: &Record) -> bool {
     record.value.is_empty() && !is_binary(record)
 }
 
-/// Whose record it is: its header's word, else the default tenant's. `None` if the header is no name that a tenant, or
-/// a database's index, could have.
+/// The tenant from the record's header; without the header, the default tenant. `None` if the header's value cannot
+/// be a tenant's name.
 pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
     let name = record.headers.get(headers::TENANT).unwrap_or_default();
     if name.is_empty() {
@@ -72,13 +72,13 @@ pub(crate) fn tenant(record: &Record) -> Option<TenantId> {
     TenantId::parse(std::str::from_utf8(name).ok()?).ok()
 }
 
-/// A gateway publishes the wire form: structured JSON with nothing left to fill in.
+/// Whether the record is from a gateway, which publishes the wire form: structured JSON with all fields filled in.
 fn is_wire(record: &Record) -> bool {
     is_via_gateway(record) && !is_binary(record)
 }
 
-/// The content type decides the mode (Kafka binding §3); `ce_` headers make the event binary only if the
-/// content type is absent or describes data.
+/// Whether the record is an event in binary mode. The content type determines the mode (Kafka binding §3); `ce_`
+/// headers make the event binary only if the content type is absent or describes data.
 fn is_binary(record: &Record) -> bool {
     mode(record) == Mode::Data && attributes(record).next().is_some()
 }
@@ -88,7 +88,7 @@ fn mode(record: &Record) -> Mode {
     content_type.map_or(Mode::Data, |text| MediaType::parse(text).mode())
 }
 
-/// A CloudEvent's attributes in binary mode.
+/// The attributes of a CloudEvent in binary mode.
 fn attributes(record: &Record) -> impl Iterator<Item = (&str, &Bytes)> {
     let headers = record.headers.iter();
     headers.filter_map(|(name, value)| Some((name.strip_prefix("ce_")?, value)))
@@ -98,9 +98,8 @@ pub(crate) fn is_via_gateway(record: &Record) -> bool {
     record.headers.get_str(headers::VIA) == Some("gateway")
 }
 
-/// Reads the event, in structured or binary mode. (Carillon's plain form is for HTTP, and so are batches: a
-/// record is one event.) Missing attributes are derived from the record, so that a second read gives the same
-/// event.
+/// Reads the event, in structured or binary mode. (Plain form and batches exist only over HTTP: a record is one
+/// event.) Missing attributes are derived from the record, so that a second read gives the same event.
 pub(crate) async fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     if record.value.len() <= AT_ONCE {
         return parse_now(record, now);
@@ -110,7 +109,7 @@ pub(crate) async fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<
 }
 
 fn parse_now(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
-    // What a gateway publishes is larger than what it was given: recipients are written out, defaults filled in.
+    // A gateway publishes more bytes than it received, because it writes out recipients and defaults.
     let max = if is_via_gateway(record) {
         MAX_WIRE_BYTES
     } else {
@@ -178,23 +177,24 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
     Event::from_binary(&headers, &record.value, defaults)
 }
 
-/// The largest record or data, in bytes, that is read or checked at once; the time for it is negligible.
+/// The largest record or data, in bytes, that is processed on the task's own thread; the time for it is negligible.
 const AT_ONCE: usize = 16 << 10;
 
-/// The most work of a schema check, in units of [`CompiledCatalog::work`], that is done at once: about half a millisecond.
+/// The most work of a schema check, in units of [`CompiledCatalog::work`], that is done on the task's own thread:
+/// about half a millisecond.
 const WORK_AT_ONCE: u64 = 1 << 18;
 
-/// Does work on a blocking thread, because it may take long.
+/// Runs work on a blocking thread, because it may take long.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The process is ending; the record is read again by the next one.
+        // The process is ending; the next one reads the record again.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Whether data of this many bytes takes so little work to check that a blocking thread would cost more.
+/// Whether checking data of this many bytes is so little work that a blocking thread would cost more.
 fn is_checked_at_once(catalog: &CompiledCatalog, type_name: &str, bytes: usize) -> bool {
     bytes <= AT_ONCE && catalog.work(type_name, bytes) <= WORK_AT_ONCE
 }
@@ -258,14 +258,14 @@ pub(crate) async fn check(
             return reject(event, "no-recipient", reason);
         }
     }
-    // A gateway has already checked the time by its own clock.
+    // A gateway has checked the time by its own clock.
     if !is_via_gateway(record)
         && let Some(error) = event.time_error(now)
     {
         return reject(event, "time", error.to_string());
     }
     if event.send_at.is_some_and(|send_at| send_at > now) {
-        // Sending it early would be worse than saying no.
+        // A rejection is better than sending the message early.
         return reject(
             event,
             "sendat-unsupported",
@@ -299,7 +299,7 @@ pub(crate) async fn check(
     })
 }
 
-/// Why an event without recipients is not an error; `None` if it is one.
+/// The reason for which an event without recipients is not an error; `None` if it is one.
 fn nobody(event: &Event, definition: &EventTypeDef) -> Option<EventVerdict> {
     if event.is_deleted_row() {
         return Some(EventVerdict::DeletedRow);
@@ -307,7 +307,7 @@ fn nobody(event: &Event, definition: &EventTypeDef) -> Option<EventVerdict> {
     (definition.recipients == RecipientRule::Optional).then_some(EventVerdict::NoRecipient)
 }
 
-/// Takes out recipients that stood there before.
+/// Removes repeated recipients from the list and returns them.
 fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
     if recipients.len() < 2 {
         return Vec::new();

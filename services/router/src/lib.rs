@@ -1,8 +1,8 @@
-//! `notifications.events` → decisions → `notifications.<channel>`, in one atomic step.
+//! The router: `notifications.events` → decisions → `notifications.<channel>`, in one atomic step.
 //!
-//! A batch goes through a list of small stages: [`inbound`] reads each record as an event, [`claim`] tells first from
-//! repeated ones, [`decide`] loads what the decisions rest on and makes them, [`output`] writes them down; the last
-//! step commits output and offsets together.
+//! A batch passes through small stages: [`inbound`] reads each record as an event, [`claim`] separates first events
+//! from repeated ones, [`decide`] loads the facts and decides, [`output`] writes the resulting records. The last step
+//! commits output and offsets together.
 
 mod apart;
 mod claim;
@@ -34,10 +34,10 @@ pub use parts::Outlet;
 pub use refused::Refused;
 pub use route::Route;
 
-/// What the router needs.
+/// The dependencies of the router.
 #[derive(Clone)]
 pub struct RouterDeps {
-    /// Where events come from and deliveries go to.
+    /// The bus, from which events come and to which deliveries go.
     pub bus: Bus,
     /// Claims and users.
     pub store: Store,
@@ -45,17 +45,17 @@ pub struct RouterDeps {
     pub catalogs: CatalogCache,
     /// Per-user limits.
     pub quotas: Arc<dyn Quotas>,
-    /// Time.
+    /// The clock.
     pub clock: SharedClock,
-    /// With which guests' addresses are hashed.
+    /// The key with which guests' addresses are hashed.
     pub address_key: AddressKey,
-    /// Says when the router has begun.
+    /// Set once the router has begun.
     pub ready: ReadySwitch,
     /// Settings.
     pub config: RouterConfig,
 }
 
-/// Why a router ended.
+/// The reason for which a router ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
     /// The bus failed for good.
@@ -70,7 +70,7 @@ pub enum RouterError {
     /// A batch made the code panic.
     #[error("{0}")]
     Panicked(Panic),
-    /// No batch has passed for longer than is allowed.
+    /// No batch has succeeded for longer than the stall limit.
     #[error("the router makes no progress")]
     Stalled(#[from] Stalled),
 }
@@ -81,7 +81,8 @@ impl RouterError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Bus(error) => error.is_retriable(),
-            // A poison record never reaches the database; whatever it says, it may say otherwise later.
+            // The database may accept the same batch later: records that it would always refuse are routed apart and
+            // become dead letters.
             Self::Store(_) | Self::Panicked(_) | Self::LimitsAway => true,
             Self::Stalled(_) => false,
         }
@@ -104,7 +105,7 @@ pub fn group(bus: &Bus) -> String {
     format!("{}.router", events.trim_end_matches(".events"))
 }
 
-/// Where events come from.
+/// The source of a consumer's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Lane(Lane),
@@ -127,7 +128,8 @@ impl Source {
         }
     }
 
-    /// Batches of a campaign are smaller, because the next one-time password waits while one is written.
+    /// The limits of a batch. Batches of a campaign are smaller, because a one-time password may have to wait while
+    /// one is written.
     const fn limits(self) -> BatchLimits {
         BatchLimits {
             max_records: match self {
@@ -140,7 +142,7 @@ impl Source {
     }
 }
 
-/// A batch of that many records means that more are waiting.
+/// Records in a batch from which on the router counts as having fallen behind.
 const BEHIND: usize = 100;
 
 /// Pauses between two tries of a batch that failed.
@@ -151,11 +153,11 @@ const BACKOFF: [Duration; 4] = [
     Duration::from_secs(3),
 ];
 
-/// Routes every lane and the events that wait for limits, each in a task of its own, until the shutdown.
+/// Routes all lanes and the held events, each in its own task, until the shutdown.
 pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError> {
     let sources = Lane::ALL.map(Source::Lane).into_iter().chain([Source::Held]);
     let lanes = sources.map(|source| run_source(deps.clone(), source, shutdown.clone()));
-    // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
+    // The lag reporter ends at shutdown and cannot see lane failures, so only the end of the lanes is awaited.
     let lag = async {
         deps.bus
             .report_lag(group(&deps.bus), deps.ready.clone(), shutdown.clone())
@@ -167,11 +169,11 @@ pub async fn run(deps: RouterDeps, shutdown: Shutdown) -> Result<(), RouterError
         lanes = futures::future::try_join_all(lanes) => lanes.map(drop),
         never = lag => match never {},
     };
-    deps.ready.not_ready("it has ended");
+    deps.ready.not_ready("the role has ended");
     ended
 }
 
-/// Routes one source until the shutdown. A batch that fails is read again; nothing is skipped.
+/// Routes one source until the shutdown. A batch that fails is read again; no record is skipped.
 async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Result<(), RouterError> {
     let subscription = Subscription {
         group: group(&deps.bus),
@@ -197,7 +199,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 Ok(None)
             }
         };
-        // What was begun is brought to its end: a commit that nobody waits for could come after the next member of the
+        // A step that was begun is awaited: a commit that went on by itself could come after the next member of the
         // group has begun to read.
         let step = async {
             match batch? {
@@ -219,11 +221,11 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 (failures, apart) = (0, false);
                 stall.succeeded();
             }
-            // What was not committed is another's to do.
+            // The records that were not committed are left to the next owner.
             Err(error) if error.is_retriable() && ending => {
-                tracing::warn!(%lane, error = &error as &dyn std::error::Error, "the last batch is left to others");
+                tracing::warn!(%lane, error = &error as &dyn std::error::Error, "the last batch was not committed; another member reads it");
             }
-            // A poison event, which is known when it comes again.
+            // A record was refused for its size. It is recognised when it is read again.
             Err(error) if refused.learns_from(&error) || error.is_retriable() => {
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
                 failures += 1;
@@ -242,9 +244,11 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                     () = shutdown.soft() => return Ok(()),
                 }
                 match consumer.rewind().await {
-                    // It is made up for before anything else is read: what stands in its way may be a change of the
-                    // assignment, of which only reading on hears.
-                    Err(error) if error.is_retriable() => tracing::warn!(%lane, %error, "not rewound yet"),
+                    // The consumer rewinds before it reads anything else. A change of the assignment may have to come
+                    // first, and only reading brings it.
+                    Err(error) if error.is_retriable() => {
+                        tracing::warn!(%lane, %error, "the consumer was not rewound yet; trying again")
+                    }
                     rewound => rewound?,
                 }
             }
@@ -270,7 +274,8 @@ async fn one_batch(
             .map_err(RouterError::Panicked)??
     };
     consumer.begin_commit_with(batch, last).await?;
-    // Who is behind decides the next batch meanwhile. Who is not would only read a small one, which then has to wait.
+    // A router that has fallen behind decides the next batch while this one is committed. Otherwise the next batch
+    // would be small and would have to wait for this commit.
     if batch.records.len() < BEHIND {
         consumer.settle().await?;
     }

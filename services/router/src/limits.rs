@@ -1,5 +1,5 @@
-//! Limits, and whether they can be counted. The log has one line when counting fails and one when it works
-//! again.
+//! Limits, and whether they can be counted. One log line is written when counting begins to fail, and one when it
+//! works again.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use carillon_domain::{
 };
 use carillon_store::quota::Quotas;
 
-/// See the module.
+/// The quotas, and whether they failed last.
 pub(crate) struct Limits {
     quotas: Arc<dyn Quotas>,
     are_away: AtomicBool,
@@ -26,7 +26,7 @@ impl Limits {
         }
     }
 
-    /// One verdict for each check, in order. A repeated check counts once.
+    /// Checks limits; returns one verdict for each check, in order. A repeated check counts once.
     pub(crate) async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         if checks.is_empty() {
             return Vec::new();

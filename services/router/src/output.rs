@@ -1,4 +1,4 @@
-//! What a batch gives rise to, as records.
+//! The records that result from a batch.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::{
     refused::Refused,
 };
 
-/// One status record takes no more than about this many bytes of event and decisions, so that it fits a Kafka message,
-/// and no more than so many decisions.
+/// The approximate limits of a status record: bytes of event and decisions, so that it fits into a Kafka message, and
+/// the number of decisions.
 const MAX_STATUS: usize = 700 << 10;
 const MAX_DECISIONS: usize = 400;
-/// So few decisions are no size that has to be counted.
+/// The number of decisions up to which their size is not counted.
 const FEW_DECISIONS: usize = 50;
 
 pub(crate) fn origin(record: &Record) -> Origin {
@@ -34,10 +34,10 @@ pub(crate) fn origin(record: &Record) -> Origin {
     }
 }
 
-/// What the records of an event have in common.
+/// The headers that all records of an event share.
 struct Origins<'a> {
     tenant: &'a str,
-    /// They go on in the trace of the record that they come from.
+    /// The trace of the original record, which the new records continue.
     traceparent: Option<Bytes>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Origins<'a> {
     }
 }
 
-/// An event that was decided: its deliveries, and the record that says why.
+/// Writes the records of a decided event: its deliveries, and the statuses that contain its decisions.
 pub(crate) async fn decided(
     parts: &mut Parts<'_>,
     topics: &Topics,
@@ -79,7 +79,7 @@ pub(crate) async fn decided(
     Ok(())
 }
 
-/// The topic that would refuse a record of [`decided`], by what is known.
+/// The topic that is known to refuse a record of [`decided`], if there is one.
 pub(crate) fn too_large(
     topics: &Topics,
     inbound: &Inbound<'_>,
@@ -96,7 +96,7 @@ pub(crate) fn too_large(
         .map(|record| record.topic)
 }
 
-/// One at a time: together they may be very large.
+/// The records of an event, generated one at a time because together they may be very large.
 fn records<'a>(
     topics: &'a Topics,
     inbound: &'a Inbound<'_>,
@@ -135,7 +135,7 @@ fn records<'a>(
     deliveries.chain(statuses)
 }
 
-/// Divides decisions among status records, of which there is at least one; the first also takes `event` bytes.
+/// Divides decisions among status records, at least one; the first record also contains `event` bytes.
 fn in_records(decisions: Vec<Decision>, event: usize) -> Vec<Vec<Decision>> {
     if decisions.len() <= FEW_DECISIONS {
         return vec![decisions];
@@ -157,7 +157,7 @@ fn in_records(decisions: Vec<Decision>, event: usize) -> Vec<Vec<Decision>> {
     records
 }
 
-/// How many bytes of JSON it is.
+/// The size of the decision as JSON, in bytes.
 fn size(decision: &Decision) -> usize {
     struct Counter(usize);
     impl std::io::Write for Counter {
@@ -170,12 +170,12 @@ fn size(decision: &Decision) -> usize {
         }
     }
     let mut counter = Counter(0);
-    // Nothing fails: neither a counter nor strings.
+    // Neither the counter nor the serialisation of strings fails.
     let _ = serde_json::to_writer(&mut counter, decision);
     counter.0
 }
 
-/// An event that another record had brought.
+/// Writes the status of an event that another record has brought before.
 pub(crate) async fn duplicate(
     parts: &mut Parts<'_>,
     topics: &Topics,
@@ -193,7 +193,7 @@ pub(crate) async fn duplicate(
         verdict: EventVerdict::Duplicate,
         origin: origin(inbound.record),
         part: 0,
-        // The gateway acknowledged the event once, by the record that came first; this one counts for itself.
+        // The gateway has acknowledged the event once, with its first record; this record counts separately.
         via_gateway: false,
         event: None,
         decisions: Vec::new(),
@@ -202,7 +202,7 @@ pub(crate) async fn duplicate(
     parts.push(origins.status(topics, &status)).await
 }
 
-/// A record that is no event of ours: into the dead letter queue, bytes untouched, with the reason.
+/// Writes a record that is not a valid event to the dead letter queue, with the reason and its original bytes.
 pub(crate) async fn rejected(
     parts: &mut Parts<'_>,
     topics: &Topics,
@@ -222,7 +222,7 @@ pub(crate) async fn rejected(
     };
     let mut dead = dead_letter::record(topics, reject.record, Queue::Events, group, &letter);
     if refused.meets(&dead) {
-        // Its bytes are in the topic that it came from, as the headers say.
+        // The original bytes are in the source topic, which the headers name.
         dead.headers
             .insert(headers::TRUNCATED, reject.record.value.len().to_string());
         dead.value = Bytes::new();
@@ -262,7 +262,7 @@ fn nameless(at: &Origin) -> (EventId, Arc<str>, Arc<str>) {
     (id.into(), Arc::from("/"), Arc::from(""))
 }
 
-/// Writes the outcome of a record that leads to no message, with the reason.
+/// Writes the status of a record that leads to no message, with the reason.
 pub(crate) async fn skipped(
     parts: &mut Parts<'_>,
     topics: &Topics,

@@ -1,19 +1,19 @@
-//! The records of a batch in parts: a very large fan-out is not held in memory whole.
+//! The output of a batch in parts, so that a very large fan-out is never in memory as a whole.
 
 use async_trait::async_trait;
 use carillon_bus::{BatchConsumer, BusError, OutRecord};
 
-/// A transaction takes no more than about this many bytes.
+/// The approximate size of a transaction, in bytes.
 const MAX_PART: usize = 16 << 20;
 
-/// Takes records in parts of at most about [`MAX_PART`] bytes, each as soon as it is full.
+/// Receives the full parts of a batch's output, of at most about [`MAX_PART`] bytes each.
 #[async_trait]
 pub trait Outlet: Send {
-    /// Takes a part that is full. What comes of the batch's last part is for the caller of [`crate::Route::route`].
+    /// Takes a full part. The last part of a batch is returned by [`crate::Route::route`] instead.
     async fn put(&mut self, part: Vec<OutRecord>) -> Result<(), BusError>;
 }
 
-/// Keeps all parts.
+/// Collects all parts.
 #[async_trait]
 impl Outlet for Vec<Vec<OutRecord>> {
     async fn put(&mut self, part: Vec<OutRecord>) -> Result<(), BusError> {
@@ -22,7 +22,7 @@ impl Outlet for Vec<Vec<OutRecord>> {
     }
 }
 
-/// Each part is a transaction of its own.
+/// Writes each part as a transaction of its own.
 #[async_trait]
 impl Outlet for BatchConsumer {
     async fn put(&mut self, part: Vec<OutRecord>) -> Result<(), BusError> {
@@ -30,7 +30,7 @@ impl Outlet for BatchConsumer {
     }
 }
 
-/// The part that is being filled.
+/// The part in progress.
 pub(crate) struct Parts<'o> {
     outlet: &'o mut dyn Outlet,
     current: Vec<OutRecord>,
@@ -57,7 +57,7 @@ impl<'o> Parts<'o> {
         Ok(())
     }
 
-    /// The last part, to be committed with the offsets.
+    /// The last part, which is committed together with the offsets.
     pub(crate) fn last(self) -> Vec<OutRecord> {
         self.current
     }

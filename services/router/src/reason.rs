@@ -1,15 +1,16 @@
-//! Why a record is no event of ours, in a sentence that fits into a header.
+//! The reason for which a record is not a valid event, in a sentence that fits into a header.
 
 use std::fmt::Write as _;
 
 use carillon_domain::{FieldError, field_error};
 
-/// So many errors are named…
+/// The most errors that are named.
 const MAX_ERRORS: usize = 20;
-/// …in so many bytes: a schema's error repeats the value that it is about, and there may be one for each value.
+/// The most bytes of the named errors. The error of a schema repeats the value that it concerns, and each value may
+/// cause one.
 const MAX_BYTES: usize = 2_048;
 
-/// The first of the errors, and how many there are more.
+/// The first errors, and the number of the others.
 pub(crate) fn of(errors: &[FieldError]) -> String {
     let named = &errors[..errors.len().min(MAX_ERRORS)];
     let mut reason = field_error::join(named);
@@ -19,7 +20,7 @@ pub(crate) fn of(errors: &[FieldError]) -> String {
     }
     let more = errors.len() - named.len();
     if more > 0 {
-        // A string takes everything.
+        // Writing to a string does not fail.
         let _ = write!(reason, "; and {more} more");
     }
     reason

@@ -1,5 +1,5 @@
-//! Sizes that topics have refused. An event that gives rise to a record of such a size would stop its partition for
-//! ever: it is rejected instead.
+//! Record sizes that topics have refused. An event that leads to a record of such a size would stop its partition for
+//! ever, so it is rejected.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use carillon_bus::{BusError, OutRecord};
 
 use crate::RouterError;
 
-/// What is known of the topics' limits since a batch was refused.
+/// The limits of topics as they are known since a batch was refused.
 #[derive(Debug, Default)]
 pub struct Refused {
-    /// The smallest size that a topic has refused.
+    /// By topic, the smallest size that it has refused.
     sizes: HashMap<String, usize>,
     was_met: bool,
 }
 
 impl Refused {
-    /// Learns from an error, if it is a refusal that says something new: then the batch can be routed in another way.
+    /// Notes a refusal; returns whether it is new. If so, the batch can be routed in another way.
     pub fn learns_from(&mut self, error: &RouterError) -> bool {
         let RouterError::Bus(BusError::TooLarge { topic, size }) = error else {
             return false;
@@ -28,7 +28,8 @@ impl Refused {
         true
     }
 
-    /// A batch was committed. Once the culprit was rejected nothing is presumed of later events: topics can be changed.
+    /// Notes that a batch was committed. If the refused event was among it, the limits are forgotten, because topics
+    /// can be changed.
     pub fn committed(&mut self) {
         if self.was_met {
             *self = Self::default();
@@ -39,7 +40,7 @@ impl Refused {
         self.sizes.is_empty()
     }
 
-    /// Whether a topic has refused a record of this size; the culprit is found by it.
+    /// Whether the record's topic has refused a record of this size or a smaller one.
     pub(crate) fn meets(&mut self, record: &OutRecord) -> bool {
         let meets = self
             .sizes

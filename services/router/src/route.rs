@@ -1,4 +1,4 @@
-//! A batch of records on its way through the stages.
+//! The stages through which a batch of records passes.
 
 use carillon_bus::{BusError, OutRecord, Record};
 use carillon_domain::{TenantId, Timestamp, dead_letter::FailureClass, event::FRAMED, status::EventVerdict};
@@ -28,11 +28,11 @@ pub struct Route {
     group: String,
     limits: Limits,
     hold: Hold,
-    /// Limits the log to one line a minute for each kind of reject.
+    /// Limits the log to one line a minute for each code of a reject.
     warned: Limited,
 }
 
-/// What a record turned out to be.
+/// The result of reading a record.
 pub(crate) enum Read<'a> {
     Event(Box<Inbound<'a>>),
     Tombstone(&'a Record, TenantId),
@@ -40,7 +40,7 @@ pub(crate) enum Read<'a> {
 }
 
 impl Route {
-    /// A route over these dependencies.
+    /// A route for the records of the events topics.
     #[must_use]
     pub fn new(deps: RouterDeps) -> Self {
         let group = group(&deps.bus);
@@ -53,7 +53,7 @@ impl Route {
         }
     }
 
-    /// A route for events that wait for limits.
+    /// A route for held events.
     #[must_use]
     pub fn of_held(deps: RouterDeps) -> Self {
         let hold = Hold::Stay(deps.config.limits_patience);
@@ -63,9 +63,9 @@ impl Route {
         }
     }
 
-    /// What a batch gives rise to: the records to be committed with the batch's offsets. If they are very many, parts
-    /// before the last go to the outlet. Asking again for the same records gives the same deliveries. An event that
-    /// gives rise to a record of a refused size is rejected.
+    /// Routes a batch: returns the records to be committed with the batch's offsets. If they are very many, all parts
+    /// but the last go to the outlet. The same records always give the same deliveries. An event that leads to a
+    /// record of a refused size is rejected.
     pub async fn route(
         &self,
         records: &[Record],
@@ -136,7 +136,7 @@ impl Route {
                     event: Some(event.event.clone()),
                     class: FailureClass::Invalid,
                     code: "too-large",
-                    reason: format!("a record of it is too large for {too_large}"),
+                    reason: format!("a record of the event is too large for {too_large}"),
                 };
                 self.reject(&mut parts, &reject, via_gateway, now, refused)
                     .await?;
@@ -180,9 +180,8 @@ impl Route {
         Ok(parts.last())
     }
 
-    /// The events that wait until their limits can be counted. On the topic for waiting records, all are read
-    /// again until one has waited long enough. That one is then decided, and the others are moved to the
-    /// topic's end.
+    /// Which events are held until their limits can be counted. On the topic for waiting records, all are read again
+    /// until one has waited long enough. That one is then decided, and the others are moved to the end of the topic.
     fn waiting(
         &self,
         events: &[Inbound<'_>],
@@ -205,7 +204,7 @@ impl Route {
         Ok(waiting)
     }
 
-    /// Skips a record that leads to no message: its outcome is written and counted.
+    /// Skips a record that leads to no message: writes and counts the reason.
     async fn skip(
         &self,
         parts: &mut Parts<'_>,
@@ -287,8 +286,8 @@ impl Route {
         })
     }
 
-    /// Claims what is an event. A reject is claimed only if the gateway has acknowledged it: from elsewhere, its id
-    /// stays free for the corrected event.
+    /// Claims the events among the reads. A reject is claimed only if a gateway has acknowledged it. The id of a
+    /// reject from elsewhere stays free for the corrected event.
     async fn claim(&self, reads: &[Read<'_>]) -> Result<Vec<Option<RouteVerdict>>, StoreError> {
         let wanted: Vec<Option<RouteClaim>> = reads
             .iter()

@@ -1,32 +1,32 @@
-//! The auditor: two equations between independent counts, both of which have to be 0.
+//! The auditor: two equations between independent counts, whose differences have to be 0.
 //!
-//! Events: what was acknowledged (rows that gateways published, records that routers read from elsewhere) is routed,
-//! duplicate, rejected, skipped or waiting (for its time, in a scheduler). Deliveries: what routers produced has ended or is
-//! pending. What is on its way through the bus, or behind in it, shows as a difference for as long as it travels; one that
-//! stays is a loss, or a double.
+//! Events: acknowledged events (rows that gateways published, records that routers read from elsewhere) are routed,
+//! duplicate, rejected, skipped, or waiting in a scheduler. Deliveries: those that routers produced have ended or are
+//! pending. Records on their way through the bus cause a difference that disappears when they are projected; a
+//! difference that stays is a loss or a duplicate.
 
 use std::time::Duration;
 
 use carillon_runtime::Shutdown;
 use carillon_store::{Store, StoreError, audit::AuditCounts};
 
-/// How often it counts.
+/// The interval between two counts.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// After how many counts with the same difference it is logged.
+/// The number of repetitions of a difference after which it is logged.
 const PATIENCE: u32 = 6;
 
-/// What the counts say.
+/// The counts and the two differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     /// The counts.
     pub counts: AuditCounts,
-    /// Acknowledged events that nobody can account for.
+    /// Acknowledged events that are unaccounted for.
     pub events: i64,
-    /// Produced deliveries that nobody can account for.
+    /// Produced deliveries that are unaccounted for.
     pub deliveries: i64,
 }
 
-/// Counts, and exports what it counted.
+/// Counts, and exports the counts as metrics.
 #[derive(Debug)]
 pub struct Auditor {
     store: Store,
@@ -49,7 +49,7 @@ impl Auditor {
         })
     }
 
-    /// Counts every few seconds until the shutdown.
+    /// Counts at intervals until the shutdown.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut timer = tokio::time::interval(INTERVAL);
         let (mut last, mut repeats) = ((0, 0), 0);

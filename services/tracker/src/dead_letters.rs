@@ -1,4 +1,4 @@
-//! From records of the dead letter topics to rows.
+//! Converts records of the dead letter topics to rows.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use carillon_domain::{Channel, DeliveryId, TenantId, status::Origin};
 use carillon_store::dead_letters::DeadLetterRow;
 use serde::Deserialize;
 
-/// The longest name of a cause that a database's index has room for, in bytes.
+/// The longest name, in bytes, that fits into a database index.
 const MAX_NAME: usize = 128;
 
-/// What a delivery or an event says of itself, as far as it can be read.
+/// The fields of a delivery or event that are shown with its dead letter, as far as they can be read.
 #[derive(Default, Deserialize)]
 struct Glimpse {
     delivery_id: Option<DeliveryId>,
@@ -22,7 +22,7 @@ struct Glimpse {
 impl Glimpse {
     fn of(record: &Record, queue: Queue) -> Self {
         if queue == Queue::Events {
-            // In binary mode the value is the payload, which may call anything a type.
+            // In binary mode the value is the payload, in which `type` may mean anything.
             let in_headers = record.headers.get_str("ce_type").map(str::to_owned);
             let event_type = in_headers.or_else(|| Self::parse(&record.value).event_type);
             return Self {
@@ -38,7 +38,7 @@ impl Glimpse {
     }
 }
 
-/// The row of a dead letter; none for a record of another topic.
+/// The row of a dead letter; `None` for a record of another topic.
 pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
     let (queue, channel): (Queue, Option<Channel>) = match topics.place(&record.topic)? {
         TopicKind::DeadLetters(channel) => (Queue::Channel(channel), Some(channel)),
@@ -74,8 +74,8 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
     })
 }
 
-/// Whose record it is: its header's word, else the default tenant's, who also gets what no tenant could be called (as in
-/// the router).
+/// The tenant from the record's header; the default tenant if the header is absent or not a possible name, as in the
+/// router.
 fn tenant(record: &Record) -> TenantId {
     let name = record.headers.get_str(headers::TENANT).unwrap_or_default();
     TenantId::parse(name).unwrap_or_default()

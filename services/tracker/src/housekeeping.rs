@@ -1,16 +1,16 @@
-//! Retention: what is older than its window goes, and tomorrow's partitions are made.
+//! Retention: deletes expired rows and creates the partitions of the coming days.
 
 use std::{future::Future, time::Duration};
 
 use carillon_runtime::Shutdown;
 use carillon_store::{Store, StoreError, events::DEDUPE_WINDOW};
 
-/// How often it is looked for what may go.
+/// The interval.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// How long an attempt's outcome is kept: longer than any retry or redelivery takes.
+/// The time for which outcomes of attempts are kept, longer than any retry or redelivery takes.
 const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
 
-/// Keeps house at the start and every hour, until the shutdown.
+/// Deletes expired rows at the start and every hour, until the shutdown.
 pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
     let mut timer = tokio::time::interval(INTERVAL);
     loop {
@@ -29,11 +29,11 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
 
 async fn done<T: std::fmt::Debug>(what: &'static str, work: impl Future<Output = Result<T, StoreError>>) {
     match work.await {
-        Ok(gone) => tracing::debug!(what, ?gone, "kept house"),
+        Ok(gone) => tracing::debug!(what, ?gone, "old rows were deleted"),
         Err(error) => tracing::warn!(
             what,
             error = &error as &dyn std::error::Error,
-            "trying again in an hour"
+            "old rows were not deleted; trying again in an hour"
         ),
     }
 }

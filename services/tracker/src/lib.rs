@@ -1,6 +1,6 @@
-//! `notifications.status` and the dead letter topics → the read model. Offsets are stored beside the projection, in the
-//! same transaction, so a record is applied once however often it is read; and the projection can be thrown away and
-//! rebuilt from the topic.
+//! The tracker: `notifications.status` and the dead letter topics → the read model. Offsets are stored beside the
+//! projection, in the same transaction, so a record is applied once however often it is read, and the projection can
+//! be dropped and rebuilt from the topic.
 
 mod auditor;
 mod dead_letters;
@@ -23,20 +23,20 @@ use carillon_store::{
 
 pub use auditor::{Auditor, Report};
 
-/// What the tracker needs.
+/// The dependencies of the tracker.
 #[derive(Clone)]
 pub struct TrackerDeps {
-    /// Where statuses come from.
+    /// The bus, from which statuses come.
     pub bus: Bus,
-    /// Where the read model lies.
+    /// The store of the read model.
     pub store: Store,
-    /// Time.
+    /// The clock.
     pub clock: SharedClock,
-    /// Says when the tracker has begun.
+    /// Set once the tracker has begun.
     pub ready: ReadySwitch,
 }
 
-/// Why a tracker ended.
+/// The reason for which a tracker ended.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
     /// The bus failed for good.
@@ -54,7 +54,8 @@ impl TrackerError {
     fn is_retriable(&self) -> bool {
         match self {
             Self::Bus(error) => error.is_retriable(),
-            // A value that the database refuses is left out (`Reader::apply_one_by_one`); all else passes or gets mended.
+            // Values that the database refuses are left out (`Reader::apply_one_by_one`); all other errors pass or
+            // are repaired.
             Self::Store(_) => true,
             Self::Stalled(_) => false,
         }
@@ -68,14 +69,14 @@ const LIMITS: BatchLimits = BatchLimits {
 };
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// By which name the projection's offsets are stored.
+/// The name under which the projection's offsets are stored.
 #[must_use]
 pub fn projection_name(bus: &Bus) -> String {
     let events = bus.topics().events(Lane::Normal);
     format!("{}.tracker", events.trim_end_matches(".events"))
 }
 
-/// The consumer group of the status topic. Each rebuild begins a new one, which has committed nothing.
+/// The consumer group of the status topic. Each rebuild begins a new group without committed offsets.
 pub async fn group(bus: &Bus, store: &Store) -> Result<String, StoreError> {
     let name = projection_name(bus);
     Ok(match rebuilds(&name, store).await? {
@@ -84,7 +85,7 @@ pub async fn group(bus: &Bus, store: &Store) -> Result<String, StoreError> {
     })
 }
 
-/// How often the projection was rebuilt: stored as the offset of a partition that no topic has.
+/// The number of rebuilds. It is stored as the offset of a partition that does not exist on the bus.
 async fn rebuilds(projection: &str, store: &Store) -> Result<i64, StoreError> {
     let stored = store.read_model().offsets(&rebuilds_name(projection)).await?;
     Ok(stored.first().map_or(0, |offset| offset.next))
@@ -117,13 +118,13 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let consumers = async { tokio::try_join!(statuses, dead).map(drop) };
     let ended = Box::pin(lead(consumers, company)).await;
     if ended.is_err() {
-        deps.ready.not_ready("it has ended");
+        deps.ready.not_ready("the role has ended");
     }
     ended
 }
 
-/// Runs both until the consumers end. One that fails ends the tracker: what only counts and keeps house must not go on as
-/// if nothing were.
+/// Runs both until the consumers end. If one consumer fails, the tracker ends: the auditor and the housekeeping alone
+/// must not appear to be a working tracker.
 async fn lead<T>(
     consumers: impl Future<Output = Result<(), TrackerError>>,
     company: impl Future<Output = T>,
@@ -131,18 +132,19 @@ async fn lead<T>(
     tokio::pin!(consumers);
     tokio::select! {
         ended = &mut consumers => ended,
-        // It ends at the shutdown only, and the consumers are then about to.
+        // `company` ends only at the shutdown, when the consumers are about to end too.
         _ = company => consumers.await,
     }
 }
 
-/// Forgets the read model, so that the next run of the tracker builds it anew from the start of the topic. No tracker
-/// may run meanwhile.
+/// Deletes the read model, so that the next tracker rebuilds it from the start of the topic. No tracker may run
+/// meanwhile.
 pub async fn rebuild(bus: &Bus, store: &Store) -> Result<(), TrackerError> {
     let name = projection_name(bus);
     let rebuilds_name = rebuilds_name(&name);
     let next = rebuilds(&name, store).await? + 1;
-    // The new group first: a crash between the two only has records read again that are skipped.
+    // The new group is stored first: after a crash between the two steps, records are read again and skipped as
+    // applied.
     let offset = StoredOffset {
         topic: Arc::from(rebuilds_name.as_str()),
         partition: 0,
@@ -195,7 +197,7 @@ async fn consume(
                         consumer = reader.name,
                         error = &error as &dyn std::error::Error,
                         left_out,
-                        "reading again"
+                        "a batch failed and is read again"
                     );
                 }
                 stall.failed(&error)?;
@@ -210,7 +212,7 @@ async fn consume(
     }
 }
 
-/// Why a record cannot be applied, now or later.
+/// The reason for which a record cannot be applied, now or later.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error("the database refuses it")]
@@ -220,7 +222,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// The fault of a record, or of one record in a batch. An error that concerns no record is passed on.
+    /// The fault of a record, or of a record in a batch. An error that concerns no record is returned as one.
     fn of(applied: Result<Result<(), StoreError>, Panic>) -> Result<Option<Self>, StoreError> {
         match applied {
             Ok(Ok(())) => Ok(None),
@@ -235,11 +237,11 @@ struct Reader<'a> {
     deps: &'a TrackerDeps,
     consumer: BatchConsumer,
     name: String,
-    /// The assignment for which the stored offsets were looked up.
+    /// The assignment for which the stored offsets were read.
     epoch: u64,
-    /// Where the projection is, by partition: what lies before was applied.
+    /// The next offset to apply, by partition.
     applied: HashMap<Partition, i64>,
-    /// A batch failed: it has to be read again before any other.
+    /// Set after a batch failed: it has to be read again before any other.
     is_behind: bool,
 }
 
@@ -247,7 +249,7 @@ impl Reader<'_> {
     async fn step(&mut self, kind: Kind) -> Result<(), TrackerError> {
         if self.is_behind {
             match self.consumer.rewind().await {
-                // What was revoked is another member's to read, and only reading on hears of the change.
+                // Revoked partitions are another member's to read; only reading brings the change of the assignment.
                 Ok(()) | Err(BusError::Revoked) => self.is_behind = false,
                 Err(error) => return Err(error.into()),
             }
@@ -275,15 +277,15 @@ impl Reader<'_> {
             );
         }
         metrics::counter!("carillon_tracker_records_total").increment(fresh.len() as u64);
-        // The stored offsets are what counts; the group's only save a new member the reading.
+        // The stored offsets are authoritative; the group's only spare a new member from reading old records.
         match self.consumer.commit(&batch).await {
             Err(BusError::Revoked) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Applies a batch that has a faulty record: one that the database refuses or on which the code panics.
-    /// The faulty record is left out, and the others are applied.
+    /// Applies a batch that contains a faulty record, which the database refuses or on which the code panics. The
+    /// faulty record is left out, and the others are applied.
     async fn apply_one_by_one(&mut self, kind: Kind, records: &[&Record]) -> Result<(), TrackerError> {
         for record in records {
             let Position {
@@ -321,7 +323,7 @@ impl Reader<'_> {
             .collect())
     }
 
-    /// Whether a record was not applied yet: a commit to the group that was lost has it read again.
+    /// Whether a record was not applied yet. Records are read again if a commit to the group was lost.
     fn is_fresh(&self, record: &Record) -> bool {
         self.applied
             .get(&record.position().partition())

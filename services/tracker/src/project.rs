@@ -1,4 +1,4 @@
-//! From status records to rows. Pure, so that a rebuild says the same.
+//! Converts status records to rows. Pure, so that a rebuild gives the same rows.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub(crate) async fn projection(
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
             Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, &update),
             Err(error) => {
-                // Only our own roles write here; what cannot be read was written by something else.
+                // Only our own roles write to this topic; a record that cannot be read was written by another
+                // program.
                 metrics::counter!("carillon_tracker_unreadable_total").increment(1);
                 tracing::error!(topic = %record.topic, partition = record.partition, offset = record.offset, %error,
                     "a status record cannot be read; it is left out of the read model");
@@ -70,7 +71,7 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
     });
 }
 
-/// A decision to send puts its delivery on the channel's topic.
+/// The delivery of a decision to send, in the state `queued`.
 fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
     if decision.outcome != Outcome::Send {
         return None;

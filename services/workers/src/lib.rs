@@ -141,7 +141,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         never = complaints => match never {},
         never = conclude => match never {},
     };
-    deps.ready.not_ready("it has ended");
+    deps.ready.not_ready("the role has ended");
     ended
 }
 

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 over Kafka, to the letter of its Kafka binding.
+//! CloudEvents 1.0 over Kafka, by the letter of the Kafka binding.
 
 use bytes::Bytes;
 use carillon_bus::{Record, headers};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setting, on_router, shipped, with};
 
-/// A record in binary mode to which headers are added.
+/// A record in binary mode with additional headers.
 fn binary(setting: &Setting, value: &str, headers: &[(&'static str, &str)]) -> Record {
     let mut record = setting.raw(value.to_owned());
     for (name, text) in [
@@ -55,7 +55,7 @@ async fn the_content_type_decides_the_mode_whatever_headers_stand_beside_it() {
     .await;
 }
 
-/// Routes one record, which has to be rejected, and gives the letter's code and message.
+/// Routes one record, which must be rejected, and returns code and message of its dead letter.
 async fn refused(setting: &Setting, record: Record) -> (String, String) {
     let routed = setting.route(&[record]).await;
     let [letter] = routed.dead.as_slice() else {

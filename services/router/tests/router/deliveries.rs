@@ -1,4 +1,4 @@
-//! What an event becomes: deliveries on the topics of their channels and lanes.
+//! The deliveries of an event, on the topics of their channels and lanes.
 
 use carillon_bus::headers;
 use carillon_domain::{
@@ -229,7 +229,7 @@ async fn a_tenant_s_event_meets_that_tenant_s_catalog_and_users() {
         let sent = &routed.deliveries[0];
         assert_eq!(sent.record.headers.get_str(headers::TENANT), Some("acme"));
         assert_eq!(sent.delivery.tenant, tenant);
-        // The same event of another tenant is another event.
+        // The same event of another tenant is a different event.
         let routed = setting.route_event(&event("e-2", "Note", &json!({}))).await;
         assert_eq!(routed.places(), [("email", "default|u-42")]);
     })

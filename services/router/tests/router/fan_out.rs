@@ -12,16 +12,16 @@ use crate::{
     support::{Setting, event, on_router, shipped, with},
 };
 
-/// What a Kafka message holds at most, by the producer's configuration.
+/// The largest Kafka message, by the producer's configuration.
 const MESSAGE: usize = 1_000_000;
-/// What a transaction takes, about.
+/// The approximate size of a transaction.
 const PART: usize = 16 << 20;
 
 fn size(records: &[OutRecord]) -> usize {
     records.iter().map(OutRecord::size).sum()
 }
 
-/// Every part of what a record gives rise to, the last one too.
+/// All parts of a record's output, the last one included.
 async fn all_parts(route: &Route, record: &Record) -> Vec<Vec<OutRecord>> {
     let mut parts = Vec::new();
     let last = route
@@ -120,7 +120,7 @@ async fn more_than_a_transaction_takes_comes_in_parts_that_say_the_same_when_the
 #[tokio::test]
 async fn whatever_the_recipients_are_called_each_record_fits_into_a_kafka_message() {
     on_router(async |setting| {
-        // As much as an event can say in 256 KiB, all of which stands in the decisions again, and in the event too.
+        // The largest content of an event, 256 KiB, which is repeated in the decisions and in the status.
         let ids: Vec<String> = (0..1_000).map(|n| format!("{n:04}{}", "u".repeat(240))).collect();
         let to = event("e-1", "Note", &json!({ "to": ids }));
         let to = with(to, "recipients", Value::Null);

@@ -1,4 +1,4 @@
-//! Records that would stop a router that believed them: each is rejected or routed, and so are its neighbours.
+//! Records that would stop a router that trusted them: each is rejected or routed, and so are its neighbours.
 
 use carillon_bus::headers;
 use carillon_domain::status::EventVerdict;

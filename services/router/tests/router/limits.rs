@@ -55,7 +55,7 @@ async fn what_is_over_a_limit_is_dropped_and_read_again_it_is_decided_the_same()
         assert_eq!((&*last.rule, &*last.result), ("limit", "stop"));
         assert_eq!(last.inputs, json!({"channel": "email", "max": 2, "per": "1h"}));
 
-        // As after an aborted transaction: in one batch, and record by record from the last to the first.
+        // Read again as after an aborted transaction: in one batch, and record by record from the last to the first.
         let again = setting.route(&records).await;
         assert_eq!(again.decisions(), first.decisions());
         assert_eq!(again.bytes(), first.bytes());
@@ -183,7 +183,7 @@ impl Quotas for Switched {
     }
 }
 
-/// Runs a router whose limits cannot be counted, until the test has seen enough.
+/// Runs a router whose limits cannot be counted, until the test ends.
 async fn without_limits(setting: &Setting, test: impl AsyncFn(&Switched, &mut Reader)) {
     let quotas = Arc::new(Switched {
         quotas: InProcessQuotas::new(Duration::from_hours(1)),
@@ -204,7 +204,7 @@ async fn without_limits(setting: &Setting, test: impl AsyncFn(&Switched, &mut Re
     router.await.unwrap().unwrap();
 }
 
-/// All on one partition, one behind the other.
+/// Publishes all events to the same partition, in order.
 async fn publish(setting: &Setting, lane: Lane, events: &[serde_json::Value]) {
     let topic = setting.topics().events(lane);
     let records = events
@@ -213,7 +213,7 @@ async fn publish(setting: &Setting, lane: Lane, events: &[serde_json::Value]) {
     setting.env.bus.publish(records.collect()).await.unwrap();
 }
 
-/// The decisions about each event, by its id.
+/// The decisions about each event, by the event's id.
 fn decisions(reader: &Reader) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<_, Vec<String>>::new();
     for decided in reader.decided() {

@@ -19,7 +19,7 @@ use crate::{
     support::{event, on_router, with},
 };
 
-/// Limits that panic when they are asked about one user.
+/// Limits that panic on a check of one user.
 #[derive(Debug)]
 struct PanicsFor(&'static str);
 

@@ -1,10 +1,10 @@
-//! What users want to hear.
+//! Users' preferences.
 
 use serde_json::{Value, json};
 
 use crate::support::{event, on_router, shipped};
 
-/// Preferences, and what becomes of `OrderShipped` by e-mail under them.
+/// Preferences, and the decision about `OrderShipped` by e-mail under them.
 fn cases() -> [(Value, &'static str); 7] {
     [
         (json!({}), "send allowed"),

@@ -1,4 +1,4 @@
-//! What lies on the bus.
+//! The records on the bus.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ const LIMITS: BatchLimits = BatchLimits {
 const PATIENCE: Duration = Duration::from_mins(1);
 const MARK: &str = "mark";
 
-/// Everything that routers committed.
+/// All records that routers have committed.
 pub(crate) struct Reader {
     bus: Bus,
     topics: Vec<Arc<str>>,
@@ -46,7 +46,7 @@ impl Reader {
         }
     }
 
-    /// Reads until what was read is enough.
+    /// Reads until the condition holds.
     pub(crate) async fn until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) {
         let end = tokio::time::Instant::now() + PATIENCE;
         while !enough(self) {
@@ -65,7 +65,7 @@ impl Reader {
         }
     }
 
-    /// Reads whatever there is: up to a mark that is put at the end of each partition.
+    /// Reads all records, up to a mark that is written to the end of each partition.
     pub(crate) async fn drain(&mut self) {
         self.marks.clear();
         let mut marked = HashSet::new();
@@ -94,7 +94,7 @@ impl Reader {
             .collect()
     }
 
-    /// How many of the records say that an event was routed.
+    /// The number of records that report a routed event.
     pub(crate) fn routed(&self) -> usize {
         let decided = self.decided();
         decided

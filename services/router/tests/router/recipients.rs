@@ -1,4 +1,4 @@
-//! Whom an event reaches.
+//! The recipients of an event.
 
 use carillon_domain::{Channel, ContactPointId, Target};
 use carillon_store::users::{DeadContact, Device, UserPut};
@@ -315,7 +315,7 @@ async fn recipients_are_found_where_the_type_says_if_the_event_names_none() {
         order["data"]["customer_id"] = json!("u-42");
         let routed = setting.route_event(&order).await;
         assert_eq!(routed.deliveries.len(), 3);
-        // What the decision rested on is kept with the event.
+        // The facts behind the decision are stored with the event.
         let kept: serde_json::Value =
             serde_json::from_str(routed.only().event.as_ref().unwrap().get()).unwrap();
         assert_eq!(kept["recipients"], json!([{"user_id": "u-42"}]));

@@ -1,5 +1,5 @@
-//! Records that are no event of ours: into the dead letter queue, bytes untouched, with the reason; their neighbours
-//! are routed.
+//! Records that are not valid events: they go to the dead letter queue with the reason and their original bytes, and
+//! their neighbours are routed.
 
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Record, Unreadable, headers};
@@ -12,14 +12,14 @@ use crate::{
     support::{START, Setting, event, on_router, shipped, with},
 };
 
-/// A record that is rejected, and how.
+/// A record that is rejected, and the expected dead letter.
 struct Bad {
     record: Record,
     class: &'static str,
     code: &'static str,
-    /// What the reason says, among others.
+    /// A text that the reason contains.
     reason: &'static str,
-    /// Its id, as far as one could be read.
+    /// The id, if it can be read.
     id: Option<&'static str>,
 }
 
@@ -43,7 +43,7 @@ fn unparseable(record: Record, code: &'static str, reason: &'static str) -> Bad 
     }
 }
 
-/// Routes the bad one between two good ones, which have to be routed, and gives what became of it.
+/// Routes the bad record between two good ones, which must be routed, and returns the whole output.
 async fn among_good_ones(setting: &Setting, bad: &Bad, run: usize) -> Routed {
     let good = |place: &str| setting.record(&event(&format!("good-{place}-{run}"), "Note", &json!({})));
     let batch = [good("before"), bad.record.clone(), good("after")];
@@ -61,7 +61,7 @@ async fn among_good_ones(setting: &Setting, bad: &Bad, run: usize) -> Routed {
     routed
 }
 
-/// The dead letter says all that there is to say of the record.
+/// Asserts that the dead letter describes the record completely.
 #[track_caller]
 fn assert_letter(setting: &Setting, letter: &OutRecord, bad: &Bad) {
     let (record, what) = (&bad.record, bad.reason);
@@ -316,7 +316,7 @@ async fn an_event_whose_record_its_topic_has_refused_is_rejected_and_its_neighbo
             !refused.learns_from(&refusal(&topic, size)),
             "nothing new: the role ends"
         );
-        // The topic of dead letters does not take it whole either.
+        // The topic of dead letters does not take the whole record either.
         assert!(refused.learns_from(&refusal(&setting.topics().events_dlq(), 9_000)));
         let routed = setting.route_after(&batch, &mut refused).await;
         let ids: Vec<_> = routed
@@ -342,7 +342,7 @@ async fn an_event_whose_record_its_topic_has_refused_is_rejected_and_its_neighbo
         );
         assert!(dead.value.is_empty());
 
-        // It was found: later events are not presumed to be refused.
+        // The record was found: later events are not taken to be refused.
         refused.committed();
         assert_eq!(setting.route_after(&batch, &mut refused).await.dead.len(), 0);
     })

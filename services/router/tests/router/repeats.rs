@@ -1,4 +1,4 @@
-//! What comes twice: the same record read again, and another record of the same event.
+//! Repetitions: the same record read again, and another record of the same event.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{START, Setting, event, on_router, shipped, with};
 
 use EventVerdict::{Duplicate, Rejected, Routed};
 
-/// The event at another place of the topic.
+/// The event at another position of the topic.
 fn moved(record: &Record) -> Record {
     Record {
         offset: record.offset + 1_000,
@@ -20,7 +20,7 @@ fn moved(record: &Record) -> Record {
     }
 }
 
-/// A gateway takes the event, unless it knows it.
+/// Claims the event as a gateway does; returns the verdict, the event's key and its record.
 async fn ingest(setting: &Setting, event: &Value) -> (IngestVerdict, EventKey, Record) {
     let now = START.parse().unwrap();
     let json = event.to_string();
@@ -76,7 +76,7 @@ async fn the_same_records_read_again_give_the_same_deliveries_and_are_no_duplica
             assert_eq!(again.verdicts(), first.verdicts());
             assert_eq!(again.decisions(), first.decisions());
         }
-        // Later, and in another batch, it is still the same event and the same message.
+        // Later, in another batch, it is still the same event with the same message.
         setting.clock.advance(Duration::from_hours(1));
         let later = setting.route(&records[1..2]).await;
         assert_eq!(later.verdicts(), [("e-2", Routed)]);
@@ -94,7 +94,7 @@ async fn another_record_of_the_same_event_is_a_duplicate_and_stays_one() {
     on_router(async |setting| {
         let first = setting.record(&shipped("e-1"));
         let second = moved(&first);
-        // The moment at which it is said to have happened does not make it another event.
+        // Another time of occurrence does not make it another event.
         let mut third = setting.record(&with(shipped("e-1"), "time", json!("2026-11-24T09:00:00Z")));
         third.topic = setting.topics().events(carillon_domain::Lane::Bulk);
         let batch = [first.clone(), second.clone()];
@@ -131,7 +131,7 @@ async fn a_record_with_other_content_under_the_same_id_is_not_routed() {
                 .iter()
                 .all(|sent| sent.delivery.data.get().contains("1001"))
         );
-        // Whoever comes first when they are read again.
+        // In whichever order they are read again.
         let routed = setting.route(&[other, first]).await;
         assert_eq!(routed.verdicts(), [("e-1", Routed), ("e-1", Duplicate)]);
         assert_eq!(routed.deliveries.len(), 3);

@@ -1,4 +1,4 @@
-//! What a router gave.
+//! The output of a router.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use carillon_domain::{
     status::{EventDecided, EventVerdict},
 };
 
-/// What the router gave, by kind, each kind in the order in which it was written.
+/// The output by kind, each kind in the order in which it was written.
 #[derive(Default)]
 pub(crate) struct Routed {
     pub(crate) deliveries: Vec<Sent>,
@@ -53,7 +53,7 @@ impl Routed {
             .collect()
     }
 
-    /// The one event that was decided.
+    /// The only decided event.
     #[track_caller]
     pub(crate) fn only(&self) -> &EventDecided {
         let [decided] = self.decided.as_slice() else {
@@ -69,13 +69,13 @@ impl Routed {
             .collect()
     }
 
-    /// `channel outcome reason` of every decision.
+    /// `channel outcome reason` of all decisions.
     pub(crate) fn decisions(&self) -> Vec<String> {
         let all = self.decided.iter().flat_map(|decided| &decided.decisions);
         all.map(say).collect()
     }
 
-    /// Ids and bytes of all deliveries, which a repetition has to give again.
+    /// Ids and bytes of all deliveries, which a repetition has to reproduce.
     pub(crate) fn bytes(&self) -> Vec<(Arc<str>, Bytes)> {
         self.deliveries
             .iter()

@@ -1,4 +1,5 @@
-//! The running router: its output and its offsets are one step, so that an end at any time neither loses nor doubles.
+//! The running router: output and offsets are one step, so that an end at any time neither loses nor doubles an
+//! event.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +20,7 @@ use crate::{
     support::{Setting, event, on_router, shipped, with},
 };
 
-/// A router that runs.
+/// A running router.
 struct Running {
     shutdown: Shutdown,
     task: JoinHandle<Result<(), RouterError>>,
@@ -37,7 +38,7 @@ impl Running {
         Self::start(setting, &setting.env.bus, setting.clock.clone())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Stops the router and waits for its end.
     async fn end(self) {
         self.shutdown.begin();
         let ended = tokio::time::timeout(Duration::from_secs(30), self.task).await;
@@ -60,7 +61,7 @@ async fn publish(setting: &Setting, numbers: std::ops::Range<usize>) {
     setting.env.bus.publish(records.collect()).await.unwrap();
 }
 
-/// Whatever lies on the bus is each event once.
+/// Asserts that each event is on the bus exactly once.
 fn assert_each_once(setting: &Setting, reader: &Reader, events: usize) {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for decided in reader.decided() {
@@ -133,7 +134,8 @@ async fn two_routers_share_the_work_and_route_each_event_once() {
     on_router(async |setting| {
         let mut reader = Reader::new(&setting.env.bus);
         let first = Running::on(setting);
-        // The other one is told by its clock. (The embedded log belongs to one process: there, the same handle.)
+        // The other router is recognised by its clock. (The embedded log belongs to one process: there, the same
+        // handle.)
         let other_clock = Arc::new(ManualClock::at("2026-11-24T10:00:01Z"));
         let other_bus = match setting.env.bus_config.backend {
             Backend::Kafka(_) => Bus::connect(setting.env.bus_config.clone(), other_clock.clone())
@@ -151,7 +153,7 @@ async fn two_routers_share_the_work_and_route_each_event_once() {
         };
         let by = |reader: &Reader| -> BTreeSet<_> {
             let decided = reader.decided();
-            // Of the last wave alone: who once had everything need not have anything now.
+            // Only the last wave counts: partitions change owners, so a router of an earlier wave may have none now.
             let last = decided.iter().rev().take(60);
             last.map(|decided| decided.at).collect()
         };
@@ -159,7 +161,7 @@ async fn two_routers_share_the_work_and_route_each_event_once() {
             assert!(published < 6_000, "one of the two gets nothing to do");
             wave(&mut reader, &mut published).await;
         }
-        // What the first one leaves behind, the second takes over.
+        // The second router takes over the records that the first one leaves.
         first.end().await;
         wave(&mut reader, &mut published).await;
         assert_eq!(by(&reader).len(), 1);

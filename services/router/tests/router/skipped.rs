@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{Setting, event, on_router, shipped};
 
-/// Routes the record among good ones, which must be routed, and returns its verdict.
+/// Routes the record between good ones, which must be routed, and returns its verdict.
 async fn skipped(setting: &Setting, record: Record) -> EventVerdict {
     let good = setting.record(&event(&Uuid::now_v7().to_string(), "Note", &json!({})));
     let routed = setting.route(&[record.clone(), good]).await;

@@ -1,4 +1,4 @@
-//! A router of a test's own, records for it, and what it makes of them.
+//! A router for one test, records for it, and its output.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -26,12 +26,12 @@ use uuid::Uuid;
 
 use crate::routed::Routed;
 
-/// When tests begin.
+/// The time at which tests begin.
 pub(crate) const START: &str = "2026-11-24T10:00:00Z";
-/// How long limits remember their verdicts.
+/// The time for which limits remember their verdicts.
 const MEMORY: Duration = Duration::from_hours(1);
 
-/// A router with a catalog, and the user `u-42` who can be reached on every channel.
+/// A router with a catalog, and the user `u-42`, who can be reached on all channels.
 pub(crate) struct Setting {
     pub(crate) env: TestEnv,
     pub(crate) clock: Arc<ManualClock>,
@@ -41,7 +41,7 @@ pub(crate) struct Setting {
     next_offset: AtomicI64,
 }
 
-/// Runs a test on a fresh router and cleans up whatever becomes of it.
+/// Runs a test on a new router, and cleans up whether it succeeds or fails.
 pub(crate) async fn on_router(test: impl AsyncFn(&Setting)) {
     let clock = Arc::new(ManualClock::at(START));
     let env = TestEnv::new(clock.clone()).await;
@@ -81,7 +81,7 @@ pub(crate) fn address_key() -> AddressKey {
     AddressKey::new([7; 32])
 }
 
-/// The catalog of every test.
+/// The catalog of all tests.
 fn catalog() -> Catalog {
     let catalog = json!({
         "types": {
@@ -130,7 +130,7 @@ fn catalog() -> Catalog {
     serde_json::from_value(catalog).unwrap()
 }
 
-/// A CloudEvent of a type with this data, for `u-42`.
+/// A CloudEvent of this type with this data, for `u-42`.
 pub(crate) fn event(id: &str, event_type: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/shop/orders", "type": event_type, "time": START,
@@ -138,12 +138,12 @@ pub(crate) fn event(id: &str, event_type: &str, data: &Value) -> Value {
     })
 }
 
-/// An event that everything is right about.
+/// A valid event.
 pub(crate) fn shipped(id: &str) -> Value {
     event(id, "OrderShipped", &json!({"order_id": "1001", "carrier": "DHL"}))
 }
 
-/// The event with a field in place of its own.
+/// The event with one field replaced.
 pub(crate) fn with(mut event: Value, field: &str, value: Value) -> Value {
     event[field] = value;
     event
@@ -185,7 +185,7 @@ impl Setting {
         users.put(tenant, &id.into(), put, None).await.unwrap();
     }
 
-    /// A user who has an e-mail address and nothing else.
+    /// Creates a user who has an e-mail address and no other.
     pub(crate) async fn put_reader(&self, id: &str) {
         let put = UserPut {
             email: Some(format!("{id}@example.com")),
@@ -194,7 +194,7 @@ impl Setting {
         self.put_user(id, &put).await;
     }
 
-    /// As [`Setting::put_reader`], for an id that is no part of an address.
+    /// Like [`Setting::put_reader`], for an id that cannot be part of an address.
     pub(crate) async fn put_reader_of(&self, id: &str) {
         let put = UserPut {
             email: Some(format!("{}@example.com", Uuid::now_v7().simple())),
@@ -216,7 +216,7 @@ impl Setting {
         self.env.bus.topics()
     }
 
-    /// What a router on this bus needs. Another clock makes its decisions recognisable.
+    /// The dependencies of a router on this bus. A different clock makes its decisions recognisable.
     pub(crate) fn deps(&self, bus: &Bus, clock: SharedClock) -> RouterDeps {
         RouterDeps {
             bus: bus.clone(),
@@ -230,7 +230,7 @@ impl Setting {
         }
     }
 
-    /// The record of an event, at a place of its own in the topic of events.
+    /// The record of an event, at a new position in the topic of events.
     pub(crate) fn record(&self, event: &Value) -> Record {
         self.raw(event.to_string())
     }
@@ -249,12 +249,12 @@ impl Setting {
         }
     }
 
-    /// What a router that has just been started makes of a batch.
+    /// Routes a batch by a new router.
     pub(crate) async fn route(&self, records: &[Record]) -> Routed {
         self.route_after(records, &mut Refused::default()).await
     }
 
-    /// As [`Setting::route`], after topics have refused something.
+    /// Like [`Setting::route`], after topics have refused records.
     pub(crate) async fn route_after(&self, records: &[Record], refused: &mut Refused) -> Routed {
         let route = Route::new(self.deps(&self.env.bus, self.clock.clone()));
         let mut parts = Vec::new();
@@ -263,7 +263,7 @@ impl Setting {
         Routed::new(self.topics(), parts.into_iter().flatten())
     }
 
-    /// What becomes of one event.
+    /// Routes one event.
     pub(crate) async fn route_event(&self, event: &Value) -> Routed {
         self.route(&[self.record(event)]).await
     }

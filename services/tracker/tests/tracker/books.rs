@@ -26,7 +26,7 @@ fn key(setting: &Setting, event: u32) -> EventKey {
     }
 }
 
-/// A gateway takes an event and publishes it.
+/// Claims an event as a gateway does, and marks it as published.
 async fn acknowledge(setting: &Setting, event: u32) {
     let claim = IngestClaim {
         key: key(setting, event),
@@ -41,7 +41,7 @@ async fn acknowledge(setting: &Setting, event: u32) {
     events.mark_published(vec![key(setting, event)]).await.unwrap();
 }
 
-/// A router claims an event that a gateway took.
+/// Claims an event that a gateway has claimed, as a router does.
 async fn claim(setting: &Setting, event: u32) {
     let claim = RouteClaim {
         key: key(setting, event),
@@ -144,7 +144,7 @@ async fn an_event_of_a_gateway_is_accounted_for_when_a_tracker_has_read_what_bec
             .track(&[
                 via(1, EventVerdict::Routed),
                 via(2, EventVerdict::Rejected),
-                // The gateway did not know that it had published the first one, and did it again.
+                // The gateway did not know that it had published the first record, and published another.
                 StatusRecord::EventDecided(again),
             ])
             .await;
@@ -162,10 +162,10 @@ async fn an_event_of_a_gateway_is_accounted_for_when_a_tracker_has_read_what_bec
 #[tokio::test]
 async fn a_loss_shows_and_so_does_what_nobody_produced() {
     on_tracker(async |setting| {
-        // The router claimed it, and what it said was lost.
+        // A router has claimed the event, and its output was lost.
         acknowledge(setting, 1).await;
         claim(setting, 1).await;
-        // A worker speaks of a delivery that no router produced.
+        // A worker reports a delivery that no router has produced.
         setting
             .track(&[said(2, Channel::Email, (0, 1), &[(1, DeliveryStatus::Sent)])])
             .await;

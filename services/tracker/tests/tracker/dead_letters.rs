@@ -15,7 +15,7 @@ use crate::{
     support::{Setting, on_tracker},
 };
 
-/// A record as somebody read it before it went wrong.
+/// A record as a consumer read it before it failed.
 fn source(setting: &Setting, topic: std::sync::Arc<str>, value: &str) -> Record {
     let mut headers = Headers::default();
     headers.push(headers::TENANT, "default");
@@ -44,7 +44,7 @@ fn letter(class: FailureClass, provider: Option<&str>, code: &str) -> DeadLetter
     }
 }
 
-/// Writes letters and runs a tracker until it has read them.
+/// Writes dead letters and runs a tracker until it has read them.
 async fn bury(setting: &Setting, letters: Vec<OutRecord>) -> Vec<Position> {
     let written = setting.publish(letters).await;
     let tracker = setting.start();
@@ -59,7 +59,7 @@ async fn view(setting: &Setting, at: &Position) -> DeadLetterView {
     letters.get(&setting.tenant, id).await.unwrap().unwrap()
 }
 
-/// Longer than what a database's index takes, a few thousand bytes.
+/// A name of several thousand bytes, longer than a database index takes.
 fn long_name() -> String {
     (0..9_999).map(|n| n.to_string()).collect()
 }

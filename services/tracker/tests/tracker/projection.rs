@@ -168,7 +168,8 @@ async fn statuses_in_any_order_and_any_number_give_the_same_state_and_timeline()
         for event in 1..=COURSES {
             let course = any_course(life(event)).new_tree(&mut runner).unwrap().current();
             let course = course.iter().enumerate().map(|(place, status)| {
-                // Over all partitions, so that the tracker too brings them into other orders and batches.
+                // Keys are spread over all partitions, so that the tracker reads the records in other orders and
+                // batches.
                 let mut record = setting.record(status);
                 record.key = Some(format!("{event}-{place}").into());
                 record

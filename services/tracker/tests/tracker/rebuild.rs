@@ -1,4 +1,4 @@
-//! The read model thrown away and built anew, and records that are read again without that.
+//! Dropping and rebuilding the read model, and reading records again without a rebuild.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     support::{Setting, on_tracker},
 };
 
-/// A past of many kinds.
+/// A history with records of many kinds.
 fn past() -> Vec<StatusRecord> {
     let mut statuses: Vec<StatusRecord> = (0..60).flat_map(life).collect();
     for event in 60..70 {
@@ -34,7 +34,7 @@ fn events() -> Vec<EventId> {
     (0..270).map(event_id).collect()
 }
 
-/// A tracker reads until its group has committed all there is.
+/// Runs a tracker until its group has committed all records.
 async fn read_on(setting: &Setting) {
     let tracker = setting.start();
     let bus = &setting.env.bus;
@@ -72,7 +72,7 @@ async fn a_rebuild_gives_the_same_deliveries_events_timelines_and_counts() {
             read_on(setting).await;
             assert_eq!(setting.contents(&events()).await, before);
         }
-        // It goes on from there.
+        // It reads on from there.
         setting.track(&[routed(500)]).await;
         assert_eq!(setting.counts().await.routed, 71);
     })
@@ -104,7 +104,7 @@ async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once
         let model = store.read_model();
         let group = carillon_tracker::group(&setting.env.bus, store).await.unwrap();
 
-        // What would come back if a record were applied again: what is past its retention.
+        // Rows older than their retention are pruned; they would return if their records were applied again.
         let counted = setting.counts().await;
         setting.clock.advance(Duration::from_hours(24 * 100));
         model.maintain().await.unwrap();
@@ -114,7 +114,7 @@ async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once
         let id = delivery_id(0, Channel::Email);
         assert!(setting.timeline(id).await.is_empty());
 
-        // A rebuild that ended between its two steps: the group has lost all its commits, the projection stands.
+        // A rebuild that was interrupted between its two steps: the group has no commits, and the projection exists.
         let consumer = format!("{}.rebuilds", carillon_tracker::projection_name(&setting.env.bus));
         let offset = StoredOffset {
             topic: consumer.as_str().into(),
@@ -139,7 +139,7 @@ async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once
         assert_eq!(after.deliveries, before.deliveries);
         assert_eq!((after.events, after.counts), (before.events, before.counts));
 
-        // What is new is applied.
+        // New records are applied.
         setting.track(&[routed(500)]).await;
         assert_eq!(setting.counts().await.routed, before.counts.routed + 1);
     })

@@ -1,4 +1,4 @@
-//! Beginning, ending, sharing.
+//! Start, end, and several trackers at a time.
 
 use carillon_bus::Position;
 use carillon_domain::{Channel, StatusRecord, Timestamp, status::EventVerdict};
@@ -68,7 +68,7 @@ async fn two_trackers_share_the_work_and_count_each_record_once() {
     on_tracker(async |setting| {
         let first = setting.start();
         let mut written = publish_lives(setting, 0..200).await;
-        // The other one joins in the midst of it, and partitions change hands.
+        // The second tracker joins while the first is reading, and partitions change owners.
         let second = setting.start_on(&setting.another_bus().await);
         for wave in 1..6 {
             let events = wave * 200..(wave + 1) * 200;
@@ -95,7 +95,7 @@ async fn a_status_that_the_database_refuses_keeps_nothing_else_from_being_seen()
         let mut refused = decided(1, EventVerdict::Routed);
         refused.at = Timestamp::MIN_UTC;
         let first = setting.publish(vec![setting.record(&routed(0))]).await;
-        // In one batch with sound ones, before and behind it, and once more alone.
+        // The refused record between valid ones in one batch, and once more alone.
         let mut records = vec![setting.record(&StatusRecord::EventDecided(refused.clone()))];
         records.extend((2..40).map(|event| setting.record(&routed(event))));
         records.push(setting.record(&StatusRecord::EventDecided(refused)));
@@ -106,7 +106,7 @@ async fn a_status_that_the_database_refuses_keeps_nothing_else_from_being_seen()
         let later = setting.publish(vec![setting.record(&routed(40))]).await;
         setting.caught_up(&later).await;
         tracker.end().await;
-        // SQLite takes any time.
+        // SQLite accepts any time.
         let taken = u64::from(setting.env.store.dialect() == Dialect::Sqlite);
         let counts = setting.counts().await;
         assert_eq!(counts.routed, 40 + taken);

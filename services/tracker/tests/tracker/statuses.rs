@@ -1,4 +1,4 @@
-//! What routers and workers say.
+//! Status records as routers and workers write them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::START;
 
-/// So many seconds after the start.
+/// The time this many seconds after the start.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     START.parse::<Timestamp>().unwrap() + std::time::Duration::from_secs(seconds)
 }
@@ -46,7 +46,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
     }
 }
 
-/// A router has decided an event, which it read at an offset that is the event's number.
+/// A router's decision about an event, read at an offset equal to the event's number.
 pub(crate) fn decided(event: u32, verdict: EventVerdict) -> EventDecided {
     let routed = verdict == EventVerdict::Routed;
     let json = format!(r#"{{"specversion":"1.0","id":"e-{event}","data":{{"b": 1.50}}}}"#);
@@ -76,12 +76,12 @@ pub(crate) fn decided(event: u32, verdict: EventVerdict) -> EventDecided {
     }
 }
 
-/// The e-mail and the text of an event are on their way.
+/// The decision to send an e-mail and a text.
 pub(crate) fn routed(event: u32) -> StatusRecord {
     StatusRecord::EventDecided(decided(event, EventVerdict::Routed))
 }
 
-/// A worker says what happened to a delivery in one attempt: each step with its second.
+/// A worker's report on one attempt of a delivery: each step with its second.
 pub(crate) fn update(
     event: u32,
     channel: Channel,
@@ -121,10 +121,10 @@ pub(crate) fn update(
     }
 }
 
-/// When a retry of [`update`] is due, in seconds.
+/// The due time of a retry in [`update`], in seconds.
 pub(crate) const NEXT_ATTEMPT: u64 = 900;
 
-/// A worker's statement as a record.
+/// A worker's report as a record.
 pub(crate) fn said(
     event: u32,
     channel: Channel,
@@ -134,7 +134,7 @@ pub(crate) fn said(
     StatusRecord::Delivery(update(event, channel, attempt, steps))
 }
 
-/// The life of an e-mail that was put off once, sent, and opened; oldest first.
+/// The records of an e-mail that was deferred once, sent, and opened; oldest first.
 pub(crate) fn life(event: u32) -> Vec<StatusRecord> {
     use DeliveryStatus::{Delivered, Opened, Retrying, Sending, Sent};
     let email = |attempt, steps: &[_]| update(event, Channel::Email, (0, attempt), steps);

@@ -1,4 +1,4 @@
-//! A tracker of a test's own, and what it makes of the bus.
+//! A tracker for one test, and its view of the bus.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -19,10 +19,10 @@ use carillon_tracker::{TrackerDeps, TrackerError};
 use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 
-/// When tests begin.
+/// The time at which tests begin.
 pub(crate) const START: &str = "2026-11-24T10:00:00Z";
 
-/// A bus and a database of a test's own.
+/// A bus and a database for one test.
 pub(crate) struct Setting {
     pub(crate) env: TestEnv,
     pub(crate) clock: Arc<ManualClock>,
@@ -30,7 +30,7 @@ pub(crate) struct Setting {
     pub(crate) readiness: Readiness,
 }
 
-/// Runs a test and cleans up whatever becomes of it.
+/// Runs a test, and cleans up whether it succeeds or fails.
 pub(crate) async fn on_tracker(test: impl AsyncFn(&Setting)) {
     let clock = Arc::new(ManualClock::at(START));
     let env = TestEnv::new(clock.clone()).await;
@@ -47,14 +47,14 @@ pub(crate) async fn on_tracker(test: impl AsyncFn(&Setting)) {
     }
 }
 
-/// A tracker that runs.
+/// A running tracker.
 pub(crate) struct Tracker {
     shutdown: Shutdown,
     task: JoinHandle<Result<(), TrackerError>>,
 }
 
 impl Tracker {
-    /// Asks it to end, and waits until it has.
+    /// Stops the tracker and waits for its end.
     pub(crate) async fn end(self) {
         self.shutdown.begin();
         let ended = tokio::time::timeout(Duration::from_secs(30), self.task).await;
@@ -62,7 +62,7 @@ impl Tracker {
     }
 }
 
-/// All that can be seen of deliveries and events.
+/// All visible data of deliveries and events.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Contents {
     pub(crate) deliveries: Vec<DeliveryView>,
@@ -89,7 +89,7 @@ impl Setting {
         Tracker { shutdown, task }
     }
 
-    /// The bus as another process has it. (The embedded log belongs to one process: there, the same handle.)
+    /// The bus as another process would open it. (The embedded log belongs to one process: there, the same handle.)
     pub(crate) async fn another_bus(&self) -> Bus {
         match self.env.bus_config.backend {
             Backend::Kafka(_) => Bus::connect(self.env.bus_config.clone(), self.clock.clone())
@@ -99,7 +99,7 @@ impl Setting {
         }
     }
 
-    /// A status as our roles write it.
+    /// A status record as our roles write it.
     pub(crate) fn record(&self, status: &StatusRecord) -> OutRecord {
         OutRecord::new(
             self.env.bus.topics().status(),
@@ -121,7 +121,7 @@ impl Setting {
         tracker.end().await;
     }
 
-    /// Waits until the read model contains what lies at these positions.
+    /// Waits until the read model contains the records at these positions.
     pub(crate) async fn caught_up(&self, written: &[Position]) {
         let name = carillon_tracker::projection_name(&self.env.bus);
         eventually("the tracker catches up", || async {
@@ -152,7 +152,7 @@ impl Setting {
         self.env.store.read_model().timeline(id).await.unwrap()
     }
 
-    /// Everything there is, and these events.
+    /// The whole read model, with these events.
     pub(crate) async fn contents(&self, events: &[EventId]) -> Contents {
         let model = self.env.store.read_model();
         let page = Page {
