@@ -1,4 +1,4 @@
-//! Which providers there are, and how the workers go about.
+//! The configuration of providers and workers.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::senders::RESET_TIMEOUT;
 
-/// How the workers go about.
+/// Worker tuning: concurrency, lease and waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkersConfig {
     /// Records in flight on the high lane, for each channel.
     pub high_in_flight: usize,
-    /// On the normal lane and its retry topics.
+    /// Records in flight on the normal lane and its retry topics, for each channel.
     pub normal_in_flight: usize,
-    /// On the bulk lane and its retry topics.
+    /// Records in flight on the bulk lane and its retry topics, for each channel.
     pub bulk_in_flight: usize,
-    /// Until when a claim is surely done; longer than any provider's request timeout.
+    /// The lease of a claim. It is longer than any provider's request timeout, so that by its end the attempt has
+    /// certainly ended.
     #[serde(with = "duration")]
     pub lease: Duration,
     /// The longest wait of an account, a domain or a message after consecutive throttles without a
     /// `Retry-After`.
     #[serde(with = "duration")]
     pub longest_back_off: Duration,
-    /// The time since its first failure after which a delivery that is only ever told to wait becomes a dead
-    /// letter.
+    /// The time since its first failure after which a delivery that has only been told to wait becomes a dead letter.
     #[serde(with = "duration")]
     pub give_up_after: Duration,
 }
@@ -46,7 +46,7 @@ impl Default for WorkersConfig {
     }
 }
 
-/// Provider accounts; a channel without one parks its deliveries.
+/// The provider accounts. The worker of a channel without one does not start.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProvidersConfig {
@@ -65,19 +65,19 @@ pub struct ProvidersConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FcmConfig {
-    /// The service account's JSON key, as Google gives it out: a file…
+    /// The file with the service account's JSON key in Google's format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_path: Option<PathBuf>,
-    /// …or its content.
+    /// The content of that file; set instead of the path.
     #[serde(default, with = "hidden", skip_serializing_if = "Option::is_none")]
     pub service_account: Option<Secret>,
-    /// Where to send.
+    /// The base URL of the API.
     #[serde(default = "fcm_url")]
     pub base_url: String,
-    /// To the end of the answer.
+    /// The longest time of a request, to the end of the answer.
     #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
-    /// Messages a second; none: as fast as it goes.
+    /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<u32>,
 }
@@ -86,27 +86,27 @@ pub struct FcmConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwilioConfig {
-    /// `AC…`.
+    /// The account's id, `AC…`.
     pub account_sid: String,
-    /// The account's token.
+    /// The account's secret token.
     #[serde(default, with = "hidden", skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<Secret>,
-    /// The sender's number…
+    /// The sender's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// …or a messaging service, `MG…`.
+    /// A messaging service, `MG…`; set instead of the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messaging_service_sid: Option<String>,
     /// Carillon's public URL, for status callbacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
-    /// Where to send.
+    /// The base URL of the API.
     #[serde(default = "twilio_url")]
     pub base_url: String,
-    /// To the end of the answer.
+    /// The longest time of a request, to the end of the answer.
     #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
-    /// Messages a second; none: as fast as it goes.
+    /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<u32>,
 }
@@ -120,10 +120,10 @@ pub struct SmtpConfig {
     /// Port.
     #[serde(default = "smtp_port")]
     pub port: u16,
-    /// How the connection is secured.
+    /// The security of the connection.
     #[serde(default)]
     pub tls: SmtpTls,
-    /// AUTH user; none: no AUTH.
+    /// AUTH user; without it, no AUTH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// AUTH password.
@@ -131,18 +131,18 @@ pub struct SmtpConfig {
     pub password: Option<Secret>,
     /// The sender, such as `Shop <shop@example.com>`.
     pub from: String,
-    /// Connections at the same time.
+    /// The most connections at the same time.
     #[serde(default = "smtp_connections")]
     pub max_connections: usize,
-    /// To the end of one message's transaction.
+    /// The longest time of one message's transaction.
     #[serde(default = "request_timeout", with = "duration")]
     pub request_timeout: Duration,
-    /// Messages a second; none: as fast as it goes.
+    /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<u32>,
 }
 
-/// How an SMTP connection is secured.
+/// The security of an SMTP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
@@ -151,7 +151,7 @@ pub enum SmtpTls {
     Starttls,
     /// TLS from the first byte (port 465).
     Implicit,
-    /// None: for a relay on this machine.
+    /// No TLS, for a relay on this machine.
     None,
 }
 
@@ -176,7 +176,7 @@ fn request_timeout() -> Duration {
 }
 
 impl ProvidersConfig {
-    /// The longest that a request takes, over all accounts.
+    /// The longest request timeout of all accounts.
     #[must_use]
     pub fn longest_timeout(&self) -> Duration {
         let timeouts = [

@@ -1,4 +1,4 @@
-//! Channel workers: one consumer group a channel, one common deliver stage, one [`Sender`] a provider.
+//! Channel workers: one consumer group for each channel, one common deliver stage, one [`Sender`] for each provider.
 
 mod account;
 mod config;
@@ -22,37 +22,37 @@ pub use outcome::{Refusal, Scope, SendOutcome};
 pub use sender::{OutgoingMessage, Sender};
 pub use senders::{FcmSender, ProviderConfigError, SmtpSender, TwilioSender, accounts};
 
-/// Deliveries in one call of the deliver stage: larger ones would hold up those of another lane.
+/// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.
 const MAX_BATCH: usize = 64;
 
-/// What a channel's worker needs.
+/// The dependencies of a channel's worker.
 #[derive(Clone)]
 pub struct WorkerDeps {
-    /// Where deliveries come from.
+    /// The bus, from which deliveries come.
     pub bus: Bus,
-    /// Send ledger and addresses.
+    /// The store of the send ledger and of addresses.
     pub store: Store,
-    /// Makes messages.
+    /// Renders messages.
     pub renderer: Arc<dyn Renderer>,
-    /// Time.
+    /// The clock.
     pub clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub accounts: Vec<Arc<Account>>,
-    /// How to go about.
+    /// The worker's tuning.
     pub config: WorkersConfig,
-    /// No other process works on this channel: claims of other owners are a dead process's.
+    /// Whether no other process works on this channel, so that claims of other owners are a dead process's.
     pub only_process: bool,
-    /// Says when the worker has begun.
+    /// Set once the worker has begun.
     pub ready: ReadySwitch,
 }
 
-/// Why a worker ended.
+/// The reason for which a worker ended.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The bus failed for good.
     #[error("bus")]
     Bus(#[from] BusError),
-    /// A delivery cannot be finished.
+    /// A call for a delivery can never succeed, or has failed for longer than the stall limit.
     #[error("a delivery makes no progress")]
     Stalled(#[from] Stalled),
     /// The channel has no provider account.
@@ -60,7 +60,7 @@ pub enum WorkerError {
     NoProvider(Channel),
 }
 
-/// How often the readiness learns which accounts are closed.
+/// The interval at which the readiness is told of closed accounts.
 const LOOK_AT_ACCOUNTS: Duration = Duration::from_secs(1);
 
 /// A channel's consumer group.
@@ -69,8 +69,8 @@ pub fn group(bus: &Bus, channel: Channel) -> String {
     format!("{}.worker", bus.topics().channel(channel, Lane::Normal))
 }
 
-/// Delivers a channel until the shutdown. Each lane has consumers and concurrency of its own, so a long campaign never
-/// stands in front of a one-time password.
+/// Delivers a channel until the shutdown. Each lane has consumers and concurrency of its own, so that a long campaign
+/// never delays a one-time password.
 pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Result<(), WorkerError> {
     if deps.accounts.is_empty() {
         return Err(WorkerError::NoProvider(channel));
@@ -112,7 +112,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         let options = options(&deps.config, lane);
         async move { bus.run_parallel(&subscription, options, handler, shutdown).await }
     });
-    // The reporter ends with the shutdown, earlier than the lanes; that lanes fail, it does not know.
+    // The lag reporter ends at shutdown and cannot see lane failures, so only the end of the lanes is awaited.
     let lag = async {
         deps.bus
             .report_lag(group.clone(), deps.ready.clone(), shutdown.clone())
@@ -129,7 +129,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         }
     };
     deps.ready.ready();
-    // So does what concludes: the handler has the other end.
+    // The conclusion of attempts does not end by itself either, because the handler holds its sender.
     let conclude = async {
         deliver.conclude_all(attempts).await;
         std::future::pending::<Infallible>().await
@@ -145,7 +145,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
     ended
 }
 
-/// What a lane reads. High and normal share their retry topics, which the normal lane serves.
+/// The topics of a lane. The normal lane also serves the retry topics that it shares with the high lane.
 fn topics(bus: &Bus, channel: Channel, lane: Lane) -> Vec<Arc<str>> {
     let mut topics = vec![bus.topics().channel(channel, lane)];
     if lane != Lane::High {
@@ -160,7 +160,7 @@ fn options(config: &WorkersConfig, lane: Lane) -> ParallelOptions {
         Lane::Normal => config.normal_in_flight,
         Lane::Bulk => config.bulk_in_flight,
     };
-    // A revocation waits for what is in hand for no longer than a claim lasts.
+    // A revocation does not wait for records in hand longer than a claim's lease.
     let drain_timeout = config.lease.min(Duration::from_secs(5));
     ParallelOptions {
         max_in_flight,

@@ -1,17 +1,17 @@
-//! The meaning of a provider's answer. Senders choose an outcome and its scope by structured codes, never by
-//! text; the policy (`policy.rs`) decides the consequences.
+//! The meaning of a provider's answer. Senders choose an outcome and its scope by structured codes, never by text;
+//! the policy (`policy.rs`) decides the consequences.
 
 use std::time::Duration;
 
 use carillon_domain::{contact::DeathReason, retry::LONGEST_NAMED_WAIT};
 
-/// What came of asking a provider.
+/// The outcome of a call of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum SendOutcome {
-    /// The provider took the message.
+    /// The provider accepted the message.
     Ok {
-        /// Its name for the message.
+        /// The provider's id of the message.
         message_id: Option<String>,
     },
     /// The provider did not accept the message; a later try may succeed.
@@ -20,9 +20,9 @@ pub enum SendOutcome {
     Throttle(Refusal),
     /// The operator must repair something. No attempt is counted.
     Config(Refusal),
-    /// It will never take this message.
+    /// The provider will never accept this message.
     Terminal(Refusal),
-    /// The address takes no more messages.
+    /// The address receives no more messages.
     AddressDead(Refusal, DeathReason),
     /// The message may have gone out; its fate is unknown.
     Uncertain(Refusal),
@@ -52,14 +52,14 @@ pub struct Refusal {
     pub scope: Scope,
     /// The provider's structured code, or Carillon's (`timeout`, `connect`, …).
     pub code: String,
-    /// A sentence for people; not the provider's own text.
+    /// The refusal as a sentence; not the provider's own text.
     pub detail: String,
-    /// When the provider says to come back.
+    /// The wait that the provider named.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// Makes a refusal with its subject, a code and a sentence.
+    /// Builds a refusal from its subject, a code and a sentence.
     pub fn new(scope: Scope, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             scope,

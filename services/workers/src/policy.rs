@@ -29,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// sending too fast.
 pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
 
-/// An account's first park; it doubles with each that follows.
+/// The first park of an account. Each following park is twice as long.
 pub(crate) const FIRST_PARK: Duration = Duration::from_secs(2);
 /// The longest park after an operator's fault or a run of failures.
 const LAST_PARK: Duration = Duration::from_mins(5);
@@ -44,7 +44,7 @@ pub(crate) const FIRST_WAIT: Duration = Duration::from_mins(1);
 /// The longest pause of a domain. It is short, because the domain may accept other messages.
 const LAST_PAUSE_OF_DOMAIN: Duration = Duration::from_mins(5);
 
-/// Why an account is parked.
+/// The cause of an account's park.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// The operator must repair something.
@@ -59,7 +59,7 @@ impl Cause {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "the provider refuses the account",
-            Self::Failures => "many failures in a row",
+            Self::Failures => "many consecutive failures",
             Self::Refusals => "many addresses refused in a row without a success between",
         }
     }
@@ -81,17 +81,17 @@ pub(crate) struct History {
     pub(crate) throttles: u32,
     /// Parks of the account since it last worked.
     pub(crate) parks: u32,
-    /// Why it was parked last.
+    /// The cause of the last park.
     pub(crate) cause: Option<Cause>,
-    /// Failures of the account in a row.
+    /// Consecutive failures of the account.
     pub(crate) failures: u32,
-    /// Addresses refused in a row.
+    /// Addresses refused since the last success.
     pub(crate) refused: usize,
-    /// Domains that deferred messages in a row.
+    /// Domains that deferred messages since the last success.
     pub(crate) domains: usize,
     /// Pauses of the message's domain, or parks of its platform, since that last accepted a message.
     pub(crate) pauses: u32,
-    /// Waits of the message that were no attempts.
+    /// Waits of the message that did not count as attempts.
     pub(crate) waits: u32,
     /// Attempts at the message, this one included.
     pub(crate) attempts: u32,
@@ -106,30 +106,30 @@ pub(crate) enum Reaction {
     Works,
     /// The account answers normally but did not accept the message. A run of refused addresses continues.
     Answers,
-    /// It failed once more.
+    /// The account failed once more.
     Fails,
-    /// It refused one more address.
+    /// The account refused one more address.
     Refuses,
-    /// It pauses for this long.
+    /// The account pauses for this long.
     Pause(Duration),
-    /// It pauses for this long; then one message goes first.
+    /// The account pauses for this long; then one message goes first.
     Park(Duration, Cause),
 }
 
 /// The effect of an answer on the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Course {
-    /// It was sent.
+    /// The message was sent.
     Sent,
     /// Another attempt, by the retry policy and no sooner than this.
     Retry { no_sooner: Duration },
-    /// It comes back after this wait; no attempt is counted.
+    /// The message comes back after this wait; no attempt is counted.
     Wait(Duration),
-    /// It ends here.
+    /// The delivery ends.
     End,
-    /// It ends here if the account works; otherwise it waits.
+    /// The delivery ends if the account works; otherwise the message waits.
     Doubt,
-    /// It may have gone out.
+    /// The message may have gone out.
     Uncertain,
 }
 

@@ -1,4 +1,4 @@
-//! One provider account, seen from the deliver stage.
+//! The interface between the deliver stage and a provider account.
 
 use async_trait::async_trait;
 use carillon_domain::{DeliveryId, EventId, Platform, Timestamp};
@@ -9,27 +9,28 @@ use crate::outcome::SendOutcome;
 /// A rendered message with its address.
 #[derive(Clone)]
 pub struct OutgoingMessage {
-    /// The delivery; senders put it into the message, so that a second copy can be told.
+    /// The delivery. Senders put its id into the message, so that a second copy can be recognised.
     pub delivery_id: DeliveryId,
-    /// The event that it tells of.
+    /// The event of the message.
     pub event_id: EventId,
     /// E-mail address, E.164 phone number or device token.
     pub to: String,
     /// The device's platform, for push.
     pub platform: Option<Platform>,
-    /// What it says.
+    /// The rendered content.
     pub content: Content,
-    /// Not to be delivered after.
+    /// The time after which the message must not be delivered.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Speaks to one provider account.
+/// Calls one provider account.
 #[async_trait]
 pub trait Sender: Send + Sync {
-    /// Sends one message. Ends within the account's request timeout, once it has one of its [connections](Self::connections).
+    /// Sends one message. Ends within the account's request timeout, counted from the time at which it has one of its
+    /// [connections](Self::connections).
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome;
 
-    /// How many messages it sends at the same time; what is more waits. `None`: as many as there are.
+    /// The number of messages that it sends at the same time; further ones wait. `None`: no limit.
     fn connections(&self) -> Option<usize> {
         None
     }

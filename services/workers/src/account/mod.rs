@@ -1,13 +1,13 @@
 //! A provider account with its breaker and its send rate.
 //!
-//! An account is in one of three states. It is open for messages; or it is paused until a time, because it
-//! was throttled, or parked after the operator's fault or a run of failures; or it is on probation: after a
-//! park one message goes first, and its outcome decides. Its parts, the domains and platforms that it sends
-//! to, have the same states (`part.rs`). The policy decides the effect of an answer (`../policy.rs`); the
-//! account keeps the history (`state.rs`).
+//! An account is in one of three states. *Open*: messages go out. *Paused* until a time: because it was throttled, or
+//! parked after an operator's fault or a run of failures. *On probation*: after a park one message goes first, and
+//! its outcome decides. The parts of an account, which are the domains and platforms that it sends to, have the same
+//! states (`part.rs`). The policy decides the effect of an answer (`../policy.rs`); the account keeps the history
+//! (`state.rs`).
 //!
-//! If an account has a send rate or a limited number of connections, a worker waits for room before it claims
-//! a message (`room.rs`), because a claim has a lease that would run out meanwhile.
+//! If an account has a send rate or a limited number of connections, a worker waits for room before it claims a
+//! message (`room.rs`), because a claim has a lease that would expire meanwhile.
 
 mod part;
 mod room;
@@ -38,7 +38,7 @@ use crate::{
     sender::{OutgoingMessage, Sender},
 };
 
-/// One account.
+/// A provider account.
 pub struct Account {
     name: Arc<str>,
     channel: Channel,
@@ -49,7 +49,7 @@ pub struct Account {
     state: Mutex<State>,
     parts: Mutex<Parts>,
     changed: Notify,
-    /// The evidence on which doubted refusals of addresses wait.
+    /// The evidence for which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
 }
 
@@ -135,8 +135,8 @@ impl Account {
         &self.name
     }
 
-    /// The number of messages that may go out at once without a long wait for the send rate or a connection;
-    /// 1 while the account is on probation.
+    /// The number of messages that may go out at once without a long wait for the send rate or a connection; 1 while
+    /// the account is on probation.
     pub(crate) fn burst(&self) -> usize {
         if self.state.lock().is_on_probation() {
             return 1;
@@ -154,7 +154,7 @@ impl Account {
         }
     }
 
-    /// Waits for a connection; it is free again when this is dropped.
+    /// Waits for a connection, which is released when the permit is dropped.
     pub(crate) async fn connection(&self) -> Option<OwnedSemaphorePermit> {
         take(&self.connections.as_ref()?.free, 1).await
     }
@@ -247,7 +247,7 @@ impl Account {
             && wait >= NOTED_PAUSE
         {
             tracing::warn!(provider = %self.name, channel = %self.channel, seconds = wait.as_secs(),
-                "the provider account is paused because the provider asked for it");
+                "the provider account is paused at the provider's request");
         }
         if let Some(part) = &permit.part {
             parts.react(part, ruling.part, now);
@@ -297,7 +297,8 @@ impl Account {
         self.state.lock().take_revoked()
     }
 
-    /// Why nothing is sent through the account now, for the operator; `None` if it works or pauses shortly.
+    /// The reason for which nothing is sent through the account now, for the operator; `None` if it works or pauses
+    /// only briefly.
     pub(crate) fn complaint(&self) -> Option<String> {
         let (cause, left) = self.state.lock().complaint(Instant::now())?;
         let name = &self.name;
@@ -311,7 +312,7 @@ impl Account {
                 cause.as_str()
             ),
             None => {
-                format!("the provider account {name} is paused because the provider asked for it; {next}")
+                format!("the provider account {name} is paused at the provider's request; {next}")
             }
         })
     }

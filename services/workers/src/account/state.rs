@@ -16,21 +16,21 @@ use crate::{
     sender::OutgoingMessage,
 };
 
-/// A pause that a provider asks for is part of the work up to this length.
+/// The length up to which a pause that a provider asks for is normal, and not reported to the operator.
 pub(super) const NOTED_PAUSE: Duration = Duration::from_secs(10);
 
 /// The state of one account, from the start of the process.
 #[derive(Debug, Default)]
 pub(super) struct State {
     paused_until: Option<Instant>,
-    /// Parks since it last worked; above 0 it is on probation.
+    /// Parks since it last worked. If above 0, the account is on probation.
     parks: u32,
     cause: Option<Cause>,
     /// Pauses since it last worked.
     throttles: u32,
-    /// On probation: a message is under way.
+    /// Whether a probe is under way.
     probing: bool,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
     /// Hashes of the addresses that were refused since the last success.
     refused: HashSet<u64>,
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// Parks the account because a run of refused addresses has outlasted
+    /// Parks the account after a run of refused addresses that has lasted longer than
     /// [`PATIENCE`](crate::policy::PATIENCE).
     pub(super) fn park_in_doubt(&mut self, now: Instant) -> Learnt {
         self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now)
@@ -220,13 +220,13 @@ impl State {
         self.probing = false;
     }
 
-    /// Addresses refused since the last success.
+    /// The number of addresses refused since the last success.
     pub(super) fn refused(&self) -> usize {
         self.refused.len()
     }
 
     pub(super) fn struck(&mut self, contact: DeadContact) {
-        // A success or a park since then has ended the run to which the strike belongs.
+        // If a success or a park has ended the run of the strike, the strike is not noted.
         if !self.refused.is_empty() && self.unproven.len() < MANY_REFUSED {
             self.unproven.push(contact);
         }

@@ -1,5 +1,6 @@
-//! Second stage: the send ledger. Whoever claims an attempt may call the provider for it; one that was claimed before is
-//! not sent again, but what came of it is said again, or that nobody knows.
+//! Second stage: claims attempts in the send ledger. The owner of a claim may call the provider for the attempt. An
+//! attempt that was claimed before is not sent again: its outcome is published again, or it counts as uncertain if it
+//! has none.
 
 use std::{
     collections::HashSet,
@@ -31,7 +32,7 @@ use crate::account::{Place, Room};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AtWork(Arc<Mutex<HashSet<SendKey>>>);
 
-/// Strikes an attempt off the list when it is dropped.
+/// An entry of the list, removed when this is dropped.
 pub(super) struct Working {
     list: AtWork,
     key: SendKey,
@@ -52,8 +53,9 @@ impl Drop for Working {
     }
 }
 
-/// Names of claims: the process in the upper half, the task in the lower. So a task that asks again, because the ledger's
-/// answer was lost, knows its own claim from that of another task of this process, which may have sent.
+/// Ids of claims: the process in the upper half, a number of the task in the lower. A task that repeats a claim,
+/// because the ledger's answer was lost, thus distinguishes its own claim from that of another task of this process,
+/// which may have sent.
 #[derive(Debug)]
 pub(crate) struct Owners {
     process: u64,
@@ -79,14 +81,14 @@ impl Owners {
     }
 }
 
-/// A task whose attempt is ours.
+/// A task whose attempt this worker has claimed.
 pub(super) struct Claimed {
     pub(super) task: Task,
     _working: Working,
-    /// The claim's name in the ledger.
+    /// The id of the claim in the ledger.
     owner: Uuid,
     lease_until: Timestamp,
-    /// Where it is to be sent.
+    /// The reserved place at the account, if any.
     pub(super) place: Option<Place>,
 }
 
@@ -99,8 +101,8 @@ fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
 }
 
 impl Deliver {
-    /// Claims the attempts, each with its place in the room if there is one. Returns the claimed ones, and
-    /// those that were claimed before, for [`Deliver::settle`].
+    /// Claims the attempts, each with its place in the room if there is one. Returns the claimed ones, and those that
+    /// were claimed before, which are for [`Deliver::settle`].
     pub(super) async fn claim(
         &self,
         tasks: Vec<Task>,
@@ -126,8 +128,8 @@ impl Deliver {
                     lease_until: self.lease_until(),
                     place: room.as_mut().map(Room::place),
                 }),
-                // The same attempt is under way in this process (its record was read twice): after it has ended, the
-                // ledger says what came of it.
+                // The same attempt is under way in this process (its record was read twice). The dropped record is
+                // read again, and by then the ledger has the outcome.
                 None => drop(task),
             }
         }
@@ -158,7 +160,7 @@ impl Deliver {
             claimed.lease_until = lease_until;
             match verdict {
                 ClaimVerdict::Claimed => ours.push(claimed),
-                // An earlier try's, whose answer was lost: nothing was sent for it.
+                // An earlier try of this claim, whose answer was lost: nothing was sent for it.
                 ClaimVerdict::Taken(taken) if taken.owner == claimed.owner => again.push((claimed, taken)),
                 ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
             }
@@ -178,7 +180,7 @@ impl Deliver {
         later(self.clock.now(), self.lease)
     }
 
-    /// Lets a claim of ours begin anew; `false` if it is another's by now.
+    /// Renews the lease of our claim; `false` if the attempt has another owner by now.
     async fn renew(&self, claimed: &mut Claimed) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
@@ -190,8 +192,8 @@ impl Deliver {
             .await
     }
 
-    /// Waits for something with a claim in hand, which does not run out meanwhile and has nearly a whole lease left then.
-    /// `None` if it is another's by now.
+    /// Waits while holding a claim, and renews its lease meanwhile; afterwards nearly a whole lease is left. `None`
+    /// if the attempt has another owner by now.
     pub(super) async fn keeping<T>(&self, claimed: &mut Claimed, wait: impl Future<Output = T>) -> Option<T> {
         let mut wait = std::pin::pin!(wait);
         let done = loop {
@@ -209,7 +211,8 @@ impl Deliver {
         (left + self.lease / 16 >= self.lease || self.renew(claimed).await).then_some(done)
     }
 
-    /// An attempt that was claimed before, or since (`None`): says what came of it, or that nobody knows.
+    /// Settles an attempt that was claimed before (`seen`) or may have been since (`None`): publishes its outcome
+    /// again, or concludes it as uncertain.
     pub(super) async fn settle(&self, mut claimed: Claimed, mut seen: Option<Taken>) {
         claimed.place = None;
         let key = claimed.task.key();
@@ -223,7 +226,8 @@ impl Deliver {
                     .pop()
                 {
                     Some(ClaimVerdict::Taken(now)) => seen = Some(now),
-                    // Pruned meanwhile; it is ours and was never sent by us. What the lost owner did, nobody knows.
+                    // The claim was pruned meanwhile and is ours now. We have not sent, and it is unknown whether the
+                    // lost owner did.
                     Some(ClaimVerdict::Claimed) | None => {
                         return self.uncertain(claimed, "worker-lost");
                     }
@@ -242,12 +246,14 @@ impl Deliver {
             if self.take_over(&claimed, &taken).await {
                 return self.uncertain(claimed, "worker-lost");
             }
-            // Its owner is at work; this record's task is held until it has ended or its lease has.
+            // The owner is at work. This record's task waits until the attempt has an outcome or its lease has
+            // passed.
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Takes over an attempt whose owner is dead. (This process's claim without a task at work on it is a lost task's.)
+    /// Takes over an attempt whose owner is dead. (A claim of this process that no task works on belonged to a lost
+    /// task.)
     async fn take_over(&self, claimed: &Claimed, taken: &Taken) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
@@ -268,7 +274,8 @@ impl Deliver {
                 .await
     }
 
-    /// Nobody knows whether the attempt went out: the category decides whether to send again.
+    /// Concludes an attempt for which it is unknown whether the message went out. The category decides whether to
+    /// send again.
     fn uncertain(&self, claimed: Claimed, code: &str) {
         let now = self.clock.now();
         let verdict = match claimed.task.delivery.on_uncertain {

@@ -1,5 +1,5 @@
-//! Last stage: what came of attempts is kept in the ledger, said on the bus, and only then are their records done. As
-//! many as have ended go together.
+//! Last stage: the outcomes of attempts are stored in the ledger, then published on the bus, and only then are their
+//! records done. Attempts that have ended are concluded in groups.
 
 use bytes::Bytes;
 use carillon_bus::{Inbound, OutRecord, Queue, Record, dead_letter, headers, retry};
@@ -21,7 +21,7 @@ use super::{
     task::{Concluded, Task, UNCOUNTED, Verdict},
 };
 
-/// So many go together at most.
+/// The most attempts in a group.
 const TOGETHER: usize = 128;
 
 /// An attempt that has ended.
@@ -31,14 +31,14 @@ pub(crate) struct Ended {
 }
 
 impl Deliver {
-    /// Has what came of an attempt kept and said.
+    /// Passes an attempt that has ended to [`Deliver::conclude_all`].
     pub(super) fn conclude(&self, claimed: Claimed, concluded: Concluded) {
-        // The other end is there for as long as a lane works; after that, the record is read again.
+        // The receiver exists while a lane works; after that, the record is read again.
         let _ = self.ended.send(Ended { claimed, concluded });
     }
 
-    /// Keeps and says what came of attempts, for as long as there may be any. Two groups at a time: while one is written,
-    /// the next is.
+    /// Concludes attempts until no more can come. Two groups are in progress at a time: one is published while the
+    /// next is stored.
     pub(crate) async fn conclude_all(&self, ended: UnboundedReceiver<Ended>) {
         let ended = Mutex::new(ended);
         tokio::join!(self.conclude_groups(&ended), self.conclude_groups(&ended));
@@ -79,7 +79,7 @@ impl Deliver {
         let ledger = self.store.send_ledger();
         match ledger.record(outcomes.clone()).await {
             Ok(()) => {}
-            // What the database refuses may be one of them: the others are kept all the same.
+            // The database may refuse one outcome only, so each is stored on its own.
             Err(error) if !error.is_retriable() && outcomes.len() > 1 => {
                 let alone = outcomes.into_iter().map(|outcome| self.keep_some(vec![outcome]));
                 join_all(alone).await;
@@ -94,7 +94,7 @@ impl Deliver {
             .patience
             .until_done("record", || ledger.record(outcomes.clone()));
         if let Err(error) = kept.await {
-            // The outcome is published on the bus nevertheless.
+            // The outcome is published on the bus all the same.
             metrics::counter!("carillon_worker_refused_total").increment(1);
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -103,7 +103,7 @@ impl Deliver {
         }
     }
 
-    /// Makes a dead letter of a record on which this code panics, with those fields that can be read.
+    /// Turns a record on which this code panics into a dead letter, with the fields that can be read.
     pub(super) async fn bury_bug(&self, inbound: Inbound, panic: &Panic) {
         let (now, reason) = (self.clock.now(), panic.to_string());
         let Ok(delivery) = serde_json::from_slice::<Delivery>(&inbound.record.value) else {
@@ -115,7 +115,7 @@ impl Deliver {
         self.say(Task::new(inbound, delivery, now), &concluded).await;
     }
 
-    /// Says again what came of an attempt, and its record is done.
+    /// Publishes the outcome of an attempt, again if it was published before, and ends its record.
     pub(super) async fn say(&self, task: Task, concluded: &Concluded) {
         let mut out = Vec::new();
         self.push_said(&mut out, &task, concluded);
@@ -123,8 +123,8 @@ impl Deliver {
         task.inbound.done();
     }
 
-    /// The status, and the retry or dead letter with it. Saying it twice does no harm: statuses merge, and another attempt
-    /// is claimed once.
+    /// Adds the status, and the retry or dead letter that belongs to it. Publishing them twice does no harm: statuses
+    /// merge, and the next attempt is claimed only once.
     fn push_said(&self, out: &mut Vec<Outgoing>, task: &Task, concluded: &Concluded) {
         let status = StatusRecord::Delivery(task.update(concluded));
         out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
@@ -143,8 +143,7 @@ impl Deliver {
         let place = (self.channel, task.lane());
         let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
         let (record, now) = (&task.inbound.record, self.clock.now());
-        // A delivery that would wait beyond its expiry comes back when it expires, and is concluded as
-        // expired then.
+        // A delivery whose wait would outlast its expiry comes back at its expiry, and is concluded as expired then.
         let due = task.delivery.by_expiry(due);
         let mut out = retry::schedule(topics, policy, record, place, task.attempt + 1, due, now);
         if !counts {
@@ -153,7 +152,7 @@ impl Deliver {
         self.waiting(task, out)
     }
 
-    /// A delivery on its way to a retry topic. If the headers that it has there are too much for the topic, it ends.
+    /// A delivery for a retry topic. If its headers make it too large for that topic, it becomes a dead letter.
     pub(super) fn waiting(&self, task: &Task, record: OutRecord) -> Outgoing {
         let (code, reason) = ("too-large", "the record is too large for its retry topic");
         let dead = self.dead(task, FailureClass::Invalid, None, code, reason);
@@ -199,11 +198,11 @@ impl Deliver {
     pub(super) fn warn_of_dead(&self, code: &str, record: &Record) {
         if let Some(left_out) = self.warned.admit(code) {
             tracing::warn!(channel = %self.channel, code, topic = %record.topic, partition = record.partition,
-                offset = record.offset, left_out, "a dead letter");
+                offset = record.offset, left_out, "a record became a dead letter");
         }
     }
 
-    /// A status record in the trace of the record that it comes from.
+    /// A status record, with tenant and trace of the original record.
     pub(super) fn status(&self, status: &StatusRecord, from: &Record) -> OutRecord {
         let mut out = OutRecord::new(self.bus.topics().status(), status.record_key(), status.to_wire());
         for name in [headers::TENANT, headers::TRACEPARENT] {
@@ -215,10 +214,10 @@ impl Deliver {
     }
 }
 
-/// The code of deliveries that a fault of this program ended.
+/// The error code of deliveries that ended because of a fault of this program.
 const BUG: &str = "panic";
 
-/// The end of a delivery on which this code panics.
+/// The outcome of a delivery on which this code panics.
 pub(super) fn bug(now: Timestamp, reason: String) -> Concluded {
     let step = TimelineStep {
         at: now,

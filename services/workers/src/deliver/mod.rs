@@ -1,5 +1,5 @@
-//! The deliver stage, common to all channels: a batch of records goes through parse, claim, prepare (address, render),
-//! send and conclude. Every record ends with a verdict that is recorded, or is read again.
+//! The deliver stage, common to all channels: a batch of records passes through parse, claim, prepare (address,
+//! render), send and conclude. Each record ends with a recorded verdict, or is read again.
 
 mod claim;
 mod conclude;
@@ -33,34 +33,33 @@ pub(crate) use self::{
 };
 use crate::account::{Account, Room};
 
-/// How long to wait before something that time brings is looked at again.
+/// The interval at which a wait looks at the clock or the ledger again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Delivers one channel's records.
+/// Delivers the records of one channel.
 pub(crate) struct Deliver {
     pub(crate) channel: Channel,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
     pub(crate) renderer: Arc<dyn Renderer>,
     pub(crate) clock: SharedClock,
-    /// First choice first.
+    /// The channel's provider accounts, first choice first.
     pub(crate) accounts: Vec<Arc<Account>>,
-    /// Names of this process's claims.
+    /// The ids of this process's claims.
     pub(crate) owners: Owners,
-    /// Every claim by another owner is a dead process's: true where there is one process only.
+    /// Whether a claim by another process is known to be a dead one's, which is true if there is only one process.
     pub(crate) others_are_dead: bool,
-    /// How long a claim lasts.
+    /// The lease of a claim.
     pub(crate) lease: Duration,
     /// The longest wait without a provider's `Retry-After`.
     pub(crate) longest_back_off: Duration,
-    /// The time since its first failure after which a delivery that is only ever told to wait becomes a dead
-    /// letter.
+    /// The time since its first failure after which a delivery that has only been told to wait becomes a dead letter.
     pub(crate) give_up_after: Duration,
     /// The consumer group, for dead letters.
     pub(crate) group: String,
-    /// What this process has claimed and is working on.
+    /// The attempts that this process has claimed and is working on.
     pub(crate) at_work: AtWork,
-    /// Where attempts go that have ended, for [`Deliver::conclude_all`].
+    /// The channel for attempts that have ended, to [`Deliver::conclude_all`].
     pub(crate) ended: UnboundedSender<Ended>,
     /// Limits the log to one line a minute for each code of dead letters.
     pub(crate) warned: Limited,
@@ -74,7 +73,7 @@ impl Handler for Deliver {
     async fn handle(&self, batch: Vec<Inbound>) {
         let Parsed { due, early } = self.parse(batch).await;
         let early = early.into_iter().map(|(due, task)| async move {
-            // At the end of the process what was not begun is given back.
+            // At the end of the process, records that were not begun are given back.
             if self.waited_until(due).await {
                 self.deliver(vec![task]).await;
             }
@@ -90,8 +89,8 @@ impl Handler for Deliver {
 impl Deliver {
     async fn deliver(&self, mut tasks: Vec<Task>) {
         while !tasks.is_empty() {
-            // An account's send rate and connections decide how many are claimed at a time, so that no claim waits out
-            // its lease.
+            // The send rate and the connections of an account limit how many deliveries are claimed at a time, so
+            // that no claim outlasts its lease while it waits.
             let first_expiry = tasks.iter().filter_map(|task| task.delivery.expires_at).min();
             let room = tokio::select! {
                 biased;
@@ -104,11 +103,11 @@ impl Deliver {
             let Some(room) = room else { return };
             let rest = tasks.split_off(tasks.len().min(room.count()));
             let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), Some(room)).await;
-            // Another worker's claim is waited for beside our sends, whose leases run.
+            // The waits for other workers' claims run beside our sends, whose leases are running.
             let settled = taken
                 .into_iter()
                 .map(|(claimed, taken)| self.settle(claimed, Some(taken)));
-            // One tenant's templates may take long; messages of other tenants do not wait for them.
+            // Each tenant's messages are prepared separately, because one tenant's templates may take long.
             let sent = by_tenant(ours).into_iter().map(|ours| async {
                 let prepared = self.prepare(ours).await;
                 // A panic affects only its own delivery: the record is read again, and its claim shows that
@@ -145,8 +144,8 @@ impl Deliver {
         std::future::pending::<()>().await;
     }
 
-    /// Waits until some account is open and has room; `None` at the end of the process: what was not begun is given
-    /// back.
+    /// Waits until an account is open and has room; `None` at the end of the process, when records that were not
+    /// begun are given back.
     async fn room(&self, wanted: usize) -> Option<Room> {
         while self.wait_for_account().await {
             let Some(account) = self.accounts.iter().find(|account| account.is_open()) else {
@@ -163,14 +162,15 @@ impl Deliver {
         None
     }
 
-    /// Waits for a time; `false` if the process ends before.
+    /// Waits until a time; `false` if the process ends first.
     async fn waited_until(&self, due: Timestamp) -> bool {
         loop {
             let wait = (due - self.clock.now()).to_std().unwrap_or_default();
             if wait.is_zero() {
                 return true;
             }
-            // The clock has microseconds and the timer milliseconds: one more, and it is looked at once.
+            // The clock counts microseconds and the timer milliseconds; one more millisecond lets a single wait
+            // suffice.
             let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -179,7 +179,8 @@ impl Deliver {
         }
     }
 
-    /// Waits until some account is open; `false` at the end of the process: what was not begun is given back.
+    /// Waits until an account is open; `false` at the end of the process, when records that were not begun are given
+    /// back.
     async fn wait_for_account(&self) -> bool {
         loop {
             if self.accounts.iter().any(|account| account.is_open()) {
@@ -195,7 +196,7 @@ impl Deliver {
     }
 }
 
-/// Groups the claimed deliveries by tenant, in the same order. Mostly there is one group.
+/// Groups the claimed deliveries by tenant, in order. Usually there is one group.
 fn by_tenant(claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
     let mut parts: Vec<Vec<Claimed>> = Vec::with_capacity(1);
     for one in claimed {

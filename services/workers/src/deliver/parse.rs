@@ -1,5 +1,5 @@
-//! First stage: bytes to deliveries. What is no delivery goes to the dead letters; what is not due goes on waiting, in a
-//! retry topic or, for a short rest, in hand.
+//! First stage: reads records as deliveries. A record that is no delivery becomes a dead letter. A delivery that is
+//! not due waits further, in a retry topic or, if briefly, in this process.
 
 use carillon_bus::{Inbound, Queue, dead_letter, retry};
 use carillon_domain::{
@@ -10,11 +10,11 @@ use carillon_runtime::Fair;
 
 use super::{Deliver, publish::Outgoing, task::Task};
 
-/// A batch's deliveries.
+/// The deliveries of a batch.
 #[derive(Default)]
 pub(super) struct Parsed {
     pub(super) due: Vec<Task>,
-    /// Due in a moment.
+    /// Deliveries that are due shortly, with their due times.
     pub(super) early: Vec<(Timestamp, Task)>,
 }
 
@@ -81,7 +81,7 @@ impl Deliver {
         self.unread(inbound, FailureClass::Unparseable, code, reason)
     }
 
-    /// The dead letter of a record that could not be read as a delivery.
+    /// The dead letter of a record that cannot be read as a delivery.
     pub(super) fn unread(
         &self,
         inbound: &Inbound,

@@ -1,6 +1,6 @@
-//! The stores may be away for a while. A delivery that was begun is held until they are back: giving it up
-//! half way would make it uncertain. A call that can never succeed, or has failed for too long, ends the
-//! role.
+//! Retrying calls of stores and bus. They may be unavailable for a while, and a delivery that was begun is held until
+//! they are back: giving it up half way would make it uncertain. A call that can never succeed, or has failed for too
+//! long, ends the role.
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ const PAUSES: [Duration; 4] = [
 pub(super) enum Outlook {
     /// The error may pass.
     MayPass,
-    /// One of the call's own values is refused, and always will be: the caller decides.
+    /// The database or bus refuses a value of this call, and always will: the caller decides.
     Refused,
     /// No call will succeed in this process.
     Final,
@@ -67,8 +67,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Repeats a call until it succeeds, or a value of its own is refused. If it cannot succeed any more, the
-    /// role is told to end and this future never returns. The hard shutdown ends the surrounding task too.
+    /// Repeats a call until it succeeds or one of its own values is refused. If it cannot succeed any more, the role
+    /// is told to end, and this future never returns; the hard shutdown ends the surrounding task too.
     pub(super) async fn until_done<T, E: Foresee, F: Future<Output = Result<T, E>>>(
         &self,
         what: &'static str,
@@ -92,15 +92,20 @@ impl Patience {
                 }
             }
             if let Some(left_out) = self.complaints.admit(what) {
-                tracing::warn!(what, error = &error as &dyn Error, left_out, "trying again");
+                tracing::warn!(
+                    what,
+                    error = &error as &dyn Error,
+                    left_out,
+                    "a call failed; trying again"
+                );
             }
             tokio::time::sleep(PAUSES[tries.min(PAUSES.len() - 1)]).await;
             tries += 1;
         }
     }
 
-    /// For a call whose values all come from this program: a refused value is a fault of the code and ends
-    /// the role.
+    /// Like [`Patience::until_done`], for a call whose values all come from this program: a refused value is a fault
+    /// of the code and ends the role.
     pub(super) async fn until_succeeded<T, E: Foresee, F: Future<Output = Result<T, E>>>(
         &self,
         what: &'static str,

@@ -1,5 +1,5 @@
-//! Third stage: whether it is still worth sending, where it goes and what it says. One look-up and one call of the
-//! renderer for the batch.
+//! Third stage: checks that the message is still to be sent, looks up its address and renders it. The whole batch
+//! takes one look-up and one call of the renderer.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,7 +20,7 @@ use super::{
     task::{Concluded, Verdict},
 };
 
-/// A task that can be sent.
+/// A task that is ready to be sent.
 pub(super) struct Ready {
     pub(super) claimed: Claimed,
     pub(super) to: String,
@@ -32,8 +32,8 @@ pub(super) struct Ready {
 
 impl Deliver {
     pub(super) async fn prepare(&self, claimed: Vec<Claimed>) -> Vec<Ready> {
-        // Only now: the account may have been paused for long, and an attempt that was made in time has its outcome in
-        // the ledger.
+        // The time is read here, after the claim: the account may have been paused for long, and an attempt that was
+        // made in time has its outcome in the ledger.
         let now = self.clock.now();
         let (expired, claimed): (Vec<_>, Vec<_>) = claimed
             .into_iter()
@@ -84,7 +84,7 @@ impl Deliver {
                     rendered,
                 }),
                 Err(error) if error.is_retriable() => {
-                    // No message has left; the attempt does not count.
+                    // No message was sent, so the attempt does not count.
                     self.postpone(claimed, error.code(), "templates cannot be reached now");
                 }
                 Err(error) => {
@@ -95,8 +95,7 @@ impl Deliver {
         ready
     }
 
-    /// Renders a batch. If that panics, renders its messages one by one, so that the panic affects one
-    /// delivery only.
+    /// Renders a batch. If that panics, renders its messages one by one, so that the panic affects only one delivery.
     async fn render<A>(
         &self,
         addressed: &[(Claimed, A)],
@@ -126,7 +125,7 @@ impl Deliver {
         self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
     }
 
-    /// It ends without a message.
+    /// Ends a delivery without a message.
     fn over(&self, claimed: Claimed, status: DeliveryStatus, code: String, detail: &str) {
         let step = TimelineStep {
             at: self.clock.now(),

@@ -1,5 +1,5 @@
-//! Publishing what came of records. One that is larger than its topic takes would be refused for ever, with all that is
-//! published beside it: it becomes a dead letter that says so.
+//! Publishing the output of records. A record that is larger than its topic takes would be refused for ever, together
+//! with all records published with it. It is replaced by a dead letter that names the reason.
 
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, headers};
@@ -14,13 +14,13 @@ pub(super) struct Outgoing {
 
 enum IfTooLarge {
     Publish(Vec<Outgoing>),
-    /// A dead letter goes without its value, which is in the topic that it came from.
+    /// The dead letter is published without its value, which is in the source topic.
     Empty,
     GiveUp,
 }
 
 impl Outgoing {
-    /// A status. It is small.
+    /// A status. It is small, so it has no replacement.
     pub(super) fn status(record: OutRecord) -> Self {
         Self {
             record,
@@ -35,7 +35,7 @@ impl Outgoing {
         }
     }
 
-    /// A record, and what goes out in its place if its topic does not take it.
+    /// A record, and the records that replace it if its topic does not take it.
     pub(super) fn or(record: OutRecord, instead: Vec<Self>) -> Self {
         Self {
             record,
@@ -67,7 +67,7 @@ impl Outgoing {
 }
 
 impl Deliver {
-    /// Publishes all of it, or for each record that its topic does not take, what goes out in its place.
+    /// Publishes records; each one that its topic does not take is replaced.
     pub(super) async fn publish(&self, out: Vec<Outgoing>) {
         publish_through(&self.patience, out, |records| self.bus.publish(records)).await;
     }
@@ -81,7 +81,7 @@ async fn publish_through<T, F: Future<Output = Result<T, BusError>>>(
     while !out.is_empty() {
         let records = || out.iter().map(|outgoing| outgoing.record.clone()).collect();
         let refused = patience.until_done("publish", || call(records())).await;
-        // The bus refuses records for no other reason.
+        // The bus refuses records for their size only.
         let Err(BusError::TooLarge { topic, size }) = refused else {
             return;
         };
@@ -105,7 +105,7 @@ mod tests {
         OutRecord::new(Arc::from(topic), "k", vec![b'x'; size])
     }
 
-    /// What a bus takes on whose topics records have so many bytes at most.
+    /// The records that a bus accepts if it takes at most this many bytes a record.
     async fn taken(outgoing: Vec<Outgoing>, most: usize) -> Vec<(String, usize)> {
         let published = Mutex::new(Vec::new());
         let bus = |records: Vec<OutRecord>| {

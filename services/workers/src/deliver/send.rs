@@ -1,4 +1,4 @@
-//! Fourth stage: the provider, and what its answer means for the delivery.
+//! Fourth stage: calls the provider and turns its answer into the delivery's outcome.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use crate::{
     sender::OutgoingMessage,
 };
 
-/// When to come back to an account that was closed in the meantime.
+/// The wait before a delivery returns to an account that closed in the meantime.
 const MEANWHILE: Duration = Duration::from_secs(1);
 
 impl Deliver {
-    /// Sends in a span of the trace that the record names. The future is boxed because it is large and would be
-    /// copied by each wrapper around it.
+    /// Sends in a span of the record's trace. The future is boxed because it is large and would be copied by each
+    /// wrapper around it.
     pub(super) fn send(&self, ready: Ready) -> BoxFuture<'_, ()> {
         let task = &ready.claimed.task;
         let span = tracing::debug_span!("deliver", channel = %self.channel, delivery = %task.delivery.delivery_id,
@@ -65,7 +65,7 @@ impl Deliver {
                 continue;
             }
             let wait = async {
-                // Another account than the one that had room may have come to be the first.
+                // The first open account may be another than the one that had room.
                 if !place.as_ref().is_some_and(|place| place.is_of(account)) {
                     account.rate().await;
                 }
@@ -128,7 +128,7 @@ impl Deliver {
         self.conclude(claimed, concluded);
     }
 
-    /// What an outcome means: the verdict, and the steps of the timeline behind `sending`.
+    /// Turns an outcome into the verdict, and the steps of the timeline after `sending`.
     fn judge(&self, task: &Task, ruled: &Ruled) -> (Verdict, Vec<TimelineStep>) {
         let refusal = match &ruled.outcome {
             SendOutcome::Ok { message_id } => {
@@ -174,8 +174,8 @@ impl Deliver {
         (verdict, vec![self.step(DeliveryStatus::DeadLettered, refusal)])
     }
 
-    /// Lets the delivery come back after this wait, without counting an attempt; if it has waited for too
-    /// long in all, it ends.
+    /// Lets the delivery come back after a wait, without counting an attempt. If it has waited too long in all, it
+    /// becomes a dead letter.
     pub(super) fn wait(
         &self,
         task: &Task,
@@ -190,7 +190,7 @@ impl Deliver {
         (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)])
     }
 
-    /// The wait for an account, or a short one if another account is open.
+    /// The wait for an account, shortened if another account is open.
     fn unless_elsewhere(&self, wait: Duration, refusal: &Refusal) -> Duration {
         let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
             && self.accounts.iter().any(|account| account.is_open());
@@ -219,7 +219,7 @@ impl Deliver {
         }
     }
 
-    /// Another attempt, if the policy allows one: at `due`, or after the policy's wait.
+    /// The next attempt, if the policy allows one: at `due`, or after the policy's wait.
     pub(super) fn again(
         &self,
         task: &Task,
@@ -235,7 +235,7 @@ impl Deliver {
         })
     }
 
-    /// Lets a delivery that was sent to no provider come back shortly.
+    /// Lets a delivery that was not sent to a provider come back shortly.
     pub(super) fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
         self.postpone_for(claimed, MEANWHILE, code, detail);
     }

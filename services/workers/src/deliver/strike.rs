@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Deliver {
-    /// The verdict on a delivery whose address was refused, and the steps of its timeline behind `sending`.
+    /// The verdict on a delivery whose address was refused, and the steps of its timeline after `sending`.
     pub(super) async fn judge_address(
         &self,
         task: &Task,
@@ -44,8 +44,8 @@ impl Deliver {
         {
             account.struck(contact);
         }
-        // A resend can never help, so the delivery fails without a dead letter. The address is marked dead
-        // with the reason.
+        // Sending again can never help, so the delivery fails without a dead letter. The address is marked dead with
+        // the reason.
         (Verdict::Over, vec![self.step(DeliveryStatus::Failed, refusal)])
     }
 
@@ -84,7 +84,7 @@ impl Deliver {
         Some(dead)
     }
 
-    /// Takes back the strikes of a run that turned out to be the account's fault.
+    /// Revokes the strikes of a run that turned out to be the account's fault.
     async fn revoke(&self, account: &Account) {
         let revoked = account.take_revoked();
         if !revoked.is_empty() {

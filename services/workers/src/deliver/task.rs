@@ -1,4 +1,4 @@
-//! A delivery on its way through the stages.
+//! A delivery in the deliver stage.
 
 use carillon_bus::{Inbound, headers};
 use carillon_domain::{
@@ -9,16 +9,16 @@ use carillon_domain::{
 use carillon_store::send_ledger::SendKey;
 use serde::{Deserialize, Serialize};
 
-/// How many of a record's attempts do not count (the account was throttled or parked).
+/// The header with the number of attempts that do not count (the account was throttled or parked).
 pub(super) const UNCOUNTED: &str = "carillon-uncounted-attempts";
 
-/// One attempt to deliver.
+/// One attempt of a delivery.
 pub(super) struct Task {
     pub(super) inbound: Inbound,
     pub(super) delivery: Delivery,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub(super) attempt: u32,
-    /// How many of the attempts so far do not count against the policy.
+    /// The number of attempts so far that do not count against the policy.
     pub(super) uncounted: u32,
     pub(super) generation: u32,
     pub(super) started_at: Timestamp,
@@ -46,7 +46,8 @@ impl Task {
         }
     }
 
-    /// How many attempts were made, this one included: those that the account was too busy or parked for are none.
+    /// The number of attempts that count, this one included. Attempts for which the account was throttled or parked
+    /// do not.
     pub(super) fn attempts(&self) -> u32 {
         self.attempt.saturating_sub(self.uncounted).max(1)
     }
@@ -55,7 +56,7 @@ impl Task {
         self.delivery.priority
     }
 
-    /// The status record of what was concluded.
+    /// The status record of an outcome.
     pub(super) fn update(&self, concluded: &Concluded) -> DeliveryUpdate {
         let delivery = &self.delivery;
         DeliveryUpdate {
@@ -87,7 +88,8 @@ impl Task {
     }
 }
 
-/// What came of an attempt: kept in the send ledger, so that reading the record again says the same without sending.
+/// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
+/// statuses without a second send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Concluded {
     pub(super) verdict: Verdict,
@@ -100,20 +102,20 @@ pub(super) struct Concluded {
     pub(super) template: Option<TemplateRef>,
 }
 
-/// What is to happen after an attempt.
+/// The consequence of an attempt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Verdict {
-    /// The provider took it.
+    /// The provider accepted the message.
     Sent { message_id: Option<String> },
-    /// Another attempt at `due`; one that does not count if the account was to blame.
+    /// Another attempt follows at `due`. `counts` is false if the account was to blame for this one.
     Again { due: Timestamp, counts: bool },
-    /// Into the dead letter queue.
+    /// The delivery becomes a dead letter.
     Dead {
         class: FailureClass,
         code: String,
         reason: String,
     },
-    /// It has ended without a message: expired, suppressed, or the address is gone.
+    /// The delivery ends without a message: expired, suppressed, or its address is dead.
     Over,
 }

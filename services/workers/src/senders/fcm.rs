@@ -21,7 +21,7 @@ use crate::{
     sender::{OutgoingMessage, Sender},
 };
 
-/// FCM keeps a message for no longer.
+/// The longest time for which FCM keeps a message.
 const MAX_TTL_SECONDS: i64 = 2_419_200;
 
 #[derive(Serialize)]
@@ -113,7 +113,7 @@ impl FcmSender {
         })
     }
 
-    /// One request, with a token before it if need be; both end by the deadline.
+    /// Sends one request, after fetching a token if necessary; both end by the deadline.
     async fn attempt(
         &self,
         message: &OutgoingMessage,
@@ -194,7 +194,7 @@ impl Sender for FcmSender {
         if !is_unauthenticated(&first) {
             return classify(&first);
         }
-        // The token may have been revoked before its time: once with a fresh one.
+        // The token may have been revoked early, so one more try is made with a new one.
         match self.attempt(message, true, deadline).await {
             Ok(answer) => classify(&answer),
             Err(outcome) => outcome,

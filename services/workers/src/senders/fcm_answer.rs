@@ -1,5 +1,5 @@
-//! What FCM's answers mean. The code is `errorCode` of the detail whose type ends in `fcm.v1.FcmError`; where it is
-//! missing, the HTTP status decides.
+//! The meaning of FCM's answers. The code is `errorCode` of the detail whose type ends in `fcm.v1.FcmError`; without
+//! that detail, the HTTP status decides.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ struct Detail {
     error_code: Option<String>,
     #[serde(rename = "fieldViolations", default)]
     field_violations: Vec<Violation>,
-    /// Of a `QuotaFailure`.
+    /// The violations of a `QuotaFailure`.
     #[serde(default)]
     violations: Vec<QuotaViolation>,
 }
 
 #[derive(Deserialize)]
 struct QuotaViolation {
-    /// What has no quota left, such as `project:x` or `device:y`.
+    /// The subject whose quota is exhausted, such as `project:x` or `device:y`.
     #[serde(default)]
     subject: String,
 }
@@ -51,7 +51,7 @@ struct Violation {
     field: String,
 }
 
-/// Without a `Retry-After`, a project over its quota waits this long.
+/// The wait of a project over its quota if there is no `Retry-After`.
 const QUOTA_WAIT: Duration = Duration::from_mins(1);
 
 fn details(answer: &Answer) -> Vec<Detail> {
@@ -119,7 +119,7 @@ fn blames_the_token(details: &[Detail]) -> bool {
     violations.any(|violation| matches!(&*violation.field, "message.token" | "token"))
 }
 
-/// `QUOTA_EXCEEDED` speaks of the project, unless all that is named is a device's or a topic's quota.
+/// Whether `QUOTA_EXCEEDED` concerns only a device or a topic. Without a named subject it concerns the project.
 fn is_one_targets_quota(details: &[Detail]) -> bool {
     let mut subjects = details
         .iter()

@@ -1,4 +1,4 @@
-//! What the HTTP senders share.
+//! The common parts of the HTTP senders.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::{Response, header::RETRY_AFTER};
 
 use crate::outcome::{Refusal, Scope, SendOutcome};
 
-/// No provider's answer is larger; what is, is cut.
+/// The most bytes of an answer that are read; the rest is cut.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// A complete answer.
@@ -18,8 +18,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Sends a request and reads the whole answer; what did not come to an answer is `Retry` if no byte can have left, else
-/// `Uncertain`.
+/// Sends a request and reads the whole answer. If there is no answer, the outcome is `Retry` if no byte can have been
+/// sent, else `Uncertain`.
 pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
     now: Timestamp,
@@ -35,7 +35,7 @@ pub(super) async fn exchange(
             retry_after,
             body,
         }),
-        // The status line is an answer; only what it says in detail is lost.
+        // The status line is an answer; only its details are lost.
         Err(_) if status >= 400 => Ok(Answer {
             status,
             retry_after,

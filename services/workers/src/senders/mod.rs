@@ -1,4 +1,4 @@
-//! One sender for each kind of provider.
+//! The senders, one for each kind of provider.
 
 mod fcm;
 mod fcm_answer;
@@ -21,15 +21,15 @@ pub use twilio::TwilioSender;
 
 use crate::{account::Account, config::ProvidersConfig};
 
-/// Why an account cannot be used.
+/// The reason for which an account cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderConfigError {
     /// A value is missing or wrong.
     #[error("providers.{key}: {expected}")]
     Value {
-        /// Which.
+        /// The key of the value.
         key: &'static str,
-        /// What was expected.
+        /// The expected value.
         expected: String,
     },
     /// The HTTP client cannot be built.

@@ -1,5 +1,5 @@
-//! Google's OAuth for service accounts: a signed assertion is exchanged for a token, which is kept until shortly before
-//! its end. Concurrent senders wait for one exchange.
+//! Google's OAuth for service accounts: a signed assertion is exchanged for a token, which is cached until shortly
+//! before it expires. Concurrent senders share one exchange.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use crate::{
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// A token is renewed this long before its end.
+/// The time before its expiry at which a token is renewed.
 const MARGIN: Duration = Duration::from_mins(5);
 /// Google's tokens last an hour. A token that claims a longer life is renewed within a day.
 const LONGEST: Duration = Duration::from_hours(24);
-/// A token that was fetched so recently is not renewed because an answer said so: the answer was older.
+/// The age below which a token is not renewed although an answer refuses it: that answer belongs to an older token.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// The fields of a service account's JSON key that we need.
@@ -78,7 +78,7 @@ struct Token {
     renew_at: Timestamp,
 }
 
-/// The account's current token.
+/// The account's current token, and how to obtain a new one.
 pub(super) struct Tokens {
     account: ServiceAccount,
     key: EncodingKey,
@@ -105,7 +105,7 @@ impl Tokens {
         })
     }
 
-    /// The token; a new one if there is none, it ends soon, or the last was refused (`renew`).
+    /// Returns the token; fetches a new one if there is none, it expires soon, or the last was refused (`renew`).
     pub(super) async fn get(&self, renew: bool) -> Result<Arc<str>, SendOutcome> {
         let mut current = self.current.lock().await;
         let now = self.clock.now();
@@ -148,7 +148,7 @@ impl Tokens {
             })?;
         let form = [("grant_type", GRANT), ("assertion", &assertion)];
         let Ok(answer) = exchange(self.client.post(&self.account.token_uri).form(&form), now).await else {
-            // No message has left yet, whatever became of the token.
+            // No message has been sent yet, whatever the state of the token.
             return Err(SendOutcome::Retry(Refusal::new(
                 Scope::Connection,
                 "oauth-unreachable",

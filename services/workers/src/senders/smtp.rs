@@ -1,5 +1,5 @@
-//! SMTP, on pooled connections. The transaction is spoken step by step, because what an error means depends on how far
-//! it came: before the content nothing has left; after the final dot nobody knows.
+//! SMTP, on pooled connections. The transaction is spoken step by step, because the meaning of an error depends on
+//! the step: before the content nothing was sent; after the final dot it is unknown whether the mail was accepted.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ type SmtpError = lettre::transport::smtp::Error;
 
 /// An idle connection older than this is closed instead of used.
 const MAX_IDLE: Duration = Duration::from_secs(30);
-/// How long a relay has to bring a refused transaction to its end; a connection on which it does not is closed.
+/// The time that a relay has to reset a refused transaction; after that the connection is closed.
 pub(crate) const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends e-mail through one relay.
@@ -124,7 +124,7 @@ impl SmtpSender {
         self.idle.lock().retain(|(_, other)| *other > since);
     }
 
-    /// One transaction; `stage` follows how far it came.
+    /// Carries out one transaction; `stage` is set to the step that it has reached.
     async fn transact(
         &self,
         connection: &mut AsyncSmtpConnection,
@@ -175,7 +175,7 @@ impl SmtpSender {
         Ok((connection, ended))
     }
 
-    /// Keeps the connection if it is in a known state, or can be brought into one.
+    /// Returns the connection to the pool if it is in a known state, or can be reset to one.
     async fn put_back(&self, mut connection: AsyncSmtpConnection, ended: &Result<Response, Halt>) {
         let reusable = match ended {
             Ok(_) | Err(Halt::NoSmtpUtf8) => true,
@@ -230,12 +230,12 @@ impl Sender for SmtpSender {
             Ok(mail) => mail,
             Err(refusal) => return SendOutcome::Terminal(refusal),
         };
-        // Nothing goes out while it waits for a connection: that is no part of the request.
+        // The wait for a connection is not part of the request: nothing is sent meanwhile.
         let _permit = self.connections.acquire().await;
         let mut stage = Stage::Connect;
         match tokio::time::timeout(self.timeout, self.attempt(&mail, &mut stage)).await {
             Ok(Ok((connection, ended))) => {
-                // The relay has answered; what becomes of the connection changes nothing about that.
+                // The relay has answered; the state of the connection does not change the outcome.
                 self.put_back(connection, &ended).await;
                 match ended {
                     Ok(_) => SendOutcome::Ok {

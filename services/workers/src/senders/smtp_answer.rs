@@ -1,4 +1,5 @@
-//! What SMTP replies mean: by reply code, refined by the enhanced code (RFC 3463), and by how far the transaction came.
+//! The meaning of SMTP replies: by reply code, refined by the enhanced code (RFC 3463) and by the stage of the
+//! transaction.
 //!
 //! Sources: RFC 5321 §4.2, RFC 3463 and its IANA registry, RFC 6647 (greylisting), Exchange Online's non-delivery
 //! reports (5.4.1, 5.7.515), Gmail's SMTP errors (4.7.28, 5.7.26), Amazon SES's SMTP responses (454).
@@ -9,7 +10,7 @@ use carillon_domain::contact::DeathReason;
 
 use crate::outcome::{Refusal, Scope, SendOutcome};
 
-/// How far a transaction came.
+/// The stage that a transaction has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Connecting, TLS, AUTH: a refusal concerns the account.

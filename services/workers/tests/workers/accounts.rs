@@ -1,4 +1,4 @@
-//! Accounts that are throttled or broken: they pause, not their records.
+//! Throttled and broken accounts: the account pauses, and its records do not.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     support::{Setting, on_workers, to_guest},
 };
 
-/// The first park of `account.rs`.
+/// The first park of `policy.rs`.
 const PARK: Duration = Duration::from_secs(2);
 
 fn counts(provider: &Provider) -> BTreeMap<String, usize> {
@@ -20,7 +20,7 @@ fn counts(provider: &Provider) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Lets the test's time pass until the events are sent.
+/// Advances the test's clock until the events are sent.
 async fn until_sent(setting: &Setting, events: &[&str]) {
     let is_sent = |event: &&str| {
         setting
@@ -95,7 +95,8 @@ async fn a_message_that_was_under_way_does_not_end_a_throttle() {
 async fn an_operators_fault_parks_the_account_and_burns_no_attempt() {
     on_workers(async |setting| {
         let provider = setting.provider();
-        // Of three attempts two fail: with the fault there would be none left for the fourth call.
+        // Two of three attempts fail. If the operator's fault counted as an attempt, none would be left for the
+        // fourth call.
         provider.answers("e-1", [retry("503"), config("20003"), retry("503")]);
         setting.publish(&[to_guest("e-1")]).await;
         let worker = setting.start(&provider);
@@ -127,7 +128,7 @@ async fn after_a_park_one_message_goes_first_and_the_others_wait_without_an_atte
         let worker = setting.start(&provider);
         setting.written.reaches("e-0", "1 retrying 20003").await;
         provider.holds_everything();
-        // One publish, so that they are in a worker's hands together.
+        // Published at once, so that a worker has all of them in hand together.
         let events: Vec<String> = (1..=30).map(|n| format!("e-{n}")).collect();
         let deliveries: Vec<_> = events.iter().map(|event| to_guest(event)).collect();
         setting.publish(&deliveries).await;
@@ -165,7 +166,7 @@ async fn while_the_first_account_is_parked_the_second_sends() {
             let update = setting.written.updates(event).remove(0);
             assert_eq!(update.provider.as_deref(), Some("second"));
         }
-        // The parked account's own message finds a way too: through the second, or as the first's probe.
+        // The parked account's own message is sent too: through the second account, or as the probe of the first.
         setting.advance(1_000);
         setting.written.reaches("e-1", "2 sent").await;
         worker.end().await;

@@ -1,4 +1,4 @@
-//! The send ledger: who may send, and what is said when nobody knows whether somebody did.
+//! The send ledger: which worker may send, and what is published if it is unknown whether one did.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +19,7 @@ fn first_attempt(delivery: &Delivery) -> SendKey {
     }
 }
 
-/// Another worker claims the first attempt, for so many seconds (or some time ago).
+/// Another worker claims the first attempt, with a lease of this many seconds (negative: in the past).
 async fn another_claims(setting: &Setting, delivery: &Delivery, seconds: i64) {
     let claim = SendClaim {
         key: first_attempt(delivery),
@@ -34,7 +34,7 @@ fn raw(json: &serde_json::Value) -> Box<serde_json::value::RawValue> {
     serde_json::value::to_raw_value(json).unwrap()
 }
 
-/// The outcome of an attempt that was sent, as the ledger keeps it (also over an upgrade).
+/// The outcome of an attempt that was sent, as the ledger stores it. (The form must stay the same over an upgrade.)
 fn was_sent() -> serde_json::Value {
     json!({
         "verdict": {"kind": "sent", "message_id": "message of another"},
@@ -127,7 +127,7 @@ async fn an_attempt_of_a_worker_that_lives_is_waited_for_and_holds_up_nobody_els
         }
         assert!(setting.written.updates("e-1").is_empty());
 
-        // It ends, and what it says is said.
+        // The owner records its outcome, and that outcome is published.
         let outcomes = vec![(first_attempt(&delivery), raw(&was_sent()))];
         setting.env.store.send_ledger().record(outcomes).await.unwrap();
         setting.written.reaches("e-1", "1 sent").await;
@@ -205,7 +205,7 @@ async fn a_record_that_is_published_twice_is_sent_once() {
         })
         .await;
         worker.end().await;
-        // And once more, under another key, for another process.
+        // Once more under another key, for another process.
         let mut stray = setting.record(&delivery);
         stray.key = None;
         setting.env.bus.publish(vec![stray]).await.unwrap();
@@ -291,7 +291,7 @@ async fn no_claim_runs_out_while_the_send_rate_is_waited_for() {
     on_workers_in_real_time(async |setting| {
         let provider = setting.provider();
         let lease = Duration::from_secs(1);
-        // Every record stands in both partitions, and each of two workers has one of them.
+        // Each record is in both partitions, and each of two workers owns one of them.
         let start = || {
             setting.start_with(vec![provider.account_of_rate("p", 1)], |deps| {
                 deps.config.lease = lease;
@@ -303,7 +303,7 @@ async fn no_claim_runs_out_while_the_send_rate_is_waited_for() {
             copy.key = Some(key.to_owned().into());
             copy
         };
-        // Which partition a key goes to, another channel's topic tells.
+        // Records of another channel's topic show which partition a key leads to.
         let mut keys: BTreeMap<i32, Vec<String>> = BTreeMap::new();
         for key in (0..40).map(|number| format!("k-{number}")) {
             let mut probe = copy("e-0", &key);
@@ -311,7 +311,7 @@ async fn no_claim_runs_out_while_the_send_rate_is_waited_for() {
             let at = setting.env.bus.publish(vec![probe]).await.unwrap();
             keys.entry(at[0].partition).or_default().push(key);
         }
-        // Both have begun.
+        // Both workers have begun.
         for partition in keys.values() {
             let event = format!("warm-{}", partition[0]);
             setting
@@ -324,7 +324,7 @@ async fn no_claim_runs_out_while_the_send_rate_is_waited_for() {
         }
         let events = ["e-1", "e-2", "e-3", "e-4", "e-5"];
         for partition in keys.values() {
-            // One by one and under keys of their own, so that none waits for another.
+            // One by one and under different keys, so that none waits for another.
             for (event, key) in events.iter().zip(partition) {
                 setting.env.bus.publish(vec![copy(event, key)]).await.unwrap();
             }

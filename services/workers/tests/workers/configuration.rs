@@ -1,4 +1,4 @@
-//! Accounts from the configuration.
+//! Accounts built from the configuration.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is not to be sent after a time.
+//! Messages that must not be sent after a time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Setting, on_workers, to_guest},
 };
 
-/// A message that is worth something for a minute.
+/// A message that expires after a minute.
 fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
     Delivery {
         expires_at: Some(setting.clock.now() + chrono::TimeDelta::minutes(1)),
@@ -18,7 +18,7 @@ fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
     }
 }
 
-/// A time since 1970 in place of the seconds to wait, as FCM has sent it.
+/// A wait equal to the time since 1970 instead of some seconds, as FCM has sent it.
 const EPOCH: Duration = Duration::from_hours(490_176);
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn what_was_sent_in_time_stays_sent_when_its_record_is_read_again_later() 
         let worker = setting.start(&provider);
         setting.written.reaches("e-1", "1 sent").await;
         worker.end().await;
-        // As after a crash before the commit.
+        // Read again, as after a crash before the commit.
         setting.advance(61_000);
         setting.publish(std::slice::from_ref(&delivery)).await;
         let worker = setting.start(&provider);
@@ -81,7 +81,8 @@ async fn what_expires_while_the_account_is_paused_is_not_sent_when_it_opens() {
         let worker = setting.start(&provider);
         setting.written.reaches("e-1", "1 retrying 429").await;
 
-        // What is no delivery is put away when its batch is read: then the worker has read the other one too.
+        // A record that is no delivery becomes a dead letter when its batch is read: by then the worker has read the
+        // other record too.
         let topic = setting.env.bus.topics().channel(Channel::Sms, Lane::Normal);
         let mut records = vec![setting.record(&for_a_minute(setting, "e-2"))];
         records.extend((0..8).map(|n| OutRecord::new(topic.clone(), n.to_string(), "junk")));

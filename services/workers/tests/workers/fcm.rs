@@ -1,4 +1,4 @@
-//! FCM's wire format, and what its answers become.
+//! FCM's wire format, and the outcomes of its answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -148,7 +148,7 @@ async fn silence_after_bytes_have_left_is_uncertain() {
     let server = HttpServer::start().await;
     let clock = Arc::new(ManualClock::at(START));
     let sender = sender_within(&server.url, &server.url, Duration::from_millis(500), &clock);
-    // With a token in hand, so that all the time is the message's.
+    // A token is cached first, so that the whole time belongs to the message.
     assert_eq!(sender.send(&push()).await.name(), "ok");
     server.answers(SEND, [Reply::Silence]);
     assert_eq!(told(&sender.send(&push()).await), "uncertain timeout");

@@ -1,4 +1,4 @@
-//! Google's OAuth: the assertion, how long a token is kept, and what happens without one.
+//! Google's OAuth: the assertion, the lifetime of a cached token, and failures to obtain one.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -29,7 +29,7 @@ const ACCOUNT: &str = "sender@shop-1.iam.gserviceaccount.com";
 static KEY: LazyLock<RsaPrivateKey> =
     LazyLock::new(|| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap());
 
-/// A service account's key as Google gives it out.
+/// A service account's key in Google's format.
 pub(crate) fn service_account(token_uri: &str) -> Value {
     json!({
         "type": "service_account", "project_id": "shop-1", "private_key_id": "1", "client_email": ACCOUNT,
@@ -64,12 +64,12 @@ pub(crate) fn sender_within(
     FcmSender::new(&config, Arc::clone(clock) as _).unwrap()
 }
 
-/// The claims of a signed assertion.
+/// Verifies a signed assertion and returns its claims.
 fn verified(assertion: &str, audience: &str) -> Value {
     let pem = KEY.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&[audience]);
-    // By the machine's clock; the test's is another.
+    // jsonwebtoken checks expiry by the machine's clock, and the test has its own.
     validation.validate_exp = false;
     let key = DecodingKey::from_rsa_pem(pem.as_bytes()).unwrap();
     jsonwebtoken::decode(assertion, &key, &validation).unwrap().claims
@@ -147,7 +147,7 @@ async fn a_token_that_is_refused_before_its_time_is_renewed_once() {
     server.answers(SEND, [unauthenticated(), unauthenticated()]);
     assert_eq!(told(&sender.send(&push()).await), "config http-401");
     assert_eq!((server.asked(SEND).len(), server.asked(TOKEN).len()), (5, 3));
-    // A refused token does no harm to the next message.
+    // A refused token does not affect the next message.
     server.answers(SEND, [reply(404, &error(404, "NOT_FOUND", "UNREGISTERED"))]);
     assert_eq!(told(&sender.send(&push()).await), "address_dead UNREGISTERED");
 }
@@ -200,7 +200,7 @@ async fn a_token_endpoint_that_hangs_holds_nobody_for_longer_than_a_request() {
     let sender = sender_within(&server.url, &server.url, limit, &Arc::new(ManualClock::at(START)));
     let message = push();
     let all = join_all((0..8).map(|_| sender.send(&message)));
-    // A claim's lease counts on it: one after the other they would need nearly five seconds.
+    // The lease of a claim relies on this: one after another they would take nearly five seconds.
     let outcomes: Vec<SendOutcome> = tokio::time::timeout(limit * 3, all)
         .await
         .expect("each ends within the request's time");

@@ -1,4 +1,4 @@
-//! An HTTP provider that answers as the test says and remembers what it was asked.
+//! An HTTP provider with scripted answers, which records its requests.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,7 +25,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// How it answers.
+/// An answer.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Answer {
@@ -33,7 +33,7 @@ pub(crate) enum Reply {
         retry_after: Option<&'static str>,
         body: String,
     },
-    /// It takes the request and says nothing.
+    /// Takes the request and never answers.
     Silence,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn reply_after(status: u16, retry_after: &'static str, body: &Value) 
     }
 }
 
-/// What it was asked.
+/// A recorded request.
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) path: String,
@@ -78,12 +78,12 @@ impl Asked {
 
 #[derive(Default)]
 struct Shared {
-    /// By the end of the path.
+    /// Scripted answers by the end of the path.
     script: Mutex<HashMap<&'static str, VecDeque<Reply>>>,
     asked: Mutex<Vec<Asked>>,
 }
 
-/// The server; it ends when it is dropped.
+/// The server. It ends when it is dropped.
 pub(crate) struct HttpServer {
     pub(crate) url: String,
     shared: Arc<Shared>,
@@ -106,7 +106,7 @@ impl HttpServer {
         Self { url, shared, task }
     }
 
-    /// What it answers next where the path ends so; behind that, what a provider usually says.
+    /// Scripts the next answers for paths with this end. After them come a provider's usual answers.
     pub(crate) fn answers(&self, path: &'static str, replies: impl IntoIterator<Item = Reply>) {
         self.shared.script.lock().entry(path).or_default().extend(replies);
     }
@@ -177,7 +177,7 @@ pub(crate) async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// An address where nobody listens.
+/// An address on which no server listens.
 pub(crate) async fn nobody() -> SocketAddr {
     listen().await.local_addr().unwrap()
 }

@@ -134,7 +134,7 @@ async fn a_channel_without_a_provider_does_not_start() {
 #[tokio::test]
 async fn a_worker_whose_bus_fails_for_good_ends_with_the_error() {
     on_workers(async |setting| {
-        // A consumer refuses this; a producer does not look at it. Nothing is connected to.
+        // A consumer refuses this property; a producer ignores it. No connection is made.
         let kafka = KafkaConfig {
             brokers: "127.0.0.1:1".to_owned(),
             properties: [("fetch.max.bytes".to_owned(), "1000".to_owned())].into(),

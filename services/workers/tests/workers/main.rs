@@ -1,5 +1,5 @@
-//! The workers: the deliver stage with a scripted provider, on embedded backends, or on real ones where they are set;
-//! and the senders against servers that speak their wire protocols.
+//! Tests of the workers: the deliver stage with a scripted provider, on embedded backends or on real ones where they
+//! are configured, and the senders against servers that speak their wire protocols.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

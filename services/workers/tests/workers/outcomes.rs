@@ -1,4 +1,4 @@
-//! What an answer of the provider means for the delivery: statuses and dead letters.
+//! The consequences of a provider's answer for the delivery: statuses and dead letters.
 
 use carillon_bus::{Queue, dead_letter, headers};
 use carillon_domain::{Channel, Delivery, catalog::OnUncertain, dead_letter::FailureClass};
@@ -42,7 +42,7 @@ async fn what_the_provider_took_is_sent_and_its_offset_committed() {
         let template = update.template.unwrap();
         assert_eq!((&*template.id, &*template.locale), ("OrderShipped/sms", "en"));
 
-        // The next process begins behind it.
+        // The next process reads on behind it.
         setting.publish(&[to_guest("e-2")]).await;
         let worker = setting.start(&provider);
         setting.written.reaches("e-2", "1 sent").await;
@@ -189,7 +189,7 @@ async fn a_dead_address_is_remembered_and_the_next_delivery_to_it_is_suppressed(
             "sending it again can never help"
         );
 
-        // Another number is alive.
+        // A new number is alive.
         setting.put_user("u-42", Some("+4915187654321")).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
         setting.written.reaches("e-3", "1 sent").await;

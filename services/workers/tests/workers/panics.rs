@@ -72,7 +72,7 @@ async fn a_delivery_on_which_rendering_panics_is_a_dead_letter_and_its_neighbour
     .await;
 }
 
-/// A provider whose code panics on one event's messages.
+/// A provider whose code panics on the messages of one event.
 struct Wild(Arc<dyn Sender>);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! A provider that answers as the test says.
+//! A provider with scripted answers.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,16 +13,16 @@ use carillon_workers::{Account, OutgoingMessage, Refusal, Scope, SendOutcome, Se
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
-/// One message that a provider was asked to send.
+/// A recorded call.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) event: String,
     pub(crate) delivery_id: DeliveryId,
     pub(crate) to: String,
     pub(crate) content: Content,
-    /// By the test's clock.
+    /// The time of the call by the test's clock.
     pub(crate) at: Timestamp,
-    /// By the machine's, which accounts go by.
+    /// The time of the call by the machine's clock, which accounts use.
     pub(crate) instant: Instant,
 }
 
@@ -33,7 +33,7 @@ enum Held {
     Everything,
 }
 
-/// Answers by event id, `Ok` where nothing is scripted.
+/// Answers by event id; `Ok` if nothing is scripted.
 pub(crate) struct Provider {
     clock: SharedClock,
     script: Mutex<HashMap<String, VecDeque<SendOutcome>>>,
@@ -53,12 +53,12 @@ impl Provider {
         })
     }
 
-    /// An account of its own with this provider.
+    /// A new account with this provider.
     pub(crate) fn account(self: &Arc<Self>, name: &str) -> Arc<Account> {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, None)
     }
 
-    /// One that sends so many messages a second.
+    /// A new account with a send rate of this many messages a second.
     pub(crate) fn account_of_rate(self: &Arc<Self>, name: &str, per_second: u32) -> Arc<Account> {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, Some(per_second))
     }
@@ -68,7 +68,7 @@ impl Provider {
         *self.usual.lock() = outcome;
     }
 
-    /// What it answers to the next calls for an event.
+    /// Scripts the answers to the next calls for an event.
     pub(crate) fn answers(&self, event: &str, outcomes: impl IntoIterator<Item = SendOutcome>) {
         self.script
             .lock()
@@ -77,7 +77,7 @@ impl Provider {
             .extend(outcomes);
     }
 
-    /// Answers nothing about these events until [`Provider::lets_go`].
+    /// Holds back the answers for these events until [`Provider::lets_go`].
     pub(crate) fn holds(&self, events: &[&str]) {
         let events = events.iter().map(|event| (*event).to_owned()).collect();
         self.held.send_replace(Held::These(events));
@@ -95,7 +95,7 @@ impl Provider {
         self.calls.lock().clone()
     }
 
-    /// The events that it was asked about, in order.
+    /// The events of the calls, in order.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.calls.lock().iter().map(|call| call.event.clone()).collect()
     }

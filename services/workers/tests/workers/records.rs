@@ -1,4 +1,4 @@
-//! Records that cannot be sent: what is no delivery, goes nowhere or says nothing.
+//! Records that cannot be sent: they are no delivery, or have no address or no content.
 
 use std::sync::{
     Arc,
@@ -26,7 +26,7 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
             ..to_guest("e-9")
         });
         let junk = b"\x00{not json".to_vec();
-        // One key, so that one partition has them all in this order.
+        // The same key for all, so that they lie in one partition in this order.
         let out = |value: Vec<u8>| OutRecord::new(Arc::clone(&topic), "k", value);
         let records = vec![
             out(bytes_of(&to_guest("e-1"))),
@@ -90,7 +90,7 @@ async fn a_delivery_to_an_address_that_was_removed_is_suppressed() {
         for event in ["e-1", "e-2"] {
             setting.written.reaches(event, "1 suppressed no-address").await;
         }
-        // An address is looked up when it is sent: with a new one the next delivery arrives.
+        // An address is looked up when the message is sent, so the next delivery goes to the new one.
         setting.put_user("u-42", Some("+4915187654321")).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
         setting.written.reaches("e-3", "1 sent").await;
@@ -184,7 +184,7 @@ async fn while_templates_cannot_be_reached_a_delivery_waits_and_burns_no_attempt
                 then: Arc::clone(&deps.renderer),
             });
         });
-        // One more than the policy's attempts.
+        // One attempt more than the policy allows.
         for attempt in 1..=4 {
             let step = format!("{attempt} retrying template-unavailable");
             setting.written.reaches("e-1", &step).await;
@@ -251,7 +251,7 @@ async fn a_delivery_that_fits_its_topic_and_not_the_retry_topic_is_a_dead_letter
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [retry("503")]);
-        // The largest that the topic takes: the retry topic takes no header more.
+        // The largest record that the topic takes; the headers of a retry would exceed the limit.
         let mut padding = carillon_bus::MAX_MESSAGE_BYTES as usize;
         loop {
             let data = json!({"order_id": "1", "carrier": "DHL", "x": "x".repeat(padding)});

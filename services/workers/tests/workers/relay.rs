@@ -1,4 +1,4 @@
-//! An SMTP relay that answers as the test says and remembers what it heard.
+//! An SMTP relay with scripted replies, which records commands and mails.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,12 +19,12 @@ use tokio::{
 
 use crate::http_server::listen;
 
-/// What it says.
+/// A reply.
 #[derive(Clone, Copy)]
 pub(crate) enum Say {
-    /// What a relay that takes everything says.
+    /// The reply of a relay that accepts everything.
     Usual,
-    /// This reply; after a 421 it hangs up, as the code promises.
+    /// This reply. After a 421 the relay closes the connection, as the code announces.
     Line(&'static str),
     /// Sends this reply and closes the connection.
     Goodbye(&'static str),
@@ -59,12 +59,12 @@ impl Relay {
         Self { address, shared }
     }
 
-    /// What it says next to a verb: `banner` at the beginning, `.` to the end of a mail.
+    /// Scripts the next replies to a verb: `banner` at the beginning, `.` to the end of a mail.
     pub(crate) fn says(&self, verb: &'static str, says: impl IntoIterator<Item = Say>) {
         self.shared.script.lock().entry(verb).or_default().extend(says);
     }
 
-    /// Every command that it heard, and `connect` for each connection.
+    /// All commands received, and `connect` for each connection.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.shared.heard.lock().clone()
     }
@@ -74,7 +74,7 @@ impl Relay {
         heard.iter().filter(|line| *line == "connect").count()
     }
 
-    /// Every mail that it heard to the end, as it came over the wire.
+    /// All mails received completely, as they came over the wire.
     pub(crate) fn mails(&self) -> Vec<String> {
         self.shared.mails.lock().clone()
     }
@@ -83,7 +83,7 @@ impl Relay {
         SmtpSender::new(&config(self.address)).unwrap()
     }
 
-    /// One that waits for no longer.
+    /// A sender with this request timeout.
     pub(crate) fn sender_within(&self, request_timeout: Duration) -> SmtpSender {
         SmtpSender::new(&SmtpConfig {
             request_timeout,
@@ -123,7 +123,7 @@ impl Talk {
             shared,
         };
         talk.shared.heard.lock().push("connect".to_owned());
-        // A client that hangs up ends it.
+        // `None` means that the client has closed the connection.
         talk.run().await;
     }
 
@@ -167,7 +167,7 @@ impl Talk {
         }
     }
 
-    /// Says what is scripted, or the usual; `None` when the talk is over.
+    /// Sends the scripted reply, or the usual one; returns `None` when the connection ends.
     async fn say(&mut self, verb: &'static str, usual: &'static str) -> Option<&'static str> {
         let scripted = self
             .shared

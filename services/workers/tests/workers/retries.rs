@@ -1,4 +1,4 @@
-//! What waits for another attempt: where, until when, and never less.
+//! Deliveries that wait for another attempt: on which topic, until when, and never for a shorter time.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_retry_is_the_same_bytes_with_the_next_attempt_and_is_never_early() {
         );
         let due = tier::due(&waiting).unwrap();
         let said = setting.written.updates("e-1")[0].next_attempt_at.unwrap();
-        // The record's header has milliseconds, and is never early.
+        // The record's header has milliseconds and is rounded up.
         let rounded = (due - said).num_microseconds().unwrap();
         assert!(
             (0..1_000).contains(&rounded),
@@ -49,7 +49,7 @@ async fn a_retry_is_the_same_bytes_with_the_next_attempt_and_is_never_early() {
             "the tier and a tenth at most: {wait}"
         );
 
-        // A moment too early, and what came later is through: committed, so the worker has looked at the clock since.
+        // One millisecond too early. Later records are committed, so the worker has looked at the clock since.
         setting.advance(u64::try_from(wait).unwrap() - 1);
         setting.publish(&[to_guest("e-2")]).await;
         setting.written.reaches("e-2", "1 sent").await;
@@ -86,7 +86,7 @@ async fn by_the_machines_clock_a_retry_comes_when_it_is_due() {
         let calls = provider.calls();
         assert!((due - calls[0].at).num_milliseconds() >= 1_000);
         assert!(calls[1].at >= due, "early: {} {due}", calls[1].at);
-        // The promise is two seconds; a third is for a machine that does other things too.
+        // The guarantee is two seconds; a third is for a busy machine.
         assert!(
             calls[1].at <= due + chrono::TimeDelta::seconds(3),
             "late: {} {due}",

@@ -20,7 +20,7 @@ fn events() -> Vec<String> {
     (0..USERS).map(|n| format!("e-{n}")).collect()
 }
 
-/// Makes 50 users and publishes a message to each.
+/// Creates 50 users and publishes a message to each.
 async fn publish_to_all(setting: &Setting) {
     for (n, user) in users().iter().enumerate() {
         setting.put_user(user, Some(&format!("+4915112345{n:03}"))).await;
@@ -134,7 +134,7 @@ async fn a_recipient_who_has_said_stop_is_told_as_such() {
         let detail = setting.written.updates("e-2")[0].steps[0].detail.clone().unwrap();
         assert!(detail.contains("STOP"), "{detail}");
 
-        // The same number is alive after it is put again.
+        // The same number is alive after it is set again.
         setting.put_user("u-42", Some(PHONE)).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
         setting.written.reaches("e-3", "1 sent").await;

@@ -1,4 +1,4 @@
-//! SMTP: what a mail looks like on the wire, and its connections.
+//! SMTP: mails on the wire, and connections.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn every_attempt_of_a_delivery_has_the_same_message_id() {
         ..mail()
     };
     assert_eq!(sender.send(&other).await.name(), "ok");
-    // Another process makes the same one.
+    // Another process builds the same one.
     assert_eq!(relay.sender().send(&mail()).await.name(), "ok");
 
     let mails = relay.mails();

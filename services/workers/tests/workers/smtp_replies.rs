@@ -1,4 +1,4 @@
-//! What SMTP replies mean, at each stage of the transaction.
+//! The meaning of SMTP replies, at each stage of the transaction.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     smtp::mail,
 };
 
-/// What comes of a mail when the relay says this to a verb.
+/// The outcome of a mail if the relay replies with this line to a verb.
 async fn said(verb: &'static str, line: &'static str) -> String {
     let relay = Relay::start().await;
     relay.says(verb, [Say::Line(line)]);
@@ -122,7 +122,7 @@ async fn silence_is_uncertain_only_behind_the_final_dot() {
         relay.says(verb, [Say::Nothing]);
         let sender = relay.sender_within(Duration::from_millis(500));
         assert_eq!(told(&sender.send(&mail()).await), expected, "{verb}");
-        // The broken transaction's connection is not used again.
+        // The connection of the broken transaction is not used again.
         assert_eq!(sender.send(&mail()).await.name(), "ok");
         assert_eq!(relay.connections(), 2, "{verb}");
     }

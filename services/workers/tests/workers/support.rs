@@ -1,4 +1,4 @@
-//! Workers of a test's own.
+//! Workers for one test.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -25,13 +25,13 @@ use tokio::task::JoinHandle;
 
 use crate::{provider::Provider, written::Written};
 
-/// When tests begin. Kafka stamps records with the machine's time, which is later, so no record seems to have waited
-/// out its tier before the test's clock says so.
+/// The time at which tests begin. Kafka stamps records with the machine's time, which is later, so that no record
+/// seems to have waited out its tier before the test's clock says so.
 pub(crate) const START: &str = "2024-11-24T10:00:00Z";
 /// A guest's phone.
 pub(crate) const PHONE: &str = "+4915112345678";
 
-/// A bus and a database, and what the workers have written.
+/// A bus and a database, and the records that the workers have written.
 pub(crate) struct Setting {
     pub(crate) env: TestEnv,
     pub(crate) clock: Arc<ManualClock>,
@@ -39,14 +39,14 @@ pub(crate) struct Setting {
     renderer: Arc<dyn Renderer>,
 }
 
-/// Runs a test and cleans up whatever becomes of it.
+/// Runs a test, and cleans up whether it succeeds or fails.
 pub(crate) async fn on_workers(test: impl AsyncFn(&Setting)) {
     let clock = Arc::new(ManualClock::at(START));
     let env = TestEnv::new(clock.clone()).await;
     on_env(env, clock, test).await;
 }
 
-/// As [`on_workers`], with retry tiers of so many seconds.
+/// Like [`on_workers`], with retry tiers of these lengths in seconds.
 pub(crate) async fn on_workers_with_tiers(seconds: &[u64], test: impl AsyncFn(&Setting)) {
     let clock = Arc::new(ManualClock::at(START));
     let tiers: Vec<_> = seconds.iter().copied().map(Duration::from_secs).collect();
@@ -54,7 +54,7 @@ pub(crate) async fn on_workers_with_tiers(seconds: &[u64], test: impl AsyncFn(&S
     on_env(env, clock, test).await;
 }
 
-/// As [`on_workers`], by the machine's clock.
+/// Like [`on_workers`], by the machine's clock.
 pub(crate) async fn on_workers_in_real_time(test: impl AsyncFn(&Setting)) {
     let env = TestEnv::new(Arc::new(SystemClock)).await;
     on_env(env, Arc::new(ManualClock::at(START)), test).await;
@@ -85,19 +85,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Asks it to end, and waits until it has.
+    /// Stops the worker and waits for its end.
     pub(crate) async fn end(self) {
         self.shutdown.begin();
         self.ended().await.unwrap();
     }
 
-    /// Ends it in the middle of whatever it does.
+    /// Aborts the worker at once.
     pub(crate) async fn kill(self) {
         self.shutdown.abort();
         self.ended().await.unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits for the worker's end.
     pub(crate) async fn ended(self) -> Result<(), WorkerError> {
         let ended = tokio::time::timeout(Duration::from_secs(30), self.task).await;
         ended.expect("the worker ends in half a minute").unwrap()
@@ -115,7 +115,7 @@ impl Setting {
         self.start_with(vec![provider.account("p")], |_| {})
     }
 
-    /// Starts a worker for text messages as `change` would have it. It is one of several: `only_process` is false.
+    /// Starts a worker for text messages, modified by `change`. It is one of several: `only_process` is false.
     pub(crate) fn start_with(
         &self,
         accounts: Vec<Arc<Account>>,
@@ -137,7 +137,7 @@ impl Setting {
         Worker { shutdown, task }
     }
 
-    /// Puts deliveries where the router does.
+    /// Publishes deliveries on the topics on which the router would.
     pub(crate) async fn publish(&self, deliveries: &[Delivery]) -> Vec<Position> {
         let records = deliveries.iter().map(|delivery| self.record(delivery)).collect();
         self.env.bus.publish(records).await.unwrap()
@@ -154,7 +154,7 @@ impl Setting {
         self.clock.advance(Duration::from_millis(millis));
     }
 
-    /// Makes a user who has a phone, or takes it away.
+    /// Creates a user with a phone, or removes the phone.
     pub(crate) async fn put_user(&self, user: &str, phone: Option<&str>) {
         let put = UserPut {
             phone: phone.map(str::to_owned),
@@ -167,12 +167,12 @@ impl Setting {
             .unwrap();
     }
 
-    /// Waits until all that was published is done and committed.
+    /// Waits until all published records are done and committed.
     pub(crate) async fn until_committed(&self) {
         self.until_committed_in(|_| true).await;
     }
 
-    /// As [`Setting::until_committed`], in some of the topics.
+    /// Like [`Setting::until_committed`], for some of the topics.
     pub(crate) async fn until_committed_in(&self, is_asked: impl Fn(&str) -> bool) {
         let group = group(&self.env.bus, Channel::Sms);
         eventually("everything is committed", || async {
@@ -223,7 +223,7 @@ fn delivery(event: &str, user: Option<&str>, target: &Target) -> Delivery {
     serde_json::from_value(json).unwrap()
 }
 
-/// What a record of the delivery carries.
+/// The value of the delivery's record.
 pub(crate) fn bytes_of(delivery: &Delivery) -> Vec<u8> {
     serde_json::to_vec(delivery).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Twilio's wire format, and what its answers become.
+//! Twilio's wire format, and the outcomes of its answers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -151,7 +151,7 @@ async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
             "HTTP/1.1 201 Created\r\ncontent-length: 90\r\n\r\n{\"sid\":",
             "uncertain connection-lost",
         ),
-        // A status line that refuses is an answer, however little follows.
+        // A status line that refuses is an answer, even if the body is cut off.
         (
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 90\r\n\r\n{\"co",
             "terminal http-400",

@@ -1,4 +1,4 @@
-//! What the workers write: statuses, retries and dead letters, collected as they come.
+//! The records that the workers write, collected as they arrive: statuses, retries and dead letters.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ const LIMITS: BatchLimits = BatchLimits {
     max_bytes: 8 << 20,
     linger: Duration::ZERO,
 };
-/// The header of records that say: everything before was read.
+/// The header of marks: records that show that all earlier records were read.
 const MARK: &str = "mark";
 
-/// Reads along until it is dropped.
+/// Reads until it is dropped.
 pub(crate) struct Written {
     bus: Bus,
     records: Arc<Mutex<Vec<Record>>>,
@@ -70,12 +70,12 @@ impl Written {
         self.records.lock().iter().filter(wanted).cloned().collect()
     }
 
-    /// Everything in retry topics so far.
+    /// All records in retry topics so far.
     pub(crate) fn retries(&self) -> Vec<Record> {
         self.of_kind(|kind| matches!(kind, TopicKind::Retry { .. }))
     }
 
-    /// Everything in dead letter queues so far.
+    /// All records in dead letter queues so far.
     pub(crate) fn dead(&self) -> Vec<Record> {
         self.of_kind(|kind| matches!(kind, TopicKind::DeadLetters(_)))
     }
@@ -94,7 +94,7 @@ impl Written {
             .collect()
     }
 
-    /// What was said about an event's deliveries: `<attempt> <status>[ <code>]`, in order.
+    /// The steps of an event's deliveries, as `<attempt> <status>[ <code>]`, in order.
     pub(crate) fn steps(&self, event: &str) -> Vec<String> {
         let text = |attempt: u32, step: TimelineStep| match step.code {
             Some(code) => format!("{attempt} {} {code}", step.status),
@@ -109,7 +109,7 @@ impl Written {
             .collect()
     }
 
-    /// Waits until a step was said.
+    /// Waits until a step was published.
     pub(crate) async fn reaches(&self, event: &str, step: &str) {
         eventually(&format!("{event}: {step}"), || async {
             self.steps(event).iter().any(|said| said == step)
@@ -117,19 +117,20 @@ impl Written {
         .await;
     }
 
-    /// Waits for so many dead letters.
+    /// Waits for this many dead letters.
     pub(crate) async fn until_dead(&self, count: usize) -> Vec<Record> {
         eventually("dead letters", || async { self.dead().len() >= count }).await;
         self.dead()
     }
 
-    /// Waits for so many records in retry topics.
+    /// Waits for this many records in retry topics.
     pub(crate) async fn until_retried(&self, count: usize) -> Vec<Record> {
         eventually("retries", || async { self.retries().len() >= count }).await;
         self.retries()
     }
 
-    /// Waits until every status and dead letter that was written before is read, so that what is not there is not.
+    /// Waits until all statuses and dead letters written so far are read, so that the absence of a record can be
+    /// checked.
     pub(crate) async fn settle(&self) {
         let marked = |kind| matches!(kind, TopicKind::Status | TopicKind::DeadLetters(_));
         let mut marks: HashSet<Position> = HashSet::new();

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::*;
 use crate::deliver::Patience;
 
-/// Claims through a ledger whose first answer is lost behind its commit, and tells how many are ours and others'.
+/// Claims through a ledger whose first answer is lost after its commit; reports the numbers of our claims and of
+/// others'.
 struct LosesAnAnswer(Deliver, tokio::sync::mpsc::UnboundedSender<(usize, usize)>);
 
 #[async_trait]
