@@ -1,8 +1,9 @@
-//! The simulator's only look at the wall clock: it stands outside Carillon, as a provider does, so nobody injects its time.
+//! The only place that reads the wall clock. The simulator stands outside Carillon, as a provider does, so its time
+//! is not injected.
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
-/// Now, in whole microseconds (what the memory keeps).
+/// The current time in whole microseconds, which is the precision of the memory.
 #[expect(
     clippy::disallowed_methods,
     reason = "a simulated provider has its own clock, like a real one; it decides nothing for Carillon"

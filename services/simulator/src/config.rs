@@ -1,26 +1,26 @@
-//! How a simulator is told where to listen and whom to believe.
+//! The configuration of a simulator: where it listens, and which clients it accepts.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// What [`Simulator::start`](crate::Simulator::start) needs. The default listens on free loopback ports and forgets
-/// everything when it ends, which is what tests want.
+/// The configuration for [`Simulator::start`](crate::Simulator::start). The default listens on free loopback ports
+/// and keeps its data in memory, as tests need it.
 #[derive(Clone)]
 pub struct SimulatorConfig {
-    /// Where FCM, Twilio, the API and the page are served over HTTP/1.1. Port 0 takes a free one.
+    /// The address for FCM, Twilio, the API and the page over HTTP/1.1. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where SMTP is served. Port 0 takes a free one.
+    /// The address for SMTP. Port 0 takes a free one.
     pub smtp_listen: SocketAddr,
-    /// The folder of `simulator.db`, created when missing; `None` keeps everything in memory.
+    /// The folder of `simulator.db`, created if missing; `None` keeps all data in memory.
     pub data_dir: Option<PathBuf>,
     /// RSA public key (PEM) that FCM assertions must be signed for; `None` checks their claims only.
     pub service_account_public_key_pem: Option<String>,
-    /// The one Twilio account that exists here.
+    /// The SID of the only Twilio account.
     pub twilio_account_sid: String,
     /// Its auth token.
     pub twilio_auth_token: String,
-    /// The one SMTP account; when set, mail is taken only after `AUTH`. `None` takes mail from anybody and believes any
-    /// credentials.
+    /// User and password of the only SMTP account; if set, mail is accepted only after `AUTH`. `None` accepts mail
+    /// from all clients, and any credentials.
     pub smtp_user: Option<(String, String)>,
     /// Whether SMTP offers SMTPUTF8; without it, addresses and headers have to be ASCII.
     pub smtp_utf8: bool,

@@ -1,4 +1,4 @@
-//! What every part of a running simulator shares.
+//! State that all parts of a running simulator share.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::faults::Faults;
 use crate::store::{Store, Transmission};
 use crate::{Message, SimulatorError};
 
-/// How long requests and sessions in progress may take after the shutdown began.
+/// The time that requests and sessions in progress have after the shutdown has begun.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The shared parts; clones share them.
@@ -20,7 +20,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Records one transmission; returns when it is safe to answer for it.
+    /// Records one transmission; returns once it may be acknowledged.
     pub(crate) async fn receive(&self, messages: Vec<Message>) -> Result<(), SimulatorError> {
         self.store.record(Transmission(messages)).await
     }

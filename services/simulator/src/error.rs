@@ -1,34 +1,34 @@
-//! Why a simulator cannot run.
+//! The errors of a simulator.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What keeps a simulator from starting, reading its memory or ending well.
+/// The reason for which a simulator cannot start, read its memory, or end cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// An address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The data folder cannot be created.
     #[error("cannot create the data folder {}", path.display())]
     DataDir {
-        /// The folder asked for.
+        /// The configured folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The memory (SQLite) cannot be opened, read or written.
     #[error("the simulator's memory failed")]
     Memory(#[from] sqlx::Error),
-    /// The memory holds something that this version did not write.
+    /// The memory contains a value that this version does not write.
     #[error("the simulator's memory holds an unreadable {column}")]
     Unreadable {
-        /// The column at fault.
+        /// The column with the value.
         column: &'static str,
     },
     /// The memory could not take a message; the reason is logged.

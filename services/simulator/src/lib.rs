@@ -1,7 +1,8 @@
-//! Speaks FCM, Twilio and SMTP as the providers do, with faults on request, and shows what arrived.
+//! A simulator of FCM, Twilio and SMTP, with faults on request, which shows the messages that it received.
 //!
-//! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the sink
-//! of load tests. It is a stranger to Carillon: it knows wire formats, and where Carillon leaves its ids in them:
+//! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the
+//! sink of load tests. It does not depend on Carillon: it knows the wire formats, and the places in which Carillon
+//! puts its ids:
 //!
 //! | provider | delivery id | event id |
 //! |---|---|---|
@@ -9,9 +10,9 @@
 //! | Twilio | query parameter `delivery_id` of `StatusCallback` | `event_id` of the same |
 //! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
 //!
-//! Receivers that fail by themselves: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
-//! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local part
-//! starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked`. Everything else fails by fault script
+//! Receivers that fail without a script: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
+//! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local
+//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked`. All others fail only by fault script
 //! ([`faults`], `PUT /v1/faults`).
 
 mod clock;

@@ -1,11 +1,11 @@
-//! A message as its receiver got it, and how to ask for messages.
+//! Messages as their receivers got them, and filters for them.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Whose wire format a message came in by.
+/// The provider in whose wire format a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
@@ -18,7 +18,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Every provider that the simulator speaks.
+    /// All providers.
     pub const ALL: [Self; 3] = [Self::Fcm, Self::Twilio, Self::Smtp];
 
     /// The name used in the API and in fault scripts.
@@ -45,7 +45,7 @@ impl Provider {
     }
 }
 
-/// How a message reaches somebody.
+/// The channel of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
@@ -58,7 +58,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Every channel.
+    /// All channels.
     pub const ALL: [Self; 3] = [Self::Push, Self::Email, Self::Sms];
 
     /// The name used in the API.
@@ -79,15 +79,15 @@ impl Channel {
 /// One message for one receiver, decoded from its wire format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who would have carried it.
+    /// The provider whose format it had.
     pub provider: Provider,
-    /// The channel it came by.
+    /// The channel.
     pub channel: Channel,
     /// The receiver: a device token, a phone number or an e-mail address.
     pub to: String,
-    /// Carillon's delivery id, where the sender put it (see the crate's documentation).
+    /// Carillon's delivery id, if the sender put it in (see the crate's documentation).
     pub delivery_id: Option<String>,
-    /// Carillon's event id, likewise.
+    /// Carillon's event id, if the sender put it in.
     pub event_id: Option<String>,
     /// An e-mail's subject or a push message's title.
     pub subject: Option<String>,
@@ -95,19 +95,19 @@ pub struct Message {
     pub text: Option<String>,
     /// An e-mail's HTML part, as sent.
     pub html: Option<String>,
-    /// What else belongs to the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP.
+    /// The rest of the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP.
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Header lines of an e-mail (unfolded, names as sent, repeated ones joined by a comma); FCM's project and
     /// platform sections; empty for Twilio.
     pub headers: BTreeMap<String, String>,
-    /// When it was taken, in whole microseconds.
+    /// The time of receipt, in whole microseconds.
     pub received_at: DateTime<Utc>,
-    /// The id that the provider's answer gave it.
+    /// The id in the provider's answer.
     pub provider_message_id: String,
 }
 
 impl Message {
-    /// The value of a header, whatever the case of its name.
+    /// The value of a header; the case of its name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -121,30 +121,30 @@ impl Message {
     }
 }
 
-/// Which messages are asked for; what is `None` does not matter.
+/// Conditions on messages; `None` matches all.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
-    /// Of this delivery.
+    /// The delivery id.
     pub delivery_id: Option<String>,
-    /// Of this event.
+    /// The event id.
     pub event_id: Option<String>,
-    /// By this provider.
+    /// The provider.
     pub provider: Option<Provider>,
-    /// By this channel.
+    /// The channel.
     pub channel: Option<Channel>,
-    /// To exactly this receiver; the case of letters does not matter.
+    /// The exact receiver; the case of letters does not matter.
     pub to: Option<String>,
-    /// To a receiver that contains this; the case of ASCII letters does not matter.
+    /// A text that the receiver contains; the case of ASCII letters does not matter.
     pub to_contains: Option<String>,
-    /// Known to the sender under this id.
+    /// The provider's id of the message.
     pub provider_message_id: Option<String>,
-    /// Received at this moment or later.
+    /// Earliest time of receipt.
     pub received_from: Option<DateTime<Utc>>,
-    /// Received before this moment.
+    /// Time of receipt before this.
     pub received_before: Option<DateTime<Utc>>,
-    /// Older than the message at this place (see [`StoredMessage::place`]).
+    /// Position after the messages (see [`StoredMessage::place`]): only older messages match.
     pub older_than: Option<i64>,
-    /// At most so many, newest first; `None` means all that are kept.
+    /// The most messages, newest first; `None` means all that are stored.
     pub limit: Option<u32>,
 }
 
@@ -169,9 +169,9 @@ impl MessageFilter {
 /// A message in the memory.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
-    /// Its place in the order of arrival, never used twice.
+    /// Its position in the order of arrival; positions are never reused.
     pub place: i64,
-    /// How often its delivery was received in all; 0 when it names none.
+    /// The number of times that its delivery was received; 0 if it names no delivery.
     pub copies: u64,
     /// The message.
     pub message: Message,
@@ -182,19 +182,19 @@ pub struct StoredMessage {
 pub struct Duplicate {
     /// Carillon's delivery id.
     pub delivery_id: String,
-    /// How often it was received.
+    /// The number of times that it was received.
     pub count: u64,
 }
 
-/// What has been received since the memory was last cleared.
+/// Counts since the memory was last cleared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Messages received by each provider, those no longer kept included.
+    /// Messages received by provider, including those that are no longer stored.
     pub received: BTreeMap<Provider, u64>,
-    /// Messages that can still be read.
+    /// Messages that are stored.
     pub kept: u64,
     /// Distinct delivery ids received.
     pub delivery_ids: u64,
-    /// How many of them were received more than once.
+    /// Delivery ids that were received more than once.
     pub duplicated_delivery_ids: u64,
 }

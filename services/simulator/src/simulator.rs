@@ -15,7 +15,8 @@ use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
 use crate::{SimulatorConfig, SimulatorError, http, smtp};
 
-/// A running simulator. It runs until the token given to [`start`](Self::start) is cancelled, dropped or not.
+/// A running simulator. It runs until the token given to [`start`](Self::start) is cancelled, even if this is
+/// dropped.
 pub struct Simulator {
     http_addr: SocketAddr,
     smtp_addr: SocketAddr,
@@ -25,11 +26,11 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Opens the memory, binds both ports and serves; ready when it returns. `operations` are the routes of health and
-    /// metrics, which are the same for every role and served beside the simulator's own.
+    /// Opens the memory, binds both ports and serves; it is ready when this returns. `operations` are the routes of
+    /// health and metrics, which are the same for all roles, served beside the simulator's own.
     ///
     /// # Errors
-    /// An address in use, a data folder that cannot be written, a public key that is none.
+    /// The address is in use, the data folder cannot be written, or the public key is not one.
     pub async fn start(
         config: SimulatorConfig,
         operations: Router,
@@ -81,27 +82,27 @@ impl Simulator {
         })
     }
 
-    /// Where HTTP is served.
+    /// The address of HTTP.
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
     }
 
-    /// Where SMTP is served.
+    /// The address of SMTP.
     pub fn smtp_addr(&self) -> SocketAddr {
         self.smtp_addr
     }
 
-    /// What was received.
+    /// The received messages.
     pub fn messages(&self) -> &Messages {
         &self.messages
     }
 
-    /// The fault script, without the way over HTTP.
+    /// The fault script, for changes without HTTP.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Waits for the end of all tasks after the shutdown; everything received is then in the memory.
+    /// Waits until all tasks have ended after the shutdown; all received messages are then in the memory.
     pub async fn finished(self) -> Result<(), SimulatorError> {
         self.tasks.await?
     }

@@ -1,4 +1,4 @@
-//! What a fault script must fulfil beyond its types.
+//! The rules for a fault script beyond its types.
 
 use axum::http::HeaderValue;
 use serde::Serialize;
@@ -8,18 +8,18 @@ use super::{Action, Fault, MAX_RULES, Target};
 const MAX_DELAY_MS: u64 = 600_000;
 const MAX_CODE_BYTES: usize = 64;
 
-/// A field of a request that cannot be taken.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InvalidField {
     /// JSON pointer of the field, such as `/0/percent`.
     pub pointer: String,
-    /// A stable name of what is wrong.
+    /// A stable name of the error.
     pub code: &'static str,
-    /// What is wrong, for people.
+    /// The error as a sentence.
     pub message: String,
 }
 
-/// Every field at fault; empty when the script is good.
+/// All invalid fields; empty if the script is valid.
 pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
     let mut invalid = Vec::new();
     if faults.len() > MAX_RULES {
@@ -126,7 +126,7 @@ fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
     }
 }
 
-/// RFC 3463: `class.subject.detail`, its class being the reply code's first digit.
+/// Whether the code follows RFC 3463: `class.subject.detail`, whose class is the first digit of the reply code.
 pub(crate) fn enhanced_code_fits(code: &str, status: Option<u16>) -> bool {
     let parts: Vec<Option<u16>> = code.split('.').map(|part| part.parse().ok()).collect();
     match parts[..] {

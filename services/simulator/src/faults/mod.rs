@@ -1,4 +1,4 @@
-//! Fault scripts: which share of the sends fails, and how.
+//! Fault scripts: the share of the sends that fail, and their failures.
 //!
 //! A script is a list of rules. For every message sent to a provider (token requests and reads are never
 //! disturbed) each rule for that provider and that recipient rolls its own dice, in the order of the list.
@@ -18,16 +18,16 @@ pub(crate) use self::plan::{Answer, Effect, Verdict};
 pub(crate) use self::select::Sent;
 use crate::Provider;
 
-/// Rules in one script.
+/// The most rules in a script.
 pub const MAX_RULES: usize = 64;
 
 /// One rule of a fault script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Whose sends it hits.
+    /// The provider whose sends the rule applies to.
     pub provider: Target,
-    /// How many of them, in percent: more than 0, at most 100.
+    /// The share of the sends that the rule hits, in percent: more than 0, at most 100.
     #[serde(default = "every_one")]
     pub percent: f64,
     /// The recipients: an address, a number or a token, in which `*` stands for any text, such as
@@ -53,11 +53,11 @@ pub struct Fault {
     /// `device:x`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The status answered: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
+    /// The status of the answer: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code. Without it the
-    /// one that usually comes with the status is answered.
+    /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code. Without it,
+    /// the code that usually comes with the status.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -71,13 +71,13 @@ pub struct Fault {
         deserialize_with = "text_or_number"
     )]
     pub retry_after: Option<String>,
-    /// Milliseconds before the answer. Before the message is looked at, too, unless it is `recorded`.
+    /// A delay in milliseconds: before the message is processed, or, if it is `recorded`, before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// What happens; without it, `answer` if there is a status, else only the delay.
+    /// The failure; by default `answer` if there is a status, else only the delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Whether the message is received all the same, which is what makes an uncertain outcome.
+    /// Whether the message is received all the same, so that its outcome is uncertain for the sender.
     #[serde(default)]
     pub recorded: bool,
 }
@@ -87,7 +87,7 @@ fn every_one() -> f64 {
 }
 
 impl Fault {
-    /// A rule that hits every send to `provider`, and does nothing yet.
+    /// A rule that hits all sends to `provider` and has no effect yet.
     pub fn every(provider: Target) -> Self {
         Self {
             provider,
@@ -108,7 +108,7 @@ impl Fault {
     }
 }
 
-/// Whose sends a rule hits.
+/// The provider whose sends a rule hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -116,9 +116,9 @@ pub enum Target {
     Fcm,
     /// Twilio's sends.
     Twilio,
-    /// SMTP transactions, at the final dot.
+    /// SMTP sessions.
     Smtp,
-    /// All of them.
+    /// All providers.
     #[serde(rename = "*")]
     Any,
 }
@@ -150,18 +150,18 @@ pub enum SmtpStep {
     End,
 }
 
-/// What happens to a message that a rule hits.
+/// The failure of a message that a rule hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// The status is answered.
+    /// An answer with the status.
     Answer,
-    /// Nothing is ever answered; the connection stays open until the client gives up.
+    /// No answer; the connection stays open until the client gives up.
     Hang,
     /// The connection is reset (TCP RST) instead of an answer.
     Reset,
-    /// The provider says goodbye: the connection is closed after the answer (HTTP/1.1 `Connection: close`, the nearest
-    /// thing to HTTP/2's GOAWAY; SMTP 421). Without a status the HTTP answer is the usual one.
+    /// The connection is closed after the answer (HTTP/1.1 `Connection: close`, the nearest equivalent of HTTP/2's
+    /// GOAWAY; SMTP 421). Without a status the HTTP answer is the usual one.
     GoAway,
 }
 

@@ -1,4 +1,4 @@
-//! The script in force, and its dice.
+//! The fault script in force, and its random numbers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,20 +25,20 @@ struct Plan {
     first_tried: HashMap<(usize, String), Instant>,
 }
 
-/// What is to happen to one message.
+/// The script's decision about one message.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    /// Wait so long before the message is looked at.
+    /// The wait before the message is processed.
     pub(crate) before: Duration,
-    /// Wait so long after it was received.
+    /// The wait after it was received.
     pub(crate) after: Duration,
-    /// What happens instead of the usual answer.
+    /// The failure that replaces the usual answer.
     pub(crate) effect: Option<Effect>,
-    /// Whether the message is received although there is an effect.
+    /// Whether the message is received in spite of the failure.
     pub(crate) recorded: bool,
 }
 
-/// What happens instead of the usual answer.
+/// A failure that replaces the usual answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     Answer(Answer),
@@ -48,7 +48,7 @@ pub(crate) enum Effect {
     GoAway(Option<Answer>),
 }
 
-/// An error to answer with.
+/// An error answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -69,8 +69,8 @@ impl Faults {
         }
     }
 
-    /// Puts a script in force in place of the one before. With a seed, the same messages in the same order meet the
-    /// same fate every time. An invalid script changes nothing.
+    /// Replaces the script in force. With a seed, the same messages in the same order always meet the same faults. An
+    /// invalid script changes nothing.
     pub fn replace(&self, rules: Vec<Fault>, seed: Option<u64>) -> Result<(), SimulatorError> {
         let invalid = check(&rules);
         if !invalid.is_empty() {
@@ -85,7 +85,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.plan.lock().rules.clear();
     }
@@ -143,7 +143,7 @@ impl Faults {
     }
 }
 
-/// `None`: the rule only delays.
+/// The failure of a rule; `None` if the rule only delays.
 fn effect(rule: &Fault) -> Option<Effect> {
     let answer = answer(rule);
     match rule.action {

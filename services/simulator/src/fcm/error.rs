@@ -1,4 +1,4 @@
-//! FCM's errors, in the forms that Google sends them.
+//! FCM's errors, in Google's format.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,12 +9,12 @@ use crate::faults::Answer;
 use crate::http::send::with_retry_after;
 
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
-/// Seconds.
+/// The `Retry-After` of quota errors and outages, in seconds.
 const PAUSE: &str = "1";
 const QUOTA_FAILURE: &str = "type.googleapis.com/google.rpc.QuotaFailure";
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
-/// An error as Google answers it.
+/// An error in Google's format.
 #[derive(Debug)]
 pub(super) struct FcmError {
     status: u16,
@@ -38,7 +38,7 @@ impl IntoResponse for FcmError {
     }
 }
 
-/// The bearer is missing, unknown or expired. Has no `FcmError`, unlike a third party's 401.
+/// The bearer token is missing, unknown or expired. This error has no `FcmError`, unlike the 401 of a third party.
 pub(super) fn unauthenticated() -> FcmError {
     let message = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or \
                    other valid authentication credential. See \
@@ -46,7 +46,7 @@ pub(super) fn unauthenticated() -> FcmError {
     error(401, message, "UNAUTHENTICATED", Vec::new())
 }
 
-/// The body is not what the method takes: no `FcmError`, since Google's front end refuses it.
+/// The body does not fit the method. This error has no `FcmError`, because Google's front end refuses the request.
 pub(super) fn invalid_body(message: &str, field: &str) -> FcmError {
     let violations = json!({
         "@type": BAD_REQUEST,
@@ -55,7 +55,7 @@ pub(super) fn invalid_body(message: &str, field: &str) -> FcmError {
     error(400, message, "INVALID_ARGUMENT", vec![violations])
 }
 
-/// FCM itself refuses the content of the message. Not every refusal names a field.
+/// FCM refuses the content of the message. Not all such errors name a field.
 pub(super) fn invalid_content(message: &str, field: Option<&str>) -> FcmError {
     let mut details = vec![detail("INVALID_ARGUMENT")];
     details.extend(field.map(|field| {
@@ -107,7 +107,7 @@ pub(super) fn fcm_error(code: &str, field: Option<&str>) -> FcmError {
     }
 }
 
-/// What a fault script asks for. The code decides the message; the status is the script's.
+/// The error of a fault script. The code determines the message; the status is the script's.
 pub(super) fn scripted(answer: &Answer) -> Response {
     let code = answer.code.as_deref().unwrap_or(match answer.status {
         400 => "INVALID_ARGUMENT",
@@ -124,7 +124,7 @@ pub(super) fn scripted(answer: &Answer) -> Response {
         fcm_error(code, answer.field.as_deref())
     };
     if failure.status != answer.status {
-        // A status that does not go with the code: the front end's, without a body to rely on.
+        // The status does not belong to the code: an error of the front end, without a meaningful body.
         failure = error(
             answer.status,
             "The request failed.",

@@ -1,4 +1,4 @@
-//! The token endpoint: a signed assertion is exchanged for an access token of an hour (RFC 7523).
+//! The token endpoint: exchanges a signed assertion for an access token of one hour (RFC 7523).
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::clock;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-/// Of an access token, and the longest of an assertion; seconds.
+/// The lifetime of an access token, and the longest of an assertion, in seconds.
 const LIFETIME: i64 = 3_600;
-/// How far a client's clock may be ahead; seconds.
+/// The lead of a client's clock that is accepted, in seconds.
 const CLOCK_SKEW: i64 = 300;
 
-/// Checks assertions, issues access tokens and recognises them.
+/// Checks assertions, issues access tokens and verifies them.
 ///
-/// Access tokens are signed, not remembered, so that a restarted simulator still takes the ones it issued before.
+/// Access tokens are signed, not stored, so that a restarted simulator still accepts the ones that it issued before.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     keys: Arc<Keys>,
@@ -52,7 +52,7 @@ struct AccessToken {
     exp: i64,
 }
 
-/// Why an assertion is refused; the text is Google's `error_description`.
+/// The reason for which an assertion is refused; the text is Google's `error_description`.
 struct InvalidGrant(&'static str);
 
 impl Tokens {
@@ -109,7 +109,7 @@ impl Tokens {
             .map_err(|_| InvalidGrant("Invalid JWT Signature."))
     }
 
-    /// Whether the request carries an access token from here that has not expired.
+    /// Whether the request has an access token of this simulator that has not expired.
     pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
         let bearer = headers
             .get(axum::http::header::AUTHORIZATION)
@@ -121,7 +121,7 @@ impl Tokens {
     }
 }
 
-/// Times and audience are checked by us, against our clock.
+/// Validates the signature only. Times and audience are checked here, against the simulator's clock.
 fn signature_only(algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.required_spec_claims.clear();

@@ -1,13 +1,13 @@
-//! The body of a send: what FCM requires of it.
+//! The body of a send, and FCM's rules for it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Bytes of `notification` and `data` together, as JSON.
+/// The most bytes of `notification` and `data` together, as JSON.
 const MAX_PAYLOAD: usize = 4_096;
-/// Four weeks.
+/// The longest time to live: four weeks, in seconds.
 const MAX_TTL_SECONDS: f64 = 2_419_200.0;
-/// Sections that are shown beside the message, not in it.
+/// Sections that are stored beside the message's content, not in it.
 const PLATFORM_SECTIONS: [&str; 4] = ["android", "apns", "webpush", "fcm_options"];
 
 /// The known fields of a message besides its token, its notification and its data.
@@ -21,7 +21,7 @@ const FIELDS: [&str; 7] = [
     "condition",
 ];
 
-/// A send that FCM would look at.
+/// The parts of a valid body.
 pub(super) struct Payload {
     pub(super) validate_only: bool,
     pub(super) token: String,
@@ -31,7 +31,7 @@ pub(super) struct Payload {
     pub(super) platforms: Vec<(&'static str, String)>,
 }
 
-/// What is wrong with a body.
+/// An error in a body.
 #[derive(Debug, PartialEq)]
 pub(super) struct Invalid {
     pub(super) message: String,

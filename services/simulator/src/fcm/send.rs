@@ -22,7 +22,7 @@ use crate::{Channel, Message, Provider};
 const DELIVERY_KEY: &str = "carillon_delivery_id";
 const EVENT_KEY: &str = "carillon_event_id";
 
-/// The fate of devices whose token starts so; any other token is a good device.
+/// The error of devices whose token starts with this word; `None` for all other tokens.
 pub(super) fn token_fate(token: &str) -> Option<&'static str> {
     const FATES: [(&str, &str); 7] = [
         ("unregistered", "UNREGISTERED"),

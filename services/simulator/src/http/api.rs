@@ -1,4 +1,4 @@
-//! The simulator's own API: what was received, and the fault script.
+//! The simulator's own API: the received messages, and the fault script.
 
 use axum::Json;
 use axum::Router;
@@ -103,7 +103,7 @@ async fn clear_faults(State(context): State<Context>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Answers with the script in force, defaults filled in.
+/// Puts a script in force; answers with the script, defaults filled in.
 async fn replace_faults(
     State(context): State<Context>,
     uri: Uri,
@@ -135,7 +135,7 @@ fn parse_faults(body: &[u8]) -> Result<Vec<Fault>, Problem> {
     })
 }
 
-/// A path as a JSON pointer (RFC 6901).
+/// The path as a JSON pointer (RFC 6901).
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()

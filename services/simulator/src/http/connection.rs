@@ -1,4 +1,4 @@
-//! TCP connections that a handler can reset: a provider that vanishes in the middle of a request.
+//! TCP connections that a handler can reset, like those of a provider that disappears during a request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A handler's hold on the connection that its request came by.
+/// A handler's control over the connection of its request.
 #[derive(Clone, Default)]
 pub(crate) struct Connection(Arc<Control>);
 
@@ -24,8 +24,8 @@ struct Control {
 }
 
 impl Connection {
-    /// Resets the connection: the client gets a TCP RST and no answer. Never returns, since the server drops the
-    /// handler along with the connection.
+    /// Resets the connection: the client receives a TCP RST and no answer. Never returns, because the server drops
+    /// the handler together with the connection.
     pub(crate) async fn reset(&self) -> std::convert::Infallible {
         self.0.reset.store(true, Ordering::Release);
         self.0.reader.wake();
@@ -65,7 +65,8 @@ impl Connected<IncomingStream<'_, ResettableListener>> for Connection {
     }
 }
 
-/// The server polls for the client's hang-up while a handler runs; that is where a reset takes effect.
+/// A stream that can be reset. The server polls for the end of the connection while a handler runs; a reset takes
+/// effect there.
 pub(crate) struct ResettableStream {
     stream: TcpStream,
     control: Arc<Control>,

@@ -1,4 +1,4 @@
-//! Everything that is served over HTTP: the providers, the API and the page.
+//! The HTTP side: the providers, the API and the page.
 
 mod api;
 pub(crate) mod connection;
@@ -26,7 +26,7 @@ pub(crate) fn router(context: &Context, tokens: Tokens, account: Account, operat
         .fallback(|| async { Problem::NotFound.into_response() })
 }
 
-/// Serves until shutdown and gives requests in progress [`DRAIN`] to end.
+/// Serves until the shutdown, then gives requests in progress [`DRAIN`] to end.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,

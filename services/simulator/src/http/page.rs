@@ -1,4 +1,4 @@
-//! The page at `/`: every message as its receiver would see it.
+//! The page at `/`: the messages as their receivers would see them.
 
 use askama::Template;
 use axum::Router;
@@ -17,7 +17,8 @@ const PER_PAGE: u32 = 30;
 const REFRESH_SECONDS: u32 = 5;
 const STYLE: &str = include_str!("../../assets/page.css");
 
-/// No scripts at all, nothing from elsewhere. Inline styles are needed by mails, whose frames inherit this policy.
+/// The content security policy: no scripts, no external content. Mails need inline styles; their frames inherit this
+/// policy.
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src data:; frame-src 'none'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -38,7 +39,7 @@ async fn style() -> impl IntoResponse {
     )
 }
 
-/// What the page is asked for; what cannot be read is as if it were not there, since people edit addresses.
+/// The parameters of the page. Values that cannot be read are ignored, because people edit addresses by hand.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -55,7 +56,7 @@ struct Page {
     channels: Vec<ChannelChoice>,
     stats: Stats,
     cards: Vec<Card>,
-    /// Seconds; `None` while paused or on an older page.
+    /// The refresh interval in seconds; `None` while paused or on an older page.
     refresh: Option<u32>,
     older: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457) of the simulator's own API; providers' errors have their providers' forms.
+//! Problem documents (RFC 9457) of the simulator's own API. Errors of the providers have the providers' formats.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

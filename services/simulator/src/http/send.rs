@@ -1,4 +1,4 @@
-//! One send over HTTP, with whatever fault befalls it.
+//! Receiving a message over HTTP, with the faults of the script.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -8,18 +8,18 @@ use crate::context::Context;
 use crate::faults::{Answer, Effect, Sent, SmtpStep, Verdict};
 use crate::{Message, Provider, SimulatorError};
 
-/// A send that the provider takes: the message to be received, and the answer that promises it.
+/// A request that the provider accepts: the message, and the answer that acknowledges it.
 pub(crate) struct Accepted {
-    /// `None` when nothing is to be received (a dry run).
+    /// `None` if no message is to be recorded (a dry run).
     pub(crate) message: Option<Message>,
     pub(crate) answer: Response,
 }
 
-/// Takes a message as `provider` does, and applies the fault script.
+/// Handles a send to `provider` and applies the fault script.
 ///
-/// `to` is the recipient, if the request names one. `judge` accepts the request or refuses it with the
-/// provider's own error. `fail` writes an error as the provider does. A message is recorded before it is
-/// answered; a refused one cannot be recorded by a fault either.
+/// `to` is the recipient, if the request names one. `judge` accepts the request or refuses it with the provider's own
+/// error. `fail` formats an error as the provider does. A message is recorded before it is answered; a refused one is
+/// not recorded, even if a fault says so.
 pub(crate) async fn send<E: IntoResponse>(
     context: &Context,
     connection: &Connection,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN};
 use subtle::ConstantTimeEq as _;
 
-/// What the client's next line means.
+/// The expected content of the client's next line.
 #[derive(Debug)]
 pub(super) enum Dialogue {
     Plain,
@@ -13,18 +13,18 @@ pub(super) enum Dialogue {
     LoginPassword { name: Vec<u8> },
 }
 
-/// Where a line of the client leads.
+/// The result of a line of the client.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Ask on: `334` with this text.
+    /// The dialogue continues: `334` with this text.
     Ask(&'static str, Dialogue),
-    /// Name and password are there.
+    /// Name and password are complete.
     Credentials { name: Vec<u8>, password: Vec<u8> },
-    /// The line is not Base64, or not what the mechanism wants.
+    /// The line is not Base64, or does not fit the mechanism.
     Malformed,
-    /// The client gave up (`*`).
+    /// The client cancelled (`*`).
     Cancelled,
-    /// The mechanism is not offered.
+    /// The mechanism is not supported.
     Unknown,
 }
 
@@ -67,7 +67,7 @@ impl Dialogue {
     }
 }
 
-/// Whether these are the user's; without a user any are good.
+/// Whether these are the user's credentials; without a user, any are valid.
 pub(super) fn good(user: Option<&(String, String)>, name: &[u8], password: &[u8]) -> bool {
     user.is_none_or(|(known_name, known_password)| {
         bool::from(name.ct_eq(known_name.as_bytes()) & password.ct_eq(known_password.as_bytes()))

@@ -1,4 +1,4 @@
-//! The faults that a session meets, at each of its steps.
+//! The faults of a session, at each of its steps.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! From the bytes of a mail to what its receivers see.
+//! Decodes a mail into the messages that its receivers see.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{Channel, Message, Provider};
 const DELIVERY_HEADER: &str = "X-Carillon-Delivery";
 const EVENT_HEADER: &str = "X-Carillon-Event";
 
-/// One message per receiver of the envelope, all with the same content.
+/// One message for each receiver of the envelope, all with the same content.
 pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id: &str) -> Vec<Message> {
     let parsed = MessageParser::default().parse(raw);
     let mut headers = BTreeMap::new();
@@ -22,7 +22,7 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
     let (mut subject, mut html) = (None, None);
     let text;
     match &parsed {
-        // Without a header section all of it is text.
+        // A mail without a header section is all text.
         None => text = Some(String::from_utf8_lossy(raw).into_owned()),
         Some(mail) => {
             for (name, value) in mail.headers_raw() {
@@ -36,7 +36,7 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
                 data.insert("from".to_owned(), Value::from(shown));
             }
             subject = mail.subject().map(str::to_owned);
-            // The parser lists the HTML part as text when there is no other one; a receiver sees it once.
+            // The parser lists the HTML part as text if there is no other one; it is taken as HTML only.
             text = contents(mail.text_part(0).filter(|part| !part.is_text_html()));
             html = contents(mail.html_part(0).filter(|part| part.is_text_html()));
         }
@@ -67,7 +67,7 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
         .collect()
 }
 
-/// A header's text with its encoded words (RFC 2047) read.
+/// Decodes the encoded words (RFC 2047) of a header.
 fn decoded(value: &str) -> String {
     let line = format!("{value}\n");
     let parsed = MessageStream::new(line.as_bytes()).parse_unstructured();

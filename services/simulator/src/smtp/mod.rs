@@ -1,8 +1,9 @@
-//! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE; no TLS, it listens on trusted networks.
+//! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE. It has no TLS, because it listens on
+//! trusted networks only.
 //!
-//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused as such
-//! mailboxes are. Faults happen at the final dot of a message. Violations of the RFCs are refused as strict
-//! servers refuse them ([`rules`]).
+//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused like such
+//! mailboxes. Faults happen at the step that the script names, by default at the final dot of a message. Violations
+//! of the RFCs are refused as strict servers refuse them ([`rules`]).
 
 mod auth;
 mod fault;
@@ -20,19 +21,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::context::{Context, DRAIN};
 
-/// Sessions at the same time; further clients wait in the listener's queue.
+/// The most sessions at the same time; further clients wait in the listener's queue.
 const MAX_SESSIONS: usize = 4_096;
 
-/// What all sessions share.
+/// State that all sessions share.
 pub(crate) struct Smtp {
     pub(crate) context: Context,
-    /// Name and password that mail needs, if any.
+    /// Name and password that are required for mail, if any.
     pub(crate) user: Option<(String, String)>,
     /// Whether SMTPUTF8 is offered.
     pub(crate) offers_utf8: bool,
 }
 
-/// Serves until shutdown, then gives every session [`DRAIN`] to say goodbye.
+/// Serves until the shutdown, then gives each session [`DRAIN`] to end.
 pub(crate) async fn serve(mut listener: TcpListener, smtp: Smtp) {
     let smtp = Arc::new(smtp);
     let sessions = TaskTracker::new();
@@ -41,7 +42,7 @@ pub(crate) async fn serve(mut listener: TcpListener, smtp: Smtp) {
     loop {
         let client = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            // Like the HTTP side: waits out a lack of file descriptors.
+            // As on the HTTP side, a lack of file descriptors is waited out.
             let (stream, _) = Listener::accept(&mut listener).await;
             (stream, place)
         };

@@ -1,4 +1,4 @@
-//! Replies, and the mailboxes that refuse.
+//! Replies, and mailboxes that refuse mail.
 
 use crate::faults::{Answer, enhanced_code_fits};
 
@@ -25,7 +25,7 @@ impl Reply {
     }
 }
 
-/// The reply that a fault script asks for. A code meant for another provider is replaced by the usual one.
+/// The reply of a fault script. A code of another provider is replaced by the usual one.
 pub(super) fn scripted(answer: &Answer) -> Reply {
     let usual = match answer.status {
         421 => "4.3.2",
@@ -52,7 +52,7 @@ pub(super) fn scripted(answer: &Answer) -> Reply {
     Reply::new(answer.status, code, text)
 }
 
-/// Why a mailbox refuses, by the start of its local part; any other mailbox takes mail.
+/// The refusal of a mailbox, by the start of its local part; `None` for all other mailboxes.
 pub(super) fn mailbox_fate(address: &str) -> Option<Reply> {
     const FATES: [(&str, u16, &str, &str); 4] = [
         ("no-such-user", 550, "5.1.1", "No such user here"),

@@ -7,7 +7,7 @@ use super::reply::Reply;
 /// The longest line of a message in octets, without CR LF (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;
 
-/// The parameters that a client announced with `MAIL`.
+/// The parameters that a client has announced with `MAIL`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Announced {
     utf8: bool,
@@ -15,7 +15,7 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// Reads the parameters of `MAIL`; the error is its refusal.
+    /// Reads the parameters of `MAIL`; the error is the refusal.
     pub(super) fn by(flags: u64, sender: &str, offers_utf8: bool) -> Result<Self, Reply> {
         let announced = Self {
             utf8: flags & MAIL_SMTPUTF8 != 0,

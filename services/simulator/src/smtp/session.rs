@@ -1,4 +1,4 @@
-//! One client's session: commands in, replies out, messages at the final dot.
+//! A session with one client: commands, replies, and messages at the final dot.
 
 use std::io;
 use std::slice::Iter;
@@ -23,12 +23,12 @@ use crate::faults::{SmtpStep, Verdict};
 /// The largest message, as offered in SIZE.
 const MAX_MESSAGE: usize = 10 * 1024 * 1024;
 const MAX_RECEIVERS: usize = 1_000;
-/// RFC 5321 4.5.3.2.7 asks for five minutes.
+/// The time after which an idle session is closed: five minutes, as RFC 5321 4.5.3.2.7 demands.
 const IDLE: Duration = Duration::from_mins(5);
 const READ_BUFFER: usize = 16 * 1024;
 const HOST: &str = "simulator.carillon.local";
 
-/// What the next bytes of the client are.
+/// The expected kind of the client's next bytes.
 enum Expect {
     Command,
     Data { receiver: DataReceiver, raw: Vec<u8> },
@@ -37,11 +37,11 @@ enum Expect {
     Auth(LineReceiver<Option<Dialogue>>),
 }
 
-/// How a session goes on.
+/// The continuation of a session.
 #[derive(PartialEq, Eq)]
 pub(super) enum Next {
     GoOn,
-    /// Send what is written, then close.
+    /// Send the pending replies, then close.
     Close,
     /// Reset the connection; nothing more is sent.
     Reset,
@@ -66,7 +66,7 @@ pub(super) struct Session {
     envelope: Option<Envelope>,
 }
 
-/// Serves one client until it leaves, idles too long, meets a fault that ends it, or the simulator stops.
+/// Serves one client until it leaves or idles too long, a fault ends the session, or the simulator stops.
 pub(super) async fn run(mut stream: TcpStream, smtp: Arc<Smtp>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let shutdown = smtp.context.shutdown.clone();
@@ -134,7 +134,7 @@ impl Session {
         Reply::new(code, enhanced, text).write(&mut self.out);
     }
 
-    /// Works through what arrived, which may be many commands (PIPELINING) or a part of one.
+    /// Processes received bytes, which may be many commands (PIPELINING) or a part of one.
     async fn take(&mut self, bytes: &[u8], stream: &mut TcpStream) -> io::Result<Next> {
         let mut rest = bytes.iter();
         while !rest.as_slice().is_empty() {
@@ -170,7 +170,7 @@ impl Session {
                     if receiver.ingest(&mut rest, raw) {
                         let raw = std::mem::take(raw);
                         self.expect = Expect::Command;
-                        // The replies to what was pipelined before are due even if this one never comes.
+                        // Replies to earlier pipelined commands are due even if this one is never answered.
                         stream.write_all(&self.out).await?;
                         self.out.clear();
                         self.finish(&raw).await
@@ -360,7 +360,7 @@ impl Session {
         }
     }
 
-    /// The final dot: the message is received, or meets its fault.
+    /// The final dot: records the message, or applies its fault.
     async fn finish(&mut self, raw: &[u8]) -> Next {
         let Some(envelope) = self.envelope.take() else {
             self.reply(503, "5.5.1", "Say MAIL first");

@@ -1,11 +1,11 @@
-//! The simulator's memory: one SQLite database, in a file or in memory.
+//! The simulator's memory: a SQLite database, in a file or in memory.
 //!
-//! A message is in the database before its sender gets an answer: senders wait for the commit of the batch that their
-//! message is in (group commit), so an answer given survives `kill -9`. Commits do not wait for the disk (WAL with
-//! `synchronous=NORMAL`): a power cut may take the last moments with it, which no test of duplicates needs.
+//! A message is in the database before its sender gets an answer: senders wait for the commit of the batch of their
+//! message (group commit), so an acknowledged message survives `kill -9`. Commits do not wait for the disk (WAL with
+//! `synchronous=NORMAL`): a power cut may lose the last moments, which matters to no test of duplicates.
 //!
-//! At most [`KEPT_MESSAGES`] messages stay readable, the oldest go first. Counts go on over them; the row per delivery id
-//! that finds duplicates (some 60 bytes) stays until `DELETE /v1/messages`.
+//! At most [`KEPT_MESSAGES`] messages stay readable; the oldest are dropped first. The counts include dropped
+//! messages. The row for each delivery id that detects duplicates (about 60 bytes) stays until `DELETE /v1/messages`.
 
 mod read;
 #[cfg(test)]
@@ -26,10 +26,10 @@ pub use self::read::Messages;
 pub(crate) use self::write::Writer;
 use crate::{Message, SimulatorError};
 
-/// How many messages can be read back; older ones are dropped.
+/// The most messages that are stored; older ones are dropped.
 pub const KEPT_MESSAGES: i64 = 200_000;
 
-/// Senders that may wait for the next batch before further ones wait to be heard at all.
+/// The most senders that wait for the next batch; further ones wait to be queued.
 const QUEUED_SENDERS: usize = 8_192;
 
 const READERS: u32 = 4;
@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS secrets (
 ) WITHOUT ROWID;
 ";
 
-/// What was handed over in one go: the same content for one or more receivers.
+/// The messages of one transmission: the same content for one or more receivers.
 #[derive(Debug)]
 pub(crate) struct Transmission(pub(crate) Vec<Message>);
 
@@ -91,7 +91,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the database; [`Writer::run`] must be spawned for anything to be recorded.
+    /// Opens or creates the database. Messages are recorded only while [`Writer::run`] is running.
     pub(crate) async fn open(data_dir: Option<&Path>, kept: i64) -> Result<(Self, Writer), SimulatorError> {
         let (write_pool, read_pool) = match data_dir {
             None => {
@@ -109,7 +109,7 @@ impl Store {
         Ok((store, Writer::new(write_pool, read_pool, inbox, committed, kept)))
     }
 
-    /// Returns when the transmission is committed.
+    /// Records a transmission; returns when it is committed.
     pub(crate) async fn record(&self, transmission: Transmission) -> Result<(), SimulatorError> {
         let (recorded, result) = oneshot::channel();
         self.send(
@@ -122,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// Forgets all messages and counts.
+    /// Deletes all messages and counts.
     pub(crate) async fn clear(&self) -> Result<(), SimulatorError> {
         let (cleared, result) = oneshot::channel();
         self.send(Command::Clear { cleared }, result).await
@@ -140,7 +140,7 @@ impl Store {
         result.await.map_err(|_| SimulatorError::Stopping)?
     }
 
-    /// What has been recorded.
+    /// Access to the recorded messages.
     pub(crate) fn messages(&self) -> &Messages {
         &self.messages
     }
@@ -148,7 +148,7 @@ impl Store {
 
 async fn memory_pool() -> Result<SqlitePool, SimulatorError> {
     let options = SqliteConnectOptions::from_str("sqlite::memory:")?;
-    // The database lives as long as its one connection.
+    // An in-memory database exists as long as its only connection.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
@@ -186,7 +186,7 @@ async fn file_pools(folder: &Path) -> Result<(SqlitePool, SqlitePool), Simulator
 }
 
 impl Writer {
-    /// A secret of this memory, made at its first use: tokens signed with it stay good over restarts.
+    /// A secret of this memory, created on first use, so that tokens signed with it are valid after a restart.
     pub(crate) async fn secret(&self, name: &str) -> Result<Vec<u8>, SimulatorError> {
         let fresh: [u8; 32] = rand::rng().random();
         sqlx::query("INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")

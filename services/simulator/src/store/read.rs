@@ -1,4 +1,4 @@
-//! Reading what was received.
+//! Reading the received messages.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Messages {
         Self { pool, commits }
     }
 
-    /// The messages that match, newest first.
+    /// The matching messages, newest first.
     pub async fn list(&self, filter: &MessageFilter) -> Result<Vec<Message>, SimulatorError> {
         Ok(self
             .list_stored(filter)
@@ -32,14 +32,15 @@ impl Messages {
             .collect())
     }
 
-    /// Like [`list`](Self::list), with each message's place and how often its delivery came.
+    /// Like [`list`](Self::list), with each message's position and the number of times that its delivery was
+    /// received.
     pub async fn list_stored(&self, filter: &MessageFilter) -> Result<Vec<StoredMessage>, SimulatorError> {
         let rows = select(filter).build().fetch_all(&self.pool).await?;
         rows.iter().map(stored_message).collect()
     }
 
-    /// Waits until at least `at_least` messages match, then gives them, newest first; after `patience` it gives those
-    /// that are there.
+    /// Waits until at least `at_least` messages match, or until `patience` is over; returns the matching ones, newest
+    /// first.
     pub async fn wait_for(
         &self,
         filter: &MessageFilter,
@@ -61,7 +62,7 @@ impl Messages {
         }
     }
 
-    /// What was received since the memory was last cleared.
+    /// Counts since the memory was last cleared.
     pub async fn stats(&self) -> Result<Stats, SimulatorError> {
         let totals = sqlx::query("SELECT provider, total FROM received")
             .fetch_all(&self.pool)
@@ -83,7 +84,7 @@ impl Messages {
         })
     }
 
-    /// Deliveries received more than once, in the order of their ids, from the one after `after` on.
+    /// Deliveries received more than once, ordered by id, after `after`.
     pub async fn duplicates(
         &self,
         after: Option<&str>,

@@ -1,4 +1,4 @@
-//! The one writer: takes what waits, commits it as one batch, tells each sender.
+//! The only writer: commits waiting transmissions as one batch, then answers each sender.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Command, Transmission};
 use crate::{Message, Provider, SimulatorError};
 
-/// Commands in one commit.
+/// The most commands in one commit.
 const BATCH: usize = 1_024;
 
-/// Rows in one statement: well under SQLite's limit of bound values, and few enough distinct statements to stay prepared.
+/// The most rows in one statement: well below SQLite's limit of bound values, and few enough different statements to
+/// stay prepared.
 const ROWS: usize = 64;
 
-/// Owns the right to write; see [`run`](Self::run).
+/// Writes messages; see [`run`](Self::run).
 pub(crate) struct Writer {
     pool: SqlitePool,
     readers: SqlitePool,
@@ -46,8 +47,8 @@ impl Writer {
         &self.pool
     }
 
-    /// Writes until nobody can send any more or `stop` is cancelled, then what was sent until then, then closes the
-    /// database.
+    /// Writes until all senders are gone or `stop` is cancelled, then writes the transmissions sent so far and closes
+    /// the database.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -110,7 +111,7 @@ impl Writer {
     }
 }
 
-/// A sender that has given up in the meantime does not hear; its message was received all the same.
+/// Answers a sender. A sender that has gone away gets no answer; its message was received all the same.
 fn answer(sender: oneshot::Sender<Result<(), SimulatorError>>, result: Result<(), SimulatorError>) {
     if sender.send(result).is_err() {
         tracing::debug!("a sender did not wait for its message to be recorded");
@@ -168,7 +169,7 @@ async fn insert(connection: &mut SqliteConnection, messages: &[&Message]) -> Res
     Ok(())
 }
 
-/// A transmission to several receivers is one receipt of its delivery.
+/// Counts the deliveries of a batch. A transmission to several receivers counts as one receipt of its delivery.
 async fn count_deliveries(
     connection: &mut SqliteConnection,
     transmissions: &[Transmission],

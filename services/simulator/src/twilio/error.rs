@@ -50,7 +50,7 @@ impl IntoResponse for TwilioError {
     }
 }
 
-/// What a fault script asks for.
+/// The error of a fault script.
 pub(super) fn scripted(answer: &Answer) -> Response {
     let usual = match answer.status {
         401 => 20_003,

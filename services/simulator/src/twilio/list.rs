@@ -1,4 +1,4 @@
-//! `GET …/Messages.json?To=&From=&DateSent>=&DateSent<=`: what a client reads to settle an uncertain send.
+//! `GET …/Messages.json?To=&From=&DateSent>=&DateSent<=`, by which a client settles an uncertain send.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -66,7 +66,7 @@ pub(super) async fn list(
     .into_response()
 }
 
-/// The same query, from the message after `place` on.
+/// The same query, continued after the message at `place`.
 fn next_page(path: &str, uri: &Uri, place: i64) -> String {
     let kept: Vec<&str> = uri
         .query()
@@ -107,7 +107,7 @@ fn parse(uri: &Uri) -> Result<Request, TwilioError> {
     Ok(Request { filter, from, page })
 }
 
-/// A UTC day or a second, as the half-open span it covers.
+/// The time span of a UTC day or of a second, half-open.
 fn moment(value: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     if let Ok(day) = value.parse::<NaiveDate>() {
         let start = day.and_time(NaiveTime::MIN).and_utc();

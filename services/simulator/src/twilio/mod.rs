@@ -1,7 +1,7 @@
 //! Twilio's Messages resource: create, and list for reconciliation.
 //!
-//! Numbers of Twilio's "Test Credentials" page fail as documented there (see [`numbers`]). `StatusCallback` is kept with
-//! the message; its query's `delivery_id` and `event_id` say which delivery it was.
+//! The numbers of Twilio's "Test Credentials" page fail as documented there (see [`numbers`]). `StatusCallback` is
+//! stored with the message; its query contains `delivery_id` and `event_id`.
 
 mod create;
 mod error;
@@ -28,7 +28,7 @@ struct Twilio {
     account: Arc<Account>,
 }
 
-/// The one account that exists.
+/// The only account.
 pub(crate) struct Account {
     pub(crate) sid: String,
     pub(crate) token: String,

@@ -11,7 +11,7 @@ pub(super) fn is_e164(number: &str) -> bool {
     })
 }
 
-/// Why nothing can be sent to a number.
+/// The error of a receiver's number, if messages to it fail.
 pub(super) fn receiver_at_fault(to: &str) -> Option<TwilioError> {
     let (code, message) = match to {
         "+15005550001" => (21_211, "Invalid 'To' Phone Number: +1500555XXXX"),
@@ -31,7 +31,7 @@ pub(super) fn receiver_at_fault(to: &str) -> Option<TwilioError> {
     Some(TwilioError::new(400, code, message))
 }
 
-/// Why nothing can be sent from a number. Short codes and alphanumeric senders are good senders.
+/// The error of a sender's number, if messages from it fail. Short codes and alphanumeric senders are valid.
 pub(super) fn sender_at_fault(from: &str) -> Option<TwilioError> {
     let (code, message) = match from {
         "+15005550001" => (21_212, "Invalid From Number (caller ID)"),

@@ -1,4 +1,4 @@
-//! A message as Twilio's API shows it.
+//! A message as a resource of Twilio's API.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub(super) mod field {
     pub(in crate::twilio) const VALIDITY: &str = "validity_period";
 }
 
-/// The resource; a message just created is not sent yet.
+/// The resource. A message that was just created has not been sent yet.
 pub(super) fn resource(message: &Message, account: &str, just_created: bool) -> Value {
     let created = message
         .received_at

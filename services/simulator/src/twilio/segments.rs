@@ -1,9 +1,9 @@
-//! How many SMS a text needs: GSM 03.38 where its alphabet does, else UCS-2.
+//! The number of SMS segments of a text: in GSM 03.38 if its alphabet suffices, else in UCS-2.
 
-/// The basic alphabet, one septet each.
+/// The characters of the basic alphabet, one septet each.
 const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ\
                          ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// The extension table, two septets each.
+/// The characters of the extension table, two septets each.
 const GSM_EXTENDED: &str = "^{}\\[~]|€\u{c}";
 
 /// The number of segments of a text; an empty text takes one. A character of two units is never split over

@@ -1,4 +1,4 @@
-//! Every kind of fault, as an HTTP client meets it.
+//! All kinds of faults over HTTP.
 
 use std::time::{Duration, Instant};
 

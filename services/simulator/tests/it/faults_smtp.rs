@@ -1,4 +1,4 @@
-//! Every kind of fault, as an SMTP client meets it at the final dot.
+//! All kinds of faults over SMTP, at the final dot.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ async fn received(running: &Running) -> usize {
     running.all().await.len()
 }
 
-/// A client whose next line is the final dot.
+/// A client that has sent all but the final dot.
 async fn before_the_dot(running: &Running, rule: Value) -> RawSmtp {
     running.script(json!([rule])).await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
@@ -177,7 +177,7 @@ async fn an_idle_connection_is_told_so_and_closed() {
     running
         .script(json!([{ "provider": "smtp", "idle_ms": 50, "status": 451, "code": "4.4.2" }]))
         .await;
-    // The script counts from the next command on.
+    // The script applies from the next command on.
     assert!(client.ask("NOOP").await.starts_with("250"));
     assert!(client.line().await.starts_with("451 4.4.2 "));
     assert_eq!(client.line().await, "");

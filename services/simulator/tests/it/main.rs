@@ -1,4 +1,4 @@
-//! The simulator as its clients see it: real HTTP and SMTP clients, over real sockets.
+//! Tests of the simulator by real HTTP and SMTP clients, over real sockets.
 
 #![expect(
     clippy::unwrap_used,

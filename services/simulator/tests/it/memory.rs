@@ -1,4 +1,4 @@
-//! What is remembered, and over what.
+//! The memory: its content, and what it survives.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ async fn a_restart_keeps_messages_counts_and_access_tokens() {
     );
 }
 
-/// What a `kill -9` leaves is what is in the files, without the goodbye of a shutdown.
+/// A `kill -9` leaves the files as they are, without the steps of a shutdown.
 #[tokio::test]
 async fn an_answered_message_is_in_the_files_before_its_answer() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ async fn an_answered_message_is_in_the_files_before_its_answer() {
     }
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
-        // The -shm index is rebuilt by whoever opens the files after a crash.
+        // The -shm index is rebuilt when the files are opened after a crash.
         if entry.file_name() != "simulator.db-shm" {
             std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
         }

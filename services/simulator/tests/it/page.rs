@@ -1,4 +1,4 @@
-//! The page: what is on it, and that nothing on it can act.
+//! The page: its content, and that no content can execute.
 
 use lettre::AsyncTransport as _;
 use serde_json::json;

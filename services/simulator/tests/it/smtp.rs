@@ -296,7 +296,7 @@ async fn commands_out_of_order_or_out_of_shape_are_refused_and_the_session_goes_
 async fn a_line_without_end_and_a_message_that_is_too_big_are_cut_while_they_arrive() {
     let running = start().await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
-    // Longer than what is read at once, so that it is cut before its end is there.
+    // Longer than one read, so that the line is cut before its end has arrived.
     let long = "x".repeat(20_000);
     assert!(
         client.ask(&format!("NOOP {long}")).await.starts_with("500"),

@@ -1,4 +1,4 @@
-//! A simulator per test, and the clients that talk to it.
+//! A simulator for each test, and clients.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Long enough for a loaded machine; no test that passes waits so long.
+/// The time that a test waits, long enough for a loaded machine; tests that pass do not wait this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const TWILIO_SID: &str = "AC00000000000000000000000000000001";
@@ -56,7 +56,7 @@ pub(crate) async fn start_with(config: SimulatorConfig) -> Running {
     reason = "the simulator's tests are strangers to carillon-runtime's client"
 )]
 fn http_client() -> reqwest::Client {
-    // An error means that another test of this process was first.
+    // The error means that another test of this process has installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
@@ -189,7 +189,7 @@ pub(crate) fn signed(
     jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), claims, key).unwrap()
 }
 
-/// A mail as Carillon's worker writes it.
+/// A mail in the form of Carillon's worker.
 pub(crate) fn mail(to: &str, delivery: &str) -> lettre::Message {
     let mut mail = lettre::Message::builder()
         .from("Shop <shop@example.com>".parse::<Mailbox>().unwrap())
@@ -211,7 +211,7 @@ pub(crate) fn mail(to: &str, delivery: &str) -> lettre::Message {
     mail
 }
 
-/// An SMTP client that says exactly what it is told.
+/// An SMTP client that sends exactly the given lines.
 pub(crate) struct RawSmtp {
     stream: BufReader<TcpStream>,
 }
@@ -230,7 +230,7 @@ impl RawSmtp {
         self.stream.get_mut().write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The next line without its end; empty when the server closed.
+    /// The next line without its end; empty if the server has closed the connection.
     pub(crate) async fn line(&mut self) -> String {
         self.try_line().await.unwrap()
     }
@@ -258,7 +258,7 @@ impl RawSmtp {
         self.reply().await
     }
 
-    /// Up to the `354` that asks for the message.
+    /// Sends the commands up to the `354` that asks for the message.
     pub(crate) async fn envelope(&mut self, to: &str) {
         for (command, code) in [
             ("EHLO t", "250"),
