@@ -1,4 +1,4 @@
-//! A whole Carillon under load: processes of their own, with the sink in the place of FCM.
+//! A whole Carillon under load, in processes of its own, with the sink in place of FCM.
 
 use std::{path::PathBuf, process::Command, sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     measure::Processes,
 };
 
-/// Users that get the load.
+/// The number of users that receive the load.
 pub(crate) const USERS: usize = 1_000;
 
-/// One process for each role that takes part.
+/// The processes of the distributed mode, one for each role that takes part.
 pub(crate) const ROLES: &[RoleArgs] = &[
     ("gateway", &["gateway"]),
     ("router", &["router"]),
@@ -26,25 +26,25 @@ pub(crate) const ROLES: &[RoleArgs] = &[
     ("tracker", &["tracker"]),
 ];
 
-/// A running Carillon, and what is measured of it.
+/// A running Carillon with its measurements.
 pub(crate) struct App {
     pub(crate) installation: Installation,
     backend: Backend,
     client: reqwest::Client,
 }
 
-/// How an app differs from the usual.
+/// Deviations of an app from the default.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// Processes of the distributed mode; none: [`ROLES`].
+    /// The processes of the distributed mode; `None`: [`ROLES`].
     pub(crate) roles: Option<&'static [RoleArgs]>,
-    /// More arguments of `carillon dev`.
+    /// Additional arguments of `carillon dev`.
     pub(crate) dev_args: &'static [&'static str],
-    /// More settings, without their `CARILLON_`.
+    /// Additional settings, without the prefix `CARILLON_`.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
 
-/// Runs something on an app with `USERS` users.
+/// Runs work on an app with `USERS` users.
 pub(crate) fn with_app<T, F: Future<Output = anyhow::Result<T>>>(
     backend: &Backend,
     sink_delay: Duration,
@@ -87,8 +87,8 @@ pub(crate) fn with_app<T, F: Future<Output = anyhow::Result<T>>>(
     })
 }
 
-/// Builds the binary if it is not up to date, as this program was built: what is measured is a release build, a smoke run
-/// in CI need not be one.
+/// Builds the binary with the profile of this program, if it is out of date. Measurements use a release build; a
+/// smoke run in CI need not.
 fn binary() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
@@ -114,7 +114,7 @@ pub(crate) fn service_account(sink: &Sink) -> anyhow::Result<String> {
     Ok(account.to_string())
 }
 
-/// An event with one push: number `n` of a run.
+/// An event with one push, number `n` of a run.
 pub(crate) fn event(run: &str, n: usize, priority: &str) -> serde_json::Value {
     json!({
         "id": event_id(run, n), "type": "OrderShipped", "channels": ["push"], "priority": priority,
@@ -129,7 +129,8 @@ pub(crate) fn event_id(run: &str, n: usize) -> String {
 
 impl App {
     async fn put_users(&self) -> anyhow::Result<()> {
-        // No more at the same time than one key may have in flight (`gateway.key.others_in_flight`).
+        // The chunks stay below the number of requests that a key may have in flight
+        // (`gateway.key.others_in_flight`).
         for chunk in (0..USERS).collect::<Vec<_>>().chunks(32) {
             let puts = chunk.iter().map(|n| {
                 let user =
@@ -155,13 +156,13 @@ impl App {
         }
     }
 
-    /// Posts of one event each.
+    /// Posts of a single event each.
     pub(crate) fn singles(&self, run: &str, priority: &'static str) -> Target {
         let run = run.to_owned();
         self.posts(move |n| Bytes::from(event(&run, n, priority).to_string()))
     }
 
-    /// Posts `count` events in batches of `size`, a few at a time; seconds to the last answer.
+    /// Posts `count` events in batches of `size`, several at a time; returns the seconds to the last answer.
     pub(crate) async fn post_batches(
         &self,
         run: &str,
@@ -177,18 +178,18 @@ impl App {
         closed_loop(&batches, count.div_ceil(size), 4).await
     }
 
-    /// Carillon's own processes.
+    /// Carillon's processes.
     pub(crate) fn own(&mut self) -> Processes {
         Processes::new(self.installation.roles().map(|(_, role)| role.pid()).collect())
     }
 
-    /// Carillon's processes and the stores'.
+    /// Carillon's processes and those of the stores.
     pub(crate) fn all(&mut self) -> Processes {
         let own = self.installation.roles().map(|(_, role)| role.pid()).collect();
         self.backend.with_stores(own)
     }
 
-    /// Waits until everything is in the read model.
+    /// Waits until all events are in the read model.
     pub(crate) async fn settle(&self, acknowledged: usize) {
         let limit = Duration::from_mins(2);
         self.installation.settle_within(acknowledged as u64, limit).await;

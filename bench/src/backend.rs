@@ -1,4 +1,4 @@
-//! Where a benchmark runs: on embedded storage, or on real Kafka, PostgreSQL and Redis.
+//! The storage under a benchmark: embedded, or real Kafka, PostgreSQL and Redis.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,14 +11,14 @@ use clap::ValueEnum;
 
 use crate::measure::Processes;
 
-/// Which storage.
+/// The kind of storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendName {
     Embedded,
     Real,
 }
 
-/// The storage, and the processes that it is made of.
+/// The storage and its processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Backend {
     pub(crate) name: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Uses the services that the environment names, or starts `deploy/ci/services`.
+    /// Uses the services from the environment, or starts `deploy/ci/services`.
     pub(crate) fn open(name: BackendName) -> anyhow::Result<Self> {
         if name == BackendName::Embedded {
             return Ok(Self {
@@ -55,13 +55,13 @@ impl Backend {
         self.services.is_none()
     }
 
-    /// The stores' processes together with others.
+    /// The given processes together with those of the stores.
     pub(crate) fn with_stores(&self, mut pids: Vec<u32>) -> Processes {
         pids.extend(&self.service_pids);
         Processes::new(pids)
     }
 
-    /// The target that holds here.
+    /// The value for this backend.
     pub(crate) fn pick<T>(&self, embedded: T, real: T) -> T {
         if self.is_embedded() { embedded } else { real }
     }

@@ -1,4 +1,4 @@
-//! A stage's surroundings within this process: a bus, a database, the sample shop and its users.
+//! The environment of a stage within this process: a bus, a database, the sample shop and its users.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
     measure::Processes,
 };
 
-/// See the module.
+/// The environment of a stage.
 pub(crate) struct Bed {
     pub(crate) bus: Bus,
     pub(crate) store: Store,
@@ -35,14 +35,14 @@ pub(crate) struct Bed {
     pub(crate) clock: SharedClock,
     pub(crate) tenant: TenantId,
     pub(crate) address_key: AddressKey,
-    /// This process and the stores.
+    /// This process and those of the stores.
     pub(crate) processes: Processes,
     schema: Option<(Secret, String)>,
     _dir: tempfile::TempDir,
 }
 
 impl Bed {
-    /// Makes one of its own on a backend.
+    /// Creates an environment on a backend.
     pub(crate) async fn make(backend: &Backend) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let clock: SharedClock = Arc::new(SystemClock);
@@ -111,7 +111,7 @@ impl Bed {
         })
     }
 
-    /// Waits until a group has read everything; how often it looks is also how exact the end is.
+    /// Waits until a group has read all records. The end is exact to one look.
     pub(crate) async fn until_read(&self, group: &str) -> anyhow::Result<()> {
         loop {
             if self.lag(group).await? == Some(0) {
@@ -121,13 +121,13 @@ impl Bed {
         }
     }
 
-    /// How many records a group has before it; none if it has committed nothing yet.
+    /// The number of records that a group has not committed; `None` if it has committed nothing yet.
     pub(crate) async fn lag(&self, group: &str) -> anyhow::Result<Option<i64>> {
         let lags = self.bus.lag(group).await?;
         Ok((!lags.is_empty()).then(|| lags.iter().map(|lag| lag.records).sum()))
     }
 
-    /// Takes the schema away.
+    /// Deletes the schema.
     pub(crate) async fn clear(self) -> anyhow::Result<()> {
         self.store.close().await;
         if let Some((url, name)) = self.schema {
@@ -137,7 +137,7 @@ impl Bed {
     }
 }
 
-/// How often progress is looked at.
+/// The interval at which progress is checked.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 fn device(n: usize) -> anyhow::Result<Device> {
@@ -161,7 +161,7 @@ where
     outcome
 }
 
-/// A switch that nobody looks at.
+/// A readiness switch that is not read.
 pub(crate) fn ready() -> carillon_runtime::http::ReadySwitch {
     Readiness::default().register("bench")
 }

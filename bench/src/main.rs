@@ -1,5 +1,5 @@
-//! `carillon-bench <name>`: our stages beside the bare machine, by turns in one run, since machines are noisy and only
-//! ratios of one run mean something.
+//! `carillon-bench <name>`: our stages alternating with the bare machine in one run. Machines are noisy, so only
+//! ratios within one run are meaningful.
 #![expect(clippy::print_stdout, reason = "results")]
 
 mod app;
@@ -18,22 +18,22 @@ use crate::{
     benches::{Effort, Name},
 };
 
-/// The same allocator as the product's.
+/// The allocator of the product.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures stages of Carillon beside the bare machine.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Which benchmarks; none: all.
+    /// The benchmarks to run; by default all.
     names: Vec<Name>,
-    /// Where they run; may be repeated.
+    /// The storage under the benchmarks; may be repeated.
     #[arg(long, default_value = "embedded")]
     backend: Vec<BackendName>,
-    /// Pairs of ours and bare.
+    /// The number of pairs of our stage and the bare limit.
     #[arg(long, default_value_t = 3)]
     pairs: usize,
-    /// A hundredth of everything, once: whether it works and loses nothing.
+    /// Runs a hundredth of everything once, to check that it works and loses nothing.
     #[arg(long)]
     smoke: bool,
     /// Appends a JSON line for each benchmark.

@@ -1,4 +1,4 @@
-//! A long backlog beside a short one: how fast it drains, and how much memory that takes.
+//! A long backlog beside a short one: the rate at which it drains, and the memory that it takes.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const WITHOUT: &[&str] = &["--without", "router", "--without", "worker"];
-/// What works on the backlog; it starts when everything waits.
+/// The roles that process the backlog; they start once all events wait.
 const LATE: [&str; 2] = ["router", "push"];
 
 pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
     let mut report = Report::new("backlog", backend.name);
     let short = drain(backend, effort.amount(10_000, 1_000), usize::MAX)?;
-    // Draining all of it would tell the same and take minutes.
+    // Draining the whole backlog would take minutes and show no more.
     let long = drain(
         backend,
         effort.amount(1_000_000, 5_000),
@@ -36,12 +36,12 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
 
 struct Drained {
     rate: f64,
-    /// Bytes.
+    /// The most memory, in bytes.
     peak: f64,
     lost: usize,
 }
 
-/// Posts `waiting` events while nobody works on them, then measures the first `measured` deliveries.
+/// Posts `waiting` events without running the roles, then starts them and measures the first `measured` deliveries.
 fn drain(backend: &Backend, waiting: usize, measured: usize) -> anyhow::Result<Drained> {
     const EARLY: &[RoleArgs] = ROLES;
     let options = Options {
@@ -87,7 +87,7 @@ async fn first_to_last(sink: &Sink, count: usize) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// How many different messages arrived when everything has ended.
+/// Waits until all deliveries have ended; returns the number of different messages that arrived.
 async fn settle(app: &App, sink: &Sink, waiting: usize) -> usize {
     app.settle(waiting).await;
     sink.take_arrivals().len()

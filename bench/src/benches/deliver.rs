@@ -1,4 +1,4 @@
-//! The workers' stage into a sink, beside a loop of requests with as many in flight.
+//! The workers' stage into a sink, beside a loop of requests with the same number in flight.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ async fn contacts(bed: &Bed) -> anyhow::Result<HashMap<UserId, ContactPointId>> 
     Ok(first.collect())
 }
 
-/// Puts deliveries onto the push topic, as a router would have.
+/// Publishes deliveries on the push topic, as a router does.
 async fn publish(
     bed: &Bed,
     contacts: &HashMap<UserId, ContactPointId>,
@@ -123,7 +123,7 @@ async fn publish(
     Ok(())
 }
 
-/// Runs a worker until everything has arrived and is committed.
+/// Runs a worker until all deliveries have arrived and are committed.
 async fn deliver(bed: &Bed, sink: &Sink, count: usize) -> anyhow::Result<()> {
     let providers = ProvidersConfig {
         fcm: Some(FcmConfig {

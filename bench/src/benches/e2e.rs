@@ -15,9 +15,9 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Requests of the bare loop in flight at a time; more are slower.
+/// Requests of the bare loop in flight at a time; it is slower with more.
 const BARE_IN_FLIGHT: usize = 64;
-/// Single posts a second of the latency run.
+/// Single posts a second in the latency run.
 const RATE: f64 = 550.0;
 
 pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
@@ -92,7 +92,7 @@ async fn warm_up(app: &App, sink: &Sink) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of a run's messages are missing, and how many came more than once.
+/// The number of missing messages of a run, and of those that arrived more than once.
 fn account(sink: &Sink, run: &str, count: usize) -> (usize, usize) {
     let arrivals = sink.take_arrivals();
     let came = (0..count).filter_map(|n| arrivals.get(&event_id(run, n)));
@@ -104,7 +104,7 @@ fn account(sink: &Sink, run: &str, count: usize) -> (usize, usize) {
     (count - present, doubled)
 }
 
-/// The bare loop: the same bodies into the same sink.
+/// The rate of the bare loop: the same bodies into the same sink.
 pub(super) async fn bare_rate(sink: &Sink, count: usize) -> anyhow::Result<f64> {
     let target = Target {
         client: client(&ClientOptions::default())?,

@@ -1,4 +1,4 @@
-//! `POST /v1/events`, one at a time and in batches.
+//! `POST /v1/events`, single events and batches.
 
 use std::{
     sync::{
@@ -60,7 +60,7 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
         let our = closed_loop(&target(ours.clone(), Arc::clone(&body))?, singles, IN_FLIGHT).await?;
         let used = bed.processes.cpu_seconds() - before;
         let bare = closed_loop(&target(bare.clone(), body)?, singles, IN_FLIGHT).await?;
-        // The first pair warms up.
+        // The first pair is a warm-up.
         if pair > 0 {
             rates.push((per_second(singles, our), per_second(singles, bare)));
             cpu.push(per_thousand(used, singles));
@@ -121,7 +121,7 @@ fn gateway(bed: &Bed) -> Router {
     carillon_gateway::router(deps, |_| Vec::new())
 }
 
-/// Parses and answers.
+/// A handler that parses the body and answers.
 fn bare_handler() -> Router {
     async fn accept(body: Bytes) -> StatusCode {
         match serde_json::from_slice::<serde_json::Value>(&body) {
@@ -132,7 +132,7 @@ fn bare_handler() -> Router {
     Router::new().route("/v1/events", post(accept))
 }
 
-/// Publishes the same records in batches of the same size; events a second.
+/// Publishes the same records in batches of the same size; returns events a second.
 async fn produce(bed: &Bed, events: usize) -> anyhow::Result<f64> {
     let topic = bed.bus.topics().events(Lane::Normal);
     let record = move |n: usize| {

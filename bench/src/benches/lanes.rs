@@ -67,7 +67,7 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
 struct High {
     latencies: Latencies,
     lost: usize,
-    /// Messages of the campaign that arrived meanwhile.
+    /// Messages of the campaign that arrived in the meantime.
     others: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The benchmarks. Each runs our stage and its bare limit by turns.
+//! The benchmarks. Each alternates between our stage and its bare limit.
 
 mod backlog;
 mod deliver;
@@ -33,27 +33,27 @@ pub(crate) enum Name {
     Lanes,
     /// A long backlog, beside a short one.
     Backlog,
-    /// More workers against a slow provider, beside proportion.
+    /// More workers against a slow provider, beside linear scaling.
     Scale,
 }
 
-/// How much is measured.
+/// The amount of measuring.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
-    /// Pairs of ours and bare.
+    /// The number of pairs of our stage and the bare limit.
     pub(crate) pairs: usize,
-    /// Amounts are divided by this: above 1, it only shows that the benchmark works and loses nothing.
+    /// The divisor of amounts. Above 1, a run only shows that the benchmark works and loses nothing.
     pub(crate) divisor: usize,
 }
 
 impl Effort {
-    /// An amount, scaled down, but never below `least`.
+    /// An amount, scaled down, but at least `least`.
     pub(crate) fn amount(self, full: usize, least: usize) -> usize {
         (full / self.divisor).max(least)
     }
 }
 
-/// Runs one.
+/// Runs a benchmark.
 pub(crate) fn run(name: Name, backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
     match name {
         Name::Ingest => ingest::run(backend, effort),

@@ -39,7 +39,7 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
         let before = bed.processes.cpu_seconds();
         let ours = project(&bed, count).await?;
         let used = bed.processes.cpu_seconds() - before;
-        // The read model is emptied, so that both write into tables of the same size.
+        // The read model is emptied, so that both sides write into tables of the same size.
         let bare = bare::write_again(&bed).await?;
         if pair > 0 {
             rates.push((ours, per_second(count, bare)));
@@ -57,7 +57,7 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
     Ok(report)
 }
 
-/// Puts the statuses of one-push events onto the bus: decided, then sent.
+/// Publishes the statuses of events with one push: decided, then sent.
 async fn publish(bed: &Bed, run: &str, count: usize) -> anyhow::Result<()> {
     let topic = bed.bus.topics().status();
     let numbers: Vec<usize> = (0..count).collect();
@@ -150,7 +150,8 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
     ])
 }
 
-/// Runs the tracker until everything is in the read model; deliveries a second from the first batch to the last.
+/// Runs the tracker until all rows are in the read model; returns deliveries a second from the first batch to the
+/// last.
 async fn project(bed: &Bed, count: usize) -> anyhow::Result<f64> {
     let deps = TrackerDeps {
         bus: bed.bus.clone(),

@@ -1,5 +1,5 @@
-//! Rendering an e-mail in three parts: the engine with its languages, escaping and limits; HTTP batches to a templates
-//! role; and handlebars alone on the same templates, with helpers that look nothing up.
+//! Rendering an e-mail in three parts: by the engine with its languages, escaping and limits; by HTTP batches to a
+//! templates role; and by handlebars alone on the same templates, with helpers that look nothing up.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -73,7 +73,7 @@ fn request(n: usize) -> anyhow::Result<RenderRequest> {
     })
 }
 
-/// What the templates read, as the engine lays it out.
+/// The data for the templates, in the engine's layout.
 fn bare_context(request: &RenderRequest) -> anyhow::Result<serde_json::Value> {
     let mut context: serde_json::Map<_, _> = serde_json::from_str(request.context.data.get())?;
     let event = json!({"id": request.context.event_id, "type": TYPE, "time": request.context.time,
@@ -83,7 +83,7 @@ fn bare_context(request: &RenderRequest) -> anyhow::Result<serde_json::Value> {
     Ok(context.into())
 }
 
-/// Handlebars with the e-mail's three parts.
+/// Handlebars with the three parts of the e-mail.
 fn bare(set: &TemplateSet) -> anyhow::Result<Handlebars<'static>> {
     let mut bare = Handlebars::new();
     let parts: &BTreeMap<String, String> = set
@@ -94,7 +94,7 @@ fn bare(set: &TemplateSet) -> anyhow::Result<Handlebars<'static>> {
         .ok_or_else(|| anyhow::anyhow!("the shop has no such template"))?;
     for (part, text) in parts {
         let kind = if part == "html" { "html" } else { "text" };
-        // Partials of one name differ by the kind of part, so each kind has names of its own.
+        // Each kind of part has its own partials, so their names are made unique.
         bare.register_template_string(part, renamed(text, kind))?;
     }
     for partial in &set.partials {

@@ -24,7 +24,7 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
     let mut report = Report::new("route", backend.name);
     let events = effort.amount(backend.pick(60_000, 60_000), 1_000);
     let (mut rates, mut cpu) = (Vec::new(), Vec::new());
-    // The first pair warms up: a group's first join takes seconds on Kafka.
+    // The first pair is a warm-up, because the first join of a group takes seconds on Kafka.
     for pair in 0..=effort.pairs {
         publish(&bed, &format!("route{pair}"), events).await?;
         let before = bed.processes.cpu_seconds();
@@ -60,7 +60,7 @@ async fn publish(bed: &Bed, run: &str, events: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Routes all that is there; events a second from the first that was done to the last.
+/// Routes all events; returns events a second from the first committed one to the last.
 async fn route(bed: &Bed, events: usize) -> anyhow::Result<f64> {
     let deps = RouterDeps {
         bus: bed.bus.clone(),
@@ -91,7 +91,7 @@ async fn route(bed: &Bed, events: usize) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
-/// Copies the same records in steps of the same size; events a second.
+/// Copies the same records in steps of the same size; returns events a second.
 async fn copy(bed: &Bed, events: usize) -> anyhow::Result<f64> {
     let topics = bed.bus.topics();
     let target = topics.channel(Channel::Sms, Lane::Normal);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const DELAY: Duration = Duration::from_millis(50);
-/// In flight in one worker: what it can do alone is 16 / 50 ms = 320 a second.
+/// Deliveries in flight in one worker, which can therefore send at most 16 / 50 ms = 320 a second.
 const IN_FLIGHT: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,7 +45,7 @@ pub(super) fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Report> {
     let mut report = Report::new("scale", backend.name);
     let mut alone = None;
     for (roles, workers) in WORKERS.iter().zip([1_usize, 2, 4]) {
-        // The embedded mode has one process: it scales by what it has in flight.
+        // The embedded mode has one process, so the number in flight is scaled instead.
         let in_flight = IN_FLIGHT * backend.pick(workers, 1);
         let options = Options {
             roles: Some(roles),

@@ -1,4 +1,4 @@
-//! The bare machine: a loop of requests with nothing around them.
+//! The bare machine: a loop of requests without Carillon.
 
 use std::sync::{
     Arc,
@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::{task::JoinSet, time::Instant};
 
-/// Where requests go, and what they carry.
+/// The destination and content of requests.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) client: reqwest::Client,
@@ -33,9 +33,9 @@ impl Target {
     }
 }
 
-/// Sends `count` requests, `in_flight` at a time; seconds from the first to the last answer.
+/// Sends `count` requests, `in_flight` at a time; returns the seconds from the first request to the last answer.
 ///
-/// Any answer but a 2xx fails: a rate of errors is no rate.
+/// Fails at any status but 2xx: a rate of errors is not a result.
 pub(crate) async fn closed_loop(target: &Target, count: usize, in_flight: usize) -> anyhow::Result<f64> {
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Load, and where it ends.
+//! Load, and the sink for it.
 
 mod bare;
 mod open_loop;

@@ -1,5 +1,5 @@
-//! Open-loop load: requests leave when they are due, whatever became of those before them, and latencies count from
-//! that time (no coordinated omission).
+//! Open-loop load: requests are sent when they are due, independently of earlier ones, and latencies are measured
+//! from the due time (no coordinated omission).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{Target, sink::Arrival};
 
-/// Sends `count` requests at `rate` a second; when each was due.
+/// Sends `count` requests at `rate` a second; returns the due times.
 pub(crate) async fn open_loop(target: &Target, count: usize, rate: f64) -> anyhow::Result<Vec<Instant>> {
     let started = Instant::now();
     let mut due = Vec::with_capacity(count);
@@ -35,11 +35,11 @@ fn accepted(status: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How long messages took.
+/// Latencies of messages.
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// From when each event was due to when it arrived first.
+    /// The latencies from the due time of each event to its first arrival.
     pub(crate) fn between(
         due: &[Instant],
         arrivals: &HashMap<String, Arrival>,
@@ -55,7 +55,7 @@ impl Latencies {
         Ok(Self(histogram))
     }
 
-    /// A percentile, in milliseconds.
+    /// A percentile in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a benchmark's length")]
     pub(crate) fn milliseconds(&self, percentile: f64) -> f64 {
         self.0.value_at_percentile(percentile) as f64 / 1_000.0

@@ -1,4 +1,4 @@
-//! The provider at the end: FCM's wire form without its rules. It counts what arrives and remembers when.
+//! The provider at the end: FCM's wire format without its rules. It counts messages and notes the times of arrival.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{net::TcpListener, time::Instant};
 
-/// A running sink; it ends with the process.
+/// A running sink. It ends with the process.
 #[derive(Clone)]
 pub(crate) struct Sink {
     pub(crate) url: String,
@@ -33,7 +33,7 @@ struct Shared {
     delay: Duration,
 }
 
-/// When messages of one event arrived.
+/// The arrivals of one event's messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) first: Instant,
@@ -42,7 +42,7 @@ pub(crate) struct Arrival {
 }
 
 impl Sink {
-    /// Starts one that answers after `delay`.
+    /// Starts a sink that answers after `delay`.
     pub(crate) async fn start(delay: Duration) -> anyhow::Result<Self> {
         let state = Arc::new(Shared {
             arrivals: Mutex::default(),
@@ -56,17 +56,17 @@ impl Sink {
         Ok(Self { url, state })
     }
 
-    /// Where one message is posted to.
+    /// The URL to which a message is posted.
     pub(crate) fn send_url(&self) -> String {
         format!("{}/v1/projects/bench/messages:send", self.url)
     }
 
-    /// How many messages arrived.
+    /// The number of messages that arrived.
     pub(crate) fn count(&self) -> u64 {
         self.state.count.load(Ordering::Acquire)
     }
 
-    /// Waits until so many messages arrived, or none for `patience`.
+    /// Waits until `count` messages have arrived, or none has for `patience`.
     pub(crate) async fn wait_for(&self, count: u64, patience: Duration) {
         let (mut seen, mut since) = (self.count(), Instant::now());
         while seen < count && since.elapsed() < patience {
@@ -78,7 +78,7 @@ impl Sink {
         }
     }
 
-    /// What arrived since the last call, by event id.
+    /// The arrivals since the last call, by event id.
     pub(crate) fn take_arrivals(&self) -> HashMap<String, Arrival> {
         self.state.count.store(0, Ordering::Release);
         std::mem::take(&mut self.state.arrivals.lock())
@@ -113,7 +113,7 @@ async fn take(State(state): State<Arc<Shared>>, uri: Uri, body: Bytes) -> Respon
         .into_response()
 }
 
-/// The event's id, cut out of the body: parsing all of it would measure the sink.
+/// The event's id, cut out of the body: a complete parse would add the sink's cost to the measurement.
 fn event_id(body: &[u8]) -> Option<&str> {
     const NAME: &str = "\"carillon_event_id\":\"";
     let text = std::str::from_utf8(body).ok()?;

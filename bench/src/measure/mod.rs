@@ -1,4 +1,4 @@
-//! What is measured, and how it is told.
+//! Measurements and their report.
 
 mod report;
 mod spread;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Spread;
 
-/// What a benchmark found.
+/// The results of a benchmark.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) name: &'static str,
@@ -13,12 +13,12 @@ pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
 }
 
-/// One figure.
+/// A figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) what: String,
     pub(crate) value: Spread,
-    /// What it should be, if anything.
+    /// The bound that it should keep, if any.
     pub(crate) target: Option<Target>,
 }
 
@@ -39,12 +39,13 @@ impl Figure {
         }
     }
 
-    /// A count or another single value.
+    /// A figure with a count or another single value.
     pub(crate) fn one(what: impl Into<String>, value: f64) -> Self {
         Self::new(what, Spread::of([value]))
     }
 
-    /// How many were lost or doubled: none, or the benchmark measured something else.
+    /// The number of lost or duplicated messages. Its target is 0; otherwise the benchmark has not measured the intended
+    /// work.
     #[expect(clippy::cast_precision_loss, reason = "a number of messages")]
     pub(crate) fn none_of(what: impl Into<String>, count: usize) -> Self {
         Self::one(what, count as f64).at_most(0.0)
@@ -81,7 +82,7 @@ impl Report {
         self.figures.push(figure);
     }
 
-    /// Adds both rates of pairs (ours, bare) and their ratio.
+    /// Adds the two rates of pairs (ours, bare) and their ratio.
     pub(crate) fn add_pairs(&mut self, what: &str, bare: &str, pairs: &[(f64, f64)], target: Option<f64>) {
         self.add(Figure::new(
             format!("{what}, a second"),
@@ -98,7 +99,7 @@ impl Report {
         });
     }
 
-    /// The table.
+    /// The report as a table.
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
         table.set_header([&format!("{} on {}", self.name, self.backend), "", "target", ""]);

@@ -1,4 +1,4 @@
-//! Several measurements of one thing.
+//! Several measurements of one value.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// The spread of at least one value.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -29,7 +29,7 @@ impl Spread {
         }
     }
 
-    /// Of the ratios of pairs that were measured one after the other.
+    /// The spread of the ratios of pairs that were measured one after the other.
     pub(crate) fn of_ratios(pairs: &[(f64, f64)]) -> Self {
         Self::of(pairs.iter().map(|(ours, bare)| ours / bare))
     }

@@ -4,18 +4,18 @@ use std::collections::{HashMap, HashSet};
 
 use procfs::process::{Process, all_processes};
 
-/// Processes that take part, with all their descendants.
+/// Processes with all their descendants.
 #[derive(Debug, Clone)]
 pub(crate) struct Processes(Vec<u32>);
 
 impl Processes {
-    /// The trees below these processes.
+    /// The process trees below these roots.
     pub(crate) fn new(roots: Vec<u32>) -> Self {
         Self(roots)
     }
 
-    /// CPU seconds, user and system, that they have used so far. (A descendant that has ended counts through the
-    /// parent that waited for it.)
+    /// The CPU seconds, user and system, used so far. (A descendant that has ended is included in the parent that
+    /// waited for it.)
     #[expect(clippy::cast_precision_loss, reason = "ticks of a benchmark's length")]
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let stats: Vec<_> = all_processes()
@@ -42,7 +42,7 @@ impl Processes {
         ticks as f64 / procfs::ticks_per_second() as f64
     }
 
-    /// The most memory that any one of the roots has held since it was started, in bytes.
+    /// The most memory that any of the roots has held since its start, in bytes.
     pub(crate) fn peak_bytes(&self) -> u64 {
         let each = self.0.iter().filter_map(|pid| {
             let status = Process::new(pid.cast_signed()).ok()?.status().ok()?;

@@ -1,4 +1,4 @@
-//! The gateway and the simulator, as the run asks them.
+//! Clients of the gateway and the simulator.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// How long the run's clients wait for an answer.
+/// The request timeout of the run's clients.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// Items of a page.
+/// The number of items of a page.
 const PAGE: usize = 500;
 
-/// Where to ask.
+/// The addresses of gateway and simulator, and an API key.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     http: reqwest::Client,
@@ -22,7 +22,7 @@ pub(crate) struct Api {
     key: String,
 }
 
-/// An answer with whatever status.
+/// A response with any status.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
@@ -60,7 +60,7 @@ impl Api {
         })
     }
 
-    /// Puts a document.
+    /// Puts a document; a status other than 2xx is an error.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let request = self.http.put(format!("{}{path}", self.url)).json(body);
         let answer = self.at_gateway(request).send().await?;
@@ -73,23 +73,23 @@ impl Api {
         Ok(())
     }
 
-    /// A document of the gateway's.
+    /// Gets a document from the gateway.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let request = self.http.get(format!("{}{path}", self.url));
         read(self.at_gateway(request), path).await
     }
 
-    /// A document of the simulator's.
+    /// Gets a document from the simulator.
     pub(crate) async fn simulated<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         read(self.http.get(format!("{}{path}", self.simulator)), path).await
     }
 
-    /// Every item of a list of the gateway's, newest first.
+    /// All items of a list of the gateway, newest first.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
         pages(path, async |page: String| self.get(&page).await).await
     }
 
-    /// Every item of a list of the simulator's.
+    /// All items of a list of the simulator.
     pub(crate) async fn simulated_list<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
         pages(path, async |page: String| self.simulated(&page).await).await
     }
@@ -107,7 +107,7 @@ impl Api {
         Ok(())
     }
 
-    /// Ends all provider faults.
+    /// Removes all provider faults.
     pub(crate) async fn clear_faults(&self) -> anyhow::Result<()> {
         let answer = self
             .http

@@ -5,24 +5,24 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Runs Carillon under load, kills what it is made of, and checks that every promise was kept.
+/// Runs Carillon under load, kills its processes and services, and checks that each guarantee was kept.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) suite: Option<Suite>,
-    /// What Carillon stands on.
+    /// The storage under Carillon.
     #[arg(long, default_value = "embedded", global = true)]
     pub(crate) backend: Backend,
-    /// The dice; a random one if it is not given.
+    /// The seed of all random choices; by default a random one.
     #[arg(long)]
     seed: Option<u64>,
-    /// How long load and faults go on.
+    /// The duration of load and faults, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
     seconds: u64,
     /// Events a second.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     pub(crate) rate: u32,
-    /// The `carillon` binary; the one beside this program if it is not given.
+    /// The `carillon` binary; by default the one beside this program.
     #[arg(long, global = true)]
     carillon: Option<PathBuf>,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Suite {
     Attacks(AttackArgs),
 }
 
-/// How to attack.
+/// Options of the attack suite.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AttackArgs {
     /// Only attacks whose names contain one of these.
@@ -44,19 +44,19 @@ pub(crate) struct AttackArgs {
     pub(crate) slack: f64,
 }
 
-/// What Carillon stands on.
+/// The storage under Carillon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     /// One process with embedded storage.
     Embedded,
-    /// Each role a process, on Kafka, PostgreSQL and Redis of the run's own.
+    /// One process for each role, on Kafka, PostgreSQL and Redis servers of this run.
     Real,
 }
 
 impl Args {
-    /// The seed given, or a random one.
+    /// The given seed, or a random one.
     pub(crate) fn seed(&self) -> u64 {
-        // A short number is easier to type again.
+        // A short number is easier to type.
         self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()))
     }
 
@@ -64,7 +64,7 @@ impl Args {
         Duration::from_secs(self.seconds)
     }
 
-    /// The binary, or how to build it.
+    /// The path of the binary; the error says how to build it.
     pub(crate) fn binary(&self) -> anyhow::Result<PathBuf> {
         if let Some(path) = &self.carillon {
             return path

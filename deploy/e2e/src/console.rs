@@ -1,15 +1,15 @@
-//! What the run says, with the time since it began.
+//! The run's output, each line with the time since the run began.
 
 use std::time::Duration;
 
 use carillon_domain::{Clock as _, SystemClock, Timestamp};
 use tokio::time::Instant;
 
-/// The run's clock and voice.
+/// The run's clock and output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Console {
     began: Instant,
-    /// The same by the clock that the read model's times are of.
+    /// The beginning by the wall clock, which the read model's times follow.
     began_at: Timestamp,
 }
 
@@ -21,23 +21,23 @@ impl Console {
         }
     }
 
-    /// The moment that lies so far behind the beginning.
+    /// The instant this long after the beginning.
     pub(crate) fn at(self, offset: Duration) -> Instant {
         self.began + offset
     }
 
-    /// A moment by the clock on the wall.
+    /// An instant as a time of the wall clock.
     pub(crate) fn on_the_wall(self, at: Instant) -> Timestamp {
         let since = at.saturating_duration_since(self.began);
         self.began_at + since
     }
 
-    /// One line.
+    /// Prints a line.
     pub(crate) fn say(self, text: impl std::fmt::Display) {
         self.say_at(Instant::now(), text);
     }
 
-    /// One line about something that happened then.
+    /// Prints a line about something that happened at this instant.
     pub(crate) fn say_at(self, at: Instant, text: impl std::fmt::Display) {
         println!("[{:>7.2} s] {text}", (at - self.began).as_secs_f64());
     }

@@ -1,19 +1,19 @@
-//! The events of the load, and what is to come of each.
+//! The events of the load, and the deliveries expected of each.
 
 use std::ops::RangeInclusive;
 
 use carillon_domain::{Channel, Lane};
 use serde_json::{Map, Value, json};
 
-/// Who says all this.
+/// The source of all events.
 pub(crate) const SOURCE: &str = "/e2e";
 
-/// What happened.
+/// The type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Fans out to every channel; sent again where an attempt is uncertain.
+    /// Goes to all channels; sent again after an uncertain attempt.
     OrderShipped,
-    /// Critical, e-mail; held where an attempt is uncertain.
+    /// Critical, e-mail; held after an uncertain attempt.
     PasswordReset,
     /// Critical, a text message.
     OneTimePassword,
@@ -21,12 +21,12 @@ pub(crate) enum Kind {
     PriceDrop,
 }
 
-/// Who is to hear of it.
+/// The recipients of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum To {
-    /// One user: their events stay in order.
+    /// One user, whose events stay in order.
     User(usize),
-    /// Somebody without a profile.
+    /// A guest without a profile.
     Guest(usize),
     /// Several users.
     Group(Vec<usize>),
@@ -39,7 +39,7 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     pub(crate) to: To,
     pub(crate) lane: Lane,
-    /// The channels that it asks for; none: all of its type.
+    /// The requested channels; empty: all of its type.
     pub(crate) channels: Vec<Channel>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn user_id(user: usize) -> String {
     format!("e2e-{user}")
 }
 
-/// A user as `PUT /v1/users/{id}` takes them.
+/// A user as the body of `PUT /v1/users/{id}`.
 pub(crate) fn profile(user: usize) -> Value {
     let locale = ["en-GB", "fr-CA", "de-DE"][user % 3];
     json!({
@@ -92,7 +92,7 @@ impl Event {
         }
     }
 
-    /// Carillon's own form, for HTTP.
+    /// The event in Carillon's plain form, for HTTP.
     pub(crate) fn plain(&self) -> Value {
         let mut event = json!({
             "id": self.id, "source": SOURCE, "type": self.type_name(), "priority": self.lane.as_str(),
@@ -104,7 +104,7 @@ impl Event {
         event
     }
 
-    /// A CloudEvent's attributes, and its data.
+    /// The event as a CloudEvent: attributes and data.
     pub(crate) fn cloud_event(&self) -> (Map<String, Value>, Value) {
         let mut attributes = Map::new();
         let mut set = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
@@ -127,7 +127,7 @@ impl Event {
         (attributes, data)
     }
 
-    /// The key of its record: one user's events are in order.
+    /// The key of the event's record, by which the events of one user stay in order.
     pub(crate) fn record_key(&self) -> String {
         match self.to {
             To::User(user) => format!("default|{}", user_id(user)),
@@ -135,7 +135,7 @@ impl Event {
         }
     }
 
-    /// How many deliveries come of it.
+    /// The number of deliveries that may result.
     pub(crate) fn deliveries(&self) -> RangeInclusive<usize> {
         let asked = |channels: &[Channel]| {
             let is_asked = |channel: &&Channel| self.channels.is_empty() || self.channels.contains(channel);

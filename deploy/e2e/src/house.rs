@@ -1,5 +1,5 @@
-//! The installation under fault, and its supervisor: it starts again what we killed, and takes note of every process that
-//! ended by itself, which is a failure of the run.
+//! The installation under fault, and its supervisor. The supervisor restarts processes that ended by themselves and
+//! records each such end, which is a failure of the run.
 
 use std::{collections::BTreeMap, process::ExitStatus, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::console::Console;
 
-/// Two members of what shares work, one of everything else.
+/// Two processes of each role that shares work, one of each other role.
 pub(crate) const ROLES: &[RoleArgs] = &[
     ("simulator", &["simulator"]),
     ("templates", &["templates"]),
@@ -24,9 +24,9 @@ pub(crate) const ROLES: &[RoleArgs] = &[
     ("tracker-2", &["tracker"]),
 ];
 
-/// How often processes are looked at.
+/// The interval at which processes are checked.
 const LOOK: Duration = Duration::from_millis(250);
-/// Before a process that could not start is started again.
+/// The pause before a process that ended by itself is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A running process.
@@ -50,7 +50,7 @@ impl Up {
 struct Inner {
     installation: Installation,
     up: BTreeMap<&'static str, Up>,
-    /// Services that are away, and when one last was.
+    /// Services that are down; `last_away` is the time at which one last was.
     away: Vec<&'static str>,
     last_away: Option<Instant>,
     deaths: Vec<String>,
@@ -81,16 +81,16 @@ impl House {
         }
     }
 
-    /// `kill -9`.
+    /// Kills a process by SIGKILL.
     pub(crate) fn kill(&self, name: &'static str) {
         let mut inner = self.inner.lock();
-        // It may have ended by itself in this moment; the supervisor has not seen it.
+        // If it has just ended by itself, the supervisor has not seen that yet.
         if inner.up.remove(name).is_some() {
             inner.installation.kill(name);
         }
     }
 
-    /// Starts a process (again), if it does not run.
+    /// Starts a process if it is not running.
     pub(crate) fn start(&self, name: &'static str) {
         let mut inner = self.inner.lock();
         if inner.up.contains_key(name) {
@@ -100,19 +100,19 @@ impl House {
         inner.up.insert(name, Up::now());
     }
 
-    /// SIGSTOP.
+    /// Stops a process by SIGSTOP.
     pub(crate) fn freeze(&self, name: &'static str) {
         self.signal(name, true);
     }
 
-    /// SIGCONT.
+    /// Continues a process by SIGCONT.
     pub(crate) fn thaw(&self, name: &'static str) {
         self.signal(name, false);
     }
 
     fn signal(&self, name: &'static str, freeze: bool) {
         let mut inner = self.inner.lock();
-        // One that has ended by itself is the supervisor's.
+        // A process that has ended by itself is the supervisor's concern.
         let Some(up) = inner.up.get_mut(name) else { return };
         up.frozen = freeze;
         for (_, role) in inner.installation.roles().filter(|(role, _)| *role == name) {
@@ -124,7 +124,7 @@ impl House {
         }
     }
 
-    /// A service goes away, or is back: a process that starts meanwhile may fail, and is started again.
+    /// Notes that a service goes down or is up again. A process that starts meanwhile may fail and is started again.
     pub(crate) fn service(&self, name: &'static str, is_there: bool) {
         let mut inner = self.inner.lock();
         inner.last_away = Some(Instant::now());
@@ -134,12 +134,12 @@ impl House {
         }
     }
 
-    /// What ended by itself so far.
+    /// The processes that have ended by themselves so far.
     pub(crate) fn deaths(&self) -> Vec<String> {
         self.inner.lock().deaths.clone()
     }
 
-    /// Watches over the processes, for ever.
+    /// Supervises the processes for ever.
     pub(crate) async fn supervise(&self) {
         let mut timer = tokio::time::interval(LOOK);
         loop {
@@ -155,7 +155,7 @@ impl House {
         }
     }
 
-    /// Finds what has ended by itself.
+    /// Finds processes that have ended by themselves.
     fn bury(&self) -> Vec<&'static str> {
         let mut inner = self.inner.lock();
         let ended: Vec<(&'static str, ExitStatus)> = inner
@@ -209,7 +209,7 @@ impl House {
         }
     }
 
-    /// Leaves logs and data where they are, and says where.
+    /// Keeps logs and data; returns their folder.
     pub(crate) fn keep(&self) -> std::path::PathBuf {
         let mut inner = self.inner.lock();
         inner.installation.keep_dir();

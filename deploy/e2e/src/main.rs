@@ -1,8 +1,9 @@
-//! `carillon-e2e`: the fault suite, and with `attacks` the attack suite (see `attacks`). A whole Carillon works under a steady load while its processes and its services are
-//! killed, frozen and emptied; afterwards nothing may be missing, and nothing may have been doubled in silence.
+//! `carillon-e2e`: the fault suite, and with `attacks` the attack suite (see `attacks`). In the fault suite a whole
+//! Carillon works under a steady load while its processes and services are killed, frozen and emptied. Afterwards
+//! nothing may be missing, and nothing may have been doubled silently.
 //!
-//! Everything that happens is drawn from a seed: the same seed, backend, length and rate give the same faults and the
-//! same events again.
+//! All faults and events are drawn from a seed: the same seed, backend, length and rate give the same faults and
+//! events.
 #![expect(clippy::print_stdout, reason = "the run's story is what this program is for")]
 
 mod api;
@@ -68,5 +69,5 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// How many violations are printed.
+/// The most violations that are printed.
 const SHOWN: usize = 40;

@@ -1,5 +1,5 @@
-//! How long until Carillon works again: events posted at a fault's end, until each of their messages has arrived, or a
-//! provider has been asked for it and said no.
+//! Measures the recovery time: events are posted at the end of a fault; Carillon has recovered when each of their
+//! messages has arrived, or a provider has refused it.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
     load::{Door, Journal, post_now},
 };
 
-/// A probe that takes longer has failed.
+/// The time after which a probe has failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(50);
-/// The statuses are asked for less often: they come by way of the tracker.
+/// The number of looks at messages for each look at statuses, which come by way of the tracker.
 const LOOKS_A_STATUS: u32 = 10;
-/// Events of a probe. Their users' records lie on several partitions.
+/// The number of events of a probe. The records of their users lie on several partitions.
 const EVENTS: usize = 3;
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ struct Asked {
     status: String,
 }
 
-/// Posts probes and waits for them: the moment of the last arrival and its channel, or `None` after the limit.
+/// Posts probes and waits for them; returns the time and channel of the last arrival, or `None` after the limit.
 pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Option<(Instant, Channel)> {
     let door = Door::http(api.clone());
     let probes = (0..EVENTS).map(|n| {
@@ -61,7 +61,7 @@ pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Op
     arrivals.into_iter().max()
 }
 
-/// Users that get probes.
+/// The users of probes.
 pub(crate) fn users() -> impl Iterator<Item = usize> {
     (0..EVENTS).map(|n| crate::plan::USERS + n)
 }
@@ -76,7 +76,7 @@ async fn arrived(api: &Api, id: &str) -> (Instant, Channel) {
             .find(|channel| !done.contains(channel))
             .unwrap_or(last);
         looks += 1;
-        // Both may be away, each for a while.
+        // Gateway and simulator may both be down for a while.
         if let Ok(messages) = messages(api, id).await {
             done.extend(messages.into_iter().map(|message| message.channel));
         }

@@ -1,4 +1,4 @@
-//! What goes wrong at the providers, all the time: refusals, throttles, and silence after a message was taken.
+//! Faults of the providers during the whole run: refusals, throttles, and no answer after a message was accepted.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 
-/// How often it is looked whether the script is in force: the simulator forgets it when it is killed.
+/// The interval at which the script is put into force again if necessary: the simulator loses it when it is killed.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Shares in percent. What is `recorded` was taken although nobody said so.
+/// The shares of the faults, in percent. A `recorded` message is accepted although its answer says otherwise or never
+/// comes.
 fn script() -> Value {
     json!([
         {"provider": "*", "percent": 20, "delay_ms": 30},
@@ -26,20 +27,20 @@ fn script() -> Value {
     ])
 }
 
-/// Keeps the script in force, for ever.
+/// Keeps the script in force for ever.
 pub(crate) async fn misbehave(api: &Api, seed: u64) {
     let script = script();
     loop {
         let in_force: anyhow::Result<Vec<Value>> = api.simulated("/v1/faults").await;
         if in_force.is_ok_and(|rules| rules.is_empty()) {
-            // It may be killed in this moment; then it is tried again.
+            // The simulator may be down; the next turn tries again.
             let _ = api.put_faults(seed, &script).await;
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Ends it. The simulator answers by now, or soon.
+/// Removes the script. The simulator answers by now, or soon.
 pub(crate) async fn behave(api: &Api) -> anyhow::Result<()> {
     let mut tries = 0;
     loop {

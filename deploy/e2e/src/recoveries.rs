@@ -1,4 +1,4 @@
-//! How long Carillon took to work again after each fault.
+//! The recovery time after each fault.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::plan::FaultKind;
 
-/// A fault as it was.
+/// A fault that was carried out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Strike {
     pub(crate) kind: FaultKind,
@@ -38,19 +38,19 @@ impl Strikes {
         now
     }
 
-    /// Carillon works again; the faults that stood in the way of it.
+    /// Notes the recovery from a fault; returns the other faults that may have delayed it.
     pub(crate) fn recover(&self, index: usize, at: Instant) -> Vec<FaultKind> {
         let mut strikes = self.0.lock();
         strikes[index].recovered = Some(at);
         disturbances(&strikes, index)
     }
 
-    /// All of them.
+    /// All faults.
     pub(crate) fn all(&self) -> Vec<Strike> {
         self.0.lock().clone()
     }
 
-    /// Lines for the report: recovery times by kind, of faults that no other one disturbed, and of all.
+    /// Lines for the report: recovery times by kind of fault, for faults without another in between, and for all.
     pub(crate) fn summary(&self) -> Vec<String> {
         let strikes = self.0.lock();
         let mut by_kind: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
@@ -76,7 +76,7 @@ impl Strikes {
     }
 }
 
-/// Other faults that lasted between this one's end and its recovery.
+/// The other faults between the end of this one and its recovery.
 fn disturbances(strikes: &[Strike], index: usize) -> Vec<FaultKind> {
     let strike = strikes[index];
     match (strike.ended, strike.recovered) {
@@ -85,7 +85,7 @@ fn disturbances(strikes: &[Strike], index: usize) -> Vec<FaultKind> {
     }
 }
 
-/// Other faults that lasted within a time.
+/// The other faults within a period.
 pub(crate) fn others(strikes: &[Strike], index: usize, from: Instant, to: Instant) -> Vec<FaultKind> {
     let others = strikes.iter().enumerate().filter(|(other, _)| *other != index);
     others
@@ -94,7 +94,7 @@ pub(crate) fn others(strikes: &[Strike], index: usize, from: Instant, to: Instan
         .collect()
 }
 
-/// How often, the median and the longest.
+/// A line with the number, the median and the longest of some times.
 pub(crate) fn line(what: &str, mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let Some(longest) = times.last() else {

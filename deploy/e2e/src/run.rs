@@ -1,4 +1,4 @@
-//! One run: set up, load and faults, quiet, checks.
+//! A run: set up, load and faults, quiet, checks.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,12 +21,12 @@ use crate::{
     verify,
 };
 
-/// After the last event was posted, how long everything may take to end.
+/// The time within which all deliveries have to end after the last post.
 const QUIET: Duration = Duration::from_mins(3);
-/// How long sources go on trying after the end of the run.
+/// The time for which sources repeat their posts after the end of the run.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Runs it all; what was found wrong.
+/// Runs the suite; returns the violations.
 pub(crate) async fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<String>> {
     let plan = Plan::draw(seed, args.backend, args.length(), args.rate);
     println!(
@@ -49,14 +49,14 @@ pub(crate) async fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<String>> {
     ended
 }
 
-/// Everything that a run needs.
+/// The parts of a run.
 struct Stage {
     house: House,
     services: Option<Arc<Services>>,
     api: Api,
     door: Door,
     console: Console,
-    /// The binary's copy: a build meanwhile must not change what is started again.
+    /// A copy of the binary, so that a build meanwhile does not change the binary that is started again.
     _binary: tempfile::TempDir,
 }
 
@@ -154,7 +154,7 @@ impl Stage {
         Ok(violations)
     }
 
-    /// Leaves what may explain a failure.
+    /// Keeps the files that may explain a failure.
     fn keep(&mut self) {
         println!("logs: {}", self.house.keep().display());
         if let Some(services) = self.services.as_mut().and_then(Arc::get_mut) {
@@ -164,7 +164,7 @@ impl Stage {
     }
 }
 
-/// Every user with all their addresses; those of the load want to hear of marketing.
+/// Creates all users with all their addresses; those of the load have opted in to marketing.
 async fn put_users(api: &Api) -> anyhow::Result<()> {
     let users: Vec<usize> = (0..USERS).chain(probe::users()).collect();
     for some in users.chunks(16) {

@@ -1,4 +1,4 @@
-//! Kafka, PostgreSQL behind PgBouncer, and Redis. `deploy/ci/services` starts them for one run, which may therefore kill
+//! Kafka, PostgreSQL behind PgBouncer, and Redis. `deploy/ci/services` starts them for one run, so the run may kill
 //! them.
 
 use std::{
@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Running services. Dropping them ends them and takes their data away.
+/// The running services. Dropping this ends them and deletes their data.
 #[derive(Debug)]
 pub(crate) struct Services {
     script: Script,
@@ -24,7 +24,7 @@ pub(crate) struct Services {
     dir: tempfile::TempDir,
 }
 
-/// How the script is called.
+/// The script and its environment.
 #[derive(Debug, Clone)]
 struct Script {
     dir: PathBuf,
@@ -35,12 +35,12 @@ struct Script {
 }
 
 impl Services {
-    /// Starts all of them on free ports.
+    /// Starts all services on free ports.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("carillon-e2e-services-")
             .tempdir()?;
-        // PostgreSQL runs as a user of its own.
+        // PostgreSQL runs as another user.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
         let script = Script {
             dir: dir.path().to_owned(),
@@ -58,7 +58,7 @@ impl Services {
         Ok(services)
     }
 
-    /// Where they are.
+    /// The addresses of the services.
     pub(crate) fn addresses(&self) -> carillon_testkit::installation::Services {
         let Script {
             kafka,
@@ -73,22 +73,22 @@ impl Services {
         }
     }
 
-    /// Their logs and data.
+    /// The folder of logs and data.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// `kill -9`; the data stays.
+    /// Kills a service by SIGKILL; its data stays.
     pub(crate) async fn kill(&self, name: &'static str) -> anyhow::Result<()> {
         self.script.clone().run(&["kill", name]).await
     }
 
-    /// Starts it again and waits until it answers.
+    /// Starts a service again and waits until it answers.
     pub(crate) async fn up(&self, name: &'static str) -> anyhow::Result<()> {
         self.script.clone().run(&["up", name]).await
     }
 
-    /// Has Redis forget everything; `false` if it does not answer.
+    /// Deletes all data in Redis; `false` if it does not answer.
     pub(crate) async fn flush(&self) -> bool {
         let flush = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.script.redis)).await?;
@@ -103,7 +103,7 @@ impl Services {
         )
     }
 
-    /// Leaves logs and data where they are.
+    /// Keeps logs and data.
     pub(crate) fn keep(&mut self) {
         self.kept = true;
         self.dir.disable_cleanup(true);
@@ -137,7 +137,7 @@ impl Script {
     async fn run(self, args: &[&'static str]) -> anyhow::Result<()> {
         let what = args.join(" ");
         let mut command = self.call(args);
-        // What a service writes is in its log; an inherited pipe would be held open by it.
+        // The output of services goes to their logs. They would keep an inherited pipe open.
         let log = self.dir.join("script.log");
         let open = || std::fs::File::options().create(true).append(true).open(&log);
         command.stdout(open()?).stderr(open()?);
@@ -151,7 +151,7 @@ impl Script {
     }
 }
 
-/// A free port whose upper neighbour is free too: Kafka's controller has it.
+/// A free port whose successor is free too, for Kafka's controller.
 fn free_neighbours() -> u16 {
     loop {
         let port = free_port();
@@ -161,7 +161,7 @@ fn free_neighbours() -> u16 {
     }
 }
 
-/// Whether the script can work here at all.
+/// Checks that the script exists, that is, that this program runs in its repository.
 pub(crate) fn check() -> anyhow::Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/services");
     script

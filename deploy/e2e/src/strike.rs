@@ -1,4 +1,4 @@
-//! The faults, at their times.
+//! Carrying out the faults at their times.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     services::Services,
 };
 
-/// Of a recovery that took longer, it is said which channel was the last, in seconds.
+/// Recovery time in seconds from which on the report names the channel that recovered last.
 const TELLING: f64 = 3.0;
 
-/// What a strike works with.
+/// The dependencies of a strike.
 #[derive(Clone)]
 pub(crate) struct Striker {
     pub(crate) house: House,
@@ -30,8 +30,8 @@ pub(crate) struct Striker {
 }
 
 impl Striker {
-    /// Strikes at the faults' times, whatever the one before came to; the end is that of the last recovery. Returns what
-    /// went wrong with the faults themselves, and what did not recover.
+    /// Carries out the faults at their times, independently of each other, and waits for the last recovery. Returns
+    /// the faults that could not be carried out, and those without a recovery.
     pub(crate) async fn run(self, faults: Vec<Fault>) -> Vec<String> {
         let mut under_way = Vec::new();
         for (number, fault) in faults.into_iter().enumerate() {
@@ -84,7 +84,7 @@ impl Striker {
         Ok(())
     }
 
-    /// Does it, and undoes it.
+    /// Carries out a fault and ends it.
     async fn inflict(&self, kind: FaultKind, lasts: Duration) -> anyhow::Result<&'static str> {
         match kind {
             FaultKind::Kill(name) => {
@@ -106,7 +106,7 @@ impl Striker {
                 self.house.service(name, true);
             }
             FaultKind::Flush => {
-                // Redis may be away in this moment; then there is nothing to forget.
+                // If Redis is down, it has no data to delete.
                 let did = self.services()?.flush().await;
                 return Ok(if did { "" } else { " (Redis was away)" });
             }

@@ -2,18 +2,18 @@ use std::{sync::Mutex, time::Duration};
 
 use carillon_domain::{Clock, Timestamp};
 
-/// A clock that moves when it is told to.
+/// A clock that moves only when it is told to.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that stands at a time.
+    /// A clock that stands at this time.
     #[must_use]
     pub fn at(time: &str) -> Self {
         Self(Mutex::new(time.parse().expect("an RFC 3339 time")))
     }
 
-    /// Moves it on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         *self.0.lock().expect("nobody panicked with the clock in hand") += by;
     }

@@ -1,4 +1,4 @@
-//! Test support: databases and topics of a test's own, a clock that moves when it is told to, waiting for conditions.
+//! Test support: a database and topics for each test, a clock that moves only when it is told to, waiting for conditions.
 //!
 //! Tests run on the embedded backends; where `CARILLON_KAFKA__BROKERS`, `CARILLON_DATABASE__URL` (PostgreSQL) and
 //! `CARILLON_REDIS__URL` are set, on the real ones.
@@ -46,30 +46,30 @@ pub fn redis_url() -> Option<String> {
         .filter(|url| !url.is_empty())
 }
 
-/// A folder, a database and topics of a test's own. [`TestEnv::close`] takes them away.
+/// A folder, a database and topics for one test. [`TestEnv::close`] deletes them.
 pub struct TestEnv {
-    /// Everything in SQL.
+    /// The store.
     pub store: Store,
     /// The bus.
     pub bus: Bus,
-    /// How the database is reached: another [`Store`] on it is another process.
+    /// The configuration of the database. Another [`Store`] with it stands for another process.
     pub database: StoreConfig,
-    /// How the bus is reached.
+    /// The configuration of the bus.
     pub bus_config: BusConfig,
-    /// Time, as store and bus see it.
+    /// The clock of store and bus.
     pub clock: SharedClock,
     schema: Option<(String, String)>,
     dir: tempfile::TempDir,
 }
 
 impl TestEnv {
-    /// An environment on the real services that there are, else on the embedded ones. Retry tiers are one and two
+    /// An environment on the configured real services, else on the embedded backends. Retry tiers are one and two
     /// seconds.
     pub async fn new(clock: SharedClock) -> Self {
         Self::with_tiers(clock, [1, 2].map(Duration::from_secs).to_vec()).await
     }
 
-    /// As [`TestEnv::new`], with these retry tiers.
+    /// Like [`TestEnv::new`], with these retry tiers.
     pub async fn with_tiers(clock: SharedClock, tiers: Vec<Duration>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let (database, schema) = database(dir.path()).await;
@@ -99,7 +99,7 @@ impl TestEnv {
         self.dir.path()
     }
 
-    /// Takes the database and the topics away.
+    /// Deletes the database and the topics.
     pub async fn close(self) {
         self.bus.delete_topics().await.expect("the topics are deleted");
         self.store.close().await;
@@ -111,7 +111,7 @@ impl TestEnv {
     }
 }
 
-/// A database of a test's own: a file, or a schema of the real PostgreSQL (its URL and name come along).
+/// A database for one test: a file, or a schema of the real PostgreSQL, whose URL and name are returned with it.
 pub async fn database(dir: &Path) -> (StoreConfig, Option<(String, String)>) {
     let Some(url) = postgres_url() else {
         return (StoreConfig::sqlite(&dir.join("store.db")), None);

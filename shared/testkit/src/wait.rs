@@ -1,6 +1,6 @@
 use std::{future::Future, time::Duration};
 
-/// How often a condition is looked at.
+/// The interval at which a condition is checked.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// Waits until a condition holds; fails after half a minute.

@@ -1,5 +1,5 @@
-//! The same rows again, as fast as the database takes them: `COPY` on PostgreSQL, prepared inserts of many rows on
-//! SQLite. The tables are emptied first, and keep their indexes.
+//! The same rows written again at the database's own speed: `COPY` on PostgreSQL, prepared inserts of many rows on
+//! SQLite. The tables are emptied first and keep their indexes.
 
 use std::time::Instant;
 
@@ -13,10 +13,11 @@ use sqlx::{
 use crate::bed::Bed;
 
 const TABLES: [&str; 3] = ["decided_events", "deliveries", "delivery_history"];
-/// Rows of one statement on SQLite.
+/// The number of rows in a statement on SQLite.
 const ROWS: usize = 256;
 
-/// Reads all rows, empties the tables, writes the rows again and empties the tables; the seconds of the writing.
+/// Reads all rows, empties the tables, writes the rows again and empties the tables; returns the seconds of the
+/// writing.
 pub(super) async fn write_again(bed: &Bed) -> anyhow::Result<f64> {
     let url = bed.database.expose_secret();
     let mut seconds = 0.0;

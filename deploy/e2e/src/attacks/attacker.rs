@@ -1,5 +1,4 @@
-//! The attacker's means: the address of the gateway, and in some attacks an API key of the attacker's own
-//! tenant.
+//! The attacker's means: the address of the gateway and, in some attacks, an API key of the attacker's own tenant.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -63,7 +62,7 @@ impl Attacker {
         Ok((answer.status(), answer.text().await?))
     }
 
-    /// Posts an event or a batch. A refusal, for its content or for its rate, is not a failure of the attack.
+    /// Posts an event or a batch. A refusal for its content or rate is not a failure of the attack.
     pub(super) async fn post(&self, event: &Value) -> anyhow::Result<StatusCode> {
         let (status, answer) = self.ask(Method::POST, "/v1/events", event.to_string()).await?;
         anyhow::ensure!(!status.is_server_error(), "POST /v1/events: {status} {answer}");
@@ -97,7 +96,7 @@ impl Attacker {
         Ok(true)
     }
 
-    /// Opens a connection that takes few bytes of an answer until it is read, and writes something.
+    /// Opens a connection with a small receive buffer, and writes a text.
     pub(super) async fn connect_narrow(&self, text: &str) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4_096)?;
@@ -106,7 +105,7 @@ impl Attacker {
         Ok(stream)
     }
 
-    /// Opens a connection and writes something.
+    /// Opens a connection and writes a text.
     pub(super) async fn connect(&self, text: &str) -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.write_all(text.as_bytes()).await?;

@@ -1,4 +1,4 @@
-//! Connections that do nothing, or something very slowly. None of them needs a key.
+//! Connections that send nothing, or very slowly. None of them needs a key.
 
 use std::{io::ErrorKind::WouldBlock, time::Duration};
 
@@ -9,7 +9,7 @@ use super::attacker::Attacker;
 /// More connections than `http.max_connections` allows.
 const MANY: usize = 6_000;
 const FEW: usize = 1_000;
-/// The time between two connections that ask something.
+/// The time between two connections that send a request.
 const PACE: Duration = Duration::from_millis(5);
 /// The time between two bytes of a trickle.
 const TRICKLE: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const TRICKLE: Duration = Duration::from_secs(1);
 async fn open(attacker: &Attacker, count: usize, text: &str) -> Vec<TcpStream> {
     let mut streams = Vec::with_capacity(count);
     for _ in 0..count {
-        // The bound may refuse or close a connection; that is right.
+        // The gateway may refuse or close a connection at its limit.
         streams.extend(attacker.connect(text).await.ok());
     }
     streams
@@ -61,10 +61,10 @@ pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> 
     loop {
         while streams.len() < FEW {
             streams.extend(attacker.connect_narrow(&many).await.ok());
-            // This attack holds answers. Opened all at once, the connections would be a flood of requests instead.
+            // This attack holds responses. Connections opened all at once would be a flood of requests instead.
             tokio::time::sleep(PACE).await;
         }
-        // Those that were closed are opened anew.
+        // Closed connections are opened again.
         streams.retain(
             |stream: &TcpStream| !matches!(stream.try_write(b"G"), Err(error) if error.kind() != WouldBlock),
         );

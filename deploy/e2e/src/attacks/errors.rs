@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::attacker::Attacker;
 
-/// Most bytes of an answer.
+/// The most bytes of an answer.
 const SHORT: usize = 1 << 20;
 
 async fn is_answered_shortly(attacker: &Attacker, body: &Value) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Floods: more of everything than one tenant's share.
+//! Floods: more requests than one tenant's share, of many kinds.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 
 use super::attacker::Attacker;
 
-/// Clients of a flood.
+/// The number of clients in a flood.
 const CLIENTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Lets clients send requests again and again. Any answer is right, but each request must be answered.
+/// Lets clients send requests in a loop. Any status is accepted, but each request must be answered.
 async fn flood<F>(clients: usize, ask: impl Fn(usize) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -46,7 +46,7 @@ pub(super) async fn large_bodies(attacker: Attacker) -> anyhow::Result<()> {
         let attacker = attacker.clone();
         async move {
             loop {
-                // The gateway may close the connection before the body is sent; its answer is not read then.
+                // The gateway may close the connection before the body is sent; then its answer cannot be read.
                 let body = format!("[{}", "{},".repeat(2_600_000));
                 let _ = attacker.ask(Method::POST, "/v1/events", body).await;
                 tokio::time::sleep(PAUSE).await;

@@ -17,7 +17,7 @@ use crate::api::Api;
 const HEALTHY: Duration = Duration::from_millis(500);
 /// The time within which a one-time password must arrive, from its post on.
 const DELIVERED: Duration = Duration::from_secs(2);
-/// Most memory of a process, in bytes.
+/// The most memory of a process, in bytes.
 const MEMORY: u64 = 500_000_000;
 /// The time between two checks, and between two passwords.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,7 +25,7 @@ const PASSWORD: Duration = Duration::from_millis(700);
 /// The longest wait for a password.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
-/// Watches over one attack.
+/// The checks during one attack.
 pub(super) struct Guard {
     /// Each health check opens a connection of its own, as a load balancer does.
     http: reqwest::Client,

@@ -1,9 +1,9 @@
-//! The attack suite. While a tenant, or a client without a key, attacks from outside, every process answers
-//! `/healthz` within half a second, another tenant's one-time password arrives within two seconds, no process
-//! takes more than 500 MB, and all end within the grace time when they are asked to.
+//! The attack suite. While a tenant, or a client without a key, attacks from outside, each process answers `/healthz`
+//! within half a second, another tenant's one-time password arrives within two seconds, no process takes more than
+//! 500 MB, and all processes end within the grace time after a signal.
 //!
-//! Attacks run one after the other on one installation. It is ended by SIGINT during each attack and started
-//! again, so that it must process the records that the attack left in the log.
+//! Attacks run one after another on the same installation. During each attack the installation is ended by SIGINT and
+//! started again, so that it has to process the records that the attack left in the log.
 
 mod attacker;
 mod connections;
@@ -35,8 +35,8 @@ const SETTLED: Duration = Duration::from_mins(1);
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// An attack. It is over when `run` returns, or continues until it is dropped. If Carillon refuses its
-/// preparations, it is over too; that is right as well.
+/// An attack. It ends when `run` returns; otherwise it is dropped after a time. It may also end because Carillon
+/// refuses its preparations.
 struct Attack {
     name: &'static str,
     run: fn(Attacker) -> Running,

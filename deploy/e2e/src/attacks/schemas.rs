@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::attacker::Attacker;
 
-/// Clients that post events to which the schema applies.
+/// The number of clients that post events to which the schema applies.
 const CLIENTS: usize = 4;
 
 async fn apply(attacker: Attacker, name: &str, schema: Value, data: Value) -> anyhow::Result<()> {
@@ -65,7 +65,7 @@ pub(super) async fn unique_items(attacker: Attacker) -> anyhow::Result<()> {
     apply(attacker, "Unique", schema, json!({"x": items})).await
 }
 
-/// Small data and a schema that looks at all of it hundreds of times.
+/// Small data, and a schema that examines all of it hundreds of times.
 pub(super) async fn many_looks(attacker: Attacker) -> anyhow::Result<()> {
     let looks = |look: &dyn Fn(usize) -> Value| (0..900).map(look).collect::<Vec<_>>();
     let named = looks(&|n| json!({"properties": {format!("p{n}"): true}}));

@@ -15,7 +15,7 @@ use crate::{
 
 /// The grace time of the installation, at least the longest request to a provider (8 s in `dev`).
 const GRACE: Duration = Duration::from_secs(9);
-/// The longest time of a process's end beyond the grace time.
+/// The longest time of a process's end after the grace time.
 const BESIDE: Duration = Duration::from_secs(2);
 /// The longest time of a start.
 const START: Duration = Duration::from_secs(90);
@@ -72,7 +72,7 @@ impl Stage {
         self.api.clone()
     }
 
-    /// The health URL of each process.
+    /// The health URLs of the processes.
     pub(super) fn health_urls(&mut self) -> Vec<(&'static str, String)> {
         let names = self.names.clone();
         names
@@ -86,7 +86,7 @@ impl Stage {
             .collect()
     }
 
-    /// The id of each process.
+    /// The ids of the processes.
     pub(super) fn processes(&mut self) -> Vec<(&'static str, i32)> {
         let id = |pid: u32| i32::try_from(pid).unwrap_or(i32::MAX);
         self.installation
@@ -95,8 +95,8 @@ impl Stage {
             .collect()
     }
 
-    /// Asks every process to end, the simulator last because the others need its answers. Returns the
-    /// processes that did not end in time.
+    /// Asks each process to end, the simulator last because the others need its answers. Returns the processes that
+    /// did not end in time.
     pub(super) async fn end(&mut self, slack: f64) -> Vec<String> {
         let mut late = Vec::new();
         for of_simulator in [false, true] {
@@ -129,7 +129,7 @@ impl Stage {
         late
     }
 
-    /// Starts every process again and waits until the installation is ready.
+    /// Starts each process again and waits until the installation is ready.
     pub(super) async fn start_again(&mut self) -> anyhow::Result<()> {
         for name in self.names.clone() {
             self.installation.start_role(name);

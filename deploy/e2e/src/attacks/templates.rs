@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::attacker::Attacker;
 
 const TYPE: &str = "Bomb";
-/// Events of an attack: enough to keep each of a channel's lanes at work.
+/// The number of events of an attack, enough to keep each lane of a channel busy.
 const EVENTS: usize = 40;
 const LOOPS: &str = "{{#each a}}{{#each ../a}}{{#each ../../a}}{{/each}}{{/each}}{{/each}}x";
 
-/// The type of the attacks, on every channel.
+/// Adds the event type of the attacks, with all its channels.
 async fn prepare(attacker: &Attacker) -> anyhow::Result<bool> {
     let definition =
         json!({"category": "transactional", "channels": {"mode": "fanout", "order": ["email", "sms"]}});
@@ -66,7 +66,7 @@ pub(super) async fn previews(attacker: Attacker) -> anyhow::Result<()> {
     futures::future::try_join_all(previews).await.map(|_: Vec<()>| ())
 }
 
-/// Hundreds of previews at a time, none of which waits for its answer.
+/// Hundreds of previews at a time, whose clients do not wait for the answer.
 pub(super) async fn left_previews(attacker: Attacker) -> anyhow::Result<()> {
     publish(&attacker, LOOPS).await?;
     let sample = json!({"data": {"a": vec![1; 4_000]}}).to_string();

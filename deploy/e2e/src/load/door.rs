@@ -1,4 +1,4 @@
-//! The doors by which events come in: HTTP, and Kafka.
+//! The two ways in for events: HTTP and Kafka.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
     plan::{Post, Via},
 };
 
-/// Where events are posted; clones share connections.
+/// The client with which events are posted; clones share connections.
 #[derive(Clone)]
 pub(crate) struct Door {
     api: Api,
-    /// None where Carillon has a bus of its own.
+    /// `None` if Carillon uses its embedded log.
     kafka: Option<Bus>,
 }
 
@@ -26,7 +26,7 @@ impl Door {
         Self { api, kafka: None }
     }
 
-    /// HTTP, and the topics of this prefix.
+    /// A door over HTTP and the topics with this prefix.
     pub(crate) async fn with_kafka(api: Api, brokers: String, prefix: &str) -> anyhow::Result<Self> {
         let config = BusConfig {
             prefix: prefix.to_owned(),
@@ -44,7 +44,7 @@ impl Door {
         })
     }
 
-    /// Posts once.
+    /// Posts once, without retries.
     pub(super) async fn post(&self, post: &Post) -> Try {
         match (&self.kafka, post.via, post.events.as_slice()) {
             (Some(bus), Via::KafkaStructured | Via::KafkaBinary, events) => {
@@ -69,7 +69,7 @@ impl Door {
     }
 }
 
-/// Whether a status says that the same post may be taken later.
+/// Whether the same post may be accepted later, by its status.
 fn passes(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500..)
 }
@@ -119,7 +119,7 @@ fn batch(events: &[Event], answer: &Answer) -> Try {
     }
 }
 
-/// An event as a producer that knows nothing of Carillon's plain form publishes it.
+/// The record of an event from a producer that does not know Carillon's plain form.
 fn record(bus: &Bus, event: &Event, via: Via) -> OutRecord {
     let (attributes, data) = event.cloud_event();
     let topic = bus.topics().events(event.lane);

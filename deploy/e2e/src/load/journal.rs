@@ -1,4 +1,4 @@
-//! What was posted, in the order in which it was, and what came of it.
+//! The posted events in order, and the outcome of each.
 
 use std::collections::HashMap;
 
@@ -7,36 +7,36 @@ use tokio::time::{Duration, Instant};
 
 use crate::events::{Event, To};
 
-/// One event.
+/// A posted event.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) event: Event,
-    /// How often it was posted.
+    /// The number of tries.
     pub(crate) tries: u32,
-    /// From the first try to the answer.
+    /// The time from the first try to the answer.
     pub(crate) took: Duration,
     began: Instant,
-    /// `None` while it is under way.
+    /// `None` while the post is in progress.
     pub(crate) outcome: Option<Outcome>,
-    /// Another event of its user was in the same call, and the call was made again: which of the two came first is not
-    /// known.
+    /// Set if the same call contained another event of the same user and was repeated: the order of the two is then
+    /// unknown.
     pub(crate) overlapped: bool,
 }
 
-/// What a source was told.
+/// The answer to a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Accepted,
     Refused(String),
 }
 
-/// All events. Those of one user stand in the order in which they were posted, each behind the acceptance of the one
+/// All events. Those of one user are in the order in which they were posted, each after the acceptance of the one
 /// before.
 #[derive(Debug, Default)]
 pub(crate) struct Journal(Mutex<Vec<Entry>>);
 
 impl Journal {
-    /// Events go out; where they stand.
+    /// Notes events that are about to be posted; returns their positions.
     pub(crate) fn begin(&self, events: &[Event]) -> std::ops::Range<usize> {
         let mut entries = self.0.lock();
         let first = entries.len();
@@ -51,7 +51,7 @@ impl Journal {
         first..entries.len()
     }
 
-    /// What came of them.
+    /// Notes the outcome of events.
     pub(crate) fn end(&self, place: std::ops::Range<usize>, tries: u32, refused: &[(String, String)]) {
         let mut entries = self.0.lock();
         let entries = &mut entries[place];
@@ -74,7 +74,7 @@ impl Journal {
         }
     }
 
-    /// How many are accepted, and how many are under way.
+    /// The number of accepted events, and of those in progress.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let entries = self.0.lock();
         let accepted = entries
@@ -87,14 +87,14 @@ impl Journal {
         )
     }
 
-    /// All of them.
+    /// All entries.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.lock().clone()
     }
 }
 
 impl Entry {
-    /// When it was accepted, or refused.
+    /// The time at which it was accepted or refused.
     pub(crate) fn decided_at(&self) -> Instant {
         self.began + self.took
     }

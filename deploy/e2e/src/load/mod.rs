@@ -1,4 +1,4 @@
-//! Event sources: they post what the plan says, and post it again, under the same id, until it is accepted.
+//! Event sources: they post the planned events, and repeat each post with the same ids until it is accepted.
 
 mod door;
 mod journal;
@@ -13,22 +13,24 @@ pub(crate) use self::{
 };
 use crate::{console::Console, events::Event, plan::Post};
 
-/// The pause after a try that failed, doubled up to the last.
+/// The pause after a failed try. It doubles up to `LAST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of one try.
+/// The result of one try.
 #[derive(Debug)]
 pub(crate) enum Try {
-    /// Every event is accepted.
+    /// All events are accepted.
     Accepted,
-    /// Not now, or nobody knows: the same again after a pause, of so long if it was said.
+    /// The post has to be repeated after a pause, of the given length if one was named: it was put off, or its
+    /// outcome is unknown.
     Again(Option<Duration>),
-    /// Never: these events are refused, with the reason; the others are accepted.
+    /// These events are refused for good, each with the reason; the others are accepted.
     Refused(Vec<(String, String)>),
 }
 
-/// Posts one client's events, one post after the other, each at its time or when the one before was accepted.
+/// Posts the events of one client, one post after another, each at its time or after the acceptance of the one
+/// before.
 pub(crate) async fn run_client(door: Door, posts: Vec<Post>, journal: Arc<Journal>, console: Console) {
     for post in posts {
         tokio::time::sleep_until(console.at(post.at)).await;
@@ -38,7 +40,7 @@ pub(crate) async fn run_client(door: Door, posts: Vec<Post>, journal: Arc<Journa
     }
 }
 
-/// Posts until every event was accepted or refused: how many tries it took, and what was refused.
+/// Posts until each event is accepted or refused; returns the number of tries and the refused events.
 async fn post_until_decided(door: &Door, post: &Post) -> (u32, Vec<(String, String)>) {
     let mut pause = FIRST_PAUSE;
     let mut tries = 0;
@@ -55,7 +57,7 @@ async fn post_until_decided(door: &Door, post: &Post) -> (u32, Vec<(String, Stri
     }
 }
 
-/// Posts one event now, over HTTP, until it is accepted.
+/// Posts events now, over HTTP, until they are accepted.
 pub(crate) async fn post_now(door: &Door, events: Vec<Event>, journal: &Journal) -> Instant {
     let via = if events.len() == 1 {
         crate::plan::Via::Single

@@ -1,4 +1,4 @@
-//! Which faults strike when.
+//! The faults of a run and their times.
 
 use std::{fmt, time::Duration};
 
@@ -6,16 +6,16 @@ use rand::{Rng, RngExt as _, seq::SliceRandom as _};
 
 use crate::args::Backend;
 
-/// Something that goes wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum FaultKind {
     /// `kill -9` of a process, and its restart as by a supervisor.
     Kill(&'static str),
-    /// SIGSTOP of a process, and SIGCONT: a zombie that does not know how long it was away.
+    /// SIGSTOP and later SIGCONT of a process: a zombie that does not know how long it was stopped.
     Freeze(&'static str),
     /// `kill -9` of Kafka, PostgreSQL or Redis, and its restart.
     KillService(&'static str),
-    /// Redis forgets everything.
+    /// Redis loses all its data.
     Flush,
 }
 
@@ -24,12 +24,12 @@ pub(crate) enum FaultKind {
 pub(crate) struct Fault {
     pub(crate) at: Duration,
     pub(crate) kind: FaultKind,
-    /// Until it is started again, or goes on.
+    /// The time until the target is started again or continues.
     pub(crate) lasts: Duration,
 }
 
 impl FaultKind {
-    /// What is struck.
+    /// The process or service that the fault affects.
     pub(crate) fn target(self) -> &'static str {
         match self {
             Self::Kill(name) | Self::Freeze(name) | Self::KillService(name) => name,
@@ -48,14 +48,14 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// Undisturbed work before the first fault.
+/// The time without faults at the beginning.
 const CALM: Duration = Duration::from_secs(3);
-/// How long a zombie is away: longer than a session, a lease and a transaction.
+/// The time for which a process is frozen: longer than a session, a lease and a transaction.
 const FROZEN: Duration = Duration::from_secs(20);
-/// How long after a fault its target is left alone.
+/// The time after a fault during which its target is spared.
 const MERCY: Duration = Duration::from_millis(1_500);
 
-/// One of each line, the line at random, makes a deck; each deck is dealt to its end before the next.
+/// A deck contains one fault of each line, chosen at random. Each deck is used up before the next is made.
 const REAL: &[&[FaultKind]] = &[
     &[FaultKind::Kill("gateway")],
     &[FaultKind::Kill("router-1"), FaultKind::Kill("router-2")],
@@ -88,7 +88,8 @@ const EMBEDDED: &[&[FaultKind]] = &[
     &[FaultKind::Freeze("dev")],
 ];
 
-/// Faults from the calm to the end. Most strike when the one before has been overcome, some before.
+/// Draws the faults from the end of the calm to the end of the run. Most begin after the recovery from the one
+/// before, some earlier.
 pub(super) fn draw(dice: &mut impl Rng, backend: Backend, length: Duration) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut deck = Vec::new();
@@ -147,14 +148,14 @@ fn lasts(dice: &mut impl Rng, kind: FaultKind) -> Duration {
     }
 }
 
-/// From the beginning of one fault to the beginning of the next.
+/// The time from the beginning of one fault to that of the next.
 fn gap(dice: &mut impl Rng, kind: FaultKind, lasts: Duration) -> Duration {
     if dice.random_bool(0.25) {
         return Duration::from_millis(dice.random_range(300..3_000));
     }
     let rest = Duration::from_millis(dice.random_range(5_000..12_000));
     match kind {
-        // Others are struck while it is away.
+        // Other faults begin while the process is frozen.
         FaultKind::Freeze(_) => rest,
         _ => lasts + rest,
     }

@@ -1,4 +1,4 @@
-//! Who posts what, and when.
+//! The posts of all clients and their times.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use crate::{
     events::{Event, Kind, To},
 };
 
-/// Clients that post at the same time; each has users of its own.
+/// The number of clients that post at the same time; each has users of its own.
 pub(super) const CLIENTS: usize = 32;
 const USERS_EACH: usize = 5;
-/// All users with a profile.
+/// The number of users with a profile.
 pub(crate) const USERS: usize = CLIENTS * USERS_EACH;
 
-/// By which door.
+/// The way of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Via {
     /// `POST /v1/events`, one event.
     Single,
     /// `POST /v1/events`, a JSON array.
     Batch,
-    /// Records on the events topics, CloudEvents in structured mode…
+    /// Records on the events topics, CloudEvents in structured mode.
     KafkaStructured,
-    /// …or in binary mode.
+    /// Records on the events topics, CloudEvents in binary mode.
     KafkaBinary,
 }
 
 /// Events that go out in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Post {
-    /// Not before; later if the client's post before took so long.
+    /// The earliest time; later if the client's post before is still in progress.
     pub(crate) at: Duration,
     pub(crate) via: Via,
     pub(crate) events: Vec<Event>,
 }
 
-/// Events of a post on average: seven singles, one batch of 4 to 16 and two Kafka posts of 1 to 4.
+/// The average number of events of a post: seven singles, one batch of 4 to 16 and two Kafka posts of 1 to 4.
 const EVENTS_EACH: f64 = 0.7 + 0.1 * 10.0 + 0.2 * 2.5;
-/// The same where there is no Kafka: nine singles and a batch.
+/// The same without Kafka: nine singles and a batch.
 const EVENTS_EACH_HTTP: f64 = 0.9 + 0.1 * 10.0;
 
-/// What a client posts in the time of the run.
+/// Draws the posts of a client for the length of the run.
 pub(super) fn draw(
     dice: &mut impl Rng,
     client: usize,
@@ -127,7 +127,7 @@ fn lane(dice: &mut impl Rng) -> Lane {
     }
 }
 
-/// Three different users, anybody's.
+/// Three different users, of any client.
 fn group(dice: &mut impl Rng) -> Vec<usize> {
     let first = dice.random_range(0..USERS);
     vec![first, (first + 1) % USERS, (first + 2) % USERS]

@@ -1,4 +1,4 @@
-//! What is to happen, drawn from the seed before anything runs.
+//! The plan of a run, drawn from the seed before the run begins.
 
 mod faults;
 mod load;
@@ -13,17 +13,17 @@ pub(crate) use self::{
 };
 use crate::args::Backend;
 
-/// The whole run.
+/// The plan of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// In the order in which they begin.
+    /// The faults, in the order in which they begin.
     pub(crate) faults: Vec<Fault>,
-    /// What each client posts, one after the other.
+    /// The posts of each client, in order.
     pub(crate) clients: Vec<Vec<Post>>,
 }
 
 impl Plan {
-    /// The same for the same arguments, always.
+    /// Draws the plan. The same arguments always give the same plan.
     pub(crate) fn draw(seed: u64, backend: Backend, length: Duration, rate: u32) -> Self {
         Self {
             faults: faults::draw(&mut dice(seed, 0), backend, length),
@@ -33,13 +33,14 @@ impl Plan {
         }
     }
 
-    /// How many events it has.
+    /// The number of events in the plan.
     pub(crate) fn events(&self) -> usize {
         self.clients.iter().flatten().map(|post| post.events.len()).sum()
     }
 }
 
-/// Each part has dice of its own, so that one part's length does not change another.
+/// The random numbers of one part of the plan. Each part has its own, so that the length of one does not change
+/// another.
 fn dice(seed: u64, part: usize) -> StdRng {
     StdRng::seed_from_u64(seed ^ (part as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

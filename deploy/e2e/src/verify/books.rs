@@ -1,4 +1,4 @@
-//! The auditor's equations, and that its counts are those of the sources.
+//! Checks the auditor's equations, and its counts against those of the sources.
 
 use super::{Evidence, Finding};
 

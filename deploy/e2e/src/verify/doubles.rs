@@ -1,4 +1,4 @@
-//! What arrived twice says so, and no attempt went out twice.
+//! Checks that each duplicate is marked as uncertain, and that no attempt was sent twice.
 
 use futures::StreamExt as _;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::api::Api;
 
-/// Questions at the same time.
+/// The most requests at the same time.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn check(api: &Api, evidence: &Evidence) -> Finding {

@@ -1,4 +1,4 @@
-//! What there is to look at when everything has ended.
+//! The evidence after a run, on which the checks are based.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{api::Api, load::Entry};
 
-/// The auditor's books, as `GET /v1/stats` shows them.
+/// The auditor's counts, as in `GET /v1/stats`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Stats {
     pub(super) acknowledged: u64,
@@ -22,7 +22,7 @@ pub(super) struct Stats {
     pub(super) deliveries_difference: i64,
 }
 
-/// A delivery, as `GET /v1/deliveries` lists it.
+/// A delivery, as in `GET /v1/deliveries`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Delivery {
     pub(super) id: String,
@@ -32,11 +32,11 @@ pub(super) struct Delivery {
     pub(super) reason: Option<String>,
     pub(super) error_code: Option<String>,
     pub(super) attempt: u32,
-    /// When it got its status.
+    /// The time at which it reached its status.
     pub(super) updated_at: Timestamp,
 }
 
-/// A message, as `GET /v1/messages` of the simulator lists it.
+/// A message, as in `GET /v1/messages` of the simulator.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Message {
     pub(super) delivery_id: Option<String>,
@@ -56,24 +56,24 @@ pub(super) struct Step {
     pub(super) code: Option<String>,
 }
 
-/// Everything, taken once.
+/// The evidence, collected once.
 #[derive(Debug)]
 pub(super) struct Evidence {
-    /// In the order in which they were posted.
+    /// The posted events, in order.
     pub(super) entries: Vec<Entry>,
     pub(super) stats: Stats,
     pub(super) deliveries: BTreeMap<String, Delivery>,
-    /// First arrivals: each delivery's place in the order of arrival.
+    /// The position of each delivery's first arrival in the order of arrival.
     pub(super) arrivals: HashMap<String, usize>,
-    /// Messages in all.
+    /// The number of messages.
     pub(super) received: usize,
-    /// Messages without a delivery's id.
+    /// The number of messages without a delivery id.
     pub(super) anonymous: usize,
     pub(super) duplicates: Vec<Duplicate>,
 }
 
 impl Stats {
-    /// Whether nothing is under way any more, of so many accepted events.
+    /// Whether all deliveries of `accepted` events have ended.
     pub(super) fn is_quiet(&self, accepted: usize) -> bool {
         self.routed >= accepted as u64
             && self.pending == 0
@@ -120,7 +120,7 @@ impl Evidence {
         of
     }
 
-    /// A line of figures.
+    /// A line with totals.
     pub(super) fn totals(&self) -> String {
         let accepted = self.entries.iter().filter(|entry| entry.is_accepted()).count();
         let again = self.entries.iter().filter(|entry| entry.tries > 1).count();
@@ -165,12 +165,12 @@ pub(super) async fn timeline(api: &Api, id: &str) -> anyhow::Result<Vec<Step>> {
     Ok(shown.timeline)
 }
 
-/// Whether a timeline says that the message may have gone out more than once.
+/// Whether a timeline says that the message may have been sent more than once.
 pub(super) fn is_uncertain(timeline: &[Step]) -> bool {
     timeline.iter().any(|step| step.status == "uncertain")
 }
 
-/// Evidence of a run without fault, for the tests of the checks to spoil.
+/// Evidence of a run without violations, which tests of the checks modify.
 #[cfg(test)]
 pub(super) mod sound {
     use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Every accepted event was routed, every delivery of it ended, and what says `sent` arrived.
+//! Checks that each accepted event was routed, each of its deliveries has ended, and each `sent` one arrived.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::{
     load::{Entry, Outcome},
 };
 
-/// Events that are asked for one by one.
+/// The number of events that are requested one by one.
 const SAMPLE: usize = 300;
-/// Questions at the same time.
+/// The most requests at the same time.
 const AT_ONCE: usize = 8;
-/// Ways to end without having been sent.
+/// Final statuses of deliveries that were not sent.
 const NOT_SENT: [&str; 5] = ["dead_lettered", "failed", "suppressed", "expired", "cancelled"];
 
-/// What sources were told, and that each event has the deliveries that come of it.
+/// Checks the answers to sources, and that each event has the expected deliveries.
 pub(super) fn events(evidence: &Evidence) -> Finding {
     let by_event = evidence.by_event();
     let mut violations = Vec::new();
@@ -55,7 +55,7 @@ struct Shown {
     decisions: Vec<serde_json::Value>,
 }
 
-/// Asks for events one by one: those without a delivery, which nothing else shows, and a sample of all.
+/// Requests single events: those without a delivery, for which there is no other evidence, and a sample of all.
 pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> Finding {
     let by_event = evidence.by_event();
     let accepted: Vec<&Entry> = evidence
@@ -90,7 +90,7 @@ pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> Finding {
     Finding::new(line, wrong.into_iter().flatten().collect())
 }
 
-/// Every delivery has ended, and one that was not sent says why.
+/// Checks that each delivery has ended, and that one that was not sent has a reason.
 pub(super) fn deliveries(evidence: &Evidence) -> Finding {
     let mut violations = Vec::new();
     let mut unsent: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,7 +113,7 @@ pub(super) fn deliveries(evidence: &Evidence) -> Finding {
     )
 }
 
-/// What says `sent` arrived, and what arrived is known.
+/// Checks that each `sent` message arrived, and that each message that arrived belongs to a known delivery.
 pub(super) fn arrivals(evidence: &Evidence) -> Finding {
     let mut violations = Vec::new();
     let sent = evidence

@@ -1,4 +1,4 @@
-//! How long it took until what was in flight when a process was killed had ended.
+//! Measures the time until the deliveries in flight when a process was killed had ended.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
     recoveries::{Strike, line, others},
 };
 
-/// What the worker says of an attempt whose owner died.
+/// The worker's code for an attempt whose owner died.
 const WORKER_LOST: &str = "worker-lost";
 
-/// Lines for the report, by kind of fault, of faults that no other one disturbed.
+/// Lines for the report by kind of fault, for faults without another in between.
 pub(super) async fn summary(
     api: &Api,
     evidence: &Evidence,
@@ -43,8 +43,8 @@ pub(super) async fn summary(
         .collect()
 }
 
-/// Deliveries of events that had been accepted when the fault began, and had not ended: how many, and how long after
-/// the fault's end the last of them ended. Those that a provider refused are left out.
+/// Deliveries in flight when the fault began: events accepted by then, deliveries not ended. Returns their number and
+/// the time from the end of the fault to the end of the last one. Deliveries that a provider refused are excluded.
 async fn last_end(
     api: &Api,
     evidence: &Evidence,

@@ -1,4 +1,4 @@
-//! After the run: what was promised, against what the gateway's books, the read model and the simulator say.
+//! The checks after a run: the guarantees against the gateway's counts, the read model and the simulator's messages.
 
 mod books;
 mod doubles;
@@ -15,10 +15,10 @@ use self::evidence::{Evidence, Stats};
 use crate::{api::Api, console::Console, load::Journal, recoveries::Strike};
 
 const LOOK: Duration = Duration::from_millis(250);
-/// What a provider's connection still holds when everything has ended may arrive for so long.
+/// The time within which messages still held by a connection to a provider arrive.
 const LAST_ARRIVALS: Duration = Duration::from_secs(2);
 
-/// A check's line, and what was found wrong.
+/// The line of a check, and its violations.
 pub(crate) struct Finding {
     line: String,
     violations: Vec<String>,
@@ -33,7 +33,7 @@ impl Finding {
     }
 }
 
-/// Waits until everything that was accepted has ended, for `limit` at most; says what has not.
+/// Waits at most `limit` until all accepted events have ended; returns a line about those that have not.
 pub(crate) async fn quiet(api: &Api, journal: &Journal, limit: Duration, console: Console) -> Vec<String> {
     let began = Instant::now();
     let mut last = "nothing was answered".to_owned();
@@ -58,7 +58,7 @@ pub(crate) async fn quiet(api: &Api, journal: &Journal, limit: Duration, console
     vec![text]
 }
 
-/// Every check; prints a line each and returns what was found wrong.
+/// Runs all checks; prints a line for each and returns the violations.
 pub(crate) async fn check(
     api: &Api,
     journal: &Journal,

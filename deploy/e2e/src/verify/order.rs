@@ -37,7 +37,7 @@ pub(super) async fn check(api: &Api, evidence: &Evidence, strikes: &[Strike]) ->
     let mut violations = Vec::new();
     for ((user, channel, lane), firsts) in &streams {
         for (earlier, later) in overtaken(firsts) {
-            // An attempt that says uncertain may have arrived late, and was followed by another.
+            // An uncertain attempt may have arrived late, after another attempt.
             let mut uncertain = false;
             for id in [&earlier.delivery.id, &later.delivery.id] {
                 uncertain |= timeline(api, id).await.is_ok_and(|steps| is_uncertain(&steps));
@@ -67,7 +67,7 @@ fn streams(evidence: &Evidence, limits_were_away: bool) -> HashMap<Stream, Vec<F
         .filter(|entry| entry.is_accepted() && !entry.overlapped)
         .filter(|entry| !(limits_were_away && entry.event.kind == Kind::PriceDrop))
     {
-        // Probes do not wait for each other.
+        // Probes do not wait for each other, so they have no order.
         let To::User(user @ ..USERS) = entry.event.to else {
             continue;
         };
@@ -85,7 +85,7 @@ fn streams(evidence: &Evidence, limits_were_away: bool) -> HashMap<Stream, Vec<F
     streams
 }
 
-/// Neighbours of which the later one arrived earlier.
+/// Neighbours of which the later one arrived first.
 fn overtaken<'a>(firsts: &[First<'a>]) -> Vec<(First<'a>, First<'a>)> {
     firsts
         .windows(2)

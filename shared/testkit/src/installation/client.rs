@@ -1,4 +1,4 @@
-//! Speaking to an installation as its users do.
+//! A client of an installation's API and of its simulator.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::Installation;
 use crate::wait_for;
 
 impl Installation {
-    /// Posts an event or a batch; status and answer.
+    /// Posts an event or a batch; returns status and body.
     pub async fn post(&self, event: &Value) -> (u16, Value) {
         let answer = self.posting(event).send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
 
-    /// Posts an event within the caller's trace; the status.
+    /// Posts an event within the caller's trace; returns the status.
     pub async fn post_traced(&self, event: &Value, traceparent: &str) -> u16 {
         let request = self.posting(event).header("traceparent", traceparent);
         request.send().await.expect("an answer").status().as_u16()
     }
 
-    /// Posts until it is accepted, as a client with retries does.
+    /// Posts an event until it is accepted, as a client with retries does.
     pub async fn post_until_accepted(&self, event: &Value) {
         wait_for("an accepted post", Duration::from_secs(40), || async {
             let answer = self.posting(event).send().await;
@@ -36,7 +36,7 @@ impl Installation {
             .json(event)
     }
 
-    /// Puts a document; the status.
+    /// Puts a document; returns the status.
     pub async fn put(&self, path: &str, body: &Value) -> u16 {
         let url = format!("{}{path}", self.url);
         let request = self.http.put(url).bearer_auth(&self.key).json(body);
@@ -57,7 +57,7 @@ impl Installation {
         request.send().await?.json().await
     }
 
-    /// What the simulator received.
+    /// The messages that the simulator has received.
     pub async fn messages(&self, query: &str) -> Vec<Value> {
         let list = self
             .simulator_get(&format!("/v1/messages?limit=500&{query}"))
@@ -72,7 +72,7 @@ impl Installation {
         answer.json().await.expect("JSON")
     }
 
-    /// Tells the simulator what goes wrong.
+    /// Puts a fault script into force in the simulator.
     pub async fn faults(&self, faults: &Value) {
         let request = self
             .http
@@ -83,7 +83,7 @@ impl Installation {
         assert!(status.is_success(), "{}", answer.text().await.unwrap_or_default());
     }
 
-    /// Waits until everything has ended and the books balance; fails after `limit`.
+    /// Waits until all deliveries have ended and the auditor's counts balance; fails after `limit`.
     pub async fn settle_within(&self, acknowledged: u64, limit: Duration) {
         let mut last = Value::Null;
         let settled = tokio::time::timeout(limit, async {
@@ -104,7 +104,7 @@ impl Installation {
         assert!(settled.await.is_ok(), "not settled: {last}\n{}", self.logs());
     }
 
-    /// [`Installation::settle_within`] a minute and a half.
+    /// Calls [`Installation::settle_within`] with a minute and a half.
     pub async fn settle(&self, acknowledged: u64) {
         self.settle_within(acknowledged, Duration::from_secs(90)).await;
     }

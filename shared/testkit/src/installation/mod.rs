@@ -1,4 +1,4 @@
-//! A whole Carillon of its own: embedded (`carillon dev`), or each role a process on the real services.
+//! A whole Carillon for one test: embedded (`carillon dev`), or one process for each role on the real services.
 
 mod client;
 mod process;
@@ -25,13 +25,13 @@ pub use self::process::Role;
 use self::process::carillon;
 use crate::{kafka_brokers, postgres_url, redis_url, wait_for};
 
-/// Whether the real services are there, all three.
+/// Whether all three real services are configured.
 #[must_use]
 pub fn is_distributed() -> bool {
     Services::from_env().is_some()
 }
 
-/// The real services.
+/// The addresses of the real services.
 #[derive(Debug, Clone)]
 pub struct Services {
     /// Kafka's `host:port`.
@@ -43,7 +43,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Those that the environment names, if it names all three.
+    /// The services that the environment names; `None` unless it names all three.
     #[must_use]
     pub fn from_env() -> Option<Self> {
         Some(Self {
@@ -57,7 +57,7 @@ impl Services {
 /// A role's name in an installation, and the arguments that start it.
 pub type RoleArgs = (&'static str, &'static [&'static str]);
 
-/// Two routers and two e-mail workers, one of everything else.
+/// The default processes: two routers and two e-mail workers, one of each other role.
 pub const ROLES: &[RoleArgs] = &[
     ("simulator", &["simulator"]),
     ("gateway", &["gateway"]),
@@ -70,45 +70,45 @@ pub const ROLES: &[RoleArgs] = &[
     ("tracker", &["tracker"]),
 ];
 
-/// What an installation is made of.
+/// The setup of an installation.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The `carillon` binary.
     pub binary: PathBuf,
-    /// Each role a process on these services; none: embedded, in one process.
+    /// The services; `None`: embedded, in one process.
     pub services: Option<Services>,
     /// The processes of the distributed mode.
     pub roles: &'static [RoleArgs],
-    /// Settings on top, without their `CARILLON_`.
+    /// Additional settings, without the prefix `CARILLON_`.
     pub settings: Vec<(String, String)>,
-    /// More arguments of `carillon dev`.
+    /// Additional arguments of `carillon dev`.
     pub dev_args: &'static [&'static str],
 }
 
 /// A running installation.
 #[derive(Debug)]
 pub struct Installation {
-    /// The gateway.
+    /// The gateway's URL.
     pub url: String,
-    /// The simulator.
+    /// The simulator's URL.
     pub simulator: String,
     /// An admin's API key.
     pub key: String,
-    /// What the topics' names begin with.
+    /// The prefix of the topics' names.
     pub prefix: String,
     http: reqwest::Client,
     setup: Setup,
     environment: Vec<(String, String)>,
     roles: BTreeMap<&'static str, Role>,
-    /// Where each role listens: the same place after a restart.
+    /// The port of each role, which is the same after a restart.
     ports: BTreeMap<&'static str, u16>,
     dir: tempfile::TempDir,
     schema: Option<(String, String)>,
 }
 
-/// A port of loopback that is free now, and below those that the system gives to outgoing connections: such a port is
-/// still free when a killed process is started again. This process gives each port away once: who got it may not listen
-/// yet.
+/// A free loopback port below the range that the system gives to outgoing connections, so that it is still free when
+/// a killed process is started again. This process returns each port once, because a process that got one may not be
+/// listening yet.
 #[must_use]
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -127,7 +127,7 @@ pub fn free_port() -> u16 {
 }
 
 impl Installation {
-    /// Runs something on an installation, and takes it away whatever becomes of it.
+    /// Runs work on an installation, and cleans up whether it succeeds or fails.
     pub fn with<T, F: Future<Output = T>>(setup: Setup, work: impl FnOnce(Self) -> F) -> T {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let installation = runtime.block_on(Self::start(setup));
@@ -143,7 +143,7 @@ impl Installation {
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Starts one. [`Installation::with`] also takes its schema away.
+    /// Starts an installation. Only [`Installation::with`] also deletes its schema.
     pub async fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let http = client(&ClientOptions::default()).expect("an HTTP client");
@@ -176,7 +176,7 @@ impl Installation {
             .extend(settings.map(|(name, value)| (format!("CARILLON_{name}"), (*value).to_owned())));
     }
 
-    /// Workers render in the templates role where there is one.
+    /// Lets workers render in the templates role, if there is one.
     fn set_templates(&mut self) {
         if self.setup.roles.iter().any(|(name, _)| *name == "templates") {
             let url = format!("http://127.0.0.1:{}", self.port("templates"));
@@ -200,7 +200,7 @@ impl Installation {
         carillon(&self.setup.binary, args, &self.environment)
     }
 
-    /// Runs a command to its end and returns what it printed.
+    /// Runs a command to its end and returns its output.
     fn output(&self, args: &[&str]) -> String {
         let output = self.command(args).output().expect("the binary runs");
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -208,13 +208,13 @@ impl Installation {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Its folder: logs, and the data of the embedded mode.
+    /// The folder with logs, and with the data of the embedded mode.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Leaves the folder where it is when the installation is dropped.
+    /// Keeps the folder when the installation is dropped.
     pub fn keep_dir(&mut self) {
         self.dir.disable_cleanup(true);
     }
@@ -299,7 +299,7 @@ impl Installation {
             && (!simulates || healthy(format!("{}/healthz", self.simulator)).await)
     }
 
-    /// Runs a command of the CLI against this installation and returns all that it printed.
+    /// Runs a command of the CLI against this installation and returns its output.
     #[must_use]
     pub fn cli(&self, args: &[&str]) -> String {
         let mut command = self.command(args);

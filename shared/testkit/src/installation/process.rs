@@ -71,22 +71,22 @@ impl Role {
         self.child.id()
     }
 
-    /// Whether it runs.
+    /// Whether it is running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// SIGSTOP: it is there, holds what it has, and does nothing.
+    /// Sends SIGSTOP: the process stops and keeps its connections, locks and memory.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT: it goes on, and does not know how long it was away.
+    /// Sends SIGCONT: the process continues and does not know how long it was stopped.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -100,7 +100,7 @@ impl Role {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
-    /// `kill -9`.
+    /// Kills the process by SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("the process is there");
         self.child.wait().expect("it has ended");

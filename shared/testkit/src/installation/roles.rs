@@ -45,7 +45,7 @@ impl Installation {
         self.dir.path().join(format!("{name}.log"))
     }
 
-    /// Makes another tenant with the sample shop, and returns its admin's API key.
+    /// Creates another tenant with the sample shop; returns its admin's API key.
     #[must_use]
     pub fn another_tenant(&self, tenant: &str) -> String {
         let store = self.dir.path().join("data/store.db");
@@ -68,7 +68,7 @@ impl Installation {
         key["secret"].as_str().expect("a secret").to_owned()
     }
 
-    /// Where a role listens. (The embedded mode and the gateway: at [`Installation::url`].)
+    /// The port of a role. (The embedded mode and the gateway listen at [`Installation::url`].)
     pub fn port(&mut self, name: &'static str) -> u16 {
         let own = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
         let chosen = match (name, own) {
@@ -78,7 +78,7 @@ impl Installation {
         *self.ports.entry(name).or_insert(chosen)
     }
 
-    /// Starts a role (again), `dev` in the embedded mode, and does not wait for it.
+    /// Starts a role (`dev` in the embedded mode), or starts it again, without waiting until it is ready.
     pub fn start_role(&mut self, name: &'static str) {
         let command = if name == "dev" {
             self.dev_command()
@@ -94,12 +94,12 @@ impl Installation {
         self.roles.insert(name, role);
     }
 
-    /// `kill -9` of a role.
+    /// Kills a role by SIGKILL.
     pub fn kill(&mut self, name: &'static str) {
         self.roles.remove(name).expect("a running role").kill();
     }
 
-    /// `kill -9` of what accepts and delivers, and its restart.
+    /// Kills the processes that accept and deliver events by SIGKILL, and starts them again.
     pub fn kill_and_restart(&mut self) {
         if self.setup.services.is_some() {
             for name in ["gateway", "router-1", "email-1", "tracker"] {
@@ -117,7 +117,7 @@ impl Installation {
         self.roles.iter_mut().map(|(name, role)| (*name, role))
     }
 
-    /// Where a role says whether it is ready.
+    /// The URL of a role's readiness.
     pub fn ready_url(&mut self, name: &'static str) -> String {
         match name {
             "simulator" => format!("{}/readyz", self.simulator),
