@@ -79,7 +79,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::PreconditionFailed => Self::new(
                 ProblemKind::PreconditionFailed,
-                "If-Match names a version that is not the current one",
+                "If-Match or If-None-Match does not hold for the present version",
             ),
             StoreError::NotFound { what } => Self::not_found(what),
             error => {

@@ -1,9 +1,9 @@
-//! Reading bodies, queries and conditions, with a problem for whatever is wrong with them.
+//! Reading bodies and queries, with a problem for whatever is wrong with them.
 
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use carillon_domain::{
@@ -12,7 +12,7 @@ use carillon_domain::{
     field_error::{echo, escape_token},
 };
 use carillon_runtime::http::{Path, ProblemKind, query, read_capped, serde_sentence};
-use carillon_store::{Cursor, IfMatch, Page, parse_etag};
+use carillon_store::{Cursor, Page};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
@@ -58,23 +58,6 @@ pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> 
         )
     })?;
     Ok(value)
-}
-
-/// The version that `If-Match` names. It is checked after the body, so that an invalid request is refused for
-/// its own errors first (RFC 9110 §13.2.1).
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let version = value.to_str().ok().filter(|text| *text != "*").map(parse_etag);
-    match version {
-        None => Ok(None),
-        Some(Some(version)) => Ok(Some(version)),
-        Some(None) => Err(ApiError::new(
-            ProblemKind::PreconditionFailed,
-            "If-Match is no version of this resource",
-        )),
-    }
 }
 
 /// An answer with its `ETag`.

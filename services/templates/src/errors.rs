@@ -12,7 +12,7 @@ pub(crate) fn store(error: &StoreError) -> Problem {
     match error {
         StoreError::PreconditionFailed => Problem::new(
             ProblemKind::PreconditionFailed,
-            "the draft has changed since it was read",
+            "If-Match or If-None-Match does not hold for the present draft",
         ),
         StoreError::NotFound { what } => {
             Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))

@@ -9,7 +9,8 @@ pub enum BusError {
     /// The brokers do not answer in time. The same call may succeed later.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
-    /// The disk under the embedded log takes no writes. Writes succeed again once there is room.
+    /// The embedded log takes no writes: its disk has no room or fails, or another process holds its lock. Writes
+    /// succeed again once that is over.
     #[error("the embedded log takes no writes: {0}")]
     Disk(&'static str),
     /// A record is larger than the bus takes.

@@ -1,11 +1,12 @@
 //! Tenants' catalogs (table `catalogs`), each a versioned document.
 
 use carillon_domain::{Catalog, TenantId, mask::Former};
+use carillon_runtime::http::Conditions;
 
 use crate::{
     db::{Db, Document, again, execute, fetch},
     error::StoreError,
-    versioned::{IfMatch, Versioned},
+    versioned::{Versioned, require},
 };
 
 const WHAT: &str = "a catalog";
@@ -46,15 +47,16 @@ impl Catalogs {
         .transpose()
     }
 
-    /// Replaces a tenant's catalog, which the caller has validated. Writing an identical catalog keeps the version.
+    /// Replaces a tenant's catalog, which the caller has validated, if the conditions hold. Writing an identical catalog
+    /// keeps the version.
     pub async fn put(
         &self,
         tenant: &TenantId,
         catalog: &Catalog,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<Versioned<Catalog>, StoreError> {
         let document = Document::of(catalog, WHAT)?;
-        let version = again(|| self.try_put(tenant, &document, if_match)).await?;
+        let version = again(|| self.try_put(tenant, &document, conditions)).await?;
         Ok(Versioned {
             value: catalog.clone(),
             version,
@@ -65,7 +67,7 @@ impl Catalogs {
         &self,
         tenant: &TenantId,
         document: &Document,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<i64, StoreError> {
         let mut tx = self.db.begin().await?;
         execute!(
@@ -81,8 +83,8 @@ impl Catalogs {
             "SELECT version, document, former FROM catalogs WHERE tenant = $1",
             tenant.as_str()
         )?;
-        if if_match.is_some_and(|seen| seen != current) {
-            return Err(StoreError::PreconditionFailed);
+        if let Some(conditions) = conditions {
+            require(conditions, current != 0, (current != 0).then_some(current))?;
         }
         let mut version = current;
         if current == 0 || standing != *document {

@@ -34,9 +34,12 @@ pub enum Fault {
     /// The transaction conflicted with a concurrent one and was rolled back.
     #[error("the database rolled the write back in favour of a concurrent one")]
     Conflict,
-    /// Another connection holds SQLite's lock, or the lock that a statement waited for.
-    #[error("another process holds the database's lock")]
+    /// Another process holds the write lock of SQLite's file.
+    #[error("another process holds the database's write lock")]
     Locked,
+    /// A statement gave up waiting for a lock that another transaction holds.
+    #[error("another transaction holds a lock that the statement needs")]
+    LockWait,
     /// The database refuses the user, the password or the database name.
     #[error("the database refuses the login: check user, password and database name in database.url")]
     Login,
@@ -87,7 +90,7 @@ impl Fault {
             "25006" => Self::ReadOnly,
             "53100" => Self::DiskFull,
             "57014" | "25P03" | "25P04" => Self::Slow,
-            "55P03" => Self::Locked,
+            "55P03" => Self::LockWait,
             "26000" | "42P05" => Self::Prepared,
             "3D000" => Self::Login,
             // It is unknown whether the statement was executed.
@@ -128,14 +131,17 @@ impl Fault {
 
     /// Whether the fault stops all writes, not only the one that met it.
     pub(crate) fn stops_writes(self) -> bool {
-        matches!(self, Self::ReadOnly | Self::DiskFull | Self::Storage)
+        matches!(
+            self,
+            Self::ReadOnly | Self::DiskFull | Self::Storage | Self::Locked
+        )
     }
 
     /// The time after which a retry is worthwhile.
     #[must_use]
     pub fn retry_after(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Conflict | Self::Locked | Self::NoConnection | Self::Busy => 1,
+            Self::Conflict | Self::Locked | Self::LockWait | Self::NoConnection | Self::Busy => 1,
             Self::Unreachable | Self::Restarting | Self::Slow | Self::Prepared => 2,
             Self::ReadOnly => 5,
             Self::DiskFull | Self::Storage | Self::Login => 10,
@@ -153,7 +159,7 @@ mod tests {
             ("08006", Fault::Unreachable),
             ("40P01", Fault::Conflict),
             ("40001", Fault::Conflict),
-            ("55P03", Fault::Locked),
+            ("55P03", Fault::LockWait),
             ("53300", Fault::Busy),
             ("53100", Fault::DiskFull),
             ("53200", Fault::Busy),

@@ -33,4 +33,4 @@ pub use error::StoreError;
 pub use fault::Fault;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
 pub use store::Store;
-pub use versioned::{IfMatch, Versioned, Written, etag, parse_etag};
+pub use versioned::{Versioned, Written, etag};

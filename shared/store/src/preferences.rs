@@ -1,11 +1,12 @@
 //! Users' preferences (table `preferences`).
 
 use carillon_domain::{Preferences, TenantId, UserId};
+use carillon_runtime::http::Conditions;
 
 use crate::{
-    db::{Db, Document, Input, Session, fetch},
+    db::{Db, Document, Input, Session, again, fetch},
     error::StoreError,
-    versioned::{IfMatch, Versioned, Written},
+    versioned::{Versioned, Written, require},
 };
 
 const WHAT: &str = "preferences";
@@ -41,51 +42,65 @@ impl PreferencesRepo {
         .transpose()
     }
 
-    /// Replaces a user's preferences. Returns [`StoreError::NotFound`] if the user does not exist.
+    /// Replaces a user's preferences, if the conditions hold. Returns [`StoreError::NotFound`] if the user does
+    /// not exist. The preferences of a user for whom none are stored exist, and have version 0.
     pub async fn put(
         &self,
         tenant: &TenantId,
         user: &UserId,
         preferences: &Preferences,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<Written, StoreError> {
         let document = Document::of(preferences, WHAT)?;
-        let now = self.db.now();
-        let mut write = self.db.write().await?;
-        let version: Option<(i64,)> = match if_match {
-            // Version 0 means that no preferences are stored yet.
-            Some(0) => fetch!(
-                optional, write => (i64,),
-                "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
-                SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
-                ON CONFLICT (tenant, user_id) DO NOTHING RETURNING version",
-                document, now, tenant.as_str(), user.as_str()
-            )?,
-            Some(seen) => fetch!(
-                optional, write => (i64,),
-                "UPDATE preferences SET document = $1, updated_at = $2, version = version + 1
-                WHERE tenant = $3 AND user_id = $4 AND version = $5 RETURNING version",
-                document, now, tenant.as_str(), user.as_str(), seen
-            )?,
-            None => fetch!(
-                optional, write => (i64,),
-                "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
-                SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
-                ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
-                    updated_at = excluded.updated_at, version = preferences.version + 1
-                RETURNING version",
-                document, now, tenant.as_str(), user.as_str()
-            )?,
-        };
-        write.commit().await?;
-        match (version, if_match) {
-            (Some((version,)), _) => Ok(Written {
-                created: version == 1,
-                version,
-            }),
-            (None, Some(_)) => Err(StoreError::PreconditionFailed),
-            (None, None) => Err(StoreError::NotFound { what: "user" }),
+        again(|| self.try_put(tenant, user, &document, conditions)).await
+    }
+
+    async fn try_put(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        document: &Document,
+        conditions: Option<&Conditions>,
+    ) -> Result<Written, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let mut current = 0;
+        if conditions.is_some() {
+            // Takes the row's lock.
+            let locked = fetch!(
+                optional, tx => (i64,),
+                "UPDATE preferences SET updated_at = updated_at WHERE tenant = $1 AND user_id = $2 RETURNING version",
+                tenant.as_str(), user.as_str()
+            )?;
+            current = locked.map_or(0, |(version,)| version);
         }
+        let known = fetch!(
+            optional, tx => (i32,),
+            "SELECT 1 FROM users WHERE tenant = $1 AND user_id = $2",
+            tenant.as_str(), user.as_str()
+        )?;
+        if known.is_none() {
+            return Err(StoreError::NotFound { what: "user" });
+        }
+        if let Some(conditions) = conditions {
+            require(conditions, true, Some(current))?;
+        }
+        // Preferences that a concurrent request has written since the conditions were looked at have version 1.
+        let version = fetch!(
+            optional, tx => (i64,),
+            "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
+            SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
+            ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
+                updated_at = excluded.updated_at, version = preferences.version + 1
+            WHERE $5 OR preferences.version = $6
+            RETURNING version",
+            document, self.db.now(), tenant.as_str(), user.as_str(), conditions.is_none(), current
+        )?;
+        let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+        tx.commit().await?;
+        Ok(Written {
+            created: version == 1,
+            version,
+        })
     }
 }
 

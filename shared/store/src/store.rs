@@ -82,8 +82,8 @@ impl Store {
         }
     }
 
-    /// Checks that the database answers and takes writes. Writability is known from the database's own report and
-    /// from recent writes.
+    /// Checks that the database answers and takes writes. On PostgreSQL, writability is known from the
+    /// database's own report and from recent writes; SQLite's write lock is taken if there were none.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.0.db.check().await?;
         match self.dialect() {

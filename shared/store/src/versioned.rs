@@ -1,7 +1,8 @@
-//! Versions of documents that people edit: read with an `ETag`, written with `If-Match`.
+//! Versions of documents that people edit: read with an `ETag`, written under the conditions of a request.
 
-/// The version that the writer has seen; `None` overwrites any version.
-pub type IfMatch = Option<i64>;
+use carillon_runtime::http::Conditions;
+
+use crate::error::StoreError;
 
 /// A value and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +27,15 @@ pub fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
-/// Parses an entity tag of Carillon's; `None` if the text is not one.
-#[must_use]
-pub fn parse_etag(text: &str) -> Option<i64> {
-    text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+/// Refuses a write whose conditions do not hold for the present document: whether it exists, and the version in its
+/// `ETag`.
+pub(crate) fn require(conditions: &Conditions, exists: bool, version: Option<i64>) -> Result<(), StoreError> {
+    let tag = version.map(etag).unwrap_or_default();
+    if conditions.hold(exists, &tag) {
+        Ok(())
+    } else {
+        Err(StoreError::PreconditionFailed)
+    }
 }
 
 /// The result of a `PUT`.
@@ -46,17 +52,5 @@ impl Written {
     #[must_use]
     pub fn etag(&self) -> String {
         etag(self.version)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_read_back_as_it_was_written() {
-        assert_eq!(parse_etag(&etag(17)), Some(17));
-        assert_eq!(parse_etag("17"), None);
-        assert_eq!(parse_etag("W/\"17\""), None);
     }
 }

@@ -1,13 +1,13 @@
 //! `/v1/catalog`.
 
-use axum::{Json, body::Body, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, body::Body, extract::State, response::Response};
 use carillon_domain::Catalog;
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{Conditions, Problem};
 
 use crate::{
     auth::{Admin, Caller},
     error::ApiError,
-    input::{if_match, json, tagged},
+    input::{json, tagged},
     openapi::schemas,
     state::GatewayState,
 };
@@ -34,18 +34,18 @@ pub(crate) async fn get_catalog(
 /// Replace the catalog.
 #[utoipa::path(
     put, path = "/v1/catalog", tag = "catalog",
-    params(("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    params(("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),
     responses((status = 200, description = "Replaced", body = serde_json::Value),
-        (status = 412, description = "If-Match names another version", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]
 pub(crate) async fn put_catalog(
     State(state): State<GatewayState>,
     caller: Admin,
-    headers: HeaderMap,
+    conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {
     let catalog: Catalog = json(body).await?;
@@ -53,11 +53,10 @@ pub(crate) async fn put_catalog(
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
-    let expected = if_match(&headers)?;
     let written = state
         .store
         .catalog()
-        .put(caller.tenant(), &catalog, expected)
+        .put(caller.tenant(), &catalog, conditions.given())
         .await?;
     state.catalogs.refresh().await?;
     Ok(tagged(&written.etag(), Json(written.value)))

@@ -7,6 +7,7 @@ mod dlq;
 pub(crate) mod event_get;
 pub(crate) mod events_post;
 mod keys;
+mod opt_outs;
 mod preferences;
 mod stats;
 pub(crate) mod users;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(deliveries::get_delivery))
         .routes(routes!(users::put_user, users::get_user, users::delete_user))
         .routes(routes!(users::put_device, users::delete_device))
+        .routes(routes!(opt_outs::delete_opt_out))
         .routes(routes!(
             preferences::get_preferences,
             preferences::put_preferences,

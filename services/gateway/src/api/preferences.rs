@@ -1,15 +1,15 @@
 //! `/v1/users/{id}/preferences`.
 
-use axum::{Json, body::Body, extract::State, http::HeaderMap, response::Response};
+use axum::{Json, body::Body, extract::State, response::Response};
 use carillon_domain::{FieldError, Preferences, UserId};
-use carillon_runtime::http::{Path, Problem};
-use carillon_store::IfMatch;
+use carillon_runtime::http::{Conditions, Path, Problem};
+use carillon_store::{StoreError, etag};
 use serde_json::Value;
 
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{if_match, json, tagged},
+    input::{json, tagged},
     openapi::schemas,
     state::GatewayState,
 };
@@ -42,20 +42,20 @@ pub(crate) async fn get_preferences(
 /// Replace a user's preferences.
 #[utoipa::path(
     put, path = "/v1/users/{id}/preferences", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body(content = schemas::PreferencesBody, example = json!({"global": {"email": true},
         "categories": {"marketing": {"email": false}}, "types": {"OrderShipped": {"sms": true}},
         "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]})),
     responses((status = 200, description = "Replaced", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem),
-        (status = 412, description = "If-Match names another version", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]
 pub(crate) async fn put_preferences(
     State(state): State<GatewayState>,
     caller: Operator,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {
     let preferences: Preferences = json(body).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn put_preferences(
         &caller,
         &UserId::from(id),
         preferences,
-        if_match(&headers),
+        conditions.given(),
     )
     .await
 }
@@ -72,32 +72,35 @@ pub(crate) async fn put_preferences(
 /// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
 #[utoipa::path(
     patch, path = "/v1/users/{id}/preferences", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be changed")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body(content = schemas::PreferencesPatch, example = json!({"categories": {"marketing": {"email": null}}})),
     responses((status = 200, description = "Changed", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem),
-        (status = 412, description = "Somebody else changed them first", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]
 pub(crate) async fn patch_preferences(
     State(state): State<GatewayState>,
     caller: Operator,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {
     let patch: Value = json(body).await?;
     let id = UserId::from(id);
     let current = state.store.preferences().get(caller.tenant(), &id).await?;
-    // What was read is what is changed: a write in between is a 412, whoever did not name a version.
-    let read = current.as_ref().map_or(0, |current| current.version);
-    let version = if_match(&headers).map(|version| version.or(Some(read)));
+    let read = etag(current.as_ref().map_or(0, |current| current.version));
     let current = current.map(|current| current.value).unwrap_or_default();
     let mut document = serde_json::to_value(&current).unwrap_or_default();
     merge(&mut document, patch);
     let merged: Preferences = serde_json::from_value(document)
         .map_err(|error| ApiError::fields(vec![FieldError::new("", "type", error.to_string())]))?;
-    write(&state, &caller, &id, merged, version).await
+    if !conditions.hold(true, &read) {
+        require_user(&state, &caller, &id).await?;
+        return Err(StoreError::PreconditionFailed.into());
+    }
+    // A write since they were read is a 412, also for a caller who named no version.
+    write(&state, &caller, &id, merged, Some(&Conditions::exactly(&read))).await
 }
 
 /// RFC 7396.
@@ -121,27 +124,26 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
+async fn require_user(state: &GatewayState, caller: &Operator, id: &UserId) -> Result<(), ApiError> {
+    let user = state.store.users().get(caller.tenant(), id).await?;
+    user.map(|_| ()).ok_or_else(|| ApiError::not_found("user"))
+}
+
 async fn write(
     state: &GatewayState,
     caller: &Operator,
     id: &UserId,
     preferences: Preferences,
-    version: Result<IfMatch, ApiError>,
+    conditions: Option<&Conditions>,
 ) -> Result<Response, ApiError> {
     let errors = preferences.validate();
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
-    state
-        .store
-        .users()
-        .get(caller.tenant(), id)
-        .await?
-        .ok_or_else(|| ApiError::not_found("user"))?;
     let written = state
         .store
         .preferences()
-        .put(caller.tenant(), id, &preferences, version?)
+        .put(caller.tenant(), id, &preferences, conditions)
         .await?;
     Ok(tagged(&written.etag(), Json(preferences)))
 }

@@ -4,11 +4,11 @@ use axum::{
     Json,
     body::Body,
     extract::{OriginalUri, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
-use carillon_runtime::http::{Path, Problem};
+use carillon_runtime::http::{Conditions, Path, Problem};
 use carillon_store::users::{Device, UserPut};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{Query, if_match, json, json_of, tagged},
+    input::{Query, json, json_of, tagged},
     openapi::schemas,
     privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
@@ -133,11 +133,11 @@ pub fn checked_user(id: &str, body: &[u8]) -> Result<(UserId, UserPut), Problem>
 /// Create or replace a user. The answer shows masked addresses.
 #[utoipa::path(
     put, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "The version to be replaced")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body = UserBody,
     responses(
         (status = 200, description = "Replaced"), (status = 201, description = "Made"),
-        (status = 412, description = "If-Match names another version", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem),
     )
 )]
@@ -145,16 +145,15 @@ pub(crate) async fn put_user(
     State(state): State<GatewayState>,
     caller: Operator,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {
     let id = user_id(&id)?;
     let put = json::<UserBody>(body).await?.checked()?;
-    let expected = if_match(&headers)?;
     let written = state
         .store
         .users()
-        .put(caller.tenant(), &id, &put, expected)
+        .put(caller.tenant(), &id, &put, conditions.given())
         .await?;
     let status = if written.created {
         StatusCode::CREATED
@@ -201,19 +200,22 @@ pub(crate) async fn get_user(
 
 /// Erase a user: at once in the database, by retention in topics.
 #[utoipa::path(
-    delete, path = "/v1/users/{id}", tag = "users", params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")),
+    delete, path = "/v1/users/{id}", tag = "users",
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     responses((status = 204, description = "Erased"),
-        (status = 404, description = "There is no such user", body = Problem))
+        (status = 404, description = "There is no such user", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem))
 )]
 pub(crate) async fn delete_user(
     State(state): State<GatewayState>,
     caller: Operator,
     Path(id): Path<String>,
+    conditions: Conditions,
 ) -> Result<StatusCode, ApiError> {
     if state
         .store
         .users()
-        .delete(caller.tenant(), &UserId::from(id))
+        .delete(caller.tenant(), &UserId::from(id), conditions.given())
         .await?
     {
         Ok(StatusCode::NO_CONTENT)

@@ -181,12 +181,32 @@ async fn a_dead_address_shows_its_cause_and_putting_it_again_revives_it() {
         assert_eq!(setting.ask(put()).await.status, 200);
         let revived = setting.get("/v1/users/bob").await.json();
         assert_eq!(
-            (
-                &revived["email_dead"],
-                &revived["phone_dead"],
-                &revived["devices"][0]["dead"]
-            ),
-            (&json!(null), &json!(null), &json!(null))
+            (&revived["email_dead"], &revived["devices"][0]["dead"]),
+            (&json!(null), &json!(null))
+        );
+        assert_eq!(
+            revived["phone_dead"]["reason"], "opted_out",
+            "a profile does not undo a STOP"
+        );
+        let consent = |path: &str| Ask::delete(&format!("/v1/users/{path}")).key(&setting.operator);
+        let viewer = Ask::delete("/v1/users/bob/opt-outs/sms").key(&setting.viewer);
+        setting.ask(viewer).await.problem(403, "forbidden");
+        setting
+            .ask(consent("bob/opt-outs/fax"))
+            .await
+            .problem(422, "validation");
+        setting
+            .ask(consent("bob/opt-outs/email"))
+            .await
+            .problem(404, "not-found");
+        setting
+            .ask(consent("nobody/opt-outs/sms"))
+            .await
+            .problem(404, "not-found");
+        assert_eq!(setting.ask(consent("bob/opt-outs/sms")).await.status, 204);
+        assert_eq!(
+            setting.get("/v1/users/bob").await.json()["phone_dead"],
+            json!(null)
         );
     })
     .await;

@@ -10,6 +10,7 @@ mod addresses;
 mod bindings;
 mod bounded_errors;
 mod catalog_and_keys;
+mod conditions;
 mod crashes;
 mod dashboard;
 mod events_bad;

@@ -68,6 +68,7 @@ async fn openapi_describes_every_route_and_every_route_is_there() {
             "DELETE /v1/keys/{id}",
             "DELETE /v1/users/{id}",
             "DELETE /v1/users/{id}/devices/{token}",
+            "DELETE /v1/users/{id}/opt-outs/{channel}",
             "GET /v1/audit",
             "GET /v1/catalog",
             "GET /v1/deliveries",

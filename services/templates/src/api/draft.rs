@@ -6,13 +6,13 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Path, Problem, ProblemKind};
+use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
 use carillon_store::{
-    IfMatch, etag, parse_etag,
+    etag,
     templates::{Parts, TemplateDraft, TemplateName},
 };
 use serde::{Deserialize, Serialize};
@@ -138,12 +138,12 @@ pub(super) async fn get(
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "the draft's entity tag; `\"0\"` where there must be none"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the draft's, or `*`: it must exist; a template without draft has the tag `\"0\"`"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     request_body = PutDraft,
     responses(
         (status = 200, description = "Written", body = Saved),
-        (status = 412, description = "Somebody else changed it first", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is not as expected", body = Problem),
     )
 )]
@@ -152,40 +152,23 @@ pub(super) async fn put(
     Writes(tenant): Writes,
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
-    headers: HeaderMap,
+    conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {
     let name = name_of(&group, &name, query.locale)?;
     let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;
-    let seen = if_match(&headers)?;
     let draft = Arc::new(TemplateDraft {
         name,
         parts: gate::without_marks(parts),
     });
     let templates = api.store.templates();
-    let seen = match seen {
-        Some(0) => {
-            let standing = templates
-                .draft(&tenant, &draft.name)
-                .await
-                .map_err(|error| errors::store(&error))?;
-            if standing.is_some() {
-                return Err(Problem::new(
-                    ProblemKind::PreconditionFailed,
-                    "there is a draft already",
-                ));
-            }
-            None
-        }
-        seen => seen,
-    };
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
     let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
     let saved = templates
-        .put_draft(&tenant, &draft, seen)
+        .put_draft(&tenant, &draft, conditions.given())
         .await
         .map_err(|error| errors::store(&error))?;
     let tag = saved.etag();
@@ -204,19 +187,4 @@ pub(super) async fn put(
         warnings: issues(&judged.warnings),
     };
     Ok((StatusCode::OK, [(header::ETAG, tag)], Json(saved)).into_response())
-}
-
-/// The version that the caller has seen.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<IfMatch, Problem> {
-    let Some(header) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let version = header.to_str().ok().and_then(parse_etag);
-    // A tag that is none of ours matches nothing.
-    version.map(Some).ok_or_else(|| {
-        Problem::new(
-            ProblemKind::PreconditionFailed,
-            "expected If-Match with an entity tag of this template",
-        )
-    })
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{Json, extract::State};
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Path, Problem, ProblemKind};
+use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
 use serde::Serialize;
 
-use super::{Issue, LocaleQuery, TemplatesApi, draft::if_match, issues, name_of};
+use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of};
 use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
 
 /// What is in use now.
@@ -35,12 +35,12 @@ pub(super) struct Published {
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "the draft's entity tag"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     responses(
         (status = 200, description = "In use", body = Published),
         (status = 404, description = "There is no draft", body = Problem),
-        (status = 412, description = "Somebody else changed the draft first", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "The template cannot be published; `errors` point at its parts", body = Problem),
     )
 )]
@@ -49,7 +49,7 @@ pub(super) async fn publish(
     Writes(tenant): Writes,
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
-    headers: HeaderMap,
+    conditions: Conditions,
 ) -> Result<Json<Published>, Problem> {
     let name = name_of(&group, &name, query.locale)?;
     let templates = api.store.templates();
@@ -58,8 +58,7 @@ pub(super) async fn publish(
         .await
         .map_err(|error| errors::store(&error))?
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("there is no draft of {}", name.id)))?;
-    let seen = if_match(&headers)?;
-    if seen.is_some_and(|seen| seen != draft.version) {
+    if !conditions.hold(true, &draft.etag()) {
         return Err(errors::store(&carillon_store::StoreError::PreconditionFailed));
     }
     let published = StoreTemplates::new(api.store.clone())

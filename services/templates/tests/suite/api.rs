@@ -77,6 +77,11 @@ async fn a_stale_writer_is_told_and_nothing_is_lost() {
         .await;
     assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
     assert_eq!(admin.get(SMS).await.body["draft"]["parts"]["text"], "first");
+    let unknown = "/v1/templates/OrderLost/sms";
+    let refused = admin.put(unknown, Some("*"), &first).await;
+    assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED, "it must exist");
+    assert_eq!(admin.get(unknown).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(admin.put(SMS, Some("*"), &first).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,8 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 const FULL: &str = "its disk is full";
 const READ_ONLY: &str = "its file system is read-only";
 const BROKEN: &str = "its disk fails";
+const LOCKED: &str = "another process holds its write lock";
+const SLOW: &str = "a write does not end: another process holds its write lock, or its disk hangs";
 
 /// The result of the last write, and a check of the room that is left.
 #[derive(Debug)]
@@ -23,6 +26,10 @@ pub(super) struct Disk {
     file: PathBuf,
     /// Cause and time of the last failed write; `None` after a write succeeds.
     failed: Mutex<Option<(&'static str, Instant)>>,
+    /// Counts transactions that were written.
+    writes: AtomicU64,
+    /// The count at the last check.
+    checked: AtomicU64,
 }
 
 impl Disk {
@@ -30,6 +37,8 @@ impl Disk {
         Self {
             file: file.to_owned(),
             failed: Mutex::new(None),
+            writes: AtomicU64::new(0),
+            checked: AtomicU64::new(0),
         }
     }
 
@@ -40,7 +49,31 @@ impl Disk {
 
     /// Records that a transaction was written.
     pub(super) fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
         *self.failed.lock() = None;
+    }
+
+    /// Records that the write lock was taken, so nobody else holds it. It says nothing about other faults.
+    pub(super) fn locked(&self) {
+        let mut failed = self.failed.lock();
+        *failed = failed.take_if(|(cause, _)| *cause != LOCKED);
+    }
+
+    /// How many transactions were written.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing was written since the last time that this was asked.
+    pub(super) fn is_unproven(&self) -> bool {
+        let writes = self.writes();
+        self.checked.swap(writes, Ordering::Relaxed) == writes || !self.is_well()
+    }
+
+    /// The error of a write that does not end.
+    pub(super) fn stuck(&self) -> BusError {
+        let failed = *self.failed.lock();
+        BusError::Disk(failed.map_or(SLOW, |(cause, _)| cause))
     }
 
     /// Records that a transaction failed; returns the error for its callers.
@@ -76,6 +109,7 @@ fn cause(error: &sqlx::Error) -> Option<&'static str> {
         return None;
     };
     match refusal.code()?.parse::<u32>().ok()? & 0xff {
+        5 | 6 => Some(LOCKED),
         8 => Some(READ_ONLY),
         10 | 14 => Some(BROKEN),
         13 => Some(FULL),

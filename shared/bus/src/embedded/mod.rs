@@ -43,6 +43,8 @@ use crate::{
 
 /// The interval at which the write-ahead log is copied into the database.
 const CHECKPOINT: Duration = Duration::from_millis(500);
+/// How long a check waits for the file's write lock.
+const PROBE: Duration = Duration::from_secs(4);
 
 /// One partition of one topic in the log.
 #[derive(Debug)]
@@ -223,9 +225,19 @@ impl EmbeddedLog {
         Ok(lags)
     }
 
-    /// Checks that the file can be read and that its disk takes writes.
+    /// Checks that the file can be read and takes writes. If nothing was written since the last check, the check
+    /// takes the file's write lock for a moment.
     pub(crate) async fn check(&self) -> Result<(), BusError> {
         sqlx::query("SELECT 1").execute(&self.read).await?;
+        if self.disk.is_unproven() {
+            let writes = self.disk.writes();
+            let probed = tokio::time::timeout(PROBE, self.writer.probe()).await;
+            match probed {
+                Ok(probed) => probed?,
+                Err(_) if self.disk.writes() == writes => return Err(self.disk.stuck()),
+                Err(_) => {}
+            }
+        }
         self.disk.check()
     }
 }

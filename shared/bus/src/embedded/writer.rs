@@ -96,6 +96,20 @@ impl Writer {
         if appends.is_empty() && offsets.is_empty() {
             return Ok(Vec::new());
         }
+        self.hand_over(appends, offsets, pending).await
+    }
+
+    /// Takes the file's write lock and releases it, which writes and syncs nothing.
+    pub(super) async fn probe(&self) -> Result<(), BusError> {
+        self.hand_over(Vec::new(), Vec::new(), None).await.map(|_| ())
+    }
+
+    async fn hand_over(
+        &self,
+        appends: Vec<(Arc<Slot>, OutRecord)>,
+        offsets: Vec<CommittedOffset>,
+        pending: Option<Pending>,
+    ) -> Result<Vec<Position>, BusError> {
         let (done, answer) = oneshot::channel();
         let is_small = appends.len() <= SMALL && offsets.len() <= SMALL;
         let jobs = if is_small { &self.small } else { &self.large };
@@ -209,7 +223,11 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
     }
     match store(connection, &placed, &offsets).await {
         Ok(()) => {
-            disk.wrote();
+            if placed.is_empty() && offsets.is_empty() {
+                disk.locked();
+            } else {
+                disk.wrote();
+            }
             let positions: Vec<Position> = placed.iter().map(|placed| placed.record.position()).collect();
             for placed in placed {
                 let mut tail = placed.slot.tail.lock();

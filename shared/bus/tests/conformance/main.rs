@@ -16,3 +16,4 @@ mod parallel;
 mod producers;
 mod retries;
 mod support;
+mod write_lock;

@@ -2,6 +2,7 @@
 
 mod body;
 mod client;
+mod conditions;
 mod config;
 mod encoding;
 mod input;
@@ -11,6 +12,7 @@ mod server;
 
 pub use body::{RefusedBody, read_capped};
 pub use client::{ClientOptions, client, install_tls};
+pub use conditions::Conditions;
 pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;
 pub use input::{Path, one_authorization, query};

@@ -69,7 +69,11 @@ impl ProblemKind {
                 "The same name stands for other content",
             ),
             Self::InProgress => ("in-progress", 409, "It is still being worked on"),
-            Self::PreconditionFailed => ("precondition-failed", 412, "Somebody else changed it first"),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                412,
+                "A condition of the request does not hold",
+            ),
             Self::RateLimited => ("rate-limited", 429, "Too many requests"),
             Self::Overloaded => ("overloaded", 503, "Too much is in flight"),
             Self::Unavailable => ("unavailable", 503, "Something that this needs does not answer"),

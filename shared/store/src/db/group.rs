@@ -16,7 +16,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,10 @@ use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use super::{Conn, Health};
-use crate::error::StoreError;
+use crate::{error::StoreError, fault::Fault};
+
+/// How long a probe waits for the writer, and then for the file's write lock.
+const PROBE: Duration = Duration::from_secs(2);
 
 /// The writer of one file; a cheap handle.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ struct Inner {
     /// The longest wait for a turn.
     patience: Duration,
     health: Health,
+    /// The number of writes at the last probe.
+    probed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -144,12 +149,54 @@ impl Group {
             pool,
             patience,
             health,
+            probed: AtomicU64::new(0),
         })))
     }
 
     /// The health of the database file.
     pub(super) fn health(&self) -> &Health {
         &self.0.health
+    }
+
+    /// The fault that keeps the file from taking writes. Writes since the last probe are evidence enough; without
+    /// any, the write lock is taken and released, which writes and syncs nothing.
+    pub(super) async fn probe(&self) -> Result<Option<Fault>, StoreError> {
+        let health = &self.0.health;
+        let count = health.writes();
+        if self.0.probed.swap(count, Ordering::Relaxed) != count && health.fault().is_none() {
+            return Ok(None);
+        }
+        let Ok(mut writer) = tokio::time::timeout(PROBE, Arc::clone(&self.0.writer).lock_owned()).await
+        else {
+            // Another turn is in the writer's hands all the time: it waits for the lock, or has much to do.
+            let waits = health.writes() == count;
+            return Ok(health.fault().or(waits.then_some(Fault::Slow)));
+        };
+        if writer.connection.is_none() {
+            return Err(StoreError::Closed);
+        }
+        writer.tidy().await;
+        if writer.transaction != Transaction::None {
+            // The file's lock is this writer's own.
+            return Ok(health.fault());
+        }
+        // If this is dropped half-way, the next turn tidies up.
+        writer.transaction = Transaction::OfOneTurn;
+        match tokio::time::timeout(PROBE, writer.run("BEGIN IMMEDIATE")).await {
+            Err(_) => {
+                health.failed(Fault::Locked);
+                Ok(Some(Fault::Locked))
+            }
+            Ok(Err(error)) => {
+                writer.transaction = Transaction::None;
+                error.fault().map(Some).ok_or(error)
+            }
+            Ok(Ok(())) => {
+                writer.tidy().await;
+                health.locked();
+                Ok(health.fault())
+            }
+        }
     }
 
     async fn lock(&self, size: Size) -> Result<OwnedMutexGuard<Writer>, StoreError> {

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -28,6 +28,8 @@ struct Inner {
     /// Whether `seen` contains a fault. It is nearly always false, which avoids taking the lock.
     is_marked: AtomicBool,
     seen: Mutex<Seen>,
+    /// Counts durable writes.
+    writes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +71,7 @@ impl Health {
         match fault {
             Fault::ReadOnly | Fault::Restarting | Fault::Unreachable => seen.suspect = Some(now),
             Fault::Prepared => seen.stale = Some(now),
-            Fault::DiskFull | Fault::Storage => {}
+            Fault::DiskFull | Fault::Storage | Fault::Locked => {}
             _ => return,
         }
         self.0.is_marked.store(true, Ordering::Release);
@@ -77,8 +79,22 @@ impl Health {
 
     /// Notes that a write is durable, so that the last fault is over.
     pub(super) fn wrote(&self) {
+        self.0.writes.fetch_add(1, Ordering::Relaxed);
         if self.0.is_marked.load(Ordering::Acquire) {
             self.0.seen.lock().failed = None;
+        }
+    }
+
+    /// How many writes have become durable.
+    pub(super) fn writes(&self) -> u64 {
+        self.0.writes.load(Ordering::Relaxed)
+    }
+
+    /// The write lock was taken, so nobody else holds it. It says nothing about other faults.
+    pub(super) fn locked(&self) {
+        if self.0.is_marked.load(Ordering::Acquire) {
+            let failed = &mut self.0.seen.lock().failed;
+            *failed = failed.take_if(|(fault, _)| *fault != Fault::Locked);
         }
     }
 
@@ -143,7 +159,13 @@ mod tests {
         assert_eq!(health.fault(), None);
         health.failed(Fault::DiskFull);
         assert_eq!(health.fault(), Some(Fault::DiskFull));
+        health.locked();
+        assert_eq!(health.fault(), Some(Fault::DiskFull), "a lock is no write");
         health.wrote();
+        assert_eq!((health.fault(), health.writes()), (None, 1));
+        health.failed(Fault::Locked);
+        assert_eq!(health.fault(), Some(Fault::Locked));
+        health.locked();
         assert_eq!(health.fault(), None);
     }
 }

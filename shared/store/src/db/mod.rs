@@ -180,7 +180,8 @@ impl Db {
         }
     }
 
-    /// Checks that the database can be read and, as far as this is known without a write, written.
+    /// Checks that the database can be read and takes writes. SQLite's write lock is taken for it if nothing was
+    /// written since the last check.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         let seen = match &self.0.pools {
             Pools::Sqlite { write, read, file } => {
@@ -188,7 +189,10 @@ impl Db {
                 sqlx::query_scalar::<Sqlite, i32>("SELECT 1")
                     .fetch_one(&mut *connection)
                     .await?;
-                room(file).or(write.health().fault())
+                match room(file) {
+                    Some(fault) => Some(fault),
+                    None => write.probe().await?,
+                }
             }
             Pools::Postgres(database) => database.check().await?,
         };

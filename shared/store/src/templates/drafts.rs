@@ -1,12 +1,13 @@
 //! Drafts of templates (table `template_drafts`).
 
 use carillon_domain::{TenantId, Timestamp};
+use carillon_runtime::http::Conditions;
 
-use super::{TemplateDraft, TemplateName};
+use super::{TemplateDraft, TemplateName, published};
 use crate::{
-    db::{Conn, Db, Document, Session, fetch, write_one},
+    db::{Conn, Db, Document, Session, Tx, fetch, write_one},
     error::StoreError,
-    versioned::{IfMatch, Versioned},
+    versioned::{Versioned, require},
 };
 
 const WHAT: &str = "a template draft";
@@ -31,31 +32,38 @@ impl Row {
 }
 
 pub(super) async fn put(
-    conn: Conn<'_>,
+    tx: &mut Tx,
     tenant: &TenantId,
     draft: &TemplateDraft,
-    if_match: IfMatch,
+    conditions: Option<&Conditions>,
     now: Timestamp,
 ) -> Result<Versioned<TemplateDraft>, StoreError> {
     let parts = Document::of(&draft.parts, WHAT)?;
     let (id, locale) = (draft.name.id.as_str(), draft.name.locale_column());
-    let version = match if_match {
-        Some(seen) => fetch!(
-            optional, conn => (i64,),
-            "UPDATE template_drafts SET parts = $1, updated_at = $2, version = version + 1
-            WHERE tenant = $3 AND id = $4 AND locale = $5 AND version = $6 RETURNING version",
-            parts, now, tenant.as_str(), id, locale, seen
-        )?,
-        None => fetch!(
-            optional, conn => (i64,),
-            "INSERT INTO template_drafts (tenant, id, locale, version, parts, updated_at)
-            VALUES ($1, $2, $3, 1, $4, $5)
-            ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts,
-                updated_at = excluded.updated_at, version = template_drafts.version + 1
-            RETURNING version",
-            tenant.as_str(), id, locale, parts, now
-        )?,
-    };
+    let mut current = 0;
+    if let Some(conditions) = conditions {
+        // Takes the row's lock.
+        let locked = fetch!(
+            optional, tx => (i64,),
+            "UPDATE template_drafts SET updated_at = updated_at
+            WHERE tenant = $1 AND id = $2 AND locale = $3 RETURNING version",
+            tenant.as_str(), id, locale
+        )?;
+        let exists = locked.is_some() || published::exists(tx, tenant, &draft.name).await?;
+        current = locked.map_or(0, |(version,)| version);
+        require(conditions, exists, Some(current))?;
+    }
+    // A draft that a concurrent request has made since the conditions were looked at has version 1.
+    let version = fetch!(
+        optional, tx => (i64,),
+        "INSERT INTO template_drafts (tenant, id, locale, version, parts, updated_at)
+        VALUES ($1, $2, $3, 1, $4, $5)
+        ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts,
+            updated_at = excluded.updated_at, version = template_drafts.version + 1
+        WHERE $6 OR template_drafts.version = $7
+        RETURNING version",
+        tenant.as_str(), id, locale, parts, now, conditions.is_none(), current
+    )?;
     let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
     Ok(Versioned {
         value: draft.clone(),

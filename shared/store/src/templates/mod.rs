@@ -7,12 +7,13 @@ mod published;
 use std::collections::BTreeMap;
 
 use carillon_domain::{TenantId, Timestamp};
+use carillon_runtime::http::Conditions;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     db::{Db, again, fetch},
     error::StoreError,
-    versioned::{IfMatch, Versioned},
+    versioned::Versioned,
 };
 
 /// A template's text by part: `subject`, `text`, `html`, `title`, `body`.
@@ -66,17 +67,18 @@ impl Templates {
         Self { db }
     }
 
-    /// Writes a draft.
+    /// Writes a draft, if the conditions hold. A template without a draft has version 0, and exists if it is
+    /// published.
     pub async fn put_draft(
         &self,
         tenant: &TenantId,
         draft: &TemplateDraft,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<Versioned<TemplateDraft>, StoreError> {
         again(|| async {
-            let mut write = self.db.write().await?;
-            let put = drafts::put(write.conn(), tenant, draft, if_match, self.db.now()).await?;
-            write.commit().await?;
+            let mut tx = self.db.begin().await?;
+            let put = drafts::put(&mut tx, tenant, draft, conditions, self.db.now()).await?;
+            tx.commit().await?;
             Ok(put)
         })
         .await

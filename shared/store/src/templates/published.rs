@@ -58,6 +58,16 @@ pub(super) async fn bump(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreErro
     Ok(())
 }
 
+/// Whether a version of this name is in use.
+pub(super) async fn exists(tx: &mut Tx, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
+    let found = fetch!(
+        optional, tx => (i64,),
+        "SELECT version FROM template_published WHERE tenant = $1 AND id = $2 AND locale = $3",
+        tenant.as_str(), name.id.as_str(), name.locale_column()
+    )?;
+    Ok(found.is_some())
+}
+
 /// Publishes a text under [`lock`]. Returns the published version, and whether it is new.
 pub(super) async fn publish(
     tx: &mut Tx,

@@ -8,7 +8,7 @@ use carillon_domain::{
 };
 use uuid::Uuid;
 
-use super::{DeadContact, Device, Obituary, ResolvedContact, locks};
+use super::{DeadContact, Device, Obituary, ResolvedContact, locks, opt_outs};
 use crate::{
     columns,
     db::{Input, Session, Tx, execute, fetch},
@@ -132,8 +132,8 @@ pub(super) async fn resolve(
         .collect()
 }
 
-/// Writes or removes the user's e-mail address or phone, of which there is one each. The new address is alive even if
-/// it was dead before, because the caller vouches for it.
+/// Writes or removes the user's e-mail address or phone, of which there is one each. An address that was gone is alive
+/// again, because the caller vouches for it. An address whose owner has opted out stays dead.
 pub(super) async fn put_primary(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -153,7 +153,8 @@ pub(super) async fn put_primary(
         VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (id) DO UPDATE SET address = excluded.address, registered_at = excluded.registered_at,
             dead_code = NULL, dead_reason = NULL, dead_provider = NULL, dead_delivery = NULL, dead_at = NULL
-        WHERE contact_points.address <> excluded.address OR contact_points.dead_code IS NOT NULL",
+        WHERE contact_points.address <> excluded.address
+            OR (contact_points.dead_code IS NOT NULL AND contact_points.dead_reason IS DISTINCT FROM 'opted_out')",
         id.0,
         tenant.as_str(),
         user.as_str(),
@@ -161,7 +162,7 @@ pub(super) async fn put_primary(
         address,
         now
     )?;
-    Ok(())
+    opt_outs::apply(tx, id).await
 }
 
 /// Replaces the user's devices, all of them alive. Returns the users that lost a token.
@@ -260,6 +261,7 @@ pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp)
     let mut dead: Vec<&DeadContact> = dead.iter().collect();
     dead.sort_by_key(|contact| (contact.id, contact.seen_at));
     dead.dedup_by_key(|contact| contact.id);
+    opt_outs::note(tx, &dead, now).await?;
     Input::new(dead.len())
         .uuid("id", dead.iter().map(|contact| contact.id.0))
         .text("tenant", dead.iter().map(|contact| contact.tenant.as_str()))
@@ -284,6 +286,7 @@ pub(super) async fn mark_dead(tx: &mut Tx, dead: &[DeadContact], now: Timestamp)
 pub(super) async fn revive(tx: &mut Tx, dead: &[DeadContact]) -> Result<(), StoreError> {
     let mut dead: Vec<&DeadContact> = dead.iter().collect();
     dead.sort_by_key(|contact| contact.id);
+    opt_outs::take_back(tx, &dead).await?;
     Input::new(dead.len())
         .uuid("id", dead.iter().map(|contact| contact.id.0))
         .text("tenant", dead.iter().map(|contact| contact.tenant.as_str()))

@@ -1,133 +1,23 @@
-//! Users and their addresses (tables `users` and `contact_points`).
+//! Users and their addresses (tables `users`, `contact_points` and `opt_outs`).
 
 mod contacts;
 mod facts;
 mod locks;
+mod opt_outs;
+mod profile;
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use carillon_domain::{
-    Channel, ContactPoint, ContactPointId, DeliveryId, Platform, TenantId, Timestamp, UserId,
-    contact::{Death, DeathReason},
-    decide::UserFacts,
-};
-use serde::{Deserialize, Serialize};
+use carillon_domain::{Channel, ContactPointId, TenantId, Timestamp, UserId, decide::UserFacts};
+use carillon_runtime::http::Conditions;
 
+pub use self::profile::{DeadContact, Device, Obituary, RegisteredDevice, ResolvedContact, User, UserPut};
 use crate::{
     db::{Db, Tx, again, fetch, write_one},
     error::StoreError,
     read_model,
-    versioned::{IfMatch, Versioned, Written},
+    versioned::{Versioned, Written, require},
 };
-
-/// A device that receives push messages.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// Its platform.
-    pub platform: Platform,
-    /// The registration token.
-    pub token: String,
-}
-
-impl std::fmt::Debug for Device {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Device")
-            .field("platform", &self.platform)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The reason for which an address receives no more messages: the provider's verdict, and its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Obituary {
-    /// The reason.
-    pub reason: DeathReason,
-    /// The provider's structured code.
-    pub code: String,
-    /// The provider account that returned the verdict.
-    pub provider: Option<String>,
-    /// The time at which it was recorded.
-    pub at: Timestamp,
-    /// The delivery that caused it.
-    pub delivery_id: Option<DeliveryId>,
-}
-
-/// A device of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RegisteredDevice {
-    /// The device.
-    #[serde(flatten)]
-    pub device: Device,
-    /// Set if the device receives no more messages; registering it again revives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead: Option<Obituary>,
-}
-
-/// A user.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct User {
-    /// The id by which the event source knows the user.
-    pub id: UserId,
-    /// E-mail address.
-    pub email: Option<String>,
-    /// Set if the e-mail address receives no more messages; setting it again revives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email_dead: Option<Obituary>,
-    /// Phone, E.164.
-    pub phone: Option<String>,
-    /// Set if the phone receives no more messages; setting it again revives it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone_dead: Option<Obituary>,
-    /// BCP 47.
-    pub locale: Option<String>,
-    /// IANA name.
-    pub timezone: Option<String>,
-    /// Devices, in order of registration.
-    pub devices: Vec<RegisteredDevice>,
-}
-
-/// The content of a `PUT` of a user. The caller has checked the addresses.
-#[derive(Clone, Default)]
-pub struct UserPut {
-    /// E-mail address; `None` removes it.
-    pub email: Option<String>,
-    /// Phone, E.164; `None` removes it.
-    pub phone: Option<String>,
-    /// BCP 47.
-    pub locale: Option<String>,
-    /// IANA name.
-    pub timezone: Option<String>,
-    /// All devices; `None` leaves them as they are.
-    pub devices: Option<Vec<Device>>,
-}
-
-/// An address that a provider has declared dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadContact {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The contact point.
-    pub id: ContactPointId,
-    /// The provider's structured code.
-    pub code: String,
-    /// The reason.
-    pub reason: DeathReason,
-    /// The provider account that returned the verdict.
-    pub provider: Arc<str>,
-    /// The delivery that caused it.
-    pub delivery_id: DeliveryId,
-    /// The time of the message that failed; an address registered since then is not marked.
-    pub seen_at: Timestamp,
-}
-
-/// A contact point, looked up for sending.
-#[derive(Debug, Clone)]
-pub struct ResolvedContact {
-    /// The address.
-    pub point: ContactPoint,
-    /// The provider's verdict, if it has declared the address dead.
-    pub dead: Option<Death>,
-}
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -148,15 +38,15 @@ impl Users {
         Self { db, model }
     }
 
-    /// Writes a user. A device token that belongs to another user is taken from it.
+    /// Writes a user, if the conditions hold. A device token that belongs to another user is taken from it.
     pub async fn put(
         &self,
         tenant: &TenantId,
         id: &UserId,
         put: &UserPut,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<Written, StoreError> {
-        again(|| self.try_put(tenant, id, put, if_match)).await
+        again(|| self.try_put(tenant, id, put, conditions)).await
     }
 
     async fn try_put(
@@ -164,31 +54,33 @@ impl Users {
         tenant: &TenantId,
         id: &UserId,
         put: &UserPut,
-        if_match: IfMatch,
+        conditions: Option<&Conditions>,
     ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
         if let Some(devices) = &put.devices {
             locks::take(&mut tx, tenant, id, devices).await?;
         }
-        let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
-        let version: Option<(i64,)> = match if_match {
-            Some(seen) => fetch!(
-                optional, tx => (i64,),
-                "UPDATE users SET locale = $1, timezone = $2, updated_at = $3, version = version + 1
-                WHERE tenant = $4 AND user_id = $5 AND version = $6 RETURNING version",
-                locale, timezone, now, tenant.as_str(), id.as_str(), seen
-            )?,
-            None => fetch!(
-                optional, tx => (i64,),
-                "INSERT INTO users (tenant, user_id, locale, timezone, version, created_at, updated_at)
-                VALUES ($1, $2, $3, $4, 1, $5, $5)
-                ON CONFLICT (tenant, user_id) DO UPDATE SET locale = excluded.locale,
-                    timezone = excluded.timezone, updated_at = excluded.updated_at, version = users.version + 1
-                RETURNING version",
-                tenant.as_str(), id.as_str(), locale, timezone, now
-            )?,
+        let current = match conditions {
+            Some(conditions) => {
+                let current = lock(&mut tx, tenant, id).await?;
+                require(conditions, current.is_some(), current)?;
+                current
+            }
+            None => None,
         };
+        let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
+        // A user whom a concurrent request has made since the conditions were looked at has version 1.
+        let version = fetch!(
+            optional, tx => (i64,),
+            "INSERT INTO users (tenant, user_id, locale, timezone, version, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, 1, $5, $5)
+            ON CONFLICT (tenant, user_id) DO UPDATE SET locale = excluded.locale,
+                timezone = excluded.timezone, updated_at = excluded.updated_at, version = users.version + 1
+            WHERE $6 OR users.version = $7
+            RETURNING version",
+            tenant.as_str(), id.as_str(), locale, timezone, now, conditions.is_none(), current.unwrap_or(0)
+        )?;
         let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
         for (channel, address) in [(Channel::Email, &put.email), (Channel::Sms, &put.phone)] {
             contacts::put_primary(&mut tx, tenant, id, channel, address.as_deref(), now).await?;
@@ -241,9 +133,19 @@ impl Users {
         }))
     }
 
-    /// Erases the user's data in SQL: profile, addresses, preferences, and the user's data in the read model. `false`
-    /// if the user does not exist.
-    pub async fn delete(&self, tenant: &TenantId, id: &UserId) -> Result<bool, StoreError> {
+    /// Erases the user's data in SQL, if the conditions hold: profile, addresses, opt-outs, preferences, and the
+    /// user's data in the read model. `false` if the user does not exist.
+    pub async fn delete(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        conditions: Option<&Conditions>,
+    ) -> Result<bool, StoreError> {
+        let mut seen = None;
+        if let Some(conditions) = conditions {
+            seen = self.get(tenant, id).await?.map(|user| user.version);
+            require(conditions, seen.is_some(), seen)?;
+        }
         // The read model may lie in another file. It comes first, so that after an interruption the user still exists
         // and can be deleted again.
         again(|| async {
@@ -255,10 +157,15 @@ impl Users {
         // Addresses and preferences are deleted with the row that they refer to.
         let removed = write_one!(
             self.db,
-            "DELETE FROM users WHERE tenant = $1 AND user_id = $2",
+            "DELETE FROM users WHERE tenant = $1 AND user_id = $2 AND ($3 OR version = $4)",
             tenant.as_str(),
-            id.as_str()
+            id.as_str(),
+            seen.is_none(),
+            seen.unwrap_or(0)
         )?;
+        if removed == 0 && seen.is_some() {
+            return Err(StoreError::PreconditionFailed);
+        }
         Ok(removed == 1)
     }
 
@@ -333,6 +240,29 @@ impl Users {
         .await
     }
 
+    /// Records that a user who opted out on a channel has consented again. `false` if the user had not opted out.
+    pub async fn consent(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        channel: Channel,
+    ) -> Result<bool, StoreError> {
+        again(|| async {
+            let now = self.db.now();
+            let mut tx = self.db.begin().await?;
+            if touch_one(&mut tx, tenant, id, now).await?.is_none() {
+                return Err(StoreError::NotFound { what: "user" });
+            }
+            let had = opt_outs::consent(&mut tx, tenant, id, channel, now).await?;
+            // Nothing has changed, so the version stays.
+            if had {
+                tx.commit().await?;
+            }
+            Ok(had)
+        })
+        .await
+    }
+
     /// The facts about users that a decision needs; unknown users are absent. One round trip for each table.
     pub async fn load_facts(
         &self,
@@ -355,6 +285,16 @@ impl Users {
         }
         contacts::resolve(&mut self.db.read().await?, ids).await
     }
+}
+
+/// Takes the lock of a user's row. Returns the present version, or `None` if the user does not exist.
+async fn lock(tx: &mut Tx, tenant: &TenantId, id: &UserId) -> Result<Option<i64>, StoreError> {
+    let version = fetch!(
+        optional, tx => (i64,),
+        "UPDATE users SET updated_at = updated_at WHERE tenant = $1 AND user_id = $2 RETURNING version",
+        tenant.as_str(), id.as_str()
+    )?;
+    Ok(version.map(|(version,)| version))
 }
 
 /// Increases a user's version; returns it, or `None` if the user does not exist.

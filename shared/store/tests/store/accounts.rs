@@ -4,9 +4,11 @@ use carillon_domain::{
     Channel, ContactPointId, DeliveryId, Platform, Preferences, TenantId, UserId,
     contact::{Death, DeathReason},
 };
+use carillon_runtime::http::Conditions;
 use carillon_store::{
     StoreError,
     api_keys::Role,
+    etag,
     users::{DeadContact, Device, Obituary, RegisteredDevice, UserPut},
 };
 use uuid::Uuid;
@@ -99,6 +101,10 @@ fn device(token: &str) -> Device {
     }
 }
 
+fn version(version: i64) -> Conditions {
+    Conditions::exactly(&etag(version))
+}
+
 async fn tokens(store: &TestStore, user: &str) -> Vec<String> {
     let user = store
         .users()
@@ -132,7 +138,10 @@ async fn a_user_is_created_then_replaced_and_omitted_devices_stay() {
             email: Some("ada@example.org".into()),
             ..UserPut::default()
         };
-        let replaced = users.put(&store.tenant, &id, &put, Some(1)).await.unwrap();
+        let replaced = users
+            .put(&store.tenant, &id, &put, Some(&version(1)))
+            .await
+            .unwrap();
         assert_eq!((replaced.created, replaced.version), (false, 2));
         let read = users.get(&store.tenant, &id).await.unwrap().unwrap().value;
         assert_eq!((read.phone, read.locale), (None, None));
@@ -152,14 +161,19 @@ async fn a_user_is_created_then_replaced_and_omitted_devices_stay() {
 async fn a_stale_if_match_changes_nothing() {
     on_each(async |store| {
         let (users, id) = (store.users(), UserId::from("u-1"));
-        for seen in [Some(1), Some(7)] {
-            let refused = users.put(&store.tenant, &id, &ada(), seen).await;
+        for seen in [version(0), version(1), version(7)] {
+            let refused = users.put(&store.tenant, &id, &ada(), Some(&seen)).await;
             assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
         }
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
         users.put(&store.tenant, &id, &ada(), None).await.unwrap();
-        users.put(&store.tenant, &id, &ada(), Some(1)).await.unwrap();
-        let refused = users.put(&store.tenant, &id, &UserPut::default(), Some(1)).await;
+        users
+            .put(&store.tenant, &id, &ada(), Some(&version(1)))
+            .await
+            .unwrap();
+        let refused = users
+            .put(&store.tenant, &id, &UserPut::default(), Some(&version(1)))
+            .await;
         assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
         assert_eq!(tokens(store, "u-1").await.len(), 2);
     })
@@ -385,8 +399,8 @@ async fn an_address_is_found_by_its_contact_point_until_the_user_is_erased() {
         assert_eq!(found[&phone].point.address, "+4915112345678");
         assert_eq!(found[&token].point.platform, Some(Platform::Android));
 
-        assert!(users.delete(&store.tenant, &id).await.unwrap());
-        assert!(!users.delete(&store.tenant, &id).await.unwrap());
+        assert!(users.delete(&store.tenant, &id, None).await.unwrap());
+        assert!(!users.delete(&store.tenant, &id, None).await.unwrap());
         assert!(users.resolve(&[phone, token]).await.unwrap().is_empty());
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
         assert!(
@@ -416,8 +430,8 @@ async fn preferences_are_versioned_and_need_their_user() {
         assert!(preferences.put(&store.tenant, &id, &said, None).await.unwrap().created);
         let read = preferences.get(&store.tenant, &id).await.unwrap().unwrap();
         assert_eq!((read.value, read.version), (said.clone(), 1));
-        assert_eq!(preferences.put(&store.tenant, &id, &said, Some(1)).await.unwrap().version, 2);
-        let stale = preferences.put(&store.tenant, &id, &said, Some(1)).await;
+        assert_eq!(preferences.put(&store.tenant, &id, &said, Some(&version(1))).await.unwrap().version, 2);
+        let stale = preferences.put(&store.tenant, &id, &said, Some(&version(1))).await;
         assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
     })
     .await;

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use carillon_domain::Catalog;
+use carillon_runtime::http::Conditions;
 use carillon_store::{
-    StoreError,
+    StoreError, etag,
     templates::{TemplateDraft, TemplateName},
 };
 
 use crate::support::on_each;
+
+fn version(version: i64) -> Conditions {
+    Conditions::exactly(&etag(version))
+}
 
 fn catalog(category: &str) -> Catalog {
     let json = format!(
@@ -23,7 +28,9 @@ async fn a_catalog_has_a_version_that_changes_with_what_it_says() {
     on_each(async |store| {
         let catalogs = store.catalog();
         assert!(catalogs.get(&store.tenant).await.unwrap().is_none());
-        let stale = catalogs.put(&store.tenant, &catalog("a"), Some(1)).await;
+        let stale = catalogs
+            .put(&store.tenant, &catalog("a"), Some(&version(1)))
+            .await;
         assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
         assert!(catalogs.get(&store.tenant).await.unwrap().is_none());
         assert_eq!(
@@ -44,7 +51,7 @@ async fn a_catalog_has_a_version_that_changes_with_what_it_says() {
         );
         assert_eq!(
             catalogs
-                .put(&store.tenant, &catalog("b"), Some(1))
+                .put(&store.tenant, &catalog("b"), Some(&version(1)))
                 .await
                 .unwrap()
                 .version,
@@ -94,9 +101,12 @@ async fn a_draft_becomes_a_version_that_nothing_changes_any_more() {
         assert_eq!(templates.revision(tenant).await.unwrap(), revision);
 
         let two = draft("OrderShipped/sms", None, "two");
-        let stale = templates.put_draft(tenant, &two, Some(4)).await;
+        let stale = templates.put_draft(tenant, &two, Some(&version(4))).await;
         assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
-        templates.put_draft(tenant, &two, Some(1)).await.unwrap();
+        templates
+            .put_draft(tenant, &two, Some(&version(1)))
+            .await
+            .unwrap();
         assert_eq!(templates.publish(tenant, &two.name).await.unwrap().version, 2);
         assert!(templates.revision(tenant).await.unwrap() > revision);
         assert_eq!(

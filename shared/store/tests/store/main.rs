@@ -4,13 +4,16 @@
 mod accounts;
 mod audit_log;
 mod claims;
+mod conditions;
 mod content;
 mod convergence;
 mod dead_letters;
 mod faults;
+mod opt_outs;
 mod queries;
 mod quotas;
 mod read_model;
 mod start;
 mod support;
 mod work;
+mod write_lock;

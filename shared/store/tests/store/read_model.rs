@@ -350,7 +350,7 @@ async fn erasing_a_user_erases_what_names_them_and_keeps_the_counts() {
         )
         .await;
         let counts = store.audit().counts().await.unwrap();
-        assert!(store.users().delete(&store.tenant, &user).await.unwrap());
+        assert!(store.users().delete(&store.tenant, &user, None).await.unwrap());
         // A receipt that arrives later does not restore it.
         row.state.status = DeliveryStatus::Delivered;
         apply(store, vec![], vec![row]).await;

@@ -1,0 +1,33 @@
+//! `/v1/users/{id}/opt-outs/{channel}`.
+
+use axum::{extract::State, http::StatusCode};
+use carillon_domain::{Channel, FieldError, UserId, field_error::echo};
+use carillon_runtime::http::{Path, Problem};
+
+use crate::{auth::Operator, error::ApiError, openapi::schemas, state::GatewayState};
+
+/// Take back an opt-out (STOP): the user has agreed to messages to the present address again. Writing the profile again
+/// does not take it back.
+#[utoipa::path(
+    delete, path = "/v1/users/{id}/opt-outs/{channel}", tag = "users",
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"),
+        ("channel" = schemas::ChannelName, Path)),
+    responses((status = 204, description = "Taken back"),
+        (status = 404, description = "There is no such user, or they have not opted out", body = Problem))
+)]
+pub(crate) async fn delete_opt_out(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Path((id, channel)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let channel: Channel = channel.parse().map_err(|_| {
+        let expected = format!("expected push, email or sms, not {:?}", echo(&channel));
+        ApiError::fields(vec![FieldError::new("/channel", "type", expected)])
+    })?;
+    let users = state.store.users();
+    if users.consent(caller.tenant(), &UserId::from(id), channel).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("opt-out"))
+    }
+}

@@ -1,0 +1,104 @@
+//! `If-Match` and `If-None-Match` mean the same at every route.
+
+use serde_json::json;
+
+use crate::support::{Ask, catalog, on_gateway};
+
+#[tokio::test]
+async fn a_condition_on_existence_is_kept_at_every_route_that_writes() {
+    on_gateway(async |setting| {
+        let routes = [
+            ("/v1/users/u-42", json!({"email": "ada@example.com"})),
+            ("/v1/users/u-42/preferences", json!({"global": {"email": true}})),
+            ("/v1/catalog", catalog()),
+        ];
+        for (path, body) in &routes {
+            let put = |name, value: &str| Ask::put(path).header(name, value).json(body);
+            setting
+                .ask(put("if-none-match", "*"))
+                .await
+                .problem(412, "precondition-failed");
+            let written = setting.ask(put("if-match", "*")).await;
+            assert_eq!(written.status, 200, "{path}: {written:?}");
+            let etag = written.header("etag").unwrap().to_owned();
+            setting
+                .ask(put("if-none-match", &etag))
+                .await
+                .problem(412, "precondition-failed");
+            setting
+                .ask(put("if-match", &format!("W/{etag}")))
+                .await
+                .problem(412, "precondition-failed");
+            for wrong in ["1", "nonsense", "\"1"] {
+                for name in ["if-match", "if-none-match"] {
+                    let answer = setting.ask(put(name, wrong)).await;
+                    answer.problem(412, "precondition-failed");
+                    assert!(answer.text().contains(name), "{}", answer.text());
+                }
+            }
+            let listed = setting.ask(put("if-match", &format!("\"99\", {etag}"))).await;
+            assert_eq!(listed.status, 200, "{path}: {listed:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_that_must_exist_is_not_made_and_one_that_must_not_is_not_replaced() {
+    on_gateway(async |setting| {
+        let put = |name, value: &str| {
+            Ask::put("/v1/users/new")
+                .header(name, value)
+                .json(&json!({"email": "new@example.com"}))
+        };
+        setting
+            .ask(put("if-match", "*"))
+            .await
+            .problem(412, "precondition-failed");
+        setting.get("/v1/users/new").await.problem(404, "not-found");
+        assert_eq!(setting.ask(put("if-none-match", "*")).await.status, 201);
+        setting
+            .ask(put("if-none-match", "*"))
+            .await
+            .problem(412, "precondition-failed");
+        let delete = |name, value: &str| Ask::delete("/v1/users/new").header(name, value);
+        setting
+            .ask(delete("if-match", "\"9\""))
+            .await
+            .problem(412, "precondition-failed");
+        assert_eq!(setting.ask(delete("if-match", "\"1\"")).await.status, 204);
+        setting
+            .ask(delete("if-match", "*"))
+            .await
+            .problem(412, "precondition-failed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_of_preferences_keeps_its_conditions_and_an_unknown_user_stays_unknown() {
+    on_gateway(async |setting| {
+        let patch = |user: &str, name, value: &str| {
+            Ask::patch(&format!("/v1/users/{user}/preferences"))
+                .header(name, value)
+                .json(&json!({"global": {"sms": false}}))
+        };
+        setting
+            .ask(patch("u-42", "if-none-match", "*"))
+            .await
+            .problem(412, "precondition-failed");
+        setting
+            .ask(patch("u-42", "if-match", "\"1\""))
+            .await
+            .problem(412, "precondition-failed");
+        assert_eq!(setting.ask(patch("u-42", "if-match", "\"0\"")).await.status, 200);
+        assert_eq!(setting.ask(patch("u-42", "if-match", "*")).await.status, 200);
+        for name in ["if-match", "if-none-match"] {
+            setting
+                .ask(patch("nobody", name, "*"))
+                .await
+                .problem(404, "not-found");
+        }
+    })
+    .await;
+}

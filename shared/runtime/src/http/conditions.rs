@@ -1,0 +1,209 @@
+//! Conditional requests (RFC 9110 §13.1): `If-Match` and `If-None-Match`, with one meaning at every route.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, header, request::Parts},
+};
+
+use super::problem::{Problem, ProblemError, ProblemKind};
+
+/// The conditions of a request. Without headers, they hold for every resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    if_match: Option<Tags>,
+    if_none_match: Option<Tags>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tags {
+    /// `*`: any representation that exists.
+    Any,
+    Of(Vec<Tag>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tag {
+    is_weak: bool,
+    /// With its quotes.
+    opaque: String,
+}
+
+impl Conditions {
+    /// The condition that a resource still has this entity tag (quotes included).
+    #[must_use]
+    pub fn exactly(tag: &str) -> Self {
+        let tag = Tag {
+            is_weak: false,
+            opaque: tag.to_owned(),
+        };
+        Self {
+            if_match: Some(Tags::Of(vec![tag])),
+            if_none_match: None,
+        }
+    }
+
+    /// The condition that nothing exists yet.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            if_match: None,
+            if_none_match: Some(Tags::Any),
+        }
+    }
+
+    /// The condition that something exists.
+    #[must_use]
+    pub fn existing() -> Self {
+        Self {
+            if_match: Some(Tags::Any),
+            if_none_match: None,
+        }
+    }
+
+    /// Reads the headers. A text that is no list of entity tags matches no resource, so the request is
+    /// refused as one whose condition is false.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(Self {
+            if_match: tags(headers, &header::IF_MATCH)?,
+            if_none_match: tags(headers, &header::IF_NONE_MATCH)?,
+        })
+    }
+
+    /// The conditions, if the request has any.
+    #[must_use]
+    pub fn given(&self) -> Option<&Self> {
+        (self.if_match.is_some() || self.if_none_match.is_some()).then_some(self)
+    }
+
+    /// Whether the conditions hold for a resource: whether it exists, which decides `*`, and its present
+    /// entity tag. `If-Match` compares strongly: a weak tag matches nothing. `If-None-Match` ignores weakness.
+    #[must_use]
+    pub fn hold(&self, exists: bool, current: &str) -> bool {
+        let may = match &self.if_match {
+            None => true,
+            Some(Tags::Any) => exists,
+            Some(Tags::Of(tags)) => tags.iter().any(|tag| !tag.is_weak && tag.opaque == current),
+        };
+        let stands_in_the_way = match &self.if_none_match {
+            None => false,
+            Some(Tags::Any) => exists,
+            Some(Tags::Of(tags)) => tags.iter().any(|tag| tag.opaque == current),
+        };
+        may && !stands_in_the_way
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::read(&parts.headers)
+    }
+}
+
+/// Several lines of a header are one list.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
+    let mut found = Vec::new();
+    let mut is_any = false;
+    for value in headers.get_all(name) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if value.trim() == "*" {
+            is_any = true;
+        } else {
+            found.extend(list(&value).ok_or_else(|| unreadable(name, &value))?);
+        }
+    }
+    Ok(match (is_any, found.is_empty()) {
+        (false, true) => None,
+        (false, false) => Some(Tags::Of(found)),
+        (true, true) => Some(Tags::Any),
+        (true, false) => return Err(unreadable(name, "* and entity tags")),
+    })
+}
+
+/// A list of entity tags; `None` if it is none, or empty.
+fn list(text: &str) -> Option<Vec<Tag>> {
+    let mut tags = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let bare = rest.strip_prefix("W/");
+        let quoted = bare.unwrap_or(rest).strip_prefix('"')?;
+        let (opaque, after) = quoted.split_once('"')?;
+        tags.push(Tag {
+            is_weak: bare.is_some(),
+            opaque: format!("\"{opaque}\""),
+        });
+        rest = after.trim_start();
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+fn unreadable(name: &HeaderName, value: &str) -> Problem {
+    let value: String = value.chars().take(100).collect();
+    let text =
+        format!("the header {name}: expected entity tags in quotes, such as \"3\", or *, not {value:?}");
+    let error = ProblemError {
+        pointer: String::new(),
+        code: "format".to_owned(),
+        message: text.clone(),
+    };
+    Problem::new(ProblemKind::PreconditionFailed, text).with_errors(vec![error])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &HeaderName, values: &[&str]) -> Result<Conditions, Problem> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name.clone(), value.parse().unwrap());
+        }
+        Conditions::read(&headers)
+    }
+
+    #[test]
+    fn if_match_holds_for_an_existing_resource_whose_tag_is_listed() {
+        let holds = |values: &[&str], exists, tag| of(&header::IF_MATCH, values).unwrap().hold(exists, tag);
+        assert!(holds(&[], false, "") && holds(&[], true, "\"1\""));
+        assert!(holds(&["*"], true, "\"1\"") && !holds(&["*"], false, ""));
+        assert!(holds(&["\"1\""], true, "\"1\"") && !holds(&["\"2\""], true, "\"1\""));
+        assert!(!holds(&["\"1\""], false, ""), "there is nothing of this version");
+        assert!(holds(&["\"2\" , \"1\""], true, "\"1\""));
+        assert!(holds(&["\"2\"", "\"a,b\",\"1\""], true, "\"1\""), "several lines");
+        assert!(!holds(&["W/\"1\""], true, "\"1\""), "a weak tag never matches");
+    }
+
+    #[test]
+    fn if_none_match_holds_unless_a_listed_representation_exists() {
+        let holds =
+            |values: &[&str], exists, tag| of(&header::IF_NONE_MATCH, values).unwrap().hold(exists, tag);
+        assert!(holds(&["*"], false, "") && !holds(&["*"], true, "\"1\""));
+        assert!(holds(&["\"2\""], true, "\"1\"") && !holds(&["\"1\""], true, "\"1\""));
+        assert!(
+            !holds(&["W/\"1\""], true, "\"1\""),
+            "weakness does not matter here"
+        );
+        assert_eq!(of(&header::IF_NONE_MATCH, &["*"]).unwrap(), Conditions::absent());
+        assert_eq!(of(&header::IF_MATCH, &["*"]).unwrap(), Conditions::existing());
+        assert_eq!(
+            of(&header::IF_MATCH, &["\"7\""]).unwrap(),
+            Conditions::exactly("\"7\"")
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_of_entity_tags_is_named_and_refused() {
+        for value in ["1", "\"1", "\"1\" \"2\"", "\"1\",", "*, \"1\"", "w/\"1\"", ""] {
+            for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+                let problem = of(&name, &[value]).unwrap_err();
+                assert_eq!((problem.status, problem.errors.len()), (412, 1), "{value}");
+                assert!(problem.detail.contains(name.as_str()), "{}", problem.detail);
+            }
+        }
+        assert!(of(&header::IF_MATCH, &["*", "\"1\""]).is_err());
+    }
+}

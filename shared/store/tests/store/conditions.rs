@@ -1,0 +1,182 @@
+//! Writes under the conditions of a request: what must exist, what must not, and which version it must have.
+
+use carillon_domain::{Catalog, Preferences, UserId};
+use carillon_runtime::http::Conditions;
+use carillon_store::{
+    StoreError, etag,
+    templates::{TemplateDraft, TemplateName},
+    users::UserPut,
+};
+
+use crate::support::on_each;
+
+fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    let result = result.map(|written| format!("{written:?}"));
+    assert!(
+        matches!(result, Err(StoreError::PreconditionFailed)),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_is_made_only_where_none_may_be_and_replaced_only_where_one_must_be() {
+    on_each(async |store| {
+        let (users, id, put) = (store.users(), UserId::from("u-1"), UserPut::default());
+        let absent = Conditions::absent();
+        refused(
+            users
+                .put(&store.tenant, &id, &put, Some(&Conditions::existing()))
+                .await,
+        );
+        refused(
+            users
+                .delete(&store.tenant, &id, Some(&Conditions::existing()))
+                .await,
+        );
+        assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
+        assert!(
+            users
+                .put(&store.tenant, &id, &put, Some(&absent))
+                .await
+                .unwrap()
+                .created
+        );
+        refused(users.put(&store.tenant, &id, &put, Some(&absent)).await);
+        let again = users
+            .put(&store.tenant, &id, &put, Some(&Conditions::existing()))
+            .await
+            .unwrap();
+        assert_eq!((again.created, again.version), (false, 2));
+        refused(
+            users
+                .delete(&store.tenant, &id, Some(&Conditions::exactly(&etag(1))))
+                .await,
+        );
+        assert!(
+            users
+                .delete(&store.tenant, &id, Some(&Conditions::exactly(&etag(2))))
+                .await
+                .unwrap()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_that_make_the_same_user_at_once_where_none_may_be_one_succeeds() {
+    on_each(async |store| {
+        let (put, absent) = (UserPut::default(), Conditions::absent());
+        for round in 0..10 {
+            let id = UserId::from(format!("u-{round}"));
+            let makers = (0..4).map(|_| store.users().put(&store.tenant, &id, &put, Some(&absent)));
+            let made = futures::future::join_all(makers).await;
+            assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1, "{made:?}");
+            made.into_iter().filter(Result::is_err).for_each(refused);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn preferences_exist_as_soon_as_their_user_does() {
+    on_each(async |store| {
+        let (preferences, id, said) = (store.preferences(), UserId::from("u-1"), Preferences::default());
+        for conditions in [Conditions::existing(), Conditions::absent()] {
+            let nobody = preferences
+                .put(&store.tenant, &id, &said, Some(&conditions))
+                .await;
+            assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
+        }
+        store
+            .users()
+            .put(&store.tenant, &id, &UserPut::default(), None)
+            .await
+            .unwrap();
+        refused(
+            preferences
+                .put(&store.tenant, &id, &said, Some(&Conditions::absent()))
+                .await,
+        );
+        refused(
+            preferences
+                .put(&store.tenant, &id, &said, Some(&Conditions::exactly(&etag(1))))
+                .await,
+        );
+        let never = Conditions::exactly(&etag(0));
+        assert_eq!(
+            preferences
+                .put(&store.tenant, &id, &said, Some(&never))
+                .await
+                .unwrap()
+                .version,
+            1
+        );
+        refused(preferences.put(&store.tenant, &id, &said, Some(&never)).await);
+        assert_eq!(
+            preferences
+                .put(&store.tenant, &id, &said, Some(&Conditions::existing()))
+                .await
+                .unwrap()
+                .version,
+            2
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_catalog_and_a_draft_keep_the_same_conditions() {
+    on_each(async |store| {
+        let (catalogs, catalog) = (store.catalog(), Catalog::default());
+        refused(
+            catalogs
+                .put(&store.tenant, &catalog, Some(&Conditions::existing()))
+                .await,
+        );
+        assert!(
+            catalogs.get(&store.tenant).await.unwrap().is_none(),
+            "nothing is left behind"
+        );
+        catalogs
+            .put(&store.tenant, &catalog, Some(&Conditions::absent()))
+            .await
+            .unwrap();
+        refused(
+            catalogs
+                .put(&store.tenant, &catalog, Some(&Conditions::absent()))
+                .await,
+        );
+        catalogs
+            .put(&store.tenant, &catalog, Some(&Conditions::existing()))
+            .await
+            .unwrap();
+
+        let templates = store.templates();
+        let draft = TemplateDraft {
+            name: TemplateName {
+                id: "OrderShipped/sms".to_owned(),
+                locale: None,
+            },
+            parts: [("text".to_owned(), "Hi".to_owned())].into(),
+        };
+        let put = async |conditions: Conditions| {
+            templates
+                .put_draft(&store.tenant, &draft, Some(&conditions))
+                .await
+        };
+        refused(put(Conditions::existing()).await);
+        assert_eq!(put(Conditions::absent()).await.unwrap().version, 1);
+        refused(put(Conditions::absent()).await);
+        assert_eq!(put(Conditions::existing()).await.unwrap().version, 2);
+        refused(put(Conditions::exactly(&etag(0))).await);
+        templates.publish(&store.tenant, &draft.name).await.unwrap();
+        templates.delete_draft(&store.tenant, &draft.name).await.unwrap();
+        refused(put(Conditions::absent()).await);
+        assert_eq!(
+            put(Conditions::existing()).await.unwrap().version,
+            1,
+            "it is published, so it exists"
+        );
+    })
+    .await;
+}
