@@ -1,18 +1,22 @@
-"""A Docker engine of this check's own, with Compose and buildx, and the network as it was afterwards."""
+"""A Docker engine of this check's own, with Compose, and the machine as it was afterwards."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import network
 from shell import Failed, Unavailable, run, say, until
 
+# Compose contains the builder; without the buildx plug-in it uses that one.
 COMPOSE = ("github.com/docker/compose/v2", "v2.40.3", "./cmd", "docker-compose")
-BUILDX = ("github.com/docker/buildx", "v0.30.1", "./cmd/buildx", "docker-buildx")
-FRONTEND = ("github.com/moby/buildkit", "v0.26.3", "./frontend/dockerfile/cmd/dockerfile-frontend", "dockerfile-frontend")
 PACKAGES = {"dockerd": "docker.io", "debootstrap": "debootstrap", "iptables": "iptables"}
+DEBIAN_MIRROR = "http://deb.debian.org/debian"
 
 
 def obtained(what, *command, **options):
@@ -23,16 +27,29 @@ def obtained(what, *command, **options):
         raise Unavailable(f"{what} cannot be obtained: {error}") from None
 
 
+def is_debian_reachable():
+    try:
+        with urllib.request.urlopen(f"{DEBIAN_MIRROR}/dists/bookworm/Release", timeout=20) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
 def install_packages():
-    if os.geteuid() != 0:
-        raise Unavailable("dockerd needs root")
-    missing = [package for command, package in PACKAGES.items() if shutil.which(command) is None]
+    missing = {command: package for command, package in PACKAGES.items() if shutil.which(command) is None}
     if not missing:
         return
-    say(f"installing {', '.join(missing)}")
-    run("apt-get", "update", "-qq", check=False)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    obtained("Debian's packages", "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=env)
+    if os.geteuid() != 0:
+        raise Unavailable("dockerd needs root")
+    say(f"installing {', '.join(missing.values())}")
+    # RUNLEVEL: the package would start a dockerd of its own. The lock: another apt-get may be at work.
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
+    obtained("a package manager", *apt, "update", check=False, env=env)
+    obtained("Debian's packages", *apt, "install", "-y", "--no-install-recommends", *missing.values(), env=env)
+    absent = [command for command in missing if shutil.which(command) is None]
+    if absent:
+        raise Unavailable(f"there is no {', '.join(absent)}")
 
 
 def go_program(cache, module, version, package, name):
@@ -47,10 +64,12 @@ def go_program(cache, module, version, package, name):
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(module_folder, source)
     run("chmod", "-R", "u+w", str(source))
-    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-    flags = f"-s -w -X {module}/internal.Version={version} -X {module}/version.Version={version}"
+    obtained(f"what {module} depends on", "go", "mod", "download", cwd=source)
+    # All is here: what fails from now on is no matter of the network.
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOPROXY": "off"}
     partial = program.with_suffix(".partial")
-    obtained(name, "go", "build", "-trimpath", "-ldflags", flags, "-o", str(partial), package, cwd=source, env=env, timeout=1500)
+    flags = f"-s -w -X {module}/internal.Version={version}"
+    run("go", "build", "-trimpath", "-ldflags", flags, "-o", str(partial), package, cwd=source, env=env, timeout=1500)
     partial.rename(program)
     shutil.rmtree(source)
     return program
@@ -63,42 +82,58 @@ class Engine:
         self.cache, self.work = cache, work
         self.socket = work / "docker.sock"
         self.daemon = None
+        self.network = None
         self.config = work / "client"
-        # What the caller has set for his own installation would change the one that is checked.
+        # Settings of the caller's own installation would change the one that is checked.
         own = {name: value for name, value in os.environ.items() if not name.startswith(("CARILLON_", "COMPOSE_", "DOCKER_"))}
         self.env = {**own, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.config), "DOCKER_BUILDKIT": "1"}
 
+    def lock(self):
+        """One run at a time has the cache: a second dockerd would end at the first one's data."""
+        self.locked = open(self.cache / "lock", "w")
+        try:
+            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another run, or for the preparation")
+            fcntl.flock(self.locked, fcntl.LOCK_EX)
+
     def prepare(self):
         install_packages()
-        plugins = self.config / "cli-plugins"
-        plugins.mkdir(parents=True)
-        for module, version, package, name in (COMPOSE, BUILDX):
-            (plugins / name).symlink_to(go_program(self.cache, module, version, package, name))
-        self.frontend = go_program(self.cache, *FRONTEND)
-        # The client that the machine has, or Debian's; both speak to the daemon.
         if shutil.which("docker") is None:
             raise Unavailable("there is no docker client")
+        plugins = self.config / "cli-plugins"
+        plugins.mkdir(parents=True)
+        (plugins / COMPOSE[3]).symlink_to(go_program(self.cache, *COMPOSE))
 
     def start(self):
-        self.network = network_state()
-        log = open(self.work / "dockerd.log", "w")
-        self.daemon = subprocess.Popen(
-            ["dockerd", "--data-root", str(self.cache / "docker"), "--exec-root", str(self.work / "exec"),
-             "--pidfile", str(self.work / "dockerd.pid"), "--host", f"unix://{self.socket}"],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-        )
+        if os.geteuid() != 0:
+            raise Unavailable("dockerd needs root")
+        self.network = network.state()
+        path = self.work / "dockerd.log"
+        with open(path, "w") as log:
+            self.daemon = subprocess.Popen(
+                ["dockerd", "--data-root", str(self.cache / "docker"), "--exec-root", str(self.work / "exec"),
+                 "--pidfile", str(self.work / "dockerd.pid"), "--host", f"unix://{self.socket}"],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            )
         try:
-            until("dockerd answers", 60, lambda: self.daemon.poll() is None and self.answers())
-        except Failed as error:
-            text = (self.work / "dockerd.log").read_text()[-2000:]
+            until("dockerd answers", 90, lambda: self.daemon.poll() is not None or self.answers())
+            ended = self.daemon.poll() is not None
+        except Failed:
+            ended = True
+        if ended:
+            said = path.read_text().strip().splitlines() or ["nothing"]
             self.stop()
-            raise Unavailable(f"dockerd does not start here: {error}\n{text}") from None
+            raise Unavailable(f"dockerd does not start; it says last: {said[-1]}")
 
     def answers(self):
         return subprocess.run(["docker", "info"], env=self.env, capture_output=True).returncode == 0
 
-    def docker(self, *arguments, **options):
-        return run("docker", *arguments, env=self.env, **options)
+    def docker(self, *arguments, env=None, **options):
+        return run("docker", *arguments, env={**self.env, **(env or {})}, **options)
+
+    def inspect(self, *names):
+        return json.loads(self.docker("inspect", *names)) if names else []
 
     def prune(self):
         """Drops what the next run does not need: images of earlier binaries, and the builder's cache of them."""
@@ -106,40 +141,36 @@ class Engine:
         self.docker("builder", "prune", "--force", "--keep-storage", "2GB", check=False)
 
     def stop(self):
-        if self.daemon is None:
-            return
-        self.daemon.send_signal(signal.SIGTERM)
+        """Ends dockerd and returns what it left behind: processes, mounts, parts of the network."""
+        left = []
+        if self.daemon is not None:
+            self.daemon.send_signal(signal.SIGTERM)
+            try:
+                self.daemon.wait(60)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()
+                self.daemon.wait(20)
+            self.daemon = None
+            try:
+                until("the engine's processes have ended", 20, lambda: not processes_of(self.work))
+            except Failed:
+                left += processes_of(self.work)
+            left += [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()
+                     if line.split()[1].startswith((str(self.work), str(self.cache)))]
+        if self.network is not None:
+            left += [f"the network's {part}" for part in network.restore(self.network)]
+            self.network = None
+        return left
+
+
+def processes_of(folder):
+    """Command lines of processes that were started with the folder as an argument, such as containerd's shims."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            self.daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            self.daemon.kill()
-            self.daemon.wait(20)
-        self.daemon = None
-        restore_network(self.network)
-
-
-def interfaces():
-    return {link["ifname"] for link in json.loads(run("ip", "-json", "link"))}
-
-
-def network_state():
-    return {
-        "interfaces": interfaces(),
-        "tables": {command: run(f"{command}-save") for command in ("iptables", "ip6tables") if shutil.which(f"{command}-save")},
-        "forward": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-    }
-
-
-def restore_network(before):
-    """Takes away the bridges and rules that dockerd leaves behind."""
-    for name in interfaces() - before["interfaces"]:
-        run("ip", "link", "delete", name, check=False)
-    for command, rules in before["tables"].items():
-        tables = rules or ""
-        # A table that was empty is not in the dump: it is flushed by name.
-        for table in ("filter", "nat"):
-            if f"*{table}" not in tables:
-                policies = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")}[table]
-                tables += f"*{table}\n" + "".join(f":{chain} ACCEPT [0:0]\n" for chain in policies) + "COMMIT\n"
-        run(f"{command}-restore", stdin=tables, check=False)
-    Path("/proc/sys/net/ipv4/ip_forward").write_text(before["forward"])
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and path.parent.name != str(os.getpid()):
+            found.append(line[:200])
+    return found

@@ -19,11 +19,18 @@ def say(text):
     print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
 
 
-def run(*command, cwd=None, env=None, stdin=None, timeout=600, check=True):
-    """Runs a command and returns its standard output; its whole output stands in the error if it fails."""
-    done = subprocess.run(
-        command, cwd=cwd, env=env, input=stdin, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def run(*command, cwd=None, env=None, stdin=None, timeout=600, check=True, unavailable=None):
+    """Runs a command and returns its standard output; the end of all its output stands in the error if it fails.
+    `unavailable` is the exit code with which it says that something cannot be fetched."""
+    source = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    try:
+        done = subprocess.run(command, cwd=cwd, env=env, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **source)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{' '.join(command)} has not ended within {timeout} s") from None
+    except FileNotFoundError:
+        raise Failed(f"there is no program {command[0]}") from None
+    if done.returncode == unavailable:
+        raise Unavailable(f"{' '.join(command)}: {done.stderr.strip()[-300:]}")
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done.stdout
@@ -38,7 +45,7 @@ def until(what, seconds, condition, seen=None):
             last = condition()
             if last:
                 return last
-        except (OSError, ValueError) as error:
+        except (Failed, OSError, ValueError) as error:
             last = error
         time.sleep(0.5)
     raise Failed(f"{what}: not within {seconds} s (last seen: {seen() if seen else last})")

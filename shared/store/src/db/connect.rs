@@ -9,7 +9,7 @@ use std::{
 
 use carillon_domain::clock::SharedClock;
 use sqlx::{
-    Connection as _, PgConnection, PgPool, SqlitePool,
+    Connection as _, PgConnection, PgPool, Row as _, SqlitePool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -32,6 +32,8 @@ static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/postgres");
     // sqlx's own lock belongs to a session, which a pooler shares; see `migrate_postgres`.
     migrations.set_locking(false);
+    // During an upgrade, roles of the release before restart on the newer schema; see `warn_of_newer_schema`.
+    migrations.set_ignore_missing(true);
     migrations
 });
 /// Begins a migration step. A migration has no time limit; the number names the advisory lock.
@@ -217,6 +219,28 @@ async fn migrate_postgres(pool: &PgPool, is_pooled: bool) -> Result<(), StoreErr
         POSTGRES_MIGRATIONS.run_to(migration.version, &mut *step).await?;
         forget_statements(&mut step, is_pooled).await?;
         step.commit().await?;
+    }
+    warn_of_newer_schema(pool).await
+}
+
+/// A newer release's migrations only add to what this release reads and writes (`ARCHITECTURE.md`), so this one goes on
+/// working. That is right for the time of an upgrade, and worth a line in the log.
+async fn warn_of_newer_schema(pool: &PgPool) -> Result<(), StoreError> {
+    let own = POSTGRES_MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max();
+    // One message there and one back: a pooler may run the next on another session.
+    let row = sqlx::raw_sql("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(pool)
+        .await?;
+    let newest: Option<i64> = row.try_get(0)?;
+    if newest > own {
+        tracing::warn!(
+            newest,
+            own,
+            "the database's schema is that of a newer release; this one works on it, but should be upgraded"
+        );
     }
     Ok(())
 }

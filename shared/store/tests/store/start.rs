@@ -39,6 +39,26 @@ async fn a_fresh_database_is_migrated_by_whoever_comes_first() {
     assert_eq!(outcomes, [true; 4]);
 }
 
+/// During an upgrade, roles of the release before restart on the newer schema. That their statements work on it, every
+/// test shows that runs `on_postgres`.
+#[tokio::test]
+async fn the_release_before_starts_and_works_on_a_newer_schema() {
+    on_postgres(async |store| {
+        let again = Store::connect(&store.config, Arc::new(SystemClock))
+            .await
+            .unwrap();
+        again.check().await.unwrap();
+        let catalog = carillon_domain::Catalog::default();
+        again.catalog().put(&store.tenant, &catalog, None).await.unwrap();
+        assert_eq!(
+            again.catalog().get(&store.tenant).await.unwrap().unwrap().version,
+            1
+        );
+        again.close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_store_opened_again_is_still_there() {
     on_each(async |store| {

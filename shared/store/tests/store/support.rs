@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
+    str::FromStr as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,6 +18,8 @@ use carillon_store::{
     schema,
 };
 use futures::FutureExt as _;
+use secrecy::ExposeSecret as _;
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 /// A clock that moves only when it is told to.
@@ -87,7 +90,34 @@ pub(crate) async fn on_each(test: impl AsyncFn(&TestStore)) {
     on_postgres(test).await;
 }
 
-/// Runs a test on PostgreSQL, if it is available.
+/// What a later release's migrations may do (expand, never contract): add tables, and columns that may be null or have a
+/// default.
+const OF_A_LATER_RELEASE: &str = "
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT relname FROM pg_class
+            WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+                AND relname <> '_sqlx_migrations'
+        LOOP
+            EXECUTE format('ALTER TABLE %I ADD COLUMN later_text text, ADD COLUMN later_count bigint NOT NULL DEFAULT 0', name);
+        END LOOP;
+    END $$;
+    CREATE TABLE later (id bigint PRIMARY KEY);
+    INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (900000, 'of a later release', true, '', 0);";
+
+/// Brings the schema to that of a later release, as its `setup` does while this release's roles are connected.
+async fn expand(config: &StoreConfig) {
+    let options = PgConnectOptions::from_str(config.url.expose_secret()).unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(OF_A_LATER_RELEASE)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Runs a test on PostgreSQL, if it is available. The schema is that of a later release: a release's statements also work on
+/// the next one's schema, or an upgrade would stop what runs. Other crates' tests run on this release's own.
 pub(crate) async fn on_postgres(test: impl AsyncFn(&TestStore)) {
     let Some(url) = postgres_url() else { return };
     let name = format!("test_{}", Uuid::now_v7().simple());
@@ -97,6 +127,7 @@ pub(crate) async fn on_postgres(test: impl AsyncFn(&TestStore)) {
         ..StoreConfig::new(own)
     })
     .await;
+    expand(&postgres.config).await;
     let outcome = AssertUnwindSafe(test(&postgres)).catch_unwind().await;
     postgres.close().await;
     schema::remove(&url, &name).await.unwrap();

@@ -1,0 +1,109 @@
+"""The compose project of the repository's root: its containers, and whether they are ready."""
+
+import json
+import os
+import signal
+import time
+
+import shop
+from shell import Failed, require, until
+
+WORKERS = ("worker-push", "worker-email", "worker-sms")
+ROLES = ("gateway", "router", *WORKERS, "templates", "tracker")
+STORES = ("kafka", "postgres", "redis")
+# What runs and serves /healthz, /readyz and /metrics.
+SERVING = (*ROLES, "simulator")
+# Bounds of waits, in seconds. They end a check that is stuck; a slow machine stays far below.
+READY = 240
+PROGRESS = 180
+
+
+class Container:
+    """A container as `docker inspect` shows it."""
+
+    def __init__(self, seen):
+        self.id, state = seen["Id"], seen["State"]
+        self.service = seen["Config"]["Labels"]["com.docker.compose.service"]
+        self.pid, self.status = state["Pid"], state["Status"]
+        self.restarts = seen["RestartCount"]
+        self.probe = (seen["Config"].get("Healthcheck") or {}).get("Test")
+        self.host = seen["HostConfig"]
+        networks = seen["NetworkSettings"]["Networks"]
+        self.address = next((network["IPAddress"] for network in networks.values()), "")
+
+    def url(self, path, port=8080):
+        return f"http://{self.address}:{port}{path}"
+
+
+class Project:
+    def __init__(self, engine, root):
+        self.engine, self.root = engine, root
+        self.key = None
+
+    def compose(self, *arguments, **options):
+        return self.engine.docker("compose", *arguments, cwd=self.root, **options)
+
+    def containers(self, *services):
+        """Containers of these services, running or not; without names, of all that should be running."""
+        filters = ["--filter", "label=com.docker.compose.project=carillon", "--filter", "label=com.docker.compose.oneoff=False"]
+        found = self.engine.inspect(*self.engine.docker("ps", "--all", "--quiet", *filters).split())
+        wanted = services or (*SERVING, *STORES)
+        return sorted((c for c in map(Container, found) if c.service in wanted), key=lambda c: wanted.index(c.service))
+
+    def is_ready(self, container):
+        """Asks the container itself, since Docker's own probes come every few seconds: /readyz of a role, the command of
+        the health check of a store."""
+        if container.status != "running" or not container.address:
+            return False
+        if container.service in SERVING:
+            try:
+                return shop.ask("GET", container.url("/readyz"), timeout=5)[0] == 200
+            except (OSError, ValueError):
+                return False
+        require(container.probe and container.probe[0] == "CMD", f"{container.service} has no health check")
+        try:
+            self.engine.docker("exec", container.id, *container.probe[1:], timeout=30)
+        except Failed:
+            return False
+        return True
+
+    def unready(self, *services):
+        return [(c.service, c.status) for c in self.containers(*services) if not self.is_ready(c)]
+
+    def settle(self, *services):
+        """Waits until every container of these services, or of all, is ready."""
+        until("every container is ready", READY, lambda: not self.unready(*services), lambda: self.unready(*services))
+
+    def restart(self, container):
+        self.engine.docker("restart", "-t", "30", container.id)
+        self.settle(container.service)
+
+    def kill(self, container):
+        """SIGKILL from outside. Docker takes a kill by its own command for the user's wish, and does not restart."""
+        (before,) = [c for c in self.containers(container.service) if c.id == container.id]
+        os.kill(before.pid, signal.SIGKILL)
+
+        def is_back():
+            return any(c.id == container.id and c.pid not in (0, before.pid) for c in self.containers(container.service))
+
+        until(f"{container.service} is started again", READY, is_back)
+        self.settle(container.service)
+
+    def logged(self, service, since):
+        """Lines that a service's containers logged since a time (`time.time()`)."""
+        return self.compose("logs", "--no-color", "--no-log-prefix", "--since", f"{since:.0f}", service).splitlines()
+
+    def wait_for(self, load):
+        """Waits until every delivery has ended and the books balance, for as long as there is progress, and requires that
+        each acknowledged event has become three messages that ended."""
+        seen, since = None, time.monotonic()
+        while True:
+            stats = shop.stats(self.key)
+            rest = stats["events_difference"], stats["deliveries_difference"], stats["pending"]
+            if rest == (0, 0, 0):
+                break
+            if stats != seen:
+                seen, since = stats, time.monotonic()
+            require(time.monotonic() - since < PROGRESS, f"no progress for {PROGRESS} s: {stats}; not ready: {self.unready()}")
+            time.sleep(0.5)
+        load.check(self.key)
