@@ -20,12 +20,12 @@ from shell import Failed, Unavailable, run, say, warn
 ROOT = Path(__file__).resolve().parents[3]
 ALL = [
     checks.check_readme, checks.check_bounds, checks.check_secrets, checks.check_cli, checks.check_scale, faults.check_upgrade,
-    faults.check_faults, faults.check_broker_away, faults.check_postgres_late, checks.check_down_and_up, checks.check_traces,
-    checks.check_alerts, checks.check_logs,
+    faults.check_faults, faults.check_broker_away, faults.check_postgres_late, faults.check_logs,
+    checks.check_down_and_up, checks.check_traces, checks.check_alerts,
 ]
 NAMES = {check.__name__.removeprefix("check_").replace("_", "-"): check for check in ALL}
 # Checks that use what the check before them started.
-NEEDS = {"traces": "down-and-up", "alerts": "down-and-up"}
+NEEDS = {"traces": "down-and-up", "alerts": "down-and-up", "logs": "postgres-late"}
 
 
 def arguments():

@@ -178,14 +178,3 @@ def check_alerts(project):
         until("Prometheus evaluates its rules", 60, lambda last=last: evaluated() > last)
         last = evaluated()
         require(not raised(), f"alerts at rest: {raised()}")
-
-
-def check_logs(project):
-    """Every line that a role has logged, its last words included, is one JSON object."""
-    for service in SERVING:
-        for line in project.logged(service, 0):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = None
-            require(isinstance(entry, dict) and "level" in entry, f"{service} logs a line that is no JSON: {line[:300]}")

@@ -1,5 +1,6 @@
 """What docker-compose.yml promises while containers fail."""
 
+import json
 import time
 
 import shop
@@ -17,6 +18,7 @@ LINES_AT_ONCE, LINES_PER_SECOND = 60, 5
 
 def check_faults(project):
     """Each container is restarted and killed in turn under load: nothing is lost, and what went out twice says so."""
+    shop.delay_answers(400)
     load = shop.Load(project.key, "faults")
     load.start()
     for service in (*SERVING, *STORES):
@@ -28,6 +30,7 @@ def check_faults(project):
     project.settle()
     project.wait_for(load.finish())
     doubles = shop.check_doubles(project.key)
+    require(doubles, "no message went out twice: the workers were killed while they had none in flight")
     say(f"  {len(load.acknowledged)} events, {load.refused} posts repeated, {doubles} doubles, each `uncertain`")
 
 
@@ -73,6 +76,20 @@ def missed(project):
     return all(c.restarts > 0 or not project.is_ready(c) for c in project.containers(*ROLES)) and any(
         c.restarts > 0 for c in project.containers(*ROLES)
     )
+
+
+def check_logs(project):
+    """Every line that a role has logged, its last words included, is one JSON object."""
+    last_words = 0
+    for service in SERVING:
+        for line in project.logged(service, 0):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            require(isinstance(entry, dict) and "level" in entry, f"{service} logs a line that is no JSON: {line[:300]}")
+            last_words += entry["level"] == "ERROR" and entry["fields"].get("message") == "carillon ends"
+    require(last_words, "no role has said why it ended for want of PostgreSQL")
 
 
 def check_upgrade(project):

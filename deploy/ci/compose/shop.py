@@ -70,24 +70,37 @@ def event(event_id, user="u-42"):
     return {"id": event_id, "type": "OrderShipped", "recipients": [{"user_id": user}], "data": {"order_id": event_id, "carrier": "DHL"}}
 
 
-class Load(threading.Thread):
+def delay_answers(milliseconds):
+    """The providers take a message at once and answer after this time: a worker that is killed leaves messages of which it
+    does not know whether they went out. A restart of the simulator forgets it."""
+    rule = {"provider": "*", "delay_ms": milliseconds, "recorded": True}
+    status, answer = ask("PUT", f"{SIMULATOR}/v1/faults", body=[rule])
+    require(status == 200, f"PUT /v1/faults: {status} {answer}")
+
+
+class Load:
     """Posts single events at a steady pace and repeats each, under the same id, until it is acknowledged."""
 
+    THREADS = 4
+
     def __init__(self, key, name, per_second=20):
-        super().__init__(daemon=True)
-        self.key, self.prefix, self.pause = key, name, 1 / per_second
+        self.key, self.prefix, self.pause = key, name, self.THREADS / per_second
         self.acknowledged, self.refused, self.error = [], 0, None
         self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(first,), daemon=True) for first in range(self.THREADS)]
 
-    def run(self):
-        number = 0
+    def start(self):
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number):
         while not self.ended.is_set():
-            number += 1
             try:
                 self.post(f"{self.prefix}-{number}", f"load-{number % USERS}")
             except Failed as error:
                 self.error = error
                 return
+            number += self.THREADS
             self.ended.wait(self.pause)
 
     def post(self, event_id, user="u-42"):
@@ -108,14 +121,15 @@ class Load(threading.Thread):
     def send(self, count):
         """Posts so many events and ends."""
         self.start()
-        while len(self.acknowledged) < count and self.is_alive():
+        while len(self.acknowledged) < count and not self.error:
             time.sleep(0.1)
         return self.finish()
 
     def finish(self):
         self.ended.set()
-        self.join(180)
-        require(not self.is_alive(), "the load's last post was not acknowledged within 180 s")
+        for thread in self.threads:
+            thread.join(180)
+            require(not thread.is_alive(), "the load's last post was not acknowledged within 180 s")
         if self.error:
             raise self.error
         return self
