@@ -35,25 +35,34 @@ class Images:
         run("strip", "-o", str(stripped), str(binary))
         self.build("rust:1.95-bookworm", recipes.RUST, {"cargo": recipes.CARGO, "carillon": stripped})
 
+    def is_made(self, name, digest):
+        """Whether the image was made from just this."""
+        made = self.engine.docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{RECIPE}"}}}}', name, check=False)
+        return made.strip() == digest
+
     def debian(self):
-        if self.engine.docker("image", "ls", "--quiet", recipes.DEBIAN).strip():
+        digest = hashlib.sha256(json.dumps([recipes.DEBIAN_FILES, recipes.DEBIAN_WITHOUT]).encode()).hexdigest()
+        if self.is_made(recipes.DEBIAN, digest):
             return
         say(f"making {recipes.DEBIAN}")
         root = self.work / "debian"
         obtained(recipes.DEBIAN, "debootstrap", "--variant=minbase", "bookworm", str(root), DEBIAN_MIRROR)
+        for folder in recipes.DEBIAN_WITHOUT:
+            shutil.rmtree(root / folder, ignore_errors=True)
+        for path, content in recipes.DEBIAN_FILES.items():
+            (root / path).write_text(content)
         # The proxy of this machine, if it needs one to reach Debian's packages.
         for file in Path("/etc/apt/apt.conf.d").glob("*proxy*"):
             shutil.copy(file, root / "etc/apt/apt.conf.d")
-        shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
         tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-        subprocess.run(["docker", "import", "-", recipes.DEBIAN], stdin=tar.stdout, env=self.engine.env, check=True, stdout=subprocess.DEVNULL)
+        imported = ["docker", "import", "--change", f"LABEL {RECIPE}={digest}", "-", recipes.DEBIAN]
+        subprocess.run(imported, stdin=tar.stdout, env=self.engine.env, check=True, stdout=subprocess.DEVNULL)
         tar.wait()
         shutil.rmtree(root)
 
     def build(self, name, dockerfile, files):
         digest = hashlib.sha256(json.dumps([dockerfile, {path: fingerprint(content) for path, content in files.items()}]).encode()).hexdigest()
-        made = self.engine.docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{RECIPE}"}}}}', name, check=False)
-        if made.strip() == digest:
+        if self.is_made(name, digest):
             return
         context = self.work / "context"
         shutil.rmtree(context, ignore_errors=True)

@@ -4,6 +4,12 @@ and environment as the official images document, made from Debian's packages and
 from pathlib import Path
 
 DEBIAN = "debian:bookworm-slim"
+# As in the official image, so that sizes are comparable: no documentation, and nothing left of a download.
+DEBIAN_FILES = {
+    "etc/dpkg/dpkg.cfg.d/slim": "path-exclude=/usr/share/doc/*\npath-exclude=/usr/share/man/*\npath-exclude=/usr/share/locale/*\n",
+    "etc/apt/apt.conf.d/clean": 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };\nDir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n',
+}
+DEBIAN_WITHOUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
 
 # All packages in one transaction: each image of its own would read the package lists again. Without fsync, since a machine
 # that fails makes the image anew; without a cluster, since the entry point makes it.
