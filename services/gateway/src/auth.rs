@@ -1,4 +1,5 @@
-//! Who is asking. A handler that does not name a [`Caller`] cannot know a tenant, so nobody forgets it.
+//! Authentication. A handler learns the tenant only through a [`Caller`] or a type like it, so none can omit the
+//! check.
 
 use axum::{
     extract::FromRequestParts,
@@ -10,30 +11,30 @@ use carillon_store::api_keys::{Principal, Role};
 
 use crate::{error::ApiError, state::GatewayState};
 
-/// Whoever holds a valid API key; any role may read.
+/// The holder of a valid API key of any role; every role may read.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Principal);
 
-/// A caller who may send and change users: operators and admins.
+/// A caller with the role operator or admin, who may send events and change users.
 #[derive(Debug, Clone)]
 pub struct Operator(pub Principal);
 
-/// A caller who may change the catalog, templates and keys.
+/// A caller with the role admin, who may change the catalog, templates and keys.
 #[derive(Debug, Clone)]
 pub(crate) struct Admin(pub(crate) Principal);
 
-/// A caller of the operator's own tenant, `default`: the only ones who see what concerns the whole installation.
+/// A caller of the operator's own tenant, `default`, the only one whose callers see data of the whole installation.
 #[derive(Debug, Clone)]
 pub(crate) struct OfInstallation;
 
 impl Caller {
-    /// Whether they see what concerns the whole installation, and not their tenant alone.
+    /// Whether the caller sees data of the whole installation, not only of the own tenant.
     #[must_use]
     pub fn is_of_installation(&self) -> bool {
         self.0.tenant == TenantId::default()
     }
 
-    /// Whose data they see.
+    /// The tenant whose data the caller sees.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.0.tenant
@@ -41,7 +42,7 @@ impl Caller {
 }
 
 impl Operator {
-    /// Whose data they change.
+    /// The tenant whose data the caller changes.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.0.tenant

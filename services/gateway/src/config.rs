@@ -1,24 +1,24 @@
-//! What the gateway takes.
+//! The gateway's settings.
 
 use std::time::Duration;
 
 use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
 
-/// A value that cannot work: its key within `[gateway]`, and the expected value.
+/// An invalid value: its key within `[gateway]`, and the expected value.
 pub type BadLimit = (String, String);
 
 /// The share of one API key, or of one tenant with all its keys. Requests beyond it are answered 429.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareConfig {
-    /// Most requests a second; also the largest burst after a pause.
+    /// The most requests a second; also the largest burst after a pause.
     pub requests_per_second: u32,
-    /// Most posts of events that are being read or processed.
+    /// The most posts of events that are being read or processed.
     pub posts_in_flight: usize,
-    /// Most other requests and pages that are being read or processed.
+    /// The most other requests and pages that are being read or processed.
     pub others_in_flight: usize,
-    /// Most bytes of bodies in memory. Bodies of at most 64 KiB are not counted.
+    /// The most bytes of bodies in memory. Bodies of at most 64 KiB are not counted.
     pub held_bytes: usize,
 }
 
@@ -47,23 +47,23 @@ impl ShareConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayConfig {
-    /// Most posts that are processed at the same time. More are answered 503, except the first few of each
+    /// The most posts that are processed at the same time. Others are answered 503, except the first few of each
     /// tenant.
     pub max_in_flight: usize,
-    /// Most bytes of large bodies in memory at the same time; more are answered 503.
+    /// The most bytes of large bodies in memory at the same time; further requests are answered 503.
     pub max_held_bytes: usize,
-    /// Most sign-ins to the dashboard with one key, a minute.
+    /// The most sign-ins to the dashboard with one key in a minute.
     pub sign_ins_per_minute: u32,
     /// The share of one API key.
     pub key: ShareConfig,
     /// The share of one tenant.
     pub tenant: ShareConfig,
-    /// Bytes of a batch's body.
+    /// The most bytes of a batch's body.
     pub max_batch_bytes: usize,
-    /// After this long somebody else may publish an event whose publishing was begun and not finished.
+    /// The lease of a gateway's claim. After it, another gateway may publish an event whose publishing was not finished.
     #[serde(with = "duration")]
     pub claim_lease: Duration,
-    /// Where the gateway is reached from outside; `https` makes cookies secure.
+    /// The URL at which the gateway is reached from outside; `https` makes cookies secure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
 }

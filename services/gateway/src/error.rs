@@ -1,4 +1,4 @@
-//! From what went wrong to a problem document. Nothing that a database or broker said reaches the client.
+//! Conversion of errors to problem documents. No text of a database or broker reaches the client.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use carillon_domain::{
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
 
-/// What a handler answers when it cannot do what it was asked.
+/// The error of a handler, which is answered as a problem document.
 #[derive(Debug)]
 pub struct ApiError(pub Problem);
 
@@ -26,13 +26,13 @@ impl ApiError {
         Self::new(ProblemKind::NotFound, format!("there is no such {what}"))
     }
 
-    /// Wrong fields.
+    /// The problem of invalid fields.
     pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
         Self(problem_of_fields(errors, ""))
     }
 }
 
-/// The problem that wrong fields are; pointers are put behind `prefix`.
+/// The problem of invalid fields, with `prefix` before their pointers.
 pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Problem {
     let mut errors = bounded(errors);
     let more = errors.pop_if(|error| error.code == MORE);
@@ -86,13 +86,13 @@ impl From<StoreError> for ApiError {
                 if let Some(after) = error.retry_after() {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "a request was not worked on"
+                        "a request was not processed"
                     );
                     let detail = format!("{error}; try again later");
                     Self(Problem::new(ProblemKind::Unavailable, detail).with_retry_after(after))
                 } else {
                     tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-                    Self::new(ProblemKind::Internal, "the request could not be worked on")
+                    Self::new(ProblemKind::Internal, "the request could not be processed")
                 }
             }
         }

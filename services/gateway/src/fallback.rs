@@ -1,4 +1,4 @@
-//! What no route answers, and what breaks in one.
+//! Answers for unknown routes and methods, and for panics.
 
 use axum::{
     Router,
@@ -28,11 +28,11 @@ pub(crate) fn wrap(router: Router) -> Router {
         })
         .layer(from_fn(finish))
         .layer(CatchPanicLayer::custom(|_| {
-            Problem::new(ProblemKind::Internal, "the request could not be worked on").into_response()
+            Problem::new(ProblemKind::Internal, "the request could not be processed").into_response()
         }))
 }
 
-/// Whether the answer is to be a page: a browser asks, outside the API.
+/// Whether the answer is a page: the request is a browser's and outside the API.
 fn wants_page(request: &Request) -> bool {
     let accepts = request.headers().get(header::ACCEPT);
     let accepts_html = accepts
@@ -51,7 +51,7 @@ fn answer(problem: Problem, as_page: bool) -> Response {
     response
 }
 
-/// axum's own rejections are plain text; here they become problems too.
+/// Turns axum's own rejections, which are plain text, into problems.
 async fn finish(request: Request, next: Next) -> Response {
     let as_page = wants_page(&request);
     let mut response = next.run(request).await;

@@ -1,4 +1,4 @@
-//! Reading bodies and queries, with a problem for whatever is wrong with them.
+//! Reading bodies and queries, with a problem for each error in them.
 
 use axum::{
     body::Body,
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
 
-/// Bodies other than events are no larger.
+/// The largest body, in bytes, of requests other than posts of events.
 pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// Reads a JSON body of a closed shape; an error names the field.
@@ -128,16 +128,16 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
     Ok(Page { after, limit })
 }
 
-/// A list's answer.
+/// The answer of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Listed<T> {
     /// Newest first.
     pub(crate) items: Vec<T>,
-    /// Where the next page begins; null on the last one.
+    /// The cursor of the next page; null on the last one.
     pub(crate) next_cursor: Option<String>,
 }
 
-/// A path parameter that has to be a UUID; any other text names nothing.
+/// A path parameter that has to be a UUID; any other text is answered 404.
 #[derive(Debug)]
 pub(crate) struct Id(pub(crate) uuid::Uuid);
 

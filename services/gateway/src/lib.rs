@@ -1,4 +1,5 @@
-//! The HTTP edge: events in, users and preferences, the catalog, status and dead letter views, and the dashboard.
+//! The gateway, the HTTP edge: events, users and preferences, the catalog, views of status and dead letters, and the
+//! dashboard.
 
 mod api;
 mod auth;
@@ -26,10 +27,10 @@ pub use config::{BadLimit, GatewayConfig, ShareConfig};
 pub use error::ApiError;
 pub use state::{GatewayDeps, GatewayState};
 
-/// A tenant-wide route of another crate, mounted behind the gateway's authentication.
+/// A route of another crate, mounted behind the gateway's authentication.
 pub type Extension = OpenApiRouter<GatewayState>;
 
-/// Every route of the gateway, ready to be served. `extensions` gets the state, to authenticate with.
+/// All routes of the gateway. `extensions` receives the state, with which it can authenticate callers.
 pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<Extension>) -> Router {
     let operations = carillon_runtime::http::operations(deps.readiness.clone(), deps.metrics.clone());
     let state = GatewayState(Arc::new(state::Inner::new(deps)));

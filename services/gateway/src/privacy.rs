@@ -26,9 +26,9 @@ use crate::{auth::Caller, error::ApiError, state::GatewayState};
 pub(crate) enum Sight {
     /// Events and messages with sensitive values and addresses masked; dead letters without their records.
     Viewer,
-    /// As [`Self::Viewer`], and the masked records of dead letters.
+    /// Like [`Self::Viewer`], with the masked records of dead letters.
     Masked,
-    /// Everything, for an admin who asked for it.
+    /// All data, for an admin who has requested it.
     Revealed,
 }
 
@@ -156,9 +156,9 @@ pub(crate) struct DeadLetterDocument {
     pub(crate) letter: DeadLetterView,
     /// The record's headers, in order; null for viewers.
     pub(crate) headers: Option<Vec<(String, String)>>,
-    /// The record's bytes, base64; null where they are not shown.
+    /// The record's bytes, base64; null if they are not shown.
     pub(crate) value_base64: Option<String>,
-    /// Why the record is not shown unchanged; null if it is.
+    /// The reason for which the record is not shown unchanged; null if it is.
     pub(crate) hidden: Option<&'static str>,
     #[serde(skip)]
     pub(crate) value: Option<Vec<u8>>,

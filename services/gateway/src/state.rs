@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! State that all handlers share.
 
 use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
@@ -13,24 +13,24 @@ use uuid::Uuid;
 
 use crate::{config::GatewayConfig, limits::Limits};
 
-/// What the gateway needs.
+/// The dependencies of the gateway.
 #[derive(Clone)]
 pub struct GatewayDeps {
-    /// Where events go.
+    /// The bus, to which events go.
     pub bus: Bus,
-    /// Everything in SQL.
+    /// The store.
     pub store: Store,
     /// Catalogs in memory.
     pub catalogs: CatalogCache,
-    /// Shows a delivery's content again; none: it is not shown.
+    /// Renders a delivery's content again; `None`: content is not shown.
     pub renderer: Option<Arc<dyn Renderer>>,
-    /// Time.
+    /// The clock.
     pub clock: SharedClock,
-    /// Limits.
+    /// Settings.
     pub config: GatewayConfig,
-    /// For `/readyz`.
+    /// The source of `/readyz`.
     pub readiness: Readiness,
-    /// For `/metrics`.
+    /// The source of `/metrics`.
     pub metrics: MetricsHandle,
 }
 
@@ -40,7 +40,7 @@ pub struct GatewayState(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) deps: GatewayDeps,
-    /// Names this process in claims of events.
+    /// The id of this process in claims of events.
     pub(crate) owner: Uuid,
     pub(crate) limits: Limits,
     /// Permits for long work; see `ingest::aside`.
@@ -68,18 +68,18 @@ impl std::ops::Deref for GatewayState {
     }
 }
 
-/// One permit fewer than there are processors, so that one processor is left for answers.
+/// The number of permits: one fewer than there are processors, so that one processor is left for answers.
 fn heavy_turns() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     processors.saturating_sub(1).max(1)
 }
 
-/// Users that were seen in the database, so that not every post asks for them. One that was erased meanwhile is noticed
-/// by the router, which says so in its decision.
+/// Users that were seen in the database, so that not every post queries them. If one was erased meanwhile, the router
+/// notices it and reports it in its decision.
 #[derive(Default)]
 pub(crate) struct KnownUsers(Mutex<HashSet<(TenantId, UserId)>>);
 
-/// At this size it begins anew.
+/// The size at which the set is cleared.
 const MAX_KNOWN: usize = 100_000;
 
 impl KnownUsers {

@@ -1,4 +1,5 @@
-//! A span for each request, in the trace that the caller names. (At level `debug`: where nobody traces it costs nothing.)
+//! A span for each request, in the trace that the caller names. (At level `debug`, so that it costs nothing without
+//! tracing.)
 
 use axum::{
     extract::{MatchedPath, Request},

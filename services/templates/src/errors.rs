@@ -21,7 +21,7 @@ pub(crate) fn store(error: &StoreError) -> Problem {
             if let Some(after) = error.retry_after() {
                 tracing::warn!(
                     error = error as &dyn std::error::Error,
-                    "a request was not worked on"
+                    "a request was not processed"
                 );
                 Problem::new(ProblemKind::Unavailable, format!("{error}; try again later"))
                     .with_retry_after(after)

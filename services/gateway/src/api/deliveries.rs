@@ -23,7 +23,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// Filters; each may be repeated, which means or.
+/// The query. Each filter may be repeated; a delivery has to match one of its values.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
@@ -100,7 +100,7 @@ pub(crate) struct At {
     reveal: bool,
 }
 
-/// A delivery with its timeline and what it says.
+/// A delivery with its timeline and the content of its message.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeliveryDocument {
     #[serde(flatten)]
@@ -109,7 +109,7 @@ pub(crate) struct DeliveryDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_attempt_at: Option<Timestamp>,
     pub(crate) timeline: Vec<HistoryView>,
-    /// Rendered again from the template and the event; null where that cannot be done.
+    /// The content, rendered again from the template and the event; null if that is not possible.
     pub(crate) content: Option<Content>,
     /// Whether sensitive values and addresses are masked.
     pub(crate) masked: bool,
@@ -139,7 +139,7 @@ pub(crate) async fn get_delivery(
         .map(Json)
 }
 
-/// Looks a delivery up, as it is or as it was.
+/// Finds a delivery, in its present state or its state at a time.
 pub(crate) async fn find(
     state: &GatewayState,
     caller: &Caller,
@@ -171,8 +171,8 @@ pub(crate) async fn find(
     })
 }
 
-/// The time of the next attempt, from the step that put the delivery into its present state. Once that
-/// attempt has begun, another step has done so.
+/// The time of the next attempt, from the step that led to the delivery's present state. Once that attempt has begun,
+/// the state comes from another step.
 fn next_attempt(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
     let is_current = |step: &&HistoryView| {
         (step.generation, step.attempt, step.status)
@@ -185,7 +185,7 @@ fn next_attempt(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Tim
         .max()
 }
 
-/// Puts the delivery into the state that its timeline so far gives.
+/// Sets the delivery to the last state of its timeline so far.
 fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
     let state = |step: &HistoryView| DeliveryState {
         generation: step.generation,

@@ -18,7 +18,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// Filters; each may be repeated, which means or.
+/// The query. Each filter may be repeated; a dead letter has to match one of its values.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {

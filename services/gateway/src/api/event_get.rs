@@ -26,7 +26,7 @@ pub(crate) struct Asked {
     reveal: bool,
 }
 
-/// An event with what was decided about it.
+/// An event with its decisions and deliveries.
 #[derive(Debug, Serialize)]
 pub(crate) struct EventDocument {
     pub(crate) event_id: EventId,
@@ -78,7 +78,7 @@ pub(crate) async fn get_event(
     .map(Json)
 }
 
-/// Looks an event up: in the read model, else among the claims.
+/// Finds an event in the read model, or else among the claims.
 pub(crate) async fn find(
     state: &GatewayState,
     caller: &Caller,

@@ -16,11 +16,11 @@ use crate::{
     state::GatewayState,
 };
 
-/// A key to be made.
+/// An API key to be created.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyBody {
-    /// What it is for.
+    /// A name that says what the key is for.
     #[schema(example = "order service", min_length = 1, max_length = 128, pattern = "\\S")]
     name: String,
     /// `viewer`, `operator` or `admin`.
@@ -28,14 +28,14 @@ pub(crate) struct KeyBody {
     role: Role,
 }
 
-/// A key that was made.
+/// A new API key.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct KeyAnswer {
     id: Uuid,
     name: String,
     #[schema(value_type = schemas::RoleName)]
     role: Role,
-    /// The key itself; it is shown this once.
+    /// The key itself, which is shown only here.
     secret: String,
 }
 

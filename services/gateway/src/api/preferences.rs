@@ -103,7 +103,7 @@ pub(crate) async fn patch_preferences(
     write(&state, &caller, &id, merged, Some(&Conditions::exactly(&read))).await
 }
 
-/// RFC 7396.
+/// Applies a merge patch (RFC 7396).
 fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;

@@ -1,4 +1,4 @@
-//! `/dlq` and `/dlq/{id}`: what could not be delivered, by cause and one by one.
+//! `/dlq` and `/dlq/{id}`: the dead letters, by cause and one by one.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -38,7 +38,7 @@ struct DeadLettersPage {
     older: Option<String>,
 }
 
-/// The list; open ones unless another state is asked for.
+/// The list, of open dead letters unless another state is requested.
 pub(crate) async fn list(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
@@ -87,18 +87,18 @@ struct DeadLetterPage {
     frame: Option<Frame>,
     letter: DeadLetterView,
     headers: Vec<(String, String)>,
-    /// Why the record is not shown unchanged.
+    /// The reason for which the record is not shown unchanged.
     hidden: Option<&'static str>,
     value: Option<Value>,
 }
 
-/// The bytes of a record, as well as they can be shown.
+/// The bytes of a record in a readable form.
 enum Value {
     Text(String),
     Binary(String),
 }
 
-/// One dead letter.
+/// The page of a dead letter.
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

@@ -21,7 +21,7 @@ use crate::{
     privacy::mask_delivery,
 };
 
-/// What the form and the links of other pages ask for. A form sends what was left empty, too.
+/// The query of the form and of links from other pages. A form sends empty fields too.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Asked {
@@ -138,7 +138,7 @@ impl Asked {
         })
     }
 
-    /// Filters that the form keeps without showing a field.
+    /// The filters that the form keeps without a visible field.
     fn others(&self) -> Vec<(&'static str, String)> {
         let lists = [
             ("type", &self.event_type),
@@ -158,7 +158,7 @@ impl Asked {
         .collect()
     }
 
-    /// All filters as a query string, the cursor aside.
+    /// All filters as a query string, without the cursor.
     fn query(&self) -> String {
         let shown = [("status", &self.status), ("channel", &self.channel)];
         let shown = shown

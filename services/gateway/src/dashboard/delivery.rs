@@ -1,4 +1,4 @@
-//! `/deliveries/{id}`: one delivery, its timeline and what it says.
+//! `/deliveries/{id}`: a delivery with its timeline and the content of its message.
 
 use askama::Template;
 use axum::{
@@ -21,7 +21,8 @@ use crate::{
     input::Id,
 };
 
-/// A message's HTML is a stranger's: no scripts, no forms, nothing loaded, no way out of its frame.
+/// The content security policy of a message's HTML, which is foreign: no scripts, no forms, no loading, no navigation
+/// out of its frame.
 const MESSAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; sandbox";
 
 #[derive(Template)]

@@ -1,4 +1,4 @@
-//! `/events/{id}`: an event, every decision with its reasons, and its deliveries.
+//! `/events/{id}`: an event with its decisions, their reasons, and its deliveries.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -33,7 +33,7 @@ struct EventPage {
     items: Vec<DeliveryView>,
 }
 
-/// The colour of an outcome; its name stands beside it.
+/// The colour of an outcome, beside its name.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 fn tone(outcome: &Outcome) -> &'static str {
     match outcome {

@@ -1,5 +1,5 @@
-//! The dashboard: server-rendered pages on the API's port. No scripts, nothing from elsewhere, and a content security
-//! policy that says so.
+//! The dashboard: server-rendered pages on the API's port, without scripts and external content, as its content
+//! security policy states.
 
 mod dead_letters;
 mod deliveries;
@@ -24,24 +24,24 @@ use axum::{
 use self::session::Sessions;
 use crate::state::GatewayState;
 
-/// Forms are no larger, in bytes.
+/// The largest body of a form, in bytes.
 const MAX_FORM: usize = 16 << 10;
-/// What pages may do: show themselves in our style, frame a message's HTML, send forms to us.
+/// The content security policy of pages: our own style, frames with messages' HTML, forms to ourselves.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'",
 );
-/// Style and icon change with a release only.
+/// Style and icon change only with a release.
 const CACHED: &str = "public, max-age=3600";
 
-/// What every page shares.
+/// State that all pages share.
 #[derive(Clone)]
 pub(crate) struct Dashboard {
     gateway: GatewayState,
     sessions: Sessions,
 }
 
-/// Every page.
+/// The routes of all pages.
 pub(crate) fn router(state: GatewayState) -> Router {
     let dashboard = Dashboard {
         sessions: Sessions::new(state.clock.clone()),
@@ -63,7 +63,7 @@ pub(crate) fn router(state: GatewayState) -> Router {
     self::pages(pages.merge(assets()))
 }
 
-/// Pages with the headers that every page has.
+/// Adds the headers of all pages.
 pub(crate) fn pages(router: Router) -> Router {
     router.layer(from_fn(protect))
 }
@@ -88,7 +88,7 @@ fn assets() -> Router {
         )
 }
 
-/// Headers of every page; one that sets its own policy keeps it.
+/// Sets the headers of all pages; a page that sets its own policy keeps it.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     set_headers(&mut response);

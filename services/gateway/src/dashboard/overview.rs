@@ -1,4 +1,4 @@
-//! `/`: how much came in, what became of it, what needs somebody, and what happened last.
+//! `/`: the counts of events and deliveries, the open dead letters, and the last deliveries.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::privacy::{mask_delivery, mask_groups};
 
-/// Rows of the list of last deliveries.
+/// The number of last deliveries in the list.
 const LAST: u32 = 10;
-/// Rows of the list of causes.
+/// The number of causes in the list.
 const CAUSES: usize = 5;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     frame: Option<Frame>,
-    /// The whole installation's, for the operator's own tenant alone.
+    /// The counts of the whole installation; only for the operator's own tenant.
     counts: Option<AuditCounts>,
     open_letters: u64,
     causes: Vec<DeadLetterGroup>,

@@ -1,4 +1,4 @@
-//! What all pages have in common: the frame around them, and how they say that something is wrong.
+//! The common parts of all pages: the frame around them, and pages that report a problem.
 
 use askama::Template;
 use axum::{
@@ -12,7 +12,7 @@ use carillon_store::{StoreError, api_keys::Role};
 use super::session::SignedIn;
 use crate::error::ApiError;
 
-/// The part of the dashboard that a page belongs to.
+/// A section of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Overview,
@@ -30,14 +30,14 @@ impl Part {
     }
 }
 
-/// What stands around every page of somebody who is signed in.
+/// The frame around the pages of a signed-in user.
 pub(crate) struct Frame {
     pub(crate) part: Part,
     pub(crate) key_name: String,
     pub(crate) role: String,
     pub(crate) tenant: String,
     pub(crate) csrf: String,
-    /// The page: its path and query.
+    /// Path and query of the page.
     pub(crate) page: String,
     pub(crate) is_revealed: bool,
     /// Whether the user may reveal hidden values.
@@ -64,7 +64,7 @@ impl Frame {
     }
 }
 
-/// The colour of a status; its name stands beside it.
+/// The colour of a status, beside its name.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
     use DeliveryStatus as S;
@@ -77,7 +77,7 @@ pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
     }
 }
 
-/// A name such as `dead_lettered` as people write it.
+/// A name such as `dead_lettered` in words.
 pub(crate) fn words(name: impl AsRef<str>) -> String {
     name.as_ref().replace('_', " ")
 }
@@ -91,12 +91,12 @@ pub(crate) fn render(page: &impl Template) -> Response {
                 error = &error as &dyn std::error::Error,
                 "a page was not rendered"
             );
-            Problem::new(ProblemKind::Internal, "the page could not be made").into_response()
+            Problem::new(ProblemKind::Internal, "the page could not be rendered").into_response()
         }
     }
 }
 
-/// A page that says what is wrong.
+/// A page that reports a problem.
 #[derive(Debug)]
 pub(crate) struct PageError(Problem);
 

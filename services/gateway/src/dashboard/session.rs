@@ -1,5 +1,5 @@
-//! Who is signed in. A session lives in this process's memory and holds the API key it was opened with, which is
-//! verified again on every request: revoking the key ends the session. The browser holds a random token, we its hash.
+//! Sessions. A session is kept in this process's memory with the API key that opened it. The key is verified again on
+//! each request, so revoking it ends the session. The browser holds a random token; the process holds only its hash.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ use uuid::Uuid;
 use super::{Dashboard, page::PageError};
 use crate::{auth::Caller, limits::Slot, privacy::Sight};
 
-/// The session's cookie.
+/// The name of the session's cookie.
 const COOKIE: &str = "carillon_session";
-/// After this long one signs in again.
+/// The lifetime of a session.
 const LIFETIME: Duration = Duration::from_hours(12);
-/// At this many sessions the one that would end first ends at once.
+/// The most sessions. A further one ends the session that would expire first.
 const MAX_SESSIONS: usize = 10_000;
 
-/// Most sessions of one key. A further sign-in ends that session of the same key which would expire first.
+/// The most sessions of one key. A further sign-in ends that session of the same key which would expire first.
 const MAX_OF_KEY: usize = 100;
 
 /// The time for which a page shows values that an admin has revealed.
 const REVEALED: Duration = Duration::from_mins(5);
-/// Most revealed pages of one session at the same time.
+/// The most revealed pages of one session at the same time.
 const MAX_REVEALED: usize = 50;
 
 type Hash = [u8; 32];
@@ -164,7 +164,7 @@ pub(crate) fn session_cookie(dashboard: &Dashboard, token: String) -> Cookie<'st
     cookie(dashboard, COOKIE, token)
 }
 
-/// Whoever is signed in. A page that does not name one shows nothing of a tenant.
+/// A signed-in user. Only a page that names this type receives a tenant.
 pub(crate) struct SignedIn {
     pub(crate) caller: Caller,
     pub(crate) csrf: String,
@@ -178,7 +178,7 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
-    /// What the key may do.
+    /// The key's role.
     pub(crate) fn role(&self) -> Role {
         self.caller.0.role
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{error::ApiError, input::Query};
 
-/// Nobody is signed in yet, so the token of the sign-in form is compared with this cookie.
+/// The name of the cookie with which the token of the sign-in form is compared, since no session exists yet.
 const FORM_COOKIE: &str = "carillon_sign_in";
 
 #[derive(Template)]
@@ -36,7 +36,7 @@ pub(crate) struct Asked {
     next: Option<String>,
 }
 
-/// The form.
+/// The sign-in form.
 pub(crate) async fn form(
     State(dashboard): State<Dashboard>,
     jar: CookieJar,
@@ -75,7 +75,7 @@ pub(crate) struct Entry {
     next: String,
 }
 
-/// Opens a session for whoever has an API key.
+/// Opens a session for the holder of an API key.
 pub(crate) async fn enter(
     State(dashboard): State<Dashboard>,
     jar: CookieJar,

@@ -1,4 +1,4 @@
-//! The OpenAPI document in the order in which people read it.
+//! The OpenAPI document in reading order.
 
 use askama::filters::Escaper as _;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Moves work of many milliseconds off the threads that answer requests.
+//! Moving work of many milliseconds off the threads that answer requests.
 
 use std::panic::resume_unwind;
 
@@ -8,7 +8,7 @@ use crate::state::GatewayState;
 /// most.
 pub(super) const SMALL: usize = 64 << 10;
 
-/// Does work on `bytes` bytes: at once if they are few, otherwise on a blocking thread when its turn comes.
+/// Runs work on `bytes` bytes: at once if they are few, otherwise on a blocking thread when its turn comes.
 pub(crate) async fn aside<T: Send + 'static>(
     state: &GatewayState,
     bytes: usize,
@@ -17,8 +17,8 @@ pub(crate) async fn aside<T: Send + 'static>(
     aside_if(state, bytes > SMALL, work).await
 }
 
-/// Does work at once if it is not large, otherwise on a blocking thread when its turn comes. The system shares
-/// the processors between those threads and the answering ones.
+/// Runs work at once if it is small, otherwise on a blocking thread when its turn comes. The system shares the
+/// processors between those threads and the answering ones.
 pub(super) async fn aside_if<T: Send + 'static>(
     state: &GatewayState,
     is_large: bool,

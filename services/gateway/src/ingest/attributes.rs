@@ -6,7 +6,7 @@ use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
 const PREFIX: &str = "ce-";
 
-/// Whether a header carries an attribute.
+/// Whether any header is an attribute.
 pub(super) fn are_in(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with(PREFIX))
 }
@@ -46,7 +46,7 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a 
     }
 }
 
-/// A header that cannot be read.
+/// The problem of a header that cannot be read.
 pub(super) fn wrong(name: &HeaderName, code: &str, text: &str) -> Problem {
     let attribute = name.as_str().strip_prefix(PREFIX).unwrap_or_default();
     let error = ProblemError {

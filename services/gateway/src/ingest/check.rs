@@ -1,4 +1,4 @@
-//! An event against its tenant's catalog and users.
+//! Checking an event against its tenant's catalog and users.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -27,18 +27,18 @@ type Read = (String, Result<Event, Vec<FieldError>>);
 /// An event that may be published.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// As the router will read it.
+    /// The event as the router will read it.
     pub(crate) event: Event,
     /// The name of its type in the catalog.
     pub(crate) type_name: Arc<str>,
-    /// As it is published.
+    /// The bytes that are published.
     pub(crate) wire: Vec<u8>,
     pub(crate) lane: Lane,
     /// The fingerprint of its content, which distinguishes a repeat from another event of the same identity.
     pub(crate) fingerprint: [u8; 32],
 }
 
-/// Checks parsed events; one result each, in order. A batch's pointers begin with the item's index.
+/// Checks parsed events; returns one result for each, in order. In a batch, pointers begin with the item's index.
 pub(crate) async fn check(
     state: &GatewayState,
     tenant: &TenantId,
@@ -57,7 +57,7 @@ pub(crate) async fn check(
                 let result = event
                     .map_err(|errors| problem_of_fields(errors, &prefix))
                     .and_then(|event| {
-                        // The catalog and the time, against which it is checked, may be others next time.
+                        // The event may be valid later, with another catalog or at another time.
                         check_one(event, catalog.as_deref(), &prefix, now).map_err(Problem::passing)
                     });
                 (prefix, result)
@@ -75,8 +75,8 @@ pub(crate) async fn check(
     Ok(checked.into_iter().map(|(_, result)| result).collect())
 }
 
-/// How many of the events are checked in one turn, so that others have theirs between, and whether this is too much
-/// work for the answering thread.
+/// The number of events that are checked in one turn, so that other requests get turns between, and whether they are
+/// too much work for the answering thread.
 fn turn(catalog: Option<&CompiledCatalog>, events: &[Read]) -> (usize, bool) {
     let (mut bytes, mut work) = (0, 0_u64);
     for (index, (_, event)) in events.iter().enumerate() {
@@ -133,8 +133,7 @@ fn check_one(
         let text = "scheduled sending is not available yet: expected no sendat, or one that has passed";
         return Err(at(vec![FieldError::new("/sendat", "unsupported", text)]));
     }
-    // The router skips an event without recipients and does not check its data, so it is not checked here
-    // either.
+    // The router skips an event without recipients and does not check its data; neither does the gateway.
     let errors = match catalog {
         Some(catalog) if !names_nobody => catalog.validate_data(name, &event.data),
         _ => Vec::new(),
@@ -154,8 +153,8 @@ fn check_one(
     })
 }
 
-/// The bytes that are published, and the event that the router will make of them. What it would refuse is refused here:
-/// once it is answered 202, nobody waits for a refusal.
+/// The bytes that are published, and the event that the router will read from them. An event that the router would
+/// refuse is refused here, because after a 202 the client no longer expects a refusal.
 fn as_published(event: &Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<FieldError>> {
     let wire = event.to_wire();
     if wire.len() > MAX_WIRE_BYTES {
@@ -167,7 +166,7 @@ fn as_published(event: &Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<F
     Ok((event, wire))
 }
 
-/// An event all of whose recipients are unknown users is refused; where one is known, the decisions say the rest.
+/// Refuses an event whose recipients are all unknown users. If one is known, the decisions report the others.
 async fn refuse_strangers(
     state: &GatewayState,
     tenant: &TenantId,

@@ -21,7 +21,7 @@ const MEDIA_TYPES: &str = "expected application/json, application/cloudevents+js
 
 type Parsed = Result<Event, Vec<FieldError>>;
 
-/// What a body holds.
+/// The content of a body.
 #[derive(Debug)]
 pub(crate) enum Form {
     One(Box<Parsed>),
@@ -32,13 +32,13 @@ pub(crate) enum Form {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) tenant: &'a TenantId,
-    /// Its `Idempotency-Key`.
+    /// The request's `Idempotency-Key`.
     pub(crate) key: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
 
 impl<'a> Context<'a> {
-    /// The key is the id of the one event that has none of its own.
+    /// The defaults for a single event: without an id of its own it gets the key as its id.
     fn one(&self) -> Defaults<'a> {
         Defaults {
             now: self.now,
@@ -145,7 +145,7 @@ fn sized(json: &[u8], parse: impl FnOnce(&[u8]) -> Parsed) -> Parsed {
     parse(json)
 }
 
-/// Carillon's plain form, or a CloudEvent that came as plain JSON.
+/// An event in Carillon's plain form, or a CloudEvent as plain JSON.
 fn either(json: &[u8], defaults: Defaults<'_>) -> Parsed {
     #[derive(serde::Deserialize)]
     struct Glimpse {

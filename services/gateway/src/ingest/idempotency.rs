@@ -1,5 +1,6 @@
-//! `Idempotency-Key`: the whole answer of the first request is given again (24 h). An answer that depends on users, the
-//! catalog or the time is not kept, because these may change; nothing was published for what it refuses.
+//! `Idempotency-Key`: a repeated request gets the whole answer of the first one for 24 hours. An answer that depends
+//! on users, the catalog or the time is not stored, because these may change; nothing was published for the events
+//! that it refuses.
 
 use std::{future::Future, time::Duration};
 
@@ -21,10 +22,10 @@ use super::attributes;
 use crate::{error::ApiError, state::GatewayState};
 
 const HEADER: &str = "idempotency-key";
-/// After this long a request that never ended does not hold its key any more.
+/// The time after which a request that never ended gives up its key.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// Whether the same request may be answered otherwise next time, as far as its status says.
+/// Whether a repeat of the request may be answered otherwise, judged by the status.
 pub(crate) fn is_passing(status: u16) -> bool {
     status >= 500 || matches!(status, 409 | 429)
 }
@@ -37,7 +38,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
     let value = attributes::only(headers, &name)?;
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
-    // It may become an event's id, whose rule holds for it too. (A tab is a control character.)
+    // The key may become an event's id, so the rule for ids applies. (A tab is a control character.)
     if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
         return Err(ApiError::new(
             ProblemKind::Validation,
@@ -56,7 +57,7 @@ pub(crate) struct Keyed {
 }
 
 impl Keyed {
-    /// A request, its body decoded.
+    /// A request with its decoded body.
     pub(crate) fn new(tenant: &TenantId, key: String, parts: &Parts, body: &[u8]) -> Self {
         Self {
             tenant: tenant.clone(),
@@ -108,8 +109,8 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Repeats the answer to the first request of this key, or does the work. Work that has begun runs to its end
-/// even if the client leaves, so that a repeat finds its answer.
+/// Returns the answer to the first request with this key, or carries out the work. Work that has begun runs to its
+/// end even if the client leaves, so that a repeat finds its answer.
 pub(crate) async fn replayed(
     state: GatewayState,
     keyed: Keyed,

@@ -1,4 +1,4 @@
-//! Events in: body → events → checked events → claimed, published, marked.
+//! Accepting events: body → events → checked events → claimed, published, marked.
 
 mod aside;
 mod attributes;

@@ -1,5 +1,5 @@
-//! Claim → publish → mark. A crash between any two neither loses nor doubles: what was claimed and not marked may be
-//! claimed again after its lease, and the router routes the first record of an event only.
+//! Claim → publish → mark. A crash between any two neither loses nor doubles an event: an event that was claimed and
+//! not marked may be claimed again after its lease, and the router routes only the first record of an event.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use carillon_store::events::{EventKey, IngestClaim, IngestVerdict};
 use super::Checked;
 use crate::{error::ApiError, state::GatewayState};
 
-/// What became of an event.
+/// An event that is on the bus.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) event_id: EventId,
@@ -19,7 +19,7 @@ pub(crate) struct Accepted {
     pub(crate) duplicate: bool,
 }
 
-/// Publishes events, with one claim, one publish and one mark for all; one result each, in order.
+/// Publishes events with one claim, one publish and one mark for all; returns one result for each, in order.
 pub(crate) async fn publish(
     state: &GatewayState,
     tenant: &TenantId,
@@ -41,8 +41,8 @@ pub(crate) async fn publish(
                 state.store.events().abandon(state.0.owner, &claimed).await?;
                 return Err(error.into());
             }
-            // Some events may be on the bus. The claims stay until their lease has ended; a repeat is
-            // possible after that.
+            // Some events may be on the bus. Their claims stay until the lease has ended; after that a repeat is
+            // possible.
             Err(error) => {
                 let ApiError(problem) = error.into();
                 return Err(problem.with_retry_after(state.config.claim_lease).into());
@@ -93,7 +93,7 @@ fn key(tenant: &TenantId, checked: &Checked) -> EventKey {
     }
 }
 
-/// Claims all events; the second of two of one identity in a batch is compared with the first.
+/// Claims all events. If a batch has two events of the same identity, the second is compared with the first.
 async fn claim(
     state: &GatewayState,
     tenant: &TenantId,
@@ -137,13 +137,13 @@ async fn claim(
         .collect())
 }
 
-/// What an event of a batch is to those before it.
+/// The relation of an event to the earlier ones of its batch.
 enum Place {
-    /// The first of its identity: this claim.
+    /// The first event of its identity, with this claim.
     Claim(usize),
-    /// It says what the event of this claim says.
+    /// The same content as the event with this claim.
     RepeatOf(usize),
-    /// It says something else under the same identity.
+    /// Other content under the same identity.
     ConflictsWithAnother,
 }
 

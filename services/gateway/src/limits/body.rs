@@ -1,4 +1,4 @@
-//! Counts bodies against the share while they arrive, byte by byte.
+//! Counting the bytes of bodies against the share while they arrive.
 
 use std::{
     pin::Pin,
@@ -21,7 +21,7 @@ use super::{
 /// limits such bodies too.
 const SMALL: u64 = 64 << 10;
 
-/// Wraps a request's body so that its bytes are counted.
+/// Wraps the body of a request so that its bytes are counted.
 pub(super) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
     let hint = request.body().size_hint();
     if hint.upper().is_some_and(|most| most <= SMALL) {
@@ -30,8 +30,8 @@ pub(super) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
     if let Some(length) = hint.exact()
         && slot.may_hold(length)
     {
-        // A body that does not fit now is refused before the client sends it. One that never fits is refused by its
-        // handler as too large.
+        // A body that does not fit now is refused before the client sends it. One that can never fit is refused by
+        // its handler as too large.
         slot.has_room(length)?;
     }
     let slot = slot.clone();

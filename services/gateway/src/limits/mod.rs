@@ -1,5 +1,5 @@
-//! Shares of the gateway for each API key and each tenant. A flood by one of them is answered 429 and leaves
-//! room for all others.
+//! Shares of the gateway for each API key and each tenant. Excess requests of one of them are answered 429, so that
+//! the others are still served.
 
 mod body;
 mod share;
@@ -26,7 +26,7 @@ use crate::{auth, config::GatewayConfig, error::ApiError, state::GatewayState};
 
 /// The number of remembered keys from which on those without a request in flight are forgotten.
 const REMEMBERED: usize = 10_000;
-/// Posts of each tenant that are processed even if other tenants have taken all places.
+/// The number of posts of each tenant that are processed even if other tenants have taken all places.
 const ALWAYS: usize = 8;
 
 /// The shares of the keys and tenants with recent requests.
@@ -66,7 +66,7 @@ impl Limits {
         self.admit(principal, Work::Other).map_err(refused)
     }
 
-    /// Takes a sign-in.
+    /// Counts a sign-in against its limit.
     pub(crate) fn sign_in(&self, principal: &Principal) -> Result<(), ApiError> {
         let wait = match share::check(&self.share(principal).sign_ins) {
             Ok(()) => return Ok(()),
@@ -130,8 +130,8 @@ fn refused(refusal: Refusal) -> ApiError {
     problem.with_retry_after(refusal.wait).into()
 }
 
-/// Authenticates a request and takes its place before its body is read. A request without a valid key is
-/// passed on; its handler refuses it if it needs one.
+/// Authenticates a request and takes its place before its body is read. A request without a valid key is passed on;
+/// its handler refuses it if it needs a key.
 pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Request, next: Next) -> Response {
     if let Err(problem) = one_authorization(request.headers()) {
         return problem.into_response();

@@ -1,4 +1,4 @@
-//! One key's or tenant's share, and the place of one request in it.
+//! The share of a key or tenant, and the place of a request in it.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 

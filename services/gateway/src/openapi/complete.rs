@@ -10,7 +10,7 @@ struct Shared {
     status: &'static str,
     name: &'static str,
     description: &'static str,
-    /// Only operations that read a body answer it.
+    /// Whether only operations that read a body can answer it.
     of_bodies: bool,
 }
 
@@ -39,7 +39,7 @@ const SHARED: [Shared; 11] = [
         "Too many requests; `Retry-After` says when to come back",
         false,
     ),
-    shared("500", "Failed", "Something went wrong here", false),
+    shared("500", "Failed", "An internal error occurred", false),
     shared(
         "503",
         "Unavailable",

@@ -1,4 +1,4 @@
-//! The gateway accepts the same addresses as the workers.
+//! Addresses: the gateway accepts exactly those that the workers accept.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 over HTTP, to the letter of its HTTP and JSON bindings.
+//! CloudEvents 1.0 over HTTP, by the letter of the HTTP and JSON bindings.
 
 use carillon_domain::Event;
 use carillon_domain::event::Defaults;
@@ -17,7 +17,7 @@ async fn published(setting: &Setting) -> Vec<Event> {
         .collect()
 }
 
-/// A binary event to which headers are added.
+/// A binary event with additional headers.
 fn binary(headers: &[(&'static str, &str)]) -> Ask {
     let mut ask = Ask::post("/v1/events");
     for (name, value) in [

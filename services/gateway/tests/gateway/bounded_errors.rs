@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Ask, Setting, catalog, on_gateway, shipped};
 
-/// The bound on the answer to one event, in bytes.
+/// The most bytes of the answer to one event.
 const SHORT: usize = 32 << 10;
 
 /// The catalog of the tests, with a type whose data may hold many wrong items.
@@ -24,7 +24,7 @@ fn deals(id: &str, deals: &Value) -> Value {
     json!({"id": id, "source": "/shop", "type": "WeeklyDeals", "recipients": ["u-42"], "data": {"deals": deals}})
 }
 
-/// Asserts that a problem is short, repeats no more than a hundred characters of anything, and lists 20 errors at most.
+/// Asserts that a problem is short, repeats at most a hundred characters of any value, and lists at most 20 errors.
 #[track_caller]
 fn is_bounded(answer: &Answer, run: char) -> Value {
     assert!(answer.body.len() < SHORT, "{} bytes", answer.body.len());

@@ -1,4 +1,4 @@
-//! The catalog, API keys, and who may do what.
+//! The catalog, API keys, and the permissions of roles.
 
 use serde_json::json;
 

@@ -1,5 +1,4 @@
-//! A gateway that dies between claiming an event, publishing it and noting that it is published: neither lost nor
-//! doubled.
+//! A gateway that dies between claiming, publishing and marking an event: the event is neither lost nor doubled.
 
 use std::{
     collections::HashMap,
@@ -21,7 +20,7 @@ fn event_of(json: &[u8]) -> Event {
     Event::from_cloudevent(json, Defaults::at(START.parse().unwrap())).unwrap()
 }
 
-/// What another process, which died, had claimed.
+/// An event that another process had claimed before it died.
 async fn claimed_by_the_dead(setting: &Setting, id: &str) -> Event {
     let event = Event::from_plain(
         shipped(id).to_string().as_bytes(),
@@ -55,7 +54,7 @@ fn key_of(setting: &Setting, event: &Event) -> EventKey {
     }
 }
 
-/// How often the router would route each event.
+/// The number of times that the router would route each event.
 async fn routed(setting: &Setting, records: &[Record]) -> HashMap<String, usize> {
     let claims: Vec<RouteClaim> = records
         .iter()
@@ -95,7 +94,7 @@ async fn while_the_broker_is_away_a_post_is_answered_503_within_seconds_and_its_
     on_gateway(async |setting| {
         let mut config = setting.env.bus_config.clone();
         config.backend = Backend::Kafka(Box::new(KafkaConfig {
-            // No process listens there.
+            // No server listens on this port.
             brokers: "127.0.0.1:1".to_owned(),
             ..KafkaConfig::default()
         }));
@@ -176,7 +175,7 @@ async fn in_a_batch_the_claims_of_the_dead_hold_up_nobody_else() {
     .await;
 }
 
-/// Drives a future until it has waited so many times, then drops it, as a crash would.
+/// Polls a future until it has waited `waits` times, then drops it, as a crash would.
 async fn cut_off<F: Future>(future: F, waits: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = waits;
@@ -194,7 +193,7 @@ async fn cut_off<F: Future>(future: F, waits: usize) -> Option<F::Output> {
 #[tokio::test]
 async fn a_request_that_is_cut_off_anywhere_neither_loses_nor_doubles() {
     on_gateway(async |setting| {
-        // The key is believed from now on, so that all waits are of the ingest path.
+        // The key is cached from now on, so that all waits belong to the ingest path.
         setting.get("/v1/catalog").await;
         let batch =
             |run: usize| -> Vec<Value> { (0..3).map(|n| shipped(&format!("cut-{run}-{n}"))).collect() };

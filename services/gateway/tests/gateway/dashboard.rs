@@ -1,4 +1,4 @@
-//! The pages: who may see them, and what they show.
+//! The pages: their content, and who may see them.
 
 use carillon_domain::{Channel, DeliveryStatus};
 
@@ -142,7 +142,7 @@ async fn a_wrong_key_a_forged_form_and_a_revoked_key_open_nothing() {
             .unwrap();
         let revoke = Ask::delete(&format!("/v1/keys/{}", viewer["id"].as_str().unwrap()));
         assert_eq!(setting.ask(revoke).await.status, 204);
-        // Another gateway process has not seen the key; this one may believe it for a moment.
+        // Another gateway process has not seen the key; this one may accept it for a moment.
         setting.advance(3_600);
         assert_eq!(setting.ask(page("/deliveries", &session)).await.status, 303);
     })

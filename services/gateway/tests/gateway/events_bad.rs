@@ -1,4 +1,4 @@
-//! What is refused, how precisely, and that the events around it are taken.
+//! Refused events: the precise errors, and the acceptance of the other events of a batch.
 
 use axum::body::{Body, Bytes};
 use carillon_gateway::GatewayConfig;
@@ -324,7 +324,7 @@ async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
                 .post(&json!({"id": "wide", "type": "Wide", "data": data}))
                 .await
         };
-        // Each place has few enough; together they are too many.
+        // Each list is short enough; together they are too many.
         let many = vec![json!("u-42"); 600];
         post(json!({"a": many, "b": many}))
             .await

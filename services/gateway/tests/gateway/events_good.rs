@@ -1,4 +1,4 @@
-//! Every form in which events come in.
+//! All forms in which events are accepted.
 
 use carillon_bus::headers;
 use carillon_domain::{Event, Lane, event::Defaults};

@@ -1,4 +1,4 @@
-//! Repeats: of an event, and of a request.
+//! Repetitions of an event, and of a request.
 
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
     .await;
 }
 
-/// SHA-256 of a request's parts, each behind its length.
+/// SHA-256 of a request's parts, each preceded by its length.
 fn fingerprint(parts: &[&str]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -189,7 +189,7 @@ fn fingerprint(parts: &[&str]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Another process claims an event, and dies before it has published it.
+/// Another process claims an event and dies before it has published it.
 async fn held_by_another(setting: &Setting, id: &str) {
     let json = shipped(id).to_string();
     let defaults = Defaults::at(START.parse().unwrap());

@@ -1,4 +1,4 @@
-//! The gateway over HTTP, on embedded backends, or on real ones where they are set.
+//! Tests of the gateway over HTTP, on embedded backends, or on real ones where they are configured.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

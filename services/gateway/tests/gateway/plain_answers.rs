@@ -1,4 +1,4 @@
-//! An answer names the parameter, header or path that is at fault, in one sentence that says a thing once.
+//! An answer names the parameter, header or path at fault, in one sentence without repetition.
 
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};

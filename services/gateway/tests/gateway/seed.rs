@@ -1,4 +1,4 @@
-//! What a tracker would have written into the read model.
+//! Writes rows into the read model, as a tracker would.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ pub(crate) fn delivery_id(number: u32) -> DeliveryId {
     DeliveryId(Uuid::from_u128(0x6f1d << 112 | u128::from(number)))
 }
 
-/// How long after its step a retry is due.
+/// The time from a step to the retry that it announces.
 const RETRY_AFTER: Duration = Duration::from_mins(15);
 
-/// An event of one e-mail, as far as its timeline says: each step comes a second after the one before.
+/// An event with one e-mail, whose timeline has these steps, one second apart.
 pub(crate) async fn delivery(
     setting: &Setting,
     number: u32,

@@ -1,4 +1,4 @@
-//! What is told of events, deliveries and dead letters.
+//! The views of events, deliveries and dead letters.
 
 use carillon_domain::{Channel, DeliveryStatus};
 use serde_json::{Value, json};

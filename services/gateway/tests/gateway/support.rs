@@ -1,4 +1,4 @@
-//! A gateway of a test's own, and a client that speaks to it.
+//! A gateway for one test, and a client for it.
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// When tests begin.
+/// The time at which tests begin.
 pub(crate) const START: &str = "2026-11-24T10:00:00Z";
 
 /// A gateway with a catalog, the user `u-42`, and a key of each role.
@@ -35,11 +35,11 @@ pub(crate) struct Setting {
     pub(crate) admin: String,
     pub(crate) operator: String,
     pub(crate) viewer: String,
-    /// Another tenant's admin.
+    /// The key of another tenant's admin.
     pub(crate) foreign: String,
 }
 
-/// Runs a test on a fresh gateway and cleans up whatever becomes of it.
+/// Runs a test on a new gateway, and cleans up whether it succeeds or fails.
 pub(crate) async fn on_gateway(test: impl AsyncFn(&Setting)) {
     on_gateway_with(GatewayConfig::default(), test).await;
 }
@@ -85,7 +85,7 @@ fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualCl
     carillon_gateway::router(deps, |_| Vec::new())
 }
 
-/// The catalog of every test.
+/// The catalog of all tests.
 pub(crate) fn catalog() -> Value {
     json!({
         "types": {
@@ -105,7 +105,7 @@ pub(crate) fn catalog() -> Value {
     })
 }
 
-/// An event that everything is right about.
+/// A valid event.
 pub(crate) fn shipped(id: &str) -> Value {
     json!({
         "id": id, "source": "/shop/orders", "type": "OrderShipped", "recipients": [{"user_id": "u-42"}],
@@ -140,12 +140,12 @@ impl Setting {
         gateway(bus, &self.env.store, GatewayConfig::default(), &self.clock)
     }
 
-    /// Asks as the admin, unless the request names another key.
+    /// Sends a request as the admin, unless it names another key.
     pub(crate) async fn ask(&self, ask: Ask) -> Answer {
         ask_at(&self.router, ask, &self.admin).await
     }
 
-    /// Sends a request as it is.
+    /// Sends a request unchanged.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         send_to(&self.router, request).await
     }
@@ -163,7 +163,7 @@ impl Setting {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Every record on the topics of events, in no order between topics.
+    /// All records on the events topics; topics are in no particular order.
     pub(crate) async fn published(&self) -> Vec<Record> {
         let mut all = Vec::new();
         for lane in [Lane::High, Lane::Normal, Lane::Bulk] {
@@ -194,7 +194,7 @@ impl Setting {
         let mut missing: u32 = partitions;
         let mut number = 0;
         let mut consumer = bus.subscribe(&subscription).unwrap();
-        // A mark at the end of each partition says that everything before it was read.
+        // A mark at the end of each partition shows that all earlier records were read.
         let mut marked = std::collections::HashSet::new();
         let run = Uuid::now_v7().to_string();
         while marked.len() < partitions as usize {
@@ -338,7 +338,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Asserts that this is a problem document of a kind, and gives its errors as `pointer code`.
+    /// Asserts that this is a problem document of a kind, and returns its errors as `pointer code`.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, slug: &str) -> Vec<String> {
         assert_eq!(self.status, status, "{self:?}");

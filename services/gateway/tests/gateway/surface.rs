@@ -1,4 +1,4 @@
-//! What holds for every route: problems, OpenAPI, operations.
+//! Properties of all routes: problems, OpenAPI, operations.
 
 use crate::support::{Ask, on_gateway};
 
@@ -123,7 +123,7 @@ async fn health_readiness_and_metrics_need_no_key() {
     .await;
 }
 
-/// Every `$ref` in a document.
+/// Collects all `$ref`s of a document.
 fn references(value: &serde_json::Value, found: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(members) => {

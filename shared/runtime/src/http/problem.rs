@@ -49,13 +49,15 @@ impl ProblemKind {
             Self::MalformedHeader => ("malformed-header", 400, "A header cannot be read"),
             Self::MalformedRequest => ("malformed-request", 400, "The request cannot be read"),
             Self::Validation => ("validation", 422, "The input breaks a rule"),
-            Self::UnsupportedMediaType => {
-                ("unsupported-media-type", 415, "This media type is not taken here")
-            }
-            Self::MethodNotAllowed => ("method-not-allowed", 405, "This method is not taken here"),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                415,
+                "This media type is not supported here",
+            ),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "This method is not allowed here"),
             Self::UnknownEventType => ("unknown-event-type", 422, "The event type is unknown"),
             Self::UnknownUser => ("unknown-user", 422, "No recipient is known"),
-            Self::RequestTimeout => ("request-timeout", 408, "The request did not come in time"),
+            Self::RequestTimeout => ("request-timeout", 408, "The request did not arrive in time"),
             Self::TooLarge => ("too-large", 413, "The input is too large"),
             Self::BatchTooLarge => ("batch-too-large", 413, "The batch has too many items"),
             Self::TooManyRecipients => ("too-many-recipients", 422, "The event has too many recipients"),
@@ -68,7 +70,7 @@ impl ProblemKind {
                 422,
                 "The same name stands for other content",
             ),
-            Self::InProgress => ("in-progress", 409, "It is still being worked on"),
+            Self::InProgress => ("in-progress", 409, "It is still in progress"),
             Self::PreconditionFailed => (
                 "precondition-failed",
                 412,
@@ -76,10 +78,10 @@ impl ProblemKind {
             ),
             Self::RateLimited => ("rate-limited", 429, "Too many requests"),
             Self::Overloaded => ("overloaded", 503, "Too much is in flight"),
-            Self::Unavailable => ("unavailable", 503, "Something that this needs does not answer"),
+            Self::Unavailable => ("unavailable", 503, "A dependency does not answer"),
             Self::TemplateInvalid => ("template-invalid", 422, "The template or its data is wrong"),
             Self::AlreadyFinal => ("already-final", 409, "It has ended already"),
-            Self::Internal => ("internal", 500, "Something went wrong here"),
+            Self::Internal => ("internal", 500, "An internal error occurred"),
         }
     }
 
