@@ -14,40 +14,40 @@ use figment::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A text that does not print itself.
+/// A text that is not shown by `Debug`.
 pub type Secret = secrecy::SecretString;
 
-/// What every environment variable of Carillon begins with.
+/// The prefix of Carillon's environment variables.
 pub const PREFIX: &str = "CARILLON_";
 
-/// Why a configuration cannot be used.
+/// The reason for which a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value is missing, wrong or unknown; the text names the key as it was written and where it was.
+    /// A value is missing, wrong or unknown. The text names the key in its original spelling, and its place.
     #[error("{0}")]
     Invalid(String),
     /// A secret's file cannot be read.
     #[error("{variable}: cannot read {path}: {error}")]
     SecretFile {
-        /// Which variable named it.
+        /// The environment variable.
         variable: String,
         /// The file.
         path: String,
-        /// Why not.
+        /// The error.
         error: std::io::Error,
     },
-    /// The configuration file was named and is not there.
+    /// The named configuration file does not exist.
     #[error("the configuration file {0} does not exist")]
     NoFile(String),
 }
 
-/// Where a configuration comes from, weakest first.
+/// The sources of a configuration, weakest first.
 pub struct Layers<'a, T> {
-    /// Every key's default.
+    /// The defaults of all keys.
     pub defaults: T,
-    /// `carillon.toml`, if there is one.
+    /// `carillon.toml`, if it exists.
     pub file: Option<&'a Path>,
-    /// Usually [`environment`].
+    /// The environment; usually [`environment`].
     pub environment: BTreeMap<String, String>,
     /// Dotted keys from flags, such as `http.listen`.
     pub flags: Vec<(String, String)>,
@@ -61,8 +61,8 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// One key's value, if it can be read by itself. Mistakes in other keys do not matter, so it serves to report
-/// such mistakes.
+/// The value of a single key, if it can be read alone. Errors in other keys have no effect, so this is used while
+/// such errors are reported.
 pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T> {
     let mut figment = Figment::new();
     if let Some(path) = layers.file {
@@ -84,7 +84,7 @@ pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T>
     figment.extract_inner(key).ok()
 }
 
-/// Puts the layers together.
+/// Merges the layers.
 pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T, ConfigError> {
     let mut base = Figment::from(Serialized::defaults(layers.defaults));
     if let Some(path) = layers.file {
@@ -109,13 +109,13 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
             Ok(config) => return Ok(config),
             Err(error) => error,
         };
-        // `0123` and `+15550001111` look like numbers; where a text is expected, they are texts.
+        // `0123` and `+15550001111` look like numbers, but are texts where a text is expected.
         let is_wrong = |own: &&mut Override| !own.is_text && own.key == error.path.join(".");
         if let Some(own) = overrides.iter_mut().find(is_wrong) {
             own.is_text = true;
             continue;
         }
-        // The mistake is in the strongest layer that sets the key or a key below it.
+        // The error is in the strongest layer that sets the key or a key below it.
         let written = |key: &str| {
             let sets = |own: &&Override| {
                 let rest = own.key.strip_prefix(key);
@@ -127,8 +127,8 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
     }
 }
 
-/// `CARILLON_SECTION__KEY` → (`section.key`, value); a name that ends in `_FILE` takes the file's content. A name
-/// without a section, such as `CARILLON_API_KEY`, is not configuration but a flag's own variable.
+/// `CARILLON_SECTION__KEY` → (`section.key`, value). The value of a name that ends in `_FILE` is read from the file.
+/// A name without a section, such as `CARILLON_API_KEY`, is the variable of a flag, not configuration.
 fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> {
     let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
         return Ok(None);
@@ -164,17 +164,18 @@ fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> 
     }
 }
 
-/// Keys that end in `_file` themselves: their value is a path, not the place of another key's secret.
+/// Keys that themselves end in `_file`: the value is a path, not the file of another key's secret.
 const NAMES_A_FILE: [&str; 1] = ["kafka.ca_file"];
 
-/// One value that outweighs the layers below, written as people do on a command line: `true`, `8`, `1s,2s`, `text`.
+/// A value that overrides lower layers, spelled as on a command line: `true`, `8`, `1s,2s`, `text`.
 #[derive(Clone)]
 struct Override {
     key: String,
     value: String,
-    /// Taken as it is; otherwise what looks like a number, a truth or a list is one.
+    /// Whether the value is kept as text. Otherwise a value that looks like a number, a boolean or a list becomes
+    /// one.
     is_text: bool,
-    /// The setting as it was written: an environment variable's name or a flag.
+    /// The original spelling of the setting: an environment variable's name or a flag.
     origin: String,
 }
 
@@ -224,14 +225,14 @@ pub mod comma_separated {
     }
 }
 
-/// Secrets in a serialisable configuration: they are written as `"***"` (so that the effective configuration can be
-/// printed) and read as text.
+/// Secrets in a serialisable configuration. They are written as `"***"`, so that the effective configuration can be
+/// printed, and read as text.
 pub mod hidden {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     use super::Secret;
 
-    /// Writes three stars if there is a secret.
+    /// Writes `"***"` if there is a secret.
     pub fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
         match secret {
             Some(_) => serializer.serialize_some("***"),

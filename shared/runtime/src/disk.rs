@@ -1,4 +1,4 @@
-//! Room on the disk under a file.
+//! The free space of the disk under a file.
 
 use std::{io, path::Path};
 
@@ -6,7 +6,7 @@ use std::{io, path::Path};
 /// as much again.
 const ROOM: u64 = 2 * 1024 * 1024;
 
-/// Why nothing can be written beside a file.
+/// The reason for which the disk takes no data.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Fewer than 2 MiB are free for this user.
@@ -18,7 +18,7 @@ pub enum DiskError {
     /// The file system is mounted read-only.
     #[error("the file system is read-only")]
     ReadOnly,
-    /// The file system does not answer the question.
+    /// The file system could not be queried.
     #[error("the file system cannot be asked")]
     Unknown(#[source] io::Error),
 }

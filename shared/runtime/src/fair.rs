@@ -1,15 +1,15 @@
-//! Long loops without a wait let others have their turn, so that a batch of a campaign delays nobody by more than a
-//! millisecond or so.
+//! Long loops without a wait yield regularly, so that a batch of a campaign delays other tasks by at most about a
+//! millisecond.
 
-/// After so many steps of a few microseconds each.
+/// Steps, of a few microseconds each, after which a loop yields.
 const STEPS: usize = 32;
 
-/// Lets other tasks of this thread run, every few calls.
+/// Yields to other tasks of this thread every [`STEPS`] calls.
 #[derive(Debug, Default)]
 pub struct Fair(usize);
 
 impl Fair {
-    /// To be called at each step of a loop.
+    /// Counts a step; to be called at each step of a loop.
     pub async fn step(&mut self) {
         self.0 += 1;
         if self.0.is_multiple_of(STEPS) {

@@ -1,5 +1,5 @@
-//! Process plumbing that every role shares: configuration, lifecycle, telemetry, the HTTP server with problem+json, and
-//! the HTTP client.
+//! The common infrastructure of all roles: configuration, lifecycle, telemetry, the HTTP server with problem
+//! documents, and the HTTP client.
 
 pub mod config;
 pub mod disk;

@@ -1,5 +1,5 @@
-//! Starting and ending a process: a soft shutdown asks every role to take nothing new and finish what it has; after a
-//! grace time, a hard one tells them to give up. A role that ends by itself takes the process down with it.
+//! Start and end of a process. A soft shutdown asks each role to accept no new work and finish its current work;
+//! after a grace time, a hard one tells it to give up. A role that ends by itself ends the process too.
 
 use std::{future::Future, time::Duration};
 
@@ -14,15 +14,15 @@ use crate::panics;
 /// The default time for which a role's work may fail before the role ends.
 const STALL_LIMIT: Duration = Duration::from_mins(15);
 
-/// The two shutdown signals, shared by everything in the process, and the time for which work may fail before
-/// its role ends. It is passed as a parameter and is never a global.
+/// The two shutdown signals, shared by the whole process, and the time for which work may fail before its role ends.
+/// It is passed as a parameter and is never global.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    /// Take nothing new; finish what is in flight.
+    /// The signal to accept no new work and to finish the work in flight.
     pub soft: CancellationToken,
-    /// Give up what is in flight. Always preceded by `soft`.
+    /// The signal to give up the work in flight. It always comes after `soft`.
     pub hard: CancellationToken,
-    /// How long work that is tried again may fail until its role ends with an error ([`crate::Stall`]).
+    /// The time for which retried work may fail before its role ends with an error ([`crate::Stall`]).
     pub stall_limit: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// A fresh pair, neither given.
+    /// A new pair of signals, neither of them given.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -75,28 +75,28 @@ impl Shutdown {
     }
 }
 
-/// Why a process ended otherwise than by being asked to.
+/// The reason for which a process ended without a request to end.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
     /// A role returned an error.
     #[error("the role {role} failed")]
     Failed {
-        /// Which.
+        /// The role.
         role: &'static str,
         /// Its error.
         #[source]
         error: anyhow::Error,
     },
-    /// A role returned although nobody asked it to.
+    /// A role returned before the soft signal.
     #[error("the role {role} ended by itself")]
     Ended {
-        /// Which.
+        /// The role.
         role: &'static str,
     },
     /// A role panicked.
     #[error("a role panicked: {0}")]
     Panicked(String),
-    /// Roles did not end in the time after the hard signal.
+    /// Roles did not end within the time after the hard signal.
     #[error("{0} roles did not end after the hard shutdown")]
     Stuck(usize),
 }
@@ -110,11 +110,11 @@ pub struct Lifecycle {
     signals: Signals,
 }
 
-/// How long after the hard signal a role may still run.
+/// The time for which a role may still run after the hard signal.
 const AFTER_HARD: Duration = Duration::from_secs(5);
 
 impl Lifecycle {
-    /// Roles get `grace` between the soft and the hard signal. From now on SIGINT and SIGTERM are waited for by
+    /// A lifecycle with `grace` between the soft and the hard signal. From now on SIGINT and SIGTERM are handled by
     /// [`Lifecycle::run`] and do not end the process by themselves.
     #[must_use]
     pub fn new(shutdown: Shutdown, grace: Duration) -> Self {
@@ -126,7 +126,7 @@ impl Lifecycle {
         }
     }
 
-    /// Starts a role; it should run until the soft signal.
+    /// Starts a role, which is expected to run until the soft signal.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -136,8 +136,8 @@ impl Lifecycle {
             .spawn(panics::in_role(name, async move { (name, role.await) }));
     }
 
-    /// Runs until SIGINT or SIGTERM, the soft signal from elsewhere, or the end of a role; then ends every role. A
-    /// second signal ends them at once. Errors if a role failed, so that the process exits non-zero.
+    /// Runs until SIGINT or SIGTERM, a soft signal from elsewhere, or the end of a role; then ends all roles. A
+    /// second signal ends them at once. Returns an error if a role failed, so that the process exits non-zero.
     pub async fn run(mut self) -> Result<(), LifecycleError> {
         let mut cause = "asked to";
         let mut first_error = tokio::select! {
@@ -207,7 +207,7 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// SIGINT and SIGTERM, from the moment at which listening began.
+/// SIGINT and SIGTERM, received since this was created.
 #[derive(Debug)]
 struct Signals {
     interrupt: Option<Signal>,
@@ -227,7 +227,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one and names it.
+    /// Waits for the next signal and returns its name.
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             () = received(self.interrupt.as_mut()) => "SIGINT",

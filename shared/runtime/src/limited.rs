@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// The time between two lines about one subject.
 const EVERY: Duration = Duration::from_mins(1);
-/// Subjects that are remembered; beyond that, all are forgotten.
+/// The number of remembered subjects at which all are forgotten.
 const SUBJECTS: usize = 1_000;
 
 /// Decides which lines are written.

@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt as _;
 
-/// At most this many characters of a panic's message are logged.
+/// The most characters of a panic's message that are logged.
 const MESSAGE: usize = 200;
 
 tokio::task_local! {
@@ -37,7 +37,7 @@ impl fmt::Display for Panic {
     }
 }
 
-/// Counts and logs every panic of the process from now on, on all threads. Calling it again changes nothing.
+/// Counts and logs all panics of the process from now on, on all threads. Further calls have no effect.
 pub fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -68,7 +68,7 @@ fn note(info: &PanicHookInfo<'_>) {
     LAST.with_borrow_mut(|last| *last = Some(place));
 }
 
-/// The role in which the current task works; `other` outside of any.
+/// The role of the current task; `other` outside of any role.
 #[must_use]
 pub fn role() -> Arc<str> {
     ROLE.try_with(Arc::clone).unwrap_or_else(|_| Arc::from("other"))

@@ -1,5 +1,5 @@
-//! Work that is retried without success. A metric shows it from the first failure on; after a time limit the
-//! role ends, so that a supervisor or another process starts afresh.
+//! Work that is retried without success. A metric shows it from the first failure on; after a time limit the role
+//! ends, so that a supervisor starts it again or another process takes over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 pub struct Stalled {
     /// The work.
     pub what: &'static str,
-    /// For how long it has failed.
+    /// The time for which it has failed.
     pub lasted: Duration,
     /// The last error.
     pub error: String,
@@ -27,7 +27,7 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// Begins without a failure. The work may fail for `limit`.
+    /// A watch without failures so far. The work may fail for `limit`.
     #[must_use]
     pub fn new(role: impl Into<Arc<str>>, what: &'static str, limit: Duration) -> Self {
         Self {
@@ -38,14 +38,14 @@ impl Stall {
         }
     }
 
-    /// The work succeeded.
+    /// Notes a success.
     pub fn succeeded(&mut self) {
         if self.since.take().is_some() {
             self.tell(Duration::ZERO);
         }
     }
 
-    /// The work failed once more. Returns an error after the limit; the role must then end.
+    /// Notes a failure. Returns an error once the limit has passed; the role must then end.
     pub fn failed(&mut self, error: &dyn std::fmt::Display) -> Result<(), Stalled> {
         let lasted = self.since.get_or_insert_with(Instant::now).elapsed();
         self.tell(lasted);

@@ -1,4 +1,4 @@
-//! Logs, traces and metrics, set up once a process; and the trace context that crosses the bus.
+//! Logs, traces and metrics, set up once in a process, and the trace context in records.
 
 use std::{collections::HashMap, ffi::OsStr, io::IsTerminal as _};
 
@@ -14,7 +14,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// How a process reports on itself.
+/// The settings of logs and traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
@@ -22,10 +22,10 @@ pub struct TelemetryConfig {
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
-    /// OTLP/HTTP endpoint of a collector, such as `http://127.0.0.1:4318`; none: no traces leave the process.
+    /// The OTLP/HTTP endpoint of a collector, such as `http://127.0.0.1:4318`; without it, no traces are exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_endpoint: Option<String>,
-    /// Share of traces that are kept, 0 to 1.
+    /// The share of traces that are kept, 0 to 1.
     pub trace_ratio: f64,
 }
 
@@ -40,18 +40,18 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// How logs are written.
+/// The format of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
-/// Why telemetry cannot be set up.
+/// The reason for which telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter directives are wrong.
@@ -63,12 +63,12 @@ pub enum TelemetryError {
     /// The metrics recorder cannot be built.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    /// It was set up before.
+    /// Telemetry was set up before.
     #[error("telemetry was set up twice")]
     Twice,
 }
 
-/// Keeps exporters alive; [`Telemetry::finish`] sends what they still hold.
+/// Keeps the exporters alive; [`Telemetry::finish`] sends their remaining data.
 #[must_use]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
@@ -80,36 +80,36 @@ pub struct Telemetry {
 pub struct MetricsHandle(PrometheusHandle);
 
 impl MetricsHandle {
-    /// A recorder that nobody writes to: for tests of the HTTP surface.
+    /// A recorder without metrics, for tests of the HTTP surface.
     #[must_use]
     pub fn detached() -> Self {
         Self(PrometheusBuilder::new().build_recorder().handle())
     }
 
-    /// Everything, in Prometheus's text form.
+    /// All metrics in Prometheus's text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()
     }
 
-    /// Drains histograms' samples; to be called every few seconds.
+    /// Drains the samples of histograms; has to be called every few seconds.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
 }
 
-/// Buckets of every histogram of seconds: from half a millisecond to a minute.
+/// The buckets of all histograms of seconds: from half a millisecond to a minute.
 const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
-/// The spans and events that are exported: this product's own. The events of libraries in a span, such as the text of
-/// each SQL statement, say nothing that the span does not, and are many.
+/// The exported spans and events: those of this product. The events of libraries, such as the text of each SQL
+/// statement, are many and add nothing to the span that they belong to.
 fn exported() -> Targets {
     Targets::new().with_target("carillon", LevelFilter::DEBUG)
 }
 
-/// Sets up logs (to standard error), traces and metrics. Once a process.
+/// Sets up logs (to standard error), traces and metrics, once in a process.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::builder().parse(&config.log)?;
     let logs = match config.log_format {
@@ -151,8 +151,7 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
     })
 }
 
-/// Writes why the process does not start, in the configured format, if that happens before [`init`] was
-/// called.
+/// Writes the reason for which the process does not start, in the configured format, if [`init`] was not called yet.
 pub fn last_words(format: LogFormat, error: &str) {
     let write = || tracing::error!(error, "carillon does not start");
     let builder = tracing_subscriber::fmt()
@@ -164,7 +163,7 @@ pub fn last_words(format: LogFormat, error: &str) {
     }
 }
 
-/// Colours are for people at a terminal who have not set `NO_COLOR` (<https://no-color.org>).
+/// Colours are for terminals whose user has not set `NO_COLOR` (<https://no-color.org>).
 fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
@@ -196,13 +195,13 @@ fn tracer(
 }
 
 impl Telemetry {
-    /// Where `/metrics` reads.
+    /// The source of `/metrics`.
     #[must_use]
     pub fn metrics(&self) -> MetricsHandle {
         self.metrics.clone()
     }
 
-    /// Sends what the exporters still hold.
+    /// Sends the remaining data of the exporters.
     pub fn finish(self) {
         if let Some(tracer) = self.tracer
             && let Err(error) = tracer.shutdown()
@@ -215,7 +214,7 @@ impl Telemetry {
     }
 }
 
-/// The W3C `traceparent` of the current span, for a record's headers; none where nobody traces.
+/// The W3C `traceparent` of the current span, for a record's headers; `None` without tracing.
 #[must_use]
 pub fn current_traceparent() -> Option<String> {
     let span = tracing::Span::current();
@@ -228,7 +227,7 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove("traceparent")
 }
 
-/// Makes `span` part of the trace that a record's `traceparent` names.
+/// Makes `span` a part of the trace in a record's `traceparent`.
 pub fn set_parent(span: &tracing::Span, traceparent: &str) {
     let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
     let context = TraceContextPropagator::new().extract(&carrier);
@@ -237,8 +236,8 @@ pub fn set_parent(span: &tracing::Span, traceparent: &str) {
     }
 }
 
-/// Makes `span` go on behind a record's `traceparent`; the `traceparent` for what comes of it, which is the record's own
-/// where nobody traces.
+/// Makes `span` continue the trace of a record's `traceparent`. Returns the `traceparent` for records that result
+/// from it, which without tracing is the record's own.
 #[must_use]
 pub fn follow(span: &tracing::Span, traceparent: Option<&str>) -> Option<String> {
     if let Some(traceparent) = traceparent {

@@ -23,7 +23,7 @@ const SHARED: [Shared; 11] = [
         "The key's role or tenant may not do this",
         false,
     ),
-    shared("404", "NotFound", "There is no such thing", false),
+    shared("404", "NotFound", "The object does not exist", false),
     shared("408", "Slow", "The request did not arrive in time", false),
     shared("413", "TooLarge", "The body is too large", true),
     shared(
@@ -36,14 +36,14 @@ const SHARED: [Shared; 11] = [
     shared(
         "429",
         "TooMany",
-        "Too many requests; `Retry-After` says when to come back",
+        "Too many requests; `Retry-After` gives the time until a retry",
         false,
     ),
     shared("500", "Failed", "An internal error occurred", false),
     shared(
         "503",
         "Unavailable",
-        "It cannot be done now; `Retry-After` says when to come back",
+        "The request cannot be carried out now; `Retry-After` gives the time until a retry",
         false,
     ),
 ];

@@ -1,4 +1,4 @@
-//! Request bodies are limited in size and time while they stream, not after they were read.
+//! Reading request bodies, with limits of size and time that apply while a body streams.
 
 use std::{
     future::Future as _,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// How a client behaves.
+/// The settings of a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// To the end of the TCP and TLS handshakes.
+    /// The longest time to the end of the TCP and TLS handshakes.
     pub connect_timeout: Duration,
-    /// To the end of the answer's body.
+    /// The longest time to the end of the answer's body.
     pub request_timeout: Duration,
-    /// How many idle connections are kept to each host.
+    /// The number of idle connections that are kept to each host.
     pub pool_idle_per_host: usize,
 }
 
@@ -23,10 +23,10 @@ impl Default for ClientOptions {
     }
 }
 
-/// Makes ring the process's TLS provider, once; later calls do nothing.
+/// Makes ring the TLS provider of the process; later calls have no effect.
 pub fn install_tls() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster; the provider is the same.
+        // An error means that another thread has installed the same provider before.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

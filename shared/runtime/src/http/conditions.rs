@@ -24,7 +24,7 @@ enum Tags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tag {
     is_weak: bool,
-    /// With its quotes.
+    /// The tag with its quotes.
     opaque: String,
 }
 
@@ -42,7 +42,7 @@ impl Conditions {
         }
     }
 
-    /// The condition that nothing exists yet.
+    /// The condition that the resource does not exist yet.
     #[must_use]
     pub fn absent() -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Conditions {
         }
     }
 
-    /// The condition that something exists.
+    /// The condition that the resource exists.
     #[must_use]
     pub fn existing() -> Self {
         Self {
@@ -60,8 +60,8 @@ impl Conditions {
         }
     }
 
-    /// Reads the headers. A text that is no list of entity tags matches no resource, so the request is
-    /// refused as one whose condition is false.
+    /// Reads the headers. A text that is not a list of entity tags matches no resource, so the request is answered as
+    /// one with a false condition.
     pub fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         Ok(Self {
             if_match: tags(headers, &header::IF_MATCH)?,
@@ -121,7 +121,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
     })
 }
 
-/// A list of entity tags; `None` if it is none, or empty.
+/// A list of entity tags; `None` if the text is not one, or is empty.
 fn list(text: &str) -> Option<Vec<Tag>> {
     let mut tags = Vec::new();
     let mut rest = text.trim();

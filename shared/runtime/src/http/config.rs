@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{duration, listen};
 
-/// Where a process listens, and the bounds of a connection.
+/// The address of a process, and the bounds of its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// The gateway's address, the templates role's, or that of another role's health and metrics.
     #[serde(with = "listen")]
     pub listen: SocketAddr,
-    /// Most connections at the same time. At the bound, connections without a request are closed to make
+    /// The most connections at the same time. At the bound, connections without a request are closed to make
     /// room: first those that never had a request, then those that have been idle longest. If every
     /// connection has a request in progress, a new connection is answered 503 and closed.
     pub max_connections: usize,
@@ -28,12 +28,12 @@ pub struct HttpConfig {
     /// client reads.
     #[serde(with = "duration")]
     pub stall_timeout: Duration,
-    /// How long a connection is kept open between two requests.
+    /// The time for which a connection is kept open between two requests.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-    /// Most bytes in a request's head.
+    /// The most bytes in a request's head.
     pub max_header_bytes: usize,
-    /// Most header fields of a request.
+    /// The most header fields of a request.
     pub max_headers: usize,
 }
 
@@ -52,7 +52,7 @@ impl Default for HttpConfig {
     }
 }
 
-/// A bound that cannot work: its key within `[http]`, and the expected value.
+/// An invalid bound: its key within `[http]`, and the expected value.
 pub type BadBound = (&'static str, String);
 
 impl HttpConfig {

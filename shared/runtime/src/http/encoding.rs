@@ -1,4 +1,4 @@
-//! Encoded bodies are decoded while they are read, so that the limit of a body holds for its decoded bytes.
+//! Decoding encoded bodies while they are read, so that the limit of a body applies to its decoded bytes.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use super::{
 };
 
 const TAKEN: &str = "gzip, deflate, identity";
-/// Most encodings that may be applied to one body.
+/// The most encodings of one body.
 const MAX_CODINGS: usize = 2;
 
 /// An encoding of a body.
@@ -30,7 +30,7 @@ enum Coding {
     Deflate,
 }
 
-/// Decodes the request's body as its `Content-Encoding` says: gzip and deflate. Another encoding is answered 415 with
+/// Decodes the request's body by its `Content-Encoding`, gzip or deflate. Another encoding is answered 415 with
 /// `Accept-Encoding`.
 pub async fn decode(request: Request, next: Next) -> Response {
     if !request.headers().contains_key(header::CONTENT_ENCODING) {
@@ -46,7 +46,7 @@ pub async fn decode(request: Request, next: Next) -> Response {
             return response;
         }
     };
-    // The last one that was applied comes off first.
+    // The last applied encoding is removed first.
     let body = codings.into_iter().rev().fold(body, decoded);
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -120,8 +120,8 @@ fn chunks(decoder: impl AsyncRead + Send + 'static) -> BoxStream<'static, io::Re
     boxed(ReaderStream::new(decoder))
 }
 
-/// An error of the underlying body is passed on. Any other error means that the body is not encoded as its
-/// header says.
+/// Turns a decoding error into that of the body. An error of the underlying body is passed on; any other means that
+/// the body does not have the encoding of its header.
 fn told(error: io::Error, coding: Coding) -> axum::Error {
     let below = error
         .get_ref()

@@ -10,10 +10,10 @@ use serde_path_to_error::Segment;
 
 use super::problem::{Problem, ProblemError, ProblemKind, serde_sentence};
 
-/// Most characters of a value that an error repeats.
+/// The most characters of a value that an error repeats.
 const MAX_ECHO: usize = 100;
 
-/// What is expected of parameters that many routes have.
+/// The expected value of a parameter that many routes have.
 fn expectation(name: &str) -> Option<&'static str> {
     match name {
         "limit" => Some("expected a whole number from 1 to 500"),
@@ -23,7 +23,7 @@ fn expectation(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads a query string of a closed form.
+/// Reads a query string that has only known parameters.
 pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let text = uri.query().unwrap_or_default();
     for (name, value) in pairs(text) {
@@ -127,7 +127,7 @@ fn refused(rejection: &PathRejection) -> Problem {
     Problem::new(ProblemKind::MalformedRequest, text)
 }
 
-/// Refuses a request with several `Authorization` headers: it is unclear who asks.
+/// Refuses a request with several `Authorization` headers, because its caller is ambiguous.
 pub fn one_authorization(headers: &HeaderMap) -> Result<(), Problem> {
     let count = headers.get_all(header::AUTHORIZATION).iter().count();
     if count <= 1 {

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`, the same for every role.
+//! `/healthz`, `/readyz` and `/metrics`, the same for all roles.
 
 use std::{collections::BTreeMap, fmt::Display, future::Future, sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 use crate::{Shutdown, telemetry::MetricsHandle};
 
-/// What has to be ready before the process is.
+/// The parts of a process that have to be ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<BTreeMap<String, ReadySwitch>>>);
 
-/// Turns one part of the readiness on and off.
+/// The switch of one part of the readiness.
 #[derive(Debug, Clone)]
 pub struct ReadySwitch(Arc<Mutex<Condition>>);
 
@@ -27,19 +27,19 @@ pub struct ReadySwitch(Arc<Mutex<Condition>>);
 struct Condition {
     /// `None` while the part is ready.
     cause: Option<String>,
-    /// By the subject of each.
+    /// Notes, by subject.
     notes: BTreeMap<String, String>,
     since: Instant,
 }
 
-/// One part of the readiness, as `/readyz` tells it.
+/// One part of the readiness, as in `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartReadiness {
     /// Whether the part works.
     pub ready: bool,
-    /// For how many seconds it has been ready, or not ready.
+    /// The number of seconds since it became ready or not ready.
     pub for_seconds: u64,
-    /// Why it is not ready, for people.
+    /// The reason for which it is not ready, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// A fault although the part is ready, such as a stuck consumer. Another process would do no better, so
@@ -48,17 +48,17 @@ pub struct PartReadiness {
     pub note: Option<String>,
 }
 
-/// The answer of `/readyz`: 200 if every part is ready, else 503.
+/// The answer of `/readyz`: 200 if all parts are ready, else 503.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadinessReport {
-    /// Whether every part is ready.
+    /// Whether all parts are ready.
     pub ready: bool,
     /// Each part: a role, or a dependency.
     pub parts: BTreeMap<String, PartReadiness>,
 }
 
 impl Readiness {
-    /// Adds a part, not ready yet. A part of the same name is replaced.
+    /// Adds a part that is not ready yet; replaces one of the same name.
     #[must_use]
     pub fn register(&self, name: &str) -> ReadySwitch {
         let switch = ReadySwitch(Arc::new(Mutex::new(Condition {
@@ -70,7 +70,7 @@ impl Readiness {
         switch
     }
 
-    /// Each part and its state.
+    /// The state of each part.
     #[must_use]
     pub fn report(&self) -> ReadinessReport {
         let parts: BTreeMap<_, _> = self
@@ -85,7 +85,7 @@ impl Readiness {
         }
     }
 
-    /// Whether every part is.
+    /// Whether all parts are ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0
@@ -96,20 +96,20 @@ impl Readiness {
 }
 
 impl ReadySwitch {
-    /// The part works.
+    /// Sets the part to ready.
     pub fn ready(&self) {
         self.change(None);
     }
 
-    /// The part does not work. The cause is one sentence for people, without a capital and a full stop. It
-    /// holds no secrets and no personal data, since `/readyz` requires no key. A changed cause does not
-    /// restart `for_seconds`.
+    /// Sets the part to not ready. The cause is a sentence for people, without a capital and a full stop. It contains
+    /// no secrets and no personal data, because `/readyz` requires no key. A changed cause does not restart
+    /// `for_seconds`.
     pub fn not_ready(&self, cause: impl Into<String>) {
         self.change(Some(cause.into()));
     }
 
-    /// Sets or removes the note about a subject that is at fault although the part is ready. Like a cause, it
-    /// holds no secrets and no personal data.
+    /// Sets or removes the note about a subject that has a fault although the part is ready. Like a cause, it
+    /// contains no secrets and no personal data.
     pub fn note(&self, subject: &str, note: Option<String>) {
         let notes = &mut self.0.lock().notes;
         match note {
@@ -138,13 +138,14 @@ impl ReadySwitch {
     }
 }
 
-/// How often a dependency is asked, and how long it has to answer.
+/// The interval between two checks of a dependency, and the time that it has to answer.
 const EVERY: Duration = Duration::from_secs(2);
 const WITHIN: Duration = Duration::from_secs(5);
-/// So many failures in a row, and the process is not ready: one may be a moment's.
+/// Consecutive failures after which a part is not ready. A single failure may be momentary.
 const FAILURES: u32 = 2;
 
-/// Has a part of the readiness follow a dependency until the shutdown: off while it does not answer, on again after.
+/// Lets a part of the readiness follow a dependency until the shutdown: not ready while it does not answer, ready
+/// again afterwards.
 pub async fn follow<F, E>(switch: ReadySwitch, name: &'static str, check: impl Fn() -> F, shutdown: Shutdown)
 where
     F: Future<Output = Result<(), E>>,
@@ -279,7 +280,7 @@ mod tests {
         let switch = readiness.register("database");
         let (state, shutdown) = (Arc::new(Mutex::new(Some(Err("away")))), Shutdown::new());
         let asked = Arc::clone(&state);
-        // `None` is no answer at all.
+        // `None` stands for no answer.
         let check = move || {
             let answer = *asked.lock();
             async move {

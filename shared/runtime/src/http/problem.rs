@@ -1,4 +1,4 @@
-//! RFC 9457 problem documents with closed types: every error that a client can meet is one of [`ProblemKind`].
+//! RFC 9457 problem documents of closed types: each error that a client can receive is one of [`ProblemKind`].
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// What kind of problem. A new variant does not compile until it has a slug, a status and a title.
+/// The kind of a problem. A new variant does not compile until it has a slug, a status and a title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "`describe` says it")]
 pub enum ProblemKind {
@@ -104,7 +104,7 @@ impl ProblemKind {
     }
 }
 
-/// One wrong field.
+/// The error of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProblemError {
     /// RFC 6901 pointer into the input.
@@ -113,7 +113,7 @@ pub struct ProblemError {
     /// A stable code.
     #[schema(example = "required")]
     pub code: String,
-    /// What was expected.
+    /// The expected value.
     #[schema(example = "expected a user_id, or an inline email or phone")]
     pub message: String,
 }
@@ -130,9 +130,9 @@ pub struct Problem {
     /// The HTTP status.
     #[schema(example = 422)]
     pub status: u16,
-    /// What happened this time.
+    /// The particular problem, as a sentence.
     pub detail: String,
-    /// Which fields are wrong.
+    /// The invalid fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ProblemError>,
     #[serde(skip)]
@@ -143,13 +143,13 @@ pub struct Problem {
     is_passing: bool,
 }
 
-/// Marks an answer that may be another one next time, although its status does not say so: it depends on state that
-/// can change.
+/// Marks an answer that may differ at a repeat, although its status does not show it: it depends on state that can
+/// change.
 #[derive(Debug, Clone, Copy)]
 pub struct Passing;
 
 impl Problem {
-    /// A problem of a kind; `detail` is for people and never holds a provider's or database's own text.
+    /// A problem of a kind. `detail` is for people and never contains the text of a provider or database.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
@@ -163,7 +163,7 @@ impl Problem {
         }
     }
 
-    /// Lists the first [`MAX_ERRORS`] wrong fields, and the number of the others.
+    /// Adds the first [`MAX_ERRORS`] invalid fields, and the number of the others.
     #[must_use]
     pub fn with_errors(mut self, mut errors: Vec<ProblemError>) -> Self {
         let count = errors.len();
@@ -179,7 +179,7 @@ impl Problem {
         self
     }
 
-    /// Says in the detail that the list of errors is incomplete.
+    /// States in the detail that the list of errors is incomplete.
     #[must_use]
     pub fn with_more(mut self, more: &str) -> Self {
         self.detail = format!(
@@ -190,7 +190,7 @@ impl Problem {
         self
     }
 
-    /// Removes the errors where an answer has no room for them, and says so in the detail.
+    /// Removes the errors if an answer has no room for them, and states it in the detail.
     #[must_use]
     pub fn without_errors(mut self) -> Self {
         if !self.errors.is_empty() {
@@ -209,21 +209,21 @@ impl Problem {
         self.type_uri.len() + self.title.len() + self.detail.len() + 80 + fields.sum::<usize>()
     }
 
-    /// Says when to try again (rounded up to seconds).
+    /// Sets the time until a retry (rounded up to seconds).
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
 
-    /// Says that the same request may be answered otherwise once users, the catalog or the time have changed.
+    /// Marks that the same request may be answered otherwise once users, the catalog or the time have changed.
     #[must_use]
     pub fn passing(mut self) -> Self {
         self.is_passing = true;
         self
     }
 
-    /// As [`Self::passing`] says.
+    /// Whether [`Self::passing`] was called.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         self.is_passing
@@ -236,11 +236,11 @@ impl Problem {
     }
 }
 
-/// Most errors that one problem lists.
+/// The most errors that a problem lists.
 const MAX_ERRORS: usize = 20;
-/// Most characters of a detail, pointer or message.
+/// The most characters of a detail, pointer or message.
 const MAX_TEXT: usize = 500;
-/// Most characters of a foreign value that a message repeats.
+/// The most characters of a foreign value that a message repeats.
 const MAX_ECHO: usize = 100;
 
 /// Cuts a text to `max` characters; a cut text ends in `…`.
@@ -265,9 +265,9 @@ fn cut_pointer(pointer: String) -> String {
     cut(tokens.join("/"), MAX_TEXT)
 }
 
-/// serde's sentence about a wrong value, with at most a hundred characters of the value. serde names the
-/// value first and then the expected type, so the value is cut and the rest stays. The line and column are
-/// left out, because a pointer names the place.
+/// serde's sentence about a wrong value, with at most a hundred characters of the value. serde names the value first
+/// and then the expected type, so the value is cut and the rest is kept. Line and column are left out, because a
+/// pointer names the place.
 #[must_use]
 pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();

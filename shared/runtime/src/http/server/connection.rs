@@ -1,4 +1,4 @@
-//! One connection: its stream, its service, and the end of both.
+//! A connection: its stream, its service, and the end of both.
 
 use std::{
     convert::Infallible,
@@ -164,8 +164,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         let answering = self.router.clone().call(request);
         Box::pin(async move {
             if is_pipelined {
-                // One task serves all pipelined requests of a connection; it yields before each so that other tasks run
-                // as well.
+                // One task serves all pipelined requests of a connection. It yields before each, so that other tasks
+                // run as well.
                 tokio::task::yield_now().await;
             }
             let response = answering.await?;
@@ -174,8 +174,7 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     }
 }
 
-/// Reports the end of a request when its answer's body is dropped, whether it was sent completely or given
-/// up.
+/// Reports the end of a request when the body of its answer is dropped, whether it was sent completely or not.
 struct EndOfRequest(Arc<Progress>);
 
 impl Drop for EndOfRequest {

@@ -1,4 +1,4 @@
-//! The bound on connections.
+//! The bound on the number of connections.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use super::progress::Progress;
 use crate::files::raise_open_files;
 
-/// Files that are kept for everything but connections: databases, the log, connections to providers.
+/// File descriptors reserved for databases, the log and connections to providers.
 const RESERVED_FILES: u64 = 512;
 
-/// Every open connection.
+/// All open connections.
 #[derive(Debug)]
 pub(super) struct Crowd {
     max: usize,

@@ -1,4 +1,4 @@
-//! Serving until the shutdown, within the bounds of [`HttpConfig`]. HTTP/1.1 only: one connection has one request at a
+//! Serving until the shutdown, within the bounds of [`HttpConfig`]. HTTP/1.1 only: a connection has one request at a
 //! time, so that a bound on connections is a bound on requests.
 
 mod connection;
@@ -30,7 +30,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
 /// The pause after an error that concerns all connections, such as the limit of open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Most connections that wait to be accepted. Beyond it, a client's next try comes a second later. Tokio's
+/// The most connections that wait to be accepted. Beyond it, a client's next try comes a second later. Tokio's
 /// default of 1,024 is too small for bursts.
 const BACKLOG: u32 = 4_096;
 
@@ -38,7 +38,7 @@ const BACKLOG: u32 = 4_096;
 /// that a client does not read.
 const BUFFER: u32 = 256 << 10;
 
-/// Takes an address.
+/// Binds an address.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

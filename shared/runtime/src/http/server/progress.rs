@@ -13,14 +13,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::http::HttpConfig;
 
-/// Why a connection was closed by the server.
+/// The reason for which the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
     /// A request's head did not end in time.
     Head,
     /// No request came on a connection that was kept open.
     Idle,
-    /// The client does not take its answer.
+    /// The client does not read its answer.
     Stalled,
     /// Its place was needed for another connection.
     Evicted,
@@ -41,7 +41,7 @@ impl Closed {
 enum Phase {
     /// A request's head is expected, or has begun.
     Head,
-    /// A request is being worked on or answered.
+    /// A request is being processed or answered.
     Working,
     /// The last request was answered; the next has not begun.
     Idle,
@@ -51,9 +51,9 @@ enum Phase {
 struct State {
     phase: Phase,
     since: Instant,
-    /// Whether a request was answered: the client is more than an open socket.
+    /// Whether a request was answered, so that the client is more than an open socket.
     has_served: bool,
-    /// Since when the client has taken nothing of an answer.
+    /// The time since which the client has read nothing of an answer.
     blocked: Option<Instant>,
 }
 
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Bytes were read. Between two requests, they begin the next head.
+    /// Notes that bytes were read. Between two requests they begin the next head.
     pub(super) fn read(&self) {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle {
@@ -88,13 +88,13 @@ impl Progress {
         }
     }
 
-    /// A request's head is complete. Whether it had come before the last request was answered.
+    /// Notes that a request's head is complete. Returns whether it had arrived before the last request was answered.
     pub(super) fn begin(&self) -> bool {
         let mut state = self.state.lock();
         std::mem::replace(&mut state.phase, Phase::Working) == Phase::Idle
     }
 
-    /// A request's answer was handed over.
+    /// Notes that a request's answer was handed over.
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.phase = Phase::Idle;
@@ -102,7 +102,7 @@ impl Progress {
         state.has_served = true;
     }
 
-    /// Notes whether the client took a piece of an answer.
+    /// Notes whether the client has taken a piece of an answer.
     pub(super) fn wrote(&self, went: bool) {
         let mut state = self.state.lock();
         if went {

@@ -36,7 +36,8 @@ fn config() -> HttpConfig {
 const SHORT: Duration = Duration::from_millis(300);
 
 impl Server {
-    /// `/` answers, `/wait` waits for `finish`, `/body` reads a body, `/endless` answers without an end.
+    /// Starts a server: `/` answers, `/wait` waits for `finish`, `/body` reads a body, `/endless` answers without an
+    /// end.
     async fn start(config: HttpConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -144,7 +145,7 @@ async fn a_head_that_does_not_end_in_time_closes_the_connection() {
         assert_eq!(rest(&mut server.send(half).await).await, "");
         assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
     }
-    // So does a later request's, although the connection may stay idle for longer.
+    // So does the head of a later request, although the connection may be idle for longer.
     let mut stream = server.send(HELLO).await;
     hello(&mut stream).await;
     stream.write_all(b"GET / HT").await.unwrap();
