@@ -1,4 +1,4 @@
-//! What a tenant can send: event types, categories and providers (`catalog.yaml`).
+//! The catalog of a tenant: event types, categories and providers (`catalog.yaml`).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     mask, schema,
 };
 
-/// The longest event type that may be matched, in bytes.
+/// The longest text of `match`, in bytes.
 const MAX_MATCH: usize = 1_024;
 
-/// A tenant's whole catalog. Names keep the order in which they were written.
+/// The catalog of a tenant. Names keep the order in which they were written.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Catalog {
@@ -27,33 +27,33 @@ pub struct Catalog {
     pub providers: IndexMap<String, ProviderDef>,
 }
 
-/// One event type.
+/// An event type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventTypeDef {
-    /// The category that preferences and limits go by.
+    /// The category, by which preferences and limits apply.
     pub category: String,
-    /// Which channels, and whether all or the first possible.
+    /// The channels, and whether all or the first possible one is used.
     pub channels: ChannelPlan,
     /// Further event types, besides its own name, that belong to this type; any text, such as
     /// `orders/create`.
     #[serde(default, rename = "match", skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<String>,
-    /// Passes preferences, quiet hours, digest and limits; never suppression.
+    /// Whether the type bypasses preferences, quiet hours, digest and limits. Suppression always applies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub critical: bool,
-    /// Priority of events that name none.
+    /// The priority of events that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// JSON Schema of `data`.
+    /// The JSON Schema of `data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<serde_json::Value>,
-    /// JSON pointers into the event at which recipients' user ids (or recipient objects) stand.
+    /// JSON pointers into the event to the recipients' user ids (or recipient objects).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients_from: Vec<String>,
-    /// JSON pointers to secrets in the event, such as `/data/code`; the token `*` matches every item. Their
-    /// values are shown only to an admin who asks for them; the audit log records each such request. A place
-    /// stays covered if a later version of the catalog no longer names it.
+    /// JSON pointers to secrets in the event, such as `/data/code`; the token `*` matches every item. Their values
+    /// are shown only to an admin who requests them; the audit log records each such request. A place stays covered
+    /// if a later version of the catalog no longer names it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
     /// Whether an event without recipients is an error.
@@ -79,103 +79,103 @@ impl RecipientRule {
     }
 }
 
-/// Which channels an event type uses.
+/// The channels of an event type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelPlan {
-    /// All of them, or the first that is possible.
+    /// Whether all channels are used, or the first possible one.
     #[serde(default)]
     pub mode: ChannelMode,
     /// The channels, first choice first.
     pub order: Vec<Channel>,
 }
 
-/// How the channels of an event type go together.
+/// The use of an event type's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelMode {
-    /// Every channel.
+    /// All channels.
     #[default]
     Fanout,
-    /// The first channel on which the recipient can be told.
+    /// The first channel on which the recipient can be reached.
     Fallback,
 }
 
-/// One category.
+/// A category.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CategoryDef {
-    /// What a user who said nothing gets.
+    /// The choice for a user without one.
     pub default: DefaultChoice,
-    /// Per user.
+    /// Limits for each user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitDef>,
-    /// What happens to a message over the limit.
+    /// The treatment of a message over the limit.
     pub overflow: Overflow,
-    /// What happens to a message that may have gone out.
+    /// The treatment of a message that may have been sent.
     pub on_uncertain: OnUncertain,
 }
 
-/// What a user who said nothing gets.
+/// The choice for a user without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefaultChoice {
-    /// Messages, until they opt out.
+    /// The user gets messages until opting out.
     #[default]
     OptIn,
-    /// Nothing, until they opt in.
+    /// The user gets no messages until opting in.
     OptOut,
 }
 
-/// At most `max` messages on `channel` in any `per`.
+/// A limit: at most `max` messages on `channel` in any period of length `per`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitDef {
-    /// The channel that it counts.
+    /// The channel whose messages count.
     pub channel: Channel,
-    /// How many, at least 1.
+    /// The most messages, at least 1.
     pub max: u32,
-    /// In how long, such as `1h`.
+    /// The length of the period, such as `1h`.
     #[serde(with = "duration_text")]
     pub per: Duration,
 }
 
-/// What happens to a message over the limit.
+/// The treatment of a message over the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
-    /// It is dropped, with a record saying so.
+    /// The message is dropped; its decision records that.
     #[default]
     Drop,
 }
 
-/// What happens to a message that may have gone out.
+/// The treatment of a message that may have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUncertain {
-    /// It is sent again, and its timeline says so.
+    /// The message is sent again; its timeline records that.
     #[default]
     Resend,
-    /// It is dead-lettered instead of risking a second copy.
+    /// The delivery becomes a dead letter, so that no second copy is sent.
     Hold,
 }
 
-/// One provider account.
+/// A provider account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderDef {
-    /// Which sender speaks to it: `fcm`, `twilio`, `smtp`.
+    /// The kind of its sender: `fcm`, `twilio`, `smtp`.
     pub kind: String,
-    /// The channel it serves.
+    /// The channel that it serves.
     pub channel: Channel,
-    /// Preference among the channel's providers, lowest first.
+    /// The position among the channel's providers; the lowest comes first.
     #[serde(default)]
     pub order: u32,
 }
 
 impl Catalog {
-    /// Checks the whole catalog, up to the number of errors that an answer lists. An empty list means that it
-    /// may be applied. Pointers are into the catalog document.
+    /// Checks the whole catalog, up to the number of errors that an answer lists. Without errors it may be applied.
+    /// Pointers are into the catalog document.
     #[must_use]
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -215,7 +215,8 @@ impl Catalog {
         bounded(errors)
     }
 
-    /// An event is of one type: no two types match the same text, and none matches the name of another.
+    /// Checks that an event is of one type only: no two types match the same text, and none matches the name of
+    /// another.
     fn validate_matches(&self, errors: &mut Vec<FieldError>) {
         let mut taken: HashMap<&str, &str> = HashMap::new();
         for (name, def) in &self.types {

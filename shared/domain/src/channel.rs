@@ -1,9 +1,9 @@
-//! Channels, priorities and the lanes that keep them apart.
+//! Channels, priorities, and the lanes of priorities.
 
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
 
-/// How a notification reaches its recipient.
+/// The way in which a message reaches its recipient.
 #[derive(
     Debug,
     Clone,
@@ -33,7 +33,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Every channel, in a fixed order.
+    /// All channels, in a fixed order.
     pub const ALL: [Self; 3] = [Self::Push, Self::Email, Self::Sms];
 
     /// The channel's name on the wire, in topics and in SQL.
@@ -43,7 +43,7 @@ impl Channel {
     }
 }
 
-/// How urgent the event source says an event is.
+/// The urgency of an event.
 #[derive(
     Debug,
     Clone,
@@ -65,20 +65,20 @@ impl Channel {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Priority {
-    /// One-time passwords and the like.
+    /// Urgent messages, such as one-time passwords.
     High,
-    /// Everything else.
+    /// All other messages.
     #[default]
     Normal,
     /// Campaigns.
     Bulk,
 }
 
-/// The queue a record travels in; one for each [`Priority`], with consumers and concurrency of its own.
+/// The lane of a [`Priority`], with topics, consumers and concurrency of its own.
 pub type Lane = Priority;
 
 impl Priority {
-    /// Every lane, most urgent first.
+    /// All lanes, most urgent first.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Bulk];
 
     /// The priority's name on the wire.
@@ -87,7 +87,7 @@ impl Priority {
         self.into()
     }
 
-    /// What the lane adds to a topic's name: `.high`, nothing, `.bulk`.
+    /// The suffix of the lane's topics: `.high`, none, `.bulk`.
     #[must_use]
     pub fn topic_suffix(self) -> &'static str {
         match self {

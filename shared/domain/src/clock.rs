@@ -1,4 +1,4 @@
-//! Time is injected. Every timestamp has microseconds: PostgreSQL keeps no more, so neither does anything else.
+//! Injected time. All timestamps have microseconds, because PostgreSQL stores no greater precision.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 /// A point in time, UTC, truncated to microseconds.
 pub type Timestamp = DateTime<Utc>;
 
-/// Where the time comes from.
+/// The source of the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The present time, truncated to microseconds.
     fn now(&self) -> Timestamp;
@@ -30,16 +30,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// Truncates a foreign timestamp to the precision that every store keeps.
+/// Truncates a foreign timestamp to the precision of the stores.
 #[must_use]
 pub fn truncate(at: Timestamp) -> Timestamp {
     at.trunc_subsecs(6)
 }
 
-/// The last time that every store can keep and sort: the end of the year 9999.
+/// The last time that all stores can hold and sort: the end of the year 9999.
 const LAST: Timestamp =
     DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("a time that chrono knows");
-/// The first one: the beginning of the year 1.
+/// The first such time: the beginning of the year 1.
 const FIRST: Timestamp =
     DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("a time that chrono knows");
 

@@ -25,10 +25,10 @@ pub struct CompiledCatalog {
     former: Former,
 }
 
-/// A type of the catalog.
+/// An event type of a catalog.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogType<'a> {
-    /// Its name, by which templates, preferences and deliveries know it.
+    /// The name, by which templates, preferences and deliveries refer to it.
     pub name: &'a Arc<str>,
     /// Its definition in the catalog.
     pub definition: &'a EventTypeDef,
@@ -37,8 +37,8 @@ pub struct CatalogType<'a> {
 }
 
 impl CompiledCatalog {
-    /// Compiles a catalog's schemas; one that does not compile was refused when the catalog was applied, and is left
-    /// out here.
+    /// Compiles the schemas of a catalog. A schema that does not compile is left out; it was refused when the catalog
+    /// was applied.
     #[must_use]
     pub fn new(catalog: Catalog) -> Self {
         let schemas = catalog
@@ -62,13 +62,13 @@ impl CompiledCatalog {
         }
     }
 
-    /// The catalog with what its former versions covered.
+    /// Adds the places that former versions of the catalog covered.
     #[must_use]
     pub fn with_former(self, former: Former) -> Self {
         Self { former, ..self }
     }
 
-    /// The mask of events of this type. It covers what this or any former version of the catalog covers.
+    /// The mask of events of this type. It covers all places that this or any former version of the catalog covers.
     #[must_use]
     pub fn mask(&self, event_type: &str) -> Mask {
         match self.lookup(event_type) {
@@ -85,7 +85,7 @@ impl CompiledCatalog {
         &self.catalog
     }
 
-    /// The type of an event: the one of this name, or the one that matches it.
+    /// The type of an event: the one with this name, or the one that matches it.
     #[must_use]
     pub fn lookup(&self, event_type: &str) -> Option<CatalogType<'_>> {
         let name = self.names.get(event_type)?;

@@ -1,5 +1,4 @@
-//! Addresses: the rule for valid addresses, which the gateway, the router and the workers share, and the
-//! masking of addresses.
+//! Addresses: the rule for valid ones, which gateway, router and workers share, and their masking.
 
 mod email;
 
@@ -17,7 +16,7 @@ use crate::{
     text::is_ignorable,
 };
 
-/// What a device runs.
+/// The operating system of a device.
 #[derive(
     Debug,
     Clone,
@@ -43,7 +42,7 @@ pub enum Platform {
     Web,
 }
 
-/// Why an address takes no more messages.
+/// The reason for which an address receives no more messages.
 #[derive(
     Debug,
     Clone,
@@ -61,31 +60,31 @@ pub enum Platform {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DeathReason {
-    /// It does not exist, or takes no messages of this kind.
+    /// The address does not exist, or receives no messages of this kind.
     Gone,
     /// Its owner has told the provider to stop (STOP to a text message).
     OptedOut,
 }
 
-/// A provider's verdict on an address that takes no more messages.
+/// A provider's verdict that an address receives no more messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     /// The provider's structured code.
     pub code: String,
-    /// Why.
+    /// The reason.
     pub reason: DeathReason,
 }
 
-/// One address of a user on one channel.
+/// An address of a user on a channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactPoint {
-    /// Stable name; a delivery refers to it and the address is looked up when it is sent.
+    /// A stable id. Deliveries refer to it, and the address is looked up when the message is sent.
     pub id: ContactPointId,
     /// The channel that it serves.
     pub channel: Channel,
     /// E-mail address, E.164 phone number, or device token.
     pub address: String,
-    /// For push.
+    /// The platform of a device, for push.
     pub platform: Option<Platform>,
 }
 
@@ -99,13 +98,13 @@ impl std::fmt::Debug for ContactPoint {
     }
 }
 
-/// Where a delivery goes: a contact point of a known user, or an address that the event itself carried.
+/// The destination of a delivery: a contact point of a known user, or an address from the event.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Target {
-    /// Looked up when it is sent.
+    /// A contact point, whose address is looked up when the message is sent.
     ContactPoint {
-        /// Which one.
+        /// The contact point.
         id: ContactPointId,
     },
     /// A guest's address.
@@ -135,13 +134,13 @@ impl std::fmt::Debug for AddressKey {
 }
 
 impl AddressKey {
-    /// Takes 32 secret bytes.
+    /// A key of 32 secret bytes.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self(key)
     }
 
-    /// HMAC-SHA256 of the normalised address, as 32 hex digits. Nobody without the key can tell whose it is.
+    /// HMAC-SHA256 of the normalised address, as 32 hex digits. Without the key it does not reveal the address.
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     pub fn hash(&self, channel: Channel, address: &str) -> String {
@@ -167,18 +166,18 @@ pub fn normalise(channel: Channel, address: &str) -> String {
             Ok(address) => address.normal(),
             Err(_) => address.trim().to_lowercase(),
         },
-        // E.164 and device tokens have one spelling.
+        // E.164 numbers and device tokens have only one spelling.
         Channel::Sms | Channel::Push => address.to_owned(),
     }
 }
 
-/// Why a text is not an address. The sentences name the expected form.
+/// The reason for which a text is not an address. The sentences name the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// An invisible character, or one that controls the characters around it.
     #[error("expected no invisible character, such as U+{:04X} in it", u32::from(*.0))]
     Invisible(char),
-    /// A space, a tab, a no-break space.
+    /// A space, a tab or a no-break space.
     #[error("expected no white space, such as U+{:04X} in it", u32::from(*.0))]
     WhiteSpace(char),
     /// `Ada <ada@example.com>`.
@@ -192,13 +191,13 @@ pub enum AddressError {
     /// `a@[127.0.0.1]`.
     #[error("expected an e-mail address with a domain name after the @, not an address literal in brackets")]
     Literal,
-    /// No `@`, or nothing on one side of it.
+    /// No `@`, or an empty side of it.
     #[error("expected an e-mail address, such as ada@example.com")]
     Parts,
-    /// A character that the local part must not have.
+    /// A character that is not allowed in the local part.
     #[error("expected no character {0:?} before the @ of an e-mail address")]
     LocalCharacter(char),
-    /// A dot at the beginning, at the end or beside another one.
+    /// A dot at the beginning, at the end or beside another one, in the local part.
     #[error("expected single dots between letters or digits before the @ of an e-mail address")]
     LocalDots,
     /// The local part is too long.
@@ -210,10 +209,10 @@ pub enum AddressError {
          as example.com has, without a dot at the end"
     )]
     Domain,
-    /// One label alone, or an IP address.
+    /// A single label, or an IP address.
     #[error("expected a full domain name after the @ of an e-mail address, such as example.com")]
     DomainNotFull,
-    /// All of it is too long.
+    /// The whole address is too long.
     #[error("expected an e-mail address of at most 254 octets, its domain written in ASCII (punycode)")]
     Length,
     /// Not E.164.
@@ -263,7 +262,7 @@ pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut 
     }
 }
 
-/// Refuses characters that a reader of the address would not see.
+/// Refuses characters that are invisible to a reader of the address.
 fn visible(address: &str) -> Result<(), AddressError> {
     for c in address.chars() {
         if c.is_whitespace() {
@@ -276,7 +275,7 @@ fn visible(address: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// An address as a dashboard may show it: `a…e@example.com`, `+49…89`, `dGhp…`.
+/// An address, masked for display: `a…e@example.com`, `+49…89`, `dGhp…`.
 #[must_use]
 pub fn mask(channel: Channel, address: &str) -> String {
     let chars: Vec<char> = address.chars().collect();

@@ -1,4 +1,4 @@
-//! A delivery: one message, on one channel, to one target. It is the value of `notifications.<channel>`.
+//! A delivery: one message for one target on one channel. It is the value of `notifications.<channel>`.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::{
 /// The version of the wire form that this code writes.
 pub const DELIVERY_VERSION: u32 = 1;
 
-/// What a channel's worker needs to render and send. The attempt and the generation travel in headers, so that a
-/// retry or a replay is the same bytes.
+/// The data with which a channel's worker renders and sends a message. Attempt and generation are in headers, so that
+/// a retry or a replay has the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Delivery {
     /// [`DELIVERY_VERSION`].
     pub v: u32,
-    /// This delivery.
+    /// The delivery's id.
     pub delivery_id: DeliveryId,
-    /// The event for this recipient.
+    /// The id of the notification, which is the event for this recipient.
     pub notification_id: NotificationId,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The event's id.
     pub event_id: EventId,
@@ -35,33 +35,33 @@ pub struct Delivery {
     /// The event's type.
     #[serde(rename = "type")]
     pub event_type: Arc<str>,
-    /// When the event happened.
+    /// The time at which the event happened.
     pub event_time: Timestamp,
     /// The type's category.
     pub category: Arc<str>,
-    /// The recipient, if they are a known user.
+    /// The recipient's id, if it is a known user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
-    /// To which address.
+    /// The destination.
     pub target: Target,
-    /// The recipient's locale, BCP 47, where it is known.
+    /// The recipient's locale, BCP 47, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Arc<str>>,
-    /// The recipient's timezone, IANA, where it is known.
+    /// The recipient's timezone, IANA, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Arc<str>>,
-    /// Which lane it travels in.
+    /// The lane.
     pub priority: Priority,
-    /// Not to be sent after.
+    /// The time after which the message must not be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// What to do when nobody knows whether it went out.
+    /// The treatment of an attempt that may have been sent.
     #[serde(default)]
     pub on_uncertain: OnUncertain,
-    /// When the bus took the record that carried the event: the same however often that record is read and decided, so
-    /// tables can order what they know of a delivery by it.
+    /// The time at which the bus took the event's record. It is the same however often the record is read and
+    /// decided, so that tables can order their rows about a delivery by it.
     #[serde(alias = "decided_at")]
     pub accepted_at: Timestamp,
     /// The event's payload.
@@ -69,7 +69,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether its time has passed.
+    /// Whether its expiry has passed.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)

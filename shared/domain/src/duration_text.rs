@@ -1,11 +1,11 @@
-//! Durations as people write them: `90s`, `15m`, `1h`, `7d`, `500ms`, `1h 30m`, `30 days`. For
-//! `#[serde(with = "duration_text")]`.
+//! Durations in the spelling of people: `90s`, `15m`, `1h`, `7d`, `500ms`, `1h 30m`, `30 days`. For `#[serde(with =
+//! "duration_text")]`.
 
 use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-/// Writes the largest unit that divides the duration.
+/// Writes the duration in the largest unit that divides it.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format(*duration))
 }
@@ -34,7 +34,7 @@ fn millis(unit: &str) -> Option<u64> {
     })
 }
 
-/// Reads whole numbers with units, and adds them up.
+/// Reads whole numbers with units, and returns their sum.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     (!text.trim().is_empty()).then(|| Duration::from_millis(total))
 }
 
-/// The largest unit that divides the duration.
+/// The duration in the largest unit that divides it.
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let millis = duration.as_millis();

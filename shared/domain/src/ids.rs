@@ -1,6 +1,6 @@
-//! Identities. A notification and a delivery are named by what they are, so that doing the same work twice gives the
-//! same names: `notification = UUIDv5(tenant, source, event id, recipient)`, `delivery = UUIDv5(notification,
-//! channel, contact point or keyed hash of the inline address)`.
+//! Identities. Notifications and deliveries have derived ids, so that repeated work gives the same ids: `notification
+//! = UUIDv5(tenant, source, event id, recipient)`, `delivery = UUIDv5(notification, channel, contact point or keyed
+//! hash of the inline address)`.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::channel::Channel;
 
-/// The namespace of every UUIDv5 that Carillon makes. Changing it would rename everything.
+/// The namespace of all UUIDv5 that Carillon makes. Changing it would change all ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_51c8_90a4_4c8e_8f6b_0b1a_2c9d_4e57);
 
 macro_rules! text_id {
@@ -20,7 +20,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The identity as it was written.
+            /// The id in its original spelling.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -81,31 +81,31 @@ macro_rules! uuid_id {
 }
 
 text_id!(
-    /// Whose data it is. Every row, key and record belongs to one tenant; alone, it is `default`.
+    /// A tenant. Each row, key and record belongs to one tenant; an installation for one tenant uses `default`.
     TenantId
 );
 text_id!(
-    /// A user as the event source knows them.
+    /// The id by which the event source knows a user.
     UserId
 );
 text_id!(
-    /// An event, unique within (tenant, source).
+    /// The id of an event, unique within (tenant, source).
     EventId
 );
 uuid_id!(
-    /// One event told to one recipient.
+    /// A notification: one event for one recipient.
     NotificationId
 );
 uuid_id!(
-    /// One notification on one channel to one contact point.
+    /// A delivery: one notification on one channel to one contact point.
     DeliveryId
 );
 uuid_id!(
-    /// One address of a user: their e-mail, their phone, one device.
+    /// A contact point: the e-mail address, the phone or one device of a user.
     ContactPointId
 );
 
-/// What no tenant may be called.
+/// The error of a name that no tenant may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a tenant's name of 1 to {} bytes without control characters and without '|'",
@@ -114,7 +114,7 @@ uuid_id!(
 pub struct InvalidTenant;
 
 impl TenantId {
-    /// The longest name, in bytes: one that every index of the databases has room for.
+    /// The longest name, in bytes, which fits into all indexes of the databases.
     pub const MAX_BYTES: usize = 128;
 
     /// Checks a name from outside. (`From` checks nothing.) It must not contain `|`, which ends it in record
@@ -135,13 +135,13 @@ impl Default for TenantId {
 }
 
 impl EventId {
-    /// A new time-ordered identity, for an event that came without one.
+    /// A new time-ordered id, for an event that came without one.
     #[must_use]
     pub fn generate() -> Self {
         Self::from(Uuid::now_v7().to_string())
     }
 
-    /// Names an event that came without an id in a batch with an `Idempotency-Key`: UUIDv5 of tenant, key and place.
+    /// The id of an event without one in a batch with an `Idempotency-Key`: UUIDv5 of tenant, key and position.
     #[must_use]
     pub fn of_item(tenant: &TenantId, key: &str, index: usize) -> Self {
         let index = (index as u64).to_be_bytes();
@@ -149,7 +149,7 @@ impl EventId {
         Self::from(name.to_string())
     }
 
-    /// Names an event that came without an id in a record: UUIDv5 of topic, partition and offset.
+    /// The id of an event without one in a record: UUIDv5 of topic, partition and offset.
     #[must_use]
     pub fn of_record(topic: &str, partition: i32, offset: i64) -> Self {
         let place = [&partition.to_be_bytes()[..], &offset.to_be_bytes()[..]];
@@ -157,7 +157,8 @@ impl EventId {
     }
 }
 
-/// Joins parts so that no two different lists of parts give the same bytes: each part is preceded by its length.
+/// A UUID of several parts. Each part is preceded by its length, so that different lists of parts give different
+/// bytes.
 fn name_of(parts: &[&[u8]]) -> Uuid {
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
@@ -168,7 +169,7 @@ fn name_of(parts: &[&[u8]]) -> Uuid {
 }
 
 impl NotificationId {
-    /// Names one event for one recipient; `recipient` is [`crate::Recipient::identity`].
+    /// The id of one event for one recipient; `recipient` is [`crate::Recipient::identity`].
     #[must_use]
     pub fn derive(tenant: &TenantId, source: &str, event: &EventId, recipient: &str) -> Self {
         Self(name_of(&[
@@ -182,8 +183,8 @@ impl NotificationId {
 }
 
 impl DeliveryId {
-    /// Names one notification on one channel to one target; `target` is the contact point's id or the keyed hash of
-    /// an inline address.
+    /// The id of one notification on one channel to one target; `target` is the contact point's id or the keyed hash
+    /// of an inline address.
     #[must_use]
     pub fn derive(notification: NotificationId, channel: Channel, target: &str) -> Self {
         Self(name_of(&[
@@ -196,8 +197,8 @@ impl DeliveryId {
 }
 
 impl ContactPointId {
-    /// The user's one e-mail address or phone: it keeps its name when the address changes, so that what is on its way
-    /// goes to the new one.
+    /// The id of the user's e-mail address or phone, of which there is one each. It stays when the address changes,
+    /// so that messages in progress go to the new address.
     #[must_use]
     pub fn primary(tenant: &TenantId, user: &UserId, channel: Channel) -> Self {
         Self(name_of(&[
@@ -208,7 +209,7 @@ impl ContactPointId {
         ]))
     }
 
-    /// One device of the user, named by its token.
+    /// The id of a device of the user, derived from its token.
     #[must_use]
     pub fn device(tenant: &TenantId, user: &UserId, token: &str) -> Self {
         Self(name_of(&[
@@ -220,7 +221,7 @@ impl ContactPointId {
     }
 }
 
-/// Names one dead letter by where it lies: `UUIDv5(topic, partition, offset)`.
+/// The id of a dead letter, derived from its position: `UUIDv5(topic, partition, offset)`.
 #[must_use]
 pub fn dead_letter_id(topic: &str, partition: i32, offset: i64) -> Uuid {
     name_of(&[

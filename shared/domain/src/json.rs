@@ -1,6 +1,6 @@
-//! JSON whose numbers stay as they are written: an order number of 24 digits, `1.10` and `-0` are shown with
-//! the digits that the event source sent. (serde_json keeps them only with the feature `arbitrary_precision`,
-//! which holds for the whole workspace; tagged and flattened types could then not read numbers any more.)
+//! JSON values that keep the spelling of numbers: an order number of 24 digits, `1.10` and `-0` are shown with the
+//! digits that the event source sent. (serde_json keeps them only with the feature `arbitrary_precision`, which
+//! applies to the whole workspace; tagged and flattened types could then not read numbers any more.)
 
 use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt};
 
@@ -49,8 +49,8 @@ struct Parts {
 }
 
 impl Number {
-    /// A numeric text's number. A numeric text is a number literal of JSON, possibly with zeros before it and
-    /// white space around it. A text with a plus sign is none: it may be a phone number.
+    /// The number of a numeric text, which is a number literal of JSON, possibly with zeros before it and white space
+    /// around it. A text with a plus sign is not a number, because it may be a phone number.
     #[must_use]
     pub fn of_text(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -86,7 +86,7 @@ impl Number {
         }
     }
 
-    /// The order of two numbers by their values, to the last digit.
+    /// The order of two numbers by their exact values.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
         match (self.as_integer(), other.as_integer()) {
@@ -95,7 +95,7 @@ impl Number {
         }
     }
 
-    /// One text for every way to write the number.
+    /// The same text for all spellings of the number.
     pub(crate) fn canonical(&self) -> String {
         const LONGEST: usize = 40;
         let Self::Written(text) = self else {
@@ -139,7 +139,7 @@ impl Parts {
     }
 }
 
-/// Takes a number literal of JSON apart.
+/// Splits a number literal of JSON.
 fn parts(literal: &str) -> Parts {
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
     // No literal is long enough for its digits to make up for a saturated exponent.
@@ -181,7 +181,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// As JSON, which is how a template writes it.
+/// JSON, as templates write it.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

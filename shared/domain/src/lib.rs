@@ -1,6 +1,6 @@
 //! Carillon's pure domain: identities, events, recipients, preferences, the decision, delivery states and retry
-//! policy. Nothing here does I/O or reads the wall clock, so that the router, a simulation and a replay's dry run
-//! cannot differ.
+//! policy. It does no I/O and reads no clock, so that the router, a simulation and the dry run of a replay give the
+//! same results.
 
 pub mod catalog;
 pub mod channel;

@@ -1,4 +1,4 @@
-//! Locales of readers: BCP 47 language tags, as producers write them.
+//! Locales of readers: BCP 47 language tags in the spellings of producers.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use icu_locale_core::Locale;
 /// The longest accepted tag, in octets.
 const MAX_OCTETS: usize = 100;
 
-/// Tags that were registered whole (RFC 5646 §2.2.8), and the language that each one names.
+/// Tags that were registered as a whole (RFC 5646 §2.2.8), and the language that each one names.
 const GRANDFATHERED: [(&str, &str); 26] = [
     ("art-lojban", "jbo"),
     ("cel-gaulish", "xtg"),
@@ -43,8 +43,8 @@ const GRANDFATHERED: [(&str, &str); 26] = [
 #[error("expected a BCP 47 language tag of at most {MAX_OCTETS} characters, such as fr-CA")]
 pub struct NotALocale;
 
-/// Reads a tag: case does not matter, `_` counts as `-`, and extensions and private subtags are ignored. A
-/// tag of private subtags alone, or `und`, names no language.
+/// Parses a tag. Case does not matter, `_` counts as `-`, and extensions and private subtags are ignored. A tag of
+/// private subtags alone, or `und`, names no language.
 pub fn parse(tag: &str) -> Result<LanguageIdentifier, NotALocale> {
     if tag.len() > MAX_OCTETS || !tag.is_ascii() {
         return Err(NotALocale);

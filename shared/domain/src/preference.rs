@@ -1,4 +1,4 @@
-//! What a user wants to hear, and when. The most specific answer wins: type, then category, then channel (global).
+//! A user's preferences. The most specific choice wins: type, then category, then channel (global).
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{channel::Channel, field_error::FieldError};
 
-/// One answer for each channel that has one.
+/// A choice for each channel that has one.
 pub type ChannelChoices = BTreeMap<Channel, bool>;
 
-/// A user's preferences. What is absent is inherited.
+/// A user's preferences. Absent choices are inherited.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preferences {
-    /// For everything.
+    /// Choices for all categories and types.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub global: ChannelChoices,
-    /// By category.
+    /// Choices by category.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub categories: BTreeMap<String, ChannelChoices>,
-    /// By event type.
+    /// Choices by event type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub types: BTreeMap<String, ChannelChoices>,
-    /// When not to be disturbed, in the user's timezone.
+    /// Windows without messages, in the user's timezone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quiet_hours: Vec<QuietHours>,
 }
 
-/// A window of quiet. One whose end is before its start runs over midnight.
+/// A quiet window. If its end is before its start, it runs over midnight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
@@ -71,22 +71,22 @@ impl From<Day> for Weekday {
     }
 }
 
-/// Where an answer was found.
+/// The level at which a choice was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// The user's answer for the event type.
+    /// The user's choice for the event type.
     Type,
-    /// The user's answer for the category.
+    /// The user's choice for the category.
     Category,
-    /// The user's answer for the channel.
+    /// The user's choice for the channel.
     Global,
     /// The catalog's default of the category.
     Default,
 }
 
 impl Preferences {
-    /// The user's most specific answer, if they gave one.
+    /// The user's most specific choice, if there is one.
     #[must_use]
     pub fn choice(&self, event_type: &str, category: &str, channel: Channel) -> Option<(Level, bool)> {
         let of =
@@ -97,7 +97,7 @@ impl Preferences {
             .or_else(|| of(Some(&self.global)).map(|choice| (Level::Global, choice)))
     }
 
-    /// Checks what serde cannot: at most 32 quiet windows, none empty.
+    /// Checks the rules that serde cannot: at most 32 quiet windows, none empty.
     #[must_use]
     pub fn validate(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();

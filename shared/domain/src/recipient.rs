@@ -1,4 +1,4 @@
-//! Who an event is for.
+//! The recipients of events.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ use crate::{
     locale,
 };
 
-/// One recipient: a user whom Carillon knows, or a guest whose address the event carries.
+/// A recipient: a known user, or a guest whose address is in the event.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipient {
-    /// A known user; then no address may stand beside it.
+    /// The id of a known user; excludes an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// A guest's e-mail address.
@@ -50,7 +50,8 @@ impl Recipient {
         }
     }
 
-    /// What [`crate::NotificationId`] is derived from. Guests are named by the keyed hash of their addresses.
+    /// The text from which [`crate::NotificationId`] is derived. Guests are identified by the keyed hash of their
+    /// addresses.
     #[must_use]
     pub fn identity(&self, key: &AddressKey) -> String {
         if let Some(user) = &self.user_id {
@@ -69,8 +70,8 @@ impl Recipient {
         }
     }
 
-    /// The key that distinguishes the recipients of one event. As in [`Recipient::identity`], two spellings
-    /// of an address are one recipient.
+    /// The key that distinguishes the recipients of one event. As in [`Recipient::identity`], two spellings of an
+    /// address are one recipient.
     #[must_use]
     pub fn distinction(&self) -> (Option<UserId>, Option<String>, Option<String>) {
         let normal = |channel, address: &Option<String>| {
@@ -85,7 +86,7 @@ impl Recipient {
         )
     }
 
-    /// A form for people, with addresses masked.
+    /// The recipient for display, with addresses masked.
     #[must_use]
     pub fn masked(&self) -> String {
         if let Some(user) = &self.user_id {
@@ -112,7 +113,7 @@ impl Recipient {
         }
     }
 
-    /// Checks the recipient; `pointer` is where it stands in the input.
+    /// Checks the recipient; `pointer` is its place in the input.
     pub fn validate(&self, pointer: &str, errors: &mut Vec<FieldError>) {
         match (&self.user_id, &self.email, &self.phone) {
             (None, None, None) => errors.push(FieldError::new(
@@ -143,7 +144,7 @@ impl Recipient {
     }
 }
 
-/// User ids are opaque: 1 to 255 bytes without control characters.
+/// Checks a user id, which is opaque: 1 to 255 bytes without control characters.
 pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if !is_user_id(id) {
         let found = match id.len() {
@@ -163,7 +164,7 @@ pub(crate) fn is_user_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 255 && !id.chars().any(char::is_control)
 }
 
-/// A locale is a BCP 47 tag.
+/// Checks a locale, which is a BCP 47 tag.
 pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<FieldError>) {
     if let Some(tag) = locale
         && let Err(error) = locale::parse(tag)
@@ -173,7 +174,7 @@ pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<Fie
     }
 }
 
-/// A timezone is an IANA name.
+/// Checks a timezone, which is an IANA name.
 pub fn validate_timezone(timezone: Option<&str>, pointer: &str, errors: &mut Vec<FieldError>) {
     if let Some(name) = timezone
         && name.parse::<chrono_tz::Tz>().is_err()

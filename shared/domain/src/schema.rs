@@ -14,7 +14,7 @@ use crate::{field_error::FieldError, schema_errors};
 /// The most work of one check, in units of [`cost`]: one or two seconds in a debug build, which is several times slower than
 /// a release build.
 pub(crate) const MAX_WORK: u64 = 1 << 27;
-/// Data of this many bytes is always checked: a schema that takes more than [`MAX_WORK`] for it is refused.
+/// The size of data, in bytes, that is always checked: a schema that takes more than [`MAX_WORK`] for it is refused.
 const ALWAYS_CHECKED: usize = 16 * 1024;
 
 /// A compiled schema.
@@ -51,7 +51,7 @@ pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
                 .size_limit(MAX_COMPILED)
                 .dfa_size_limit(8 * MAX_COMPILED),
         )
-        // Drafts differ in whether `format` is a check or a remark; here it is a check under each of them.
+        // Drafts differ in whether `format` is a check or an annotation; here it is a check under each of them.
         .should_validate_formats(true)
         .offline()
         .build(schema);

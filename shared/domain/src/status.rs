@@ -14,7 +14,7 @@ use crate::{
     ids::{DeliveryId, EventId, TenantId, UserId},
 };
 
-/// Where a delivery stands.
+/// The status of a delivery.
 #[derive(
     Debug,
     Clone,
@@ -33,44 +33,44 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryStatus {
-    /// Taken in, not yet decided.
+    /// The event is accepted and not decided yet.
     Accepted,
-    /// Waits for its time.
+    /// The delivery waits for its time.
     Deferred,
-    /// On its channel's topic.
+    /// The delivery is on its channel's topic.
     Queued,
-    /// Claimed by a worker.
+    /// A worker has claimed an attempt.
     Sending,
-    /// Waits in a retry tier.
+    /// The delivery waits in a retry tier.
     Retrying,
-    /// May have gone out; nobody knows.
+    /// The message may have been sent; it is unknown whether it was.
     Uncertain,
-    /// The provider took it.
+    /// The provider accepted the message.
     Sent,
-    /// The provider refused it for good.
+    /// The provider refused the message for good.
     Failed,
-    /// Its time passed before it was sent.
+    /// The expiry passed before the message was sent.
     Expired,
-    /// Somebody cancelled it.
+    /// The delivery was cancelled.
     Cancelled,
-    /// The address is not to be written to.
+    /// The recipient or the address takes no messages.
     Suppressed,
-    /// In the dead letter queue.
+    /// The delivery is in the dead letter queue.
     DeadLettered,
-    /// The provider says it arrived.
+    /// The provider reports that the message arrived.
     Delivered,
-    /// It came back.
+    /// The message bounced.
     Bounced,
-    /// It was opened.
+    /// The message was opened.
     Opened,
-    /// A link in it was followed.
+    /// A link in the message was followed.
     Clicked,
-    /// The recipient complained.
+    /// The recipient complained about the message.
     Complained,
 }
 
 impl DeliveryStatus {
-    /// Higher wins within one attempt.
+    /// The rank: the higher one wins within an attempt.
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {
@@ -90,7 +90,7 @@ impl DeliveryStatus {
         }
     }
 
-    /// Whether nothing more will be sent for it: rank ≥ 40.
+    /// Whether the delivery has ended, so that no further message is sent for it: rank ≥ 40.
     #[must_use]
     pub fn is_ended(self) -> bool {
         self.rank() >= 40
@@ -106,17 +106,17 @@ impl DeliveryStatus {
 /// A delivery's state: the status of the greatest (generation, attempt, rank) seen so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryState {
-    /// 0; each replay adds 1.
+    /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// 1 for the first attempt; 0 before any.
+    /// Number of the attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// The status.
     pub status: DeliveryStatus,
 }
 
 impl DeliveryState {
-    /// What states are ordered by. Statuses of one rank are told apart by name, so that the order of arrival never
-    /// decides.
+    /// The key by which states are ordered. Statuses of the same rank are ordered by name, so that the order of
+    /// arrival has no effect.
     #[must_use]
     pub fn precedence(&self) -> (u32, u32, u8, &'static str) {
         (
@@ -127,7 +127,7 @@ impl DeliveryState {
         )
     }
 
-    /// The state after `seen` was seen too.
+    /// The greater of this state and `seen`.
     #[must_use]
     pub fn merge(self, seen: Self) -> Self {
         if seen.precedence() > self.precedence() {
@@ -138,20 +138,21 @@ impl DeliveryState {
     }
 }
 
-/// One record of `notifications.status`: public, versioned, the event-sourced truth.
+/// A record of `notifications.status`, which is public and versioned. The status topic is the source of the read
+/// model.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind")]
 pub enum StatusRecord {
-    /// The router decided an event.
+    /// The decision about an event.
     #[serde(rename = "event.decided")]
     EventDecided(EventDecided),
-    /// Something happened to a delivery.
+    /// A change of a delivery.
     #[serde(rename = "delivery.status")]
     Delivery(DeliveryUpdate),
 }
 
 impl StatusRecord {
-    /// Reads a record. (serde's own tagged enums would copy the event's raw JSON through a generic tree.)
+    /// Parses a record. (serde's own tagged enums would copy the event's raw JSON through a generic tree.)
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Kind<'a> {
@@ -178,7 +179,7 @@ impl StatusRecord {
         serde_json::to_vec(self).expect("a status record serialises")
     }
 
-    /// The record key: everything about one event lies in one partition, in order.
+    /// The record key, by which all records about one event lie in one partition, in order.
     #[must_use]
     pub fn record_key(&self) -> String {
         match self {
@@ -191,12 +192,12 @@ impl StatusRecord {
 /// The version of the wire form that this code writes.
 pub const STATUS_VERSION: u32 = 1;
 
-/// An event and what was decided about it.
+/// An event and the decisions about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventDecided {
     /// [`STATUS_VERSION`].
     pub v: u32,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The event's id.
     pub event_id: EventId,
@@ -205,16 +206,17 @@ pub struct EventDecided {
     /// The event's type.
     #[serde(rename = "type")]
     pub event_type: Arc<str>,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
-    /// [`crate::Delivery::accepted_at`]; records of a former version say only when it was decided.
+    /// [`crate::Delivery::accepted_at`]; absent in records of an earlier version, which have only the time of the
+    /// decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
-    /// The outcome, by which the auditor counts.
+    /// The verdict on the event's record, by which the auditor counts.
     pub verdict: EventVerdict,
-    /// The record that carried the event: topic, partition, offset.
+    /// The record of the event: topic, partition, offset.
     pub origin: Origin,
-    /// 0; a very large fan-out is decided in several parts of one origin.
+    /// Number of the part, from 0. A very large fan-out is decided in several parts with the same origin.
     #[serde(default)]
     pub part: u32,
     /// Whether the event came through the gateway, which counts it as acknowledged, or from a Kafka producer.
@@ -222,41 +224,41 @@ pub struct EventDecided {
     /// The event, CloudEvents JSON; absent for a duplicate or a reject (its bytes are in the dead letter queue).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Box<RawValue>>,
-    /// One for each recipient × channel × contact point, in the order in which they were taken.
+    /// The decisions, one for each recipient × channel × contact point, in the order in which they were made.
     #[serde(default)]
     pub decisions: Vec<Decision>,
 }
 
-/// What became of an event.
+/// The verdict on the record of an event.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EventVerdict {
-    /// Decided.
+    /// The event was decided.
     Routed,
     /// An event of the same (tenant, source, id) was routed from another record.
     Duplicate,
-    /// In `notifications.events.dlq`.
+    /// The record is not a valid event and is in `notifications.events.dlq`.
     Rejected,
     /// Skipped: a Kafka record without a value.
     Tombstone,
-    /// Skipped: an event of change data capture says that a row is gone, and has no recipient.
+    /// Skipped: an event of change data capture reports a deleted row and has no recipient.
     DeletedRow,
     /// Skipped: the event has no recipient, and its type allows that.
     NoRecipient,
 }
 
 impl EventVerdict {
-    /// Whether the event was skipped: it leads to no message, and this is not an error.
+    /// Whether the event was skipped: it leads to no message, which is not an error.
     #[must_use]
     pub fn is_skipped(self) -> bool {
         matches!(self, Self::Tombstone | Self::DeletedRow | Self::NoRecipient)
     }
 }
 
-/// Coordinates of a record.
+/// The coordinates of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// Topic, with its prefix.
@@ -267,16 +269,16 @@ pub struct Origin {
     pub offset: i64,
 }
 
-/// Something happened to a delivery.
+/// A change of a delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryUpdate {
     /// [`STATUS_VERSION`].
     pub v: u32,
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// Which delivery.
+    /// The delivery.
     pub delivery_id: DeliveryId,
-    /// Of which event.
+    /// The event's id.
     pub event_id: EventId,
     /// The event's source.
     pub source: Arc<str>,
@@ -285,60 +287,60 @@ pub struct DeliveryUpdate {
     pub event_type: Arc<str>,
     /// Its category.
     pub category: Arc<str>,
-    /// The recipient, if they are a known user.
+    /// The recipient's id, if it is a known user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
-    /// [`crate::Delivery::accepted_at`]; records of a former version do not say.
+    /// [`crate::Delivery::accepted_at`]; absent in records of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
-    /// 0; each replay adds 1.
+    /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// 1 for the first.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// The address as a dashboard may show it, once it is known.
+    /// The address, masked for display, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,
-    /// Which provider account was asked.
+    /// The provider account that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
-    /// The provider's name for the message.
+    /// The provider's id of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_message_id: Option<String>,
-    /// What was rendered.
+    /// The template that was rendered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateRef>,
-    /// When the next attempt is due, if there will be one: the last step's waiting ends then.
+    /// The due time of the next attempt, if there will be one. The wait of the last step ends then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// What happened, oldest first: one record may carry several steps of one attempt (`sending`, `sent`).
+    /// The steps, oldest first. A record may have several steps of one attempt (`sending`, `sent`).
     pub steps: Vec<TimelineStep>,
 }
 
-/// One step of a delivery's timeline.
+/// A step of a delivery's timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineStep {
-    /// When.
+    /// The time of the step.
     pub at: Timestamp,
-    /// Into which status.
+    /// The status that it led to.
     pub status: DeliveryStatus,
     /// A structured code: the provider's, or Carillon's own such as `template-missing-variable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// A sentence for people.
+    /// A detail as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Which template rendered a message.
+/// The template that rendered a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateRef {
     /// `<type>/<channel>`.
     pub id: Arc<str>,
     /// Immutable version, from 1.
     pub version: u32,
-    /// The locale that was found for the recipient's.
+    /// The locale of the template, which was chosen for that of the recipient.
     pub locale: Arc<str>,
 }
 

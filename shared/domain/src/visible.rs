@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// Whether a character steers a terminal, or the order of the text around it, instead of standing for something: control
+/// Whether the character controls a terminal, or the order of the text around it, instead of being shown: control
 /// characters (C0 with line break and tab, DEL, C1), bidirectional marks, line and paragraph separators, tags.
 #[must_use]
 pub fn is_steering(c: char) -> bool {

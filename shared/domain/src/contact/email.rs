@@ -14,16 +14,16 @@ use idna::{
 
 use super::{AddressError, visible};
 
-/// RFC 5321 §4.5.3.1.1.
+/// The most octets of a local part (RFC 5321 §4.5.3.1.1).
 const LOCAL_OCTETS: usize = 64;
-/// A path of 256 octets without its angle brackets (RFC 5321 §4.5.3.1.3).
+/// The most octets of an address: a path of 256 octets without its angle brackets (RFC 5321 §4.5.3.1.3).
 const OCTETS: usize = 254;
 
-/// An e-mail address in the form in which SMTP knows it.
+/// An e-mail address in its SMTP form.
 ///
-/// The local part is a dot-string of ASCII and visible Unicode characters in NFC; quoted strings are refused, since
-/// forms and relays mistreat them. The domain is a full domain name in lower-case ASCII: an internationalised one is
-/// written in punycode. Address literals and single labels are refused (RFC 5321 §2.3.5).
+/// The local part is a dot-string of ASCII and visible Unicode characters in NFC. Quoted strings are refused, because
+/// forms and relays mishandle them. The domain is a full domain name in lower-case ASCII; an internationalised one is
+/// converted to punycode. Address literals and single labels are refused (RFC 5321 §2.3.5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     local: String,
@@ -37,7 +37,7 @@ impl std::fmt::Debug for EmailAddress {
 }
 
 impl EmailAddress {
-    /// Reads an address, as people write it.
+    /// Parses an address as people write it.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.contains(['<', '>']) {
             return Err(AddressError::DisplayName);
@@ -70,13 +70,14 @@ impl EmailAddress {
         &self.domain
     }
 
-    /// Whether a server has to offer SMTPUTF8 (RFC 6531) to take it.
+    /// Whether a server has to offer SMTPUTF8 (RFC 6531) to accept it.
     #[must_use]
     pub fn needs_smtputf8(&self) -> bool {
         !self.local.is_ascii()
     }
 
-    /// The form in which two spellings are equal. RFC 5321 lets a host tell upper and lower case apart; none does.
+    /// The form in which two spellings are equal. RFC 5321 lets a host distinguish upper and lower case, but no host
+    /// does.
     pub(super) fn normal(&self) -> String {
         format!("{}@{}", nfc(&self.local.to_lowercase()), self.domain)
     }

@@ -1,9 +1,9 @@
-//! Decisions in one sentence, for people.
+//! The sentences of decisions.
 
 use super::{Decision, Facts, Reason};
 use crate::{channel::Channel, field_error::FieldError};
 
-/// Says why, in the words of somebody who looks at one recipient.
+/// The reason as a sentence, for a reader who looks at one recipient.
 pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> String {
     let event_type = facts.type_name;
     let category = &facts.definition.category;
@@ -54,7 +54,7 @@ pub(super) fn over_limit(decision: &Decision) -> String {
     over_limit_of(&decision.category, decision.channel)
 }
 
-/// The sentence of a decision whose limits nobody could ask.
+/// The sentence of a decision whose limits could not be counted.
 pub(super) fn limit_unknown(decision: &Decision) -> String {
     limit_unknown_of(decision.channel)
 }

@@ -1,7 +1,7 @@
-//! The decision: who hears of an event, on which channel, and why. Pure code over loaded facts.
+//! The decision: which recipients of an event are notified, on which channels, and why. Pure code over loaded facts.
 //!
-//! It works in two halves, because limits live in a shared store: [`evaluate`] applies every rule up to the limits and
-//! says which of them to take; [`Draft::conclude`] applies the verdicts.
+//! It has two halves, because limits are counted in a shared store: [`evaluate`] applies all rules up to the limits
+//! and names the limits to check; [`Draft::conclude`] applies their verdicts.
 
 mod explain;
 mod once;
@@ -32,32 +32,32 @@ use crate::{
     recipient::Recipient,
 };
 
-/// What is known of a user when a decision is made.
+/// The facts about a user at the time of a decision.
 #[derive(Debug, Clone, Default)]
 pub struct UserFacts {
     /// BCP 47.
     pub locale: Option<Arc<str>>,
-    /// IANA.
+    /// IANA name.
     pub timezone: Option<Arc<str>>,
-    /// Every address, the dead ones too.
+    /// All addresses, dead ones included.
     pub contacts: Vec<Contact>,
-    /// What they want to hear.
+    /// The user's preferences.
     pub preferences: Arc<Preferences>,
 }
 
-/// A contact point and whether it may be used.
+/// A contact point, and whether it can be used.
 #[derive(Debug, Clone)]
 pub struct Contact {
     /// The address.
     pub point: ContactPoint,
-    /// The provider's verdict, if the address takes no more messages.
+    /// The provider's verdict, if it has declared the address dead.
     pub dead: Option<Death>,
 }
 
-/// Everything a decision about one recipient rests on.
+/// The facts on which the decision about one recipient is based.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    /// Whose event.
+    /// The tenant.
     pub tenant: &'a TenantId,
     /// The event.
     pub event: &'a Event,
@@ -69,17 +69,17 @@ pub struct Facts<'a> {
     pub category: &'a CategoryDef,
     /// The recipient.
     pub recipient: &'a Recipient,
-    /// What is known of them; `None` for a guest or an unknown user.
+    /// The facts about the user; `None` for a guest or an unknown user.
     pub user: Option<&'a UserFacts>,
-    /// With which inline addresses are hashed.
+    /// The key with which inline addresses are hashed.
     pub address_key: &'a AddressKey,
-    /// When the bus took the event's record.
+    /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
     pub now: Timestamp,
 }
 
-/// What is to happen.
+/// The consequence of a decision.
 #[derive(
     Debug,
     Clone,
@@ -97,21 +97,21 @@ pub struct Facts<'a> {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
-    /// It is sent.
+    /// The message is sent.
     Send,
-    /// A rule says no.
+    /// A rule forbids the message.
     Suppress,
-    /// It waits.
+    /// The message waits for its time.
     Defer,
-    /// It joins a digest.
+    /// The message joins a digest.
     Digest,
-    /// It is over a limit.
+    /// The message is over a limit.
     Drop,
-    /// It was told already.
+    /// The recipient gets this message already.
     Duplicate,
 }
 
-/// Why, in one stable word.
+/// The reason of a decision, as a stable word.
 #[derive(
     Debug,
     Clone,
@@ -129,96 +129,95 @@ pub enum Outcome {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {
-    /// Nothing stood against it.
+    /// No rule forbids the message.
     Allowed,
-    /// The type is critical, which passes preferences and limits.
+    /// The type is critical, so that preferences and limits do not apply.
     Critical,
     /// The event's `expiresat` has passed.
     Expired,
-    /// Nobody of that id is known.
+    /// No user has this id.
     UnknownUser,
-    /// They have no address on the channel.
+    /// The recipient has no address on the channel.
     NoAddress,
-    /// Every address on the channel is gone.
+    /// All addresses on the channel are dead.
     AddressDead,
-    /// Every address on the channel is gone or opted out (STOP to the provider), and at least one is opted
-    /// out.
+    /// All addresses on the channel are dead or opted out (STOP to the provider), and at least one is opted out.
     Stopped,
-    /// The user said no to the type.
+    /// The user has opted out of the type.
     OptedOutType,
-    /// The user said no to the category.
+    /// The user has opted out of the category.
     OptedOutCategory,
-    /// The user said no to the channel.
+    /// The user has opted out of the channel.
     OptedOutChannel,
-    /// The category needs a yes that the user did not give.
+    /// The category requires an opt-in, which the user has not given.
     NotOptedIn,
     /// An earlier channel of the fallback order is used.
     FallbackNotNeeded,
     /// The event names other channels.
     ChannelNotRequested,
-    /// The recipient stands in the event twice.
+    /// The recipient occurs in the event twice.
     RepeatedRecipient,
     /// Another recipient of the event has the same address.
     RepeatedAddress,
-    /// The value in a recipient's place is not a valid recipient.
+    /// The value at the place of a recipient is not a valid recipient.
     InvalidRecipient,
     /// The limit of the category on the channel is used up.
     OverLimit,
-    /// The limits could not be looked up for so long that they were left out; it is sent.
+    /// The limits could not be counted for so long that they were left out; the message is sent.
     LimitUnknown,
 }
 
-/// What was decided for one recipient on one channel (and one contact point), and why.
+/// The decision for one recipient on one channel (and one contact point), with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// For people, with addresses masked.
+    /// The recipient for display, with addresses masked.
     pub recipient: String,
-    /// The recipient, if they are a known user.
+    /// The recipient's id, if it is a known user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// On which channel.
+    /// The channel.
     pub channel: Channel,
     /// The type's category.
     pub category: Arc<str>,
-    /// What is to happen.
+    /// The consequence.
     pub outcome: Outcome,
-    /// Why, in one word.
+    /// The reason, as a stable word.
     pub reason: Reason,
-    /// Why, in one sentence.
+    /// The reason, as a sentence.
     pub sentence: String,
     /// The rules that were applied, in their order.
     pub steps: Steps,
-    /// The address as a dashboard may show it.
+    /// The address, masked for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,
-    /// What was made of it.
+    /// The resulting delivery, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
 }
 
-/// A limit to be taken from before a draft may be sent.
+/// A check of a limit, which has to be made before the message of a draft may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitCheck {
-    /// Remembered with its verdict, so that asking again gives the same answer and counts once.
+    /// An id under which the verdict is remembered, so that a repeated check gives the same verdict and counts once.
     pub id: Uuid,
-    /// What is counted: `tenant|user|category|channel`.
+    /// The key of the count: `tenant|user|category|channel`.
     pub key: String,
     /// The limit.
     pub limit: LimitDef,
 }
 
-/// What the limits said.
+/// The verdict on a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitVerdict {
-    /// There was room, and it is taken.
+    /// The limit had room, and the message was counted.
     Allowed,
-    /// There was none.
+    /// The limit had no room.
     Exceeded,
-    /// The store of limits did not answer.
+    /// The limit could not be counted.
     Unavailable,
 }
 
-/// A decision that has passed every rule but the limits.
+/// A decision that has passed all rules but the limits.
 #[derive(Debug)]
 pub struct Draft {
     pub(crate) decision: Decision,
@@ -226,23 +225,23 @@ pub struct Draft {
     pub(crate) checks: Vec<LimitCheck>,
 }
 
-/// What comes out of a draft: a decision for each target, and what is to be sent.
+/// The result of a draft: a decision for each target, and the deliveries.
 #[derive(Debug, Clone)]
 pub struct Concluded {
-    /// At least one.
+    /// The decisions, at least one.
     pub decisions: Vec<Decision>,
-    /// One for each decision to send.
+    /// The deliveries, one for each decision to send.
     pub deliveries: Vec<Delivery>,
 }
 
 impl Draft {
-    /// The limits to take from, all of which must allow; empty if none applies.
+    /// The checks to make, all of which have to allow the message; empty if no limit applies.
     #[must_use]
     pub fn checks(&self) -> &[LimitCheck] {
         &self.checks
     }
 
-    /// Applies the limits' verdicts, one for each check in order.
+    /// Applies the verdicts, one for each check in order.
     #[must_use]
     pub fn conclude(self, verdicts: &[LimitVerdict]) -> Concluded {
         rules::conclude(self, verdicts)
@@ -250,7 +249,7 @@ impl Draft {
 }
 
 impl Concluded {
-    /// Adds another recipient's or channel's part.
+    /// Appends the decisions and deliveries of another recipient or channel.
     pub fn extend(&mut self, other: Self) {
         self.decisions.extend(other.decisions);
         self.deliveries.extend(other.deliveries);
@@ -258,7 +257,7 @@ impl Concluded {
 }
 
 impl Facts<'_> {
-    /// The lane of the event: its own word, else its type's, else normal.
+    /// The priority of the event: its own, else its type's, else normal.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.event

@@ -1,4 +1,4 @@
-//! At most one message of an event for one address, even if several recipients share it.
+//! At most one message of an event for each address, even if several recipients share it.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The rules, in the order in which they are applied.
+//! The rules, in the order in which they apply.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::{
     preference::Level,
 };
 
-/// Where a delivery may go.
+/// A possible destination of a delivery.
 struct Reach {
     target: Target,
     name: String,
     masked: Option<String>,
 }
 
-/// The trail of one recipient on one channel.
+/// The steps of the decision about one recipient on one channel.
 struct Trail<'a> {
     facts: &'a Facts<'a>,
     channel: Channel,
@@ -73,8 +73,8 @@ impl Trail<'_> {
     }
 }
 
-/// Applies every rule up to the limits to one recipient: one draft for each channel of the event's type, in the
-/// catalog's order.
+/// Applies all rules up to the limits to one recipient; returns one draft for each channel of the event's type, in
+/// the catalog's order.
 #[must_use]
 pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     let plan = &facts.definition.channels;
@@ -88,7 +88,7 @@ pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     drafts
 }
 
-/// The drafts of a recipient that stands in the event more than once: nothing, and why.
+/// The drafts of a repeated recipient of the event, which suppress all messages.
 #[must_use]
 pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
     let channels = facts.definition.channels.order.iter();
@@ -346,7 +346,7 @@ fn delivery(
     }
 }
 
-/// Applies the limits' verdicts.
+/// Applies the verdicts of the limits.
 pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
     let Draft {
         mut decision,
@@ -368,7 +368,8 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
         let result = match verdict {
             LimitVerdict::Allowed => "pass",
             LimitVerdict::Exceeded => "stop",
-            // Nobody could ask for longer than the router waits: one message too many is better than one lost.
+            // The limits could not be counted for longer than the router waits: one message too many is better than a
+            // lost one.
             LimitVerdict::Unavailable => "skip",
         };
         is_over |= *verdict == LimitVerdict::Exceeded;

@@ -1,42 +1,42 @@
-//! The rules that were applied, as the JSON in which they are told: nothing looks into them on their long way from the
-//! router to whoever asks why.
+//! The rules that were applied, as JSON. It is written once by the router and passed on unparsed until a client reads
+//! it.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, ser::SerializeMap as _};
 use serde_json::{Value, value::RawValue};
 
-/// One rule that was applied.
+/// A rule that was applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step<I = Value> {
-    /// Which rule.
+    /// The name of the rule.
     pub rule: Cow<'static, str>,
     /// `pass`, `skip` or `stop`.
     pub result: Cow<'static, str>,
-    /// What it looked at.
+    /// The inputs of the rule.
     pub inputs: I,
 }
 
-/// Steps in their order: a JSON list of [`Step`].
+/// Steps in order: a JSON list of [`Step`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Steps(Box<RawValue>);
 
-/// Steps that are being noted.
+/// Steps that are being written.
 #[derive(Debug)]
 pub(super) struct Notes(Vec<u8>);
 
-/// One input and its name.
+/// An input with its name.
 pub(super) struct Input<T>(pub(super) &'static str, pub(super) T);
 
 impl Steps {
-    /// The steps as values; none if they are not what this version can read.
+    /// The steps as values; empty if this version cannot read them.
     #[must_use]
     pub fn list(&self) -> Vec<Step> {
         serde_json::from_str(self.0.get()).unwrap_or_default()
     }
 
-    /// Adds to them.
+    /// Appends a step.
     pub(super) fn note(&mut self, rule: &'static str, result: &'static str, inputs: &impl Serialize) {
         let text = self.0.get().trim_end();
         let mut notes = Notes(text.strip_suffix(']').unwrap_or("[").trim_end().into());

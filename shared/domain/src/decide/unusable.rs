@@ -10,17 +10,17 @@ use super::{
 };
 use crate::{catalog::EventTypeDef, event::Unusable};
 
-/// Most errors that a decision lists for one recipient.
+/// The most errors that a decision lists for one recipient.
 const MAX_ERRORS: usize = 5;
 
-/// An error without its message, which may repeat an address.
+/// An error without its message, which might repeat an address.
 #[derive(Serialize)]
 struct Wrong<'a> {
     pointer: &'a str,
     code: &'a str,
 }
 
-/// The drafts of an invalid recipient: on each channel no message, and the errors.
+/// The drafts of an invalid recipient: no message on any channel, and the errors.
 #[must_use]
 pub fn unusable(definition: &EventTypeDef, unusable: &Unusable) -> Vec<Draft> {
     let errors = &unusable.errors[..unusable.errors.len().min(MAX_ERRORS)];

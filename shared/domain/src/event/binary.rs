@@ -5,10 +5,10 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{Defaults, Event, MediaType, text};
 use crate::field_error::FieldError;
 
-/// The headers of a binary-mode event, prefix taken off, names in lower case.
+/// The headers of a binary-mode event, without prefix, names in lower case.
 #[derive(Debug, Default, Clone)]
 pub struct BinaryHeaders {
-    /// Attribute and value, such as (`id`, `42`).
+    /// Attributes and values, such as (`id`, `42`).
     pub attributes: Vec<(String, String)>,
     /// The body's media type.
     pub content_type: Option<String>,
@@ -29,7 +29,7 @@ impl Event {
                     let expected = "expected data as the body, not in a header";
                     return Err(vec![FieldError::new(format!("/{name}"), "conflict", expected)]);
                 }
-                // It equals the content type; this was checked above.
+                // Equal to the content type, as checked above in this function.
                 "datacontenttype" => {}
                 _ if attributes.contains_key(name) => {
                     let expected = format!("expected the attribute {name} in one header, not in several");

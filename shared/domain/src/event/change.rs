@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::Event;
 
 impl Event {
-    /// Whether the data says that a row is gone: a Debezium envelope, in `data` or in `data.payload`, whose
-    /// `after` is null. Such a row names no recipient.
+    /// Whether the data reports a deleted row: a Debezium envelope, in `data` or in `data.payload`, whose `after` is
+    /// null. Such a row names no recipient.
     #[must_use]
     pub fn is_deleted_row(&self) -> bool {
         let Ok(data) = serde_json::from_str::<Value>(self.data.get()) else {

@@ -1,4 +1,4 @@
-//! Reading named fields of a JSON object one by one, so that every wrong field is reported, not just the first.
+//! Reading named fields of a JSON object one by one, so that all invalid fields are reported, not only the first.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     recipient::Recipient,
 };
 
-/// An object's fields, unparsed, and the errors met so far.
+/// The unparsed fields of an object, and the errors so far.
 pub(super) struct Fields<'a> {
     raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
     /// Whether the fields are CloudEvents attributes. If so, integers and booleans are read as their text, as
@@ -69,12 +69,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes a field out, unparsed; JSON `null` counts as absent.
+    /// Removes a field and returns it unparsed; JSON `null` counts as absent.
     pub(super) fn take_raw(&mut self, name: &str) -> Option<&'a RawValue> {
         self.raw.remove(name).filter(|raw| raw.get() != "null")
     }
 
-    /// Takes a field out and parses it; what does not fit is an error that says what was expected.
+    /// Removes a field and parses it. A value that does not fit is an error that names the expected one.
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Option<T> {
         let raw = self.take_raw(name)?;
         if let Ok(value) = serde_json::from_str(raw.get()) {
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes a text.
+    /// Removes a text.
     pub(super) fn take_attribute(&mut self, name: &str, expected: &str) -> Option<String> {
         if self.are_attributes
             && let Some(raw) = self.raw.get(name)
@@ -97,7 +97,7 @@ impl<'a> Fields<'a> {
         self.take(name, expected)
     }
 
-    /// Takes a non-empty text of at most `max` bytes.
+    /// Removes a non-empty text of at most `max` bytes.
     pub(super) fn take_text(&mut self, name: &str, max: usize) -> Option<String> {
         let text = self.take_attribute(name, "expected a string")?;
         if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// Takes an RFC 3339 timestamp, whose years have four digits.
+    /// Removes an RFC 3339 timestamp with a year of four digits.
     pub(super) fn take_time(&mut self, name: &str) -> Option<Timestamp> {
         const EXPECTED: &str = "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z";
         let time = self.take::<Timestamp>(name, EXPECTED).map(truncate)?;
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
         self.errors.push(FieldError::new(pointer, code, message));
     }
 
-    /// Every field that is left is unknown: an error each (the form is closed).
+    /// Adds an error for each remaining field, since the form is closed.
     pub(super) fn refuse_rest(&mut self, known: &str) {
         let names = std::mem::take(&mut self.raw).into_keys();
         let count = names.len();
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Every field that is left is kept (the form is open).
+    /// Keeps all remaining fields, since the form is open.
     pub(super) fn keep_rest(&mut self) -> BTreeMap<String, Arc<RawValue>> {
         std::mem::take(&mut self.raw)
             .into_iter()
@@ -161,7 +161,7 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// A value that is kept unparsed, unless nobody could parse it later.
+    /// Keeps a value unparsed, unless later readers could not parse it.
     pub(super) fn kept(&mut self, name: &str, raw: &RawValue) -> Option<Arc<RawValue>> {
         match unsound(name, raw) {
             None => Some(Arc::from(raw.to_owned())),
@@ -181,7 +181,7 @@ pub(super) fn attribute_text(raw: &RawValue) -> Option<&str> {
     (is_integer || text == "true" || text == "false").then_some(text)
 }
 
-/// What an event looks like on the wire.
+/// The event in its wire form.
 #[derive(Serialize)]
 pub(super) struct WireEvent<'a> {
     specversion: &'static str,
@@ -228,7 +228,7 @@ impl<'a> From<&'a Event> for WireEvent<'a> {
 }
 
 impl WireEvent<'_> {
-    /// The extensions whose text is the same in every mode: an integer or a boolean in JSON is a text in a header.
+    /// The extensions whose text is the same in all modes: an integer or a boolean in JSON is a text in a header.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let extensions = self.extensions.iter();
         extensions.filter_map(|(name, raw)| Some((name.as_str(), attribute_text(raw)?)))
@@ -269,7 +269,7 @@ impl WireEvent<'_> {
     }
 }
 
-/// Strings and structures of strings as a value.
+/// A string, or a structure of strings, as a value.
 fn plain(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }

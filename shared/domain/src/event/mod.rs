@@ -1,5 +1,5 @@
-//! The event: what an event source says happened. It travels as CloudEvents 1.0 JSON; over HTTP it may also come in
-//! Carillon's plain, closed form.
+//! The event, as an event source publishes it. It travels as CloudEvents 1.0 JSON; over HTTP it may also come in
+//! Carillon's closed plain form.
 
 mod binary;
 mod change;
@@ -31,13 +31,13 @@ use crate::{
     recipient::Recipient,
 };
 
-/// The largest event that is taken, in bytes of JSON.
+/// The largest event that is accepted, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The largest event that a gateway publishes, in bytes of [`Event::to_wire`]: larger than what it was given, since
-/// recipients are written out and defaults filled in.
+/// The largest event that a gateway publishes, in bytes of [`Event::to_wire`]. It is larger than the accepted one,
+/// because recipients are written out and defaults filled in.
 pub const MAX_WIRE_BYTES: usize = 640 * 1024;
 
-/// The furthest that an event's time may lie in the future.
+/// The furthest time of an event in the future.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 /// An event.
@@ -45,28 +45,29 @@ const MAX_AHEAD: Duration = Duration::from_hours(24);
 pub struct Event {
     /// Unique within (tenant, source).
     pub id: EventId,
-    /// Who says it; `/` if nobody said.
+    /// The source; `/` if none was given.
     pub source: Arc<str>,
-    /// Its type, as its source names it. The catalog maps it to one of its own types.
+    /// The type in the source's terms. The catalog maps it to one of its own types.
     pub event_type: Arc<str>,
-    /// When it happened.
+    /// The time at which it happened.
     pub time: Timestamp,
-    /// Whom it names; empty until [`Event::resolve_recipients`] where the catalog knows the place.
+    /// The recipients that the event names; for types whose catalog names the places, filled by
+    /// [`Event::resolve_recipients`].
     pub recipients: Vec<Recipient>,
-    /// Invalid recipients. They are not part of the wire form: the gateway refuses such an event, and the
-    /// router sends it to the other recipients.
+    /// Invalid recipients. They are not part of the wire form: the gateway refuses such an event, and the router
+    /// notifies the other recipients.
     pub unusable: Vec<Unusable>,
-    /// How urgent; `None` leaves it to the catalog.
+    /// The priority; `None` leaves it to the catalog.
     pub priority: Option<Priority>,
-    /// Not to be sent before.
+    /// The time before which no message is sent.
     pub send_at: Option<Timestamp>,
-    /// Not to be sent after.
+    /// The time after which no message is sent.
     pub expires_at: Option<Timestamp>,
-    /// Restricts the catalog's channels; empty does not.
+    /// Restricts the catalog's channels; empty means no restriction.
     pub channels: Vec<Channel>,
     /// The payload: a JSON object, kept as it was written.
     pub data: Arc<RawValue>,
-    /// CloudEvents attributes that Carillon does not know, kept as they came.
+    /// CloudEvents attributes that Carillon does not know, unchanged.
     pub extensions: BTreeMap<String, Arc<RawValue>>,
 }
 
@@ -74,34 +75,33 @@ pub struct Event {
 /// event, so a client that repeats its request may send different ones.
 pub const TRACE_ATTRIBUTES: [&str; 2] = ["traceparent", "tracestate"];
 
-/// What an event gets where it says nothing.
+/// The defaults for attributes that an event lacks.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults<'a> {
-    /// `time` of an event that has none.
+    /// The `time` of an event that has none.
     pub now: Timestamp,
-    /// The `id` of an event that comes without one.
+    /// The `id` of an event that has none.
     pub id: DefaultId<'a>,
 }
 
-/// The id of an event that comes without one.
+/// The id of an event that has none.
 #[derive(Debug, Clone, Copy)]
 pub enum DefaultId<'a> {
     /// A new one.
     Generated,
-    /// The `Idempotency-Key` of the request that brings this one event.
+    /// The `Idempotency-Key` of the request, for a single event.
     Key(&'a str),
-    /// An id derived from the request's `Idempotency-Key` and the event's place in its batch, so that a
-    /// repeated request brings the same events.
+    /// An id derived from the request's `Idempotency-Key` and the event's position in its batch, so that a repeated
+    /// request brings the same events.
     Item {
-        /// The tenant whose key it is.
+        /// The tenant of the key.
         tenant: &'a TenantId,
         /// The key.
         key: &'a str,
-        /// The place in the batch, from 0.
+        /// The position in the batch, from 0.
         index: usize,
     },
-    /// An id derived from the place of the record that brings the event, so that a record that is read again
-    /// brings the same event.
+    /// An id derived from the position of the record, so that a record that is read again brings the same event.
     Record {
         /// Topic, with its prefix.
         topic: &'a str,
@@ -113,7 +113,7 @@ pub enum DefaultId<'a> {
 }
 
 impl Defaults<'_> {
-    /// A new id, and this time.
+    /// A generated id, and this time.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl DefaultId<'_> {
 }
 
 impl Event {
-    /// The event as CloudEvents 1.0 structured JSON: what `notifications.events` carries.
+    /// The event as CloudEvents 1.0 structured JSON, the value of `notifications.events`.
     #[must_use]
     #[expect(
         clippy::expect_used,
@@ -150,8 +150,8 @@ impl Event {
     }
 
     /// SHA-256 of the event without `id`, `source`, `time` and its trace. Two events of one id with different
-    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the CloudEvents mode do
-    /// not count.
+    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the CloudEvents mode have no
+    /// effect.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let wire = fields::WireEvent::from(self);
@@ -173,8 +173,8 @@ impl Event {
         hasher.finalize().into()
     }
 
-    /// The error of `time`, if there is one. `time` must lie between the year 2000 and a day from now,
-    /// because messages may show it.
+    /// The error of `time`, if there is one. `time` has to be between the year 2000 and a day from now, because
+    /// messages may show it.
     #[must_use]
     pub fn time_error(&self, now: Timestamp) -> Option<FieldError> {
         if self.time.year() >= 2_000 && self.time <= now + MAX_AHEAD {
@@ -212,8 +212,8 @@ fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a json::Value)>, ha
     hasher.update(b"}");
 }
 
-/// Feeds a JSON value into a hash so that neither key order nor the spelling of numbers counts, and no two values share
-/// their bytes.
+/// Feeds a JSON value into a hash. Key order and the spelling of numbers have no effect, and no two values have the
+/// same bytes.
 fn hash_canonically(value: &json::Value, hasher: &mut Sha256) {
     let mut scalar = |text: &str| {
         hasher.update(b"#");

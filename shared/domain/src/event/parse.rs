@@ -1,4 +1,4 @@
-//! From bytes to an event: the plain form (closed) and CloudEvents structured JSON (open).
+//! Parsing an event: the plain form (closed) and CloudEvents structured JSON (open).
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Event {
                 let text = format!("expected \"1.0\", not {:?}", echo(&version));
                 fields.wrong("/specversion", "unsupported", &text);
             }
-            // One of another type is an error already.
+            // A value of another type is an error already.
             None if fields.errors.len() > errors_before => {}
             None => fields.wrong("/specversion", "required", "expected \"1.0\""),
         }

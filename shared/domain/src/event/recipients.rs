@@ -1,5 +1,5 @@
-//! Where an event says whom it is for: `recipients`, the extension `recipient`, `data.recipients`, or the places that
-//! its catalog type names, in this order.
+//! The recipients that an event names: in `recipients`, the extension `recipient`, `data.recipients`, or the places
+//! of its catalog type, in this order.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,21 +11,21 @@ use crate::{
     recipient::Recipient,
 };
 
-/// The most recipients one event may name.
+/// The most recipients of an event.
 pub const MAX_RECIPIENTS: usize = 1_000;
 
 /// An invalid recipient. The other recipients of its event can still be notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    /// For people: the user id, the masked address, or the place.
+    /// The recipient for display: the user id, the masked address, or the place.
     pub recipient: String,
-    /// The user, if the id itself is sound.
+    /// The user id, if the id itself is valid.
     pub user_id: Option<UserId>,
     /// Its errors.
     pub errors: Vec<FieldError>,
 }
 
-/// The recipients found in one place of an event, valid and invalid.
+/// The recipients at one place of an event, valid and invalid.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) recipients: Vec<Recipient>,
@@ -46,13 +46,12 @@ impl Found {
         self.unusable.extend(other.unusable);
     }
 
-    /// Reads a recipient as people write it: an object, or a user id alone.
+    /// Reads a recipient: an object, or a user id alone.
     fn push(&mut self, value: &Value, pointer: &str) {
         let mut errors = Vec::new();
         let recipient = match value {
             Value::String(user) => Some(Recipient::user(user.as_str())),
-            // Only integers are taken: a fraction or a huge number has lost digits, so the user id is
-            // unknown.
+            // Only integers are accepted: a fraction or a huge number has lost digits, so the user id is unknown.
             Value::Number(number) if !number.is_f64() => Some(Recipient::user(number.to_string())),
             Value::Number(_) => {
                 let expected = "expected a user id as a text, or as a whole number of 64 bits";
@@ -97,7 +96,7 @@ impl Found {
     }
 }
 
-/// Names the fields for which an object is not a recipient.
+/// Adds errors for the fields that keep an object from being a recipient.
 fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut Vec<FieldError>) {
     const KNOWN: [&str; 5] = ["user_id", "email", "phone", "locale", "timezone"];
     for (name, value) in fields {
@@ -180,14 +179,14 @@ pub(super) fn in_data(data: &str, errors: &mut Vec<FieldError>) -> Found {
 }
 
 impl Event {
-    /// Fills in recipients from the places that the catalog type names (JSON pointers into the event), for an
-    /// event that names none itself. Invalid recipients go to [`Event::unusable`]. Returns an error if there
-    /// are too many.
+    /// Fills in recipients from the places of the catalog type (JSON pointers into the event), for an event that
+    /// names none itself. Invalid recipients go to [`Event::unusable`]. Returns an error if there are too many.
     pub fn resolve_recipients(&mut self, pointers: &[String]) -> Result<(), Vec<FieldError>> {
         if !self.recipients.is_empty() || !self.unusable.is_empty() || pointers.is_empty() {
             return Ok(());
         }
-        // From its parts: as one text, data of the deepest nesting that is taken would be a level too deep to parse.
+        // Built from the event's parts: data of the deepest accepted nesting would be one level too deep within a
+        // single text.
         let wire = WireEvent::from(&*self);
         let mut document = wire.values();
         let data = serde_json::from_str(self.data.get());

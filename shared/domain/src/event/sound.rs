@@ -1,6 +1,6 @@
-//! JSON that is kept unparsed has to be such that every later reader can parse it, and reads what stands there:
-//! `RawValue` also takes numbers that no number type holds and nesting that no parser follows, and `serde_json::Value`
-//! takes an object with one of serde_json's private keys for the JSON inside that key's text.
+//! Soundness of JSON that is kept unparsed: all later readers can parse it, and read the same value. `RawValue` also
+//! accepts numbers that no number type holds and nesting that no parser follows, and `serde_json::Value` takes an
+//! object with one of serde_json's private keys for the JSON inside that key's text.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 
 use crate::field_error::{FieldError, echo, escape_token};
 
-/// What the keys begin with by which serde_json tells its own types from objects.
+/// The prefix of the keys by which serde_json distinguishes its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// Whether every reader can parse it: numbers within 64 bits, at most 127 levels, no private key. What is sound,
-/// `serde_json::Value` can hold.
+/// Whether all readers can parse it: numbers within 64 bits, at most 127 levels, no private key. `serde_json::Value`
+/// can hold all sound JSON.
 pub(super) fn is_sound(json: &RawValue) -> bool {
     serde_json::from_str::<Sound>(json.get()).is_ok()
 }
@@ -26,7 +26,7 @@ pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
 }
 
-/// What keeps a field's value from being read by every parser: a number of more than 64 bits, half of a surrogate pair, or
+/// The error of a value that some parsers cannot read: a number of more than 64 bits, half of a surrogate pair, or
 /// nesting that is too deep.
 #[must_use]
 pub fn unsound(name: &str, json: &RawValue) -> Option<FieldError> {
@@ -82,7 +82,7 @@ pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
     (place, expected)
 }
 
-/// The most levels of lists and objects that a parser follows.
+/// The most levels of lists and objects that parsers follow.
 const MAX_LEVELS: usize = 127;
 
 fn has_sound_keys(json: &RawValue) -> bool {
@@ -130,7 +130,7 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// Parses everything and keeps nothing. (serde's `IgnoredAny` skips values without parsing them.)
+/// Parses a value and discards it. (serde's `IgnoredAny` skips values without parsing them.)
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// JSON as `RawValue` takes it, with things that later readers would stumble over.
+    /// JSON that `RawValue` accepts, with parts that later readers cannot parse.
     fn any_json() -> impl Strategy<Value = String> {
         let scalar = prop_oneof![
             4 => Just("null".to_owned()),

@@ -189,7 +189,7 @@ fn more_than_a_thousand_recipients_are_too_many() {
     );
 }
 
-/// The fingerprint as it was computed once: of the wire form, parsed.
+/// The fingerprint computed from the parsed wire form, as an independent reference.
 fn fingerprint_of_wire(event: &Event) -> [u8; 32] {
     let wire = String::from_utf8(event.to_wire()).unwrap();
     let mut object = json::object(&wire).unwrap();
@@ -268,7 +268,7 @@ fn a_private_key_of_serde_json_is_refused_wherever_it_stands_and_never_a_panic()
         let found = pointers(Event::from_cloudevent(json.as_bytes(), defaults()));
         assert_eq!(found, [(pointer.to_owned(), "unsupported".to_owned())], "{json}");
     }
-    // An event that was put together by other means has a fingerprint too.
+    // An event that was not built by a parser has a fingerprint too.
     let unsound = serde_json::value::RawValue::from_string(format!(r#"{{"{key}":"not json"}}"#)).unwrap();
     let mut event = Event::from_plain(PLAIN.as_bytes(), defaults()).unwrap();
     let sound = event.fingerprint();
@@ -306,7 +306,7 @@ mod properties {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(600))]
 
-        /// What the gateway takes, the router takes, and knows again.
+        /// The router accepts all events that the gateway accepts, and recognises them.
         #[test]
         fn the_wire_form_of_every_event_that_is_taken_is_taken_and_is_the_same_event(
             mut document in document(),
@@ -338,7 +338,7 @@ mod properties {
         }
     }
 
-    /// Objects that are events, or nearly.
+    /// Objects that are events, or almost.
     fn document() -> impl Strategy<Value = Map<String, Value>> {
         let entry = prop_oneof![
             2 => (Just("id"), text()),

@@ -1,8 +1,8 @@
-//! Bytes that should be JSON, and errors that recognise other formats.
+//! Bytes that are expected to be JSON, and errors that recognise other formats.
 
 use crate::field_error::FieldError;
 
-/// The code of a value that a schema registry's serialiser has framed.
+/// The error code of a value that the serialiser of a schema registry has framed.
 pub const FRAMED: &str = "schema-registry-framed";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -14,7 +14,7 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// The first byte that is not white space. It tells the kind of the JSON value.
+/// The first byte that is not white space, which determines the kind of the JSON value.
 #[must_use]
 pub fn first_byte(bytes: &[u8]) -> Option<u8> {
     bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace())
@@ -43,7 +43,7 @@ pub(super) fn json<'a>(bytes: &'a [u8], pointer: &str) -> Result<&'a [u8], Field
     }
 }
 
-/// The kind of JSON that begins here, in words.
+/// The kind of the JSON value that begins here, in words.
 #[must_use]
 pub fn json_kind(json: &[u8]) -> &'static str {
     match first_byte(json) {

@@ -1,13 +1,13 @@
-//! E-mail addresses and phone numbers inside text.
+//! Masking e-mail addresses and phone numbers inside text.
 
 use std::borrow::Cow;
 
 use crate::{channel::Channel, contact};
 
-/// Fewest digits that count as a phone number.
+/// The fewest digits of a phone number.
 const MIN_DIGITS: usize = 7;
 
-/// The text with every e-mail address (`a…@example.com`) and every phone number in international form (`+49…78`)
+/// The text with all e-mail addresses (`a…@example.com`) and all phone numbers in international form (`+49…78`)
 /// masked, percent-encoded ones in links included.
 #[must_use]
 pub fn mask_addresses(text: &str) -> Cow<'_, str> {
@@ -36,7 +36,7 @@ pub fn mask_addresses(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The length of the sign at `at`, in one of its spellings.
+/// The length of the sign at `at`, in whichever of its spellings occurs.
 fn spelled(text: &str, at: usize, spellings: &[&str]) -> Option<usize> {
     spellings
         .iter()
@@ -44,7 +44,7 @@ fn spelled(text: &str, at: usize, spellings: &[&str]) -> Option<usize> {
         .map(|spelling| spelling.len())
 }
 
-/// An address whose `@` stands at `sign` and whose local part does not begin before `floor`.
+/// An address with its `@` at `sign` and a local part that does not begin before `floor`.
 fn email(text: &str, floor: usize, sign: usize) -> Option<(usize, usize, String)> {
     let is_local = |c: char| c.is_alphanumeric() || "!#$*+-.^_`{|}~'".contains(c);
     let is_domain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
@@ -69,7 +69,7 @@ fn email(text: &str, floor: usize, sign: usize) -> Option<(usize, usize, String)
     Some((sign - local.len(), after + domain.len(), masked))
 }
 
-/// A phone number whose `+` stands at `sign`.
+/// A phone number with its `+` at `sign`.
 fn phone(text: &str, sign: usize) -> Option<(usize, usize, String)> {
     let begin = sign + spelled(text, sign, &["+", "%2B", "%2b"])?;
     let mut digits = String::new();

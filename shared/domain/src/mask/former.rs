@@ -1,4 +1,4 @@
-//! What former versions of a catalog covered. A new version of a type uncovers nothing: events that were
+//! The places that former versions of a catalog covered. A new version of a type uncovers nothing: events that were
 //! accepted while a value was sensitive stay masked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, EventTypeDef};
 
-/// Most bytes of pointers and names that are remembered for a tenant. Beyond it every event is masked as a
-/// whole, so that no number of versions brings anything to light.
+/// The most bytes of pointers and names that are remembered for a tenant. Beyond it each event is masked as a whole,
+/// so that no number of versions can uncover a value.
 const MAX_BYTES: usize = 1 << 20;
 
 /// The places that former versions of a tenant's catalog covered, by event type: by the name of each type, and
@@ -21,7 +21,7 @@ pub struct Former {
     types: BTreeMap<String, Places>,
 }
 
-/// The places of one event type, as its definitions wrote them.
+/// The places of an event type, in the spelling of its definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Places {
@@ -30,7 +30,7 @@ pub(super) struct Places {
 }
 
 impl Former {
-    /// Adds what a catalog covers that is about to be replaced.
+    /// Adds the places that a catalog covers, before it is replaced.
     pub fn add(&mut self, catalog: &Catalog) {
         if self.everything {
             return;
@@ -55,7 +55,7 @@ impl Former {
         }
     }
 
-    /// Whether a former version of a type marked anything `sensitive`.
+    /// Whether a former version of a type marked any place `sensitive`.
     #[must_use]
     pub fn has_secrets(&self, event_type: &str) -> bool {
         self.everything

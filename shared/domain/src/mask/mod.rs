@@ -32,7 +32,7 @@ impl Mask {
         Self::with_former(definition, &Former::default(), &[])
     }
 
-    /// The mask of an event type, with what former versions covered under any of its names.
+    /// The mask of an event type, with the places that former versions covered under any of its names.
     #[must_use]
     pub fn with_former(definition: Option<&EventTypeDef>, former: &Former, names: &[&str]) -> Self {
         let mut places = Vec::new();
@@ -47,7 +47,7 @@ impl Mask {
             add(&mut places, pointer, Action::Hide);
         }
         add(&mut places, "/data_base64", Action::Hide);
-        // A delivery's record holds the address of a guest here.
+        // The record of a delivery has the address of a guest here.
         add(&mut places, "/target/address", Action::Mask(Channel::Email));
         let lists = ["/recipients", "/data/recipients"].into_iter();
         let recipients = definition
@@ -67,27 +67,27 @@ impl Mask {
         Self { places }
     }
 
-    /// An event, or a rejected attempt at one, as people may see it; `None` if the text is not JSON, or is
-    /// nested too deeply to be an event.
+    /// An event, or a rejected attempt at one, masked; `None` if the text is not JSON, or is nested too deeply to be
+    /// an event.
     #[must_use]
     pub fn event(&self, json: &str) -> Option<Box<RawValue>> {
         self.rewrite(json, &[])
     }
 
-    /// The data of an event as people may see it; `None` if the text is not JSON.
+    /// The data of an event, masked; `None` if the text is not JSON.
     #[must_use]
     pub fn data(&self, json: &str) -> Option<Box<RawValue>> {
         self.rewrite(json, &["data"])
     }
 
-    /// The value of a record in binary mode: the value is the event's data, and headers carry the attributes.
+    /// The value of a record in binary mode, masked: the value is the event's data, and headers carry the attributes.
     /// Places are hidden in both readings, as data and as a whole event.
     #[must_use]
     pub fn binary(&self, json: &str) -> Option<Box<RawValue>> {
         self.data(json).and_then(|data| self.event(data.get()))
     }
 
-    /// One attribute of an event, for example from a header in binary mode.
+    /// An attribute of an event, masked; for example from a header in binary mode.
     #[must_use]
     pub fn attribute(&self, name: &str, text: &str) -> String {
         if place::IDENTITY.contains(&name) {

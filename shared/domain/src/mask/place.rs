@@ -2,10 +2,10 @@
 
 use crate::channel::Channel;
 
-/// Attributes by which events are found and named on every page. Hiding them in one place would hide nothing.
+/// The attributes by which all pages find and name events. Hiding them in one place would have no effect.
 pub(super) const IDENTITY: [&str; 6] = ["specversion", "id", "source", "type", "time", "datacontenttype"];
 
-/// Why a text does not name a place that can be hidden.
+/// The reason for which a text does not name a place that can be hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// It does not begin with `/`, or a `~` is followed by neither 0 nor 1.

@@ -1,4 +1,4 @@
-//! Rewrites JSON text: hidden values are replaced, and everything else stays as it was written.
+//! Rewriting JSON text: hidden values are replaced, and all else keeps its spelling.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::contact;
 
-/// Most levels of nesting that are followed: those of a sound event, and one for its envelope.
+/// The most levels of nesting: those of a sound event, and one for its envelope.
 const MAX_DEPTH: usize = 128;
 
-/// An object's members in their order, doubled ones included.
+/// The members of an object in order, repeated ones included.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 #[derive(Deserialize)]
@@ -60,7 +60,7 @@ pub(super) fn below<'a>(places: &[Path<'a>], token: &str) -> Vec<Path<'a>> {
     places.iter().filter_map(below).collect()
 }
 
-/// Writes one value as people may see it.
+/// Writes a value, masked.
 ///
 /// A sensitive place may lie below a value that has nothing there: a text where the pointer expects an
 /// object, or a list where it names a member. Then the whole value is hidden, because the event has another
@@ -124,7 +124,7 @@ pub(super) fn value(
             }
             Ok(())
         }
-        // Numbers, booleans and null stay as they were written.
+        // Numbers, booleans and null keep their spelling.
         _ => {
             out.push_str(json);
             Ok(())

@@ -10,7 +10,7 @@ fn definition(sensitive: &[&str], recipients_from: &[&str]) -> EventTypeDef {
     .unwrap()
 }
 
-/// An event as people see it whose type marks these pointers.
+/// An event, masked, whose type marks these pointers.
 fn seen(sensitive: &[&str], event: &str) -> String {
     let mask = Mask::of(Some(&definition(sensitive, &[])));
     mask.event(event).unwrap().get().to_owned()

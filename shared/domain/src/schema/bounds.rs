@@ -13,9 +13,9 @@ use crate::field_error::{FieldError, escape_token};
 
 /// The longest schema, in bytes of JSON.
 const MAX_BYTES: usize = 256 * 1024;
-/// How deep a schema may be nested.
+/// The deepest nesting of a schema.
 const MAX_DEPTH: usize = 64;
-/// How many subschemas may apply, uses of definitions counted one by one.
+/// The most subschemas that may apply; each use of a definition counts.
 const MAX_APPLIED: usize = 5_000;
 /// Keywords whose subschemas apply to the same value as the schema that holds them.
 const IN_PLACE: [&str; 10] = [
@@ -30,13 +30,13 @@ const IN_PLACE: [&str; 10] = [
     "dependentSchemas",
     "dependencies",
 ];
-/// How many regular expressions a schema may have, and how long each may be, in characters.
+/// The most regular expressions of a schema, and the most characters of each.
 const MAX_PATTERNS: usize = 200;
 const MAX_PATTERN: usize = 1_000;
-/// How many values or names a keyword may list (`enum`, `required`).
+/// The most values or names that a keyword may list (`enum`, `required`).
 const MAX_LISTED: usize = 1_000;
 
-/// The work of a check. A schema that could multiply it is refused; errors point into the schema.
+/// The work of a check. A schema that could multiply the work is refused; errors point into the schema.
 pub(super) fn check(schema: &Value) -> Result<Work, Vec<FieldError>> {
     let refuse = |code: &str, sentence: String| Err(vec![FieldError::new("", code, sentence)]);
     if depth(schema, 0) > MAX_DEPTH {
@@ -77,7 +77,7 @@ fn depth(value: &Value, above: usize) -> usize {
     deepest.unwrap_or(above)
 }
 
-/// Which part of a value a subschema applies to.
+/// The part of a value to which a subschema applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     /// The pointer of the schema that has the subschema.
@@ -90,16 +90,16 @@ pub(super) enum Kind {
     Field(String),
     /// Fields whose names match.
     Matching,
-    /// Fields that the same schema names nowhere else.
+    /// Fields that the same schema does not name elsewhere.
     OtherFields,
     Item(usize),
-    /// Items behind those that the same schema counts.
+    /// Items after those that the same schema counts.
     OtherItems,
     AnyItem,
 }
 
 impl Part {
-    /// Whether both may be the same part of one value.
+    /// Whether both may be the same part of a value.
     fn meets(&self, other: &Self) -> bool {
         let of_one = self.schema == other.schema;
         match (&self.kind, &other.kind) {
@@ -120,7 +120,7 @@ impl Kind {
     }
 }
 
-/// A definition that is being walked through.
+/// A definition that is being visited.
 struct Open {
     pointer: String,
     /// The length of the path at its beginning.
@@ -134,15 +134,15 @@ struct Walk<'s> {
     applied: usize,
     patterns: usize,
     open: Vec<Open>,
-    /// From the data to the value that the present subschema applies to.
+    /// The parts from the data down to the value to which the present subschema applies.
     path: Vec<Part>,
     places: Places,
-    /// Definitions that apply to parts of what they apply to.
+    /// Definitions that apply to parts of the values to which they apply.
     recursive: HashSet<String>,
 }
 
 impl<'s> Walk<'s> {
-    /// Walks through the target of a reference; `at` is the reference's own pointer.
+    /// Visits the target of a reference; `at` is the pointer of the reference.
     fn refer(&mut self, reference: &str, at: &str) -> Result<(), FieldError> {
         let refuse = |sentence: &str| Err(FieldError::new(at, "reference", sentence));
         let Some(pointer) = reference.strip_prefix('#') else {
@@ -179,7 +179,7 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Walks through a subschema that applies to the present value.
+    /// Visits a subschema that applies to the present value.
     fn apply(&mut self, schema: &'s Value, at: &str) -> Result<(), FieldError> {
         self.count(1, at)?;
         self.places.apply(schema);
@@ -196,7 +196,7 @@ impl<'s> Walk<'s> {
                 beside += self.applied - before;
             }
         }
-        // `unevaluated…` evaluates the subschemas beside it a second time to learn which members they cover.
+        // `unevaluated…` evaluates the adjacent subschemas a second time to find the members that they cover.
         if keywords.contains_key("unevaluatedProperties") || keywords.contains_key("unevaluatedItems") {
             self.count(beside, at)?;
             self.places.unevaluated(beside);
@@ -261,7 +261,7 @@ impl<'s> Walk<'s> {
                 }
                 Ok(())
             }
-            // Definitions count where they are used; other keywords hold no schemas.
+            // Definitions count where they are used; other keywords contain no schemas.
             _ => Ok(()),
         }
     }
@@ -300,7 +300,7 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Walks through a subschema that applies to a part of the present value.
+    /// Visits a subschema that applies to a part of the present value.
     fn part(&mut self, schema: &'s Value, at: &str, owner: &str, kind: Kind) -> Result<(), FieldError> {
         self.places.enter(&kind);
         self.path.push(Part {

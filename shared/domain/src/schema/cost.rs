@@ -1,8 +1,8 @@
-//! The work of a check, estimated from the schema and the size of the data. One unit is about the time in which one
+//! The work of a check, estimated from the schema and the size of the data. A unit is about the time in which one
 //! subschema is applied to one byte of a list of numbers.
 //!
-//! Subschemas are added up at the place of the data to which they apply. A place inside of a list or map occurs
-//! once for each of its members, and these are no more than the data has bytes.
+//! Subschemas are added up at the place of the data to which they apply. A place inside a list or map occurs once for
+//! each of its members, of which there are no more than the data has bytes.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,19 @@ use serde_json::{Map, Value};
 
 use super::{bounds::Kind, pattern::Matching};
 
-/// Units for each subschema beside `unevaluated…` and each member: the validator may ask each of them about each member.
+/// Units for each subschema beside `unevaluated…` and each member: the validator may evaluate each of them for each
+/// member.
 const UNEVALUATED: u64 = 4;
 /// Units for each pattern and each name that it is compared with.
 const NAME_PATTERN: u64 = 6;
-/// Units for each byte of text with a format, and of a list whose items are unique.
+/// Units for each byte of text with a format, and for each byte of a list with unique items.
 const FORMAT: u64 = 16;
 const UNIQUE: u64 = 8;
 
 /// The work of checking data with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Work {
-    /// For any data.
+    /// The units for any data.
     once: u64,
     per_byte: u64,
 }
@@ -40,23 +41,23 @@ impl Work {
     }
 }
 
-/// The places of the data that a schema speaks of.
+/// The places of the data to which a schema applies.
 #[derive(Debug)]
 pub(super) struct Places {
     all: Vec<Place>,
-    /// The place of the present subschema is the last one.
+    /// The path to the place of the present subschema, which is its last element.
     path: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Place {
-    /// Whether the place is in a list or map, so that it occurs as often as that has members.
+    /// Whether the place is in a list or map, so that it occurs once for each member.
     is_many: bool,
     /// Units for each value here.
     value: u64,
     /// Units for each value here if it is the only one, besides `value`.
     whole: u64,
-    /// Units for each byte of a value here, if it is the only one or one of many.
+    /// The units for each byte of a value here, if it is the only one or one of many.
     byte_of_one: u64,
     byte_of_many: u64,
     fields: HashMap<String, usize>,
@@ -78,7 +79,7 @@ impl Places {
         &mut self.all[at]
     }
 
-    /// Goes to a part of the present value.
+    /// Enters a part of the present value.
     pub(super) fn enter(&mut self, kind: &Kind) {
         let next = self.all.len();
         let here = self.here();
@@ -102,7 +103,7 @@ impl Places {
         self.path.pop();
     }
 
-    /// A subschema applies to the present value.
+    /// Adds a subschema that applies to the present value.
     pub(super) fn apply(&mut self, schema: &Value) {
         let here = self.here();
         here.value += 1;
@@ -127,7 +128,7 @@ impl Places {
         }
     }
 
-    /// A pattern is compared with the present value.
+    /// Adds a pattern that is compared with the present value.
     pub(super) fn pattern(&mut self, matching: Matching) {
         let (byte, whole) = matching.of_one_text();
         let here = self.here();
@@ -136,7 +137,7 @@ impl Places {
         here.whole = here.whole.saturating_add(whole);
     }
 
-    /// A pattern is compared with the names of the present value's fields.
+    /// Adds a pattern that is compared with the names of the present value's fields.
     pub(super) fn name_pattern(&mut self, matching: Matching) {
         let here = self.here();
         let byte = matching.per_byte.saturating_add(NAME_PATTERN);
@@ -144,7 +145,7 @@ impl Places {
         here.byte_of_many = here.byte_of_many.saturating_add(byte);
     }
 
-    /// `unevaluated…` asks so many subschemas about each member of the present value.
+    /// Adds an `unevaluated…` that evaluates this many subschemas for each member of the present value.
     pub(super) fn unevaluated(&mut self, subschemas: usize) {
         let here = self.here();
         let byte = UNEVALUATED.saturating_mul(subschemas as u64);
@@ -152,8 +153,8 @@ impl Places {
         here.byte_of_many = here.byte_of_many.saturating_add(byte);
     }
 
-    /// The work, where this many definitions apply to parts of what they apply to. Each of them may apply to a
-    /// value beside the subschemas that were met there.
+    /// The work, if this many definitions apply to parts of the values to which they apply. Each of them may apply to
+    /// a value in addition to the subschemas that were met there.
     pub(super) fn work(&self, recursive: usize) -> Work {
         let is_recursive = recursive > 0;
         let once = self.all.iter().fold(0_u64, |sum, place| {
@@ -162,7 +163,7 @@ impl Places {
         let per_byte = self.most(0, is_recursive).saturating_mul(1 + recursive as u64);
         Work {
             once,
-            // Reading a byte is work, too.
+            // Reading a byte is work too.
             per_byte: per_byte.max(1),
         }
     }
@@ -187,7 +188,7 @@ impl Places {
     }
 }
 
-/// How many members a list or map of a keyword has, those of its own lists included.
+/// The number of members of a keyword's list or map, those of its own lists included.
 fn members(value: &Value) -> u64 {
     let of = |value: &Value| match value {
         Value::Array(list) => list.len() as u64,
@@ -200,7 +201,7 @@ fn members(value: &Value) -> u64 {
     }
 }
 
-/// How many values a value consists of.
+/// The number of values in a value, itself included.
 fn nodes(value: &Value) -> u64 {
     match value {
         Value::Array(list) => 1 + list.iter().map(nodes).sum::<u64>(),

@@ -1,4 +1,4 @@
-//! Regular expressions of schemas: what is wrong with one, and how much work matching one is.
+//! Regular expressions of schemas: their errors, and the work of matching them.
 
 use regex_syntax::{
     Error, Parser,
@@ -31,7 +31,7 @@ impl Matching {
     }
 }
 
-/// The work of matching a pattern, or the sentence that says why it is not taken.
+/// The work of matching a pattern, or the sentence with which it is refused.
 pub(super) fn matching(pattern: &str) -> Result<Matching, String> {
     let translated = jsonschema_regex::to_rust_regex(pattern).map_err(|()| untranslatable(pattern))?;
     let parsed = Parser::new().parse(&translated);
@@ -56,7 +56,7 @@ pub(super) fn matching(pattern: &str) -> Result<Matching, String> {
     })
 }
 
-/// Why a pattern is not taken that the schema's compiler refuses.
+/// The sentence about a pattern that the schema's compiler refuses.
 pub(super) fn refusal(pattern: &str) -> String {
     match matching(pattern) {
         Err(sentence) => sentence,
@@ -68,7 +68,7 @@ pub(super) fn refusal(pattern: &str) -> String {
     }
 }
 
-/// Why a pattern cannot be translated from ECMA-262.
+/// The sentence about a pattern that cannot be translated from ECMA-262.
 fn untranslatable(pattern: &str) -> String {
     match parse::Parser::new().parse(pattern) {
         Err(error) => sentence(error.kind(), pattern),

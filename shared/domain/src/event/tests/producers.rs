@@ -1,4 +1,4 @@
-//! Events as standard producers write them.
+//! Events in the form of standard producers.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn integers_and_booleans_are_attributes_and_read_by_their_text() {
     assert_eq!(found, [("/id".into(), "type".into())]);
 }
 
-/// The headers of a binary event to which attributes are added.
+/// The headers of a binary event with additional attributes.
 fn binary(attributes: &[(&str, &str)]) -> BinaryHeaders {
     let fixed = [("specversion", "1.0"), ("source", "/s"), ("type", "T")];
     let all = fixed.iter().chain(attributes);
