@@ -1,4 +1,4 @@
-//! Tells the binary which commit it was built from and on which day, for `carillon --version`.
+//! Sets the commit and the day of the build for `carillon --version`.
 
 use std::{env, process::Command};
 
@@ -9,13 +9,13 @@ fn main() {
     for name in ["BUILD_COMMIT", "SOURCE_DATE_EPOCH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    // Every commit and checkout adds a line to this file.
+    // Each commit and checkout appends a line to this file.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
 }
 
-/// `BUILD_COMMIT` names the commit where the sources are built outside of their repository, as in the image.
+/// The commit. `BUILD_COMMIT` sets it for builds outside of the repository, as in the image.
 fn commit() -> String {
     let named = env::var("BUILD_COMMIT").ok().filter(|name| !name.is_empty());
     named

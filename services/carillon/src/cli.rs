@@ -9,10 +9,10 @@ use carillon_runtime::config::listen;
 use carillon_store::api_keys::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Where `carillon dev` keeps everything.
+/// The default data folder of `carillon dev`.
 pub(crate) const DATA_DIR: &str = "carillon-data";
 
-/// Carillon delivers notifications.
+/// Carillon delivers notifications: events in, messages out by e-mail, text message and push.
 #[derive(Debug, Parser)]
 #[command(
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD"), ")"),
@@ -20,10 +20,10 @@ pub(crate) const DATA_DIR: &str = "carillon-data";
     after_help = examples::CARILLON
 )]
 pub(crate) struct Cli {
-    /// The configuration file (also CARILLON_CONFIG); `carillon.toml` in this folder if there is one.
+    /// The configuration file (also CARILLON_CONFIG); by default `carillon.toml` in this folder, if it exists.
     #[arg(long, global = true, env = "CARILLON_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Set one key of the configuration, such as `http.listen=127.0.0.1:9000`; may be repeated.
+    /// Set a key of the configuration, such as `http.listen=127.0.0.1:9000`; may be repeated.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
     #[command(subcommand)]
@@ -35,7 +35,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-/// A data folder; it need not exist yet.
+/// Parses a data folder, which need not exist yet.
 fn data_dir(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text.is_empty() || (path.exists() && !path.is_dir()) {
@@ -44,7 +44,7 @@ fn data_dir(text: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// A gateway's address.
+/// Parses the address of a gateway.
 fn url(text: &str) -> Result<String, String> {
     const EXPECTED: &str =
         "expected an address that begins with http:// or https://, such as http://localhost:8080";
@@ -56,86 +56,86 @@ fn url(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Everything in this process, with embedded storage, the provider simulator and the sample shop (the default).
+    /// Run all roles in one process, with embedded storage, the provider simulator and the sample shop (the default).
     #[command(after_help = examples::DEV)]
     Dev(DevArgs),
-    /// Every role in this process, against external services.
+    /// Run all roles in one process, on external services.
     #[command(after_help = examples::ALL)]
     All,
-    /// The HTTP edge.
+    /// Run the gateway: the HTTP API and the dashboard.
     #[command(after_help = examples::GATEWAY)]
     Gateway,
-    /// Events to decisions.
+    /// Run the router, which decides events.
     #[command(after_help = examples::ROUTER)]
     Router,
-    /// One channel's deliveries.
+    /// Run the worker of one channel, which delivers its messages.
     #[command(after_help = examples::WORKER)]
     Worker {
-        /// Which channel.
+        /// The channel.
         #[arg(long)]
         channel: ChannelArg,
     },
-    /// Rendering over HTTP.
+    /// Run the templates role, which renders messages over HTTP.
     #[command(after_help = examples::TEMPLATES)]
     Templates,
-    /// Statuses to the read model, and the auditor.
+    /// Run the tracker, which projects statuses into the read model, and the auditor.
     #[command(after_help = examples::TRACKER)]
     Tracker,
-    /// The provider simulator.
+    /// Run the provider simulator.
     #[command(after_help = examples::SIMULATOR)]
     Simulator,
     /// Post an event.
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
-    /// Show an event, the decisions on it and its deliveries.
+    /// Show an event with its decisions and deliveries.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
-    /// List and show deliveries: the messages to single recipients.
+    /// List and show deliveries, the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
-    /// List and show dead letters: messages and records on which work has ended without success.
+    /// List and show dead letters, the messages and records that could not be processed.
     #[command(subcommand, after_help = examples::DLQ)]
     Dlq(DlqCommand),
-    /// Bring a catalog folder into the database: event types, categories, templates.
+    /// Apply a catalog folder to the database: event types, categories, templates.
     #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),
     /// Import users from a folder.
     #[command(subcommand, after_help = examples::USERS)]
     Users(UsersCommand),
-    /// Make, list and revoke API keys.
+    /// Create, list and revoke API keys.
     #[command(subcommand, after_help = examples::KEYS)]
     Keys(KeysCommand),
-    /// Make the topics of the bus.
+    /// Create the topics of the bus.
     #[command(subcommand, after_help = examples::TOPICS)]
     Topics(TopicsCommand),
-    /// Build the read model anew.
+    /// Rebuild the read model.
     #[command(subcommand, name = "read-model", after_help = examples::READ_MODEL)]
     ReadModel(ReadModelCommand),
     /// Check the configuration.
     #[command(subcommand, after_help = examples::CONFIG)]
     Config(ConfigCommand),
-    /// Check each dependency and say what is wrong.
+    /// Check each dependency and report its faults.
     #[command(after_help = examples::DOCTOR)]
     Doctor {
-        /// The process to ask for its readiness; without it, the one that the configuration names, if it runs.
+        /// The address of the process whose readiness is checked; by default the configured one, if it is running.
         #[arg(long, env = "CARILLON_URL", value_parser = url)]
         url: Option<String>,
-        /// Machine-readable.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         stores: Stores,
     },
-    /// Print a script that completes commands and options in a shell.
+    /// Print a shell script that completes commands and options.
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
 }
 
 impl Command {
-    /// Whether the command is a role: it runs until a signal and writes a log. All other commands print for
+    /// Whether the command is a role, which runs until a signal and writes a log. All other commands print for
     /// people.
     pub(crate) fn is_role(&self) -> bool {
         matches!(
@@ -152,27 +152,27 @@ impl Command {
     }
 }
 
-/// Where `dev` lives.
+/// The places of `dev`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
-    /// Everything that is kept.
+    /// The folder for all data.
     #[arg(long, default_value = DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
-    /// API and dashboard.
+    /// The address of API and dashboard.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT", value_parser = listen::parse)]
     pub(crate) listen: SocketAddr,
-    /// The simulator's API and page.
+    /// The address of the simulator's API and page.
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "HOST:PORT", value_parser = listen::parse)]
     pub(crate) simulator_listen: SocketAddr,
     /// Print one JSON line when ready.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Leave a role out; what it would work on waits for it. May be repeated.
+    /// Leave out a role; its work waits. May be repeated.
     #[arg(long, value_name = "ROLE")]
     pub(crate) without: Vec<Without>,
 }
 
-/// A role that `dev` can do without for a while.
+/// A role that `dev` can run without for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Without {
     Router,
@@ -192,7 +192,7 @@ impl Default for DevArgs {
     }
 }
 
-/// A channel's name.
+/// The name of a channel.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ChannelArg {
     Push,
@@ -210,28 +210,28 @@ impl From<ChannelArg> for Channel {
     }
 }
 
-/// Which stores a command opens itself.
+/// The stores that a command opens itself.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Stores {
-    /// The data folder of `carillon dev`, whose stores are used instead of those of the configuration. Without
-    /// it, `carillon-data` is used if it exists and no database is configured.
+    /// The data folder of `carillon dev`, whose stores are used instead of the configured ones. By default
+    /// `carillon-data`, if it exists and no database is configured.
     #[arg(long, value_parser = data_dir)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
-/// Which gateway to speak to.
+/// The gateway of a command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
-    /// The gateway; without it, the `carillon dev` that runs in the data folder.
+    /// The gateway's address; by default that of the `carillon dev` running in the data folder.
     #[arg(long, env = "CARILLON_URL", value_parser = url)]
     pub(crate) url: Option<String>,
-    /// An API key; without one, the data folder's, which is sent to that folder's `carillon dev` alone.
+    /// An API key; by default the data folder's, which is sent only to that folder's `carillon dev`.
     #[arg(long, visible_alias = "key", env = "CARILLON_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
     /// The data folder of `carillon dev`.
     #[arg(long, default_value = DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
-    /// Machine-readable.
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -255,7 +255,7 @@ pub(crate) struct SendArgs {
     /// `high`, `normal` or `bulk`.
     #[arg(long)]
     pub(crate) priority: Option<String>,
-    /// A whole event, or a list of events, as JSON; `-` is standard input.
+    /// A file with a whole event, or a list of events, as JSON; `-` is standard input.
     #[arg(long, conflicts_with_all = ["event_type", "users", "id", "priority"])]
     pub(crate) file: Option<PathBuf>,
 }
@@ -265,12 +265,12 @@ pub(crate) enum EventsCommand {
     /// Show an event with its decisions and deliveries.
     #[command(after_help = examples::EVENTS)]
     Get {
-        /// Its id.
+        /// The event's id.
         id: String,
-        /// Its source, where several sources use the id.
+        /// The event's source, if several sources use the id.
         #[arg(long)]
         source: Option<String>,
-        /// Show masked values; needs an admin's key, and is noted in the audit log.
+        /// Show masked values; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]
@@ -283,19 +283,19 @@ pub(crate) enum DeliveriesCommand {
     /// List deliveries, newest first.
     #[command(after_help = examples::DELIVERIES_LIST)]
     List {
-        /// Filters by status; may be repeated.
+        /// Only deliveries with this status; may be repeated.
         #[arg(long)]
         status: Vec<String>,
-        /// Filters by channel; may be repeated.
+        /// Only deliveries on this channel; may be repeated.
         #[arg(long)]
         channel: Vec<String>,
-        /// Filters by user; may be repeated.
+        /// Only deliveries to this user; may be repeated.
         #[arg(long)]
         user: Vec<String>,
-        /// Filters by event type; may be repeated.
+        /// Only deliveries of this event type; may be repeated.
         #[arg(long = "type")]
         event_type: Vec<String>,
-        /// How many, at most 500.
+        /// The most rows, up to 500.
         #[arg(long, default_value_t = 50)]
         limit: u16,
         #[command(flatten)]
@@ -304,9 +304,9 @@ pub(crate) enum DeliveriesCommand {
     /// Show a delivery with its timeline and its message.
     #[command(after_help = examples::DELIVERIES_GET)]
     Get {
-        /// Its id.
+        /// The delivery's id.
         id: String,
-        /// Show masked values; needs an admin's key, and is noted in the audit log.
+        /// Show masked values; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]
@@ -325,9 +325,9 @@ pub(crate) enum DlqCommand {
     /// Show a dead letter with its reason and its record.
     #[command(visible_alias = "show", after_help = examples::DLQ_GET)]
     Get {
-        /// Its id.
+        /// The dead letter's id.
         id: String,
-        /// Show the unmasked record; needs an admin's key, and is noted in the audit log.
+        /// Show the unmasked record; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]
@@ -337,12 +337,12 @@ pub(crate) enum DlqCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CatalogCommand {
-    /// Check a folder and write it to the database; what has not changed stays as it is.
+    /// Check a folder and apply it to the database; unchanged parts stay as they are.
     #[command(after_help = examples::CATALOG)]
     Apply {
         /// The folder.
         folder: PathBuf,
-        /// Whose.
+        /// The tenant.
         #[arg(long, default_value = "default")]
         tenant: String,
         #[command(flatten)]
@@ -352,12 +352,12 @@ pub(crate) enum CatalogCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsersCommand {
-    /// Put the users of a folder into the database; a user that exists stays as it is.
+    /// Import the users of a folder; existing users stay as they are.
     #[command(after_help = examples::USERS)]
     Import {
         /// A folder of `<user id>.json` files, each with the body of `PUT /v1/users/{id}`.
         folder: PathBuf,
-        /// The tenant that the users belong to.
+        /// The tenant of the users.
         #[arg(long, default_value = "default")]
         tenant: String,
         #[command(flatten)]
@@ -367,18 +367,18 @@ pub(crate) enum UsersCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a key. Its secret alone goes to standard output, once.
+    /// Create a key. Its secret is printed once, alone on standard output.
     #[command(after_help = examples::KEYS_CREATE)]
     Create {
-        /// What for.
+        /// A name that says what the key is for.
         name: String,
-        /// What its holder may do.
+        /// The permissions of the key.
         #[arg(long, default_value = "operator")]
         role: RoleArg,
-        /// Whose.
+        /// The tenant.
         #[arg(long, default_value = "default")]
         tenant: String,
-        /// Machine-readable.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -387,10 +387,10 @@ pub(crate) enum KeysCommand {
     /// List a tenant's keys.
     #[command(after_help = examples::KEYS_LIST)]
     List {
-        /// Whose.
+        /// The tenant.
         #[arg(long, default_value = "default")]
         tenant: String,
-        /// Machine-readable.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -399,9 +399,9 @@ pub(crate) enum KeysCommand {
     /// Revoke a key.
     #[command(after_help = examples::KEYS_REVOKE)]
     Revoke {
-        /// Its id.
+        /// The key's id.
         id: String,
-        /// Whose.
+        /// The tenant.
         #[arg(long, default_value = "default")]
         tenant: String,
         #[command(flatten)]
@@ -412,11 +412,11 @@ pub(crate) enum KeysCommand {
 /// A key's role.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RoleArg {
-    /// Looks at everything, with secrets and addresses masked.
+    /// Read everything, with secrets and addresses masked.
     Viewer,
-    /// Also posts events, replays dead letters and edits users.
+    /// Also post events, replay dead letters and edit users.
     Operator,
-    /// May do everything, keys included.
+    /// Everything, including keys.
     Admin,
 }
 
@@ -431,7 +431,7 @@ impl From<RoleArg> for Role {
 }
 
 impl KeysCommand {
-    /// Which stores it opens.
+    /// The stores that the command opens.
     pub(crate) fn stores(&self) -> &Stores {
         match self {
             Self::Create { stores, .. } | Self::List { stores, .. } | Self::Revoke { stores, .. } => stores,
@@ -441,21 +441,22 @@ impl KeysCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
-    /// Make the topics that are not there yet.
+    /// Create the topics that do not exist yet.
     #[command(after_help = examples::TOPICS)]
     Create(Stores),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReadModelCommand {
-    /// Forget the read model; the tracker builds it anew from the status topic when it starts. Stop it first.
+    /// Delete the read model; the tracker rebuilds it from the status topic at its next start. Stop the tracker
+    /// first.
     #[command(after_help = examples::READ_MODEL)]
     Rebuild(Stores),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Validate, and print the effective configuration with secrets hidden.
+    /// Check the configuration, and print it with secrets hidden.
     #[command(after_help = examples::CONFIG)]
     Check,
 }

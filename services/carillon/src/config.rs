@@ -19,7 +19,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -27,38 +27,38 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// Kafka; without brokers the embedded log is used.
     pub(crate) kafka: KafkaConfig,
-    /// Topics.
+    /// The topics.
     pub(crate) bus: BusSection,
-    /// Retries.
+    /// The retry policy.
     pub(crate) retry: RetrySection,
-    /// PostgreSQL or SQLite.
+    /// The database, PostgreSQL or SQLite.
     pub(crate) database: DatabaseSection,
-    /// Redis; without a URL limits are kept in this process.
+    /// Redis; without a URL, limits are counted in this process.
     pub(crate) redis: RedisSection,
     /// Secrets of this installation.
     pub(crate) security: SecuritySection,
-    /// Events in.
+    /// The gateway's settings.
     pub(crate) gateway: GatewayConfig,
     /// The router's settings.
     pub(crate) router: RouterConfig,
-    /// How the workers go about.
+    /// Worker tuning.
     pub(crate) workers: WorkersConfig,
     /// Provider accounts.
     pub(crate) providers: ProvidersConfig,
-    /// Where templates are rendered.
+    /// The place where templates are rendered.
     pub(crate) templates: TemplatesSection,
-    /// The simulator.
+    /// The simulator's settings.
     pub(crate) simulator: SimulatorSection,
     /// Logs, traces, metrics.
     pub(crate) telemetry: TelemetryConfig,
-    /// Ending.
+    /// The settings of the shutdown.
     pub(crate) shutdown: ShutdownSection,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BusSection {
-    /// What every topic's name begins with.
+    /// The prefix of all topic names.
     pub(crate) prefix: String,
     /// The embedded log's file.
     pub(crate) path: PathBuf,
@@ -72,10 +72,10 @@ pub(crate) struct BusSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RetrySection {
-    /// Waits, ascending; each is a topic for each channel.
+    /// The waits of the tiers, ascending; each tier is a topic for each channel.
     #[serde(with = "comma_separated")]
     pub(crate) tiers: Vec<String>,
-    /// Attempts in all.
+    /// The most attempts of a delivery.
     pub(crate) max_attempts: u32,
 }
 
@@ -85,11 +85,11 @@ pub(crate) struct DatabaseSection {
     /// `postgres://…` or `sqlite://…`.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<Secret>,
-    /// Connections of this process.
+    /// The most connections of this process.
     pub(crate) max_connections: u32,
     /// Whether connections to PostgreSQL go through a pooler in transaction mode, such as PgBouncer.
     pub(crate) transaction_pooling: bool,
-    /// How long timelines are kept.
+    /// The retention of timelines.
     #[serde(with = "duration")]
     pub(crate) history_retention: Duration,
 }
@@ -105,10 +105,10 @@ pub(crate) struct RedisSection {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SecuritySection {
-    /// With which guests' addresses are hashed: any long text, the same for every process.
+    /// The key with which guests' addresses are hashed: any long text, the same for all processes.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) address_key: Option<Secret>,
-    /// With which roles speak to the templates role.
+    /// The token with which roles authenticate to the templates role.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) internal_token: Option<Secret>,
 }
@@ -116,7 +116,7 @@ pub(crate) struct SecuritySection {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TemplatesSection {
-    /// The templates role's URL; none: templates are rendered in the worker.
+    /// The templates role's URL; without it, templates are rendered in the worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
 }
@@ -124,22 +124,22 @@ pub(crate) struct TemplatesSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SimulatorSection {
-    /// FCM, Twilio, API and page.
+    /// The address for FCM, Twilio, API and page.
     #[serde(with = "listen")]
     pub(crate) listen: SocketAddr,
-    /// SMTP.
+    /// The address for SMTP.
     #[serde(with = "listen")]
     pub(crate) smtp_listen: SocketAddr,
-    /// Where it remembers; none: in memory.
+    /// The folder of its memory; without it, the memory is not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// With which FCM's token endpoint checks assertions; none: it does not.
+    /// The key with which FCM's token endpoint checks assertions; without it, they are not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service_account_public_key_pem: Option<String>,
-    /// The account that its Twilio knows.
+    /// The SID of its Twilio account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) twilio_account_sid: Option<String>,
-    /// That account's token.
+    /// The token of that account.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) twilio_auth_token: Option<Secret>,
     /// Whether its SMTP offers SMTPUTF8.
@@ -149,7 +149,7 @@ pub(crate) struct SimulatorSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ShutdownSection {
-    /// Between the soft and the hard signal.
+    /// The time between the soft and the hard signal.
     #[serde(with = "duration")]
     pub(crate) grace: Duration,
     /// The time for which a role's retried work may fail before the process ends with an error.
@@ -216,7 +216,7 @@ impl Default for ShutdownSection {
     }
 }
 
-/// A value that cannot work, by its key.
+/// An invalid value and its key.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {expected}")]
 pub(crate) struct Invalid {
@@ -232,7 +232,7 @@ fn invalid(key: impl Into<String>, expected: impl Into<String>) -> Invalid {
 }
 
 impl Config {
-    /// Checks what one field alone does not show.
+    /// Checks rules that involve several fields.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         self.retry_policy()?;
         let bad = self.gateway.validate();
@@ -340,7 +340,7 @@ impl Config {
         })
     }
 
-    /// The key of inline addresses: 32 bytes of whatever text was given.
+    /// The key of inline addresses: 32 bytes derived from the configured text.
     pub(crate) fn address_key(&self) -> AddressKey {
         let text = self
             .security
@@ -394,7 +394,7 @@ mod tests {
             })
             .collect();
         let config = read(&uncommented.join("\n"));
-        // What is optional is left out where it is not set, so a key that the file forgets shows as a missing line.
+        // Unset optional settings are left out, so that a key that the file omits shows as a missing line.
         let debug = format!("{config:?}");
         assert!(
             !debug.contains("None"),

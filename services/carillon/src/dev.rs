@@ -1,4 +1,4 @@
-//! `carillon dev`: everything in one process, with embedded storage, the provider simulator and the sample shop.
+//! `carillon dev`: all roles in one process, with embedded storage, the provider simulator and the sample shop.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -38,14 +38,14 @@ use crate::{
 
 static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
 
-/// The API key's file in the data folder; the command line reads it too.
+/// The file of the API key in the data folder, which the command line reads too.
 pub(crate) const API_KEY_FILE: &str = "api-key";
 
-/// The address at which the folder's API listens while its `dev` runs; the folder's key is sent to this
-/// address only.
+/// The file of the address at which the folder's API listens while its `dev` is running. The folder's key is sent
+/// only to this address.
 pub(crate) const ADDRESS_FILE: &str = "address";
 
-/// What `--json` prints when everything runs.
+/// The line that `--json` prints when all roles are ready.
 #[derive(Serialize)]
 struct Ready<'a> {
     url: &'a str,
@@ -54,7 +54,7 @@ struct Ready<'a> {
     data_dir: &'a Path,
 }
 
-/// Secrets that are made once.
+/// Secrets that are generated once.
 #[derive(Serialize, Deserialize)]
 struct Secrets {
     address_key: String,
@@ -99,7 +99,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     lifecycle.spawn("simulator", async move {
         tokio::select! {
             ended = &mut end => Ok(ended??),
-            // Providers answer until everybody has finished what is in flight.
+            // Providers answer until all roles have finished their work in flight.
             () = shutdown.soft() => Ok(()),
         }
     });
@@ -121,7 +121,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     Ok(ended?)
 }
 
-/// The address by which this machine reaches a listener.
+/// The address at which this machine reaches a listener.
 fn reachable(mut listening: SocketAddr) -> SocketAddr {
     if listening.ip().is_unspecified() {
         listening.set_ip(match listening {
@@ -132,7 +132,7 @@ fn reachable(mut listening: SocketAddr) -> SocketAddr {
     listening
 }
 
-/// Every role but those that are left out.
+/// All roles except those that are left out.
 fn wanted(without: &[Without]) -> Vec<Role> {
     let is_wanted = |role: &Role| match role {
         Role::Router => !without.contains(&Without::Router),
@@ -143,7 +143,7 @@ fn wanted(without: &[Without]) -> Vec<Role> {
     roles::ALL.into_iter().filter(is_wanted).collect()
 }
 
-/// Makes the folder and takes it for this process alone.
+/// Creates the folder and locks it for this process.
 fn open_folder(dir: &Path) -> anyhow::Result<File> {
     if !dir.exists() {
         fs::DirBuilder::new()
@@ -178,7 +178,7 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the folder's secrets, or makes them.
+/// Reads the folder's secrets, or generates them.
 fn secrets(path: &Path) -> anyhow::Result<Secrets> {
     if path.exists() {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -221,8 +221,8 @@ async fn start_simulator(
         })
 }
 
-/// The configuration of the embedded mode: everything in the folder, and providers that are the simulator. What somebody
-/// configured otherwise stays.
+/// The configuration of the embedded mode: all data in the folder, and the simulator as provider. Other explicit
+/// settings stay.
 fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Simulator) {
     config.http.listen = args.listen;
     config.kafka.brokers.clear();
@@ -271,19 +271,19 @@ fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Sim
     });
 }
 
-/// Puts the sample shop's catalog, templates and users into an empty installation.
+/// Puts the catalog, templates and users of the sample shop into an empty installation.
 async fn open_shop(store: &Store, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
     SHOP.extract(folder)?;
     let tenant = TenantId::default();
     let catalog = carillon_templates::catalog_folder::load(folder)?;
-    // The catalog comes last: without it the next start begins again, so an interrupted start leaves nothing out.
+    // The catalog comes last: without it the next start repeats all steps, so an interrupted start omits nothing.
     users_folder::import(store, &tenant, &folder.join("users")).await?;
     carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
     Ok(())
 }
 
-/// The folder's API key; made once.
+/// The folder's API key, generated once.
 async fn api_key(store: &Store, path: &Path) -> anyhow::Result<String> {
     if let Ok(key) = fs::read_to_string(path) {
         let key = key.trim();

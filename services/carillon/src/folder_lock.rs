@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 
 const LOCK_FILE: &str = "lock";
 
-/// Takes a folder for this process alone, for as long as the file is open.
+/// Locks a folder for this process until the file is closed.
 pub(crate) fn take(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join(LOCK_FILE);
     let mut lock = OpenOptions::new()

@@ -1,4 +1,4 @@
-//! What roles stand on: store, bus, limits, catalogs, renderer.
+//! The dependencies that roles share: store, bus, limits, catalogs, renderer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,12 +22,12 @@ use secrecy::ExposeSecret as _;
 
 use crate::config::Config;
 
-/// How often newly published templates are looked for.
+/// The interval at which newly published templates are loaded.
 pub(crate) const TEMPLATE_REFRESH: Duration = Duration::from_secs(2);
-/// How long a batch may take in the templates role.
+/// The longest time of a batch in the templates role.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shared by every role of a process.
+/// The dependencies that all roles of a process share.
 pub(crate) struct Foundation {
     pub(crate) config: Config,
     pub(crate) clock: SharedClock,
@@ -36,7 +36,7 @@ pub(crate) struct Foundation {
     pub(crate) quotas: Arc<dyn Quotas>,
     pub(crate) catalogs: CatalogCache,
     pub(crate) renderer: Arc<dyn Renderer>,
-    /// The renderer, where it is in this process: it has to be kept fresh.
+    /// The renderer in this process, if there is one; its templates have to be refreshed.
     pub(crate) in_process: Arc<InProcess>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: MetricsHandle,
@@ -44,7 +44,7 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    /// Connects to everything that the configuration names.
+    /// Connects to all configured services.
     pub(crate) async fn connect(
         config: Config,
         metrics: MetricsHandle,
@@ -75,7 +75,7 @@ impl Foundation {
     }
 }
 
-/// Redis if it is configured, else this process.
+/// Limits in Redis if it is configured, else in this process.
 pub(crate) fn quotas(config: &Config) -> anyhow::Result<Arc<dyn Quotas>> {
     Ok(match &config.redis.url {
         Some(url) => {

@@ -1,4 +1,4 @@
-//! `carillon <role>`: wires roles, holds no logic.
+//! `carillon <role>`: wires roles and contains no logic of its own.
 
 mod cli;
 mod commands;
@@ -29,11 +29,11 @@ use crate::{
     config::Config,
 };
 
-/// Bursts leave less memory behind than with glibc's arenas.
+/// jemalloc retains less memory after bursts than glibc's arenas.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The longest wait for work on blocking threads after every role has ended.
+/// The longest wait for work on blocking threads after all roles have ended.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -101,7 +101,7 @@ fn log_format(cli: &Cli) -> LogFormat {
     configured.flatten().unwrap_or_default()
 }
 
-/// The layers of §2; `carillon.toml` of this folder is read if nobody named another.
+/// The layers of the configuration; `carillon.toml` of this folder is read unless another file is named.
 fn layers<T>(cli: &Cli, defaults: T) -> Layers<'_, T> {
     let here = Path::new("carillon.toml");
     Layers {
@@ -132,7 +132,7 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
     let grace = config.shutdown.grace;
     let listener = roles::bind(config.http.listen, "http.listen")?;
     let foundation = foundation::Foundation::connect(config, telemetry.metrics(), shutdown).await?;
-    // From here on signals are the lifecycle's; before, they end a process that waits for its stores.
+    // From here on the lifecycle handles signals. Before, they end a process that is waiting for its stores.
     let mut lifecycle = Lifecycle::new(foundation.shutdown.clone(), grace);
     roles::spawn(&foundation, roles, listener, &mut lifecycle)?;
     let ended = lifecycle.run().await;
@@ -142,7 +142,7 @@ async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the provider simulator alone.
+/// Runs only the provider simulator.
 async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::init(&config.telemetry, "carillon-simulator")?;
     let shutdown = Shutdown::new();

@@ -1,5 +1,5 @@
-//! Output of commands. Its text may come from a server or a database, so characters that steer a terminal are
-//! made visible.
+//! Output of commands. Its text may come from a server or a database, so characters that control a terminal are made
+//! visible.
 #![expect(clippy::print_stdout, reason = "a command's result")]
 
 use carillon_domain::visible::{visible, visible_json, visible_lines};
@@ -24,7 +24,7 @@ pub(crate) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a table. Cells are one line each, so no cell looks like a row.
+/// Prints a table. Each cell is a single line, so that no cell looks like a row.
 pub(crate) fn table<R: AsRef<str>>(header: &[&str], rows: impl IntoIterator<Item = Vec<R>>) {
     let mut table = Table::new();
     table.set_header(header);
@@ -34,7 +34,7 @@ pub(crate) fn table<R: AsRef<str>>(header: &[&str], rows: impl IntoIterator<Item
     println!("{table}");
 }
 
-/// A value as a cell.
+/// A value as the text of a cell.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -10,7 +10,7 @@ use std::{
 /// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes every file that this process creates from now on accessible to this user only.
+/// Makes all files that this process creates from now on accessible to this user only.
 pub(crate) fn create_for_this_user_alone() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
 }

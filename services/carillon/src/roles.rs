@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use crate::foundation::{Foundation, TEMPLATE_REFRESH};
 
-/// A role of §2.
+/// A role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Gateway,
@@ -31,7 +31,7 @@ pub(crate) enum Role {
     Tracker,
 }
 
-/// Every role that `carillon all` and `carillon dev` run; templates are rendered in the workers there.
+/// The roles of `carillon all` and `carillon dev`. Templates are rendered in the workers there.
 pub(crate) const ALL: [Role; 6] = [
     Role::Gateway,
     Role::Router,
@@ -55,7 +55,7 @@ impl Role {
         }
     }
 
-    /// Logs one line: the role that starts, its stores and bus, and its address.
+    /// Logs one line: the role that is starting, its stores and bus, and its address.
     fn announce(self, foundation: &Foundation, listen: SocketAddr) {
         let bus = &foundation.bus;
         let (role, group) = match self {
@@ -79,7 +79,7 @@ pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListen
     http::listen(listen).map_err(|error| taken(listen, option, &error))
 }
 
-/// Says why an address cannot be listened on.
+/// The error of an address that cannot be bound.
 pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) -> anyhow::Error {
     let why = match error.kind() {
         ErrorKind::AddrInUse => "is in use by another process".to_owned(),
@@ -90,7 +90,7 @@ pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) ->
     anyhow::anyhow!("{listen} {why}; choose another address with {option}")
 }
 
-/// Starts roles; one HTTP server serves what they have to show. Returns where it listens.
+/// Starts roles, and one HTTP server for their routes. Returns its address.
 pub(crate) fn spawn(
     foundation: &Foundation,
     roles: &[Role],
@@ -125,8 +125,8 @@ pub(crate) fn spawn(
     Ok(address)
 }
 
-/// The process is ready while database and bus answer and take writes. A router also needs that limits can be
-/// counted. The templates role needs no bus.
+/// Lets the readiness follow database and bus: the process is ready while they answer and take writes. A router also
+/// needs that limits can be counted. The templates role needs no bus.
 fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut Lifecycle) {
     let (switch, shutdown) = (
         foundation.readiness.register("database"),
@@ -159,7 +159,7 @@ fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut 
     });
 }
 
-/// Catalogs and templates in memory follow the database.
+/// Keeps the catalogs and templates in memory up to date with the database.
 fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
     let (catalogs, shutdown) = (foundation.catalogs.clone(), foundation.shutdown.clone());
     lifecycle.spawn("catalogs", async move {
@@ -216,7 +216,7 @@ async fn authenticate(State(state): State<GatewayState>, request: Request, next:
     }
 }
 
-/// Templates are changed by those who may change the catalog.
+/// Whether a role may change templates, which is the case if it may change the catalog.
 fn may_write_templates(role: api_keys::Role) -> bool {
     role >= api_keys::Role::Admin
 }

@@ -1,4 +1,4 @@
-//! A folder of users: one `<user id>.json` for each, with the body of `PUT /v1/users/{id}`.
+//! A folder of users: a `<user id>.json` for each, with the body of `PUT /v1/users/{id}`.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use carillon_store::{Store, users::UserPut};
 
 /// The counts of an import.
 pub(crate) struct Imported {
-    /// Users that were made.
+    /// Users that were created.
     pub(crate) created: usize,
-    /// Users that existed, and stayed as they were.
+    /// Users that existed and stayed unchanged.
     pub(crate) existed: usize,
 }
 
-/// Puts each user of the folder that does not exist yet. Every file is checked before the first user is put.
+/// Creates the users of the folder that do not exist yet. All files are checked before the first user is created.
 pub(crate) async fn import(store: &Store, tenant: &TenantId, folder: &Path) -> anyhow::Result<Imported> {
     let users = read(folder)?;
     let mut imported = Imported {
@@ -36,7 +36,7 @@ pub(crate) async fn import(store: &Store, tenant: &TenantId, folder: &Path) -> a
     Ok(imported)
 }
 
-/// The users of a folder, in the order of their files' names. An error lists the wrong fields of all files.
+/// The users of a folder, ordered by file name. The error lists the invalid fields of all files.
 fn read(folder: &Path) -> anyhow::Result<Vec<(UserId, UserPut)>> {
     let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     let mut files: Vec<PathBuf> = entries

@@ -1,4 +1,4 @@
-//! Who calls. The layer in front of the routes authenticates; the routes only ask what the caller may do.
+//! Access. The layer in front of the routes authenticates the caller; the routes check its permissions.
 
 use axum::{
     Router,
@@ -15,18 +15,18 @@ use carillon_runtime::{
 use secrecy::ExposeSecret as _;
 use subtle::ConstantTimeEq as _;
 
-/// The header by which a role of Carillon says whose templates it asks for; `default` without it.
+/// The header in which a role of Carillon names the tenant of the templates; `default` without it.
 pub const TENANT_HEADER: &str = "carillon-tenant";
 
-/// Who calls: an extension of the request, put there by the layer that authenticated it. Without it, every route
-/// answers 401.
+/// The caller: an extension of the request, inserted by the layer that authenticated it. Without it, all routes
+/// answer 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// A role of Carillon, which may act for every tenant.
+    /// A role of Carillon, which may act for any tenant.
     Service,
     /// A tenant's API key.
     Tenant {
-        /// Whose.
+        /// The tenant of the key.
         tenant: TenantId,
         /// Whether it may change templates.
         may_write: bool,
@@ -90,7 +90,7 @@ fn tenant_header(parts: &Parts) -> TenantId {
     header.map(TenantId::from).unwrap_or_default()
 }
 
-/// Lets those in who know the token, as [`Caller::Service`].
+/// Admits requests with the token, as [`Caller::Service`].
 pub(crate) fn behind_token(router: Router, token: Secret) -> Router {
     router.layer(from_fn(move |request, next| admit(token.clone(), request, next)))
 }

@@ -1,4 +1,4 @@
-//! JSON bodies: capped while they stream in, and precise about what is wrong.
+//! JSON bodies, limited in size while they stream in, with precise errors.
 
 use axum::body::Body;
 use carillon_domain::event::without_mark;
@@ -55,7 +55,7 @@ pub(crate) fn pointer(path: &Path) -> String {
         let token = match segment {
             Segment::Seq { index } => index.to_string(),
             Segment::Map { key } => carillon_domain::field_error::escape_token(key),
-            // The names of an enum's variants are no tokens of the document, and nothing is known of the rest.
+            // The names of an enum's variants are not tokens of the document, and the rest of the path is unknown.
             Segment::Enum { .. } | Segment::Unknown => return pointer,
         };
         pointer.push('/');

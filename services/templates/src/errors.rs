@@ -1,4 +1,4 @@
-//! What went wrong, as problem documents. Database text stays in the log.
+//! Conversion of errors to problem documents. Text of the database stays in the log.
 
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ pub(crate) fn store(error: &StoreError) -> Problem {
     }
 }
 
-/// Why a message was not rendered: the problem, and the renderer's own error beside it for clients that go on from it.
+/// The reason for which a message was not rendered: the problem, and the renderer's own error for clients that use it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RenderProblem {
     #[serde(flatten)]
     problem: Problem,
-    /// The renderer's error: its `code` and what belongs to it.
+    /// The renderer's error: its `code` and the fields that belong to it.
     #[schema(value_type = Object, example = json!({"code": "template-missing-variable", "template": "OrderShipped/sms", "variable": "carrier"}))]
     render_error: RenderError,
 }
@@ -75,7 +75,7 @@ pub(crate) fn render(error: &RenderError) -> Problem {
     Problem::new(kind, error.to_string()).with_errors(vec![field])
 }
 
-/// Why work on templates has no result.
+/// The problem of work on templates that has no result.
 pub(crate) fn work(error: &WorkError) -> Problem {
     match error {
         WorkError::Busy => Problem::new(ProblemKind::RateLimited, format!("{error}; try again later"))
@@ -84,7 +84,7 @@ pub(crate) fn work(error: &WorkError) -> Problem {
     }
 }
 
-/// What is wrong with a template, which is why something cannot be done.
+/// The problem of an invalid template, with `cannot` as its detail.
 pub(crate) fn invalid(issues: &[TemplateIssue], cannot: &str) -> Problem {
     let errors = issues
         .iter()

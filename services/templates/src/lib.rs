@@ -1,8 +1,8 @@
-//! Templates: where they are kept, the gate that they pass to be published, previews, and rendering over HTTP.
+//! Templates: their store, the gate for publishing, previews, and rendering over HTTP.
 //!
 //! The same routes serve two processes: the templates role ([`run`], behind an internal token) and the gateway, which
-//! mounts [`router`] behind its own authentication. [`catalog_folder`] brings a folder such as `examples/shop` into the
-//! store.
+//! mounts [`router`] behind its own authentication. [`catalog_folder`] applies a folder such as `examples/shop` to
+//! the store.
 
 mod access;
 mod api;

@@ -1,10 +1,10 @@
-//! Query parameters, refused as problem documents.
+//! Query parameters, with problem documents for invalid ones.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use carillon_runtime::http::{Problem, query};
 use serde::de::DeserializeOwned;
 
-/// Query parameters of a closed form.
+/// A query that has only known parameters.
 #[derive(Debug)]
 pub(crate) struct QueryOf<T>(pub(crate) T);
 

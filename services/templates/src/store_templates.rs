@@ -8,26 +8,26 @@ use carillon_store::{
     templates::{TemplateDraft, TemplateName, TemplateRow},
 };
 
-/// What a template's id begins with when it is a partial: `partials/<name>`.
+/// The first part of a partial's id: `partials/<name>`.
 pub(crate) const PARTIALS: &str = "partials";
 
-/// Reads what is published in the store.
+/// Reads published templates from the store.
 #[derive(Debug, Clone)]
 pub struct StoreTemplates {
     store: Store,
 }
 
 impl StoreTemplates {
-    /// Reads from a store.
+    /// A reader of a store.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Everything that is published for a tenant.
+    /// All published templates and texts of a tenant.
     pub async fn published(&self, tenant: &TenantId) -> Result<TemplateSet, StoreError> {
         let templates = self.store.templates();
-        // Read first: whatever changes meanwhile makes another revision, and is read again.
+        // Read first: a later change has another revision, so it is read again.
         let revision = templates.revision(tenant).await?;
         let mut set = TemplateSet {
             revision,
@@ -58,7 +58,7 @@ impl TemplateSource for StoreTemplates {
     }
 }
 
-/// Puts a template or partial into a set, in the place of the one of its name.
+/// Puts a template or partial into a set; replaces the one of the same name.
 pub(crate) fn put(set: &mut TemplateSet, row: TemplateRow) {
     match Kind::parse(&row.id) {
         Some(Kind::Template { event_type, channel }) => {
@@ -84,7 +84,7 @@ pub(crate) fn put(set: &mut TemplateSet, row: TemplateRow) {
     }
 }
 
-/// What an id names.
+/// The object that an id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind<'a> {
     Template {
@@ -110,7 +110,7 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// A set as what the store takes.
+/// The templates of a set as drafts for the store.
 pub(crate) fn drafts(set: &TemplateSet) -> Vec<TemplateDraft> {
     let templates = set.templates.iter().map(|def| TemplateDraft {
         name: TemplateName {

@@ -1,4 +1,4 @@
-//! The examples that `--help` shows below the options. A test parses every line.
+//! The examples below the options in `--help`. A test parses each line.
 
 macro_rules! examples {
     ($($name:ident: $($line:literal),+;)+) => {

@@ -2,7 +2,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 
-/// Every command with its own name and those above it.
+/// Runs a test for each command, with the names of the commands above it.
 fn each(command: &clap::Command, name: &str, test: &mut impl FnMut(&str, &clap::Command)) {
     test(name, command);
     for sub in command.get_subcommands() {

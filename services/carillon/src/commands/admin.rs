@@ -1,4 +1,4 @@
-//! Commands that work on the database and the bus themselves.
+//! Commands that use the database and the bus directly.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's result")]
 
 use std::sync::Arc;

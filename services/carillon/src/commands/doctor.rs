@@ -1,4 +1,4 @@
-//! `carillon doctor`: checks each dependency and the local process, and reports present faults.
+//! `carillon doctor`: checks each dependency and the local process, and reports current faults.
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-/// The whole chain of an error in one line, without repeated text.
+/// All causes of an error in one line, without repeated text.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -62,7 +62,7 @@ async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
     let settings = config.bus_config().map_err(|error| error.to_string())?;
     let bus = match Bus::connect(settings, Arc::clone(clock)).await {
         Ok(bus) => bus,
-        // It works, for somebody else.
+        // The log works, but another process uses it.
         Err(BusError::InUse { log, .. }) => {
             return Ok(format!("in use by a running carillon ({})", log.display()));
         }
@@ -99,7 +99,8 @@ struct Part {
     note: String,
 }
 
-/// The readiness of each part of the process at an address. It is a fault if no process runs there and one is expected.
+/// The readiness of each part of the process at an address. If no process is running there, this is a fault only if
+/// one is expected.
 async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     let nobody = |detail: String| {
         let result = if is_expected { Err(detail) } else { Ok(detail) };
@@ -138,7 +139,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     findings
 }
 
-/// The address at which the process of this folder or this configuration listens.
+/// The address at which the process of this folder or configuration listens.
 fn address(config: &Config, folder: Option<&Path>) -> String {
     match folder.map(target::running) {
         Some(Ok(address)) => address,
@@ -164,8 +165,8 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
         .collect()
 }
 
-/// Examines the configured stores, or those in the folder of a `carillon dev`, and asks a process for its readiness:
-/// the one at `url`, which must answer, or else the one at the configured address, which need not run.
+/// Checks the configured stores, or those in the folder of a `carillon dev`, and the readiness of a process: the one
+/// at `url`, which must answer, or else the one at the configured address, which need not be running.
 async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> Vec<Finding> {
     let clock: SharedClock = Arc::new(SystemClock);
     let named = url.map(|url| url.trim_end_matches('/').to_owned());

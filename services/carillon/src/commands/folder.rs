@@ -1,5 +1,5 @@
-//! The stores in the folder of `carillon dev`, for commands that run beside it. Several processes may open
-//! SQLite's files.
+//! The stores in the folder of `carillon dev`, for commands that run beside it. Several processes may open SQLite's
+//! files.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::{
     config::Config,
 };
 
-/// The folder whose stores are used: the one that `--data-dir` names, or `carillon-data` if it has stores and
-/// the configuration names none.
+/// The folder whose stores are used: the one of `--data-dir`, or `carillon-data` if it has stores and the
+/// configuration names none.
 pub(super) fn chosen<'a>(config: &Config, stores: &'a Stores) -> anyhow::Result<Option<&'a Path>> {
     let has_stores = |folder: &Path| folder.join("store.db").exists();
     let Some(folder) = stores.data_dir.as_deref() else {

@@ -1,4 +1,4 @@
-//! Commands that do one thing and end.
+//! Commands that end by themselves.
 
 mod admin;
 mod doctor;
@@ -14,7 +14,7 @@ use crate::{
     output,
 };
 
-/// Runs a command that is no role.
+/// Runs a command that is not a role.
 pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Send(args) => remote::send(args).await?,

@@ -1,4 +1,4 @@
-//! Commands that speak to a gateway.
+//! Commands that call a gateway.
 
 use std::io::Read as _;
 
@@ -40,7 +40,7 @@ impl Remote {
     }
 }
 
-/// Says why a gateway does not answer: the innermost cause, since the outer ones repeat the address.
+/// The error of a gateway that does not answer, with the innermost cause, since the outer ones repeat the address.
 fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
@@ -50,7 +50,7 @@ fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
     anyhow::anyhow!("{url} does not answer: {cause}")
 }
 
-/// A problem document as people read it.
+/// A problem document as text for people.
 fn problem(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or_default()).into_owned();
     let mut lines = vec![format!("{}: {}", text(&answer["title"]), text(&answer["detail"]))];

@@ -1,5 +1,5 @@
-//! The gateway and the key of a command. A data folder's key belongs to the `carillon dev` of that folder. It
-//! is sent to no other server, because another program may listen on the port.
+//! The gateway and the key of a command. A data folder's key belongs to the `carillon dev` of that folder. It is sent
+//! to no other server, because another program may be listening on the port.
 
 use std::{io::ErrorKind, net::IpAddr, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
     folder_lock,
 };
 
-/// The server for an explicit key, if no server is named.
+/// The gateway for an explicit key, if no address is given.
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
 /// A gateway, and the key for requests to it.
@@ -57,7 +57,7 @@ impl Remote {
     }
 }
 
-/// The address of the `carillon dev` that runs in a folder. That process holds the folder's lock while it
+/// The address of the `carillon dev` that is running in a folder. That process holds the folder's lock while it
 /// listens there.
 pub(super) fn running(folder: &Path) -> anyhow::Result<String> {
     let here = folder.display();

@@ -1,10 +1,10 @@
-//! Commands that work on the database itself.
+//! Commands that use the database directly.
 
 use std::{fs, path::Path, process::Output};
 
 use crate::command_line::{carillon, stderr, stdout};
 
-/// `carillon` with an SQLite file of its own in the folder.
+/// Runs `carillon` with a SQLite file in the folder.
 fn with_database(folder: &Path, args: &[&str]) -> Output {
     let url = format!("sqlite://{}", folder.join("own.db").display());
     carillon(folder)

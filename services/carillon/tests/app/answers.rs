@@ -1,4 +1,4 @@
-//! The scope of a provider's answer, seen in the whole application.
+//! The scope of a provider's answer in the whole application.
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@ use std::io::Write as _;
 
 use carillon_testkit::{kafka_brokers, postgres_url, redis_url};
 
-/// CI reads this line; it goes past the test runner's capture, which swallows what passing tests print.
+/// CI reads this line. It bypasses the test runner's capture, which discards the output of passing tests.
 #[test]
 fn the_tests_say_which_backends_they_ran_on() {
     let pick = |real: bool, name, embedded| if real { name } else { embedded };

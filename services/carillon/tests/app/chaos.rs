@@ -17,7 +17,7 @@ fn batch(from: usize) -> Value {
     Value::Array(events.collect())
 }
 
-/// A delivery that arrived twice says in its timeline that nobody knew.
+/// Asserts that the timeline of each delivery that arrived twice has an uncertain step.
 async fn doubled_deliveries_say_so(carillon: &Installation) {
     let doubled = carillon.simulator_get("/v1/duplicates?limit=500").await;
     for item in doubled["items"].as_array().unwrap() {
@@ -60,7 +60,7 @@ fn nothing_is_lost_and_nothing_doubled_in_silence_while_processes_are_killed() {
     });
 }
 
-/// Limits may be forgotten; messages may not.
+/// Empties Redis: limits may be forgotten, messages may not.
 async fn flush_redis() {
     let url = carillon_testkit::redis_url().unwrap();
     let address = url

@@ -32,7 +32,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// `carillon dev` in a folder; it ends with the value.
+/// A `carillon dev` in a folder. It ends when this is dropped.
 pub(crate) struct Dev {
     pub(crate) process: Child,
     pub(crate) ready: Value,
@@ -81,7 +81,7 @@ impl Drop for Dev {
     }
 }
 
-/// A foreign server. It answers every request with one document, and keeps the requests.
+/// A foreign server, which answers each request with the same document and records the requests.
 struct Stranger {
     url: String,
     heard: Arc<Mutex<String>>,
@@ -156,7 +156,7 @@ fn the_key_of_a_data_folder_is_sent_to_that_folders_own_carillon_alone() {
     ));
     assert!(stranger.heard().contains("Bearer given"));
 
-    // A foreign server takes the port after the folder's carillon has ended.
+    // A foreign server binds the port after the folder's carillon has ended.
     drop(dev);
     let successor = Stranger::at(address, 200, &json!({"items": []}));
     for args in [&list[..], &["deliveries", "list", "--url", &by_name]] {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::command_line::{ANYWHERE, Dev, carillon, run, stderr, stdout};
 
-/// How often a sentence contains a phrase.
+/// The number of times that a text contains a phrase.
 fn count(said: &str, phrase: &str) -> usize {
     said.matches(phrase).count()
 }
@@ -172,7 +172,7 @@ fn every_summary_in_the_help_says_what_its_command_does() {
     let folder = tempfile::tempdir().unwrap();
     let help = stdout(&run(folder.path(), &["dlq", "--help"]));
     for sentence in [
-        "List and show dead letters: messages and records on which work has ended without success",
+        "List and show dead letters, the messages and records that could not be processed",
         "List dead letters, newest first",
         "Show a dead letter with its reason and its record",
     ] {
@@ -180,7 +180,7 @@ fn every_summary_in_the_help_says_what_its_command_does() {
     }
 }
 
-/// The API of a data folder's carillon has stored something with this key.
+/// The names of the API keys in a data folder.
 fn keys(folder: &Path, data: &str) -> Vec<String> {
     let listed = stdout(&run(folder, &["keys", "list", "--json", "--data-dir", data]));
     let listed: Value = serde_json::from_str(&listed).unwrap();

@@ -36,7 +36,7 @@ fn open(address: &str) -> BufReader<TcpStream> {
 fn an_idle_connection_costs_a_few_tens_of_kilobytes() {
     with_installation(async |mut installation| {
         let address = installation.url.trim_start_matches("http://").to_owned();
-        // The first connections also pay for structures that are created once; they are not measured.
+        // The first connections also allocate structures that are created once; they are not measured.
         let _first: Vec<_> = (0..100).map(|_| open(&address)).collect();
         let before = memory(&mut installation);
         let streams: Vec<_> = (0..CONNECTIONS).map(|_| open(&address)).collect();

@@ -164,7 +164,7 @@ fn what_is_no_event_goes_to_the_dead_letters_and_its_neighbours_are_delivered() 
     });
 }
 
-/// A Kafka client that knows nothing of the installation but its brokers and topics.
+/// A Kafka client that knows only the brokers and topics of the installation.
 async fn kafka_client(carillon: &Installation) -> carillon_bus::Bus {
     let kafka = carillon_bus::KafkaConfig {
         brokers: carillon_testkit::kafka_brokers().unwrap(),

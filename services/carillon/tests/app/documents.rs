@@ -1,8 +1,8 @@
-//! What the documents say is there.
+//! The objects that the documents name exist.
 
 use std::path::Path;
 
-/// Everything in backticks that looks like a path of this repository.
+/// All texts in backticks that look like a path of this repository.
 fn paths(text: &str) -> Vec<String> {
     let roots = [
         "shared/",
@@ -61,7 +61,7 @@ fn the_image_is_built_from_all_that_the_workspace_names() {
         .collect();
     assert!(missing.is_empty(), "left out of the image's context: {missing:?}");
 
-    // The build image has the toolchain; the file would make it fetch the components of lints and formatter.
+    // The build image has the toolchain; with this file it would download the components of lints and formatter.
     assert!(!is_let_in("rust-toolchain.toml"));
     let toolchain: toml::Table = read("rust-toolchain.toml").parse().unwrap();
     let channel = toolchain["toolchain"]["channel"].as_str().unwrap();

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-/// `carillon tracker` on embedded stores in a folder, its log in JSON.
+/// `carillon tracker` on embedded stores in a folder, with a JSON log.
 fn tracker(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_carillon"));
     let database = format!("sqlite://{}", folder.join("store.db").display());
@@ -38,7 +38,7 @@ impl Log {
         Self(BufReader::new(process.stderr.take().unwrap()))
     }
 
-    /// The next line; none at the end.
+    /// The next line; `None` at the end.
     fn line(&mut self) -> Option<Value> {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();

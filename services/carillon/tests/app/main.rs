@@ -1,5 +1,5 @@
-//! The whole application, as its users run it: processes, HTTP, kill -9. Embedded (`carillon dev`), or with every role
-//! its own process on real Kafka, PostgreSQL and Redis where their URLs are set.
+//! Tests of the whole application as its users run it: processes, HTTP, `kill -9`. Embedded (`carillon dev`), or with
+//! one process for each role on real Kafka, PostgreSQL and Redis if their URLs are set.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
@@ -20,7 +20,7 @@ use std::future::Future;
 
 use carillon_testkit::installation::{Installation, ROLES, Services, Setup};
 
-/// On the real services where there are any, else embedded.
+/// On the real services if they are configured, else embedded.
 fn setup() -> Setup {
     Setup {
         binary: env!("CARGO_BIN_EXE_carillon").into(),
@@ -31,7 +31,7 @@ fn setup() -> Setup {
     }
 }
 
-/// Runs a test on an installation of its own.
+/// Runs a test on a new installation.
 fn with_installation<F: Future<Output = ()>>(test: impl FnOnce(Installation) -> F) {
     with_installation_of(setup(), test);
 }

@@ -1,4 +1,4 @@
-//! A process says that it is not ready while its database or its bus cannot be reached.
+//! Readiness: a process is not ready while its database or its bus cannot be reached.
 
 use std::{
     io,
@@ -44,7 +44,7 @@ impl Line {
                     (far.try_clone().unwrap(), near.try_clone().unwrap()),
                 ] {
                     thread::spawn(move || {
-                        // Whatever ends it ends both directions.
+                        // The end of one direction ends both.
                         let _ = io::copy(&mut from, &mut to);
                         let _ = to.shutdown(Shutdown::Both);
                     });
@@ -74,7 +74,7 @@ const ROLES: &[RoleArgs] = &[
     ("templates", &["templates"]),
 ];
 
-/// Only a service of its own can be away.
+/// A service can be taken away only if it belongs to this test.
 #[test]
 fn a_role_is_not_ready_while_its_database_is_away_and_ready_again_after() {
     let Some(services) = Services::from_env() else {

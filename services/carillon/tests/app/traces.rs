@@ -12,7 +12,7 @@ use crate::{setup, with_installation_of};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// An OpenTelemetry collector that keeps what it is sent: protobuf, in which names and ids stand as they are.
+/// An OpenTelemetry collector that stores its requests: protobuf, in which names and ids are readable.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Bytes>>>);
 
@@ -28,14 +28,14 @@ impl Collector {
         tokio::spawn(async move { axum::serve(listener, app).await });
     }
 
-    /// Whether a body holds a text.
+    /// Whether a body contains a text.
     fn mentions(&self, text: &str) -> bool {
         let kept = self.0.lock();
         kept.iter()
             .any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 
-    /// Whether a body holds both a span's name and the trace's id.
+    /// Whether a body contains both a span's name and the trace's id.
     fn has(&self, name: &str) -> bool {
         let id: Vec<u8> = (0..16)
             .map(|byte| u8::from_str_radix(&TRACE[2 * byte..2 * byte + 2], 16).unwrap())

@@ -27,7 +27,7 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
-/// One template.
+/// A template in a list.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 struct Entry {
     /// `<type>/<channel>`, or `partials/<name>`.
@@ -35,7 +35,7 @@ struct Entry {
     id: String,
     /// The locale that it serves; null serves all.
     locale: Option<String>,
-    /// The version in use; null if nothing was published.
+    /// The version in use; null if none was published.
     version: Option<u32>,
     /// The draft's version; null if there is none.
     draft_version: Option<i64>,
@@ -102,7 +102,7 @@ pub(super) async fn list(
     Ok(Json(Page { items, next_cursor }))
 }
 
-/// A name as text that sorts as names do: `!` comes before all that ids and locales hold.
+/// A name as a text with the same order: `!` comes before all characters of ids and locales.
 fn cursor_of(name: &TemplateName) -> String {
     format!("{}!{}", name.id, name.locale.as_deref().unwrap_or(""))
 }

@@ -23,7 +23,7 @@ struct RenderBody {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Answer {
-    /// One for each request, in order.
+    /// One answer for each request, in order.
     items: Vec<Item>,
 }
 
@@ -31,10 +31,10 @@ pub(super) struct Answer {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Item {
-    /// The message, and the template that it was made from.
+    /// The message, and the template that it was rendered from.
     #[schema(value_type = Object)]
     Rendered(Rendered),
-    /// Why there is none.
+    /// The reason for which there is no message.
     Problem(RenderProblem),
 }
 

@@ -1,4 +1,4 @@
-//! Comparing a folder with the store, and bringing it in. Applying the same folder again changes nothing.
+//! Comparing a folder with the store, and applying it. Applying the same folder again changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::CatalogFolder;
 use crate::store_templates::drafts;
 
-/// How a folder differs from the store.
+/// The differences between a folder and the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Difference {
     /// Event types.
@@ -21,7 +21,8 @@ pub struct Difference {
     pub categories: Names,
     /// Providers.
     pub providers: Names,
-    /// Templates and partials, as `<type>/<channel>` (with ` (<locale>)` if it serves one only) and `partials/<name>`.
+    /// Templates and partials, as `<type>/<channel>` (with ` (<locale>)` if for one locale only) and
+    /// `partials/<name>`.
     pub templates: Names,
     /// Files of texts, by their tags.
     pub locales: Names,
@@ -40,15 +41,15 @@ impl Difference {
     }
 }
 
-/// What is added, changed, and only in the store.
+/// Names that were added or changed, or are only in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Names {
     /// In the folder only.
     pub added: Vec<String>,
-    /// In both, and not the same.
+    /// In both, with different content.
     pub changed: Vec<String>,
-    /// In the store only. Applying takes these out of the catalog; templates and texts stay as they are, since messages
-    /// that are on their way may need them.
+    /// In the store only. Applying the folder removes these from the catalog. Templates and texts stay, because
+    /// messages in progress may need them.
     pub only_in_store: Vec<String>,
 }
 
@@ -75,12 +76,12 @@ impl Names {
     }
 }
 
-/// What was done.
+/// The result of applying a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Applied {
-    /// The catalog's version now.
+    /// The catalog's new version.
     pub catalog_version: i64,
-    /// What was different before.
+    /// The differences before it.
     pub difference: Difference,
     /// New versions of templates and partials, by id.
     pub published: Vec<PublishedVersion>,
@@ -91,22 +92,22 @@ pub struct Applied {
 pub struct PublishedVersion {
     /// `<type>/<channel>` or `partials/<name>`.
     pub id: String,
-    /// The locale, if it serves one only.
+    /// The locale, if it serves a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
     /// From 1.
     pub version: u32,
 }
 
-/// Why a folder was not applied.
+/// The reason for which a folder was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The store failed; what was done before stays, and applying again goes on from there.
+    /// The store failed. Completed parts stay, and applying again continues from there.
     #[error("the folder could not be applied")]
     Store(#[from] StoreError),
 }
 
-/// How a folder differs from what a tenant has.
+/// The differences between a folder and a tenant's data.
 pub async fn diff(
     store: &Store,
     tenant: &TenantId,
@@ -157,7 +158,7 @@ fn labelled(drafts: &[TemplateDraft]) -> impl Iterator<Item = (String, &carillon
     })
 }
 
-/// Brings a folder into the store: templates and texts first, so that a type never comes before its messages.
+/// Applies a folder to the store: templates and texts first, so that no type is available before its messages.
 pub async fn apply(store: &Store, tenant: &TenantId, folder: &CatalogFolder) -> Result<Applied, ApplyError> {
     let difference = diff(store, tenant, folder).await?;
     let published = store

@@ -1,4 +1,5 @@
-//! A catalog folder, such as `examples/shop`: read, checked as a whole, compared with the store and brought into it.
+//! A catalog folder, such as `examples/shop`: reading it, checking it as a whole, comparing it with the store,
+//! applying it.
 
 mod apply;
 mod check;
@@ -12,30 +13,30 @@ use serde::Serialize;
 
 pub use apply::{Applied, ApplyError, Difference, Names, PublishedVersion, apply, diff};
 
-/// A folder that may be applied.
+/// A folder that can be applied.
 #[derive(Debug, Clone)]
 pub struct CatalogFolder {
     /// `catalog.yaml`.
     pub catalog: Catalog,
     /// `templates/`, `partials/` and `locales/`.
     pub templates: TemplateSet,
-    /// What its author should look at.
+    /// Warnings for its author.
     pub warnings: Vec<FolderIssue>,
 }
 
-/// One thing that is wrong with a folder, and where.
+/// An issue of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FolderIssue {
     /// The file or folder.
     pub file: PathBuf,
     /// RFC 6901 pointer into `catalog.yaml`; empty elsewhere.
     pub pointer: String,
-    /// From 1, where it is known.
+    /// The line, from 1, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// A stable code.
     pub code: String,
-    /// A sentence that names what was expected.
+    /// A sentence that names the expected value.
     pub message: String,
 }
 
@@ -52,11 +53,11 @@ impl std::fmt::Display for FolderIssue {
     }
 }
 
-/// A folder that may not be applied.
+/// A folder that cannot be applied.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", .issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct FolderInvalid {
-    /// All that is wrong, never empty.
+    /// All issues, at least one.
     pub issues: Vec<FolderIssue>,
 }
 

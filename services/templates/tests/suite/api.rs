@@ -1,4 +1,4 @@
-//! The routes, as a tenant's administrator and others meet them.
+//! The routes, as administrators and other callers use them.
 
 use crate::support::{Client, House};
 use axum::http::{Method, StatusCode};

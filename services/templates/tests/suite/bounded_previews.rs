@@ -1,4 +1,4 @@
-//! Previews take bounded work, and say what is wrong with what they were given.
+//! Previews take bounded work, and report errors in their input.
 
 use std::sync::{Arc, Mutex, mpsc};
 

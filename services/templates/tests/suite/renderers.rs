@@ -1,4 +1,4 @@
-//! One suite that every renderer passes: the one in this process, and the templates role over HTTP.
+//! One suite for all renderers: the one in this process, and the templates role over HTTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,7 +54,7 @@ impl Role {
     }
 }
 
-/// Both renderers, over the same store.
+/// Runs a check on both renderers, over the same store.
 async fn everywhere(house: &House, check: impl AsyncFn(&dyn Renderer)) {
     check(&*house.renderer).await;
     let role = Role::start(house).await;

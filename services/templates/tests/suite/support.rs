@@ -1,4 +1,4 @@
-//! A store of its own for each test, and the shop in it.
+//! A store for each test, with the shop in it.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -47,7 +47,7 @@ impl House {
         house
     }
 
-    /// The routes, as a caller sees them.
+    /// The routes for a caller.
     pub(crate) fn routes(&self, caller: Option<Caller>) -> Router {
         let api = TemplatesApi {
             store: self.store.clone(),
