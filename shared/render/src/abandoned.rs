@@ -1,5 +1,5 @@
-//! Whether work on a thread of its own is still waited for. Long work asks from time to time and ends early once its caller
-//! has left: nothing reads its result.
+//! Abandoned work. Long work on another thread checks from time to time whether its caller still waits, and ends
+//! early if not, because its result would not be read.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Caller(Arc<()>);
 
-/// The work's view of its caller.
+/// The view of its caller that work has.
 #[derive(Debug, Clone)]
 pub(crate) struct Called(Weak<()>);
 
@@ -30,7 +30,7 @@ impl Called {
     }
 }
 
-/// Does a piece of work on this thread; `None` if its caller has left before.
+/// Runs a piece of work on this thread; `None` if its caller has already left.
 pub(crate) fn while_called<T>(called: Called, work: impl FnOnce() -> T) -> Option<T> {
     struct Restored(Option<Called>);
     impl Drop for Restored {

@@ -1,23 +1,23 @@
-//! Why a message could not be rendered.
+//! The reasons for which a message cannot be rendered.
 
 use std::borrow::Cow;
 
 use carillon_domain::field_error::escape_token;
 use serde::{Deserialize, Serialize};
 
-/// Why a message could not be rendered. Only [`RenderError::Unavailable`] may pass by itself; everything else needs
-/// another template or other data.
+/// The reason for which a message cannot be rendered. Only [`RenderError::Unavailable`] may pass by itself; all
+/// others need another template or other data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(tag = "code")]
 pub enum RenderError {
-    /// Nothing is published for the type on the channel.
+    /// No template is published for the type on the channel.
     #[error("no template is published for {template}")]
     #[serde(rename = "template-missing")]
     MissingTemplate {
         /// `<type>/<channel>`.
         template: String,
     },
-    /// The template uses a variable that is not there.
+    /// The template uses a variable that does not exist.
     #[error("{template} ({place}) needs the variable {variable}, {why}")]
     #[serde(rename = "template-missing-variable")]
     MissingVariable {
@@ -25,15 +25,15 @@ pub enum RenderError {
         template: String,
         /// The part or partial, and its line.
         place: String,
-        /// As the template writes it, such as `order_id` or `customer.name`.
+        /// The variable in the template's spelling, such as `order_id` or `customer.name`.
         variable: String,
-        /// Where it was looked for, such as `which the event does not carry`; and its spelling, if it exists
-        /// further out.
+        /// Where it was looked up, such as `which the event does not carry`, and its spelling, if it exists further
+        /// out.
         why: String,
         /// See [`Self::pointer`].
         pointer: Box<str>,
     },
-    /// A variable is there, but it is not what the template's helper takes.
+    /// A variable exists, but the template's helper does not accept its value.
     #[error("{template} ({place}) expects {variable} to be {expected}")]
     #[serde(rename = "template-bad-value")]
     BadValue {
@@ -41,20 +41,20 @@ pub enum RenderError {
         template: String,
         /// The part or partial, and its line.
         place: String,
-        /// As the template writes it.
+        /// The variable in the template's spelling.
         variable: String,
-        /// What the helper takes.
+        /// The values that the helper accepts.
         expected: String,
         /// See [`Self::pointer`].
         pointer: Box<str>,
     },
-    /// The template itself is wrong.
+    /// The template itself is invalid.
     #[error("{template} cannot be rendered: {detail}")]
     #[serde(rename = "template-invalid")]
     Invalid {
         /// `<type>/<channel>`.
         template: String,
-        /// What is wrong with it.
+        /// The error of the template.
         detail: String,
         /// See [`Self::pointer`].
         pointer: Box<str>,
@@ -74,7 +74,7 @@ pub enum RenderError {
         /// See [`Self::pointer`].
         pointer: Box<str>,
     },
-    /// The message is longer than the channel carries.
+    /// The message is longer than the channel allows.
     #[error("{template}: the {part} has {actual} {unit}, more than the {limit} that the channel carries")]
     #[serde(rename = "template-too-long")]
     TooLong {
@@ -82,14 +82,14 @@ pub enum RenderError {
         template: String,
         /// `subject`, `text`, `html`, `payload`.
         part: String,
-        /// The longest that is carried.
+        /// The limit.
         limit: usize,
-        /// How long it is; at least this much, if rendering stopped there.
+        /// The length of the message, or of the part that was rendered before the limit stopped it.
         actual: usize,
         /// `characters` or `bytes`.
         unit: String,
     },
-    /// Nothing of a part is seen, and the channel carries no message without it.
+    /// A required part has no visible character.
     #[error("{template}: the {part} is blank; expected at least one visible character")]
     #[serde(rename = "template-blank")]
     Blank {
@@ -102,7 +102,7 @@ pub enum RenderError {
     #[error("templates cannot be reached now: {detail}")]
     #[serde(rename = "template-unavailable")]
     Unavailable {
-        /// For logs.
+        /// The cause, for logs.
         detail: String,
     },
 }
@@ -123,8 +123,8 @@ impl RenderError {
         }
     }
 
-    /// What is at fault, as an RFC 6901 pointer: the value in the event (`/data/at`), or the part of the
-    /// template (`/parts/text`). Empty if neither is known.
+    /// The RFC 6901 pointer of the fault: to the value in the event (`/data/at`), or to the part of the template
+    /// (`/parts/text`). Empty if neither is known.
     #[must_use]
     pub fn pointer(&self) -> Cow<'_, str> {
         match self {
@@ -142,7 +142,7 @@ impl RenderError {
         format!("/parts/{}", escape_token(part))
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later without any change.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })

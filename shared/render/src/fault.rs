@@ -2,16 +2,16 @@
 
 use crate::budget::Exceeded;
 
-/// Why an element of a template wrote nothing.
+/// The reason for which an element of a template wrote no output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A variable is missing.
     Missing {
         /// Its spelling in the template.
         variable: String,
-        /// Where it was looked for, and its spelling further out: `which is not in …`.
+        /// Where it was looked up, and its spelling further out: `which is not in …`.
         why: String,
-        /// Its pointer, if it is the event that lacks it.
+        /// Its pointer, if it is missing in the event.
         at: Option<String>,
     },
     /// A variable exists, but the helper does not accept its value.
@@ -23,9 +23,9 @@ pub(crate) enum Fault {
     },
     /// The template cannot work with any data.
     Misused(String),
-    /// It takes more work than a message may cost.
+    /// The element takes more work than a message may cost.
     Exceeded(Exceeded),
-    /// It writes more than the channel carries.
+    /// The output is longer than the channel allows.
     Overflow,
 }
 
@@ -39,7 +39,7 @@ impl From<Exceeded> for Fault {
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) fault: Fault,
-    /// From 1.
+    /// The line, from 1.
     pub(crate) line: Option<usize>,
     /// The partial that the line belongs to; `None` is the template's own part.
     pub(crate) partial: Option<String>,

@@ -1,4 +1,4 @@
-//! Invisible characters: which of them carry meaning, and what data may bring into a line such as a subject.
+//! Invisible characters: which of them carry meaning, and which of them data may bring into a line such as a subject.
 
 use carillon_domain::{
     json::{Map, Value},
@@ -19,7 +19,7 @@ fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
-/// Whether nothing of a text is seen.
+/// Whether a text has no visible character.
 pub(crate) fn is_blank(text: &str) -> bool {
     text.chars()
         .all(|c| c.is_whitespace() || c.is_control() || is_ignorable(c))
@@ -60,9 +60,8 @@ pub(crate) fn without_controls(text: &str) -> String {
     lines
 }
 
-/// The variables for a part that is one line. Their texts can neither hide characters nor change the
-/// direction of the line around them; of controls of direction they keep marks only. `None` if that is so
-/// already.
+/// The variables for a part that is a single line. Their texts can neither hide characters nor change the direction
+/// of the line around them; of direction controls they keep only marks. `None` if no text has to change.
 pub(crate) fn steady(variables: &Value) -> Option<Value> {
     is_unsteady(variables).then(|| steadied(variables))
 }

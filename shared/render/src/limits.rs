@@ -1,22 +1,23 @@
-//! What the channels carry.
+//! The limits of channels.
 
 /// The longest subject, in bytes. It is not the limit of a line, because header lines are folded and encoded
 /// when the mail is built.
 pub const SUBJECT_BYTES: usize = 998;
-/// The longest text message, in characters: what Twilio takes.
+/// The longest text message, in characters, which is Twilio's limit.
 pub const SMS_CHARACTERS: usize = 1_600;
 /// The longest key by which push messages replace one another, in bytes. It is the limit of APNs
 /// (`apns-collapse-id`).
 pub const COLLAPSE_BYTES: usize = 64;
 
-/// The largest push payload, in bytes: what FCM and APNs take.
+/// The largest push payload, in bytes, which is the limit of FCM and APNs.
 pub const PUSH_PAYLOAD_BYTES: usize = 4_096;
-/// What a push payload needs besides title, body and data: the wire form's own fields, delivery and event ids.
+/// Bytes of a push payload besides title, body and data: the fields of the wire form, and the ids of delivery and
+/// event.
 pub const PUSH_OVERHEAD_BYTES: usize = 512;
 /// The largest part of any message, in bytes.
 pub const PART_BYTES: usize = 2 * 1024 * 1024;
 
-/// How a text message is encoded.
+/// The encoding of a text message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// GSM 03.38: 7 bits a character, 160 in one segment.
@@ -25,14 +26,14 @@ pub enum Encoding {
     Ucs2,
 }
 
-/// What a text message costs.
+/// The cost of a text message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segments {
-    /// How it is encoded: one character outside GSM 03.38 makes the whole message UCS-2.
+    /// The encoding. A single character outside of GSM 03.38 makes the whole message UCS-2.
     pub encoding: Encoding,
     /// Its length in units of the encoding.
     pub units: usize,
-    /// How many messages the operator counts.
+    /// The number of messages that the operator counts.
     pub count: usize,
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn gsm_units(c: char) -> Option<usize> {
     }
 }
 
-/// How a text message is encoded, and how many segments it takes.
+/// The encoding and the number of segments of a text message.
 #[must_use]
 pub fn segments(text: &str) -> Segments {
     let gsm: Option<Vec<usize>> = text.chars().map(gsm_units).collect();
@@ -68,7 +69,7 @@ pub fn segments(text: &str) -> Segments {
     }
 }
 
-/// A character of several units is never split over two segments.
+/// The number of segments. A character of several units is never split over two segments.
 fn count(encoding: Encoding, characters: &[usize], single: usize, multi: usize) -> Segments {
     let units = characters.iter().sum();
     let mut count = usize::from(units > 0);
@@ -89,8 +90,8 @@ fn count(encoding: Encoding, characters: &[usize], single: usize, multi: usize) 
     }
 }
 
-/// Makes one line of a text: runs of control characters, line separators, and controls that embed or override
-/// a direction become one space, so that nothing can begin a second header or turn the line round.
+/// Joins a text to one line: runs of control characters, line separators, and controls that embed or override a
+/// direction become a single space, so that no text can begin a second header or reverse the line.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}');

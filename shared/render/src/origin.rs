@@ -1,4 +1,4 @@
-//! Where in the event a variable or a value stands, as an RFC 6901 pointer into the event.
+//! The place of a variable or a value in the event, as an RFC 6901 pointer.
 
 use carillon_domain::{field_error::escape_token, json::Value};
 
@@ -14,7 +14,7 @@ const OWN: [&str; 6] = [
 /// The longest pointer, in bytes. Names in data and templates may be longer than an error should be.
 const MAX_POINTER: usize = 250;
 
-/// Whether Carillon sets the variable itself, so that no event can carry it.
+/// Whether Carillon sets the variable itself, so that an event cannot contain it.
 pub(crate) fn is_own(name: &str) -> bool {
     OWN.contains(&name)
 }

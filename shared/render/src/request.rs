@@ -1,4 +1,4 @@
-//! What is asked of a renderer, and what it answers.
+//! The requests to a renderer, and its results.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,45 +8,45 @@ use carillon_domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// One message to render.
+/// A message to render.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RenderRequest {
-    /// Whose templates.
+    /// The tenant of the templates.
     pub tenant: TenantId,
     /// The event's type.
     #[serde(rename = "type")]
     pub event_type: Arc<str>,
-    /// For which channel.
+    /// The channel.
     pub channel: Channel,
-    /// The recipient's locale, BCP 47; the default locale serves those who have none.
+    /// The recipient's locale, BCP 47; without it, the default locale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Arc<str>>,
-    /// The recipient's timezone, IANA; UTC without one.
+    /// The recipient's timezone, IANA; without it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Arc<str>>,
-    /// What the template can use.
+    /// The variables of the template.
     pub context: RenderContext,
 }
 
-/// What a template can use: `data`'s fields at the top level, and `event`, `delivery`, `user`, `locale`, `timezone`,
-/// `unsubscribe_url` and `data` itself, which come before fields of these names.
+/// The variables of a template: the fields of `data` at the top level, and `event`, `delivery`, `user`, `locale`,
+/// `timezone`, `unsubscribe_url` and `data` itself, which come before fields of these names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RenderContext {
     /// The event's id.
     pub event_id: EventId,
     /// The event's source.
     pub source: Arc<str>,
-    /// When the event happened.
+    /// The time at which the event happened.
     pub time: Timestamp,
     /// The event's payload, a JSON object.
     pub data: Arc<RawValue>,
-    /// The delivery that the message is for; a preview has none.
+    /// The delivery of the message; `None` for a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
-    /// The recipient, if they are a known user.
+    /// The recipient's id, if it is a known user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// Where the recipient can unsubscribe, if the category lets them.
+    /// The URL at which the recipient can unsubscribe, if the category allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe_url: Option<Arc<str>>,
 }
@@ -75,19 +75,19 @@ impl From<&Delivery> for RenderRequest {
 /// A rendered message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
-    /// From which template, in which locale.
+    /// The template and its locale.
     pub template: TemplateRef,
-    /// What is sent.
+    /// The content of the message.
     pub content: Content,
 }
 
-/// What is sent, by channel.
+/// The content of a message, by channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "channel", rename_all = "lowercase")]
 pub enum Content {
     /// An e-mail.
     Email {
-        /// One line.
+        /// The subject, a single line.
         subject: String,
         /// The plain text alternative.
         text: String,
@@ -97,12 +97,12 @@ pub enum Content {
     },
     /// A text message.
     Sms {
-        /// The message; how many segments it takes, [`crate::limits::segments`] tells.
+        /// The message. [`crate::limits::segments`] returns the number of its segments.
         text: String,
     },
     /// A notification on a device.
     Push {
-        /// One line.
+        /// The title, a single line.
         title: String,
         /// The message.
         body: String,
@@ -116,7 +116,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The channel that carries it.
+    /// The channel of the content.
     #[must_use]
     pub fn channel(&self) -> Channel {
         match self {

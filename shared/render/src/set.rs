@@ -1,21 +1,21 @@
-//! Templates as they are written, before they are compiled.
+//! Templates before they are compiled.
 
 use std::collections::BTreeMap;
 
 use carillon_domain::Channel;
 use serde::{Deserialize, Serialize};
 
-/// The locale that everybody gets whose own has no texts.
+/// The default locale, for readers whose own locale has no texts.
 pub const DEFAULT_LOCALE: &str = "en";
 
 /// A template's text by part: `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`,
 /// `data.<key>`, `collapse` (push).
 pub type Parts = BTreeMap<String, String>;
 
-/// Everything that is published for a tenant.
+/// The published templates and texts of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateSet {
-    /// Grows with every change of the set.
+    /// A number that grows with each change of the set.
     pub revision: i64,
     /// The templates, in any order.
     pub templates: Vec<TemplateDef>,
@@ -23,7 +23,7 @@ pub struct TemplateSet {
     pub partials: Vec<PartialDef>,
     /// Fluent messages by BCP 47 tag.
     pub locales: BTreeMap<String, String>,
-    /// The locale that everybody gets whose own has no texts.
+    /// The locale of readers whose own locale has no texts.
     pub default_locale: String,
 }
 
@@ -39,15 +39,15 @@ impl Default for TemplateSet {
     }
 }
 
-/// One template.
+/// A template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateDef {
-    /// For events of this type.
+    /// The event type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// On this channel.
+    /// The channel.
     pub channel: Channel,
-    /// Serves this locale only (and those below it); `None` serves all that have no template of their own.
+    /// The locale (and those below it) that it serves; `None`: all that have no template of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
     /// Immutable version, from 1.
@@ -73,7 +73,7 @@ pub struct PartialDef {
     pub parts: Parts,
 }
 
-/// Whether a channel's templates have such a part.
+/// Whether a channel's templates have this part.
 pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
     match channel {
         Channel::Email => matches!(part, "subject" | "text" | "html"),

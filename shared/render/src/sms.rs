@@ -1,4 +1,4 @@
-//! Prepares a rendered text for SMS, so that no segment is paid for characters that a reader does not see.
+//! Preparing a rendered text for SMS, so that no segment is paid for invisible characters.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
@@ -7,10 +7,10 @@ use crate::{
     limits::gsm_units,
 };
 
-/// Prepares a text: invisible characters are removed where they carry no meaning, letters and their marks are composed
-/// (NFC), and typographic punctuation is made plain where that alone brings the text into GSM 03.38, whose segments
-/// carry more than twice as much. Letters are never replaced. (Twilio's own replacement, "smart encoding", is off unless
-/// a messaging service turns it on, and knows fewer characters.)
+/// Prepares a text: invisible characters without meaning are removed, letters and their marks are composed (NFC), and
+/// typographic punctuation is simplified if that alone brings the text into GSM 03.38, whose segments hold more than
+/// twice as much. Letters are never replaced. (Twilio's own replacement, "smart encoding", is off unless a messaging
+/// service turns it on, and knows fewer characters.)
 pub(crate) fn prepare(text: &str) -> String {
     let text = text.trim();
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
@@ -35,7 +35,7 @@ fn visible(text: &str) -> String {
     remove(&without_controls(text), is_direction)
 }
 
-/// Typographic characters as they are written in text messages.
+/// Typographic characters in their plain spelling.
 fn plain_punctuation(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {

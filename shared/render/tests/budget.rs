@@ -164,7 +164,7 @@ fn partials_that_multiply_each_other_end() {
         code(&partials(sms("{{> p0}}"), &with_data), &list()),
         "template-budget"
     );
-    // A block handed from partial to partial, doubled in each.
+    // A block passed from partial to partial, doubled by each.
     let doubling: Vec<_> = names
         .iter()
         .map(|name| (*name, "{{> @partial-block}}{{> @partial-block}}".repeat(8)))

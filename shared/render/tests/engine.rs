@@ -1,4 +1,4 @@
-//! What the engine promises of any template.
+//! The guarantees of the engine for all templates.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod support;

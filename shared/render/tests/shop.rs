@@ -1,4 +1,4 @@
-//! The shop's templates, as its customers get them.
+//! The shop's templates, as its customers receive them.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::{fs, path::PathBuf, sync::Arc};

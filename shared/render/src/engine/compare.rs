@@ -1,8 +1,8 @@
-//! Equality and order of values, as the helpers `eq`, `ne`, `gt`, `gte`, `lt` and `lte` see them.
+//! Equality and order of values for the helpers `eq`, `ne`, `gt`, `gte`, `lt` and `lte`.
 //!
-//! A number and a numeric text (see [`Number::of_text`]) are compared by value, to the last digit. Two texts
-//! are equal only if they are the same text, because `007` and `7` are different codes; their order is the
-//! order of their numbers if both are numeric.
+//! A number and a numeric text (see [`Number::of_text`]) are compared by their exact values. Two texts are equal only
+//! if they are the same text, because `007` and `7` are different codes; their order is the order of their numbers if
+//! both are numeric.
 
 use std::cmp::Ordering;
 

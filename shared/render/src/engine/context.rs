@@ -1,4 +1,4 @@
-//! What a template sees: built once for a message, from the event's own bytes.
+//! The variables of a template, built once for each message from the event's own bytes.
 
 use carillon_domain::{
     Timestamp,
@@ -8,7 +8,7 @@ use chrono::SecondsFormat;
 
 use crate::{RenderError, RenderRequest};
 
-/// Which of Carillon's own variables a template's text names, so that only those are built.
+/// Carillon's own variables that a template names; only these are built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -43,7 +43,7 @@ impl Mentions {
     }
 }
 
-/// `data`'s fields, and Carillon's own variables before fields of the same names.
+/// The fields of `data`, with Carillon's own variables before fields of the same names.
 pub(super) fn build(
     request: &RenderRequest,
     mentions: Mentions,

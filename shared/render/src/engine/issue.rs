@@ -1,25 +1,25 @@
-//! What is wrong with templates, for the people who write them.
+//! Issues of templates, for their authors.
 
 use serde::Serialize;
 
 use crate::RenderError;
 
-/// One thing that is wrong, and where.
+/// An issue and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TemplateIssue {
     /// `<type>/<channel>`, `partials/<name>` or `locales/<tag>`.
     pub template: String,
-    /// The locale of a template that serves one only.
+    /// The locale of a template that serves a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// The part, such as `html`; empty for the whole.
+    /// The part, such as `html`; empty for the whole template.
     pub part: String,
-    /// From 1, where it is known.
+    /// The line, from 1, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// A stable code, such as `syntax`, `unknown-key`, `unsafe-link`.
     pub code: &'static str,
-    /// A sentence that names what was expected.
+    /// A sentence that names the expected form.
     pub message: String,
 }
 
@@ -40,7 +40,7 @@ impl std::fmt::Display for TemplateIssue {
 }
 
 impl TemplateIssue {
-    /// The pointer of its part in the template's document; empty for the whole.
+    /// The pointer of its part in the template's document; empty for the whole template.
     #[must_use]
     pub fn pointer(&self) -> String {
         if self.part.is_empty() {
@@ -51,16 +51,16 @@ impl TemplateIssue {
     }
 }
 
-/// What a set of templates may be published with, and what not.
+/// The result of checking a set of templates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Validation {
-    /// With one of these, the set may not be published.
+    /// Errors, with which the set cannot be published.
     pub errors: Vec<TemplateIssue>,
-    /// What the author should look at.
+    /// Warnings for the author.
     pub warnings: Vec<TemplateIssue>,
 }
 
-/// Where issues are found: the same template and part for all of them.
+/// The template and part in which issues are found.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     template: String,

@@ -1,4 +1,4 @@
-//! Says why a variable is missing: where it was looked for, and its spelling if it exists further out.
+//! The reasons for missing variables: where they were looked up, and their spelling if they exist further out.
 
 use carillon_domain::field_error::echo;
 

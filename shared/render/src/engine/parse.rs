@@ -1,5 +1,5 @@
-//! From text to syntax tree. Parsing, rendering and even dropping a tree are recursive, so that a text nested deeply
-//! enough would end the process: no tree deeper than [`MAX_DEPTH`] leaves this module.
+//! Parsing a template's text to a syntax tree. Parsing, rendering and even dropping a tree are recursive, so that a
+//! deeply nested text would end the process. No tree deeper than [`MAX_DEPTH`] therefore leaves this module.
 
 use handlebars::{
     Handlebars, Template,
@@ -11,17 +11,17 @@ use crate::abandoned::is_abandoned;
 
 /// The longest text of a part, in bytes.
 const MAX_SOURCE: usize = 256 * 1024;
-/// How deep blocks and expressions may be nested.
+/// The deepest nesting of blocks and expressions.
 const MAX_DEPTH: usize = 32;
-/// How many blocks (and their `else`s), and how many parentheses, a part may have.
+/// The most blocks (and `else`s), and the most parentheses, of a part.
 const MAX_COUNT: usize = 1_000;
-/// The parser counts a tag's line and column from the text's beginning, so that its work grows with tags × bytes. At
-/// this bound a part takes a tenth of a second.
+/// The most tags × bytes of a part. The parser counts the line and column of each tag from the beginning of the text.
+/// At this bound a part takes a tenth of a second.
 const MAX_TAGS_TIMES_BYTES: usize = 1 << 27;
-/// Enough for a tree of [`MAX_COUNT`] levels of both.
+/// The stack for a tree of [`MAX_COUNT`] levels of both.
 const DEEP_STACK: usize = 256 * 1024 * 1024;
 
-/// Why a text is no template, and at which line, from 1.
+/// The error of a text that is not a template, and its line, from 1.
 pub(super) type ParseError = (Option<usize>, String);
 
 /// Parses a text, unless the caller of this work has left.
@@ -52,7 +52,8 @@ pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
     if nesting <= MAX_DEPTH {
         return compile(source);
     }
-    // It may be deep, and only parsing can tell. A tree that is too deep lives and dies on a stack of its own.
+    // The tree may be deep, which only parsing shows. A tree that is too deep is created and dropped on a stack of
+    // its own.
     std::thread::scope(|scope| {
         let deep = std::thread::Builder::new()
             .name("deep-template".to_owned())
@@ -74,7 +75,7 @@ pub(super) fn parse(source: &str) -> Result<Template, ParseError> {
     })
 }
 
-/// How deep the text can be nested at most, told without parsing it.
+/// An upper bound on the nesting of the text, found without parsing it.
 fn most_nesting(source: &str) -> usize {
     let blocks: usize = ["{{#", "{{^", "{{~#", "{{~^", "else"]
         .iter()
@@ -85,7 +86,7 @@ fn most_nesting(source: &str) -> usize {
 
 fn compile(source: &str) -> Result<Template, ParseError> {
     let mut registry = Handlebars::new();
-    // A partial's lines stand as they are written, not indented by the place that includes it.
+    // The lines of a partial are not indented by the place that includes it.
     registry.set_prevent_indent(true);
     registry.register_template_string("it", source).map_err(|error| {
         let line = error.pos().map(|(line, _)| line);

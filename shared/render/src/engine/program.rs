@@ -116,7 +116,7 @@ pub(super) enum Helper {
 }
 
 impl Helper {
-    /// How many parameters it needs.
+    /// The number of required parameters.
     pub(super) fn arity(self) -> usize {
         match self {
             Self::And | Self::Or => 0,
@@ -132,7 +132,7 @@ impl Helper {
         }
     }
 
-    /// Whether it returns true or false, so that it may be used as a block.
+    /// Whether it returns true or false, so that it can be used as a block.
     pub(super) fn is_condition(self) -> bool {
         matches!(
             self,
@@ -149,7 +149,7 @@ impl Helper {
     }
 }
 
-/// As the template writes it.
+/// The expression in the template's spelling.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,11 +1,11 @@
-//! Bounds on single tags, which hold before a text is parsed: the parser's work grows with the square of a tag's length.
+//! Bounds on single tags, checked before a text is parsed: the parser's work grows with the square of a tag's length.
 
 use super::parse::ParseError;
 
 /// The longest tag, in bytes; comments are not bounded.
 const MAX_TAG: usize = 4 * 1024;
-/// The most that the squares of the lengths of a text's tags may add up to: eight of the longest tags, or 8,000 of 128 bytes.
-/// At this bound the parser takes half a second in a debug build.
+/// The largest sum of the squared lengths of a text's tags: eight of the longest tags, or 8,000 of 128 bytes. At this
+/// bound the parser takes half a second in a debug build.
 const MAX_SQUARES: usize = 8 * MAX_TAG * MAX_TAG;
 /// The longest path, in bytes and in names.
 const MAX_PATH: usize = 1024;
@@ -58,12 +58,12 @@ pub(super) fn check(source: &str) -> Result<(), ParseError> {
 #[derive(Debug, Default)]
 struct Tag {
     bytes: usize,
-    /// Of its longest path.
+    /// The length of its longest path.
     path_bytes: usize,
     segments: usize,
 }
 
-/// Measures a tag up to its `}}`, or to the end of the text. Texts in quotes are part of the tag, not of a path.
+/// Measures a tag up to its `}}`, or to the end of the text. Quoted texts belong to the tag, but not to a path.
 fn read(inner: &str) -> Tag {
     let bytes = inner.as_bytes();
     let mut tag = Tag::default();
@@ -72,7 +72,7 @@ fn read(inner: &str) -> Tag {
     while at < bytes.len() && !bytes[at..].starts_with(b"}}") {
         let quoted = match bytes[at] {
             quote @ (b'"' | b'\'') => closing(&bytes[at + 1..], quote),
-            // A name in brackets is one segment, whatever it consists of; so is a list.
+            // A name in brackets is one segment, with any content; so is a list.
             b'[' => bytes[at..].iter().position(|byte| *byte == b']'),
             _ => None,
         };
@@ -90,7 +90,7 @@ fn read(inner: &str) -> Tag {
             }
             b'.' => {
                 path_bytes += 1;
-                // A dot separates names; two dots are a step, and dots behind them begin others.
+                // A dot separates names; two dots are one step, and dots after them begin others.
                 let before = &bytes[..at];
                 let separates = !before.ends_with(b".") && !matches!(bytes.get(at + 1), Some(b'.' | b'/'));
                 segments += usize::from(separates || before.ends_with(b".."));
@@ -105,7 +105,7 @@ fn read(inner: &str) -> Tag {
     tag
 }
 
-/// How far away the closing quote is, counted from the opening one.
+/// The distance from the opening quote to the closing one.
 fn closing(text: &[u8], quote: u8) -> Option<usize> {
     let mut is_escaped = false;
     let at = text.iter().position(|byte| {

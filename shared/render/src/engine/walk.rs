@@ -1,4 +1,4 @@
-//! A walk over a compiled template: what it uses, and what in it is dangerous.
+//! A walk over a compiled template, which collects the objects that it uses and the dangers in it.
 
 use handlebars::{
     Template,
@@ -7,27 +7,27 @@ use handlebars::{
 
 use super::lower::name_of;
 
-/// What a template's text uses.
+/// The messages and partials that a template uses, and its errors.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     /// Calls of `t`.
     pub(super) messages: Vec<MessageCall>,
     /// Partials by name, with their lines.
     pub(super) partials: Vec<(String, Option<usize>)>,
-    /// What may not be, as line, code and sentence.
+    /// Forbidden constructs, as line, code and sentence.
     pub(super) findings: Vec<(Option<usize>, &'static str, String)>,
 }
 
 /// `{{t "key" name=…}}`.
 #[derive(Debug)]
 pub(super) struct MessageCall {
-    /// `None` if it is only known when the template is rendered.
+    /// The key; `None` if it is known only at rendering.
     pub(super) key: Option<String>,
     pub(super) args: Vec<String>,
     pub(super) line: Option<usize>,
 }
 
-/// Walks over a template; in HTML, escaping and links are looked at too.
+/// Walks over a template; in HTML, it also checks escaping and links.
 pub(super) fn walk(template: &Template, html: bool) -> Uses {
     let mut walker = Walker {
         uses: Uses::default(),
@@ -42,7 +42,7 @@ pub(super) fn walk(template: &Template, html: bool) -> Uses {
 struct Walker {
     uses: Uses,
     html: bool,
-    /// The HTML since the last `<`, for telling where in a tag an expression stands.
+    /// The HTML since the last `<`, which shows where in a tag an expression is.
     tail: String,
     line: Option<usize>,
 }
@@ -89,13 +89,14 @@ impl Walker {
     fn expression(&mut self, call: &HelperTemplate) {
         if self.html {
             self.place_in_tag(call);
-            // What stands here in the message keeps an attribute's value from being empty.
+            // A placeholder for the output, so that an attribute with it does not look empty.
             self.tail.push('\u{fffd}');
         }
         self.call(call);
     }
 
-    /// An expression in an attribute must be quoted; one in a link must begin it with `url`, or be a piece by `encode`.
+    /// Checks an expression in a tag: in an attribute it must be quoted; in a link it must begin the link with `url`,
+    /// or be a piece written by `encode`.
     fn place_in_tag(&mut self, call: &HelperTemplate) {
         if !self.tail.starts_with('<') || self.tail.contains('>') {
             return;

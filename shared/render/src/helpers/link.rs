@@ -1,4 +1,4 @@
-//! `{{url link}}` writes a link that is safe to follow, `{{encode text}}` a piece of one.
+//! `{{url link}}` writes a link that is safe to follow, and `{{encode text}}` a piece of a link.
 
 use super::Arg;
 use crate::fault::Fault;
@@ -19,7 +19,7 @@ fn is_safe(link: &str) -> bool {
     }) && !link.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
-/// Keeps the unreserved characters of RFC 3986 §2.3.
+/// Percent-encodes all characters except the unreserved ones of RFC 3986 §2.3.
 pub(crate) fn percent_encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(text.len());

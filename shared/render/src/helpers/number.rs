@@ -6,7 +6,7 @@ use carillon_domain::json::Value;
 use super::{Arg, Language};
 use crate::fault::Fault;
 
-/// Most digits before the point in a number that is formatted for readers.
+/// The most digits before the point in a number that is formatted for readers.
 const MAX_WHOLE: usize = 30;
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
@@ -31,7 +31,7 @@ pub(crate) fn digits(text: &str) -> Option<String> {
     Some(decimal.write_with("", '.'))
 }
 
-/// How Fluent's `NUMBER` writes a number.
+/// The format of Fluent's `NUMBER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NumberFormat {
     pub(crate) min_fraction: usize,
@@ -189,7 +189,7 @@ impl Decimal {
         })
     }
 
-    /// Rounds half away from zero to so many decimals, and pads with zeros.
+    /// Rounds half away from zero to `decimals` decimals, and pads with zeros.
     fn rounded(&self, decimals: usize) -> Self {
         let up = self
             .fraction

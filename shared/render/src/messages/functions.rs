@@ -5,7 +5,7 @@ use fluent_syntax::ast::{InlineExpression, NamedArgument};
 
 use crate::helpers::{DateFormat, NumberFormat, Style};
 
-/// A function and its options, which are literals and so known before anything is published.
+/// A function and its options. Options are literals, so they are known before publishing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Function {
     Number {

@@ -11,7 +11,7 @@ pub(super) type Texts = BTreeMap<String, Text>;
 /// The value of a message, of a term or of an attribute.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// Where its message or term begins, from 1.
+    /// The line, from 1, at which its message or term begins.
     pub(super) line: usize,
     pub(super) pattern: Pattern,
 }
@@ -51,8 +51,8 @@ pub(super) enum VariantKey {
     Number(String),
 }
 
-/// Visits every expression of a pattern, outer ones first. The second parameter of `look` tells whether the
-/// expression selects a variant.
+/// Visits all expressions of a pattern, outer ones first. The second parameter of `look` is whether the expression
+/// selects a variant.
 pub(super) fn visit<'t>(pattern: &'t Pattern, look: &mut dyn FnMut(&'t Expr, bool)) {
     for piece in pattern {
         if let Piece::Place(expr) = piece {

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_BATCH, Renderer};
 use crate::{RenderError, RenderRequest, Rendered};
 
-/// The most event data that one body carries, in bytes; the role takes four times as much.
+/// The most event data in a body, in bytes; the role accepts four times as much.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 /// The body of `POST /v1/render`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
-    /// At most [`MAX_BATCH`].
+    /// The requests, at most [`MAX_BATCH`].
     pub requests: Vec<RenderRequest>,
 }
 
 /// The answer of `POST /v1/render`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BatchAnswer {
-    /// One for each request, in order.
+    /// One answer for each request, in order.
     pub items: Vec<ItemAnswer>,
 }
 
@@ -32,11 +32,11 @@ pub struct BatchAnswer {
 pub enum ItemAnswer {
     /// The message.
     Rendered(Rendered),
-    /// Why there is none.
+    /// The reason for which there is no message.
     Problem(ItemProblem),
 }
 
-/// What the client reads of a problem document of `POST /v1/render`.
+/// The part of a problem document of `POST /v1/render` that the client reads.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ItemProblem {
     /// The renderer's own error, an extension member of the document.
@@ -61,8 +61,8 @@ impl std::fmt::Debug for HttpRenderer {
 }
 
 impl HttpRenderer {
-    /// Calls the templates role at `base_url` (such as `http://templates:8082`) with a bearer token; `timeout` bounds
-    /// one batch, from the connection to the end of the answer.
+    /// A client of the templates role at `base_url` (such as `http://templates:8082`) with a bearer token; `timeout`
+    /// is the longest time of a batch, from the connection to the end of the answer.
     #[must_use]
     pub fn new(base_url: &str, client: reqwest::Client, token: impl Into<String>, timeout: Duration) -> Self {
         Self {
@@ -89,7 +89,8 @@ impl HttpRenderer {
             .await
             .map_err(|error| unavailable(error.without_url().to_string()))?;
         let status = response.status();
-        // Not one message's fault: a role that is overloaded, misconfigured or half rolled out gets another chance.
+        // The fault does not lie in a message: a role that is overloaded, misconfigured or partly rolled out is tried
+        // again.
         if !status.is_success() {
             return Err(unavailable(format!("the templates role answered {status}")));
         }
@@ -132,8 +133,8 @@ impl Renderer for HttpRenderer {
     }
 }
 
-/// How many requests of the front go into one body: at most [`MAX_BATCH`], and at most [`CHUNK_BYTES`] of data unless
-/// the first alone has more.
+/// The number of requests that fit into a body: at most [`MAX_BATCH`], and at most [`CHUNK_BYTES`] of data unless the
+/// first alone has more.
 fn chunk_length(batch: &[RenderRequest]) -> usize {
     let mut bytes = 0;
     let fit = batch.iter().take(MAX_BATCH).take_while(|request| {

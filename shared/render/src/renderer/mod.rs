@@ -17,9 +17,9 @@ use crate::{RenderError, RenderRequest, Rendered};
 /// The most requests in one HTTP batch.
 pub const MAX_BATCH: usize = 500;
 
-/// Makes messages of events.
+/// Renders the messages of events.
 #[async_trait]
 pub trait Renderer: Send + Sync + std::fmt::Debug {
-    /// Renders a batch of any size; one answer for each request, in order.
+    /// Renders a batch of any size; returns one result for each request, in order.
     async fn render(&self, batch: Vec<RenderRequest>) -> Vec<Result<Rendered, RenderError>>;
 }

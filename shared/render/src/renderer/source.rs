@@ -1,17 +1,17 @@
-//! Where published templates come from.
+//! The source of published templates.
 
 use async_trait::async_trait;
 use carillon_domain::TenantId;
 
 use crate::TemplateSet;
 
-/// Where published templates come from.
+/// The source of published templates.
 #[async_trait]
 pub trait TemplateSource: Send + Sync + std::fmt::Debug {
-    /// Everything that is published for a tenant; a tenant that published nothing has an empty set.
+    /// The published templates and texts of a tenant; an empty set if there are none.
     async fn load(&self, tenant: &TenantId) -> Result<TemplateSet, SourceError>;
 
-    /// The present revision of the tenant's set: cheap enough to be polled.
+    /// The current revision of the tenant's set. The query is cheap enough for polling.
     async fn revision(&self, tenant: &TenantId) -> Result<i64, SourceError>;
 }
 
@@ -20,7 +20,7 @@ pub trait TemplateSource: Send + Sync + std::fmt::Debug {
 #[error("the published templates could not be loaded")]
 pub struct SourceError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// A fixed set, the same for every tenant.
+/// A fixed set, the same for all tenants.
 #[async_trait]
 impl TemplateSource for TemplateSet {
     async fn load(&self, _tenant: &TenantId) -> Result<TemplateSet, SourceError> {

@@ -1,4 +1,4 @@
-//! Work that may take long, away from the threads that answer requests and move records.
+//! Long work, on threads other than those that answer requests and process records.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::abandoned::{self, Caller};
 
 /// The number of remembered tenants from which on those without work are forgotten.
 const FORGET_FROM: usize = 1_024;
-/// Pieces of work that callers of one tenant may ask for at a time, those in progress included.
+/// The most pieces of work of a tenant's callers at a time, those in progress included.
 const ASKED_OF_ONE: usize = 16;
 
 /// Runs as many pieces of work at a time as there are processors but one, and at most half of these for one
@@ -33,11 +33,11 @@ struct Tenant {
     asked: Semaphore,
 }
 
-/// Why work ended without a result.
+/// The reason for which work ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoResult {
     Panicked,
-    /// The tenant has asked for [`ASKED_OF_ONE`] pieces of work already.
+    /// The tenant has [`ASKED_OF_ONE`] pieces of work already.
     Busy,
     /// The process is ending.
     Ending,
@@ -46,7 +46,7 @@ pub(super) enum NoResult {
 impl Workshop {
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        // At least two, so that one tenant never takes all of them.
+        // At least two, so that one tenant never occupies all of them.
         let places = processors.saturating_sub(1).max(2);
         Self {
             places: Arc::new(Semaphore::new(places)),
@@ -55,7 +55,7 @@ impl Workshop {
         }
     }
 
-    /// Does a piece of work for a tenant unless many of its callers wait already.
+    /// Runs a piece of work for a tenant, unless many of its callers are waiting already.
     pub(super) async fn run_if_free<T: Send + 'static>(
         &self,
         tenant: &TenantId,
@@ -66,9 +66,9 @@ impl Workshop {
         self.run(tenant, work).await
     }
 
-    /// Does a piece of work for a tenant. Once its caller has left, work that has not begun is left out, and work
-    /// that has begun ends where it asks whether its caller is still there (see [`abandoned`]); it keeps its place
-    /// until then.
+    /// Runs a piece of work for a tenant. Once its caller has left, work that has not begun is omitted, and work that
+    /// has begun ends where it checks whether its caller still waits (see [`abandoned`]); it keeps its place until
+    /// then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         tenant: &TenantId,

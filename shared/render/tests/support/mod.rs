@@ -1,4 +1,4 @@
-//! What the tests of rendering have in common.
+//! Common parts of the tests of rendering.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Subjects and titles, which stand beside other people's lines in a list.
+//! Subjects and titles, which are shown beside those of other senders.
 
 use super::*;
 
