@@ -29,31 +29,58 @@ pub(crate) fn with_draft(
     published
 }
 
-/// Runs [`judge`] off the threads that answer requests, because it compiles two whole sets.
+/// What publishing a draft would bring.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The draft's own errors and warnings, and the errors that it causes elsewhere.
+    pub(crate) validation: Validation,
+    /// What is published, with the draft in its place.
+    pub(crate) engine: Arc<Engine>,
+}
+
+/// Runs [`judge`] off the threads that answer requests, because it compiles a whole set.
 pub(crate) async fn judge_aside(
     renderer: &InProcess,
     published: TemplateSet,
     tenant: &TenantId,
     draft: &Arc<TemplateDraft>,
-) -> Result<Validation, Problem> {
+) -> Result<Judged, Problem> {
     let (owner, draft) = (tenant.clone(), Arc::clone(draft));
-    let judging = renderer.work(tenant, move || judge(&published, &owner, &draft));
-    judging.await.map_err(|error| errors::work(&error))
+    // Only files of texts that have changed since are read again.
+    let known = renderer.latest(tenant);
+    let judging = renderer.work(tenant, move || {
+        judge(&published, known.as_deref(), &owner, &draft)
+    });
+    let judged = judging.await.map_err(|error| errors::work(&error))?;
+    renderer.keep_draft(tenant, Arc::clone(&judged.engine));
+    Ok(judged)
 }
 
 /// What publishing the draft would bring: its own errors, those that it causes elsewhere (a partial breaks the templates
 /// that include it), and its own warnings. What was wrong elsewhere before stays out of it.
-pub(crate) fn judge(published: &TemplateSet, tenant: &TenantId, draft: &TemplateDraft) -> Validation {
-    let before = Engine::validate(published).errors;
-    let after = Engine::validate(&with_draft(published.clone(), tenant, draft));
+fn judge(
+    published: &TemplateSet,
+    known: Option<&Engine>,
+    tenant: &TenantId,
+    draft: &TemplateDraft,
+) -> Judged {
+    let set = with_draft(published.clone(), tenant, draft);
+    let engine = Engine::compile_beside(&set, known);
+    let Validation { mut errors, warnings } = engine.judge(&set);
     let own = |issue: &TemplateIssue| issue.template == draft.name.id && issue.locale == draft.name.locale;
-    Validation {
-        errors: after
-            .errors
-            .into_iter()
-            .filter(|issue| own(issue) || !before.contains(issue))
-            .collect(),
-        warnings: after.warnings.into_iter().filter(own).collect(),
+    if !errors.iter().all(own) {
+        let before = Engine::compile_beside(published, Some(&engine))
+            .judge(published)
+            .errors;
+        errors.retain(|issue| own(issue) || !before.contains(issue));
+    }
+    let validation = Validation {
+        errors,
+        warnings: warnings.into_iter().filter(own).collect(),
+    };
+    Judged {
+        validation,
+        engine: Arc::new(engine),
     }
 }
 

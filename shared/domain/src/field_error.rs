@@ -61,6 +61,12 @@ pub fn end_full(errors: &mut Vec<FieldError>, count: Option<usize>) {
     errors.push(FieldError::more(count));
 }
 
+/// Ends a list that holds the first error only, and says why no more were looked for.
+pub(crate) fn end_at_first(errors: &mut Vec<FieldError>, why: &str) {
+    let text = format!("only the first error is told: {why}");
+    errors.push(FieldError::new("", MORE, text));
+}
+
 /// Cuts a list to [`MAX_ERRORS`]. If errors are omitted, a last entry with the code [`MORE`] says so.
 #[must_use]
 pub fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {

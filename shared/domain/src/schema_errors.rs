@@ -6,7 +6,7 @@ use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
 use crate::{
-    field_error::{FieldError, MAX_ECHO, bounded, echo, end_full},
+    field_error::{FieldError, MAX_ECHO, bounded, echo, end_at_first},
     mask::HIDDEN,
 };
 
@@ -38,7 +38,9 @@ pub(crate) fn of(
         return bounded(validator.iter_errors(value).map(|error| read(&error)).collect());
     }
     let mut errors: Vec<FieldError> = validator.validate(value).err().iter().map(read).collect();
-    end_full(&mut errors, None);
+    let why =
+        format!("all are looked for in at most {ALL_ERRORS_UP_TO} bytes of data, and these are {bytes}");
+    end_at_first(&mut errors, &why);
     errors
 }
 
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_value_full_of_errors_is_answered_with_its_first_one() {
+    fn a_large_value_full_of_errors_is_answered_with_its_first_one_and_the_answer_says_so() {
         let schema = json!({"properties": {"deals": {"items": {"required": ["title", "price"]}}}});
         let value = |count: usize| json!({"deals": vec![json!({}); count]});
         let few = errors(&schema, &value(3));
@@ -106,6 +108,10 @@ mod tests {
         let huge = errors(&schema, &value(80_000));
         assert_eq!(huge.len(), 2, "{huge:?}");
         assert_eq!((&*huge[0].pointer, &*huge[1].code), ("/data/deals/0", "more"));
+        assert_eq!(
+            huge[1].message,
+            "only the first error is told: all are looked for in at most 16384 bytes of data, and these are 240011"
+        );
     }
 
     #[test]

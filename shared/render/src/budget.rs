@@ -46,6 +46,11 @@ impl Budget {
         }
     }
 
+    /// The steps that are left.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.get()
+    }
+
     /// Pays for work that is about to be done.
     #[inline]
     pub(crate) fn pay(&self, steps: u64) -> Result<(), Exceeded> {

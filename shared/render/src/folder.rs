@@ -33,11 +33,26 @@ pub enum FolderError {
         /// The pattern.
         expected: &'static str,
     },
+    /// Two files are the same text, because their names spell one locale in two ways.
+    #[error("{}: expected one file for this text, but {} is for the same locale", path.display(), other.display())]
+    Twice {
+        /// The later one by name.
+        path: PathBuf,
+        /// The earlier one.
+        other: PathBuf,
+    },
 }
 
 /// Reads a catalog folder's templates, partials and locales; a folder without any of them is an empty set.
 pub fn load_folder(folder: &Path) -> Result<TemplateSet, FolderError> {
     read::load(folder)
+}
+
+/// The file of a locale's texts in a catalog folder. A file's name may spell the tag in another way than BCP 47
+/// does, such as `fr_CA`.
+#[must_use]
+pub fn locale_file(folder: &Path, tag: &str) -> PathBuf {
+    read::locale_file(folder, tag)
 }
 
 /// Reads a text file of a catalog folder, without a leading byte order mark. Only a regular file is opened,

@@ -28,8 +28,8 @@ mod sms;
 
 pub use engine::{Engine, TemplateIssue, Validation};
 pub use error::RenderError;
-pub use folder::{FolderError, load_folder, read_text};
-pub use locale::is_locale;
+pub use folder::{FolderError, load_folder, locale_file, read_text};
+pub use locale::canonical_locale;
 pub use renderer::{
     BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,
     SourceError, TemplateSource, WorkError,

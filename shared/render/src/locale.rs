@@ -15,10 +15,22 @@ use crate::TemplateSet;
 /// use.
 const REMEMBERED: usize = 1_024;
 
-/// Whether the text is a BCP 47 language tag that Fluent can read; file names must be such tags.
+/// A language tag in BCP 47's own spelling: `fr-CA` for `fr_ca`. `None` if the text is no tag that Fluent can read;
+/// the names of files and templates must be such tags.
 #[must_use]
-pub fn is_locale(text: &str) -> bool {
-    text.parse::<unic_langid::LanguageIdentifier>().is_ok()
+pub fn canonical_locale(text: &str) -> Option<String> {
+    let id = text.parse::<unic_langid::LanguageIdentifier>().ok()?;
+    Some(id.to_string())
+}
+
+/// CLDR's name of a locale, which is the same for all tags of it: `he` for `he` and `iw`.
+pub(crate) fn canonical_name(tag: &str) -> String {
+    let mut names = Line::of(tag).names;
+    if names.is_empty() {
+        tag.to_owned()
+    } else {
+        names.swap_remove(0)
+    }
 }
 
 /// The tenant's locales, numbered from 0.
@@ -31,7 +43,15 @@ pub(crate) struct Locales {
     /// Locales by the first name of their line.
     by_name: HashMap<String, usize>,
     default: usize,
+    twins: Vec<Twins>,
     remembered: RwLock<HashMap<Box<str>, usize>>,
+}
+
+/// Two tags of files of texts that are the same locale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Twins {
+    pub(crate) first: String,
+    pub(crate) second: String,
 }
 
 /// A locale and its ancestors, nearest first, each in CLDR's own spelling: `pt-AO`, `pt-PT`, `pt`. A language
@@ -94,6 +114,7 @@ impl Locales {
             by_tag: HashMap::new(),
             by_name: HashMap::new(),
             default: 0,
+            twins: Vec::new(),
             remembered: RwLock::default(),
         };
         for tag in tags {
@@ -107,7 +128,25 @@ impl Locales {
     pub(crate) fn of(set: &TemplateSet) -> Self {
         let texts = set.locales.keys().map(String::as_str);
         let own = set.templates.iter().filter_map(|def| def.locale.as_deref());
-        Self::new(texts.chain(own), &set.default_locale)
+        let mut locales = Self::new(texts.clone().chain(own), &set.default_locale);
+        let mut first: HashMap<usize, &str> = HashMap::new();
+        for tag in texts {
+            let Some(index) = locales.by_tag.get(tag) else {
+                continue;
+            };
+            if let Some(first) = first.insert(*index, tag) {
+                locales.twins.push(Twins {
+                    first: first.to_owned(),
+                    second: tag.to_owned(),
+                });
+            }
+        }
+        locales
+    }
+
+    /// The tags of files of texts that are the same locale, so that one of the files would be ignored.
+    pub(crate) fn twins(&self) -> &[Twins] {
+        &self.twins
     }
 
     fn add(&mut self, tag: &str) -> usize {

@@ -60,7 +60,10 @@ async fn a_batch_of_events_full_of_errors_gets_a_short_answer() {
                 "{item}"
             );
             assert!(
-                problem["detail"].as_str().unwrap().contains("there may be more"),
+                problem["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("only the first error is told"),
                 "{item}"
             );
         }

@@ -93,7 +93,7 @@ pub(super) async fn get(
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
 ) -> Result<Response, Problem> {
-    let name = name_of(&group, &name, query.locale)?;
+    let name = name_of(&group, &name, query.locale.as_deref())?;
     let templates = api.store.templates();
     let draft = templates
         .draft(&tenant, &name)
@@ -155,7 +155,7 @@ pub(super) async fn put(
     conditions: Conditions,
     body: Body,
 ) -> Result<Response, Problem> {
-    let name = name_of(&group, &name, query.locale)?;
+    let name = name_of(&group, &name, query.locale.as_deref())?;
     let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;
     let draft = Arc::new(TemplateDraft {
         name,
@@ -166,7 +166,9 @@ pub(super) async fn put(
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
-    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
+    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft)
+        .await?
+        .validation;
     let saved = templates
         .put_draft(&tenant, &draft, conditions.given())
         .await

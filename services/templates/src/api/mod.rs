@@ -50,7 +50,7 @@ struct LocaleQuery {
 }
 
 /// The name that a path and a query say. `partials/<name>` stands for a partial, which has no locale.
-fn name_of(group: &str, name: &str, locale: Option<String>) -> Result<TemplateName, Problem> {
+fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName, Problem> {
     let id = format!("{group}/{name}");
     let fits = |text: &str| {
         text.len() <= 128
@@ -63,14 +63,17 @@ fn name_of(group: &str, name: &str, locale: Option<String>) -> Result<TemplateNa
         Some(Kind::Partial { name }) => fits(name) && locale.is_none(),
         None => false,
     };
-    let tag = locale.as_deref().is_none_or(carillon_render::is_locale);
-    if known && tag {
-        Ok(TemplateName { id, locale })
-    } else {
-        Err(Problem::new(
+    // One locale has one name, however a caller spells it.
+    let locale = match locale.map(carillon_render::canonical_locale) {
+        None => Some(None),
+        Some(tag) => tag.map(Some),
+    };
+    match locale {
+        Some(locale) if known => Ok(TemplateName { id, locale }),
+        _ => Err(Problem::new(
             ProblemKind::NotFound,
             "expected <type>/<email|sms|push> with a BCP 47 locale, or partials/<name>",
-        ))
+        )),
     }
 }
 

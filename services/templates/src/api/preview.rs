@@ -17,7 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of};
-use crate::{StoreTemplates, access::Reads, body, errors, gate, query::QueryOf, store_templates::Kind};
+use crate::{
+    StoreTemplates,
+    access::Reads,
+    body, errors,
+    gate::{self, Judged},
+    query::QueryOf,
+    store_templates::Kind,
+};
 
 /// What to show.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -89,7 +96,7 @@ pub(super) async fn preview(
     QueryOf(query): QueryOf<LocaleQuery>,
     body: Body,
 ) -> Result<Json<Preview>, Problem> {
-    let name = name_of(&group, &name, query.locale)?;
+    let name = name_of(&group, &name, query.locale.as_deref())?;
     let sample: Sample = body::read(body, MAX_TEMPLATE).await?;
     let Some(Kind::Template { event_type, channel }) = Kind::parse(&name.id) else {
         return Err(Problem::new(
@@ -122,20 +129,31 @@ pub(super) async fn preview(
             unsubscribe_url: None,
         },
     };
-    let mut set = StoreTemplates::new(api.store.clone())
+    let set = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
     let mut warnings = Vec::new();
-    if let Some(draft) = shown(&api, &tenant, &name, sample.parts).await?.map(Arc::new) {
-        let judged = gate::judge_aside(&api.renderer, set.clone(), &tenant, &draft).await?;
-        if !judged.errors.is_empty() {
-            return Err(errors::invalid(&judged.errors, "the template cannot be shown"));
+    let engine = match shown(&api, &tenant, &name, sample.parts).await?.map(Arc::new) {
+        Some(draft) => {
+            let Judged { validation, engine } =
+                gate::judge_aside(&api.renderer, set.clone(), &tenant, &draft).await?;
+            if !validation.errors.is_empty() {
+                return Err(errors::invalid(
+                    &validation.errors,
+                    "the template cannot be shown",
+                ));
+            }
+            warnings = issues(&validation.warnings);
+            Some(engine)
         }
-        warnings = issues(&judged.warnings);
-        set = gate::with_draft(set, &tenant, &draft);
-    }
-    let rendering = move || Engine::compile(&set).render(&request);
+        None => None,
+    };
+    let known = api.renderer.latest(&tenant);
+    let rendering = move || {
+        let engine = engine.unwrap_or_else(|| Arc::new(Engine::compile_beside(&set, known.as_deref())));
+        engine.render(&request)
+    };
     let rendered = api.renderer.work(&tenant, rendering).await;
     let rendered = rendered.map_err(|error| errors::work(&error))?;
     let Rendered { template, content } = rendered.map_err(|error| errors::render(&error))?;

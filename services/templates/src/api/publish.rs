@@ -51,7 +51,7 @@ pub(super) async fn publish(
     QueryOf(query): QueryOf<LocaleQuery>,
     conditions: Conditions,
 ) -> Result<Json<Published>, Problem> {
-    let name = name_of(&group, &name, query.locale)?;
+    let name = name_of(&group, &name, query.locale.as_deref())?;
     let templates = api.store.templates();
     let draft = templates
         .draft(&tenant, &name)
@@ -66,7 +66,9 @@ pub(super) async fn publish(
         .await
         .map_err(|error| errors::store(&error))?;
     let draft = Arc::new(draft.value);
-    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft).await?;
+    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft)
+        .await?
+        .validation;
     if !judged.errors.is_empty() {
         return Err(errors::invalid(
             &judged.errors,

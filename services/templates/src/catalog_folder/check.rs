@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use carillon_domain::{Catalog, field_error::escape_token};
-use carillon_render::{Engine, TemplateIssue, TemplateSet};
+use carillon_render::{Engine, TemplateIssue, TemplateSet, locale_file};
 
 use super::{CatalogFolder, FolderInvalid, FolderIssue};
 use crate::store_templates::PARTIALS;
@@ -79,8 +79,8 @@ pub(super) fn check(
 
 /// The file in which an issue stands.
 fn file_of(folder: &Path, issue: &TemplateIssue) -> PathBuf {
-    if issue.template.starts_with("locales/") {
-        return folder.join(format!("{}.ftl", issue.template));
+    if let Some(tag) = issue.template.strip_prefix("locales/") {
+        return locale_file(folder, tag);
     }
     let locale = issue
         .locale

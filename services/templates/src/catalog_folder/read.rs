@@ -41,6 +41,11 @@ fn of_file(error: &FolderError) -> FolderIssue {
             let expected = "expected a regular file of at most 16 MiB";
             (path, "unreadable", expected.to_owned())
         }
+        FolderError::Twice { path, other } => {
+            let other = other.file_name().unwrap_or_default().display();
+            let text = format!("expected one file for this text, but {other} is for the same locale");
+            (path, "duplicate-locale", text)
+        }
         FolderError::Name { path, expected } => (path, "name", format!("expected a file named {expected}")),
     };
     FolderIssue {

@@ -261,3 +261,50 @@ fn an_order_that_does_not_say_what_it_needs_breaks_the_schema() {
         1
     );
 }
+
+#[test]
+fn two_files_of_one_locale_are_refused_and_both_are_named() {
+    for (kept, other) in [
+        ("locales/fr-CA.ftl", "locales/fr_CA.ftl"),
+        ("locales/fr.ftl", "locales/FR.ftl"),
+        (
+            "templates/OrderShipped/sms.fr-CA.text.hbs",
+            "templates/OrderShipped/sms.fr_CA.text.hbs",
+        ),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        copy(&shop(), place.path());
+        fs::write(place.path().join(kept), "k = one\n").unwrap();
+        fs::write(place.path().join(other), "k = other\n").unwrap();
+        let issues = load(place.path()).unwrap_err().issues;
+        assert_eq!(issues.len(), 1, "{issues:?}");
+        assert_eq!(issues[0].code, "duplicate-locale");
+        let text = issues[0].to_string();
+        for file in [kept, other] {
+            let (_, file) = file.rsplit_once('/').unwrap();
+            assert!(text.contains(file), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_name_may_spell_a_locale_in_another_way_and_keeps_its_place_in_the_store_and_in_errors() {
+    let house = House::with_shop().await;
+    let tenant = TenantId::default();
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    fs::rename(
+        place.path().join("locales/fr.ftl"),
+        place.path().join("locales/FR.ftl"),
+    )
+    .unwrap();
+    let folder = load(place.path()).unwrap();
+    assert_eq!(
+        diff(&house.store, &tenant, &folder).await.unwrap(),
+        Difference::default()
+    );
+    fs::write(place.path().join("locales/pt_BR.ftl"), "k = { $x\n").unwrap();
+    let issues = load(place.path()).unwrap_err().issues;
+    assert_eq!(issues.len(), 1, "{issues:?}");
+    assert!(issues[0].file.ends_with("locales/pt_BR.ftl"), "{}", issues[0]);
+}

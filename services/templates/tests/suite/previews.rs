@@ -17,10 +17,10 @@ async fn an_error_of_a_preview_points_at_the_part_unless_the_data_itself_is_at_f
             "OrderShipped/sms (text line 2) needs the variable sku, which is not in the item of list; write ../sku or @root.sku",
         ),
         (
-            "{{date \"soon\"}}",
-            "/parts/text",
+            "{{date carrier}}",
+            "/data/carrier",
             "template-bad-value",
-            "OrderShipped/sms (text line 1) expects \"soon\" to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+            "OrderShipped/sms (text line 1) expects carrier to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
         ),
         (
             "{{#each list}}{{date at}}{{/each}}",
@@ -79,4 +79,52 @@ async fn a_preview_shows_a_subject_that_its_data_cannot_turn_round_and_refuses_a
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(refused.body["errors"][0]["pointer"], "/parts/subject");
     assert_eq!(refused.body["errors"][0]["code"], "template-blank");
+}
+
+#[tokio::test]
+async fn a_template_that_always_fails_is_refused_at_publishing_with_its_part_and_line() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    for (text, code, says) in [
+        (
+            "Hello\n{{date \"2026-02-30\"}}",
+            "bad-literal",
+            "OrderShipped/sms text line 2: expected \"2026-02-30\" to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+        ),
+        (
+            "{{money total \"E\"}}",
+            "bad-literal",
+            "OrderShipped/sms text line 1: expected \"E\" to be an ISO 4217 code such as EUR",
+        ),
+        (
+            " \n ",
+            "blank",
+            "OrderShipped/sms text: it is always blank: expected at least one visible character",
+        ),
+    ] {
+        let path = "/v1/templates/OrderShipped/sms";
+        let draft = admin.put(path, None, &json!({"parts": {"text": text}})).await;
+        assert_eq!(draft.status, StatusCode::OK, "{}", draft.body);
+        let expected = json!([{"pointer": "/parts/text", "code": code, "message": says}]);
+        assert_eq!(draft.body["errors"], expected);
+        let refused = admin.post(&format!("{path}/publish"), &json!({})).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refused.body["errors"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_locale_of_a_template_is_the_same_however_a_caller_spells_it() {
+    let house = House::with_shop().await;
+    let admin = house.as_admin();
+    let parts = json!({"parts": {"text": "Bonjour"}});
+    let put = admin
+        .put("/v1/templates/OrderShipped/sms?locale=fr_ca", None, &parts)
+        .await;
+    assert_eq!(
+        (put.status, &put.body["locale"]),
+        (StatusCode::OK, &json!("fr-CA"))
+    );
+    let got = admin.get("/v1/templates/OrderShipped/sms?locale=fr-CA").await;
+    assert_eq!(got.body["draft"]["parts"], parts["parts"]);
 }

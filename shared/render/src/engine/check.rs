@@ -1,40 +1,59 @@
 //! The publish gate: what compiles may still be wrong.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use carillon_domain::Channel;
 
 use super::{
     Engine, Partials, TemplateIssue, Validation,
     issue::Place,
-    pack,
     parse::parse,
     walk::{self, Uses},
 };
-use crate::{TemplateSet, locale::Locales, messages::Messages};
+use crate::{TemplateSet, locale::canonical_name, messages::Messages};
 
 impl Engine {
     /// Checks a whole set: everything compiles, every text key exists in the default locale with the variables that it
-    /// needs, no data can become HTML or a script's link. A text that another locale lacks is a warning.
+    /// needs, no data can become HTML or a script's link, no literal always fails. A text that another locale lacks is
+    /// a warning.
     #[must_use]
     pub fn validate(set: &TemplateSet) -> Validation {
-        let mut validation = Validation {
-            errors: Self::compile(set).issues,
-            warnings: Vec::new(),
-        };
-        let locales = Locales::of(set);
-        let chains = pack::messages(&locales, &set.locales, &mut Vec::new());
-        for (tag, messages) in locales.tags().iter().zip(&chains) {
-            let place = Place::new(format!("locales/{tag}"), None, "");
-            let found = messages.issues(tag).into_iter();
+        let engine = Self::compile(set);
+        let mut validation = engine.judge(set);
+        for pack in &engine.packs {
+            let place = Place::new(format!("locales/{}", pack.tag), None, "");
+            let found = pack.messages.issues(&pack.tag).into_iter();
             validation
                 .errors
                 .extend(found.map(|it| place.issue(Some(it.line), it.code, it.message)));
         }
+        for twins in engine.locales.twins() {
+            let place = Place::new(format!("locales/{}", twins.second), None, "");
+            let sentence = format!(
+                "expected one spelling of a locale: {} and {} are the same one",
+                twins.first, twins.second
+            );
+            validation
+                .errors
+                .push(place.issue(None, "duplicate-locale", sentence));
+        }
+        deduplicate(&mut validation.errors);
+        validation
+    }
+
+    /// Checks the templates of a set that this engine was compiled from, but not the references and literals of its
+    /// files of texts, which no template changes.
+    #[must_use]
+    pub fn judge(&self, set: &TemplateSet) -> Validation {
+        let mut validation = Validation {
+            errors: self.issues.clone(),
+            warnings: Vec::new(),
+        };
         let mut gate = Gate {
-            locales: locales
-                .tags()
+            locales: self
+                .packs
                 .iter()
-                .map(AsRef::as_ref)
-                .zip(&chains)
+                .map(|pack| (&*pack.tag, &pack.messages))
                 .filter(|(tag, _)| set.locales.contains_key(*tag))
                 .collect(),
             needs: BTreeMap::new(),
@@ -58,9 +77,28 @@ impl Engine {
                 }
             }
         }
+        self.find_wrong_literals(set, &mut validation.errors);
+        find_twins(set, &mut validation.errors);
         deduplicate(&mut validation.errors);
         deduplicate(&mut validation.warnings);
         validation
+    }
+}
+
+/// Adds an issue for each template that is for the same locale as another one of its name.
+fn find_twins(set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
+    let mut first: HashMap<(&str, Channel, String), &str> = HashMap::new();
+    for def in &set.templates {
+        let Some(locale) = def.locale.as_deref() else {
+            continue;
+        };
+        let key = (def.event_type.as_str(), def.channel, canonical_name(locale));
+        if let Some(first) = first.insert(key, locale) {
+            let place = Place::new(def.id(), Some(locale), "");
+            let sentence =
+                format!("expected one template for a locale: {first} and {locale} are the same locale");
+            errors.push(place.issue(None, "duplicate-locale", sentence));
+        }
     }
 }
 
@@ -93,7 +131,10 @@ impl Gate<'_> {
             };
             let mut in_default = false;
             for (tag, messages) in &self.locales {
-                in_default |= *tag == self.default && messages.has(key);
+                // An issue of the file names a text that cannot be read; that it is missing would be a second
+                // sentence about the same thing.
+                let is_unreadable = messages.is_unreadable(key);
+                in_default |= *tag == self.default && (messages.has(key) || is_unreadable);
                 if messages.has(key) {
                     let needs = self
                         .needs
@@ -105,7 +146,7 @@ impl Gate<'_> {
                             .errors
                             .push(place.issue(call.line, "missing-argument", message));
                     }
-                } else if *tag != self.default && !tag.contains('-') {
+                } else if *tag != self.default && !tag.contains('-') && !is_unreadable {
                     // Regional files hold only the texts that differ from their language's.
                     let message = format!("the text {key} is not translated to {tag}");
                     validation

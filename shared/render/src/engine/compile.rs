@@ -25,6 +25,8 @@ use carillon_domain::Channel;
 pub(super) struct Compiled {
     pub(super) id: Arc<str>,
     pub(super) version: u32,
+    /// The locale that it serves alone.
+    pub(super) locale: Option<String>,
     pub(super) parts: CompiledParts,
     pub(super) mentions: Mentions,
 }
@@ -45,6 +47,24 @@ pub(super) enum CompiledParts {
         data: Vec<(String, Part)>,
         collapse: Option<Part>,
     },
+}
+
+impl CompiledParts {
+    pub(super) fn all(&self) -> Vec<&Part> {
+        match self {
+            Self::Email { subject, text, html } => [subject, text].into_iter().chain(html).collect(),
+            Self::Sms { text } => vec![text],
+            Self::Push {
+                title,
+                body,
+                data,
+                collapse,
+            } => {
+                let data = data.iter().map(|(_, part)| part);
+                [title, body].into_iter().chain(collapse).chain(data).collect()
+            }
+        }
+    }
 }
 
 /// One part of a template.
@@ -128,6 +148,7 @@ pub(super) fn compile_template(
     Ok(Compiled {
         id: def.id().into(),
         version: def.version,
+        locale: def.locale.clone(),
         parts,
         mentions,
     })

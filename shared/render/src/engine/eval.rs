@@ -1,7 +1,5 @@
 //! Evaluates expressions in a scope.
 
-use std::borrow::Cow;
-
 use carillon_domain::json::Value;
 
 use super::{
@@ -91,6 +89,18 @@ impl Machine<'_> {
         }
     }
 
+    /// The value of an operand of a condition. In conditions an absent value compares as absent, and its length
+    /// is 0.
+    pub(super) fn operand<'s>(&'s self, expr: &'s Expr, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
+        if let Expr::Call(call) = expr
+            && call.helper == Helper::Len
+            && let None | Some(Value::Null) = self.eval(&call.args[0], scope)?.get()
+        {
+            return Ok(Val::Own(0.into()));
+        }
+        self.eval(expr, scope)
+    }
+
     fn look_up<'s>(&'s self, expr: &'s Expr, path: &'s Path, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
         self.budget.pay_bytes(path.raw.len())?;
         let found = match path.from {
@@ -108,16 +118,17 @@ impl Machine<'_> {
 
     fn call<'s>(&'s self, expr: &'s Expr, call: &'s Call, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
         let arg = |index: usize| self.eval(&call.args[index], scope);
+        let operand = |index: usize| self.operand(&call.args[index], scope);
         let text = |text: String| {
             self.budget.pay_bytes(text.len())?;
             Ok(Val::Own(Value::String(text)))
         };
         let language = self.pack.language;
         match call.helper {
-            Helper::Eq => Ok(truth(equal(&arg(0)?, &arg(1)?, self.budget)?)),
-            Helper::Ne => Ok(truth(!equal(&arg(0)?, &arg(1)?, self.budget)?)),
+            Helper::Eq => Ok(truth(equal(&operand(0)?, &operand(1)?, self.budget)?)),
+            Helper::Ne => Ok(truth(!equal(&operand(0)?, &operand(1)?, self.budget)?)),
             Helper::Gt | Helper::Gte | Helper::Lt | Helper::Lte => {
-                let order = compare(&arg(0)?, &arg(1)?, self.budget)?;
+                let order = compare(&operand(0)?, &operand(1)?, self.budget)?;
                 Ok(truth(order.is_some_and(|order| match call.helper {
                     Helper::Gt => order.is_gt(),
                     Helper::Gte => order.is_ge(),
@@ -128,22 +139,21 @@ impl Machine<'_> {
             Helper::And | Helper::Or => {
                 let all = call.helper == Helper::And;
                 for arg in &call.args {
-                    if self.eval(arg, scope)?.truthy(false) != all {
+                    if self.operand(arg, scope)?.truthy(false) != all {
                         return Ok(truth(!all));
                     }
                 }
                 Ok(truth(all))
             }
-            Helper::Not => Ok(truth(!arg(0)?.truthy(false))),
+            Helper::Not => Ok(truth(!operand(0)?.truthy(false))),
             Helper::Len => {
-                let length = match arg(0)?.get() {
-                    Some(Value::Array(list)) => list.len(),
-                    Some(Value::Object(fields)) => fields.len(),
-                    Some(Value::String(text)) => {
-                        self.budget.pay_bytes(text.len())?;
-                        text.chars().count()
-                    }
-                    _ => 0,
+                let value = arg(0)?;
+                let value = self.arg(&call.args[0], &value)?;
+                let length = match value.value {
+                    Value::Array(list) => list.len(),
+                    Value::Object(fields) => fields.len(),
+                    Value::String(text) => text.chars().count(),
+                    _ => return Err(value.refuse("a list, an object or a text, which have a length")),
                 };
                 Ok(Val::Own(length.into()))
             }
@@ -159,17 +169,15 @@ impl Machine<'_> {
                 Ok(found.unwrap_or(Val::Missing(expr, scope)))
             }
             Helper::Date => {
-                let style = match call.args.get(1) {
-                    Some(style) => self.eval(style, scope)?,
-                    None => Val::Own(Value::Null),
-                };
                 let at = arg(0)?;
-                text(helpers::date(
-                    &self.arg(&call.args[0], &at)?,
-                    style.get().and_then(Value::as_str),
-                    self.timezone,
-                    language,
-                )?)
+                let at = self.arg(&call.args[0], &at)?;
+                let written = call.args.get(1);
+                let style = written.map(|style| self.eval(style, scope)).transpose()?;
+                let style = match (written, &style) {
+                    (Some(written), Some(style)) => Some(self.arg(written, style)?),
+                    _ => None,
+                };
+                text(helpers::date(&at, style.as_ref(), self.timezone, language)?)
             }
             Helper::Number => {
                 let value = arg(0)?;
@@ -188,7 +196,8 @@ impl Machine<'_> {
             }
             Helper::Encode => {
                 let piece = arg(0)?;
-                let piece = self.plain(self.arg(&call.args[0], &piece)?.value)?;
+                let piece = self.arg(&call.args[0], &piece)?;
+                let piece = helpers::plain(&piece, self.budget)?;
                 text(helpers::percent_encode(&piece))
             }
             Helper::T => self.translate(call, scope).and_then(text),
@@ -204,13 +213,15 @@ impl Machine<'_> {
         }
         let mut args = Vec::with_capacity(given.len());
         for (name, expr, value) in &given {
-            args.push((*name, self.arg(expr, value)?.value));
+            let arg = self.arg(expr, value)?;
+            arg.check_writable(self.budget)?;
+            args.push((*name, arg.value));
         }
         helpers::translate(&key, &args, &self.pack.messages, self.timezone, self.budget)
     }
 
     /// A required parameter; its steps are paid here.
-    fn arg<'a>(&'a self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
+    pub(super) fn arg<'a>(&'a self, written: &'a Expr, value: &'a Val<'_>) -> Result<Arg<'a>, Fault> {
         let value = match value {
             Val::Ref(value) => value,
             Val::Own(value) => value,
@@ -224,11 +235,6 @@ impl Machine<'_> {
             value,
             root: Some(self.root),
         })
-    }
-
-    /// A value's text, as it would be written.
-    fn plain<'v>(&self, value: &'v Value) -> Result<Cow<'v, str>, Fault> {
-        helpers::plain(value, self.budget)
     }
 }
 

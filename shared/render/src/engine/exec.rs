@@ -14,6 +14,7 @@ use super::{
 use crate::{
     budget::Budget,
     fault::{Fault, Stop},
+    helpers::Arg,
     origin::pointer_to,
 };
 
@@ -93,11 +94,7 @@ impl Machine<'_> {
         self.budget.pay(1)?;
         match &step.element {
             Element::Text(text) => Ok(out.literal(text)?),
-            Element::Print(expr) => match self.eval(expr, scope)? {
-                Val::Ref(value) => Ok(out.value(value)?),
-                Val::Own(value) => Ok(out.value(&value)?),
-                Val::Missing(expr, scope) => Err(lack(expr, scope).into()),
-            },
+            Element::Print(expr) => Ok(self.print(expr, scope, out)?),
             Element::Choose {
                 test,
                 include_zero,
@@ -107,7 +104,7 @@ impl Machine<'_> {
                     Some(expr) => self.eval(expr, scope)?.truthy(false),
                     None => false,
                 };
-                let chosen = if self.eval(test, scope)?.truthy(include_zero) {
+                let chosen = if self.operand(test, scope)?.truthy(include_zero) {
                     yes
                 } else {
                     no
@@ -185,6 +182,22 @@ impl Machine<'_> {
                 }
             },
         }
+    }
+
+    fn print<'s>(&'s self, expr: &'s Expr, scope: &'s Scope<'s>, out: &mut Output<'_>) -> Result<(), Fault> {
+        let value = self.eval(expr, scope)?;
+        let value = match &value {
+            Val::Ref(value) => value,
+            Val::Own(value) => value,
+            Val::Missing(expr, scope) => return Err(lack(expr, scope)),
+        };
+        let arg = Arg {
+            written: expr,
+            value,
+            root: Some(self.root),
+        };
+        arg.check_writable(self.budget)?;
+        out.value(value)
     }
 
     fn each<'s>(

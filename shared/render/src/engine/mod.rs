@@ -8,12 +8,14 @@ mod eval;
 mod exec;
 mod issue;
 mod lack;
+mod literals;
 mod lower;
 mod output;
 mod pack;
 mod parse;
 mod program;
 mod run;
+mod shows;
 mod tags;
 mod walk;
 
@@ -31,7 +33,7 @@ use self::{
     pack::{Pack, Partials},
     program::Block,
 };
-use crate::{RenderError, RenderRequest, Rendered, TemplateSet, budget, locale::Locales};
+use crate::{RenderError, RenderRequest, Rendered, TemplateDef, TemplateSet, budget, locale::Locales};
 
 /// A tenant's templates, compiled.
 #[derive(Debug)]
@@ -60,10 +62,17 @@ impl Engine {
     /// [`Engine::issues`], and rendering it is [`RenderError::Invalid`].
     #[must_use]
     pub fn compile(set: &TemplateSet) -> Self {
+        Self::compile_beside(set, None)
+    }
+
+    /// Like [`Self::compile`]. Files of texts that `former` was compiled from are not read again.
+    #[must_use]
+    pub fn compile_beside(set: &TemplateSet, former: Option<&Self>) -> Self {
         let locales = Locales::of(set);
         let mut issues = Vec::new();
         let partials = Partials::compile(&set.partials, &mut issues);
-        let packs = Pack::compile(&locales, &set.locales, &mut issues);
+        let former = former.map_or(&[][..], |former| &former.packs);
+        let packs = Pack::compile(&locales, &set.locales, former, &mut issues);
         let shared = Mentions::of(set.partials.iter().flat_map(|partial| partial.parts.values()));
         let mut types: HashMap<String, [Option<Family>; Channel::ALL.len()]> = HashMap::new();
         // Those of single locales come last, the most specific at the end, and take their places from the general ones.
@@ -143,6 +152,22 @@ impl Engine {
         let slot = family.by_locale[locale].as_deref().ok_or_else(missing)?;
         let template = slot.as_ref().map_err(RenderError::clone)?;
         run::render(template, &self.packs[locale], &self.partials, request, steps)
+    }
+}
+
+impl Engine {
+    /// The locales that a template serves, each with its compiled form.
+    fn served_by<'e>(&'e self, def: &'e TemplateDef) -> impl Iterator<Item = (&'e Pack, &'e Compiled)> {
+        let family = self.types.get(&def.event_type);
+        let family = family.and_then(|channels| channels[channel_index(def.channel)].as_ref());
+        let slots = family.map_or(&[][..], |family| &family.by_locale);
+        self.packs
+            .iter()
+            .zip(slots)
+            .filter_map(|(pack, slot)| match slot.as_deref() {
+                Some(Ok(template)) if template.locale == def.locale => Some((pack, template)),
+                _ => None,
+            })
     }
 }
 

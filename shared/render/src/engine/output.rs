@@ -30,14 +30,14 @@ impl<'b> Output<'b> {
         self.push(text)
     }
 
-    /// Writes a value as handlebars does: a list as `[a, b]`, an object as `[object]`, null as nothing.
+    /// Writes a value as handlebars does: a list as `[a, b]`, null as nothing. An object has no text; the caller
+    /// has refused it.
     pub(super) fn value(&mut self, value: &Value) -> Result<(), Fault> {
         match value {
             Value::String(text) => self.text(text),
             Value::Number(number) => self.text(&number.to_string()),
             Value::Bool(flag) => self.text(if *flag { "true" } else { "false" }),
-            Value::Null => Ok(()),
-            Value::Object(_) => self.text("[object]"),
+            Value::Null | Value::Object(_) => Ok(()),
             Value::Array(list) => {
                 self.text("[")?;
                 for (index, value) in list.iter().enumerate() {
@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn values_are_written_as_handlebars_writes_them() {
         assert_eq!(
-            written(&json!([1, "<", null, [true], {"a": 1}]), true),
-            "[1, &lt;, , [true], [object]]"
+            written(&json!([1, "<", null, [true]]), true),
+            "[1, &lt;, , [true]]"
         );
     }
 

@@ -36,10 +36,11 @@ impl Pack {
     pub(super) fn compile(
         locales: &Locales,
         files: &BTreeMap<String, String>,
+        former: &[Self],
         issues: &mut Vec<TemplateIssue>,
     ) -> Vec<Self> {
         let tags = locales.tags().iter();
-        tags.zip(messages(locales, files, issues))
+        tags.zip(messages(locales, files, former, issues))
             .map(|(tag, messages)| Self {
                 tag: Arc::clone(tag),
                 language: Language::of(tag),
@@ -49,24 +50,26 @@ impl Pack {
     }
 }
 
-/// The messages of each locale, with those of its fallback locales.
-pub(super) fn messages(
+/// The messages of each locale, with those of its fallback locales. A file that a former pack of the locale was
+/// read from is not read again.
+fn messages(
     locales: &Locales,
     files: &BTreeMap<String, String>,
+    former: &[Pack],
     issues: &mut Vec<TemplateIssue>,
 ) -> Vec<Messages> {
     let bundles: Vec<Arc<Bundle>> = locales
         .tags()
         .iter()
         .map(|tag| {
-            let (bundle, found) = Bundle::read(tag, files.get(&**tag).map_or("", String::as_str));
+            let ftl = files.get(&**tag).map_or("", String::as_str);
+            let same = former.iter().find(|pack| pack.tag == *tag);
+            let same = same.and_then(|pack| pack.messages.own_if_of(ftl));
+            let bundle = same.map_or_else(|| Arc::new(Bundle::read(tag, ftl)), Arc::clone);
             let place = Place::new(format!("locales/{tag}"), None, "");
-            issues.extend(
-                found
-                    .into_iter()
-                    .map(|it| place.issue(Some(it.line), it.code, it.message)),
-            );
-            Arc::new(bundle)
+            let found = bundle.issues().iter();
+            issues.extend(found.map(|it| place.issue(Some(it.line), it.code, it.message.clone())));
+            bundle
         })
         .collect();
     let chain = |index| {

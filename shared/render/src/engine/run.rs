@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Content, RenderError, RenderRequest, Rendered,
-    budget::Budget,
+    budget::{Budget, STEPS},
     fault::{Fault, Stop},
     invisible::{is_blank, steady, without_controls},
     limits, sms,
@@ -64,6 +64,36 @@ pub(super) fn render(
         },
         content,
     })
+}
+
+/// By how much a constant part of a template is too long: the limit, its length and their unit.
+pub(super) fn excess(
+    template: &Compiled,
+    part: &Part,
+    pack: &Pack,
+    partials: &[BTreeMap<String, Block>; 2],
+    none: &Value,
+) -> Option<(usize, usize, String)> {
+    let run = Run {
+        template,
+        pack,
+        partials,
+        variables: none,
+        of_lines: none,
+        timezone: None,
+        budget: &Budget::new(STEPS),
+    };
+    let error = match &template.parts {
+        CompiledParts::Email { .. } => run.subject(part).err(),
+        CompiledParts::Sms { .. } => run.sms(part).err(),
+        CompiledParts::Push { .. } => run.collapse(part).err(),
+    };
+    match error? {
+        RenderError::TooLong {
+            limit, actual, unit, ..
+        } => Some((limit, actual, unit)),
+        _ => None,
+    }
 }
 
 /// Template files end with a line break that no message needs.

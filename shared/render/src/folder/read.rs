@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -6,7 +7,7 @@ use std::{
 use carillon_domain::Channel;
 
 use super::FolderError;
-use crate::{PartialDef, Parts, TemplateDef, TemplateSet, is_locale, set::is_part};
+use crate::{PartialDef, Parts, TemplateDef, TemplateSet, canonical_locale, set::is_part};
 
 const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel email, sms or push and the \
                         part subject, text or html (email), text (sms), title, body or data.<key> (push)";
@@ -22,34 +23,74 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
     };
     for path in entries(&folder.join("templates"))? {
         let files = entries(&path)?;
+        let mut seen = Seen::default();
         for file in files {
-            add_template(&mut set, name(&path), &file)?;
+            add_template(&mut set, &mut seen, name(&path), &file)?;
         }
     }
     for file in entries(&folder.join("partials"))? {
         add_partial(&mut set, &file)?;
     }
+    let mut seen = Seen::default();
     for file in entries(&folder.join("locales"))? {
-        let tag = name(&file).strip_suffix(".ftl").filter(|tag| is_locale(tag));
-        let tag = tag.ok_or_else(|| misnamed(&file, LOCALE))?.to_owned();
+        let tag = tag_of(&file).ok_or_else(|| misnamed(&file, LOCALE))?;
+        seen.once(tag.clone(), &file)?;
         set.locales.insert(tag, read(&file)?);
     }
     Ok(set)
 }
 
-fn add_template(set: &mut TemplateSet, event_type: &str, file: &Path) -> Result<(), FolderError> {
+/// The files of a folder by what they hold.
+#[derive(Default)]
+struct Seen(BTreeMap<String, PathBuf>);
+
+impl Seen {
+    /// Refuses a second file that holds the same.
+    fn once(&mut self, holds: String, file: &Path) -> Result<(), FolderError> {
+        match self.0.insert(holds, file.to_owned()) {
+            None => Ok(()),
+            Some(other) => Err(FolderError::Twice {
+                path: file.to_owned(),
+                other,
+            }),
+        }
+    }
+}
+
+/// The tag of a file of texts.
+fn tag_of(file: &Path) -> Option<String> {
+    canonical_locale(name(file).strip_suffix(".ftl")?)
+}
+
+pub(super) fn locale_file(folder: &Path, tag: &str) -> PathBuf {
+    let locales = folder.join("locales");
+    let files = entries(&locales).unwrap_or_default();
+    let found = files
+        .into_iter()
+        .find(|file| tag_of(file).as_deref() == Some(tag));
+    found.unwrap_or_else(|| locales.join(format!("{tag}.ftl")))
+}
+
+fn add_template(
+    set: &mut TemplateSet,
+    seen: &mut Seen,
+    event_type: &str,
+    file: &Path,
+) -> Result<(), FolderError> {
     let (channel, locale, part) = parse_name(name(file)).ok_or_else(|| misnamed(file, TEMPLATE))?;
+    seen.once(format!("{channel} {locale:?} {part}"), file)?;
     let text = read(file)?;
-    let found = set.templates.iter_mut().find(|def| {
-        def.event_type == event_type && def.channel == channel && def.locale.as_deref() == locale
-    });
+    let found = set
+        .templates
+        .iter_mut()
+        .find(|def| def.event_type == event_type && def.channel == channel && def.locale == locale);
     if let Some(def) = found {
         def.parts.insert(part.to_owned(), text);
     } else {
         set.templates.push(TemplateDef {
             event_type: event_type.to_owned(),
             channel,
-            locale: locale.map(ToOwned::to_owned),
+            locale,
             version: 1,
             parts: Parts::from([(part.to_owned(), text)]),
         });
@@ -58,14 +99,15 @@ fn add_template(set: &mut TemplateSet, event_type: &str, file: &Path) -> Result<
 }
 
 /// `<channel>[.<locale>].<part>.hbs`; a part's name is never taken for a locale.
-fn parse_name(file: &str) -> Option<(Channel, Option<&str>, &str)> {
+fn parse_name(file: &str) -> Option<(Channel, Option<String>, &str)> {
     let (channel, rest) = file.strip_suffix(".hbs")?.split_once('.')?;
     let channel: Channel = channel.parse().ok()?;
     if is_part(channel, rest) {
         return Some((channel, None, rest));
     }
     let (locale, part) = rest.split_once('.')?;
-    (is_locale(locale) && is_part(channel, part)).then_some((channel, Some(locale), part))
+    let locale = canonical_locale(locale)?;
+    is_part(channel, part).then_some((channel, Some(locale), part))
 }
 
 fn add_partial(set: &mut TemplateSet, file: &Path) -> Result<(), FolderError> {
@@ -174,7 +216,7 @@ mod tests {
         assert_eq!(parse_name("email.html.hbs"), Some((Channel::Email, None, "html")));
         assert_eq!(
             parse_name("email.fr-CA.subject.hbs"),
-            Some((Channel::Email, Some("fr-CA"), "subject"))
+            Some((Channel::Email, Some("fr-CA".to_owned()), "subject"))
         );
         assert_eq!(
             parse_name("push.data.url.hbs"),
@@ -182,7 +224,7 @@ mod tests {
         );
         assert_eq!(
             parse_name("push.de.data.url.hbs"),
-            Some((Channel::Push, Some("de"), "data.url"))
+            Some((Channel::Push, Some("de".to_owned()), "data.url"))
         );
         for wrong in [
             "email.hbs",

@@ -10,19 +10,20 @@ use crate::fault::Fault;
 
 pub(crate) fn date(
     at: &Arg<'_>,
-    style: Option<&str>,
+    style: Option<&Arg<'_>>,
     timezone: Option<&str>,
     language: Language,
 ) -> Result<String, Fault> {
-    let moment = at
-        .value
-        .as_str()
-        .and_then(|text| Moment::parse(text, timezone))
-        .ok_or_else(|| at.refuse("a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
-    let style = Style::parse(style.unwrap_or("long")).ok_or_else(|| {
-        Fault::Misused("expected a date style: short, long, full, time or datetime".to_owned())
-    })?;
-    Ok(moment.write(style, language))
+    let style = match style {
+        Some(arg) => arg
+            .value
+            .as_str()
+            .and_then(Style::parse)
+            .ok_or_else(|| arg.refuse("a date style: short, long, full, time or datetime"))?,
+        None => Style::Long,
+    };
+    let needs_time = matches!(style, Style::Time | Style::DateTime);
+    Ok(Moment::of(at, needs_time, timezone)?.write(style, language))
 }
 
 /// How Fluent's `DATETIME` writes a point in time: its date, its time of day, or both.
@@ -38,11 +39,7 @@ pub(crate) fn formatted_date(
     timezone: Option<&str>,
     language: Language,
 ) -> Result<String, Fault> {
-    let moment = at
-        .value
-        .as_str()
-        .and_then(|text| Moment::parse(text, timezone))
-        .ok_or_else(|| at.refuse("a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
+    let moment = Moment::of(at, format.time, timezone)?;
     Ok(match format.date {
         Some(date) if format.time => moment.write_both(date, language),
         Some(date) => moment.write(date, language),
@@ -72,20 +69,36 @@ impl Style {
     }
 }
 
-/// A date and time on the recipient's clock.
-struct Moment(NaiveDateTime);
+/// A date and time on the recipient's clock; a bare date is its midnight.
+struct Moment {
+    at: NaiveDateTime,
+    has_time: bool,
+}
 
 impl Moment {
+    /// Reads a date or a time; with `needs_time`, a bare date is refused.
+    fn of(at: &Arg<'_>, needs_time: bool, zone: Option<&str>) -> Result<Self, Fault> {
+        let moment = at.value.as_str().and_then(|text| Self::parse(text, zone));
+        let moment =
+            moment.ok_or_else(|| at.refuse("a date (2026-11-24) or a time (2026-11-24T10:00:00Z)"))?;
+        if needs_time && !moment.has_time {
+            return Err(at.refuse("a date with its time (2026-11-24T10:00:00Z), because the time is written"));
+        }
+        Ok(moment)
+    }
+
     /// A time with an offset is moved to the recipient's timezone; a bare date is the same date everywhere.
     fn parse(text: &str, zone: Option<&str>) -> Option<Self> {
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             let utc: Timestamp = time.with_timezone(&Utc);
-            return Some(Self(match zone.and_then(|zone| zone.parse::<Tz>().ok()) {
+            let at = match zone.and_then(|zone| zone.parse::<Tz>().ok()) {
                 Some(zone) => utc.with_timezone(&zone).naive_local(),
                 None => utc.naive_utc(),
-            }));
+            };
+            return Some(Self { at, has_time: true });
         }
-        text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(Self)
+        let at = text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?;
+        Some(Self { at, has_time: false })
     }
 
     fn write_both(&self, date: Style, language: Language) -> String {
@@ -102,40 +115,40 @@ impl Moment {
     fn write(&self, style: Style, language: Language) -> String {
         match (style, language) {
             (Style::Time, Language::English) => {
-                let (pm, hour) = self.0.hour12();
-                format!("{hour}:{:02} {}", self.0.minute(), if pm { "PM" } else { "AM" })
+                let (pm, hour) = self.at.hour12();
+                format!("{hour}:{:02} {}", self.at.minute(), if pm { "PM" } else { "AM" })
             }
-            (Style::Time, _) => format!("{:02}:{:02}", self.0.hour(), self.0.minute()),
+            (Style::Time, _) => format!("{:02}:{:02}", self.at.hour(), self.at.minute()),
             (Style::DateTime, _) => self.write_both(Style::Long, language),
-            (_, Language::Other) => self.0.date().to_string(),
-            (Style::Short, Language::English) => self.0.format("%b %-d, %Y").to_string(),
-            (Style::Short, Language::French) => self.0.format("%d/%m/%Y").to_string(),
-            (Style::Short, Language::German) => self.0.format("%d.%m.%Y").to_string(),
-            (Style::Long, Language::English) => self.0.format("%B %-d, %Y").to_string(),
+            (_, Language::Other) => self.at.date().to_string(),
+            (Style::Short, Language::English) => self.at.format("%b %-d, %Y").to_string(),
+            (Style::Short, Language::French) => self.at.format("%d/%m/%Y").to_string(),
+            (Style::Short, Language::German) => self.at.format("%d.%m.%Y").to_string(),
+            (Style::Long, Language::English) => self.at.format("%B %-d, %Y").to_string(),
             (Style::Long, Language::French) => {
-                let first = if self.0.day() == 1 { "er" } else { "" };
+                let first = if self.at.day() == 1 { "er" } else { "" };
                 format!(
                     "{}{first} {} {}",
-                    self.0.day(),
-                    MONTHS_FR[self.0.month0() as usize],
-                    self.0.year()
+                    self.at.day(),
+                    MONTHS_FR[self.at.month0() as usize],
+                    self.at.year()
                 )
             }
             (Style::Long, Language::German) => {
                 format!(
                     "{}. {} {}",
-                    self.0.day(),
-                    MONTHS_DE[self.0.month0() as usize],
-                    self.0.year()
+                    self.at.day(),
+                    MONTHS_DE[self.at.month0() as usize],
+                    self.at.year()
                 )
             }
             (Style::Full, _) => {
                 let date = self.write(Style::Long, language);
-                let day = self.0.weekday().num_days_from_monday() as usize;
+                let day = self.at.weekday().num_days_from_monday() as usize;
                 match language {
                     Language::French => format!("{} {date}", DAYS_FR[day]),
                     Language::German => format!("{}, {date}", DAYS_DE[day]),
-                    Language::English | Language::Other => format!("{}, {date}", self.0.format("%A")),
+                    Language::English | Language::Other => format!("{}, {date}", self.at.format("%A")),
                 }
             }
         }

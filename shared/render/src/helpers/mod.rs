@@ -13,7 +13,7 @@ pub(crate) use self::{
     date::{DateFormat, Style, date, formatted_date},
     link::{check_link, percent_encode},
     number::{NumberFormat, digits, formatted_number, money, number},
-    translate::translate,
+    translate::{no_key, translate},
 };
 use crate::{budget::Budget, fault::Fault, origin::pointer_to};
 
@@ -51,28 +51,61 @@ pub(crate) struct Arg<'a> {
     pub(crate) root: Option<&'a Value>,
 }
 
+/// The values that have a text.
+pub(crate) const WRITABLE: &str = "a text, a number, true or false, or a list of these, not an object";
+
 impl Arg<'_> {
     /// The error for a value that the helper does not accept.
     pub(crate) fn refuse(&self, expected: &'static str) -> Fault {
+        self.refuse_part(self.value, expected)
+    }
+
+    /// The error for a part of the value.
+    fn refuse_part(&self, part: &Value, expected: &'static str) -> Fault {
         Fault::BadValue {
             variable: echo(self.written),
             expected,
-            at: self.root.and_then(|root| pointer_to(self.value, root)),
+            at: self.root.and_then(|root| pointer_to(part, root)),
+        }
+    }
+
+    /// Refuses a value that is an object, or a list with one in it: it has no text.
+    pub(crate) fn check_writable(&self, budget: &Budget) -> Result<(), Fault> {
+        match first_object(self.value, budget)? {
+            Some(object) => Err(self.refuse_part(object, WRITABLE)),
+            None => Ok(()),
         }
     }
 }
 
+/// The first object in a value, which may be the value itself.
+fn first_object<'v>(value: &'v Value, budget: &Budget) -> Result<Option<&'v Value>, Fault> {
+    match value {
+        Value::Object(_) => Ok(Some(value)),
+        Value::Array(list) => {
+            budget.pay(list.len() as u64)?;
+            for item in list {
+                if let Some(object) = first_object(item, budget)? {
+                    return Ok(Some(object));
+                }
+            }
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// A value's text, as a template writes it.
-pub(crate) fn plain<'v>(value: &'v Value, budget: &Budget) -> Result<Cow<'v, str>, Fault> {
-    if let Value::String(text) = value {
+pub(crate) fn plain<'v>(arg: &Arg<'v>, budget: &Budget) -> Result<Cow<'v, str>, Fault> {
+    if let Value::String(text) = arg.value {
         return Ok(Cow::Borrowed(text));
     }
     let mut text = String::new();
-    write_plain(value, &mut text, budget)?;
+    write_plain(arg, arg.value, &mut text, budget)?;
     Ok(Cow::Owned(text))
 }
 
-fn write_plain(value: &Value, text: &mut String, budget: &Budget) -> Result<(), Fault> {
+fn write_plain(arg: &Arg<'_>, value: &Value, text: &mut String, budget: &Budget) -> Result<(), Fault> {
     budget.pay(1)?;
     match value {
         Value::Null => {}
@@ -82,14 +115,14 @@ fn write_plain(value: &Value, text: &mut String, budget: &Budget) -> Result<(), 
             budget.pay_bytes(value.len())?;
             text.push_str(value);
         }
-        Value::Object(_) => text.push_str("[object]"),
+        Value::Object(_) => return Err(arg.refuse_part(value, WRITABLE)),
         Value::Array(list) => {
             text.push('[');
             for (index, value) in list.iter().enumerate() {
                 if index > 0 {
                     text.push_str(", ");
                 }
-                write_plain(value, text, budget)?;
+                write_plain(arg, value, text, budget)?;
             }
             text.push(']');
         }

@@ -9,6 +9,11 @@ use crate::{
     messages::{MessageError, Messages},
 };
 
+/// The error for a value that is no key of a message.
+pub(crate) fn no_key(key: &Arg<'_>) -> Fault {
+    key.refuse("the key of a message")
+}
+
 pub(crate) fn translate(
     key: &Arg<'_>,
     args: &[(&str, &Value)],
@@ -16,20 +21,17 @@ pub(crate) fn translate(
     timezone: Option<&str>,
     budget: &Budget,
 ) -> Result<String, Fault> {
-    let key = key
-        .value
-        .as_str()
-        .ok_or_else(|| key.refuse("the key of a message"))?;
+    let name = key.value.as_str().ok_or_else(|| no_key(key))?;
     messages
-        .format(key, args, timezone, budget)
+        .format(name, args, key.root, timezone, budget)
         .map_err(|error| match error {
             MessageError::Fault(fault) => fault,
-            MessageError::UnknownKey => Fault::Misused(format!("there is no message {key}")),
-            MessageError::MissingArgument(name) => {
-                Fault::Misused(format!("the message {key} needs {name}=…"))
+            MessageError::UnknownKey => Fault::Misused(format!("there is no message {name}")),
+            MessageError::MissingArgument(argument) => {
+                Fault::Misused(format!("the message {name} needs {argument}=…"))
             }
             MessageError::Broken(why) => {
-                Fault::Misused(format!("the message {key} cannot be formatted: {why}"))
+                Fault::Misused(format!("the message {name} cannot be formatted: {why}"))
             }
         })
 }

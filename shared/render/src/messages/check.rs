@@ -5,16 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     MessageIssue, Messages, is_message,
+    levels::{MAX_LEVELS, Node},
+    literals,
     tree::{Expr, visit},
 };
-
-/// A text: its bundle's index in the chain, and its key.
-type Node<'m> = (usize, &'m str);
 
 impl Messages {
     /// Whether the locale's own file has the message.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.first().is_some_and(|own| own.texts.contains_key(key)) && is_message(key)
+    }
+
+    /// Whether the locale's own file defines the message in a way that cannot be read. An issue of the file says
+    /// so.
+    pub(crate) fn is_unreadable(&self, key: &str) -> bool {
+        self.0.first().is_some_and(|own| own.is_unreadable(key))
     }
 
     /// The variables that a message needs, including those of the messages that it refers to.
@@ -42,6 +47,7 @@ impl Messages {
         let mut issues = Vec::new();
         let Some(own) = self.0.first() else { return issues };
         let mut printed = BTreeMap::new();
+        let mut steps = literals::MAX_STEPS;
         for (key, text) in &own.texts {
             let mut find = |code, message| {
                 issues.push(MessageIssue {
@@ -70,25 +76,38 @@ impl Messages {
                 }
                 _ => {}
             });
-            for other in refers.into_iter().filter(|other| self.find(other, 0).is_none()) {
+            for sentence in self.wrong_literals(text, &mut steps) {
+                find("bad-literal", format!("{key} ({tag}): {sentence}"));
+            }
+            let is_known = |other: &str| {
+                self.find(other, 0).is_some() || self.0.iter().any(|bundle| bundle.is_unreadable(other))
+            };
+            for other in refers.into_iter().filter(|other| !is_known(other)) {
                 let sentence = format!(
                     "{key} ({tag}) refers to {other}, which neither {tag} nor a locale that stands in for it has"
                 );
                 find("unknown-reference", sentence);
             }
         }
-        for key in self.cycles() {
-            let line = own.texts.get(key).map_or(1, |text| text.line);
-            issues.push(MessageIssue {
-                line,
-                code: "cyclic-reference",
-                message: format!("{key} ({tag}) refers to itself"),
-            });
-        }
+        let line = |key: &str| own.texts.get(key).map_or(1, |text| text.line);
+        let misshapen = self.misshapen();
+        issues.extend(misshapen.cyclic.into_iter().map(|key| MessageIssue {
+            line: line(key),
+            code: "cyclic-reference",
+            message: format!("{key} ({tag}) refers to itself"),
+        }));
+        issues.extend(misshapen.deep.into_iter().map(|key| MessageIssue {
+            line: line(key),
+            code: "deep-reference",
+            message: format!(
+                "{key} ({tag}): expected texts and selections to stand in each other at most {MAX_LEVELS} deep, \
+                 and with {key} there is one more"
+            ),
+        }));
         issues
     }
 
-    fn node<'m>(&'m self, key: &'m str, from: usize) -> Option<Node<'m>> {
+    pub(super) fn node<'m>(&'m self, key: &'m str, from: usize) -> Option<Node<'m>> {
         self.find(key, from).map(|(bundle, _)| (bundle, key))
     }
 
@@ -110,48 +129,5 @@ impl Messages {
             });
         }
         names
-    }
-
-    /// The keys through which the locale's own texts contain themselves. Each text is visited once.
-    fn cycles(&self) -> BTreeSet<&str> {
-        let mut cyclic = BTreeSet::new();
-        let mut done = BTreeSet::new();
-        let own = self.0.first().map(|own| own.texts.keys());
-        for key in own.into_iter().flatten() {
-            // The open nodes, each with its references that were not followed yet.
-            let mut path: Vec<(Node<'_>, Vec<Node<'_>>)> = Vec::new();
-            let mut open = BTreeSet::new();
-            let mut next = Some((0, key.as_str()));
-            loop {
-                if let Some(node) = next.take() {
-                    if open.contains(&node) {
-                        cyclic.insert(node.1);
-                    } else if !done.contains(&node) {
-                        open.insert(node);
-                        path.push((node, self.referred(node)));
-                    }
-                }
-                let Some((node, rest)) = path.last_mut() else {
-                    break;
-                };
-                next = rest.pop();
-                if next.is_none() {
-                    open.remove(node);
-                    done.insert(*node);
-                    path.pop();
-                }
-            }
-        }
-        cyclic
-    }
-
-    fn referred<'m>(&'m self, node: Node<'m>) -> Vec<Node<'m>> {
-        let mut found = Vec::new();
-        self.look(node, &mut |expr, _| {
-            if let Expr::Message(key) | Expr::Term { key, .. } = expr {
-                found.extend(self.node(key, node.0));
-            }
-        });
-        found
     }
 }

@@ -4,16 +4,20 @@
 
 mod check;
 mod functions;
+mod levels;
+mod literals;
 mod read;
 mod resolve;
 mod tree;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use carillon_domain::json::Value;
 use intl_pluralrules::{PluralRuleType, PluralRules};
+use sha2::{Digest as _, Sha256};
 
 use self::{
+    read::Reading,
     resolve::{Place, Resolver},
     tree::{Pattern, Texts},
 };
@@ -26,6 +30,13 @@ use crate::{
 /// One locale's messages.
 pub(crate) struct Bundle {
     texts: Texts,
+    /// The keys that the file defines and that cannot be read.
+    unreadable: BTreeSet<String>,
+    /// Whether the whole file was refused, so that its keys are not known.
+    is_refused: bool,
+    issues: Vec<MessageIssue>,
+    /// The SHA-256 of the file.
+    digest: [u8; 32],
     cardinal: Option<PluralRules>,
     ordinal: Option<PluralRules>,
     language: Language,
@@ -42,15 +53,34 @@ pub(crate) struct MessageIssue {
 
 impl Bundle {
     /// Reads a file of messages. Readable messages are kept; an issue names each of the others.
-    pub(crate) fn read(tag: &str, ftl: &str) -> (Self, Vec<MessageIssue>) {
-        let (texts, issues) = read::read(ftl);
-        let bundle = Self {
+    pub(crate) fn read(tag: &str, ftl: &str) -> Self {
+        let Reading {
             texts,
+            unreadable,
+            is_refused,
+            issues,
+        } = read::read(ftl);
+        Self {
+            texts,
+            unreadable,
+            is_refused,
+            issues,
+            digest: Sha256::digest(ftl).into(),
             cardinal: Self::rules(tag, PluralRuleType::CARDINAL),
             ordinal: Self::rules(tag, PluralRuleType::ORDINAL),
             language: Language::of(tag),
-        };
-        (bundle, issues)
+        }
+    }
+
+    /// The issues of reading the file.
+    pub(crate) fn issues(&self) -> &[MessageIssue] {
+        &self.issues
+    }
+
+    /// Whether the key is defined, but in a way that cannot be read.
+    fn is_unreadable(&self, key: &str) -> bool {
+        let name = key.split_once('.').map_or(key, |(name, _)| name);
+        self.is_refused || self.unreadable.contains(key) || self.unreadable.contains(name)
     }
 }
 
@@ -97,11 +127,19 @@ impl Messages {
         Self(chain)
     }
 
-    /// The text of a message, or of an attribute of one (`order-shipped.subject`).
+    /// The locale's own messages, if its file is this one.
+    pub(crate) fn own_if_of(&self, ftl: &str) -> Option<&Arc<Bundle>> {
+        let own = self.0.first()?;
+        (own.digest[..] == Sha256::digest(ftl)[..]).then_some(own)
+    }
+
+    /// The text of a message, or of an attribute of one (`order-shipped.subject`). `root` are all variables of
+    /// the template, in which a refused value is looked for.
     pub(crate) fn format(
         &self,
         key: &str,
         args: &[(&str, &Value)],
+        root: Option<&Value>,
         timezone: Option<&str>,
         budget: &Budget,
     ) -> Result<String, MessageError> {
@@ -112,6 +150,7 @@ impl Messages {
         let resolver = Resolver {
             messages: self,
             args,
+            root,
             timezone,
             budget,
         };
@@ -158,10 +197,10 @@ nested = { hello }!
     }
 
     fn format_in(tag: &str, ftl: &str, key: &str, args: &str) -> Result<String, MessageError> {
-        let messages = Messages::new(vec![Arc::new(Bundle::read(tag, ftl).0)]);
+        let messages = Messages::new(vec![Arc::new(Bundle::read(tag, ftl))]);
         let args = carillon_domain::json::object(args).unwrap();
         let args: Vec<_> = args.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        messages.format(key, &args, None, &Budget::new(100_000))
+        messages.format(key, &args, None, None, &Budget::new(100_000))
     }
 
     #[test]
@@ -276,15 +315,18 @@ nested = { hello }!
             "a = {".repeat(100_000),
             format!("a = {}", "{\nb(".repeat(1_900)),
         ] {
-            let (bundle, issues) = Bundle::read("en", &source);
-            assert!(!issues.is_empty() && bundle.texts.is_empty());
+            let bundle = Bundle::read("en", &source);
+            assert!(!bundle.issues.is_empty() && bundle.texts.is_empty());
         }
     }
 
     #[test]
     fn a_broken_file_is_named_by_line_and_the_rest_is_kept() {
-        let (bundle, issues) = Bundle::read("en", "a = 1\nb = { $x\nc = 3\nc = 4\n");
-        assert_eq!(issues.iter().map(|issue| issue.line).collect::<Vec<_>>(), [2, 4]);
+        let bundle = Bundle::read("en", "a = 1\nb = { $x\nc = 3\nc = 4\n");
+        assert_eq!(
+            bundle.issues.iter().map(|issue| issue.line).collect::<Vec<_>>(),
+            [2, 4]
+        );
         assert!(bundle.texts.contains_key("a"));
         assert!(bundle.texts.contains_key("c"));
     }

@@ -2,7 +2,7 @@
 //! the process. A file that may be deep is therefore parsed on a stack of its own, and trees deeper than
 //! [`MAX_DEPTH`] are refused.
 
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 use fluent_syntax::{
     ast::{self, Entry, PatternElement},
@@ -26,15 +26,28 @@ const SHALLOW: usize = 16;
 /// Stack for one level of nesting, in bytes, with room to spare.
 const STACK_PER_LEVEL: usize = 64 * 1024;
 
+/// A file of messages, as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) texts: Texts,
+    /// The keys of messages, terms and attributes that the file defines and that cannot be read. An issue names
+    /// each of them.
+    pub(super) unreadable: BTreeSet<String>,
+    /// Whether the whole file was refused.
+    pub(super) is_refused: bool,
+    pub(super) issues: Vec<MessageIssue>,
+}
+
 /// Reads a file. Readable messages are kept; an issue names each of the others.
-pub(super) fn read(source: &str) -> (Texts, Vec<MessageIssue>) {
-    let refuse = |message: String| {
-        let issue = MessageIssue {
+pub(super) fn read(source: &str) -> Reading {
+    let refuse = |message: String| Reading {
+        issues: vec![MessageIssue {
             line: 1,
             code: "syntax",
             message,
-        };
-        (Texts::new(), vec![issue])
+        }],
+        is_refused: true,
+        ..Reading::default()
     };
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     if source.len() > MAX_SOURCE {
@@ -86,35 +99,37 @@ fn begins_message(line: &str) -> bool {
             .starts_with('=')
 }
 
-fn parse(source: &str) -> (Texts, Vec<MessageIssue>) {
+fn parse(source: &str) -> Reading {
     let mut reader = Reader {
-        texts: Texts::new(),
-        issues: Vec::new(),
+        reading: Reading::default(),
         line: 1,
         depth: 0,
     };
+    let mut lines = Lines::of(source);
     let resource = fluent_syntax::parser::parse(source).unwrap_or_else(|(resource, errors)| {
         for error in errors {
             let at = error.slice.as_ref().map_or(error.pos.start, |slice| slice.start);
-            reader.line = source.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+            reader.line = lines.at(at);
             reader.find("syntax", &error);
         }
         resource
     });
-    let mut from = 0;
+    let mut lines = Lines::of(source);
     for entry in &resource.body {
-        let (id, value, attributes) = match entry {
-            Entry::Message(message) => (
-                message.id.name.to_owned(),
-                message.value.as_ref(),
-                &message.attributes,
-            ),
-            Entry::Term(term) => (format!("-{}", term.id.name), Some(&term.value), &term.attributes),
+        let (sign, id, value, attributes) = match entry {
+            Entry::Message(message) => ("", message.id.name, message.value.as_ref(), &message.attributes),
+            Entry::Term(term) => ("-", term.id.name, Some(&term.value), &term.attributes),
+            Entry::Junk { content } => {
+                reader
+                    .reading
+                    .unreadable
+                    .extend(defined(content).map(ToOwned::to_owned));
+                continue;
+            }
             _ => continue,
         };
-        let line = line_of(source, &id, from);
-        from = line.unwrap_or(from);
-        reader.line = line.unwrap_or(1);
+        reader.line = lines.of_slice(id);
+        let id = format!("{sign}{id}");
         if let Some(value) = value {
             reader.text(id.clone(), value);
         }
@@ -122,29 +137,60 @@ fn parse(source: &str) -> (Texts, Vec<MessageIssue>) {
             reader.text(format!("{id}.{}", attribute.id.name), &attribute.value);
         }
     }
-    (reader.texts, reader.issues)
+    reader.reading
 }
 
-/// The line, from 1, at which a message or term is defined, behind the first `read` lines.
-fn line_of(source: &str, id: &str, read: usize) -> Option<usize> {
-    let defines = |line: &str| {
-        line.strip_prefix(id)
-            .is_some_and(|rest| rest.trim_start().starts_with('='))
-    };
-    let found = source.lines().skip(read).position(defines)?;
-    Some(read + found + 1)
+/// The name that an unreadable entry defines: that of a message, or a term's with its hyphen.
+fn defined(entry: &str) -> Option<&str> {
+    let bare = entry.strip_prefix('-').unwrap_or(entry);
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !bare.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    let end = bare.find(|c| !is_inside(c)).unwrap_or(bare.len());
+    Some(&entry[..entry.len() - bare.len() + end])
+}
+
+/// The lines of places that are asked for in the order of the source, so that each byte is read once.
+struct Lines<'s> {
+    source: &'s str,
+    at: usize,
+    line: usize,
+}
+
+impl<'s> Lines<'s> {
+    fn of(source: &'s str) -> Self {
+        Self {
+            source,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    /// The line, from 1, of a byte.
+    fn at(&mut self, at: usize) -> usize {
+        if let Some(passed) = self.source.get(self.at..at) {
+            self.line += passed.matches('\n').count();
+            self.at = at;
+        }
+        self.line
+    }
+
+    /// The line of a part of the source.
+    fn of_slice(&mut self, part: &str) -> usize {
+        self.at(part.as_ptr().addr().saturating_sub(self.source.as_ptr().addr()))
+    }
 }
 
 struct Reader {
-    texts: Texts,
-    issues: Vec<MessageIssue>,
+    reading: Reading,
     line: usize,
     depth: usize,
 }
 
 impl Reader {
     fn find(&mut self, code: &'static str, message: &dyn Display) {
-        self.issues.push(MessageIssue {
+        self.reading.issues.push(MessageIssue {
             line: self.line,
             code,
             message: message.to_string(),
@@ -153,13 +199,18 @@ impl Reader {
 
     fn text(&mut self, key: String, pattern: &ast::Pattern<&str>) {
         let line = self.line;
-        if self.texts.contains_key(&key) {
+        if self.reading.texts.contains_key(&key) {
             self.find("syntax", &format_args!("{key} is defined twice"));
             return;
         }
-        // An issue names a wrong pattern; its message is then missing.
-        if let Some(pattern) = self.pattern(pattern) {
-            self.texts.insert(key, Text { line, pattern });
+        match self.pattern(pattern) {
+            Some(pattern) => {
+                self.reading.texts.insert(key, Text { line, pattern });
+            }
+            // An issue names what is wrong in it.
+            None => {
+                self.reading.unreadable.insert(key);
+            }
         }
     }
 

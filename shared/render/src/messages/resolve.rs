@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Resolver<'r> {
     pub(super) messages: &'r Messages,
     pub(super) args: &'r [(&'r str, &'r Value)],
+    /// All variables of the template, in which a refused value is looked for.
+    pub(super) root: Option<&'r Value>,
     /// The recipient's timezone (IANA name).
     pub(super) timezone: Option<&'r str>,
     pub(super) budget: &'r Budget,
@@ -81,7 +83,12 @@ impl<'r> Resolver<'r> {
         Ok(())
     }
 
-    fn place(&self, expr: &'r Expr, place: Place<'_, 'r>, out: &mut String) -> Result<(), MessageError> {
+    pub(super) fn place(
+        &self,
+        expr: &'r Expr,
+        place: Place<'_, 'r>,
+        out: &mut String,
+    ) -> Result<(), MessageError> {
         match expr {
             Expr::Message(key) => {
                 let (bundle, pattern) = self.find(key, place)?;
@@ -140,7 +147,15 @@ impl<'r> Resolver<'r> {
                 },
                 None => match self.args.iter().find(|(given, _)| given == name) {
                     Some((_, value)) => {
-                        let plain = helpers::plain(value, self.budget)?;
+                        let arg = Arg {
+                            written: &Written(expr),
+                            value,
+                            root: self.root,
+                        };
+                        let plain = match value {
+                            Value::String(text) => Cow::Borrowed(text.as_str()),
+                            _ => Cow::Owned(helpers::plain(&arg, self.budget)?.into_owned()),
+                        };
                         self.budget.pay_bytes(plain.len())?;
                         Chosen::plain(plain)
                     }
@@ -151,7 +166,7 @@ impl<'r> Resolver<'r> {
                 let Some(value) = self.value(arg, place)? else {
                     return Ok(None);
                 };
-                self.call(function, arg, &value.plain)?
+                self.call(function, arg, &value.plain, place)?
             }
             Expr::Message(_) | Expr::Term { .. } | Expr::Select { .. } => {
                 let mut text = String::new();
@@ -161,13 +176,24 @@ impl<'r> Resolver<'r> {
         }))
     }
 
-    fn call(&self, function: &Function, arg: &Expr, plain: &str) -> Result<Chosen<'r>, MessageError> {
-        let value = Value::String(plain.to_owned());
+    fn call(
+        &self,
+        function: &Function,
+        arg: &Expr,
+        plain: &str,
+        place: Place<'_, 'r>,
+    ) -> Result<Chosen<'r>, MessageError> {
+        let text = Value::String(plain.to_owned());
         let written = Written(arg);
+        // A text is taken from the event itself, so that an error can point at it.
+        let value = match (place.term, arg) {
+            (None, Expr::Variable(name)) => self.args.iter().find(|(given, _)| given == name),
+            _ => None,
+        };
         let arg = Arg {
             written: &written,
-            value: &value,
-            root: None,
+            value: value.map_or(&text, |(_, value)| *value),
+            root: self.root,
         };
         let language = self.messages.language();
         match function {
@@ -263,8 +289,9 @@ fn numeric(text: &str) -> Option<PluralOperands> {
     PluralOperands::try_from(format!("1{last}{point}{fraction}").as_str()).ok()
 }
 
-/// A number's digits, without an exponent.
+/// The digits of a number, without an exponent. As in conditions, white space around a number is no part of it.
 fn number(text: &str) -> Option<String> {
+    let text = text.trim();
     helpers::digits(text).filter(|_| !text.ends_with('.'))
 }
 

@@ -1,6 +1,10 @@
 //! Rendering in this process, from compiled snapshots that are read without a lock.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -18,6 +22,8 @@ const TURN: usize = 32;
 /// Most steps of a message that is rendered on the caller's thread: about half a millisecond. Nearly every
 /// message takes fewer; one that needs more is started again in the workshop.
 const AT_ONCE: u64 = 10_000;
+/// How many engines of drafts are kept, so that the files of texts beside a draft are not read at each preview.
+const DRAFTS: usize = 8;
 /// The size of event data, in bytes, from which on even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
 
@@ -40,6 +46,8 @@ pub struct InProcess {
     source: Arc<dyn TemplateSource>,
     snapshots: ArcSwap<Snapshots>,
     loading: Mutex<()>,
+    /// The last engines of drafts, the latest at the end.
+    drafts: parking_lot::Mutex<VecDeque<(TenantId, Arc<Engine>)>>,
     workshop: Workshop,
 }
 
@@ -51,6 +59,7 @@ impl InProcess {
             source,
             snapshots: ArcSwap::default(),
             loading: Mutex::new(()),
+            drafts: parking_lot::Mutex::default(),
             workshop: Workshop::new(),
         }
     }
@@ -65,6 +74,26 @@ impl InProcess {
             return Ok(Arc::clone(engine));
         }
         self.load(tenant).await
+    }
+
+    /// An engine of the tenant that was compiled lately, for [`Engine::compile_beside`]. It may be of a draft or of
+    /// a former revision. Nothing is loaded, so nothing waits for other tenants' work.
+    #[must_use]
+    pub fn latest(&self, tenant: &TenantId) -> Option<Arc<Engine>> {
+        let drafts = self.drafts.lock();
+        let draft = drafts.iter().rev().find(|(owner, _)| owner == tenant);
+        let draft = draft.map(|(_, engine)| Arc::clone(engine));
+        draft.or_else(|| self.snapshots.load().get(tenant).cloned())
+    }
+
+    /// Keeps the engine of a tenant's draft for [`Self::latest`].
+    pub fn keep_draft(&self, tenant: &TenantId, engine: Arc<Engine>) {
+        let mut drafts = self.drafts.lock();
+        drafts.retain(|(owner, _)| owner != tenant);
+        if drafts.len() == DRAFTS {
+            drafts.pop_front();
+        }
+        drafts.push_back((tenant.clone(), engine));
     }
 
     /// Reloads every known tenant whose revision has changed. A tenant whose templates cannot be loaded now keeps those

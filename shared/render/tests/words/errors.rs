@@ -150,7 +150,7 @@ fn a_literal_a_helper_and_carillons_own_variables_are_no_place_in_the_event() {
         ("{{#each 5}}x{{/each}}", "expects 5 to be a list or an object"),
         (
             "{{date \"2026-11-24\" \"wide\"}}",
-            "cannot be rendered: text line 1: expected a date style",
+            "expects \"wide\" to be a date style: short, long, full, time or datetime",
         ),
     ] {
         let (pointer, said) = error(template, &data);

@@ -4,11 +4,16 @@
 mod comparisons;
 mod errors;
 mod lines;
+mod literals;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
+mod values;
 
 use carillon_domain::Channel;
-use carillon_render::{Content, Engine, PartialDef, Parts, RenderError, TemplateDef, TemplateSet};
+use carillon_render::{
+    Content, Engine, PartialDef, Parts, RenderError, TemplateDef, TemplateIssue, TemplateSet,
+};
 use serde_json::Value;
 use support::request;
 
@@ -40,4 +45,18 @@ fn sms(template: &str, data: &Value) -> Result<String, RenderError> {
         Content::Sms { text } => Ok(text),
         other => panic!("{other:?}"),
     }
+}
+
+/// A set of one text message, with texts by locale.
+fn with_texts(template: &str, locales: &[(&str, &str)]) -> TemplateSet {
+    let owned = |(tag, text): &(&str, &str)| ((*tag).to_owned(), (*text).to_owned());
+    TemplateSet {
+        locales: locales.iter().map(owned).collect(),
+        ..set(Channel::Sms, &[("text", template)])
+    }
+}
+
+/// What the publish gate refuses a set for.
+fn refusals(set: &TemplateSet) -> Vec<TemplateIssue> {
+    Engine::validate(set).errors
 }

@@ -1,0 +1,292 @@
+//! What fails with any data is found before publishing: calls whose arguments are literals are executed once.
+
+use carillon_domain::json::Value;
+
+use super::{
+    Engine,
+    eval::{Kind, Scope, Val},
+    exec::Machine,
+    issue::{Place, TemplateIssue},
+    pack::Pack,
+    program::{Block, Call, Element, Expr, Helper},
+    shows,
+};
+use crate::{
+    TemplateSet,
+    budget::{Budget, STEPS},
+    fault::Fault,
+    helpers::{self, Arg},
+};
+
+/// A line and a sentence.
+type Finding = (Option<usize>, String);
+
+impl Engine {
+    /// Adds an issue for each literal with which a template or partial always fails, and for each part that is
+    /// always blank or too long.
+    pub(super) fn find_wrong_literals(&self, set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
+        let none = Value::Object(carillon_domain::json::Map::new());
+        let issues = |place: Place, findings: Vec<Finding>| {
+            let each = findings.into_iter();
+            each.map(move |(line, sentence)| place.issue(line, "bad-literal", sentence))
+        };
+        for (partials, part) in self.partials.iter().zip(["html", "text"]) {
+            for (name, block) in partials {
+                let place = Place::new(format!("partials/{name}"), None, part);
+                let findings = self.wrong_in(block, self.packs.iter(), part == "html", &none);
+                errors.extend(issues(place, findings));
+            }
+        }
+        for def in &set.templates {
+            let served: Vec<_> = self.served_by(def).collect();
+            let Some((_, template)) = served.first() else {
+                continue;
+            };
+            for part in template.parts.all() {
+                let place = Place::new(def.id(), def.locale.as_deref(), &part.name);
+                let packs = served.iter().map(|(pack, _)| *pack);
+                let findings = self.wrong_in(&part.block, packs, part.name == "html", &none);
+                errors.extend(issues(place, findings));
+            }
+            let unusable: Vec<_> = served
+                .iter()
+                .filter_map(|(pack, template)| {
+                    let found = shows::always_unusable(template, pack, &self.partials, &none)?;
+                    Some((&pack.tag, found))
+                })
+                .collect();
+            if let Some((tag, found)) = unusable.first() {
+                // Where only some of its languages are concerned, the first one is named.
+                let language = if unusable.len() < served.len() {
+                    format!(" in {tag}")
+                } else {
+                    String::new()
+                };
+                let place = Place::new(def.id(), def.locale.as_deref(), &found.part);
+                let sentence = format!("{}{language}: expected {}", found.fault, found.expected);
+                errors.push(place.issue(None, found.code, sentence));
+            }
+        }
+    }
+
+    /// The wrong literals of a block in any of these locales.
+    fn wrong_in<'e>(
+        &'e self,
+        block: &Block,
+        packs: impl Iterator<Item = &'e Pack>,
+        is_html: bool,
+        none: &'e Value,
+    ) -> Vec<Finding> {
+        let [html, text] = &self.partials;
+        let mut findings: Vec<Finding> = Vec::new();
+        for pack in packs {
+            let budget = Budget::new(STEPS);
+            let mut judge = Judge {
+                machine: Machine {
+                    pack,
+                    partials: if is_html { html } else { text },
+                    root: none,
+                    timezone: None,
+                    budget: &budget,
+                },
+                line: None,
+                findings: Vec::new(),
+            };
+            judge.block(block);
+            for finding in judge.findings {
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
+        }
+        findings
+    }
+}
+
+/// The value of an expression, whatever the data is.
+enum Known {
+    /// This one.
+    Value(Value),
+    /// None: it finds nothing.
+    Nothing,
+    /// It depends on the data, or on what was found to be wrong.
+    No,
+}
+
+struct Judge<'e> {
+    machine: Machine<'e>,
+    line: Option<usize>,
+    findings: Vec<Finding>,
+}
+
+impl Judge<'_> {
+    fn block(&mut self, block: &Block) {
+        for step in &block.0 {
+            self.line = step.line.or(self.line);
+            self.element(&step.element);
+        }
+    }
+
+    fn blocks<'b>(&mut self, blocks: impl IntoIterator<Item = &'b Option<Block>>) {
+        for block in blocks.into_iter().flatten() {
+            self.block(block);
+        }
+    }
+
+    fn element(&mut self, element: &Element) {
+        match element {
+            Element::Text(_) => {}
+            Element::Print(expr) => {
+                if let Known::Nothing = self.expr(expr) {
+                    let sentence = format!("expected {} to find a value", short(expr));
+                    self.findings.push((self.line, sentence));
+                }
+            }
+            Element::Choose {
+                test,
+                include_zero,
+                branches,
+            } => {
+                self.expr(test);
+                if let Some(expr) = include_zero {
+                    self.expr(expr);
+                }
+                self.blocks(branches);
+            }
+            Element::Each {
+                list,
+                body,
+                otherwise,
+                ..
+            } => {
+                if let Known::Value(value) = self.expr(list)
+                    && otherwise.is_none()
+                    && !matches!(value, Value::Array(_) | Value::Object(_))
+                {
+                    let sentence = format!("expected {} to be a list or an object", short(list));
+                    self.findings.push((self.line, sentence));
+                }
+                self.block(body);
+                self.blocks([otherwise]);
+            }
+            Element::With {
+                value,
+                body,
+                otherwise,
+                ..
+            } => {
+                if let Known::Value(known) = self.expr(value)
+                    && otherwise.is_none()
+                    && !Val::Own(known).truthy(false)
+                {
+                    let sentence = format!("expected {} to be something: it is empty", short(value));
+                    self.findings.push((self.line, sentence));
+                }
+                self.block(body);
+                self.blocks([otherwise]);
+            }
+            Element::Partial {
+                value,
+                variables,
+                block,
+                ..
+            } => {
+                for expr in value.iter().chain(variables.iter().map(|(_, expr)| expr)) {
+                    self.expr(expr);
+                }
+                self.blocks([block]);
+            }
+            Element::PartialBlock(fallback) => self.blocks([fallback]),
+        }
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Known {
+        match expr {
+            Expr::Literal(value) => Known::Value(value.clone()),
+            Expr::Path(_) => Known::No,
+            Expr::Call(call) => {
+                let args: Vec<Known> = call.args.iter().map(|arg| self.expr(arg)).collect();
+                let named: Vec<Known> = call.named.iter().map(|(_, arg)| self.expr(arg)).collect();
+                let all = args
+                    .iter()
+                    .chain(&named)
+                    .all(|arg| matches!(arg, Known::Value(_)));
+                if all {
+                    return self.evaluate(expr, call);
+                }
+                self.partly(call, &args);
+                Known::No
+            }
+        }
+    }
+
+    /// Executes a call of literals.
+    fn evaluate(&mut self, expr: &Expr, call: &Call) -> Known {
+        let scope = Scope {
+            up: None,
+            this: self.machine.root,
+            names: &[],
+            merged: false,
+            round: None,
+            kind: Kind::Data,
+        };
+        let fault = match self.machine.eval(expr, &scope) {
+            Ok(Val::Ref(value)) => return Known::Value(value.clone()),
+            Ok(Val::Own(value)) => return Known::Value(value),
+            Ok(Val::Missing(..)) => return Known::Nothing,
+            Err(fault) => fault,
+        };
+        self.report(&fault, call.helper);
+        Known::No
+    }
+
+    fn report(&mut self, fault: &Fault, helper: Helper) {
+        let sentence = match fault {
+            Fault::BadValue {
+                variable, expected, ..
+            } => format!("expected {variable} to be {expected}"),
+            // That a text or a variable of it is missing has issues of its own.
+            Fault::Misused(why) if helper != Helper::T => why.clone(),
+            _ => return,
+        };
+        self.findings.push((self.line, sentence));
+    }
+
+    /// Tries the literals of a call whose other arguments depend on the data, with values that fit in the place
+    /// of those.
+    fn partly(&mut self, call: &Call, args: &[Known]) {
+        let value_or = |index: usize, fitting: &str| match args.get(index) {
+            Some(Known::Value(value)) => value.clone(),
+            _ => Value::from(fitting),
+        };
+        let arg = |index: usize, value| Arg {
+            written: &call.args[index],
+            value,
+            root: None,
+        };
+        let language = self.machine.pack.language;
+        let result = match call.helper {
+            Helper::Date => {
+                let (at, style) = (value_or(0, "2026-01-01T00:00:00Z"), value_or(1, "short"));
+                let style = (call.args.len() > 1).then(|| arg(1, &style));
+                helpers::date(&arg(0, &at), style.as_ref(), None, language)
+            }
+            Helper::Money => {
+                let (amount, currency) = (value_or(0, "1"), value_or(1, "EUR"));
+                helpers::money(&arg(0, &amount), &arg(1, &currency), language)
+            }
+            Helper::T => match &args[0] {
+                Known::Value(key) if key.as_str().is_none() => Err(helpers::no_key(&arg(0, key))),
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Err(fault) = result {
+            self.report(&fault, Helper::Date);
+        }
+    }
+}
+
+fn short(expr: &Expr) -> String {
+    carillon_domain::field_error::echo(expr)
+}

@@ -1,0 +1,124 @@
+//! Values that have no text, no length or no time of day.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn an_object_has_no_text_and_the_error_points_at_it() {
+    let data = json!({"name": {"first": "Ada"}, "list": ["a", {"x": 1}], "deep": [["b", [{}]]], "n": 1});
+    for (template, pointer) in [
+        ("{{name}}", "/data/name"),
+        ("{{data.name}}", "/data/name"),
+        ("{{list}}", "/data/list/1"),
+        ("{{deep}}", "/data/deep/0/1/0"),
+        ("{{#each list}}{{this}}{{/each}}", "/data/list/1"),
+        ("{{encode name}}", "/data/name"),
+        ("{{lookup list 1}}", "/data/list/1"),
+        ("{{t \"k\" n=name}}", "/data/name"),
+        ("{{t \"k\" n=list}}", "/data/list/1"),
+        ("{{user}}{{n}}", "/parts/text"),
+    ] {
+        let set = with_texts(template, &[("en", "k = { $n }\n")]);
+        let error = render(&set, &data.to_string()).unwrap_err();
+        assert_eq!(
+            (error.code(), &*error.pointer()),
+            ("template-bad-value", pointer),
+            "{template}"
+        );
+        let says = "to be a text, a number, true or false, or a list of these, not an object";
+        assert!(error.to_string().ends_with(says), "{template}: {error}");
+    }
+    assert_eq!(
+        sms(
+            "{{list}} {{n}} {{none}}.",
+            &json!({"list": [1, null, ["x"]], "n": true, "none": null})
+        )
+        .unwrap(),
+        "[1, , [x]] true ."
+    );
+}
+
+#[test]
+fn the_length_of_an_absent_variable_is_an_error_that_names_it() {
+    for template in [
+        "{{len absent}}",
+        "{{number (len absent)}}",
+        "{{t \"k\" n=(len absent)}}",
+        "{{len name.absent}}",
+    ] {
+        let set = with_texts(template, &[("en", "k = { $n }\n")]);
+        let error = render(&set, r#"{"name": {}}"#).unwrap_err();
+        assert_eq!(error.code(), "template-missing-variable", "{template}");
+        assert!(error.pointer().ends_with("/absent"), "{template}: {error}");
+    }
+}
+
+#[test]
+fn what_has_no_length_is_refused_and_an_absent_length_is_0_in_a_condition() {
+    for value in [json!(5), json!(true), json!(null)] {
+        let error = sms("{{len x}}", &json!({ "x": value })).unwrap_err();
+        assert_eq!(
+            (error.code(), &*error.pointer()),
+            ("template-bad-value", "/data/x")
+        );
+    }
+    for (condition, holds) in [
+        ("(len x)", false),
+        ("(eq (len x) 0)", true),
+        ("(gt (len x) 0)", false),
+        ("(lt (len x) 1)", true),
+        ("(not (len x))", true),
+        ("(or (len x) y)", true),
+    ] {
+        let template = format!("{{{{#if {condition}}}}}yes{{{{else}}}}no{{{{/if}}}}");
+        for data in [
+            json!({"y": 1}),
+            json!({"x": null, "y": 1}),
+            json!({"x": [], "y": 1}),
+        ] {
+            let said = sms(&template, &data).unwrap();
+            assert_eq!(said, if holds { "yes" } else { "no" }, "{condition} {data}");
+        }
+    }
+    assert_eq!(sms("{{len x}}", &json!({"x": "été"})).unwrap(), "3");
+}
+
+#[test]
+fn a_date_without_a_time_of_day_is_refused_where_the_time_is_written() {
+    let data = json!({"day": "2026-01-01", "at": "2026-01-01T10:00:00Z"});
+    for template in [
+        "{{date day \"time\"}}",
+        "{{date day \"datetime\"}}",
+        "{{t \"time\" at=day}}",
+        "{{t \"both\" at=day}}",
+    ] {
+        let texts = "time = { DATETIME($at, timeStyle: \"short\") }\n\
+                     both = { DATETIME($at, dateStyle: \"long\", timeStyle: \"short\") }\n";
+        let set = with_texts(template, &[("en", texts)]);
+        let error = render(&set, &data.to_string()).unwrap_err();
+        assert_eq!(
+            (error.code(), &*error.pointer()),
+            ("template-bad-value", "/data/day"),
+            "{template}"
+        );
+        assert!(error.to_string().contains("a date with its time"), "{error}");
+    }
+    assert_eq!(
+        sms("{{date day}}, {{date at \"time\"}}", &data).unwrap(),
+        "January 1, 2026, 10:00 AM"
+    );
+}
+
+#[test]
+fn the_style_of_a_date_is_one_of_the_five_and_never_passed_over() {
+    let data = json!({"at": "2026-01-01", "style": "long", "n": 5, "wide": "wide"});
+    assert_eq!(sms("{{date at style}}", &data).unwrap(), "January 1, 2026");
+    for (template, pointer) in [
+        ("{{date at n}}", "/data/n"),
+        ("{{date at wide}}", "/data/wide"),
+        ("{{date at absent}}", "/data/absent"),
+    ] {
+        assert_eq!(sms(template, &data).unwrap_err().pointer(), pointer, "{template}");
+    }
+}
