@@ -1,5 +1,5 @@
 //! The auditor's counts (table `counters`). They are updated in the transactions that they count, so they are exact,
-//! and reading them costs the same whatever the number of rows.
+//! and reading them costs the same for any number of rows.
 
 use crate::{
     config::Dialect,

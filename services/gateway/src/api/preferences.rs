@@ -14,7 +14,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// A user's preferences; empty if they said nothing.
+/// A user's preferences; empty if none are set.
 #[utoipa::path(
     get, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")),
     responses((status = 200, description = "The preferences", body = serde_json::Value),

@@ -16,7 +16,7 @@ pub(crate) struct Stats {
     deliveries_difference: i64,
 }
 
-/// The auditor's counts: what was acknowledged and what became of it. Both differences are 0 at rest.
+/// The auditor's counts of events and deliveries, and their differences, both of which are 0 at rest.
 ///
 /// They are the whole installation's, all tenants together, and shown to the operator's own tenant `default` alone.
 #[utoipa::path(

@@ -22,7 +22,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// A user's profile; what is absent is removed, but devices stay.
+/// A user's profile. Absent fields are removed, except devices, which stay.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserBody {

@@ -148,7 +148,7 @@ impl Tokens {
             })?;
         let form = [("grant_type", GRANT), ("assertion", &assertion)];
         let Ok(answer) = exchange(self.client.post(&self.account.token_uri).form(&form), now).await else {
-            // No message has been sent yet, whatever the state of the token.
+            // No message has been sent yet, so another try is safe.
             return Err(SendOutcome::Retry(Refusal::new(
                 Scope::Connection,
                 "oauth-unreachable",

@@ -143,7 +143,7 @@ pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
         .set("check.crcs", "true")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "0")
-        // A broker sends the first batch whole, whatever its size.
+        // A broker sends the first batch whole, even if it is larger.
         .set("fetch.message.max.bytes", "1024")
         .set("allow.auto.create.topics", "false");
     config

@@ -21,7 +21,7 @@ struct Profile {
     timezone: Option<String>,
 }
 
-/// Loads the facts with three statements, whatever the number of users.
+/// Loads the facts of any number of users with three statements.
 pub(super) async fn load(
     session: &mut Session,
     tenant: &TenantId,

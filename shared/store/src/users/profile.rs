@@ -1,4 +1,4 @@
-//! A user, their addresses, and what is known of these.
+//! A user with its addresses, and the verdicts on these.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! An opt-out belongs to the user and the address, whatever happens to the profile.
+//! An opt-out belongs to the user and the address. Changes of the profile do not affect it.
 
 use carillon_domain::{Channel, ContactPointId, DeliveryId, UserId, contact::DeathReason};
 use carillon_store::users::{DeadContact, UserPut};

@@ -1,4 +1,4 @@
-//! The processes of an installation: starting them, and what can befall them.
+//! The processes of an installation: starting them, killing them, and their addresses.
 
 use std::path::PathBuf;
 
