@@ -3,6 +3,7 @@
 mod account;
 mod config;
 mod deliver;
+mod hold;
 mod outcome;
 mod policy;
 mod sender;
@@ -60,9 +61,6 @@ pub enum WorkerError {
     NoProvider(Channel),
 }
 
-/// The interval at which the readiness is told of closed accounts.
-const LOOK_AT_ACCOUNTS: Duration = Duration::from_secs(1);
-
 /// A channel's consumer group.
 #[must_use]
 pub fn group(bus: &Bus, channel: Channel) -> String {
@@ -119,15 +117,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
             .await;
         std::future::pending::<Infallible>().await
     };
-    let complaints = async {
-        let mut timer = tokio::time::interval(LOOK_AT_ACCOUNTS);
-        loop {
-            timer.tick().await;
-            for account in &deps.accounts {
-                deps.ready.note(account.name(), account.complaint());
-            }
-        }
-    };
+    let complaints = hold::tell(&deps, channel);
     deps.ready.ready();
     // The conclusion of attempts does not end by itself either, because the handler holds its sender.
     let conclude = async {

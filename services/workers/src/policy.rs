@@ -15,6 +15,8 @@
 
 use std::time::Duration;
 
+use carillon_domain::retry::with_jitter;
+
 use crate::outcome::{Class, Scope};
 
 /// Consecutive failures, over all deliveries, after which the account is parked.
@@ -142,13 +144,13 @@ pub(crate) struct Ruling {
     pub(crate) message: Course,
 }
 
-/// The policy. `longest` bounds every wait without a provider's `Retry-After`; `jitter` in 0..1 adds up to a
-/// tenth to a wait.
+/// The policy. `longest` bounds every wait without a provider's `Retry-After`; `jitter` in 0..1 adds to a
+/// wait as [`with_jitter`] says.
 pub(crate) fn rule(answer: Answer, history: &History, longest: Duration, jitter: f64) -> Ruling {
     let Answer { class, scope, named } = answer;
     let wait = |first, times, most: Duration| {
-        let own = doubled(first, times, most.min(longest)).max(named.unwrap_or_default());
-        own.saturating_add(own.mul_f64(0.1 * jitter.clamp(0.0, 1.0)))
+        let own = doubled(first, times, most.min(longest));
+        with_jitter(own, named.unwrap_or_default(), jitter)
     };
     let ruling = |account, part, message| Ruling {
         account,

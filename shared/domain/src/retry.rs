@@ -23,6 +23,19 @@ const IN_HAND: Duration = Duration::from_secs(5);
 /// another fault of the provider's; it must not delay a record for years.
 pub const LONGEST_NAMED_WAIT: Duration = Duration::from_hours(1);
 
+/// The longest jitter on top of a wait that a provider has named.
+const NAMED_JITTER: Duration = Duration::from_secs(30);
+
+/// A wait with its jitter (`jitter` in 0..1): Carillon's own wait with up to a tenth of it, and no less than the
+/// provider's with up to a tenth of it, at most 30 seconds.
+#[must_use]
+pub fn with_jitter(own: Duration, named: Duration, jitter: f64) -> Duration {
+    let jitter = jitter.clamp(0.0, 1.0);
+    let own = own.saturating_add((own / 10).mul_f64(jitter));
+    let named = named.saturating_add((named / 10).min(NAMED_JITTER).mul_f64(jitter));
+    own.max(named)
+}
+
 /// How often and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -78,8 +91,8 @@ impl RetryPolicy {
     }
 
     /// How long to wait after attempt `attempt` (from 1) failed: the tier of that number, the last one from
-    /// then on, plus up to 10 % of jitter (`jitter` in 0..1), and no less than the provider's `retry_after`,
-    /// of which at most [`LONGEST_NAMED_WAIT`] counts. `None` if that was the last attempt.
+    /// then on, and no less than the provider's `retry_after`, of which at most [`LONGEST_NAMED_WAIT`] counts;
+    /// both [with jitter](with_jitter). `None` if that was the last attempt.
     #[must_use]
     pub fn wait_after(&self, attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if attempt >= self.max_attempts {
@@ -87,9 +100,7 @@ impl RetryPolicy {
         }
         let index = (attempt.max(1) as usize - 1).min(self.tiers.len() - 1);
         let named = retry_after.unwrap_or_default().min(LONGEST_NAMED_WAIT);
-        let wait = self.tiers[index].max(named);
-        let jitter = wait.mul_f64(0.1 * jitter.clamp(0.0, 1.0));
-        Some(wait.saturating_add(jitter))
+        Some(with_jitter(self.tiers[index], named, jitter))
     }
 
     /// The tier in which the next part of a wait is spent: the largest that fits into what remains, else the smallest.
@@ -156,6 +167,23 @@ mod tests {
         assert_eq!(
             waits,
             [Some(5), Some(60), Some(600), Some(3600), Some(3600), None]
+        );
+    }
+
+    #[test]
+    fn a_wait_of_an_hour_that_a_provider_names_is_exceeded_by_half_a_minute_at_most() {
+        let hour = Duration::from_hours(1);
+        for named in [hour, 10 * hour] {
+            let wait = RetryPolicy::default().wait_after(1, Some(named), 1.0).unwrap();
+            assert_eq!(wait, hour + NAMED_JITTER);
+        }
+        let short = with_jitter(Duration::ZERO, Duration::from_secs(10), 1.0);
+        assert_eq!(short, Duration::from_secs(11));
+        assert_eq!(with_jitter(hour, Duration::from_secs(10), 1.0), hour + hour / 10);
+        assert_eq!(
+            with_jitter(Duration::ZERO, hour, 0.0),
+            hour,
+            "never below what was named"
         );
     }
 

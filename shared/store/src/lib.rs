@@ -17,6 +17,7 @@ pub mod audit;
 pub mod audit_log;
 pub mod catalog_cache;
 pub mod catalogs;
+pub mod channel_holds;
 pub mod dead_letters;
 pub mod events;
 pub mod idempotency;

@@ -9,6 +9,7 @@ use crate::{
     audit::Audit,
     audit_log::AuditLog,
     catalogs::Catalogs,
+    channel_holds::ChannelHolds,
     config::{Dialect, StoreConfig},
     db::Db,
     dead_letters::DeadLetters,
@@ -46,6 +47,7 @@ struct Parts {
     dead_letters: DeadLetters,
     audit: Audit,
     audit_log: AuditLog,
+    channel_holds: ChannelHolds,
 }
 
 impl Store {
@@ -67,6 +69,7 @@ impl Store {
             dead_letters: DeadLetters::new(model.clone(), config.history_retention),
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
+            channel_holds: ChannelHolds::new(db.clone()),
             events,
             db,
             model,
@@ -176,6 +179,12 @@ impl Store {
     pub fn audit(&self) -> &Audit {
         &self.0.audit
     }
+    /// Channels on which nothing is sent at present.
+    #[must_use]
+    pub fn channel_holds(&self) -> &ChannelHolds {
+        &self.0.channel_holds
+    }
+
     /// The audit log.
     #[must_use]
     pub fn audit_log(&self) -> &AuditLog {

@@ -14,6 +14,7 @@ use carillon_runtime::http::Problem;
 use carillon_store::read_model::{DeliveryFilter, DeliveryView, HistoryView};
 use serde::{Deserialize, Serialize};
 
+use super::waiting;
 use crate::{
     auth::Caller,
     error::ApiError,
@@ -85,6 +86,7 @@ pub(crate) async fn list_deliveries(
         .deliveries(caller.tenant(), &filter, page)
         .await?;
     found.items.iter_mut().for_each(mask_delivery);
+    waiting::explain(&state, &mut found.items).await?;
     Ok(Json(Listed {
         items: found.items,
         next_cursor: found.next_cursor,
@@ -162,8 +164,14 @@ pub(crate) async fn find(
         mask_timeline(&mut timeline);
     }
     let content = content(state, caller, sight, &delivery).await;
+    let holds = match as_of {
+        Some(_) => Vec::new(),
+        None => waiting::holds(state, std::slice::from_ref(&delivery)).await?,
+    };
+    let now = as_of.unwrap_or_else(|| state.clock.now());
+    waiting::explain_one(&mut delivery, &holds, now);
     Ok(DeliveryDocument {
-        next_attempt_at: next_attempt(&delivery, &timeline),
+        next_attempt_at: waiting::next_attempt(&delivery, due(&delivery, &timeline), &holds, now),
         delivery,
         timeline,
         content,
@@ -171,9 +179,9 @@ pub(crate) async fn find(
     })
 }
 
-/// The time of the next attempt, from the step that led to the delivery's present state. Once that attempt has begun,
+/// The time set for the next attempt, from the step that led to the delivery's present state. Once that attempt has begun,
 /// the state comes from another step.
-fn next_attempt(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
+fn due(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
     let is_current = |step: &&HistoryView| {
         (step.generation, step.attempt, step.status)
             == (delivery.generation, delivery.attempt, delivery.status)

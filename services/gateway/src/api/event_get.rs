@@ -10,6 +10,7 @@ use carillon_store::read_model::{DeliveryView, EventView};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::waiting;
 use crate::{
     auth::Caller,
     error::ApiError,
@@ -134,6 +135,7 @@ async fn document(
         mask_decisions(&mut view.decisions);
         deliveries.iter_mut().for_each(mask_delivery);
     }
+    waiting::explain(state, &mut deliveries).await?;
     let status = match view.verdict {
         EventVerdict::Rejected => "rejected",
         EventVerdict::Routed | EventVerdict::Duplicate => "routed",

@@ -11,6 +11,7 @@ mod opt_outs;
 mod preferences;
 mod stats;
 pub(crate) mod users;
+pub(crate) mod waiting;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -16,6 +16,7 @@ use super::{
     session::SignedIn,
 };
 use crate::{
+    api::waiting,
     error::ApiError,
     input::{Query, page},
     privacy::mask_delivery,
@@ -76,6 +77,7 @@ pub(crate) async fn show(
         .deliveries(signed_in.caller.tenant(), &filter, page)
         .await?;
     found.items.iter_mut().for_each(mask_delivery);
+    waiting::explain(&dashboard.gateway, &mut found.items).await?;
     let query = asked.query();
     let link = |cursor: String| match query.as_str() {
         "" => format!("/deliveries?cursor={cursor}"),

@@ -1,6 +1,7 @@
 //! The views of events, deliveries and dead letters.
 
-use carillon_domain::{Channel, DeliveryStatus};
+use carillon_domain::{Channel, Clock as _, DeliveryStatus};
+use carillon_store::channel_holds::ChannelHold;
 use serde_json::{Value, json};
 
 use crate::{
@@ -105,6 +106,19 @@ async fn a_delivery_that_waits_for_another_attempt_says_when_it_is_due_and_one_t
             "{shown}"
         );
 
+        setting.advance(3_600);
+        let overdue = setting.get(&format!("/v1/deliveries/{id}")).await.json();
+        assert_eq!(
+            (&overdue["status"], &overdue["next_attempt_at"]),
+            (&json!("retrying"), &Value::Null),
+            "a time that has passed is no time of the next attempt"
+        );
+        let before = setting
+            .get(&format!("/v1/deliveries/{id}?as_of=2026-11-24T10:16:01Z"))
+            .await
+            .json();
+        assert_eq!(before["next_attempt_at"], due, "it was to come then");
+
         let under_way = [(0, Queued), (1, Sending), (1, Retrying), (2, Sending)];
         let id = delivery(setting, 2, &under_way).await.0;
         let shown = setting.get(&format!("/v1/deliveries/{id}")).await.json();
@@ -112,6 +126,61 @@ async fn a_delivery_that_waits_for_another_attempt_says_when_it_is_due_and_one_t
             (&shown["status"], &shown["next_attempt_at"]),
             (&json!("sending"), &Value::Null)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_which_it_opens() {
+    use DeliveryStatus::{Queued, Sending};
+
+    on_gateway(async |setting| {
+        let queued = delivery(setting, 1, &[(0, Queued)]).await.0;
+        let sent = delivery(setting, 2, &[(0, Queued), (1, Sending)]).await.0;
+        let holds = setting.env.store.channel_holds();
+        let hold = |seconds: Option<i64>| ChannelHold {
+            channel: Channel::Email,
+            cause: "the provider account smtp is parked: the provider refuses the account".to_owned(),
+            ends_at: seconds.map(|seconds| setting.clock.now() + chrono::TimeDelta::seconds(seconds)),
+        };
+        let process = uuid::Uuid::now_v7();
+        holds.put(process, &hold(Some(90))).await.unwrap();
+        let until = setting.clock.now() + chrono::TimeDelta::seconds(90);
+        let until = until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
+        let reason =
+            format!("the provider account smtp is parked: the provider refuses the account until {until}");
+        assert_eq!(shown["reason"], reason);
+        assert_eq!(shown["next_attempt_at"].as_str().unwrap()[..19], until[..19]);
+        let other = setting.get(&format!("/v1/deliveries/{sent}")).await.json();
+        assert_eq!(
+            (&other["reason"], &other["next_attempt_at"]),
+            (&Value::Null, &Value::Null)
+        );
+        let listed = setting.get("/v1/deliveries?status=queued").await.json();
+        assert_eq!(listed["items"][0]["reason"], reason);
+        let event = setting.get("/v1/events/order-1").await.json();
+        assert_eq!(event["deliveries"][0]["reason"], reason);
+        let cookie = sign_in(setting, &setting.viewer).await;
+        for path in ["/deliveries", &format!("/deliveries/{queued}")] {
+            let shown = setting.ask(page(path, &cookie)).await.text();
+            assert!(shown.contains(&reason), "{path}: {shown}");
+        }
+
+        holds.put(process, &hold(None)).await.unwrap();
+        let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
+        assert!(
+            shown["reason"]
+                .as_str()
+                .unwrap()
+                .ends_with("; one message goes first"),
+            "{shown}"
+        );
+        assert_eq!(shown["next_attempt_at"], Value::Null);
+        // The process has ended without a word.
+        setting.advance(31);
+        let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
+        assert_eq!(shown["reason"], Value::Null);
     })
     .await;
 }

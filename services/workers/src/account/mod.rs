@@ -15,7 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use carillon_domain::Channel;
 use carillon_store::users::DeadContact;
@@ -88,6 +88,29 @@ pub(crate) struct Tries {
     pub(crate) attempts: u32,
     /// The longest wait without a provider's `Retry-After`.
     pub(crate) longest_back_off: Duration,
+}
+
+/// The reason for which nothing is sent through an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// A sentence without a full stop.
+    pub(crate) cause: String,
+    /// The time until the next message goes out; `None` if one goes first now.
+    pub(crate) left: Option<Duration>,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.left {
+            Some(left) => write!(
+                f,
+                "{}; the next message goes out in {} s",
+                self.cause,
+                left.as_secs() + 1
+            ),
+            None => write!(f, "{}; one message goes first", self.cause),
+        }
+    }
 }
 
 /// An outcome, and its consequence for the message.
@@ -299,22 +322,14 @@ impl Account {
 
     /// The reason for which nothing is sent through the account now, for the operator; `None` if it works or pauses
     /// only briefly.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
         let (cause, left) = self.state.lock().complaint(Instant::now())?;
         let name = &self.name;
-        let next = match left {
-            Some(left) => format!("the next message goes out in {} s", left.as_secs() + 1),
-            None => "one message goes first".to_owned(),
+        let cause = match cause {
+            Some(cause) => format!("the provider account {name} is parked: {}", cause.as_str()),
+            None => format!("the provider account {name} is paused at the provider's request"),
         };
-        Some(match cause {
-            Some(cause) => format!(
-                "the provider account {name} is parked: {}; {next}",
-                cause.as_str()
-            ),
-            None => {
-                format!("the provider account {name} is paused at the provider's request; {next}")
-            }
-        })
+        Some(Complaint { cause, left })
     }
 
     fn tell(&self, state: &State) {

@@ -150,19 +150,25 @@ async fn the_operator_is_told_of_a_park_and_of_a_long_pause_until_the_account_wo
     let parked = account(vec![config()]);
     assert_eq!(parked.complaint(), None);
     send(&parked).await.unwrap();
-    let told = parked.complaint().unwrap();
+    let told = parked.complaint().unwrap().to_string();
     assert!(
         told.contains("p is parked") && told.contains("the provider refuses the account"),
         "{told}"
     );
     tokio::time::advance(FIRST_PARK).await;
-    assert!(parked.complaint().unwrap().ends_with("one message goes first"));
+    assert!(
+        parked
+            .complaint()
+            .unwrap()
+            .to_string()
+            .ends_with("one message goes first")
+    );
     send(&parked).await.unwrap();
     assert_eq!(parked.complaint(), None, "a success ends it");
 
     let paused = account(vec![throttle(3_000)]);
     send(&paused).await.unwrap();
-    let told = paused.complaint().unwrap();
+    let told = paused.complaint().unwrap().to_string();
     assert!(
         told.contains("p is paused") && told.contains("goes out in "),
         "{told}"

@@ -176,3 +176,32 @@ async fn while_the_first_account_is_parked_the_second_sends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_parked_account_is_told_to_all_processes_until_it_works() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [config("20003"), config("20003"), config("20003")]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        let holds = setting.env.store.channel_holds();
+        eventually("the hold is told", || async {
+            !holds.all().await.unwrap().is_empty()
+        })
+        .await;
+        let told = holds.all().await.unwrap();
+        assert!(
+            told[0]
+                .cause
+                .contains("is parked: the provider refuses the account"),
+            "{told:?}"
+        );
+        until_sent(setting, &["e-1"]).await;
+        eventually("the hold is gone", || async {
+            holds.all().await.unwrap().is_empty()
+        })
+        .await;
+        worker.end().await;
+    })
+    .await;
+}

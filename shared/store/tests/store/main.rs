@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit_log;
+mod channel_holds;
 mod claims;
 mod conditions;
 mod content;

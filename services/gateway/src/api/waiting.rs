@@ -1,0 +1,74 @@
+//! Why deliveries wait that no worker can send at present.
+
+use carillon_domain::{Channel, DeliveryStatus, Timestamp};
+use carillon_store::{channel_holds::ChannelHold, read_model::DeliveryView};
+
+use crate::{error::ApiError, state::GatewayState};
+
+/// The channels on which nothing is sent at present; empty if none of the deliveries waits for a worker.
+pub(crate) async fn holds(
+    state: &GatewayState,
+    deliveries: &[DeliveryView],
+) -> Result<Vec<ChannelHold>, ApiError> {
+    let waits = |delivery: &DeliveryView| {
+        matches!(delivery.status, DeliveryStatus::Queued | DeliveryStatus::Retrying)
+    };
+    if deliveries.iter().any(waits) {
+        Ok(state.store.channel_holds().all().await?)
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+/// Says of each queued delivery why it waits and until when.
+pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView]) -> Result<(), ApiError> {
+    let holds = holds(state, deliveries).await?;
+    let now = state.clock.now();
+    for delivery in deliveries {
+        explain_one(delivery, &holds, now);
+    }
+    Ok(())
+}
+
+/// Says of a queued delivery why it waits and until when.
+pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], now: Timestamp) {
+    if delivery.status != DeliveryStatus::Queued || delivery.reason.is_some() {
+        return;
+    }
+    if let Some(hold) = of(holds, delivery.channel) {
+        delivery.reason = Some(match ends_at(hold, now) {
+            Some(end) => format!(
+                "{} until {}",
+                hold.cause,
+                end.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            ),
+            None => format!("{}; one message goes first", hold.cause),
+        });
+    }
+}
+
+/// The time of a waiting delivery's next attempt, of which the timeline says `due`: not before its channel's accounts
+/// open again, and never a time that has passed.
+pub(crate) fn next_attempt(
+    delivery: &DeliveryView,
+    due: Option<Timestamp>,
+    holds: &[ChannelHold],
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let opens = of(holds, delivery.channel).and_then(|hold| ends_at(hold, now));
+    match delivery.status {
+        DeliveryStatus::Queued => opens,
+        DeliveryStatus::Retrying => due.max(opens).filter(|next| *next > now),
+        _ => None,
+    }
+}
+
+/// The hold of the process that waits longest.
+fn of(holds: &[ChannelHold], channel: Channel) -> Option<&ChannelHold> {
+    let of_channel = holds.iter().filter(|hold| hold.channel == channel);
+    of_channel.max_by_key(|hold| hold.ends_at)
+}
+
+fn ends_at(hold: &ChannelHold, now: Timestamp) -> Option<Timestamp> {
+    hold.ends_at.filter(|end| *end > now)
+}

@@ -1,0 +1,34 @@
+//! Why nothing is sent on a channel.
+
+use carillon_domain::Channel;
+use carillon_store::channel_holds::ChannelHold;
+use uuid::Uuid;
+
+use crate::support::{on_each, seconds};
+
+#[tokio::test]
+async fn a_hold_is_there_until_it_is_removed_or_its_process_no_longer_renews_it() {
+    on_each(async |store| {
+        let holds = store.channel_holds();
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let hold = |cause: &str, ends_at| ChannelHold {
+            channel: Channel::Sms,
+            cause: cause.to_owned(),
+            ends_at,
+        };
+        holds.put(one, &hold("a", None)).await.unwrap();
+        let renewed = hold("b", Some(store.now() + seconds(60)));
+        holds.put(one, &renewed).await.unwrap();
+        holds.put(other, &hold("c", None)).await.unwrap();
+        assert_eq!(holds.all().await.unwrap(), [renewed.clone(), hold("c", None)]);
+        store.clock.advance(seconds(20));
+        holds.put(one, &renewed).await.unwrap();
+        store.clock.advance(seconds(20));
+        assert_eq!(holds.all().await.unwrap(), std::slice::from_ref(&renewed));
+        holds.remove(one, Channel::Email).await.unwrap();
+        assert_eq!(holds.all().await.unwrap(), [renewed]);
+        holds.remove(one, Channel::Sms).await.unwrap();
+        assert!(holds.all().await.unwrap().is_empty());
+    })
+    .await;
+}
