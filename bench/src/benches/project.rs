@@ -108,7 +108,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             category: "transactional".into(),
             outcome: Outcome::Send,
             reason: Reason::Allowed,
-            sentence: "Sent by push: nothing stands against it.".to_owned(),
+            sentence: "Sent by push: no rule forbids it.".to_owned(),
             steps: Steps::default(),
             to_masked: Some("demo…".to_owned()),
             delivery_id: Some(id),

@@ -150,7 +150,7 @@ fn open_folder(dir: &Path) -> anyhow::Result<File> {
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .with_context(|| format!("{}: the folder cannot be made", dir.display()))?;
+            .with_context(|| format!("{}: the folder cannot be created", dir.display()))?;
     } else if !dir.is_dir() {
         bail!(
             "{} is a file, and a data folder is expected; choose one with --data-dir",
@@ -299,10 +299,7 @@ async fn api_key(store: &Store, path: &Path) -> anyhow::Result<String> {
     Ok(key.secret)
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "this is what somebody who types the command wants to see"
-)]
+#[expect(clippy::print_stdout, reason = "people who type the command read this")]
 fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string(ready)?);

@@ -107,12 +107,12 @@ impl From<BusError> for ApiError {
         );
         match error {
             BusError::TooLarge { .. } => {
-                Self::new(ProblemKind::TooLarge, "an event is larger than the bus takes")
+                Self::new(ProblemKind::TooLarge, "an event is too large for the bus")
             }
             _ => Self(
                 Problem::new(
                     ProblemKind::Unavailable,
-                    "the bus did not take the events in time; repeat them with the same ids, for it may have taken some",
+                    "the bus did not accept the events in time; repeat them with the same ids, because it may have accepted some",
                 )
                 .with_retry_after(Duration::from_secs(2)),
             ),

@@ -16,7 +16,7 @@ use crate::dashboard::{page::PageError, set_headers};
 pub(crate) fn wrap(router: Router) -> Router {
     router
         .fallback(|request: Request| async move {
-            let problem = Problem::new(ProblemKind::NotFound, "there is nothing at this path");
+            let problem = Problem::new(ProblemKind::NotFound, "no route has this path");
             answer(problem, wants_page(&request))
         })
         .method_not_allowed_fallback(|request: Request| async move {

@@ -190,7 +190,7 @@ pub(crate) async fn show_dead_letter(
             let hidden = if masked.is_some() {
                 "sensitive values and addresses are masked"
             } else {
-                "the record cannot be read, so nobody can tell what in it is sensitive"
+                "the record cannot be read, so its sensitive values are unknown"
             };
             (Some(headers), masked, Some(hidden))
         }

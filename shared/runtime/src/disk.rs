@@ -19,7 +19,7 @@ pub enum DiskError {
     #[error("the file system is read-only")]
     ReadOnly,
     /// The file system could not be queried.
-    #[error("the file system cannot be asked")]
+    #[error("the file system could not be queried")]
     Unknown(#[source] io::Error),
 }
 

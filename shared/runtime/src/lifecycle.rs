@@ -157,11 +157,11 @@ impl Lifecycle {
             tokio::select! {
                 Some(ended) = self.roles.join_next() => first_error = first_error.or(self.describe(ended)),
                 () = &mut grace, if hard_deadline.is_none() => {
-                    tracing::warn!(roles = self.roles.len(), "the grace time is over: giving up what is in flight");
+                    tracing::warn!(roles = self.roles.len(), "the grace time is over: giving up the work in flight");
                     hard_deadline = Some(self.give_up());
                 }
                 signal = self.signals.next(), if hard_deadline.is_none() => {
-                    tracing::warn!(signal, "second signal: giving up what is in flight");
+                    tracing::warn!(signal, "second signal: giving up the work in flight");
                     hard_deadline = Some(self.give_up());
                 }
                 () = until(hard_deadline) => {
@@ -218,7 +218,7 @@ impl Signals {
     fn listen() -> Self {
         let on = |kind| {
             signal(kind)
-                .inspect_err(|error| tracing::warn!(%error, "a signal cannot be listened to"))
+                .inspect_err(|error| tracing::warn!(%error, "signals cannot be received"))
                 .ok()
         };
         Self {

@@ -84,7 +84,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
                 println!("{}", serde_json::json!({ "id": key.id, "secret": key.secret }));
             } else {
                 println!("{}", key.secret);
-                eprintln!("The key {} was made. Its secret is shown this once.", key.id);
+                eprintln!("The key {} was created. Its secret is shown only now.", key.id);
             }
         }
         KeysCommand::List { tenant, json, .. } => {
@@ -129,7 +129,7 @@ pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Re
         println!("{name}");
     }
     println!(
-        "{} topics made, {} were there.",
+        "{} topics created, {} existed.",
         created.len(),
         bus.topics().all().len() - created.len()
     );
@@ -141,6 +141,6 @@ pub(super) async fn read_model(command: ReadModelCommand, config: Config) -> any
     let config = folder::configured(config, &stores)?;
     let (store, bus) = (store(&config).await?, bus(&config).await?);
     carillon_tracker::rebuild(&bus, &store).await?;
-    println!("The read model is empty; the tracker builds it anew when it starts.");
+    println!("The read model is empty; the tracker rebuilds it at its next start.");
     Ok(())
 }

@@ -118,7 +118,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
         return nobody(format!("none answers at {url}"));
     };
     let Ok(report) = answer.json::<Report>().await else {
-        return nobody(format!("what answers at {url} is no carillon"));
+        return nobody(format!("the server at {url} is not a carillon"));
     };
     let mut findings: Vec<Finding> = report
         .parts

@@ -75,6 +75,6 @@ fn a_new_keys_secret_stands_alone_on_standard_output() {
     assert_eq!(secret.lines().count(), 1, "{secret}");
     assert!(!secret.trim().contains(char::is_whitespace), "{secret}");
     let said = String::from_utf8(made.stderr).unwrap();
-    assert!(said.contains("is shown this once"), "{said}");
+    assert!(said.contains("is shown only now"), "{said}");
     assert!(!said.contains(secret.trim()), "{said}");
 }

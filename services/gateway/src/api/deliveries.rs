@@ -125,7 +125,7 @@ pub(crate) struct DeliveryDocument {
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The delivery", body = serde_json::Value),
-        (status = 404, description = "There is no such delivery", body = Problem),
+        (status = 404, description = "The delivery does not exist", body = Problem),
     )
 )]
 pub(crate) async fn get_delivery(

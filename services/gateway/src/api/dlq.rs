@@ -89,7 +89,7 @@ pub(crate) async fn list_dead_letters(
     params(("id" = uuid::Uuid, Path),
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses((status = 200, description = "The dead letter", body = serde_json::Value),
-        (status = 404, description = "There is no such dead letter", body = Problem))
+        (status = 404, description = "The dead letter does not exist", body = Problem))
 )]
 pub(crate) async fn get_dead_letter(
     State(state): State<GatewayState>,

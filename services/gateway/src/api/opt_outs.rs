@@ -13,7 +13,7 @@ use crate::{auth::Operator, error::ApiError, openapi::schemas, state::GatewaySta
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"),
         ("channel" = schemas::ChannelName, Path)),
     responses((status = 204, description = "Taken back"),
-        (status = 404, description = "There is no such user, or they have not opted out", body = Problem))
+        (status = 404, description = "The user does not exist or has not opted out", body = Problem))
 )]
 pub(crate) async fn delete_opt_out(
     State(state): State<GatewayState>,

@@ -267,7 +267,7 @@ pub(crate) async fn put_device(
     delete, path = "/v1/users/{id}/devices/{token}", tag = "users",
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("token" = String, Path, min_length = 1, max_length = 4096, pattern = "^[!-~]+$")),
     responses((status = 204, description = "Removed"),
-        (status = 404, description = "There is no such device", body = Problem))
+        (status = 404, description = "The user or the device does not exist", body = Problem))
 )]
 pub(crate) async fn delete_device(
     State(state): State<GatewayState>,

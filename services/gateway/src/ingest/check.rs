@@ -195,10 +195,10 @@ async fn refuse_strangers(
             let errors = users.iter().enumerate().map(|(index, _)| ProblemError {
                 pointer: format!("{prefix}/recipients/{index}/user_id"),
                 code: "unknown-user".to_owned(),
-                message: "expected a user who was put before".to_owned(),
+                message: "expected an existing user".to_owned(),
             });
             let errors = errors.take(20).collect();
-            let detail = "expected at least one user who was put before";
+            let detail = "expected at least one existing user";
             let problem = Problem::new(ProblemKind::UnknownUser, detail).with_errors(errors);
             *result = Err(problem.passing());
         }

@@ -211,7 +211,7 @@ async fn no_detail_says_again_what_the_title_says() {
             (
                 setting.post(&stranger).await,
                 "No recipient is known",
-                "expected at least one user who was put before",
+                "expected at least one existing user",
             ),
             (
                 setting.get("/v1/events/none").await,

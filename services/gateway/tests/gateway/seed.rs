@@ -94,7 +94,7 @@ async fn project(
             category: "transactional".into(),
             outcome: Outcome::Send,
             reason: Reason::Allowed,
-            sentence: "Sent by email: nothing stands against it.".to_owned(),
+            sentence: "Sent by email: no rule forbids it.".to_owned(),
             steps: Steps::default(),
             to_masked: Some("a***@example.com".to_owned()),
             delivery_id: Some(id),

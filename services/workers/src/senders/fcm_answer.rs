@@ -105,7 +105,7 @@ pub(super) fn classify(answer: &Answer) -> SendOutcome {
         }
         (Some("QUOTA_EXCEEDED"), _) | (None, 429) => over_quota(Scope::Account, "the project sends too fast"),
         (_, 401 | 403) => SendOutcome::Config(refusal(Scope::Account, "the service account is not accepted")),
-        (None, 404) => SendOutcome::Config(refusal(Scope::Account, "there is no such project")),
+        (None, 404) => SendOutcome::Config(refusal(Scope::Account, "the project does not exist")),
         (_, 429) => SendOutcome::Throttle(refusal(Scope::Account, "the project sends too fast")),
         (_, 400..500) => SendOutcome::Terminal(refusal(Scope::Message, "the message was refused")),
         _ => SendOutcome::Retry(refusal(Scope::Account, "FCM is not available")),

@@ -51,7 +51,7 @@ pub(super) fn classify(error: &lettre::transport::smtp::Error, stage: Stage) -> 
         None if error.is_client() => SendOutcome::Config(Refusal::new(
             Scope::Account,
             "unsupported",
-            "the relay does not offer what is configured",
+            "the relay does not offer the configured security or login",
         )),
         None => SendOutcome::Retry(Refusal::new(
             Scope::Connection,
@@ -124,7 +124,7 @@ impl Reply {
             530 | 534 | 535 | 538 => self.config("the credentials are not accepted"),
             400..500 => match stage {
                 Stage::Connect | Stage::Envelope => {
-                    self.throttle(Scope::Account, "the relay asks for patience")
+                    self.throttle(Scope::Account, "the relay asks for a pause")
                 }
                 Stage::Recipient | Stage::Content => self.for_now(about, stage),
             },
@@ -143,7 +143,7 @@ impl Reply {
     fn for_now(&self, about: Option<(u16, u16)>, stage: Stage) -> SendOutcome {
         match (self.code, about) {
             // 421 closes the channel; 454 means SES's sending rate, or a temporary failure of AUTH.
-            (421 | 454 | 455, _) => self.throttle(Scope::Account, "the relay asks for patience"),
+            (421 | 454 | 455, _) => self.throttle(Scope::Account, "the relay asks for a pause"),
             // The domain of the account's sender cannot be looked up.
             (_, Some((1, 7 | 8))) => self.throttle(Scope::Account, "the relay cannot check our sender now"),
             (_, Some((1 | 2, _))) => {
@@ -154,10 +154,10 @@ impl Reply {
             }
             // Greylisting, a domain's own rate, or its name server: other domains are not affected.
             (_, Some((4 | 7, _))) | (450, None) => {
-                self.throttle(Scope::Domain, "the recipient's domain asks for patience")
+                self.throttle(Scope::Domain, "the recipient's domain asks for a pause")
             }
             (451 | 452, None) if stage == Stage::Recipient => {
-                self.throttle(Scope::Domain, "the recipient's domain asks for patience")
+                self.throttle(Scope::Domain, "the recipient's domain asks for a pause")
             }
             (_, Some((3 | 5, _))) | (451 | 452, None) => {
                 self.throttle(Scope::Account, "the relay cannot take more now")
@@ -171,14 +171,14 @@ impl Reply {
         match (self.code, about) {
             // Bad sequence, unknown command or parameter, HELO refused: these are independent of the
             // recipient.
-            (500 | 502..=504 | 555, _) => self.config("the relay refuses the way in which we speak to it"),
+            (500 | 502..=504 | 555, _) => self.config("the relay refuses a command or a parameter"),
             (_, Some((1, 7 | 8))) => self.config("the relay does not accept our sender"),
             (_, Some((3, 5))) => self.config("the relay is configured wrongly"),
             (_, Some((7, 8 | 9 | 11 | 13 | 14 | 57 | 60 | 64))) => {
                 self.config("the relay does not accept us")
             }
             (_, Some((1, 0..=3 | 6 | 10) | (2 | 4, 1))) | (556, None) => {
-                let refusal = self.refusal(Scope::Address, "there is no such mailbox");
+                let refusal = self.refusal(Scope::Address, "the mailbox does not exist");
                 SendOutcome::AddressDead(refusal, DeathReason::Gone)
             }
             (_, Some((2, 2))) => SendOutcome::Retry(self.refusal(Scope::Address, "the mailbox is full")),

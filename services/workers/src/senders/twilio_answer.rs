@@ -204,7 +204,7 @@ const MEANINGS: &[(u32, u32, Meaning, &str)] = &[
         "the sender's number is not accepted",
     ),
     (21_617, 21_618, Meaning::Message, "the text cannot be sent"),
-    (21_619, 21_620, Meaning::Message, "the message cannot be made"),
+    (21_619, 21_620, Meaning::Message, "the message cannot be built"),
     (21_621, 21_622, Meaning::Account, "the account sends no media"),
     (21_623, 21_624, Meaning::Message, "a parameter is not accepted"),
     (21_626, 21_626, Meaning::Account, "the callback is not accepted"),

@@ -8,7 +8,7 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
     let event_type = facts.type_name;
     let category = &facts.definition.category;
     match reason {
-        Reason::Allowed => format!("Sent by {channel}: nothing stands against it."),
+        Reason::Allowed => format!("Sent by {channel}: no rule forbids it."),
         Reason::Critical => {
             format!("Sent by {channel}: {event_type} is critical, so preferences and limits do not apply.")
         }
@@ -30,7 +30,7 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
             )
         }
         Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
-        Reason::ChannelNotRequested => format!("Not sent: the event does not ask for {channel}."),
+        Reason::ChannelNotRequested => format!("Not sent: the event does not request {channel}."),
         Reason::RepeatedRecipient => "Not sent: the event names this recipient more than once.".to_owned(),
         Reason::RepeatedAddress => {
             "Not sent: another recipient of the event is reached at this address.".to_owned()
@@ -64,5 +64,5 @@ fn over_limit_of(category: &str, channel: Channel) -> String {
 }
 
 fn limit_unknown_of(channel: Channel) -> String {
-    format!("Sent by {channel}: its limits could not be looked up for so long that they were left out.")
+    format!("Sent by {channel}: its limits could not be counted for so long that they were left out.")
 }

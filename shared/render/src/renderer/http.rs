@@ -100,7 +100,7 @@ impl HttpRenderer {
             .map_err(|error| unavailable(error.without_url().to_string()))?;
         if answer.items.len() != asked {
             return Err(unavailable(format!(
-                "{asked} were asked for, {} answered",
+                "{asked} messages were requested, {} were answered",
                 answer.items.len()
             )));
         }

@@ -288,7 +288,7 @@ impl Group {
 }
 
 impl Turn {
-    #[expect(clippy::expect_used, reason = "nobody begins a turn on a closed file")]
+    #[expect(clippy::expect_used, reason = "no turn begins on a closed file")]
     pub(super) fn conn(&mut self) -> Conn<'_> {
         let connection = self.writer.connection.as_deref_mut();
         Conn::Sqlite(

@@ -27,9 +27,7 @@ pub enum QuotaFault {
     #[error("Redis refuses the login or a command: check the user and password in redis.url")]
     Login,
     /// Redis is a node of a cluster, or answers with an unknown error.
-    #[error(
-        "Redis does not do what limits need: one primary of version 6 or later, and no cluster, is expected"
-    )]
+    #[error("Redis cannot be used for limits: expected one primary of version 6 or later, and no cluster")]
     Other,
 }
 

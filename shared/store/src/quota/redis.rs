@@ -77,7 +77,7 @@ enum Failure {
     Late,
     #[error("{}", QuotaFault::of(.0))]
     Refused(#[from] RedisError),
-    #[error("Redis answered another number of verdicts than was asked for")]
+    #[error("Redis returned another number of verdicts than requested")]
     Odd,
 }
 

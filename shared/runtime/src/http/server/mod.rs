@@ -77,7 +77,7 @@ pub async fn serve(
             Ok((stream, peer)) => enter(stream, peer, &router, &config, &crowd, &tasks, &shutdown),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted; those without a request make room");
+                tracing::error!(%error, "no connection can be accepted; connections without a request are closed");
                 crowd.make_room();
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
