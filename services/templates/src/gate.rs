@@ -9,7 +9,7 @@ use carillon_store::templates::{Parts, TemplateDraft, TemplateRow};
 
 use crate::{errors, store_templates::put};
 
-/// What is published, with a draft in its place.
+/// The published set, with a draft in its place.
 pub(crate) fn with_draft(
     mut published: TemplateSet,
     tenant: &TenantId,
@@ -29,12 +29,12 @@ pub(crate) fn with_draft(
     published
 }
 
-/// What publishing a draft would bring.
+/// The result of judging a draft.
 #[derive(Debug)]
 pub(crate) struct Judged {
     /// The draft's own errors and warnings, and the errors that it causes elsewhere.
     pub(crate) validation: Validation,
-    /// What is published, with the draft in its place.
+    /// The published set, compiled with the draft in its place.
     pub(crate) engine: Arc<Engine>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn judge_aside(
     draft: &Arc<TemplateDraft>,
 ) -> Result<Judged, Problem> {
     let (owner, draft) = (tenant.clone(), Arc::clone(draft));
-    // Only files of texts that have changed since are read again.
+    // Files of texts that have not changed since are not read again.
     let known = renderer.latest(tenant);
     let judging = renderer.work(tenant, move || {
         judge(&published, known.as_deref(), &owner, &draft)
@@ -56,8 +56,8 @@ pub(crate) async fn judge_aside(
     Ok(judged)
 }
 
-/// What publishing the draft would bring: its own errors, those that it causes elsewhere (a partial breaks the templates
-/// that include it), and its own warnings. What was wrong elsewhere before stays out of it.
+/// Judges a draft as if it were published: its own errors, those that it causes elsewhere (a partial breaks the
+/// templates that include it), and its own warnings. Errors elsewhere that stand without the draft are left out.
 fn judge(
     published: &TemplateSet,
     known: Option<&Engine>,

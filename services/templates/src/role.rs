@@ -13,17 +13,17 @@ use tokio::net::TcpListener;
 
 use crate::{StoreTemplates, TemplatesApi, access::behind_token, router};
 
-/// What the role works with.
+/// The services and settings of the role.
 pub struct TemplatesRole {
-    /// Where templates are kept.
+    /// Templates are stored here.
     pub store: Store,
-    /// Where it listens.
+    /// The socket on which the role listens.
     pub listener: TcpListener,
     /// The bounds of a connection.
     pub http: HttpConfig,
-    /// What its callers must know.
+    /// The token that callers must send.
     pub token: Secret,
-    /// How often it looks for newly published templates.
+    /// The period between two looks for newly published templates.
     pub refresh: Duration,
     /// The process's readiness; the role adds `templates`.
     pub readiness: Readiness,
@@ -54,6 +54,6 @@ pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleErro
         served = http::serve(role.listener, app, role.http, shutdown) => served,
         () = renderer.refresh_every(role.refresh) => Ok(()),
     };
-    ready.not_ready("it has ended");
+    ready.not_ready("the role has ended");
     served.map_err(RoleError::Serve)
 }

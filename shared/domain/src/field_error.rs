@@ -1,4 +1,4 @@
-//! What is wrong with one field of an input.
+//! An error in one field of an input.
 
 use std::{
     borrow::Cow,
@@ -7,18 +7,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Most errors that are listed for one input. More would cost time and space in the answer, and help no
-/// reader.
+/// The maximum number of errors that are listed for one input. More would cost time and space in the answer, and help
+/// no reader.
 pub const MAX_ERRORS: usize = 20;
-/// Most characters of a foreign value that an error repeats.
+/// The maximum number of characters of a foreign value that an error repeats.
 pub const MAX_ECHO: usize = 100;
 /// The code of the last entry of a list that is not complete; its message says how many errors are left out.
 pub const MORE: &str = "more";
-/// Most characters of a pointer, and of a message.
+/// The maximum number of characters of a pointer, and of a message.
 const MAX_POINTER: usize = 250;
 const MAX_MESSAGE: usize = 500;
 
-/// One wrong field: where (JSON pointer), which rule (`code`, stable), and what was expected (`message`, for people).
+/// One wrong field: its place (JSON pointer), the broken rule (`code`, stable), and the expected value (`message`,
+/// for people).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// RFC 6901 pointer into the input, such as `/recipients/0`; empty for the whole document.
@@ -50,7 +51,7 @@ impl FieldError {
     }
 }
 
-/// Whether a list holds the most errors that an answer lists, so that a search for more is in vain.
+/// Whether a list has [`MAX_ERRORS`] entries, so that further errors would not be answered.
 #[must_use]
 pub fn is_full(errors: &[FieldError]) -> bool {
     errors.len() >= MAX_ERRORS
@@ -61,7 +62,7 @@ pub fn end_full(errors: &mut Vec<FieldError>, count: Option<usize>) {
     errors.push(FieldError::more(count));
 }
 
-/// Ends a list that holds the first error only, and says why no more were looked for.
+/// Ends a list that holds the first error only; `why` is the reason why no more were looked for.
 pub(crate) fn end_at_first(errors: &mut Vec<FieldError>, why: &str) {
     let text = format!("only the first error is told: {why}");
     errors.push(FieldError::new("", MORE, text));

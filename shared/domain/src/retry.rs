@@ -1,22 +1,22 @@
-//! When to try again. Waits are served by a few FIFO topics, the tiers; a wait longer than a tier is split over the
-//! largest tiers that fit. Nothing is ever early.
+//! The time of the next attempt. Waits are served by a few FIFO topics, the tiers; a wait longer than a tier is split
+//! over the largest tiers that fit. No wait ends early.
 //!
-//! Nothing is late by more than a tenth of its wait and two seconds either, if the smallest tier is no longer than the
-//! wait. A tier is in order of arrival, so whoever waits longest in it delays those behind: no record waits longer in a
-//! tier than [`RetryPolicy::longest_in`], to which a policy's own wait with its jitter always comes, so that it needs
-//! no second tier. Of a wait between two tiers a rest may remain that is shorter than the smallest tier: if that would
-//! be late by too much there, it [is spent in hand](RetryPolicy::is_for_the_hand).
+//! If the smallest tier is no longer than the wait, the wait ends late by at most a tenth of itself and two seconds.
+//! A tier is served in order of arrival, so a record with a long wait delays those behind it: no record waits longer
+//! in a tier than [`RetryPolicy::longest_in`], and a policy's own wait with its jitter is never longer than that, so
+//! it needs no second tier. A wait between two tiers can leave a rest that is shorter than the smallest tier: if it
+//! would be late by too much there, [the worker holds the record](RetryPolicy::is_for_the_hand) until it is due.
 
 use std::time::Duration;
 
 use crate::duration_text;
 
-/// Rounding and transport may lengthen what remains of a wait with its full jitter by no more than this.
+/// The rest of a wait with its full jitter may become longer by this through rounding and transport.
 const SLACK: Duration = Duration::from_millis(250);
-/// A rest that would be late by more than this in the smallest tier is spent in hand. The promise's two seconds have to
-/// cover reading and sending too.
+/// A worker holds a record for the rest of its wait if the smallest tier would make it later than this. The two
+/// seconds of the promise have to cover reading and sending too.
 const LATE: Duration = Duration::from_millis(1_500);
-/// Longer than this nothing is kept in hand, where it takes a place of what is due.
+/// The longest wait for which a worker holds a record; a held record takes the place of one that is due.
 const IN_HAND: Duration = Duration::from_secs(5);
 
 /// The longest wait that a provider may name (`Retry-After`). A longer wait is probably a wrong unit or
@@ -36,14 +36,14 @@ pub fn with_jitter(own: Duration, named: Duration, jitter: f64) -> Duration {
     own.max(named)
 }
 
-/// How often and how long.
+/// The waits between attempts, and the number of attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     tiers: Vec<Duration>,
     max_attempts: u32,
 }
 
-/// Why a policy cannot be.
+/// Why a policy is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RetryPolicyError {
     /// There is no tier.
@@ -58,7 +58,7 @@ pub enum RetryPolicyError {
 }
 
 impl RetryPolicy {
-    /// Tiers in ascending order, and how many attempts a delivery has in all.
+    /// Makes a policy of tiers in ascending order and the number of attempts that a delivery has in all.
     pub fn new(tiers: Vec<Duration>, max_attempts: u32) -> Result<Self, RetryPolicyError> {
         if max_attempts == 0 {
             return Err(RetryPolicyError::NoAttempts);
@@ -78,21 +78,21 @@ impl RetryPolicy {
         &self.tiers
     }
 
-    /// How many attempts a delivery has in all.
+    /// The number of attempts that a delivery has in all.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// A tier's name, the end of its topic's: `5s`, `1m`.
+    /// A tier's name, with which its topic's name ends: `5s`, `1m`.
     #[must_use]
     pub fn tier_name(tier: Duration) -> String {
         duration_text::format(tier)
     }
 
-    /// How long to wait after attempt `attempt` (from 1) failed: the tier of that number, the last one from
-    /// then on, and no less than the provider's `retry_after`, of which at most [`LONGEST_NAMED_WAIT`] counts;
-    /// both [with jitter](with_jitter). `None` if that was the last attempt.
+    /// The wait after attempt `attempt` (from 1) has failed: the tier of that number, or the last tier for later
+    /// attempts, and no less than the provider's `retry_after`, of which at most [`LONGEST_NAMED_WAIT`] counts; both
+    /// [with jitter](with_jitter). `None` after the last attempt.
     #[must_use]
     pub fn wait_after(&self, attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if attempt >= self.max_attempts {
@@ -114,13 +114,14 @@ impl RetryPolicy {
             .unwrap_or(self.tiers[0])
     }
 
-    /// The longest time that a record spends in a tier: the tier's, with the jitter of a wait.
+    /// The longest time that a record spends in a tier: the tier's, with the jitter of a wait and a quarter of a second for rounding and transport.
     #[must_use]
     pub fn longest_in(tier: Duration) -> Duration {
         tier + tier / 10 + SLACK
     }
 
-    /// How much of what remains of a wait is spent in a tier: all of it if it is hardly longer, else the tier's time.
+    /// The part of a wait that is spent in a tier: all of it, if it is no longer than [`Self::longest_in`]; otherwise
+    /// the tier's time.
     #[must_use]
     pub fn spent_in(tier: Duration, remaining: Duration) -> Duration {
         if remaining <= Self::longest_in(tier) {
@@ -130,8 +131,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Whether the rest of a wait is so short that it would be late in the smallest tier, behind what waits its full
-    /// time there. Whoever holds the record keeps it until it is due.
+    /// Whether the rest of a wait is so short that it would be late in the smallest tier, behind records that wait
+    /// their full time there. The worker then holds the record until it is due.
     #[must_use]
     pub fn is_for_the_hand(&self, remaining: Duration) -> bool {
         remaining <= IN_HAND && remaining + LATE < Self::longest_in(self.tiers[0])
@@ -219,7 +220,7 @@ mod tests {
             let waits: Vec<Wait> = waits
                 .into_iter()
                 .map(|(start, attempt, retry_after, jitter)| {
-                    // Half of them are the policy's own, the others are named by a provider.
+                    // Half of the waits are the policy's own; the others are named by a provider.
                     let (attempt, named) = if attempt < 5 { (attempt + 1, 0) } else { (1, retry_after) };
                     let named = Duration::from_secs(named);
                     let wanted = policy.wait_after(attempt.min(5), Some(named), 0.0).unwrap();
@@ -235,7 +236,7 @@ mod tests {
                     late <= wait.due.saturating_sub(wait.start) / 10 + Duration::from_secs(2), "late: {wait:?} {end:?}"
                 );
                 if wait.is_own {
-                    // Jitter is part of the promise.
+                    // The bound includes the jitter.
                     let most = wait.wanted + wait.wanted / 10 + Duration::from_millis(500);
                     prop_assert!(end.saturating_sub(wait.start) <= most, "late: {wait:?} {end:?}");
                 }
@@ -251,7 +252,7 @@ mod tests {
         is_own: bool,
     }
 
-    /// When each wait is over, if every tier is one queue in order of arrival.
+    /// The time at which each wait is over, if every tier is one queue in order of arrival.
     fn simulate(policy: &RetryPolicy, waits: &[Wait]) -> Vec<Duration> {
         let mut arrivals: BinaryHeap<Reverse<(Duration, usize)>> = waits
             .iter()

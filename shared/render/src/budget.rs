@@ -8,11 +8,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::abandoned;
 
-/// Most steps of one message, all its parts together. A newsletter of 1,000 products takes about 50,000.
+/// The maximum number of steps of one message, all its parts together. A newsletter of 1,000 products takes about
+/// 50,000.
 pub(crate) const STEPS: u64 = 500_000;
-/// How deep blocks, partials and the blocks handed to partials may be nested while a template runs.
+/// The maximum nesting of blocks, partials and the blocks handed to partials while a template runs.
 const DEPTH: u32 = 128;
-/// Most processor time of one message: a second bound, in case steps are unexpectedly slow. Time in which the
+/// The maximum processor time of one message: a second bound, in case steps are unexpectedly slow. Time in which the
 /// process does not run, because it is paused or the machine is busy, is not counted.
 const PROCESSOR_TIME: Duration = Duration::from_secs(5);
 /// Steps between two readings of the processor time; each reading is a system call.

@@ -7,33 +7,33 @@ use std::path::{Path, PathBuf};
 
 use crate::TemplateSet;
 
-/// What is wrong with a folder, and where.
+/// Why a folder cannot be read as templates, with the file at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// A file or folder cannot be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
     /// A file is a device, a pipe or a folder, or too large to be a text.
     #[error("{}: expected a regular file of at most 16 MiB", path.display())]
     NoText {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// A file is not named as its place asks.
+    /// A file's name does not fit the pattern of its place.
     #[error("{}: expected a file named {expected}", path.display())]
     Name {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// The pattern.
         expected: &'static str,
     },
-    /// Two files are the same text, because their names spell one locale in two ways.
+    /// Two files hold the same text, because their names spell one locale in two ways.
     #[error("{}: expected one file for this text, but {} is for the same locale", path.display(), other.display())]
     Twice {
         /// The later one by name.

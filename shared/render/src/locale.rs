@@ -1,4 +1,4 @@
-//! Which of the tenant's locales serves a reader: by CLDR's aliases, likely subtags and parents.
+//! Finds the tenant's locale that serves a reader, by CLDR's aliases, likely subtags and parents.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,8 +11,8 @@ use parking_lot::RwLock;
 
 use crate::TemplateSet;
 
-/// Most negotiated answers that are cached. Readers' tags are few; a tag beyond these is negotiated at each
-/// use.
+/// The maximum number of negotiated answers that are cached. Readers use few tags; a tag that finds the cache full is
+/// negotiated at each use.
 const REMEMBERED: usize = 1_024;
 
 /// A language tag in BCP 47's own spelling: `fr-CA` for `fr_ca`. `None` if the text is no tag that Fluent can read;

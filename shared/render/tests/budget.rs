@@ -128,7 +128,7 @@ fn every_kind_of_work_in_a_loop_is_paid_for() {
         );
         assert_eq!(code(&set, &list()), "template-budget", "{work}");
     }
-    // Faults of the data come first; none of them takes long.
+    // Each of these fails at a fault of the data before the budget is spent.
     for work in [
         "{{date ../../s}}",
         "{{number ../../s}}",
@@ -164,7 +164,7 @@ fn partials_that_multiply_each_other_end() {
         code(&partials(sms("{{> p0}}"), &with_data), &list()),
         "template-budget"
     );
-    // A block passed from partial to partial, doubled by each.
+    // Each partial runs the block that it is given sixteen times.
     let doubling: Vec<_> = names
         .iter()
         .map(|name| (*name, "{{> @partial-block}}{{> @partial-block}}".repeat(8)))

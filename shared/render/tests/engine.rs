@@ -447,7 +447,7 @@ fn numbers_of_the_event_are_shown_with_the_digits_in_which_they_came() {
             format!("{number} {number} {number} {number} {number} x [{number}, x] {encoded}")
         );
     }
-    // As numbers they are what they were.
+    // Conditions and helpers use the value of a number.
     let data = r#"{"zero":0.00,"minus":-0,"price":1.10,"thousand":1E3,"big":123456789012345678901234}"#;
     for (template, expected) in [
         (

@@ -25,7 +25,7 @@ use crate::{
     query::QueryOf,
 };
 
-/// A template, as it is published and as it is being worked on.
+/// A template: the published version and the draft.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Document {
     /// `<type>/<channel>`, or `partials/<name>`.
@@ -34,7 +34,7 @@ pub(super) struct Document {
     locale: Option<String>,
     /// The version in use.
     published: Option<InUse>,
-    /// What is being worked on; its version is the document's entity tag, `"0"` without one.
+    /// The draft; its version is the entity tag of the document, which is `"0"` without a draft.
     draft: Option<Draft>,
 }
 
@@ -59,20 +59,20 @@ struct Draft {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutDraft {
-    /// The whole template by part; parts that are not named are gone.
+    /// The whole template by part; a part that is not named is removed.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     parts: Parts,
 }
 
-/// A stored draft, with what its author should know before publishing it.
+/// A stored draft, with the errors and warnings for its author.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Saved {
     id: String,
     locale: Option<String>,
     draft: Draft,
-    /// What keeps it from being published.
+    /// Errors that prevent publishing.
     errors: Vec<Issue>,
-    /// What to look at.
+    /// Warnings for the author.
     warnings: Vec<Issue>,
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn get(
     Ok(([(header::ETAG, tag)], Json(document)).into_response())
 }
 
-/// Writes a draft. It may be wrong; only publishing asks for more.
+/// Writes a draft. A draft may have errors; they only prevent publishing.
 #[utoipa::path(
     put,
     path = "/v1/templates/{type}/{channel}",

@@ -1,4 +1,4 @@
-//! The routes.
+//! The routes of templates.
 
 mod draft;
 mod list;
@@ -19,12 +19,12 @@ use crate::store_templates::Kind;
 /// The longest body of a template, in bytes.
 const MAX_TEMPLATE: usize = 1024 * 1024;
 
-/// What the routes work with.
+/// The services that the routes use.
 #[derive(Debug, Clone)]
 pub struct TemplatesApi {
-    /// Where templates are kept.
+    /// Templates are stored here.
     pub store: Store,
-    /// What renders them in this process.
+    /// Renders in this process.
     pub renderer: Arc<InProcess>,
 }
 
@@ -49,7 +49,7 @@ struct LocaleQuery {
     locale: Option<String>,
 }
 
-/// The name that a path and a query say. `partials/<name>` stands for a partial, which has no locale.
+/// The name that a path and a query give. `partials/<name>` stands for a partial, which has no locale.
 fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName, Problem> {
     let id = format!("{group}/{name}");
     let fits = |text: &str| {
@@ -63,7 +63,7 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
         Some(Kind::Partial { name }) => fits(name) && locale.is_none(),
         None => false,
     };
-    // One locale has one name, however a caller spells it.
+    // Spellings of one locale lead to one name.
     let locale = match locale.map(carillon_render::canonical_locale) {
         None => Some(None),
         Some(tag) => tag.map(Some),
@@ -77,7 +77,7 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
     }
 }
 
-/// One thing that is wrong with a template, or that its author should look at.
+/// An error of a template, or a warning for its author.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Issue {
     /// RFC 6901 pointer into the template.

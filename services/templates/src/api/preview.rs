@@ -26,14 +26,14 @@ use crate::{
     store_templates::Kind,
 };
 
-/// What to show.
+/// The data, the text and the recipient of a preview.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sample {
     /// The sample event's data.
     #[schema(value_type = Object, example = json!({"order_id": "1001", "carrier": "DHL"}))]
     data: Box<RawValue>,
-    /// The template's text; without it, the draft is shown, or what is published where there is no draft.
+    /// The template's text; without it, the draft is shown, or the published version if there is no draft.
     #[serde(default)]
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     parts: Option<Parts>,
@@ -52,26 +52,26 @@ pub(super) struct Sample {
 /// A message, as its recipient would get it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Preview {
-    /// The locale that was found for the recipient's.
+    /// The locale that serves the recipient's.
     locale: String,
     /// The message by its channel: `subject`, `text`, `html` | `text` | `title`, `body`, `data`.
     #[schema(value_type = Object)]
     content: Content,
-    /// What a text message costs.
+    /// The cost of a text message.
     #[serde(skip_serializing_if = "Option::is_none")]
     segments: Option<Cost>,
-    /// What to look at.
+    /// Warnings for the author.
     warnings: Vec<Issue>,
 }
 
-/// What a text message costs.
+/// The cost of a text message.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Cost {
     /// `gsm-7`, or `ucs-2` if a character is outside of GSM 03.38.
     encoding: &'static str,
     /// Its length in units of the encoding.
     units: usize,
-    /// How many messages the operator counts.
+    /// The number of messages that the operator counts.
     count: usize,
 }
 
@@ -174,13 +174,13 @@ fn data_error(data: &RawValue) -> Option<FieldError> {
     unsound("data", data)
 }
 
-/// 2026-01-01T00:00:00Z: a preview is the same whenever it is asked for.
+/// 2026-01-01T00:00:00Z. A constant time makes a preview the same at each request.
 const SAMPLE_TIME: Timestamp = match Timestamp::from_timestamp_secs(1_767_225_600) {
     Some(time) => time,
     None => Timestamp::UNIX_EPOCH,
 };
 
-/// The text to show in the place of what is published, if there is one.
+/// The text that replaces the published one in the preview, if there is one: the caller's, or else the draft.
 async fn shown(
     api: &TemplatesApi,
     tenant: &TenantId,

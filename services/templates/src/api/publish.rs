@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of};
 use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
 
-/// What is in use now.
+/// The published version.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Published {
     /// `<type>/<channel>`, or `partials/<name>`.
@@ -22,7 +22,7 @@ pub(super) struct Published {
     /// When this version was published first.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// What to look at.
+    /// Warnings for the author.
     warnings: Vec<Issue>,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn publish(
             "the template cannot be published",
         ));
     }
-    // Exactly what was judged, though the draft may have changed meanwhile.
+    // Publishes the judged text, even if the draft has changed meanwhile.
     templates
         .apply(
             &tenant,

@@ -1,4 +1,4 @@
-//! Checking a folder as a whole: the catalog, the templates, and that they fit together.
+//! Checks a folder as a whole: the catalog, the templates, and that they fit together.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Reading the files.
+//! Reads the files of a catalog folder.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub(super) fn catalog(file: &Path) -> Result<Catalog, Vec<FolderIssue>> {
         let line = error.location().map(|at| at.line());
         vec![issue(pointer, line, code, error.to_string())]
     };
-    // As a value first: it refuses a key that stands there twice, which a map would silently take.
+    // The first pass refuses a repeated key, which the second one would accept silently.
     serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&text)
         .map_err(|error| yaml(&error, String::new(), "syntax"))?;
     serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text))

@@ -1,4 +1,4 @@
-//! Folders: what is refused and where, and what applying does.
+//! Folders: the refusals with their places, and the effects of applying.
 
 use std::{fs, path::Path};
 
@@ -89,7 +89,7 @@ async fn only_what_changed_gets_a_new_version() {
     assert_eq!(applied.catalog_version, 2);
 }
 
-/// What is wrong with the shop after an edit: file name, pointer, whether a line is known, code.
+/// The refusals of the shop after an edit: file name, pointer, whether a line is known, code.
 fn refused(change: impl FnOnce(&Path)) -> Vec<(String, String, bool, String)> {
     let place = tempfile::tempdir().unwrap();
     copy(&shop(), place.path());

@@ -1,4 +1,4 @@
-//! The publish gate: what compiles may still be wrong.
+//! The publish gate: finds faults of templates that compile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -102,7 +102,7 @@ fn find_twins(set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
     }
 }
 
-/// One key may be used in several places; it is named once for each.
+/// Removes issues that equal an earlier one, such as those of a key that is used twice in a line.
 fn deduplicate(issues: &mut Vec<TemplateIssue>) {
     let mut seen = HashSet::with_capacity(issues.len());
     issues.retain(|issue| seen.insert(issue.clone()));
@@ -131,8 +131,7 @@ impl Gate<'_> {
             };
             let mut in_default = false;
             for (tag, messages) in &self.locales {
-                // An issue of the file names a text that cannot be read; that it is missing would be a second
-                // sentence about the same thing.
+                // A text that cannot be read has an issue of its file already, so it is not reported as missing, too.
                 let is_unreadable = messages.is_unreadable(key);
                 in_default |= *tag == self.default && (messages.has(key) || is_unreadable);
                 if messages.has(key) {

@@ -1,4 +1,4 @@
-//! From a template's text to what renders it.
+//! Compiles the text of a template into the form that is rendered.
 
 use std::sync::{
     Arc,
@@ -72,7 +72,7 @@ impl CompiledParts {
 pub(super) struct Part {
     pub(super) name: String,
     pub(super) block: Block,
-    /// How many bytes it wrote last: the next one will hardly be longer.
+    /// The bytes that it wrote last, as an estimate of the next output's size.
     last: AtomicUsize,
 }
 
@@ -86,7 +86,7 @@ impl Part {
     }
 }
 
-/// Compiles a template; what keeps it from being used is added to `issues`.
+/// Compiles a template. Faults that keep it from being used are added to `issues`.
 pub(super) fn compile_template(
     def: &TemplateDef,
     partials: &Partials,

@@ -1,4 +1,4 @@
-//! Running a [`Block`].
+//! Runs a [`Block`].
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What fails with any data is found before publishing: calls whose arguments are literals are executed once.
+//! Finds literals that fail with any data, before a template is published: calls whose arguments are literals are
+//! executed once.
 
 use carillon_domain::json::Value;
 
@@ -18,7 +19,7 @@ use crate::{
     helpers::{self, Arg},
 };
 
-/// A line and a sentence.
+/// The line and a sentence.
 type Finding = (Option<usize>, String);
 
 impl Engine {
@@ -56,7 +57,7 @@ impl Engine {
                 })
                 .collect();
             if let Some((tag, found)) = unusable.first() {
-                // Where only some of its languages are concerned, the first one is named.
+                // If only some of its languages are concerned, the sentence names the first one.
                 let language = if unusable.len() < served.len() {
                     format!(" in {tag}")
                 } else {
@@ -103,13 +104,13 @@ impl Engine {
     }
 }
 
-/// The value of an expression, whatever the data is.
+/// What is known about the value of an expression without the data.
 enum Known {
-    /// This one.
+    /// The value is the same with any data.
     Value(Value),
-    /// None: it finds nothing.
+    /// The expression finds no value.
     Nothing,
-    /// It depends on the data, or on what was found to be wrong.
+    /// The value depends on the data, or the expression has been reported as wrong.
     No,
 }
 
@@ -220,7 +221,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Executes a call of literals.
+    /// Executes a call whose arguments are literals.
     fn evaluate(&mut self, expr: &Expr, call: &Call) -> Known {
         let scope = Scope {
             up: None,
@@ -245,15 +246,14 @@ impl Judge<'_> {
             Fault::BadValue {
                 variable, expected, ..
             } => format!("expected {variable} to be {expected}"),
-            // That a text or a variable of it is missing has issues of its own.
+            // A missing text or variable of a text has an issue of its own.
             Fault::Misused(why) if helper != Helper::T => why.clone(),
             _ => return,
         };
         self.findings.push((self.line, sentence));
     }
 
-    /// Tries the literals of a call whose other arguments depend on the data, with values that fit in the place
-    /// of those.
+    /// Tries the literals of a call whose other arguments depend on the data; valid values stand in for these.
     fn partly(&mut self, call: &Call, args: &[Known]) {
         let value_or = |index: usize, fitting: &str| match args.get(index) {
             Some(Known::Value(value)) => value.clone(),

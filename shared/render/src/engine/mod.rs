@@ -40,7 +40,7 @@ use crate::{RenderError, RenderRequest, Rendered, TemplateDef, TemplateSet, budg
 pub struct Engine {
     revision: i64,
     locales: Locales,
-    /// By the number of the locale.
+    /// The compiled locales by their number.
     packs: Vec<Pack>,
     /// The partials for HTML parts, then those for all other parts.
     partials: [BTreeMap<String, Block>; 2],
@@ -48,24 +48,25 @@ pub struct Engine {
     issues: Vec<TemplateIssue>,
 }
 
-/// A type's templates on one channel: which one serves each locale.
+/// The templates of one type on one channel: the one that serves each locale.
 #[derive(Debug)]
 struct Family {
     by_locale: Vec<Option<Arc<Slot>>>,
 }
 
-/// A template, or why it cannot be used.
+/// A template, or the reason why it cannot be used.
 type Slot = Result<Compiled, RenderError>;
 
 impl Engine {
-    /// Compiles everything. A template that cannot be used takes no other one with it: it stands in
-    /// [`Engine::issues`], and rendering it is [`RenderError::Invalid`].
+    /// Compiles everything. A faulty template does not affect the others: its faults stand in [`Engine::issues`], and
+    /// rendering it is [`RenderError::Invalid`].
     #[must_use]
     pub fn compile(set: &TemplateSet) -> Self {
         Self::compile_beside(set, None)
     }
 
-    /// Like [`Self::compile`]. Files of texts that `former` was compiled from are not read again.
+    /// Like [`Self::compile`], but takes over the files of texts that `former` was compiled from, without reading
+    /// them again.
     #[must_use]
     pub fn compile_beside(set: &TemplateSet, former: Option<&Self>) -> Self {
         let locales = Locales::of(set);
@@ -75,7 +76,8 @@ impl Engine {
         let packs = Pack::compile(&locales, &set.locales, former, &mut issues);
         let shared = Mentions::of(set.partials.iter().flat_map(|partial| partial.parts.values()));
         let mut types: HashMap<String, [Option<Family>; Channel::ALL.len()]> = HashMap::new();
-        // Those of single locales come last, the most specific at the end, and take their places from the general ones.
+        // Templates for single locales come last, the most specific at the end, so that they replace the general ones
+        // there.
         let (mut own, general): (Vec<_>, Vec<_>) = set.templates.iter().partition(|def| def.locale.is_some());
         own.sort_by_key(|def| def.locale.as_ref().map_or(0, |tag| tag.split('-').count()));
         for def in general.into_iter().chain(own) {
@@ -116,13 +118,13 @@ impl Engine {
         }
     }
 
-    /// Of the set that was compiled.
+    /// The revision of the set that was compiled.
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision
     }
 
-    /// What keeps templates from being used.
+    /// The faults that keep templates from being used.
     #[must_use]
     pub fn issues(&self) -> &[TemplateIssue] {
         &self.issues
@@ -133,7 +135,7 @@ impl Engine {
         self.locales.tags().iter().map(AsRef::as_ref)
     }
 
-    /// Renders one message, which may take no more work than [`RenderError::Budget`] says.
+    /// Renders one message. A message that takes more work than the budget fails with [`RenderError::Budget`].
     pub fn render(&self, request: &RenderRequest) -> Result<Rendered, RenderError> {
         self.render_within(request, budget::STEPS)
     }

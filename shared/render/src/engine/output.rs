@@ -1,5 +1,5 @@
-//! Where a template writes: a string that stops growing at the channel's limit, so that no loop in a template can fill
-//! the memory.
+//! The output of a template: a string that stops growing at the channel's limit, so that no loop in a template can
+//! fill the memory.
 
 use carillon_domain::json::Value;
 

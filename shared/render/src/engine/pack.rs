@@ -1,4 +1,4 @@
-//! What all templates of a locale share: its messages, helpers and partials.
+//! The messages, helpers and partials that all templates of a locale share.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use crate::{
     messages::{Bundle, Messages},
 };
 
-/// How deep partials may include each other.
+/// The maximum depth of partials that include each other.
 const MAX_INCLUDES: usize = 8;
 
 /// A locale.
@@ -167,7 +167,7 @@ impl Partials {
         })
     }
 
-    /// Whether a partial and all that it includes are there and end: one that includes itself would never.
+    /// Checks that a partial and all that it includes exist, and that none of them includes itself.
     pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), Unusable> {
         let verdicts = if html {
             &self.html_verdicts
@@ -181,7 +181,7 @@ impl Partials {
     }
 }
 
-/// A code and a sentence.
+/// A code and a sentence that say why a partial cannot be used.
 type Unusable = (&'static str, String);
 
 /// The levels of partials that each partial includes, itself counted, or the reason why it cannot be used.
@@ -196,7 +196,7 @@ fn judge(kind: &BTreeMap<String, Partial>) -> Verdicts {
     verdicts.collect()
 }
 
-/// Each usable partial is examined once, even if it is included several times.
+/// The levels of one partial. Each usable partial is examined once, even if it is included several times.
 fn visit<'a>(
     name: &'a str,
     kind: &'a BTreeMap<String, Partial>,

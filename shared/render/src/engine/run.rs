@@ -66,7 +66,7 @@ pub(super) fn render(
     })
 }
 
-/// By how much a constant part of a template is too long: the limit, its length and their unit.
+/// The limit that a constant part of a template exceeds, the part's length, and their unit.
 pub(super) fn excess(
     template: &Compiled,
     part: &Part,
@@ -96,13 +96,13 @@ pub(super) fn excess(
     }
 }
 
-/// Template files end with a line break that no message needs.
+/// Removes white space at the end: template files end with a line break that no message needs.
 fn tidy(mut text: String) -> String {
     text.truncate(text.trim_end().len());
     text
 }
 
-/// Relays refuse a mail with a bare carriage return or another control character.
+/// Removes control characters, because relays refuse a mail with a bare carriage return or another control character.
 fn mail(text: String) -> String {
     if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
         without_controls(&text)
@@ -116,7 +116,7 @@ struct Run<'a> {
     pack: &'a Pack,
     partials: &'a [BTreeMap<String, Block>; 2],
     variables: &'a Value,
-    /// The variables of parts that are one line.
+    /// The variables for parts that are one line.
     of_lines: &'a Value,
     timezone: Option<&'a str>,
     budget: &'a Budget,
@@ -131,7 +131,7 @@ impl Run<'_> {
         self.write(part, true, self.variables)
     }
 
-    /// A part that is one line, in which data cannot steer what stands around it.
+    /// Renders a part that is one line, in which data cannot steer the text around it.
     fn line(&self, part: &Part) -> Result<String, RenderError> {
         Ok(limits::one_line(&self.write(part, false, self.of_lines)?))
     }
@@ -190,7 +190,7 @@ impl Run<'_> {
         let mut values = std::collections::BTreeMap::new();
         for (key, part) in data {
             let value = self.part(part)?;
-            // A value that is empty, because what it depends on is not there, is no value.
+            // An empty value, for instance one whose variable is absent, is left out.
             if !value.trim().is_empty() {
                 values.insert(key.clone(), value.trim().to_owned());
             }
@@ -212,7 +212,7 @@ impl Run<'_> {
         })
     }
 
-    /// The key of messages that replace one another; `None` if the part is empty.
+    /// The key by which a message replaces earlier ones; `None` if the part is empty.
     fn collapse(&self, part: &Part) -> Result<Option<String>, RenderError> {
         let key = limits::one_line(&self.part(part)?);
         if key.len() > limits::COLLAPSE_BYTES {
@@ -285,7 +285,7 @@ impl Run<'_> {
     }
 }
 
-/// How many bytes a text takes as a JSON string, quotes and a separator included.
+/// The bytes that a text takes as a JSON string, including the quotes and a separator.
 fn json_bytes(text: &str) -> usize {
     let escapes: usize = text
         .chars()

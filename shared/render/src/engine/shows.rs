@@ -1,4 +1,4 @@
-//! Parts that no data makes usable: they show nothing, or they are constant and too long.
+//! Finds parts that no data makes usable: they show nothing, or they are constant and too long.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ pub(super) fn always_unusable(
     Some(unusable(bounded, "too-long", fault, format!("at most {limit}")))
 }
 
-/// The block that a partial is given, and the one that was given where that stands.
+/// The block that a partial is given, and the block that was given at the place where that one stands.
 #[derive(Clone, Copy)]
 struct Given<'b> {
     block: &'b Block,
@@ -122,7 +122,7 @@ impl Look<'_> {
         Ok(false)
     }
 
-    /// Whether an expression shows anything with some data. One that fails is told about elsewhere.
+    /// Whether an expression shows anything with some data. One that fails is reported elsewhere.
     fn prints(&self, expr: &Expr) -> bool {
         if !is_literal(expr) {
             return true;

@@ -11,7 +11,7 @@ use crate::{PartialDef, Parts, TemplateDef, TemplateSet, canonical_locale, set::
 
 const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel email, sms or push and the \
                         part subject, text or html (email), text (sms), title, body or data.<key> (push)";
-/// Bytes of a file; the publish gate's own bounds are tighter.
+/// The maximum size of a file, in bytes; the publish gate's own bounds are tighter.
 const MAX_FILE: u64 = 16 << 20;
 const PARTIAL: &str = "partials/<name>.html.hbs or partials/<name>.text.hbs";
 const LOCALE: &str = "locales/<BCP 47 tag>.ftl";
@@ -40,12 +40,12 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
     Ok(set)
 }
 
-/// The files of a folder by what they hold.
+/// The files of a folder, by the text or template that they hold.
 #[derive(Default)]
 struct Seen(BTreeMap<String, PathBuf>);
 
 impl Seen {
-    /// Refuses a second file that holds the same.
+    /// Refuses a second file that holds the same text or template.
     fn once(&mut self, holds: String, file: &Path) -> Result<(), FolderError> {
         match self.0.insert(holds, file.to_owned()) {
             None => Ok(()),
@@ -98,7 +98,7 @@ fn add_template(
     Ok(())
 }
 
-/// `<channel>[.<locale>].<part>.hbs`; a part's name is never taken for a locale.
+/// Splits `<channel>[.<locale>].<part>.hbs`; a part's name is never taken for a locale.
 fn parse_name(file: &str) -> Option<(Channel, Option<String>, &str)> {
     let (channel, rest) = file.strip_suffix(".hbs")?.split_once('.')?;
     let channel: Channel = channel.parse().ok()?;
@@ -129,7 +129,7 @@ fn add_partial(set: &mut TemplateSet, file: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// What lies in a folder, by name; hidden files (editors' and the system's) are passed over.
+/// The entries of a folder by name, without hidden files (editors' and the system's).
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |source| FolderError::Unreadable {
         path: folder.to_owned(),

@@ -1,4 +1,4 @@
-//! How deep texts refer to each other. Each text is visited once, however often it is referred to.
+//! Counts how deep texts refer to each other. Each text is visited once, even if many texts refer to it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use super::{
     tree::{Expr, Pattern, Piece},
 };
 
-/// How many texts and selections may stand in each other. Formatting a message enters one level for each of
+/// The maximum number of texts and selections inside each other. Formatting a message enters one level for each of
 /// them, and the template around it needs some of the levels that a message may have.
 pub(super) const MAX_LEVELS: usize = 64;
 
@@ -17,20 +17,20 @@ pub(super) type Node<'m> = (usize, &'m str);
 /// The locale's own texts whose references are wrong.
 #[derive(Debug, Default)]
 pub(super) struct Misshapen<'m> {
-    /// Those through which texts contain themselves.
+    /// The texts that contain themselves, directly or through others.
     pub(super) cyclic: BTreeSet<&'m str>,
-    /// Those that are the first of more than [`MAX_LEVELS`] levels, counted from the innermost text.
+    /// The texts that have more than [`MAX_LEVELS`] levels, although no text that they refer to has.
     pub(super) deep: BTreeSet<&'m str>,
 }
 
 /// A text whose references are being followed.
 struct Open<'m> {
     node: Node<'m>,
-    /// The levels that were found in it so far.
+    /// The levels that were found in it until now.
     levels: usize,
     /// Whether a text that it refers to has too many levels already.
     is_above: bool,
-    /// The references that were not followed yet, and the level at which each stands.
+    /// The references that are still to be followed, each with its level.
     rest: Vec<(usize, Node<'m>)>,
     /// The level of the reference that is being followed.
     at: usize,

@@ -1,5 +1,5 @@
-//! Literals that never work: `NUMBER("abc")`, or a term that is given one. They are formatted once before
-//! publishing.
+//! Finds literals of texts that never work, such as `NUMBER("abc")` or a term that is given one, by formatting them
+//! once before publishing.
 
 use super::{
     MessageError, Messages,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Messages {
-    /// A sentence for each literal of one of the locale's own texts with which the text always fails. Steps are
-    /// paid from `budget`; once they are spent, nothing more is looked for.
+    /// A sentence for each literal of one of the locale's own texts with which the text always fails. Steps are paid
+    /// from `steps`; once they are spent, nothing more is looked for.
     pub(super) fn wrong_literals(&self, text: &Text, steps: &mut u64) -> Vec<String> {
         let mut sentences = Vec::new();
         let mut judge = |expr: &Expr| {
@@ -37,7 +37,8 @@ impl Messages {
         sentences
     }
 
-    /// Why an expression without variables has no text. A term is one, because it sees its arguments only.
+    /// The reason why an expression without variables has no text. A term counts as one, because it sees its
+    /// arguments only.
     fn failure(&self, expr: &Expr, steps: &mut u64) -> Option<String> {
         let budget = Budget::new(*steps);
         let resolver = Resolver {
@@ -62,7 +63,7 @@ impl Messages {
     }
 }
 
-/// Most steps of formatting the literals of one locale's texts.
+/// The maximum number of steps for formatting the literals of one locale's texts.
 pub(super) const MAX_STEPS: u64 = STEPS;
 
 /// Whether a function's argument is a literal, possibly inside of other functions.

@@ -15,11 +15,11 @@ use super::{
     tree::{Expr, Pattern, Piece, Text, Texts, VariantKey},
 };
 
-/// The longest file, in bytes.
+/// The maximum size of a file, in bytes.
 const MAX_SOURCE: usize = 1024 * 1024;
-/// How deep expressions may be nested.
+/// The maximum nesting of expressions.
 const MAX_DEPTH: usize = 16;
-/// How many `{` and `(` one message may have, its attributes included.
+/// The maximum number of `{` and `(` in one message, its attributes included.
 const MAX_OPEN: usize = 2_000;
 /// The deepest nesting that is parsed on the caller's stack.
 const SHALLOW: usize = 16;
@@ -151,7 +151,7 @@ fn defined(entry: &str) -> Option<&str> {
     Some(&entry[..entry.len() - bare.len() + end])
 }
 
-/// The lines of places that are asked for in the order of the source, so that each byte is read once.
+/// Finds the lines of positions. Positions are asked for in the order of the source, so each byte is read once.
 struct Lines<'s> {
     source: &'s str,
     at: usize,
@@ -207,7 +207,7 @@ impl Reader {
             Some(pattern) => {
                 self.reading.texts.insert(key, Text { line, pattern });
             }
-            // An issue names what is wrong in it.
+            // An issue names the fault already.
             None => {
                 self.reading.unreadable.insert(key);
             }

@@ -17,12 +17,13 @@ use super::{
 };
 use crate::{Engine, RenderError, RenderRequest, Rendered};
 
-/// After so many messages, other tasks of the thread get their turn.
+/// The number of messages after which a batch lets other tasks of its thread run.
 const TURN: usize = 32;
-/// Most steps of a message that is rendered on the caller's thread: about half a millisecond. Nearly every
-/// message takes fewer; one that needs more is started again in the workshop.
+/// The maximum number of steps of a message that is rendered on the caller's thread: about half a millisecond. Nearly
+/// every message takes fewer; one that needs more is started again in the workshop.
 const AT_ONCE: u64 = 10_000;
-/// How many engines of drafts are kept, so that the files of texts beside a draft are not read at each preview.
+/// The number of drafts' engines that are kept, so that the files of texts beside a draft are not read at each
+/// preview.
 const DRAFTS: usize = 8;
 /// The size of event data, in bytes, from which on even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
@@ -30,7 +31,7 @@ const LARGE: usize = 64 * 1024;
 /// Why [`InProcess::work`] has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// Many callers of the tenant wait already.
+    /// Too many callers of the tenant wait already.
     #[error("many checks and previews of this tenant's templates wait already")]
     Busy,
     /// The work failed.
@@ -46,13 +47,13 @@ pub struct InProcess {
     source: Arc<dyn TemplateSource>,
     snapshots: ArcSwap<Snapshots>,
     loading: Mutex<()>,
-    /// The last engines of drafts, the latest at the end.
+    /// The latest engines of drafts, oldest first.
     drafts: parking_lot::Mutex<VecDeque<(TenantId, Arc<Engine>)>>,
     workshop: Workshop,
 }
 
 impl InProcess {
-    /// Knows no tenant yet.
+    /// Starts without any tenant; each is loaded at its first use.
     #[must_use]
     pub fn new(source: Arc<dyn TemplateSource>) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl InProcess {
         }
     }
 
-    /// The tenant's compiled templates, loaded if they are not yet; concurrent callers load once.
+    /// The tenant's compiled templates, loaded at first use; concurrent callers load them once.
     pub async fn engine(&self, tenant: &TenantId) -> Result<Arc<Engine>, RenderError> {
         if let Some(engine) = self.snapshots.load().get(tenant) {
             return Ok(Arc::clone(engine));
@@ -96,8 +97,8 @@ impl InProcess {
         drafts.push_back((tenant.clone(), engine));
     }
 
-    /// Reloads every known tenant whose revision has changed. A tenant whose templates cannot be loaded now keeps those
-    /// that it has. Returns how many were reloaded.
+    /// Reloads every known tenant whose revision has changed, and returns how many were reloaded. A tenant whose
+    /// templates cannot be loaded now keeps those that it has.
     pub async fn refresh(&self) -> usize {
         let _turn = self.loading.lock().await;
         let known = self.snapshots.load_full();
@@ -157,7 +158,7 @@ impl InProcess {
         })
     }
 
-    /// Loads and compiles; the caller holds the turn.
+    /// Loads and compiles a tenant's templates. The caller holds the lock `loading`.
     async fn load(&self, tenant: &TenantId) -> Result<Arc<Engine>, RenderError> {
         let set = self.source.load(tenant).await.map_err(|error| {
             tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "templates were not loaded");

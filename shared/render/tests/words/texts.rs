@@ -89,7 +89,7 @@ fn a_text_that_cannot_be_read_is_named_once() {
         &[("en", &format!("k = {}", "{".repeat(9_000)))],
     ));
     assert_eq!(refused.len(), 1, "{refused:?}");
-    // A text that is not there at all is still missed.
+    // A text that is not defined at all is still reported.
     let missing = refusals(&with_texts("{{t \"gone\"}}", &[("en", "k = { $x\n")]));
     let codes: Vec<_> = missing.iter().map(|it| it.code).collect();
     assert_eq!(codes, ["syntax", "unknown-key"]);
