@@ -1,5 +1,5 @@
-//! Telling others of closed accounts: the readiness of each account, and the store of a channel on which nothing is
-//! sent.
+//! Reports closed accounts: in the readiness notes of each account, and in the store while all accounts of a channel
+//! are closed.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{Account, WorkerDeps, account::Complaint};
 /// The interval at which accounts are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Tells of closed accounts until it is dropped.
+/// Reports closed accounts until the future is dropped.
 pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
     let mut held = Held {
         process: Uuid::now_v7(),
@@ -35,10 +35,10 @@ pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
     }
 }
 
-/// What the store has been told.
+/// The last hold that was written to the store.
 struct Held {
     process: Uuid,
-    /// The hold, and the time at which it was written.
+    /// The hold, and the time at which it was written; `None` after a removal.
     told: Option<(ChannelHold, Instant)>,
     failures: Limited,
 }
@@ -70,7 +70,7 @@ impl Held {
         self.log(done);
     }
 
-    /// A row that was not written or removed is corrected by the next one, or expires.
+    /// Logs a failed write. The row is corrected by the next write, or expires.
     fn log(&self, done: Result<(), StoreError>) {
         let Err(error) = done else { return };
         if let Some(left_out) = self.failures.admit("hold") {
@@ -91,7 +91,7 @@ fn present(accounts: &[Arc<Account>]) -> Option<Complaint> {
         .min_by_key(|complaint| complaint.left.unwrap_or_default())
 }
 
-/// Whether a hold still ends at the time that was told, give or take a second.
+/// Whether a hold has the cause of the written one and ends within a second of it.
 fn is_same(told: &ChannelHold, now: &ChannelHold) -> bool {
     let ends_alike = match (told.ends_at, now.ends_at) {
         (Some(told), Some(now)) => (told - now).abs() <= chrono::TimeDelta::seconds(1),

@@ -1,4 +1,4 @@
-//! What is said about a record that nobody could process. Its bytes stay untouched; this stands in its headers.
+//! The description of a dead letter. It stands in the record's headers; the record's bytes stay untouched.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::clock::Timestamp;
 
-/// Why a record is in a dead letter queue.
+/// The reason for which a record is in a dead letter queue.
 #[derive(
     Debug,
     Clone,
@@ -26,9 +26,9 @@ use crate::clock::Timestamp;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureClass {
-    /// Its bytes are not a message of ours.
+    /// Its bytes are not a message of Carillon's.
     Unparseable,
-    /// A message that breaks a rule: unknown type, bad field, nobody to tell.
+    /// A message that breaks a rule, such as an unknown type, a bad field or a missing recipient.
     Invalid,
     /// It cannot be rendered.
     Render,
@@ -40,30 +40,30 @@ pub enum FailureClass {
     RetriesExhausted,
     /// It may have gone out, and its category wants no second copy.
     Uncertain,
-    /// Working on it made Carillon's own code panic, again and again.
+    /// Its handling made Carillon's own code panic repeatedly.
     Bug,
 }
 
-/// What is said about a dead letter.
+/// The description of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Why.
+    /// The class of the failure.
     pub class: FailureClass,
-    /// Which provider account, if one was asked.
+    /// The provider account, if a provider was asked.
     pub provider: Option<String>,
     /// The structured code: the provider's or Carillon's.
     pub code: String,
     /// A sentence for people.
     pub reason: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When the first one failed.
+    /// The time of the first failure.
     pub first_failed_at: Timestamp,
 }
 
 impl DeadLetter {
-    /// What groups dead letters of one cause: 16 hex digits of SHA-256 over channel or `events`, class, provider and
-    /// code.
+    /// A hash of the cause, equal for dead letters with the same one: 16 hex digits of SHA-256 over channel or
+    /// `events`, class, provider and code.
     #[must_use]
     pub fn fingerprint(&self, queue: &str) -> String {
         let mut hasher = Sha256::new();

@@ -1,4 +1,5 @@
-//! Why nothing is sent on a channel at present (table `channel_holds`), as its workers know it and others show it.
+//! Channel holds (table `channel_holds`): the reasons for which workers send nothing on a channel at present, for
+//! processes that show waiting deliveries.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::{
     error::StoreError,
 };
 
-/// A row that was not renewed for this long is of a process that has ended.
+/// A row that was not renewed for this long belongs to a process that has ended.
 const KEPT: Duration = Duration::from_secs(30);
 
 /// A channel on which a process sends nothing.
@@ -32,7 +33,7 @@ struct Row {
     ends_at: Option<Timestamp>,
 }
 
-/// The holds.
+/// The channel holds.
 #[derive(Debug, Clone)]
 pub struct ChannelHolds {
     db: Db,

@@ -1,11 +1,11 @@
-//! Why deliveries wait that no worker can send at present.
+//! The reason and the end of a wait, for deliveries that no worker can send at present.
 
 use carillon_domain::{Channel, DeliveryStatus, Timestamp};
 use carillon_store::{channel_holds::ChannelHold, read_model::DeliveryView};
 
 use crate::{error::ApiError, state::GatewayState};
 
-/// The channels on which nothing is sent at present; empty if none of the deliveries waits for a worker.
+/// The holds of all channels; empty if none of the deliveries waits for a worker.
 pub(crate) async fn holds(
     state: &GatewayState,
     deliveries: &[DeliveryView],
@@ -20,7 +20,7 @@ pub(crate) async fn holds(
     }
 }
 
-/// Says of each queued delivery why it waits and until when.
+/// Gives each queued delivery the reason and the end of its wait.
 pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView]) -> Result<(), ApiError> {
     let holds = holds(state, deliveries).await?;
     let now = state.clock.now();
@@ -30,7 +30,7 @@ pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView
     Ok(())
 }
 
-/// Says of a queued delivery why it waits and until when.
+/// Gives a queued delivery the reason and the end of its wait.
 pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], now: Timestamp) {
     if delivery.status != DeliveryStatus::Queued || delivery.reason.is_some() {
         return;

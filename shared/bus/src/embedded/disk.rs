@@ -53,13 +53,13 @@ impl Disk {
         *self.failed.lock() = None;
     }
 
-    /// Records that the write lock was taken, so nobody else holds it. It says nothing about other faults.
+    /// Records that the write lock was taken, so no other process holds it. This does not end other faults.
     pub(super) fn locked(&self) {
         let mut failed = self.failed.lock();
         *failed = failed.take_if(|(cause, _)| *cause != LOCKED);
     }
 
-    /// How many transactions were written.
+    /// The number of transactions written.
     pub(super) fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }

@@ -43,7 +43,7 @@ use crate::{
 
 /// The interval at which the write-ahead log is copied into the database.
 const CHECKPOINT: Duration = Duration::from_millis(500);
-/// How long a check waits for the file's write lock.
+/// The time for which a check waits for the file's write lock.
 const PROBE: Duration = Duration::from_secs(4);
 
 /// One partition of one topic in the log.

@@ -42,7 +42,7 @@ use crate::{
     record::{Partition, Record},
 };
 
-/// What happened, as the thread tells the member.
+/// A report of the polling thread to the member.
 pub(super) enum Event {
     Records(Vec<Record>),
     /// The assigned partitions and the number of this assignment.

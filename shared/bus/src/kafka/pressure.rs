@@ -1,4 +1,4 @@
-//! How long the polling thread waits for a full member.
+//! The time for which the polling thread waits for a full member.
 
 use std::time::{Duration, Instant};
 

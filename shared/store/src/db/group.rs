@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use super::{Conn, Health};
 use crate::{error::StoreError, fault::Fault};
 
-/// How long a probe waits for the writer, and then for the file's write lock.
+/// The time for which a probe waits for the writer, and then for the file's write lock.
 const PROBE: Duration = Duration::from_secs(2);
 
 /// The writer of one file; a cheap handle.

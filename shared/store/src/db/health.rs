@@ -85,12 +85,12 @@ impl Health {
         }
     }
 
-    /// How many writes have become durable.
+    /// The number of writes that have become durable.
     pub(super) fn writes(&self) -> u64 {
         self.0.writes.load(Ordering::Relaxed)
     }
 
-    /// The write lock was taken, so nobody else holds it. It says nothing about other faults.
+    /// Records that the write lock was taken, so no other process holds it. This does not end other faults.
     pub(super) fn locked(&self) {
         if self.0.is_marked.load(Ordering::Acquire) {
             let failed = &mut self.0.seen.lock().failed;

@@ -1,4 +1,4 @@
-//! Why nothing is sent on a channel.
+//! Holds of channels.
 
 use carillon_domain::Channel;
 use carillon_store::channel_holds::ChannelHold;
