@@ -103,7 +103,7 @@ impl From<BusError> for ApiError {
     fn from(error: BusError) -> Self {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "the bus did not take the events"
+            "the bus did not accept the events"
         );
         match error {
             BusError::TooLarge { .. } => {

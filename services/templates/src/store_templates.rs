@@ -80,7 +80,7 @@ pub(crate) fn put(set: &mut TemplateSet, row: TemplateRow) {
                 parts: row.parts,
             });
         }
-        None => tracing::error!(id = row.id, "a stored template has an id that is none"),
+        None => tracing::error!(id = row.id, "a stored template has an invalid id"),
     }
 }
 

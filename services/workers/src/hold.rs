@@ -77,7 +77,7 @@ impl Held {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 left_out,
-                "the store was not told that nothing is sent on a channel"
+                "the hold of a channel was not stored or removed"
             );
         }
     }

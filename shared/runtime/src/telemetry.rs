@@ -232,7 +232,7 @@ pub fn set_parent(span: &tracing::Span, traceparent: &str) {
     let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
     let context = TraceContextPropagator::new().extract(&carrier);
     if span.set_parent(context).is_err() {
-        tracing::trace!("spans are not exported; the parent is not needed");
+        tracing::trace!("the span has no parent, because spans are not exported");
     }
 }
 

@@ -229,7 +229,7 @@ impl ApiKeys {
             if let Err(error) = noted {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
-                    "the use of a key was not noted"
+                    "the time of an API key's last use was not stored"
                 );
             }
         }

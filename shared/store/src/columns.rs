@@ -7,7 +7,7 @@ use crate::error::StoreError;
 /// Parses a name that this code has written.
 pub(crate) fn parse<T: FromStr>(text: &str, what: &'static str) -> Result<T, StoreError> {
     text.parse().map_err(|_| {
-        tracing::error!(what, "a stored name is unknown");
+        tracing::error!(what, "the database holds a name that this release does not know");
         StoreError::Corrupt { what }
     })
 }

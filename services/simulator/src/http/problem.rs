@@ -43,7 +43,7 @@ impl From<SimulatorError> for Problem {
         if let SimulatorError::InvalidFaults(fields) = error {
             return Self::Validation(fields);
         }
-        tracing::error!(error = %error, "the API could not use its memory");
+        tracing::error!(error = %error, "the simulator's API could not use its store");
         Self::Unavailable
     }
 }

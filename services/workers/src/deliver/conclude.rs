@@ -60,7 +60,7 @@ impl Deliver {
             match serde_json::value::to_raw_value(concluded) {
                 Ok(outcome) => outcomes.push((claimed.task.key(), outcome)),
                 Err(error) => {
-                    tracing::error!(%error, "an outcome does not serialise; it is not in the ledger");
+                    tracing::error!(%error, "an outcome cannot be serialised; it is not in the ledger");
                 }
             }
         }

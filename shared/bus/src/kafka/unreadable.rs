@@ -160,7 +160,7 @@ impl Callbacks {
                 continue;
             };
             if let Err(error) = seek(consumer, &partition, end) {
-                tracing::warn!(?partition, end, %error, "records that cannot be read were not passed over yet");
+                tracing::warn!(?partition, end, %error, "records that cannot be read were not skipped yet");
                 continue;
             }
             has_passed = true;
