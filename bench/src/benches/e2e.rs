@@ -1,4 +1,4 @@
-//! From the post to the provider.
+//! Benchmark of the whole path: from a client's post to the provider's receipt.
 
 use std::{sync::Arc, time::Duration};
 

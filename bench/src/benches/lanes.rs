@@ -1,4 +1,4 @@
-//! One-time passwords while a campaign drains.
+//! Benchmark of one-time passwords while a campaign drains.
 
 use std::time::Duration;
 

@@ -27,9 +27,9 @@ pub(crate) enum Name {
     Deliver,
     /// Statuses into the read model, beside the database's fastest write of the same rows.
     Project,
-    /// From the post to the provider, beside a loop of requests.
+    /// The whole path from a post to the provider, beside a loop of requests.
     E2e,
-    /// One-time passwords while a campaign drains, beside the same alone.
+    /// One-time passwords while a campaign drains, beside the same without the campaign.
     Lanes,
     /// A long backlog, beside a short one.
     Backlog,

@@ -131,7 +131,7 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
 /// The answer of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Listed<T> {
-    /// Newest first.
+    /// The items, newest first.
     pub(crate) items: Vec<T>,
     /// The cursor of the next page; null on the last one.
     pub(crate) next_cursor: Option<String>,

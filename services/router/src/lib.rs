@@ -244,8 +244,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                     () = shutdown.soft() => return Ok(()),
                 }
                 match consumer.rewind().await {
-                    // The consumer rewinds before it reads anything else. A change of the assignment may have to come
-                    // first, and only reading brings it.
+                    // The consumer rewinds before its next record. It may first have to take over a change of the
+                    // assignment, which only a read finds out.
                     Err(error) if error.is_retriable() => {
                         tracing::warn!(%lane, %error, "the consumer was not rewound yet; trying again")
                     }

@@ -10,7 +10,7 @@ use crate::RouterError;
 /// The limits of topics as they are known since a batch was refused.
 #[derive(Debug, Default)]
 pub struct Refused {
-    /// By topic, the smallest size that it has refused.
+    /// The smallest size that each topic has refused.
     sizes: HashMap<String, usize>,
     was_met: bool,
 }

@@ -249,7 +249,7 @@ impl Reader<'_> {
     async fn step(&mut self, kind: Kind) -> Result<(), TrackerError> {
         if self.is_behind {
             match self.consumer.rewind().await {
-                // Revoked partitions are another member's to read; only reading brings the change of the assignment.
+                // Another member reads revoked partitions. The next read takes over the new assignment.
                 Ok(()) | Err(BusError::Revoked) => self.is_behind = false,
                 Err(error) => return Err(error.into()),
             }

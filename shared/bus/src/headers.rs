@@ -16,11 +16,11 @@ pub const DUE: &str = "carillon-due";
 pub const REPLAY: &str = "carillon-replay";
 /// Marks waiting work that was released.
 pub const RELEASE: &str = "carillon-release";
-/// On an event that waits for its limits: the position of its first record, and the time since which it waits.
+/// The position of the first record of an event that waits for its limits, and the time since which it waits.
 pub const HELD: &str = "carillon-held";
 /// The edge through which an event came: `gateway`; absent: a Kafka producer.
 pub const VIA: &str = "carillon-via";
-/// On a dead letter whose value was cut: the original length in bytes.
+/// The original length, in bytes, of a dead letter's value that was cut.
 pub const TRUNCATED: &str = "carillon-truncated";
 /// When the first attempt failed, epoch milliseconds.
 pub const FIRST_FAILED_AT: &str = "carillon-first-failed-at";
@@ -85,7 +85,7 @@ impl Headers {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no headers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

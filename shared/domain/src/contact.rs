@@ -215,13 +215,13 @@ pub enum AddressError {
     /// The whole address is too long.
     #[error("expected an e-mail address of at most 254 octets, its domain written in ASCII (punycode)")]
     Length,
-    /// Not E.164.
+    /// The phone number is not in E.164 form.
     #[error(
         "expected a phone number in E.164 form, such as +4915112345678: + and 7 to 15 digits, without spaces, hyphens \
          or brackets"
     )]
     Phone,
-    /// Not a registration token.
+    /// The text is not a registration token.
     #[error("expected a registration token: 1 to 4096 visible ASCII characters")]
     Token,
 }

@@ -293,7 +293,7 @@ pub fn object(json: &str) -> Result<Map, serde_json::Error> {
 /// whose spelling 64 bits do not preserve.
 struct Literals<'j> {
     rest: &'j [u8],
-    /// Those that the parser has passed since.
+    /// The literals that the parser has passed since.
     passed: usize,
 }
 

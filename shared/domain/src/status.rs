@@ -195,7 +195,7 @@ pub const STATUS_VERSION: u32 = 1;
 /// An event and the decisions about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventDecided {
-    /// [`STATUS_VERSION`].
+    /// The version of the wire form, [`STATUS_VERSION`].
     pub v: u32,
     /// The tenant.
     pub tenant: TenantId,
@@ -272,7 +272,7 @@ pub struct Origin {
 /// A change of a delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryUpdate {
-    /// [`STATUS_VERSION`].
+    /// The version of the wire form, [`STATUS_VERSION`].
     pub v: u32,
     /// The tenant.
     pub tenant: TenantId,

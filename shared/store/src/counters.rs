@@ -17,13 +17,13 @@ pub(crate) enum Counter {
     GatewayPublished,
     /// Decided records that no gateway has counted.
     ReadElsewhere,
-    /// Decided records by verdict.
+    /// Decided records with the verdict `routed`.
     Routed,
-    /// See [`Self::Routed`].
+    /// Decided records with the verdict `duplicate`.
     Duplicate,
-    /// See [`Self::Routed`].
+    /// Decided records with the verdict `rejected`.
     Rejected,
-    /// See [`Self::Routed`].
+    /// Decided records with the verdict `skipped`.
     Skipped,
     /// Decisions to send.
     Produced,

@@ -71,7 +71,7 @@ impl std::fmt::Display for Cursor {
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PageOf<T> {
-    /// Newest first.
+    /// The items, newest first.
     pub items: Vec<T>,
     /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,

@@ -85,7 +85,7 @@ fn streams(evidence: &Evidence, limits_were_away: bool) -> HashMap<Stream, Vec<F
     streams
 }
 
-/// Neighbours of which the later one arrived first.
+/// Pairs of neighbours in which the later one arrived first.
 fn overtaken<'a>(firsts: &[First<'a>]) -> Vec<(First<'a>, First<'a>)> {
     firsts
         .windows(2)

@@ -43,7 +43,7 @@ pub(crate) struct EventAnswer {
 /// The answer to a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchAnswer {
-    /// One for each event, in order.
+    /// One item for each event, in the order of the events.
     items: Vec<BatchItem>,
 }
 

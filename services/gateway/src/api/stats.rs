@@ -18,7 +18,7 @@ pub(crate) struct Stats {
 
 /// The auditor's counts of events and deliveries, and their differences, both of which are 0 at rest.
 ///
-/// They are the whole installation's, all tenants together, and shown to the operator's own tenant `default` alone.
+/// They cover all tenants of the installation, so only the operator's own tenant `default` may read them.
 #[utoipa::path(
     get, path = "/v1/stats", tag = "events",
     responses((status = 200, description = "The counts", body = serde_json::Value),

@@ -62,7 +62,7 @@ struct Choice {
     is_chosen: bool,
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

@@ -35,7 +35,7 @@ struct DeliveryPage {
     content: Option<Content>,
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

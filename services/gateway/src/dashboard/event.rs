@@ -44,7 +44,7 @@ fn tone(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

@@ -32,7 +32,7 @@ struct OverviewPage {
     items: Vec<DeliveryView>,
 }
 
-/// The page.
+/// Renders the page.
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

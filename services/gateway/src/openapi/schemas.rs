@@ -173,13 +173,13 @@ pub(crate) enum PostAnswer {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesBody {
-    /// By channel.
+    /// Choices by channel.
     #[schema(nullable = false)]
     global: Option<BTreeMap<ChannelName, bool>>,
-    /// By category and channel.
+    /// Choices by category and channel.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
-    /// By event type and channel.
+    /// Choices by event type and channel.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
     /// Quiet windows, in the user's timezone.
@@ -191,13 +191,13 @@ pub(crate) struct PreferencesBody {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreferencesPatch {
-    /// By channel.
+    /// Choices by channel.
     global: Option<BTreeMap<ChannelName, Option<bool>>>,
-    /// By category and channel.
+    /// Choices by category and channel.
     categories: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
-    /// By event type and channel.
+    /// Choices by event type and channel.
     types: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
-    /// All windows.
+    /// All quiet windows; they replace the present ones.
     #[schema(max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
 }
@@ -209,7 +209,7 @@ pub(crate) struct QuietHoursBody {
     /// The days on which it starts; none means every day.
     #[schema(nullable = false)]
     days: Option<Vec<DayName>>,
-    /// Local start.
+    /// The local time at which it starts.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "22:00")]
     from: String,
     /// Local end, exclusive.

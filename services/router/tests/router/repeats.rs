@@ -131,7 +131,7 @@ async fn a_record_with_other_content_under_the_same_id_is_not_routed() {
                 .iter()
                 .all(|sent| sent.delivery.data.get().contains("1001"))
         );
-        // In whichever order they are read again.
+        // The order in which they are read again makes no difference.
         let routed = setting.route(&[other, first]).await;
         assert_eq!(routed.verdicts(), [("e-1", Routed), ("e-1", Duplicate)]);
         assert_eq!(routed.deliveries.len(), 3);

@@ -95,7 +95,7 @@ pub struct PublishedVersion {
     /// The locale, if it serves a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// From 1.
+    /// The version, from 1.
     pub version: u32,
 }
 

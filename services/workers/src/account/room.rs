@@ -17,7 +17,7 @@ pub(super) struct Connections {
     /// Places of messages, two for each connection. The second place is for a message in preparation, so that
     /// no connection is idle meanwhile.
     room: Arc<Semaphore>,
-    /// One for each connection.
+    /// The free connections, one permit for each.
     pub(super) free: Arc<Semaphore>,
 }
 
@@ -52,7 +52,7 @@ impl Room {
         &self.account
     }
 
-    /// Takes one message's room out of it.
+    /// Splits the room for one message off.
     pub(crate) fn place(&mut self) -> Place {
         Place {
             account: Arc::clone(&self.account),

@@ -128,7 +128,7 @@ async fn after_a_park_one_message_goes_first_and_the_others_wait_without_an_atte
         let worker = setting.start(&provider);
         setting.written.reaches("e-0", "1 retrying 20003").await;
         provider.holds_everything();
-        // Published at once, so that a worker has all of them in hand together.
+        // All are published at once, so that one worker holds all of them at the same time.
         let events: Vec<String> = (1..=30).map(|n| format!("e-{n}")).collect();
         let deliveries: Vec<_> = events.iter().map(|event| to_guest(event)).collect();
         setting.publish(&deliveries).await;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::error::BusError;
 
-/// For this long after a failed write, the next one is expected to fail too.
+/// The time after a failed write in which the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 const FULL: &str = "its disk is full";
@@ -103,7 +103,7 @@ impl Disk {
     }
 }
 
-/// By SQLite's primary result code, the low byte.
+/// The cause of a failed write, by SQLite's primary result code (the low byte).
 fn cause(error: &sqlx::Error) -> Option<&'static str> {
     let sqlx::Error::Database(refusal) = error else {
         return None;

@@ -18,9 +18,9 @@ const CHARACTER: u64 = 4;
 /// The work of matching a regular expression, in units of [`super::cost`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Matching {
-    /// For each byte of any text.
+    /// The work for each byte of any text.
     pub(super) per_byte: u64,
-    /// For one text of any length, besides `CHARACTER` for each byte; `None` if no such bound is known.
+    /// The work for one text of any length, besides `CHARACTER` for each byte; `None` if no such bound is known.
     pub(super) of_one: Option<u64>,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Bundle {
 /// An issue of a file of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MessageIssue {
-    /// From 1.
+    /// The line in the file, from 1.
     pub(crate) line: usize,
     pub(crate) code: &'static str,
     pub(crate) message: String,

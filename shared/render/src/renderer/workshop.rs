@@ -29,7 +29,7 @@ pub(super) struct Workshop {
 #[derive(Debug)]
 struct Tenant {
     places: Arc<Semaphore>,
-    /// See [`ASKED_OF_ONE`].
+    /// A permit for each piece of work of its callers, [`ASKED_OF_ONE`] in all.
     asked: Semaphore,
 }
 

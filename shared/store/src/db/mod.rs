@@ -96,7 +96,7 @@ impl Link {
         !self.is_pooled
     }
 
-    /// Calls [`Health::note`].
+    /// Updates the health with a result; see [`Health::note`].
     pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         self.health.note(result)
     }

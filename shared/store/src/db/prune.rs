@@ -13,7 +13,8 @@ use crate::{config::Dialect, error::StoreError};
 /// they are visited from the first on until a step contains no old row, and need no index.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prunable {
-    /// Of the rows after `$1`: the end of the next step, and the number of rows in it that are older than `$2`.
+    /// Selects the end of the next step after the row `$1`, and the number of rows in the step that are older than
+    /// `$2`.
     pub(crate) sqlite_step: &'static str,
     /// Removes the rows older than `$1` that lie after `$2` and up to `$3`.
     pub(crate) sqlite: &'static str,

@@ -109,7 +109,7 @@ async fn asking_again_gives_the_same_answer_and_counts_once() {
                 quotas.name()
             );
         }
-        // In one batch too.
+        // The same holds for checks in one batch.
         let (one, other) = (check("v", 2, per), check("v", 2, per));
         let verdicts = quotas
             .take(&[one.clone(), one.clone(), one, other], start())

@@ -145,7 +145,7 @@ async fn a_head_that_does_not_end_in_time_closes_the_connection() {
         assert_eq!(rest(&mut server.send(half).await).await, "");
         assert!(began.elapsed() >= SHORT, "{:?}", began.elapsed());
     }
-    // So does the head of a later request, although the connection may be idle for longer.
+    // The same limit holds for the head of a later request, although the connection may be idle for longer.
     let mut stream = server.send(HELLO).await;
     hello(&mut stream).await;
     stream.write_all(b"GET / HT").await.unwrap();
