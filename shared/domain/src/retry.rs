@@ -2,10 +2,11 @@
 //! over the largest tiers that fit. No wait ends early.
 //!
 //! If the smallest tier is no longer than the wait, the wait ends late by at most a tenth of itself and two seconds.
-//! A tier is served in order of arrival, so a record with a long wait delays those behind it: no record waits longer
-//! in a tier than [`RetryPolicy::longest_in`], and a policy's own wait with its jitter is never longer than that, so
-//! it needs no second tier. A wait between two tiers can leave a rest that is shorter than the smallest tier: if it
-//! would be late by too much there, [the worker holds the record](RetryPolicy::is_for_the_hand) until it is due.
+//! A tier is served in order of arrival, so a record with a long wait delays those behind it. No record therefore
+//! waits longer in a tier than [`RetryPolicy::longest_in`]. A policy's own wait with its jitter is never longer than
+//! that, so it needs one tier only. A wait between two tiers can leave a rest that is shorter than the smallest tier.
+//! If that rest would end too late there, [the worker holds the record](RetryPolicy::is_for_the_hand) until it is
+//! due.
 
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub const LONGEST_NAMED_WAIT: Duration = Duration::from_hours(1);
 /// The longest jitter on top of a wait that a provider has named.
 const NAMED_JITTER: Duration = Duration::from_secs(30);
 
-/// A wait with its jitter (`jitter` in 0..1): Carillon's own wait with up to a tenth of it, and no less than the
-/// provider's with up to a tenth of it, at most 30 seconds.
+/// A wait with its jitter (`jitter` in 0..1). Carillon's own wait grows by up to a tenth; the wait that a provider
+/// named grows by up to a tenth and at most 30 seconds. The longer of the two counts.
 #[must_use]
 pub fn with_jitter(own: Duration, named: Duration, jitter: f64) -> Duration {
     let jitter = jitter.clamp(0.0, 1.0);
@@ -90,9 +91,9 @@ impl RetryPolicy {
         duration_text::format(tier)
     }
 
-    /// The wait after attempt `attempt` (from 1) has failed: the tier of that number, or the last tier for later
-    /// attempts, and no less than the provider's `retry_after`, of which at most [`LONGEST_NAMED_WAIT`] counts; both
-    /// [with jitter](with_jitter). `None` after the last attempt.
+    /// The wait after attempt `attempt` (from 1) has failed; `None` after the last attempt. It is the tier of that
+    /// number, or the last tier for later attempts, and no less than the provider's `retry_after`, of which at most
+    /// [`LONGEST_NAMED_WAIT`] counts. Both grow by [their jitter](with_jitter).
     #[must_use]
     pub fn wait_after(&self, attempt: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
         if attempt >= self.max_attempts {

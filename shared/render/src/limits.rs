@@ -90,8 +90,8 @@ fn count(encoding: Encoding, characters: &[usize], single: usize, multi: usize) 
     }
 }
 
-/// Joins a text to one line: runs of control characters, line separators, and controls that embed or override a
-/// direction become a single space, so that no text can begin a second header or reverse the line.
+/// Joins a text to one line. Runs of control characters, line separators, and controls that embed or override a
+/// direction become a single space. No text can therefore begin a second header or reverse the line.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}');

@@ -7,8 +7,8 @@ use crate::{
     limits::gsm_units,
 };
 
-/// Prepares a text: invisible characters without meaning are removed, letters and their marks are composed (NFC), and
-/// typographic punctuation is simplified if that alone brings the text into GSM 03.38, whose segments hold more than
+/// Prepares a text. Invisible characters without meaning are removed, and letters and their marks are composed (NFC).
+/// Typographic punctuation is simplified if that alone brings the text into GSM 03.38, whose segments hold more than
 /// twice as much. Letters are never replaced. (Twilio's own replacement, "smart encoding", is off unless a messaging
 /// service turns it on, and knows fewer characters.)
 pub(crate) fn prepare(text: &str) -> String {

@@ -119,8 +119,8 @@ impl Fault {
         })
     }
 
-    /// Whether work that met this fault has had no effect and may succeed at once, after `tries` tries: either a
-    /// concurrent transaction has won, or the connection was unusable and is replaced, which needs only one more try.
+    /// Whether work that met this fault has had no effect and may succeed at once, after `tries` tries. A concurrent
+    /// transaction has won, or the connection was unusable and is replaced; the second case needs only one more try.
     pub(crate) fn may_pass_at_once(self, tries: u32) -> bool {
         match self {
             Self::Conflict => true,
