@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use carillon_domain::{TenantId, clock::Timestamp};
-use carillon_render::{Engine, InProcess, TemplateIssue, TemplateSet, Validation};
+use carillon_domain::{Catalog, TenantId, clock::Timestamp};
+use carillon_render::{Engine, TemplateIssue, TemplateSet, Validation};
 use carillon_runtime::http::Problem;
 use carillon_store::templates::{Parts, TemplateDraft, TemplateRow};
 
-use crate::{errors, store_templates::put};
+use crate::{TemplatesApi, errors, store_templates::put};
 
 /// The published set, with a draft in its place.
 pub(crate) fn with_draft(
@@ -40,19 +40,22 @@ pub(crate) struct Judged {
 
 /// Runs [`judge`] off the threads that answer requests, because it compiles a whole set.
 pub(crate) async fn judge_aside(
-    renderer: &InProcess,
+    api: &TemplatesApi,
     published: TemplateSet,
     tenant: &TenantId,
     draft: &Arc<TemplateDraft>,
 ) -> Result<Judged, Problem> {
     let (owner, draft) = (tenant.clone(), Arc::clone(draft));
     // Files of texts that have not changed since are not read again.
-    let known = renderer.latest(tenant);
-    let judging = renderer.work(tenant, move || {
-        judge(&published, known.as_deref(), &owner, &draft)
+    let known = api.renderer.latest(tenant);
+    let catalog = api.store.catalog().get(tenant).await;
+    let catalog = catalog.map_err(|error| errors::store(&error))?;
+    let judging = api.renderer.work(tenant, move || {
+        let catalog = catalog.as_ref().map(|catalog| &catalog.value);
+        judge(&published, catalog, known.as_deref(), &owner, &draft)
     });
     let judged = judging.await.map_err(|error| errors::work(&error))?;
-    renderer.keep_draft(tenant, Arc::clone(&judged.engine));
+    api.renderer.keep_draft(tenant, Arc::clone(&judged.engine));
     Ok(judged)
 }
 
@@ -60,18 +63,24 @@ pub(crate) async fn judge_aside(
 /// templates that include it), and its own warnings. Errors elsewhere that stand without the draft are left out.
 fn judge(
     published: &TemplateSet,
+    catalog: Option<&Catalog>,
     known: Option<&Engine>,
     tenant: &TenantId,
     draft: &TemplateDraft,
 ) -> Judged {
     let set = with_draft(published.clone(), tenant, draft);
     let engine = Engine::compile_beside(&set, known);
-    let Validation { mut errors, warnings } = engine.judge(&set);
+    let judged = |engine: &Engine, set: &TemplateSet| {
+        let mut validation = engine.judge(set);
+        let schema_of = |name: &str| catalog?.types.get(name)?.schema.as_ref();
+        validation.errors.extend(engine.objects_written(set, schema_of));
+        validation
+    };
+    let Validation { mut errors, warnings } = judged(&engine, &set);
     let own = |issue: &TemplateIssue| issue.template == draft.name.id && issue.locale == draft.name.locale;
     if !errors.iter().all(own) {
-        let before = Engine::compile_beside(published, Some(&engine))
-            .judge(published)
-            .errors;
+        let former = Engine::compile_beside(published, Some(&engine));
+        let before = judged(&former, published).errors;
         errors.retain(|issue| own(issue) || !before.contains(issue));
     }
     let validation = Validation {

@@ -155,6 +155,44 @@ mod tests {
     }
 
     #[test]
+    fn integers_of_64_bits_are_compared_to_the_last_digit_and_longer_numbers_as_binary_fractions() {
+        let holds = |schema: &str, value: &str| {
+            let schema = serde_json::from_str(schema).unwrap();
+            compile(&schema)
+                .unwrap()
+                .validator
+                .is_valid(&serde_json::from_str(value).unwrap())
+        };
+        for (schema, value, expected) in [
+            (r#"{"const": 9007199254740993}"#, "9007199254740993", true),
+            (r#"{"const": 9007199254740993}"#, "9007199254740992", false),
+            (r#"{"const": 9007199254740993}"#, "9007199254740992.0", false),
+            (r#"{"enum": [9007199254740993]}"#, "9007199254740992", false),
+            (r#"{"maximum": 9007199254740992}"#, "9007199254740993", false),
+            (
+                r#"{"minimum": 18446744073709551615}"#,
+                "18446744073709551614",
+                false,
+            ),
+            (
+                r#"{"exclusiveMaximum": -9007199254740993}"#,
+                "-9007199254740994",
+                true,
+            ),
+            (
+                r#"{"exclusiveMaximum": -9007199254740993}"#,
+                "-9007199254740993",
+                false,
+            ),
+            // The limit that docs/events.md states: the digits behind the seventeenth are not compared.
+            (r#"{"maximum": 10}"#, "10.000000000000002", false),
+            (r#"{"maximum": 10}"#, "10.0000000000000000001", true),
+        ] {
+            assert_eq!(holds(schema, value), expected, "{schema} {value}");
+        }
+    }
+
+    #[test]
     fn a_schema_that_goes_elsewhere_is_refused() {
         for reference in [
             "https://example.com/x.json",

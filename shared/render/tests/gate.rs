@@ -244,9 +244,7 @@ fn texts_that_contain_themselves_and_functions_that_are_not_there_are_refused() 
             "m = { NUMBER($x, minimumFractionDigits: 200) }\n",
             "unknown-option",
         ),
-        ("m = { NUMBER($x, style: \"percent\") }\n", "unknown-option"),
         ("m = { NUMBER($x, style: \"currency\") }\n", "unknown-option"),
-        ("m = { DATETIME($x, hour: \"numeric\") }\n", "unknown-option"),
         ("m = { DATETIME($x, dateStyle: \"huge\") }\n", "unknown-option"),
         ("-t = { $who }\nm = { -t }\n", "missing-argument"),
     ] {

@@ -166,7 +166,7 @@ pub(super) async fn put(
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
-    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft)
+    let judged = gate::judge_aside(&api, published, &tenant, &draft)
         .await?
         .validation;
     let saved = templates

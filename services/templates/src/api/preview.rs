@@ -136,8 +136,7 @@ pub(super) async fn preview(
     let mut warnings = Vec::new();
     let engine = match shown(&api, &tenant, &name, sample.parts).await?.map(Arc::new) {
         Some(draft) => {
-            let Judged { validation, engine } =
-                gate::judge_aside(&api.renderer, set.clone(), &tenant, &draft).await?;
+            let Judged { validation, engine } = gate::judge_aside(&api, set.clone(), &tenant, &draft).await?;
             if !validation.errors.is_empty() {
                 return Err(errors::invalid(
                     &validation.errors,

@@ -66,7 +66,7 @@ pub(super) async fn publish(
         .await
         .map_err(|error| errors::store(&error))?;
     let draft = Arc::new(draft.value);
-    let judged = gate::judge_aside(&api.renderer, published, &tenant, &draft)
+    let judged = gate::judge_aside(&api, published, &tenant, &draft)
         .await?
         .validation;
     if !judged.errors.is_empty() {

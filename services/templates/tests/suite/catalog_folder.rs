@@ -308,3 +308,23 @@ async fn a_file_name_may_spell_a_locale_in_another_way_and_keeps_its_place_in_th
     assert_eq!(issues.len(), 1, "{issues:?}");
     assert!(issues[0].file.ends_with("locales/pt_BR.ftl"), "{}", issues[0]);
 }
+
+#[test]
+fn a_template_that_writes_an_object_of_its_schema_is_refused_with_file_and_line() {
+    let issues = refused(|place| {
+        edit(
+            &place.join("catalog.yaml"),
+            "        carrier:",
+            "        customer: { type: object, properties: { name: { type: string } } }\n        carrier:",
+        );
+        fs::write(
+            place.join("templates/OrderShipped/sms.text.hbs"),
+            "Hello {{customer.name}},\n{{customer}}",
+        )
+        .unwrap();
+    });
+    assert_eq!(
+        issues,
+        one("templates/OrderShipped/sms.text.hbs", "", true, "object-as-text")
+    );
+}

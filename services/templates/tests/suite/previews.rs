@@ -97,6 +97,11 @@ async fn a_template_that_always_fails_is_refused_at_publishing_with_its_part_and
             "OrderShipped/sms text line 1: expected \"E\" to be an ISO 4217 code such as EUR",
         ),
         (
+            "Hello {{items}}\n{{#each items}}{{this}}{{/each}}{{data}}",
+            "object-as-text",
+            "OrderShipped/sms text line 2: data is an object by the schema of OrderShipped: expected one of its fields",
+        ),
+        (
             " \n ",
             "blank",
             "OrderShipped/sms text: it is always blank: expected at least one visible character",

@@ -18,16 +18,21 @@ impl Engine {
     /// a warning.
     #[must_use]
     pub fn validate(set: &TemplateSet) -> Validation {
-        let engine = Self::compile(set);
-        let mut validation = engine.judge(set);
-        for pack in &engine.packs {
+        Self::compile(set).judge_with_texts(set)
+    }
+
+    /// Checks a set that this engine was compiled from; see [`Self::validate`].
+    #[must_use]
+    pub fn judge_with_texts(&self, set: &TemplateSet) -> Validation {
+        let mut validation = self.judge(set);
+        for pack in &self.packs {
             let place = Place::new(format!("locales/{}", pack.tag), None, "");
             let found = pack.messages.issues(&pack.tag).into_iter();
             validation
                 .errors
                 .extend(found.map(|it| place.issue(Some(it.line), it.code, it.message)));
         }
-        for twins in engine.locales.twins() {
+        for twins in self.locales.twins() {
             let place = Place::new(format!("locales/{}", twins.second), None, "");
             let sentence = format!(
                 "expected one spelling of a locale: {} and {} are the same one",

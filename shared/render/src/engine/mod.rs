@@ -15,6 +15,7 @@ mod pack;
 mod parse;
 mod program;
 mod run;
+mod shapes;
 mod shows;
 mod tags;
 mod walk;

@@ -5,8 +5,8 @@ use carillon_domain::Timestamp;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _, Utc};
 use chrono_tz::Tz;
 
-use super::{Arg, Language};
-use crate::fault::Fault;
+use super::{Arg, Fields, Language};
+use crate::{budget::Budget, fault::Fault};
 
 pub(crate) fn date(
     at: &Arg<'_>,
@@ -26,24 +26,50 @@ pub(crate) fn date(
     Ok(Moment::of(at, needs_time, timezone)?.write(style, language))
 }
 
-/// How Fluent's `DATETIME` writes a point in time: its date, its time of day, or both.
+/// The format of Fluent's `DATETIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DateFormat {
-    pub(crate) date: Option<Style>,
-    pub(crate) time: bool,
+pub(crate) enum DateFormat {
+    /// The date, the time of day, or both.
+    Styles { date: Option<Style>, time: bool },
+    /// Single fields.
+    Fields(Fields),
+}
+
+/// The reader for whom a point in time is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalReader<'r> {
+    /// The locale of the texts that serves the reader.
+    pub(crate) tag: &'r str,
+    pub(crate) language: Language,
+    /// IANA name.
+    pub(crate) timezone: Option<&'r str>,
 }
 
 pub(crate) fn formatted_date(
     at: &Arg<'_>,
     format: DateFormat,
-    timezone: Option<&str>,
-    language: Language,
+    reader: LocalReader<'_>,
+    budget: &Budget,
 ) -> Result<String, Fault> {
-    let moment = Moment::of(at, format.time, timezone)?;
-    Ok(match format.date {
-        Some(date) if format.time => moment.write_both(date, language),
-        Some(date) => moment.write(date, language),
-        None => moment.write(Style::Time, language),
+    let LocalReader {
+        tag,
+        language,
+        timezone,
+    } = reader;
+    Ok(match format {
+        DateFormat::Styles { date, time } => {
+            let moment = Moment::of(at, time, timezone)?;
+            match date {
+                Some(date) if time => moment.write_both(date, language),
+                Some(date) => moment.write(date, language),
+                None => moment.write(Style::Time, language),
+            }
+        }
+        DateFormat::Fields(fields) => {
+            let moment = Moment::of(at, fields.has_time(), timezone)?;
+            let text = fields.write(moment.at, tag, budget)?;
+            text.ok_or_else(|| at.refuse("a date of the years 1 to 9999"))?
+        }
     })
 }
 

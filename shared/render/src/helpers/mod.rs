@@ -1,6 +1,7 @@
 //! The output of Carillon's own helpers: `t`, `date`, `number`, `money`, `url`, `encode`.
 
 mod date;
+mod fields;
 mod link;
 mod number;
 mod translate;
@@ -10,9 +11,10 @@ use std::{borrow::Cow, fmt};
 use carillon_domain::{field_error::echo, json::Value};
 
 pub(crate) use self::{
-    date::{DateFormat, Style, date, formatted_date},
+    date::{DateFormat, LocalReader, Style, date, formatted_date},
+    fields::{Fields, Wanted, Width},
     link::{check_link, percent_encode},
-    number::{NumberFormat, digits, formatted_number, money, number},
+    number::{NumberFormat, NumberStyle, digits, formatted_number, money, number},
     translate::{no_key, translate},
 };
 use crate::{budget::Budget, fault::Fault, origin::pointer_to};

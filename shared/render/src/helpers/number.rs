@@ -21,7 +21,7 @@ pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) ->
         .as_str()
         .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
         .ok_or_else(|| currency.refuse("an ISO 4217 code such as EUR"))?;
-    Ok(in_currency(&decimal, code, language))
+    Ok(in_currency(&decimal, code, false, language))
 }
 
 /// A number's digits, without an exponent; `None` if the text is not a number, or one that is too long to
@@ -34,21 +34,65 @@ pub(crate) fn digits(text: &str) -> Option<String> {
 /// The format of Fluent's `NUMBER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NumberFormat {
-    pub(crate) min_fraction: usize,
+    pub(crate) min_integer: usize,
+    pub(crate) min_fraction: Option<usize>,
     pub(crate) max_fraction: Option<usize>,
+    /// Digits from the first one on that is not 0. They come before digits of the fraction.
+    pub(crate) min_significant: Option<usize>,
+    pub(crate) max_significant: Option<usize>,
     pub(crate) grouping: bool,
-    /// An ISO 4217 code; the amount is then written as by `money`.
-    pub(crate) currency: Option<String>,
+    pub(crate) style: NumberStyle,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NumberStyle {
+    Decimal,
+    /// The number times 100, rounded to an integer unless other digits are asked for.
+    Percent,
+    /// An amount, as `money` writes it.
+    Currency {
+        /// ISO 4217.
+        code: String,
+        /// Whether the code itself is written instead of a symbol.
+        by_code: bool,
+    },
 }
 
 impl Default for NumberFormat {
     fn default() -> Self {
         Self {
-            min_fraction: 0,
+            min_integer: 1,
+            min_fraction: None,
             max_fraction: None,
+            min_significant: None,
+            max_significant: None,
             grouping: true,
-            currency: None,
+            style: NumberStyle::Decimal,
         }
+    }
+}
+
+impl NumberFormat {
+    /// The number with the digits that are written; `most` is the number of digits behind the point where none is
+    /// asked for.
+    fn rounded(&self, number: &Decimal, most: Option<usize>) -> Option<Decimal> {
+        let rounded = if self.min_significant.is_some() || self.max_significant.is_some() {
+            number.significant(self.min_significant.unwrap_or(1), self.max_significant)?
+        } else {
+            let digits = number.fraction.len();
+            let least = self.min_fraction.unwrap_or(0);
+            let most = self.max_fraction.or(most.map(|most| most.max(least)));
+            let wanted = digits.min(most.unwrap_or(digits)).max(least);
+            if wanted == digits {
+                number.clone()
+            } else {
+                number.rounded(wanted)
+            }
+        };
+        Some(Decimal {
+            whole: format!("{:0>least$}", rounded.whole, least = self.min_integer),
+            ..rounded
+        })
     }
 }
 
@@ -59,30 +103,38 @@ pub(crate) fn formatted_number(
     language: Language,
 ) -> Result<(String, String), Fault> {
     let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
-    let digits = decimal.fraction.len();
-    let wanted = digits
-        .min(format.max_fraction.unwrap_or(digits))
-        .max(format.min_fraction);
-    let decimal = if wanted == digits {
-        decimal
-    } else {
-        decimal.rounded(wanted)
+    let too_long = || value.refuse("a number of at most 30 digits before the point");
+    let group = if format.grouping { language.group() } else { "" };
+    let write = |number: &Decimal| number.write_with(group, language.point());
+    let (selects, shown) = match &format.style {
+        NumberStyle::Decimal => {
+            let rounded = format.rounded(&decimal, None).ok_or_else(too_long)?;
+            let shown = write(&rounded);
+            (rounded, shown)
+        }
+        NumberStyle::Percent => {
+            let hundredfold = decimal.clone().moved(2).ok_or_else(too_long)?;
+            let rounded = format.rounded(&hundredfold, Some(0)).ok_or_else(too_long)?;
+            (decimal, format!("{}{}", write(&rounded), language.percent()))
+        }
+        NumberStyle::Currency { code, by_code } => {
+            let rounded = format.rounded(&decimal, None).ok_or_else(too_long)?;
+            let shown = in_currency(&rounded, code, *by_code, language);
+            (rounded, shown)
+        }
     };
-    let shown = match &format.currency {
-        Some(code) => in_currency(&decimal, code, language),
-        None if format.grouping => decimal.write(language),
-        None => decimal.write_with("", language.point()),
-    };
-    Ok((decimal.write(Language::Other), shown))
+    Ok((selects.write(Language::Other), shown))
 }
 
-fn in_currency(amount: &Decimal, code: &str, language: Language) -> String {
+/// Writes an amount with its currency's symbol, or with its code.
+fn in_currency(amount: &Decimal, code: &str, by_code: bool, language: Language) -> String {
     let digits = match code {
         "JPY" | "KRW" | "VND" | "CLP" | "ISK" | "XAF" | "XOF" | "XPF" | "UGX" | "PYG" => 0,
         "KWD" | "BHD" | "OMR" | "JOD" | "TND" | "IQD" | "LYD" => 3,
         _ => 2,
     };
     let symbol = match code {
+        other if by_code => other,
         "EUR" => "€",
         "USD" => "$",
         "GBP" => "£",
@@ -112,6 +164,15 @@ impl Language {
             Self::French => "\u{202f}",
             Self::German => ".",
             Self::Other => "",
+        }
+    }
+
+    /// What stands behind a percentage.
+    fn percent(self) -> &'static str {
+        match self {
+            Self::English | Self::Other => "%",
+            Self::French => "\u{202f}%",
+            Self::German => "\u{a0}%",
         }
     }
 
@@ -220,6 +281,41 @@ impl Decimal {
         }
     }
 
+    /// Rounds to at most `most` significant digits, and pads with zeros to at least `least`. `None` if the number
+    /// gets too long.
+    fn significant(&self, least: usize, most: Option<usize>) -> Option<Self> {
+        let rounded = match most {
+            Some(most) => {
+                let whole = self.whole.trim_start_matches('0').len();
+                if whole > most {
+                    let dropped = i32::try_from(whole - most).ok()?;
+                    self.clone().moved(-dropped)?.rounded(0).moved(dropped)?
+                } else {
+                    self.rounded(most - whole + self.leading_zeros())
+                }
+            }
+            None => self.clone(),
+        };
+        let whole = if rounded.is_zero() {
+            1
+        } else {
+            rounded.whole.trim_start_matches('0').len()
+        };
+        let least = least.saturating_sub(whole) + rounded.leading_zeros();
+        let kept = rounded.fraction.trim_end_matches('0').len();
+        Some(rounded.rounded(kept.max(least)))
+    }
+
+    /// The zeros before the first significant digit of a number below 1, behind the point.
+    fn leading_zeros(&self) -> usize {
+        let is_fraction = self.whole.bytes().all(|digit| digit == b'0') && !self.is_zero();
+        if is_fraction {
+            self.fraction.len() - self.fraction.trim_start_matches('0').len()
+        } else {
+            0
+        }
+    }
+
     fn is_zero(&self) -> bool {
         let mut digits = self.whole.bytes().chain(self.fraction.bytes());
         digits.all(|digit| digit == b'0')
@@ -253,7 +349,7 @@ mod tests {
     use super::*;
 
     fn written(amount: &str, code: &str, language: Language) -> String {
-        in_currency(&Decimal::parse(amount).unwrap(), code, language)
+        in_currency(&Decimal::parse(amount).unwrap(), code, false, language)
     }
 
     #[test]
@@ -299,6 +395,26 @@ mod tests {
             written("123456789012345678901234.565", "EUR", Language::German),
             "123.456.789.012.345.678.901.234,57\u{a0}€"
         );
+    }
+
+    #[test]
+    fn a_number_is_rounded_and_padded_to_significant_digits() {
+        for (number, least, most, expected) in [
+            ("1234.5", 1, Some(2), "1200"),
+            ("1250", 1, Some(2), "1300"),
+            ("9.99", 1, Some(2), "10"),
+            ("9.99", 3, Some(3), "9.99"),
+            ("0.012345", 1, Some(2), "0.012"),
+            ("0.0999", 1, Some(2), "0.1"),
+            ("5", 3, None, "5.00"),
+            ("0.05", 3, None, "0.0500"),
+            ("1.500", 1, None, "1.5"),
+            ("0", 2, Some(3), "0.0"),
+            ("999", 1, Some(1), "1000"),
+        ] {
+            let rounded = Decimal::parse(number).unwrap().significant(least, most).unwrap();
+            assert_eq!(rounded.write_with("", '.'), expected, "{number} {least} {most:?}");
+        }
     }
 
     #[test]

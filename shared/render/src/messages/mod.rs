@@ -17,7 +17,7 @@ use intl_pluralrules::{PluralRuleType, PluralRules};
 use sha2::{Digest as _, Sha256};
 
 use self::{
-    read::Reading,
+    read::MessagesFile,
     resolve::{Place, Resolver},
     tree::{Pattern, Texts},
 };
@@ -29,6 +29,7 @@ use crate::{
 
 /// One locale's messages.
 pub(crate) struct Bundle {
+    tag: Box<str>,
     texts: Texts,
     /// The keys that the file defines and that cannot be read.
     unreadable: BTreeSet<String>,
@@ -54,13 +55,14 @@ pub(crate) struct MessageIssue {
 impl Bundle {
     /// Reads a file of messages. Readable messages are kept; an issue names each of the others.
     pub(crate) fn read(tag: &str, ftl: &str) -> Self {
-        let Reading {
+        let MessagesFile {
             texts,
             unreadable,
             is_refused,
             issues,
         } = read::read(ftl);
         Self {
+            tag: tag.into(),
             texts,
             unreadable,
             is_refused,
@@ -163,6 +165,10 @@ impl Messages {
     fn find(&self, key: &str, from: usize) -> Option<(usize, &Pattern)> {
         let mut later = self.0.iter().enumerate().skip(from);
         later.find_map(|(index, bundle)| Some((index, &bundle.texts.get(key)?.pattern)))
+    }
+
+    fn tag(&self) -> &str {
+        self.0.first().map_or("", |bundle| &bundle.tag)
     }
 
     fn language(&self) -> Language {

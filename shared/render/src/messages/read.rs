@@ -28,7 +28,7 @@ const STACK_PER_LEVEL: usize = 64 * 1024;
 
 /// A file of messages, as it was read.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct MessagesFile {
     pub(super) texts: Texts,
     /// The keys of messages, terms and attributes that the file defines and that cannot be read. An issue names
     /// each of them.
@@ -39,15 +39,15 @@ pub(super) struct Reading {
 }
 
 /// Reads a file. Readable messages are kept; an issue names each of the others.
-pub(super) fn read(source: &str) -> Reading {
-    let refuse = |message: String| Reading {
+pub(super) fn read(source: &str) -> MessagesFile {
+    let refuse = |message: String| MessagesFile {
         issues: vec![MessageIssue {
             line: 1,
             code: "syntax",
             message,
         }],
         is_refused: true,
-        ..Reading::default()
+        ..MessagesFile::default()
     };
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     if source.len() > MAX_SOURCE {
@@ -99,9 +99,9 @@ fn begins_message(line: &str) -> bool {
             .starts_with('=')
 }
 
-fn parse(source: &str) -> Reading {
+fn parse(source: &str) -> MessagesFile {
     let mut reader = Reader {
-        reading: Reading::default(),
+        reading: MessagesFile::default(),
         line: 1,
         depth: 0,
     };
@@ -183,7 +183,7 @@ impl<'s> Lines<'s> {
 }
 
 struct Reader {
-    reading: Reading,
+    reading: MessagesFile,
     line: usize,
     depth: usize,
 }

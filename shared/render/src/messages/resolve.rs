@@ -13,7 +13,7 @@ use super::{
 use crate::{
     budget::Budget,
     fault::Fault,
-    helpers::{self, Arg},
+    helpers::{self, Arg, LocalReader},
     limits,
 };
 
@@ -206,7 +206,12 @@ impl<'r> Resolver<'r> {
                 })
             }
             Function::DateTime(format) => {
-                let shown = helpers::formatted_date(&arg, *format, self.timezone, language)?;
+                let reader = LocalReader {
+                    tag: self.messages.tag(),
+                    language,
+                    timezone: self.timezone,
+                };
+                let shown = helpers::formatted_date(&arg, *format, reader, self.budget)?;
                 Ok(Chosen {
                     shown: Some(shown),
                     ..Chosen::plain(plain.to_owned())

@@ -3,6 +3,7 @@
 
 mod comparisons;
 mod errors;
+mod formats;
 mod lines;
 mod literals;
 #[path = "../support/mod.rs"]

@@ -122,3 +122,70 @@ fn the_style_of_a_date_is_one_of_the_five_and_never_passed_over() {
         assert_eq!(sms(template, &data).unwrap_err().pointer(), pointer, "{template}");
     }
 }
+
+#[test]
+fn a_variable_that_is_an_object_by_the_schema_is_refused_where_it_is_written() {
+    let schema = json!({
+        "type": "object",
+        "$defs": {"person": {"type": "object", "properties": {"first": {"type": "string"}}}},
+        "properties": {
+            "name": {"type": "object", "properties": {"first": {"type": "string"}}},
+            "maybe": {"type": ["object", "null"]},
+            "either": {"type": ["object", "string"]},
+            "by": {"$ref": "#/$defs/person"},
+            "text": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"at": {"type": "object"}, "text": {"type": "string"}}}},
+        },
+    });
+    let objects = |template: &str| -> Vec<(Option<usize>, String)> {
+        let mut set = with_texts(template, &[("en", "k = { $n }\n")]);
+        for (name, text) in [
+            ("row", "\n{{name}}"),
+            ("shown", "{{value}}"),
+            ("around", "{{> @partial-block}}"),
+        ] {
+            set.partials.push(PartialDef {
+                name: name.to_owned(),
+                parts: Parts::from([("text".to_owned(), text.to_owned())]),
+            });
+        }
+        let issues = Engine::compile(&set).objects_written(&set, |name| (name == "A").then_some(&schema));
+        assert!(
+            issues
+                .iter()
+                .all(|it| it.code == "object-as-text" && it.pointer() == "/parts/text")
+        );
+        issues.into_iter().map(|it| (it.line, it.message)).collect()
+    };
+    for (template, variable) in [
+        ("{{name}}", "name"),
+        ("{{data.name}}", "data.name"),
+        ("{{@root.name}}", "@root.name"),
+        ("{{data}}", "data"),
+        ("{{maybe}}", "maybe"),
+        ("{{by}}", "by"),
+        ("{{list.0}}", "list.0"),
+        ("{{#if name}}{{name}}{{/if}}", "name"),
+        ("{{#each list}}{{this}}{{/each}}", "this"),
+        ("{{#each list}}{{at}}{{/each}}", "at"),
+        ("{{#each list as |item|}}{{item.at}}{{/each}}", "item.at"),
+        ("{{#each list}}{{../name}}{{/each}}", "../name"),
+        ("{{#with by as |who|}}{{who}}{{/with}}", "who"),
+        ("{{encode name}}", "name"),
+        ("{{t \"k\" n=name}}", "name"),
+        ("{{> row}}", "name"),
+        ("{{> shown value=by}}", "value"),
+        ("{{#> around}}{{name}}{{/around}}", "name"),
+    ] {
+        let sentence = format!("{variable} is an object by the schema of A: expected one of its fields");
+        assert_eq!(objects(template), [(Some(1), sentence)], "{template}");
+    }
+    for fine in [
+        "{{name.first}} {{by.first}} {{text}} {{either}} {{unknown}} {{list}} {{len name}}",
+        "{{#each list}}{{text}}{{/each}}{{#with name}}{{first}}{{/with}}",
+        "{{#each name}}{{this}}{{/each}}{{#if name}}x{{/if}}{{lookup name \"first\"}}",
+        "{{> row name=text}}{{#each list as |name|}}{{name.text}}{{/each}}",
+    ] {
+        assert_eq!(objects(fine), [], "{fine}");
+    }
+}
