@@ -89,8 +89,11 @@ class Engine:
         self.env = {**own, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.config), "DOCKER_BUILDKIT": "1"}
 
     def lock(self):
-        """One run at a time has the cache: a second dockerd would end at the first one's data."""
-        self.locked = open(self.cache / "lock", "w")
+        """One run at a time on this machine: dockerds share its network, and their data in the cache."""
+        if os.geteuid() != 0:
+            raise Unavailable("dockerd needs root")
+        Path("/run/lock").mkdir(exist_ok=True)
+        self.locked = open("/run/lock/carillon-compose-check", "w")
         try:
             fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -106,8 +109,6 @@ class Engine:
         (plugins / COMPOSE[3]).symlink_to(go_program(self.cache, *COMPOSE))
 
     def start(self):
-        if os.geteuid() != 0:
-            raise Unavailable("dockerd needs root")
         self.network = network.state()
         path = self.work / "dockerd.log"
         with open(path, "w") as log:

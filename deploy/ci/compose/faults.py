@@ -25,6 +25,8 @@ def check_faults(project):
         began = time.monotonic()
         for container in project.containers(service):
             project.restart(container)
+            # In the middle of its work.
+            project.work(service)
             project.kill(container)
         say(f"  {service}: restarted and killed in {time.monotonic() - began:.1f} s")
     project.settle()

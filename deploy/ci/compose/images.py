@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,11 +30,12 @@ class Images:
                     raise Unavailable("Debian's packages cannot be fetched") from None
                 raise
 
-    def rust(self, binary):
-        """The build image, which holds the binary."""
+    def rust(self, binary, root):
+        """The build image, which holds the binary, and the names of the files that it was built from."""
         stripped = self.work / "carillon"
         run("strip", "-o", str(stripped), str(binary))
-        self.build("rust:1.95-bookworm", recipes.RUST, {"cargo": recipes.CARGO, "carillon": stripped})
+        files = {"cargo": recipes.CARGO, "carillon": stripped, "sources": "\n".join(sources_of(binary, root)) + "\n"}
+        self.build("rust:1.95-bookworm", recipes.RUST, files)
 
     def is_made(self, name, digest):
         """Whether the image was made from just this."""
@@ -82,6 +84,19 @@ class Images:
         self.engine.docker("build", "--quiet", "--label", f"{RECIPE}={digest}", "--tag", name, str(context),
                            env={"DOCKER_BUILDKIT": "0"}, timeout=900)
         shutil.rmtree(context)
+
+
+def sources_of(binary, root):
+    """The repository's files that cargo read for this binary, as it noted beside it, and every manifest. None are known of a
+    binary that was moved."""
+    noted = binary.with_suffix(".d")
+    if not noted.exists():
+        return []
+    paths = noted.read_text().split(": ", 1)[1].replace("\\ ", "\0").split()
+    paths = [Path(os.path.normpath(path.replace("\0", " "))) for path in paths]
+    manifests = [root / path for path in run("git", "ls-files", "Cargo.lock", "*Cargo.toml", cwd=root).split()]
+    names = {str(path.relative_to(root)) for path in paths + manifests if path.is_relative_to(root)}
+    return sorted(name for name in names if not name.startswith(".git/"))
 
 
 def fingerprint(content):

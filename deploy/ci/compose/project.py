@@ -78,6 +78,17 @@ class Project:
         self.engine.docker("restart", "-t", "30", container.id)
         self.settle(container.service)
 
+    def work(self, service):
+        """Waits until the service has worked since now: a worker has sent on its channel, messages have ended because of
+        any other."""
+        channel = f"&channel={service.removeprefix('worker-')}" if service in WORKERS else ""
+
+        def newest():
+            return shop.asked(f"{shop.GATEWAY}/v1/deliveries?status=sent&limit=1{channel}", self.key)["items"]
+
+        before = newest()
+        until(f"{service} works", READY, lambda: newest() != before)
+
     def kill(self, container):
         """SIGKILL from outside. Docker takes a kill by its own command for the user's wish, and does not restart."""
         (before,) = [c for c in self.containers(container.service) if c.id == container.id]

@@ -86,14 +86,17 @@ VOLUME ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"]
 CMD ["/etc/kafka/docker/run"]
 """
 
-# The build image: its `cargo` hands out the binary that was built outside, so that the check takes minutes. Everything
-# else in deploy/Dockerfile is run as it stands.
+# The build image: its `cargo` hands out the binary that was built outside, so that the check takes minutes, if the build
+# context has all that the build read. Everything else in deploy/Dockerfile is run as it stands.
 RUST = f"""FROM {DEBIAN}
 COPY cargo /usr/local/bin/cargo
-COPY carillon /prebuilt/carillon
+COPY carillon sources /prebuilt/
 """
 CARGO = """#!/bin/sh
 set -eu
+while read -r file; do
+  [ -z "$file" ] || [ -e "$file" ] || { echo "the build context lacks $file (deploy/Dockerfile.dockerignore)" >&2; exit 1; }
+done </prebuilt/sources
 profile=release
 for argument; do case $argument in --profile=*) profile=${argument#--profile=} ;; esac; done
 install -D /prebuilt/carillon "target/$profile/carillon"
