@@ -51,5 +51,5 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         .merge(docs)
         .merge(operations)
         .layer(axum::middleware::from_fn(carillon_runtime::http::decode));
-    fallback::wrap(all)
+    carillon_runtime::http::measured(fallback::wrap(all))
 }

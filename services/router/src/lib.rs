@@ -247,7 +247,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                     // The consumer rewinds before its next record. It may first have to take over a change of the
                     // assignment, which only a read finds out.
                     Err(error) if error.is_retriable() => {
-                        tracing::warn!(%lane, %error, "the consumer was not rewound yet; trying again")
+                        tracing::warn!(%lane, %error, "the consumer was not rewound yet; trying again");
                     }
                     rewound => rewound?,
                 }
@@ -265,7 +265,6 @@ async fn one_batch(
     refused: &mut Refused,
     apart: bool,
 ) -> Result<(), RouterError> {
-    let started = tokio::time::Instant::now();
     let last = if apart {
         route.route_apart(&batch.records, consumer, refused).await?
     } else {
@@ -281,6 +280,5 @@ async fn one_batch(
     }
     refused.committed();
     metrics::counter!("carillon_events_routed_total").increment(batch.records.len() as u64);
-    metrics::histogram!("carillon_route_batch_seconds").record(started.elapsed().as_secs_f64());
     Ok(())
 }

@@ -49,6 +49,7 @@ pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleErro
     })
     .split_for_parts();
     let app = behind_token(routes, role.token).merge(http::operations(role.readiness, role.metrics));
+    let app = http::measured(app);
     ready.ready();
     let served = tokio::select! {
         served = http::serve(role.listener, app, role.http, shutdown) => served,

@@ -5,8 +5,10 @@
 //! pending. Records on their way through the bus cause a difference that disappears when they are projected; a
 //! difference that stays is a loss or a duplicate.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use carillon_bus::Queue;
+use carillon_domain::{Channel, dead_letter::FailureClass};
 use carillon_runtime::Shutdown;
 use carillon_store::{Store, StoreError, audit::AuditCounts};
 
@@ -83,10 +85,28 @@ impl Auditor {
     async fn count(&self) -> Result<Report, StoreError> {
         let report = self.report().await?;
         export(&report);
-        for (queue, open) in self.store.dead_letters().open_counts().await? {
-            gauge("carillon_dlq_open", "queue", queue, open);
-        }
+        tell_open(self.store.dead_letters().open_counts().await?);
         Ok(report)
+    }
+}
+
+/// Sets a gauge for each queue and class, also where no letter is open any more.
+#[expect(clippy::cast_precision_loss, reason = "gauges")]
+fn tell_open(counts: Vec<(String, String, u64)>) {
+    let queues = Channel::ALL.map(|channel| Queue::Channel(channel).as_str());
+    let mut open: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for queue in queues.into_iter().chain([Queue::Events.as_str()]) {
+        for class in FailureClass::ALL {
+            open.insert((queue.to_owned(), class.to_string()), 0);
+        }
+    }
+    open.extend(
+        counts
+            .into_iter()
+            .map(|(queue, class, count)| ((queue, class), count)),
+    );
+    for ((queue, class), count) in open {
+        metrics::gauge!("carillon_dlq_open", "queue" => queue, "class" => class).set(count as f64);
     }
 }
 

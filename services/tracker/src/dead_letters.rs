@@ -74,6 +74,15 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
     })
 }
 
+/// Counts letters that were written, by queue and class.
+pub(crate) fn count(rows: &[DeadLetterRow]) {
+    for row in rows {
+        let queue = row.channel.map_or(Queue::Events, Queue::Channel).as_str();
+        let class: &'static str = row.letter.class.into();
+        metrics::counter!("carillon_dead_letters_total", "queue" => queue, "class" => class).increment(1);
+    }
+}
+
 /// The tenant from the record's header; the default tenant if the header is absent or not a possible name, as in the
 /// router.
 fn tenant(record: &Record) -> TenantId {

@@ -111,7 +111,13 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     let statuses = consume(&deps, statuses, name, Kind::Statuses, shutdown.clone());
     let dead = consume(&deps, dead, dead_group, Kind::DeadLetters, shutdown.clone());
     let auditor = Auditor::new(deps.store.clone());
-    let lag = deps.bus.report_lag(group, deps.ready.clone(), shutdown.clone());
+    let lag = async {
+        let report = |group| deps.bus.report_lag(group, deps.ready.clone(), shutdown.clone());
+        tokio::join!(
+            report(group),
+            report(format!("{}.dlq", projection_name(&deps.bus)))
+        )
+    };
     let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
     let company = async { tokio::join!(auditor.run(shutdown.clone()), lag, housekeeping) };
     deps.ready.ready();
@@ -192,7 +198,14 @@ async fn consume(
         match step {
             Ok(()) => stall.succeeded(),
             Err(error) if error.is_retriable() => {
-                if let Some(left_out) = complaints.admit("again") {
+                if !reader.is_placed() {
+                    // A partition that is assigned at this moment may not be ready to be read from elsewhere.
+                    tracing::debug!(
+                        consumer = reader.name,
+                        error = &error as &dyn std::error::Error,
+                        "not placed yet"
+                    );
+                } else if let Some(left_out) = complaints.admit("again") {
                     tracing::warn!(
                         consumer = reader.name,
                         error = &error as &dyn std::error::Error,
@@ -254,11 +267,9 @@ impl Reader<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let batch = self.consumer.next(&LIMITS).await?;
-        if self.consumer.epoch() != self.epoch {
-            self.applied = self.stored().await?;
-            self.epoch = self.consumer.epoch();
-        }
+        let Some(batch) = self.consumer.next_in(self.epoch, &LIMITS).await? else {
+            return self.go_to_stored().await;
+        };
         let fresh: Vec<&Record> = batch
             .records
             .iter()
@@ -282,6 +293,32 @@ impl Reader<'_> {
             Err(BusError::Revoked) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the partitions of the current assignment are read from their stored offsets on.
+    fn is_placed(&self) -> bool {
+        self.epoch == self.consumer.epoch()
+    }
+
+    /// Reads on from the stored offsets. The group's own may lie behind them, if a commit was lost; or before them, if the
+    /// read model is older than the bus: after a power failure, or from a backup. Only the stored ones say what was
+    /// applied.
+    async fn go_to_stored(&mut self) -> Result<(), TrackerError> {
+        let epoch = self.consumer.epoch();
+        self.applied = self.stored().await?;
+        let positions: Vec<Position> = self
+            .consumer
+            .assignment()
+            .map(|partition| Position {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.index,
+                offset: self.applied.get(partition).copied().unwrap_or(0),
+            })
+            .collect();
+        self.consumer.seek(&positions).await?;
+        self.consumer.commit_at(&positions).await?;
+        self.epoch = epoch;
+        Ok(())
     }
 
     /// Applies a batch that contains a faulty record, which the database refuses or on which the code panics. The
@@ -347,11 +384,10 @@ impl Reader<'_> {
                     .iter()
                     .filter_map(|record| dead_letters::row(topics, record))
                     .collect();
-                self.deps
-                    .store
-                    .dead_letters()
-                    .apply(&self.name, &rows, &offsets)
-                    .await
+                let letters = self.deps.store.dead_letters();
+                letters.apply(&self.name, &rows, &offsets).await?;
+                dead_letters::count(&rows);
+                Ok(())
             }
         }
     }

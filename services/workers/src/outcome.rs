@@ -89,19 +89,37 @@ pub(crate) enum Class {
     Uncertain,
 }
 
+impl Class {
+    /// Every class, in the order of their numbers.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Retry,
+        Self::Throttle,
+        Self::Config,
+        Self::Terminal,
+        Self::AddressDead,
+        Self::Uncertain,
+    ];
+
+    /// The name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Retry => "retry",
+            Self::Throttle => "throttle",
+            Self::Config => "config",
+            Self::Terminal => "terminal",
+            Self::AddressDead => "address_dead",
+            Self::Uncertain => "uncertain",
+        }
+    }
+}
+
 impl SendOutcome {
     /// The outcome's name in metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self.class() {
-            Class::Ok => "ok",
-            Class::Retry => "retry",
-            Class::Throttle => "throttle",
-            Class::Config => "config",
-            Class::Terminal => "terminal",
-            Class::AddressDead => "address_dead",
-            Class::Uncertain => "uncertain",
-        }
+        self.class().name()
     }
 
     pub(crate) fn class(&self) -> Class {

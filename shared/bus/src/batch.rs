@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::{
     error::BusError,
     member::{Member, Polled},
+    meter::Work,
     record::{OutRecord, Partition, Position, Record},
 };
 
@@ -49,10 +50,13 @@ pub struct BatchConsumer {
     begun: bool,
     /// A batch that is not full yet. It is kept here so that a cancelled [`BatchConsumer::next`] loses no record.
     filling: Option<Batch>,
+    work: Work,
+    /// When the batch that is worked on was handed out.
+    at_work: Option<Instant>,
 }
 
 impl BatchConsumer {
-    pub(crate) fn new(member: Box<dyn Member>, group: &str) -> Self {
+    pub(crate) fn new(member: Box<dyn Member>, group: &str, work: Work) -> Self {
         Self {
             member,
             group: Arc::from(group),
@@ -61,6 +65,15 @@ impl BatchConsumer {
             must_rewind: false,
             begun: false,
             filling: None,
+            work,
+            at_work: None,
+        }
+    }
+
+    /// Notes the end of the work on the batch that was handed out last, if it is not noted yet.
+    fn worked(&mut self, is_done: bool) {
+        if let Some(since) = self.at_work.take() {
+            self.work.ended(since, is_done);
         }
     }
 
@@ -68,15 +81,33 @@ impl BatchConsumer {
     /// and not committed belong to the next owner. A [`BatchConsumer::rewind`] that failed, or was omitted after a
     /// failed [`BatchConsumer::commit_with`], is carried out first.
     pub async fn next(&mut self, limits: &BatchLimits) -> Result<Batch, BusError> {
+        loop {
+            if let Some(batch) = self.next_in(self.last_epoch, limits).await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// As [`BatchConsumer::next`], for whoever chooses where partitions are read from: none as soon as the epoch is another,
+    /// even if there is no record to read.
+    pub async fn next_in(&mut self, epoch: u64, limits: &BatchLimits) -> Result<Option<Batch>, BusError> {
         while self.must_rewind {
             self.make_up_for_rewind().await?;
         }
         loop {
+            if self.last_epoch != epoch {
+                return Ok(None);
+            }
             if self.filling.is_some() {
                 self.fill(limits).await?;
+                if self.last_epoch != epoch {
+                    continue;
+                }
             }
             if let Some(batch) = self.filling.take() {
-                return Ok(batch);
+                self.work.begins(batch.records.len());
+                self.at_work = Some(Instant::now());
+                return Ok(Some(batch));
             }
             let polled = self.poll(limits.max_records).await?;
             if let Some(records) = self.observe(polled).await {
@@ -196,14 +227,18 @@ impl BatchConsumer {
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), BusError> {
         self.settle().await?;
         let offsets = self.offsets(batch)?;
-        self.member.commit(&offsets).await
+        self.member.commit(&offsets).await?;
+        self.worked(true);
+        Ok(())
     }
 
     /// The atomic step: the records and the batch's offsets become visible together or not at all. After an error,
     /// call [`BatchConsumer::rewind`] and read again; until then nothing is committed and nothing further is read.
     pub async fn commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
-        self.step(out, &offsets).await
+        self.step(out, &offsets).await?;
+        self.worked(true);
+        Ok(())
     }
 
     /// Begins the atomic step, so that the next batch can be read and processed meanwhile. One step is under way at a
@@ -218,6 +253,7 @@ impl BatchConsumer {
         self.member.begin(out, &offsets).await?;
         self.begun = true;
         self.must_rewind = false;
+        self.worked(true);
         Ok(())
     }
 
@@ -252,6 +288,7 @@ impl BatchConsumer {
 
     /// Returns to the last committed offsets. Until that has succeeded, nothing further is read or committed.
     pub async fn rewind(&mut self) -> Result<(), BusError> {
+        self.worked(false);
         self.must_rewind = true;
         self.begun = false;
         self.filling = None;
@@ -282,6 +319,19 @@ impl BatchConsumer {
         }
         self.must_rewind = had_to_rewind;
         Ok(())
+    }
+
+    /// Commits these positions, as far as their partitions are assigned: the group's lag is counted from there.
+    pub async fn commit_at(&mut self, positions: &[Position]) -> Result<(), BusError> {
+        let offsets: Vec<(Partition, i64)> = positions
+            .iter()
+            .map(|position| (position.partition(), position.offset))
+            .filter(|(partition, _)| self.epochs.contains_key(partition))
+            .collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.member.commit(&offsets).await
     }
 
     /// The partitions that this member owns.
@@ -331,7 +381,8 @@ mod tests {
 
     fn consumer(state: State) -> (BatchConsumer, Arc<Mutex<State>>) {
         let state = Arc::new(Mutex::new(state));
-        (BatchConsumer::new(Box::new(Fake(Arc::clone(&state))), "g"), state)
+        let member = Box::new(Fake(Arc::clone(&state)));
+        (BatchConsumer::new(member, "g", Work::new("fake", "g")), state)
     }
 
     #[tokio::test]

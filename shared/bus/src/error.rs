@@ -50,6 +50,24 @@ pub enum BusError {
 }
 
 impl BusError {
+    /// The kind of the error, as metrics name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Unavailable(_) => "unavailable",
+            Self::Disk(_) => "disk",
+            Self::TooLarge { .. } => "too_large",
+            Self::NoTopic(_) => "no_topic",
+            Self::Config(_) => "config",
+            Self::Stalled(_) => "stalled",
+            Self::Closed => "closed",
+            Self::InUse { .. } => "in_use",
+            Self::Log(_) => "log",
+            Self::Kafka(_) => "kafka",
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retriable(&self) -> bool {

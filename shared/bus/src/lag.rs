@@ -1,6 +1,10 @@
-//! The lag of a consumer group, and whether it moves.
+//! The lag of a consumer group, whether it moves, and whether members have no work.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -13,6 +17,45 @@ pub struct TopicLag {
     pub records: i64,
     /// The sum of the partitions' committed offsets. It changes whenever the group commits.
     pub committed: i64,
+}
+
+/// Members of a group that share a subscription, of which more are there than partitions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Crowd {
+    /// The topic of the subscription that has the most partitions.
+    pub topic: Arc<str>,
+    /// Members that subscribe to it.
+    pub members: usize,
+    /// Its partitions. Each has one reader, so the other members receive nothing from it.
+    pub partitions: usize,
+}
+
+/// The crowds among a group's members, of which `subscriptions` are the topics. `partitions` counts a topic's.
+pub(crate) fn crowds<E>(
+    subscriptions: impl IntoIterator<Item = Vec<Arc<str>>>,
+    mut partitions: impl FnMut(&str) -> Result<usize, E>,
+) -> Result<Vec<Crowd>, E> {
+    let mut shared: BTreeMap<Vec<Arc<str>>, usize> = BTreeMap::new();
+    for mut topics in subscriptions {
+        topics.sort_unstable();
+        *shared.entry(topics).or_default() += 1;
+    }
+    let mut crowds = Vec::new();
+    for (topics, members) in shared {
+        let mut largest: Option<Crowd> = None;
+        for topic in topics {
+            let partitions = partitions(&topic)?;
+            if largest.as_ref().is_none_or(|known| known.partitions < partitions) {
+                largest = Some(Crowd {
+                    topic,
+                    members,
+                    partitions,
+                });
+            }
+        }
+        crowds.extend(largest.filter(|crowd| crowd.members > crowd.partitions));
+    }
+    Ok(crowds)
 }
 
 /// A topic on which records wait and the group has not moved.
@@ -56,7 +99,30 @@ impl Movement {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
+
+    #[test]
+    fn members_of_one_subscription_are_a_crowd_where_its_largest_topic_has_fewer_partitions() {
+        let topics = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<_>>();
+        let normal = || vec![topics(&["email", "retry"]), topics(&["retry", "email"])];
+        let counted = |members: Vec<Vec<Arc<str>>>| {
+            let partitions = |topic: &str| Ok::<_, Infallible>(if topic == "email" { 2 } else { 1 });
+            crowds(members, partitions).unwrap()
+        };
+        assert_eq!(counted(normal()), [], "two members have a partition each");
+        let mut members = normal();
+        members.push(topics(&["high"]));
+        assert_eq!(counted(members.clone()), [], "another lane's");
+        members.push(topics(&["email", "retry"]));
+        let crowd = Crowd {
+            topic: "email".into(),
+            members: 3,
+            partitions: 2,
+        };
+        assert_eq!(counted(members), [crowd]);
+    }
 
     #[test]
     fn a_group_stands_still_where_records_wait_and_nothing_is_committed() {

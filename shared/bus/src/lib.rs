@@ -11,27 +11,32 @@ mod kafka;
 mod lag;
 mod ledger;
 mod member;
+mod meter;
 mod parallel;
 mod record;
+mod report;
 pub mod retry;
 mod topics;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use carillon_domain::{clock::SharedClock, retry::RetryPolicy};
-use carillon_runtime::{Shutdown, http::ReadySwitch};
+use carillon_runtime::Shutdown;
 
 pub use batch::{Batch, BatchConsumer, BatchLimits};
 pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, Security};
 pub use dead_letter::Queue;
 pub use error::BusError;
 pub use headers::Headers;
-pub use lag::TopicLag;
+pub use lag::{Crowd, TopicLag};
 pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
 pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
 
-use crate::{lag::Movement, member::Member};
+use crate::{
+    member::Member,
+    meter::{Metered, Unfinished, Work, Written},
+};
 
 /// The topics that a consumer group reads. It starts at the earliest record of a partition on which the group has
 /// committed no offset.
@@ -51,10 +56,10 @@ pub struct Bus {
     retry: Arc<RetryPolicy>,
     clock: SharedClock,
     stuck_after: Duration,
+    written: Arc<Written>,
+    unfinished: Arc<Unfinished>,
 }
 
-/// The interval at which a group's lag is measured.
-const LOOK_AT_LAG: Duration = Duration::from_secs(15);
 /// The default time after which a group that has waiting records and commits none is called stuck.
 pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 
@@ -62,6 +67,15 @@ pub const STUCK_AFTER: Duration = Duration::from_mins(1);
 enum Handle {
     Kafka(Arc<kafka::Kafka>),
     Embedded(Arc<embedded::EmbeddedLog>),
+}
+
+impl Handle {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Embedded(_) => "embedded",
+        }
+    }
 }
 
 impl Bus {
@@ -75,6 +89,8 @@ impl Bus {
             ),
         };
         Ok(Self {
+            written: Arc::new(Written::new(backend.name(), &topics)),
+            unfinished: Arc::default(),
             backend,
             topics,
             retry: Arc::new(config.retry),
@@ -98,10 +114,7 @@ impl Bus {
     /// `kafka` or `embedded`.
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
-        match &self.backend {
-            Handle::Kafka(_) => "kafka",
-            Handle::Embedded(_) => "embedded",
-        }
+        self.backend.name()
     }
 
     /// Creates the topics that do not exist yet, and returns their names.
@@ -139,15 +152,21 @@ impl Bus {
     /// context.
     pub async fn publish(&self, mut records: Vec<OutRecord>) -> Result<Vec<Position>, BusError> {
         stamp(&mut records);
-        match &self.backend {
+        self.written.sending(&records);
+        let since = tokio::time::Instant::now();
+        let published = match &self.backend {
             Handle::Kafka(kafka) => kafka.publish(records).await,
             Handle::Embedded(log) => log.publish(records).await,
-        }
+        };
+        self.written.published(since, &published);
+        published
     }
 
     /// Joins a consumer group to process records batch by batch.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<BatchConsumer, BusError> {
-        Ok(BatchConsumer::new(self.join(subscription)?, &subscription.group))
+        let group = &subscription.group;
+        let work = Work::new(self.backend.name(), group);
+        Ok(BatchConsumer::new(self.join(subscription)?, group, work))
     }
 
     /// Joins a consumer group to process many records at once, and runs until the shutdown; see [`Handler`].
@@ -164,20 +183,28 @@ impl Bus {
             topics: Arc::clone(&self.topics),
             clock: Arc::clone(&self.clock),
             options,
+            work: Work::new(self.backend.name(), &subscription.group),
         };
         parallel::run(member, context, handler, shutdown).await
     }
 
     fn join(&self, subscription: &Subscription) -> Result<Box<dyn Member>, BusError> {
-        match &self.backend {
+        let member = match &self.backend {
             Handle::Kafka(kafka) => {
                 // Status consumers are not latency-critical; they fetch larger batches.
                 let is_status = |topic: &Arc<str>| self.topics().place(topic) == Some(TopicKind::Status);
                 let gathers = subscription.topics.iter().all(is_status);
-                kafka.join(&subscription.group, &subscription.topics, gathers)
+                kafka.join(&subscription.group, &subscription.topics, gathers)?
             }
-            Handle::Embedded(log) => log.join(&subscription.group, &subscription.topics),
-        }
+            Handle::Embedded(log) => log.join(&subscription.group, &subscription.topics)?,
+        };
+        Ok(Box::new(Metered::new(
+            member,
+            &subscription.group,
+            &subscription.topics,
+            &self.written,
+            &self.unfinished,
+        )))
     }
 
     /// A group's lag by topic.
@@ -188,53 +215,13 @@ impl Bus {
         }
     }
 
-    /// Keeps the gauges `carillon_consumer_lag{group,topic}` and
-    /// `carillon_consumer_stuck_seconds{group,topic}` current until the shutdown. While the group is stuck,
-    /// its part of the readiness has a note.
-    pub async fn report_lag(&self, group: String, part: ReadySwitch, shutdown: Shutdown) {
-        let mut timer = tokio::time::interval(LOOK_AT_LAG.min(self.stuck_after));
-        let mut movement = Movement::default();
-        loop {
-            tokio::select! {
-                _ = timer.tick() => {}
-                () = shutdown.soft() => return,
-            }
-            match self.lag(&group).await {
-                Ok(lags) => part.note("lag", self.tell_lag(&group, &lags, &mut movement)),
-                Err(error) => tracing::debug!(group, %error, "the lag was not measured"),
-            }
+    /// The subscriptions of a group that more members have than their topics have partitions. While a group
+    /// rebalances, its members are not known, and none is returned.
+    pub async fn crowds(&self, group: &str) -> Result<Vec<Crowd>, BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.crowds(group).await,
+            Handle::Embedded(log) => Ok(log.crowds(group)),
         }
-    }
-
-    /// Sets the gauges; returns a note if the group is stuck.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-    fn tell_lag(&self, group: &str, lags: &[TopicLag], movement: &mut Movement) -> Option<String> {
-        let mut seconds: HashMap<&str, f64> = HashMap::new();
-        let mut note = None;
-        for still in movement.observe(lags, tokio::time::Instant::now()) {
-            // Records of these topics wait for their due time on purpose.
-            let waits = matches!(
-                self.topics.place(&still.topic),
-                Some(TopicKind::Retry { .. } | TopicKind::Scheduled)
-            );
-            if waits || still.lasted < self.stuck_after {
-                continue;
-            }
-            let lasted = still.lasted.as_secs();
-            note = Some(format!(
-                "{} records of {} wait, and none has been done for {lasted} s",
-                still.records, still.topic
-            ));
-            let known = lags.iter().find(|lag| lag.topic == still.topic);
-            seconds.extend(known.map(|lag| (&*lag.topic, still.lasted.as_secs_f64())));
-        }
-        for lag in lags {
-            let labels = [("group", group.to_owned()), ("topic", lag.topic.to_string())];
-            metrics::gauge!("carillon_consumer_lag", &labels).set(lag.records as f64);
-            let stuck = seconds.get(&*lag.topic).copied().unwrap_or(0.0);
-            metrics::gauge!("carillon_consumer_stuck_seconds", &labels).set(stuck);
-        }
-        note
     }
 
     /// Sets the time after which a group that has waiting records and commits none is called stuck.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::clock::Timestamp;
 
@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
     Display,
     EnumString,
     IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -42,6 +43,11 @@ pub enum FailureClass {
     Uncertain,
     /// Its handling made Carillon's own code panic repeatedly.
     Bug,
+}
+
+impl FailureClass {
+    /// Every class.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }
 
 /// The description of a dead letter.

@@ -103,6 +103,11 @@ const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
+/// Buckets of every histogram of numbers of records: from one to a full batch of the tracker.
+const RECORDS: [f64; 12] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0,
+];
+
 /// The exported spans and events: those of this product. The events of libraries, such as the text of each SQL
 /// statement, are many and add nothing to the span that they belong to.
 fn exported() -> Targets {
@@ -144,6 +149,7 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
 
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &RECORDS)?
         .install_recorder()?;
     Ok(Telemetry {
         tracer,

@@ -147,7 +147,7 @@ async fn a_dead_letter_of_each_queue_is_a_row_named_by_its_place_with_all_that_i
                 );
             }
         }
-        let open = setting.env.store.dead_letters().open_counts().await.unwrap();
+        let open = by_queue(setting.env.store.dead_letters().open_counts().await.unwrap());
         let expected = ["email", "events", "push", "sms"].map(|queue| (queue.to_owned(), 1));
         assert_eq!(open, expected);
     })
@@ -243,7 +243,7 @@ async fn a_letter_stays_discarded_when_trackers_come_and_go() {
         let second = bury(setting, vec![letter()]).await;
         assert_eq!(view(setting, &first[0]).await.state, DeadLetterState::Discarded);
         assert_eq!(view(setting, &second[0]).await.state, DeadLetterState::Open);
-        let open = letters.open_counts().await.unwrap();
+        let open = by_queue(letters.open_counts().await.unwrap());
         assert_eq!(open, [("events".to_owned(), 1)]);
     })
     .await;
@@ -268,4 +268,9 @@ async fn a_letter_that_the_database_refuses_keeps_no_other_from_being_seen() {
         }
     })
     .await;
+}
+
+/// Open letters by queue, where each queue has letters of one class.
+fn by_queue(open: Vec<(String, String, u64)>) -> Vec<(String, u64)> {
+    open.into_iter().map(|(queue, _, count)| (queue, count)).collect()
 }

@@ -89,7 +89,8 @@ async fn a_rebuild_leaves_dead_letters_and_what_gateways_counted_alone() {
         setting.caught_up(&written).await;
         tracker.end().await;
         let open = store.dead_letters().open_counts().await.unwrap();
-        assert_eq!(open, [("events".to_owned(), 1)]);
+        assert_eq!(open.len(), 1);
+        assert_eq!((open[0].0.as_str(), open[0].2), ("events", 1));
         carillon_tracker::rebuild(bus, store).await.unwrap();
         assert_eq!(store.dead_letters().open_counts().await.unwrap(), open);
     })
@@ -142,6 +143,43 @@ async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once
         // New records are applied.
         setting.track(&[routed(500)]).await;
         assert_eq!(setting.counts().await.routed, before.counts.routed + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_read_model_from_a_backup_catches_up_with_the_bus() {
+    on_tracker(async |setting| {
+        let (bus, store) = (&setting.env.bus, &setting.env.store);
+        let name = carillon_tracker::projection_name(bus);
+        setting.track(&(0..20).flat_map(life).collect::<Vec<_>>()).await;
+        let backup = store.read_model().offsets(&name).await.unwrap();
+        let records = (20..40).flat_map(life).map(|status| setting.record(&status));
+        let written = setting.publish(records.collect()).await;
+        let tracker = setting.start();
+        setting.caught_up(&written).await;
+        tracker.end().await;
+        read_on(setting).await;
+
+        // As a backup has it whose rows are left out: what is read again is what it had not seen.
+        store.read_model().reset(&name).await.unwrap();
+        let restored = Projection {
+            consumer: name.clone(),
+            offsets: backup,
+            ..Projection::default()
+        };
+        store.read_model().apply(&restored).await.unwrap();
+        let tracker = setting.start();
+        setting.caught_up(&written).await;
+        tracker.end().await;
+        assert_eq!(setting.counts().await.routed, 20, "the later ones");
+
+        // From a backup that is older than the first status.
+        store.read_model().reset(&name).await.unwrap();
+        let tracker = setting.start();
+        setting.caught_up(&written).await;
+        tracker.end().await;
+        assert_eq!(setting.counts().await.routed, 40);
     })
     .await;
 }

@@ -9,6 +9,7 @@
 //! If an account has a send rate or a limited number of connections, a worker waits for room before it claims a
 //! message (`room.rs`), because a claim has a lease that would expire meanwhile.
 
+mod measures;
 mod part;
 mod room;
 mod state;
@@ -28,6 +29,7 @@ use tokio::{
 
 pub(crate) use self::room::{Place, Room};
 use self::{
+    measures::Measures,
     part::{Part, Parts},
     room::{Connections, take},
     state::{Learnt, NOTED_PAUSE, State},
@@ -51,6 +53,7 @@ pub struct Account {
     changed: Notify,
     /// The evidence for which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
+    measures: Measures,
 }
 
 /// Evidence on whether refusals of addresses are to be believed.
@@ -149,6 +152,7 @@ impl Account {
             parts: Mutex::default(),
             changed: Notify::new(),
             proof: watch::Sender::default(),
+            measures: Measures::new(name, channel),
         })
     }
 
@@ -245,11 +249,7 @@ impl Account {
         };
         let started = Instant::now();
         let outcome = self.sender.send(message).await;
-        metrics::histogram!("carillon_send_seconds", "provider" => self.name.to_string())
-            .record(started.elapsed().as_secs_f64());
-        metrics::counter!("carillon_deliveries_total", "channel" => self.channel.as_str(),
-            "provider" => self.name.to_string(), "outcome" => outcome.name())
-        .increment(1);
+        self.measures.sent(outcome.class(), started.elapsed());
         let ruled = self.learn(outcome, message, &guard.permit, tries);
         drop(guard);
         ruled
@@ -333,8 +333,8 @@ impl Account {
     }
 
     fn tell(&self, state: &State) {
-        let open = if state.is_parked() { 1.0 } else { 0.0 };
-        metrics::gauge!("carillon_provider_breaker_open", "channel" => self.channel.as_str(), "provider" => self.name.to_string()).set(open);
+        self.measures
+            .state(state.is_parked(), state.paused_until(Instant::now()).is_some());
     }
 
     fn note(&self, learnt: &Learnt) {

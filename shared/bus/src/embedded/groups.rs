@@ -111,6 +111,22 @@ impl Groups {
         group.rebalance();
     }
 
+    /// The topics of each member of a group.
+    pub(super) fn subscriptions(&self, group: &str) -> Vec<Vec<Arc<str>>> {
+        let inner = self.0.lock();
+        let members = inner
+            .groups
+            .get(group)
+            .into_iter()
+            .flat_map(|group| group.members.values());
+        members
+            .map(|(wanted, _)| {
+                let topics: BTreeSet<&Arc<str>> = wanted.iter().map(|partition| &partition.topic).collect();
+                topics.into_iter().cloned().collect()
+            })
+            .collect()
+    }
+
     /// Assigns the free partitions that are meant for the member, and returns them with those that it has to release.
     pub(super) fn poll(&self, group: &str, member: MemberId) -> Change {
         let mut change = Change::default();

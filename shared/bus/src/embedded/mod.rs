@@ -15,6 +15,7 @@ mod writer;
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     sync::{
         Arc, Weak,
         atomic::{AtomicI64, AtomicU32, Ordering},
@@ -35,7 +36,7 @@ use self::{
 };
 use crate::{
     error::BusError,
-    lag::TopicLag,
+    lag::{Crowd, TopicLag, crowds},
     member::Member,
     record::{OutRecord, Partition, Position},
     topics::Topics,
@@ -223,6 +224,17 @@ impl EmbeddedLog {
             lags.push(lag);
         }
         Ok(lags)
+    }
+
+    /// The subscriptions that more members have than their topics have partitions.
+    pub(crate) fn crowds(&self, group: &str) -> Vec<Crowd> {
+        let partitions = |topic: &str| {
+            let topic = self.topics.get(topic);
+            Ok::<_, Infallible>(topic.map_or(0, |topic| topic.slots.len()))
+        };
+        match crowds(self.groups.subscriptions(group), partitions) {
+            Ok(crowds) => crowds,
+        }
     }
 
     /// Checks that the file can be read and takes writes. If nothing was written since the last check, the check

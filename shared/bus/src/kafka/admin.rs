@@ -1,17 +1,16 @@
-//! Administration: creating and deleting topics, checking the brokers, measuring lag.
+//! Administration: creating and deleting topics, checking the brokers.
 
 use std::{collections::HashSet, sync::Arc};
 
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    consumer::{BaseConsumer, Consumer as _},
     error::RDKafkaErrorCode,
     producer::{FutureProducer, Producer as _},
 };
 
 use super::{CALL_TIMEOUT, brokers::Brokers, classify, logs::Plain};
-use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
+use crate::{error::BusError, topics::TopicSpec};
 
 /// Creates the topics that do not exist yet, and returns their names.
 pub(super) async fn create_topics(
@@ -113,62 +112,6 @@ pub(super) async fn check(producer: FutureProducer<Brokers>, specs: &[TopicSpec]
             Some(missing) => Err(BusError::NoTopic(missing.to_string())),
             None => Ok(()),
         }
-    })
-    .await
-}
-
-/// A group's lag on the topics on which it has committed an offset.
-pub(super) async fn lag(
-    base: &ClientConfig,
-    group: &str,
-    specs: &[TopicSpec],
-) -> Result<Vec<TopicLag>, BusError> {
-    let mut config = base.clone();
-    config.set("group.id", group).set("enable.auto.commit", "false");
-    let specs: Vec<(Arc<str>, u32)> = specs
-        .iter()
-        .map(|spec| (Arc::clone(&spec.name), spec.partitions))
-        .collect();
-    blocking(move || {
-        let consumer: BaseConsumer<Plain> = config.create_with_context(Plain).map_err(classify)?;
-        let mut partitions = TopicPartitionList::new();
-        for (name, count) in &specs {
-            for index in 0..*count {
-                partitions.add_partition(name, i32::try_from(index).unwrap_or(i32::MAX));
-            }
-        }
-        let committed = consumer
-            .committed_offsets(partitions, CALL_TIMEOUT)
-            .map_err(classify)?;
-        let mut lags = Vec::new();
-        for (name, _) in &specs {
-            let elements = committed.elements_for_topic(name);
-            if !elements
-                .iter()
-                .any(|element| matches!(element.offset(), Offset::Offset(_)))
-            {
-                continue;
-            }
-            let (mut records, mut sum) = (0, 0);
-            for element in elements {
-                let (low, high) = consumer
-                    .fetch_watermarks(name, element.partition(), CALL_TIMEOUT)
-                    .map_err(classify)?;
-                let at = if let Offset::Offset(at) = element.offset() {
-                    at.max(low)
-                } else {
-                    low
-                };
-                records += (high - at).max(0);
-                sum += at;
-            }
-            lags.push(TopicLag {
-                topic: Arc::clone(name),
-                records,
-                committed: sum,
-            });
-        }
-        Ok(lags)
     })
     .await
 }

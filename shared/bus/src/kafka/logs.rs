@@ -4,7 +4,12 @@
 use std::sync::LazyLock;
 
 use carillon_runtime::Limited;
-use rdkafka::{ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 
 static SAID: LazyLock<Limited> = LazyLock::new(Limited::default);
 
@@ -31,6 +36,10 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// An error of the whole client. The client recovers from most of them by itself.
 pub(super) fn error(error: &KafkaError, reason: &str) {
+    // The end of a partition is news to whoever asked for it, and no error.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     let code = super::describe(error);
     if let Some(left_out) = SAID.admit(&code) {
         tracing::warn!(code, reason, left_out, "the Kafka client");

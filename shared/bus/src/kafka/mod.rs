@@ -3,6 +3,8 @@
 mod admin;
 mod brokers;
 mod client;
+mod group;
+mod lag;
 mod link;
 mod logs;
 mod member;
@@ -30,7 +32,7 @@ use self::brokers::Brokers;
 use crate::{
     config::KafkaConfig,
     error::BusError,
-    lag::TopicLag,
+    lag::{Crowd, TopicLag},
     member::Member,
     record::{OutRecord, Position},
     topics::TopicSpec,
@@ -109,7 +111,11 @@ impl Kafka {
     }
 
     pub(crate) async fn lag(&self, group: &str, specs: &[TopicSpec]) -> Result<Vec<TopicLag>, BusError> {
-        admin::lag(&self.base, group, specs).await
+        lag::lag(&self.base, group, specs).await
+    }
+
+    pub(crate) async fn crowds(&self, group: &str) -> Result<Vec<Crowd>, BusError> {
+        group::crowds(self.producer()?, group.to_owned()).await
     }
 
     /// A member of a group. If it `gathers`, its fetches wait briefly and bring more records.

@@ -13,7 +13,7 @@ use carillon_runtime::{Shutdown, panics::Panic};
 
 pub use inbound::Inbound;
 
-use crate::{error::BusError, member::Member, topics::Topics};
+use crate::{error::BusError, member::Member, meter::Work, topics::Topics};
 
 /// Processes records.
 #[async_trait]
@@ -60,6 +60,7 @@ pub(crate) struct Context {
     pub(crate) topics: Arc<Topics>,
     pub(crate) clock: SharedClock,
     pub(crate) options: ParallelOptions,
+    pub(crate) work: Work,
 }
 
 pub(crate) async fn run(

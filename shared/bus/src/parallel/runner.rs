@@ -192,8 +192,6 @@ impl Runner {
                 self.finish_revoking_if_drained().await?;
             }
             Polled::Records(records) => {
-                metrics::counter!("carillon_bus_consumed_total", "group" => self.context.group.to_string())
-                    .increment(records.len() as u64);
                 let now = self.context.clock.now();
                 for record in records {
                     self.admit(record, now)?;
@@ -311,8 +309,13 @@ impl Runner {
 
     fn handle(&mut self, batch: Vec<Inbound>) {
         let (handler, role) = (Arc::clone(&self.handler), Arc::clone(&self.role));
-        self.handlers
-            .spawn(async move { panics::catch(role, handler.handle(batch)).await });
+        let (work, since) = (self.context.work.clone(), Instant::now());
+        work.begins(batch.len());
+        self.handlers.spawn(async move {
+            let ended = panics::catch(role, handler.handle(batch)).await;
+            work.ended(since, ended.is_ok());
+            ended
+        });
     }
 
     fn bury(&mut self, inbound: Inbound) {
@@ -466,6 +469,7 @@ mod tests {
     use crate::{
         ParallelOptions, TopicSettings, Topics,
         member::fake::{Fake, State},
+        meter::Work,
     };
 
     /// Drops the first record that it receives, once.
@@ -500,6 +504,7 @@ mod tests {
                 commit_interval: Duration::from_millis(10),
                 ..ParallelOptions::default()
             },
+            work: Work::new("fake", "g"),
         };
         let shutdown = Shutdown::new();
         let handler = Arc::new(DropsOne(AtomicUsize::new(0)));

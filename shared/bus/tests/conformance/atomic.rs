@@ -3,7 +3,7 @@ use std::time::Duration;
 use carillon_bus::{BatchLimits, BusError};
 use carillon_domain::Lane;
 
-use crate::support::{LIMITS, drain, on_each_backend, out, subscription};
+use crate::support::{LIMITS, drain, on_each_backend, out, subscription, wait_for};
 
 #[test]
 fn output_and_offsets_become_visible_together() {
@@ -29,6 +29,45 @@ fn output_and_offsets_become_visible_together() {
 
         setting.bus.publish(vec![out(&input, "k", "next")]).await.unwrap();
         assert_eq!(drain(&mut setting.consumer("g", &input), 1).await[0].1, "next");
+    });
+}
+
+#[test]
+fn a_group_that_has_read_everything_of_atomic_steps_is_not_behind() {
+    on_each_backend(2, |setting| async move {
+        let (input, output) = (
+            setting.bus.topics().events(Lane::Normal),
+            setting.bus.topics().status(),
+        );
+        let records = (0..6)
+            .map(|n| out(&input, ["a", "b", "c", "d"][n % 4], n))
+            .collect();
+        setting.bus.publish(records).await.unwrap();
+        let mut consumer = setting.consumer("g", &input);
+        let mut read = 0;
+        while read < 6 {
+            let batch = consumer.next(&LIMITS).await.unwrap();
+            read += batch.records.len();
+            let copies = batch.records.iter().map(|record| {
+                let key = crate::support::text(record.key.as_ref().unwrap());
+                out(&output, &key, crate::support::text(&record.value))
+            });
+            consumer.commit_with(&batch, copies.collect()).await.unwrap();
+        }
+        let mut reader = setting.consumer("reader", &output);
+        let behind = async || {
+            let lags = setting.bus.lag("reader").await.unwrap();
+            lags.iter().map(|lag| lag.records).sum::<i64>()
+        };
+        drain(&mut reader, 6).await;
+        // What stands behind a transaction's last record is no record.
+        wait_for("no lag", || async { behind().await == 0 }).await;
+        setting
+            .bus
+            .publish(vec![out(&output, "a", "last")])
+            .await
+            .unwrap();
+        wait_for("a lag of one", || async { behind().await == 1 }).await;
     });
 }
 

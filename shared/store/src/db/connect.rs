@@ -18,6 +18,7 @@ use sqlx::{
 use super::{
     Db, Group, Health, Inner, Pools, checkpoint,
     health::{self, Verdict},
+    measures::{Commits, PoolMeasures},
     postgres::Database,
     read_model_file,
 };
@@ -26,16 +27,24 @@ use crate::{
     error::StoreError,
 };
 
-pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
-static READ_MODEL_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite-read-model");
+pub(super) static SQLITE_MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("./migrations/sqlite")));
+static READ_MODEL_MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("./migrations/sqlite-read-model")));
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!("./migrations/postgres");
+    let mut migrations = beside_newer(sqlx::migrate!("./migrations/postgres"));
     // sqlx's own lock belongs to a session, which a pooler shares; see `migrate_postgres`.
     migrations.set_locking(false);
-    // During an upgrade, roles of the release before restart on the newer schema; see `warn_of_newer_schema`.
-    migrations.set_ignore_missing(true);
     migrations
 });
+
+/// Migrations beside those of a newer release. During an upgrade, roles of the release before restart on the newer schema;
+/// see `warn_of_newer_schema`. Newer migrations only add (`tests/store/upgrade.rs`).
+fn beside_newer(mut migrations: Migrator) -> Migrator {
+    migrations.set_ignore_missing(true);
+    migrations
+}
+
 /// Begins a migration step. A migration has no time limit; the number names the advisory lock.
 const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; \
     SET LOCAL idle_in_transaction_session_timeout = 0; \
@@ -111,14 +120,23 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
     };
     let (model_write, model_read) = open_file(&file, config).await?;
     read_model_file::move_out(&mut *store_write.acquire().await?, &model).await?;
-    let pools = async |write, read, file: &Path| {
-        let write = Group::new(write, config.acquire_timeout).await?;
-        let file = file.to_owned();
-        Ok::<_, StoreError>(Pools::Sqlite { write, read, file })
+    let pools = async |write, read, file: &Path, names: [&'static str; 3]| {
+        let [name, writer, readers] = names;
+        let commits = Commits::new("sqlite", name);
+        let write = Group::new(write, config.acquire_timeout, commits).await?;
+        Ok::<_, StoreError>(Pools::Sqlite {
+            write,
+            read,
+            file: file.to_owned(),
+            writer: PoolMeasures::new(writer),
+            readers: PoolMeasures::new(readers),
+        })
     };
+    let store = ["store", "store writer", "store readers"];
+    let read_model = ["read model", "read model writer", "read model readers"];
     Ok((
-        pools(store_write, store_read, path).await?,
-        pools(model_write, model_read, &model).await?,
+        pools(store_write, store_read, path, store).await?,
+        pools(model_write, model_read, &model, read_model).await?,
     ))
 }
 

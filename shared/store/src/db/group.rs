@@ -18,13 +18,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use super::{Conn, Health};
+use super::{Conn, Health, measures::Commits};
 use crate::{error::StoreError, fault::Fault};
 
 /// The time for which a probe waits for the writer, and then for the file's write lock.
@@ -82,6 +82,7 @@ struct Writer {
     /// The callers whose writes are in the open transaction.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     health: Health,
+    commits: Commits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,9 +132,14 @@ impl Drop for Asking<'_> {
 
 impl Group {
     /// A writer on the only connection of a pool.
-    pub(super) async fn new(pool: SqlitePool, patience: Duration) -> Result<Self, StoreError> {
+    pub(super) async fn new(
+        pool: SqlitePool,
+        patience: Duration,
+        commits: Commits,
+    ) -> Result<Self, StoreError> {
         let health = Health::default();
         let writer = Writer {
+            commits,
             health: health.clone(),
             connection: Some(pool.acquire().await?),
             transaction: Transaction::None,
@@ -358,8 +364,10 @@ impl Writer {
         if self.transaction == Transaction::None {
             return;
         }
+        let since = Instant::now();
         match self.run("COMMIT").await {
             Ok(()) => {
+                self.commits.took(since);
                 self.transaction = Transaction::None;
                 self.health.wrote();
                 self.answer(&Ok(()));

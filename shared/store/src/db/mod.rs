@@ -10,12 +10,13 @@ mod dynamic;
 mod group;
 mod health;
 mod input;
+mod measures;
 mod postgres;
 mod prune;
 mod read_model_file;
 mod retry;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use carillon_domain::clock::SharedClock;
 use carillon_runtime::disk::DiskError;
@@ -31,6 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     group::{Group, Size, Turn},
+    measures::PoolMeasures,
     postgres::{Database, Held},
 };
 use crate::{config::Dialect, error::StoreError, fault::Fault};
@@ -52,6 +54,8 @@ enum Pools {
         write: Group,
         read: SqlitePool,
         file: PathBuf,
+        writer: PoolMeasures,
+        readers: PoolMeasures,
     },
     Postgres(Database),
 }
@@ -134,8 +138,13 @@ impl Db {
 
     /// A connection for statements that only read.
     pub(crate) async fn read(&self) -> Result<Session, StoreError> {
+        let since = Instant::now();
         Ok(match &self.0.pools {
-            Pools::Sqlite { read, .. } => Session::Sqlite(read.acquire().await?),
+            Pools::Sqlite { read, readers, .. } => {
+                let connection = read.acquire().await;
+                readers.waited(since);
+                Session::Sqlite(connection?)
+            }
             Pools::Postgres(database) => Session::Postgres(database.hold().await?),
         })
     }
@@ -147,11 +156,17 @@ impl Db {
 
     /// A connection for one writing statement over an [`Input`] of `rows` rows, which writes all of them or none.
     pub(crate) async fn write_batch(&self, rows: usize) -> Result<Write, StoreError> {
+        let since = Instant::now();
         Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } if Input::is_one_statement(rows) => {
-                Write::Sqlite(write.turn(Size::of(rows)).await?)
+            Pools::Sqlite { write, writer, .. } => {
+                let turn = if Input::is_one_statement(rows) {
+                    write.turn(Size::of(rows)).await
+                } else {
+                    write.all_or_nothing(Size::of(rows)).await
+                };
+                writer.waited(since);
+                Write::Sqlite(turn?)
             }
-            Pools::Sqlite { write, .. } => Write::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
             Pools::Postgres(database) => Write::Postgres(database.hold().await?),
         })
     }
@@ -163,8 +178,13 @@ impl Db {
 
     /// A transaction for several statements over `rows` rows.
     pub(crate) async fn begin_batch(&self, rows: usize) -> Result<Tx, StoreError> {
+        let since = Instant::now();
         Ok(match &self.0.pools {
-            Pools::Sqlite { write, .. } => Tx::Sqlite(write.all_or_nothing(Size::of(rows)).await?),
+            Pools::Sqlite { write, writer, .. } => {
+                let turn = write.all_or_nothing(Size::of(rows)).await;
+                writer.waited(since);
+                Tx::Sqlite(turn?)
+            }
             Pools::Postgres(database) => Tx::Postgres(database.begin().await?),
         })
     }
@@ -184,7 +204,15 @@ impl Db {
     /// written since the last check.
     pub(crate) async fn check(&self) -> Result<(), StoreError> {
         let seen = match &self.0.pools {
-            Pools::Sqlite { write, read, file } => {
+            Pools::Sqlite {
+                write,
+                read,
+                file,
+                writer,
+                readers,
+            } => {
+                writer.count(1, 0);
+                readers.count(read.size(), read.num_idle());
                 let mut connection = read.acquire().await?;
                 sqlx::query_scalar::<Sqlite, i32>("SELECT 1")
                     .fetch_one(&mut *connection)

@@ -1,8 +1,13 @@
 //! Connections to PostgreSQL, directly or through a pooler in transaction mode.
 
+use std::time::Instant;
+
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 
-use super::{Conn, Health, Link, health};
+use super::{
+    Conn, Health, Link, health,
+    measures::{Commits, PoolMeasures},
+};
 use crate::{error::StoreError, fault::Fault};
 
 /// The beginning of each transaction behind a pooler, where a session keeps no settings. [`super::connect`]
@@ -14,12 +19,15 @@ const BEGIN_POOLED: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_time
 pub(super) struct Database {
     pool: PgPool,
     link: Link,
+    measures: PoolMeasures,
+    commits: Commits,
 }
 
 /// A connection, and the transaction on it if there is one. The transaction is rolled back on drop.
 pub(crate) struct Held {
     on: On,
     link: Link,
+    commits: Commits,
 }
 
 enum On {
@@ -32,6 +40,8 @@ impl Database {
         Self {
             pool,
             link: Link { health, is_pooled },
+            measures: PoolMeasures::new("postgresql"),
+            commits: Commits::new("postgresql", ""),
         }
     }
 
@@ -41,17 +51,21 @@ impl Database {
             // Outside a transaction, a pooler may prepare a statement on one server and run it on another.
             return self.begin().await;
         }
-        let connection = self.link.note(self.pool.acquire().await)?;
-        Ok(self.held(On::Connection(connection)))
+        let since = Instant::now();
+        let connection = self.pool.acquire().await;
+        self.measures.waited(since);
+        Ok(self.held(On::Connection(self.link.note(connection)?)))
     }
 
     /// Begins a transaction, read committed.
     pub(super) async fn begin(&self) -> Result<Held, StoreError> {
+        let since = Instant::now();
         let begun = if self.link.is_pooled {
             self.pool.begin_with(BEGIN_POOLED).await
         } else {
             self.pool.begin().await
         };
+        self.measures.waited(since);
         Ok(self.held(On::Transaction(self.link.note(begun)?)))
     }
 
@@ -59,6 +73,7 @@ impl Database {
         Held {
             on,
             link: self.link.clone(),
+            commits: self.commits.clone(),
         }
     }
 
@@ -68,6 +83,7 @@ impl Database {
 
     /// The fault that stops writes, as the server reports it or recent writes have shown.
     pub(super) async fn check(&self) -> Result<Option<Fault>, StoreError> {
+        self.measures.count(self.pool.size(), self.pool.num_idle());
         let mut held = self.hold().await?;
         let writable = health::is_writable(held.connection()).await;
         if self.link.note(writable)? {
@@ -98,7 +114,9 @@ impl Held {
     /// Commits the transaction, so that its writes are durable.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         if let On::Transaction(transaction) = self.on {
+            let since = Instant::now();
             self.link.note(transaction.commit().await)?;
+            self.commits.took(since);
         }
         self.link.health.wrote();
         Ok(())

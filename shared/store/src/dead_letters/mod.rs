@@ -71,15 +71,16 @@ impl DeadLetters {
         query::groups(&mut self.db.read().await?, tenant).await
     }
 
-    /// The number of open letters by queue: a channel's name or `events`.
-    pub async fn open_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+    /// The number of open letters by queue (a channel's name or `events`) and class.
+    pub async fn open_counts(&self) -> Result<Vec<(String, String, u64)>, StoreError> {
         let rows = fetch!(
-            all, self.db.read().await? => (String, i64),
-            "SELECT queue, COUNT(*) FROM dead_letters WHERE state = 'open' GROUP BY queue ORDER BY queue"
+            all, self.db.read().await? => (String, String, i64),
+            "SELECT queue, class, COUNT(*) FROM dead_letters WHERE state = 'open'
+            GROUP BY queue, class ORDER BY queue, class"
         )?;
         Ok(rows
             .into_iter()
-            .map(|(queue, count)| (queue, unsigned(count)))
+            .map(|(queue, class, count)| (queue, class, unsigned(count)))
             .collect())
     }
 

@@ -87,6 +87,11 @@ async fn a_dead_letter_keeps_its_bytes_and_all_that_is_said_about_it() {
     .await;
 }
 
+/// A count of [`letter`]s.
+fn open(queue: &str, count: u64) -> (String, String, u64) {
+    (queue.to_owned(), "terminal".to_owned(), count)
+}
+
 #[tokio::test]
 async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
     on_each(async |store| {
@@ -99,7 +104,7 @@ async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
         letters.apply("tracker", &rows, &[]).await.unwrap();
         assert_eq!(
             letters.open_counts().await.unwrap(),
-            [("events".to_owned(), 1), ("sms".to_owned(), 1)]
+            [open("events", 1), open("sms", 1)]
         );
         let id = dead_letter_id("notifications.events.dlq", 0, 1);
         let foreign = letters
@@ -122,7 +127,7 @@ async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
                 .is_empty()
         );
         letters.apply("tracker", &rows, &[]).await.unwrap();
-        assert_eq!(letters.open_counts().await.unwrap(), [("sms".to_owned(), 1)]);
+        assert_eq!(letters.open_counts().await.unwrap(), [open("sms", 1)]);
         assert_eq!(
             letters.get(&store.tenant, id).await.unwrap().unwrap().state,
             DeadLetterState::Discarded

@@ -16,5 +16,6 @@ mod quotas;
 mod read_model;
 mod start;
 mod support;
+mod upgrade;
 mod work;
 mod write_lock;

@@ -25,7 +25,11 @@ async fn group() -> (Group, tempfile::TempDir) {
         .execute(&pool)
         .await
         .unwrap();
-    (Group::new(pool, Duration::from_secs(5)).await.unwrap(), folder)
+    let commits = Commits::new("sqlite", "test");
+    (
+        Group::new(pool, Duration::from_secs(5), commits).await.unwrap(),
+        folder,
+    )
 }
 
 async fn write(turn: &mut Turn, n: i64, filler: usize) -> Result<(), StoreError> {

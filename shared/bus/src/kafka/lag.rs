@@ -1,0 +1,143 @@
+//! How far a group is behind.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
+
+use super::{CALL_TIMEOUT, admin::blocking, classify, logs::Plain};
+use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
+
+/// A lag of a partition up to which it is looked at: it may consist of transactions' markers alone, one of which stands
+/// behind the last record of each.
+const FEW: i64 = 16;
+/// How long is looked. What is not known by then counts as records.
+const LOOK: Duration = Duration::from_secs(2);
+
+type Looking = BaseConsumer<Plain>;
+
+/// A partition behind whose committed offset something lies.
+struct Behind {
+    topic: Arc<str>,
+    partition: i32,
+    committed: i64,
+    count: i64,
+}
+
+/// How far a group is behind on the topics on which it has committed something.
+pub(super) async fn lag(
+    base: &ClientConfig,
+    group: &str,
+    specs: &[TopicSpec],
+) -> Result<Vec<TopicLag>, BusError> {
+    let mut config = base.clone();
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10");
+    let specs: Vec<(Arc<str>, u32)> = specs
+        .iter()
+        .map(|spec| (Arc::clone(&spec.name), spec.partitions))
+        .collect();
+    blocking(move || {
+        let consumer: Looking = config.create_with_context(Plain).map_err(classify)?;
+        let (mut lags, mut few) = (Vec::new(), Vec::new());
+        let committed = committed(&consumer, &specs)?;
+        for (name, _) in &specs {
+            let elements = committed.elements_for_topic(name);
+            if !elements
+                .iter()
+                .any(|element| matches!(element.offset(), Offset::Offset(_)))
+            {
+                continue;
+            }
+            let mut lag = TopicLag {
+                topic: Arc::clone(name),
+                records: 0,
+                committed: 0,
+            };
+            for element in elements {
+                let partition = element.partition();
+                let (low, high) = consumer
+                    .fetch_watermarks(name, partition, CALL_TIMEOUT)
+                    .map_err(classify)?;
+                let committed = match element.offset() {
+                    Offset::Offset(at) => at.max(low),
+                    _ => low,
+                };
+                let count = (high - committed).max(0);
+                lag.records += count;
+                lag.committed += committed;
+                if (1..=FEW).contains(&count) {
+                    few.push(Behind {
+                        topic: Arc::clone(name),
+                        partition,
+                        committed,
+                        count,
+                    });
+                }
+            }
+            lags.push(lag);
+        }
+        for (topic, markers) in markers(&consumer, &few)? {
+            if let Some(lag) = lags.iter_mut().find(|lag| lag.topic == topic) {
+                lag.records -= markers;
+            }
+        }
+        Ok(lags)
+    })
+    .await
+}
+
+fn committed(consumer: &Looking, specs: &[(Arc<str>, u32)]) -> Result<TopicPartitionList, BusError> {
+    let mut partitions = TopicPartitionList::new();
+    for (name, count) in specs {
+        for index in 0..*count {
+            partitions.add_partition(name, i32::try_from(index).unwrap_or(i32::MAX));
+        }
+    }
+    consumer
+        .committed_offsets(partitions, CALL_TIMEOUT)
+        .map_err(classify)
+}
+
+/// How many of the offsets behind are no records, by topic. Each partition is read to its end; if that takes too long,
+/// none is known.
+fn markers(consumer: &Looking, few: &[Behind]) -> Result<Vec<(Arc<str>, i64)>, BusError> {
+    let mut partitions = TopicPartitionList::new();
+    for behind in few {
+        partitions
+            .add_partition_offset(&behind.topic, behind.partition, Offset::Offset(behind.committed))
+            .map_err(classify)?;
+    }
+    consumer.assign(&partitions).map_err(classify)?;
+    let (mut ended, mut records) = (0, HashMap::<(String, i32), i64>::new());
+    let deadline = Instant::now() + LOOK;
+    while ended < few.len() {
+        match consumer.poll(deadline.saturating_duration_since(Instant::now())) {
+            Some(Ok(message)) => {
+                *records
+                    .entry((message.topic().to_owned(), message.partition()))
+                    .or_default() += 1;
+            }
+            // Of each partition once: what is appended meanwhile is no second end within this time.
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            // Records that cannot be read are records.
+            Some(Err(_)) | None => return Ok(Vec::new()),
+        }
+    }
+    let markers = few.iter().map(|behind| {
+        let place = (behind.topic.to_string(), behind.partition);
+        let records = records.get(&place).copied().unwrap_or(0);
+        (Arc::clone(&behind.topic), (behind.count - records).max(0))
+    });
+    Ok(markers.collect())
+}
