@@ -64,6 +64,7 @@ struct Secrets {
 
 /// Runs until a signal.
 pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandle) -> anyhow::Result<()> {
+    apart(args.listen, args.simulator_listen)?;
     let dir = &args.data_dir;
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
@@ -73,7 +74,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
         ..Shutdown::default()
     };
     let end_of_simulator = CancellationToken::new();
-    let operations = http::operations(http::Readiness::default(), metrics.clone());
+    let operations = http::operations(roles::simulator_readiness(), metrics.clone());
     let simulator = start_simulator(&args, &secrets, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator);
@@ -119,6 +120,18 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let _ = simulating.await?;
     foundation.store.close().await;
     Ok(ended?)
+}
+
+/// Refuses one address for two servers, of which the second would blame another process.
+fn apart(listen: SocketAddr, simulator: SocketAddr) -> anyhow::Result<()> {
+    let overlap =
+        listen.ip() == simulator.ip() || listen.ip().is_unspecified() || simulator.ip().is_unspecified();
+    if overlap && listen.port() == simulator.port() && listen.port() != 0 {
+        bail!(
+            "--listen ({listen}) and --simulator-listen ({simulator}) name the same address; give each a port of its own"
+        );
+    }
+    Ok(())
 }
 
 /// The address at which this machine reaches a listener.
@@ -328,4 +341,34 @@ fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
         data_dir.display()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_options_with_one_address_are_told_by_their_names() {
+        let apart = |listen: &str, simulator: &str| {
+            apart(listen.parse().unwrap(), simulator.parse().unwrap()).map_err(|error| error.to_string())
+        };
+        for (listen, simulator) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("127.0.0.1:8080", "[::]:8080"),
+        ] {
+            let told = apart(listen, simulator).unwrap_err();
+            assert!(
+                told.contains("--listen") && told.contains("--simulator-listen"),
+                "{told}"
+            );
+        }
+        for (listen, simulator) in [
+            ("127.0.0.1:8080", "127.0.0.1:8081"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:8080", "127.0.0.2:8080"),
+        ] {
+            apart(listen, simulator).unwrap();
+        }
+    }
 }

@@ -149,7 +149,7 @@ async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
     let settings = config.simulator_config();
     let smtp = settings.smtp_listen;
-    let operations = http::operations(http::Readiness::default(), telemetry.metrics());
+    let operations = http::operations(roles::simulator_readiness(), telemetry.metrics());
     let starting = Simulator::start(settings, operations, shutdown.soft.clone()).await;
     let simulator = starting.map_err(|error| match error {
         SimulatorError::Listen { address, source } => {

@@ -90,6 +90,16 @@ pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) ->
     anyhow::anyhow!("{listen} {why}; choose another address with {option}")
 }
 
+/// The one part of a simulator's readiness, by which `doctor` recognises a simulator.
+pub(crate) const SIMULATOR: &str = "simulator";
+
+/// The readiness of a simulator, which serves nothing before it has started.
+pub(crate) fn simulator_readiness() -> http::Readiness {
+    let readiness = http::Readiness::default();
+    readiness.register(SIMULATOR).ready();
+    readiness
+}
+
 /// Starts roles, and one HTTP server for their routes. Returns its address.
 pub(crate) fn spawn(
     foundation: &Foundation,

@@ -74,7 +74,10 @@ fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
         return Err(ApiError::new(ProblemKind::Unauthorized, text));
     };
     if principal.role < needed {
-        let text = format!("this needs the role {needed}; the key is a {}'s", principal.role);
+        let text = format!(
+            "this needs the role {needed}; the key has the role {}",
+            principal.role
+        );
         return Err(ApiError::new(ProblemKind::Forbidden, text));
     }
     Ok(principal.clone())

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use carillon_bus::BusError;
 use carillon_domain::{
-    FieldError,
+    FieldError, UserId,
     event::FRAMED,
-    field_error::{MORE, bounded},
+    field_error::{MORE, bounded, echo},
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
@@ -24,6 +24,20 @@ impl ApiError {
 
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(ProblemKind::NotFound, format!("there is no such {what}"))
+    }
+
+    /// There is no such user.
+    pub(crate) fn no_user(id: &UserId) -> Self {
+        let text = format!("there is no user {:?}", echo(id.as_str()));
+        Self::new(ProblemKind::NotFound, text)
+    }
+
+    /// The error of a store's call for a user, which names the user if there is none.
+    pub(crate) fn of_user(error: StoreError, id: &UserId) -> Self {
+        match error {
+            StoreError::NotFound { what: "user" } => Self::no_user(id),
+            error => error.into(),
+        }
     }
 
     /// The problem of invalid fields.

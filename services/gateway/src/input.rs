@@ -11,9 +11,10 @@ use carillon_domain::{
     event::without_mark,
     field_error::{echo, escape_token},
 };
-use carillon_runtime::http::{Path, ProblemKind, query, read_capped, serde_sentence};
+use carillon_runtime::http::{self, ProblemKind, query, read_capped, repeated_member, serde_sentence};
 use carillon_store::{Cursor, Page};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_path_to_error::{Path, Segment};
 
 use crate::error::ApiError;
 
@@ -43,13 +44,15 @@ pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> 
         if !inner.is_data() {
             return ApiError::new(ProblemKind::MalformedJson, format!("expected JSON: {inner}"));
         }
-        let mut pointer = String::new();
-        for segment in error.path() {
-            let token = segment.to_string();
-            pointer.push('/');
-            pointer.push_str(&escape_token(token.trim_start_matches('[').trim_end_matches(']')));
+        // Structures refuse repeated members themselves, without their place.
+        if let Some(path) = repeated_member(bytes) {
+            return duplicate(&path);
         }
-        ApiError::fields(vec![FieldError::new(pointer, "type", serde_sentence(inner))])
+        ApiError::fields(vec![FieldError::new(
+            pointer(error.path()),
+            "type",
+            serde_sentence(inner),
+        )])
     })?;
     deserializer.end().map_err(|error| {
         ApiError::new(
@@ -57,7 +60,29 @@ pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> 
             format!("expected one JSON value: {error}"),
         )
     })?;
-    Ok(value)
+    match repeated_member(bytes) {
+        None => Ok(value),
+        Some(path) => Err(duplicate(&path)),
+    }
+}
+
+fn duplicate(path: &Path) -> ApiError {
+    ApiError::fields(vec![FieldError::new(
+        pointer(path),
+        "duplicate",
+        "expected the member once",
+    )])
+}
+
+/// A path as an RFC 6901 pointer. The names of an enum's variants are no tokens of the document, and nothing is known
+/// of an unknown place.
+pub(crate) fn pointer(path: &Path) -> String {
+    let tokens = path.iter().map_while(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(escape_token(key)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    tokens.fold(String::new(), |pointer, token| pointer + "/" + &token)
 }
 
 /// An answer with its `ETag`.
@@ -78,6 +103,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         Ok(Self(query(&parts.uri)?))
+    }
+}
+
+/// For routes without parameters: a query string is a problem that names its first parameter.
+#[derive(Debug)]
+pub(crate) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct None {}
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            let None {} = query(&parts.uri)?;
+        }
+        Ok(Self)
     }
 }
 
@@ -145,7 +188,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await?;
+        let http::Path(text) = http::Path::<String>::from_request_parts(parts, state).await?;
         text.parse().map(Self).map_err(|_| {
             let expected = format!(
                 "expected a UUID as the id, such as 6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10, not {:?}",

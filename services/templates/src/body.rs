@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use carillon_domain::event::without_mark;
-use carillon_runtime::http::{Problem, ProblemError, ProblemKind, read_capped, serde_sentence};
+use carillon_runtime::http::{
+    Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_sentence,
+};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
@@ -13,31 +15,41 @@ pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<
     // serde also accepts a list of values as an object. No body of these routes is a list, so lists are
     // refused here.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        let field = ProblemError {
-            pointer: String::new(),
-            code: "type".to_owned(),
-            message: "expected a JSON object, not a list".to_owned(),
-        };
-        let text = "a field is not as expected";
-        return Err(Problem::new(ProblemKind::Validation, text).with_errors(vec![field]));
+        let text = "expected a JSON object, not a list";
+        return Err(wrong(String::new(), "type", text.to_owned()));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error))?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error, bytes))?;
     json.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    match repeated_member(bytes) {
+        None => Ok(value),
+        Some(path) => Err(duplicate(&path)),
+    }
 }
 
-fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Problem {
     let inner = error.inner();
     if !inner.is_data() {
         return malformed(inner);
     }
+    // Structures refuse repeated members themselves, without their place.
+    match repeated_member(bytes) {
+        Some(path) => duplicate(&path),
+        None => wrong(pointer(error.path()), "type", serde_sentence(inner)),
+    }
+}
+
+fn duplicate(path: &Path) -> Problem {
+    wrong(pointer(path), "duplicate", "expected the member once".to_owned())
+}
+
+fn wrong(pointer: String, code: &str, message: String) -> Problem {
     let field = ProblemError {
-        pointer: pointer(error.path()),
-        code: "type".to_owned(),
-        message: serde_sentence(inner),
+        pointer,
+        code: code.to_owned(),
+        message: message.clone(),
     };
-    Problem::new(ProblemKind::Validation, "a field is not as expected").with_errors(vec![field])
+    Problem::new(ProblemKind::Validation, message).with_errors(vec![field])
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

@@ -256,7 +256,11 @@ pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut 
         let message = "expected the whole address; this is the masked form in which addresses are shown";
         errors.push(FieldError::new(pointer, "masked", message));
     } else if let Err(error) = check(channel, address) {
-        let shown = mask(channel, address);
+        let shown = if address.is_empty() {
+            String::new()
+        } else {
+            mask(channel, address)
+        };
         let message = format!("{error}; got {:?}", echo(&shown));
         errors.push(FieldError::new(pointer, "format", message));
     }

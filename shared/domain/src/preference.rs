@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{NaiveTime, Weekday};
 use serde::{Deserialize, Serialize};
 
-use crate::{channel::Channel, field_error::FieldError};
+use crate::{
+    catalog::Catalog,
+    channel::Channel,
+    field_error::{FieldError, echo, escape_token, is_full},
+};
 
 /// A choice for each channel that has one.
 pub type ChannelChoices = BTreeMap<Channel, bool>;
@@ -97,6 +101,49 @@ impl Preferences {
             .or_else(|| of(Some(&self.global)).map(|choice| (Level::Global, choice)))
     }
 
+    /// An error for each category and event type that is neither in the catalog nor in the preferences of before.
+    /// The error lists at most twenty known names.
+    #[must_use]
+    pub fn unknown_names(&self, catalog: Option<&Catalog>, before: &Self) -> Vec<FieldError> {
+        fn check<'a, T>(
+            place: &str,
+            said: &BTreeMap<String, T>,
+            before: &BTreeMap<String, T>,
+            known: &(impl Iterator<Item = &'a String> + Clone),
+            errors: &mut Vec<FieldError>,
+        ) {
+            let is_unknown =
+                |name: &&String| !before.contains_key(*name) && !known.clone().any(|known| known == *name);
+            for name in said.keys().filter(is_unknown) {
+                if is_full(errors) {
+                    return;
+                }
+                let listed: Vec<&str> = known.clone().take(20).map(String::as_str).collect();
+                let expected = match listed.as_slice() {
+                    [] => "expected a name in the catalog, which has none".to_owned(),
+                    listed => format!("expected a name in the catalog ({})", listed.join(", ")),
+                };
+                errors.push(FieldError::new(
+                    format!("/{place}/{}", escape_token(name)),
+                    "unknown",
+                    format!("{expected}, not {:?}", echo(name)),
+                ));
+            }
+        }
+        let mut errors = Vec::new();
+        let categories = catalog.into_iter().flat_map(|catalog| catalog.categories.keys());
+        check(
+            "categories",
+            &self.categories,
+            &before.categories,
+            &categories,
+            &mut errors,
+        );
+        let types = catalog.into_iter().flat_map(|catalog| catalog.types.keys());
+        check("types", &self.types, &before.types, &types, &mut errors);
+        errors
+    }
+
     /// Checks the rules that serde cannot: at most 32 quiet windows, none empty.
     #[must_use]
     pub fn validate(&self) -> Vec<FieldError> {
@@ -159,6 +206,44 @@ mod tests {
             Some((Level::Global, false))
         );
         assert_eq!(preferences.choice("News", "other", Channel::Sms), None);
+    }
+
+    #[test]
+    fn a_name_that_is_neither_in_the_catalog_nor_there_before_is_told_with_the_known_ones() {
+        let read = |json: &str| serde_json::from_str::<Preferences>(json).unwrap();
+        let catalog: Catalog = serde_json::from_str(
+            r#"{"types":{"Sale":{"category":"marketing","channels":{"order":["sms"]}}},
+                "categories":{"marketing":{},"orders":{}}}"#,
+        )
+        .unwrap();
+        let said = read(
+            r#"{"categories":{"marketing":{},"market/ing":{},"gone":{}},"types":{"Sale":{},"Sail":{}}}"#,
+        );
+        let before = read(r#"{"categories":{"gone":{"email":false}}}"#);
+        let errors = said.unknown_names(Some(&catalog), &before);
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| (error.pointer.as_str(), error.message.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    "/categories/market~1ing",
+                    "expected a name in the catalog (marketing, orders), not \"market/ing\""
+                ),
+                (
+                    "/types/Sail",
+                    "expected a name in the catalog (Sale), not \"Sail\""
+                ),
+            ]
+        );
+        assert_eq!(said.unknown_names(None, &said), []);
+        assert!(
+            said.unknown_names(None, &before)[0]
+                .message
+                .contains("which has none")
+        );
     }
 
     #[test]

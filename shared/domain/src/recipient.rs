@@ -148,7 +148,6 @@ impl Recipient {
 pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if !is_user_id(id) {
         let found = match id.len() {
-            0 => "none".to_owned(),
             length if length > 255 => format!("{length} bytes"),
             _ => format!("{:?}", echo(id)),
         };
@@ -179,10 +178,10 @@ pub fn validate_timezone(timezone: Option<&str>, pointer: &str, errors: &mut Vec
     if let Some(name) = timezone
         && name.parse::<chrono_tz::Tz>().is_err()
     {
-        errors.push(FieldError::new(
-            pointer,
-            "format",
-            "expected an IANA timezone, such as Europe/Berlin",
-        ));
+        let message = format!(
+            "expected an IANA timezone, such as Europe/Berlin, not {:?}",
+            echo(name)
+        );
+        errors.push(FieldError::new(pointer, "format", message));
     }
 }

@@ -344,7 +344,7 @@ mod tests {
         );
         assert_eq!(
             said(&[], None, &[("http.prot", "3")]),
-            format!("--set http.prot: http.prot: {ending}")
+            format!("--set http.prot: {ending}")
         );
         assert_eq!(
             said(&[], Some(&file), &[]),

@@ -162,11 +162,18 @@ impl ApiKeys {
         }
     }
 
+    /// The form of a key's name.
+    pub const NAME: &str = "expected a key's name of 1 to 128 characters that are not all spaces";
+
     /// Creates a key. A tenant comes into being with its first key, so its name is checked here.
     pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
         if TenantId::parse(tenant.as_str()).is_err() {
             let expected = "expected a tenant's name of 1 to 128 bytes without control characters";
             return Err(StoreError::Invalid(expected));
+        }
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 128 {
+            return Err(StoreError::Invalid(Self::NAME));
         }
         let id = Uuid::now_v7();
         let mut random = [0; 32];

@@ -9,7 +9,7 @@ use carillon_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::{folder, target};
-use crate::{cli::Stores, config::Config, foundation, output};
+use crate::{cli::Stores, config::Config, foundation, output, roles};
 
 /// The longest wait for the local process's readiness.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -120,6 +120,11 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     let Ok(report) = answer.json::<Report>().await else {
         return nobody(format!("the server at {url} is not a carillon"));
     };
+    if report.parts.keys().all(|part| part == roles::SIMULATOR) {
+        return nobody(format!(
+            "the provider simulator answers at {url}, and it is no carillon"
+        ));
+    }
     let mut findings: Vec<Finding> = report
         .parts
         .into_iter()
@@ -269,6 +274,19 @@ mod tests {
         );
         serving.abort();
         let _ = serving.await;
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let simulator = format!("http://{}", listener.local_addr().unwrap());
+        let app = http::operations(roles::simulator_readiness(), MetricsHandle::detached());
+        let simulating = tokio::spawn(async move { axum::serve(listener, app).await });
+        let findings = running(&simulator, true).await;
+        assert!(
+            !findings[0].ok && findings[0].detail.contains("is no carillon"),
+            "{}",
+            findings[0].detail
+        );
+        simulating.abort();
+
         assert!(
             running(&url, false).await[0].ok,
             "that none runs where none was named is no fault"

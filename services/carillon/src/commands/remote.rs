@@ -55,6 +55,11 @@ fn problem(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or_default()).into_owned();
     let mut lines = vec![format!("{}: {}", text(&answer["title"]), text(&answer["detail"]))];
     for error in answer["errors"].as_array().into_iter().flatten() {
+        // The detail of a problem with one error is that error's message.
+        if error["message"] == answer["detail"] {
+            lines[0] = format!("{} ({})", lines[0], place(&error["pointer"]));
+            continue;
+        }
         lines.push(format!(
             "  {} {}",
             text(&error["pointer"]),
@@ -74,6 +79,14 @@ fn problem(answer: &Value) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// The place of an error: a JSON pointer, or the whole body.
+fn place(pointer: &Value) -> String {
+    match pointer.as_str() {
+        None | Some("") => "the whole body".to_owned(),
+        Some(pointer) => visible(pointer).into_owned(),
+    }
 }
 
 fn encoded(text: &str) -> String {

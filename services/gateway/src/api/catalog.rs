@@ -7,7 +7,7 @@ use carillon_runtime::http::{Conditions, Problem};
 use crate::{
     auth::{Admin, Caller},
     error::ApiError,
-    input::{json, tagged},
+    input::{NoQuery, json, tagged},
     openapi::schemas,
     state::GatewayState,
 };
@@ -21,6 +21,7 @@ use crate::{
 pub(crate) async fn get_catalog(
     State(state): State<GatewayState>,
     caller: Caller,
+    NoQuery: NoQuery,
 ) -> Result<Response, ApiError> {
     let catalog = state
         .store
@@ -45,6 +46,7 @@ pub(crate) async fn get_catalog(
 pub(crate) async fn put_catalog(
     State(state): State<GatewayState>,
     caller: Admin,
+    NoQuery: NoQuery,
     conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {

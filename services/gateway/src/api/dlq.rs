@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     auth::Caller,
     error::ApiError,
-    input::{Given, Id, Listed, Query, page},
+    input::{Given, Id, Listed, NoQuery, Query, page},
     openapi::schemas,
     privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
     state::GatewayState,
@@ -114,6 +114,7 @@ pub(crate) async fn get_dead_letter(
 pub(crate) async fn group_dead_letters(
     State(state): State<GatewayState>,
     caller: Caller,
+    NoQuery: NoQuery,
 ) -> Result<Json<Listed<DeadLetterGroup>>, ApiError> {
     let mut items = state.store.dead_letters().groups(caller.tenant()).await?;
     mask_groups(&mut items);

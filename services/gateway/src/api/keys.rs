@@ -3,7 +3,7 @@
 use axum::{Json, body::Body, extract::State, http::StatusCode};
 use carillon_domain::FieldError;
 use carillon_runtime::http::Problem;
-use carillon_store::api_keys::{ApiKeyInfo, Role};
+use carillon_store::api_keys::{ApiKeyInfo, ApiKeys, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     auth::Admin,
     error::ApiError,
-    input::{Id, Listed, json},
+    input::{Id, Listed, NoQuery, json},
     openapi::schemas,
     state::GatewayState,
 };
@@ -49,6 +49,7 @@ pub(crate) struct KeyAnswer {
 pub(crate) async fn create_key(
     State(state): State<GatewayState>,
     caller: Admin,
+    NoQuery: NoQuery,
     body: Body,
 ) -> Result<(StatusCode, Json<KeyAnswer>), ApiError> {
     let body: KeyBody = json(body).await?;
@@ -56,7 +57,7 @@ pub(crate) async fn create_key(
         return Err(ApiError::fields(vec![FieldError::new(
             "/name",
             "format",
-            "expected 1 to 128 characters that are not all spaces",
+            ApiKeys::NAME,
         )]));
     }
     let key = state
@@ -82,6 +83,7 @@ pub(crate) async fn create_key(
 pub(crate) async fn list_keys(
     State(state): State<GatewayState>,
     caller: Admin,
+    NoQuery: NoQuery,
 ) -> Result<Json<Listed<ApiKeyInfo>>, ApiError> {
     let items = state.store.api_keys().list(caller.tenant()).await?;
     Ok(Json(Listed {
@@ -99,6 +101,7 @@ pub(crate) async fn list_keys(
 pub(crate) async fn revoke_key(
     State(state): State<GatewayState>,
     caller: Admin,
+    NoQuery: NoQuery,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
     if state.store.api_keys().revoke(caller.tenant(), id).await? {

@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use carillon_domain::{Channel, FieldError, UserId, field_error::echo};
 use carillon_runtime::http::{Path, Problem};
 
-use crate::{auth::Operator, error::ApiError, openapi::schemas, state::GatewayState};
+use crate::{auth::Operator, error::ApiError, input::NoQuery, openapi::schemas, state::GatewayState};
 
 /// Take back an opt-out (STOP): the user has agreed to messages to the present address again. Writing the profile again
 /// does not take it back.
@@ -18,6 +18,7 @@ use crate::{auth::Operator, error::ApiError, openapi::schemas, state::GatewaySta
 pub(crate) async fn delete_opt_out(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path((id, channel)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let channel: Channel = channel.parse().map_err(|_| {
@@ -25,7 +26,9 @@ pub(crate) async fn delete_opt_out(
         ApiError::fields(vec![FieldError::new("/channel", "type", expected)])
     })?;
     let users = state.store.users();
-    if users.consent(caller.tenant(), &UserId::from(id), channel).await? {
+    let id = UserId::from(id);
+    let had = users.consent(caller.tenant(), &id, channel).await;
+    if had.map_err(|error| ApiError::of_user(error, &id))? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found("opt-out"))

@@ -1,15 +1,15 @@
 //! `/v1/users/{id}/preferences`.
 
 use axum::{Json, body::Body, extract::State, response::Response};
-use carillon_domain::{FieldError, Preferences, UserId};
-use carillon_runtime::http::{Conditions, Path, Problem};
+use carillon_domain::{FieldError, Preferences, TenantId, UserId, compiled::CompiledCatalog};
+use carillon_runtime::http::{Conditions, Path, Problem, serde_sentence};
 use carillon_store::{StoreError, etag};
 use serde_json::Value;
 
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{json, tagged},
+    input::{NoQuery, json, pointer, tagged},
     openapi::schemas,
     state::GatewayState,
 };
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) async fn get_preferences(
     State(state): State<GatewayState>,
     caller: Caller,
+    NoQuery: NoQuery,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = UserId::from(id);
@@ -34,7 +35,7 @@ pub(crate) async fn get_preferences(
             .users()
             .get(caller.tenant(), &id)
             .await?
-            .ok_or_else(|| ApiError::not_found("user"))?;
+            .ok_or_else(|| ApiError::no_user(&id))?;
         Ok(tagged("\"0\"", Json(Preferences::default())))
     }
 }
@@ -54,19 +55,17 @@ pub(crate) async fn get_preferences(
 pub(crate) async fn put_preferences(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
     body: Body,
 ) -> Result<Response, ApiError> {
     let preferences: Preferences = json(body).await?;
-    write(
-        &state,
-        &caller,
-        &UserId::from(id),
-        preferences,
-        conditions.given(),
-    )
-    .await
+    let id = UserId::from(id);
+    let before = state.store.preferences().get(caller.tenant(), &id).await?;
+    let before = before.map(|before| before.value).unwrap_or_default();
+    require_known(&state, caller.tenant(), &preferences, &before).await?;
+    write(&state, &caller, &id, preferences, conditions.given()).await
 }
 
 /// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
@@ -82,6 +81,7 @@ pub(crate) async fn put_preferences(
 pub(crate) async fn patch_preferences(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
     body: Body,
@@ -93,8 +93,11 @@ pub(crate) async fn patch_preferences(
     let current = current.map(|current| current.value).unwrap_or_default();
     let mut document = serde_json::to_value(&current).unwrap_or_default();
     merge(&mut document, patch);
-    let merged: Preferences = serde_json::from_value(document)
-        .map_err(|error| ApiError::fields(vec![FieldError::new("", "type", error.to_string())]))?;
+    let merged: Preferences = serde_path_to_error::deserialize(document).map_err(|error| {
+        let sentence = serde_sentence(error.inner());
+        ApiError::fields(vec![FieldError::new(pointer(error.path()), "type", sentence)])
+    })?;
+    require_known(&state, caller.tenant(), &merged, &current).await?;
     if !conditions.hold(true, &read) {
         require_user(&state, &caller, &id).await?;
         return Err(StoreError::PreconditionFailed.into());
@@ -124,9 +127,26 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
+/// Refuses choices for categories and event types that are not in the catalog. Those that the user has already stay, also
+/// after a catalog without them.
+async fn require_known(
+    state: &GatewayState,
+    tenant: &TenantId,
+    said: &Preferences,
+    before: &Preferences,
+) -> Result<(), ApiError> {
+    let catalog = state.catalogs.get(tenant).await?;
+    let errors = said.unknown_names(catalog.as_deref().map(CompiledCatalog::catalog), before);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::fields(errors))
+    }
+}
+
 async fn require_user(state: &GatewayState, caller: &Operator, id: &UserId) -> Result<(), ApiError> {
     let user = state.store.users().get(caller.tenant(), id).await?;
-    user.map(|_| ()).ok_or_else(|| ApiError::not_found("user"))
+    user.map(|_| ()).ok_or_else(|| ApiError::no_user(id))
 }
 
 async fn write(
@@ -144,7 +164,8 @@ async fn write(
         .store
         .preferences()
         .put(caller.tenant(), id, &preferences, conditions)
-        .await?;
+        .await
+        .map_err(|error| ApiError::of_user(error, id))?;
     Ok(tagged(&written.etag(), Json(preferences)))
 }
 

@@ -5,7 +5,7 @@ use carillon_runtime::http::Problem;
 use carillon_store::audit::AuditCounts;
 use serde::Serialize;
 
-use crate::{auth::OfInstallation, error::ApiError, state::GatewayState};
+use crate::{auth::OfInstallation, error::ApiError, input::NoQuery, state::GatewayState};
 
 /// The installation's books.
 #[derive(Debug, Serialize)]
@@ -27,6 +27,7 @@ pub(crate) struct Stats {
 pub(crate) async fn get_stats(
     State(state): State<GatewayState>,
     _: OfInstallation,
+    NoQuery: NoQuery,
 ) -> Result<Json<Stats>, ApiError> {
     let counts = state.store.audit().counts().await?;
     Ok(Json(Stats {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{Query, json, json_of, tagged},
+    input::{NoQuery, Query, json, json_of, tagged},
     openapi::schemas,
     privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
@@ -144,6 +144,7 @@ pub fn checked_user(id: &str, body: &[u8]) -> Result<(UserId, UserPut), Problem>
 pub(crate) async fn put_user(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
     body: Body,
@@ -165,7 +166,7 @@ pub(crate) async fn put_user(
         .users()
         .get(caller.tenant(), &id)
         .await?
-        .ok_or_else(|| ApiError::not_found("user"))?;
+        .ok_or_else(|| ApiError::no_user(&id))?;
     mask_user(&mut user.value);
     Ok(tagged(&written.etag(), (status, Json(user.value))))
 }
@@ -186,12 +187,9 @@ pub(crate) async fn get_user(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, ApiError> {
     let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
-    let user = state
-        .store
-        .users()
-        .get(caller.tenant(), &UserId::from(id))
-        .await?;
-    let mut user = user.ok_or_else(|| ApiError::not_found("user"))?;
+    let id = UserId::from(id);
+    let user = state.store.users().get(caller.tenant(), &id).await?;
+    let mut user = user.ok_or_else(|| ApiError::no_user(&id))?;
     if !sight.is_revealed() {
         mask_user(&mut user.value);
     }
@@ -209,18 +207,16 @@ pub(crate) async fn get_user(
 pub(crate) async fn delete_user(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
 ) -> Result<StatusCode, ApiError> {
-    if state
-        .store
-        .users()
-        .delete(caller.tenant(), &UserId::from(id), conditions.given())
-        .await?
-    {
+    let id = UserId::from(id);
+    let users = state.store.users();
+    if users.delete(caller.tenant(), &id, conditions.given()).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found("user"))
+        Err(ApiError::no_user(&id))
     }
 }
 
@@ -235,6 +231,7 @@ pub(crate) async fn delete_user(
 pub(crate) async fn put_device(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path((id, token)): Path<(String, String)>,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -245,11 +242,13 @@ pub(crate) async fn put_device(
         return Err(ApiError::fields(errors));
     }
     let device = Device { platform, token };
+    let id = UserId::from(id);
     let written = state
         .store
         .users()
-        .put_device(caller.tenant(), &UserId::from(id), &device)
-        .await?;
+        .put_device(caller.tenant(), &id, &device)
+        .await
+        .map_err(|error| ApiError::of_user(error, &id))?;
     let status = if written.created {
         StatusCode::CREATED
     } else {
@@ -272,6 +271,7 @@ pub(crate) async fn put_device(
 pub(crate) async fn delete_device(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     Path((id, token)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     if state

@@ -192,10 +192,10 @@ async fn refuse_strangers(
         let Ok(event) = result else { continue };
         let users = users_alone(&event.event);
         if !users.is_empty() && !users.iter().any(|user| is_known(user)) {
-            let errors = users.iter().enumerate().map(|(index, _)| ProblemError {
+            let errors = users.iter().enumerate().map(|(index, user)| ProblemError {
                 pointer: format!("{prefix}/recipients/{index}/user_id"),
                 code: "unknown-user".to_owned(),
-                message: "expected an existing user".to_owned(),
+                message: format!("expected an existing user, not {:?}", echo(user.as_str())),
             });
             let errors = errors.take(20).collect();
             let detail = "expected at least one existing user";

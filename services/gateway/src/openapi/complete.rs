@@ -14,7 +14,7 @@ struct Shared {
     of_bodies: bool,
 }
 
-const SHARED: [Shared; 11] = [
+const SHARED: [Shared; 12] = [
     shared("400", "Malformed", "The request or its JSON is malformed", false),
     shared("401", "Unauthorized", "No valid API key", false),
     shared(
@@ -40,6 +40,12 @@ const SHARED: [Shared; 11] = [
         false,
     ),
     shared("500", "Failed", "An internal error occurred", false),
+    shared(
+        "501",
+        "TransferCoding",
+        "The body has a transfer coding besides `chunked`",
+        true,
+    ),
     shared(
         "503",
         "Unavailable",

@@ -26,5 +26,6 @@ mod producers;
 mod repeated_requests;
 mod seed;
 mod status;
+mod strict_bodies;
 mod support;
 mod surface;

@@ -35,7 +35,9 @@ pub(crate) async fn serve(
     let stop = context.shutdown.clone();
     let server = axum::serve(
         ResettableListener(listener),
-        router.into_make_service_with_connect_info::<Connection>(),
+        router
+            .layer(axum::middleware::from_fn(connection::at_work))
+            .into_make_service_with_connect_info::<Connection>(),
     )
     .with_graceful_shutdown(async move { stop.cancelled().await });
     let deadline = async {

@@ -1,9 +1,16 @@
 //! Reading named fields of a JSON object one by one, so that all invalid fields are reported, not only the first.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use chrono::Datelike as _;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
 use super::{Event, sound::unsound, text};
@@ -23,23 +30,45 @@ pub(super) struct Fields<'a> {
     pub(super) errors: Vec<FieldError>,
 }
 
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+/// The members of a JSON object, and the names of those that it has twice. Readers differ in which of two they take,
+/// so an event with a repeated member would not mean the same everywhere.
+struct Members<'a> {
+    raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    repeated: Vec<String>,
+}
 
-impl PartialEq for Key<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-impl Eq for Key<'_> {}
-impl PartialOrd for Key<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Key<'_> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members {
+                    raw: BTreeMap::new(),
+                    repeated: Vec::new(),
+                };
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    match members.raw.entry(name) {
+                        Entry::Vacant(free) => {
+                            free.insert(value);
+                        }
+                        Entry::Occupied(taken) => members.repeated.push(taken.key().to_string()),
+                    }
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
     }
 }
 
@@ -47,7 +76,7 @@ impl<'a> Fields<'a> {
     /// Splits an object. Anything else is one error at the document's root.
     pub(super) fn of(json: &'a [u8]) -> Result<Self, Vec<FieldError>> {
         let json = text::json(json, "").map_err(|error| vec![error])?;
-        let raw: BTreeMap<Key<'a>, &'a RawValue> = serde_json::from_slice(json).map_err(|error| {
+        let Members { raw, repeated } = serde_json::from_slice(json).map_err(|error| {
             vec![if error.is_data() {
                 let text = format!("expected a JSON object, not {}", text::json_kind(json));
                 FieldError::new("", "type", text)
@@ -55,11 +84,21 @@ impl<'a> Fields<'a> {
                 FieldError::new("", "malformed-json", format!("expected a JSON object: {error}"))
             }]
         })?;
-        Ok(Self {
-            raw: raw.into_iter().map(|(key, value)| (key.0, value)).collect(),
+        let mut fields = Self {
+            raw,
             are_attributes: false,
             errors: Vec::new(),
-        })
+        };
+        for name in repeated {
+            let pointer = format!("/{}", escape_token(&name));
+            fields.wrong(&pointer, "duplicate", "expected the member once");
+        }
+        Ok(fields)
+    }
+
+    /// Whether the object has a field, even if it is null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.raw.contains_key(name)
     }
 
     pub(super) fn with_attributes(self) -> Self {
@@ -102,7 +141,6 @@ impl<'a> Fields<'a> {
         let text = self.take_attribute(name, "expected a string")?;
         if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
             let found = match text.len() {
-                0 => "none".to_owned(),
                 length if length > max => format!("{length} bytes"),
                 _ => format!("{:?}", echo(&text)),
             };

@@ -83,10 +83,12 @@ impl Event {
         {
             found = recipients::parse_extension(&text, &mut fields.errors);
         }
+        // `data: null` is data too; JSON format §3.1 excludes it beside `data_base64`.
+        let has_data = fields.has("data");
         let data = match (take_data(&mut fields), fields.take_raw("data_base64")) {
             (data, None) => data,
-            (None, Some(encoded)) => take_encoded(&mut fields, encoded),
-            (Some(_), Some(_)) => {
+            (_, Some(encoded)) if !has_data => take_encoded(&mut fields, encoded),
+            (_, Some(_)) => {
                 let expected = "expected either data or data_base64, not both";
                 fields.wrong("/data_base64", "conflict", expected);
                 None

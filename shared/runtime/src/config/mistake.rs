@@ -19,6 +19,8 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
     let place = written(&key).or_else(|| file(error));
     let mut text = match (place, key.is_empty()) {
         (Some(place), true) => format!("{place}: "),
+        // A flag's place names the key.
+        (Some(place), false) if place.ends_with(&format!(" {key}")) => format!("{place}: "),
         (Some(place), false) => format!("{place}: {key}: "),
         (None, true) => String::new(),
         (None, false) => format!("{key}: "),

@@ -8,7 +8,10 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use super::problem::{Problem, ProblemError, ProblemKind, serde_sentence};
+use super::{
+    problem::{Problem, ProblemError, ProblemKind},
+    sentence::serde_sentence,
+};
 
 /// The most characters of a value that an error repeats.
 const MAX_ECHO: usize = 100;
@@ -69,6 +72,9 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
             .get(place.unwrap_or(0))
             .map(String::as_str)
             .unwrap_or_default();
+        if sentence.starts_with("unknown field `") {
+            return unknown(name, &sentence);
+        }
         let expected = match expectation(name) {
             Some(expected) => format!("{expected}, not {:?}", cut(value)),
             None => sentence,
@@ -92,10 +98,31 @@ fn cut(text: &str) -> String {
 }
 
 fn wrong(name: &str, code: &str, expected: &str) -> Problem {
+    told(name, code, format!("the parameter {}: {expected}", cut(name)))
+}
+
+/// A parameter that the route does not have. serde's sentence lists the known ones in backquotes.
+fn unknown(name: &str, sentence: &str) -> Problem {
+    let known: Vec<&str> = match sentence.rsplit_once(", expected ") {
+        Some((_, known)) => known.split('`').skip(1).step_by(2).collect(),
+        None => Vec::new(),
+    };
+    let known = match known.as_slice() {
+        [] => "this route has no parameters".to_owned(),
+        known => format!("expected only {}", known.join(", ")),
+    };
+    told(
+        name,
+        "unknown",
+        format!("there is no parameter {}; {known}", cut(name)),
+    )
+}
+
+fn told(name: &str, code: &str, message: String) -> Problem {
     let error = ProblemError {
         pointer: format!("/{}", cut(name).replace('~', "~0").replace('/', "~1")),
         code: code.to_owned(),
-        message: format!("the parameter {}: {expected}", cut(name)),
+        message,
     };
     Problem::new(ProblemKind::Validation, error.message.clone()).with_errors(vec![error])
 }
@@ -188,7 +215,12 @@ mod tests {
             ),
             ("%ff=1", "/\u{fffd}", "encoding", "expected UTF-8"),
             ("kind=1&kind=x", "/kind", "type", "the parameter kind: "),
-            ("other=1", "/other", "type", "unknown field `other`"),
+            (
+                "other=1",
+                "/other",
+                "unknown",
+                "there is no parameter other; expected only limit, reveal, q, kind",
+            ),
         ] {
             let problem = read(text).unwrap_err();
             let error = &problem.errors[0];

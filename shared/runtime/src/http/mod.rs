@@ -9,7 +9,9 @@ mod input;
 mod measure;
 mod operations;
 mod problem;
+mod sentence;
 mod server;
+mod unique;
 
 pub use body::{RefusedBody, read_capped};
 pub use client::{ClientOptions, client, install_tls};
@@ -19,5 +21,7 @@ pub use encoding::decode;
 pub use input::{Path, one_authorization, query};
 pub use measure::measured;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
-pub use problem::{PROBLEM_JSON, Passing, Problem, ProblemError, ProblemKind, serde_sentence};
+pub use problem::{PROBLEM_JSON, Passing, Problem, ProblemError, ProblemKind};
+pub use sentence::serde_sentence;
 pub use server::{listen, serve};
+pub use unique::repeated_member;

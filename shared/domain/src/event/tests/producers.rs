@@ -78,7 +78,7 @@ fn bytes_of_data_are_decoded_where_they_are_a_json_object() {
     }
     assert_eq!(encoded(r#""data_base64":"""#).unwrap().data.get(), "{}");
     assert_eq!(
-        encoded(r#""data":null,"data_base64":"e30=""#).unwrap().data.get(),
+        encoded(r#""data":{},"data_base64":null"#).unwrap().data.get(),
         "{}"
     );
 }
@@ -87,6 +87,7 @@ fn bytes_of_data_are_decoded_where_they_are_a_json_object() {
 fn bytes_of_data_that_are_nothing_else_are_named() {
     for (members, code) in [
         (r#""data":{},"data_base64":"e30=""#, "conflict"),
+        (r#""data":null,"data_base64":"e30=""#, "conflict"),
         (r#""data_base64":"e30""#, "format"),
         (r#""data_base64":"not base64!""#, "format"),
         (r#""data_base64":{}"#, "type"),
@@ -214,4 +215,15 @@ fn user_ids_are_opaque_and_those_with_commas_stand_in_a_json_list() {
     let json = r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","recipient":"[a,b"}"#;
     let found = pointers(Event::from_cloudevent(json.as_bytes(), defaults()));
     assert_eq!(found, [("/recipient".into(), "format".into())]);
+}
+
+#[test]
+fn an_event_that_has_a_member_twice_is_refused_and_names_it() {
+    let twice = pointers(encoded(r#""data":{},"id":"2""#));
+    assert_eq!(twice, [("/id".to_owned(), "duplicate".to_owned())]);
+    let plain = Event::from_plain(
+        br#"{"type":"T","recipients":["u"],"data":{},"data":{"a":1}}"#,
+        defaults(),
+    );
+    assert_eq!(pointers(plain), [("/data".to_owned(), "duplicate".to_owned())]);
 }

@@ -10,7 +10,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, Request, header},
+    response::IntoResponse as _,
+};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1};
@@ -21,7 +27,7 @@ use tokio::{
 };
 use tower::Service as _;
 
-use super::progress::Progress;
+use super::{head, progress::Progress};
 use crate::{
     http::{HttpConfig, body::TimedBody},
     lifecycle::Shutdown,
@@ -158,6 +164,14 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let is_pipelined = self.progress.begin();
         let guard = EndOfRequest(Arc::clone(&self.progress));
+        if let Err(problem) = head::check(request.version(), request.headers()) {
+            // The body is not read, so nothing can follow it.
+            let mut response = problem.into_response();
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            let response = response.map(|body| Answer { body, _guard: guard });
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         let mut request = request.map(|body| Body::new(TimedBody::new(body, &self.config)));
         request.extensions_mut().insert(ConnectInfo(self.peer));
         // A router is always ready.

@@ -3,6 +3,7 @@
 
 mod connection;
 mod crowd;
+mod head;
 mod progress;
 #[cfg(test)]
 mod tests;

@@ -306,6 +306,35 @@ async fn a_head_that_is_too_large_or_has_too_many_fields_is_answered_431() {
 }
 
 #[tokio::test]
+async fn a_head_without_one_host_and_a_transfer_coding_besides_chunked_are_refused() {
+    let server = Server::start(config()).await;
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "400"),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "501",
+        ),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            "501",
+        ),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n",
+            "200",
+        ),
+        ("GET / HTTP/1.0\r\n\r\n", "200"),
+        ("GET / HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n", "200"),
+    ] {
+        let mut stream = server.send(head).await;
+        let answer = rest(&mut stream).await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+    }
+    server.shutdown.begin();
+    server.serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn requests_sent_without_waiting_for_answers_are_answered_in_order_and_leave_others_their_turn() {
     let server = Server::start(config()).await;
     let mut pipelined = server.send(&HELLO.repeat(500)).await;

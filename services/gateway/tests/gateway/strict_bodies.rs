@@ -1,0 +1,190 @@
+//! Bodies and queries that mean different things to different readers are refused, and errors speak of JSON.
+
+use serde_json::{Value, json};
+
+use crate::support::{Ask, on_gateway};
+
+const DUPLICATES: [(&str, &str, &str); 7] = [
+    (
+        "PUT",
+        "/v1/users/u-42",
+        r#"{"email":"a@example.com","email":"b@example.com"}"#,
+    ),
+    (
+        "PUT",
+        "/v1/users/u-42/preferences",
+        r#"{"categories":{"marketing":{"email":true},"marketing":{"email":false}}}"#,
+    ),
+    (
+        "PATCH",
+        "/v1/users/u-42/preferences",
+        r#"{"global":{"email":true,"email":false}}"#,
+    ),
+    ("PUT", "/v1/catalog", r#"{"categories":{"c":{},"c":{}}}"#),
+    (
+        "PUT",
+        "/v1/catalog",
+        r#"{"types":{"A":{"category":"c","channels":{"order":["sms"]},"schema":{"a":1,"a":2}}},"categories":{"c":{}}}"#,
+    ),
+    ("POST", "/v1/keys", r#"{"name":"a","role":"viewer","name":"b"}"#),
+    (
+        "POST",
+        "/v1/events",
+        r#"{"type":"OrderShipped","id":"a","id":"b","recipients":["u-42"],"data":{"order_id":"1","carrier":"DHL"}}"#,
+    ),
+];
+
+fn ask(method: &str, path: &str, body: &str) -> Ask {
+    let ask = match method {
+        "PUT" => Ask::put(path),
+        "PATCH" => Ask::patch(path),
+        _ => Ask::post(path),
+    };
+    ask.text("application/json", body.to_owned())
+}
+
+fn first(answer: &Value) -> (&str, &str) {
+    let error = &answer["errors"][0];
+    (
+        error["pointer"].as_str().unwrap(),
+        error["message"].as_str().unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_member_that_a_body_has_twice_is_refused_at_every_route() {
+    on_gateway(async |setting| {
+        for (method, path, body) in DUPLICATES {
+            let answer = setting.ask(ask(method, path, body)).await;
+            answer.problem(422, "validation");
+            let name = match path {
+                "/v1/users/u-42" => "/email",
+                "/v1/keys" => "/name",
+                "/v1/events" => "/id",
+                _ => "/",
+            };
+            assert!(first(&answer.json()).0.starts_with(name), "{path}: {}", answer.text());
+        }
+        let cloud = r#"{"specversion":"1.0","id":"e","source":"/s","type":"OrderShipped","recipient":"u-42","recipient":"u-1","data":{"order_id":"1","carrier":"DHL"}}"#;
+        let answer = setting
+            .ask(Ask::post("/v1/events").text("application/cloudevents+json", cloud))
+            .await;
+        assert_eq!(answer.problem(422, "validation"), ["/recipient duplicate"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cloudevent_has_data_or_bytes_and_not_a_null_beside_bytes() {
+    on_gateway(async |setting| {
+        for data in ["null", "{}", "7"] {
+            let body = format!(
+                r#"{{"specversion":"1.0","id":"e-{data}","source":"/s","type":"OrderShipped","recipient":"u-42","data":{data},"data_base64":"eyJvcmRlcl9pZCI6IjEiLCJjYXJyaWVyIjoiREhMIn0="}}"#
+            );
+            let answer = setting
+                .ask(Ask::post("/v1/events").text("application/cloudevents+json", body))
+                .await;
+            let errors = answer.problem(422, "validation");
+            assert!(errors.contains(&"/data_base64 conflict".to_owned()), "{data}: {errors:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_without_parameters_refuse_them() {
+    on_gateway(async |setting| {
+        for path in [
+            "/v1/stats",
+            "/v1/dlq/groups",
+            "/v1/catalog",
+            "/v1/keys",
+            "/v1/users/u-42/preferences",
+        ] {
+            assert_eq!(setting.get(&format!("{path}?")).await.status, 200, "{path}");
+            let answer = setting.get(&format!("{path}?limti=5")).await;
+            assert_eq!(answer.problem(422, "validation"), ["/limti unknown"]);
+            let expected = "there is no parameter limti; this route has no parameters";
+            assert_eq!(answer.json()["detail"], expected, "{path}");
+        }
+        let put = Ask::put("/v1/users/u-42?dry_run=true").json(&json!({"email": "new@example.com"}));
+        setting.ask(put).await.problem(422, "validation");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn preferences_for_names_that_the_catalog_lacks_are_refused_with_the_known_ones() {
+    const PATH: &str = "/v1/users/u-42/preferences";
+    on_gateway(async |setting| {
+        let said =
+            json!({"categories": {"marketin": {"email": false}}, "types": {"OrderShiped": {"sms": true}}});
+        for ask in [Ask::put(PATH), Ask::patch(PATH)] {
+            let answer = setting.ask(ask.json(&said)).await;
+            assert_eq!(
+                answer.problem(422, "validation"),
+                ["/categories/marketin unknown", "/types/OrderShiped unknown"]
+            );
+            let json = answer.json();
+            let (_, message) = first(&json);
+            assert_eq!(
+                message,
+                "expected a name in the catalog (marketing, transactional), not \"marketin\""
+            );
+        }
+        let good = json!({"categories": {"marketing": {"email": false}}});
+        assert_eq!(setting.ask(Ask::put(PATH).json(&good)).await.status, 200);
+        // The next catalog has no marketing; what was said about it stays and can be written again.
+        let mut catalog = crate::support::catalog();
+        catalog["categories"] = json!({"transactional": {}});
+        catalog["types"].as_object_mut().unwrap().remove("Newsletter");
+        assert_eq!(
+            setting.ask(Ask::put("/v1/catalog").json(&catalog)).await.status,
+            200
+        );
+        assert_eq!(setting.ask(Ask::put(PATH).json(&good)).await.status, 200);
+        let patch = json!({"global": {"sms": false}});
+        assert_eq!(setting.ask(Ask::patch(PATH).json(&patch)).await.status, 200);
+        let none = json!({"categories": {"marketing": null}});
+        assert_eq!(setting.ask(Ask::patch(PATH).json(&none)).await.status, 200);
+        setting
+            .ask(Ask::put(PATH).json(&good))
+            .await
+            .problem(422, "validation");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_of_shape_name_the_place_the_value_and_a_kind_of_json() {
+    on_gateway(async |setting| {
+        const PATH: &str = "/v1/users/u-42/preferences";
+        for (method, path, body, pointer, message) in [
+            ("PUT", "/v1/users/u-42", "7", "", "expected an object, not 7"),
+            ("PUT", "/v1/users/u-42", r#"{"devices":{}}"#, "/devices", "expected a list, not an object"),
+            ("PUT", PATH, r#"{"global":[]}"#, "/global", "expected an object, not a list"),
+            ("PUT", PATH, r#"{"global":{"fax":true}}"#, "/global", "unknown variant `fax`"),
+            ("PATCH", PATH, r#"{"global":{"email":"yes"}}"#, "/global", "expected true or false, not \"yes\""),
+            ("PUT", "/v1/users/u-42", r#"{"timezone":"Mars/Olympus"}"#, "/timezone", "such as Europe/Berlin, not \"Mars/Olympus\""),
+            ("PUT", "/v1/users/u-42", r#"{"phone":""}"#, "/phone", "got \"\""),
+            ("POST", "/v1/events", r#"{"type":"","data":{},"recipients":["u-42"]}"#, "/type", "not \"\""),
+            ("POST", "/v1/events", r#"{"type":"OrderShipped","data":{"order_id":"1","carrier":"x"},"recipients":[{"user_id":"ghost"}]}"#, "/recipients/0/user_id", "not \"ghost\""),
+        ] {
+            let answer = setting.ask(ask(method, path, body)).await;
+            assert_eq!(answer.status, 422, "{body}: {answer:?}");
+            let json = answer.json();
+            let (place, said) = first(&json);
+            assert_eq!(place, pointer, "{body}: {json}");
+            assert!(said.contains(message), "{body}: {json}");
+        }
+        let nobody = setting.get("/v1/users/ghost").await;
+        nobody.problem(404, "not-found");
+        assert_eq!(nobody.json()["detail"], "there is no user \"ghost\"");
+        let viewer = Ask::put("/v1/users/u-42").key(&setting.operator).json(&json!({}));
+        assert_eq!(setting.ask(viewer).await.status, 200);
+        let keys = setting.ask(Ask::get("/v1/keys").key(&setting.operator)).await;
+        keys.problem(403, "forbidden");
+        assert!(keys.text().contains("the key has the role operator"), "{}", keys.text());
+    })
+    .await;
+}
