@@ -56,8 +56,16 @@ def go_program(cache, module, version, package, name):
     """A program from the Go module proxy. `go install` refuses modules whose go.mod excludes versions, so it is built in
     its module's folder."""
     program = cache / f"{name}-{version}"
-    if program.exists():
-        return program
+    cache.mkdir(parents=True, exist_ok=True)
+    # A stage of .ci/run may want it while the preparation builds it.
+    with open(cache / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            build_go_program(cache, module, version, package, name, program)
+    return program
+
+
+def build_go_program(cache, module, version, package, name, program):
     say(f"building {name} {version}")
     module_folder = json.loads(obtained(module, "go", "mod", "download", "-json", f"{module}@{version}", cwd="/"))["Dir"]
     source = cache / f"source-{name}"
@@ -72,7 +80,6 @@ def go_program(cache, module, version, package, name):
     run("go", "build", "-trimpath", "-ldflags", flags, "-o", str(partial), package, cwd=source, env=env, timeout=1500)
     partial.rename(program)
     shutil.rmtree(source)
-    return program
 
 
 class Engine:
