@@ -40,7 +40,7 @@ impl Shape {
             match newer.columns.get(&(table.clone(), name.clone())) {
                 None => broken.push(format!("{table}.{name} is gone")),
                 Some(now) if now.kind != column.kind => {
-                    broken.push(format!("{table}.{name} is a {}", now.kind))
+                    broken.push(format!("{table}.{name} is a {}", now.kind));
                 }
                 Some(now) if now.is_required && !column.is_required => {
                     broken.push(format!("{table}.{name} has to be given"));
