@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carillon_domain::Channel;
 use carillon_testkit::eventually;
 use carillon_workers::Scope;
 
@@ -134,10 +135,17 @@ async fn a_recipient_who_has_said_stop_is_told_as_such() {
         let detail = setting.written.updates("e-2")[0].steps[0].detail.clone().unwrap();
         assert!(detail.contains("STOP"), "{detail}");
 
-        // The same number is alive after it is set again.
+        // A profile with the same number does not take the STOP back; consent does.
         setting.put_user("u-42", Some(PHONE)).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
-        setting.written.reaches("e-3", "1 sent").await;
+        setting.written.reaches("e-3", "1 suppressed 21610").await;
+        let users = setting.env.store.users();
+        let had = users
+            .consent(&"default".into(), &"u-42".into(), Channel::Sms)
+            .await;
+        assert!(had.unwrap());
+        setting.publish(&[to_user("e-4", "u-42")]).await;
+        setting.written.reaches("e-4", "1 sent").await;
         worker.end().await;
     })
     .await;
