@@ -7,7 +7,7 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use carillon_domain::{
-    Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Timestamp, UserId, event::Defaults,
+    Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Recipient, Timestamp, UserId, event::Defaults,
 };
 use carillon_render::{Content, RenderContext, RenderRequest};
 use carillon_runtime::http::Problem;
@@ -228,6 +228,10 @@ async fn content(
         .ok()?;
     let json = events.into_iter().next()?.event?;
     let event = Event::from_cloudevent(json.get().as_bytes(), Defaults::at(delivery.created_at)).ok()?;
+    let locale = match &delivery.template {
+        Some(template) => Some(Arc::clone(&template.locale)),
+        None => locale_to_come(state, caller, delivery, &event.recipients).await,
+    };
     let data = if sight.is_revealed() {
         event.data
     } else {
@@ -240,10 +244,7 @@ async fn content(
         tenant: caller.tenant().clone(),
         event_type: delivery.event_type.as_str().into(),
         channel: delivery.channel,
-        locale: delivery
-            .template
-            .as_ref()
-            .map(|template| Arc::clone(&template.locale)),
+        locale,
         timezone: None,
         context: RenderContext {
             event_id: event.id,
@@ -261,4 +262,25 @@ async fn content(
         .pop()?
         .ok()
         .map(|rendered| rendered.content)
+}
+
+/// The locale in which a message that no worker has rendered yet would be rendered now. `None` if it is not known, such
+/// as that of one of several guests.
+async fn locale_to_come(
+    state: &GatewayState,
+    caller: &Caller,
+    delivery: &DeliveryView,
+    recipients: &[Recipient],
+) -> Option<Arc<str>> {
+    let user = delivery.user_id.as_ref().map(UserId::as_str);
+    let mut meant = recipients
+        .iter()
+        .filter(|recipient| recipient.user_id.as_ref().map(UserId::as_str) == user);
+    let recipient = meant.next()?;
+    if let Some(locale) = &recipient.locale {
+        return meant.next().is_none().then(|| locale.as_str().into());
+    }
+    let id = recipient.user_id.as_ref()?;
+    let user = state.store.users().get(caller.tenant(), id).await.ok()??;
+    user.value.locale.map(Arc::from)
 }

@@ -30,9 +30,9 @@ pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView
     Ok(())
 }
 
-/// Gives a queued delivery the reason and the end of its wait.
+/// Gives a queued delivery the reason and the end of its wait, in place of the reason for which it was queued.
 pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], now: Timestamp) {
-    if delivery.status != DeliveryStatus::Queued || delivery.reason.is_some() {
+    if delivery.status != DeliveryStatus::Queued {
         return;
     }
     if let Some(hold) = of(holds, delivery.channel) {

@@ -105,7 +105,8 @@ async fn project(
         let (code, detail) = if failed {
             (Some("451"), Some(said))
         } else {
-            (None, None)
+            // The tracker writes the reason of the decision.
+            (None, (*status == DeliveryStatus::Queued).then_some("allowed"))
         };
         let row = DeliveryRow {
             id,

@@ -180,7 +180,7 @@ async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_whi
         // The process has ended without a word.
         setting.advance(31);
         let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
-        assert_eq!(shown["reason"], Value::Null);
+        assert_eq!(shown["reason"], "allowed");
     })
     .await;
 }
@@ -229,6 +229,26 @@ async fn a_delivery_tells_its_timeline_its_content_and_how_it_stood_before() {
             .get("/v1/deliveries/nonsense")
             .await
             .problem(404, "not-found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_content_of_a_message_that_is_not_rendered_yet_is_in_the_language_of_its_user() {
+    on_gateway(async |setting| {
+        let id = delivery(setting, 1, &[(0, DeliveryStatus::Queued)]).await.0;
+        let path = format!("/v1/deliveries/{id}");
+        let text = async || {
+            let shown = setting.get(&path).await.json();
+            shown["content"]["text"].as_str().unwrap().to_owned()
+        };
+        let english = text().await;
+        let user = json!({"email": "a@example.com", "locale": "fr"});
+        let put = Ask::put("/v1/users/u-42").json(&user);
+        assert!(setting.ask(put).await.status < 300);
+        let french = text().await;
+        assert_ne!(french, english);
+        assert!(french.contains("commande"), "{french}");
     })
     .await;
 }
