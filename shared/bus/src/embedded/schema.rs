@@ -39,6 +39,10 @@ pub(super) struct Connections {
     pub(super) read: SqlitePool,
 }
 
+/// The longest wait for another process that writes, as long as Kafka's default `delivery_timeout`: a post is then
+/// answered 503.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Opens the file.
 pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
     let options = SqliteConnectOptions::new()
@@ -46,7 +50,7 @@ pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
+        .busy_timeout(BUSY)
         .pragma("cache_size", "-4096")
         // Pages in the write-ahead log from which a commit copies the rest itself, so that the log starts over.
         .pragma("wal_autocheckpoint", "8000")
