@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use carillon_domain::Channel;
 
 use super::{
-    Engine, Partials, TemplateIssue, Validation,
+    Engine, Partials, TemplateIssue, Validation, html,
     issue::Place,
+    lower::lower,
     parse::parse,
     walk::{self, Uses},
 };
@@ -14,7 +15,7 @@ use crate::{TemplateSet, locale::canonical_name, messages::Messages};
 
 impl Engine {
     /// Checks a whole set: everything compiles, every text key exists in the default locale with the variables that it
-    /// needs, no data can become HTML or a script's link, no literal always fails. A text that another locale lacks is
+    /// needs, no data can become markup, style, script or an unchecked link in HTML, no literal always fails. A text that another locale lacks is
     /// a warning.
     #[must_use]
     pub fn validate(set: &TemplateSet) -> Validation {
@@ -74,11 +75,18 @@ impl Engine {
             );
             gate.check(&place, walk::walk(template, html), &mut validation);
         }
+        let [html_partials, _] = &self.partials;
+        let html = html::Gate::new(html_partials, &mut validation.errors);
         for def in &set.templates {
             for (part, source) in &def.parts {
                 if let Ok(template) = parse(source) {
                     let place = Place::new(def.id(), def.locale.as_deref(), part);
-                    gate.check(&place, walk::walk(&template, part == "html"), &mut validation);
+                    let is_html = part == "html";
+                    gate.check(&place, walk::walk(&template, is_html), &mut validation);
+                    // The errors of a template that cannot be lowered are in the engine's list already.
+                    if is_html && let Ok(block) = lower(&template) {
+                        html.check(&place, &block, &mut validation.errors);
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ mod compile;
 mod context;
 mod eval;
 mod exec;
+mod html;
 mod issue;
 mod lack;
 mod literals;

@@ -53,7 +53,7 @@ impl<'b> Output<'b> {
     }
 
     /// Writes a value's text. In HTML, characters that could end text or a quoted attribute are escaped. The
-    /// publish gate refuses expressions anywhere else in a tag.
+    /// publish gate refuses variables in every other place.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Fault> {
         self.budget.pay_bytes(text.len())?;
         if !self.html {
