@@ -91,10 +91,9 @@ impl From<Problem> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::PreconditionFailed => Self::new(
-                ProblemKind::PreconditionFailed,
-                "If-Match or If-None-Match does not hold for the present version",
-            ),
+            StoreError::PreconditionFailed(unmet) => {
+                Self::new(ProblemKind::PreconditionFailed, unmet.to_string())
+            }
             StoreError::NotFound { what } => Self::not_found(what),
             error => {
                 if let Some(after) = error.retry_after() {

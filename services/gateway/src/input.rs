@@ -3,12 +3,12 @@
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderValue, header, request::Parts},
+    http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use carillon_domain::{
     FieldError,
-    event::without_mark,
+    event::{MediaType, without_mark},
     field_error::{echo, escape_token},
 };
 use carillon_runtime::http::{self, ProblemKind, query, read_capped, repeated_member, serde_sentence};
@@ -121,6 +121,39 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
             let None {} = query(&parts.uri)?;
         }
         Ok(Self)
+    }
+}
+
+/// For merge patches (RFC 7396): a body of another media type is refused, because it says another change. A body
+/// without a media type is read as JSON.
+#[derive(Debug)]
+pub(crate) struct MergePatch;
+
+impl<S: Send + Sync> FromRequestParts<S> for MergePatch {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        const ACCEPTED: &str = "application/merge-patch+json, application/json";
+        let Some(named) = parts.headers.get(header::CONTENT_TYPE) else {
+            return Ok(Self);
+        };
+        let named = String::from_utf8_lossy(named.as_bytes());
+        if ACCEPTED
+            .split(", ")
+            .any(|media| media == MediaType::parse(&named).essence())
+        {
+            return Ok(Self);
+        }
+        let text = format!(
+            "the header content-type: expected application/merge-patch+json or application/json, not {:?}",
+            echo(&named)
+        );
+        let mut response = ApiError::new(ProblemKind::UnsupportedMediaType, text).into_response();
+        let accepted = HeaderValue::from_static(ACCEPTED);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("accept-patch"), accepted);
+        Err(response)
     }
 }
 

@@ -10,10 +10,9 @@ use serde::Serialize;
 /// A store's error.
 pub(crate) fn store(error: &StoreError) -> Problem {
     match error {
-        StoreError::PreconditionFailed => Problem::new(
-            ProblemKind::PreconditionFailed,
-            "If-Match or If-None-Match does not hold for the present draft",
-        ),
+        StoreError::PreconditionFailed(unmet) => {
+            Problem::new(ProblemKind::PreconditionFailed, unmet.to_string())
+        }
         StoreError::NotFound { what } => {
             Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))
         }

@@ -3,14 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use carillon_runtime::http::Unmet;
+
 use crate::fault::Fault;
 
 /// The reason for which a store did not carry out a call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The version named by `If-Match` is not the current one.
-    #[error("the row has another version than expected")]
-    PreconditionFailed,
+    /// A condition of the request does not hold for the present row.
+    #[error("{0}")]
+    PreconditionFailed(Unmet),
     /// The row to be changed does not exist.
     #[error("there is no such {what}")]
     NotFound {

@@ -1,12 +1,12 @@
 //! Users' preferences (table `preferences`).
 
-use carillon_domain::{Preferences, TenantId, UserId};
+use carillon_domain::{Preferences, TenantId, Timestamp, UserId};
 use carillon_runtime::http::Conditions;
 
 use crate::{
-    db::{Db, Document, Input, Session, again, fetch},
+    db::{Db, Document, Input, Session, Tx, again, fetch},
     error::StoreError,
-    versioned::{Versioned, Written, require},
+    versioned::{Versioned, Written, require, written},
 };
 
 const WHAT: &str = "preferences";
@@ -55,6 +55,19 @@ impl PreferencesRepo {
         again(|| self.try_put(tenant, user, &document, conditions)).await
     }
 
+    /// Changes a user's preferences to the ones that `change` makes of the present ones, if the conditions hold. No
+    /// concurrent write comes between the reading and the writing. An error of `change` comes before a condition that
+    /// does not hold. Returns [`StoreError::NotFound`] if the user does not exist.
+    pub async fn change<E: Send>(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        conditions: &Conditions,
+        change: impl Fn(&Preferences) -> Result<Preferences, E> + Sync,
+    ) -> Result<Result<Versioned<Preferences>, E>, StoreError> {
+        again(|| self.try_change(tenant, user, conditions, &change)).await
+    }
+
     async fn try_put(
         &self,
         tenant: &TenantId,
@@ -63,45 +76,88 @@ impl PreferencesRepo {
         conditions: Option<&Conditions>,
     ) -> Result<Written, StoreError> {
         let mut tx = self.db.begin().await?;
-        let mut current = 0;
-        if conditions.is_some() {
-            // Takes the row's lock.
-            let locked = fetch!(
-                optional, tx => (i64,),
-                "UPDATE preferences SET updated_at = updated_at WHERE tenant = $1 AND user_id = $2 RETURNING version",
-                tenant.as_str(), user.as_str()
-            )?;
-            current = locked.map_or(0, |(version,)| version);
-        }
-        let known = fetch!(
-            optional, tx => (i32,),
-            "SELECT 1 FROM users WHERE tenant = $1 AND user_id = $2",
-            tenant.as_str(), user.as_str()
-        )?;
-        if known.is_none() {
-            return Err(StoreError::NotFound { what: "user" });
-        }
+        let mut seen = None;
         if let Some(conditions) = conditions {
-            require(conditions, true, Some(current))?;
+            let version = lock(&mut tx, tenant, user)
+                .await?
+                .map_or(0, |(version, _)| version);
+            require_user(&mut tx, tenant, user).await?;
+            require(conditions, true, Some(version))?;
+            seen = Some(version);
+        } else {
+            require_user(&mut tx, tenant, user).await?;
         }
-        // Preferences that a concurrent request has written since the conditions were looked at have version 1.
-        let version = fetch!(
-            optional, tx => (i64,),
-            "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
-            SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
-            ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
-                updated_at = excluded.updated_at, version = preferences.version + 1
-            WHERE $5 OR preferences.version = $6
-            RETURNING version",
-            document, self.db.now(), tenant.as_str(), user.as_str(), conditions.is_none(), current
-        )?;
-        let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+        let version = write(&mut tx, (tenant, user), document, self.db.now(), seen).await?;
         tx.commit().await?;
         Ok(Written {
             created: version == 1,
             version,
         })
     }
+
+    async fn try_change<E: Send>(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        conditions: &Conditions,
+        change: &(impl Fn(&Preferences) -> Result<Preferences, E> + Sync),
+    ) -> Result<Result<Versioned<Preferences>, E>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let (seen, before) = match lock(&mut tx, tenant, user).await? {
+            Some((version, document)) => (version, document.parse(WHAT)?),
+            None => (0, Preferences::default()),
+        };
+        require_user(&mut tx, tenant, user).await?;
+        let value = match change(&before) {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        };
+        require(conditions, true, Some(seen))?;
+        let document = Document::of(&value, WHAT)?;
+        let version = write(&mut tx, (tenant, user), &document, self.db.now(), Some(seen)).await?;
+        tx.commit().await?;
+        Ok(Ok(Versioned { value, version }))
+    }
+}
+
+/// Reads a user's preferences, if any are stored, and takes their row's lock.
+async fn lock(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<Option<(i64, Document)>, StoreError> {
+    fetch!(
+        optional, tx => (i64, Document),
+        "UPDATE preferences SET updated_at = updated_at WHERE tenant = $1 AND user_id = $2
+        RETURNING version, document",
+        tenant.as_str(), user.as_str()
+    )
+}
+
+async fn require_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+    let known = fetch!(
+        optional, tx => (i32,),
+        "SELECT 1 FROM users WHERE tenant = $1 AND user_id = $2",
+        tenant.as_str(), user.as_str()
+    )?;
+    known.map(|_| ()).ok_or(StoreError::NotFound { what: "user" })
+}
+
+/// Writes a user's preferences, if they still have the version that was seen, and returns their new version.
+async fn write(
+    tx: &mut Tx,
+    (tenant, user): (&TenantId, &UserId),
+    document: &Document,
+    now: Timestamp,
+    seen: Option<i64>,
+) -> Result<i64, StoreError> {
+    // Preferences that a concurrent request has written since none were seen have version 1.
+    written(fetch!(
+        optional, tx => (i64,),
+        "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
+        SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
+        ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
+            updated_at = excluded.updated_at, version = preferences.version + 1
+        WHERE $5 OR preferences.version = $6
+        RETURNING version",
+        document, now, tenant.as_str(), user.as_str(), seen.is_none(), seen.unwrap_or(0)
+    )?)
 }
 
 /// Preferences of many users; `input` has the columns `tenant` and `user_id`.

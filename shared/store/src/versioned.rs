@@ -2,7 +2,7 @@
 
 use carillon_runtime::http::Conditions;
 
-use crate::error::StoreError;
+use crate::{error::StoreError, fault::Fault};
 
 /// A value and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +31,16 @@ pub fn etag(version: i64) -> String {
 /// `ETag`.
 pub(crate) fn require(conditions: &Conditions, exists: bool, version: Option<i64>) -> Result<(), StoreError> {
     let tag = version.map(etag).unwrap_or_default();
-    if conditions.hold(exists, &tag) {
-        Ok(())
-    } else {
-        Err(StoreError::PreconditionFailed)
-    }
+    conditions
+        .check(exists, &tag)
+        .map_err(StoreError::PreconditionFailed)
+}
+
+/// The version that a conditional write has made, if it has made one. Otherwise a concurrent request has written since
+/// the conditions were looked at: the unit of work is run again, and looks at them again.
+pub(crate) fn written(version: Option<(i64,)>) -> Result<i64, StoreError> {
+    let (version,) = version.ok_or(StoreError::Unavailable(Fault::Conflict, None))?;
+    Ok(version)
 }
 
 /// The result of a `PUT`.

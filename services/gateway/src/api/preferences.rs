@@ -1,15 +1,14 @@
 //! `/v1/users/{id}/preferences`.
 
 use axum::{Json, body::Body, extract::State, response::Response};
-use carillon_domain::{FieldError, Preferences, TenantId, UserId, compiled::CompiledCatalog};
+use carillon_domain::{Catalog, FieldError, Preferences, UserId, compiled::CompiledCatalog};
 use carillon_runtime::http::{Conditions, Path, Problem, serde_sentence};
-use carillon_store::{StoreError, etag};
 use serde_json::Value;
 
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{NoQuery, json, pointer, tagged},
+    input::{MergePatch, NoQuery, json, pointer, tagged},
     openapi::schemas,
     state::GatewayState,
 };
@@ -64,8 +63,16 @@ pub(crate) async fn put_preferences(
     let id = UserId::from(id);
     let before = state.store.preferences().get(caller.tenant(), &id).await?;
     let before = before.map(|before| before.value).unwrap_or_default();
-    require_known(&state, caller.tenant(), &preferences, &before).await?;
-    write(&state, &caller, &id, preferences, conditions.given()).await
+    let catalog = state.catalogs.get(caller.tenant()).await?;
+    let catalog = catalog.as_deref().map(CompiledCatalog::catalog);
+    check(&preferences, &before, catalog).map_err(ApiError::fields)?;
+    let written = state
+        .store
+        .preferences()
+        .put(caller.tenant(), &id, &preferences, conditions.given())
+        .await
+        .map_err(|error| ApiError::of_user(error, &id))?;
+    Ok(tagged(&written.etag(), Json(preferences)))
 }
 
 /// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
@@ -76,6 +83,7 @@ pub(crate) async fn put_preferences(
     responses((status = 200, description = "Changed", body = serde_json::Value),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
+        (status = 415, description = "Neither a merge patch nor JSON", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]
 pub(crate) async fn patch_preferences(
@@ -84,26 +92,51 @@ pub(crate) async fn patch_preferences(
     NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
+    MergePatch: MergePatch,
     body: Body,
 ) -> Result<Response, ApiError> {
     let patch: Value = json(body).await?;
     let id = UserId::from(id);
-    let current = state.store.preferences().get(caller.tenant(), &id).await?;
-    let read = etag(current.as_ref().map_or(0, |current| current.version));
-    let current = current.map(|current| current.value).unwrap_or_default();
-    let mut document = serde_json::to_value(&current).unwrap_or_default();
+    let catalog = state.catalogs.get(caller.tenant()).await?;
+    let catalog = catalog.as_deref().map(CompiledCatalog::catalog);
+    let written = state
+        .store
+        .preferences()
+        .change(caller.tenant(), &id, &conditions, |before| {
+            merged(before, patch.clone(), catalog)
+        })
+        .await
+        .map_err(|error| ApiError::of_user(error, &id))?
+        .map_err(ApiError::fields)?;
+    Ok(tagged(&written.etag(), Json(written.value)))
+}
+
+/// The preferences with a merge patch applied.
+fn merged(
+    before: &Preferences,
+    patch: Value,
+    catalog: Option<&Catalog>,
+) -> Result<Preferences, Vec<FieldError>> {
+    let mut document = serde_json::to_value(before).unwrap_or_default();
     merge(&mut document, patch);
     let merged: Preferences = serde_path_to_error::deserialize(document).map_err(|error| {
         let sentence = serde_sentence(error.inner());
-        ApiError::fields(vec![FieldError::new(pointer(error.path()), "type", sentence)])
+        vec![FieldError::new(pointer(error.path()), "type", sentence)]
     })?;
-    require_known(&state, caller.tenant(), &merged, &current).await?;
-    if !conditions.hold(true, &read) {
-        require_user(&state, &caller, &id).await?;
-        return Err(StoreError::PreconditionFailed.into());
-    }
-    // A write since they were read is a 412, also for a caller who named no version.
-    write(&state, &caller, &id, merged, Some(&Conditions::exactly(&read))).await
+    check(&merged, before, catalog)?;
+    Ok(merged)
+}
+
+/// Refuses invalid preferences, and choices for categories and event types that are not in the catalog. Those that the
+/// user has already stay, also after a catalog without them.
+fn check(said: &Preferences, before: &Preferences, catalog: Option<&Catalog>) -> Result<(), Vec<FieldError>> {
+    let unknown = said.unknown_names(catalog, before);
+    let errors = if unknown.is_empty() {
+        said.validate()
+    } else {
+        unknown
+    };
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// Applies a merge patch (RFC 7396).
@@ -125,48 +158,6 @@ fn merge(target: &mut Value, patch: Value) {
             merge(target.entry(key).or_insert(Value::Null), value);
         }
     }
-}
-
-/// Refuses choices for categories and event types that are not in the catalog. Those that the user has already stay, also
-/// after a catalog without them.
-async fn require_known(
-    state: &GatewayState,
-    tenant: &TenantId,
-    said: &Preferences,
-    before: &Preferences,
-) -> Result<(), ApiError> {
-    let catalog = state.catalogs.get(tenant).await?;
-    let errors = said.unknown_names(catalog.as_deref().map(CompiledCatalog::catalog), before);
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::fields(errors))
-    }
-}
-
-async fn require_user(state: &GatewayState, caller: &Operator, id: &UserId) -> Result<(), ApiError> {
-    let user = state.store.users().get(caller.tenant(), id).await?;
-    user.map(|_| ()).ok_or_else(|| ApiError::no_user(id))
-}
-
-async fn write(
-    state: &GatewayState,
-    caller: &Operator,
-    id: &UserId,
-    preferences: Preferences,
-    conditions: Option<&Conditions>,
-) -> Result<Response, ApiError> {
-    let errors = preferences.validate();
-    if !errors.is_empty() {
-        return Err(ApiError::fields(errors));
-    }
-    let written = state
-        .store
-        .preferences()
-        .put(caller.tenant(), id, &preferences, conditions)
-        .await
-        .map_err(|error| ApiError::of_user(error, id))?;
-    Ok(tagged(&written.etag(), Json(preferences)))
 }
 
 #[cfg(test)]

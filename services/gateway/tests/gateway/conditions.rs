@@ -102,3 +102,51 @@ async fn a_change_of_preferences_keeps_its_conditions_and_an_unknown_user_stays_
     })
     .await;
 }
+
+#[tokio::test]
+async fn changes_of_preferences_at_once_that_name_no_version_are_all_merged() {
+    on_gateway(async |setting| {
+        const PATH: &str = "/v1/users/u-42/preferences";
+        let mut catalog = catalog();
+        for n in 0..48 {
+            catalog["categories"][format!("c{n}")] = json!({});
+        }
+        assert_eq!(
+            setting.ask(Ask::put("/v1/catalog").json(&catalog)).await.status,
+            200
+        );
+        for (from, condition) in [(0, None), (24, Some(("if-match", "*")))] {
+            let asks = (from..from + 24).map(|n| {
+                let name = format!("c{n}");
+                let ask = Ask::patch(PATH).json(&json!({"categories": {name: {"sms": false}}}));
+                setting.ask(match condition {
+                    Some((name, value)) => ask.header(name, value),
+                    None => ask,
+                })
+            });
+            let mut etags = std::collections::BTreeSet::new();
+            for answer in futures::future::join_all(asks).await {
+                assert_eq!(answer.status, 200, "{condition:?}: {answer:?}");
+                etags.insert(answer.header("etag").unwrap().to_owned());
+            }
+            assert_eq!(etags.len(), 24, "each change is a version of its own");
+        }
+        let now = setting.get(PATH).await;
+        assert_eq!(now.json()["categories"].as_object().unwrap().len(), 48);
+        assert_eq!(now.header("etag"), Some("\"48\""));
+        let one = |tag: &'static str| {
+            Ask::patch(PATH)
+                .header("if-match", tag)
+                .json(&json!({"global": {"sms": false}}))
+        };
+        let asks = (0..8).map(|_| setting.ask(one("\"48\"")));
+        let answers = futures::future::join_all(asks).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            answer.problem(412, "precondition-failed");
+            let said = "the header if-match: \"48\" does not hold; the present version is \"49\"";
+            assert_eq!(answer.json()["detail"], said);
+        }
+    })
+    .await;
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use carillon_domain::Timestamp;
 use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
+use carillon_store::StoreError;
 use serde::Serialize;
 
 use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of};
@@ -58,9 +59,9 @@ pub(super) async fn publish(
         .await
         .map_err(|error| errors::store(&error))?
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("there is no draft of {}", name.id)))?;
-    if !conditions.hold(true, &draft.etag()) {
-        return Err(errors::store(&carillon_store::StoreError::PreconditionFailed));
-    }
+    conditions
+        .check(true, &draft.etag())
+        .map_err(|unmet| errors::store(&StoreError::PreconditionFailed(unmet)))?;
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await

@@ -1,11 +1,13 @@
 //! Conditional requests (RFC 9110 §13.1): `If-Match` and `If-None-Match`, with one meaning at every route.
 
+use std::fmt;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
 
-use super::problem::{Problem, ProblemError, ProblemKind};
+use super::problem::{MAX_ECHO, Problem, ProblemError, ProblemKind, cut};
 
 /// The conditions of a request. Without headers, they hold for every resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +28,49 @@ struct Tag {
     is_weak: bool,
     /// The tag with its quotes.
     opaque: String,
+}
+
+impl fmt::Display for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tags = match self {
+            Self::Any => return f.write_str("*"),
+            Self::Of(tags) => tags,
+        };
+        for (index, tag) in tags.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let weak = if tag.is_weak { "W/" } else { "" };
+            write!(f, "{comma}{weak}{}", tag.opaque)?;
+        }
+        Ok(())
+    }
+}
+
+/// A condition that does not hold: the header, its value, and the present entity tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    header: &'static str,
+    value: String,
+    present: Option<String>,
+}
+
+impl Unmet {
+    fn new(header: &'static str, tags: &Tags, current: &str) -> Self {
+        Self {
+            header,
+            value: cut(tags.to_string(), MAX_ECHO),
+            present: (!current.is_empty()).then(|| current.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the header {}: {} does not hold; ", self.header, self.value)?;
+        match &self.present {
+            Some(tag) => write!(f, "the present version is {tag}"),
+            None => f.write_str("there is no present version"),
+        }
+    }
 }
 
 impl Conditions {
@@ -75,21 +120,29 @@ impl Conditions {
         (self.if_match.is_some() || self.if_none_match.is_some()).then_some(self)
     }
 
-    /// Whether the conditions hold for a resource: whether it exists, which decides `*`, and its present
-    /// entity tag. `If-Match` compares strongly: a weak tag matches nothing. `If-None-Match` ignores weakness.
-    #[must_use]
-    pub fn hold(&self, exists: bool, current: &str) -> bool {
-        let may = match &self.if_match {
-            None => true,
-            Some(Tags::Any) => exists,
-            Some(Tags::Of(tags)) => tags.iter().any(|tag| !tag.is_weak && tag.opaque == current),
-        };
-        let stands_in_the_way = match &self.if_none_match {
-            None => false,
-            Some(Tags::Any) => exists,
-            Some(Tags::Of(tags)) => tags.iter().any(|tag| tag.opaque == current),
-        };
-        may && !stands_in_the_way
+    /// Checks the conditions for a resource: whether it exists, which decides `*`, and its present entity tag, which
+    /// is empty if there is none. `If-Match` compares strongly: a weak tag matches nothing. `If-None-Match` ignores
+    /// weakness.
+    pub fn check(&self, exists: bool, current: &str) -> Result<(), Unmet> {
+        if let Some(tags) = &self.if_match {
+            let may = match tags {
+                Tags::Any => exists,
+                Tags::Of(tags) => tags.iter().any(|tag| !tag.is_weak && tag.opaque == current),
+            };
+            if !may {
+                return Err(Unmet::new("if-match", tags, current));
+            }
+        }
+        if let Some(tags) = &self.if_none_match {
+            let stands_in_the_way = match tags {
+                Tags::Any => exists,
+                Tags::Of(tags) => tags.iter().any(|tag| tag.opaque == current),
+            };
+            if stands_in_the_way {
+                return Err(Unmet::new("if-none-match", tags, current));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +220,8 @@ mod tests {
 
     #[test]
     fn if_match_holds_for_an_existing_resource_whose_tag_is_listed() {
-        let holds = |values: &[&str], exists, tag| of(&header::IF_MATCH, values).unwrap().hold(exists, tag);
+        let holds =
+            |values: &[&str], exists, tag| of(&header::IF_MATCH, values).unwrap().check(exists, tag).is_ok();
         assert!(holds(&[], false, "") && holds(&[], true, "\"1\""));
         assert!(holds(&["*"], true, "\"1\"") && !holds(&["*"], false, ""));
         assert!(holds(&["\"1\""], true, "\"1\"") && !holds(&["\"2\""], true, "\"1\""));
@@ -179,8 +233,12 @@ mod tests {
 
     #[test]
     fn if_none_match_holds_unless_a_listed_representation_exists() {
-        let holds =
-            |values: &[&str], exists, tag| of(&header::IF_NONE_MATCH, values).unwrap().hold(exists, tag);
+        let holds = |values: &[&str], exists, tag| {
+            of(&header::IF_NONE_MATCH, values)
+                .unwrap()
+                .check(exists, tag)
+                .is_ok()
+        };
         assert!(holds(&["*"], false, "") && !holds(&["*"], true, "\"1\""));
         assert!(holds(&["\"2\""], true, "\"1\"") && !holds(&["\"1\""], true, "\"1\""));
         assert!(
@@ -193,6 +251,28 @@ mod tests {
             of(&header::IF_MATCH, &["\"7\""]).unwrap(),
             Conditions::exactly("\"7\"")
         );
+    }
+
+    #[test]
+    fn a_condition_that_does_not_hold_is_named_with_its_value_and_the_present_version() {
+        let said = |name: &HeaderName, value: &str, exists, tag: &str| {
+            let unmet = of(name, &[value]).unwrap().check(exists, tag).unwrap_err();
+            unmet.to_string()
+        };
+        assert_eq!(
+            said(&header::IF_MATCH, "\"2\",W/\"3\"", true, "\"3\""),
+            "the header if-match: \"2\", W/\"3\" does not hold; the present version is \"3\""
+        );
+        assert_eq!(
+            said(&header::IF_NONE_MATCH, "*", true, "\"7\""),
+            "the header if-none-match: * does not hold; the present version is \"7\""
+        );
+        assert_eq!(
+            said(&header::IF_MATCH, "*", false, ""),
+            "the header if-match: * does not hold; there is no present version"
+        );
+        let long = format!("\"{}\"", "x".repeat(5_000));
+        assert!(said(&header::IF_MATCH, &long, true, "\"1\"").chars().count() < 200);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod unique;
 
 pub use body::{RefusedBody, read_capped};
 pub use client::{ClientOptions, client, install_tls};
-pub use conditions::Conditions;
+pub use conditions::{Conditions, Unmet};
 pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;
 pub use input::{Path, one_authorization, query};

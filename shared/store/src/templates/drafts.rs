@@ -7,7 +7,7 @@ use super::{TemplateDraft, TemplateName, published};
 use crate::{
     db::{Conn, Db, Document, Session, Tx, fetch, write_one},
     error::StoreError,
-    versioned::{Versioned, require},
+    versioned::{Versioned, require, written},
 };
 
 const WHAT: &str = "a template draft";
@@ -64,7 +64,7 @@ pub(super) async fn put(
         RETURNING version",
         tenant.as_str(), id, locale, parts, now, conditions.is_none(), current
     )?;
-    let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+    let version = written(version)?;
     Ok(Versioned {
         value: draft.clone(),
         version,

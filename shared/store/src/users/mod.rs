@@ -15,8 +15,9 @@ pub use self::profile::{DeadContact, Device, Obituary, RegisteredDevice, Resolve
 use crate::{
     db::{Db, Tx, again, fetch, write_one},
     error::StoreError,
+    fault::Fault,
     read_model,
-    versioned::{Versioned, Written, require},
+    versioned::{Versioned, Written, require, written},
 };
 
 #[derive(sqlx::FromRow)]
@@ -81,7 +82,7 @@ impl Users {
             RETURNING version",
             tenant.as_str(), id.as_str(), locale, timezone, now, conditions.is_none(), current.unwrap_or(0)
         )?;
-        let (version,) = version.ok_or(StoreError::PreconditionFailed)?;
+        let version = written(version)?;
         for (channel, address) in [(Channel::Email, &put.email), (Channel::Sms, &put.phone)] {
             contacts::put_primary(&mut tx, tenant, id, channel, address.as_deref(), now).await?;
         }
@@ -141,6 +142,15 @@ impl Users {
         id: &UserId,
         conditions: Option<&Conditions>,
     ) -> Result<bool, StoreError> {
+        again(|| self.try_delete(tenant, id, conditions)).await
+    }
+
+    async fn try_delete(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        conditions: Option<&Conditions>,
+    ) -> Result<bool, StoreError> {
         let mut seen = None;
         if let Some(conditions) = conditions {
             seen = self.get(tenant, id).await?.map(|user| user.version);
@@ -148,12 +158,9 @@ impl Users {
         }
         // The read model may lie in another file. It comes first, so that after an interruption the user still exists
         // and can be deleted again.
-        again(|| async {
-            let mut model = self.model.begin().await?;
-            read_model::erase_user(&mut model, tenant, id).await?;
-            model.commit().await
-        })
-        .await?;
+        let mut model = self.model.begin().await?;
+        read_model::erase_user(&mut model, tenant, id).await?;
+        model.commit().await?;
         // Addresses and preferences are deleted with the row that they refer to.
         let removed = write_one!(
             self.db,
@@ -164,7 +171,8 @@ impl Users {
             seen.unwrap_or(0)
         )?;
         if removed == 0 && seen.is_some() {
-            return Err(StoreError::PreconditionFailed);
+            // A concurrent request has changed or deleted the user since the conditions were looked at.
+            return Err(StoreError::Unavailable(Fault::Conflict, None));
         }
         Ok(removed == 1)
     }

@@ -163,7 +163,7 @@ async fn a_stale_if_match_changes_nothing() {
         let (users, id) = (store.users(), UserId::from("u-1"));
         for seen in [version(0), version(1), version(7)] {
             let refused = users.put(&store.tenant, &id, &ada(), Some(&seen)).await;
-            assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
+            assert!(matches!(refused, Err(StoreError::PreconditionFailed(_))));
         }
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
         users.put(&store.tenant, &id, &ada(), None).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_stale_if_match_changes_nothing() {
         let refused = users
             .put(&store.tenant, &id, &UserPut::default(), Some(&version(1)))
             .await;
-        assert!(matches!(refused, Err(StoreError::PreconditionFailed)));
+        assert!(matches!(refused, Err(StoreError::PreconditionFailed(_))));
         assert_eq!(tokens(store, "u-1").await.len(), 2);
     })
     .await;
@@ -432,7 +432,7 @@ async fn preferences_are_versioned_and_need_their_user() {
         assert_eq!((read.value, read.version), (said.clone(), 1));
         assert_eq!(preferences.put(&store.tenant, &id, &said, Some(&version(1))).await.unwrap().version, 2);
         let stale = preferences.put(&store.tenant, &id, &said, Some(&version(1))).await;
-        assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
+        assert!(matches!(stale, Err(StoreError::PreconditionFailed(_))));
     })
     .await;
 }

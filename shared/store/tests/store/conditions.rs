@@ -13,7 +13,7 @@ use crate::support::on_each;
 fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     let result = result.map(|written| format!("{written:?}"));
     assert!(
-        matches!(result, Err(StoreError::PreconditionFailed)),
+        matches!(result, Err(StoreError::PreconditionFailed(_))),
         "{result:?}"
     );
 }
@@ -177,6 +177,28 @@ async fn a_catalog_and_a_draft_keep_the_same_conditions() {
             1,
             "it is published, so it exists"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn writes_at_once_whose_condition_holds_for_every_version_all_succeed() {
+    on_each(async |store| {
+        let (users, id) = (store.users(), UserId::from("u-1"));
+        users
+            .put(&store.tenant, &id, &UserPut::default(), None)
+            .await
+            .unwrap();
+        let (existing, said) = (Conditions::existing(), Preferences::default());
+        let preferences = store.preferences();
+        let writes = (0..12).map(|_| preferences.put(&store.tenant, &id, &said, Some(&existing)));
+        let mut versions: Vec<i64> = futures::future::join_all(writes)
+            .await
+            .into_iter()
+            .map(|written| written.unwrap().version)
+            .collect();
+        versions.sort_unstable();
+        assert_eq!(versions, (1..=12).collect::<Vec<_>>());
     })
     .await;
 }

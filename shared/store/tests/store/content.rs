@@ -31,7 +31,7 @@ async fn a_catalog_has_a_version_that_changes_with_what_it_says() {
         let stale = catalogs
             .put(&store.tenant, &catalog("a"), Some(&version(1)))
             .await;
-        assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
+        assert!(matches!(stale, Err(StoreError::PreconditionFailed(_))));
         assert!(catalogs.get(&store.tenant).await.unwrap().is_none());
         assert_eq!(
             catalogs
@@ -102,7 +102,7 @@ async fn a_draft_becomes_a_version_that_nothing_changes_any_more() {
 
         let two = draft("OrderShipped/sms", None, "two");
         let stale = templates.put_draft(tenant, &two, Some(&version(4))).await;
-        assert!(matches!(stale, Err(StoreError::PreconditionFailed)));
+        assert!(matches!(stale, Err(StoreError::PreconditionFailed(_))));
         templates
             .put_draft(tenant, &two, Some(&version(1)))
             .await
