@@ -32,9 +32,9 @@ pub(super) struct Fields<'a> {
 
 /// The members of a JSON object, and the names of those that it has twice. Readers differ in which of two they take,
 /// so an event with a repeated member would not mean the same everywhere.
-struct Members<'a> {
-    raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    repeated: Vec<String>,
+pub(super) struct Members<'a> {
+    pub(super) raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    pub(super) repeated: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,12 @@
 //! The recipients that an event names: in `recipients`, the extension `recipient`, `data.recipients`, or the places
 //! of its catalog type, in this order.
 
+mod item;
+
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::item::Item;
 use super::{Event, fields::WireEvent};
 use crate::{
     field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full},
@@ -48,17 +51,28 @@ impl Found {
 
     /// Reads a recipient: an object, or a user id alone.
     fn push(&mut self, value: &Value, pointer: &str) {
+        self.push_item((value, None), pointer);
+    }
+
+    /// Reads a recipient, with the name of a member that its object has twice.
+    fn push_item(&mut self, (value, repeated): (&Value, Option<&str>), pointer: &str) {
         let mut errors = Vec::new();
-        let recipient = match value {
-            Value::String(user) => Some(Recipient::user(user.as_str())),
+        let recipient = match (value, repeated) {
+            // Readers differ in which of two members they take, so the recipient is not known.
+            (_, Some(name)) => {
+                let at = format!("{pointer}/{}", escape_token(name));
+                errors.push(FieldError::new(at, "duplicate", "expected the member once"));
+                None
+            }
+            (Value::String(user), _) => Some(Recipient::user(user.as_str())),
             // Only integers are accepted: a fraction or a huge number has lost digits, so the user id is unknown.
-            Value::Number(number) if !number.is_f64() => Some(Recipient::user(number.to_string())),
-            Value::Number(_) => {
+            (Value::Number(number), _) if !number.is_f64() => Some(Recipient::user(number.to_string())),
+            (Value::Number(_), _) => {
                 let expected = "expected a user id as a text, or as a whole number of 64 bits";
                 errors.push(FieldError::new(pointer, "type", expected));
                 None
             }
-            Value::Object(fields) => {
+            (Value::Object(fields), _) => {
                 let recipient = Recipient::deserialize(value).ok();
                 if recipient.is_none() {
                     explain(fields, pointer, &mut errors);
@@ -115,25 +129,35 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
 
 /// Reads a list of recipients.
 pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>) -> Found {
-    if let Ok(values) = serde_json::from_str::<Vec<Value>>(json) {
-        collect(&values, pointer, errors)
+    if let Ok(items) = serde_json::from_str::<Vec<Item>>(json) {
+        collect(items.iter().map(Item::parts), pointer, errors)
     } else {
         errors.push(FieldError::new(pointer, "type", "expected a list of recipients"));
         Found::default()
     }
 }
 
-fn collect(values: &[Value], pointer: &str, errors: &mut Vec<FieldError>) -> Found {
+/// Reads values, each with the name of a member that its object has twice.
+fn collect<'v>(
+    values: impl ExactSizeIterator<Item = (&'v Value, Option<&'v str>)>,
+    pointer: &str,
+    errors: &mut Vec<FieldError>,
+) -> Found {
     let mut found = Found::default();
     if values.len() > MAX_RECIPIENTS {
         errors.push(too_many(pointer, values.len()));
         return found;
     }
     found.recipients.reserve(values.len());
-    for (index, value) in values.iter().enumerate() {
-        found.push(value, &format!("{pointer}/{index}"));
+    for (index, value) in values.enumerate() {
+        found.push_item(value, &format!("{pointer}/{index}"));
     }
     found
+}
+
+/// A value of a document that has no member twice.
+fn sound(value: &Value) -> (&Value, Option<&str>) {
+    (value, None)
 }
 
 fn too_many(pointer: &str, count: usize) -> FieldError {
@@ -146,8 +170,8 @@ fn too_many(pointer: &str, count: usize) -> FieldError {
 pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found {
     const POINTER: &str = "/recipient";
     if text.trim_start().starts_with('[') {
-        return match serde_json::from_str::<Vec<Value>>(text) {
-            Ok(values) => collect(&values, POINTER, errors),
+        return match serde_json::from_str::<Vec<Item>>(text) {
+            Ok(items) => collect(items.iter().map(Item::parts), POINTER, errors),
             Err(error) => {
                 let expected =
                     format!("expected user ids, comma-separated, or a JSON list of user ids: {error}");
@@ -158,7 +182,7 @@ pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found
     }
     let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty());
     let values: Vec<Value> = ids.map(Value::from).collect();
-    collect(&values, POINTER, errors)
+    collect(values.iter().map(sound), POINTER, errors)
 }
 
 /// Reads `data.recipients`.
@@ -173,7 +197,7 @@ pub(super) fn in_data(data: &str, errors: &mut Vec<FieldError>) -> Found {
     match serde_json::from_str(data) {
         Ok(Data {
             recipients: Some(values),
-        }) => collect(&values, "/data/recipients", errors),
+        }) => collect(values.iter().map(sound), "/data/recipients", errors),
         _ => Found::default(),
     }
 }
@@ -197,7 +221,9 @@ impl Event {
         for pointer in pointers {
             match document.pointer(pointer) {
                 None | Some(Value::Null) => {}
-                Some(Value::Array(values)) => found.extend(collect(values, pointer, &mut errors)),
+                Some(Value::Array(values)) => {
+                    found.extend(collect(values.iter().map(sound), pointer, &mut errors))
+                }
                 Some(value) => found.push(value, pointer),
             }
         }

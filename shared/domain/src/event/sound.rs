@@ -1,8 +1,11 @@
 //! Soundness of JSON that is kept unparsed: all later readers can parse it, and read the same value. `RawValue` also
-//! accepts numbers that no number type holds and nesting that no parser follows, and `serde_json::Value` takes an
-//! object with one of serde_json's private keys for the JSON inside that key's text.
+//! accepts numbers that no number type holds and nesting that no parser follows, `serde_json::Value` takes an object
+//! with one of serde_json's private keys for the JSON inside that key's text, and readers differ in which of two
+//! members of the same name they take.
 
-use std::{collections::BTreeMap, fmt};
+mod names;
+
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -10,12 +13,14 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use self::names::Names;
+use super::fields::Members;
 use crate::field_error::{FieldError, echo, escape_token};
 
 /// The prefix of the keys by which serde_json distinguishes its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// Whether all readers can parse it: numbers within 64 bits, at most 127 levels, no private key. `serde_json::Value`
+/// Whether all readers can parse it: numbers within 64 bits, at most 127 levels, no private key, no repeated member. `serde_json::Value`
 /// can hold all sound JSON.
 pub(super) fn is_sound(json: &RawValue) -> bool {
     serde_json::from_str::<Sound>(json.get()).is_ok()
@@ -26,39 +31,41 @@ pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
 }
 
-/// The error of a value that some parsers cannot read: a number of more than 64 bits, half of a surrogate pair, or
-/// nesting that is too deep.
+/// The error of a value that parsers read differently or not at all: a number of more than 64 bits, half of a surrogate
+/// pair, nesting that is too deep, or a repeated member.
 #[must_use]
 pub fn unsound(name: &str, json: &RawValue) -> Option<FieldError> {
     if is_sound(json) && is_sound_key(name) {
         return None;
     }
-    let (place, expected) = fault(name, json);
+    let (place, code, expected) = fault(name, json);
     let at = escape_token(name);
-    Some(FieldError::new(format!("/{at}{place}"), "unsupported", expected))
+    Some(FieldError::new(format!("/{at}{place}"), code, expected))
 }
 
-/// The place of the fault in an unsound value (a JSON pointer), and the expected value.
-pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
+/// The place of the fault in an unsound value (a JSON pointer), its code, and the expected value.
+fn fault(name: &str, json: &RawValue) -> (String, &'static str, String) {
+    const UNSUPPORTED: &str = "unsupported";
     if !is_sound_key(name) {
-        return (
-            String::new(),
-            format!("expected a name that does not begin with {PRIVATE}"),
-        );
+        let expected = format!("expected a name that does not begin with {PRIVATE}");
+        return (String::new(), UNSUPPORTED, expected);
     }
     let mut place = String::new();
     let mut json = json;
     for _ in 0..MAX_LEVELS {
+        if let Some(name) = repeated(json) {
+            place.push('/');
+            place.push_str(&escape_token(&name));
+            return (place, "duplicate", "expected the member once".to_owned());
+        }
         let Some((token, inner)) = unsound_child(json) else {
             break;
         };
         place.push('/');
         place.push_str(&escape_token(&token));
         if !is_sound_key(&token) {
-            return (
-                place,
-                format!("expected a key that does not begin with {PRIVATE}"),
-            );
+            let expected = format!("expected a key that does not begin with {PRIVATE}");
+            return (place, UNSUPPORTED, expected);
         }
         json = inner;
     }
@@ -79,14 +86,20 @@ pub(super) fn fault(name: &str, json: &RawValue) -> (String, String) {
         Some(b'"') => format!("expected whole Unicode characters, not {}", echo(text)),
         _ => format!("expected a number of at most 64 bits, not {}", echo(text)),
     };
-    (place, expected)
+    (place, UNSUPPORTED, expected)
+}
+
+/// The first name that an object has twice.
+fn repeated(json: &RawValue) -> Option<String> {
+    let members: Members<'_> = serde_json::from_str(json.get()).ok()?;
+    members.repeated.into_iter().next()
 }
 
 /// The most levels of lists and objects that parsers follow.
 const MAX_LEVELS: usize = 127;
 
 fn has_sound_keys(json: &RawValue) -> bool {
-    json.get().starts_with('[') || serde_json::from_str::<BTreeMap<String, &RawValue>>(json.get()).is_ok()
+    json.get().starts_with('[') || serde_json::from_str::<Members<'_>>(json.get()).is_ok()
 }
 
 /// The first unsound child of a list or an object, and its pointer token.
@@ -97,35 +110,44 @@ fn unsound_child(json: &RawValue) -> Option<(String, &RawValue)> {
         return items.find_map(|(index, item)| (!is_sound(item)).then(|| (index.to_string(), item)));
     }
     if json.get().starts_with('{') {
-        let entries: BTreeMap<String, &RawValue> = serde_json::from_str(json.get()).ok()?;
-        return entries
+        let members: Members<'_> = serde_json::from_str(json.get()).ok()?;
+        return members
+            .raw
             .into_iter()
-            .find(|(key, value)| !is_sound_key(key) || !is_sound(value));
+            .find(|(key, value)| !is_sound_key(key) || !is_sound(value))
+            .map(|(key, value)| (key.into_owned(), value));
     }
     None
 }
 
 /// A key of an object.
-struct Key;
+struct Key<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Self)
-    }
-}
+        struct Text;
 
-impl Visitor<'_> for Key {
-    type Value = Self;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self, E> {
-        if is_sound_key(key) {
-            Ok(self)
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(key))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(key.to_owned()))
+            }
+        }
+
+        let key = deserializer.deserialize_str(Text)?;
+        if is_sound_key(&key) {
+            Ok(Self(key))
         } else {
-            Err(E::custom("a private key"))
+            Err(D::Error::custom("a private key"))
         }
     }
 }
@@ -176,7 +198,13 @@ impl<'de> Visitor<'de> for Sound {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self, A::Error> {
-        while entries.next_entry::<Key, Self>()?.is_some() {}
+        let mut names = Names::default();
+        while let Some(Key(name)) = entries.next_key()? {
+            if !names.add(name) {
+                return Err(A::Error::custom("a repeated member"));
+            }
+            entries.next_value::<Self>()?;
+        }
         Ok(self)
     }
 }
@@ -217,9 +245,41 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_has_a_member_twice_is_not_sound_at_any_depth_and_size() {
+        let sound = |json: &str| is_sound(&RawValue::from_string(json.to_owned()).unwrap());
+        let wide = |last: &str| {
+            let members: String = (0..100).map(|n| format!("\"k{n}\":{n},")).collect();
+            format!("{{{members}\"{last}\":1}}")
+        };
+        assert!(sound(r#"[{"a":1},{"a":{"a":[{"a":1}]},"b":1}]"#));
+        assert!(sound(&wide("k100")) && sound(&wide(r"\u006b100")));
+        for twice in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            r#"{"\u0061":1,"a":1}"#,
+            r#"{"\u0061":1,"\u0061":1}"#,
+            r#"{"":1,"":2}"#,
+            r#"{"x":[1,{"b":1,"a":{"c":1,"d":2,"c":3}}]}"#,
+            &wide("k0"),
+            &wide("k31"),
+            &wide("k32"),
+            &wide("k99"),
+            &wide(r"\u006b7"),
+        ] {
+            assert!(!sound(twice), "{twice}");
+        }
+    }
+
+    #[test]
     fn a_fault_is_named_by_its_place_and_what_was_expected_there() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
         for (json, place, expected) in [
+            (
+                r#"{"a/b":[{"x":1},{"c":1e400,"b":{"k":1,"k":2}}]}"#,
+                "/a~1b/1/b/k",
+                "the member once",
+            ),
+            (r#"{"a":{"n":1e400},"b":1,"a":7}"#, "/a", "the member once"),
             (r#"{"n":1e400}"#, "/n", "64 bits, not 1e400"),
             (
                 r#"{"a/b":[{"x":1},{"y~":-1e999}]}"#,
@@ -236,7 +296,7 @@ mod tests {
             (&deep, "/a", "127 levels"),
         ] {
             let raw = RawValue::from_string(json.to_owned()).unwrap();
-            let (found, text) = fault("data", &raw);
+            let (found, _, text) = fault("data", &raw);
             assert_eq!(found, place, "{json}");
             assert!(text.contains(expected), "{text}");
         }
@@ -271,7 +331,7 @@ mod tests {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4)
                     .prop_map(|items| format!("[{}]", items.join(","))),
-                proptest::collection::vec((key.clone(), inner), 0..4).prop_map(|entries| {
+                proptest::collection::btree_map(key.clone(), inner, 0..4).prop_map(|entries| {
                     let entries = entries.iter().map(|(key, value)| format!("\"{key}\":{value}"));
                     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
                 }),

@@ -436,3 +436,33 @@ fn an_empty_list_of_channels_is_not_all_of_them() {
         .collect();
     assert_eq!(told, [("/channels", "empty")]);
 }
+
+#[test]
+fn a_recipient_with_a_member_twice_is_nobody_and_data_with_one_is_refused() {
+    let plain =
+        |recipients: &str, data: &str| format!(r#"{{"type":"T","recipients":{recipients},"data":{data}}}"#);
+    let twice = r#"[{"user_id":"u-1"},{"user_id":"u-42","user_id":"u-7"}]"#;
+    let event = Event::from_plain(plain(twice, "{}").as_bytes(), defaults()).unwrap();
+    assert_eq!(event.recipients, [Recipient::user("u-1")]);
+    let wrong = event.recipient_errors();
+    assert_eq!(
+        (&*wrong[0].pointer, &*wrong[0].code),
+        ("/recipients/1/user_id", "duplicate")
+    );
+    let escaped = r#"[{"user_id":"u-42","user\u005fid":"u-42"}]"#;
+    let event = Event::from_plain(plain(escaped, "{}").as_bytes(), defaults()).unwrap();
+    assert!(event.recipients.is_empty() && event.unusable.len() == 1);
+    let extension = serde_json::json!({"specversion": "1.0", "type": "T", "id": "1", "source": "/s",
+        "recipient": twice, "data": {}});
+    let event = Event::from_cloudevent(extension.to_string().as_bytes(), defaults()).unwrap();
+    assert_eq!(&*event.recipient_errors()[0].pointer, "/recipient/1/user_id");
+
+    for (data, pointer) in [
+        (r#"{"order_id":"1","order_id":"2"}"#, "/data/order_id"),
+        (r#"{"lines":[{"n":1},{"n":1,"m":2,"n":1}]}"#, "/data/lines/1/n"),
+    ] {
+        let errors = Event::from_plain(plain(r#"["u-1"]"#, data).as_bytes(), defaults()).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!((&*errors[0].pointer, &*errors[0].code), (pointer, "duplicate"));
+    }
+}
