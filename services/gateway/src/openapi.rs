@@ -22,7 +22,8 @@ use crate::state::GatewayState;
     modifiers(&ApiKey),
     security(("api_key" = [])),
     components(schemas(
-        carillon_runtime::http::Problem, schemas::StatusName, schemas::ChannelName, schemas::DeadLetterStateName
+        carillon_runtime::http::Problem, schemas::StatusName, schemas::ChannelName, schemas::DeadLetterStateName,
+        schemas::QueueName, schemas::FailureClassName
     )),
     tags(
         (name = "events", description = "Events in, and what was decided about them"),

@@ -66,7 +66,7 @@ impl Sight {
     pub(crate) async fn reveal(state: &GatewayState, caller: &Caller, route: &str) -> Result<Self, ApiError> {
         if caller.0.role < Role::Admin {
             let text = format!(
-                "reveal: this needs the role admin; the key is a {}'s",
+                "reveal: this needs the role admin; the key has the role {}",
                 caller.0.role
             );
             return Err(ApiError::new(ProblemKind::Forbidden, text));

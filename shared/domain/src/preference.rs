@@ -1,5 +1,7 @@
 //! A user's preferences. The most specific choice wins: type, then category, then channel (global).
 
+mod choices;
+
 use std::collections::BTreeMap;
 
 use chrono::{NaiveTime, Weekday};
@@ -19,13 +21,19 @@ pub type ChannelChoices = BTreeMap<Channel, bool>;
 #[serde(deny_unknown_fields, default)]
 pub struct Preferences {
     /// Choices for all categories and types.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "choices::one")]
     pub global: ChannelChoices,
     /// Choices by category.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "choices::by_name"
+    )]
     pub categories: BTreeMap<String, ChannelChoices>,
     /// Choices by event type.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "choices::by_name"
+    )]
     pub types: BTreeMap<String, ChannelChoices>,
     /// Windows without messages, in the user's timezone.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{OriginalUri, State},
 };
-use carillon_domain::Timestamp;
+use carillon_domain::{Channel, Timestamp, dead_letter::FailureClass};
 use carillon_runtime::http::Problem;
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
 use serde::Deserialize;
@@ -18,14 +18,35 @@ use crate::{
     state::GatewayState,
 };
 
+/// A dead letter queue: a channel's, or the queue of events.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(strum::EnumIter, serde::Serialize))]
+pub(crate) enum Queue {
+    Push,
+    Email,
+    Sms,
+    Events,
+}
+
+impl Queue {
+    fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Push => Some(Channel::Push),
+            Self::Email => Some(Channel::Email),
+            Self::Sms => Some(Channel::Sms),
+            Self::Events => None,
+        }
+    }
+}
+
 /// The query. Each filter may be repeated; a dead letter has to match one of its values.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     state: Vec<DeadLetterState>,
-    /// `push`, `email`, `sms` or `events`.
-    channel: Vec<String>,
-    class: Vec<String>,
+    channel: Vec<Queue>,
+    class: Vec<FailureClass>,
     provider: Vec<String>,
     code: Vec<String>,
     fingerprint: Vec<String>,
@@ -42,8 +63,8 @@ pub(crate) struct Asked {
     get, path = "/v1/dlq", tag = "dlq",
     params(
         ("state" = Option<Vec<schemas::DeadLetterStateName>>, Query, description = "open, replayed, discarded; repeatable, like all filters"),
-        ("channel" = Option<Vec<String>>, Query, description = "push, email, sms, events"),
-        ("class" = Option<Vec<String>>, Query), ("provider" = Option<Vec<String>>, Query),
+        ("channel" = Option<Vec<schemas::QueueName>>, Query, description = "push, email, sms, events"),
+        ("class" = Option<Vec<schemas::FailureClassName>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
         ("type" = Option<Vec<String>>, Query), ("from" = Option<chrono::DateTime<chrono::Utc>>, Query), ("to" = Option<chrono::DateTime<chrono::Utc>>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
@@ -59,7 +80,7 @@ pub(crate) async fn list_dead_letters(
     let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
     let filter = DeadLetterFilter {
         state: asked.state,
-        queue: asked.channel,
+        queue: asked.channel.into_iter().map(Queue::channel).collect(),
         class: asked.class,
         provider: asked.provider,
         code: asked.code,

@@ -18,6 +18,7 @@ use crate::{
     auth::Operator,
     error::ApiError,
     ingest::{self, Accepted, Form},
+    input::NoQuery,
     limits::Slot,
     openapi::schemas,
     state::GatewayState,
@@ -98,6 +99,7 @@ pub(crate) struct BatchItem {
 pub(crate) async fn post_events(
     State(state): State<GatewayState>,
     caller: Operator,
+    NoQuery: NoQuery,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let slot = request.extensions().get::<Slot>().cloned();

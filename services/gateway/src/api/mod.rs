@@ -3,7 +3,7 @@
 mod audit;
 mod catalog;
 pub(crate) mod deliveries;
-mod dlq;
+pub(crate) mod dlq;
 pub(crate) mod event_get;
 pub(crate) mod events_post;
 mod keys;

@@ -76,8 +76,8 @@ impl Keyed {
     }
 }
 
-/// SHA-256 of the request: method, path and query, media type, the attributes in its headers (without those
-/// of its trace), and its body.
+/// SHA-256 of the request: method, path, media type, the attributes in its headers (without those of its trace), and
+/// its body.
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -86,7 +86,6 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
     };
     part(parts.method.as_str().as_bytes());
     part(parts.uri.path().as_bytes());
-    part(parts.uri.query().unwrap_or_default().as_bytes());
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     part(

@@ -51,6 +51,28 @@ pub(crate) enum DeadLetterStateName {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
+pub(crate) enum QueueName {
+    Push,
+    Email,
+    Sms,
+    Events,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum FailureClassName {
+    Unparseable,
+    Invalid,
+    Render,
+    Terminal,
+    AddressDead,
+    RetriesExhausted,
+    Uncertain,
+    Bug,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub(crate) enum RoleName {
     Viewer,
     Operator,
@@ -234,13 +256,16 @@ pub(crate) struct CatalogBody {
 
 #[cfg(test)]
 mod tests {
-    use carillon_domain::{Catalog, Channel, DeliveryStatus, Event, Preferences, event::Defaults};
+    use carillon_domain::{
+        Catalog, Channel, DeliveryStatus, Event, Preferences, dead_letter::FailureClass, event::Defaults,
+    };
     use serde::Serialize;
     use serde_json::json;
     use strum::IntoEnumIterator as _;
     use utoipa::PartialSchema;
 
     use super::*;
+    use crate::api::dlq::Queue;
 
     fn names<T: PartialSchema>() -> Vec<String> {
         let schema = serde_json::to_value(T::schema()).unwrap();
@@ -282,6 +307,11 @@ mod tests {
         assert_eq!(
             sorted(names::<StatusName>()),
             sorted(told(DeliveryStatus::iter()))
+        );
+        assert_eq!(sorted(names::<QueueName>()), sorted(told(Queue::iter())));
+        assert_eq!(
+            sorted(names::<FailureClassName>()),
+            sorted(told(FailureClass::ALL.iter()))
         );
     }
 

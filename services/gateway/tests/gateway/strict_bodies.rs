@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Ask, on_gateway};
+use crate::support::{Ask, on_gateway, shipped};
 
-const DUPLICATES: [(&str, &str, &str); 7] = [
+const DUPLICATES: [(&str, &str, &str); 9] = [
     (
         "PUT",
         "/v1/users/u-42",
@@ -31,6 +31,16 @@ const DUPLICATES: [(&str, &str, &str); 7] = [
         "POST",
         "/v1/events",
         r#"{"type":"OrderShipped","id":"a","id":"b","recipients":["u-42"],"data":{"order_id":"1","carrier":"DHL"}}"#,
+    ),
+    (
+        "POST",
+        "/v1/events",
+        r#"{"type":"OrderShipped","recipients":[{"user_id":"u-42","user_id":"u-7"}],"data":{"order_id":"1","carrier":"DHL"}}"#,
+    ),
+    (
+        "POST",
+        "/v1/events",
+        r#"{"type":"OrderShipped","recipients":["u-42"],"data":{"order_id":"1","carrier":"DHL","order_id":"2"}}"#,
     ),
 ];
 
@@ -60,6 +70,8 @@ async fn a_member_that_a_body_has_twice_is_refused_at_every_route() {
             let name = match path {
                 "/v1/users/u-42" => "/email",
                 "/v1/keys" => "/name",
+                "/v1/events" if body.contains("u-7") => "/recipients/0/user_id",
+                "/v1/events" if body.contains("\"2\"") => "/data/order_id",
                 "/v1/events" => "/id",
                 _ => "/",
             };
@@ -109,6 +121,77 @@ async fn routes_without_parameters_refuse_them() {
         }
         let put = Ask::put("/v1/users/u-42?dry_run=true").json(&json!({"email": "new@example.com"}));
         setting.ask(put).await.problem(422, "validation");
+        let post = Ask::post("/v1/events?dry_run=true").json(&shipped("a-trial"));
+        let answer = setting.ask(post).await;
+        assert_eq!(answer.problem(422, "validation"), ["/dry_run unknown"]);
+        assert!(setting.published().await.is_empty());
+        let post = Ask::post("/v1/events?").json(&shipped("in-earnest"));
+        assert_eq!(setting.ask(post).await.status, 202);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_filter_by_a_value_that_no_dead_letter_can_have_is_refused_with_the_accepted_values() {
+    on_gateway(async |setting| {
+        for (query, pointer, accepted) in [
+            ("channel=fax", "/channel", "`push`, `email`, `sms`, `events`"),
+            ("channel=", "/channel", "`push`, `email`, `sms`, `events`"),
+            ("channel=Email", "/channel", "`push`, `email`, `sms`, `events`"),
+            ("class=nope", "/class", "`address_dead`, `retries_exhausted`"),
+            (
+                "class=terminal&class=nope",
+                "/class",
+                "`address_dead`, `retries_exhausted`",
+            ),
+            ("state=gone", "/state", "`open`, `replayed`, `discarded`"),
+        ] {
+            let answer = setting.get(&format!("/v1/dlq?{query}")).await;
+            assert_eq!(answer.problem(422, "validation"), [format!("{pointer} type")]);
+            let json = answer.json();
+            let value = query.rsplit_once('=').unwrap().1;
+            let said = first(&json).1;
+            assert!(
+                said.contains(accepted) && said.contains(&format!("`{value}`")),
+                "{query}: {said}"
+            );
+        }
+        let query = "channel=email&channel=events&class=address_dead&class=bug";
+        assert_eq!(setting.get(&format!("/v1/dlq?{query}")).await.status, 200);
+        setting
+            .get("/v1/dlq/groups?class=nope")
+            .await
+            .problem(422, "validation");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_patch_of_another_media_type_is_not_read_as_a_merge_patch() {
+    on_gateway(async |setting| {
+        let patch =
+            |media: &str, body: &str| Ask::patch("/v1/users/u-42/preferences").text(media, body.to_owned());
+        let said = r#"{"global":{"sms":false}}"#;
+        for media in [
+            "text/plain",
+            "application/json-patch+json",
+            "application/x-www-form-urlencoded",
+        ] {
+            let answer = setting.ask(patch(media, said)).await;
+            answer.problem(415, "unsupported-media-type");
+            assert!(
+                answer.text().contains(media) && answer.text().contains("application/merge-patch+json"),
+                "{}",
+                answer.text()
+            );
+            assert_eq!(
+                answer.header("accept-patch"),
+                Some("application/merge-patch+json, application/json")
+            );
+        }
+        for media in ["application/json; charset=utf-8", "Application/Merge-Patch+JSON"] {
+            assert_eq!(setting.ask(patch(media, said)).await.status, 200, "{media}");
+        }
     })
     .await;
 }
@@ -163,8 +246,9 @@ async fn errors_of_shape_name_the_place_the_value_and_a_kind_of_json() {
             ("PUT", "/v1/users/u-42", "7", "", "expected an object, not 7"),
             ("PUT", "/v1/users/u-42", r#"{"devices":{}}"#, "/devices", "expected a list, not an object"),
             ("PUT", PATH, r#"{"global":[]}"#, "/global", "expected an object, not a list"),
-            ("PUT", PATH, r#"{"global":{"fax":true}}"#, "/global", "unknown variant `fax`"),
-            ("PATCH", PATH, r#"{"global":{"email":"yes"}}"#, "/global", "expected true or false, not \"yes\""),
+            ("PUT", PATH, r#"{"global":{"fax":true}}"#, "/global/fax", "expected push, email or sms, not \"fax\""),
+            ("PATCH", PATH, r#"{"types":{"OrderShipped":{"fax":true}}}"#, "/types/OrderShipped/fax", "expected push, email or sms, not \"fax\""),
+            ("PATCH", PATH, r#"{"global":{"email":"yes"}}"#, "/global/email", "expected true or false, not \"yes\""),
             ("PUT", "/v1/users/u-42", r#"{"timezone":"Mars/Olympus"}"#, "/timezone", "such as Europe/Berlin, not \"Mars/Olympus\""),
             ("PUT", "/v1/users/u-42", r#"{"phone":""}"#, "/phone", "got \"\""),
             ("POST", "/v1/events", r#"{"type":"","data":{},"recipients":["u-42"]}"#, "/type", "not \"\""),

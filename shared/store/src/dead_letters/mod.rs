@@ -20,6 +20,12 @@ use crate::{
 
 /// The name of the events' queue. The other queues have the names of their channels.
 const EVENTS: &str = "events";
+
+/// The name of a channel's queue, or of the events' queue.
+fn queue_name(channel: Option<Channel>) -> &'static str {
+    channel.map_or(EVENTS, Channel::as_str)
+}
+
 /// An open letter is kept until it is replayed or discarded.
 const PRUNABLE: Prunable = prunable!("dead_letters", "dead_at", "state <> 'open'");
 
@@ -132,7 +138,7 @@ async fn insert(tx: &mut Tx, rows: &[DeadLetterRow]) -> Result<(), StoreError> {
         .int("partition_id", each().map(|row| row.position.partition))
         .big("record_offset", each().map(|row| row.position.offset))
         .text("tenant", each().map(|row| row.tenant.as_str()))
-        .text("queue", each().map(|row| row.channel.map_or(EVENTS, Channel::as_str)))
+        .text("queue", each().map(|row| queue_name(row.channel)))
         .text("source_topic", each().map(|row| &*row.source_topic))
         .text("class", each().map(|row| <&str>::from(row.letter.class)))
         .opt_text("provider", each().map(|row| row.letter.provider.as_deref()))

@@ -3,7 +3,7 @@
 use carillon_domain::{DeliveryId, TenantId, Timestamp};
 use uuid::Uuid;
 
-use super::{DeadLetterFilter, DeadLetterGroup, DeadLetterView, EVENTS};
+use super::{DeadLetterFilter, DeadLetterGroup, DeadLetterView, EVENTS, queue_name};
 use crate::{
     columns::{self, unsigned},
     db::{Document, Dynamic, Session, fetch},
@@ -71,8 +71,8 @@ pub(super) async fn page(
     query
         .value(tenant.as_str())
         .and_in("state", filter.state.iter().map(|state| <&str>::from(*state)))
-        .and_in("queue", filter.queue.iter().map(String::as_str))
-        .and_in("class", filter.class.iter().map(String::as_str))
+        .and_in("queue", filter.queue.iter().copied().map(queue_name))
+        .and_in("class", filter.class.iter().map(|class| <&str>::from(*class)))
         .and_in("provider", filter.provider.iter().map(String::as_str))
         .and_in("code", filter.code.iter().map(String::as_str))
         .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use carillon_domain::{Channel, DeliveryId, TenantId, Timestamp, dead_letter::DeadLetter, status::Origin};
+use carillon_domain::{
+    Channel, DeliveryId, TenantId, Timestamp,
+    dead_letter::{DeadLetter, FailureClass},
+    status::Origin,
+};
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
@@ -67,10 +71,10 @@ pub struct DeadLetterRow {
 pub struct DeadLetterFilter {
     /// State.
     pub state: Vec<DeadLetterState>,
-    /// Queue: a channel's name or `events`.
-    pub queue: Vec<String>,
-    /// Class, by name.
-    pub class: Vec<String>,
+    /// Queue: of a channel, or `None` for the queue of events.
+    pub queue: Vec<Option<Channel>>,
+    /// Class.
+    pub class: Vec<FailureClass>,
     /// Provider account.
     pub provider: Vec<String>,
     /// Structured code.

@@ -151,7 +151,7 @@ async fn letters_are_listed_newest_first_by_what_is_asked_for() {
             .collect();
         letters.apply("tracker", &rows, &[]).await.unwrap();
         let filter = DeadLetterFilter {
-            queue: vec!["sms".into()],
+            queue: vec![Some(Channel::Sms)],
             ..DeadLetterFilter::default()
         };
         let mut page = Page {
@@ -174,7 +174,7 @@ async fn letters_are_listed_newest_first_by_what_is_asked_for() {
 
         let filter = DeadLetterFilter {
             code: vec!["bad".into(), "none".into()],
-            class: vec!["terminal".into()],
+            class: vec![FailureClass::Terminal],
             from: Some(start() + seconds(9)),
             to: Some(start() + seconds(15)),
             ..DeadLetterFilter::default()
