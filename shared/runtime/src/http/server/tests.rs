@@ -306,6 +306,53 @@ async fn a_head_that_is_too_large_or_has_too_many_fields_is_answered_431() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_no_name_or_address_is_refused_and_named() {
+    let server = Server::start(config()).await;
+    for host in [
+        "a b/../@",
+        "a, b",
+        "a/b?c#d",
+        "a/b",
+        "b\u{fc}cher.example",
+        "user@a",
+        "@a",
+        "a:b",
+        "a:1:2",
+        "a:99999",
+        "a:+1",
+        "[::1",
+        "::1",
+        "a\\b",
+        "<a>",
+    ] {
+        let mut stream = server
+            .send(&format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+            .await;
+        let answer = rest(&mut stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400")
+                && answer.contains("the header host: expected a name or an address"),
+            "{host}: {answer}"
+        );
+    }
+    for host in [
+        "a",
+        "a.example:8080",
+        "127.0.0.1:1",
+        "[::1]",
+        "[::1]:8080",
+        "xn--bcher-kva.example",
+        "a_b",
+        "a:",
+        "A",
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = rest(&mut server.send(&head).await).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_without_one_host_and_a_transfer_coding_besides_chunked_are_refused() {
     let server = Server::start(config()).await;
     for (head, status) in [
@@ -322,6 +369,10 @@ async fn a_head_without_one_host_and_a_transfer_coding_besides_chunked_are_refus
         (
             "POST /body HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n",
             "200",
+        ),
+        (
+            "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            "501",
         ),
         ("GET / HTTP/1.0\r\n\r\n", "200"),
         ("GET / HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n", "200"),
