@@ -287,12 +287,14 @@ async fn viewers_see_no_record_of_a_dead_letter_and_operators_see_what_can_be_ma
 async fn only_an_admin_reveals_and_each_time_is_in_the_audit_log() {
     on_gateway(async |setting| {
         let seeded = seeded(setting).await;
-        for key in [&setting.viewer, &setting.operator] {
+        for (key, role) in [(&setting.viewer, "viewer"), (&setting.operator, "operator")] {
             for route in &seeded.api {
                 let asked = Ask::get(&format!("{route}?reveal=true")).key(key);
                 let answer = setting.ask(asked).await;
                 assert_hides(&answer, route);
                 answer.problem(403, "forbidden");
+                let said = format!("reveal: this needs the role admin; the key has the role {role}");
+                assert_eq!(answer.json()["detail"], said, "{route}");
             }
             setting
                 .ask(Ask::get("/v1/audit").key(key))

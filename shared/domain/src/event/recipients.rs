@@ -222,7 +222,7 @@ impl Event {
             match document.pointer(pointer) {
                 None | Some(Value::Null) => {}
                 Some(Value::Array(values)) => {
-                    found.extend(collect(values.iter().map(sound), pointer, &mut errors))
+                    found.extend(collect(values.iter().map(sound), pointer, &mut errors));
                 }
                 Some(value) => found.push(value, pointer),
             }
