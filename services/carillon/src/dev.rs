@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     folder_lock,
     foundation::Foundation,
-    private,
+    output, private,
     roles::{self, Role},
     users_folder,
 };
@@ -312,11 +312,9 @@ async fn api_key(store: &Store, path: &Path) -> anyhow::Result<String> {
     Ok(key.secret)
 }
 
-#[expect(clippy::print_stdout, reason = "people who type the command read this")]
 fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(ready)?);
-        return Ok(());
+        return output::json(ready);
     }
     let Ready {
         url,
@@ -324,7 +322,7 @@ fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
         simulator_url,
         data_dir,
     } = ready;
-    println!(
+    output::say(&format!(
         "
   Carillon is ready.
 
@@ -339,8 +337,7 @@ fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
       -H 'Content-Type: application/json' -d '{{\"type\":\"OrderShipped\",\"recipients\":[{{\"user_id\":\"u-42\"}}],\"data\":{{\"order_id\":\"1001\",\"carrier\":\"DHL\"}}}}'
 ",
         data_dir.display()
-    );
-    Ok(())
+    ))
 }
 
 #[cfg(test)]

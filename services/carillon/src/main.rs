@@ -70,7 +70,9 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Completions { shell }) = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "carillon", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "carillon", &mut script);
+        output::write(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
     let config = read_config(&cli)?;

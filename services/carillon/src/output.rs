@@ -1,37 +1,54 @@
 //! Output of commands. Its text may come from a server or a database, so characters that control a terminal are made
 //! visible.
-#![expect(clippy::print_stdout, reason = "a command's result")]
 
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
 use carillon_domain::visible::{visible, visible_json, visible_lines};
 use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Writes bytes to standard output. If its reader has closed it, as `head` does after a few lines, the bytes are dropped
+/// and the command goes on: its work and its exit code do not depend on the reader.
+pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output takes no text"),
+    }
+}
+
+fn line(text: &str) -> anyhow::Result<()> {
+    write(format!("{text}\n").as_bytes())
+}
+
 /// Prints text for people, with a line break at its end.
-pub(crate) fn say(text: &str) {
-    println!("{}", visible_lines(text));
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    line(&visible_lines(text))
 }
 
 /// Prints JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", visible_json(&serde_json::to_string(value)?));
-    Ok(())
+    line(&visible_json(&serde_json::to_string(value)?))
 }
 
 /// Prints JSON for people.
 pub(crate) fn pretty(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", visible_json(&serde_json::to_string_pretty(value)?));
-    Ok(())
+    line(&visible_json(&serde_json::to_string_pretty(value)?))
 }
 
 /// Prints a table. Each cell is a single line, so that no cell looks like a row.
-pub(crate) fn table<R: AsRef<str>>(header: &[&str], rows: impl IntoIterator<Item = Vec<R>>) {
+pub(crate) fn table<R: AsRef<str>>(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<R>>,
+) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.set_header(header);
     for row in rows {
         table.add_row(row.iter().map(|cell| visible(cell.as_ref())));
     }
-    println!("{table}");
+    line(&table.to_string())
 }
 
 /// A value as the text of a cell.

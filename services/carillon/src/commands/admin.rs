@@ -1,5 +1,5 @@
 //! Commands that use the database and the bus directly.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's result")]
+#![expect(clippy::print_stderr, reason = "a command's result")]
 
 use std::sync::Arc;
 
@@ -38,15 +38,18 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     let catalog = catalog_folder::load(&source)?;
     let applied = catalog_folder::apply(&store(&config).await?, &TenantId::from(tenant), &catalog).await?;
     if applied.difference.is_empty() {
-        println!(
+        output::say(&format!(
             "Nothing has changed; the catalog is at version {}.",
             applied.catalog_version
-        );
+        ))?;
         return Ok(());
     }
-    println!("The catalog is at version {}.", applied.catalog_version);
+    output::say(&format!("The catalog is at version {}.", applied.catalog_version))?;
     for version in &applied.published {
-        println!("  {} is published as version {}", version.id, version.version);
+        output::say(&format!(
+            "  {} is published as version {}",
+            version.id, version.version
+        ))?;
     }
     Ok(())
 }
@@ -59,10 +62,10 @@ pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Resu
     } = command;
     let config = folder::configured(config, &stores)?;
     let imported = users_folder::import(&store(&config).await?, &TenantId::from(tenant), &source).await?;
-    println!(
+    output::say(&format!(
         "{} users imported, {} existed.",
         imported.created, imported.existed
-    );
+    ))?;
     Ok(())
 }
 
@@ -81,9 +84,9 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
                 .create(&TenantId::from(tenant), &name, role.into())
                 .await?;
             if json {
-                println!("{}", serde_json::json!({ "id": key.id, "secret": key.secret }));
+                output::json(&serde_json::json!({ "id": key.id, "secret": key.secret }))?;
             } else {
-                println!("{}", key.secret);
+                output::say(&key.secret)?;
                 eprintln!("The key {} was created. Its secret is shown only now.", key.id);
             }
         }
@@ -104,7 +107,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
                     time(key.revoked_at),
                 ]
             });
-            output::table(&["id", "name", "role", "created", "last used", "revoked"], rows);
+            output::table(&["id", "name", "role", "created", "last used", "revoked"], rows)?;
         }
         KeysCommand::Revoke { id, tenant, .. } => {
             let parsed = id.parse().map_err(|_| {
@@ -115,7 +118,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             })?;
             let revoked = store.api_keys().revoke(&TenantId::from(tenant), parsed).await?;
             anyhow::ensure!(revoked, "there is no key {id}, or it was revoked before");
-            println!("Revoked. Running gateways may take it for a few seconds more.");
+            output::say("Revoked. Running gateways may take it for a few seconds more.")?;
         }
     }
     Ok(())
@@ -126,13 +129,13 @@ pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Re
     let bus = bus(&folder::configured(config, &stores)?).await?;
     let created = bus.create_topics().await?;
     for name in &created {
-        println!("{name}");
+        output::say(name)?;
     }
-    println!(
+    output::say(&format!(
         "{} topics created, {} existed.",
         created.len(),
         bus.topics().all().len() - created.len()
-    );
+    ))?;
     Ok(())
 }
 
@@ -141,6 +144,6 @@ pub(super) async fn read_model(command: ReadModelCommand, config: Config) -> any
     let config = folder::configured(config, &stores)?;
     let (store, bus) = (store(&config).await?, bus(&config).await?);
     carillon_tracker::rebuild(&bus, &store).await?;
-    println!("The read model is empty; the tracker rebuilds it at its next start.");
+    output::say("The read model is empty; the tracker rebuilds it at its next start.")?;
     Ok(())
 }

@@ -210,7 +210,7 @@ pub(super) async fn run(
             let verdict = if finding.ok { "ok" } else { "WRONG" };
             vec![finding.what.as_str(), verdict, finding.detail.as_str()]
         });
-        output::table(&["what", "", "detail"], rows);
+        output::table(&["what", "", "detail"], rows)?;
     }
     let well = findings.iter().all(|finding| finding.ok);
     Ok(if well {

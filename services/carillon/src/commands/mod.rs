@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
             output::say(&format!(
                 "# The configuration is valid.\n\n{}",
                 toml::to_string(&config)?
-            ));
+            ))?;
         }
         Command::Doctor { url, json, stores } => {
             return doctor::run(config, url.as_deref(), json, &stores).await;

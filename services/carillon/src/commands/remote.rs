@@ -53,7 +53,12 @@ fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
 /// A problem document as text for people.
 fn problem(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or_default()).into_owned();
-    let mut lines = vec![format!("{}: {}", text(&answer["title"]), text(&answer["detail"]))];
+    // The title of a 404 says what its detail says.
+    let first = match answer["status"].as_u64() {
+        Some(404) => text(&answer["detail"]),
+        _ => format!("{}: {}", text(&answer["title"]), text(&answer["detail"])),
+    };
+    let mut lines = vec![first];
     for error in answer["errors"].as_array().into_iter().flatten() {
         // The detail of a problem with one error is that error's message.
         if error["message"] == answer["detail"] {
@@ -129,13 +134,13 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
             count("accepted"),
             count("duplicate"),
             count("rejected")
-        ));
+        ))?;
     } else {
         output::say(&format!(
             "{} {}",
             cell(&answer["status"]),
             cell(&answer["event_id"])
-        ));
+        ))?;
     }
     Ok(())
 }
@@ -159,16 +164,15 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
         cell(&event["event_id"]),
         cell(&event["source"]),
         cell(&event["status"])
-    ));
+    ))?;
     print_table(
         &event["decisions"],
         &["recipient", "channel", "outcome", "reason", "sentence"],
-    );
+    )?;
     print_table(
         &event["deliveries"],
         &["id", "channel", "to_masked", "status", "provider"],
-    );
-    Ok(())
+    )
 }
 
 pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()> {
@@ -217,11 +221,11 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 cell(&delivery["channel"]),
                 cell(&delivery["to_masked"]),
                 cell(&delivery["status"])
-            ));
+            ))?;
             print_table(
                 &delivery["timeline"],
                 &["at", "status", "attempt", "provider", "code", "detail"],
-            );
+            )?;
             output::pretty(&delivery["content"])?;
         }
     }
@@ -257,14 +261,13 @@ fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::Result<()> 
     if json {
         return output::json(list);
     }
-    print_table(&list["items"], columns);
-    Ok(())
+    print_table(&list["items"], columns)
 }
 
-fn print_table(rows: &Value, columns: &[&str]) {
+fn print_table(rows: &Value, columns: &[&str]) -> anyhow::Result<()> {
     let rows = rows.as_array().into_iter().flatten();
     output::table(
         columns,
         rows.map(|row| columns.iter().map(|column| cell(&row[*column])).collect()),
-    );
+    )
 }

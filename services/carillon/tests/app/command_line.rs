@@ -314,3 +314,71 @@ fn completions_are_printed_for_each_shell_and_nothing_colours_a_file() {
         );
     }
 }
+
+#[test]
+fn a_standard_output_that_its_reader_has_closed_ends_a_command_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("data");
+    let store = store.to_str().unwrap();
+    for args in [
+        &["completions", "bash"][..],
+        &["config", "check"],
+        &[
+            "keys",
+            "create",
+            "a",
+            "--role",
+            "viewer",
+            "--json",
+            "--data-dir",
+            store,
+        ],
+        &["keys", "list", "--data-dir", store],
+        &["doctor", "--json"],
+        &["--help"],
+    ] {
+        let open = run(folder.path(), args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = carillon(folder.path())
+            .args(args)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(closed.stderr).unwrap();
+        assert!(
+            !said.contains("panicked") && !said.contains("pipe"),
+            "{args:?}: {said}"
+        );
+        assert_eq!(closed.status.code(), open.status.code(), "{args:?}: {said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_output_on_a_full_disk_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = carillon(folder.path())
+        .args(["completions", "bash"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert!(
+        stderr(&ended).contains("carillon: standard output takes no text: "),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let detail = "there is no such delivery";
+    let problem = json!({"title": "It was not found", "status": 404, "detail": detail});
+    let stranger = Stranger::at(ANYWHERE, 404, &problem);
+    let args = ["deliveries", "get", "x", "--url", &stranger.url, "--key", "k"];
+    assert_eq!(
+        stderr(&run(folder.path(), &args)),
+        format!("carillon: {detail}\n")
+    );
+}
