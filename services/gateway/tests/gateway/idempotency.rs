@@ -155,7 +155,7 @@ async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
             tenant: &setting.tenant,
             route: "POST /v1/events",
             key: "busy",
-            fingerprint: fingerprint(&["POST", "/v1/events", "", "application/json", &body.to_string()]),
+            fingerprint: fingerprint(&["POST", "/v1/events", "application/json", &body.to_string()]),
         };
         let begun = setting
             .env
