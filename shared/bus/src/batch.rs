@@ -88,8 +88,8 @@ impl BatchConsumer {
         }
     }
 
-    /// As [`BatchConsumer::next`], for whoever chooses where partitions are read from: none as soon as the epoch is another,
-    /// even if there is no record to read.
+    /// The next batch of an assignment, for a caller that chooses the offsets at which its partitions are read. `None`
+    /// as soon as the assignment's epoch is not `epoch`, even if there is no record to read.
     pub async fn next_in(&mut self, epoch: u64, limits: &BatchLimits) -> Result<Option<Batch>, BusError> {
         while self.must_rewind {
             self.make_up_for_rewind().await?;

@@ -217,7 +217,7 @@ async fn preferences_for_names_that_the_catalog_lacks_are_refused_with_the_known
         }
         let good = json!({"categories": {"marketing": {"email": false}}});
         assert_eq!(setting.ask(Ask::put(PATH).json(&good)).await.status, 200);
-        // The next catalog has no marketing; what was said about it stays and can be written again.
+        // The next catalog lacks the category marketing. The user's preference for it stays and can be written again.
         let mut catalog = crate::support::catalog();
         catalog["categories"] = json!({"transactional": {}});
         catalog["types"].as_object_mut().unwrap().remove("Newsletter");

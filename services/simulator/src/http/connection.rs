@@ -27,7 +27,7 @@ pub(crate) struct Connection(Arc<Control>);
 struct Control {
     reset: AtomicBool,
     reader: AtomicWaker,
-    /// Whether a request is being worked on, so that what is read is its body or the next head.
+    /// Whether a request is being answered. Bytes that are read meanwhile belong to its body or to the next head.
     at_work: AtomicBool,
     /// Counts heads that have ended.
     heads: AtomicU64,

@@ -1,4 +1,4 @@
-//! What is measured of an account. Handles are made once: a send allocates no labels.
+//! Metrics of a provider account. Handles are made once, so that a send allocates no labels.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The send ledger: which worker may send, and what is published if it is unknown whether one did.
+//! The send ledger decides which worker may send a delivery. If it is unknown whether a worker has sent it, the status
+//! `uncertain` is published.
 
 use std::{collections::BTreeMap, time::Duration};
 
