@@ -58,8 +58,8 @@ pub(super) fn check(
     let engine = Engine::compile(&templates);
     let mut validation = engine.judge_with_texts(&templates);
     let schema_of = |name: &str| catalog.types.get(name)?.schema.as_ref();
-    let objects = engine.objects_written(&templates, schema_of);
-    validation.errors.extend(objects);
+    let unfit = engine.unfit_variables(&templates, schema_of);
+    validation.errors.extend(unfit);
     let located = |issue: TemplateIssue| FolderIssue {
         file: file_of(folder, &issue),
         pointer: String::new(),

@@ -106,6 +106,33 @@ async fn a_template_that_always_fails_is_refused_at_publishing_with_its_part_and
             "blank",
             "OrderShipped/sms text: it is always blank: expected at least one visible character",
         ),
+        (
+            "Hello {{user.name}}",
+            "unknown-variable",
+            "OrderShipped/sms text line 1: user.name never has a value: user has only the fields id; write \
+             data.user.name for a field of the event's data",
+        ),
+        (
+            "{{event}}",
+            "object-as-text",
+            "OrderShipped/sms text line 1: event is an object: expected one of its fields",
+        ),
+        (
+            "{{@index}}",
+            "unknown-variable",
+            "OrderShipped/sms text line 1: @index never has a value: it is set only inside {{#each}}",
+        ),
+        (
+            "{{carrier.x}}",
+            "unknown-variable",
+            "OrderShipped/sms text line 1: carrier.x never has a value by the schema of OrderShipped: carrier is a \
+             text, which has no field x",
+        ),
+        (
+            "{{number order_id 2}}",
+            "misused-helper",
+            "OrderShipped/sms text line 1: the helper number takes at most 1 parameter(s), not 2",
+        ),
     ] {
         let path = "/v1/templates/OrderShipped/sms";
         let draft = admin.put(path, None, &json!({"parts": {"text": text}})).await;

@@ -37,7 +37,7 @@ fn of_the_event(names: &[String]) -> (String, Option<String>) {
     (why.to_owned(), pointer(names.iter().map(String::as_str)))
 }
 
-fn of_the_loop(names: &[String]) -> String {
+pub(super) fn of_the_loop(names: &[String]) -> String {
     match names {
         [name] if name == "key" => "which is set only in a loop over an object",
         [name] if matches!(name.as_str(), "index" | "first" | "last") => "which is set only inside {{#each}}",

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use carillon_domain::field_error::echo;
 use handlebars::{
     Path as HandlebarsPath, PathSeg, Template,
     template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
@@ -112,8 +113,35 @@ impl Lowering {
                 format!("the helper {name} needs {needs} parameter(s)"),
             );
         }
+        self.surplus(name, call, helper.most(), |_| helper == Helper::T)?;
         let named = self.named(&call.hash)?;
         Some(Call { helper, args, named })
+    }
+
+    /// Refuses parameters that a helper would pass over.
+    fn surplus(
+        &mut self,
+        name: &str,
+        call: &HelperTemplate,
+        most: Option<usize>,
+        is_named: impl Fn(&str) -> bool,
+    ) -> Option<()> {
+        if let Some(most) = most.filter(|most| call.params.len() > *most) {
+            let given = call.params.len();
+            return self.find(
+                "misused-helper",
+                format!("the helper {name} takes at most {most} parameter(s), not {given}"),
+            );
+        }
+        let mut names: Vec<_> = call.hash.keys().filter(|name| !is_named(name)).collect();
+        names.sort_unstable();
+        match names.first() {
+            Some(unknown) => self.find(
+                "misused-helper",
+                format!("the helper {name} takes no parameter {}=", echo(unknown)),
+            ),
+            None => Some(()),
+        }
     }
 
     fn block_call(&mut self, call: &HelperTemplate) -> Option<Element> {
@@ -121,6 +149,7 @@ impl Lowering {
         let body = call.template.as_ref().map(|inner| self.block(inner));
         let otherwise = call.inverse.as_ref().map(|inner| self.block(inner));
         if name == "raw" {
+            self.surplus(name, call, Some(0), |_| false)?;
             // A raw block holds text only.
             return Some(Element::Choose {
                 test: Expr::Literal(true.into()),
@@ -151,6 +180,8 @@ impl Lowering {
                 format!("the helper {name} needs 1 parameter(s)"),
             );
         };
+        let is_named = |key: &str| key == "includeZero" && matches!(name, "if" | "unless");
+        self.surplus(name, call, Some(1), is_named)?;
         let subject = self.parameter(subject)?;
         let names = names_of(call.block_param.as_ref());
         let body = body.unwrap_or_default();
@@ -189,7 +220,19 @@ impl Lowering {
     fn partial(&mut self, partial: &DecoratorTemplate) -> Option<Element> {
         let block = partial.template.as_ref().map(|block| self.block(block));
         match name_of(&partial.name) {
+            Some("@partial-block") if !partial.params.is_empty() || !partial.hash.is_empty() => self.find(
+                "misused-partial",
+                "expected {{> @partial-block}} without parameters: the block has its own place's variables",
+            ),
             Some("@partial-block") => Some(Element::PartialBlock(block)),
+            Some(name) if partial.params.len() > 1 => self.find(
+                "misused-partial",
+                format!(
+                    "the partial {} takes one value and named ones, such as {{{{> row order size=3}}}}, not {} values",
+                    echo(name),
+                    partial.params.len()
+                ),
+            ),
             Some(name) => {
                 let value = match partial.params.first() {
                     Some(parameter) => Some(self.parameter(parameter)?),

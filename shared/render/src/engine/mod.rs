@@ -16,8 +16,10 @@ mod pack;
 mod parse;
 mod program;
 mod run;
+mod schemas;
 mod shapes;
 mod shows;
+mod syntax;
 mod tags;
 mod walk;
 

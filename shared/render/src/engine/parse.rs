@@ -6,7 +6,7 @@ use handlebars::{
     template::{HelperTemplate, Parameter, TemplateElement},
 };
 
-use super::tags;
+use super::{syntax, tags};
 use crate::abandoned::is_abandoned;
 
 /// The longest text of a part, in bytes.
@@ -89,10 +89,10 @@ fn compile(source: &str) -> Result<Template, ParseError> {
     // The lines of a partial are not indented by the place that includes it.
     registry.set_prevent_indent(true);
     registry.register_template_string("it", source).map_err(|error| {
-        let line = error.pos().map(|(line, _)| line);
+        let at = error.pos();
         (
-            line,
-            error.reason().to_string().lines().collect::<Vec<_>>().join(" "),
+            at.map(|(line, _)| line),
+            syntax::sentence(error.reason(), at, source),
         )
     })?;
     let mut template = registry.get_template("it").cloned().unwrap_or_default();
@@ -185,6 +185,9 @@ mod tests {
     fn a_syntax_error_names_its_line() {
         let (line, message) = parse("one\ntwo {{#if x}}\nthree {{/each}}").unwrap_err();
         assert_eq!(line, Some(3));
-        assert!(!message.is_empty());
+        assert_eq!(
+            message,
+            "{{#if}} was opened, but {{/each}} closes it: expected {{/if}}"
+        );
     }
 }

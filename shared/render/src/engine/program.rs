@@ -132,6 +132,15 @@ impl Helper {
         }
     }
 
+    /// The most parameters; `None` is any number of them.
+    pub(super) fn most(self) -> Option<usize> {
+        match self {
+            Self::And | Self::Or => None,
+            Self::Date => Some(2),
+            _ => Some(self.arity()),
+        }
+    }
+
     /// Whether it returns true or false, so that it can be used as a block.
     pub(super) fn is_condition(self) -> bool {
         matches!(

@@ -66,14 +66,15 @@ pub(super) fn render(
     })
 }
 
-/// The limit that a constant part of a template exceeds, the part's length, and their unit.
+/// The part of a template whose own text exceeds a limit, the limit, the text's length, and their unit. `least` is
+/// the shortest text that a part writes.
 pub(super) fn excess(
     template: &Compiled,
-    part: &Part,
     pack: &Pack,
     partials: &[BTreeMap<String, Block>; 2],
     none: &Value,
-) -> Option<(usize, usize, String)> {
+    least: impl Fn(&Part) -> Option<String>,
+) -> Option<(String, usize, usize, String)> {
     let run = Run {
         template,
         pack,
@@ -84,14 +85,32 @@ pub(super) fn excess(
         budget: &Budget::new(STEPS),
     };
     let error = match &template.parts {
-        CompiledParts::Email { .. } => run.subject(part).err(),
-        CompiledParts::Sms { .. } => run.sms(part).err(),
-        CompiledParts::Push { .. } => run.collapse(part).err(),
+        CompiledParts::Email { subject, .. } => run.checked_subject(limits::one_line(&least(subject)?)).err(),
+        CompiledParts::Sms { text } => run.checked_sms(&least(text)?).err(),
+        CompiledParts::Push {
+            title,
+            body,
+            data,
+            collapse,
+        } => {
+            let key = collapse.as_ref().and_then(&least);
+            let values = data
+                .iter()
+                .map(|(key, part)| Ok((key, least(part).unwrap_or_default())));
+            key.and_then(|key| run.checked_collapse(&key).err()).or_else(|| {
+                let (title, body) = (limits::one_line(&least(title)?), tidy(least(body)?));
+                run.checked_push(title, body, values, None).err()
+            })
+        }
     };
     match error? {
         RenderError::TooLong {
-            limit, actual, unit, ..
-        } => Some((limit, actual, unit)),
+            part,
+            limit,
+            actual,
+            unit,
+            ..
+        } => Some((part, limit, actual, unit)),
         _ => None,
     }
 }
@@ -156,7 +175,10 @@ impl Run<'_> {
     }
 
     fn subject(&self, part: &Part) -> Result<String, RenderError> {
-        let subject = self.line(part)?;
+        self.checked_subject(self.line(part)?)
+    }
+
+    fn checked_subject(&self, subject: String) -> Result<String, RenderError> {
         if is_blank(&subject) {
             return Err(self.blank("subject"));
         }
@@ -167,7 +189,11 @@ impl Run<'_> {
     }
 
     fn sms(&self, part: &Part) -> Result<String, RenderError> {
-        let text = sms::prepare(&self.part(part)?);
+        self.checked_sms(&self.part(part)?)
+    }
+
+    fn checked_sms(&self, text: &str) -> Result<String, RenderError> {
+        let text = sms::prepare(text);
         if is_blank(&text) {
             return Err(self.blank("text"));
         }
@@ -187,9 +213,20 @@ impl Run<'_> {
     ) -> Result<Content, RenderError> {
         let title = self.line(title)?;
         let body = tidy(self.part(body)?);
-        let mut values = std::collections::BTreeMap::new();
-        for (key, part) in data {
-            let value = self.part(part)?;
+        let values = data.iter().map(|(key, part)| Ok((key, self.part(part)?)));
+        self.checked_push(title, body, values, collapse)
+    }
+
+    fn checked_push<'k>(
+        &self,
+        title: String,
+        body: String,
+        data: impl Iterator<Item = Result<(&'k String, String), RenderError>>,
+        collapse: Option<&Part>,
+    ) -> Result<Content, RenderError> {
+        let mut values = BTreeMap::new();
+        for read in data {
+            let (key, value) = read?;
             // An empty value, for instance one whose variable is absent, is left out.
             if !value.trim().is_empty() {
                 values.insert(key.clone(), value.trim().to_owned());
@@ -214,7 +251,11 @@ impl Run<'_> {
 
     /// The key by which a message replaces earlier ones; `None` if the part is empty.
     fn collapse(&self, part: &Part) -> Result<Option<String>, RenderError> {
-        let key = limits::one_line(&self.part(part)?);
+        self.checked_collapse(&self.part(part)?)
+    }
+
+    fn checked_collapse(&self, text: &str) -> Result<Option<String>, RenderError> {
+        let key = limits::one_line(text);
         if key.len() > limits::COLLAPSE_BYTES {
             return Err(self.too_long("collapse", limits::COLLAPSE_BYTES, key.len(), "bytes"));
         }

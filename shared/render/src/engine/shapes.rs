@@ -1,28 +1,38 @@
-//! Variables that are written as a text and are objects by the schema of their event type.
+//! Variables that no data makes right at their place: they never have a value, or have one of a kind that cannot be
+//! written there. What is not known of a variable is permitted.
+
+mod scope;
+mod uses;
 
 use std::collections::BTreeMap;
 
 use carillon_domain::field_error::echo;
 use serde_json::Value;
 
+use self::{
+    scope::{Round, Scope},
+    uses::Wanted,
+};
 use super::{
     Engine,
     issue::{Place, TemplateIssue},
-    program::{Block, Element, Expr, From, Helper, Path},
+    program::{Block, Element, Expr},
+    schemas::{ANY, Schema},
 };
 use crate::{
     TemplateSet,
     budget::{Budget, Exceeded, STEPS},
 };
 
-/// How many references of a schema are followed in a row.
-const MAX_REFERENCES: usize = 16;
+/// The line, a stable code and a sentence.
+type Finding = (Option<usize>, &'static str, String);
 
 impl Engine {
-    /// An issue for each variable that a template of the set writes and that is an object by the schema of its event
-    /// type: no message of such a template can be rendered. `schema_of` knows the schemas of event types.
+    /// An issue for each variable of a template that no data makes right: no message with it can be rendered. Such a
+    /// variable has no such field, is an object where a text is written, or is set only in a loop. `schema_of` knows
+    /// the schemas of event types.
     #[must_use]
-    pub fn objects_written<'s>(
+    pub fn unfit_variables<'s>(
         &self,
         set: &TemplateSet,
         schema_of: impl Fn(&str) -> Option<&'s Value>,
@@ -32,35 +42,35 @@ impl Engine {
             let Some((_, template)) = self.served_by(def).next() else {
                 continue;
             };
-            let Some(root) = schema_of(&def.event_type) else {
-                continue;
+            let known = schema_of(&def.event_type);
+            let schema = Schema {
+                root: known.unwrap_or(&*ANY),
+                event_type: known.is_some().then_some(&*def.event_type),
             };
             for part in template.parts.all() {
                 let [html, text] = &self.partials;
                 let mut shapes = Shapes {
-                    root,
+                    schema,
                     partials: if part.name == "html" { html } else { text },
                     budget: Budget::new(STEPS),
                     line: None,
                     is_in_partial: false,
+                    guards: 0,
                     found: Vec::new(),
                 };
                 let scope = Scope {
                     up: None,
-                    this: Some(root),
+                    this: Some(schema.root),
+                    label: "the event's data".to_owned(),
                     names: Vec::new(),
                     merged: false,
+                    round: None,
                 };
                 // A template that would take too much work to look at is judged when it is rendered.
                 let _ = shapes.block(&part.block, &scope, None);
                 let place = Place::new(def.id(), def.locale.as_deref(), &part.name);
-                for (line, sentence) in shapes.found {
-                    let sentence = format!("{sentence} by the schema of {}", def.event_type);
-                    let issue = place.issue(
-                        line,
-                        "object-as-text",
-                        format!("{sentence}: expected one of its fields"),
-                    );
+                for (line, code, sentence) in shapes.found {
+                    let issue = place.issue(line, code, sentence);
                     if !issues.contains(&issue) {
                         issues.push(issue);
                     }
@@ -69,14 +79,6 @@ impl Engine {
         }
         issues
     }
-}
-
-/// The schemas of what is visible at a place; `None` is a value of which nothing is known.
-struct Scope<'s> {
-    up: Option<&'s Scope<'s>>,
-    this: Option<&'s Value>,
-    names: Vec<(&'s str, Option<&'s Value>)>,
-    merged: bool,
 }
 
 /// The block that a partial is given, and its place.
@@ -88,15 +90,17 @@ struct Given<'s> {
 }
 
 struct Shapes<'e> {
-    root: &'e Value,
+    schema: Schema<'e>,
     partials: &'e BTreeMap<String, Block>,
     budget: Budget,
     line: Option<usize>,
     is_in_partial: bool,
-    found: Vec<(Option<usize>, String)>,
+    /// The surrounding conditions over variables that this schema does not have: their authors expect another schema.
+    guards: usize,
+    found: Vec<Finding>,
 }
 
-impl<'e> Shapes<'e> {
+impl Shapes<'_> {
     fn block(&mut self, block: &Block, scope: &Scope<'_>, given: Option<&Given<'_>>) -> Result<(), Exceeded> {
         for step in &block.0 {
             self.budget.pay(1)?;
@@ -121,9 +125,15 @@ impl<'e> Shapes<'e> {
                 self.written(expr, scope);
                 Ok(())
             }
-            Element::Choose { branches, .. } => {
-                let mut blocks = branches.iter().flatten();
-                blocks.try_for_each(|block| self.block(block, scope, given))
+            Element::Choose {
+                test,
+                include_zero,
+                branches,
+            } => {
+                if let Some(expr) = include_zero {
+                    self.used(expr, Wanted::Maybe, scope);
+                }
+                self.choose(test, branches, scope, given)
             }
             Element::Each {
                 list,
@@ -131,8 +141,20 @@ impl<'e> Shapes<'e> {
                 body,
                 otherwise,
             } => {
-                let item = self.schema(list, scope).and_then(|list| self.item(list));
-                self.inside(body, item, names, scope, given)?;
+                let seen = self.subject(list, otherwise.is_some(), scope);
+                if let Some(schema) = seen.schema()
+                    && otherwise.is_none()
+                {
+                    self.fits(list, schema, &["array", "object", "null"], "a list or an object");
+                }
+                let item = seen.schema().and_then(|list| self.schema.item(list));
+                let round = Round {
+                    may_have_key: seen
+                        .schema()
+                        .is_none_or(|schema| self.schema.never_one_of(schema, &["object"]).is_none()),
+                };
+                let label = format!("an item of {}", echo(list));
+                self.inside(body, (item, label, Some(round)), names, scope, given)?;
                 otherwise
                     .iter()
                     .try_for_each(|block| self.block(block, scope, given))
@@ -143,8 +165,8 @@ impl<'e> Shapes<'e> {
                 body,
                 otherwise,
             } => {
-                let this = self.schema(value, scope);
-                self.inside(body, this, names, scope, given)?;
+                let this = self.subject(value, otherwise.is_some(), scope).schema();
+                self.inside(body, (this, echo(value), None), names, scope, given)?;
                 otherwise
                     .iter()
                     .try_for_each(|block| self.block(block, scope, given))
@@ -158,19 +180,24 @@ impl<'e> Shapes<'e> {
                 let Some(partial) = self.partials.get(name) else {
                     return Ok(());
                 };
-                let this = match value {
-                    Some(value) => self.schema(value, scope),
-                    None => scope.this,
+                let (this, label) = match value {
+                    Some(value) => (self.subject(value, false, scope).schema(), echo(value)),
+                    None => (scope.this, scope.label.clone()),
                 };
+                for (_, expr) in variables {
+                    self.used(expr, Wanted::Maybe, scope);
+                }
                 let names = variables.iter();
                 let names = names
-                    .map(|(name, expr)| (name.as_str(), self.schema(expr, scope)))
+                    .map(|(name, expr)| (name.as_str(), self.see(expr, scope).schema()))
                     .collect();
                 let inside = Scope {
                     up: Some(scope),
                     this,
+                    label,
                     names,
                     merged: true,
+                    round: None,
                 };
                 let handed = block.as_ref().map(|block| Given {
                     block,
@@ -190,10 +217,25 @@ impl<'e> Shapes<'e> {
         }
     }
 
+    fn choose(
+        &mut self,
+        test: &Expr,
+        branches: &[Option<Block>; 2],
+        scope: &Scope<'_>,
+        given: Option<&Given<'_>>,
+    ) -> Result<(), Exceeded> {
+        let is_guard = self.tested(test, scope);
+        self.guards += usize::from(is_guard);
+        let mut blocks = branches.iter().flatten();
+        let result = blocks.try_for_each(|block| self.block(block, scope, given));
+        self.guards -= usize::from(is_guard);
+        result
+    }
+
     fn inside(
         &mut self,
         body: &Block,
-        this: Option<&Value>,
+        (this, label, round): (Option<&Value>, String, Option<Round>),
         names: &[String],
         scope: &Scope<'_>,
         given: Option<&Given<'_>>,
@@ -203,136 +245,11 @@ impl<'e> Shapes<'e> {
         let inside = Scope {
             up: Some(scope),
             this,
+            label,
             names,
             merged: false,
+            round,
         };
         self.block(body, &inside, given)
     }
-
-    /// Looks at an expression whose value is written.
-    fn written(&mut self, expr: &Expr, scope: &Scope<'_>) {
-        match expr {
-            Expr::Literal(_) => {}
-            Expr::Path(path) => {
-                if self
-                    .look_up(path, scope)
-                    .is_some_and(|schema| self.is_object(schema))
-                {
-                    self.found
-                        .push((self.line, format!("{} is an object", echo(&path.raw))));
-                }
-            }
-            Expr::Call(call) => match call.helper {
-                Helper::T => call.named.iter().for_each(|(_, expr)| self.written(expr, scope)),
-                Helper::Encode | Helper::Url | Helper::Number | Helper::Date | Helper::Money => {
-                    call.args.iter().for_each(|expr| self.written(expr, scope));
-                }
-                _ => {}
-            },
-        }
-    }
-
-    fn schema<'s>(&self, expr: &Expr, scope: &Scope<'s>) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        match expr {
-            Expr::Path(path) => self.look_up(path, scope),
-            _ => None,
-        }
-    }
-
-    /// The schema of a variable; the names are found in the same order as when a template runs.
-    fn look_up<'s>(&self, path: &Path, scope: &Scope<'s>) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        let level = match path.from {
-            From::Round(_) => return None,
-            From::Root => return self.of_root(&path.names),
-            From::Scope(level) => level,
-        };
-        if let Some((first, rest)) = path.names.split_first() {
-            let named = |scope: &Scope<'s>| {
-                let found = scope.names.iter().find(|(name, _)| name == first);
-                found.map(|(_, schema)| *schema)
-            };
-            let found = if level == 0 {
-                ancestors(scope).find_map(named)
-            } else {
-                ancestors(scope)
-                    .nth(level)
-                    .filter(|scope| scope.merged)
-                    .and_then(named)
-            };
-            if let Some(schema) = found {
-                return self.dig(schema?, rest);
-            }
-        }
-        let holder = ancestors(scope).nth(level)?;
-        match holder.this {
-            // Only the whole data has Carillon's own variables.
-            Some(this) if std::ptr::eq(this, self.root) => self.of_root(&path.names),
-            this => self.dig(this?, &path.names),
-        }
-    }
-
-    fn of_root(&self, names: &[String]) -> Option<&'e Value> {
-        match names.split_first() {
-            Some((first, rest)) if first == "data" => self.dig(self.root, rest),
-            Some((first, _)) if crate::origin::is_own(first) => None,
-            _ => self.dig(self.root, names),
-        }
-    }
-
-    fn dig<'s>(&self, schema: &'s Value, names: &[String]) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        names.iter().try_fold(schema, |schema, name| {
-            let schema = self.followed(schema)?;
-            let field = schema.get("properties").and_then(|fields| fields.get(name));
-            field.or_else(|| name.parse::<usize>().ok().and_then(|_| schema.get("items")))
-        })
-    }
-
-    fn item<'s>(&self, list: &'s Value) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        let list = self.followed(list)?;
-        list.get("items").or_else(|| list.get("additionalProperties"))
-    }
-
-    /// The schema that a schema refers to, within the same document.
-    fn followed<'s>(&self, schema: &'s Value) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        let mut schema = schema;
-        for _ in 0..MAX_REFERENCES {
-            match schema.get("$ref").and_then(Value::as_str) {
-                Some(reference) => schema = self.root.pointer(reference.strip_prefix('#')?)?,
-                None => return Some(schema),
-            }
-        }
-        None
-    }
-
-    /// Whether a schema takes objects only, or objects and null.
-    fn is_object(&self, schema: &Value) -> bool {
-        match self.followed(schema).and_then(|schema| schema.get("type")) {
-            Some(Value::String(kind)) => kind == "object",
-            Some(Value::Array(kinds)) => {
-                let is = |kind: &Value, name: &str| kind.as_str() == Some(name);
-                kinds.iter().any(|kind| is(kind, "object"))
-                    && kinds.iter().all(|kind| is(kind, "object") || is(kind, "null"))
-            }
-            _ => false,
-        }
-    }
-}
-
-fn ancestors<'a, 's>(scope: &'a Scope<'s>) -> impl Iterator<Item = &'a Scope<'s>> {
-    std::iter::successors(Some(scope), |scope| scope.up)
 }

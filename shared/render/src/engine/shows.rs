@@ -1,6 +1,6 @@
-//! Finds parts that no data makes usable: they show nothing, or they are constant and too long.
+//! Finds parts that no data makes usable: they show nothing, or their own text is too long.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use carillon_domain::json::Value;
 
@@ -34,42 +34,79 @@ pub(super) fn always_unusable(
     partials: &[BTreeMap<String, Block>; 2],
     none: &Value,
 ) -> Option<Unusable> {
-    let [_, texts] = partials;
+    let [html_partials, texts] = partials;
     let budget = Budget::new(STEPS);
-    let look = Look(Machine {
-        pack,
-        partials: texts,
-        root: none,
-        timezone: None,
-        budget: &budget,
-    });
-    let line = match &template.parts {
-        CompiledParts::Email { subject, .. } => Some(subject),
-        CompiledParts::Sms { text } => Some(text),
-        CompiledParts::Push { .. } => None,
+    let look = |partials| Look {
+        machine: Machine {
+            pack,
+            partials,
+            root: none,
+            timezone: None,
+            budget: &budget,
+        },
+        html: None,
     };
-    let unusable = |part: &Part, code, fault: String, expected: String| Unusable {
-        part: part.name.clone(),
-        code,
-        fault,
-        expected,
+    let text = look(texts);
+    let is_blank = |part: &Part| matches!(text.shows(&part.block, None), Ok(false));
+    let html_is_blank = |part: &Part| {
+        let html = Look {
+            html: Some(Cell::new(false)),
+            ..look(html_partials)
+        };
+        matches!(html.shows(&part.block, None), Ok(false))
     };
-    if let Some(part) = line
-        && let Ok(false) = look.shows(&part.block, None)
-    {
-        let expected = "at least one visible character".to_owned();
-        return Some(unusable(part, "blank", "it is always blank".to_owned(), expected));
-    }
-    let collapse = match &template.parts {
-        CompiledParts::Push { collapse, .. } => collapse.as_ref(),
+    let blank = match &template.parts {
+        CompiledParts::Email { subject, .. } if is_blank(subject) => Some((subject, "it is")),
+        CompiledParts::Email { text, html: None, .. } | CompiledParts::Sms { text } if is_blank(text) => {
+            Some((text, "it is"))
+        }
+        CompiledParts::Email {
+            text,
+            html: Some(html),
+            ..
+        } if is_blank(text) && html_is_blank(html) => Some((text, "text and html are")),
+        CompiledParts::Push { title, body, .. } if is_blank(title) && is_blank(body) => {
+            Some((body, "title and body are"))
+        }
         _ => None,
     };
-    let bounded = line
-        .or(collapse)
-        .filter(|part| look.is_constant(&part.block).unwrap_or(false))?;
-    let (limit, actual, unit) = run::excess(template, bounded, pack, partials, none)?;
-    let fault = format!("it always has {actual} {unit}");
-    Some(unusable(bounded, "too-long", fault, format!("at most {limit}")))
+    if let Some((part, what)) = blank {
+        let in_one = if what == "it is" { "" } else { " in one of them" };
+        return Some(Unusable {
+            part: part.name.clone(),
+            code: "blank",
+            fault: format!("{what} always blank"),
+            expected: format!("at least one visible character{in_one}"),
+        });
+    }
+    let least = |part: &Part| text.least(&part.block, None).ok();
+    let (part, limit, actual, unit) = run::excess(template, pack, partials, none, least)?;
+    let is_constant = |part: &Part| text.is_constant(&part.block).unwrap_or(false);
+    let (part, has) = if part == "payload" {
+        let all = template.parts.all().into_iter().all(is_constant);
+        (
+            "body".to_owned(),
+            if all {
+                "title, body and data always have"
+            } else {
+                "title, body and data have at least"
+            },
+        )
+    } else {
+        let all = template
+            .parts
+            .all()
+            .into_iter()
+            .filter(|it| it.name == part)
+            .all(is_constant);
+        (part, if all { "it always has" } else { "it has at least" })
+    };
+    Some(Unusable {
+        part,
+        code: "too-long",
+        fault: format!("{has} {actual} {unit}"),
+        expected: format!("at most {limit}"),
+    })
 }
 
 /// The block that a partial is given, and the block that was given at the place where that one stands.
@@ -79,7 +116,11 @@ struct Given<'b> {
     outer: Option<&'b Given<'b>>,
 }
 
-struct Look<'e>(Machine<'e>);
+struct Look<'e> {
+    machine: Machine<'e>,
+    /// In HTML, whether the text so far ends inside a tag.
+    html: Option<Cell<bool>>,
+}
 
 impl Look<'_> {
     /// Whether a block shows anything with some data.
@@ -93,9 +134,12 @@ impl Look<'_> {
             Ok(false)
         };
         for step in &block.0 {
-            self.0.budget.pay(1)?;
+            self.machine.budget.pay(1)?;
             let shows = match &step.element {
-                Element::Text(text) => !is_blank(text),
+                Element::Text(text) => match &self.html {
+                    Some(is_in_tag) => html_shows(text, is_in_tag),
+                    None => !is_blank(text),
+                },
                 Element::Print(expr) => self.prints(expr),
                 Element::Choose {
                     branches: [yes, no], ..
@@ -103,7 +147,7 @@ impl Look<'_> {
                 Element::Each { body, otherwise, .. } | Element::With { body, otherwise, .. } => {
                     self.shows(body, given)? || any(&[otherwise])?
                 }
-                Element::Partial { name, block, .. } => match self.0.partials.get(name) {
+                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
                     Some(partial) => {
                         let inner = block.as_ref().map(|block| Given { block, outer: given });
                         self.shows(partial, inner.as_ref())?
@@ -129,13 +173,13 @@ impl Look<'_> {
         }
         let scope = Scope {
             up: None,
-            this: self.0.root,
+            this: self.machine.root,
             names: &[],
             merged: false,
             round: None,
             kind: Kind::Data,
         };
-        let value = self.0.eval(expr, &scope);
+        let value = self.machine.eval(expr, &scope);
         match value.as_ref().map(Val::get) {
             Ok(Some(Value::String(text))) => !is_blank(text),
             Ok(Some(Value::Null)) => false,
@@ -143,10 +187,73 @@ impl Look<'_> {
         }
     }
 
+    /// The shortest text that a block writes with some data; variables may be empty.
+    fn least(&self, block: &Block, given: Option<&Given<'_>>) -> Result<String, Exceeded> {
+        let mut least = String::new();
+        let of = |block: &Option<Block>| match block {
+            Some(block) => self.least(block, given),
+            None => Ok(String::new()),
+        };
+        let shorter = |one: String, other: String| if other.len() < one.len() { other } else { one };
+        for step in &block.0 {
+            self.machine.budget.pay(1)?;
+            let text = match &step.element {
+                Element::Text(text) => text.clone(),
+                Element::Print(expr) => self.literal(expr).unwrap_or_default(),
+                Element::Choose {
+                    branches: [yes, no], ..
+                } => shorter(of(yes)?, of(no)?),
+                Element::Each { otherwise: None, .. } => String::new(),
+                Element::With {
+                    body,
+                    otherwise: None,
+                    ..
+                } => self.least(body, given)?,
+                Element::Each { body, otherwise, .. } | Element::With { body, otherwise, .. } => {
+                    shorter(self.least(body, given)?, of(otherwise)?)
+                }
+                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
+                    Some(partial) => {
+                        let inner = block.as_ref().map(|block| Given { block, outer: given });
+                        self.least(partial, inner.as_ref())?
+                    }
+                    None => String::new(),
+                },
+                Element::PartialBlock(fallback) => match given {
+                    Some(given) => self.least(given.block, given.outer)?,
+                    None => of(fallback)?,
+                },
+            };
+            self.machine.budget.pay_bytes(text.len())?;
+            least.push_str(&text);
+        }
+        Ok(least)
+    }
+
+    /// The text of an expression that has the same one with any data.
+    fn literal(&self, expr: &Expr) -> Option<String> {
+        if !is_literal(expr) {
+            return None;
+        }
+        let scope = Scope {
+            up: None,
+            this: self.machine.root,
+            names: &[],
+            merged: false,
+            round: None,
+            kind: Kind::Data,
+        };
+        match self.machine.eval(expr, &scope).ok()?.get()? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether a block writes the same with any data.
     fn is_constant(&self, block: &Block) -> Result<bool, Exceeded> {
         for step in &block.0 {
-            self.0.budget.pay(1)?;
+            self.machine.budget.pay(1)?;
             let is_constant = match &step.element {
                 Element::Text(_) => true,
                 Element::Print(expr) => is_literal(expr),
@@ -155,7 +262,7 @@ impl Look<'_> {
                     value: None,
                     variables,
                     block: None,
-                } if variables.is_empty() => match self.0.partials.get(name) {
+                } if variables.is_empty() => match self.machine.partials.get(name) {
                     Some(partial) => self.is_constant(partial)?,
                     None => false,
                 },
@@ -167,6 +274,42 @@ impl Look<'_> {
         }
         Ok(true)
     }
+}
+
+/// Elements that show something without a text.
+const SHOWING: [&str; 8] = [
+    "<img", "<svg", "<picture", "<video", "<input", "<button", "<hr", "<object",
+];
+
+/// Whether HTML shows anything: a visible character outside of tags, or an element such as an image.
+fn html_shows(text: &str, is_in_tag: &Cell<bool>) -> bool {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("background") || SHOWING.iter().any(|element| lower.contains(element)) {
+        return true;
+    }
+    let mut rest = text;
+    while !rest.is_empty() {
+        if is_in_tag.get() {
+            let Some(end) = rest.find('>') else {
+                return false;
+            };
+            rest = &rest[end + 1..];
+            is_in_tag.set(false);
+            continue;
+        }
+        let opens = |at: &usize| {
+            let after = rest[at + 1..].chars().next();
+            after.is_none_or(|c| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'))
+        };
+        let tag = rest.match_indices('<').map(|(at, _)| at).find(opens);
+        let (shown, after) = rest.split_at(tag.unwrap_or(rest.len()));
+        if !is_blank(shown) {
+            return true;
+        }
+        is_in_tag.set(tag.is_some());
+        rest = after;
+    }
+    false
 }
 
 /// Whether an expression has the same value with any data.

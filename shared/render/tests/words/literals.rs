@@ -205,15 +205,187 @@ fn a_part_that_shows_something_with_some_data_passes_the_gate() {
         });
         assert_eq!(refusals(&set), [], "{text}");
     }
-    // A mail and a notification are sent with a blank text.
+}
+
+#[test]
+fn a_mail_with_a_blank_text_and_blank_html_and_a_push_with_neither_title_nor_body_are_refused() {
+    let mail = |text, html| {
+        set(
+            Channel::Email,
+            &[("subject", "s"), ("text", text), ("html", html)],
+        )
+    };
+    let push = |title, body| {
+        set(
+            Channel::Push,
+            &[("title", title), ("body", body), ("data.x", "y")],
+        )
+    };
+    let both = "text and html are always blank: expected at least one visible character in one of them";
+    for (set, pointer, sentence) in [
+        (
+            set(Channel::Email, &[("subject", "s"), ("text", " ")]),
+            "/parts/text",
+            "it is always blank: expected at least one visible character",
+        ),
+        (mail(" ", " "), "/parts/text", both),
+        (
+            mail("{{! }}", "<html><body>\n<p> </p></body></html>"),
+            "/parts/text",
+            both,
+        ),
+        (mail("", "{{#if x}}<p>{{else}}<div>{{/if}}"), "/parts/text", both),
+        (
+            push(" ", "\n"),
+            "/parts/body",
+            "title and body are always blank: expected at least one visible character in one of them",
+        ),
+    ] {
+        let refusals = refusals(&set);
+        assert_eq!(refusals.len(), 1, "{refusals:?}");
+        assert_eq!(
+            (refusals[0].code, &*refusals[0].pointer(), &*refusals[0].message),
+            ("blank", pointer, sentence)
+        );
+    }
+    for fine in [
+        mail(" ", "<p>x</p>"),
+        mail(" ", "<p>{{x}}</p>"),
+        mail(" ", "<img src=\"https://shop.example/a.png\" alt=\"\">"),
+        mail(" ", "1 < 2"),
+        mail("x", " "),
+        push("x", ""),
+        push("", "{{x}}"),
+    ] {
+        assert_eq!(refusals(&fine), []);
+    }
+}
+
+#[test]
+fn a_part_whose_own_text_is_too_long_is_refused_whatever_its_variables_are() {
+    let push =
+        |body: &str, data: &str| set(Channel::Push, &[("title", "t"), ("body", body), ("data.x", data)]);
+    let (long, half) = ("a".repeat(4_000), "a".repeat(1_900));
+    let sms = format!("{{{{#if x}}}}{half}{{{{else}}}}{half}b{{{{/if}}}} {{{{name}}}}");
+    for (set, pointer, sentence) in [
+        (
+            push(&long, "x"),
+            "/parts/body",
+            "title, body and data always have 4015 bytes: expected at most 3584",
+        ),
+        (
+            push(&half, &half),
+            "/parts/body",
+            "title, body and data always have 3814 bytes: expected at most 3584",
+        ),
+        (
+            push(&format!("{long}{{{{name}}}}"), "x"),
+            "/parts/body",
+            "title, body and data have at least 4015 bytes: expected at most 3584",
+        ),
+        (
+            set(Channel::Sms, &[("text", &sms)]),
+            "/parts/text",
+            "it has at least 1900 characters: expected at most 1600",
+        ),
+        (
+            set(
+                Channel::Email,
+                &[("subject", &format!("{half} {{{{x}}}}")), ("text", "t")],
+            ),
+            "/parts/subject",
+            "it has at least 1900 bytes: expected at most 998",
+        ),
+    ] {
+        let refusals = refusals(&set);
+        assert_eq!(refusals.len(), 1, "{refusals:?}");
+        assert_eq!(
+            (refusals[0].code, &*refusals[0].pointer(), &*refusals[0].message),
+            ("too-long", pointer, sentence)
+        );
+    }
+    for text in [
+        format!("x{{{{#if x}}}}{half}{{{{/if}}}}"),
+        format!("x{{{{#each list}}}}{half}{{{{/each}}}}"),
+        format!("x{{{{! {half} }}}}"),
+    ] {
+        assert_eq!(refusals(&set(Channel::Sms, &[("text", &text)])), [], "{text:.40}");
+    }
     assert_eq!(
-        refusals(&set(Channel::Email, &[("subject", "x"), ("text", " ")])),
+        refusals(&push(&half, &format!("{{{{#if x}}}}{half}{{{{/if}}}}"))),
         []
     );
-    assert_eq!(
-        refusals(&set(Channel::Push, &[("title", " "), ("body", " ")])),
-        []
-    );
+}
+
+#[test]
+fn a_parameter_that_a_helper_would_pass_over_is_refused() {
+    for (call, sentence) in [
+        (
+            "{{number n \"x\"}}",
+            "the helper number takes at most 1 parameter(s), not 2",
+        ),
+        (
+            "{{date at \"short\" \"long\"}}",
+            "the helper date takes at most 2 parameter(s), not 3",
+        ),
+        (
+            "{{date at style=\"short\"}}",
+            "the helper date takes no parameter style=",
+        ),
+        (
+            "{{money a \"EUR\" \"x\"}}",
+            "the helper money takes at most 2 parameter(s), not 3",
+        ),
+        (
+            "{{t \"k\" n}}",
+            "the helper t takes at most 1 parameter(s), not 2",
+        ),
+        (
+            "{{encode (number n 2)}}",
+            "the helper number takes at most 1 parameter(s), not 2",
+        ),
+        (
+            "{{#if (eq a b c)}}x{{/if}}",
+            "the helper eq takes at most 2 parameter(s), not 3",
+        ),
+        (
+            "{{#if a b}}x{{/if}}",
+            "the helper if takes at most 1 parameter(s), not 2",
+        ),
+        (
+            "{{#if a includeZeros=true}}x{{/if}}",
+            "the helper if takes no parameter includeZeros=",
+        ),
+        (
+            "{{#each a b}}x{{/each}}",
+            "the helper each takes at most 1 parameter(s), not 2",
+        ),
+        (
+            "{{#with a x=b}}x{{/with}}",
+            "the helper with takes no parameter x=",
+        ),
+        (
+            "{{> row a b}}",
+            "the partial row takes one value and named ones, such as {{> row order size=3}}, not 2 values",
+        ),
+    ] {
+        let mut set = with_texts(&format!("Hello\n{call}"), &[("en", "k = text\n")]);
+        set.partials.push(PartialDef {
+            name: "row".to_owned(),
+            parts: Parts::from([("text".to_owned(), "x".to_owned())]),
+        });
+        let found: Vec<_> = refusals(&set)
+            .into_iter()
+            .map(|it| (it.line, it.message))
+            .collect();
+        assert_eq!(found, [(Some(2), sentence.to_owned())], "{call}");
+    }
+    for fine in [
+        "{{#if (and a b c)}}x{{/if}}{{#if 0 includeZero=true}}x{{/if}}",
+        "{{t \"k\" a=b c=d}}{{date at \"short\"}}",
+    ] {
+        assert_eq!(refusals(&with_texts(fine, &[("en", "k = text\n")])), [], "{fine}");
+    }
 }
 
 #[test]

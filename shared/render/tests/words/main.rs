@@ -9,6 +9,7 @@ mod literals;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
+mod unfit;
 mod values;
 
 use carillon_domain::Channel;
