@@ -3,7 +3,8 @@
 //! Events: acknowledged events (rows that gateways published, records that routers read from elsewhere) are routed,
 //! duplicate, rejected, skipped, or waiting in a scheduler. Deliveries: those that routers produced have ended or are
 //! pending. Records on their way through the bus cause a difference that disappears when they are projected; a
-//! difference that stays is a loss or a duplicate.
+//! difference that stays is a loss or a duplicate. One that an operator has accepted, for example after a restore, is left
+//! out and exported beside it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -115,6 +116,8 @@ fn export(report: &Report) {
     metrics::gauge!("carillon_auditor_events_difference").set(report.events as f64);
     metrics::gauge!("carillon_auditor_deliveries_difference").set(report.deliveries as f64);
     let counts = &report.counts;
+    metrics::gauge!("carillon_auditor_events_accepted").set(counts.accepted_events as f64);
+    metrics::gauge!("carillon_auditor_deliveries_accepted").set(counts.accepted_deliveries as f64);
     for (term, count) in [
         ("acknowledged", counts.acknowledged),
         ("routed", counts.routed),

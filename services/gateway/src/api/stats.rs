@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use carillon_runtime::http::Problem;
-use carillon_store::audit::AuditCounts;
+use carillon_store::audit::{Accepted, AuditCounts};
 use serde::Serialize;
 
 use crate::{auth::OfInstallation, error::ApiError, input::NoQuery, state::GatewayState};
@@ -14,9 +14,11 @@ pub(crate) struct Stats {
     counts: AuditCounts,
     events_difference: i64,
     deliveries_difference: i64,
+    accepted: Vec<Accepted>,
 }
 
-/// The auditor's counts of events and deliveries, and their differences, both of which are 0 at rest.
+/// The auditor's counts of events and deliveries, and their differences, both of which are 0 at rest. Differences that an
+/// operator has accepted are left out of them, and are in `accepted` with time, name and reason.
 ///
 /// They cover all tenants of the installation, so only the operator's own tenant `default` may read them.
 #[utoipa::path(
@@ -29,10 +31,12 @@ pub(crate) async fn get_stats(
     _: OfInstallation,
     NoQuery: NoQuery,
 ) -> Result<Json<Stats>, ApiError> {
-    let counts = state.store.audit().counts().await?;
+    let audit = state.store.audit();
+    let (counts, accepted) = (audit.counts().await?, audit.accepted().await?);
     Ok(Json(Stats {
         counts,
         events_difference: counts.event_difference(),
         deliveries_difference: counts.delivery_difference(),
+        accepted,
     }))
 }

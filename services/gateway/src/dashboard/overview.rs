@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use carillon_store::{
     Page,
-    audit::AuditCounts,
+    audit::{Accepted, AuditCounts},
     dead_letters::DeadLetterGroup,
     read_model::{DeliveryFilter, DeliveryView},
 };
@@ -27,6 +27,8 @@ struct OverviewPage {
     frame: Option<Frame>,
     /// The counts of the whole installation; only for the operator's own tenant.
     counts: Option<AuditCounts>,
+    /// The accepted differences, for the same readers.
+    accepted: Vec<Accepted>,
     open_letters: u64,
     causes: Vec<DeadLetterGroup>,
     items: Vec<DeliveryView>,
@@ -38,10 +40,11 @@ pub(crate) async fn show(
     signed_in: SignedIn,
 ) -> Result<Response, PageError> {
     let (store, tenant) = (&dashboard.gateway.store, signed_in.caller.tenant());
-    let counts = if signed_in.caller.is_of_installation() {
-        Some(store.audit().counts().await?)
+    let (counts, accepted) = if signed_in.caller.is_of_installation() {
+        let audit = store.audit();
+        (Some(audit.counts().await?), audit.accepted().await?)
     } else {
-        None
+        (None, Vec::new())
     };
     let mut causes = store.dead_letters().groups(tenant).await?;
     causes.retain(|cause| cause.open > 0);
@@ -60,6 +63,7 @@ pub(crate) async fn show(
     Ok(render(&OverviewPage {
         frame: Some(Frame::new(Part::Overview, &signed_in)),
         counts,
+        accepted,
         open_letters,
         causes,
         items: deliveries.items,

@@ -1,7 +1,7 @@
 //! The views of events, deliveries and dead letters.
 
 use carillon_domain::{Channel, Clock as _, DeliveryStatus};
-use carillon_store::channel_holds::ChannelHold;
+use carillon_store::{audit::Acceptance, channel_holds::ChannelHold};
 use serde_json::{Value, json};
 
 use crate::{
@@ -362,6 +362,44 @@ async fn the_books_count_what_was_acknowledged() {
         assert_eq!(
             stats["events_difference"], 1,
             "no router has said what became of it: {stats}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_accepted_difference_is_shown_with_its_reason_by_the_api_and_the_page() {
+    on_gateway(async |setting| {
+        setting.post(&shipped("e-1")).await;
+        let acceptance = Acceptance {
+            by: "Ada".to_owned(),
+            reason: "restored <b>twice</b>".to_owned(),
+            events: 1,
+            deliveries: 0,
+        };
+        setting.env.store.audit().accept(&acceptance).await.unwrap();
+        let stats = setting.get("/v1/stats").await.json();
+        assert_eq!(
+            (
+                &stats["events_difference"],
+                &stats["accepted_events"],
+                &stats["acknowledged"]
+            ),
+            (&json!(0), &json!(1), &json!(1)),
+            "{stats}"
+        );
+        let accepted = &stats["accepted"][0];
+        assert_eq!(
+            (&accepted["by"], &accepted["reason"], &accepted["events"]),
+            (&json!("Ada"), &json!("restored <b>twice</b>"), &json!(1)),
+            "{stats}"
+        );
+        let cookie = sign_in(setting, &setting.admin).await;
+        let shown = setting.ask(page("/", &cookie)).await.text();
+        assert!(shown.contains("Accepted differences"), "{shown}");
+        assert!(
+            shown.contains("restored") && shown.contains("twice") && !shown.contains("<b>twice"),
+            "{shown}"
         );
     })
     .await;

@@ -7,7 +7,7 @@ use carillon_domain::{
     status::{EventVerdict, Origin},
 };
 use carillon_store::{
-    audit::AuditCounts,
+    audit::{AcceptError, Acceptance, AuditCounts},
     events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
 };
 use carillon_tracker::{Auditor, Report};
@@ -104,6 +104,7 @@ async fn the_books_balance_when_everything_was_read() {
             deliveries_produced: 4,
             ended: 2,
             pending: 2,
+            ..AuditCounts::default()
         };
         let expected = Report {
             counts: expected,
@@ -190,6 +191,97 @@ async fn an_auditor_counts_until_it_is_told_to_end() {
         shutdown.begin();
         let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
         ended.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_difference_that_an_operator_accepts_is_shown_with_its_reason_and_only_new_ones_count() {
+    on_tracker(async |setting| {
+        let audit = setting.env.store.audit();
+        let accept = async |events, deliveries| {
+            let acceptance = Acceptance {
+                by: " Ada ".to_owned(),
+                reason: "restored from the dump of 12:00".to_owned(),
+                events,
+                deliveries,
+            };
+            audit.accept(&acceptance).await
+        };
+        acknowledge(setting, 1).await;
+        acknowledge(setting, 2).await;
+        let refused = accept(1, 0).await.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                AcceptError::Differs {
+                    events: 2,
+                    deliveries: 0
+                }
+            ),
+            "{refused}"
+        );
+        assert_eq!(differences(setting).await, (2, 0));
+
+        accept(2, 0).await.unwrap();
+        assert_eq!(differences(setting).await, (0, 0));
+        let counts = report(setting).await.counts;
+        assert_eq!(
+            (
+                counts.acknowledged,
+                counts.accepted_events,
+                counts.accepted_deliveries
+            ),
+            (2, 2, 0)
+        );
+        let told = audit.accepted().await.unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].accepted_by.as_str(), told[0].reason.as_str()),
+            ("Ada", "restored from the dump of 12:00")
+        );
+        assert_eq!((told[0].events, told[0].deliveries), (2, 0));
+        assert!(matches!(accept(0, 0).await, Err(AcceptError::Nothing)));
+        assert!(matches!(accept(2, 0).await, Err(AcceptError::Differs { .. })));
+
+        // An event that was accepted as lost is decided after all, and a new one is not.
+        acknowledge(setting, 3).await;
+        assert_eq!(differences(setting).await, (1, 0), "a new difference is told");
+        setting
+            .track(&[StatusRecord::EventDecided(decided(1, EventVerdict::Rejected))])
+            .await;
+        setting
+            .track(&[StatusRecord::EventDecided(decided(3, EventVerdict::Rejected))])
+            .await;
+        let late = differences(setting).await;
+        assert_eq!(late.1, 0);
+        assert_ne!(late.0, 0, "what comes after all is told");
+        accept(late.0, 0).await.unwrap();
+        assert_eq!(differences(setting).await, (0, 0));
+        assert_eq!(audit.accepted().await.unwrap().len(), 2, "no acceptance is lost");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acceptance_without_a_name_or_a_reason_is_refused() {
+    on_tracker(async |setting| {
+        acknowledge(setting, 1).await;
+        for (by, reason, expected) in [
+            (" ", "restored", "by: "),
+            ("Ada", "", "reason: "),
+            ("Ada", &*"x".repeat(1_001), "reason: "),
+        ] {
+            let acceptance = Acceptance {
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+                events: 1,
+                deliveries: 0,
+            };
+            let refused = setting.env.store.audit().accept(&acceptance).await.unwrap_err();
+            assert!(refused.to_string().starts_with(expected), "{refused}");
+        }
+        assert_eq!(differences(setting).await, (1, 0));
     })
     .await;
 }

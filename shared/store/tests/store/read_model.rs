@@ -93,6 +93,7 @@ async fn a_record_that_comes_again_is_counted_once() {
             deliveries_produced: 4,
             ended: 0,
             pending: 4,
+            ..AuditCounts::default()
         };
         assert_eq!(counts, expected);
         assert_eq!((counts.event_difference(), counts.delivery_difference()), (-1, 0));
