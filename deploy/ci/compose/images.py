@@ -35,7 +35,7 @@ class Images:
         stripped = self.work / "carillon"
         run("strip", "-o", str(stripped), str(binary))
         files = {"cargo": recipes.CARGO, "carillon": stripped, "sources": "\n".join(sources_of(binary, root)) + "\n"}
-        self.build("rust:1.95-bookworm", recipes.RUST, files)
+        self.build("rust:1.95-trixie", recipes.RUST, files)
 
     def is_made(self, name, digest):
         """Whether the image was made from just this."""

@@ -102,6 +102,20 @@ for argument; do case $argument in --profile=*) profile=${argument#--profile=} ;
 install -D /prebuilt/carillon "target/$profile/carillon"
 """
 
+# As Google builds it: the files of these packages of Debian 13, unpacked, with the certificates in one file and two variables.
+DISTROLESS_PACKAGES = "base-files ca-certificates gcc-14-base libc6 libgcc-s1 libgomp1 libssl3t64 libstdc++6 libzstd1 media-types netbase tzdata zlib1g"
+DISTROLESS = f"""FROM {DEBIAN} AS unpack
+RUN sed 's/bookworm/trixie/' /etc/apt/sources.list >/tmp/trixie.list && apt-get -o Dir::Etc::SourceList=/tmp/trixie.list -o Dir::Etc::SourceParts=/dev/null update
+WORKDIR /packages
+RUN apt-get -o Dir::Etc::SourceList=/tmp/trixie.list -o Dir::Etc::SourceParts=/dev/null download {DISTROLESS_PACKAGES} && mkdir /root-of-image && for package in *.deb; do dpkg-deb -x $package /root-of-image; done
+WORKDIR /root-of-image
+RUN find . -path './usr/share/ca-certificates/*.crt' -print0 | sort -z | xargs -0 cat >/tmp/authorities && mkdir -p etc/ssl/certs && mv /tmp/authorities etc/ssl/certs/ca-certificates.crt && rm -rf usr/share/man usr/share/locale usr/share/ca-certificates && printf 'root:x:0:0:root:/root:/sbin/nologin\\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\\n' >etc/passwd && mkdir -p tmp && chmod 1777 tmp
+
+FROM scratch
+COPY --from=unpack /root-of-image /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+"""
+
 PROMETHEUS = f"""FROM {PACKAGED}
 RUN mkdir -p /prometheus && chown nobody /prometheus
 USER nobody
@@ -122,6 +136,7 @@ def stand_ins(kafka_libs):
     sink = {"sink.py": Path(__file__).with_name("sink.py")}
     return [
         (PACKAGED, PACKAGES, {}),
+        ("gcr.io/distroless/cc-debian13", DISTROLESS, {}),
         ("postgres:17-alpine", POSTGRES, {"entrypoint": POSTGRES_ENTRYPOINT}),
         ("redis:8-alpine", REDIS, {"entrypoint": REDIS_ENTRYPOINT}),
         ("apache/kafka:4.1.0", KAFKA, {"entrypoint": KAFKA_ENTRYPOINT, "libs": kafka_libs}),

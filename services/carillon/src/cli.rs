@@ -108,6 +108,9 @@ pub(crate) enum Command {
     /// Create the topics of the bus.
     #[command(subcommand, after_help = examples::TOPICS)]
     Topics(TopicsCommand),
+    /// Show the auditor's books, and accept a lasting difference of which the reason is known.
+    #[command(subcommand, after_help = examples::BOOKS)]
+    Books(BooksCommand),
     /// Rebuild the read model.
     #[command(subcommand, name = "read-model", after_help = examples::READ_MODEL)]
     ReadModel(ReadModelCommand),
@@ -125,6 +128,31 @@ pub(crate) enum Command {
         json: bool,
         #[command(flatten)]
         stores: Stores,
+    },
+    /// Ask a process whether it is ready; the exit code tells. It needs no configuration, so it suits health checks.
+    #[command(after_help = examples::READY)]
+    Ready {
+        /// The address of the process.
+        #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = url)]
+        url: String,
+    },
+    /// Prepare an installation: create the topics, apply a catalog folder and import the users in its folder `users`.
+    /// What exists stays.
+    #[command(after_help = examples::SETUP)]
+    Setup {
+        /// The catalog folder.
+        folder: PathBuf,
+        #[command(flatten)]
+        stores: Stores,
+    },
+    /// Generate the secrets of docker-compose.yml. Those that exist stay.
+    #[command(after_help = examples::SECRETS)]
+    Secrets {
+        /// The folder with one folder for each audience: `carillon`, `providers`, `simulator` and `postgres`.
+        folder: PathBuf,
+        /// The user id that owns the files, except PostgreSQL's, which stays with this process's user.
+        #[arg(long, value_name = "UID")]
+        owner: Option<u32>,
     },
     /// Print a shell script that completes commands and options.
     #[command(after_help = examples::COMPLETIONS)]
@@ -452,6 +480,38 @@ pub(crate) enum ReadModelCommand {
     /// first.
     #[command(after_help = examples::READ_MODEL)]
     Rebuild(Stores),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BooksCommand {
+    /// Show the counts, the differences, and the differences that were accepted.
+    #[command(after_help = examples::BOOKS_SHOW)]
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        stores: Stores,
+    },
+    /// Accept the present differences, for example after a restore. They are left out of the alerts from then on, and are
+    /// shown with time, name and reason for good. The opposite difference takes an acceptance back.
+    #[command(after_help = examples::BOOKS_ACCEPT)]
+    Accept {
+        /// The difference of events that `books show` shows at rest.
+        #[arg(long, allow_negative_numbers = true)]
+        events: i64,
+        /// The difference of deliveries that `books show` shows at rest.
+        #[arg(long, allow_negative_numbers = true)]
+        deliveries: i64,
+        /// Your name.
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// The reason for the difference.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        stores: Stores,
+    },
 }
 
 #[derive(Debug, Subcommand)]

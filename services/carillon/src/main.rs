@@ -75,6 +75,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         output::write(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(Command::Ready { url }) = &cli.command {
+        return commands::ready(url).await;
+    }
     let config = read_config(&cli)?;
     private::create_for_this_user_alone();
     match cli.command.unwrap_or_else(|| Command::Dev(DevArgs::default())) {

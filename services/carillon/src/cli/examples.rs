@@ -50,9 +50,17 @@ examples! {
     KEYS_LIST: "carillon keys list", "carillon keys list --tenant acme --json", "carillon keys list --data-dir /var/tmp/carillon";
     KEYS_REVOKE: "carillon keys revoke 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f --tenant acme";
     TOPICS: "carillon topics create --set kafka.brokers=localhost:9092";
+    BOOKS: "carillon books show", "carillon books accept --events 18 --deliveries 3 --by Ada --reason 'restored from the dump of 12:00'";
+    BOOKS_SHOW: "carillon books show", "carillon books show --json --config /etc/carillon.toml";
+    BOOKS_ACCEPT:
+        "carillon books accept --events 18 --deliveries 3 --by Ada --reason 'restored from the dump of 12:00'",
+        "carillon books accept --events -2 --deliveries 0 --by Ada --reason 'two of them were decided after all'";
     READ_MODEL: "carillon read-model rebuild --config /etc/carillon.toml";
     CONFIG: "carillon config check", "carillon config check --config /etc/carillon.toml --set shutdown.grace=30s";
     DOCTOR: "carillon doctor", "carillon doctor --data-dir /var/tmp/carillon", "carillon doctor --json --config /etc/carillon.toml";
+    READY: "carillon ready", "carillon ready --url http://router:8080";
+    SETUP: "carillon setup examples/shop", "carillon setup examples/shop --config /etc/carillon.toml";
+    SECRETS: "carillon secrets /secrets --owner 10001";
     COMPLETIONS:
         "carillon completions bash > ~/.local/share/bash-completion/completions/carillon",
         "carillon completions zsh > ~/.zfunc/_carillon",

@@ -1,7 +1,7 @@
 //! Commands that use the database and the bus directly.
 #![expect(clippy::print_stderr, reason = "a command's result")]
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
@@ -11,12 +11,12 @@ use carillon_templates::catalog_folder;
 
 use super::folder;
 use crate::{
-    cli::{CatalogCommand, KeysCommand, ReadModelCommand, TopicsCommand, UsersCommand},
+    cli::{CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand},
     config::Config,
     output, users_folder,
 };
 
-async fn store(config: &Config) -> anyhow::Result<Store> {
+pub(super) async fn store(config: &Config) -> anyhow::Result<Store> {
     Store::connect(&config.store_config()?, Arc::new(SystemClock))
         .await
         .context("database.url")
@@ -137,6 +137,29 @@ pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Re
         bus.topics().all().len() - created.len()
     ))?;
     Ok(())
+}
+
+/// Creates the topics, applies the folder's catalog and imports its users, for the default tenant. Repeating it changes
+/// nothing.
+pub(super) async fn setup(folder: &Path, stores: &Stores, config: &Config) -> anyhow::Result<()> {
+    let tenant = TenantId::default().to_string();
+    topics(TopicsCommand::Create(stores.clone()), config.clone()).await?;
+    let apply = CatalogCommand::Apply {
+        folder: folder.to_owned(),
+        tenant: tenant.clone(),
+        stores: stores.clone(),
+    };
+    catalog(apply, config.clone()).await?;
+    let folder = folder.join("users");
+    if !folder.exists() {
+        return Ok(());
+    }
+    let import = UsersCommand::Import {
+        folder,
+        tenant,
+        stores: stores.clone(),
+    };
+    users(import, config.clone()).await
 }
 
 pub(super) async fn read_model(command: ReadModelCommand, config: Config) -> anyhow::Result<()> {

@@ -4,11 +4,14 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError};
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
-use carillon_runtime::http::{ClientOptions, client};
 use carillon_store::Store;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{folder, target};
+use super::{
+    folder,
+    readiness::{self, Silent},
+    target,
+};
 use crate::{cli::Stores, config::Config, foundation, output, roles};
 
 /// The longest wait for the local process's readiness.
@@ -83,22 +86,6 @@ async fn limits(config: &Config) -> Result<String, String> {
     }
 }
 
-/// The answer of `/readyz`; see [`carillon_runtime::http::ReadinessReport`].
-#[derive(Deserialize)]
-struct Report {
-    parts: std::collections::BTreeMap<String, Part>,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    ready: bool,
-    for_seconds: u64,
-    #[serde(default)]
-    cause: String,
-    #[serde(default)]
-    note: String,
-}
-
 /// The readiness of each part of the process at an address. If no process is running there, this is a fault only if
 /// one is expected.
 async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
@@ -106,19 +93,10 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
         let result = if is_expected { Err(detail) } else { Ok(detail) };
         vec![finding("running process", result)]
     };
-    let options = ClientOptions {
-        request_timeout: WITHIN,
-        ..ClientOptions::default()
-    };
-    let asked = match client(&options) {
-        Ok(client) => client.get(format!("{url}/readyz")).send().await,
-        Err(error) => return vec![finding("running process", Err(chain(&error)))],
-    };
-    let Ok(answer) = asked else {
-        return nobody(format!("none answers at {url}"));
-    };
-    let Ok(report) = answer.json::<Report>().await else {
-        return nobody(format!("the server at {url} is not a carillon"));
+    let report = match readiness::ask(url, WITHIN).await {
+        Ok(report) => report,
+        Err(error @ Silent::Client(_)) => return vec![finding("running process", Err(chain(&error)))],
+        Err(error) => return nobody(error.to_string()),
     };
     if report.parts.keys().all(|part| part == roles::SIMULATOR) {
         return nobody(format!(
@@ -130,11 +108,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
         .into_iter()
         .filter(|(_, part)| !part.ready || !part.note.is_empty())
         .map(|(name, part)| {
-            let detail = if part.ready {
-                part.note
-            } else {
-                format!("not ready for {} s: {}", part.for_seconds, part.cause)
-            };
+            let detail = part.fault().unwrap_or(part.note);
             finding(format!("running {name}"), Err(detail))
         })
         .collect();

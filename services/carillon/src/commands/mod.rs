@@ -1,12 +1,17 @@
 //! Commands that end by themselves.
 
 mod admin;
+mod books;
 mod doctor;
 mod folder;
+mod readiness;
 mod remote;
+mod secrets;
 mod target;
 
 use std::process::ExitCode;
+
+pub(crate) use readiness::ready;
 
 use crate::{
     cli::{Command, ConfigCommand},
@@ -25,7 +30,10 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Keys(command) => admin::keys(command, config).await?,
         Command::Users(command) => admin::users(command, config).await?,
         Command::Topics(command) => admin::topics(command, config).await?,
+        Command::Books(command) => books::run(command, config).await?,
         Command::ReadModel(command) => admin::read_model(command, config).await?,
+        Command::Setup { folder, stores } => admin::setup(&folder, &stores, &config).await?,
+        Command::Secrets { folder, owner } => secrets::generate(&folder, owner)?,
         Command::Config(ConfigCommand::Check) => {
             // The output can be read back as TOML, because its first line is a comment.
             output::say(&format!(
@@ -44,7 +52,8 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         | Command::Templates
         | Command::Tracker
         | Command::Simulator
-        | Command::Completions { .. } => anyhow::bail!("a role is no command"),
+        | Command::Ready { .. }
+        | Command::Completions { .. } => anyhow::bail!("only commands that end by themselves are run here"),
     }
     Ok(ExitCode::SUCCESS)
 }

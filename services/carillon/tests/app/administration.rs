@@ -78,3 +78,53 @@ fn a_new_keys_secret_stands_alone_on_standard_output() {
     assert!(said.contains("is shown only now"), "{said}");
     assert!(!said.contains(secret.trim()), "{said}");
 }
+
+#[test]
+fn setup_prepares_an_installation_and_changes_nothing_when_it_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
+    let set_up = ["setup", shop.to_str().unwrap(), "--set", "bus.path=own-bus.db"];
+    let said = stdout(&with_database(folder.path(), &set_up));
+    let expected = [
+        " topics created, ",
+        "The catalog is at version 1.",
+        "users imported, 0 existed.",
+    ];
+    for expected in expected {
+        assert!(said.contains(expected), "{expected} is not in: {said}");
+    }
+    let said = stdout(&with_database(folder.path(), &set_up));
+    for expected in ["0 topics created, ", "Nothing has changed;", "0 users imported,"] {
+        assert!(said.contains(expected), "{expected} is not in: {said}");
+    }
+}
+
+#[test]
+fn a_difference_that_is_not_there_is_not_accepted_and_the_books_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = stdout(&with_database(folder.path(), &["books", "show", "--json"]));
+    let books: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(books["events_difference"], 0, "{books}");
+    assert_eq!(books["accepted"], serde_json::json!([]), "{books}");
+    let accept = |events: &'static str| {
+        let words = [
+            "books",
+            "accept",
+            "--events",
+            events,
+            "--deliveries",
+            "0",
+            "--by",
+            "Ada",
+            "--reason",
+            "a restore",
+        ];
+        stderr(&with_database(folder.path(), &words))
+    };
+    let said = accept("-2");
+    assert!(
+        said.contains("the present differences are 0 of events and 0 of deliveries"),
+        "{said}"
+    );
+    assert!(accept("0").contains("expected a difference that is not 0"));
+}

@@ -1,0 +1,114 @@
+//! The readiness of a running process, as its `/readyz` tells it, and `carillon ready`, the health check of the image.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use anyhow::bail;
+use carillon_runtime::http::{ClientOptions, client};
+use serde::Deserialize;
+
+use crate::output;
+
+/// The longest wait of a health check for an answer. The image's health check has 3 s for the whole command.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// The answer of `/readyz`; see [`carillon_runtime::http::ReadinessReport`].
+#[derive(Deserialize)]
+pub(super) struct Report {
+    /// Whether all parts are ready.
+    pub(super) ready: bool,
+    /// Each part of the process.
+    pub(super) parts: BTreeMap<String, Part>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Part {
+    pub(super) ready: bool,
+    for_seconds: u64,
+    #[serde(default)]
+    cause: String,
+    /// A fault besides which the part is ready, such as a parked account.
+    #[serde(default)]
+    pub(super) note: String,
+}
+
+impl Part {
+    /// What is wrong with a part that is not ready.
+    pub(super) fn fault(&self) -> Option<String> {
+        (!self.ready).then(|| format!("not ready for {} s: {}", self.for_seconds, self.cause))
+    }
+}
+
+/// The reason for which an address tells no readiness.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Silent {
+    /// The client cannot be built.
+    #[error("the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// No answer came.
+    #[error("none answers at {0}")]
+    Absent(String),
+    /// The answer is no report.
+    #[error("the server at {0} is not a carillon")]
+    Foreign(String),
+}
+
+/// Asks the process at an address.
+pub(super) async fn ask(url: &str, within: Duration) -> Result<Report, Silent> {
+    let options = ClientOptions {
+        request_timeout: within,
+        ..ClientOptions::default()
+    };
+    let client = client(&options).map_err(Silent::Client)?;
+    let asked = client.get(format!("{url}/readyz")).send().await;
+    let answer = asked.map_err(|_| Silent::Absent(url.to_owned()))?;
+    answer.json().await.map_err(|_| Silent::Foreign(url.to_owned()))
+}
+
+/// Succeeds if the process at the address is ready, and otherwise says which of its parts are not, and why.
+pub(crate) async fn ready(url: &str) -> anyhow::Result<ExitCode> {
+    let url = url.trim_end_matches('/');
+    let report = ask(url, WITHIN).await?;
+    if report.ready {
+        output::say(&format!("{url} is ready"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let faults = report
+        .parts
+        .iter()
+        .filter_map(|(name, part)| Some(format!("{name}: {}", part.fault()?)));
+    bail!("{}", faults.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_runtime::{
+        http::{self, Readiness},
+        telemetry::MetricsHandle,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_health_check_fails_with_the_cause_and_passes_beside_a_mere_note() {
+        let readiness = Readiness::default();
+        let bus = readiness.register("bus");
+        bus.not_ready("no broker answers");
+        let worker = readiness.register("push worker");
+        worker.ready();
+        worker.note("account", Some("the account fcm is parked".to_owned()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = http::operations(readiness, MetricsHandle::detached());
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+
+        let said = ready(&url).await.unwrap_err().to_string();
+        assert_eq!(said, "bus: not ready for 0 s: no broker answers");
+        bus.ready();
+        assert_eq!(ready(&format!("{url}/")).await.unwrap(), ExitCode::SUCCESS);
+
+        serving.abort();
+        let _ = serving.await;
+        let said = ready(&url).await.unwrap_err().to_string();
+        assert_eq!(said, format!("none answers at {url}"));
+    }
+}
