@@ -153,12 +153,12 @@ def check_down_and_up(project):
 
 
 def check_traces(project):
-    """One trace leads from the gateway over the router to the workers, under each role's name and without SQL."""
+    """One trace leads from the gateway over the router, workers and templates to the tracker, under each role's name and without SQL."""
     load = shop.Load(project.key, "traced")
     load.post("traced")
     project.wait_for(load)
     (collector,) = project.containers("otel-collector")
-    expected = {f"carillon-{role}" for role in ("gateway", "router", "worker-push", "worker-email", "worker-sms")}
+    expected = {f"carillon-{role}" for role in ("gateway", "router", "worker-push", "worker-email", "worker-sms", "templates", "tracker")}
 
     def traces():
         found = {}

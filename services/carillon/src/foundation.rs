@@ -9,7 +9,7 @@ use carillon_render::{HttpRenderer, InProcess, Renderer};
 use carillon_runtime::{
     Shutdown,
     http::{self, ClientOptions, Readiness},
-    telemetry::MetricsHandle,
+    telemetry::{self, MetricsHandle},
 };
 use carillon_store::{
     Store,
@@ -95,10 +95,6 @@ fn renderer(config: &Config, in_process: &Arc<InProcess>) -> anyhow::Result<Arc<
         request_timeout: RENDER_TIMEOUT,
         ..ClientOptions::default()
     })?;
-    Ok(Arc::new(HttpRenderer::new(
-        url,
-        client,
-        token.expose_secret(),
-        RENDER_TIMEOUT,
-    )))
+    let renderer = HttpRenderer::new(url, client, token.expose_secret(), RENDER_TIMEOUT);
+    Ok(Arc::new(renderer.traced(telemetry::current_traceparent)))
 }

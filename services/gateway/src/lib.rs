@@ -14,7 +14,6 @@ mod limits;
 mod openapi;
 mod privacy;
 mod state;
-mod trace;
 
 use std::sync::Arc;
 
@@ -44,7 +43,7 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     let api = routes
         .merge(openapi::route(&document))
         .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
-        .layer(axum::middleware::from_fn(trace::request))
+        .layer(axum::middleware::from_fn(carillon_runtime::http::trace))
         .with_state(state.clone());
     let all = api
         .merge(dashboard::router(state))

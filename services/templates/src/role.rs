@@ -48,7 +48,8 @@ pub async fn run(role: TemplatesRole, shutdown: Shutdown) -> Result<(), RoleErro
         renderer: Arc::clone(&renderer),
     })
     .split_for_parts();
-    let app = behind_token(routes, role.token).merge(http::operations(role.readiness, role.metrics));
+    let routes = behind_token(routes, role.token).layer(axum::middleware::from_fn(http::trace));
+    let app = routes.merge(http::operations(role.readiness, role.metrics));
     let app = http::measured(app);
     ready.ready();
     let served = tokio::select! {

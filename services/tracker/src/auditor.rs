@@ -12,6 +12,7 @@ use carillon_bus::Queue;
 use carillon_domain::{Channel, dead_letter::FailureClass};
 use carillon_runtime::Shutdown;
 use carillon_store::{Store, StoreError, audit::AuditCounts};
+use tracing::{Instrument as _, field::Empty};
 
 /// The interval between two counts.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -84,7 +85,14 @@ impl Auditor {
     }
 
     async fn count(&self) -> Result<Report, StoreError> {
-        let report = self.report().await?;
+        let span = tracing::debug_span!(
+            "audit",
+            carillon.events_difference = Empty,
+            carillon.deliveries_difference = Empty
+        );
+        let report = self.report().instrument(span.clone()).await?;
+        span.record("carillon.events_difference", report.events);
+        span.record("carillon.deliveries_difference", report.deliveries);
         export(&report);
         tell_open(self.store.dead_letters().open_counts().await?);
         Ok(report)

@@ -9,17 +9,21 @@ mod project;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
-use carillon_bus::{BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription};
+use carillon_bus::{
+    BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription, headers,
+};
 use carillon_domain::{Lane, clock::SharedClock};
 use carillon_runtime::{
     Limited, Shutdown, Stall, Stalled,
     http::ReadySwitch,
     panics::{self, Panic, catch},
+    telemetry,
 };
 use carillon_store::{
     Store, StoreError,
     read_model::{Projection, StoredOffset},
 };
+use tracing::Instrument as _;
 
 pub use auditor::{Auditor, Report};
 
@@ -277,7 +281,9 @@ impl Reader<'_> {
             .collect();
         if !fresh.is_empty() {
             let offsets: Vec<StoredOffset> = batch.next_positions().map(stored_offset).collect();
-            let applied = catch(panics::role(), self.apply(kind, &fresh, offsets)).await;
+            let span = self.span(kind, &fresh);
+            let applied = self.apply(kind, &fresh, offsets).instrument(span);
+            let applied = catch(panics::role(), applied).await;
             if Fault::of(applied)?.is_some() {
                 self.apply_one_by_one(kind, &fresh).await?;
             }
@@ -365,6 +371,35 @@ impl Reader<'_> {
         self.applied
             .get(&record.position().partition())
             .is_none_or(|next| record.offset >= *next)
+    }
+
+    /// The span of a batch, in the traces of its records.
+    fn span(&self, kind: Kind, records: &[&Record]) -> tracing::Span {
+        let topics = self.deps.bus.topics();
+        let (name, topic) = match kind {
+            Kind::Statuses => ("project", topics.status()),
+            Kind::DeadLetters => (
+                "keep dead letters",
+                records
+                    .first()
+                    .map_or_else(|| topics.status(), |record| Arc::clone(&record.topic)),
+            ),
+        };
+        let span = tracing::debug_span!(
+            "batch",
+            otel.name = name,
+            otel.kind = "consumer",
+            messaging.system = self.deps.bus.backend_name(),
+            "messaging.operation.type" = "process",
+            messaging.destination.name = &*topic,
+            messaging.consumer.group.name = self.name,
+            messaging.batch.message_count = records.len()
+        );
+        let traces = records
+            .iter()
+            .filter_map(|record| record.headers.get_str(headers::TRACEPARENT));
+        telemetry::join(&span, traces);
+        span
     }
 
     async fn apply(

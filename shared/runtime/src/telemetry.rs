@@ -1,18 +1,21 @@
 //! Logs, traces and metrics, set up once in a process, and the trace context in records.
 
-use std::{collections::HashMap, ffi::OsStr, io::IsTerminal as _};
+mod context;
+
+use std::{ffi::OsStr, io::IsTerminal as _};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use opentelemetry::{propagation::TextMapPropagator as _, trace::TracerProvider as _};
-use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{LevelFilter, Targets},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+pub use context::{current_traceparent, follow, join, set_parent};
 
 /// The settings of logs and traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -220,72 +223,11 @@ impl Telemetry {
     }
 }
 
-/// The W3C `traceparent` of the current span, for a record's headers; `None` without tracing.
-#[must_use]
-pub fn current_traceparent() -> Option<String> {
-    let span = tracing::Span::current();
-    if span.is_none() {
-        return None;
-    }
-    let context = span.context();
-    let mut carrier = HashMap::new();
-    TraceContextPropagator::new().inject_context(&context, &mut carrier);
-    carrier.remove("traceparent")
-}
-
-/// Makes `span` a part of the trace in a record's `traceparent`.
-pub fn set_parent(span: &tracing::Span, traceparent: &str) {
-    let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-    let context = TraceContextPropagator::new().extract(&carrier);
-    if span.set_parent(context).is_err() {
-        tracing::trace!("the span has no parent, because spans are not exported");
-    }
-}
-
-/// Makes `span` continue the trace of a record's `traceparent`. Returns the `traceparent` for records that result
-/// from it, which without tracing is the record's own.
-#[must_use]
-pub fn follow(span: &tracing::Span, traceparent: Option<&str>) -> Option<String> {
-    if let Some(traceparent) = traceparent {
-        set_parent(span, traceparent);
-    }
-    span.in_scope(current_traceparent)
-        .or_else(|| traceparent.map(str::to_owned))
-}
-
 #[cfg(test)]
 mod tests {
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
     use super::*;
-
-    #[test]
-    fn a_trace_goes_on_behind_a_header() {
-        let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(exporter.clone())
-            .build();
-        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            let header = tracing::info_span!("producer")
-                .in_scope(current_traceparent)
-                .unwrap();
-            let consumer = tracing::info_span!("consumer");
-            set_parent(&consumer, &header);
-            consumer.in_scope(|| {});
-        });
-        let spans = exporter.get_finished_spans().unwrap();
-        let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
-        assert_eq!(
-            find("consumer").span_context.trace_id(),
-            find("producer").span_context.trace_id()
-        );
-        assert_eq!(
-            find("consumer").parent_span_id,
-            find("producer").span_context.span_id()
-        );
-    }
 
     #[test]
     fn a_librarys_spans_and_events_are_not_exported() {
@@ -317,13 +259,5 @@ mod tests {
         assert!(has_colours(true, Some(OsStr::new(""))));
         assert!(!has_colours(true, Some(OsStr::new("1"))));
         assert!(!has_colours(false, None));
-    }
-
-    #[test]
-    fn without_a_tracer_there_is_no_header_but_the_one_that_came() {
-        assert_eq!(current_traceparent(), None);
-        let span = tracing::info_span!("nobody looks");
-        assert_eq!(follow(&span, None), None);
-        assert_eq!(follow(&span, Some("00-a-b-01")).as_deref(), Some("00-a-b-01"));
     }
 }

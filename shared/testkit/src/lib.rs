@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod installation;
+pub mod spans;
 mod wait;
 
 use std::{path::Path, sync::Arc, time::Duration};

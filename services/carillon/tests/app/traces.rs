@@ -48,7 +48,7 @@ impl Collector {
 }
 
 #[test]
-fn one_trace_covers_the_request_the_router_the_worker_and_the_providers_call() {
+fn one_trace_covers_the_request_the_router_the_rendering_the_worker_the_providers_call_and_the_tracker() {
     let port = free_port();
     let mut setup = setup();
     let endpoint = format!("http://127.0.0.1:{port}");
@@ -62,11 +62,24 @@ fn one_trace_covers_the_request_the_router_the_worker_and_the_providers_call() {
             "data": {"order_id": "1", "carrier": "DHL"}});
         let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
         assert_eq!(carillon.post_traced(&event, &traceparent).await, 202);
-        for name in ["POST /v1/events", "route", "deliver", "provider call"] {
+        for name in [
+            "POST /v1/events",
+            "route",
+            "render batch",
+            "render",
+            "deliver",
+            "provider call",
+            "project",
+        ] {
             wait_for(name, Duration::from_secs(40), || async { collector.has(name) }).await;
         }
         let services: &[&str] = if is_distributed() {
-            &["carillon-gateway", "carillon-router", "carillon-worker-email"]
+            &[
+                "carillon-gateway",
+                "carillon-router",
+                "carillon-worker-email",
+                "carillon-tracker",
+            ]
         } else {
             &["carillon"]
         };

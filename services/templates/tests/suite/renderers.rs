@@ -8,11 +8,14 @@ use carillon_render::{Content, HttpRenderer, MAX_BATCH, RenderError, RenderReque
 use carillon_runtime::{
     Shutdown,
     http::{ClientOptions, HttpConfig, Readiness, client},
-    telemetry::MetricsHandle,
+    telemetry::{self, MetricsHandle},
 };
 use carillon_templates::{RoleError, TemplatesRole, run};
+use carillon_testkit::spans::{Spans, attribute};
+use opentelemetry::trace::Status;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tracing::Instrument as _;
 
 const TOKEN: &str = "internal-token";
 
@@ -282,4 +285,50 @@ async fn a_store_that_is_gone_makes_new_tenants_wait_and_known_ones_go_on() {
         ..shipped(Channel::Sms, "en")
     };
     assert!(one(&*renderer, other).await.unwrap_err().is_retriable());
+}
+
+#[tokio::test]
+async fn rendering_over_http_goes_on_in_the_callers_trace_and_names_template_channel_and_locale() {
+    let house = House::with_shop().await;
+    let spans = Spans::of_this_thread();
+    let role = Role::start(&house).await;
+    let renderer = role.renderer(TOKEN).traced(telemetry::current_traceparent);
+    let batch = vec![
+        shipped(Channel::Email, "fr"),
+        request("NoSuchType", Channel::Sms, "fr", &json!({})),
+    ];
+    let caller = tracing::info_span!("caller");
+    let answers = renderer.render(batch).instrument(caller).await;
+    role.stop().await;
+    assert!(answers[0].is_ok() && answers[1].is_err());
+
+    let only = |name: &str| {
+        let mut named = spans.named(name);
+        assert_eq!(named.len(), 1, "{name}");
+        named.remove(0)
+    };
+    let (caller, asked, served) = (only("caller"), only("POST"), only("POST /v1/render"));
+    assert_eq!(asked.parent_span_id, caller.span_context.span_id());
+    assert_eq!(served.parent_span_id, asked.span_context.span_id());
+    assert_eq!(attribute(&served, "http.response.status_code"), "200");
+    assert_eq!(attribute(&served, "http.route"), "/v1/render");
+    let messages = spans.named("render");
+    assert_eq!(messages.len(), 2);
+    for span in &messages {
+        assert_eq!(span.parent_span_id, served.span_context.span_id());
+        assert_eq!(span.span_context.trace_id(), caller.span_context.trace_id());
+    }
+    let of = |name| attribute(&messages[0], name);
+    assert_eq!(of("carillon.template"), "OrderShipped/email");
+    assert_eq!(
+        (of("carillon.channel"), of("carillon.template.locale")),
+        ("email".to_owned(), "fr".to_owned())
+    );
+    assert_ne!(of("carillon.template.version"), "");
+    assert!(
+        matches!(messages[1].status, Status::Error { .. }),
+        "{:?}",
+        messages[1].status
+    );
+    assert_ne!(attribute(&messages[1], "error.type"), "");
 }

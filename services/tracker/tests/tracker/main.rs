@@ -12,3 +12,4 @@ mod rebuild;
 mod running;
 mod statuses;
 mod support;
+mod traces;

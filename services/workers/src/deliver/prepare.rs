@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use carillon_bus::headers;
 use carillon_domain::{
     ContactPointId, DeliveryStatus, Platform, Target,
     contact::{self, DeathReason},
@@ -10,8 +11,12 @@ use carillon_domain::{
     status::TimelineStep,
 };
 use carillon_render::{RenderError, RenderRequest, Rendered};
-use carillon_runtime::panics::{Panic, catch};
+use carillon_runtime::{
+    panics::{Panic, catch},
+    telemetry,
+};
 use carillon_store::users::ResolvedContact;
+use tracing::Instrument as _;
 
 use super::{
     Deliver,
@@ -64,7 +69,17 @@ impl Deliver {
                 }
             }
         }
-        let rendered = self.render(&addressed).await;
+        let span = tracing::debug_span!(
+            "render batch",
+            carillon.channel = self.channel.as_str(),
+            carillon.messages = addressed.len()
+        );
+        let records = addressed.iter().map(|(claimed, _)| &claimed.task.inbound.record);
+        telemetry::join(
+            &span,
+            records.filter_map(|record| record.headers.get_str(headers::TRACEPARENT)),
+        );
+        let rendered = self.render(&addressed).instrument(span).await;
         let mut ready = Vec::with_capacity(addressed.len());
         for ((claimed, (to, platform)), rendered) in addressed.into_iter().zip(rendered) {
             let to_masked = contact::mask(self.channel, &to);

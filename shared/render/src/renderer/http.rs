@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, field::Empty};
 
 use super::{MAX_BATCH, Renderer};
 use crate::{RenderError, RenderRequest, Rendered};
@@ -50,6 +51,8 @@ pub struct HttpRenderer {
     client: reqwest::Client,
     token: String,
     timeout: Duration,
+    /// The `traceparent` of the current span.
+    traceparent: fn() -> Option<String>,
 }
 
 impl std::fmt::Debug for HttpRenderer {
@@ -70,7 +73,14 @@ impl HttpRenderer {
             client,
             token: token.into(),
             timeout,
+            traceparent: || None,
         }
+    }
+
+    /// The same renderer, whose requests carry the trace that the function names.
+    #[must_use]
+    pub fn traced(self, traceparent: fn() -> Option<String>) -> Self {
+        Self { traceparent, ..self }
     }
 
     async fn call(
@@ -79,16 +89,26 @@ impl HttpRenderer {
     ) -> Result<Vec<Result<Rendered, RenderError>>, RenderError> {
         let asked = requests.len();
         let unavailable = |detail: String| RenderError::Unavailable { detail };
-        let response = self
+        let span = tracing::debug_span!(
+            "POST",
+            otel.kind = "client",
+            http.request.method = "POST",
+            url.full = self.endpoint,
+            http.response.status_code = Empty
+        );
+        let mut request = self
             .client
             .post(&self.endpoint)
             .bearer_auth(&self.token)
             .timeout(self.timeout)
-            .json(&BatchRequest { requests })
-            .send()
-            .await
-            .map_err(|error| unavailable(error.without_url().to_string()))?;
+            .json(&BatchRequest { requests });
+        if let Some(traceparent) = span.in_scope(self.traceparent) {
+            request = request.header("traceparent", traceparent);
+        }
+        let sending = request.send().instrument(span.clone()).await;
+        let response = sending.map_err(|error| unavailable(error.without_url().to_string()))?;
         let status = response.status();
+        span.record("http.response.status_code", status.as_u16());
         // The fault does not lie in a message: a role that is overloaded, misconfigured or partly rolled out is tried
         // again.
         if !status.is_success() {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use carillon_domain::TenantId;
 use tokio::sync::Mutex;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{
     Renderer, TemplateSource,
@@ -139,8 +140,40 @@ impl InProcess {
         })
     }
 
-    /// Renders on this thread if that takes less than about half a millisecond, otherwise in the workshop.
+    /// Renders a message in a span of its own.
     async fn render_one(
+        &self,
+        engine: &Arc<Engine>,
+        request: &RenderRequest,
+    ) -> Result<Rendered, RenderError> {
+        let span = tracing::debug_span!(
+            "render",
+            carillon.event_type = &*request.event_type,
+            carillon.channel = request.channel.as_str(),
+            carillon.template = Empty,
+            carillon.template.version = Empty,
+            carillon.template.locale = Empty,
+            otel.status_code = Empty,
+            "error.type" = Empty
+        );
+        let rendered = self.render_in(engine, request).instrument(span.clone()).await;
+        match &rendered {
+            Ok(rendered) => {
+                let template = &rendered.template;
+                span.record("carillon.template", &*template.id);
+                span.record("carillon.template.version", template.version);
+                span.record("carillon.template.locale", &*template.locale);
+            }
+            Err(error) => {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", error.code());
+            }
+        }
+        rendered
+    }
+
+    /// Renders on this thread if that takes less than about half a millisecond, otherwise in the workshop.
+    async fn render_in(
         &self,
         engine: &Arc<Engine>,
         request: &RenderRequest,

@@ -69,7 +69,7 @@ impl Measures {
 }
 
 /// A method as a label. Clients may invent methods, and each would be a series of its own.
-fn name_of(method: &Method) -> &'static str {
+pub(super) fn name_of(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -11,6 +11,7 @@ mod operations;
 mod problem;
 mod sentence;
 mod server;
+mod trace;
 mod unique;
 
 pub use body::{RefusedBody, read_capped};
@@ -24,4 +25,5 @@ pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, fol
 pub use problem::{PROBLEM_JSON, Passing, Problem, ProblemError, ProblemKind};
 pub use sentence::serde_sentence;
 pub use server::{listen, serve};
+pub use trace::trace;
 pub use unique::repeated_member;
