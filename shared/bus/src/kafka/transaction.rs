@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,6 +36,10 @@ type Native = ThreadedProducer<Brokers>;
 
 /// The longest time of an abort. After it the producer is given up, and the broker aborts the transaction by itself.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time after which a transaction is given up that is not being committed. librdkafka's call that adds the offsets may
+/// block past its timeout, for minutes, after the group's coordinator has gone
+/// ([librdkafka#5456](https://github.com/confluentinc/librdkafka/issues/5456), 1.4 to 2.14 at least).
+const PATIENCE: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// The pause between two tries of a call.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The interval at which the producer's queue is checked for undelivered records.
@@ -54,7 +61,51 @@ pub(super) struct Transactions {
     /// The producers at rest, the one longest at rest first.
     producers: VecDeque<Producer>,
     /// A transaction that was begun and may not have been awaited.
-    running: Option<JoinHandle<Ended>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    task: JoinHandle<Ended>,
+    fate: Arc<Fate>,
+    /// The time at which it is given up.
+    until: tokio::time::Instant,
+}
+
+impl Running {
+    fn new(task: JoinHandle<Ended>, fate: Arc<Fate>) -> Self {
+        Self {
+            task,
+            fate,
+            until: tokio::time::Instant::now() + PATIENCE,
+        }
+    }
+}
+
+/// Whether a transaction is committed or given up. Its own thread and the member that waits for it each may decide, and the
+/// first decision holds: a transaction whose records are read again is never committed.
+#[derive(Default)]
+struct Fate(AtomicU8);
+
+impl Fate {
+    const OPEN: u8 = 0;
+    const COMMITTED: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// Decides for the commit; false if the transaction was given up.
+    fn commit(&self) -> bool {
+        self.decide(Self::COMMITTED)
+    }
+
+    /// Gives the transaction up; false if it is being committed.
+    fn give_up(&self) -> bool {
+        self.decide(Self::GIVEN_UP)
+    }
+
+    fn decide(&self, fate: u8) -> bool {
+        self.0
+            .compare_exchange(Self::OPEN, fate, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
 }
 
 /// The result of a transaction, and its producer if it is still usable.
@@ -87,8 +138,10 @@ impl Transactions {
         } else {
             self.producers.pop_front().ok_or(BusError::Closed)?
         };
-        self.running = Some(tokio::task::spawn_blocking(move || {
-            match step(&producer.native, &out, &offsets, &fence) {
+        let fate = Arc::new(Fate::default());
+        let decided = Arc::clone(&fate);
+        let task = tokio::task::spawn_blocking(move || {
+            match step(&producer.native, &out, &offsets, &fence, &decided) {
                 Ok(()) => Ended {
                     producer: Some(producer),
                     result: Ok(()),
@@ -103,7 +156,8 @@ impl Transactions {
                     result: Err(error),
                 },
             }
-        }));
+        });
+        self.running = Some(Running::new(task, fate));
         Ok(())
     }
 
@@ -111,9 +165,19 @@ impl Transactions {
         self.running.is_some()
     }
 
-    /// Waits for the end of the transaction that was begun, if there is one. Cancel-safe.
+    /// Waits for the end of the transaction that was begun, if there is one; gives it up after [`PATIENCE`]. Cancel-safe.
     pub(super) async fn settle(&mut self) -> Option<Result<(), BusError>> {
-        let joined = self.running.as_mut()?.await;
+        let running = self.running.as_mut()?;
+        let joined = match tokio::time::timeout_at(running.until, &mut running.task).await {
+            Ok(joined) => joined,
+            Err(_) if running.fate.give_up() => {
+                // Its thread and its producer end when librdkafka's call returns. The broker has aborted the transaction.
+                self.running = None;
+                let text = "a transaction took longer than its time limit and was given up";
+                return Some(Err(BusError::Unavailable(text.to_owned())));
+            }
+            Err(_) => (&mut running.task).await,
+        };
         self.running = None;
         let Ok(ended) = joined else {
             return Some(Err(BusError::Closed));
@@ -150,6 +214,8 @@ pub(super) struct Fence {
 /// The reason for which a transaction failed.
 enum Cause {
     Revoked,
+    /// The transaction was given up.
+    GivenUp,
     /// A record may not have been written.
     Doubtful,
     TooLarge(BusError),
@@ -172,13 +238,16 @@ fn step(
     out: &[OutRecord],
     offsets: &TopicPartitionList,
     fence: &Fence,
+    fate: &Fate,
 ) -> Result<(), Failure> {
-    let cause = match attempt(producer, out, offsets, fence) {
+    let cause = match attempt(producer, out, offsets, fence, fate) {
         Ok(()) => return Ok(()),
         Err(cause) => cause,
     };
     let (error, fatal) = match cause {
         Cause::Revoked => (BusError::Revoked, false),
+        // Nobody waits for this result any more.
+        Cause::GivenUp => (BusError::Closed, false),
         Cause::Doubtful => {
             let text = "a record of a transaction may not have been written";
             (BusError::Unavailable(text.to_owned()), false)
@@ -200,6 +269,7 @@ fn attempt(
     out: &[OutRecord],
     offsets: &TopicPartitionList,
     fence: &Fence,
+    fate: &Fate,
 ) -> Result<(), Cause> {
     // After this time the broker has aborted the transaction.
     let deadline = Instant::now() + TRANSACTION_TIMEOUT;
@@ -231,6 +301,9 @@ fn attempt(
     }
     if brokers.take_doubt() {
         return Err(Cause::Doubtful);
+    }
+    if !fate.commit() {
+        return Err(Cause::GivenUp);
     }
     retrying(producer, deadline, |left| producer.commit_transaction(left))?;
     Ok(())
@@ -297,3 +370,6 @@ fn verdict(out: &[OutRecord], error: KafkaError) -> BusError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
