@@ -1,7 +1,6 @@
 //! Reading bodies and queries, with a problem for each error in them.
 
 use axum::{
-    body::Body,
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
@@ -11,7 +10,9 @@ use carillon_domain::{
     event::{MediaType, without_mark},
     field_error::{echo, escape_token},
 };
-use carillon_runtime::http::{self, ProblemKind, query, read_capped, repeated_member, serde_sentence};
+use carillon_runtime::http::{
+    self, JsonBody, ProblemKind, query, read_capped, repeated_member, serde_sentence,
+};
 use carillon_store::{Cursor, Page};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_path_to_error::{Path, Segment};
@@ -22,7 +23,7 @@ use crate::error::ApiError;
 pub(crate) const MAX_BODY: usize = 1 << 20;
 
 /// Reads a JSON body of a closed shape; an error names the field.
-pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+pub(crate) async fn json<T: DeserializeOwned>(JsonBody(body): JsonBody) -> Result<T, ApiError> {
     json_of(&read_capped(body, MAX_BODY).await?)
 }
 

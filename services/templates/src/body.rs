@@ -1,15 +1,14 @@
 //! JSON bodies, limited in size while they stream in, with precise errors.
 
-use axum::body::Body;
 use carillon_domain::event::without_mark;
 use carillon_runtime::http::{
-    Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_sentence,
+    JsonBody, Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_sentence,
 };
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 /// Reads a body of at most `max` bytes: `too-large`, `malformed-json`, or `validation` with the field's pointer.
-pub(crate) async fn read<T: DeserializeOwned>(body: Body, max: usize) -> Result<T, Problem> {
+pub(crate) async fn read<T: DeserializeOwned>(JsonBody(body): JsonBody, max: usize) -> Result<T, Problem> {
     let bytes = read_capped(body, max).await?;
     let bytes = without_mark(&bytes);
     // serde also accepts a list of values as an object. No body of these routes is a list, so lists are

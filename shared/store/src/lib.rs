@@ -34,4 +34,4 @@ pub use error::StoreError;
 pub use fault::Fault;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
 pub use store::Store;
-pub use versioned::{Versioned, Written, etag};
+pub use versioned::{Versioned, Written, before_first, etag};

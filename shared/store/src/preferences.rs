@@ -6,7 +6,7 @@ use carillon_runtime::http::Conditions;
 use crate::{
     db::{Db, Document, Input, Session, Tx, again, fetch},
     error::StoreError,
-    versioned::{Versioned, Written, require, written},
+    versioned::{CHANGES, Versioned, Written, before_first, is_first, require, written},
 };
 
 const WHAT: &str = "preferences";
@@ -43,7 +43,8 @@ impl PreferencesRepo {
     }
 
     /// Replaces a user's preferences, if the conditions hold. Returns [`StoreError::NotFound`] if the user does
-    /// not exist. The preferences of a user for whom none are stored exist, and have version 0.
+    /// not exist. The preferences of a user for whom none are stored exist, and have the version
+    /// [`crate::before_first`] of the user's.
     pub async fn put(
         &self,
         tenant: &TenantId,
@@ -78,19 +79,18 @@ impl PreferencesRepo {
         let mut tx = self.db.begin().await?;
         let mut seen = None;
         if let Some(conditions) = conditions {
-            let version = lock(&mut tx, tenant, user)
-                .await?
-                .map_or(0, |(version, _)| version);
-            require_user(&mut tx, tenant, user).await?;
+            let stored = lock(&mut tx, tenant, user).await?;
+            let unset = unset(&mut tx, tenant, user).await?;
+            let version = stored.map_or(unset, |(version, _)| version);
             require(conditions, true, Some(version))?;
             seen = Some(version);
         } else {
-            require_user(&mut tx, tenant, user).await?;
+            unset(&mut tx, tenant, user).await?;
         }
         let version = write(&mut tx, (tenant, user), document, self.db.now(), seen).await?;
         tx.commit().await?;
         Ok(Written {
-            created: version == 1,
+            created: is_first(version),
             version,
         })
     }
@@ -103,11 +103,12 @@ impl PreferencesRepo {
         change: &(impl Fn(&Preferences) -> Result<Preferences, E> + Sync),
     ) -> Result<Result<Versioned<Preferences>, E>, StoreError> {
         let mut tx = self.db.begin().await?;
-        let (seen, before) = match lock(&mut tx, tenant, user).await? {
+        let stored = lock(&mut tx, tenant, user).await?;
+        let unset = unset(&mut tx, tenant, user).await?;
+        let (seen, before) = match stored {
             Some((version, document)) => (version, document.parse(WHAT)?),
-            None => (0, Preferences::default()),
+            None => (unset, Preferences::default()),
         };
-        require_user(&mut tx, tenant, user).await?;
         let value = match change(&before) {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
@@ -130,13 +131,16 @@ async fn lock(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<Option<(i
     )
 }
 
-async fn require_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
+/// The version of a user's preferences while none are stored. Returns [`StoreError::NotFound`] if the user does not
+/// exist.
+async fn unset(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<i64, StoreError> {
     let known = fetch!(
-        optional, tx => (i32,),
-        "SELECT 1 FROM users WHERE tenant = $1 AND user_id = $2",
+        optional, tx => (i64,),
+        "SELECT version FROM users WHERE tenant = $1 AND user_id = $2",
         tenant.as_str(), user.as_str()
     )?;
-    known.map(|_| ()).ok_or(StoreError::NotFound { what: "user" })
+    let (version,) = known.ok_or(StoreError::NotFound { what: "user" })?;
+    Ok(before_first(version))
 }
 
 /// Writes a user's preferences, if they still have the version that was seen, and returns their new version.
@@ -147,16 +151,17 @@ async fn write(
     now: Timestamp,
     seen: Option<i64>,
 ) -> Result<i64, StoreError> {
-    // Preferences that a concurrent request has written since none were seen have version 1.
+    // Preferences that a concurrent request has written since none were seen have a version above the one seen. The
+    // first version is `before_first` of the user's, plus 1.
     written(fetch!(
         optional, tx => (i64,),
         "INSERT INTO preferences (tenant, user_id, version, document, updated_at)
-        SELECT tenant, user_id, 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
+        SELECT tenant, user_id, version / $7 * $7 + 1, $1, $2 FROM users WHERE tenant = $3 AND user_id = $4
         ON CONFLICT (tenant, user_id) DO UPDATE SET document = excluded.document,
             updated_at = excluded.updated_at, version = preferences.version + 1
         WHERE $5 OR preferences.version = $6
         RETURNING version",
-        document, now, tenant.as_str(), user.as_str(), seen.is_none(), seen.unwrap_or(0)
+        document, now, tenant.as_str(), user.as_str(), seen.is_none(), seen.unwrap_or(0), CHANGES
     )?)
 }
 

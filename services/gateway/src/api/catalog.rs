@@ -1,8 +1,8 @@
 //! `/v1/catalog`.
 
-use axum::{Json, body::Body, extract::State, response::Response};
+use axum::{Json, extract::State, response::Response};
 use carillon_domain::Catalog;
-use carillon_runtime::http::{Conditions, Problem};
+use carillon_runtime::http::{Conditions, JsonBody, Problem};
 
 use crate::{
     auth::{Admin, Caller},
@@ -48,7 +48,7 @@ pub(crate) async fn put_catalog(
     caller: Admin,
     NoQuery: NoQuery,
     conditions: Conditions,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
     let catalog: Catalog = json(body).await?;
     let errors = catalog.validate();

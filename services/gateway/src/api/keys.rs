@@ -1,8 +1,8 @@
 //! `/v1/keys`.
 
-use axum::{Json, body::Body, extract::State, http::StatusCode};
+use axum::{Json, extract::State, http::StatusCode};
 use carillon_domain::FieldError;
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{JsonBody, NoConditions, Problem};
 use carillon_store::api_keys::{ApiKeyInfo, ApiKeys, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -50,7 +50,8 @@ pub(crate) async fn create_key(
     State(state): State<GatewayState>,
     caller: Admin,
     NoQuery: NoQuery,
-    body: Body,
+    NoConditions: NoConditions,
+    body: JsonBody,
 ) -> Result<(StatusCode, Json<KeyAnswer>), ApiError> {
     let body: KeyBody = json(body).await?;
     if body.name.trim().is_empty() || body.name.chars().count() > 128 {
@@ -102,6 +103,7 @@ pub(crate) async fn revoke_key(
     State(state): State<GatewayState>,
     caller: Admin,
     NoQuery: NoQuery,
+    NoConditions: NoConditions,
     Id(id): Id,
 ) -> Result<StatusCode, ApiError> {
     if state.store.api_keys().revoke(caller.tenant(), id).await? {

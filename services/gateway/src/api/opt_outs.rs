@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use carillon_domain::{Channel, FieldError, UserId, field_error::echo};
-use carillon_runtime::http::{Path, Problem};
+use carillon_runtime::http::{NoConditions, Path, Problem};
 
 use crate::{auth::Operator, error::ApiError, input::NoQuery, openapi::schemas, state::GatewayState};
 
@@ -19,6 +19,7 @@ pub(crate) async fn delete_opt_out(
     State(state): State<GatewayState>,
     caller: Operator,
     NoQuery: NoQuery,
+    NoConditions: NoConditions,
     Path((id, channel)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let channel: Channel = channel.parse().map_err(|_| {

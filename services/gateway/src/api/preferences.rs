@@ -1,8 +1,9 @@
 //! `/v1/users/{id}/preferences`.
 
-use axum::{Json, body::Body, extract::State, response::Response};
+use axum::{Json, extract::State, response::Response};
 use carillon_domain::{Catalog, FieldError, Preferences, UserId, compiled::CompiledCatalog};
-use carillon_runtime::http::{Conditions, Path, Problem, serde_sentence};
+use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, serde_sentence};
+use carillon_store::{before_first, etag};
 use serde_json::Value;
 
 use crate::{
@@ -29,13 +30,10 @@ pub(crate) async fn get_preferences(
     if let Some(preferences) = state.store.preferences().get(caller.tenant(), &id).await? {
         Ok(tagged(&preferences.etag(), Json(preferences.value)))
     } else {
-        state
-            .store
-            .users()
-            .get(caller.tenant(), &id)
-            .await?
-            .ok_or_else(|| ApiError::no_user(&id))?;
-        Ok(tagged("\"0\"", Json(Preferences::default())))
+        let user = state.store.users().get(caller.tenant(), &id).await?;
+        let user = user.ok_or_else(|| ApiError::no_user(&id))?;
+        let unset = etag(before_first(user.version));
+        Ok(tagged(&unset, Json(Preferences::default())))
     }
 }
 
@@ -57,7 +55,7 @@ pub(crate) async fn put_preferences(
     NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
     let preferences: Preferences = json(body).await?;
     let id = UserId::from(id);
@@ -93,7 +91,7 @@ pub(crate) async fn patch_preferences(
     Path(id): Path<String>,
     conditions: Conditions,
     MergePatch: MergePatch,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
     let patch: Value = json(body).await?;
     let id = UserId::from(id);

@@ -2,13 +2,12 @@
 
 use axum::{
     Json,
-    body::Body,
     extract::{OriginalUri, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
-use carillon_runtime::http::{Conditions, Path, Problem};
+use carillon_runtime::http::{Conditions, JsonBody, NoConditions, Path, Problem};
 use carillon_store::users::{Device, UserPut};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -147,7 +146,7 @@ pub(crate) async fn put_user(
     NoQuery: NoQuery,
     Path(id): Path<String>,
     conditions: Conditions,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
     let id = user_id(&id)?;
     let put = json::<UserBody>(body).await?.checked()?;
@@ -232,8 +231,9 @@ pub(crate) async fn put_device(
     State(state): State<GatewayState>,
     caller: Operator,
     NoQuery: NoQuery,
+    NoConditions: NoConditions,
     Path((id, token)): Path<(String, String)>,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
     let platform = json::<PlatformBody>(body).await?.platform;
     let mut errors = Vec::new();
@@ -272,6 +272,7 @@ pub(crate) async fn delete_device(
     State(state): State<GatewayState>,
     caller: Operator,
     NoQuery: NoQuery,
+    NoConditions: NoConditions,
     Path((id, token)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     if state

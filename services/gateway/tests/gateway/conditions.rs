@@ -32,8 +32,12 @@ async fn a_condition_on_existence_is_kept_at_every_route_that_writes() {
             for wrong in ["1", "nonsense", "\"1"] {
                 for name in ["if-match", "if-none-match"] {
                     let answer = setting.ask(put(name, wrong)).await;
-                    answer.problem(412, "precondition-failed");
-                    assert!(answer.text().contains(name), "{}", answer.text());
+                    assert_eq!(answer.problem(400, "malformed-header"), [" format"]);
+                    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+                    assert!(
+                        detail.starts_with(&format!("the header {name}: expected entity tags in quotes")),
+                        "{detail}"
+                    );
                 }
             }
             let listed = setting.ask(put("if-match", &format!("\"99\", {etag}"))).await;
@@ -56,7 +60,9 @@ async fn a_user_that_must_exist_is_not_made_and_one_that_must_not_is_not_replace
             .await
             .problem(412, "precondition-failed");
         setting.get("/v1/users/new").await.problem(404, "not-found");
-        assert_eq!(setting.ask(put("if-none-match", "*")).await.status, 201);
+        let made = setting.ask(put("if-none-match", "*")).await;
+        assert_eq!(made.status, 201);
+        let etag = made.header("etag").unwrap().to_owned();
         setting
             .ask(put("if-none-match", "*"))
             .await
@@ -66,11 +72,56 @@ async fn a_user_that_must_exist_is_not_made_and_one_that_must_not_is_not_replace
             .ask(delete("if-match", "\"9\""))
             .await
             .problem(412, "precondition-failed");
-        assert_eq!(setting.ask(delete("if-match", "\"1\"")).await.status, 204);
+        assert_eq!(setting.ask(delete("if-match", &etag)).await.status, 204);
         setting
             .ask(delete("if-match", "*"))
             .await
             .problem(412, "precondition-failed");
+        // The id has another user now, who is not the one that the tag was read of.
+        let again = setting.ask(put("if-none-match", "*")).await;
+        assert_eq!(again.status, 201);
+        assert_ne!(again.header("etag"), Some(&*etag));
+        for stale in [put("if-match", &etag), delete("if-match", &etag)] {
+            setting.ask(stale).await.problem(412, "precondition-failed");
+        }
+        let path = "/v1/users/new/preferences";
+        let of_former = setting.get(path).await.header("etag").unwrap().to_owned();
+        assert_eq!(setting.ask(Ask::delete("/v1/users/new")).await.status, 204);
+        assert_eq!(setting.ask(put("if-none-match", "*")).await.status, 201);
+        let stale = Ask::put(path).header("if-match", &of_former).json(&json!({}));
+        setting.ask(stale).await.problem(412, "precondition-failed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_condition_on_a_resource_without_an_entity_tag_is_refused_and_changes_nothing() {
+    on_gateway(async |setting| {
+        let device = || Ask::put("/v1/users/u-42/devices/tok").json(&json!({"platform": "ios"}));
+        let key = "/v1/keys/6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10";
+        for (name, value) in [
+            ("if-match", "*"),
+            ("if-match", "\"1\""),
+            ("if-none-match", "*"),
+            ("if-none-match", "x"),
+        ] {
+            for ask in [
+                device(),
+                Ask::delete("/v1/users/u-42/devices/tok"),
+                Ask::delete("/v1/users/u-42/opt-outs/sms"),
+                Ask::post("/v1/keys").json(&json!({"name": "x", "role": "viewer"})),
+                Ask::delete(key),
+            ] {
+                let answer = setting.ask(ask.header(name, value)).await;
+                assert_eq!(answer.problem(400, "malformed-header"), [" unsupported"]);
+                let said =
+                    format!("the header {name}: expected none, because this resource has no entity tag");
+                assert_eq!(answer.json()["detail"], said);
+            }
+        }
+        let user = setting.get("/v1/users/u-42").await.json();
+        assert_eq!(user["devices"], json!([]));
+        assert_eq!(setting.ask(device()).await.status, 201);
     })
     .await;
 }
@@ -91,7 +142,9 @@ async fn a_change_of_preferences_keeps_its_conditions_and_an_unknown_user_stays_
             .ask(patch("u-42", "if-match", "\"1\""))
             .await
             .problem(412, "precondition-failed");
-        assert_eq!(setting.ask(patch("u-42", "if-match", "\"0\"")).await.status, 200);
+        let fresh = setting.get("/v1/users/u-42/preferences").await;
+        let etag = fresh.header("etag").unwrap();
+        assert_eq!(setting.ask(patch("u-42", "if-match", etag)).await.status, 200);
         assert_eq!(setting.ask(patch("u-42", "if-match", "*")).await.status, 200);
         for name in ["if-match", "if-none-match"] {
             setting
@@ -115,6 +168,8 @@ async fn changes_of_preferences_at_once_that_name_no_version_are_all_merged() {
             setting.ask(Ask::put("/v1/catalog").json(&catalog)).await.status,
             200
         );
+        let fresh = setting.get(PATH).await;
+        let unset: i64 = fresh.header("etag").unwrap().trim_matches('"').parse().unwrap();
         for (from, condition) in [(0, None), (24, Some(("if-match", "*")))] {
             let asks = (from..from + 24).map(|n| {
                 let name = format!("c{n}");
@@ -133,18 +188,20 @@ async fn changes_of_preferences_at_once_that_name_no_version_are_all_merged() {
         }
         let now = setting.get(PATH).await;
         assert_eq!(now.json()["categories"].as_object().unwrap().len(), 48);
-        assert_eq!(now.header("etag"), Some("\"48\""));
-        let one = |tag: &'static str| {
+        let seen = format!("\"{}\"", unset + 48);
+        assert_eq!(now.header("etag"), Some(&*seen));
+        let one = |tag: &str| {
             Ask::patch(PATH)
                 .header("if-match", tag)
                 .json(&json!({"global": {"sms": false}}))
         };
-        let asks = (0..8).map(|_| setting.ask(one("\"48\"")));
+        let asks = (0..8).map(|_| setting.ask(one(&seen)));
         let answers = futures::future::join_all(asks).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
         for answer in answers.iter().filter(|answer| answer.status != 200) {
             answer.problem(412, "precondition-failed");
-            let said = "the header if-match: \"48\" does not hold; the present version is \"49\"";
+            let present = format!("\"{}\"", unset + 49);
+            let said = format!("the header if-match: {seen} does not hold; the present version is {present}");
             assert_eq!(answer.json()["detail"], said);
         }
     })

@@ -19,6 +19,7 @@ mod foreign_text;
 mod idempotency;
 mod limits;
 mod locales;
+mod media_types;
 mod plain_answers;
 mod privacy;
 mod privacy_versions;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Body,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
+use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, ProblemKind};
 use carillon_store::{
     etag,
     templates::{Parts, TemplateDraft, TemplateName},
@@ -153,7 +152,7 @@ pub(super) async fn put(
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
     conditions: Conditions,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let PutDraft { parts } = body::read(body, MAX_TEMPLATE).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, body::Body, extract::State};
+use axum::{Json, extract::State};
 use carillon_domain::{
     EventId, FieldError, TenantId, Timestamp,
     event::{json_kind, unsound},
@@ -11,7 +11,7 @@ use carillon_render::{
     Content, Engine, RenderContext, RenderRequest, Rendered,
     limits::{Encoding, segments},
 };
-use carillon_runtime::http::{Path, Problem, ProblemError, ProblemKind};
+use carillon_runtime::http::{JsonBody, Path, Problem, ProblemError, ProblemKind};
 use carillon_store::templates::{Parts, TemplateDraft, TemplateName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -94,7 +94,7 @@ pub(super) async fn preview(
     Reads(tenant): Reads,
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Json<Preview>, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let sample: Sample = body::read(body, MAX_TEMPLATE).await?;

@@ -1,8 +1,8 @@
 //! `POST /v1/render`.
 
-use axum::{Json, body::Body, extract::State};
+use axum::{Json, extract::State};
 use carillon_render::{BatchRequest, MAX_BATCH, Rendered, Renderer as _};
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{JsonBody, Problem, ProblemKind};
 use serde::Serialize;
 
 use super::TemplatesApi;
@@ -57,7 +57,7 @@ enum Item {
 pub(super) async fn render(
     State(api): State<TemplatesApi>,
     caller: Caller,
-    body: Body,
+    body: JsonBody,
 ) -> Result<Json<Answer>, Problem> {
     let BatchRequest { mut requests } = body::read(body, MAX_BODY).await?;
     if requests.len() > MAX_BATCH {

@@ -1,11 +1,15 @@
 //! The routes, as administrators and other callers use them.
 
 use crate::support::{Client, House};
-use axum::http::{Method, StatusCode};
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
 use carillon_domain::TenantId;
 use carillon_render::MAX_BATCH;
 use carillon_templates::{Caller, TemplatesApi, router};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 const SMS: &str = "/v1/templates/OrderShipped/sms";
 
@@ -452,4 +456,33 @@ async fn a_push_template_with_a_key_that_fcm_keeps_is_not_published() {
         (&error["code"], &error["pointer"]),
         (&json!("reserved-key"), &json!("/parts/data.google.x"))
     );
+}
+
+#[tokio::test]
+async fn a_body_of_another_media_type_than_json_is_refused_at_every_route() {
+    let house = House::with_shop().await;
+    for (method, path, body) in [
+        (Method::PUT, SMS.to_owned(), json!({"parts": {"text": "Hi"}})),
+        (
+            Method::POST,
+            format!("{SMS}/preview"),
+            json!({"data": {"carrier": "DHL"}, "parts": {"text": "Hi"}}),
+        ),
+    ] {
+        for (media, status) in [
+            ("text/csv", 415),
+            ("application/x-www-form-urlencoded", 415),
+            ("application/json; charset=latin1", 415),
+            ("application/json; charset=utf-8", 200),
+            ("application/vnd.shop+json", 200),
+        ] {
+            let request = Request::builder()
+                .method(method.clone())
+                .uri(&path)
+                .header("content-type", media);
+            let request = request.body(Body::from(body.to_string())).unwrap();
+            let answer = house.as_admin().0.oneshot(request).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{path} {media}");
+        }
+    }
 }

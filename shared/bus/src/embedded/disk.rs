@@ -14,6 +14,10 @@ use crate::error::BusError;
 /// The time after a failed write in which the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
+/// The time after a wait for another process's write lock in which no second wait begins: the writes that queued during
+/// the first one end with it.
+const GIVEN_UP: Duration = Duration::from_millis(250);
+
 const FULL: &str = "its disk is full";
 const READ_ONLY: &str = "its file system is read-only";
 const BROKEN: &str = "its disk fails";
@@ -57,6 +61,16 @@ impl Disk {
     pub(super) fn locked(&self) {
         let mut failed = self.failed.lock();
         *failed = failed.take_if(|(cause, _)| *cause != LOCKED);
+    }
+
+    /// Whether a write has just waited in vain for the lock that another process holds.
+    pub(super) fn has_given_up(&self) -> bool {
+        matches!(*self.failed.lock(), Some((cause, at)) if cause == LOCKED && at.elapsed() < GIVEN_UP)
+    }
+
+    /// The error of a write that does not get the lock.
+    pub(super) fn locked_out() -> BusError {
+        BusError::Disk(LOCKED)
     }
 
     /// The number of transactions written.

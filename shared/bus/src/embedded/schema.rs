@@ -39,9 +39,9 @@ pub(super) struct Connections {
     pub(super) read: SqlitePool,
 }
 
-/// The longest wait for another process that writes, as long as Kafka's default `delivery_timeout`: a post is then
-/// answered 503.
-const BUSY: Duration = Duration::from_secs(5);
+/// The longest wait for another process that writes. A post is then answered 503, in less time than clients wait for an
+/// answer.
+const BUSY: Duration = Duration::from_millis(1_500);
 
 /// Opens the file.
 pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {

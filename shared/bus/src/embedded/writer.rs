@@ -145,7 +145,10 @@ async fn run(
         if jobs.is_empty() {
             break;
         }
-        commit(&mut connection, jobs, &clock, disk).await;
+        let jobs = without_waiting(jobs, disk);
+        if !jobs.is_empty() {
+            commit(&mut connection, jobs, &clock, disk).await;
+        }
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the embedded log was not closed cleanly");
@@ -185,6 +188,23 @@ fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
         jobs.push(job);
     }
     jobs
+}
+
+/// Refuses the writes that queued while one waited in vain for the lock that another process holds. A probe, which
+/// writes nothing, finds out whether the lock is free again.
+fn without_waiting(jobs: Vec<Job>, disk: &Disk) -> Vec<Job> {
+    if !disk.has_given_up() {
+        return jobs;
+    }
+    let (probes, writes): (Vec<_>, Vec<_>) = jobs
+        .into_iter()
+        .partition(|job| job.appends.is_empty() && job.offsets.is_empty());
+    for job in writes {
+        drop(job.pending);
+        // A caller that has left does not need the answer.
+        let _ = job.done.send(Err(Disk::locked_out()));
+    }
+    probes
 }
 
 /// A record with its partition and offset.

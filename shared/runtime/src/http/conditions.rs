@@ -105,8 +105,7 @@ impl Conditions {
         }
     }
 
-    /// Reads the headers. A text that is not a list of entity tags matches no resource, so the request is answered as
-    /// one with a false condition.
+    /// Reads the headers. A text that is not a list of entity tags is a malformed header.
     pub fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         Ok(Self {
             if_match: tags(headers, &header::IF_MATCH)?,
@@ -203,7 +202,32 @@ fn unreadable(name: &HeaderName, value: &str) -> Problem {
         code: "format".to_owned(),
         message: text.clone(),
     };
-    Problem::new(ProblemKind::PreconditionFailed, text).with_errors(vec![error])
+    Problem::new(ProblemKind::MalformedHeader, text).with_errors(vec![error])
+}
+
+/// For routes whose resources have no entity tag: a condition is a problem that names its header, because a caller who
+/// sends one relies on it.
+#[derive(Debug)]
+pub struct NoConditions;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoConditions {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        for name in [&header::IF_MATCH, &header::IF_NONE_MATCH] {
+            if parts.headers.contains_key(name) {
+                let text =
+                    format!("the header {name}: expected none, because this resource has no entity tag");
+                let error = ProblemError {
+                    pointer: String::new(),
+                    code: "unsupported".to_owned(),
+                    message: text.clone(),
+                };
+                return Err(Problem::new(ProblemKind::MalformedHeader, text).with_errors(vec![error]));
+            }
+        }
+        Ok(Self)
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +304,7 @@ mod tests {
         for value in ["1", "\"1", "\"1\" \"2\"", "\"1\",", "*, \"1\"", "w/\"1\"", ""] {
             for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
                 let problem = of(&name, &[value]).unwrap_err();
-                assert_eq!((problem.status, problem.errors.len()), (412, 1), "{value}");
+                assert_eq!((problem.status, problem.errors.len()), (400, 1), "{value}");
                 assert!(problem.detail.contains(name.as_str()), "{}", problem.detail);
             }
         }

@@ -50,8 +50,9 @@ const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL client_min_messages = warning; S
     SET LOCAL idle_in_transaction_session_timeout = 0; \
     SELECT pg_advisory_xact_lock(7162236113812580717)";
 
-/// The longest wait of SQLite for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
+/// The longest wait of SQLite for another process that writes. A post is then answered 503, in less time than clients
+/// wait for an answer.
+const BUSY: Duration = Duration::from_millis(1_500);
 /// Rows that SQLite's thread reads ahead of the caller.
 const ROW_BUFFER: usize = 1_024;
 /// Prepared statements that a connection caches. Each batch statement occurs with several numbers of rows.

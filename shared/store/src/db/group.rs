@@ -222,6 +222,9 @@ impl Group {
             return Err(StoreError::Closed);
         }
         writer.tidy().await;
+        if writer.transaction == Transaction::None && self.0.health.has_given_up() {
+            return Err(StoreError::Unavailable(Fault::Locked, None));
+        }
         Ok(writer)
     }
 

@@ -15,6 +15,9 @@ use crate::{error::StoreError, fault::Fault};
 
 /// The time after a failed write during which the next one is expected to fail too.
 const REMEMBERED: Duration = Duration::from_secs(10);
+/// The time after a wait for another process's write lock during which no second wait begins: the requests that queued
+/// during the first one end with it.
+const GIVEN_UP: Duration = Duration::from_millis(250);
 /// The time after a failure during which connections that were open then are checked before use. It equals the pool's
 /// idle timeout.
 const SUSPECT: Duration = Duration::from_mins(10);
@@ -103,6 +106,12 @@ impl Health {
         let seen = self.0.seen.lock();
         let (fault, at) = seen.failed?;
         (at.elapsed() < REMEMBERED).then_some(fault)
+    }
+
+    /// Whether a write has just given up waiting for the lock that another process holds.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.0.is_marked.load(Ordering::Acquire)
+            && matches!(self.0.seen.lock().failed, Some((Fault::Locked, at)) if at.elapsed() < GIVEN_UP)
     }
 
     /// The verdict on a connection of this age.

@@ -17,7 +17,7 @@ use crate::{
     error::StoreError,
     fault::Fault,
     read_model,
-    versioned::{Versioned, Written, require, written},
+    versioned::{Versioned, Written, drawn, is_first, require, written},
 };
 
 #[derive(sqlx::FromRow)]
@@ -71,16 +71,17 @@ impl Users {
             None => None,
         };
         let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
-        // A user whom a concurrent request has made since the conditions were looked at has version 1.
+        // A user whom a concurrent request has made since the conditions were looked at has a version above 0.
         let version = fetch!(
             optional, tx => (i64,),
             "INSERT INTO users (tenant, user_id, locale, timezone, version, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, 1, $5, $5)
+            VALUES ($1, $2, $3, $4, $8, $5, $5)
             ON CONFLICT (tenant, user_id) DO UPDATE SET locale = excluded.locale,
                 timezone = excluded.timezone, updated_at = excluded.updated_at, version = users.version + 1
             WHERE $6 OR users.version = $7
             RETURNING version",
-            tenant.as_str(), id.as_str(), locale, timezone, now, conditions.is_none(), current.unwrap_or(0)
+            tenant.as_str(), id.as_str(), locale, timezone, now, conditions.is_none(), current.unwrap_or(0),
+            drawn() + 1
         )?;
         let version = written(version)?;
         for (channel, address) in [(Channel::Email, &put.email), (Channel::Sms, &put.phone)] {
@@ -92,7 +93,7 @@ impl Users {
         }
         tx.commit().await?;
         Ok(Written {
-            created: version == 1,
+            created: is_first(version),
             version,
         })
     }

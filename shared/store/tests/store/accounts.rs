@@ -8,7 +8,7 @@ use carillon_runtime::http::Conditions;
 use carillon_store::{
     StoreError,
     api_keys::Role,
-    etag,
+    before_first, etag,
     users::{DeadContact, Device, Obituary, RegisteredDevice, UserPut},
 };
 use uuid::Uuid;
@@ -129,7 +129,7 @@ async fn a_user_is_created_then_replaced_and_omitted_devices_stay() {
         let created = users.put(&store.tenant, &id, &ada(), None).await.unwrap();
         assert!(created.created);
         let read = users.get(&store.tenant, &id).await.unwrap().unwrap();
-        assert_eq!((read.version, read.etag()), (1, created.etag()));
+        assert_eq!((read.version, read.etag()), (created.version, created.etag()));
         assert_eq!(read.value.email.as_deref(), Some("ada@example.com"));
         assert_eq!(read.value.phone.as_deref(), Some("+4915112345678"));
         assert_eq!(read.value.devices.len(), 2);
@@ -139,10 +139,10 @@ async fn a_user_is_created_then_replaced_and_omitted_devices_stay() {
             ..UserPut::default()
         };
         let replaced = users
-            .put(&store.tenant, &id, &put, Some(&version(1)))
+            .put(&store.tenant, &id, &put, Some(&version(created.version)))
             .await
             .unwrap();
-        assert_eq!((replaced.created, replaced.version), (false, 2));
+        assert_eq!((replaced.created, replaced.version), (false, created.version + 1));
         let read = users.get(&store.tenant, &id).await.unwrap().unwrap().value;
         assert_eq!((read.phone, read.locale), (None, None));
         assert_eq!(read.devices.len(), 2);
@@ -166,13 +166,11 @@ async fn a_stale_if_match_changes_nothing() {
             assert!(matches!(refused, Err(StoreError::PreconditionFailed(_))));
         }
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
-        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
-        users
-            .put(&store.tenant, &id, &ada(), Some(&version(1)))
-            .await
-            .unwrap();
+        let made = users.put(&store.tenant, &id, &ada(), None).await.unwrap();
+        let seen = version(made.version);
+        users.put(&store.tenant, &id, &ada(), Some(&seen)).await.unwrap();
         let refused = users
-            .put(&store.tenant, &id, &UserPut::default(), Some(&version(1)))
+            .put(&store.tenant, &id, &UserPut::default(), Some(&seen))
             .await;
         assert!(matches!(refused, Err(StoreError::PreconditionFailed(_))));
         assert_eq!(tokens(store, "u-1").await.len(), 2);
@@ -184,7 +182,7 @@ async fn a_stale_if_match_changes_nothing() {
 async fn a_device_token_belongs_to_who_registered_it_last() {
     on_each(async |store| {
         let users = store.users();
-        users
+        let made = users
             .put(&store.tenant, &"u-1".into(), &ada(), None)
             .await
             .unwrap();
@@ -207,7 +205,7 @@ async fn a_device_token_belongs_to_who_registered_it_last() {
                 .unwrap()
                 .unwrap()
                 .version,
-            2
+            made.version + 1
         );
         // A whole PUT moves it too; another tenant's users are different ones.
         users
@@ -425,13 +423,15 @@ async fn preferences_are_versioned_and_need_their_user() {
         .unwrap();
         let nobody = preferences.put(&store.tenant, &id, &said, None).await;
         assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
-        store.users().put(&store.tenant, &id, &ada(), None).await.unwrap();
+        let user = store.users().put(&store.tenant, &id, &ada(), None).await.unwrap();
+        let first = before_first(user.version) + 1;
         assert!(preferences.get(&store.tenant, &id).await.unwrap().is_none());
         assert!(preferences.put(&store.tenant, &id, &said, None).await.unwrap().created);
         let read = preferences.get(&store.tenant, &id).await.unwrap().unwrap();
-        assert_eq!((read.value, read.version), (said.clone(), 1));
-        assert_eq!(preferences.put(&store.tenant, &id, &said, Some(&version(1))).await.unwrap().version, 2);
-        let stale = preferences.put(&store.tenant, &id, &said, Some(&version(1))).await;
+        assert_eq!((read.value, read.version), (said.clone(), first));
+        let seen = version(first);
+        assert_eq!(preferences.put(&store.tenant, &id, &said, Some(&seen)).await.unwrap().version, first + 1);
+        let stale = preferences.put(&store.tenant, &id, &said, Some(&seen)).await;
         assert!(matches!(stale, Err(StoreError::PreconditionFailed(_))));
     })
     .await;

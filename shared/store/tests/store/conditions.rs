@@ -1,9 +1,11 @@
 //! Writes under the conditions of a request: what must exist, what must not, and which version it must have.
 
+use std::collections::BTreeSet;
+
 use carillon_domain::{Catalog, Preferences, UserId};
 use carillon_runtime::http::Conditions;
 use carillon_store::{
-    StoreError, etag,
+    StoreError, before_first, etag,
     templates::{TemplateDraft, TemplateName},
     users::UserPut,
 };
@@ -34,27 +36,22 @@ async fn a_user_is_made_only_where_none_may_be_and_replaced_only_where_one_must_
                 .await,
         );
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
-        assert!(
-            users
-                .put(&store.tenant, &id, &put, Some(&absent))
-                .await
-                .unwrap()
-                .created
-        );
+        let made = users.put(&store.tenant, &id, &put, Some(&absent)).await.unwrap();
+        assert!(made.created);
         refused(users.put(&store.tenant, &id, &put, Some(&absent)).await);
         let again = users
             .put(&store.tenant, &id, &put, Some(&Conditions::existing()))
             .await
             .unwrap();
-        assert_eq!((again.created, again.version), (false, 2));
+        assert_eq!((again.created, again.version), (false, made.version + 1));
         refused(
             users
-                .delete(&store.tenant, &id, Some(&Conditions::exactly(&etag(1))))
+                .delete(&store.tenant, &id, Some(&Conditions::exactly(&made.etag())))
                 .await,
         );
         assert!(
             users
-                .delete(&store.tenant, &id, Some(&Conditions::exactly(&etag(2))))
+                .delete(&store.tenant, &id, Some(&Conditions::exactly(&again.etag())))
                 .await
                 .unwrap()
         );
@@ -87,11 +84,12 @@ async fn preferences_exist_as_soon_as_their_user_does() {
                 .await;
             assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
         }
-        store
+        let user = store
             .users()
             .put(&store.tenant, &id, &UserPut::default(), None)
             .await
             .unwrap();
+        let unset = before_first(user.version);
         refused(
             preferences
                 .put(&store.tenant, &id, &said, Some(&Conditions::absent()))
@@ -102,14 +100,14 @@ async fn preferences_exist_as_soon_as_their_user_does() {
                 .put(&store.tenant, &id, &said, Some(&Conditions::exactly(&etag(1))))
                 .await,
         );
-        let never = Conditions::exactly(&etag(0));
+        let never = Conditions::exactly(&etag(unset));
         assert_eq!(
             preferences
                 .put(&store.tenant, &id, &said, Some(&never))
                 .await
                 .unwrap()
                 .version,
-            1
+            unset + 1
         );
         refused(preferences.put(&store.tenant, &id, &said, Some(&never)).await);
         assert_eq!(
@@ -118,8 +116,41 @@ async fn preferences_exist_as_soon_as_their_user_does() {
                 .await
                 .unwrap()
                 .version,
-            2
+            unset + 2
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_made_again_after_a_deletion_has_no_version_of_the_former_one() {
+    on_each(async |store| {
+        let (users, preferences) = (store.users(), store.preferences());
+        let (id, put, said) = (UserId::from("u-1"), UserPut::default(), Preferences::default());
+        let mut seen = BTreeSet::new();
+        for _ in 0..5 {
+            let made = users.put(&store.tenant, &id, &put, None).await.unwrap();
+            assert!(made.created);
+            let changed = users.put(&store.tenant, &id, &put, None).await.unwrap();
+            assert!(!changed.created);
+            let unset = before_first(made.version);
+            let set = preferences.put(&store.tenant, &id, &said, None).await.unwrap();
+            assert!(set.created);
+            let of_user = [made.etag(), changed.etag()].map(|tag| ("user", tag));
+            let of_preferences = [etag(unset), set.etag()].map(|tag| ("preferences", tag));
+            for tag in of_user.into_iter().chain(of_preferences) {
+                assert!(seen.insert(tag.clone()), "{tag:?} of {seen:?}");
+            }
+            assert!(users.delete(&store.tenant, &id, None).await.unwrap());
+        }
+        let former: Vec<_> = seen.into_iter().map(|(_, tag)| tag).collect();
+        users.put(&store.tenant, &id, &put, None).await.unwrap();
+        for tag in former {
+            let condition = Conditions::exactly(&tag);
+            refused(users.put(&store.tenant, &id, &put, Some(&condition)).await);
+            refused(preferences.put(&store.tenant, &id, &said, Some(&condition)).await);
+            refused(users.delete(&store.tenant, &id, Some(&condition)).await);
+        }
     })
     .await;
 }
@@ -185,7 +216,7 @@ async fn a_catalog_and_a_draft_keep_the_same_conditions() {
 async fn writes_at_once_whose_condition_holds_for_every_version_all_succeed() {
     on_each(async |store| {
         let (users, id) = (store.users(), UserId::from("u-1"));
-        users
+        let user = users
             .put(&store.tenant, &id, &UserPut::default(), None)
             .await
             .unwrap();
@@ -198,7 +229,8 @@ async fn writes_at_once_whose_condition_holds_for_every_version_all_succeed() {
             .map(|written| written.unwrap().version)
             .collect();
         versions.sort_unstable();
-        assert_eq!(versions, (1..=12).collect::<Vec<_>>());
+        let unset = before_first(user.version);
+        assert_eq!(versions, (unset + 1..=unset + 12).collect::<Vec<_>>());
     })
     .await;
 }

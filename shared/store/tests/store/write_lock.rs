@@ -1,9 +1,13 @@
 //! SQLite's write lock in another process's hands.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use carillon_domain::SystemClock;
-use carillon_store::{Fault, Store, StoreConfig};
+use carillon_domain::{SystemClock, UserId};
+use carillon_store::{Fault, Store, StoreConfig, users::UserPut};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 async fn sql(connection: &mut SqliteConnection, statement: &'static str) {
@@ -46,5 +50,37 @@ async fn a_store_says_that_another_process_holds_the_write_lock_and_takes_writes
         sql(&mut other, "ROLLBACK").await;
         other.close().await.unwrap();
     }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn writes_that_another_process_keeps_waiting_end_together_within_two_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let store = Store::connect(&StoreConfig::sqlite(&file), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    let mut other = connect(&file).await;
+    sql(&mut other, "BEGIN IMMEDIATE").await;
+    let put = async |n: u32| {
+        let user = UserId::from(format!("u-{n}"));
+        let since = Instant::now();
+        let put = store
+            .users()
+            .put(&"default".into(), &user, &UserPut::default(), None)
+            .await;
+        (put, since.elapsed())
+    };
+    let puts = futures::future::join_all((0..20).map(put)).await;
+    for (put, took) in puts {
+        let error = put.unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::Locked), "{error}");
+        assert!(error.retry_after().is_some());
+        // Two seconds are the aim; another is for a busy machine. One after another, they would take thirty.
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    sql(&mut other, "ROLLBACK").await;
+    store.check().await.unwrap();
+    put(0).await.0.unwrap();
     store.close().await;
 }
