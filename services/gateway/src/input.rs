@@ -1,5 +1,7 @@
 //! Reading bodies and queries, with a problem for each error in them.
 
+mod shape;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, header, request::Parts},
@@ -9,12 +11,14 @@ use carillon_domain::{
     FieldError,
     event::{MediaType, without_mark},
     field_error::{echo, escape_token},
+    json::fault,
 };
-use carillon_runtime::http::{
-    self, JsonBody, ProblemKind, query, read_capped, repeated_member, serde_sentence,
-};
+use carillon_runtime::http::{self, JsonBody, ProblemKind, query, read_capped, repeated_member};
 use carillon_store::{Cursor, Page};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_path_to_error::{Path, Segment};
 
 use crate::error::ApiError;
@@ -42,23 +46,23 @@ pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> 
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let inner = error.inner();
-        if !inner.is_data() {
-            return ApiError::new(ProblemKind::MalformedJson, format!("expected JSON: {inner}"));
+        // serde_json calls a number in the place of a name a text that cannot be read.
+        if !inner.is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+            return ApiError::new(
+                ProblemKind::MalformedJson,
+                format!("expected JSON: {}", fault(inner)),
+            );
         }
         // Structures refuse repeated members themselves, without their place.
         if let Some(path) = repeated_member(bytes) {
             return duplicate(&path);
         }
-        ApiError::fields(vec![FieldError::new(
-            pointer(error.path()),
-            "type",
-            serde_sentence(inner),
-        )])
+        ApiError::fields(shape::errors::<T>(bytes, &error))
     })?;
     deserializer.end().map_err(|error| {
         ApiError::new(
             ProblemKind::MalformedJson,
-            format!("expected one JSON value: {error}"),
+            format!("expected one JSON value: {}", fault(&error)),
         )
     })?;
     match repeated_member(bytes) {

@@ -3,6 +3,7 @@
 
 use axum::http::Uri;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use carillon_bus::dead_letter;
 use carillon_domain::{
     Channel, TenantId, contact,
     decide::Decision,
@@ -154,6 +155,10 @@ pub(crate) fn mask_user(user: &mut User) {
 pub(crate) struct DeadLetterDocument {
     #[serde(flatten)]
     pub(crate) letter: DeadLetterView,
+    /// The partition that the record came from; null if the record does not say it.
+    pub(crate) source_partition: Option<i32>,
+    /// The offset that the record came from; null if the record does not say it.
+    pub(crate) source_offset: Option<i64>,
     /// The record's headers, in order; null for viewers.
     pub(crate) headers: Option<Vec<(String, String)>>,
     /// The record's bytes, base64; null if they are not shown.
@@ -174,6 +179,7 @@ pub(crate) async fn show_dead_letter(
 ) -> Result<DeadLetterDocument, ApiError> {
     let value = std::mem::take(&mut letter.value);
     let mut headers = std::mem::take(&mut letter.headers);
+    let (source_partition, source_offset) = place_of(&headers);
     if !sight.is_revealed() {
         mask_text(&mut letter.reason);
     }
@@ -197,11 +203,30 @@ pub(crate) async fn show_dead_letter(
     };
     Ok(DeadLetterDocument {
         letter,
+        source_partition,
+        source_offset,
         headers,
         value_base64: value.as_ref().map(|value| STANDARD.encode(value)),
         hidden,
         value,
     })
+}
+
+/// The partition and offset that a record came from. They tell nothing of a person, and they alone find a record whose
+/// content is hidden, so each role sees them.
+fn place_of(headers: &[(String, String)]) -> (Option<i32>, Option<i64>) {
+    let bytes = |name: &str| {
+        let (_, value) = headers.iter().find(|(of, _)| of == name)?;
+        match value.strip_prefix("base64:") {
+            Some(encoded) => STANDARD.decode(encoded).ok(),
+            None => Some(value.as_bytes().to_vec()),
+        }
+    };
+    let partition =
+        bytes(dead_letter::PARTITION).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+    let offset =
+        bytes(dead_letter::OFFSET).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+    (partition, offset)
 }
 
 fn masked_value(mask: &Mask, is_binary: bool, value: &[u8]) -> Option<Vec<u8>> {
@@ -215,6 +240,9 @@ fn masked_value(mask: &Mask, is_binary: bool, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn mask_header(mask: &Mask, name: &str, value: &mut String) {
+    if name == dead_letter::PARTITION || name == dead_letter::OFFSET {
+        return;
+    }
     if value.starts_with("base64:") {
         HIDDEN.clone_into(value);
     } else if let Some(attribute) = name.strip_prefix("ce_") {

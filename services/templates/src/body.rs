@@ -1,6 +1,6 @@
 //! JSON bodies, limited in size while they stream in, with precise errors.
 
-use carillon_domain::event::without_mark;
+use carillon_domain::{event::without_mark, json::fault};
 use carillon_runtime::http::{
     JsonBody, Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_sentence,
 };
@@ -52,12 +52,10 @@ fn wrong(pointer: String, code: &str, message: String) -> Problem {
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    let at = format!(
-        "the body is not JSON at line {}, column {}",
-        error.line(),
-        error.column()
-    );
-    Problem::new(ProblemKind::MalformedJson, at)
+    Problem::new(
+        ProblemKind::MalformedJson,
+        format!("expected JSON: {}", fault(error)),
+    )
 }
 
 /// A path as an RFC 6901 pointer.

@@ -16,8 +16,10 @@ use crate::{
 };
 
 const TOPIC: &str = "kafka_dlt-original-topic";
-const PARTITION: &str = "kafka_dlt-original-partition";
-const OFFSET: &str = "kafka_dlt-original-offset";
+/// The header with the partition that the record came from, 4 bytes, big-endian.
+pub const PARTITION: &str = "kafka_dlt-original-partition";
+/// The header with the offset that the record came from, 8 bytes, big-endian.
+pub const OFFSET: &str = "kafka_dlt-original-offset";
 const TIMESTAMP: &str = "kafka_dlt-original-timestamp";
 const TIMESTAMP_TYPE: &str = "kafka_dlt-original-timestamp-type";
 const GROUP: &str = "kafka_dlt-original-consumer-group";

@@ -2,12 +2,16 @@
 //! digits that the event source sent. (serde_json keeps them only with the feature `arbitrary_precision`, which
 //! applies to the whole workspace; tagged and flattened types could then not read numbers any more.)
 
+mod fault;
+
 use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt};
 
 use serde::{
     Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
+
+pub use self::fault::{base64_fault, fault};
 
 /// An object's fields.
 pub type Map = BTreeMap<String, Value>;

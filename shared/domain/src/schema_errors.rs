@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{
+    JsonType, ValidationError, Validator,
+    error::{TypeKind, ValidationErrorKind},
+};
 use serde_json::Value;
 
 use crate::{
@@ -44,7 +47,7 @@ pub(crate) fn of(
     errors
 }
 
-/// The validator's sentence, with at most a hundred characters of the value.
+/// The sentence about a value, with at most a hundred characters of it.
 pub(crate) fn sentence(error: &ValidationError<'_>) -> String {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
@@ -54,17 +57,86 @@ pub(crate) fn sentence(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::PropertyNames { error } => {
             format!("a property has a wrong name: {}", sentence(error))
         }
-        _ => error.masked_with(echo(&**error.instance())).to_string(),
+        kind => match expected(kind) {
+            Some(expected) if matches!(kind, ValidationErrorKind::Required { .. }) => {
+                format!("expected {expected}")
+            }
+            Some(expected) => format!("expected {expected}, not {}", echo(&**error.instance())),
+            None => error.masked_with(echo(&**error.instance())).to_string(),
+        },
     }
 }
 
-/// The validator's sentence without any of the value.
+/// The sentence about a value without any of it.
 fn hidden(error: &ValidationError<'_>) -> String {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { .. }
         | ValidationErrorKind::UnevaluatedProperties { .. } => "expected no other properties".to_owned(),
         ValidationErrorKind::PropertyNames { .. } => "a property has a wrong name".to_owned(),
-        _ => error.masked_with(HIDDEN).to_string(),
+        kind => match expected(kind) {
+            Some(expected) => format!("expected {expected}"),
+            None => error.masked_with(HIDDEN).to_string(),
+        },
+    }
+}
+
+/// What a schema expects, in the words of all other errors; `None` for keywords about encodings and references.
+fn expected(kind: &ValidationErrorKind) -> Option<String> {
+    use ValidationErrorKind as K;
+    Some(match kind {
+        K::Type {
+            kind: TypeKind::Single(kind),
+        } => named(*kind).to_owned(),
+        K::Type {
+            kind: TypeKind::Multiple(kinds),
+        } => kinds.iter().map(named).collect::<Vec<_>>().join(" or "),
+        K::Required { property } => match property.as_str() {
+            Some(name) => format!("the property {}", echo(name)),
+            None => return None,
+        },
+        K::Enum { options } => match options.as_array().map(Vec::as_slice) {
+            Some([one]) => echo(one),
+            Some(many) => {
+                let many: Vec<String> = many.iter().map(ToString::to_string).collect();
+                format!("one of {}", echo(&many.join(", ")))
+            }
+            None => return None,
+        },
+        K::Constant { expected_value } => echo(&**expected_value),
+        K::Minimum { limit } => format!("at least {limit}"),
+        K::ExclusiveMinimum { limit } => format!("more than {limit}"),
+        K::Maximum { limit } => format!("at most {limit}"),
+        K::ExclusiveMaximum { limit } => format!("less than {limit}"),
+        K::MultipleOf { multiple_of } => format!("a multiple of {multiple_of}"),
+        K::MinLength { limit } => format!("at least {limit} characters"),
+        K::MaxLength { limit } => format!("at most {limit} characters"),
+        K::MinItems { limit } => format!("at least {limit} items"),
+        K::MaxItems { limit } => format!("at most {limit} items"),
+        K::AdditionalItems { limit } => format!("at most {limit} items"),
+        K::MinProperties { limit } => format!("at least {limit} properties"),
+        K::MaxProperties { limit } => format!("at most {limit} properties"),
+        K::Pattern { pattern } => format!("a text that matches {}", echo(pattern)),
+        K::Format { format } => format!("a text of the format {}", echo(format)),
+        K::UniqueItems => "items that all differ".to_owned(),
+        K::Contains => "an item as contains has it".to_owned(),
+        K::FalseSchema => "no value".to_owned(),
+        K::Not { .. } => "a value that does not fit the schema of not".to_owned(),
+        K::AnyOf { .. } => "a value that fits one of the schemas of anyOf".to_owned(),
+        K::OneOfNotValid { .. } => "a value that fits one of the schemas of oneOf".to_owned(),
+        K::OneOfMultipleValid { .. } => "a value that fits only one of the schemas of oneOf".to_owned(),
+        _ => return None,
+    })
+}
+
+fn named(kind: JsonType) -> &'static str {
+    match kind {
+        JsonType::String => "a string",
+        JsonType::Number => "a number",
+        JsonType::Integer => "a whole number",
+        JsonType::Boolean => "true or false",
+        JsonType::Array => "a list",
+        JsonType::Object => "an object",
+        JsonType::Null => "null",
     }
 }
 
@@ -102,7 +174,7 @@ mod tests {
         let value = |count: usize| json!({"deals": vec![json!({}); count]});
         let few = errors(&schema, &value(3));
         assert_eq!(few.len(), 6);
-        assert_eq!(few[0].message, "\"title\" is a required property");
+        assert_eq!(few[0].message, "expected the property title");
         let many = errors(&schema, &value(1_000));
         assert_eq!((many.len(), many[20].message.as_str()), (21, "and 1980 more"));
         let huge = errors(&schema, &value(80_000));
@@ -121,12 +193,12 @@ mod tests {
             (
                 json!({"properties": {"x": {"type": "number"}}}),
                 json!({"x": long}),
-                "is not of type \"number\"",
+                "expected a number, not \"aaa",
             ),
             (
                 json!({"properties": {"x": {"maxLength": 3}}}),
                 json!({"x": long}),
-                "is longer than 3 characters",
+                "expected at most 3 characters, not \"aaa",
             ),
             (
                 json!({"properties": {"x": {}}, "additionalProperties": false}),
@@ -141,17 +213,17 @@ mod tests {
             (
                 json!({"propertyNames": {"maxLength": 3}}),
                 json!({&long: 1}),
-                "is longer than 3 characters",
+                "expected at most 3 characters, not \"aaa",
             ),
             (
                 json!({"additionalProperties": {"type": "string"}}),
                 json!({&long: 1}),
-                "is not of type \"string\"",
+                "expected a string, not 1",
             ),
             (
                 json!({"properties": {"x": {"uniqueItems": true}}}),
                 json!({"x": vec![1; 9_000]}),
-                "non-unique",
+                "expected items that all differ, not [1,1,",
             ),
         ] {
             let errors = errors(&schema, &value);
@@ -189,6 +261,63 @@ mod tests {
             for error in errors {
                 assert!(!error.message.contains("S3CR3T"), "{schema}: {error:?}");
             }
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_the_schema_expects_in_the_words_of_all_other_errors() {
+        for (schema, value, sentence) in [
+            (
+                json!({"type": ["string", "null"]}),
+                json!(7),
+                "expected null or a string, not 7",
+            ),
+            (
+                json!({"type": "integer"}),
+                json!(1.5),
+                "expected a whole number, not 1.5",
+            ),
+            (
+                json!({"enum": ["a", 1]}),
+                json!("b"),
+                "expected one of \"a\", 1, not \"b\"",
+            ),
+            (json!({"const": "a"}), json!("b"), "expected \"a\", not \"b\""),
+            (json!({"minimum": 3}), json!(2), "expected at least 3, not 2"),
+            (
+                json!({"exclusiveMaximum": 3}),
+                json!(3),
+                "expected less than 3, not 3",
+            ),
+            (
+                json!({"multipleOf": 2}),
+                json!(3),
+                "expected a multiple of 2, not 3",
+            ),
+            (
+                json!({"minLength": 1}),
+                json!(""),
+                "expected at least 1 characters, not \"\"",
+            ),
+            (
+                json!({"minItems": 1}),
+                json!([]),
+                "expected at least 1 items, not []",
+            ),
+            (
+                json!({"pattern": "^[0-9]+$"}),
+                json!("x"),
+                "expected a text that matches ^[0-9]+$, not \"x\"",
+            ),
+            (
+                json!({"anyOf": [{"type": "string"}]}),
+                json!(1),
+                "expected a value that fits one of the schemas of anyOf, not 1",
+            ),
+            (json!({"required": ["a"]}), json!({}), "expected the property a"),
+            (json!(false), json!(1), "expected no value, not 1"),
+        ] {
+            assert_eq!(errors(&schema, &value)[0].message, sentence, "{schema}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::Read as _;
 
-use anyhow::{Context as _, bail};
-use carillon_domain::{event::without_mark, visible::visible};
+use anyhow::{Context as _, anyhow, bail};
+use carillon_domain::{event::without_mark, json::fault, visible::visible};
 use carillon_runtime::http::{ClientOptions, client};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -107,9 +107,10 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
             text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         }
         serde_json::from_slice(without_mark(text.as_bytes()))
-            .with_context(|| format!("{}: expected JSON", path.display()))?
+            .map_err(|error| anyhow!("{}: expected JSON: {}", path.display(), fault(&error)))?
     } else {
-        let data: Value = serde_json::from_str(&args.data).context("--data: expected a JSON object")?;
+        let data: Value = serde_json::from_str(&args.data)
+            .map_err(|error| anyhow!("--data: expected a JSON object: {}", fault(&error)))?;
         let recipients: Vec<Value> = args.users.iter().map(|user| json!({ "user_id": user })).collect();
         let mut event = json!({ "type": args.event_type, "recipients": recipients, "data": data });
         for (name, value) in [("id", &args.id), ("priority", &args.priority)] {

@@ -86,6 +86,8 @@ pub(crate) async fn list(
 struct DeadLetterPage {
     frame: Option<Frame>,
     letter: DeadLetterView,
+    /// The partition and offset that the record came from.
+    place: Option<(i32, i64)>,
     headers: Vec<(String, String)>,
     /// The reason for which the record is not shown unchanged.
     hidden: Option<&'static str>,
@@ -119,6 +121,7 @@ pub(crate) async fn show(
     Ok(render(&DeadLetterPage {
         frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
         letter: document.letter,
+        place: document.source_partition.zip(document.source_offset),
         headers: document.headers.unwrap_or_default(),
         hidden: document.hidden,
         value: document.value.map(readable),

@@ -8,6 +8,7 @@ use carillon_domain::{
         without_mark,
     },
     field_error::echo,
+    json,
 };
 use carillon_runtime::http::{Problem, ProblemKind};
 use serde_json::value::RawValue;
@@ -167,7 +168,7 @@ fn array(body: &[u8], parse: impl Fn(usize, &[u8]) -> Parsed) -> Result<Form, Pr
             let text = format!("expected a JSON array of events, not {}", json_kind(body));
             return Problem::new(ProblemKind::Validation, text);
         }
-        let text = format!("expected a JSON array of events: {error}");
+        let text = format!("expected a JSON array of events: {}", json::fault(&error));
         Problem::new(ProblemKind::MalformedJson, text)
     })?;
     batch(items.len())?;

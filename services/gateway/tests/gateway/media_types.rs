@@ -4,11 +4,14 @@ use serde_json::json;
 
 use crate::support::{Ask, catalog, on_gateway};
 
+/// A route that reads JSON, with a body that it takes.
+type Route = (fn(&str) -> Ask, &'static str, serde_json::Value);
+
 #[tokio::test]
 async fn a_body_of_another_media_type_than_json_is_refused_at_every_route_and_changes_nothing() {
     on_gateway(async |setting| {
         let form = "application/x-www-form-urlencoded";
-        let routes: Vec<(fn(&str) -> Ask, &str, serde_json::Value)> = vec![
+        let routes: [Route; 5] = [
             (Ask::put, "/v1/users/u-7", json!({"email": "ada@example.com"})),
             (Ask::put, "/v1/users/u-42/devices/tok", json!({"platform": "ios"})),
             (

@@ -94,7 +94,7 @@ async fn project(
             category: "transactional".into(),
             outcome: Outcome::Send,
             reason: Reason::Allowed,
-            sentence: "Sent by email: no rule forbids it.".to_owned(),
+            sentence: "To be sent by email: no rule forbids it.".to_owned(),
             steps: Steps::default(),
             to_masked: Some("a***@example.com".to_owned()),
             delivery_id: Some(id),
@@ -172,10 +172,14 @@ pub(crate) async fn dead_letter(setting: &Setting, offset: i64, channel: Option<
         dead_at: start() + Duration::from_secs(offset.cast_unsigned()),
         delivery_id: None,
         event_type: Some("OrderShipped".to_owned()),
-        headers: vec![(
-            "kafka_dlt-original-topic".to_owned(),
-            format!("notifications.{queue}"),
-        )],
+        headers: [
+            ("kafka_dlt-original-topic", &*format!("notifications.{queue}")),
+            // Partition 3, offset 7.
+            ("kafka_dlt-original-partition", "base64:AAAAAw=="),
+            ("kafka_dlt-original-offset", "base64:AAAAAAAAAAc="),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
         key: None,
         value: b"\x00 not <json>".to_vec(),
     };

@@ -340,8 +340,31 @@ async fn dead_letters_are_listed_grouped_and_shown_whole() {
         let one = setting.get(&format!("/v1/dlq/{id}")).await.json();
         assert_eq!(
             one["headers"],
-            json!([["kafka_dlt-original-topic", "notifications.email"]])
+            json!([
+                ["kafka_dlt-original-topic", "notifications.email"],
+                ["kafka_dlt-original-partition", "base64:AAAAAw=="],
+                ["kafka_dlt-original-offset", "base64:AAAAAAAAAAc="],
+            ])
         );
+        for (role, key) in [
+            ("viewer", &setting.viewer),
+            ("operator", &setting.operator),
+            ("admin", &setting.admin),
+        ] {
+            let one = setting
+                .ask(Ask::get(&format!("/v1/dlq/{id}")).key(key))
+                .await
+                .json();
+            let listed = setting.ask(Ask::get("/v1/dlq").key(key)).await.json()["items"][0].clone();
+            for seen in [one, listed] {
+                assert!(seen["hidden"].is_string(), "{role}: {seen}");
+                assert_eq!(
+                    (&seen["source_partition"], &seen["source_offset"]),
+                    (&json!(3), &json!(7)),
+                    "{role}: the place of a record that is hidden is shown"
+                );
+            }
+        }
         assert_eq!(
             (&one["attempts"], &one["reason"]),
             (&json!(3), &json!("refused with <b>550</b>"))

@@ -229,7 +229,7 @@ async fn an_event_that_breaks_a_rule_is_a_dead_letter_that_names_the_rule() {
                 "unknown-event-type",
                 "/type: the catalog has no event type \"Unheard\"",
             ),
-            bad(setting, &without, "schema", "\"order_id\" is a required property"),
+            bad(setting, &without, "schema", "expected the property order_id"),
             bad(setting, &wrong, "schema", "/data/order_id: "),
             bad(
                 setting,

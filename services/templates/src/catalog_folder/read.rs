@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use carillon_domain::Catalog;
+use carillon_domain::{Catalog, field_error::echo};
 use carillon_render::{FolderError, TemplateSet, load_folder, read_text};
+use carillon_runtime::http::serde_sentence;
 
 use super::FolderIssue;
 use crate::body::pointer;
@@ -18,15 +19,43 @@ pub(super) fn catalog(file: &Path) -> Result<Catalog, Vec<FolderIssue>> {
         message,
     };
     let text = read_text(file).map_err(|error| vec![of_file(&error)])?;
-    let yaml = |error: &serde_yaml_ng::Error, pointer: String, code: &str| {
-        let line = error.location().map(|at| at.line());
-        vec![issue(pointer, line, code, error.to_string())]
-    };
     // The first pass refuses a repeated key, which the second one would accept silently.
-    serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&text)
-        .map_err(|error| yaml(&error, String::new(), "syntax"))?;
-    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text))
-        .map_err(|error| yaml(error.inner(), pointer(error.path()), "type"))
+    serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&text).map_err(|error| {
+        let line = error.location().map(|at| at.line());
+        vec![issue(String::new(), line, "syntax", unreadable(&error))]
+    })?;
+    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).map_err(|error| {
+        let line = error.inner().location().map(|at| at.line());
+        let sentence = serde_sentence(&without_place(&error.inner().to_string()));
+        vec![issue(pointer(error.path()), line, "type", sentence)]
+    })
+}
+
+/// The sentence about a text that is not YAML. libyaml's own sentences name the parts of its grammar.
+fn unreadable(error: &serde_yaml_ng::Error) -> String {
+    let said = error.to_string();
+    if let Some(key) = said.split("duplicate entry with key ").nth(1) {
+        let key = key.split(" at line ").next().unwrap_or_default();
+        return format!("expected the key {} once", echo(key));
+    }
+    match error.location() {
+        Some(at) => format!("expected YAML: the text cannot be read at column {}", at.column()),
+        None => "expected YAML: the text ends too early".to_owned(),
+    }
+}
+
+/// serde's sentence about a value of YAML without the names that lead to it, which the pointer tells.
+fn without_place(said: &str) -> String {
+    const STARTS: [&str; 6] = [
+        "missing field `",
+        "unknown field `",
+        "unknown variant `",
+        "duplicate field `",
+        "invalid type: ",
+        "invalid value: ",
+    ];
+    let start = STARTS.iter().filter_map(|start| said.find(start)).min();
+    said[start.unwrap_or(0)..].to_owned()
 }
 
 /// Reads templates, partials and locales.

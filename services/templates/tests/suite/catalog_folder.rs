@@ -328,3 +328,63 @@ fn a_template_that_writes_an_object_of_its_schema_is_refused_with_file_and_line(
         one("templates/OrderShipped/sms.text.hbs", "", true, "object-as-text")
     );
 }
+
+#[test]
+fn an_error_of_the_catalog_tells_its_place_once_and_in_plain_words() {
+    let said = |change: fn(&Path)| {
+        let place = tempfile::tempdir().unwrap();
+        copy(&shop(), place.path());
+        change(&place.path().join("catalog.yaml"));
+        let said = load(place.path()).unwrap_err().to_string();
+        let folder = format!("{}/", place.path().display());
+        assert_eq!(said.matches(&folder).count(), 1, "{said}");
+        said.replace(&folder, "")
+    };
+    for (change, expected) in [
+        (
+            (|file| {
+                edit(
+                    file,
+                    "mode: fanout, order: [email, sms, push]",
+                    "mode: fan, order: [email, sms, push]",
+                );
+            }) as fn(&Path),
+            "catalog.yaml:LINE /types/OrderShipped/channels/mode: expected ",
+        ),
+        (
+            |file| edit(file, "mode: fanout, order: [email, sms, push]", "mode: fanout"),
+            "catalog.yaml:LINE /types/OrderShipped/channels: expected the field order",
+        ),
+        (
+            |file| {
+                edit(
+                    file,
+                    "mode: fanout, order: [email, sms, push]",
+                    "mode: fanout, ordre: [email]",
+                );
+            },
+            "catalog.yaml:LINE /types/OrderShipped/channels/ordre: there is no field ordre; expected only ",
+        ),
+        (
+            |file| edit(file, "recipients_from: [/data/customer_id]", "recipients_from: 7"),
+            "catalog.yaml:LINE /types/",
+        ),
+        (
+            |file| edit(file, "types:\n", "types: {}\ntypes:\n"),
+            "catalog.yaml:LINE: expected the key \"types\" once",
+        ),
+        (
+            |file| edit(file, "types:\n", "types: [\n"),
+            "catalog.yaml:LINE: expected YAML: the text cannot be read at column ",
+        ),
+    ] {
+        let said = said(change);
+        let (before, after) = expected.split_once("LINE").unwrap();
+        let rest = said.strip_prefix(before).unwrap_or_else(|| panic!("{said}"));
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        assert!(rest.starts_with(after), "{said}");
+        for word in [" at line ", "`", "types.", "invalid type", "variant"] {
+            assert!(!said.contains(word), "{said}");
+        }
+    }
+}

@@ -5,8 +5,9 @@ use carillon_bus::{Inbound, Queue, dead_letter, retry};
 use carillon_domain::{
     Delivery, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
+    json::fault,
 };
-use carillon_runtime::Fair;
+use carillon_runtime::{Fair, http::serde_sentence};
 
 use super::{Deliver, publish::Outgoing, task::Task};
 
@@ -44,11 +45,13 @@ impl Deliver {
                     continue;
                 }
                 Err(error) => {
-                    out.push(self.unparseable(
-                        &inbound,
-                        "not-a-delivery",
-                        &format!("expected a delivery: {error}"),
-                    ));
+                    let fault = if error.is_data() {
+                        serde_sentence(&error)
+                    } else {
+                        fault(&error)
+                    };
+                    let reason = format!("expected a delivery: {fault}");
+                    out.push(self.unparseable(&inbound, "not-a-delivery", &reason));
                     ended.push(inbound);
                     continue;
                 }

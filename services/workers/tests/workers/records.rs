@@ -57,8 +57,13 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
         for (value, code, says, position) in [
             (junk, "not-a-delivery", "expected", &positions[1]),
             (push, "wrong-channel", "another channel", &positions[3]),
-            (b"{}".to_vec(), "not-a-delivery", "missing field", &positions[5]),
-            (Vec::new(), "not-a-delivery", "EOF", &positions[6]),
+            (
+                b"{}".to_vec(),
+                "not-a-delivery",
+                "expected a delivery: expected the field ",
+                &positions[5],
+            ),
+            (Vec::new(), "not-a-delivery", "the text is empty", &positions[6]),
         ] {
             let value = Bytes::from(value);
             let record = dead.iter().find(|record| record.value == value).unwrap();

@@ -1,4 +1,5 @@
-//! The sentences of decisions.
+//! The sentences of decisions. A decision is older than the delivery that it leads to, so its sentence says what is to be
+//! done, and stays true in each state of the delivery.
 
 use super::{Decision, Facts, Reason};
 use crate::{channel::Channel, field_error::FieldError};
@@ -8,9 +9,11 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
     let event_type = facts.type_name;
     let category = &facts.definition.category;
     match reason {
-        Reason::Allowed => format!("Sent by {channel}: no rule forbids it."),
+        Reason::Allowed => format!("To be sent by {channel}: no rule forbids it."),
         Reason::Critical => {
-            format!("Sent by {channel}: {event_type} is critical, so preferences and limits do not apply.")
+            format!(
+                "To be sent by {channel}: {event_type} is critical, so preferences and limits do not apply."
+            )
         }
         Reason::Expired => "Not sent: the event had expired before it was decided.".to_owned(),
         Reason::UnknownUser => "Not sent: no user of this id is known.".to_owned(),
@@ -64,5 +67,5 @@ fn over_limit_of(category: &str, channel: Channel) -> String {
 }
 
 fn limit_unknown_of(channel: Channel) -> String {
-    format!("Sent by {channel}: its limits could not be counted for so long that they were left out.")
+    format!("To be sent by {channel}: its limits could not be counted for so long that they were left out.")
 }

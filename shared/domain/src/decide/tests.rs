@@ -265,3 +265,19 @@ fn a_guest_is_told_at_the_address_that_the_event_carries() {
             .contains("guest@example.com")
     );
 }
+
+#[test]
+fn the_sentence_of_a_decision_to_send_is_true_before_and_after_the_message_is_sent() {
+    for event_type in ["OrderShipped", "Otp"] {
+        let decisions = setting()
+            .of_type(event_type)
+            .decide(LimitVerdict::Allowed)
+            .decisions;
+        assert!(!decisions.is_empty());
+        for decision in decisions {
+            assert_eq!(decision.outcome, Outcome::Send, "{decision:?}");
+            let start = format!("To be sent by {}: ", decision.channel);
+            assert!(decision.sentence.starts_with(&start), "{}", decision.sentence);
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
     field_error::{FieldError, MAX_ERRORS, echo, end_full, escape_token, is_full},
+    json::fault,
     recipient::Recipient,
 };
 
@@ -81,7 +82,8 @@ impl<'a> Fields<'a> {
                 let text = format!("expected a JSON object, not {}", text::json_kind(json));
                 FieldError::new("", "type", text)
             } else {
-                FieldError::new("", "malformed-json", format!("expected a JSON object: {error}"))
+                let text = format!("expected a JSON object: {}", fault(&error));
+                FieldError::new("", "malformed-json", text)
             }]
         })?;
         let mut fields = Self {

@@ -15,6 +15,7 @@ use crate::{
     channel::{Channel, Priority},
     field_error::{FieldError, bounded, echo},
     ids::EventId,
+    json::{base64_fault, fault},
 };
 
 const PLAIN_FIELDS: &str =
@@ -222,7 +223,11 @@ fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawVa
     let bytes = match BASE64_STANDARD.decode(encoded.as_bytes()) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let text = format!("expected base64, not {:?}: {error}", echo(&encoded));
+            let text = format!(
+                "expected base64, not {:?}: {}",
+                echo(&encoded),
+                base64_fault(&error)
+            );
             fields.wrong(POINTER, "format", &text);
             return None;
         }
@@ -247,7 +252,7 @@ fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawVa
             None
         }
         Err(error) => {
-            let text = format!("expected the base64 of a JSON object: {error}");
+            let text = format!("expected the base64 of a JSON object: {}", fault(&error));
             fields.wrong(POINTER, "type", &text);
             None
         }

@@ -11,6 +11,7 @@ use super::{Event, fields::WireEvent};
 use crate::{
     field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full},
     ids::UserId,
+    json::fault,
     recipient::Recipient,
 };
 
@@ -173,8 +174,9 @@ pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found
         return match serde_json::from_str::<Vec<Item>>(text) {
             Ok(items) => collect(items.iter().map(Item::parts), POINTER, errors),
             Err(error) => {
+                let fault = fault(&error);
                 let expected =
-                    format!("expected user ids, comma-separated, or a JSON list of user ids: {error}");
+                    format!("expected user ids, comma-separated, or a JSON list of user ids: {fault}");
                 errors.push(FieldError::new(POINTER, "format", expected));
                 Found::default()
             }

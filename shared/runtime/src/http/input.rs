@@ -10,7 +10,7 @@ use serde_path_to_error::Segment;
 
 use super::{
     problem::{Problem, ProblemError, ProblemKind},
-    sentence::serde_sentence,
+    sentence::{named, serde_sentence},
 };
 
 /// The most characters of a value that an error repeats.
@@ -72,8 +72,8 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
             .get(place.unwrap_or(0))
             .map(String::as_str)
             .unwrap_or_default();
-        if sentence.starts_with("unknown field `") {
-            return unknown(name, &sentence);
+        if let Some(rest) = error.inner().to_string().strip_prefix("unknown field `") {
+            return unknown(name, &named(rest).1);
         }
         let expected = match expectation(name) {
             Some(expected) => format!("{expected}, not {:?}", cut(value)),
@@ -101,13 +101,9 @@ fn wrong(name: &str, code: &str, expected: &str) -> Problem {
     told(name, code, format!("the parameter {}: {expected}", cut(name)))
 }
 
-/// A parameter that the route does not have. serde's sentence lists the known ones in backquotes.
-fn unknown(name: &str, sentence: &str) -> Problem {
-    let known: Vec<&str> = match sentence.rsplit_once(", expected ") {
-        Some((_, known)) => known.split('`').skip(1).step_by(2).collect(),
-        None => Vec::new(),
-    };
-    let known = match known.as_slice() {
+/// A parameter that the route does not have.
+fn unknown(name: &str, known: &[&str]) -> Problem {
+    let known = match known {
         [] => "this route has no parameters".to_owned(),
         known => format!("expected only {}", known.join(", ")),
     };

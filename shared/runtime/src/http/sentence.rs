@@ -8,6 +8,9 @@ use super::problem::{MAX_ECHO, MAX_TEXT, cut};
 pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    if let Some(sentence) = of_name(text) {
+        return cut(sentence, MAX_TEXT);
+    }
     // serde names the value first and then what it expects, so the value may hold the same words.
     let Some((found, expected)) = text.rsplit_once(", expected ") else {
         return cut(text.to_owned(), MAX_TEXT);
@@ -19,9 +22,59 @@ pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
         None if found.starts_with("invalid length ") && expected.starts_with("struct ") => {
             "expected an object, not a list".to_owned()
         }
-        None => format!("{}, expected {expected}", cut(found.to_owned(), MAX_ECHO)),
+        None => match found.strip_prefix("invalid length ") {
+            Some(length) => format!("expected {}, not {length} items", in_json(expected)),
+            None => format!("{}, expected {expected}", cut(found.to_owned(), MAX_ECHO)),
+        },
     };
     cut(sentence, MAX_TEXT)
+}
+
+/// serde's sentence about a name: of a field, or of one of several known words. `None` for any other sentence.
+fn of_name(text: &str) -> Option<String> {
+    if let Some(name) = text.strip_prefix("missing field `") {
+        return Some(format!("expected the field {}", name.trim_end_matches('`')));
+    }
+    if let Some(name) = text.strip_prefix("duplicate field `") {
+        return Some(format!("expected the field {} once", name.trim_end_matches('`')));
+    }
+    if text.starts_with("data did not match any variant") {
+        return Some("expected a value of another form".to_owned());
+    }
+    if let Some(rest) = text.strip_prefix("unknown variant `") {
+        let (name, known) = named(rest);
+        let name = cut(name.to_owned(), MAX_ECHO);
+        return Some(match known.as_slice() {
+            [] => format!("expected no name here, not {name:?}"),
+            [known @ .., last] if !known.is_empty() => {
+                format!("expected {} or {last}, not {name:?}", known.join(", "))
+            }
+            known => format!("expected {}, not {name:?}", known.join(", ")),
+        });
+    }
+    let (name, known) = named(text.strip_prefix("unknown field `")?);
+    let name = cut(name.to_owned(), MAX_ECHO);
+    Some(match known.as_slice() {
+        [] => format!("there is no field {name}; expected no fields"),
+        known => format!("there is no field {name}; expected only {}", known.join(", ")),
+    })
+}
+
+/// The names that serde's sentence about an unknown variant lists.
+#[must_use]
+pub fn known_names(text: &str) -> Vec<&str> {
+    text.strip_prefix("unknown variant `")
+        .map_or_else(Vec::new, |rest| named(rest).1)
+}
+
+/// An unknown name, and the known ones. serde lists these in backquotes behind the name, which may hold anything.
+pub(super) fn named(rest: &str) -> (&str, Vec<&str>) {
+    for separator in ["`, expected ", "`, there are no "] {
+        if let Some((name, known)) = rest.rsplit_once(separator) {
+            return (name, known.split('`').skip(1).step_by(2).collect());
+        }
+    }
+    (rest.trim_end_matches('`'), Vec::new())
 }
 
 /// What serde expects, for readers who know JSON.
@@ -38,6 +91,7 @@ fn in_json(expected: &str) -> &str {
         "f32" | "f64" => "a number",
         "unit" => "null",
         other if other.starts_with("struct ") || other.contains("tagged enum ") => "an object",
+        "string or map" => "one of the known names",
         other if other.starts_with("enum ") => "one of the known names",
         other if other.starts_with("tuple ") || other.starts_with("a tuple ") => "a list",
         other => other,
@@ -99,7 +153,7 @@ mod tests {
             ),
             (
                 r#"{"other":1}"#,
-                "unknown field `other`, expected one of `known`, `list`, `map`, `inner`",
+                "there is no field other; expected only known, list, map, inner",
             ),
         ] {
             let said = sentence(json);
@@ -127,9 +181,52 @@ mod tests {
         );
         let said = sentence(&format!("{{\"{long}\": 1}}"));
         assert!(
-            said.ends_with(", expected one of `known`, `list`, `map`, `inner`"),
+            said.ends_with("; expected only known, list, map, inner"),
             "{said}"
         );
         assert!(said.chars().count() <= 200, "{said}");
+    }
+
+    #[test]
+    fn a_sentence_about_a_name_lists_the_known_ones_without_serdes_words() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase", deny_unknown_fields)]
+        #[expect(dead_code, reason = "it is read only")]
+        struct Key {
+            name: String,
+            role: Role,
+            only: Option<Only>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Role {
+            Viewer,
+            Operator,
+            Admin,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Only {
+            One,
+        }
+        for (json, expected) in [
+            (r#"{"name":"x"}"#, "expected the field role"),
+            (
+                r#"{"name":"x","role":"root"}"#,
+                "expected viewer, operator or admin, not \"root\"",
+            ),
+            (
+                r#"{"name":"x","role":"viewer","only":"two"}"#,
+                "expected one, not \"two\"",
+            ),
+            (r#"{"name":"x","name":"y"}"#, "expected the field name once"),
+            (
+                r#"{"nmae":"x"}"#,
+                "there is no field nmae; expected only name, role, only",
+            ),
+        ] {
+            let said = serde_sentence(&serde_json::from_str::<Key>(json).unwrap_err());
+            assert_eq!(said, expected, "{json}");
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! The reason for which a text is not JSON or base64, in words of our own: those of the libraries name their own parts.
+
+use base64::DecodeError;
+use serde_json::error::Category;
+
+/// The end of a sentence that says why a text is not the expected JSON.
+#[must_use]
+pub fn fault(error: &serde_json::Error) -> String {
+    let at = format!("line {}, column {}", error.line(), error.column());
+    match error.classify() {
+        Category::Eof if error.line() <= 1 && error.column() == 0 => "the text is empty".to_owned(),
+        Category::Eof => format!("the text ends too early, at {at}"),
+        Category::Syntax if error.to_string().starts_with("recursion limit exceeded") => {
+            format!("the text is nested too deeply, at {at}")
+        }
+        Category::Syntax => format!("the text cannot be read at {at}"),
+        Category::Data => format!("the value at {at} is of another kind"),
+        Category::Io => "the text could not be read to its end".to_owned(),
+    }
+}
+
+/// The end of a sentence that says why a text is not base64. Places are counted in bytes, from 1.
+#[must_use]
+pub fn base64_fault(error: &DecodeError) -> String {
+    match error {
+        DecodeError::InvalidByte(at, byte) if byte.is_ascii_graphic() => {
+            format!(
+                "the character {} at byte {} does not belong to it",
+                char::from(*byte),
+                at + 1
+            )
+        }
+        DecodeError::InvalidByte(at, _) => format!("the character at byte {} does not belong to it", at + 1),
+        DecodeError::InvalidLength(_) => "it has one character too many or too few".to_owned(),
+        DecodeError::InvalidLastSymbol { .. } => {
+            "its last character is none with which base64 ends".to_owned()
+        }
+        DecodeError::InvalidPadding => "it has a wrong number of = at its end".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_not_json_is_described_by_its_place_in_plain_words() {
+        for (text, expected) in [
+            ("", "the text is empty"),
+            ("{\"a\":", "the text ends too early, at line 1, column 5"),
+            ("{\"a\":\n tru}", "the text cannot be read at line 2, column 5"),
+            ("{'a':1}", "the text cannot be read at line 1, column 2"),
+            ("[1,]", "the text cannot be read at line 1, column 4"),
+            ("1 2", "the text cannot be read at line 1, column 3"),
+        ] {
+            assert_eq!(
+                fault(&serde_json::from_str::<Value>(text).unwrap_err()),
+                expected,
+                "{text}"
+            );
+        }
+        let deep = "[".repeat(200);
+        let said = fault(&serde_json::from_str::<Value>(&deep).unwrap_err());
+        assert!(said.starts_with("the text is nested too deeply"), "{said}");
+        let said = fault(&serde_json::from_str::<Vec<u8>>("[true]").unwrap_err());
+        assert!(said.starts_with("the value at line 1, column "), "{said}");
+    }
+
+    #[test]
+    fn a_text_that_is_not_base64_is_described_by_its_place_in_plain_words() {
+        for (text, expected) in [
+            ("YWJj!A==", "the character ! at byte 5 does not belong to it"),
+            ("YW\nJj", "the character at byte 3 does not belong to it"),
+            ("YWJjZ", "it has one character too many or too few"),
+            ("YWJjZA", "it has a wrong number of = at its end"),
+            ("YWJjZB==", "its last character is none with which base64 ends"),
+        ] {
+            assert_eq!(
+                base64_fault(&BASE64_STANDARD.decode(text).unwrap_err()),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}
