@@ -12,6 +12,7 @@ from pathlib import Path
 
 import checks
 import faults
+import overrides
 import project
 from engine import Engine, install_packages
 from images import Images
@@ -33,6 +34,7 @@ def arguments():
     parser.add_argument("--binary", type=Path, help="the carillon to put into the image (default: target/release/carillon, built if missing)")
     parser.add_argument("--previous", type=Path, help="a carillon of the release before: everything starts with it and is upgraded")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=NAMES, help="checks to run after the README's block")
+    parser.add_argument("--with", dest="override", choices=overrides.CHECKS, help="an override of deploy/compose, with its own check in the place of the others")
     parser.add_argument("--keep", action="store_true", help="leave everything running")
     parser.add_argument("--list", action="store_true", help="name the checks and end")
     parser.add_argument("--packages", action="store_true", help="only install what is needed from Debian's packages")
@@ -41,6 +43,8 @@ def arguments():
 
 
 def chosen(options):
+    if options.override:
+        return {"readme": checks.check_readme, options.override: overrides.CHECKS[options.override]}
     names = set(options.only or NAMES)
     names |= {"readme", *(NEEDS[name] for name in names if name in NEEDS)}
     return {name: check for name, check in NAMES.items() if name in names and (name != "upgrade" or options.previous)}
@@ -63,14 +67,14 @@ def kafka_libs():
 
 
 def check_ports():
-    """The file publishes these ports on loopback."""
-    for port in (8080, 8081, 9090, 29092):
+    """The files publish these ports on loopback."""
+    for port in (8080, 8081, 9090, 29092, 29093, 29094):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                raise Failed(f"127.0.0.1:{port}, a port of docker-compose.yml, is in use") from None
+                raise Failed(f"127.0.0.1:{port}, a port of the compose files, is in use") from None
 
 
 class Clock:
@@ -99,6 +103,8 @@ def check(options, engine, installation, clock):
     if options.prepare:
         return
     check_ports()
+    if options.override:
+        installation.override(options.override)
     installation.compose("--profile", "*", "down", "--volumes", "--remove-orphans")
     carillon = binary(options.binary)
     images.rust(options.previous.resolve() if options.previous else carillon, ROOT)
@@ -117,6 +123,7 @@ def tear_down(engine, installation, options):
         installation.compose("--profile", "*", "kill", check=False, timeout=120)
         installation.compose("--profile", "*", "down", "--volumes", "--remove-orphans", check=False, timeout=300)
         engine.prune()
+    installation.clean()
     left = engine.stop()
     shutil.rmtree(engine.work, ignore_errors=True)
     return left

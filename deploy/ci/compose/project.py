@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
 import shop
-from shell import Failed, require, until
+from shell import Failed, require, run, until
 
 WORKERS = ("worker-push", "worker-email", "worker-sms")
 ROLES = ("gateway", "router", *WORKERS, "templates", "tracker")
@@ -39,6 +40,21 @@ class Project:
     def __init__(self, engine, root):
         self.engine, self.root = engine, root
         self.key = None
+        self.certificates = None
+
+    def override(self, name):
+        """Adds an override to every command, the README's included, as a user does with COMPOSE_FILE."""
+        if name == "tls":
+            folder = self.root / "deploy/compose/certificates"
+            if not folder.exists():
+                self.certificates = folder
+            run(str(self.root / "deploy/compose/make-certificates"), str(folder))
+        self.engine.env["COMPOSE_FILE"] = f"docker-compose.yml:deploy/compose/{name}.yml"
+
+    def clean(self):
+        """Removes the certificates that were made for this run."""
+        if self.certificates:
+            shutil.rmtree(self.certificates, ignore_errors=True)
 
     def compose(self, *arguments, **options):
         return self.engine.docker("compose", *arguments, cwd=self.root, **options)

@@ -42,8 +42,9 @@ shift # `postgres`
 exec "$bin/postgres" -D "$PGDATA" -c listen_addresses='*' "$@"
 """
 
+# Users by the numbers of the official images: deploy/compose/make-certificates gives each server its key by them.
 POSTGRES = f"""FROM {PACKAGED}
-RUN ln -s /usr/lib/postgresql/*/bin/pg_isready /usr/local/bin/
+RUN groupmod --gid 70 postgres && usermod --uid 70 postgres && chown -R postgres:postgres /var/lib/postgresql /var/run/postgresql && ln -s /usr/lib/postgresql/*/bin/pg_isready /usr/local/bin/
 COPY entrypoint /usr/local/bin/docker-entrypoint.sh
 ENV PGDATA=/var/lib/postgresql/data
 VOLUME /var/lib/postgresql/data
@@ -60,7 +61,7 @@ exec setpriv --reuid=redis --regid=redis --clear-groups "$@"
 """
 
 REDIS = f"""FROM {PACKAGED}
-RUN mkdir -p /data && chown redis /data
+RUN usermod --uid 999 redis && mkdir -p /data && chown redis /data
 COPY entrypoint /usr/local/bin/docker-entrypoint.sh
 VOLUME /data
 WORKDIR /data

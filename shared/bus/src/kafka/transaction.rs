@@ -141,7 +141,7 @@ impl Transactions {
         let fate = Arc::new(Fate::default());
         let decided = Arc::clone(&fate);
         let task = tokio::task::spawn_blocking(move || {
-            match step(&producer.native, &out, &offsets, &fence, &decided) {
+            match step(&producer.native, &out, &offsets, fence, &decided) {
                 Ok(()) => Ended {
                     producer: Some(producer),
                     result: Ok(()),
@@ -237,7 +237,7 @@ fn step(
     producer: &Native,
     out: &[OutRecord],
     offsets: &TopicPartitionList,
-    fence: &Fence,
+    fence: Fence,
     fate: &Fate,
 ) -> Result<(), Failure> {
     let cause = match attempt(producer, out, offsets, fence, fate) {
@@ -268,7 +268,7 @@ fn attempt(
     producer: &Native,
     out: &[OutRecord],
     offsets: &TopicPartitionList,
-    fence: &Fence,
+    fence: Fence,
     fate: &Fate,
 ) -> Result<(), Cause> {
     // After this time the broker has aborted the transaction.
@@ -289,6 +289,8 @@ fn attempt(
         if !fence.shared.owns(&fence.assignments) {
             return Err(Cause::Revoked);
         }
+        // The consumer can then be closed while the next call hangs.
+        drop(fence);
         retrying(producer, deadline, |left| {
             producer.send_offsets_to_transaction(offsets, &group, left)
         })?;
