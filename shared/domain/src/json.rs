@@ -280,6 +280,14 @@ impl From<serde_json::Value> for Value {
 
 /// Reads an object.
 pub fn object(json: &str) -> Result<Map, serde_json::Error> {
+    match value(json)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(serde_json::Error::custom("expected an object")),
+    }
+}
+
+/// Reads any value.
+pub(crate) fn value(json: &str) -> Result<Value, serde_json::Error> {
     let literals = RefCell::new(Literals {
         rest: json.as_bytes(),
         passed: 0,
@@ -287,10 +295,7 @@ pub fn object(json: &str) -> Result<Map, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let value = Reader(&literals).deserialize(&mut deserializer)?;
     deserializer.end()?;
-    match value {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(serde_json::Error::custom("expected an object")),
-    }
+    Ok(value)
 }
 
 /// The number literals of a document, in its order. They are searched for only once the parser meets a number

@@ -17,8 +17,8 @@ use crate::{
     state::GatewayState,
 };
 
-/// The cost of an event besides its data, in bytes of data.
-const OVERHEAD: usize = 1 << 10;
+/// The cost of an event besides its data, in bytes of data: about 4 µs, of which 64 KiB take a millisecond.
+const OVERHEAD: usize = 256;
 /// The most work of schema checks on the answering thread, in units of [`CompiledCatalog::work`]: about a millisecond.
 const AT_ONCE: u64 = 1 << 19;
 
@@ -142,7 +142,7 @@ fn check_one(
         return Err(at(errors));
     }
     let lane = event.priority.or(definition.priority).unwrap_or_default();
-    let (event, wire) = as_published(&event, now).map_err(at)?;
+    let (event, wire) = as_published(event, now).map_err(at)?;
     let fingerprint = event.fingerprint();
     Ok(Checked {
         event,
@@ -155,12 +155,17 @@ fn check_one(
 
 /// The bytes that are published, and the event that the router will read from them. An event that the router would
 /// refuse is refused here, because after a 202 the client no longer expects a refusal.
-fn as_published(event: &Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<FieldError>> {
+fn as_published(event: Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<FieldError>> {
     let wire = event.to_wire();
     if wire.len() > MAX_WIRE_BYTES {
         let text =
             format!("expected an event of at most {MAX_WIRE_BYTES} bytes with its recipients written out");
         return Err(vec![FieldError::new("", "too-large", text)]);
+    }
+    // The wire form of an event with recipients is the same event (a property test of the domain). Without recipients
+    // a CloudEvent's reader also looks for them in the data.
+    if !event.recipients.is_empty() && event.extensions.is_empty() {
+        return Ok((event, wire));
     }
     let event = Event::from_cloudevent(&wire, Defaults::at(now))?;
     Ok((event, wire))

@@ -11,6 +11,7 @@ use carillon_domain::{
     json,
 };
 use carillon_runtime::http::{Problem, ProblemKind};
+use memchr::memmem;
 use serde_json::value::RawValue;
 
 use super::attributes;
@@ -153,7 +154,7 @@ fn either(json: &[u8], defaults: Defaults<'_>) -> Parsed {
         specversion: Option<serde::de::IgnoredAny>,
     }
     let json = without_mark(json);
-    let is_cloudevent = json.windows(13).any(|window| window == b"\"specversion\"")
+    let is_cloudevent = memmem::find(json, b"\"specversion\"").is_some()
         && serde_json::from_slice::<Glimpse>(json).is_ok_and(|glimpse| glimpse.specversion.is_some());
     if is_cloudevent {
         Event::from_cloudevent(json, defaults)

@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{Event, sound::unsound, text};
+use super::{Event, fingerprint::Content, sound::unsound, text};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
@@ -268,10 +268,38 @@ impl<'a> From<&'a Event> for WireEvent<'a> {
 }
 
 impl WireEvent<'_> {
-    /// The extensions whose text is the same in all modes: an integer or a boolean in JSON is a text in a header.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        let extensions = self.extensions.iter();
-        extensions.filter_map(|(name, raw)| Some((name.as_str(), attribute_text(raw)?)))
+    /// All attributes by name, without `id`, `source` and `time`.
+    pub(super) fn content(&self) -> Vec<(&str, Content<'_>)> {
+        let mut content = Vec::with_capacity(10 + self.extensions.len());
+        let text = |text| Content::Text(Cow::Borrowed(text));
+        content.extend([
+            ("specversion", text(self.specversion)),
+            ("type", text(self.event_type)),
+            ("datacontenttype", text(self.datacontenttype)),
+            ("data", Content::Raw(self.data)),
+        ]);
+        let said = [
+            ("priority", self.priority.as_ref().map(plain)),
+            ("sendat", self.sendat.as_ref().map(plain)),
+            ("expiresat", self.expiresat.as_ref().map(plain)),
+        ];
+        for (name, value) in said {
+            if let Some(Value::String(value)) = value {
+                content.push((name, Content::Text(value.into())));
+            }
+        }
+        if let Some(channels) = &self.channels {
+            content.push(("channels", text(channels)));
+        }
+        if !self.recipients.is_empty() {
+            content.push(("recipients", Content::Recipients(self.recipients)));
+        }
+        content.extend(
+            self.extensions
+                .iter()
+                .map(|(name, raw)| (name.as_str(), Content::Raw(raw))),
+        );
+        content
     }
 
     /// The attributes as values, by name, without `data`. This cannot fail: a value that cannot be parsed is

@@ -4,6 +4,7 @@
 mod binary;
 mod change;
 mod fields;
+mod fingerprint;
 mod media_type;
 mod parse;
 mod recipients;
@@ -14,7 +15,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::Datelike as _;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
 pub use binary::BinaryHeaders;
 pub use media_type::{MediaType, Mode};
@@ -27,7 +27,6 @@ use crate::{
     clock::Timestamp,
     field_error::FieldError,
     ids::{EventId, TenantId},
-    json,
     recipient::Recipient,
 };
 
@@ -149,30 +148,6 @@ impl Event {
         serde_json::to_vec(&fields::WireEvent::from(self)).expect("an event serialises")
     }
 
-    /// SHA-256 of the event without `id`, `source`, `time` and its trace. Two events of one id with different
-    /// fingerprints conflict. Spacing, the order of keys, the spelling of numbers and the CloudEvents mode have no
-    /// effect.
-    #[must_use]
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let wire = fields::WireEvent::from(self);
-        let attributes = wire.values().into_iter();
-        let mut values: BTreeMap<&str, json::Value> = attributes
-            .map(|(name, value)| (name, json::Value::from(value)))
-            .collect();
-        for (name, text) in wire.texts() {
-            values.insert(name, text.into());
-        }
-        for attribute in ["id", "source", "time"].into_iter().chain(TRACE_ATTRIBUTES) {
-            values.remove(attribute);
-        }
-        let data = json::object(self.data.get());
-        let data = data.map_or_else(|_| self.data.get().into(), json::Value::Object);
-        values.insert("data", data);
-        let mut hasher = Sha256::new();
-        hash_object(values.iter().map(|(key, value)| (*key, value)), &mut hasher);
-        hasher.finalize().into()
-    }
-
     /// The error of `time`, if there is one. `time` has to be between the year 2000 and a day from now, because
     /// messages may show it.
     #[must_use]
@@ -197,47 +172,6 @@ impl Event {
                 },
             ] => format!("{tenant}|{user}"),
             _ => self.id.to_string(),
-        }
-    }
-}
-
-/// Feeds an object into a hash; the entries come in the order of their keys.
-fn hash_object<'a>(entries: impl Iterator<Item = (&'a str, &'a json::Value)>, hasher: &mut Sha256) {
-    hasher.update(b"{");
-    for (key, value) in entries {
-        hasher.update((key.len() as u64).to_be_bytes());
-        hasher.update(key.as_bytes());
-        hash_canonically(value, hasher);
-    }
-    hasher.update(b"}");
-}
-
-/// Feeds a JSON value into a hash. Key order and the spelling of numbers have no effect, and no two values have the
-/// same bytes.
-fn hash_canonically(value: &json::Value, hasher: &mut Sha256) {
-    let mut scalar = |text: &str| {
-        hasher.update(b"#");
-        hasher.update((text.len() as u64).to_be_bytes());
-        hasher.update(text.as_bytes());
-    };
-    match value {
-        json::Value::Null => scalar("null"),
-        json::Value::Bool(flag) => scalar(if *flag { "true" } else { "false" }),
-        json::Value::Number(number) => scalar(&number.canonical()),
-        json::Value::Object(fields) => {
-            hash_object(fields.iter().map(|(key, value)| (key.as_str(), value)), hasher);
-        }
-        json::Value::Array(items) => {
-            hasher.update(b"[");
-            for item in items {
-                hash_canonically(item, hasher);
-            }
-            hasher.update(b"]");
-        }
-        json::Value::String(text) => {
-            hasher.update(b"\"");
-            hasher.update((text.len() as u64).to_be_bytes());
-            hasher.update(text.as_bytes());
         }
     }
 }

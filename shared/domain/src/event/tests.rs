@@ -1,5 +1,7 @@
-use super::*;
-use crate::ids::TenantId;
+use sha2::{Digest as _, Sha256};
+
+use super::{fingerprint::hash_value, *};
+use crate::{ids::TenantId, json};
 
 mod producers;
 
@@ -204,7 +206,7 @@ fn fingerprint_of_wire(event: &Event) -> [u8; 32] {
     }
     let wire = json::Value::Object(object);
     let mut hasher = Sha256::new();
-    hash_canonically(&wire, &mut hasher);
+    hash_value(&wire, &mut hasher);
     hasher.finalize().into()
 }
 
