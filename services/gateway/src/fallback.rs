@@ -1,18 +1,21 @@
 //! Answers for unknown routes and methods, and for panics.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use carillon_runtime::http::{Problem, ProblemKind};
-use tower_http::catch_panic::CatchPanicLayer;
+use carillon_runtime::http::{Measurement, Measures, Problem, ProblemKind, decode};
+use futures::FutureExt as _;
 
 use crate::dashboard::{page::PageError, set_headers};
 
-/// Adds answers for 404, 405 and panics, and the headers that every answer has.
+/// Adds answers for 404, 405 and panics, the headers that every answer has, the decoding of bodies and the measurement
+/// of requests. They are one layer, because each layer clones those below it for each request.
 pub(crate) fn wrap(router: Router) -> Router {
     router
         .fallback(|request: Request| async move {
@@ -26,10 +29,24 @@ pub(crate) fn wrap(router: Router) -> Router {
                 wants_page(&request),
             )
         })
-        .layer(from_fn(finish))
-        .layer(CatchPanicLayer::custom(|_| {
-            Problem::new(ProblemKind::Internal, "the request could not be processed").into_response()
-        }))
+        .layer(from_fn_with_state(Measures::default(), edge))
+}
+
+async fn edge(State(measures): State<Measures>, request: Request, next: Next) -> Response {
+    let measurement = Measurement::begin(&request);
+    let as_page = wants_page(&request);
+    let response = match decode(request) {
+        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                Problem::new(ProblemKind::Internal, "the request could not be processed").into_response()
+            }
+        },
+        Err(response) => response,
+    };
+    let response = finish(response, as_page);
+    measures.end(measurement, &response);
+    response
 }
 
 /// Whether the answer is a page: the request is a browser's and outside the API.
@@ -52,9 +69,7 @@ fn answer(problem: Problem, as_page: bool) -> Response {
 }
 
 /// Turns axum's own rejections, which are plain text, into problems.
-async fn finish(request: Request, next: Next) -> Response {
-    let as_page = wants_page(&request);
-    let mut response = next.run(request).await;
+fn finish(mut response: Response, as_page: bool) -> Response {
     let status = response.status();
     let is_plain = response
         .headers()

@@ -1,6 +1,7 @@
 //! The gateway, the HTTP edge: events, users and preferences, the catalog, views of status and dead letters, and the
 //! dashboard.
 
+mod admission;
 mod api;
 mod auth;
 mod config;
@@ -17,7 +18,7 @@ mod state;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use api::users::checked_user;
@@ -42,13 +43,8 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     let docs = docs::router(&document);
     let api = routes
         .merge(openapi::route(&document))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), limits::admit))
-        .layer(axum::middleware::from_fn(carillon_runtime::http::trace))
+        .layer(from_fn_with_state(state.clone(), admission::admit))
         .with_state(state.clone());
-    let all = api
-        .merge(dashboard::router(state))
-        .merge(docs)
-        .merge(operations)
-        .layer(axum::middleware::from_fn(carillon_runtime::http::decode));
-    carillon_runtime::http::measured(fallback::wrap(all))
+    let all = api.merge(dashboard::router(state)).merge(docs).merge(operations);
+    fallback::wrap(all)
 }

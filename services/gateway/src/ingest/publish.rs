@@ -50,7 +50,10 @@ pub(crate) async fn publish(
         }
         state.store.events().note_published(claimed).await;
     }
-    let counter = |status| metrics::counter!("carillon_events_total", "status" => status);
+    for alike in verdicts.chunk_by(|one, next| one == next) {
+        metrics::counter!("carillon_events_total", "status" => status(alike[0]))
+            .increment(alike.len() as u64);
+    }
     Ok(events
         .into_iter()
         .zip(verdicts)
@@ -61,21 +64,13 @@ pub(crate) async fn publish(
                 duplicate,
             };
             match verdict {
-                IngestVerdict::Claimed => {
-                    counter("accepted").increment(1);
-                    Ok(accepted(false))
-                }
-                IngestVerdict::Duplicate => {
-                    counter("duplicate").increment(1);
-                    Ok(accepted(true))
-                }
+                IngestVerdict::Claimed => Ok(accepted(false)),
+                IngestVerdict::Duplicate => Ok(accepted(true)),
                 IngestVerdict::Conflict => {
-                    counter("conflict").increment(1);
                     let text = "an event of this id and source was accepted with other content";
                     Err(Problem::new(ProblemKind::IdempotencyConflict, text))
                 }
                 IngestVerdict::InProgress => {
-                    counter("in_progress").increment(1);
                     let text = "the same event is being accepted by another request";
                     let problem = Problem::new(ProblemKind::InProgress, text);
                     Err(problem.with_retry_after(state.config.claim_lease))
@@ -83,6 +78,16 @@ pub(crate) async fn publish(
             }
         })
         .collect())
+}
+
+/// The label of an event in `carillon_events_total`.
+fn status(verdict: IngestVerdict) -> &'static str {
+    match verdict {
+        IngestVerdict::Claimed => "accepted",
+        IngestVerdict::Duplicate => "duplicate",
+        IngestVerdict::Conflict => "conflict",
+        IngestVerdict::InProgress => "in_progress",
+    }
 }
 
 fn key(tenant: &TenantId, checked: &Checked) -> EventKey {
@@ -101,17 +106,17 @@ async fn claim(
 ) -> Result<Vec<IngestVerdict>, ApiError> {
     let lease_until = later(state.clock.now(), state.config.claim_lease);
     let mut first: HashMap<(&EventId, &str), ([u8; 32], usize)> = HashMap::new();
-    let mut places = Vec::with_capacity(events.len());
+    let mut slots = Vec::with_capacity(events.len());
     let mut claims = Vec::with_capacity(events.len());
     for checked in events {
         let fingerprint = checked.fingerprint;
         match first.get(&(&checked.event.id, &*checked.event.source)) {
-            Some((other, claim)) if *other == fingerprint => places.push(Place::RepeatOf(*claim)),
-            Some(_) => places.push(Place::ConflictsWithAnother),
+            Some((other, claim)) if *other == fingerprint => slots.push(ClaimSlot::RepeatOf(*claim)),
+            Some(_) => slots.push(ClaimSlot::ConflictsWithAnother),
             None => {
                 let name = (&checked.event.id, &*checked.event.source);
                 first.insert(name, (fingerprint, claims.len()));
-                places.push(Place::Claim(claims.len()));
+                slots.push(ClaimSlot::Claim(claims.len()));
                 claims.push(IngestClaim {
                     key: key(tenant, checked),
                     event_type: Arc::clone(&checked.type_name),
@@ -124,21 +129,21 @@ async fn claim(
     }
     let verdicts = state.store.events().claim_ingest(claims).await?;
     let of = |claim: usize| verdicts.get(claim).copied().unwrap_or(IngestVerdict::InProgress);
-    Ok(places
+    Ok(slots
         .into_iter()
-        .map(|place| match place {
-            Place::Claim(claim) => of(claim),
-            Place::RepeatOf(claim) => match of(claim) {
+        .map(|slot| match slot {
+            ClaimSlot::Claim(claim) => of(claim),
+            ClaimSlot::RepeatOf(claim) => match of(claim) {
                 IngestVerdict::Claimed => IngestVerdict::Duplicate,
                 verdict => verdict,
             },
-            Place::ConflictsWithAnother => IngestVerdict::Conflict,
+            ClaimSlot::ConflictsWithAnother => IngestVerdict::Conflict,
         })
         .collect())
 }
 
 /// The relation of an event to the earlier ones of its batch.
-enum Place {
+enum ClaimSlot {
     /// The first event of its identity, with this claim.
     Claim(usize),
     /// The same content as the event with this claim.

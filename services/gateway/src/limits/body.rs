@@ -22,7 +22,7 @@ use super::{
 const SMALL: u64 = 64 << 10;
 
 /// Wraps the body of a request so that its bytes are counted.
-pub(super) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
+pub(crate) fn hold(request: Request, slot: &Slot) -> Result<Request, Refusal> {
     let hint = request.body().size_hint();
     if hint.upper().is_some_and(|most| most <= SMALL) {
         return Ok(request);

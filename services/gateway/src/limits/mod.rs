@@ -6,23 +6,20 @@ mod share;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    http::Method,
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
 use carillon_domain::TenantId;
-use carillon_runtime::http::{Problem, ProblemKind, one_authorization};
+use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::api_keys::Principal;
 use governor::{DefaultDirectRateLimiter, RateLimiter};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-pub(crate) use self::share::Slot;
-use self::share::{Refusal, Share, Work};
-use crate::{auth, config::GatewayConfig, error::ApiError, state::GatewayState};
+use self::share::Share;
+pub(crate) use self::{
+    body::hold,
+    share::{Refusal, Slot, Work},
+};
+use crate::{config::GatewayConfig, error::ApiError};
 
 /// The number of remembered keys from which on those without a request in flight are forgotten.
 const REMEMBERED: usize = 10_000;
@@ -99,7 +96,8 @@ impl Limits {
         Err(problem.with_retry_after(Duration::from_secs(1)).into())
     }
 
-    fn admit(&self, principal: &Principal, work: Work) -> Result<Slot, Refusal> {
+    /// Takes a place for a request.
+    pub(crate) fn admit(&self, principal: &Principal, work: Work) -> Result<Slot, Refusal> {
         let share = self.share(principal);
         Slot::take(&share.own, &share.tenant, &self.held_bytes, work)
     }
@@ -125,42 +123,10 @@ impl Limits {
     }
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+/// The answer to a request beyond a bound.
+pub(crate) fn refused(refusal: Refusal) -> ApiError {
     let problem = Problem::new(refusal.kind, refusal.text);
     problem.with_retry_after(refusal.wait).into()
-}
-
-/// Authenticates a request and takes its place before its body is read. A request without a valid key is passed on;
-/// its handler refuses it if it needs a key.
-pub(crate) async fn admit(State(state): State<GatewayState>, mut request: Request, next: Next) -> Response {
-    if let Err(problem) = one_authorization(request.headers()) {
-        return problem.into_response();
-    }
-    let Some(secret) = auth::secret(request.headers()) else {
-        return next.run(request).await;
-    };
-    let principal = match state.store.api_keys().verify(secret).await {
-        Ok(Some(principal)) => principal,
-        Ok(None) => return next.run(request).await,
-        Err(error) => return ApiError::from(error).into_response(),
-    };
-    let is_post = request.method() == Method::POST && request.uri().path() == "/v1/events";
-    let work = if is_post { Work::Post } else { Work::Other };
-    let limits = &state.0.limits;
-    let slot = match limits.admit(&principal, work) {
-        Ok(slot) => slot,
-        Err(refusal) => return refused(refusal).into_response(),
-    };
-    request = match body::hold(request, &slot) {
-        Ok(request) => request,
-        Err(refusal) => return refused(refusal).into_response(),
-    };
-    request.extensions_mut().insert(principal);
-    // A handler whose work continues after its client has left takes a clone.
-    request.extensions_mut().insert(slot.clone());
-    let response = next.run(request).await;
-    drop(slot);
-    response
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// `POST /v1/events`. Posts share database transactions.
     Post,
     /// Any other request, which has a database connection to itself.
@@ -23,7 +23,7 @@ pub(super) enum Work {
 
 /// The bound that is reached, and the wait until a retry.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// `rate-limited` if the bound is the caller's own, `overloaded` if it is the gateway's.
     pub(super) kind: ProblemKind,
     pub(super) text: String,

@@ -7,7 +7,6 @@ use axum::{
     body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, HeaderValue, header},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -30,27 +29,25 @@ enum Coding {
     Deflate,
 }
 
-/// Decodes the request's body by its `Content-Encoding`, gzip or deflate. Another encoding is answered 415 with
-/// `Accept-Encoding`.
-pub async fn decode(request: Request, next: Next) -> Response {
+/// Decodes the request's body by its `Content-Encoding`, gzip or deflate, while it is read. For another encoding the
+/// error is the answer: 415 with `Accept-Encoding`.
+#[expect(clippy::result_large_err, reason = "the answer is sent at once")]
+pub fn decode(request: Request) -> Result<Request, Response> {
     if !request.headers().contains_key(header::CONTENT_ENCODING) {
-        return next.run(request).await;
+        return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
-    let codings = match codings(&parts.headers) {
-        Ok(codings) => codings,
-        Err(problem) => {
-            let mut response = problem.into_response();
-            let taken = HeaderValue::from_static(TAKEN);
-            response.headers_mut().insert(header::ACCEPT_ENCODING, taken);
-            return response;
-        }
-    };
+    let codings = codings(&parts.headers).map_err(|problem| {
+        let mut response = problem.into_response();
+        let taken = HeaderValue::from_static(TAKEN);
+        response.headers_mut().insert(header::ACCEPT_ENCODING, taken);
+        response
+    })?;
     // The last applied encoding is removed first.
     let body = codings.into_iter().rev().fold(body, decoded);
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    next.run(Request::from_parts(parts, body)).await
+    Ok(Request::from_parts(parts, body))
 }
 
 /// The encodings in the order in which they were applied.
@@ -140,7 +137,7 @@ fn told(error: io::Error, coding: Coding) -> axum::Error {
 #[cfg(test)]
 mod tests {
     use async_compression::tokio::bufread::{DeflateEncoder, GzipEncoder, ZlibEncoder};
-    use axum::{Router, http::StatusCode, middleware::from_fn, routing::post};
+    use axum::{Router, http::StatusCode, middleware::map_request, routing::post};
     use tokio::io::AsyncReadExt as _;
     use tower::ServiceExt as _;
 
@@ -152,7 +149,9 @@ mod tests {
     /// The answer of a server that echoes the decoded body.
     async fn echo(encodings: &[&str], body: Vec<u8>) -> (StatusCode, HeaderMap, String) {
         let back = |body: Body| async { read_capped(body, CAP).await };
-        let router = Router::new().route("/", post(back)).layer(from_fn(decode));
+        let router = Router::new()
+            .route("/", post(back))
+            .layer(map_request(|request| async { decode(request) }));
         let mut request = Request::post("/");
         for encoding in encodings {
             request = request.header("content-encoding", *encoding);

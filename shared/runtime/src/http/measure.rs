@@ -16,7 +16,14 @@ use tokio::time::Instant;
 
 /// The histograms by route. Each is made at its first use: measuring a request allocates nothing.
 #[derive(Default, Clone)]
-struct Measures(Arc<RwLock<HashMap<String, Vec<Series>>>>);
+pub struct Measures(Arc<RwLock<HashMap<String, Vec<Series>>>>);
+
+/// The measurement of one request.
+pub struct Measurement {
+    since: Instant,
+    method: &'static str,
+    route: Option<MatchedPath>,
+}
 
 struct Series {
     method: &'static str,
@@ -30,17 +37,32 @@ pub fn measured(routes: Router) -> Router {
 }
 
 async fn measure(State(measures): State<Measures>, request: Request, next: Next) -> Response {
-    let since = Instant::now();
-    let method = name_of(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let measurement = Measurement::begin(&request);
     let response = next.run(request).await;
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let seconds = since.elapsed().as_secs_f64();
-    measures.record(route, method, response.status().as_u16(), seconds);
+    measures.end(measurement, &response);
     response
 }
 
+impl Measurement {
+    /// Begins to measure a request.
+    #[must_use]
+    pub fn begin(request: &Request) -> Self {
+        Self {
+            since: Instant::now(),
+            method: name_of(request.method()),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+        }
+    }
+}
+
 impl Measures {
+    /// Records a request that was answered.
+    pub fn end(&self, measurement: Measurement, response: &Response) {
+        let route = measurement.route.as_ref().map_or("", MatchedPath::as_str);
+        let seconds = measurement.since.elapsed().as_secs_f64();
+        self.record(route, measurement.method, response.status().as_u16(), seconds);
+    }
+
     fn record(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
         let find = |all: &HashMap<String, Vec<Series>>| {
             let mut series = all.get(route)?.iter();

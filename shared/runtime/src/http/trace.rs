@@ -13,6 +13,14 @@ use crate::telemetry;
 
 /// Runs the request in a span of its own.
 pub async fn trace(request: Request, next: Next) -> Response {
+    traced(request, |request| next.run(request)).await
+}
+
+/// Answers the request in a span of its own.
+pub async fn traced<F: Future<Output = Response>>(
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -27,7 +35,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
     {
         telemetry::set_parent(&span, traceparent);
     }
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = answer(request).instrument(span.clone()).await;
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
