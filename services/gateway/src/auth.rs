@@ -9,7 +9,7 @@ use carillon_domain::TenantId;
 use carillon_runtime::http::ProblemKind;
 use carillon_store::api_keys::{Principal, Role};
 
-use crate::{error::ApiError, state::GatewayState};
+use crate::error::ApiError;
 
 /// The holder of a valid API key of any role; every role may read.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub(crate) fn secret(headers: &HeaderMap) -> Option<&str> {
     Some(secret.trim())
 }
 
-/// The caller that [`crate::limits::admit`] authenticated.
+/// The caller that [`crate::admission::admit`] authenticated.
 fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
     let Some(principal) = parts.extensions.get::<Principal>() else {
         let text = match secret(&parts.headers) {
@@ -83,34 +83,34 @@ fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
     Ok(principal.clone())
 }
 
-impl FromRequestParts<GatewayState> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         principal(parts, Role::Viewer).map(Self)
     }
 }
 
-impl FromRequestParts<GatewayState> for Operator {
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         principal(parts, Role::Operator).map(Self)
     }
 }
 
-impl FromRequestParts<GatewayState> for Admin {
+impl<S: Send + Sync> FromRequestParts<S> for Admin {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &GatewayState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         principal(parts, Role::Admin).map(Self)
     }
 }
 
-impl FromRequestParts<GatewayState> for OfInstallation {
+impl<S: Send + Sync> FromRequestParts<S> for OfInstallation {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
         if caller.is_of_installation() {
             return Ok(Self);

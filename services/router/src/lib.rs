@@ -101,8 +101,7 @@ impl RouterError {
 /// The router's consumer group.
 #[must_use]
 pub fn group(bus: &Bus) -> String {
-    let events = bus.topics().events(Lane::Normal);
-    format!("{}.router", events.trim_end_matches(".events"))
+    bus.topics().group("router")
 }
 
 /// The source of a consumer's events.

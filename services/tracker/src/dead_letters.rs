@@ -40,7 +40,7 @@ impl Glimpse {
 
 /// The row of a dead letter; `None` for a record of another topic.
 pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
-    let (queue, channel): (Queue, Option<Channel>) = match topics.place(&record.topic)? {
+    let (queue, channel): (Queue, Option<Channel>) = match topics.kind_of(&record.topic)? {
         TopicKind::DeadLetters(channel) => (Queue::Channel(channel), Some(channel)),
         TopicKind::EventDeadLetters => (Queue::Events, None),
         _ => return None,

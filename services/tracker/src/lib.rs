@@ -12,7 +12,7 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 use carillon_bus::{
     BatchConsumer, BatchLimits, Bus, BusError, Partition, Position, Record, Subscription, headers,
 };
-use carillon_domain::{Lane, clock::SharedClock};
+use carillon_domain::clock::SharedClock;
 use carillon_runtime::{
     Limited, Shutdown, Stall, Stalled,
     http::ReadySwitch,
@@ -76,8 +76,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The name under which the projection's offsets are stored.
 #[must_use]
 pub fn projection_name(bus: &Bus) -> String {
-    let events = bus.topics().events(Lane::Normal);
-    format!("{}.tracker", events.trim_end_matches(".events"))
+    bus.topics().group("tracker")
 }
 
 /// The consumer group of the status topic. Each rebuild begins a new group without committed offsets.

@@ -64,7 +64,7 @@ pub enum WorkerError {
 /// A channel's consumer group.
 #[must_use]
 pub fn group(bus: &Bus, channel: Channel) -> String {
-    format!("{}.worker", bus.topics().channel(channel, Lane::Normal))
+    bus.topics().group(&format!("{channel}.worker"))
 }
 
 /// Delivers a channel until the shutdown. Each lane has consumers and concurrency of its own, so that a long campaign

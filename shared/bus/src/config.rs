@@ -66,7 +66,8 @@ pub struct KafkaConfig {
     /// The time without a sign of life after which a member loses its partitions to others.
     #[serde(with = "duration")]
     pub session_timeout: Duration,
-    /// Further librdkafka properties, such as `client.rack`.
+    /// Further librdkafka properties, such as `client.rack`. They win over Carillon's own; those that the guarantees
+    /// need are refused.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
 }

@@ -192,7 +192,7 @@ impl Bus {
         let member = match &self.backend {
             Handle::Kafka(kafka) => {
                 // Status consumers are not latency-critical; they fetch larger batches.
-                let is_status = |topic: &Arc<str>| self.topics().place(topic) == Some(TopicKind::Status);
+                let is_status = |topic: &Arc<str>| self.topics().kind_of(topic) == Some(TopicKind::Status);
                 let gathers = subscription.topics.iter().all(is_status);
                 kafka.join(&subscription.group, &subscription.topics, gathers)?
             }

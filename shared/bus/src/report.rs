@@ -50,7 +50,7 @@ impl Bus {
     fn tell_age(&self, group: &str) {
         let now = self.clock.now();
         for (topic, oldest) in self.unfinished.oldest(group) {
-            let lane = match self.topics.place(&topic) {
+            let lane = match self.topics.kind_of(&topic) {
                 // Records of these topics wait for their due time on purpose.
                 Some(TopicKind::Retry { .. } | TopicKind::Scheduled) => continue,
                 Some(TopicKind::Events(lane) | TopicKind::Channel(_, lane)) => Some(lane),
@@ -71,7 +71,7 @@ impl Bus {
         for still in movement.observe(lags, tokio::time::Instant::now()) {
             // Records of these topics wait for their due time on purpose.
             let waits = matches!(
-                self.topics.place(&still.topic),
+                self.topics.kind_of(&still.topic),
                 Some(TopicKind::Retry { .. } | TopicKind::Scheduled)
             );
             if waits || still.lasted < self.stuck_after {

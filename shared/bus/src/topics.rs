@@ -114,6 +114,7 @@ pub struct TopicSpec {
 /// The names and settings of all topics of one prefix.
 #[derive(Debug)]
 pub struct Topics {
+    prefix: Arc<str>,
     specs: Vec<TopicSpec>,
     by_name: BTreeMap<Arc<str>, usize>,
     tiers: Vec<Duration>,
@@ -154,6 +155,7 @@ impl Topics {
             .map(|(index, spec)| (Arc::clone(&spec.name), index))
             .collect();
         Self {
+            prefix: Arc::from(prefix),
             specs,
             by_name,
             tiers: tiers.to_vec(),
@@ -168,8 +170,14 @@ impl Topics {
 
     /// The purpose of a topic; `None` if it is not one of ours.
     #[must_use]
-    pub fn place(&self, name: &str) -> Option<TopicKind> {
+    pub fn kind_of(&self, name: &str) -> Option<TopicKind> {
         self.by_name.get(name).map(|index| self.specs[*index].kind)
+    }
+
+    /// The name of a consumer group: `router` → `notifications.router`.
+    #[must_use]
+    pub fn group(&self, role: &str) -> String {
+        format!("{}.{role}", self.prefix)
     }
 
     /// The events topic of a lane.
@@ -317,11 +325,12 @@ mod tests {
         );
         assert_eq!(&*topics.dlq(Channel::Email), "notifications.email.dlq");
         assert_eq!(&*topics.events_dlq(), "notifications.events.dlq");
+        assert_eq!(topics.group("router"), "notifications.router");
         assert_eq!(
-            topics.place("notifications.email.bulk"),
+            topics.kind_of("notifications.email.bulk"),
             Some(TopicKind::Channel(Channel::Email, Lane::Bulk))
         );
-        assert_eq!(topics.place("notifications.other"), None);
+        assert_eq!(topics.kind_of("notifications.other"), None);
         let bulk = topics
             .all()
             .iter()

@@ -9,7 +9,8 @@ use crate::{
     channel::{Channel, Priority},
     duration_text,
     field_error::{FieldError, bounded, echo, end_full, escape_token, is_full},
-    mask, schema,
+    mask::place,
+    schema,
 };
 
 /// The longest text of `match`, in bytes.
@@ -290,7 +291,7 @@ impl Catalog {
             }
         }
         for (index, pointer) in def.sensitive.iter().enumerate() {
-            if let Err(error) = mask::parse_place(pointer) {
+            if let Err(error) = place::parse(pointer) {
                 errors.push(FieldError::new(
                     format!("{at}/sensitive/{index}"),
                     "format",

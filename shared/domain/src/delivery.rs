@@ -11,6 +11,7 @@ use crate::{
     clock::Timestamp,
     contact::Target,
     ids::{DeliveryId, EventId, NotificationId, TenantId, UserId},
+    wire::{self, WireError},
 };
 
 /// The version of the wire form that this code writes.
@@ -69,6 +70,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Reads the value of a record.
+    pub fn parse(json: &[u8]) -> Result<Self, WireError> {
+        wire::read(json, DELIVERY_VERSION, |delivery: &Self| delivery.v)
+    }
+
     /// Whether its expiry has passed.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

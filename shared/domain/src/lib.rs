@@ -25,6 +25,7 @@ mod schema_errors;
 pub mod status;
 pub mod text;
 pub mod visible;
+mod wire;
 
 pub use catalog::{Catalog, CategoryDef, EventTypeDef};
 pub use channel::{Channel, Lane, Priority};
@@ -37,3 +38,4 @@ pub use ids::{ContactPointId, DeliveryId, EventId, NotificationId, TenantId, Use
 pub use preference::Preferences;
 pub use recipient::Recipient;
 pub use status::{DeliveryState, DeliveryStatus, StatusRecord};
+pub use wire::WireError;

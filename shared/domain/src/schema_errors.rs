@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     field_error::{FieldError, MAX_ECHO, bounded, echo, end_at_first},
-    mask::HIDDEN,
+    mask::place::HIDDEN,
 };
 
 /// The largest JSON, in bytes, for which all errors are collected. Larger values are checked up to their

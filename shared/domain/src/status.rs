@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
 
@@ -12,6 +12,7 @@ use crate::{
     clock::Timestamp,
     decide::Decision,
     ids::{DeliveryId, EventId, TenantId, UserId},
+    wire::{self, WireError},
 };
 
 /// The status of a delivery.
@@ -153,7 +154,7 @@ pub enum StatusRecord {
 
 impl StatusRecord {
     /// Parses a record. (serde's own tagged enums would copy the event's raw JSON through a generic tree.)
-    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(json: &[u8]) -> Result<Self, WireError> {
         #[derive(Deserialize)]
         struct Kind<'a> {
             #[serde(borrow)]
@@ -161,11 +162,16 @@ impl StatusRecord {
         }
         let Kind { kind } = serde_json::from_slice(json)?;
         match &*kind {
-            "event.decided" => serde_json::from_slice(json).map(Self::EventDecided),
-            "delivery.status" => serde_json::from_slice(json).map(Self::Delivery),
-            _ => Err(serde::de::Error::custom(
-                "expected the kind event.decided or delivery.status",
-            )),
+            "event.decided" => {
+                wire::read(json, STATUS_VERSION, |decided: &EventDecided| decided.v).map(Self::EventDecided)
+            }
+            "delivery.status" => {
+                wire::read(json, STATUS_VERSION, |update: &DeliveryUpdate| update.v).map(Self::Delivery)
+            }
+            _ => {
+                let expected = "expected the kind event.decided or delivery.status";
+                Err(serde_json::Error::custom(expected).into())
+            }
         }
     }
 

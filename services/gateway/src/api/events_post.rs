@@ -64,6 +64,15 @@ pub(crate) struct BatchItem {
     problem: Option<Problem>,
 }
 
+/// The answer to one event, or to a batch.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+#[serde(untagged)]
+pub(crate) enum PostAnswer {
+    One(EventAnswer),
+    Batch(BatchAnswer),
+}
+
 /// Accept one event or a batch.
 ///
 /// Answered only after the bus has the events durably. One event: Carillon's plain form, or CloudEvents 1.0 structured
@@ -82,7 +91,7 @@ pub(crate) struct BatchItem {
         (String = "application/x-ndjson"),
     )),
     responses(
-        (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = schemas::PostAnswer),
+        (status = 202, description = "Accepted: one event, or a batch of which at least one was", body = PostAnswer),
         (status = 200, description = "A repeat of an event that was accepted", body = EventAnswer),
         (status = 400, description = "Not JSON, or a header that cannot be read", body = Problem),
         (status = 401, description = "No valid API key", body = Problem),

@@ -70,7 +70,7 @@ pub(crate) async fn list(
         format!("&fingerprint={}", utf8_percent_encode(text, NON_ALPHANUMERIC))
     });
     Ok(render(&DeadLettersPage {
-        frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
+        frame: Some(signed_in.frame(Part::DeadLetters)),
         causes,
         older: found
             .next_cursor
@@ -119,7 +119,7 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeadLetterPage {
-        frame: Some(Frame::new(Part::DeadLetters, &signed_in)),
+        frame: Some(signed_in.frame(Part::DeadLetters)),
         letter: document.letter,
         place: document.source_partition.zip(document.source_offset),
         headers: document.headers.unwrap_or_default(),

@@ -88,7 +88,7 @@ pub(crate) async fn show(
         is_chosen: chosen.iter().any(|text| text == name),
     };
     Ok(render(&DeliveriesPage {
-        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
+        frame: Some(signed_in.frame(Part::Deliveries)),
         statuses: DeliveryStatus::iter()
             .map(|status| choice(status.as_str(), &asked.status))
             .collect(),

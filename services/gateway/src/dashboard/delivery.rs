@@ -56,7 +56,7 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeliveryPage {
-        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
+        frame: Some(signed_in.frame(Part::Deliveries)),
         item: delivery,
         next_attempt_at,
         timeline,

@@ -66,7 +66,7 @@ pub(crate) async fn show(
         .as_deref()
         .and_then(|json| serde_json::from_str(json.get()).ok());
     Ok(render(&EventPage {
-        frame: Some(Frame::new(Part::Deliveries, &signed_in)),
+        frame: Some(signed_in.frame(Part::Deliveries)),
         json: value.map(|value| format!("{value:#}")),
         items: std::mem::take(&mut event.deliveries),
         event,

@@ -61,7 +61,7 @@ pub(crate) async fn show(
         .await?;
     deliveries.items.iter_mut().for_each(mask_delivery);
     Ok(render(&OverviewPage {
-        frame: Some(Frame::new(Part::Overview, &signed_in)),
+        frame: Some(signed_in.frame(Part::Overview)),
         counts,
         accepted,
         open_letters,

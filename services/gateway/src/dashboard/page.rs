@@ -7,9 +7,8 @@ use axum::{
 };
 use carillon_domain::DeliveryStatus;
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::{StoreError, api_keys::Role};
+use carillon_store::StoreError;
 
-use super::session::SignedIn;
 use crate::error::ApiError;
 
 /// A section of the dashboard.
@@ -45,19 +44,6 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn new(part: Part, signed_in: &SignedIn) -> Self {
-        Self {
-            part,
-            key_name: signed_in.caller.0.name.clone(),
-            role: signed_in.role().to_string(),
-            tenant: signed_in.caller.tenant().to_string(),
-            csrf: signed_in.csrf.clone(),
-            page: signed_in.page.clone(),
-            is_revealed: signed_in.sight.is_revealed(),
-            may_reveal: signed_in.role() >= Role::Admin,
-        }
-    }
-
     /// The value of `aria-current` on the link to the part that begins at `path`.
     pub(crate) fn current(&self, path: &str) -> &'static str {
         if self.part.path() == path { "page" } else { "false" }

@@ -20,7 +20,10 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::{Dashboard, page::PageError};
+use super::{
+    Dashboard,
+    page::{Frame, PageError, Part},
+};
 use crate::{auth::Caller, limits::Slot, privacy::Sight};
 
 /// The name of the session's cookie.
@@ -181,6 +184,20 @@ impl SignedIn {
     /// The key's role.
     pub(crate) fn role(&self) -> Role {
         self.caller.0.role
+    }
+
+    /// The frame around a page of this section.
+    pub(crate) fn frame(&self, part: Part) -> Frame {
+        Frame {
+            part,
+            key_name: self.caller.0.name.clone(),
+            role: self.role().to_string(),
+            tenant: self.caller.tenant().to_string(),
+            csrf: self.csrf.clone(),
+            page: self.page.clone(),
+            is_revealed: self.sight.is_revealed(),
+            may_reveal: self.role() >= Role::Admin,
+        }
     }
 }
 

@@ -9,8 +9,6 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::api::events_post::{BatchAnswer, EventAnswer};
-
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum ChannelName {
@@ -181,14 +179,6 @@ pub(crate) enum EventOrBatch {
     Plain(PlainEvent),
     Cloud(CloudEvent),
     Batch(Vec<Map<String, Value>>),
-}
-
-/// The answer to one event, or to a batch.
-#[derive(ToSchema)]
-#[serde(untagged)]
-pub(crate) enum PostAnswer {
-    One(EventAnswer),
-    Batch(BatchAnswer),
 }
 
 /// A user's preferences; absent values are inherited.

@@ -1,11 +1,5 @@
 //! The faults of a session, at each of its steps.
 
-use std::io;
-
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
-
 use super::reply::{Reply, scripted};
 use super::session::{Next, Session};
 use crate::Provider;
@@ -57,20 +51,6 @@ impl Session {
             }
             Effect::Hang => Next::Hang,
             Effect::Reset => Next::Reset,
-        }
-    }
-}
-
-/// Reads and ignores input until the client gives up.
-pub(super) async fn hang(
-    stream: &mut TcpStream,
-    shutdown: &CancellationToken,
-    buffer: &mut [u8],
-) -> io::Result<()> {
-    loop {
-        tokio::select! {
-            read = stream.read(buffer) => if read? == 0 { return Ok(()) },
-            () = shutdown.cancelled() => return stream.set_zero_linger(),
         }
     }
 }

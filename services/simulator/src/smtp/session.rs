@@ -11,10 +11,10 @@ use smtp_proto::request::receiver::{
 use smtp_proto::{Error, MailFrom, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::auth::{self, Dialogue, Step};
-use super::fault::hang;
 use super::reply::{Reply, mailbox_fate, scripted};
 use super::rules::Announced;
 use super::{Smtp, mail};
@@ -393,6 +393,16 @@ impl Session {
                 Next::GoOn
             }
             Some(effect) => self.suffer(effect),
+        }
+    }
+}
+
+/// Reads and ignores input until the client gives up.
+async fn hang(stream: &mut TcpStream, shutdown: &CancellationToken, buffer: &mut [u8]) -> io::Result<()> {
+    loop {
+        tokio::select! {
+            read = stream.read(buffer) => if read? == 0 { return Ok(()) },
+            () = shutdown.cancelled() => return stream.set_zero_linger(),
         }
     }
 }

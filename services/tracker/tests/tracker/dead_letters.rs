@@ -20,7 +20,7 @@ fn source(setting: &Setting, topic: std::sync::Arc<str>, value: &str) -> Record 
     let mut headers = Headers::default();
     headers.push(headers::TENANT, "default");
     headers.push("x-bytes", Bytes::from_static(&[0, 0xff]));
-    assert!(setting.env.bus.topics().place(&topic).is_some());
+    assert!(setting.env.bus.topics().kind_of(&topic).is_some());
     Record {
         topic,
         partition: 1,

@@ -106,7 +106,7 @@ impl Deliver {
     /// Turns a record on which this code panics into a dead letter, with the fields that can be read.
     pub(super) async fn bury_bug(&self, inbound: Inbound, panic: &Panic) {
         let (now, reason) = (self.clock.now(), panic.to_string());
-        let Ok(delivery) = serde_json::from_slice::<Delivery>(&inbound.record.value) else {
+        let Ok(delivery) = Delivery::parse(&inbound.record.value) else {
             self.publish(vec![self.unread(&inbound, FailureClass::Bug, BUG, &reason)])
                 .await;
             return inbound.done();

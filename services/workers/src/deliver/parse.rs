@@ -3,7 +3,7 @@
 
 use carillon_bus::{Inbound, Queue, dead_letter, retry};
 use carillon_domain::{
-    Delivery, Timestamp,
+    Delivery, Timestamp, WireError,
     dead_letter::{DeadLetter, FailureClass},
     json::fault,
 };
@@ -33,7 +33,7 @@ impl Deliver {
                 ended.push(inbound);
                 continue;
             }
-            let delivery = match serde_json::from_slice::<Delivery>(&inbound.record.value) {
+            let delivery = match Delivery::parse(&inbound.record.value) {
                 Ok(delivery) if delivery.channel == self.channel => delivery,
                 Ok(_) => {
                     out.push(self.unparseable(
@@ -45,13 +45,12 @@ impl Deliver {
                     continue;
                 }
                 Err(error) => {
-                    let fault = if error.is_data() {
-                        serde_sentence(&error)
-                    } else {
-                        fault(&error)
+                    let (code, fault) = match &error {
+                        WireError::Version { .. } => ("unknown-version", error.to_string()),
+                        WireError::Form(form) if form.is_data() => ("not-a-delivery", serde_sentence(form)),
+                        WireError::Form(form) => ("not-a-delivery", fault(form)),
                     };
-                    let reason = format!("expected a delivery: {fault}");
-                    out.push(self.unparseable(&inbound, "not-a-delivery", &reason));
+                    out.push(self.unparseable(&inbound, code, &format!("expected a delivery: {fault}")));
                     ended.push(inbound);
                     continue;
                 }

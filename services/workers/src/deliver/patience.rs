@@ -49,7 +49,7 @@ impl Foresee for BusError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::TooLarge { .. } => Outlook::Refused,
-            Self::Config(_) | Self::InUse { .. } | Self::Stalled(_) => Outlook::Final,
+            Self::Config(_) | Self::InUse { .. } | Self::Stalled(_) | Self::Closed => Outlook::Final,
             _ => Outlook::MayPass,
         }
     }

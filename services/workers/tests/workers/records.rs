@@ -26,6 +26,8 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
             ..to_guest("e-9")
         });
         let junk = b"\x00{not json".to_vec();
+        let newer = String::from_utf8(bytes_of(&to_guest("e-9"))).unwrap();
+        let newer = newer.replacen("\"v\":1", "\"v\":2", 1).into_bytes();
         // The same key for all, so that they lie in one partition in this order.
         let out = |value: Vec<u8>| OutRecord::new(Arc::clone(&topic), "k", value);
         let records = vec![
@@ -35,6 +37,7 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
             out(push.clone()),
             out(bytes_of(&to_guest("e-3"))),
             out(b"{}".to_vec()),
+            out(newer.clone()),
             OutRecord {
                 key: None,
                 ..out(Vec::new())
@@ -43,14 +46,14 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
         let positions = setting.env.bus.publish(records).await.unwrap();
         let provider = setting.provider();
         let worker = setting.start(&provider);
-        let dead = setting.written.until_dead(4).await;
+        let dead = setting.written.until_dead(5).await;
         for event in ["e-1", "e-2", "e-3"] {
             setting.written.reaches(event, "1 sent").await;
         }
         setting.until_committed().await;
         worker.end().await;
         setting.written.settle().await;
-        assert_eq!(setting.written.dead().len(), 4);
+        assert_eq!(setting.written.dead().len(), 5);
         assert_eq!(provider.asked(), ["e-1", "e-2", "e-3"]);
         assert!(setting.written.updates("e-9").is_empty());
 
@@ -63,7 +66,8 @@ async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_
                 "expected a delivery: expected the field ",
                 &positions[5],
             ),
-            (Vec::new(), "not-a-delivery", "the text is empty", &positions[6]),
+            (newer, "unknown-version", "not 2", &positions[6]),
+            (Vec::new(), "not-a-delivery", "the text is empty", &positions[7]),
         ] {
             let value = Bytes::from(value);
             let record = dead.iter().find(|record| record.value == value).unwrap();

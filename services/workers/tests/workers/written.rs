@@ -64,7 +64,7 @@ impl Written {
 
     fn of_kind(&self, is_wanted: impl Fn(TopicKind) -> bool) -> Vec<Record> {
         let wanted = |record: &&Record| {
-            self.bus.topics().place(&record.topic).is_some_and(&is_wanted)
+            self.bus.topics().kind_of(&record.topic).is_some_and(&is_wanted)
                 && record.headers.get(MARK).is_none()
         };
         self.records.lock().iter().filter(wanted).cloned().collect()

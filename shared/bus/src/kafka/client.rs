@@ -1,10 +1,10 @@
 //! The properties of librdkafka's clients.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
-use super::{brokers::REPORTS, member::Membership};
+use super::brokers::REPORTS;
 use crate::{
     config::{KafkaConfig, Security},
     error::BusError,
@@ -53,9 +53,87 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
         }
     }
     for (key, value) in &config.properties {
+        if let Some((_, why)) = FIXED.iter().find(|(fixed, _)| fixed == key) {
+            let text = format!("kafka.properties: {key} cannot be set here: {why}");
+            return Err(BusError::Config(text));
+        }
         client.set(key, value);
     }
     Ok(client)
+}
+
+/// Properties that cannot be set by `kafka.properties`, each with its reason. All others that are set there win over
+/// Carillon's own.
+const FIXED: [(&str, &str); 29] = [
+    ("bootstrap.servers", "it is kafka.brokers"),
+    ("metadata.broker.list", "it is kafka.brokers"),
+    ("security.protocol", "it is kafka.security"),
+    ("message.timeout.ms", "it is kafka.delivery_timeout"),
+    ("delivery.timeout.ms", "it is kafka.delivery_timeout"),
+    ("session.timeout.ms", "it is kafka.session_timeout"),
+    (
+        "heartbeat.interval.ms",
+        "it is a quarter of kafka.session_timeout",
+    ),
+    ("enable.idempotence", ONCE),
+    ("enable.gapless.guarantee", ONCE),
+    ("max.in.flight", ONCE),
+    ("max.in.flight.requests.per.connection", ONCE),
+    ("acks", "an acknowledged record has to be on all in-sync replicas"),
+    (
+        "request.required.acks",
+        "an acknowledged record has to be on all in-sync replicas",
+    ),
+    ("transactional.id", "each router has its own"),
+    (
+        "transaction.timeout.ms",
+        "an open transaction holds up all readers",
+    ),
+    ("partitioner", "one user's records have to stay in one partition"),
+    ("batch.num.messages", "a doubtful batch is recognised by its size"),
+    (
+        "message.max.bytes",
+        "a record that was read has to be small enough to be written again",
+    ),
+    ("group.id", "each role has its own"),
+    (
+        "group.instance.id",
+        "several members of one process would share it",
+    ),
+    ("enable.auto.commit", COMMITTED),
+    ("enable.auto.offset.store", COMMITTED),
+    ("auto.offset.reset", "a new group reads from the beginning"),
+    (
+        "partition.assignment.strategy",
+        "members hand partitions over one by one",
+    ),
+    ("enable.partition.eof", "the end of a partition is no error"),
+    (
+        "isolation.level",
+        "records of aborted transactions must not be read",
+    ),
+    ("check.crcs", "a damaged batch has to be an error"),
+    (
+        "allow.auto.create.topics",
+        "`carillon topics create` creates the topics",
+    ),
+    (
+        "statistics.interval.ms",
+        "the reports show whether brokers are lost",
+    ),
+];
+const ONCE: &str = "a record has to be written once and in order";
+const COMMITTED: &str = "an offset is committed only after its record was processed";
+
+/// A client's properties: `tuned` may be overridden by those of `base`, `fixed` may not.
+fn with(base: &ClientConfig, tuned: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(base.log_level);
+    let based = base.config_map();
+    for (key, value) in tuned.iter().copied().chain(based).chain(fixed.iter().copied()) {
+        config.set(key, value);
+    }
+    config
 }
 
 /// The size limit of records and topics, well above the default of brokers (about 1 MB), so that a record that could
@@ -64,22 +142,24 @@ pub(super) const MAX_MESSAGE_BYTES: usize = crate::topics::MAX_MESSAGE_BYTES as 
 
 /// An idempotent producer: each record is written once, in order, and acknowledged by all in-sync replicas.
 pub(super) fn producer(base: &ClientConfig, delivery_timeout: Duration) -> ClientConfig {
-    let mut config = base.clone();
-    config
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("compression.type", "lz4")
-        .set("partitioner", "murmur2_random")
-        .set("linger.ms", "2")
+    let tuned = [
+        ("compression.type", "lz4"),
+        ("linger.ms", "2"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("batch.size", "1000000"),
+        ("topic.metadata.refresh.interval.ms", "30000"),
+    ];
+    let fixed = [
+        ("enable.idempotence", "true"),
+        ("acks", "all"),
+        ("partitioner", "murmur2_random"),
         // Small enough that in a doubtful batch (`brokers::is_doubtful`) every offset is below zero.
-        .set("batch.num.messages", "1000")
-        .set("queue.buffering.max.kbytes", "65536")
-        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-        .set("batch.size", "1000000")
-        .set("topic.metadata.refresh.interval.ms", "30000")
-        .set("statistics.interval.ms", REPORTS.as_millis().to_string())
-        .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
-    config
+        ("batch.num.messages", "1000"),
+        ("message.max.bytes", &MAX_MESSAGE_BYTES.to_string()),
+        ("statistics.interval.ms", &REPORTS.as_millis().to_string()),
+        ("message.timeout.ms", &delivery_timeout.as_millis().to_string()),
+    ];
+    with(base, &tuned, &fixed)
 }
 
 /// The longest time that a transaction may stay open. An orphaned transaction blocks read-committed readers for this
@@ -88,45 +168,60 @@ pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A transactional producer: its records and offsets become visible together.
 pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
-    let mut config = producer(base, TRANSACTION_TIMEOUT);
-    config
-        .set("transactional.id", id)
+    let mut tuned = ClientConfig::new();
+    tuned
+        .set_log_level(base.log_level)
         .set("linger.ms", "0")
         // The wait before a coordinator that is still ending a transaction is asked again.
-        .set("retry.backoff.ms", "10")
-        .set(
-            "transaction.timeout.ms",
-            TRANSACTION_TIMEOUT.as_millis().to_string(),
-        );
+        .set("retry.backoff.ms", "10");
+    for (key, value) in base.config_map() {
+        tuned.set(key, value);
+    }
+    let mut config = producer(&tuned, TRANSACTION_TIMEOUT);
+    config.set("transactional.id", id).set(
+        "transaction.timeout.ms",
+        TRANSACTION_TIMEOUT.as_millis().to_string(),
+    );
     config
+}
+
+/// Group, topics and fetch settings of one member.
+pub(super) struct Membership {
+    pub(super) group: String,
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) session_timeout: Duration,
+    /// Lets a fetch wait briefly for more records, which means fewer fetches.
+    pub(super) gathers: bool,
 }
 
 /// A group member that commits explicitly, reads only committed records, and prefetches little.
 pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientConfig {
     let session = membership.session_timeout.as_millis();
-    let mut config = base.clone();
-    config
-        .set("group.id", &membership.group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", session.to_string())
-        .set("heartbeat.interval.ms", (session / 4).max(100).to_string())
-        .set("max.poll.interval.ms", "300000")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.min.bytes", if membership.gathers { "65536" } else { "1" })
-        .set("fetch.error.backoff.ms", "100")
-        .set("fetch.queue.backoff.ms", "20")
-        .set("fetch.message.max.bytes", "1048576")
-        .set("queued.max.messages.kbytes", "4096")
-        .set("allow.auto.create.topics", "false")
+    let tuned = [
+        ("max.poll.interval.ms", "300000"),
+        ("fetch.wait.max.ms", "100"),
+        ("fetch.min.bytes", if membership.gathers { "65536" } else { "1" }),
+        ("fetch.error.backoff.ms", "100"),
+        ("fetch.queue.backoff.ms", "20"),
+        ("fetch.message.max.bytes", "1048576"),
+        ("queued.max.messages.kbytes", "4096"),
+        ("topic.metadata.refresh.interval.ms", "10000"),
+    ];
+    let fixed = [
+        ("group.id", &*membership.group),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "earliest"),
+        ("isolation.level", "read_committed"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("session.timeout.ms", &session.to_string()),
+        ("heartbeat.interval.ms", &(session / 4).max(100).to_string()),
+        ("allow.auto.create.topics", "false"),
         // A batch damaged on the broker's disk then causes an error, not wrong data.
-        .set("check.crcs", "true")
-        .set("topic.metadata.refresh.interval.ms", "10000")
-        .set("statistics.interval.ms", REPORTS.as_millis().to_string());
-    config
+        ("check.crcs", "true"),
+        ("statistics.interval.ms", &REPORTS.as_millis().to_string()),
+    ];
+    with(base, &tuned, &fixed)
 }
 
 /// A client that checks whether single offsets of a group's partitions can be read (`unreadable`). It assigns
@@ -147,4 +242,55 @@ pub(super) fn examiner(base: &ClientConfig, group: &str) -> ClientConfig {
         .set("fetch.message.max.bytes", "1024")
         .set("allow.auto.create.topics", "false");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base_with(key: &str, value: &str) -> Result<ClientConfig, BusError> {
+        base(&KafkaConfig {
+            brokers: "127.0.0.1:9092".to_owned(),
+            properties: [(key.to_owned(), value.to_owned())].into(),
+            ..KafkaConfig::default()
+        })
+    }
+
+    #[test]
+    fn a_property_that_a_guarantee_needs_is_refused_with_the_reason() {
+        for (key, why) in FIXED {
+            let refused = base_with(key, "1").unwrap_err().to_string();
+            assert!(refused.contains(key) && refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn any_other_property_of_the_user_wins_over_ours() {
+        let base = base_with("linger.ms", "50").unwrap();
+        let producer = producer(&base, Duration::from_secs(5));
+        assert_eq!(producer.get("linger.ms"), Some("50"));
+        assert_eq!(producer.get("acks"), Some("all"));
+        let base = base_with("fetch.min.bytes", "9").unwrap();
+        let membership = Membership {
+            group: "g".to_owned(),
+            topics: Vec::new(),
+            session_timeout: Duration::from_secs(10),
+            gathers: true,
+        };
+        let consumer = consumer(&base, &membership);
+        assert_eq!(consumer.get("fetch.min.bytes"), Some("9"));
+        assert_eq!(consumer.get("isolation.level"), Some("read_committed"));
+    }
+
+    #[test]
+    fn every_property_that_we_fix_for_a_member_or_a_producer_is_refused_from_the_user() {
+        let bare = base_with("client.rack", "a").unwrap();
+        let transactional = transactional(&bare, "t");
+        // What the user sets wins where it is not refused, so a value that no user can change must be in the list.
+        for (key, value) in transactional.config_map() {
+            let fixed = FIXED.iter().any(|(fixed, _)| *fixed == key);
+            let ours = base_with(key, "7").map(|base| super::transactional(&base, "t"));
+            assert!(fixed || ours.unwrap().get(key) == Some("7"), "{key} = {value}");
+        }
+    }
 }

@@ -9,16 +9,19 @@ use rdkafka::{
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
-    classify, client,
-    poller::{self, Callbacks, Event, Reading, Seek, Shared},
+    callbacks::Callbacks,
+    classify,
+    client::{self, Membership},
+    exchange::{PollerConfig, PollerEvent, Seek, Shared},
+    poller,
 };
-use crate::{error::BusError, kafka::member::Membership};
+use crate::error::BusError;
 
 /// A consumer with its thread and channels. Dropping it leaves the group: the thread ends and drops the consumer.
 pub(super) struct Link {
     pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) events: UnboundedReceiver<Event>,
+    pub(super) events: UnboundedReceiver<PollerEvent>,
     pub(super) seeks: mpsc::Sender<Seek>,
 }
 
@@ -38,7 +41,7 @@ impl Link {
         consumer.subscribe(&names).map_err(classify)?;
         let consumer = Arc::new(consumer);
         let (polled, callbacks) = (Arc::clone(&consumer), callbacks());
-        let reading = Reading {
+        let config = PollerConfig {
             base: base.clone(),
             group: group.clone(),
             topics: topics.clone(),
@@ -46,7 +49,7 @@ impl Link {
         let (seeks, asked) = mpsc::channel();
         std::thread::Builder::new()
             .name(format!("poll {group}"))
-            .spawn(move || poller::run(&polled, &callbacks, &asked, &reading))
+            .spawn(move || poller::run(&polled, &callbacks, &asked, &config))
             .map_err(|error| BusError::Unavailable(error.to_string()))?;
         Ok(Self {
             consumer,

@@ -9,10 +9,12 @@ use std::{
 use super::{
     CALL_TIMEOUT,
     admin::blocking,
-    classify_offsets, describe,
+    classify_offsets,
+    client::Membership,
+    describe,
+    exchange::{PollerEvent, Seek, SeekTarget, native},
     link::Link,
     logs,
-    poller::{Event, Seek, Target, native},
     transaction::{Fence, Transactions},
 };
 use crate::{
@@ -39,15 +41,6 @@ struct Assignment {
     seeking: Option<u64>,
 }
 
-/// Group, topics and fetch settings of one member.
-pub(super) struct Membership {
-    pub(super) group: String,
-    pub(super) topics: Vec<Arc<str>>,
-    pub(super) session_timeout: Duration,
-    /// Lets a fetch wait briefly for more records, which means fewer fetches.
-    pub(super) gathers: bool,
-}
-
 pub(super) struct KafkaMember {
     base: ClientConfig,
     membership: Membership,
@@ -58,7 +51,7 @@ pub(super) struct KafkaMember {
     /// Records that were received and not handed out.
     ready: VecDeque<Record>,
     /// Events received after those records and not handled, in order.
-    pending: VecDeque<Event>,
+    pending: VecDeque<PollerEvent>,
     /// Answered once the partitions revoked last are released.
     releasing: Option<mpsc::SyncSender<()>>,
     /// Set after the link was lost: once all partitions are released, the member needs a new link.
@@ -105,7 +98,7 @@ impl KafkaMember {
     }
 
     /// The next event, or the error of a step that was begun and not awaited. Cancel-safe.
-    async fn next_event(&mut self) -> Result<Event, BusError> {
+    async fn next_event(&mut self) -> Result<PollerEvent, BusError> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(event);
@@ -122,7 +115,7 @@ impl KafkaMember {
     fn gather(&mut self, max: usize) {
         while self.ready.len() < max {
             match self.pending.pop_front() {
-                Some(Event::Records(records)) => self.ready.extend(records),
+                Some(PollerEvent::Records(records)) => self.ready.extend(records),
                 Some(event) => return self.pending.push_front(event),
                 None => match self.link.events.try_recv() {
                     Ok(event) => {
@@ -165,13 +158,13 @@ impl KafkaMember {
     }
 
     /// The next event from the thread, without records from before a seek. Cancel-safe.
-    async fn receive(&mut self) -> Result<Event, BusError> {
+    async fn receive(&mut self) -> Result<PollerEvent, BusError> {
         let event = self.link.events.recv().await.ok_or(BusError::Closed)?;
         Ok(self.heard(event))
     }
 
-    fn heard(&self, mut event: Event) -> Event {
-        if let Event::Records(records) = &mut event {
+    fn heard(&self, mut event: PollerEvent) -> PollerEvent {
+        if let PollerEvent::Records(records) = &mut event {
             self.link
                 .shared
                 .waiting
@@ -190,7 +183,7 @@ impl KafkaMember {
             || self
                 .pending
                 .iter()
-                .any(|event| matches!(event, Event::Revoked(..)))
+                .any(|event| matches!(event, PollerEvent::Revoked(..)))
     }
 
     /// Moves partitions to other offsets. After an error or a cancellation, none of their records are handed out
@@ -202,7 +195,7 @@ impl KafkaMember {
         for (partition, offset) in targets {
             if let Some(assignment) = self.assigned.get_mut(partition) {
                 assignment.seeking = Some(number);
-                known.push(Target {
+                known.push(SeekTarget {
                     partition: partition.clone(),
                     assignment: assignment.number,
                     offset: *offset,
@@ -218,7 +211,7 @@ impl KafkaMember {
             return Err(BusError::Revoked);
         }
         for event in &mut self.pending {
-            if let Event::Records(records) = event {
+            if let PollerEvent::Records(records) = event {
                 records.retain(|record| !is_seeking(assigned, record));
             }
         }
@@ -233,8 +226,8 @@ impl KafkaMember {
                 return Err(BusError::Unavailable("the polling thread is busy".to_owned()));
             };
             match event? {
-                Event::Sought(ended, results) if ended == number => return self.sought(ended, results),
-                Event::Sought(earlier, results) => drop(self.sought(earlier, results)),
+                PollerEvent::Sought(ended, results) if ended == number => return self.sought(ended, results),
+                PollerEvent::Sought(earlier, results) => drop(self.sought(earlier, results)),
                 event => {
                     self.pending.push_back(event);
                     if self.is_leaving() {
@@ -297,8 +290,8 @@ impl Member for KafkaMember {
                 self.relinking = false;
             }
             match self.next_event().await? {
-                Event::Records(records) => self.ready.extend(records),
-                Event::Assigned(partitions, number) => {
+                PollerEvent::Records(records) => self.ready.extend(records),
+                PollerEvent::Assigned(partitions, number) => {
                     self.link.shared.let_go(&partitions);
                     for partition in &partitions {
                         let assignment = Assignment {
@@ -309,7 +302,7 @@ impl Member for KafkaMember {
                     }
                     return Ok(Polled::Assigned(partitions));
                 }
-                Event::Revoked(partitions, drained) => {
+                PollerEvent::Revoked(partitions, drained) => {
                     for partition in &partitions {
                         self.forget(partition);
                     }
@@ -317,9 +310,9 @@ impl Member for KafkaMember {
                     return Ok(Polled::Revoked(partitions));
                 }
                 // The caller of this seek was cancelled, or has already received the error.
-                Event::Sought(number, results) => drop(self.sought(number, results)),
-                Event::Failed(error) => self.failed(error)?,
-                Event::Lost => {
+                PollerEvent::Sought(number, results) => drop(self.sought(number, results)),
+                PollerEvent::Failed(error) => self.failed(error)?,
+                PollerEvent::Lost => {
                     if let Some(revoked) = self.lost() {
                         return Ok(revoked);
                     }

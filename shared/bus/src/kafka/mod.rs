@@ -2,7 +2,9 @@
 
 mod admin;
 mod brokers;
+mod callbacks;
 mod client;
+mod exchange;
 mod group;
 mod lag;
 mod link;
@@ -125,7 +127,7 @@ impl Kafka {
         topics: &[Arc<str>],
         gathers: bool,
     ) -> Result<Box<dyn Member>, BusError> {
-        let membership = member::Membership {
+        let membership = client::Membership {
             group: group.to_owned(),
             topics: topics.to_vec(),
             session_timeout: self.session_timeout,
@@ -156,7 +158,11 @@ impl Kafka {
                     offset: delivery.offset,
                 }),
                 Ok(Err((error, _))) => return Err(classify_for(record, error)),
-                Err(_) => return Err(BusError::Closed),
+                // The producer was replaced meanwhile; whether it wrote the record is not known.
+                Err(_) => {
+                    let text = "the producer was replaced before the brokers answered";
+                    return Err(BusError::Unavailable(text.to_owned()));
+                }
             }
         }
         Ok(positions)

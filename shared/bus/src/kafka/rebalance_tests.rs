@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use super::member::{KafkaMember, Membership};
+use super::{client::Membership, member::KafkaMember};
 use crate::{
     member::{Member, Polled},
     record::Partition,

@@ -22,10 +22,12 @@ use uuid::Uuid;
 use super::{
     admin::blocking,
     brokers::Brokers,
+    callbacks::Callbacks,
     classify, classify_for,
     client::{self, TRANSACTION_TIMEOUT},
-    describe, is_forbidden, native_headers,
-    poller::{Callbacks, Shared},
+    describe,
+    exchange::Shared,
+    is_forbidden, native_headers,
 };
 use crate::{
     error::BusError,

@@ -3,7 +3,7 @@
 //! librdkafka reports such a batch and fetches it again every `fetch.error.backoff.ms`, for ever; it moves on
 //! only when its position is moved. (After a wrong checksum it does move on if it has already fetched a good
 //! batch behind the bad one, and so loses records silently.) The report has an error code but no partition
-//! and no offset. A second client finds them by reading one partition from one offset. It tries offsets in
+//! and no offset. A second client finds them by config one partition from one offset. It tries offsets in
 //! order until one can be read, because the number of records in an unreadable batch is unknown. Each offset
 //! before that one is handed out as an [`Unreadable`] [`Record`] and becomes a dead letter, as other poison
 //! records do.
@@ -20,9 +20,11 @@ use rdkafka::{
 };
 
 use super::{
-    CALL_TIMEOUT, classify, client,
+    CALL_TIMEOUT,
+    callbacks::{Callbacks, SEEK_TIMEOUT},
+    classify, client,
+    exchange::{PollerConfig, native},
     logs::Plain,
-    poller::{Callbacks, Reading, SEEK_TIMEOUT, native},
 };
 use crate::{
     error::BusError,
@@ -49,7 +51,7 @@ pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
     }
 }
 
-/// The result of reading from one offset.
+/// The result of config from one offset.
 enum Look {
     /// A record, or the end of the partition.
     Readable,
@@ -82,7 +84,7 @@ impl Examiner {
         Ok(Self { consumer, deadline })
     }
 
-    /// Where the group's reading of a partition begins: the committed offset, or the partition's start.
+    /// Where the group's config of a partition begins: the committed offset, or the partition's start.
     fn start(&self, partition: &Partition) -> Option<i64> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.index);
@@ -147,8 +149,8 @@ impl Examiner {
 impl Callbacks {
     /// Finds the records that the client cannot read, hands out their places and moves the client's position
     /// behind them. Returns whether it found any.
-    pub(super) fn pass_over(&self, consumer: &BaseConsumer<Self>, reading: &Reading) -> bool {
-        let Ok(examiner) = Examiner::new(&reading.base, &reading.group) else {
+    pub(super) fn pass_over(&self, consumer: &BaseConsumer<Self>, config: &PollerConfig) -> bool {
+        let Ok(examiner) = Examiner::new(&config.base, &config.group) else {
             return false;
         };
         let mut has_passed = false;
@@ -165,11 +167,11 @@ impl Callbacks {
             }
             has_passed = true;
             self.shared.sought.lock().insert(partition.clone(), end);
-            tracing::error!(group = reading.group, topic = %partition.topic, partition = partition.index,
+            tracing::error!(group = config.group, topic = %partition.topic, partition = partition.index,
                 from, end, code = why.code(), "records cannot be read; they become dead letters");
             metrics::counter!("carillon_bus_unreadable_total", "topic" => partition.topic.to_string(), "code" => why.code())
                 .increment(end.abs_diff(from));
-            let topic = reading.topic(&partition.topic);
+            let topic = config.topic(&partition.topic);
             for offset in from..end {
                 let position = Position {
                     topic: Arc::clone(&topic),

@@ -10,10 +10,7 @@ use std::{
 
 use rdkafka::{ClientConfig, mocking::MockCluster, types::RDKafkaApiKey};
 
-use super::{
-    member::{KafkaMember, Membership},
-    rebalance_tests::produce,
-};
+use super::{client::Membership, member::KafkaMember, rebalance_tests::produce};
 use crate::{
     member::{Member, Polled},
     record::{Record, Unreadable},

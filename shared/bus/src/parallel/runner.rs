@@ -210,7 +210,7 @@ impl Runner {
             }
             return Ok(());
         }
-        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.place(&record.topic)
+        if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.kind_of(&record.topic)
             && record.unreadable.is_none()
         {
             let wake = retry::wake_at(&record, tier);

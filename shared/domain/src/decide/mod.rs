@@ -200,7 +200,8 @@ pub struct Decision {
 pub struct LimitCheck {
     /// An id under which the verdict is remembered, so that a repeated check gives the same verdict and counts once.
     pub id: Uuid,
-    /// The key of the count: `tenant|user|category|channel`.
+    /// The key of the count: `tenant|recipient|category|channel|index`. The recipient is a user's id or a guest's
+    /// identity, and the index the limit's position among those of its channel.
     pub key: String,
     /// The limit.
     pub limit: LimitDef,

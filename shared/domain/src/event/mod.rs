@@ -6,6 +6,7 @@ mod change;
 mod fields;
 mod fingerprint;
 mod media_type;
+mod members;
 mod parse;
 mod recipients;
 mod sound;

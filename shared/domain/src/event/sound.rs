@@ -14,7 +14,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use self::names::Names;
-use super::fields::Members;
+use super::members::Members;
 use crate::field_error::{FieldError, echo, escape_token};
 
 /// The prefix of the keys by which serde_json distinguishes its own types from objects.

@@ -3,20 +3,17 @@
 
 mod addresses;
 mod former;
-mod place;
+pub(crate) mod place;
 mod rewrite;
 
 use serde_json::value::RawValue;
 
 pub use addresses::mask_addresses;
 pub use former::Former;
-pub use place::{PlaceError, parse as parse_place};
+pub use place::{HIDDEN, PlaceError};
 
 use self::place::{Action, Place};
 use crate::{catalog::EventTypeDef, channel::Channel};
-
-/// The replacement of a hidden value.
-pub const HIDDEN: &str = "•••";
 
 /// The hidden places in events of one type.
 #[derive(Debug, Clone)]

@@ -2,6 +2,9 @@
 
 use crate::channel::Channel;
 
+/// The replacement of a hidden value.
+pub const HIDDEN: &str = "•••";
+
 /// The attributes by which all pages find and name events. Hiding them in one place would have no effect.
 pub(super) const IDENTITY: [&str; 6] = ["specversion", "id", "source", "type", "time", "datacontenttype"];
 
@@ -53,7 +56,7 @@ impl Place {
 }
 
 /// The unescaped tokens of a pointer (RFC 6901 §4).
-pub fn parse(pointer: &str) -> Result<Vec<String>, PlaceError> {
+pub(crate) fn parse(pointer: &str) -> Result<Vec<String>, PlaceError> {
     let rest = pointer.strip_prefix('/').ok_or(PlaceError::Syntax)?;
     let tokens: Vec<String> = rest
         .split('/')

@@ -195,7 +195,7 @@ fn only_pointers_that_can_hide_something_are_places() {
         "/subject",
         "/data//x",
     ] {
-        assert!(parse_place(pointer).is_ok(), "{pointer}");
+        assert!(place::parse(pointer).is_ok(), "{pointer}");
     }
     for pointer in [
         "",
@@ -206,10 +206,10 @@ fn only_pointers_that_can_hide_something_are_places() {
         "/data/a~",
         "$.data.code",
     ] {
-        assert_eq!(parse_place(pointer), Err(PlaceError::Syntax), "{pointer}");
+        assert_eq!(place::parse(pointer), Err(PlaceError::Syntax), "{pointer}");
     }
     for pointer in ["/id", "/source", "/type", "/time", "/*/code"] {
-        assert_eq!(parse_place(pointer), Err(PlaceError::Shown), "{pointer}");
+        assert_eq!(place::parse(pointer), Err(PlaceError::Shown), "{pointer}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{
-    cost::{Places, Work},
+    cost::{Kind, Places, Work},
     pattern,
 };
 use crate::field_error::{FieldError, escape_token};
@@ -85,19 +85,6 @@ struct Part {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    Field(String),
-    /// Fields whose names match.
-    Matching,
-    /// Fields that the same schema does not name elsewhere.
-    OtherFields,
-    Item(usize),
-    /// Items after those that the same schema counts.
-    OtherItems,
-    AnyItem,
-}
-
 impl Part {
     /// Whether both may be the same part of a value.
     fn meets(&self, other: &Self) -> bool {
@@ -111,12 +98,6 @@ impl Part {
             | (Kind::OtherItems, Kind::Item(_)) => !of_one,
             (a, b) => a.is_field() == b.is_field(),
         }
-    }
-}
-
-impl Kind {
-    fn is_field(&self) -> bool {
-        matches!(self, Self::Field(_) | Self::Matching | Self::OtherFields)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{bounds::Kind, pattern::Matching};
+use super::pattern::Matching;
 
 /// Units for each subschema beside `unevaluated…` and each member: the validator may evaluate each of them for each
 /// member.
@@ -18,6 +18,26 @@ const NAME_PATTERN: u64 = 6;
 /// Units for each byte of text with a format, and for each byte of a list with unique items.
 const FORMAT: u64 = 16;
 const UNIQUE: u64 = 8;
+
+/// The part of a value to which a subschema applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Field(String),
+    /// Fields whose names match.
+    Matching,
+    /// Fields that the same schema does not name elsewhere.
+    OtherFields,
+    Item(usize),
+    /// Items after those that the same schema counts.
+    OtherItems,
+    AnyItem,
+}
+
+impl Kind {
+    pub(super) fn is_field(&self) -> bool {
+        matches!(self, Self::Field(_) | Self::Matching | Self::OtherFields)
+    }
+}
 
 /// The work of checking data with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

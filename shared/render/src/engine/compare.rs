@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use carillon_domain::json::{Number, Value};
 
-use super::eval::Val;
+use super::scope::Val;
 use crate::{budget::Budget, fault::Fault};
 
 /// Whether two values are equal. An absent value equals null and any other absent value.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use carillon_domain::{field_error::echo, json::Value};
 
 use super::{
-    eval::{Kind, Round, Scope, Val},
     lack::lack,
     output::Output,
     pack::Pack,
     program::{Block, Element, Expr, Step},
+    scope::{Kind, Round, Scope, Val},
 };
 use crate::{
     budget::Budget,

@@ -3,8 +3,8 @@
 use carillon_domain::field_error::echo;
 
 use super::{
-    eval::{Kind, Scope, ancestor, find, given},
     program::{Expr, From, Path},
+    scope::{Kind, Scope, ancestor, find, given},
 };
 use crate::{
     fault::Fault,

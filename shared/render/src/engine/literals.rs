@@ -5,11 +5,11 @@ use carillon_domain::json::Value;
 
 use super::{
     Engine,
-    eval::{Kind, Scope, Val},
     exec::Machine,
     issue::{Place, TemplateIssue},
     pack::Pack,
     program::{Block, Call, Element, Expr, Helper},
+    scope::{Kind, Scope, Val},
     shows,
 };
 use crate::{

@@ -17,6 +17,7 @@ mod parse;
 mod program;
 mod run;
 mod schemas;
+mod scope;
 mod shapes;
 mod shows;
 mod syntax;

@@ -6,7 +6,10 @@ use handlebars::{
     template::{HelperTemplate, Parameter, TemplateElement},
 };
 
-use super::{syntax, tags};
+use super::{
+    syntax::{self, ParseError},
+    tags,
+};
 use crate::abandoned::is_abandoned;
 
 /// The longest text of a part, in bytes.
@@ -20,9 +23,6 @@ const MAX_COUNT: usize = 1_000;
 const MAX_TAGS_TIMES_BYTES: usize = 1 << 27;
 /// The stack for a tree of [`MAX_COUNT`] levels of both.
 const DEEP_STACK: usize = 256 * 1024 * 1024;
-
-/// The error of a text that is not a template, and its line, from 1.
-pub(super) type ParseError = (Option<usize>, String);
 
 /// Parses a text, unless the caller of this work has left.
 pub(super) fn parse(source: &str) -> Result<Template, ParseError> {

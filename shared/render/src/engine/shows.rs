@@ -6,11 +6,11 @@ use carillon_domain::json::Value;
 
 use super::{
     compile::{Compiled, CompiledParts, Part},
-    eval::{Kind, Scope, Val},
     exec::Machine,
     pack::Pack,
     program::{Block, Element, Expr},
     run,
+    scope::{Kind, Scope, Val},
 };
 use crate::{
     budget::{Budget, Exceeded, STEPS},

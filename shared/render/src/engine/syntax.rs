@@ -3,6 +3,9 @@
 use carillon_domain::field_error::echo;
 use handlebars::TemplateErrorReason;
 
+/// The error of a text that is not a template, and its line, from 1.
+pub(super) type ParseError = (Option<usize>, String);
+
 /// The sentence for a text that handlebars refused at a line and column.
 pub(super) fn sentence(reason: &TemplateErrorReason, at: Option<(usize, usize)>, source: &str) -> String {
     match reason {

@@ -1,6 +1,6 @@
 //! Bounds on single tags, checked before a text is parsed: the parser's work grows with the square of a tag's length.
 
-use super::parse::ParseError;
+use super::syntax::ParseError;
 
 /// The longest tag, in bytes; comments are not bounded.
 const MAX_TAG: usize = 4 * 1024;
