@@ -6,7 +6,7 @@ use chrono::Datelike as _;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use super::{Event, fingerprint::Content, members::Members, sound::unsound, text};
+use super::{Event, members::Members, sound::unsound, text};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
@@ -170,6 +170,14 @@ pub(super) fn attribute_text(raw: &RawValue) -> Option<&str> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     (is_integer || text == "true" || text == "false").then_some(text)
+}
+
+/// One attribute's content.
+pub(super) enum Content<'a> {
+    Text(Cow<'a, str>),
+    Recipients(&'a [Recipient]),
+    /// JSON as it was written.
+    Raw(&'a RawValue),
 }
 
 /// The event in its wire form.

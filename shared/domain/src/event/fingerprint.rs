@@ -1,23 +1,13 @@
 //! The fingerprint of an event's content, which distinguishes a repeat from another event of the same identity.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Event, TRACE_ATTRIBUTES,
-    fields::{WireEvent, attribute_text},
+    fields::{Content, WireEvent, attribute_text},
 };
 use crate::{json, recipient::Recipient};
-
-/// One attribute's content.
-pub(super) enum Content<'a> {
-    Text(Cow<'a, str>),
-    Recipients(&'a [Recipient]),
-    /// JSON as it was written.
-    Raw(&'a RawValue),
-}
 
 impl Event {
     /// SHA-256 of the event without `id`, `source`, `time` and its trace. Two events of one id with different
