@@ -211,7 +211,9 @@ async fn a_status_that_cannot_be_read_is_left_out_and_its_neighbours_are_applied
             OutRecord::new(record.topic, record.key.unwrap(), value.to_owned())
         };
         let later = String::from_utf8(routed(3).to_wire()).unwrap();
-        let later = later.replacen("\"v\":1", "\"v\":2,\"unheard\":{\"of\":[1e400]}", 1);
+        let later = later.replacen("\"v\":1", "\"v\":1,\"unheard\":{\"of\":[1e400]}", 1);
+        let newer = String::from_utf8(routed(4).to_wire()).unwrap();
+        let newer = newer.replacen("\"v\":1", "\"v\":2", 1);
         let records = vec![
             setting.record(&routed(1)),
             foreign("this is no status"),
@@ -219,6 +221,7 @@ async fn a_status_that_cannot_be_read_is_left_out_and_its_neighbours_are_applied
             foreign(r#"{"kind":"something.else","v":1}"#),
             foreign(r#"{"kind":"delivery.status","v":1}"#),
             foreign(&later),
+            foreign(&newer),
             setting.record(&routed(2)),
         ];
         let written = setting.publish(records).await;
