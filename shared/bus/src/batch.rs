@@ -36,6 +36,18 @@ pub struct Batch {
     offsets: BTreeMap<Partition, (i64, u64)>,
 }
 
+/// What may follow the calls of the member so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadState {
+    /// All calls have succeeded: reading on and committing are possible.
+    Steady,
+    /// A step was begun, and its result is not known yet. Reading on is possible, and beginning the next step.
+    StepBegun,
+    /// A call has failed or was not awaited to its end. Reading on or committing would skip records that were not
+    /// processed, so a rewind has to succeed first.
+    RewindDue,
+}
+
 /// A member of a consumer group that works batch by batch.
 pub struct BatchConsumer {
     member: Box<dyn Member>,
@@ -43,16 +55,27 @@ pub struct BatchConsumer {
     /// The assigned partitions, each with the epoch of its assignment.
     epochs: BTreeMap<Partition, u64>,
     last_epoch: u64,
-    /// Set while a step has failed or was not awaited, or a rewind is due, and no rewind has succeeded since. Reading
-    /// on and committing would skip records that were not processed.
-    must_rewind: bool,
-    /// A step was begun, and its result is not known yet.
-    begun: bool,
+    state: ReadState,
     /// A batch that is not full yet. It is kept here so that a cancelled [`BatchConsumer::next`] loses no record.
     filling: Option<Batch>,
     work: Work,
     /// When the batch that is worked on was handed out.
     at_work: Option<Instant>,
+}
+
+impl ReadState {
+    /// Makes a call of the member after which the state is `then`. If the call fails, or this future is dropped before
+    /// its end, a rewind is due.
+    async fn passes_to(
+        &mut self,
+        then: Self,
+        call: impl Future<Output = Result<(), BusError>>,
+    ) -> Result<(), BusError> {
+        *self = Self::RewindDue;
+        call.await?;
+        *self = then;
+        Ok(())
+    }
 }
 
 impl BatchConsumer {
@@ -62,8 +85,7 @@ impl BatchConsumer {
             group: Arc::from(group),
             epochs: BTreeMap::new(),
             last_epoch: 0,
-            must_rewind: false,
-            begun: false,
+            state: ReadState::Steady,
             filling: None,
             work,
             at_work: None,
@@ -91,7 +113,7 @@ impl BatchConsumer {
     /// The next batch of an assignment, for a caller that chooses the offsets at which its partitions are read. `None`
     /// as soon as the assignment's epoch is not `epoch`, even if there is no record to read.
     pub async fn next_in(&mut self, epoch: u64, limits: &BatchLimits) -> Result<Option<Batch>, BusError> {
-        while self.must_rewind {
+        while self.state == ReadState::RewindDue {
             self.make_up_for_rewind().await?;
         }
         loop {
@@ -152,8 +174,8 @@ impl BatchConsumer {
     /// Polls. An error may be that of a step that was begun, so a rewind is due after it.
     async fn poll(&mut self, max: usize) -> Result<Polled, BusError> {
         let polled = self.member.poll(max).await;
-        if polled.is_err() && std::mem::take(&mut self.begun) {
-            self.must_rewind = true;
+        if polled.is_err() && self.state == ReadState::StepBegun {
+            self.state = ReadState::RewindDue;
         }
         polled
     }
@@ -179,10 +201,7 @@ impl BatchConsumer {
                 for partition in &partitions {
                     self.epochs.remove(partition);
                 }
-                if let Some(mut batch) = self.filling.take() {
-                    batch.forget(&partitions);
-                    self.filling = (!batch.records.is_empty()).then_some(batch);
-                }
+                self.forget(&partitions);
                 self.member.release(&partitions).await;
             }
         }
@@ -209,10 +228,24 @@ impl BatchConsumer {
         }
     }
 
-    fn offsets(&self, batch: &Batch) -> Result<Vec<(Partition, i64)>, BusError> {
-        if self.must_rewind {
-            return Err(BusError::Revoked);
+    /// Removes records that are not handed out yet.
+    fn forget(&mut self, partitions: &[Partition]) {
+        if let Some(batch) = &mut self.filling {
+            batch.forget(partitions);
         }
+        self.filling.take_if(|batch| batch.records.is_empty());
+    }
+
+    /// An error if a rewind is due.
+    fn may_commit(&self) -> Result<(), BusError> {
+        match self.state {
+            ReadState::Steady | ReadState::StepBegun => Ok(()),
+            ReadState::RewindDue => Err(BusError::Revoked),
+        }
+    }
+
+    fn offsets(&self, batch: &Batch) -> Result<Vec<(Partition, i64)>, BusError> {
+        self.may_commit()?;
         batch
             .offsets
             .iter()
@@ -247,87 +280,83 @@ impl BatchConsumer {
     /// [`BatchConsumer::commit_with`].
     pub async fn begin_commit_with(&mut self, batch: &Batch, out: Vec<OutRecord>) -> Result<(), BusError> {
         let offsets = self.offsets(batch)?;
-        // Stays set if this future is dropped before the end.
-        self.must_rewind = true;
-        self.begun = false;
-        self.member.begin(out, &offsets).await?;
-        self.begun = true;
-        self.must_rewind = false;
+        self.state
+            .passes_to(ReadState::StepBegun, self.member.begin(out, &offsets))
+            .await?;
         self.worked(true);
         Ok(())
     }
 
     /// Waits for the end of the step that was begun, if there is one.
     pub async fn settle(&mut self) -> Result<(), BusError> {
-        if !std::mem::take(&mut self.begun) {
-            return Ok(());
+        match self.state {
+            ReadState::Steady | ReadState::RewindDue => Ok(()),
+            ReadState::StepBegun => {
+                self.state
+                    .passes_to(ReadState::Steady, self.member.settle())
+                    .await
+            }
         }
-        let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
-        self.member.settle().await?;
-        self.must_rewind = had_to_rewind;
-        Ok(())
     }
 
     /// Writes a part of a large output in a transaction of its own, without offsets. A batch that is read again
     /// writes its parts again, so the records have to tolerate duplicates.
     pub async fn produce_part(&mut self, out: Vec<OutRecord>) -> Result<(), BusError> {
-        if self.must_rewind {
-            return Err(BusError::Revoked);
-        }
+        self.may_commit()?;
         self.step(out, &[]).await
     }
 
     async fn step(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
-        // Stays set if this future is dropped before the end.
-        self.must_rewind = true;
-        self.begun = false;
-        self.member.commit_with(out, offsets).await?;
-        self.must_rewind = false;
-        Ok(())
+        self.state
+            .passes_to(ReadState::Steady, self.member.commit_with(out, offsets))
+            .await
     }
 
     /// Returns to the last committed offsets. Until that has succeeded, nothing further is read or committed.
     pub async fn rewind(&mut self) -> Result<(), BusError> {
         self.worked(false);
-        self.must_rewind = true;
-        self.begun = false;
         self.filling = None;
         let partitions: Vec<Partition> = self.epochs.keys().cloned().collect();
         self.last_epoch += 1;
         for epoch in self.epochs.values_mut() {
             *epoch = self.last_epoch;
         }
-        self.member.rewind(&partitions).await?;
-        self.must_rewind = false;
-        Ok(())
+        self.state
+            .passes_to(ReadState::Steady, self.member.rewind(&partitions))
+            .await
     }
 
     /// Reads the assigned ones of these partitions from the given positions on. After an error all partitions return
     /// to their committed offsets.
     pub async fn seek(&mut self, positions: &[Position]) -> Result<(), BusError> {
         self.settle().await?;
-        let had_to_rewind = std::mem::replace(&mut self.must_rewind, true);
-        for position in positions {
-            let partition = position.partition();
-            if self.epochs.contains_key(&partition) {
-                if let Some(mut batch) = self.filling.take() {
-                    batch.forget(std::slice::from_ref(&partition));
-                    self.filling = (!batch.records.is_empty()).then_some(batch);
-                }
-                self.member.seek(&partition, position.offset).await?;
-            }
+        let assigned: Vec<(Partition, i64)> = self.assigned(positions).collect();
+        for (partition, _) in &assigned {
+            self.forget(std::slice::from_ref(partition));
         }
-        self.must_rewind = had_to_rewind;
-        Ok(())
+        let member = &mut self.member;
+        let seek = async move {
+            for (partition, offset) in &assigned {
+                member.seek(partition, *offset).await?;
+            }
+            Ok(())
+        };
+        // A rewind that is due stays so.
+        let then = self.state;
+        self.state.passes_to(then, seek).await
+    }
+
+    /// The assigned ones of these partitions, with the offsets.
+    fn assigned(&self, positions: &[Position]) -> impl Iterator<Item = (Partition, i64)> {
+        let all = positions
+            .iter()
+            .map(|position| (position.partition(), position.offset));
+        all.filter(|(partition, _)| self.epochs.contains_key(partition))
     }
 
     /// Commits these positions, as far as their partitions are assigned: the group's lag is counted from there.
     pub async fn commit_at(&mut self, positions: &[Position]) -> Result<(), BusError> {
-        let offsets: Vec<(Partition, i64)> = positions
-            .iter()
-            .map(|position| (position.partition(), position.offset))
-            .filter(|(partition, _)| self.epochs.contains_key(partition))
-            .collect();
+        let offsets: Vec<(Partition, i64)> = self.assigned(positions).collect();
         if offsets.is_empty() {
             return Ok(());
         }
