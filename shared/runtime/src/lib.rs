@@ -1,11 +1,12 @@
-//! The common infrastructure of all roles: configuration, lifecycle, telemetry, the HTTP server with problem
-//! documents, and the HTTP client.
+//! The common infrastructure of all roles: configuration, lifecycle, telemetry, the inbox of a writer, the HTTP server
+//! with problem documents, and the HTTP client.
 
 pub mod config;
 pub mod disk;
 mod fair;
 pub mod files;
 pub mod http;
+pub mod inbox;
 pub mod lifecycle;
 mod limited;
 pub mod panics;

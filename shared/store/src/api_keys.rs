@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::{
-    batcher::{Batcher, Work},
+    batcher::{Batcher, Gathered, Work},
     columns,
     db::{Db, Input, fetch, write_one},
     error::StoreError,
@@ -139,11 +139,13 @@ impl Work for Lookup {
     type Item = Uuid;
     type Output = Option<Row>;
 
-    async fn run(&self, ids: &[Uuid]) -> Result<Vec<Option<Row>>, StoreError> {
+    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<Option<Row>>, StoreError> {
+        let mut session = self.0.read().await?;
+        let ids = batch.items();
         let rows: Vec<Row> = Input::new(ids.len())
             .uuid("id", ids.iter().copied())
             .fetch(
-                self.0.read().await?.conn(),
+                session.conn(),
                 "SELECT k.id, k.tenant, k.name, k.role, k.secret_hash, k.last_used_at
                 FROM input i JOIN api_keys k ON k.id = i.id WHERE k.revoked_at IS NULL",
             )

@@ -1,47 +1,68 @@
-//! Group commit: the items of concurrent callers that wait while the database is busy go into its next statement
-//! together. An idle batcher adds no wait. Callers with few items do not wait for callers with many.
+//! The items of concurrent callers in one statement. A batch takes items until its turn at the database comes, so an
+//! idle batcher adds no wait. Callers with few items do not wait for callers with many.
 
-use std::sync::Arc;
+use std::{
+    mem::take,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use carillon_runtime::inbox::{SMALL, SizeClass};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::{config::Dialect, db::again, error::StoreError};
+use crate::{
+    config::Dialect,
+    db::{Input, Rows, Statements, again},
+    error::StoreError,
+};
 
-/// Batches in progress at a time: one is synced while the next is processed.
-const LANES: usize = 2;
-/// The most items of a caller that count as few.
-const FEW: usize = 16;
-
-/// The most items of a batch of callers with few items. On SQLite it is the size of a small turn of the writer.
-fn together(dialect: Dialect, max_items: usize) -> usize {
-    match dialect {
-        Dialect::Sqlite => max_items.min(FEW),
-        Dialect::Postgres => max_items,
-    }
-}
+/// Batches in progress at a time: one is synced while the next waits for its turn.
+const TASKS: usize = 2;
 
 /// The work on a batch.
 #[async_trait]
-pub(crate) trait Work: Send + Sync + 'static {
+pub(crate) trait Work: Sized + Send + Sync + 'static {
     /// An item as a caller submits it.
-    type Item: Send + Sync;
+    type Item: Clone + Send + Sync;
     /// The result for an item.
     type Output: Send;
 
-    /// Processes items in one transaction; returns one output for each item, in order.
-    async fn run(&self, items: &[Self::Item]) -> Result<Vec<Self::Output>, StoreError>;
+    /// The statements that write this number of items on SQLite.
+    fn statements(items: usize) -> Statements {
+        Input::statements(items)
+    }
+
+    /// Processes the items of a batch in one transaction; returns one output for each item, in order.
+    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<Self::Output>, StoreError>;
 }
 
-struct Job<W: Work> {
-    items: Vec<W::Item>,
-    done: oneshot::Sender<Result<Vec<W::Output>, StoreError>>,
-}
-
-/// Gathers the items of concurrent callers. Its tasks end when it is dropped.
+/// Gathers the items of concurrent callers.
 pub(crate) struct Batcher<W: Work> {
-    few: mpsc::Sender<Job<W>>,
-    many: mpsc::Sender<Job<W>>,
+    work: Arc<W>,
+    small: ClassQueue<W>,
+    large: ClassQueue<W>,
+}
+
+/// The batches of one class.
+struct ClassQueue<W: Work> {
+    /// The batch that was begun last.
+    last: Mutex<Weak<Gathered<W>>>,
+    tasks: Arc<Semaphore>,
+    max_items: usize,
+}
+
+/// Items of several callers.
+pub(crate) struct Gathered<W: Work> {
+    submissions: Mutex<Vec<Submission<W>>>,
+    /// The items so far; `None` once the batch is sealed.
+    open: Mutex<Option<Vec<W::Item>>>,
+    sealed: OnceLock<Vec<W::Item>>,
+}
+
+struct Submission<W: Work> {
+    items: usize,
+    done: oneshot::Sender<Result<Vec<W::Output>, StoreError>>,
 }
 
 impl<W: Work> std::fmt::Debug for Batcher<W> {
@@ -51,26 +72,22 @@ impl<W: Work> std::fmt::Debug for Batcher<W> {
 }
 
 impl<W: Work> Batcher<W> {
-    /// A batcher for a database of this dialect, with batches of about `max_items` items.
+    /// A batcher for a database of this dialect, with batches of about `max_items` items. On SQLite, a batch of small
+    /// callers is a small write.
     pub(crate) fn new(work: W, dialect: Dialect, max_items: usize) -> Self {
-        Self::spawn(work, LANES, together(dialect, max_items), max_items)
-    }
-
-    /// Starts `lanes` tasks for callers with few items and as many for callers with many. A task processes one batch
-    /// at a time, of about `max_few` or `max_many` items.
-    fn spawn(work: W, lanes: usize, max_few: usize, max_many: usize) -> Self {
-        let work = Arc::new(work);
-        let spawn = |max_items: usize| {
-            let (jobs, inbox) = mpsc::channel(4_096);
-            let inbox = Arc::new(Mutex::new(inbox));
-            for _ in 0..lanes {
-                tokio::spawn(run(Arc::clone(&work), Arc::clone(&inbox), max_items));
-            }
-            jobs
+        let max_small = match dialect {
+            Dialect::Sqlite => max_items.min(SMALL),
+            Dialect::Postgres => max_items,
+        };
+        let queue = |max_items| ClassQueue {
+            last: Mutex::default(),
+            tasks: Arc::new(Semaphore::new(TASKS)),
+            max_items,
         };
         Self {
-            few: spawn(max_few),
-            many: spawn(max_many),
+            work: Arc::new(work),
+            small: queue(max_small),
+            large: queue(max_items),
         }
     }
 
@@ -79,70 +96,102 @@ impl<W: Work> Batcher<W> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
+        let queue = match SizeClass::of(items.len()) {
+            SizeClass::Small => &self.small,
+            SizeClass::Large => &self.large,
+        };
         let (done, answer) = oneshot::channel();
-        let jobs = if items.len() <= FEW { &self.few } else { &self.many };
-        jobs.send(Job { items, done })
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        let submission = Submission {
+            items: items.len(),
+            done,
+        };
+        self.add(queue, items, submission);
         answer.await.map_err(|_| StoreError::Closed)?
     }
-}
 
-async fn run<W: Work>(work: Arc<W>, inbox: Arc<Mutex<mpsc::Receiver<Job<W>>>>, max_items: usize) {
-    loop {
-        let jobs = {
-            let mut inbox = inbox.lock().await;
-            let Some(first) = inbox.recv().await else { return };
-            gather(first, &mut inbox, max_items)
-        };
-        work_on(&*work, jobs).await;
+    /// Adds the items to the last batch, or begins another one if that is full or sealed.
+    fn add(&self, queue: &ClassQueue<W>, items: Vec<W::Item>, submission: Submission<W>) {
+        let mut last = queue.last.lock();
+        if let Some(batch) = last.upgrade()
+            && let Some(open) = &mut *batch.open.lock()
+            && open.len() + items.len() <= queue.max_items
+        {
+            open.extend(items);
+            batch.submissions.lock().push(submission);
+            return;
+        }
+        let batch = Arc::new(Gathered {
+            submissions: Mutex::new(vec![submission]),
+            ..Gathered::of(items)
+        });
+        *last = Arc::downgrade(&batch);
+        tokio::spawn(run(Arc::clone(&self.work), Arc::clone(&queue.tasks), batch));
     }
 }
 
-fn gather<W: Work>(first: Job<W>, inbox: &mut mpsc::Receiver<Job<W>>, max_items: usize) -> Vec<Job<W>> {
-    let mut items = first.items.len();
-    let mut jobs = vec![first];
-    while items < max_items {
-        let Ok(job) = inbox.try_recv() else { break };
-        items += job.items.len();
-        jobs.push(job);
+impl<W: Work> Gathered<W> {
+    fn of(items: Vec<W::Item>) -> Self {
+        Self {
+            submissions: Mutex::default(),
+            open: Mutex::new(Some(items)),
+            sealed: OnceLock::new(),
+        }
     }
-    jobs
+
+    /// Seals the batch: no further items are added. Returns its items.
+    pub(crate) fn items(&self) -> &[W::Item] {
+        self.sealed
+            .get_or_init(|| self.open.lock().take().unwrap_or_default())
+    }
 }
 
-async fn work_on<W: Work>(work: &W, mut jobs: Vec<Job<W>>) {
-    let sizes: Vec<usize> = jobs.iter().map(|job| job.items.len()).collect();
-    let items: Vec<W::Item> = jobs
-        .iter_mut()
-        .flat_map(|job| std::mem::take(&mut job.items))
-        .collect();
-    match again(|| work.run(&items)).await {
+impl<W: Work> Rows for Gathered<W> {
+    fn count(&self) -> usize {
+        let open = self.open.lock().as_ref().map(Vec::len);
+        open.unwrap_or_else(|| self.items().len())
+    }
+
+    fn seal(&self) -> Statements {
+        W::statements(self.items().len())
+    }
+}
+
+async fn run<W: Work>(work: Arc<W>, tasks: Arc<Semaphore>, batch: Arc<Gathered<W>>) {
+    // The semaphore is never closed.
+    let _permit = tasks.acquire().await;
+    let result = again(|| work.run(&batch)).await;
+    let mut rest = batch.items();
+    let submissions = take(&mut *batch.submissions.lock());
+    match result {
         Ok(outputs) => {
             let mut outputs = outputs.into_iter();
-            for (job, size) in jobs.into_iter().zip(sizes) {
-                answer(job, Ok(outputs.by_ref().take(size).collect()));
+            for submission in submissions {
+                let own = outputs.by_ref().take(submission.items).collect();
+                submission.answer(Ok(own));
             }
         }
-        // The database may have refused the items of one caller only, so each job is tried on its own.
-        Err(error) if jobs.len() > 1 && !error.is_retriable() => {
-            let mut rest = items.as_slice();
-            for (job, size) in jobs.into_iter().zip(sizes) {
-                let (own, others) = rest.split_at(size);
-                answer(job, again(|| work.run(own)).await);
+        // The database may have refused the items of one caller only, so each caller's are tried on their own.
+        Err(error) if submissions.len() > 1 && !error.is_retriable() => {
+            for submission in submissions {
+                let (own, others) = rest.split_at(submission.items);
+                let own = Arc::new(Gathered::of(own.to_vec()));
+                submission.answer(again(|| work.run(&own)).await);
                 rest = others;
             }
         }
         Err(error) => {
-            for job in jobs {
-                answer(job, Err(error.clone()));
+            for submission in submissions {
+                submission.answer(Err(error.clone()));
             }
         }
     }
 }
 
-fn answer<W: Work>(job: Job<W>, result: Result<Vec<W::Output>, StoreError>) {
-    // A caller that has gone away needs no answer.
-    let _ = job.done.send(result);
+impl<W: Work> Submission<W> {
+    fn answer(self, result: Result<Vec<W::Output>, StoreError>) {
+        // A caller that has gone away needs no answer.
+        let _ = self.done.send(result);
+    }
 }
 
 #[cfg(test)]
@@ -151,8 +200,6 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
         time::Duration,
     };
-
-    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -167,9 +214,10 @@ mod tests {
         type Item = u32;
         type Output = u32;
 
-        async fn run(&self, items: &[u32]) -> Result<Vec<u32>, StoreError> {
+        async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<u32>, StoreError> {
             self.gate.acquire().await.unwrap().forget();
             self.batches.fetch_add(1, Ordering::SeqCst);
+            let items = batch.items();
             if items.contains(&1_313) {
                 return Err(StoreError::Corrupt { what: "1313" });
             }
@@ -183,7 +231,11 @@ mod tests {
             gate: Arc::clone(&gate),
             batches: Arc::clone(&batches),
         };
-        (Arc::new(Batcher::spawn(work, 1, 1_000, 1_000)), gate, batches)
+        (
+            Arc::new(Batcher::new(work, Dialect::Sqlite, 1_000)),
+            gate,
+            batches,
+        )
     }
 
     /// Submits concurrently: the first item is in progress before the others are submitted.
@@ -201,14 +253,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_while_a_batch_is_being_written_goes_into_the_next_one_together() {
+    async fn what_comes_before_a_batch_has_its_turn_goes_into_it_as_long_as_it_is_small() {
         let (batcher, gate, runs) = doubler();
         let tasks = submit_all(&batcher, (0..50).map(|n| vec![n, n + 100]).collect()).await;
         gate.add_permits(50);
         for (n, task) in (0..50).zip(tasks) {
             assert_eq!(task.await.unwrap().unwrap(), [n * 2, (n + 100) * 2]);
         }
-        assert!(runs.load(Ordering::SeqCst) <= 3, "{runs:?}");
+        assert_eq!(runs.load(Ordering::SeqCst), 100_usize.div_ceil(SMALL));
     }
 
     /// Never finishes a batch with many items.
@@ -219,8 +271,9 @@ mod tests {
         type Item = usize;
         type Output = usize;
 
-        async fn run(&self, items: &[usize]) -> Result<Vec<usize>, StoreError> {
-            if items.len() > FEW {
+        async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<usize>, StoreError> {
+            let items = batch.items();
+            if items.len() > SMALL {
                 std::future::pending::<()>().await;
             }
             Ok(items.to_vec())
@@ -229,10 +282,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_brings_little_does_not_wait_for_who_brings_much() {
-        let batcher = Arc::new(Batcher::spawn(Slow, LANES, FEW, 1_000));
+        let batcher = Arc::new(Batcher::new(Slow, Dialect::Sqlite, 1_000));
         for _ in 0..10 {
             let batcher = Arc::clone(&batcher);
-            tokio::spawn(async move { batcher.submit((0..=FEW).collect()).await });
+            tokio::spawn(async move { batcher.submit((0..=SMALL).collect()).await });
         }
         tokio::task::yield_now().await;
         let few = tokio::time::timeout(Duration::from_secs(10), batcher.submit(vec![1, 2]));

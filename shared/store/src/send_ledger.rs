@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    batcher::{Batcher, Work},
+    batcher::{Batcher, Gathered, Work},
     columns::int,
     db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
@@ -237,18 +237,19 @@ impl Work for Record {
     type Item = (SendKey, Box<RawValue>);
     type Output = ();
 
-    async fn run(&self, outcomes: &[Self::Item]) -> Result<Vec<()>, StoreError> {
-        let mut first: Vec<&Self::Item> = outcomes.iter().collect();
-        first.sort_by_key(|(key, _)| *key);
-        first.dedup_by_key(|(key, _)| *key);
-        let keys: Vec<SendKey> = first.iter().map(|(key, _)| *key).collect();
-        let mut write = self.0.write_batch(keys.len()).await?;
+    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<()>, StoreError> {
+        let mut write = self.0.write_rows(Arc::<Gathered<Self>>::clone(batch)).await?;
+        let outcomes = batch.items();
+        // Of two outcomes of an attempt, the first is inserted. Rows in one order cannot deadlock.
+        let mut sorted: Vec<&Self::Item> = outcomes.iter().collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        let keys: Vec<SendKey> = sorted.iter().map(|(key, _)| *key).collect();
         let now = self.0.now();
         key_input(&keys)
             .time("recorded_at", keys.iter().map(|_| now))
             .json(
                 "outcome",
-                first
+                sorted
                     .iter()
                     .map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
             )

@@ -68,7 +68,7 @@ async fn step(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
             });
         }
     }
-    writer::insert(&mut transaction, rows).await?;
+    writer::insert(&mut transaction, rows, writer::push_rows).await?;
     sqlx::query("DELETE FROM records WHERE slot = $1 AND offset <= $2")
         .bind(slot)
         .bind(last)

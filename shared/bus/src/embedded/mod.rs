@@ -32,7 +32,7 @@ use self::{
     disk::Disk,
     groups::{Groups, Pending},
     tail::Tail,
-    writer::Writer,
+    writer::LogWriter,
 };
 use crate::{
     error::BusError,
@@ -115,7 +115,7 @@ fn partition_for(key: &[u8], partitions: usize) -> usize {
 pub(crate) struct EmbeddedLog {
     topics: HashMap<Arc<str>, Topic>,
     read: SqlitePool,
-    writer: Writer,
+    writer: LogWriter,
     groups: Arc<Groups>,
     disk: Arc<Disk>,
 }
@@ -136,7 +136,7 @@ impl EmbeddedLog {
         let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
         let retention = retention::rules(&topics_by_name, topics.all());
         let disk = Arc::new(Disk::of(path));
-        let writer = Writer::spawn(write, retention, clock, lock, Arc::clone(&disk));
+        let writer = LogWriter::spawn(write, retention, clock, lock, Arc::clone(&disk));
         let log = Arc::new(Self {
             topics: topics_by_name,
             read,

@@ -1,16 +1,17 @@
-//! The only writer of the log. It writes the jobs that wait in one transaction (group commit), which is synced to
-//! disk once. Small jobs come before large ones, so that a one-time password waits for at most one part of a
-//! campaign.
+//! The only writer of the log: a task that writes the jobs of its inbox, several in one transaction, which is synced to
+//! disk once. The inbox lets small jobs go before large ones.
 
 use std::{
     collections::HashMap,
     fs::File,
     sync::{Arc, atomic::Ordering},
+    vec::Drain,
 };
 
 use carillon_domain::{Timestamp, clock::SharedClock};
+use carillon_runtime::inbox::{Inbox, InboxClosed, InboxSender, Job, inbox};
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Slot, disk::Disk, frames, groups::Pending, retention::Retention};
 use crate::{
@@ -18,12 +19,6 @@ use crate::{
     record::{OutRecord, Position, Record},
 };
 
-/// Records in a transaction from which on no further job is added.
-const MAX_RECORDS: usize = 512;
-/// Bytes in a transaction from which on no further job is added.
-const MAX_BYTES: usize = 1024 * 1024;
-/// The most records, and the most offsets, of a small job.
-const SMALL: usize = 16;
 /// The sizes of an `INSERT` in rows; the largest that fits is taken.
 const ROWS: [usize; 4] = [32, 8, 2, 1];
 
@@ -35,29 +30,28 @@ pub(super) struct CommittedOffset {
     pub(super) next: i64,
 }
 
-struct Job {
+struct LogWrite {
     appends: Vec<(Arc<Slot>, OutRecord)>,
     offsets: Vec<CommittedOffset>,
     pending: Option<Pending>,
     done: oneshot::Sender<Result<Vec<Position>, BusError>>,
 }
 
-/// Hands jobs to the writer's task.
+impl Job for LogWrite {
+    fn rows(&self) -> usize {
+        self.appends.len().max(self.offsets.len())
+    }
+
+    fn bytes(&self) -> usize {
+        self.appends.iter().map(|(_, record)| record.size()).sum()
+    }
+}
+
+/// Hands writes to the writer's task.
 #[derive(Debug)]
-pub(super) struct Writer {
-    small: mpsc::Sender<Job>,
-    large: mpsc::Sender<Job>,
-}
+pub(super) struct LogWriter(InboxSender<LogWrite>);
 
-/// The jobs that wait for the writer's task.
-struct Inbox {
-    small: mpsc::Receiver<Job>,
-    large: mpsc::Receiver<Job>,
-    /// Set after small jobs were taken: the next turn belongs to the large ones.
-    large_is_next: bool,
-}
-
-impl Writer {
+impl LogWriter {
     /// Starts the task. It ends when the log is dropped, and releases the file lock at its end.
     pub(super) fn spawn(
         connection: SqliteConnection,
@@ -66,23 +60,12 @@ impl Writer {
         lock: File,
         disk: Arc<Disk>,
     ) -> Self {
-        let (writer, inbox) = Self::channel();
+        let (writes, inbox) = inbox();
         tokio::spawn(async move {
             run(connection, inbox, retention, clock, &disk).await;
             drop(lock);
         });
-        writer
-    }
-
-    fn channel() -> (Self, Inbox) {
-        let (small, few) = mpsc::channel(4_096);
-        let (large, many) = mpsc::channel(4_096);
-        let inbox = Inbox {
-            small: few,
-            large: many,
-            large_is_next: false,
-        };
-        (Self { small, large }, inbox)
+        Self(writes)
     }
 
     /// Writes records and offsets in one transaction; both are durable on return. `pending` is dropped after the
@@ -111,43 +94,45 @@ impl Writer {
         pending: Option<Pending>,
     ) -> Result<Vec<Position>, BusError> {
         let (done, answer) = oneshot::channel();
-        let is_small = appends.len() <= SMALL && offsets.len() <= SMALL;
-        let jobs = if is_small { &self.small } else { &self.large };
-        jobs.send(Job {
+        let write = LogWrite {
             appends,
             offsets,
             pending,
             done,
-        })
-        .await
-        .map_err(|_| BusError::Closed)?;
+        };
+        let sent = self.0.send(write).await;
+        sent.map_err(|InboxClosed| BusError::Closed)?;
         answer.await.map_err(|_| BusError::Closed)?
     }
 }
 
 async fn run(
     mut connection: SqliteConnection,
-    mut inbox: Inbox,
+    mut inbox: Inbox<LogWrite>,
     mut retention: Retention,
     clock: SharedClock,
     disk: &Disk,
 ) {
     loop {
-        let jobs = tokio::select! {
-            jobs = inbox.next() => jobs,
-            () = retention.due() => {
+        tokio::select! {
+            first = inbox.first() => {
+                let Some(first) = first else { break };
+                let mut writes = vec![first];
+                writes.extend(std::iter::from_fn(|| inbox.more()));
+                if disk.has_given_up() {
+                    refuse(&mut writes);
+                }
+                if !writes.is_empty() {
+                    commit(&mut connection, writes, &clock, disk).await;
+                }
+            }
+            // Writes that queue behind a wait for another process's lock end with it, so no second wait begins here.
+            () = retention.due(), if !disk.has_given_up() => {
                 if let Err(error) = retention.prune(&mut connection, clock.now()).await {
+                    let _ = disk.failed(&error);
                     tracing::warn!(%error, "the embedded log was not pruned");
                 }
-                continue;
             }
-        };
-        if jobs.is_empty() {
-            break;
-        }
-        let jobs = without_waiting(jobs, disk);
-        if !jobs.is_empty() {
-            commit(&mut connection, jobs, &clock, disk).await;
         }
     }
     if let Err(error) = connection.close().await {
@@ -155,56 +140,14 @@ async fn run(
     }
 }
 
-impl Inbox {
-    /// The jobs of the next transaction: either small or large ones, up to the limits. Small ones come first; where
-    /// both kinds wait, they take turns. Empty when all senders are gone. Cancel-safe.
-    async fn next(&mut self) -> Vec<Job> {
-        if std::mem::take(&mut self.large_is_next)
-            && let Ok(job) = self.large.try_recv()
-        {
-            return gather(job, &mut self.large);
-        }
-        tokio::select! {
-            biased;
-            Some(job) = self.small.recv() => {
-                self.large_is_next = true;
-                gather(job, &mut self.small)
-            }
-            Some(job) = self.large.recv() => gather(job, &mut self.large),
-            else => Vec::new(),
-        }
-    }
-}
-
-/// Adds the jobs that wait behind the first one, up to the limits of a transaction.
-fn gather(first: Job, inbox: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-    let size = |job: &Job| job.appends.iter().map(|(_, record)| record.size()).sum::<usize>();
-    let (mut records, mut bytes) = (first.appends.len(), size(&first));
-    let mut jobs = vec![first];
-    while records < MAX_RECORDS && bytes < MAX_BYTES {
-        let Ok(job) = inbox.try_recv() else { break };
-        records += job.appends.len();
-        bytes += size(&job);
-        jobs.push(job);
-    }
-    jobs
-}
-
 /// Refuses the writes that queued while one waited in vain for the lock that another process holds. A probe, which
 /// writes nothing, finds out whether the lock is free again.
-fn without_waiting(jobs: Vec<Job>, disk: &Disk) -> Vec<Job> {
-    if !disk.has_given_up() {
-        return jobs;
-    }
-    let (probes, writes): (Vec<_>, Vec<_>) = jobs
-        .into_iter()
-        .partition(|job| job.appends.is_empty() && job.offsets.is_empty());
-    for job in writes {
-        drop(job.pending);
+fn refuse(writes: &mut Vec<LogWrite>) {
+    for write in writes.extract_if(.., |write| write.rows() > 0) {
+        drop(write.pending);
         // A caller that has left does not need the answer.
-        let _ = job.done.send(Err(Disk::locked_out()));
+        let _ = write.done.send(Err(Disk::locked_out()));
     }
-    probes
 }
 
 /// A record with its partition and offset.
@@ -213,15 +156,15 @@ struct Placed {
     record: Record,
 }
 
-async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &SharedClock, disk: &Disk) {
+async fn commit(connection: &mut SqliteConnection, writes: Vec<LogWrite>, clock: &SharedClock, disk: &Disk) {
     let now = clock.now();
     let mut placed = Vec::new();
     let mut offsets = Vec::new();
-    let mut answers = Vec::with_capacity(jobs.len());
+    let mut answers = Vec::with_capacity(writes.len());
     let mut next: HashMap<i64, i64> = HashMap::new();
-    for job in jobs {
+    for write in writes {
         let from = placed.len();
-        for (slot, out) in job.appends {
+        for (slot, out) in write.appends {
             let offset = next
                 .entry(slot.id)
                 .or_insert_with(|| slot.next.load(Ordering::Acquire));
@@ -238,12 +181,13 @@ async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>, clock: &Share
             *offset += 1;
             placed.push(Placed { slot, record });
         }
-        offsets.extend(job.offsets);
-        answers.push((job.done, job.pending, from..placed.len()));
+        offsets.extend(write.offsets);
+        answers.push((write.done, write.pending, from..placed.len()));
     }
-    match store(connection, &placed, &offsets).await {
+    let is_probe = placed.is_empty() && offsets.is_empty();
+    match store(connection, &placed, offsets).await {
         Ok(()) => {
-            if placed.is_empty() && offsets.is_empty() {
+            if is_probe {
                 disk.locked();
             } else {
                 disk.wrote();
@@ -319,34 +263,30 @@ const FEW: usize = 8;
 async fn store(
     connection: &mut SqliteConnection,
     placed: &[Placed],
-    offsets: &[CommittedOffset],
+    offsets: Vec<CommittedOffset>,
 ) -> Result<(), sqlx::Error> {
     let rows = rows(placed);
     if rows.len() <= FEW && offsets.len() <= FEW {
         return store_few(connection, rows, offsets).await;
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    insert(&mut transaction, rows).await?;
-    for some in chunks(offsets) {
-        let mut query = QueryBuilder::<Sqlite>::new("");
-        push_offsets(&mut query, some);
-        query.build().execute(&mut *transaction).await?;
-    }
+    insert(&mut transaction, rows, push_rows).await?;
+    insert(&mut transaction, offsets, push_offsets).await?;
     transaction.commit().await
 }
 
 async fn store_few(
     connection: &mut SqliteConnection,
-    rows: Vec<Row>,
-    offsets: &[CommittedOffset],
+    mut rows: Vec<Row>,
+    mut offsets: Vec<CommittedOffset>,
 ) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new("BEGIN IMMEDIATE; ");
     if !rows.is_empty() {
-        push_rows(&mut query, rows);
+        push_rows(&mut query, rows.drain(..));
         query.push("; ");
     }
     if !offsets.is_empty() {
-        push_offsets(&mut query, offsets);
+        push_offsets(&mut query, offsets.drain(..));
         query.push("; ");
     }
     query.push("COMMIT");
@@ -359,17 +299,17 @@ async fn store_few(
     Ok(())
 }
 
-fn push_offsets(query: &mut QueryBuilder<Sqlite>, offsets: &[CommittedOffset]) {
+fn push_offsets(query: &mut QueryBuilder<Sqlite>, offsets: Drain<'_, CommittedOffset>) {
     query.push("INSERT INTO committed (member_group, slot, next_offset) ");
     query.push_values(offsets, |mut row, offset| {
-        row.push_bind(&*offset.group)
+        row.push_bind(offset.group.to_string())
             .push_bind(offset.slot)
             .push_bind(offset.next);
     });
     query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
 }
 
-fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: impl IntoIterator<Item = Row>) {
+pub(super) fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: Drain<'_, Row>) {
     query.push("INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ");
     query.push_values(rows, |mut to, row| {
         to.push_bind(row.slot)
@@ -380,68 +320,16 @@ fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: impl IntoIterator<Item = Ro
     });
 }
 
-/// Inserts rows; they are visible once the transaction is committed.
-pub(super) async fn insert(connection: &mut SqliteConnection, mut rows: Vec<Row>) -> Result<(), sqlx::Error> {
-    while let Some(size) = piece(rows.len()) {
+/// Inserts items by statements of a few fixed sizes, so that prepared ones are reused.
+pub(super) async fn insert<T>(
+    connection: &mut SqliteConnection,
+    mut items: Vec<T>,
+    push: fn(&mut QueryBuilder<Sqlite>, Drain<'_, T>),
+) -> Result<(), sqlx::Error> {
+    while let Some(size) = ROWS.into_iter().find(|size| *size <= items.len()) {
         let mut query = QueryBuilder::<Sqlite>::new("");
-        push_rows(&mut query, rows.drain(..size));
+        push(&mut query, items.drain(..size));
         query.build().execute(&mut *connection).await?;
     }
     Ok(())
-}
-
-/// The largest piece size that fits into the rest.
-fn piece(left: usize) -> Option<usize> {
-    ROWS.into_iter().find(|size| *size <= left)
-}
-
-/// Splits into pieces of a few fixed sizes, so that prepared statements are reused.
-fn chunks<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = piece(all.len())?;
-        let (some, rest) = all.split_at(size);
-        all = rest;
-        Some(some)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(offsets: usize) -> Job {
-        let offset = |slot| CommittedOffset {
-            group: Arc::from("g"),
-            slot,
-            next: 1,
-        };
-        Job {
-            appends: Vec::new(),
-            offsets: (0..).map(offset).take(offsets).collect(),
-            pending: None,
-            done: oneshot::channel().0,
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_small_goes_first_and_then_it_is_the_turn_of_what_is_large() {
-        let (Writer { small, large }, mut inbox) = Writer::channel();
-        for offsets in [100, 101] {
-            large.send(job(offsets)).await.unwrap();
-        }
-        for offsets in [1, 2] {
-            small.send(job(offsets)).await.unwrap();
-        }
-        let sizes = |jobs: Vec<Job>| jobs.iter().map(|job| job.offsets.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(inbox.next().await), [1, 2]);
-        small.send(job(3)).await.unwrap();
-        assert_eq!(
-            sizes(inbox.next().await),
-            [100, 101],
-            "more that is small does not keep it waiting"
-        );
-        assert_eq!(sizes(inbox.next().await), [3]);
-        drop((small, large));
-        assert!(inbox.next().await.is_empty(), "all senders are gone");
-    }
 }

@@ -9,18 +9,19 @@ use std::{
 
 use carillon_domain::clock::SharedClock;
 use sqlx::{
-    Connection as _, PgConnection, PgPool, Row as _, SqlitePool,
+    Connection as _, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
-    Db, Group, Health, Inner, Pools, checkpoint,
+    Db, Health, Inner, Pools, checkpoint,
     health::{self, Verdict},
     measures::{Commits, PoolMeasures},
     postgres::Database,
     read_model_file,
+    writer::Writer,
 };
 use crate::{
     config::{Place, READ_MODEL, StoreConfig},
@@ -110,7 +111,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         synchronous: SqliteSynchronous::Full,
         cache: "-16384",
     };
-    let (store_write, store_read) = open_file(&store, config).await?;
+    let (mut store_write, store_read) = open_file(&store, config).await?;
     let model = path.with_extension(READ_MODEL);
     // After a power failure the read model may be slightly older than the log; it is projected from there.
     let file = SqliteFile {
@@ -120,32 +121,31 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         cache: "-16384",
     };
     let (model_write, model_read) = open_file(&file, config).await?;
-    read_model_file::move_out(&mut *store_write.acquire().await?, &model).await?;
-    let pools = async |write, read, file: &Path, names: [&'static str; 3]| {
+    read_model_file::move_out(&mut store_write, &model).await?;
+    let pools = |write, read, file: &Path, names: [&'static str; 3]| {
         let [name, writer, readers] = names;
         let commits = Commits::new("sqlite", name);
-        let write = Group::new(write, config.acquire_timeout, commits).await?;
-        Ok::<_, StoreError>(Pools::Sqlite {
-            write,
+        Pools::Sqlite {
+            write: Writer::spawn(write, config.acquire_timeout, commits),
             read,
             file: file.to_owned(),
             writer: PoolMeasures::new(writer),
             readers: PoolMeasures::new(readers),
-        })
+        }
     };
     let store = ["store", "store writer", "store readers"];
     let read_model = ["read model", "read model writer", "read model readers"];
     Ok((
-        pools(store_write, store_read, path, store).await?,
-        pools(model_write, model_read, &model, read_model).await?,
+        pools(store_write, store_read, path, store),
+        pools(model_write, model_read, &model, read_model),
     ))
 }
 
-/// Opens the file; returns the pool of the writer and that of the readers.
+/// Opens the file; returns the writer's connection and the readers' pool.
 async fn open_file(
     file: &SqliteFile<'_>,
     config: &StoreConfig,
-) -> Result<(SqlitePool, SqlitePool), StoreError> {
+) -> Result<(SqliteConnection, SqlitePool), StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file.path)
         .create_if_missing(true)
@@ -161,18 +161,12 @@ async fn open_file(
         // Pages in the write-ahead log from which a commit copies the rest that [`checkpoint`] has not; then the log
         // starts over.
         .pragma("wal_autocheckpoint", "16000");
-    let write: SqlitePool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(config.acquire_timeout)
-        .test_before_acquire(false)
-        .connect_with(
-            options
-                .clone()
-                .pragma("cache_size", file.cache)
-                .pragma("temp_store", "memory"),
-        )
-        .await?;
-    file.migrations.run(&write).await?;
+    let writer = options
+        .clone()
+        .pragma("cache_size", file.cache)
+        .pragma("temp_store", "memory");
+    let mut write = SqliteConnection::connect_with(&writer).await?;
+    file.migrations.run(&mut write).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(config.max_connections.max(1))
         .acquire_timeout(config.acquire_timeout)

@@ -12,13 +12,13 @@ use std::{borrow::Cow, fmt::Write as _};
 use carillon_domain::Timestamp;
 use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, FromRow, PgConnection, Postgres, Sqlite,
-    SqliteConnection, Transaction,
+    SqliteConnection,
     postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
 use uuid::Uuid;
 
-use super::{Conn, Link, note};
+use super::{Conn, Link, Statements, note};
 use crate::error::StoreError;
 
 /// The sizes of SQLite statements in rows; a batch is split into the largest that fit.
@@ -146,16 +146,22 @@ impl<'a> Input<'a> {
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         let mut found = Vec::new();
-        let mut own = self.own_transaction(connection, is_turn).await?;
+        // Several chunks that are read outside of a turn are one statement to the caller.
+        let mut own;
+        let connection = if is_turn || Self::statements(self.rows) == Statements::One {
+            connection
+        } else {
+            own = connection.begin().await?;
+            &mut *own
+        };
         for (from, count) in chunks(self.rows) {
             let arguments = self.sqlite_arguments(from, count)?;
             let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
             let rows = sqlx::query_as_with::<Sqlite, R, _>(sql, arguments)
-                .fetch_all(own.connection())
+                .fetch_all(&mut *connection)
                 .await?;
             found.extend(rows);
         }
-        own.commit().await?;
         Ok(found)
     }
 
@@ -183,8 +189,7 @@ impl<'a> Input<'a> {
         }
         match conn {
             Conn::Sqlite(connection, writer) => {
-                let executed = self.execute_sqlite(connection, writer.is_some(), statement);
-                note(writer, executed.await)
+                note(writer, self.execute_sqlite(connection, statement).await)
             }
             Conn::Postgres(connection, link) => {
                 let sql = AssertSqlSafe(self.postgres_sql(statement));
@@ -201,38 +206,26 @@ impl<'a> Input<'a> {
     async fn execute_sqlite(
         self,
         connection: &mut SqliteConnection,
-        is_turn: bool,
         statement: &str,
     ) -> Result<u64, sqlx::Error> {
         let mut written = 0;
-        let mut own = self.own_transaction(connection, is_turn).await?;
         for (from, count) in chunks(self.rows) {
             let arguments = self.sqlite_arguments(from, count)?;
             let sql = AssertSqlSafe(self.sqlite_sql(count, statement));
             let done = sqlx::query_with::<Sqlite, _>(sql, arguments)
-                .execute(own.connection())
+                .execute(&mut *connection)
                 .await?;
             written += done.rows_affected();
         }
-        own.commit().await?;
         Ok(written)
     }
 
-    /// Whether a batch of this number of rows is a single statement on SQLite too.
-    pub(super) fn is_one_statement(rows: usize) -> bool {
-        chunks(rows).nth(1).is_none()
-    }
-
-    /// Begins a transaction if several chunks are read outside of one: to the caller they are one statement.
-    async fn own_transaction<'c>(
-        &self,
-        connection: &'c mut SqliteConnection,
-        is_turn: bool,
-    ) -> Result<Chunked<'c>, sqlx::Error> {
-        if is_turn || Self::is_one_statement(self.rows) {
-            return Ok(Chunked::Outside(connection));
+    /// The statements of a batch of this number of rows on SQLite.
+    pub(crate) fn statements(rows: usize) -> Statements {
+        match chunks(rows).nth(1) {
+            None => Statements::One,
+            Some(_) => Statements::Several,
         }
-        Ok(Chunked::Own(connection.begin().await?))
     }
 
     /// SQLite's query plan for the statement.
@@ -347,28 +340,6 @@ impl<'a> Input<'a> {
             added.map_err(sqlx::Error::Encode)?;
         }
         Ok(arguments)
-    }
-}
-
-/// The connection or transaction on which the chunks of a batch run.
-enum Chunked<'c> {
-    Outside(&'c mut SqliteConnection),
-    Own(Transaction<'c, Sqlite>),
-}
-
-impl Chunked<'_> {
-    fn connection(&mut self) -> &mut SqliteConnection {
-        match self {
-            Self::Outside(connection) => connection,
-            Self::Own(transaction) => transaction,
-        }
-    }
-
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        if let Self::Own(transaction) = self {
-            transaction.commit().await?;
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,6 @@ mod checkpoint;
 mod connect;
 mod document;
 mod dynamic;
-mod group;
 mod health;
 mod input;
 mod measures;
@@ -15,6 +14,7 @@ mod postgres;
 mod prune;
 mod read_model_file;
 mod retry;
+mod writer;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
@@ -29,11 +29,12 @@ pub(crate) use self::{
     input::Input,
     prune::{Prunable, prunable},
     retry::again,
+    writer::{Rows, Statements},
 };
 use self::{
-    group::{Group, Size, Turn},
     measures::PoolMeasures,
     postgres::{Database, Held},
+    writer::{Turn, Writer},
 };
 use crate::{config::Dialect, error::StoreError, fault::Fault};
 
@@ -51,7 +52,7 @@ struct Inner {
 enum Pools {
     /// One writer, for which callers queue instead of polling SQLite's lock, and several readers.
     Sqlite {
-        write: Group,
+        write: Writer,
         read: SqlitePool,
         file: PathBuf,
         writer: PoolMeasures,
@@ -73,10 +74,7 @@ pub(crate) enum Write {
 }
 
 /// A transaction; rolled back when it is dropped.
-pub(crate) enum Tx {
-    Sqlite(Turn),
-    Postgres(Held),
-}
+pub(crate) struct Tx(Write);
 
 /// The connection on which statements run.
 pub(crate) enum Conn<'c> {
@@ -156,14 +154,15 @@ impl Db {
 
     /// A connection for one writing statement over an [`Input`] of `rows` rows, which writes all of them or none.
     pub(crate) async fn write_batch(&self, rows: usize) -> Result<Write, StoreError> {
-        let since = Instant::now();
+        self.write_rows(Arc::new((rows, Input::statements(rows)))).await
+    }
+
+    /// A connection for rows that may be gathered until it is there. PostgreSQL: for one statement.
+    pub(crate) async fn write_rows(&self, rows: Arc<dyn Rows>) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, writer, .. } => {
-                let turn = if Input::is_one_statement(rows) {
-                    write.turn(Size::of(rows)).await
-                } else {
-                    write.all_or_nothing(Size::of(rows)).await
-                };
+                let since = Instant::now();
+                let turn = write.turn(rows).await;
                 writer.waited(since);
                 Write::Sqlite(turn?)
             }
@@ -178,15 +177,10 @@ impl Db {
 
     /// A transaction for several statements over `rows` rows.
     pub(crate) async fn begin_batch(&self, rows: usize) -> Result<Tx, StoreError> {
-        let since = Instant::now();
-        Ok(match &self.0.pools {
-            Pools::Sqlite { write, writer, .. } => {
-                let turn = write.all_or_nothing(Size::of(rows)).await;
-                writer.waited(since);
-                Tx::Sqlite(turn?)
-            }
-            Pools::Postgres(database) => Tx::Postgres(database.begin().await?),
-        })
+        Ok(Tx(match &self.0.pools {
+            Pools::Sqlite { .. } => self.write_rows(Arc::new((rows, Statements::Several))).await?,
+            Pools::Postgres(database) => Write::Postgres(database.begin().await?),
+        }))
     }
 
     /// Waits for the connections in use and closes all.
@@ -266,17 +260,11 @@ impl Write {
 
 impl Tx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(turn) => turn.conn(),
-            Self::Postgres(held) => held.conn(),
-        }
+        self.0.conn()
     }
 
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(turn) => turn.commit().await,
-            Self::Postgres(held) => held.commit().await,
-        }
+        self.0.commit().await
     }
 }
 

@@ -1,6 +1,9 @@
 //! The gateway's half of deduplication: claim, publish, mark.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use carillon_domain::Timestamp;
@@ -8,10 +11,10 @@ use uuid::Uuid;
 
 use super::{EventKey, IngestClaim, IngestVerdict, PUBLISHED, keys};
 use crate::{
-    batcher::Work,
+    batcher::{Gathered, Work},
     config::Dialect,
     counters::{Changes, Counter},
-    db::{Db, Input, Tx},
+    db::{Db, Input, Statements, Tx},
     error::StoreError,
 };
 
@@ -59,7 +62,18 @@ impl Work for ClaimIngest {
     type Item = IngestClaim;
     type Output = IngestVerdict;
 
-    async fn run(&self, claims: &[IngestClaim]) -> Result<Vec<IngestVerdict>, StoreError> {
+    /// Up to [`FEW`] claims are made by the statement that returns their rows; more are undone if one fails.
+    fn statements(claims: usize) -> Statements {
+        if claims <= FEW {
+            Statements::One
+        } else {
+            Statements::Several
+        }
+    }
+
+    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<IngestVerdict>, StoreError> {
+        let mut write = self.0.write_rows(Arc::<Gathered<Self>>::clone(batch)).await?;
+        let claims = batch.items();
         // A statement may write a row only once, and rows in one order cannot deadlock.
         let mut first: Vec<&IngestClaim> = claims.iter().collect();
         first.sort_by(|a, b| a.key.cmp(&b.key));
@@ -67,14 +81,18 @@ impl Work for ClaimIngest {
 
         let now = self.0.now();
         let is_sqlite = self.0.dialect() == Dialect::Sqlite;
-        if is_sqlite
-            && first.len() > FEW
-            && first.len() == claims.len()
-            && self.claim_all(&first, now).await?
-        {
-            return Ok(vec![IngestVerdict::Claimed; claims.len()]);
+        if is_sqlite && first.len() > FEW && first.len() == claims.len() {
+            // The claim of all nearly always succeeds, and then no row has to be read, which on SQLite costs more than
+            // writing it.
+            let claimed = claim_input(&first, now).execute(write.conn(), claim!()).await?;
+            if claimed == first.len() as u64 {
+                write.commit().await?;
+                return Ok(vec![IngestVerdict::Claimed; claims.len()]);
+            }
+            // The turn's several statements are undone.
+            drop(write);
+            write = self.0.write_batch(first.len()).await?;
         }
-        let mut write = self.0.write_batch(first.len()).await?;
         let claimed: Vec<Key> = claim_input(&first, now)
             .fetch(
                 write.conn(),
@@ -130,20 +148,6 @@ impl Work for ClaimIngest {
     }
 }
 
-impl ClaimIngest {
-    /// Claims all or none (the transaction is dropped). The claim of all nearly always succeeds, and then no row has
-    /// to be read, which on SQLite costs more than writing it.
-    async fn claim_all(&self, claims: &[&IngestClaim], now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.0.begin_batch(claims.len()).await?;
-        let claimed = claim_input(claims, now).execute(tx.conn(), claim!()).await?;
-        if claimed < claims.len() as u64 {
-            return Ok(false);
-        }
-        tx.commit().await?;
-        Ok(true)
-    }
-}
-
 impl Standing {
     fn verdict(&self, fingerprint: &[u8; 32]) -> IngestVerdict {
         if self.fingerprint != fingerprint {
@@ -186,12 +190,8 @@ pub(super) struct MarkPublished {
     pub(super) shard: i32,
 }
 
-#[async_trait]
-impl Work for MarkPublished {
-    type Item = EventKey;
-    type Output = ();
-
-    async fn run(&self, marked: &[EventKey]) -> Result<Vec<()>, StoreError> {
+impl MarkPublished {
+    pub(super) async fn run(&self, marked: &[EventKey]) -> Result<(), StoreError> {
         let mut unique: Vec<&EventKey> = marked.iter().collect();
         unique.sort_unstable();
         unique.dedup();
@@ -204,8 +204,7 @@ impl Work for MarkPublished {
         let mut changes = Changes::default();
         changes.add(Counter::GatewayPublished, published.cast_signed());
         changes.write(&mut tx, self.shard).await?;
-        tx.commit().await?;
-        Ok(vec![(); marked.len()])
+        tx.commit().await
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{EventKey, ingest::MarkPublished};
-use crate::{batcher::Work as _, error::StoreError};
+use crate::error::StoreError;
 
 /// The delay of a mark, in which a router usually makes it.
 const DELAY: Duration = Duration::from_millis(500);
