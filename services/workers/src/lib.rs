@@ -74,7 +74,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         return Err(WorkerError::NoProvider(channel));
     }
     let group = group(&deps.bus, channel);
-    let (ended, attempts) = tokio::sync::mpsc::unbounded_channel();
+    let (ended, attempts) = deliver::EndedAttempts::queues();
     let (over, mut stalled) = tokio::sync::mpsc::unbounded_channel();
     let deliver = Arc::new(deliver::Deliver {
         channel,
@@ -121,7 +121,8 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
     deps.ready.ready();
     // The conclusion of attempts does not end by itself either, because the handler holds its sender.
     let conclude = async {
-        deliver.conclude_all(attempts).await;
+        let lanes = attempts.map(|(lane, ended)| deliver.conclude_all(lane, ended));
+        futures::future::join_all(lanes).await;
         std::future::pending::<Infallible>().await
     };
     let ended = tokio::select! {

@@ -4,15 +4,18 @@
 use bytes::Bytes;
 use carillon_bus::{Inbound, OutRecord, Queue, Record, dead_letter, headers, retry};
 use carillon_domain::{
-    Delivery, DeliveryStatus, StatusRecord, Timestamp,
+    Delivery, DeliveryStatus, Lane, StatusRecord, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     status::TimelineStep,
 };
-use carillon_runtime::panics::Panic;
+use carillon_runtime::{inbox::SMALL, panics::Panic};
 use carillon_store::send_ledger::SendKey;
 use futures::future::join_all;
 use serde_json::value::RawValue;
-use tokio::sync::{Mutex, mpsc::UnboundedReceiver};
+use tokio::sync::{
+    Mutex,
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
 
 use super::{
     Deliver,
@@ -21,42 +24,82 @@ use super::{
     task::{Concluded, Task, UNCOUNTED, Verdict},
 };
 
-/// The most attempts in a group.
-const TOGETHER: usize = 128;
+/// The most attempts in a group. Outcomes of the high lane stay a small write, which goes before large ones.
+fn together(lane: Lane) -> usize {
+    match lane {
+        Lane::High => SMALL,
+        Lane::Normal | Lane::Bulk => 128,
+    }
+}
 
 /// An attempt that has ended.
-pub(crate) struct Ended {
+pub(crate) struct EndedAttempt {
     claimed: Claimed,
     concluded: Concluded,
+}
+
+/// Passes attempts that have ended to [`Deliver::conclude_all`], in a queue for each lane: a one-time password is not
+/// concluded together with a campaign.
+pub(crate) struct EndedAttempts {
+    high: UnboundedSender<EndedAttempt>,
+    normal: UnboundedSender<EndedAttempt>,
+    bulk: UnboundedSender<EndedAttempt>,
+}
+
+/// The attempts of each lane.
+pub(super) type Queued = [(Lane, UnboundedReceiver<EndedAttempt>); 3];
+
+impl EndedAttempts {
+    /// The queues, and their other ends.
+    pub(crate) fn queues() -> (Self, Queued) {
+        let [(high, from_high), (normal, from_normal), (bulk, from_bulk)] =
+            std::array::from_fn(|_| unbounded_channel());
+        let ended = [
+            (Lane::High, from_high),
+            (Lane::Normal, from_normal),
+            (Lane::Bulk, from_bulk),
+        ];
+        (Self { high, normal, bulk }, ended)
+    }
+
+    fn of(&self, lane: Lane) -> &UnboundedSender<EndedAttempt> {
+        match lane {
+            Lane::High => &self.high,
+            Lane::Normal => &self.normal,
+            Lane::Bulk => &self.bulk,
+        }
+    }
 }
 
 impl Deliver {
     /// Passes an attempt that has ended to [`Deliver::conclude_all`].
     pub(super) fn conclude(&self, claimed: Claimed, concluded: Concluded) {
+        let queue = self.ended.of(claimed.task.lane());
         // The receiver exists while a lane works; after that, the record is read again.
-        let _ = self.ended.send(Ended { claimed, concluded });
+        let _ = queue.send(EndedAttempt { claimed, concluded });
     }
 
-    /// Concludes attempts until no more can come. Two groups are in progress at a time: one is published while the
-    /// next is stored.
-    pub(crate) async fn conclude_all(&self, ended: UnboundedReceiver<Ended>) {
+    /// Concludes the attempts of a lane until no more can come. Two groups are in progress at a time: one is published
+    /// while the next is stored.
+    pub(crate) async fn conclude_all(&self, lane: Lane, ended: UnboundedReceiver<EndedAttempt>) {
         let ended = Mutex::new(ended);
-        tokio::join!(self.conclude_groups(&ended), self.conclude_groups(&ended));
+        let groups = || self.conclude_groups(&ended, together(lane));
+        tokio::join!(groups(), groups());
     }
 
-    async fn conclude_groups(&self, ended: &Mutex<UnboundedReceiver<Ended>>) {
+    async fn conclude_groups(&self, ended: &Mutex<UnboundedReceiver<EndedAttempt>>, limit: usize) {
         loop {
             let mut group = Vec::new();
-            if ended.lock().await.recv_many(&mut group, TOGETHER).await == 0 {
+            if ended.lock().await.recv_many(&mut group, limit).await == 0 {
                 return;
             }
             self.conclude_group(group).await;
         }
     }
 
-    async fn conclude_group(&self, group: Vec<Ended>) {
+    async fn conclude_group(&self, group: Vec<EndedAttempt>) {
         let mut outcomes = Vec::with_capacity(group.len());
-        for Ended { claimed, concluded } in &group {
+        for EndedAttempt { claimed, concluded } in &group {
             match serde_json::value::to_raw_value(concluded) {
                 Ok(outcome) => outcomes.push((claimed.task.key(), outcome)),
                 Err(error) => {
@@ -66,11 +109,11 @@ impl Deliver {
         }
         self.keep(outcomes).await;
         let mut out = Vec::with_capacity(group.len());
-        for Ended { claimed, concluded } in &group {
+        for EndedAttempt { claimed, concluded } in &group {
             self.push_said(&mut out, &claimed.task, concluded);
         }
         self.publish(out).await;
-        for Ended { claimed, .. } in group {
+        for EndedAttempt { claimed, .. } in group {
             claimed.task.inbound.done();
         }
     }
@@ -244,3 +287,6 @@ pub(super) fn first_failed_at(task: &Task) -> Timestamp {
         .and_then(Timestamp::from_timestamp_millis)
         .unwrap_or(task.started_at)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod publish;
 mod send;
 mod strike;
 mod task;
+#[cfg(test)]
+mod testing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,12 +25,11 @@ use carillon_runtime::{
 };
 use carillon_store::Store;
 use futures::future::join_all;
-use tokio::sync::mpsc::UnboundedSender;
 
 use self::{claim::Claimed, parse::Parsed, task::Task};
 pub(crate) use self::{
     claim::{AtWork, Owners},
-    conclude::Ended,
+    conclude::EndedAttempts,
     patience::Patience,
 };
 use crate::account::{Account, Room};
@@ -59,8 +60,7 @@ pub(crate) struct Deliver {
     pub(crate) group: String,
     /// The attempts that this process has claimed and is working on.
     pub(crate) at_work: AtWork,
-    /// The channel for attempts that have ended, to [`Deliver::conclude_all`].
-    pub(crate) ended: UnboundedSender<Ended>,
+    pub(crate) ended: EndedAttempts,
     /// Limits the log to one line a minute for each code of dead letters.
     pub(crate) warned: Limited,
     /// Retries calls of the stores.
