@@ -11,7 +11,7 @@ use carillon_runtime::http::{one_authorization, traced};
 use crate::{
     auth,
     error::ApiError,
-    limits::{self, Work},
+    limits::{self, RequestKind},
     state::GatewayState,
 };
 
@@ -34,7 +34,11 @@ async fn admitted(state: GatewayState, mut request: Request, next: Next) -> Resp
         Err(error) => return ApiError::from(error).into_response(),
     };
     let is_post = request.method() == Method::POST && request.uri().path() == "/v1/events";
-    let work = if is_post { Work::Post } else { Work::Other };
+    let work = if is_post {
+        RequestKind::Post
+    } else {
+        RequestKind::Other
+    };
     let slot = match state.0.limits.admit(&principal, work) {
         Ok(slot) => slot,
         Err(refusal) => return limits::refused(refusal).into_response(),

@@ -45,7 +45,7 @@ async fn edge(State(measures): State<Measures>, request: Request, next: Next) ->
         Err(response) => response,
     };
     let response = finish(response, as_page);
-    measures.end(measurement, &response);
+    measures.end(&measurement, &response);
     response
 }
 

@@ -7,8 +7,8 @@ use carillon_runtime::panics::{self, Panic, catch};
 
 use crate::{
     Refused, Route, RouterError,
-    inbound::{self, Reject},
-    parts::{Outlet, Parts},
+    incoming::{self, Reject},
+    parts::{Outlet, OutputParts},
     route::Read,
 };
 
@@ -29,7 +29,7 @@ impl Route {
         outlet: &mut dyn Outlet,
         refused: &mut Refused,
     ) -> Result<Vec<OutRecord>, RouterError> {
-        let mut parts = Parts::new(outlet);
+        let mut parts = OutputParts::new(outlet);
         for record in records {
             for out in self.alone(record, refused).await? {
                 parts.push(out).await?;
@@ -65,7 +65,7 @@ impl Route {
         refused: &mut Refused,
     ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
-        let event = catch(panics::role(), async { inbound::parse(record, now).await.ok() }).await;
+        let event = catch(panics::role(), async { incoming::parse(record, now).await.ok() }).await;
         let (class, code, reason) = match fault {
             Fault::Bug(panic) => (FailureClass::Bug, "panic", panic.to_string()),
             Fault::Refused => (
@@ -77,8 +77,8 @@ impl Route {
         let reject = |event| {
             Read::Rejected(Box::new(Reject {
                 record,
-                tenant: inbound::tenant(record).unwrap_or_default(),
-                via_gateway: inbound::is_via_gateway(record),
+                tenant: incoming::tenant(record).unwrap_or_default(),
+                via_gateway: incoming::is_via_gateway(record),
                 event,
                 class,
                 code,

@@ -6,20 +6,20 @@ use carillon_domain::{
     TenantId, Timestamp, UserId,
     compiled::CatalogType,
     decide::{
-        Concluded, Draft, Facts, LimitCheck, LimitVerdict, UserFacts, evaluate, once_per_address, repeated,
+        Decisions, Draft, Facts, LimitCheck, LimitVerdict, UserFacts, evaluate, once_per_address, repeated,
         unusable,
     },
 };
 use carillon_runtime::Fair;
 use carillon_store::StoreError;
 
-use crate::{RouterDeps, inbound::Inbound, limits::Limits};
+use crate::{RouterDeps, incoming::IncomingEvent, limits::Limits};
 
 type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
 
 /// The decisions about an event.
 pub(crate) struct Decided {
-    pub(crate) concluded: Concluded,
+    pub(crate) concluded: Decisions,
     /// Whether one of its limits could not be counted and was left out.
     pub(crate) is_unlimited: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Decided {
 pub(crate) async fn decide(
     deps: &RouterDeps,
     limits: &Limits,
-    events: &[Inbound<'_>],
+    events: &[IncomingEvent<'_>],
     now: Timestamp,
 ) -> Result<Vec<Decided>, StoreError> {
     let users = load_users(deps, events).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn decide(
         .collect();
     let mut verdicts = limits.take(&checks, now).await.into_iter();
     let conclude = |drafts: Vec<Draft>| {
-        let mut all = Concluded {
+        let mut all = Decisions {
             decisions: Vec::new(),
             deliveries: Vec::new(),
         };
@@ -63,7 +63,7 @@ pub(crate) async fn decide(
     Ok(drafts.into_iter().map(conclude).collect())
 }
 
-async fn load_users(deps: &RouterDeps, events: &[Inbound<'_>]) -> Result<Users, StoreError> {
+async fn load_users(deps: &RouterDeps, events: &[IncomingEvent<'_>]) -> Result<Users, StoreError> {
     let mut wanted: HashMap<&TenantId, HashSet<&UserId>> = HashMap::new();
     for event in events {
         let ids = event
@@ -83,7 +83,7 @@ async fn load_users(deps: &RouterDeps, events: &[Inbound<'_>]) -> Result<Users, 
     Ok(users)
 }
 
-fn draft(deps: &RouterDeps, inbound: &Inbound<'_>, users: &Users, now: Timestamp) -> Vec<Draft> {
+fn draft(deps: &RouterDeps, inbound: &IncomingEvent<'_>, users: &Users, now: Timestamp) -> Vec<Draft> {
     let Some(CatalogType {
         definition, category, ..
     }) = inbound.catalog.lookup(&inbound.type_name)

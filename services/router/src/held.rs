@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// The original position of an event, and the time since which it waits.
 #[derive(Debug, Serialize, Deserialize)]
-struct Held {
+struct HeldHeader {
     topic: Arc<str>,
     partition: i32,
     offset: i64,
@@ -30,7 +30,7 @@ pub(crate) enum Hold {
 
 /// The record under which an event is held.
 pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRecord {
-    let held = Held {
+    let held = HeldHeader {
         topic: Arc::clone(&record.topic),
         partition: record.partition,
         offset: record.offset,
@@ -66,7 +66,7 @@ pub(crate) fn since(record: &Record) -> Option<Timestamp> {
     held(record).and_then(|held| Timestamp::from_timestamp_micros(held.since))
 }
 
-fn held(record: &Record) -> Option<Held> {
+fn held(record: &Record) -> Option<HeldHeader> {
     serde_json::from_slice(record.headers.get(headers::HELD)?).ok()
 }
 

@@ -9,7 +9,7 @@ mod claim;
 mod config;
 mod decide;
 mod held;
-mod inbound;
+mod incoming;
 mod limits;
 mod output;
 mod parts;

@@ -7,15 +7,15 @@ use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, head
 use carillon_domain::{
     Delivery, EventId, StatusRecord, TenantId, Timestamp,
     dead_letter::DeadLetter,
-    decide::{Concluded, Decision},
+    decide::{Decision, Decisions},
     status::{EventDecided, EventVerdict, Origin, STATUS_VERSION},
 };
 use carillon_runtime::telemetry;
 use serde_json::value::RawValue;
 
 use crate::{
-    inbound::{Inbound, Reject},
-    parts::Parts,
+    incoming::{IncomingEvent, Reject},
+    parts::OutputParts,
     refused::Refused,
 };
 
@@ -66,11 +66,11 @@ impl<'a> Origins<'a> {
 
 /// Writes the records of a decided event: its deliveries, and the statuses that contain its decisions.
 pub(crate) async fn decided(
-    parts: &mut Parts<'_>,
+    parts: &mut OutputParts<'_>,
     topics: &Topics,
-    inbound: &Inbound<'_>,
+    inbound: &IncomingEvent<'_>,
     via_gateway: bool,
-    concluded: Concluded,
+    concluded: Decisions,
     now: Timestamp,
 ) -> Result<(), BusError> {
     for record in records(topics, inbound, via_gateway, concluded, now) {
@@ -82,9 +82,9 @@ pub(crate) async fn decided(
 /// The topic that is known to refuse a record of [`decided`], if there is one.
 pub(crate) fn too_large(
     topics: &Topics,
-    inbound: &Inbound<'_>,
+    inbound: &IncomingEvent<'_>,
     via_gateway: bool,
-    concluded: &Concluded,
+    concluded: &Decisions,
     now: Timestamp,
     refused: &mut Refused,
 ) -> Option<Arc<str>> {
@@ -99,9 +99,9 @@ pub(crate) fn too_large(
 /// The records of an event, generated one at a time because together they may be very large.
 fn records<'a>(
     topics: &'a Topics,
-    inbound: &'a Inbound<'_>,
+    inbound: &'a IncomingEvent<'_>,
     via_gateway: bool,
-    concluded: Concluded,
+    concluded: Decisions,
     now: Timestamp,
 ) -> impl Iterator<Item = OutRecord> + use<'a> {
     let origins = Arc::new(Origins::of(inbound.record, inbound.tenant.as_str()));
@@ -177,9 +177,9 @@ fn size(decision: &Decision) -> usize {
 
 /// Writes the status of an event that another record has brought before.
 pub(crate) async fn duplicate(
-    parts: &mut Parts<'_>,
+    parts: &mut OutputParts<'_>,
     topics: &Topics,
-    inbound: &Inbound<'_>,
+    inbound: &IncomingEvent<'_>,
     now: Timestamp,
 ) -> Result<(), BusError> {
     let status = StatusRecord::EventDecided(EventDecided {
@@ -204,7 +204,7 @@ pub(crate) async fn duplicate(
 
 /// Writes a record that is not a valid event to the dead letter queue, with the reason and its original bytes.
 pub(crate) async fn rejected(
-    parts: &mut Parts<'_>,
+    parts: &mut OutputParts<'_>,
     topics: &Topics,
     reject: &Reject<'_>,
     via_gateway: bool,
@@ -264,12 +264,12 @@ fn nameless(at: &Origin) -> (EventId, Arc<str>, Arc<str>) {
 
 /// Writes the status of a record that leads to no message, with the reason.
 pub(crate) async fn skipped(
-    parts: &mut Parts<'_>,
+    parts: &mut OutputParts<'_>,
     topics: &Topics,
     record: &Record,
     tenant: &TenantId,
     verdict: EventVerdict,
-    event: Option<(&Inbound<'_>, bool)>,
+    event: Option<(&IncomingEvent<'_>, bool)>,
     now: Timestamp,
 ) -> Result<(), BusError> {
     let at = origin(record);
@@ -300,7 +300,7 @@ pub(crate) async fn skipped(
     parts.push(origins.status(topics, &status)).await
 }
 
-fn raw_event(inbound: &Inbound<'_>) -> Option<Box<RawValue>> {
+fn raw_event(inbound: &IncomingEvent<'_>) -> Option<Box<RawValue>> {
     let json = if inbound.is_wire {
         inbound.record.value.to_vec()
     } else {

@@ -31,13 +31,13 @@ impl Outlet for BatchConsumer {
 }
 
 /// The part in progress.
-pub(crate) struct Parts<'o> {
+pub(crate) struct OutputParts<'o> {
     outlet: &'o mut dyn Outlet,
     current: Vec<OutRecord>,
     bytes: usize,
 }
 
-impl<'o> Parts<'o> {
+impl<'o> OutputParts<'o> {
     pub(crate) fn new(outlet: &'o mut dyn Outlet) -> Self {
         Self {
             outlet,

@@ -13,10 +13,10 @@ use crate::{
     decide::{self, Decided},
     group,
     held::{self, Hold},
-    inbound::{self, Inbound, Reject},
+    incoming::{self, IncomingEvent, Reject},
     limits::Limits,
     output::{self, origin},
-    parts::{Outlet, Parts},
+    parts::{Outlet, OutputParts},
     reason,
     refused::Refused,
     taken,
@@ -34,7 +34,7 @@ pub struct Route {
 
 /// The result of reading a record.
 pub(crate) enum Read<'a> {
-    Event(Box<Inbound<'a>>),
+    Event(Box<IncomingEvent<'a>>),
     Tombstone(&'a Record, TenantId),
     Rejected(Box<Reject<'a>>),
 }
@@ -108,12 +108,12 @@ impl Route {
                 (read, verdict) => others.push((read, verdict)),
             }
         }
-        let (first, via): (Vec<Inbound<'_>>, Vec<bool>) = events.into_iter().unzip();
+        let (first, via): (Vec<IncomingEvent<'_>>, Vec<bool>) = events.into_iter().unzip();
         let decided = decide::decide(&self.deps, &self.limits, &first, now).await?;
         let waiting = self.waiting(&first, &decided, now)?;
 
         let topics = self.deps.bus.topics();
-        let mut parts = Parts::new(outlet);
+        let mut parts = OutputParts::new(outlet);
         for (((event, via_gateway), decided), waits) in first.iter().zip(via).zip(decided).zip(waiting) {
             if waits {
                 metrics::counter!("carillon_events_held_total").increment(1);
@@ -185,7 +185,7 @@ impl Route {
     /// of the topic.
     fn waiting(
         &self,
-        events: &[Inbound<'_>],
+        events: &[IncomingEvent<'_>],
         decided: &[Decided],
         now: Timestamp,
     ) -> Result<Vec<bool>, RouterError> {
@@ -193,7 +193,7 @@ impl Route {
             return Ok(decided.iter().map(|decided| decided.is_unlimited).collect());
         };
         let has_time =
-            |event: &Inbound<'_>| held::since(event.record).is_some_and(|since| since + patience > now);
+            |event: &IncomingEvent<'_>| held::since(event.record).is_some_and(|since| since + patience > now);
         let waiting: Vec<bool> = events
             .iter()
             .zip(decided)
@@ -208,11 +208,11 @@ impl Route {
     /// Skips a record that leads to no message: writes and counts the reason.
     async fn skip(
         &self,
-        parts: &mut Parts<'_>,
+        parts: &mut OutputParts<'_>,
         record: &Record,
         tenant: &TenantId,
         verdict: EventVerdict,
-        event: Option<(&Inbound<'_>, bool)>,
+        event: Option<(&IncomingEvent<'_>, bool)>,
         now: Timestamp,
     ) -> Result<(), BusError> {
         let reason: &'static str = verdict.into();
@@ -223,7 +223,7 @@ impl Route {
 
     async fn reject(
         &self,
-        parts: &mut Parts<'_>,
+        parts: &mut OutputParts<'_>,
         reject: &Reject<'_>,
         via_gateway: bool,
         now: Timestamp,
@@ -250,12 +250,12 @@ impl Route {
                 reason: why.reason().to_owned(),
             })));
         }
-        let named = inbound::tenant(record);
+        let named = incoming::tenant(record);
         let tenant = named.clone().unwrap_or_default();
-        if inbound::is_tombstone(record) {
+        if incoming::is_tombstone(record) {
             return Ok(Read::Tombstone(record, tenant));
         }
-        let event = match inbound::parse(record, now).await {
+        let event = match incoming::parse(record, now).await {
             Ok(event) => event,
             Err(errors) => {
                 let is = |code: &&str| errors.iter().any(|error| error.code == *code);
@@ -281,7 +281,7 @@ impl Route {
             Some(tenant) => self.deps.catalogs.get(tenant).await?,
             None => None,
         };
-        Ok(match inbound::check(record, tenant, event, catalog, now).await {
+        Ok(match incoming::check(record, tenant, event, catalog, now).await {
             Ok(event) => Read::Event(Box::new(event)),
             Err(reject) => Read::Rejected(reject),
         })

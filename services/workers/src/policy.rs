@@ -69,7 +69,7 @@ impl Cause {
 
 /// The properties of an answer on which the policy depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerKind {
     pub(crate) class: Class,
     pub(crate) scope: Scope,
     /// The provider's `Retry-After`.
@@ -146,8 +146,8 @@ pub(crate) struct Ruling {
 
 /// The policy. `longest` bounds every wait without a provider's `Retry-After`; `jitter` in 0..1 adds to a
 /// wait as [`with_jitter`] says.
-pub(crate) fn rule(answer: Answer, history: &History, longest: Duration, jitter: f64) -> Ruling {
-    let Answer { class, scope, named } = answer;
+pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jitter: f64) -> Ruling {
+    let AnswerKind { class, scope, named } = answer;
     let wait = |first, times, most: Duration| {
         let own = doubled(first, times, most.min(longest));
         with_jitter(own, named.unwrap_or_default(), jitter)

@@ -21,7 +21,7 @@ pub(crate) struct Ticket {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct PartitionLedger {
     epoch: u64,
     /// Polled records in poll order, and whether each is complete.
     polled: VecDeque<(i64, bool)>,
@@ -33,7 +33,7 @@ struct Lane {
 /// The records in flight, by partition.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    lanes: HashMap<Partition, Lane>,
+    lanes: HashMap<Partition, PartitionLedger>,
     epochs: u64,
 }
 
@@ -41,7 +41,7 @@ impl Ledger {
     /// A partition was assigned (again): a new epoch begins.
     pub(crate) fn assign(&mut self, partition: Partition) {
         self.epochs += 1;
-        let lane = Lane {
+        let lane = PartitionLedger {
             epoch: self.epochs,
             polled: VecDeque::new(),
             frontier: None,

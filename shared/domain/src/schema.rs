@@ -8,7 +8,7 @@ mod pattern;
 use jsonschema::{PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-use self::{cost::Work, pattern::MAX_COMPILED};
+use self::{cost::CheckWork, pattern::MAX_COMPILED};
 use crate::{field_error::FieldError, schema_errors};
 
 /// The most work of one check, in units of [`cost`]: one or two seconds in a debug build, which is several times slower than
@@ -21,7 +21,7 @@ const ALWAYS_CHECKED: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Schema {
     validator: Validator,
-    work: Work,
+    work: CheckWork,
 }
 
 impl Schema {

@@ -12,13 +12,13 @@ thread_local! {
 
 /// Waits for a piece of work. Dropping it abandons the work.
 #[derive(Debug, Default)]
-pub(crate) struct Caller(Arc<()>);
+pub(crate) struct Waiter(Arc<()>);
 
 /// The view of its caller that work has.
 #[derive(Debug, Clone)]
 pub(crate) struct Called(Weak<()>);
 
-impl Caller {
+impl Waiter {
     pub(crate) fn called(&self) -> Called {
         Called(Arc::downgrade(&self.0))
     }

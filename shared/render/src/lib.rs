@@ -31,7 +31,7 @@ pub use error::RenderError;
 pub use folder::{FolderError, load_folder, locale_file, read_text};
 pub use locale::canonical_locale;
 pub use renderer::{
-    BatchAnswer, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, Renderer,
+    BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, RenderBatchAnswer, Renderer,
     SourceError, TemplateSource, WorkError,
 };
 pub use request::{Content, RenderContext, RenderRequest, Rendered};

@@ -54,23 +54,23 @@ impl StoreConfig {
     /// which has one database.
     #[must_use]
     pub fn read_model_file(&self) -> Option<PathBuf> {
-        match self.place() {
-            Ok(Place::Sqlite(path)) => Some(path.with_extension(READ_MODEL)),
+        match self.address() {
+            Ok(DatabaseAddress::Sqlite(path)) => Some(path.with_extension(READ_MODEL)),
             _ => None,
         }
     }
 
-    pub(crate) fn place(&self) -> Result<Place<'_>, StoreError> {
+    pub(crate) fn address(&self) -> Result<DatabaseAddress<'_>, StoreError> {
         let url = self.url.expose_secret();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Place::Postgres(url));
+            return Ok(DatabaseAddress::Postgres(url));
         }
         match url
             .strip_prefix("sqlite://")
             .or_else(|| url.strip_prefix("sqlite:"))
         {
             Some(path) if !path.is_empty() && !path.contains(":memory:") => {
-                Ok(Place::Sqlite(PathBuf::from(path)))
+                Ok(DatabaseAddress::Sqlite(PathBuf::from(path)))
             }
             Some(_) => Err(StoreError::Config(
                 "expected sqlite:// followed by the path of a file",
@@ -84,7 +84,7 @@ impl StoreConfig {
 
 /// The database that an address names.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum DatabaseAddress<'a> {
     Sqlite(PathBuf),
     Postgres(&'a str),
 }
@@ -117,7 +117,7 @@ mod tests {
     fn an_address_names_a_file_or_a_server_or_is_refused() {
         let place = |url: &str| {
             StoreConfig::new(url.to_owned())
-                .place()
+                .address()
                 .map(|place| format!("{place:?}"))
         };
         assert_eq!(place("sqlite:///var/x.db").unwrap(), r#"Sqlite("/var/x.db")"#);

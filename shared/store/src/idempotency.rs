@@ -35,14 +35,14 @@ pub enum Begin {
     /// The first request with this key is still in progress (409).
     InProgress,
     /// Already answered: return this response.
-    Replay(Answer),
+    Replay(StoredResponse),
     /// The key belongs to a request with another body (422).
     Conflict,
 }
 
 /// A response to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredResponse {
     /// HTTP status.
     pub status: u16,
     /// `Content-Type`.
@@ -111,7 +111,11 @@ impl Idempotency {
     }
 
     /// Stores the response. A status of 500 and above is not stored, so that the request may be tried again.
-    pub async fn finish(&self, request: &IdempotentRequest<'_>, answer: &Answer) -> Result<(), StoreError> {
+    pub async fn finish(
+        &self,
+        request: &IdempotentRequest<'_>,
+        answer: &StoredResponse,
+    ) -> Result<(), StoreError> {
         if answer.status >= 500 {
             return self.abandon(request).await;
         }
@@ -148,7 +152,7 @@ impl Row {
             return Begin::Conflict;
         }
         match self.status.and_then(|status| u16::try_from(status).ok()) {
-            Some(status) => Begin::Replay(Answer {
+            Some(status) => Begin::Replay(StoredResponse {
                 status,
                 content_type: self.content_type.unwrap_or_default(),
                 body: self.body.unwrap_or_default(),

@@ -17,14 +17,14 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
 /// A gateway, and the key for requests to it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct GatewayTarget {
     pub(super) url: String,
     pub(super) key: String,
 }
 
 impl Remote {
     /// Finds the gateway and the key.
-    pub(super) fn target(&self) -> anyhow::Result<Target> {
+    pub(super) fn target(&self) -> anyhow::Result<GatewayTarget> {
         let folder = &self.data_dir;
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
         if let Some(key) = &self.api_key {
@@ -32,7 +32,7 @@ impl Remote {
                 Some(url) => url.clone(),
                 None => running(folder).unwrap_or_else(|_| DEFAULT_URL.to_owned()),
             };
-            return Ok(Target {
+            return Ok(GatewayTarget {
                 url: trimmed(&url),
                 key: key.clone(),
             });
@@ -50,7 +50,7 @@ impl Remote {
         }
         let path = folder.join(API_KEY_FILE);
         let key = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Ok(Target {
+        Ok(GatewayTarget {
             url: address,
             key: key.trim().to_owned(),
         })

@@ -13,13 +13,13 @@ use crate::error::ApiError;
 
 /// A section of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Section {
     Overview,
     Deliveries,
     DeadLetters,
 }
 
-impl Part {
+impl Section {
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
@@ -31,7 +31,7 @@ impl Part {
 
 /// The frame around the pages of a signed-in user.
 pub(crate) struct Frame {
-    pub(crate) part: Part,
+    pub(crate) part: Section,
     pub(crate) key_name: String,
     pub(crate) role: String,
     pub(crate) tenant: String,

@@ -19,7 +19,7 @@ struct DocsPage {
     frame: Option<Frame>,
     sections: Vec<Section>,
     schemas: Vec<Schema>,
-    shared: Vec<view::Answer>,
+    shared: Vec<view::DocumentedAnswer>,
 }
 
 /// The route.

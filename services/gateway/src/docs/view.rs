@@ -10,7 +10,7 @@ pub(super) struct Reference {
     pub(super) sections: Vec<Section>,
     pub(super) schemas: Vec<Schema>,
     /// Answers that every operation may give.
-    pub(super) shared: Vec<Answer>,
+    pub(super) shared: Vec<DocumentedAnswer>,
 }
 
 /// The operations of a tag.
@@ -28,7 +28,7 @@ pub(super) struct Operation {
     pub(super) description: String,
     pub(super) parameters: Vec<Field>,
     pub(super) bodies: Vec<Body>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<DocumentedAnswer>,
 }
 
 /// A parameter, or a member of an object.
@@ -54,7 +54,7 @@ pub(super) struct Body {
     pub(super) example: Option<String>,
 }
 
-pub(super) struct Answer {
+pub(super) struct DocumentedAnswer {
     pub(super) status: String,
     pub(super) description: String,
     pub(super) bodies: Vec<Body>,
@@ -144,8 +144,8 @@ fn read_operation(method: &str, path: &str, operation: &Value) -> Operation {
     }
 }
 
-fn answer(status: &str, response: &Value) -> Answer {
-    Answer {
+fn answer(status: &str, response: &Value) -> DocumentedAnswer {
+    DocumentedAnswer {
         status: status.to_owned(),
         description: text(&response["description"]),
         bodies: bodies(&response["content"]),
@@ -153,9 +153,9 @@ fn answer(status: &str, response: &Value) -> Answer {
 }
 
 /// The answers of `components/responses`, with the status by which operations name them.
-fn shared(document: &Value) -> Vec<Answer> {
+fn shared(document: &Value) -> Vec<DocumentedAnswer> {
     let operations = members(&document["paths"]).flat_map(|(_, item)| members(item));
-    let mut found: Vec<Answer> = Vec::new();
+    let mut found: Vec<DocumentedAnswer> = Vec::new();
     for (status, response) in operations.flat_map(|(_, operation)| members(&operation["responses"])) {
         let Some(pointer) = response["$ref"]
             .as_str()

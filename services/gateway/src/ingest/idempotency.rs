@@ -14,7 +14,7 @@ use carillon_domain::{
     event::{MediaType, TRACE_ATTRIBUTES},
 };
 use carillon_runtime::http::{Passing, Problem, ProblemKind};
-use carillon_store::idempotency::{Answer, Begin, IdempotentRequest};
+use carillon_store::idempotency::{Begin, IdempotentRequest, StoredResponse};
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
@@ -158,7 +158,7 @@ async fn first_or_again(
             .headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        let answer = Answer {
+        let answer = StoredResponse {
             status: parts.status.as_u16(),
             content_type: content_type.unwrap_or("application/json").to_owned(),
             body: body.to_vec(),
@@ -168,7 +168,7 @@ async fn first_or_again(
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn again(answer: Answer) -> Response {
+fn again(answer: StoredResponse) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = (status, answer.body).into_response();
     if let Ok(value) = HeaderValue::from_str(&answer.content_type) {

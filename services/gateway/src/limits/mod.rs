@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::share::Share;
 pub(crate) use self::{
     body::hold,
-    share::{Refusal, Slot, Work},
+    share::{Exceeded, RequestKind, Slot},
 };
 use crate::{config::GatewayConfig, error::ApiError};
 
@@ -60,7 +60,7 @@ impl Limits {
 
     /// Takes a place for a page of the dashboard.
     pub(crate) fn admit_page(&self, principal: &Principal) -> Result<Slot, ApiError> {
-        self.admit(principal, Work::Other).map_err(refused)
+        self.admit(principal, RequestKind::Other).map_err(refused)
     }
 
     /// Counts a sign-in against its limit.
@@ -73,7 +73,7 @@ impl Limits {
         let text = format!(
             "expected at most {allowed} sign-ins a minute with one API key (gateway.sign_ins_per_minute)"
         );
-        Err(refused(Refusal {
+        Err(refused(Exceeded {
             kind: ProblemKind::RateLimited,
             text,
             wait,
@@ -97,7 +97,7 @@ impl Limits {
     }
 
     /// Takes a place for a request.
-    pub(crate) fn admit(&self, principal: &Principal, work: Work) -> Result<Slot, Refusal> {
+    pub(crate) fn admit(&self, principal: &Principal, work: RequestKind) -> Result<Slot, Exceeded> {
         let share = self.share(principal);
         Slot::take(&share.own, &share.tenant, &self.held_bytes, work)
     }
@@ -124,7 +124,7 @@ impl Limits {
 }
 
 /// The answer to a request beyond a bound.
-pub(crate) fn refused(refusal: Refusal) -> ApiError {
+pub(crate) fn refused(refusal: Exceeded) -> ApiError {
     let problem = Problem::new(refusal.kind, refusal.text);
     problem.with_retry_after(refusal.wait).into()
 }
@@ -153,11 +153,11 @@ mod tests {
         let (flooding, other) = (key("flooding"), key("other"));
         let place = limits.work_on_post(&flooding).unwrap();
         assert!(place.is_some());
-        let admit = || limits.admit(&flooding, Work::Post).unwrap();
+        let admit = || limits.admit(&flooding, RequestKind::Post).unwrap();
         let slots: Vec<Slot> = (0..=ALWAYS).map(|_| admit()).collect();
         let refused = limits.work_on_post(&flooding).unwrap_err();
         assert_eq!(refused.0.slug(), "overloaded");
-        let _others = limits.admit(&other, Work::Post).unwrap();
+        let _others = limits.admit(&other, RequestKind::Post).unwrap();
         limits.work_on_post(&other).unwrap();
         drop(slots);
         limits.work_on_post(&flooding).unwrap();

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum RequestKind {
     /// `POST /v1/events`. Posts share database transactions.
     Post,
     /// Any other request, which has a database connection to itself.
@@ -23,7 +23,7 @@ pub(crate) enum Work {
 
 /// The bound that is reached, and the wait until a retry.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Exceeded {
     /// `rate-limited` if the bound is the caller's own, `overloaded` if it is the gateway's.
     pub(super) kind: ProblemKind,
     pub(super) text: String,
@@ -58,15 +58,15 @@ impl Share {
         self.config.posts_in_flight - self.posts.available_permits()
     }
 
-    fn place(&self, work: Work) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn place(&self, work: RequestKind) -> Result<OwnedSemaphorePermit, Exceeded> {
         let (places, count, name, what) = match work {
-            Work::Post => (
+            RequestKind::Post => (
                 &self.posts,
                 self.config.posts_in_flight,
                 "posts_in_flight",
                 "posts",
             ),
-            Work::Other => (
+            RequestKind::Other => (
                 &self.others,
                 self.config.others_in_flight,
                 "others_in_flight",
@@ -78,23 +78,23 @@ impl Share {
             .map_err(|_| self.refusal(&format!("{count} {what} in flight"), name, SOON))
     }
 
-    fn request(&self) -> Result<(), Refusal> {
+    fn request(&self) -> Result<(), Exceeded> {
         let count = self.config.requests_per_second;
         check(&self.rate)
             .map_err(|wait| self.refusal(&format!("{count} requests a second"), "requests_per_second", wait))
     }
 
-    fn bytes(&self, count: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+    fn bytes(&self, count: u32) -> Result<OwnedSemaphorePermit, Exceeded> {
         let bytes = self.config.held_bytes;
         Arc::clone(&self.held_bytes)
             .try_acquire_many_owned(count)
             .map_err(|_| self.refusal(&format!("{bytes} bytes of bodies at a time"), "held_bytes", SOON))
     }
 
-    fn refusal(&self, allowed: &str, name: &'static str, wait: Duration) -> Refusal {
+    fn refusal(&self, allowed: &str, name: &'static str, wait: Duration) -> Exceeded {
         let owner = self.owner;
         metrics::counter!("carillon_http_limited_total", "owner" => owner, "bound" => name).increment(1);
-        Refusal {
+        Exceeded {
             kind: ProblemKind::RateLimited,
             text: format!("expected at most {allowed} of one {owner} (gateway.{owner}.{name})"),
             wait,
@@ -104,19 +104,19 @@ impl Share {
 
 /// One request's place in the shares of its key and its tenant, held until the last clone is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct Slot(Arc<Held>);
+pub(crate) struct Slot(Arc<HeldResources>);
 
 impl Slot {
     pub(super) fn take(
         key: &Arc<Share>,
         tenant: &Arc<Share>,
         whole: &Arc<Semaphore>,
-        work: Work,
-    ) -> Result<Self, Refusal> {
+        work: RequestKind,
+    ) -> Result<Self, Exceeded> {
         let places = [key.place(work)?, tenant.place(work)?];
         key.request()?;
         tenant.request()?;
-        Ok(Self(Arc::new(Held {
+        Ok(Self(Arc::new(HeldResources {
             _places: places,
             key: Arc::clone(key),
             tenant: Arc::clone(tenant),
@@ -128,7 +128,7 @@ impl Slot {
 
 /// The resources of a request: its places, and the bytes of its body.
 #[derive(Debug)]
-struct Held {
+struct HeldResources {
     _places: [OwnedSemaphorePermit; 2],
     key: Arc<Share>,
     tenant: Arc<Share>,
@@ -144,13 +144,13 @@ impl Slot {
     }
 
     /// Checks whether `bytes` more bytes would fit now.
-    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Refusal> {
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Exceeded> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.acquire(count).map(drop)
     }
 
     /// Takes `bytes` more bytes.
-    pub(super) fn more(&self, bytes: usize) -> Result<(), Refusal> {
+    pub(super) fn more(&self, bytes: usize) -> Result<(), Exceeded> {
         let taken = self.acquire(u32::try_from(bytes).unwrap_or(u32::MAX))?;
         let mut permits = self.0.bytes.lock();
         for (index, permit) in taken.into_iter().enumerate() {
@@ -162,12 +162,12 @@ impl Slot {
         Ok(())
     }
 
-    fn acquire(&self, count: u32) -> Result<[OwnedSemaphorePermit; 3], Refusal> {
+    fn acquire(&self, count: u32) -> Result<[OwnedSemaphorePermit; 3], Exceeded> {
         let held = &*self.0;
         let (key, tenant) = (held.key.bytes(count)?, held.tenant.bytes(count)?);
         let whole = Arc::clone(&held.whole)
             .try_acquire_many_owned(count)
-            .map_err(|_| Refusal {
+            .map_err(|_| Exceeded {
                 kind: ProblemKind::Overloaded,
                 text:
                     "the gateway holds as many bytes of bodies as it may (gateway.max_held_bytes); try again"

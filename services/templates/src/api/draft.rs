@@ -26,7 +26,7 @@ use crate::{
 
 /// A template: the published version and the draft.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Document {
+pub(super) struct TemplateDocument {
     /// `<type>/<channel>`, or `partials/<name>`.
     id: String,
     /// The locale that it serves; null serves all.
@@ -82,7 +82,7 @@ pub(super) struct Saved {
     tag = "templates",
     params(("type" = String, Path), ("channel" = String, Path), LocaleQuery),
     responses(
-        (status = 200, description = "The template; `ETag` is its draft's", body = Document),
+        (status = 200, description = "The template; `ETag` is its draft's", body = TemplateDocument),
         (status = 404, description = "Neither published nor a draft", body = Problem),
     )
 )]
@@ -112,7 +112,7 @@ pub(super) async fn get(
         ));
     }
     let tag = etag(draft.as_ref().map_or(0, |draft| draft.version));
-    let document = Document {
+    let document = TemplateDocument {
         id: name.id,
         locale: name.locale,
         published: published.map(|row| InUse {

@@ -22,7 +22,7 @@ pub(super) struct PageQuery {
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Page {
+pub(super) struct ListResponse {
     items: Vec<Entry>,
     next_cursor: Option<String>,
 }
@@ -47,13 +47,13 @@ struct Entry {
     path = "/v1/templates",
     tag = "templates",
     params(PageQuery),
-    responses((status = 200, description = "Templates by name", body = Page))
+    responses((status = 200, description = "Templates by name", body = ListResponse))
 )]
 pub(super) async fn list(
     State(api): State<TemplatesApi>,
     Reads(tenant): Reads,
     QueryOf(query): QueryOf<PageQuery>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<ListResponse>, Problem> {
     let templates = api.store.templates();
     let mut entries: BTreeMap<TemplateName, Entry> = BTreeMap::new();
     for row in templates
@@ -99,7 +99,7 @@ pub(super) async fn list(
             locale: last.locale.clone(),
         })
     });
-    Ok(Json(Page { items, next_cursor }))
+    Ok(Json(ListResponse { items, next_cursor }))
 }
 
 /// A name as a text with the same order: `!` comes before all characters of ids and locales.

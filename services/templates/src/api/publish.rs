@@ -13,7 +13,7 @@ use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
 
 /// The published version.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Published {
+pub(super) struct PublishedTemplate {
     /// `<type>/<channel>`, or `partials/<name>`.
     id: String,
     /// The locale that it serves; null serves all.
@@ -39,7 +39,7 @@ pub(super) struct Published {
         ("If-Match" = Option<String>, Header, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     responses(
-        (status = 200, description = "In use", body = Published),
+        (status = 200, description = "In use", body = PublishedTemplate),
         (status = 404, description = "There is no draft", body = Problem),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "The template cannot be published; `errors` point at its parts", body = Problem),
@@ -51,7 +51,7 @@ pub(super) async fn publish(
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
     conditions: Conditions,
-) -> Result<Json<Published>, Problem> {
+) -> Result<Json<PublishedTemplate>, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let templates = api.store.templates();
     let draft = templates
@@ -94,7 +94,7 @@ pub(super) async fn publish(
         .find(|row| row.id == name.id && row.locale == name.locale)
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("{} is not published", name.id)))?;
     api.renderer.refresh().await;
-    Ok(Json(Published {
+    Ok(Json(PublishedTemplate {
         id: row.id,
         locale: row.locale,
         version: row.version,

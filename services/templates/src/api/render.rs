@@ -22,7 +22,7 @@ struct RenderBody {
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Answer {
+pub(super) struct RenderResponse {
     /// One answer for each request, in order.
     items: Vec<Item>,
 }
@@ -49,7 +49,7 @@ enum Item {
                        source, time, data, delivery_id?, user_id?, unsubscribe_url?}}`"
     ),
     responses(
-        (status = 200, description = "One answer for each request, in order", body = Answer),
+        (status = 200, description = "One answer for each request, in order", body = RenderResponse),
         (status = 413, description = "Too many requests in the batch, or too many bytes", body = Problem),
         (status = 422, description = "A field is not as expected", body = Problem),
     )
@@ -58,7 +58,7 @@ pub(super) async fn render(
     State(api): State<TemplatesApi>,
     caller: Caller,
     body: JsonBody,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Json<RenderResponse>, Problem> {
     let BatchRequest { mut requests } = body::read(body, MAX_BODY).await?;
     if requests.len() > MAX_BATCH {
         return Err(Problem::new(
@@ -76,7 +76,7 @@ pub(super) async fn render(
         Ok(rendered) => Item::Rendered(rendered),
         Err(error) => Item::Problem(error.into()),
     });
-    Ok(Json(Answer {
+    Ok(Json(RenderResponse {
         items: items.collect(),
     }))
 }

@@ -27,10 +27,10 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::room::{Place, Room};
+pub(crate) use self::room::{Reservation, Room};
 use self::{
     measures::Measures,
-    part::{Part, Parts},
+    part::{AccountPart, AccountParts},
     room::{Connections, take},
     state::{Learnt, NOTED_PAUSE, State},
 };
@@ -49,7 +49,7 @@ pub struct Account {
     per_second: Option<NonZeroU32>,
     connections: Option<Connections>,
     state: Mutex<State>,
-    parts: Mutex<Parts>,
+    parts: Mutex<AccountParts>,
     changed: Notify,
     /// The evidence for which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
@@ -68,7 +68,7 @@ struct Proof {
 /// Permission to send one message.
 pub(crate) struct Permit {
     is_probe: bool,
-    part: Option<Part>,
+    part: Option<AccountPart>,
     is_probe_of_part: bool,
 }
 
@@ -188,7 +188,7 @@ impl Account {
 
     /// Permission to send a message, if the account and the message's part of it are open or need a probe.
     pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit, Closed> {
-        let part = Part::of(message);
+        let part = AccountPart::of(message);
         let now = Instant::now();
         let mut state = self.state.lock();
         if !state.is_open(now) {
@@ -217,7 +217,7 @@ impl Account {
         if parts.is_empty() {
             return None;
         }
-        parts.closed(&Part::of(message)?, Instant::now())
+        parts.closed(&AccountPart::of(message)?, Instant::now())
     }
 
     /// Waits until [`Account::is_open`] may have changed.

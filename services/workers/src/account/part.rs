@@ -20,14 +20,14 @@ const MEANWHILE: Duration = Duration::from_secs(1);
 
 /// A part of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Part {
+pub(super) enum AccountPart {
     /// An address's domain, in lower case.
     Domain(Arc<str>),
     /// A device's platform.
     Platform(Platform),
 }
 
-impl Part {
+impl AccountPart {
     /// The part that a message belongs to.
     pub(super) fn of(message: &OutgoingMessage) -> Option<Self> {
         match message.content {
@@ -43,7 +43,7 @@ impl Part {
 
 /// The parts that are or were paused.
 #[derive(Debug, Default)]
-pub(super) struct Parts(HashMap<Part, Gate>);
+pub(super) struct AccountParts(HashMap<AccountPart, Gate>);
 
 #[derive(Debug)]
 struct Gate {
@@ -55,13 +55,13 @@ struct Gate {
     probing: bool,
 }
 
-impl Parts {
+impl AccountParts {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The time for which a part is closed, if it is.
-    pub(super) fn closed(&self, part: &Part, now: Instant) -> Option<Duration> {
+    pub(super) fn closed(&self, part: &AccountPart, now: Instant) -> Option<Duration> {
         let gate = self.0.get(part)?;
         if gate.until > now {
             return Some(gate.until - now);
@@ -71,7 +71,7 @@ impl Parts {
 
     /// Lets a message go out to a part; returns whether it is the part's probe. The error is the time for
     /// which the part is closed.
-    pub(super) fn enter(&mut self, part: &Part, now: Instant) -> Result<bool, Duration> {
+    pub(super) fn enter(&mut self, part: &AccountPart, now: Instant) -> Result<bool, Duration> {
         if let Some(wait) = self.closed(part, now) {
             return Err(wait);
         }
@@ -81,18 +81,18 @@ impl Parts {
         }))
     }
 
-    pub(super) fn end_probe(&mut self, part: &Part) {
+    pub(super) fn end_probe(&mut self, part: &AccountPart) {
         if let Some(gate) = self.0.get_mut(part) {
             gate.probing = false;
         }
     }
 
     /// Pauses since the part last accepted a message.
-    pub(super) fn pauses(&self, part: &Part) -> u32 {
+    pub(super) fn pauses(&self, part: &AccountPart) -> u32 {
         self.0.get(part).map_or(0, |gate| gate.pauses)
     }
 
-    pub(super) fn react(&mut self, part: &Part, reaction: Reaction, now: Instant) {
+    pub(super) fn react(&mut self, part: &AccountPart, reaction: Reaction, now: Instant) {
         let (wait, is_parked) = match reaction {
             // A success does not end a pause, because this message may have been under way when the pause
             // began.

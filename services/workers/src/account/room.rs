@@ -38,7 +38,7 @@ pub(crate) struct Room {
 }
 
 /// Room for one message.
-pub(crate) struct Place {
+pub(crate) struct Reservation {
     account: Arc<Account>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -53,15 +53,15 @@ impl Room {
     }
 
     /// Splits the room for one message off.
-    pub(crate) fn place(&mut self) -> Place {
-        Place {
+    pub(crate) fn reserve(&mut self) -> Reservation {
+        Reservation {
             account: Arc::clone(&self.account),
             _permit: self.permits.as_mut().and_then(|permits| permits.split(1)),
         }
     }
 }
 
-impl Place {
+impl Reservation {
     pub(crate) fn is_of(&self, account: &Arc<Account>) -> bool {
         Arc::ptr_eq(&self.account, account)
     }

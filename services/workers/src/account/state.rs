@@ -9,10 +9,10 @@ use std::{
 use carillon_store::users::DeadContact;
 use tokio::time::Instant;
 
-use super::part::Part;
+use super::part::AccountPart;
 use crate::{
     outcome::{Class, Scope, SendOutcome},
-    policy::{self, Answer, Cause, History, MANY_REFUSED, Reaction, Ruling},
+    policy::{self, AnswerKind, Cause, History, MANY_REFUSED, Reaction, Ruling},
     sender::OutgoingMessage,
 };
 
@@ -55,7 +55,7 @@ pub(super) struct Learnt {
 /// The policy's ruling.
 pub(super) fn ruling(outcome: &SendOutcome, history: &History, longest: Duration) -> Ruling {
     let refusal = outcome.refusal();
-    let answer = Answer {
+    let answer = AnswerKind {
         class: outcome.class(),
         scope: refusal.map_or(Scope::Message, |refusal| refusal.scope),
         named: refusal.and_then(|refusal| refusal.retry_after),
@@ -69,7 +69,7 @@ impl State {
         &mut self,
         outcome: &SendOutcome,
         message: &OutgoingMessage,
-        part: Option<&Part>,
+        part: Option<&AccountPart>,
     ) -> History {
         let scope = outcome.refusal().map(|refusal| refusal.scope);
         match (outcome.class(), scope) {

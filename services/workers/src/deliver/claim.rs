@@ -24,9 +24,9 @@ use uuid::Uuid;
 
 use super::{
     Deliver, LOOK_AGAIN,
-    task::{Concluded, Task, Verdict},
+    task::{Conclusion, Task, Verdict},
 };
-use crate::account::{Place, Room};
+use crate::account::{Reservation, Room};
 
 /// The attempts that this process has claimed and is working on.
 #[derive(Debug, Clone, Default)]
@@ -82,17 +82,17 @@ impl Owners {
 }
 
 /// A task whose attempt this worker has claimed.
-pub(super) struct Claimed {
+pub(super) struct ClaimedTask {
     pub(super) task: Task,
     _working: Working,
     /// The id of the claim in the ledger.
     owner: Uuid,
     lease_until: Timestamp,
     /// The reserved place at the account, if any.
-    pub(super) place: Option<Place>,
+    pub(super) reservation: Option<Reservation>,
 }
 
-fn claim_of(claimed: &Claimed, lease_until: Timestamp) -> SendClaim {
+fn claim_of(claimed: &ClaimedTask, lease_until: Timestamp) -> SendClaim {
     SendClaim {
         key: claimed.task.key(),
         owner: claimed.owner,
@@ -107,7 +107,7 @@ impl Deliver {
         &self,
         tasks: Vec<Task>,
         room: Option<Room>,
-    ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+    ) -> (Vec<ClaimedTask>, Vec<(ClaimedTask, Taken)>) {
         let entered = self.enter(tasks, room);
         if entered.is_empty() {
             return (Vec::new(), Vec::new());
@@ -117,16 +117,16 @@ impl Deliver {
             .await
     }
 
-    fn enter(&self, tasks: Vec<Task>, mut room: Option<Room>) -> Vec<Claimed> {
+    fn enter(&self, tasks: Vec<Task>, mut room: Option<Room>) -> Vec<ClaimedTask> {
         let mut entered = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.at_work.enter(task.key()) {
-                Some(working) => entered.push(Claimed {
+                Some(working) => entered.push(ClaimedTask {
                     task,
                     _working: working,
                     owner: self.owners.next(),
                     lease_until: self.lease_until(),
-                    place: room.as_mut().map(Room::place),
+                    reservation: room.as_mut().map(Room::reserve),
                 }),
                 // The same attempt is under way in this process (its record was read twice). The dropped record is
                 // read again, and by then the ledger has the outcome.
@@ -138,9 +138,9 @@ impl Deliver {
 
     async fn claim_through<F: Future<Output = Result<Vec<ClaimVerdict>, StoreError>>>(
         &self,
-        entered: Vec<Claimed>,
+        entered: Vec<ClaimedTask>,
         mut call: impl FnMut(Vec<SendClaim>) -> F,
-    ) -> (Vec<Claimed>, Vec<(Claimed, Taken)>) {
+    ) -> (Vec<ClaimedTask>, Vec<(ClaimedTask, Taken)>) {
         let mut lease_until = self.lease_until();
         let verdicts = self
             .patience
@@ -181,7 +181,7 @@ impl Deliver {
     }
 
     /// Renews the lease of our claim; `false` if the attempt has another owner by now.
-    async fn renew(&self, claimed: &mut Claimed) -> bool {
+    async fn renew(&self, claimed: &mut ClaimedTask) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
         self.patience
@@ -194,7 +194,11 @@ impl Deliver {
 
     /// Waits while holding a claim, and renews its lease meanwhile; afterwards nearly a whole lease is left. `None`
     /// if the attempt has another owner by now.
-    pub(super) async fn keeping<T>(&self, claimed: &mut Claimed, wait: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn keeping<T>(
+        &self,
+        claimed: &mut ClaimedTask,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut wait = std::pin::pin!(wait);
         let done = loop {
             tokio::select! {
@@ -213,8 +217,8 @@ impl Deliver {
 
     /// Settles an attempt that was claimed before (`seen`) or may have been since (`None`): publishes its outcome
     /// again, or concludes it as uncertain.
-    pub(super) async fn settle(&self, mut claimed: Claimed, mut seen: Option<Taken>) {
-        claimed.place = None;
+    pub(super) async fn settle(&self, mut claimed: ClaimedTask, mut seen: Option<Taken>) {
+        claimed.reservation = None;
         let key = claimed.task.key();
         loop {
             let Some(mut taken) = seen.take() else {
@@ -235,7 +239,7 @@ impl Deliver {
                 continue;
             };
             if let Some(outcome) = taken.outcome.take() {
-                match serde_json::from_value::<Concluded>(outcome) {
+                match serde_json::from_value::<Conclusion>(outcome) {
                     Ok(concluded) => return self.say(claimed.task, &concluded).await,
                     Err(error) => {
                         tracing::error!(delivery = %key.delivery_id, %error, "the ledger's outcome cannot be read");
@@ -254,7 +258,7 @@ impl Deliver {
 
     /// Takes over an attempt whose owner is dead. (A claim of this process that no task works on belonged to a lost
     /// task.)
-    async fn take_over(&self, claimed: &Claimed, taken: &Taken) -> bool {
+    async fn take_over(&self, claimed: &ClaimedTask, taken: &Taken) -> bool {
         let (key, owner) = (claimed.task.key(), claimed.owner);
         let ledger = self.store.send_ledger();
         if self.others_are_dead || self.owners.has(taken.owner) {
@@ -276,7 +280,7 @@ impl Deliver {
 
     /// Concludes an attempt for which it is unknown whether the message went out. The category decides whether to
     /// send again.
-    fn uncertain(&self, claimed: Claimed, code: &str) {
+    fn uncertain(&self, claimed: ClaimedTask, code: &str) {
         let now = self.clock.now();
         let verdict = match claimed.task.delivery.on_uncertain {
             OnUncertain::Resend => self.again(&claimed.task, Some(now), None),
@@ -302,7 +306,7 @@ impl Deliver {
                 reason: detail.to_owned(),
             }
         });
-        let concluded = Concluded {
+        let concluded = Conclusion {
             verdict,
             steps,
             provider: None,

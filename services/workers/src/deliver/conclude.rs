@@ -19,9 +19,9 @@ use tokio::sync::{
 
 use super::{
     Deliver,
-    claim::Claimed,
+    claim::ClaimedTask,
     publish::Outgoing,
-    task::{Concluded, Task, UNCOUNTED, Verdict},
+    task::{Conclusion, Task, UNCOUNTED, Verdict},
 };
 
 /// The most attempts in a group. Outcomes of the high lane stay a small write, which goes before large ones.
@@ -34,8 +34,8 @@ fn together(lane: Lane) -> usize {
 
 /// An attempt that has ended.
 pub(crate) struct EndedAttempt {
-    claimed: Claimed,
-    concluded: Concluded,
+    claimed: ClaimedTask,
+    concluded: Conclusion,
 }
 
 /// Passes attempts that have ended to [`Deliver::conclude_all`], in a queue for each lane: a one-time password is not
@@ -73,7 +73,7 @@ impl EndedAttempts {
 
 impl Deliver {
     /// Passes an attempt that has ended to [`Deliver::conclude_all`].
-    pub(super) fn conclude(&self, claimed: Claimed, concluded: Concluded) {
+    pub(super) fn conclude(&self, claimed: ClaimedTask, concluded: Conclusion) {
         let queue = self.ended.of(claimed.task.lane());
         // The receiver exists while a lane works; after that, the record is read again.
         let _ = queue.send(EndedAttempt { claimed, concluded });
@@ -159,7 +159,7 @@ impl Deliver {
     }
 
     /// Publishes the outcome of an attempt, again if it was published before, and ends its record.
-    pub(super) async fn say(&self, task: Task, concluded: &Concluded) {
+    pub(super) async fn say(&self, task: Task, concluded: &Conclusion) {
         let mut out = Vec::new();
         self.push_said(&mut out, &task, concluded);
         self.publish(out).await;
@@ -168,7 +168,7 @@ impl Deliver {
 
     /// Adds the status, and the retry or dead letter that belongs to it. Publishing them twice does no harm: statuses
     /// merge, and the next attempt is claimed only once.
-    fn push_said(&self, out: &mut Vec<Outgoing>, task: &Task, concluded: &Concluded) {
+    fn push_said(&self, out: &mut Vec<Outgoing>, task: &Task, concluded: &Conclusion) {
         let status = StatusRecord::Delivery(task.update(concluded));
         out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
         match &concluded.verdict {
@@ -199,7 +199,7 @@ impl Deliver {
     pub(super) fn waiting(&self, task: &Task, record: OutRecord) -> Outgoing {
         let (code, reason) = ("too-large", "the record is too large for its retry topic");
         let dead = self.dead(task, FailureClass::Invalid, None, code, reason);
-        let concluded = Concluded {
+        let concluded = Conclusion {
             verdict: Verdict::Over,
             steps: vec![TimelineStep {
                 at: self.clock.now(),
@@ -261,14 +261,14 @@ impl Deliver {
 const BUG: &str = "panic";
 
 /// The outcome of a delivery on which this code panics.
-pub(super) fn bug(now: Timestamp, reason: String) -> Concluded {
+pub(super) fn bug(now: Timestamp, reason: String) -> Conclusion {
     let step = TimelineStep {
         at: now,
         status: DeliveryStatus::DeadLettered,
         code: Some(BUG.to_owned()),
         detail: Some(reason.clone()),
     };
-    Concluded {
+    Conclusion {
         verdict: Verdict::Dead {
             class: FailureClass::Bug,
             code: BUG.to_owned(),

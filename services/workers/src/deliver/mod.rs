@@ -26,7 +26,7 @@ use carillon_runtime::{
 use carillon_store::Store;
 use futures::future::join_all;
 
-use self::{claim::Claimed, parse::Parsed, task::Task};
+use self::{claim::ClaimedTask, parse::Parsed, task::Task};
 pub(crate) use self::{
     claim::{AtWork, Owners},
     conclude::EndedAttempts,
@@ -197,8 +197,8 @@ impl Deliver {
 }
 
 /// Groups the claimed deliveries by tenant, in order. Usually there is one group.
-fn by_tenant(claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
-    let mut parts: Vec<Vec<Claimed>> = Vec::with_capacity(1);
+fn by_tenant(claimed: Vec<ClaimedTask>) -> Vec<Vec<ClaimedTask>> {
+    let mut parts: Vec<Vec<ClaimedTask>> = Vec::with_capacity(1);
     for one in claimed {
         let tenant = &one.task.delivery.tenant;
         match parts

@@ -20,14 +20,14 @@ use tracing::Instrument as _;
 
 use super::{
     Deliver,
-    claim::Claimed,
+    claim::ClaimedTask,
     conclude::bug,
-    task::{Concluded, Verdict},
+    task::{Conclusion, Verdict},
 };
 
 /// A task that is ready to be sent.
 pub(super) struct Ready {
-    pub(super) claimed: Claimed,
+    pub(super) claimed: ClaimedTask,
     pub(super) to: String,
     /// The device's platform, for push.
     pub(super) platform: Option<Platform>,
@@ -36,7 +36,7 @@ pub(super) struct Ready {
 }
 
 impl Deliver {
-    pub(super) async fn prepare(&self, claimed: Vec<Claimed>) -> Vec<Ready> {
+    pub(super) async fn prepare(&self, claimed: Vec<ClaimedTask>) -> Vec<Ready> {
         // The time is read here, after the claim: the account may have been paused for long, and an attempt that was
         // made in time has its outcome in the ledger.
         let now = self.clock.now();
@@ -113,13 +113,13 @@ impl Deliver {
     /// Renders a batch. If that panics, renders its messages one by one, so that the panic affects only one delivery.
     async fn render<A>(
         &self,
-        addressed: &[(Claimed, A)],
+        addressed: &[(ClaimedTask, A)],
     ) -> Vec<Result<Result<Rendered, RenderError>, Panic>> {
         if addressed.is_empty() {
             return Vec::new();
         }
         let role = || Arc::clone(&self.patience.role);
-        let request = |(claimed, _): &(Claimed, A)| RenderRequest::from(&claimed.task.delivery);
+        let request = |(claimed, _): &(ClaimedTask, A)| RenderRequest::from(&claimed.task.delivery);
         let together = self.renderer.render(addressed.iter().map(request).collect());
         if let Ok(rendered) = catch(role(), together).await {
             return rendered.into_iter().map(Ok).collect();
@@ -135,20 +135,20 @@ impl Deliver {
     }
 
     /// Ends a delivery that has expired.
-    pub(super) fn expired(&self, claimed: Claimed) {
+    pub(super) fn expired(&self, claimed: ClaimedTask) {
         let detail = "its time passed before it could be sent";
         self.over(claimed, DeliveryStatus::Expired, "expired".to_owned(), detail);
     }
 
     /// Ends a delivery without a message.
-    fn over(&self, claimed: Claimed, status: DeliveryStatus, code: String, detail: &str) {
+    fn over(&self, claimed: ClaimedTask, status: DeliveryStatus, code: String, detail: &str) {
         let step = TimelineStep {
             at: self.clock.now(),
             status,
             code: Some(code),
             detail: Some(detail.to_owned()),
         };
-        let concluded = Concluded {
+        let concluded = Conclusion {
             verdict: Verdict::Over,
             steps: vec![step],
             provider: None,
@@ -158,7 +158,7 @@ impl Deliver {
         self.conclude(claimed, concluded);
     }
 
-    fn unrenderable(&self, claimed: Claimed, to_masked: String, code: &str, reason: String) {
+    fn unrenderable(&self, claimed: ClaimedTask, to_masked: String, code: &str, reason: String) {
         let step = TimelineStep {
             at: self.clock.now(),
             status: DeliveryStatus::DeadLettered,
@@ -173,7 +173,7 @@ impl Deliver {
         let to_masked = Some(to_masked);
         self.conclude(
             claimed,
-            Concluded {
+            Conclusion {
                 verdict,
                 steps: vec![step],
                 provider: None,
@@ -185,7 +185,7 @@ impl Deliver {
 }
 
 fn address(
-    claimed: &Claimed,
+    claimed: &ClaimedTask,
     contacts: &HashMap<ContactPointId, ResolvedContact>,
 ) -> Result<(String, Option<Platform>), (String, &'static str)> {
     match &claimed.task.delivery.target {

@@ -13,10 +13,10 @@ use tracing::Instrument as _;
 
 use super::{
     Deliver,
-    claim::Claimed,
+    claim::ClaimedTask,
     conclude::first_failed_at,
     prepare::Ready,
-    task::{Concluded, Task, Verdict},
+    task::{Conclusion, Task, Verdict},
 };
 use crate::{
     account::{Ruled, Tries},
@@ -57,7 +57,7 @@ impl Deliver {
             content: rendered.content,
             expires_at: claimed.task.delivery.expires_at,
         };
-        let place = claimed.place.take();
+        let reservation = claimed.reservation.take();
         let (mut turn, mut part_opens) = (None, None);
         for account in self.accounts.iter().filter(|account| account.is_open()) {
             if let Some(wait) = account.part_is_closed(&message) {
@@ -66,7 +66,10 @@ impl Deliver {
             }
             let wait = async {
                 // The first open account may be another than the one that had room.
-                if !place.as_ref().is_some_and(|place| place.is_of(account)) {
+                if !reservation
+                    .as_ref()
+                    .is_some_and(|reservation| reservation.is_of(account))
+                {
                     account.rate().await;
                 }
                 account.connection().await
@@ -99,7 +102,7 @@ impl Deliver {
             longest_back_off: self.longest_back_off,
         };
         let ruled = account.send(permit, &message, tries).instrument(call).await;
-        drop((connection, place));
+        drop((connection, reservation));
         let judged = if ruled.course == Course::Doubt {
             let Some(blame) = self.keeping(&mut claimed, account.blame(&ruled)).await else {
                 return self.settle(claimed, None).await;
@@ -118,7 +121,7 @@ impl Deliver {
         };
         let mut steps = vec![sending];
         steps.extend(step);
-        let concluded = Concluded {
+        let concluded = Conclusion {
             verdict,
             steps,
             provider: Some(account.name().to_string()),
@@ -236,11 +239,11 @@ impl Deliver {
     }
 
     /// Lets a delivery that was not sent to a provider come back shortly.
-    pub(super) fn postpone(&self, claimed: Claimed, code: &str, detail: &str) {
+    pub(super) fn postpone(&self, claimed: ClaimedTask, code: &str, detail: &str) {
         self.postpone_for(claimed, MEANWHILE, code, detail);
     }
 
-    fn postpone_for(&self, claimed: Claimed, wait: Duration, code: &str, detail: &str) {
+    fn postpone_for(&self, claimed: ClaimedTask, wait: Duration, code: &str, detail: &str) {
         let status = if self.is_given_up(&claimed.task) {
             DeliveryStatus::DeadLettered
         } else {
@@ -265,7 +268,7 @@ impl Deliver {
                 counts: false,
             }
         };
-        let concluded = Concluded {
+        let concluded = Conclusion {
             verdict,
             steps: vec![step],
             provider: None,

@@ -57,7 +57,7 @@ impl Task {
     }
 
     /// The status record of an outcome.
-    pub(super) fn update(&self, concluded: &Concluded) -> DeliveryUpdate {
+    pub(super) fn update(&self, concluded: &Conclusion) -> DeliveryUpdate {
         let delivery = &self.delivery;
         DeliveryUpdate {
             v: STATUS_VERSION,
@@ -91,7 +91,7 @@ impl Task {
 /// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
 /// statuses without a second send.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Concluded {
+pub(super) struct Conclusion {
     pub(super) verdict: Verdict,
     pub(super) steps: Vec<TimelineStep>,
     #[serde(default)]

@@ -23,7 +23,7 @@ const SCOPES: [Scope; 6] = [
 ];
 
 fn of(class: Class, scope: Scope, history: History) -> Ruling {
-    let answer = Answer {
+    let answer = AnswerKind {
         class,
         scope,
         named: None,
@@ -209,9 +209,9 @@ fn any_history() -> impl Strategy<Value = History> {
     })
 }
 
-fn any_answer() -> impl Strategy<Value = Answer> {
+fn any_answer() -> impl Strategy<Value = AnswerKind> {
     let named = proptest::option::of((0..=LONGEST_NAMED_WAIT.as_secs()).prop_map(Duration::from_secs));
-    (0..CLASSES.len(), 0..SCOPES.len(), named).prop_map(|(class, scope, named)| Answer {
+    (0..CLASSES.len(), 0..SCOPES.len(), named).prop_map(|(class, scope, named)| AnswerKind {
         class: CLASSES[class],
         scope: SCOPES[scope],
         named,

@@ -119,7 +119,7 @@ impl FcmSender {
         message: &OutgoingMessage,
         renew: bool,
         deadline: Instant,
-    ) -> Result<super::http::Answer, SendOutcome> {
+    ) -> Result<super::http::ProviderResponse, SendOutcome> {
         let Content::Push {
             title,
             body,

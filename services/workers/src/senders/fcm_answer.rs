@@ -6,7 +6,7 @@ use std::time::Duration;
 use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
 
-use super::http::Answer;
+use super::http::ProviderResponse;
 use crate::outcome::{Refusal, Scope, SendOutcome};
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ struct Violation {
 /// The wait of a project over its quota if there is no `Retry-After`.
 const QUOTA_WAIT: Duration = Duration::from_mins(1);
 
-fn details(answer: &Answer) -> Vec<Detail> {
+fn details(answer: &ProviderResponse) -> Vec<Detail> {
     serde_json::from_slice::<Failed>(&answer.body)
         .map(|failed| failed.error.details)
         .unwrap_or_default()
@@ -69,11 +69,11 @@ fn error_code(details: &[Detail]) -> Option<&str> {
 }
 
 /// Whether our own token was refused, in contrast to a credential that FCM holds for another service.
-pub(super) fn is_unauthenticated(answer: &Answer) -> bool {
+pub(super) fn is_unauthenticated(answer: &ProviderResponse) -> bool {
     answer.status == 401 && error_code(&details(answer)).is_none()
 }
 
-pub(super) fn classify(answer: &Answer) -> SendOutcome {
+pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
         return SendOutcome::Ok {
@@ -134,20 +134,20 @@ fn is_one_targets_quota(details: &[Detail]) -> bool {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, code: &str, more: &str) -> Answer {
+    fn answer(status: u16, code: &str, more: &str) -> ProviderResponse {
         let body = format!(
             r#"{{"error":{{"code":{status},"message":"m","status":"S","details":[
                 {{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"{code}"}}{more}]}}}}"#
         );
-        Answer {
+        ProviderResponse {
             status,
             retry_after: None,
             body: body.into_bytes(),
         }
     }
 
-    fn bare(status: u16, body: &str) -> Answer {
-        Answer {
+    fn bare(status: u16, body: &str) -> ProviderResponse {
+        ProviderResponse {
             status,
             retry_after: None,
             body: body.as_bytes().to_vec(),

@@ -12,7 +12,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 /// A complete answer.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct ProviderResponse {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
@@ -23,20 +23,20 @@ pub(super) struct Answer {
 pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
     now: Timestamp,
-) -> Result<Answer, SendOutcome> {
+) -> Result<ProviderResponse, SendOutcome> {
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) => return Err(without_answer(&error)),
     };
     let (status, retry_after) = (response.status().as_u16(), retry_after(&response, now));
     match body(response).await {
-        Ok(body) => Ok(Answer {
+        Ok(body) => Ok(ProviderResponse {
             status,
             retry_after,
             body,
         }),
         // The status line is an answer; only its details are lost.
-        Err(_) if status >= 400 => Ok(Answer {
+        Err(_) if status >= 400 => Ok(ProviderResponse {
             status,
             retry_after,
             body: Vec::new(),

@@ -5,7 +5,7 @@
 use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
 
-use super::http::Answer;
+use super::http::ProviderResponse;
 use crate::outcome::{Refusal, Scope, SendOutcome};
 
 #[derive(Deserialize)]
@@ -481,7 +481,7 @@ fn meaning(code: u32) -> Option<(Meaning, &'static str)> {
     Some((*meaning, detail))
 }
 
-pub(super) fn classify(answer: &Answer) -> SendOutcome {
+pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let created = serde_json::from_slice::<Created>(&answer.body).ok();
         return SendOutcome::Ok {
@@ -534,7 +534,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> SendOutcome {
-        classify(&Answer {
+        classify(&ProviderResponse {
             status,
             retry_after: None,
             body: body.as_bytes().to_vec(),

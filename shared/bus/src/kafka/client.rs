@@ -186,7 +186,7 @@ pub(super) fn transactional(base: &ClientConfig, id: &str) -> ClientConfig {
 }
 
 /// Group, topics and fetch settings of one member.
-pub(super) struct Membership {
+pub(super) struct MemberConfig {
     pub(super) group: String,
     pub(super) topics: Vec<Arc<str>>,
     pub(super) session_timeout: Duration,
@@ -195,7 +195,7 @@ pub(super) struct Membership {
 }
 
 /// A group member that commits explicitly, reads only committed records, and prefetches little.
-pub(super) fn consumer(base: &ClientConfig, membership: &Membership) -> ClientConfig {
+pub(super) fn consumer(base: &ClientConfig, membership: &MemberConfig) -> ClientConfig {
     let session = membership.session_timeout.as_millis();
     let tuned = [
         ("max.poll.interval.ms", "300000"),
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(producer.get("linger.ms"), Some("50"));
         assert_eq!(producer.get("acks"), Some("all"));
         let base = base_with("fetch.min.bytes", "9").unwrap();
-        let membership = Membership {
+        let membership = MemberConfig {
             group: "g".to_owned(),
             topics: Vec::new(),
             session_timeout: Duration::from_secs(10),

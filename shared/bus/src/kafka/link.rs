@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::{
     callbacks::Callbacks,
     classify,
-    client::{self, Membership},
+    client::{self, MemberConfig},
     exchange::{PollerConfig, PollerEvent, Seek, Shared},
     poller,
 };
@@ -26,8 +26,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(base: &ClientConfig, membership: &Membership) -> Result<Self, BusError> {
-        let Membership { group, topics, .. } = membership;
+    pub(super) fn new(base: &ClientConfig, membership: &MemberConfig) -> Result<Self, BusError> {
+        let MemberConfig { group, topics, .. } = membership;
         let shared = Arc::new(Shared::default());
         let (sender, events) = unbounded_channel();
         let callbacks = || Callbacks {

@@ -10,7 +10,7 @@ use super::{
     CALL_TIMEOUT,
     admin::blocking,
     classify_offsets,
-    client::Membership,
+    client::MemberConfig,
     describe,
     exchange::{PollerEvent, Seek, SeekTarget, native},
     link::Link,
@@ -43,7 +43,7 @@ struct Assignment {
 
 pub(super) struct KafkaMember {
     base: ClientConfig,
-    membership: Membership,
+    membership: MemberConfig,
     link: Link,
     last_seek: u64,
     /// The partitions that are assigned and not released, as far as the member knows.
@@ -60,7 +60,7 @@ pub(super) struct KafkaMember {
 }
 
 impl KafkaMember {
-    pub(super) fn join(base: &ClientConfig, membership: Membership) -> Result<Self, BusError> {
+    pub(super) fn join(base: &ClientConfig, membership: MemberConfig) -> Result<Self, BusError> {
         Ok(Self {
             base: base.clone(),
             link: Link::new(base, &membership)?,

@@ -43,11 +43,11 @@ use crate::{
 /// The longest time of one call to a broker.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Native = FutureProducer<Brokers>;
+type RecordProducer = FutureProducer<Brokers>;
 
 /// The producer for records outside of transactions.
 struct Publisher {
-    producer: Native,
+    producer: RecordProducer,
     brokers: Brokers,
 }
 
@@ -95,7 +95,7 @@ impl Kafka {
     }
 
     /// The producer; a new one if the old one has lost its brokers or has failed for good.
-    fn producer(&self) -> Result<Native, BusError> {
+    fn producer(&self) -> Result<RecordProducer, BusError> {
         let mut publisher = self.publisher.lock();
         let fatal = publisher.producer.client().fatal_error();
         if publisher.brokers.are_lost() || fatal.is_some() {
@@ -127,7 +127,7 @@ impl Kafka {
         topics: &[Arc<str>],
         gathers: bool,
     ) -> Result<Box<dyn Member>, BusError> {
-        let membership = client::Membership {
+        let membership = client::MemberConfig {
             group: group.to_owned(),
             topics: topics.to_vec(),
             session_timeout: self.session_timeout,
@@ -169,7 +169,11 @@ impl Kafka {
     }
 
     /// Puts a record into the producer's queue; waits while the queue is full.
-    async fn enqueue(&self, producer: &Native, record: &OutRecord) -> Result<DeliveryFuture, BusError> {
+    async fn enqueue(
+        &self,
+        producer: &RecordProducer,
+        record: &OutRecord,
+    ) -> Result<DeliveryFuture, BusError> {
         let deadline = tokio::time::Instant::now() + self.delivery_timeout;
         loop {
             let mut future = FutureRecord::<[u8], [u8]>::to(&record.topic)

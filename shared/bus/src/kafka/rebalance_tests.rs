@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use super::{client::Membership, member::KafkaMember};
+use super::{client::MemberConfig, member::KafkaMember};
 use crate::{
     member::{Member, Polled},
     record::Partition,
@@ -26,7 +26,7 @@ fn base(brokers: &str) -> ClientConfig {
 }
 
 fn join(base: &ClientConfig, topic: &str) -> KafkaMember {
-    let membership = Membership {
+    let membership = MemberConfig {
         group: topic.to_owned(),
         topics: vec![Arc::from(topic)],
         session_timeout: Duration::from_secs(6),

@@ -34,7 +34,7 @@ use crate::{
     record::{OutRecord, Partition},
 };
 
-type Native = ThreadedProducer<Brokers>;
+type TransactionProducer = ThreadedProducer<Brokers>;
 
 /// The longest time of an abort. After it the producer is given up, and the broker aborts the transaction by itself.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ const PRODUCERS: usize = 2;
 
 /// A transactional producer.
 struct Producer {
-    native: Native,
+    native: TransactionProducer,
     brokers: Brokers,
 }
 
@@ -67,14 +67,14 @@ pub(super) struct Transactions {
 }
 
 struct Running {
-    task: JoinHandle<Ended>,
+    task: JoinHandle<EndedTransaction>,
     fate: Arc<Fate>,
     /// The time at which it is given up.
     until: tokio::time::Instant,
 }
 
 impl Running {
-    fn new(task: JoinHandle<Ended>, fate: Arc<Fate>) -> Self {
+    fn new(task: JoinHandle<EndedTransaction>, fate: Arc<Fate>) -> Self {
         Self {
             task,
             fate,
@@ -111,7 +111,7 @@ impl Fate {
 }
 
 /// The result of a transaction, and its producer if it is still usable.
-struct Ended {
+struct EndedTransaction {
     producer: Option<Producer>,
     result: Result<(), BusError>,
 }
@@ -144,16 +144,16 @@ impl Transactions {
         let decided = Arc::clone(&fate);
         let task = tokio::task::spawn_blocking(move || {
             match step(&producer.native, &out, &offsets, fence, &decided) {
-                Ok(()) => Ended {
+                Ok(()) => EndedTransaction {
                     producer: Some(producer),
                     result: Ok(()),
                 },
-                Err(Failure::Aborted(error)) => Ended {
+                Err(Failure::Aborted(error)) => EndedTransaction {
                     producer: Some(producer),
                     result: Err(error),
                 },
                 // The producer is fenced or broken; another one replaces it.
-                Err(Failure::Fatal(error)) => Ended {
+                Err(Failure::Fatal(error)) => EndedTransaction {
                     producer: None,
                     result: Err(error),
                 },
@@ -197,7 +197,8 @@ impl Transactions {
         let config = client::transactional(&self.base, &id);
         blocking(move || {
             let brokers = Brokers::default();
-            let native: Native = config.create_with_context(brokers.clone()).map_err(classify)?;
+            let native: TransactionProducer =
+                config.create_with_context(brokers.clone()).map_err(classify)?;
             native.init_transactions(TRANSACTION_TIMEOUT).map_err(classify)?;
             Ok(Producer { native, brokers })
         })
@@ -236,7 +237,7 @@ enum Failure {
 }
 
 fn step(
-    producer: &Native,
+    producer: &TransactionProducer,
     out: &[OutRecord],
     offsets: &TopicPartitionList,
     fence: Fence,
@@ -267,7 +268,7 @@ fn step(
 }
 
 fn attempt(
-    producer: &Native,
+    producer: &TransactionProducer,
     out: &[OutRecord],
     offsets: &TopicPartitionList,
     fence: Fence,
@@ -313,7 +314,7 @@ fn attempt(
     Ok(())
 }
 
-fn send(producer: &Native, record: &OutRecord) -> Result<(), KafkaError> {
+fn send(producer: &TransactionProducer, record: &OutRecord) -> Result<(), KafkaError> {
     let mut native = BaseRecord::<[u8], [u8]>::to(&record.topic)
         .payload(&record.value)
         .headers(native_headers(record));
@@ -332,7 +333,7 @@ fn send(producer: &Native, record: &OutRecord) -> Result<(), KafkaError> {
 
 /// Repeats a call as long as librdkafka says that it may be repeated and the deadline is not reached.
 fn retrying(
-    producer: &Native,
+    producer: &TransactionProducer,
     deadline: Instant,
     mut call: impl FnMut(Duration) -> Result<(), KafkaError>,
 ) -> Result<(), KafkaError> {

@@ -10,7 +10,7 @@ use std::{
 
 use rdkafka::{ClientConfig, mocking::MockCluster, types::RDKafkaApiKey};
 
-use super::{client::Membership, member::KafkaMember, rebalance_tests::produce};
+use super::{client::MemberConfig, member::KafkaMember, rebalance_tests::produce};
 use crate::{
     member::{Member, Polled},
     record::{Record, Unreadable},
@@ -120,7 +120,7 @@ impl Setting {
     }
 
     fn member(&self) -> KafkaMember {
-        let membership = Membership {
+        let membership = MemberConfig {
             group: "g".to_owned(),
             topics: vec![Arc::from(TOPIC)],
             session_timeout: Duration::from_secs(6),

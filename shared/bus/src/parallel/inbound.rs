@@ -11,13 +11,13 @@ pub struct Inbound {
     /// The record.
     pub record: Record,
     pub(super) ticket: Ticket,
-    pub(super) ended: UnboundedSender<Ended>,
+    pub(super) ended: UnboundedSender<EndedRecord>,
     pub(super) is_done: bool,
 }
 
 /// The end of a record's handling.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedRecord {
     pub(super) ticket: Ticket,
     pub(super) key: Option<bytes::Bytes>,
     pub(super) done: bool,
@@ -34,7 +34,7 @@ impl Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        let ended = Ended {
+        let ended = EndedRecord {
             ticket: self.ticket.clone(),
             key: self.record.key.clone(),
             done: self.is_done,

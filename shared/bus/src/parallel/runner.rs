@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Context, Handler, PANICS,
-    inbound::{Ended, Inbound},
+    inbound::{EndedRecord, Inbound},
     queue::{KeyedQueue, Waiting},
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
 const REST: Duration = Duration::from_millis(500);
 
 /// A partition whose first record may not be handed out yet.
-struct Held {
+struct HeldPartition {
     wake: Timestamp,
     records: VecDeque<Record>,
     /// The offset from which the partition has to be read again. Until the seek succeeds, its records are ignored.
@@ -54,7 +54,7 @@ pub(super) struct Runner {
     handler: Arc<dyn Handler>,
     ledger: Ledger,
     queue: KeyedQueue,
-    held: HashMap<Partition, Held>,
+    held: HashMap<Partition, HeldPartition>,
     /// The number of records in hand, by partition.
     in_hand: HashMap<Partition, usize>,
     total_in_hand: usize,
@@ -68,8 +68,8 @@ pub(super) struct Runner {
     reading: Stall,
     committing: Stall,
     handlers: JoinSet<Result<(), Panic>>,
-    ended_sender: UnboundedSender<Ended>,
-    ended: UnboundedReceiver<Ended>,
+    ended_sender: UnboundedSender<EndedRecord>,
+    ended: UnboundedReceiver<EndedRecord>,
 }
 
 impl Runner {
@@ -218,7 +218,7 @@ impl Runner {
                 self.member.pause(&partition)?;
                 self.held.insert(
                     partition,
-                    Held {
+                    HeldPartition {
                         wake,
                         records: [record].into(),
                         restart: None,
@@ -336,7 +336,7 @@ impl Runner {
     }
 
     /// Updates the number of panics of a record.
-    fn note_panic(&mut self, ended: &Ended) {
+    fn note_panic(&mut self, ended: &EndedRecord) {
         let place = || (ended.ticket.partition.clone(), ended.ticket.offset);
         if ended.panicked {
             *self.suspects.entry(place()).or_default() += 1;
@@ -345,7 +345,7 @@ impl Runner {
         }
     }
 
-    async fn on_ended(&mut self, first: Ended) -> Result<(), BusError> {
+    async fn on_ended(&mut self, first: EndedRecord) -> Result<(), BusError> {
         let mut next = Some(first);
         while let Some(ended) = next {
             self.total_in_hand -= 1;
@@ -366,7 +366,7 @@ impl Runner {
 
     /// Handles a record that was dropped: after a rest, all records of its partition that are not committed are read
     /// again.
-    fn on_dropped(&mut self, ended: &Ended) -> Result<(), BusError> {
+    fn on_dropped(&mut self, ended: &EndedRecord) -> Result<(), BusError> {
         metrics::counter!("carillon_bus_dropped_total", "group" => self.context.group.to_string())
             .increment(1);
         let partition = &ended.ticket.partition;
@@ -382,7 +382,7 @@ impl Runner {
         };
         self.queue.forget(partition);
         self.member.pause(partition)?;
-        let held = Held {
+        let held = HeldPartition {
             wake: self.rested(),
             records: VecDeque::new(),
             restart: Some(restart),

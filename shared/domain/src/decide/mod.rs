@@ -228,7 +228,7 @@ pub struct Draft {
 
 /// The result of a draft: a decision for each target, and the deliveries.
 #[derive(Debug, Clone)]
-pub struct Concluded {
+pub struct Decisions {
     /// The decisions, at least one.
     pub decisions: Vec<Decision>,
     /// The deliveries, one for each decision to send.
@@ -244,12 +244,12 @@ impl Draft {
 
     /// Applies the verdicts, one for each check in order.
     #[must_use]
-    pub fn conclude(self, verdicts: &[LimitVerdict]) -> Concluded {
+    pub fn conclude(self, verdicts: &[LimitVerdict]) -> Decisions {
         rules::conclude(self, verdicts)
     }
 }
 
-impl Concluded {
+impl Decisions {
     /// Appends the decisions and deliveries of another recipient or channel.
     pub fn extend(&mut self, other: Self) {
         self.decisions.extend(other.decisions);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Concluded, Contact, Decision, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
+    Contact, Decision, Decisions, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
     steps::{Input, Notes},
 };
 use crate::{
@@ -347,14 +347,14 @@ fn delivery(
 }
 
 /// Applies the verdicts of the limits.
-pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
+pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
     let Draft {
         mut decision,
         targets,
         checks,
     } = draft;
     if decision.outcome != Outcome::Send {
-        return Concluded {
+        return Decisions {
             decisions: vec![decision],
             deliveries: Vec::new(),
         };
@@ -385,7 +385,7 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
         decision.outcome = Outcome::Drop;
         decision.reason = Reason::OverLimit;
         decision.sentence = explain::over_limit(&decision);
-        return Concluded {
+        return Decisions {
             decisions: vec![decision],
             deliveries: Vec::new(),
         };
@@ -406,7 +406,7 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Concluded {
         });
         deliveries.push(delivery);
     }
-    Concluded {
+    Decisions {
         decisions,
         deliveries,
     }

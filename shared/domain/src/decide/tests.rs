@@ -89,8 +89,8 @@ impl Setting {
         })
     }
 
-    fn decide(&self, verdict: LimitVerdict) -> Concluded {
-        let mut all = Concluded {
+    fn decide(&self, verdict: LimitVerdict) -> Decisions {
+        let mut all = Decisions {
             decisions: Vec::new(),
             deliveries: Vec::new(),
         };
@@ -131,7 +131,7 @@ fn a_fanout_tells_every_address_on_every_channel() {
 
 #[test]
 fn deciding_twice_gives_the_same_deliveries() {
-    let ids = |concluded: Concluded| {
+    let ids = |concluded: Decisions| {
         concluded
             .deliveries
             .into_iter()

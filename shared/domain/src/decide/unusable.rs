@@ -8,7 +8,7 @@ use super::{
     Decision, Draft, Outcome, Reason, explain,
     steps::{Input, Notes},
 };
-use crate::{catalog::EventTypeDef, event::Unusable};
+use crate::{catalog::EventTypeDef, event::InvalidRecipient};
 
 /// The most errors that a decision lists for one recipient.
 const MAX_ERRORS: usize = 5;
@@ -22,7 +22,7 @@ struct Wrong<'a> {
 
 /// The drafts of an invalid recipient: no message on any channel, and the errors.
 #[must_use]
-pub fn unusable(definition: &EventTypeDef, unusable: &Unusable) -> Vec<Draft> {
+pub fn unusable(definition: &EventTypeDef, unusable: &InvalidRecipient) -> Vec<Draft> {
     let errors = &unusable.errors[..unusable.errors.len().min(MAX_ERRORS)];
     let wrong: Vec<Wrong<'_>> = errors
         .iter()

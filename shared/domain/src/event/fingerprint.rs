@@ -7,7 +7,7 @@ use super::{
     Event, TRACE_ATTRIBUTES,
     fields::{Content, WireEvent, attribute_text},
 };
-use crate::{json, recipient::Recipient};
+use crate::{ids::UserId, json, recipient::Recipient};
 
 impl Event {
     /// SHA-256 of the event without `id`, `source`, `time` and its trace. Two events of one id with different
@@ -51,7 +51,7 @@ fn hash_recipients(recipients: &[Recipient], hasher: &mut Sha256) {
             ("locale", locale.as_deref()),
             ("phone", phone.as_deref()),
             ("timezone", timezone.as_deref()),
-            ("user_id", user_id.as_ref().map(|user| user.as_str())),
+            ("user_id", user_id.as_ref().map(UserId::as_str)),
         ] {
             if let Some(text) = text {
                 hash_name(name, hasher);

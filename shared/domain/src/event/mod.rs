@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 pub use binary::BinaryHeaders;
 pub use media_type::{MediaType, Mode};
-pub use recipients::{MAX_RECIPIENTS, Unusable};
+pub use recipients::{InvalidRecipient, MAX_RECIPIENTS};
 pub use sound::unsound;
 pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
@@ -56,7 +56,7 @@ pub struct Event {
     pub recipients: Vec<Recipient>,
     /// Invalid recipients. They are not part of the wire form: the gateway refuses such an event, and the router
     /// notifies the other recipients.
-    pub unusable: Vec<Unusable>,
+    pub unusable: Vec<InvalidRecipient>,
     /// The priority; `None` leaves it to the catalog.
     pub priority: Option<Priority>,
     /// The time before which no message is sent.

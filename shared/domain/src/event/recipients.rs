@@ -20,7 +20,7 @@ pub const MAX_RECIPIENTS: usize = 1_000;
 
 /// An invalid recipient. The other recipients of its event can still be notified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
+pub struct InvalidRecipient {
     /// The recipient for display: the user id, the masked address, or the place.
     pub recipient: String,
     /// The user id, if the id itself is valid.
@@ -33,7 +33,7 @@ pub struct Unusable {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) recipients: Vec<Recipient>,
-    pub(super) unusable: Vec<Unusable>,
+    pub(super) unusable: Vec<InvalidRecipient>,
 }
 
 impl Found {
@@ -101,7 +101,7 @@ impl Found {
                     (None, Some(guest)) if guest.user_id.is_none() => guest.masked(),
                     _ => String::new(),
                 };
-                self.unusable.push(Unusable {
+                self.unusable.push(InvalidRecipient {
                     recipient: echo(if shown.is_empty() { pointer } else { &shown }),
                     user_id,
                     errors,

@@ -18,13 +18,13 @@ const MAX_BYTES: usize = 1 << 20;
 pub struct Former {
     /// Whether there were too many places to remember.
     pub(super) everything: bool,
-    types: BTreeMap<String, Places>,
+    types: BTreeMap<String, TypePlaces>,
 }
 
 /// The places of an event type, in the spelling of its definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Places {
+pub(super) struct TypePlaces {
     pub(super) sensitive: BTreeSet<String>,
     pub(super) recipients_from: BTreeSet<String>,
 }
@@ -65,13 +65,13 @@ impl Former {
                 .is_some_and(|places| !places.sensitive.is_empty())
     }
 
-    pub(super) fn places(&self, event_type: &str) -> Option<&Places> {
+    pub(super) fn places(&self, event_type: &str) -> Option<&TypePlaces> {
         self.types.get(event_type)
     }
 
     fn bytes(&self) -> usize {
         let of_set = |set: &BTreeSet<String>| set.iter().map(String::len).sum::<usize>();
-        let of_type = |(name, places): (&String, &Places)| {
+        let of_type = |(name, places): (&String, &TypePlaces)| {
             name.len() + of_set(&places.sensitive) + of_set(&places.recipients_from)
         };
         self.types.iter().map(of_type).sum()

@@ -12,13 +12,13 @@ pub use addresses::mask_addresses;
 pub use former::Former;
 pub use place::{HIDDEN, PlaceError};
 
-use self::place::{Action, Place};
+use self::place::{Action, MaskedPlace};
 use crate::{catalog::EventTypeDef, channel::Channel};
 
 /// The hidden places in events of one type.
 #[derive(Debug, Clone)]
 pub struct Mask {
-    places: Vec<Place>,
+    places: Vec<MaskedPlace>,
 }
 
 impl Mask {
@@ -34,7 +34,7 @@ impl Mask {
     pub fn with_former(definition: Option<&EventTypeDef>, former: &Former, names: &[&str]) -> Self {
         let mut places = Vec::new();
         if definition.is_none() || former.everything {
-            places.push(Place::new(vec!["*".to_owned()], Action::Hide));
+            places.push(MaskedPlace::new(vec!["*".to_owned()], Action::Hide));
         }
         let former: Vec<_> = names.iter().filter_map(|name| former.places(name)).collect();
         let sensitive = definition
@@ -99,7 +99,7 @@ impl Mask {
     /// Rewrites the JSON at the place `at` of an event.
     fn rewrite(&self, json: &str, at: &[&str]) -> Option<Box<RawValue>> {
         serde_json::from_str::<&RawValue>(json).ok()?;
-        let places: Vec<_> = self.places.iter().map(Place::path).collect();
+        let places: Vec<_> = self.places.iter().map(MaskedPlace::path).collect();
         let places = at
             .iter()
             .fold(places, |places, token| rewrite::below(&places, token));
@@ -110,8 +110,12 @@ impl Mask {
 }
 
 /// Adds a place. An invalid pointer cannot occur, because it is refused when the catalog is applied.
-fn add(places: &mut Vec<Place>, pointer: &str, action: Action) {
-    places.extend(place::parse(pointer).ok().map(|path| Place::new(path, action)));
+fn add(places: &mut Vec<MaskedPlace>, pointer: &str, action: Action) {
+    places.extend(
+        place::parse(pointer)
+            .ok()
+            .map(|path| MaskedPlace::new(path, action)),
+    );
 }
 
 #[cfg(test)]

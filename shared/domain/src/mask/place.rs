@@ -30,7 +30,7 @@ pub(super) enum Action {
 
 /// A place and the treatment of the value there.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct MaskedPlace {
     tokens: Vec<String>,
     action: Action,
 }
@@ -42,7 +42,7 @@ pub(super) struct Path<'a> {
     pub(super) action: Action,
 }
 
-impl Place {
+impl MaskedPlace {
     pub(super) fn new(tokens: Vec<String>, action: Action) -> Self {
         Self { tokens, action }
     }

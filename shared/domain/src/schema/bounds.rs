@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{
-    cost::{Kind, Places, Work},
+    cost::{CheckWork, Kind, SchemaPlaces},
     pattern,
 };
 use crate::field_error::{FieldError, escape_token};
@@ -37,7 +37,7 @@ const MAX_PATTERN: usize = 1_000;
 const MAX_LISTED: usize = 1_000;
 
 /// The work of a check. A schema that could multiply the work is refused; errors point into the schema.
-pub(super) fn check(schema: &Value) -> Result<Work, Vec<FieldError>> {
+pub(super) fn check(schema: &Value) -> Result<CheckWork, Vec<FieldError>> {
     let refuse = |code: &str, sentence: String| Err(vec![FieldError::new("", code, sentence)]);
     if depth(schema, 0) > MAX_DEPTH {
         return refuse(
@@ -57,7 +57,7 @@ pub(super) fn check(schema: &Value) -> Result<Work, Vec<FieldError>> {
         patterns: 0,
         open: Vec::new(),
         path: Vec::new(),
-        places: Places::new(),
+        places: SchemaPlaces::new(),
         recursive: HashSet::new(),
     };
     walk.refer("#", "").map_err(|error| vec![error])?;
@@ -117,7 +117,7 @@ struct Walk<'s> {
     open: Vec<Open>,
     /// The parts from the data down to the value to which the present subschema applies.
     path: Vec<Part>,
-    places: Places,
+    places: SchemaPlaces,
     /// Definitions that apply to parts of the values to which they apply.
     recursive: HashSet<String>,
 }

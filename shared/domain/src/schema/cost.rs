@@ -41,13 +41,13 @@ impl Kind {
 
 /// The work of checking data with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Work {
+pub(crate) struct CheckWork {
     /// The units for any data.
     once: u64,
     per_byte: u64,
 }
 
-impl Work {
+impl CheckWork {
     /// The work for data of this many bytes of JSON.
     pub(crate) fn on(self, bytes: usize) -> u64 {
         self.per_byte
@@ -63,14 +63,14 @@ impl Work {
 
 /// The places of the data to which a schema applies.
 #[derive(Debug)]
-pub(super) struct Places {
-    all: Vec<Place>,
+pub(super) struct SchemaPlaces {
+    all: Vec<PlaceCost>,
     /// The path to the place of the present subschema, which is its last element.
     path: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct PlaceCost {
     /// Whether the place is in a list or map, so that it occurs once for each member.
     is_many: bool,
     /// Units for each value here.
@@ -86,15 +86,15 @@ struct Place {
     other_items: Option<usize>,
 }
 
-impl Places {
+impl SchemaPlaces {
     pub(super) fn new() -> Self {
         Self {
-            all: vec![Place::default()],
+            all: vec![PlaceCost::default()],
             path: vec![0],
         }
     }
 
-    fn here(&mut self) -> &mut Place {
+    fn here(&mut self) -> &mut PlaceCost {
         let at = self.path.last().copied().unwrap_or_default();
         &mut self.all[at]
     }
@@ -111,9 +111,9 @@ impl Places {
             Kind::OtherItems | Kind::AnyItem => *here.other_items.get_or_insert(next),
         };
         if at == next {
-            self.all.push(Place {
+            self.all.push(PlaceCost {
                 is_many,
-                ..Place::default()
+                ..PlaceCost::default()
             });
         }
         self.path.push(at);
@@ -175,13 +175,13 @@ impl Places {
 
     /// The work, if this many definitions apply to parts of the values to which they apply. Each of them may apply to
     /// a value in addition to the subschemas that were met there.
-    pub(super) fn work(&self, recursive: usize) -> Work {
+    pub(super) fn work(&self, recursive: usize) -> CheckWork {
         let is_recursive = recursive > 0;
         let once = self.all.iter().fold(0_u64, |sum, place| {
             sum.saturating_add(place.value).saturating_add(place.whole)
         });
         let per_byte = self.most(0, is_recursive).saturating_mul(1 + recursive as u64);
-        Work {
+        CheckWork {
             once,
             // Reading a byte is work too.
             per_byte: per_byte.max(1),

@@ -6,7 +6,7 @@ use carillon_domain::Channel;
 
 use super::{
     Engine, Partials, TemplateIssue, Validation, html,
-    issue::Place,
+    issue::IssueSite,
     lower::lower,
     parse::parse,
     walk::{self, Uses},
@@ -27,14 +27,14 @@ impl Engine {
     pub fn judge_with_texts(&self, set: &TemplateSet) -> Validation {
         let mut validation = self.judge(set);
         for pack in &self.packs {
-            let place = Place::new(format!("locales/{}", pack.tag), None, "");
+            let place = IssueSite::new(format!("locales/{}", pack.tag), None, "");
             let found = pack.messages.issues(&pack.tag).into_iter();
             validation
                 .errors
                 .extend(found.map(|it| place.issue(Some(it.line), it.code, it.message)));
         }
         for twins in self.locales.twins() {
-            let place = Place::new(format!("locales/{}", twins.second), None, "");
+            let place = IssueSite::new(format!("locales/{}", twins.second), None, "");
             let sentence = format!(
                 "expected one spelling of a locale: {} and {} are the same one",
                 twins.first, twins.second
@@ -68,7 +68,7 @@ impl Engine {
         // Issues of partials are in the engine's list already.
         let partials = Partials::compile(&set.partials, &mut Vec::new());
         for (name, html, template) in partials.all() {
-            let place = Place::new(
+            let place = IssueSite::new(
                 format!("partials/{name}"),
                 None,
                 if html { "html" } else { "text" },
@@ -80,7 +80,7 @@ impl Engine {
         for def in &set.templates {
             for (part, source) in &def.parts {
                 if let Ok(template) = parse(source) {
-                    let place = Place::new(def.id(), def.locale.as_deref(), part);
+                    let place = IssueSite::new(def.id(), def.locale.as_deref(), part);
                     let is_html = part == "html";
                     gate.check(&place, walk::walk(&template, is_html), &mut validation);
                     // The errors of a template that cannot be lowered are in the engine's list already.
@@ -107,7 +107,7 @@ fn find_twins(set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
         };
         let key = (def.event_type.as_str(), def.channel, canonical_name(locale));
         if let Some(first) = first.insert(key, locale) {
-            let place = Place::new(def.id(), Some(locale), "");
+            let place = IssueSite::new(def.id(), Some(locale), "");
             let sentence =
                 format!("expected one template for a locale: {first} and {locale} are the same locale");
             errors.push(place.issue(None, "duplicate-locale", sentence));
@@ -130,7 +130,7 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    fn check(&mut self, place: &Place, uses: Uses, validation: &mut Validation) {
+    fn check(&mut self, place: &IssueSite, uses: Uses, validation: &mut Validation) {
         for (line, code, message) in uses.findings {
             validation.errors.push(place.issue(line, code, message));
         }

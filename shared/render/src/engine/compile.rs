@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{
     context::Mentions,
-    issue::{Place, TemplateIssue},
+    issue::{IssueSite, TemplateIssue},
     lower::lower,
     pack::Partials,
     parse::parse,
@@ -94,7 +94,7 @@ pub(super) fn compile_template(
     issues: &mut Vec<TemplateIssue>,
 ) -> Result<Compiled, ()> {
     let before = issues.len();
-    let place = |part: &str| Place::new(def.id(), def.locale.as_deref(), part);
+    let place = |part: &str| IssueSite::new(def.id(), def.locale.as_deref(), part);
     for part in required_parts(def.channel)
         .iter()
         .filter(|part| !def.parts.contains_key(**part))

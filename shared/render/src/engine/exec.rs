@@ -8,7 +8,7 @@ use super::{
     lack::lack,
     output::Output,
     pack::Pack,
-    program::{Block, Element, Expr, Step},
+    program::{Block, Element, ElementLine, Expr},
     scope::{Kind, Round, Scope, Val},
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(super) struct Machine<'e> {
 /// The partial that contains an element (`None` is the part itself), and the block that this partial was
 /// given.
 #[derive(Clone, Copy)]
-struct Place<'s> {
+struct ElementSite<'s> {
     partial: Option<&'s str>,
     given: Option<&'s Given<'s>>,
 }
@@ -42,7 +42,7 @@ struct Place<'s> {
 struct Given<'s> {
     block: &'s Block,
     scope: &'s Scope<'s>,
-    place: Place<'s>,
+    place: ElementSite<'s>,
 }
 
 impl Machine<'_> {
@@ -56,7 +56,7 @@ impl Machine<'_> {
             round: None,
             kind: Kind::Data,
         };
-        let place = Place {
+        let place = ElementSite {
             partial: None,
             given: None,
         };
@@ -67,7 +67,7 @@ impl Machine<'_> {
         &'s self,
         block: &'s Block,
         scope: &'s Scope<'s>,
-        place: Place<'s>,
+        place: ElementSite<'s>,
         out: &mut Output<'_>,
     ) -> Result<(), Box<Stop>> {
         self.budget.enter()?;
@@ -86,9 +86,9 @@ impl Machine<'_> {
 
     fn step<'s>(
         &'s self,
-        step: &'s Step,
+        step: &'s ElementLine,
         scope: &'s Scope<'s>,
-        place: Place<'s>,
+        place: ElementSite<'s>,
         out: &mut Output<'_>,
     ) -> Result<(), Box<Stop>> {
         self.budget.pay(1)?;
@@ -205,7 +205,7 @@ impl Machine<'_> {
         (list, value, count): (&'s Expr, &'s Val<'s>, usize),
         (names, body): (&'s [String], &'s Block),
         scope: &'s Scope<'s>,
-        place: Place<'s>,
+        place: ElementSite<'s>,
         out: &mut Output<'_>,
     ) -> Result<(), Box<Stop>> {
         let mut round = |index: usize, key: Option<&str>, item: &Value| {
@@ -241,14 +241,14 @@ impl Machine<'_> {
         name: &'s str,
         block: Option<&'s Block>,
         scope: &'s Scope<'s>,
-        place: Place<'s>,
+        place: ElementSite<'s>,
         out: &mut Output<'_>,
     ) -> Result<(), Box<Stop>> {
         let Some(partial) = self.partials.get(name) else {
             return Err(Fault::Misused(format!("there is no partial {name}")).into());
         };
         let given = block.map(|block| Given { block, scope, place });
-        let inside = Place {
+        let inside = ElementSite {
             partial: Some(name),
             given: given.as_ref(),
         };

@@ -62,13 +62,13 @@ pub struct Validation {
 
 /// The template and part in which issues are found.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct IssueSite {
     template: String,
     locale: Option<String>,
     part: String,
 }
 
-impl Place {
+impl IssueSite {
     pub(super) fn new(template: impl Into<String>, locale: Option<&str>, part: &str) -> Self {
         Self {
             template: template.into(),

@@ -6,7 +6,7 @@ use carillon_domain::json::Value;
 use super::{
     Engine,
     exec::Machine,
-    issue::{Place, TemplateIssue},
+    issue::{IssueSite, TemplateIssue},
     pack::Pack,
     program::{Block, Call, Element, Expr, Helper},
     scope::{Kind, Scope, Val},
@@ -27,13 +27,13 @@ impl Engine {
     /// always blank or too long.
     pub(super) fn find_wrong_literals(&self, set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
         let none = Value::Object(carillon_domain::json::Map::new());
-        let issues = |place: Place, findings: Vec<Finding>| {
+        let issues = |place: IssueSite, findings: Vec<Finding>| {
             let each = findings.into_iter();
             each.map(move |(line, sentence)| place.issue(line, "bad-literal", sentence))
         };
         for (partials, part) in self.partials.iter().zip(["html", "text"]) {
             for (name, block) in partials {
-                let place = Place::new(format!("partials/{name}"), None, part);
+                let place = IssueSite::new(format!("partials/{name}"), None, part);
                 let findings = self.wrong_in(block, self.packs.iter(), part == "html", &none);
                 errors.extend(issues(place, findings));
             }
@@ -44,7 +44,7 @@ impl Engine {
                 continue;
             };
             for part in template.parts.all() {
-                let place = Place::new(def.id(), def.locale.as_deref(), &part.name);
+                let place = IssueSite::new(def.id(), def.locale.as_deref(), &part.name);
                 let packs = served.iter().map(|(pack, _)| *pack);
                 let findings = self.wrong_in(&part.block, packs, part.name == "html", &none);
                 errors.extend(issues(place, findings));
@@ -63,7 +63,7 @@ impl Engine {
                 } else {
                     String::new()
                 };
-                let place = Place::new(def.id(), def.locale.as_deref(), &found.part);
+                let place = IssueSite::new(def.id(), def.locale.as_deref(), &found.part);
                 let sentence = format!("{}{language}: expected {}", found.fault, found.expected);
                 errors.push(place.issue(None, found.code, sentence));
             }

@@ -9,7 +9,7 @@ use handlebars::{
     template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
 };
 
-use super::program::{Block, Call, Element, Expr, From, Helper, Path, Step};
+use super::program::{Block, Call, Element, ElementLine, Expr, From, Helper, Path};
 
 /// A line, a stable code and a sentence.
 pub(super) type Finding = (Option<usize>, &'static str, String);
@@ -46,7 +46,7 @@ impl Lowering {
             self.line = line.or(self.line);
             let line = self.line;
             if let Some(element) = self.element(element) {
-                steps.push(Step { line, element });
+                steps.push(ElementLine { line, element });
             }
         }
         Block(steps)

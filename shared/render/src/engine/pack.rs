@@ -8,7 +8,7 @@ use std::{
 use handlebars::Template;
 
 use super::{
-    issue::{Place, TemplateIssue},
+    issue::{IssueSite, TemplateIssue},
     lower::lower,
     parse::parse,
     program::Block,
@@ -66,7 +66,7 @@ fn messages(
             let same = former.iter().find(|pack| pack.tag == *tag);
             let same = same.and_then(|pack| pack.messages.own_if_of(ftl));
             let bundle = same.map_or_else(|| Arc::new(Bundle::read(tag, ftl)), Arc::clone);
-            let place = Place::new(format!("locales/{tag}"), None, "");
+            let place = IssueSite::new(format!("locales/{tag}"), None, "");
             let found = bundle.issues().iter();
             issues.extend(found.map(|it| place.issue(Some(it.line), it.code, it.message.clone())));
             bundle
@@ -100,7 +100,7 @@ impl Partials {
         let mut partials = Self::default();
         for def in defs {
             for (part, source) in &def.parts {
-                let place = Place::new(format!("partials/{}", def.name), None, part);
+                let place = IssueSite::new(format!("partials/{}", def.name), None, part);
                 let kind = match part.as_str() {
                     "html" => &mut partials.html,
                     "text" => &mut partials.text,
@@ -168,7 +168,7 @@ impl Partials {
     }
 
     /// Checks that a partial and all that it includes exist, and that none of them includes itself.
-    pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), Unusable> {
+    pub(super) fn usable(&self, name: &str, html: bool) -> Result<(), UnusablePack> {
         let verdicts = if html {
             &self.html_verdicts
         } else {
@@ -182,10 +182,10 @@ impl Partials {
 }
 
 /// A code and a sentence that say why a partial cannot be used.
-type Unusable = (&'static str, String);
+type UnusablePack = (&'static str, String);
 
 /// The levels of partials that each partial includes, itself counted, or the reason why it cannot be used.
-type Verdicts = BTreeMap<String, Result<usize, Unusable>>;
+type Verdicts = BTreeMap<String, Result<usize, UnusablePack>>;
 
 fn judge(kind: &BTreeMap<String, Partial>) -> Verdicts {
     let mut known = BTreeMap::new();
@@ -202,7 +202,7 @@ fn visit<'a>(
     kind: &'a BTreeMap<String, Partial>,
     open: &mut BTreeSet<&'a str>,
     known: &mut BTreeMap<&'a str, usize>,
-) -> Result<usize, Unusable> {
+) -> Result<usize, UnusablePack> {
     let too_deep = || {
         let sentence = format!("expected partials to include each other at most {MAX_INCLUDES} deep");
         ("recursive-partial", sentence)

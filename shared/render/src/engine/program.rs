@@ -8,11 +8,11 @@ use carillon_domain::json::Value;
 
 /// A sequence of elements.
 #[derive(Debug, Default)]
-pub(super) struct Block(pub(super) Vec<Step>);
+pub(super) struct Block(pub(super) Vec<ElementLine>);
 
 /// One element and its line, from 1.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct ElementLine {
     pub(super) line: Option<usize>,
     pub(super) element: Element,
 }

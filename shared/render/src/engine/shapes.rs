@@ -15,7 +15,7 @@ use self::{
 };
 use super::{
     Engine,
-    issue::{Place, TemplateIssue},
+    issue::{IssueSite, TemplateIssue},
     program::{Block, Element, Expr},
     schemas::{ANY, Schema},
 };
@@ -68,7 +68,7 @@ impl Engine {
                 };
                 // A template that would take too much work to look at is judged when it is rendered.
                 let _ = shapes.block(&part.block, &scope, None);
-                let place = Place::new(def.id(), def.locale.as_deref(), &part.name);
+                let place = IssueSite::new(def.id(), def.locale.as_deref(), &part.name);
                 for (line, code, sentence) in shapes.found {
                     let issue = place.issue(line, code, sentence);
                     if !issues.contains(&issue) {

@@ -19,7 +19,7 @@ use crate::{
 
 /// A part that can never be sent in a locale.
 #[derive(Debug)]
-pub(super) struct Unusable {
+pub(super) struct UnusablePart {
     pub(super) part: String,
     /// A stable code.
     pub(super) code: &'static str,
@@ -33,7 +33,7 @@ pub(super) fn always_unusable(
     pack: &Pack,
     partials: &[BTreeMap<String, Block>; 2],
     none: &Value,
-) -> Option<Unusable> {
+) -> Option<UnusablePart> {
     let [html_partials, texts] = partials;
     let budget = Budget::new(STEPS);
     let look = |partials| Look {
@@ -72,7 +72,7 @@ pub(super) fn always_unusable(
     };
     if let Some((part, what)) = blank {
         let in_one = if what == "it is" { "" } else { " in one of them" };
-        return Some(Unusable {
+        return Some(UnusablePart {
             part: part.name.clone(),
             code: "blank",
             fault: format!("{what} always blank"),
@@ -101,7 +101,7 @@ pub(super) fn always_unusable(
             .all(is_constant);
         (part, if all { "it always has" } else { "it has at least" })
     };
-    Some(Unusable {
+    Some(UnusablePart {
         part,
         code: "too-long",
         fault: format!("{has} {actual} {unit}"),

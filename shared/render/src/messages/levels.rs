@@ -115,7 +115,7 @@ impl Messages {
 fn walk<'p>(pattern: &'p Pattern, level: usize, deepest: &mut usize, refers: &mut dyn FnMut(&'p str, usize)) {
     *deepest = level.max(*deepest);
     for piece in pattern {
-        if let Piece::Place(expr) = piece {
+        if let Piece::Placeable(expr) = piece {
             walk_expr(expr, level, deepest, refers);
         }
     }

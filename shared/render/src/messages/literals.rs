@@ -4,7 +4,7 @@
 use super::{
     MessageError, Messages,
     functions::Function,
-    resolve::{Place, Resolver},
+    resolve::{Resolver, TermSite},
     tree::{Expr, Text},
 };
 use crate::{
@@ -48,7 +48,7 @@ impl Messages {
             timezone: None,
             budget: &budget,
         };
-        let place = Place {
+        let place = TermSite {
             bundle: 0,
             term: None,
         };

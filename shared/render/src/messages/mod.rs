@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     read::MessagesFile,
-    resolve::{Place, Resolver},
+    resolve::{Resolver, TermSite},
     tree::{Pattern, Texts},
 };
 use crate::{
@@ -157,7 +157,7 @@ impl Messages {
             budget,
         };
         let mut text = String::new();
-        resolver.pattern(pattern, Place { bundle, term: None }, &mut text)?;
+        resolver.pattern(pattern, TermSite { bundle, term: None }, &mut text)?;
         Ok(text)
     }
 

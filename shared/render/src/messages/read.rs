@@ -220,7 +220,7 @@ impl Reader {
             .iter()
             .map(|element| match element {
                 PatternElement::TextElement { value } => Some(Piece::Text((*value).to_owned())),
-                PatternElement::Placeable { expression } => self.expression(expression).map(Piece::Place),
+                PatternElement::Placeable { expression } => self.expression(expression).map(Piece::Placeable),
             })
             .collect()
     }

@@ -30,7 +30,7 @@ pub(super) struct Resolver<'r> {
 
 /// The place of an expression: the bundle of its text in the chain, and the arguments of its term.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'p, 'r> {
+pub(super) struct TermSite<'p, 'r> {
     pub(super) bundle: usize,
     pub(super) term: Option<&'p [(&'r str, Chosen<'r>)]>,
 }
@@ -59,7 +59,7 @@ impl<'r> Resolver<'r> {
     pub(super) fn pattern(
         &self,
         pattern: &'r Pattern,
-        place: Place<'_, 'r>,
+        place: TermSite<'_, 'r>,
         out: &mut String,
     ) -> Result<(), MessageError> {
         self.budget.enter()?;
@@ -67,7 +67,7 @@ impl<'r> Resolver<'r> {
             self.budget.pay(1)?;
             match piece {
                 Piece::Text(text) => self.write(text, out)?,
-                Piece::Place(expr) => self.place(expr, place, out)?,
+                Piece::Placeable(expr) => self.place(expr, place, out)?,
             }
         }
         self.budget.leave();
@@ -86,7 +86,7 @@ impl<'r> Resolver<'r> {
     pub(super) fn place(
         &self,
         expr: &'r Expr,
-        place: Place<'_, 'r>,
+        place: TermSite<'_, 'r>,
         out: &mut String,
     ) -> Result<(), MessageError> {
         match expr {
@@ -94,7 +94,7 @@ impl<'r> Resolver<'r> {
                 let (bundle, pattern) = self.find(key, place)?;
                 self.pattern(
                     pattern,
-                    Place {
+                    TermSite {
                         bundle,
                         term: place.term,
                     },
@@ -111,7 +111,7 @@ impl<'r> Resolver<'r> {
                     ));
                 }
                 let term = Some(given.as_slice());
-                self.pattern(pattern, Place { bundle, term }, out)
+                self.pattern(pattern, TermSite { bundle, term }, out)
             }
             Expr::Select {
                 selector,
@@ -136,7 +136,7 @@ impl<'r> Resolver<'r> {
     }
 
     /// The value of an expression, for selecting and for writing; `None` if its variable was not passed.
-    fn value(&self, expr: &'r Expr, place: Place<'_, 'r>) -> Result<Option<Chosen<'r>>, MessageError> {
+    fn value(&self, expr: &'r Expr, place: TermSite<'_, 'r>) -> Result<Option<Chosen<'r>>, MessageError> {
         self.budget.pay(1)?;
         Ok(Some(match expr {
             Expr::Literal(text) => Chosen::plain(text.as_str()),
@@ -181,7 +181,7 @@ impl<'r> Resolver<'r> {
         function: &Function,
         arg: &Expr,
         plain: &str,
-        place: Place<'_, 'r>,
+        place: TermSite<'_, 'r>,
     ) -> Result<Chosen<'r>, MessageError> {
         let text = Value::String(plain.to_owned());
         let written = Written(arg);
@@ -225,7 +225,7 @@ impl<'r> Resolver<'r> {
         &self,
         value: &Chosen<'_>,
         variants: &[(VariantKey, Pattern)],
-        place: Place<'_, 'r>,
+        place: TermSite<'_, 'r>,
     ) -> Result<Option<usize>, MessageError> {
         let bundle = &self.messages.0[place.bundle];
         let operands = numeric(&value.plain);
@@ -244,7 +244,7 @@ impl<'r> Resolver<'r> {
     }
 
     /// A text by its key: from the bundle of the text that refers to it, or from the fallback bundles.
-    fn find(&self, key: &str, place: Place<'_, 'r>) -> Result<(usize, &'r Pattern), MessageError> {
+    fn find(&self, key: &str, place: TermSite<'_, 'r>) -> Result<(usize, &'r Pattern), MessageError> {
         self.messages
             .find(key, place.bundle)
             .ok_or_else(|| MessageError::Broken(format!("there is no {key}")))

@@ -21,7 +21,7 @@ pub(super) type Pattern = Vec<Piece>;
 #[derive(Debug)]
 pub(super) enum Piece {
     Text(String),
-    Place(Expr),
+    Placeable(Expr),
 }
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(super) enum VariantKey {
 /// selects a variant.
 pub(super) fn visit<'t>(pattern: &'t Pattern, look: &mut dyn FnMut(&'t Expr, bool)) {
     for piece in pattern {
-        if let Piece::Place(expr) = piece {
+        if let Piece::Placeable(expr) = piece {
             visit_expr(expr, false, look);
         }
     }

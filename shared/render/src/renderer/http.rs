@@ -22,7 +22,7 @@ pub struct BatchRequest {
 
 /// The answer of `POST /v1/render`.
 #[derive(Debug, Clone, Deserialize)]
-pub struct BatchAnswer {
+pub struct RenderBatchAnswer {
     /// One answer for each request, in order.
     pub items: Vec<ItemAnswer>,
 }
@@ -114,7 +114,7 @@ impl HttpRenderer {
         if !status.is_success() {
             return Err(unavailable(format!("the templates role answered {status}")));
         }
-        let answer: BatchAnswer = response
+        let answer: RenderBatchAnswer = response
             .json()
             .await
             .map_err(|error| unavailable(error.without_url().to_string()))?;

@@ -8,7 +8,7 @@ mod workshop;
 use async_trait::async_trait;
 
 pub use self::{
-    http::{BatchAnswer, BatchRequest, HttpRenderer, ItemAnswer, ItemProblem},
+    http::{BatchRequest, HttpRenderer, ItemAnswer, ItemProblem, RenderBatchAnswer},
     in_process::{InProcess, WorkError},
     source::{SourceError, TemplateSource},
 };

@@ -9,7 +9,7 @@ use carillon_domain::TenantId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::abandoned::{self, Caller};
+use crate::abandoned::{self, Waiter};
 
 /// The number of remembered tenants from which on those without work are forgotten.
 const FORGET_FROM: usize = 1_024;
@@ -80,7 +80,7 @@ impl Workshop {
         let (Ok(own), Ok(place)) = (own, place) else {
             return Err(NoResult::Ending);
         };
-        let caller = Caller::default();
+        let caller = Waiter::default();
         let watched = caller.called();
         let working = tokio::task::spawn_blocking(move || {
             // The tenant is remembered as long as it has work.

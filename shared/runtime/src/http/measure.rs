@@ -39,7 +39,7 @@ pub fn measured(routes: Router) -> Router {
 async fn measure(State(measures): State<Measures>, request: Request, next: Next) -> Response {
     let measurement = Measurement::begin(&request);
     let response = next.run(request).await;
-    measures.end(measurement, &response);
+    measures.end(&measurement, &response);
     response
 }
 
@@ -57,7 +57,7 @@ impl Measurement {
 
 impl Measures {
     /// Records a request that was answered.
-    pub fn end(&self, measurement: Measurement, response: &Response) {
+    pub fn end(&self, measurement: &Measurement, response: &Response) {
         let route = measurement.route.as_ref().map_or("", MatchedPath::as_str);
         let seconds = measurement.since.elapsed().as_secs_f64();
         self.record(route, measurement.method, response.status().as_u16(), seconds);

@@ -24,7 +24,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    config::{Place, READ_MODEL, StoreConfig},
+    config::{DatabaseAddress, READ_MODEL, StoreConfig},
     error::StoreError,
 };
 
@@ -72,8 +72,8 @@ impl Db {
             let clock = Arc::clone(&clock);
             Self(Arc::new(Inner { pools, clock }))
         };
-        match config.place()? {
-            Place::Sqlite(path) => {
+        match config.address()? {
+            DatabaseAddress::Sqlite(path) => {
                 let (store, model) = open_sqlite(&path, config).await?;
                 let (store, model) = (db(store), db(model));
                 for Self(inner) in [&store, &model] {
@@ -81,7 +81,7 @@ impl Db {
                 }
                 Ok((store, model))
             }
-            Place::Postgres(url) => {
+            DatabaseAddress::Postgres(url) => {
                 let all = db(open_postgres(url, config).await?);
                 Ok((all.clone(), all))
             }

@@ -33,7 +33,7 @@ pub(crate) use self::{
 };
 use self::{
     measures::PoolMeasures,
-    postgres::{Database, Held},
+    postgres::{Database, HeldConnection},
     writer::{Turn, Writer},
 };
 use crate::{config::Dialect, error::StoreError, fault::Fault};
@@ -64,13 +64,13 @@ enum Pools {
 /// A connection for reading statements, each a transaction of its own.
 pub(crate) enum Session {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(Held),
+    Postgres(HeldConnection),
 }
 
 /// A connection for one writing statement, which is durable after [`Write::commit`].
 pub(crate) enum Write {
     Sqlite(Turn),
-    Postgres(Held),
+    Postgres(HeldConnection),
 }
 
 /// A transaction; rolled back when it is dropped.

@@ -24,7 +24,7 @@ pub(super) struct Database {
 }
 
 /// A connection, and the transaction on it if there is one. The transaction is rolled back on drop.
-pub(crate) struct Held {
+pub(crate) struct HeldConnection {
     on: On,
     link: Link,
     commits: Commits,
@@ -46,7 +46,7 @@ impl Database {
     }
 
     /// A connection for statements, each of which is a transaction of its own.
-    pub(super) async fn hold(&self) -> Result<Held, StoreError> {
+    pub(super) async fn hold(&self) -> Result<HeldConnection, StoreError> {
         if self.link.is_pooled {
             // Outside a transaction, a pooler may prepare a statement on one server and run it on another.
             return self.begin().await;
@@ -58,7 +58,7 @@ impl Database {
     }
 
     /// Begins a transaction, read committed.
-    pub(super) async fn begin(&self) -> Result<Held, StoreError> {
+    pub(super) async fn begin(&self) -> Result<HeldConnection, StoreError> {
         let since = Instant::now();
         let begun = if self.link.is_pooled {
             self.pool.begin_with(BEGIN_POOLED).await
@@ -69,8 +69,8 @@ impl Database {
         Ok(self.held(On::Transaction(self.link.note(begun)?)))
     }
 
-    fn held(&self, on: On) -> Held {
-        Held {
+    fn held(&self, on: On) -> HeldConnection {
+        HeldConnection {
             on,
             link: self.link.clone(),
             commits: self.commits.clone(),
@@ -95,7 +95,7 @@ impl Database {
     }
 }
 
-impl Held {
+impl HeldConnection {
     pub(super) fn conn(&mut self) -> Conn<'_> {
         let connection = match &mut self.on {
             On::Connection(connection) => &mut **connection,

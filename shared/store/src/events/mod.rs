@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use self::{
     ingest::{ClaimIngest, MarkPublished},
-    published::Published,
+    published::Unmarked,
 };
 use crate::{
     batcher::Batcher,
@@ -149,7 +149,7 @@ pub struct Events {
     /// The shard of the counters to which this process writes.
     shard: i32,
     claims: Arc<Batcher<ClaimIngest>>,
-    published: Published,
+    published: Unmarked,
     /// Whether routers have fallen behind so far that they see events only after they were marked.
     is_behind: Arc<AtomicBool>,
 }
@@ -158,7 +158,7 @@ impl Events {
     pub(crate) fn new(db: Db, shard: i32) -> Self {
         Self {
             claims: Arc::new(Batcher::new(ClaimIngest(db.clone()), db.dialect(), BATCH)),
-            published: Published::new(MarkPublished {
+            published: Unmarked::new(MarkPublished {
                 db: db.clone(),
                 shard,
             }),

@@ -22,7 +22,7 @@ const MOST: usize = 50_000;
 
 /// The events without a mark, and the task that marks them.
 #[derive(Debug, Clone)]
-pub(super) struct Published(Arc<Inner>);
+pub(super) struct Unmarked(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -47,7 +47,7 @@ impl Keys {
     }
 }
 
-impl Published {
+impl Unmarked {
     /// Starts a task that marks every [`DELAY`] until this is dropped.
     pub(super) fn new(mark: MarkPublished) -> Self {
         let inner = Arc::new(Inner {

@@ -17,7 +17,7 @@ use crate::{
 
 /// A row after its claim.
 #[derive(sqlx::FromRow)]
-struct Claimed {
+struct ClaimRow {
     tenant: String,
     event_id: String,
     source: String,
@@ -69,7 +69,7 @@ pub(super) async fn claim(
         Dialect::Sqlite => claim_expected(&mut tx, first, &mut changes, is_behind).await?,
         Dialect::Postgres => (Vec::new(), first),
     };
-    let rows: Vec<Claimed> = input(&others, db.now()).fetch(tx.conn(), CLAIM).await?;
+    let rows: Vec<ClaimRow> = input(&others, db.now()).fetch(tx.conn(), CLAIM).await?;
     for row in rows.iter().filter(|row| row.reads == 1 && row.via_gateway) {
         changes.add(Counter::GatewayPublished, i64::from(row.owner.is_some()));
     }
@@ -185,7 +185,7 @@ impl First<'_> {
     }
 }
 
-impl Claimed {
+impl ClaimRow {
     fn key(&self) -> (&str, &str, &str) {
         (&self.tenant, &self.event_id, &self.source)
     }

@@ -21,14 +21,14 @@ const PRUNABLE: Prunable = prunable!("decided_events", "at");
 
 /// The key of a row.
 #[derive(sqlx::FromRow)]
-struct Place {
+struct RecordKey {
     topic: String,
     partition_id: i32,
     record_offset: i64,
     part: i32,
 }
 
-impl Place {
+impl RecordKey {
     fn key(&self) -> (&str, i32, i64, i32) {
         (&self.topic, self.partition_id, self.record_offset, self.part)
     }
@@ -54,7 +54,7 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
         .map(|row| Document::of(&row.decisions, DECISIONS))
         .collect::<Result<Vec<_>, _>>()?;
     // Usually none: new rows return nothing, so a batch of them costs no row in the answer.
-    let known: Vec<Place> = places(&rows)
+    let known: Vec<RecordKey> = places(&rows)
         .fetch(
             tx.conn(),
             "SELECT e.topic, e.partition_id, e.record_offset, e.part FROM input i JOIN decided_events e
@@ -62,7 +62,7 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
                 AND e.part = i.part",
         )
         .await?;
-    let known: HashSet<_> = known.iter().map(Place::key).collect();
+    let known: HashSet<_> = known.iter().map(RecordKey::key).collect();
     for row in rows.iter().filter(|row| !known.contains(&key(row))) {
         count(row, changes);
     }

@@ -1,7 +1,7 @@
 //! Claims of requests and of attempts.
 
 use carillon_store::{
-    idempotency::{Answer, Begin, IdempotentRequest},
+    idempotency::{Begin, IdempotentRequest, StoredResponse},
     send_ledger::{ClaimVerdict, SendClaim, SendKey},
 };
 use serde_json::json;
@@ -18,8 +18,8 @@ fn request<'a>(store: &'a TestStore, key: &'a str, body: u8) -> IdempotentReques
     }
 }
 
-fn answer(status: u16) -> Answer {
-    Answer {
+fn answer(status: u16) -> StoredResponse {
+    StoredResponse {
         status,
         content_type: "application/json".into(),
         body: br#"{"event_id":"1"}"#.to_vec(),

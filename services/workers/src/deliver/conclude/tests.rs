@@ -14,7 +14,7 @@ const CAMPAIGN: usize = 1_000;
 
 /// Claims the records of a campaign and of one urgent message, and once all are there, ends their attempts: those of
 /// the campaign first.
-struct EndsUrgentLast(Arc<Deliver>, Mutex<Vec<Claimed>>);
+struct EndsUrgentLast(Arc<Deliver>, Mutex<Vec<ClaimedTask>>);
 
 #[async_trait]
 impl Handler for EndsUrgentLast {
@@ -34,8 +34,8 @@ impl Handler for EndsUrgentLast {
     async fn bury(&self, _: Inbound, _: &Panic) {}
 }
 
-fn sent(now: Timestamp) -> Concluded {
-    Concluded {
+fn sent(now: Timestamp) -> Conclusion {
+    Conclusion {
         verdict: Verdict::Sent { message_id: None },
         steps: vec![TimelineStep {
             at: now,

@@ -1,7 +1,7 @@
 use super::*;
 
-fn ended() -> Ended {
-    Ended {
+fn ended() -> EndedTransaction {
+    EndedTransaction {
         producer: None,
         result: Ok(()),
     }

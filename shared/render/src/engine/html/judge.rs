@@ -46,7 +46,7 @@ pub(in crate::engine) fn judge(block: &Block, partials: &BTreeMap<String, Block>
         work: 0,
         depth: 0,
     };
-    let place = Place {
+    let place = JudgedSite {
         partial: None,
         includes: 0,
         given: None,
@@ -57,7 +57,7 @@ pub(in crate::engine) fn judge(block: &Block, partials: &BTreeMap<String, Block>
 
 /// The partial in which an element stands, with the line of the part that includes it.
 #[derive(Clone, Copy)]
-struct Place<'e> {
+struct JudgedSite<'e> {
     partial: Option<(&'e str, Option<usize>)>,
     includes: usize,
     given: Option<&'e Given<'e>>,
@@ -66,7 +66,7 @@ struct Place<'e> {
 /// The block that a partial is given; see [`crate::engine::exec`].
 struct Given<'e> {
     block: &'e Block,
-    place: Place<'e>,
+    place: JudgedSite<'e>,
 }
 
 struct Judge<'e> {
@@ -83,7 +83,7 @@ struct Judge<'e> {
 type States = Vec<State>;
 
 impl Judge<'_> {
-    fn refuse(&mut self, place: Place<'_>, code: &'static str, sentence: String) {
+    fn refuse(&mut self, place: JudgedSite<'_>, code: &'static str, sentence: String) {
         let found = Found {
             line: self.line,
             inside: place.partial.map(|(name, via)| (name.to_owned(), via)),
@@ -95,7 +95,7 @@ impl Judge<'_> {
         }
     }
 
-    fn block(&mut self, block: &Block, place: Place<'_>, mut states: States) -> States {
+    fn block(&mut self, block: &Block, place: JudgedSite<'_>, mut states: States) -> States {
         self.depth += 1;
         for step in &block.0 {
             if states.is_empty() {
@@ -116,14 +116,14 @@ impl Judge<'_> {
         states
     }
 
-    fn optional(&mut self, block: Option<&Block>, place: Place<'_>, states: States) -> States {
+    fn optional(&mut self, block: Option<&Block>, place: JudgedSite<'_>, states: States) -> States {
         match block {
             Some(block) => self.block(block, place, states),
             None => states,
         }
     }
 
-    fn element(&mut self, element: &Element, place: Place<'_>, states: States) -> States {
+    fn element(&mut self, element: &Element, place: JudgedSite<'_>, states: States) -> States {
         match element {
             Element::Text(text) => {
                 self.work += text.len() * states.len();
@@ -182,7 +182,13 @@ impl Judge<'_> {
         }
     }
 
-    fn partial(&mut self, name: &str, given: Option<&Given<'_>>, place: Place<'_>, states: States) -> States {
+    fn partial(
+        &mut self,
+        name: &str,
+        given: Option<&Given<'_>>,
+        place: JudgedSite<'_>,
+        states: States,
+    ) -> States {
         let Some((name, partial)) = self.partials.get_key_value(name) else {
             return states;
         };
@@ -195,7 +201,7 @@ impl Judge<'_> {
         {
             return after.clone();
         }
-        let inside = Place {
+        let inside = JudgedSite {
             partial: Some((name, place.partial.map_or(self.line, |(_, via)| via))),
             includes: place.includes + 1,
             given,
@@ -210,7 +216,7 @@ impl Judge<'_> {
     }
 
     /// The places after one of two branches.
-    fn either(&mut self, place: Place<'_>, mut one: States, other: States) -> States {
+    fn either(&mut self, place: JudgedSite<'_>, mut one: States, other: States) -> States {
         for state in other {
             if !one.contains(&state) {
                 one.push(state);
@@ -226,7 +232,7 @@ impl Judge<'_> {
         one
     }
 
-    fn print(&mut self, expr: &Expr, place: Place<'_>, states: States) -> States {
+    fn print(&mut self, expr: &Expr, place: JudgedSite<'_>, states: States) -> States {
         let helper = match expr {
             Expr::Call(Call { helper, .. }) => Some(*helper),
             _ => None,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use self::judge::{Found, judge};
 use super::{
-    issue::{Place, TemplateIssue},
+    issue::{IssueSite, TemplateIssue},
     program::Block,
 };
 
@@ -39,18 +39,18 @@ impl<'e> Gate<'e> {
             gate.in_partials.extend(own.map(|found| (*name, found.clone())));
         }
         for (name, found) in all {
-            let place = Place::new(format!("partials/{name}"), None, "html");
+            let place = IssueSite::new(format!("partials/{name}"), None, "html");
             gate.report(&place, found, errors);
         }
         gate
     }
 
     /// Judges an HTML part with the partials that it includes, each in its place.
-    pub(super) fn check(&self, place: &Place, block: &Block, errors: &mut Vec<TemplateIssue>) {
+    pub(super) fn check(&self, place: &IssueSite, block: &Block, errors: &mut Vec<TemplateIssue>) {
         self.report(place, judge(block, self.partials), errors);
     }
 
-    fn report(&self, place: &Place, found: Vec<Found>, errors: &mut Vec<TemplateIssue>) {
+    fn report(&self, place: &IssueSite, found: Vec<Found>, errors: &mut Vec<TemplateIssue>) {
         for found in found {
             let Found {
                 line,

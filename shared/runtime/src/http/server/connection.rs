@@ -154,10 +154,10 @@ struct RequestService {
     config: Arc<HttpConfig>,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<axum::http::Response<Answer>, Infallible>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<axum::http::Response<ResponseBody>, Infallible>> + Send>>;
 
 impl hyper::service::Service<Request<Incoming>> for RequestService {
-    type Response = axum::http::Response<Answer>;
+    type Response = axum::http::Response<ResponseBody>;
     type Error = Infallible;
     type Future = Answering;
 
@@ -169,7 +169,7 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
             let mut response = problem.into_response();
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
-            let response = response.map(|body| Answer { body, _guard: guard });
+            let response = response.map(|body| ResponseBody { body, _guard: guard });
             return Box::pin(std::future::ready(Ok(response)));
         }
         let mut request = request.map(|body| Body::new(TimedBody::new(body, &self.config)));
@@ -183,7 +183,7 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
                 tokio::task::yield_now().await;
             }
             let response = answering.await?;
-            Ok(response.map(|body| Answer { body, _guard: guard }))
+            Ok(response.map(|body| ResponseBody { body, _guard: guard }))
         })
     }
 }
@@ -198,12 +198,12 @@ impl Drop for EndOfRequest {
 }
 
 /// The body of an answer.
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     body: Body,
     _guard: EndOfRequest,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -26,7 +26,7 @@ pub(super) struct Crowd {
 
 /// A connection's place; dropping it frees the place.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Admission {
     crowd: Arc<Crowd>,
     id: u64,
     pub(super) progress: Arc<Progress>,
@@ -43,7 +43,7 @@ impl Crowd {
 
     /// A place for a new connection; `None` if the bound is reached and each open connection has a request in
     /// progress.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Admission> {
         let progress = Arc::new(Progress::new());
         let mut open = self.open.lock();
         if open.len() >= self.max {
@@ -55,7 +55,7 @@ impl Crowd {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         open.insert(id, Arc::clone(&progress));
         metrics::gauge!("carillon_http_connections").increment(1);
-        Some(Place {
+        Some(Admission {
             crowd: Arc::clone(self),
             id,
             progress,
@@ -86,7 +86,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admission {
     fn drop(&mut self) {
         self.crowd.open.lock().remove(&self.id);
         metrics::gauge!("carillon_http_connections").decrement(1);
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn at_the_bound_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does() {
         let crowd = Crowd::new(3);
-        let places: Vec<Place> = (0..3).map(|_| crowd.enter().unwrap()).collect();
-        let is_open = |place: &Place| crowd.open.lock().contains_key(&place.id);
+        let places: Vec<Admission> = (0..3).map(|_| crowd.enter().unwrap()).collect();
+        let is_open = |place: &Admission| crowd.open.lock().contains_key(&place.id);
         places[0].progress.begin();
         places[1].progress.begin();
         places[1].progress.end();

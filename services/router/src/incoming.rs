@@ -21,7 +21,7 @@ use crate::{reason, taken};
 
 /// An event that was read from a record.
 #[derive(Debug)]
-pub(crate) struct Inbound<'a> {
+pub(crate) struct IncomingEvent<'a> {
     pub(crate) record: &'a Record,
     pub(crate) tenant: TenantId,
     /// The tenant's catalog at the time of the check.
@@ -220,7 +220,7 @@ pub(crate) async fn check(
     mut event: Event,
     catalog: Option<Arc<CompiledCatalog>>,
     now: Timestamp,
-) -> Result<Inbound<'_>, Box<Reject<'_>>> {
+) -> Result<IncomingEvent<'_>, Box<Reject<'_>>> {
     let reject = |event: Event, code, reason| {
         Err(Box::new(Reject {
             record,
@@ -285,7 +285,7 @@ pub(crate) async fn check(
     let (mut seen, named) = (HashSet::new(), event.channels.len());
     event.channels.retain(|channel| seen.insert(*channel));
     let is_wire = is_wire(record) && repeated.is_empty() && event.channels.len() == named;
-    Ok(Inbound {
+    Ok(IncomingEvent {
         record,
         tenant,
         catalog,
