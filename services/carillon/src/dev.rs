@@ -32,7 +32,7 @@ use crate::{
     folder_lock,
     foundation::Foundation,
     output, private,
-    roles::{self, Role},
+    roles::{self, ProcessRole},
     users_folder,
 };
 
@@ -146,12 +146,12 @@ fn reachable(mut listening: SocketAddr) -> SocketAddr {
 }
 
 /// All roles except those that are left out.
-fn wanted(without: &[Without]) -> Vec<Role> {
-    let is_wanted = |role: &Role| match role {
-        Role::Router => !without.contains(&Without::Router),
-        Role::Worker(_) => !without.contains(&Without::Worker),
-        Role::Tracker => !without.contains(&Without::Tracker),
-        Role::Gateway | Role::Templates => true,
+fn wanted(without: &[Without]) -> Vec<ProcessRole> {
+    let is_wanted = |role: &ProcessRole| match role {
+        ProcessRole::Router => !without.contains(&Without::Router),
+        ProcessRole::Worker(_) => !without.contains(&Without::Worker),
+        ProcessRole::Tracker => !without.contains(&Without::Tracker),
+        ProcessRole::Gateway | ProcessRole::Templates => true,
     };
     roles::ALL.into_iter().filter(is_wanted).collect()
 }

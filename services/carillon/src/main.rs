@@ -88,11 +88,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ended.map(|()| ExitCode::SUCCESS)
         }
         Command::All => serve(config, &roles::ALL).await,
-        Command::Gateway => serve(config, &[roles::Role::Gateway]).await,
-        Command::Router => serve(config, &[roles::Role::Router]).await,
-        Command::Worker { channel } => serve(config, &[roles::Role::Worker(channel.into())]).await,
-        Command::Templates => serve(config, &[roles::Role::Templates]).await,
-        Command::Tracker => serve(config, &[roles::Role::Tracker]).await,
+        Command::Gateway => serve(config, &[roles::ProcessRole::Gateway]).await,
+        Command::Router => serve(config, &[roles::ProcessRole::Router]).await,
+        Command::Worker { channel } => serve(config, &[roles::ProcessRole::Worker(channel.into())]).await,
+        Command::Templates => serve(config, &[roles::ProcessRole::Templates]).await,
+        Command::Tracker => serve(config, &[roles::ProcessRole::Tracker]).await,
         Command::Simulator => simulate(config).await,
         other => commands::run(other, config).await,
     }
@@ -124,7 +124,7 @@ fn read_config(cli: &Cli) -> anyhow::Result<Config> {
 }
 
 /// Runs roles of the distributed mode until a signal.
-async fn serve(config: Config, roles: &[roles::Role]) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, roles: &[roles::ProcessRole]) -> anyhow::Result<ExitCode> {
     let service = match roles {
         [role] => role.service_name(),
         _ => "carillon",

@@ -23,7 +23,7 @@ use crate::foundation::{Foundation, TEMPLATE_REFRESH};
 
 /// A role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum ProcessRole {
     Gateway,
     Router,
     Worker(Channel),
@@ -32,16 +32,16 @@ pub(crate) enum Role {
 }
 
 /// The roles of `carillon all` and `carillon dev`. Templates are rendered in the workers there.
-pub(crate) const ALL: [Role; 6] = [
-    Role::Gateway,
-    Role::Router,
-    Role::Worker(Channel::Push),
-    Role::Worker(Channel::Email),
-    Role::Worker(Channel::Sms),
-    Role::Tracker,
+pub(crate) const ALL: [ProcessRole; 6] = [
+    ProcessRole::Gateway,
+    ProcessRole::Router,
+    ProcessRole::Worker(Channel::Push),
+    ProcessRole::Worker(Channel::Email),
+    ProcessRole::Worker(Channel::Sms),
+    ProcessRole::Tracker,
 ];
 
-impl Role {
+impl ProcessRole {
     /// The `service.name` of its traces.
     pub(crate) fn service_name(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ pub(crate) fn simulator_readiness() -> http::Readiness {
 /// Starts roles, and one HTTP server for their routes. Returns its address.
 pub(crate) fn spawn(
     foundation: &Foundation,
-    roles: &[Role],
+    roles: &[ProcessRole],
     listener: TcpListener,
     lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<SocketAddr> {
@@ -111,19 +111,19 @@ pub(crate) fn spawn(
     for role in roles {
         role.announce(foundation, address);
         match role {
-            Role::Router => spawn_router(foundation, lifecycle),
-            Role::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,
-            Role::Tracker => spawn_tracker(foundation, lifecycle),
-            Role::Gateway | Role::Templates => {}
+            ProcessRole::Router => spawn_router(foundation, lifecycle),
+            ProcessRole::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,
+            ProcessRole::Tracker => spawn_tracker(foundation, lifecycle),
+            ProcessRole::Gateway | ProcessRole::Templates => {}
         }
     }
     keep_fresh(foundation, lifecycle);
     follow_dependencies(foundation, roles, lifecycle);
-    if roles.contains(&Role::Templates) {
+    if roles.contains(&ProcessRole::Templates) {
         spawn_templates(foundation, listener, lifecycle)?;
         return Ok(address);
     }
-    let app = if roles.contains(&Role::Gateway) {
+    let app = if roles.contains(&ProcessRole::Gateway) {
         gateway(foundation)
     } else {
         http::operations(foundation.readiness.clone(), foundation.metrics.clone())
@@ -137,7 +137,7 @@ pub(crate) fn spawn(
 
 /// Lets the readiness follow database and bus: the process is ready while they answer and take writes. A router also
 /// needs that limits can be counted. The templates role needs no bus.
-fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut Lifecycle) {
+fn follow_dependencies(foundation: &Foundation, roles: &[ProcessRole], lifecycle: &mut Lifecycle) {
     let (switch, shutdown) = (
         foundation.readiness.register("database"),
         foundation.shutdown.clone(),
@@ -147,7 +147,7 @@ fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut 
         http::follow(switch, "database", || store.check(), shutdown).await;
         Ok(())
     });
-    if roles.contains(&Role::Router) {
+    if roles.contains(&ProcessRole::Router) {
         let (switch, shutdown) = (
             foundation.readiness.register("limits"),
             foundation.shutdown.clone(),
@@ -158,7 +158,7 @@ fn follow_dependencies(foundation: &Foundation, roles: &[Role], lifecycle: &mut 
             Ok(())
         });
     }
-    if roles.iter().all(|role| *role == Role::Templates) {
+    if roles.iter().all(|role| *role == ProcessRole::Templates) {
         return;
     }
     let (switch, shutdown) = (foundation.readiness.register("bus"), foundation.shutdown.clone());
@@ -216,10 +216,12 @@ async fn authenticate(State(state): State<GatewayState>, request: Request, next:
     let (mut parts, body) = request.into_parts();
     match Caller::from_request_parts(&mut parts, &state).await {
         Ok(Caller(principal)) => {
-            parts.extensions.insert(carillon_templates::Caller::Tenant {
-                may_write: may_write_templates(principal.role),
-                tenant: principal.tenant,
-            });
+            parts
+                .extensions
+                .insert(carillon_templates::TemplateCaller::Tenant {
+                    may_write: may_write_templates(principal.role),
+                    tenant: principal.tenant,
+                });
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),

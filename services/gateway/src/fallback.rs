@@ -9,7 +9,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use carillon_runtime::http::{Measurement, Measures, Problem, ProblemKind, decode};
+use carillon_runtime::http::{Measurement, Problem, ProblemKind, RequestMeasures, decode};
 use futures::FutureExt as _;
 
 use crate::dashboard::{page::PageError, set_headers};
@@ -29,10 +29,10 @@ pub(crate) fn wrap(router: Router) -> Router {
                 wants_page(&request),
             )
         })
-        .layer(from_fn_with_state(Measures::default(), edge))
+        .layer(from_fn_with_state(RequestMeasures::default(), edge))
 }
 
-async fn edge(State(measures): State<Measures>, request: Request, next: Next) -> Response {
+async fn edge(State(measures): State<RequestMeasures>, request: Request, next: Next) -> Response {
     let measurement = Measurement::begin(&request);
     let as_page = wants_page(&request);
     let response = match decode(request) {

@@ -13,7 +13,7 @@ use carillon_domain::{
 use carillon_runtime::Fair;
 use carillon_store::StoreError;
 
-use crate::{RouterDeps, incoming::IncomingEvent, limits::Limits};
+use crate::{RouterDeps, incoming::IncomingEvent, limits::UserLimits};
 
 type Users = HashMap<TenantId, HashMap<UserId, UserFacts>>;
 
@@ -27,7 +27,7 @@ pub(crate) struct Decided {
 /// Decides events; returns one result for each, in order.
 pub(crate) async fn decide(
     deps: &RouterDeps,
-    limits: &Limits,
+    limits: &UserLimits,
     events: &[IncomingEvent<'_>],
     now: Timestamp,
 ) -> Result<Vec<Decided>, StoreError> {

@@ -13,12 +13,12 @@ use carillon_domain::{
 use carillon_store::quota::Quotas;
 
 /// The quotas, and whether they failed last.
-pub(crate) struct Limits {
+pub(crate) struct UserLimits {
     quotas: Arc<dyn Quotas>,
     are_away: AtomicBool,
 }
 
-impl Limits {
+impl UserLimits {
     pub(crate) fn new(quotas: Arc<dyn Quotas>) -> Self {
         Self {
             quotas,

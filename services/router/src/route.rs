@@ -14,7 +14,7 @@ use crate::{
     group,
     held::{self, Hold},
     incoming::{self, IncomingEvent, Reject},
-    limits::Limits,
+    limits::UserLimits,
     output::{self, origin},
     parts::{Outlet, OutputParts},
     reason,
@@ -26,7 +26,7 @@ use crate::{
 pub struct Route {
     pub(crate) deps: RouterDeps,
     group: String,
-    limits: Limits,
+    limits: UserLimits,
     hold: Hold,
     /// Limits the log to one line a minute for each code of a reject.
     warned: Limited,
@@ -45,7 +45,7 @@ impl Route {
     pub fn new(deps: RouterDeps) -> Self {
         let group = group(&deps.bus);
         Self {
-            limits: Limits::new(deps.quotas.clone()),
+            limits: UserLimits::new(deps.quotas.clone()),
             warned: Limited::default(),
             deps,
             group,

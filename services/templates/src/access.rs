@@ -21,7 +21,7 @@ pub const TENANT_HEADER: &str = "carillon-tenant";
 /// The caller: an extension of the request, inserted by the layer that authenticated it. Without it, all routes
 /// answer 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
+pub enum TemplateCaller {
     /// A role of Carillon, which may act for any tenant.
     Service,
     /// A tenant's API key.
@@ -41,7 +41,7 @@ pub(crate) struct Reads(pub(crate) TenantId);
 #[derive(Debug)]
 pub(crate) struct Writes(pub(crate) TenantId);
 
-impl<S: Sync> FromRequestParts<S> for Caller {
+impl<S: Sync> FromRequestParts<S> for TemplateCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -57,9 +57,9 @@ impl<S: Sync> FromRequestParts<S> for Reads {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, state).await? {
-            Caller::Service => Ok(Self(tenant_header(parts))),
-            Caller::Tenant { tenant, .. } => Ok(Self(tenant)),
+        match TemplateCaller::from_request_parts(parts, state).await? {
+            TemplateCaller::Service => Ok(Self(tenant_header(parts))),
+            TemplateCaller::Tenant { tenant, .. } => Ok(Self(tenant)),
         }
     }
 }
@@ -68,13 +68,13 @@ impl<S: Sync> FromRequestParts<S> for Writes {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, state).await? {
-            Caller::Service => Ok(Self(tenant_header(parts))),
-            Caller::Tenant {
+        match TemplateCaller::from_request_parts(parts, state).await? {
+            TemplateCaller::Service => Ok(Self(tenant_header(parts))),
+            TemplateCaller::Tenant {
                 tenant,
                 may_write: true,
             } => Ok(Self(tenant)),
-            Caller::Tenant { .. } => Err(Problem::new(
+            TemplateCaller::Tenant { .. } => Err(Problem::new(
                 ProblemKind::Forbidden,
                 "this API key may not change templates",
             )),
@@ -90,7 +90,7 @@ fn tenant_header(parts: &Parts) -> TenantId {
     header.map(TenantId::from).unwrap_or_default()
 }
 
-/// Admits requests with the token, as [`Caller::Service`].
+/// Admits requests with the token, as [`TemplateCaller::Service`].
 pub(crate) fn behind_token(router: Router, token: Secret) -> Router {
     router.layer(from_fn(move |request, next| admit(token.clone(), request, next)))
 }
@@ -107,6 +107,6 @@ async fn admit(token: Secret, mut request: Request, next: Next) -> Response {
     if !bool::from(given.ct_eq(token.expose_secret().as_bytes())) {
         return Problem::new(ProblemKind::Unauthorized, "expected the internal token").into_response();
     }
-    request.extensions_mut().insert(Caller::Service);
+    request.extensions_mut().insert(TemplateCaller::Service);
     next.run(request).await
 }

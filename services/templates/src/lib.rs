@@ -14,7 +14,7 @@ mod query;
 mod role;
 mod store_templates;
 
-pub use access::{Caller, TENANT_HEADER};
+pub use access::{TENANT_HEADER, TemplateCaller};
 pub use api::{TemplatesApi, router};
 pub use role::{RoleError, TemplatesRole, run};
 pub use store_templates::StoreTemplates;

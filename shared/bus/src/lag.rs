@@ -21,7 +21,7 @@ pub struct TopicLag {
 
 /// Members of a group that share a subscription, of which more are there than partitions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Crowd {
+pub struct CrowdedTopic {
     /// The topic of the subscription that has the most partitions.
     pub topic: Arc<str>,
     /// Members that subscribe to it.
@@ -34,7 +34,7 @@ pub struct Crowd {
 pub(crate) fn crowds<E>(
     subscriptions: impl IntoIterator<Item = Vec<Arc<str>>>,
     mut partitions: impl FnMut(&str) -> Result<usize, E>,
-) -> Result<Vec<Crowd>, E> {
+) -> Result<Vec<CrowdedTopic>, E> {
     let mut shared: BTreeMap<Vec<Arc<str>>, usize> = BTreeMap::new();
     for mut topics in subscriptions {
         topics.sort_unstable();
@@ -42,11 +42,11 @@ pub(crate) fn crowds<E>(
     }
     let mut crowds = Vec::new();
     for (topics, members) in shared {
-        let mut largest: Option<Crowd> = None;
+        let mut largest: Option<CrowdedTopic> = None;
         for topic in topics {
             let partitions = partitions(&topic)?;
             if largest.as_ref().is_none_or(|known| known.partitions < partitions) {
-                largest = Some(Crowd {
+                largest = Some(CrowdedTopic {
                     topic,
                     members,
                     partitions,
@@ -116,7 +116,7 @@ mod tests {
         members.push(topics(&["high"]));
         assert_eq!(counted(members.clone()), [], "another lane's");
         members.push(topics(&["email", "retry"]));
-        let crowd = Crowd {
+        let crowd = CrowdedTopic {
             topic: "email".into(),
             members: 3,
             partitions: 2,

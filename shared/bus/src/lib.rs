@@ -28,7 +28,7 @@ pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, Security};
 pub use dead_letter::Queue;
 pub use error::BusError;
 pub use headers::Headers;
-pub use lag::{Crowd, TopicLag};
+pub use lag::{CrowdedTopic, TopicLag};
 pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
 pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
@@ -217,7 +217,7 @@ impl Bus {
 
     /// The subscriptions of a group that more members have than their topics have partitions. While a group
     /// rebalances, its members are not known, and none is returned.
-    pub async fn crowds(&self, group: &str) -> Result<Vec<Crowd>, BusError> {
+    pub async fn crowds(&self, group: &str) -> Result<Vec<CrowdedTopic>, BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => kafka.crowds(group).await,
             Handle::Embedded(log) => Ok(log.crowds(group)),

@@ -7,7 +7,7 @@ use carillon_runtime::{Shutdown, http::ReadySwitch};
 
 use crate::{
     Bus,
-    lag::{Crowd, Movement, TopicLag},
+    lag::{CrowdedTopic, Movement, TopicLag},
     topics::TopicKind,
 };
 
@@ -97,7 +97,7 @@ impl Bus {
 
 /// Sets the gauge, warns of crowds that were not known, and returns a note if there is one.
 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-fn tell_crowds(group: &str, crowds: Vec<Crowd>, known: &mut Vec<Crowd>) -> Option<String> {
+fn tell_crowds(group: &str, crowds: Vec<CrowdedTopic>, known: &mut Vec<CrowdedTopic>) -> Option<String> {
     let idle: usize = crowds.iter().map(|crowd| crowd.members - crowd.partitions).sum();
     metrics::gauge!("carillon_consumer_idle_members", "group" => group.to_owned()).set(idle as f64);
     for crowd in crowds.iter().filter(|crowd| !known.contains(crowd)) {

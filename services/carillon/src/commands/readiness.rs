@@ -13,15 +13,15 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 /// The answer of `/readyz`; see [`carillon_runtime::http::ReadinessReport`].
 #[derive(Deserialize)]
-pub(super) struct Report {
+pub(super) struct ReadyAnswer {
     /// Whether all parts are ready.
     pub(super) ready: bool,
     /// Each part of the process.
-    pub(super) parts: BTreeMap<String, Part>,
+    pub(super) parts: BTreeMap<String, ReadyPart>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Part {
+pub(super) struct ReadyPart {
     pub(super) ready: bool,
     for_seconds: u64,
     #[serde(default)]
@@ -31,7 +31,7 @@ pub(super) struct Part {
     pub(super) note: String,
 }
 
-impl Part {
+impl ReadyPart {
     /// What is wrong with a part that is not ready.
     pub(super) fn fault(&self) -> Option<String> {
         (!self.ready).then(|| format!("not ready for {} s: {}", self.for_seconds, self.cause))
@@ -53,7 +53,7 @@ pub(super) enum Silent {
 }
 
 /// Asks the process at an address.
-pub(super) async fn ask(url: &str, within: Duration) -> Result<Report, Silent> {
+pub(super) async fn ask(url: &str, within: Duration) -> Result<ReadyAnswer, Silent> {
     let options = ClientOptions {
         request_timeout: within,
         ..ClientOptions::default()

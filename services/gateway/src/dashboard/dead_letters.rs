@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section, render},
+    page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) async fn list(
         format!("&fingerprint={}", utf8_percent_encode(text, NON_ALPHANUMERIC))
     });
     Ok(render(&DeadLettersPage {
-        frame: Some(signed_in.frame(Section::DeadLetters)),
+        frame: Some(signed_in.frame(NavSection::DeadLetters)),
         causes,
         older: found
             .next_cursor
@@ -119,7 +119,7 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeadLetterPage {
-        frame: Some(signed_in.frame(Section::DeadLetters)),
+        frame: Some(signed_in.frame(NavSection::DeadLetters)),
         letter: document.letter,
         place: document.source_partition.zip(document.source_offset),
         headers: document.headers.unwrap_or_default(),

@@ -12,7 +12,7 @@ use strum::IntoEnumIterator as _;
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section, render},
+    page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
@@ -88,7 +88,7 @@ pub(crate) async fn show(
         is_chosen: chosen.iter().any(|text| text == name),
     };
     Ok(render(&DeliveriesPage {
-        frame: Some(signed_in.frame(Section::Deliveries)),
+        frame: Some(signed_in.frame(NavSection::Deliveries)),
         statuses: DeliveryStatus::iter()
             .map(|status| choice(status.as_str(), &asked.status))
             .collect(),

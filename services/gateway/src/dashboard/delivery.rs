@@ -12,7 +12,7 @@ use carillon_store::read_model::{DeliveryView, HistoryView};
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section, render},
+    page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeliveryPage {
-        frame: Some(signed_in.frame(Section::Deliveries)),
+        frame: Some(signed_in.frame(NavSection::Deliveries)),
         item: delivery,
         next_attempt_at,
         timeline,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section, render},
+    page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(crate) async fn show(
         .as_deref()
         .and_then(|json| serde_json::from_str(json.get()).ok());
     Ok(render(&EventPage {
-        frame: Some(signed_in.frame(Section::Deliveries)),
+        frame: Some(signed_in.frame(NavSection::Deliveries)),
         json: value.map(|value| format!("{value:#}")),
         items: std::mem::take(&mut event.deliveries),
         event,

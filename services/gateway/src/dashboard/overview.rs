@@ -11,7 +11,7 @@ use carillon_store::{
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section, render},
+    page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::privacy::{mask_delivery, mask_groups};
@@ -61,7 +61,7 @@ pub(crate) async fn show(
         .await?;
     deliveries.items.iter_mut().for_each(mask_delivery);
     Ok(render(&OverviewPage {
-        frame: Some(signed_in.frame(Section::Overview)),
+        frame: Some(signed_in.frame(NavSection::Overview)),
         counts,
         accepted,
         open_letters,

@@ -13,13 +13,13 @@ use crate::error::ApiError;
 
 /// A section of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Section {
+pub(crate) enum NavSection {
     Overview,
     Deliveries,
     DeadLetters,
 }
 
-impl Section {
+impl NavSection {
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
@@ -31,7 +31,7 @@ impl Section {
 
 /// The frame around the pages of a signed-in user.
 pub(crate) struct Frame {
-    pub(crate) part: Section,
+    pub(crate) part: NavSection,
     pub(crate) key_name: String,
     pub(crate) role: String,
     pub(crate) tenant: String,

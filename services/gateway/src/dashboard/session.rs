@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{
     Dashboard,
-    page::{Frame, PageError, Section},
+    page::{Frame, NavSection, PageError},
 };
 use crate::{auth::Caller, limits::Slot, privacy::Sight};
 
@@ -187,7 +187,7 @@ impl SignedIn {
     }
 
     /// The frame around a page of this section.
-    pub(crate) fn frame(&self, part: Section) -> Frame {
+    pub(crate) fn frame(&self, part: NavSection) -> Frame {
         Frame {
             part,
             key_name: self.caller.0.name.clone(),

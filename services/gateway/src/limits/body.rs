@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 
 use super::{
     refused,
-    share::{Exceeded, Slot},
+    share::{ShareExceeded, Slot},
 };
 
 /// The largest `Content-Length`, in bytes, of a body that is not counted. The bound on requests in flight
@@ -22,7 +22,7 @@ use super::{
 const SMALL: u64 = 64 << 10;
 
 /// Wraps the body of a request so that its bytes are counted.
-pub(crate) fn hold(request: Request, slot: &Slot) -> Result<Request, Exceeded> {
+pub(crate) fn hold(request: Request, slot: &Slot) -> Result<Request, ShareExceeded> {
     let hint = request.body().size_hint();
     if hint.upper().is_some_and(|most| most <= SMALL) {
         return Ok(request);

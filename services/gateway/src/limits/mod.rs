@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::share::Share;
 pub(crate) use self::{
     body::hold,
-    share::{Exceeded, RequestKind, Slot},
+    share::{RequestKind, ShareExceeded, Slot},
 };
 use crate::{config::GatewayConfig, error::ApiError};
 
@@ -73,7 +73,7 @@ impl Limits {
         let text = format!(
             "expected at most {allowed} sign-ins a minute with one API key (gateway.sign_ins_per_minute)"
         );
-        Err(refused(Exceeded {
+        Err(refused(ShareExceeded {
             kind: ProblemKind::RateLimited,
             text,
             wait,
@@ -97,7 +97,7 @@ impl Limits {
     }
 
     /// Takes a place for a request.
-    pub(crate) fn admit(&self, principal: &Principal, work: RequestKind) -> Result<Slot, Exceeded> {
+    pub(crate) fn admit(&self, principal: &Principal, work: RequestKind) -> Result<Slot, ShareExceeded> {
         let share = self.share(principal);
         Slot::take(&share.own, &share.tenant, &self.held_bytes, work)
     }
@@ -124,7 +124,7 @@ impl Limits {
 }
 
 /// The answer to a request beyond a bound.
-pub(crate) fn refused(refusal: Exceeded) -> ApiError {
+pub(crate) fn refused(refusal: ShareExceeded) -> ApiError {
     let problem = Problem::new(refusal.kind, refusal.text);
     problem.with_retry_after(refusal.wait).into()
 }

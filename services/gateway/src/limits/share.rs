@@ -23,7 +23,7 @@ pub(crate) enum RequestKind {
 
 /// The bound that is reached, and the wait until a retry.
 #[derive(Debug)]
-pub(crate) struct Exceeded {
+pub(crate) struct ShareExceeded {
     /// `rate-limited` if the bound is the caller's own, `overloaded` if it is the gateway's.
     pub(super) kind: ProblemKind,
     pub(super) text: String,
@@ -58,7 +58,7 @@ impl Share {
         self.config.posts_in_flight - self.posts.available_permits()
     }
 
-    fn place(&self, work: RequestKind) -> Result<OwnedSemaphorePermit, Exceeded> {
+    fn place(&self, work: RequestKind) -> Result<OwnedSemaphorePermit, ShareExceeded> {
         let (places, count, name, what) = match work {
             RequestKind::Post => (
                 &self.posts,
@@ -78,23 +78,23 @@ impl Share {
             .map_err(|_| self.refusal(&format!("{count} {what} in flight"), name, SOON))
     }
 
-    fn request(&self) -> Result<(), Exceeded> {
+    fn request(&self) -> Result<(), ShareExceeded> {
         let count = self.config.requests_per_second;
         check(&self.rate)
             .map_err(|wait| self.refusal(&format!("{count} requests a second"), "requests_per_second", wait))
     }
 
-    fn bytes(&self, count: u32) -> Result<OwnedSemaphorePermit, Exceeded> {
+    fn bytes(&self, count: u32) -> Result<OwnedSemaphorePermit, ShareExceeded> {
         let bytes = self.config.held_bytes;
         Arc::clone(&self.held_bytes)
             .try_acquire_many_owned(count)
             .map_err(|_| self.refusal(&format!("{bytes} bytes of bodies at a time"), "held_bytes", SOON))
     }
 
-    fn refusal(&self, allowed: &str, name: &'static str, wait: Duration) -> Exceeded {
+    fn refusal(&self, allowed: &str, name: &'static str, wait: Duration) -> ShareExceeded {
         let owner = self.owner;
         metrics::counter!("carillon_http_limited_total", "owner" => owner, "bound" => name).increment(1);
-        Exceeded {
+        ShareExceeded {
             kind: ProblemKind::RateLimited,
             text: format!("expected at most {allowed} of one {owner} (gateway.{owner}.{name})"),
             wait,
@@ -112,7 +112,7 @@ impl Slot {
         tenant: &Arc<Share>,
         whole: &Arc<Semaphore>,
         work: RequestKind,
-    ) -> Result<Self, Exceeded> {
+    ) -> Result<Self, ShareExceeded> {
         let places = [key.place(work)?, tenant.place(work)?];
         key.request()?;
         tenant.request()?;
@@ -144,13 +144,13 @@ impl Slot {
     }
 
     /// Checks whether `bytes` more bytes would fit now.
-    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Exceeded> {
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), ShareExceeded> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.acquire(count).map(drop)
     }
 
     /// Takes `bytes` more bytes.
-    pub(super) fn more(&self, bytes: usize) -> Result<(), Exceeded> {
+    pub(super) fn more(&self, bytes: usize) -> Result<(), ShareExceeded> {
         let taken = self.acquire(u32::try_from(bytes).unwrap_or(u32::MAX))?;
         let mut permits = self.0.bytes.lock();
         for (index, permit) in taken.into_iter().enumerate() {
@@ -162,12 +162,12 @@ impl Slot {
         Ok(())
     }
 
-    fn acquire(&self, count: u32) -> Result<[OwnedSemaphorePermit; 3], Exceeded> {
+    fn acquire(&self, count: u32) -> Result<[OwnedSemaphorePermit; 3], ShareExceeded> {
         let held = &*self.0;
         let (key, tenant) = (held.key.bytes(count)?, held.tenant.bytes(count)?);
         let whole = Arc::clone(&held.whole)
             .try_acquire_many_owned(count)
-            .map_err(|_| Exceeded {
+            .map_err(|_| ShareExceeded {
                 kind: ProblemKind::Overloaded,
                 text:
                     "the gateway holds as many bytes of bodies as it may (gateway.max_held_bytes); try again"

@@ -6,7 +6,7 @@ use carillon_runtime::http::{JsonBody, Problem, ProblemKind};
 use serde::Serialize;
 
 use super::TemplatesApi;
-use crate::{access::Caller, body, errors::RenderProblem};
+use crate::{access::TemplateCaller, body, errors::RenderProblem};
 
 /// The longest body, in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ enum Item {
 )]
 pub(super) async fn render(
     State(api): State<TemplatesApi>,
-    caller: Caller,
+    caller: TemplateCaller,
     body: JsonBody,
 ) -> Result<Json<RenderResponse>, Problem> {
     let BatchRequest { mut requests } = body::read(body, MAX_BODY).await?;
@@ -66,7 +66,7 @@ pub(super) async fn render(
             format!("expected at most {MAX_BATCH} requests, not {}", requests.len()),
         ));
     }
-    if let Caller::Tenant { tenant, .. } = caller {
+    if let TemplateCaller::Tenant { tenant, .. } = caller {
         for request in &mut requests {
             request.tenant.clone_from(&tenant);
         }

@@ -7,7 +7,7 @@ use axum::{
 };
 use carillon_domain::TenantId;
 use carillon_render::MAX_BATCH;
-use carillon_templates::{Caller, TemplatesApi, router};
+use carillon_templates::{TemplateCaller, TemplatesApi, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -336,7 +336,7 @@ async fn bad_input_gets_a_precise_problem() {
 #[tokio::test]
 async fn callers_see_their_own_tenant_and_change_only_what_they_may() {
     let house = House::with_shop().await;
-    let viewer = Caller::Tenant {
+    let viewer = TemplateCaller::Tenant {
         tenant: TenantId::default(),
         may_write: false,
     };
@@ -347,7 +347,7 @@ async fn callers_see_their_own_tenant_and_change_only_what_they_may() {
         (refused.status, slug(&refused.body)),
         (StatusCode::FORBIDDEN, "forbidden")
     );
-    let stranger = Caller::Tenant {
+    let stranger = TemplateCaller::Tenant {
         tenant: TenantId::from("other"),
         may_write: true,
     };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use axum::http::{Method, StatusCode};
 use carillon_domain::TenantId;
-use carillon_templates::Caller;
+use carillon_templates::TemplateCaller;
 use serde_json::{Value, json};
 
 use crate::support::{Client, House};
@@ -41,7 +41,7 @@ async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_oth
         "{}",
         answer.body
     );
-    let other = Client(house.routes(Some(Caller::Tenant {
+    let other = Client(house.routes(Some(TemplateCaller::Tenant {
         tenant: TenantId::from("other"),
         may_write: true,
     })));

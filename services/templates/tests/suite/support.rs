@@ -10,7 +10,7 @@ use axum::{
 use carillon_domain::{Channel, SystemClock, TenantId};
 use carillon_render::{InProcess, RenderContext, RenderRequest};
 use carillon_store::{Store, StoreConfig};
-use carillon_templates::{Caller, StoreTemplates, TemplatesApi, catalog_folder, router};
+use carillon_templates::{StoreTemplates, TemplateCaller, TemplatesApi, catalog_folder, router};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, value::RawValue};
 use tower::ServiceExt as _;
@@ -48,7 +48,7 @@ impl House {
     }
 
     /// The routes for a caller.
-    pub(crate) fn routes(&self, caller: Option<Caller>) -> Router {
+    pub(crate) fn routes(&self, caller: Option<TemplateCaller>) -> Router {
         let api = TemplatesApi {
             store: self.store.clone(),
             renderer: Arc::clone(&self.renderer),
@@ -61,7 +61,7 @@ impl House {
     }
 
     pub(crate) fn as_admin(&self) -> Client {
-        Client(self.routes(Some(Caller::Tenant {
+        Client(self.routes(Some(TemplateCaller::Tenant {
             tenant: TenantId::default(),
             may_write: true,
         })))

@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     error::BusError,
-    lag::{Crowd, TopicLag, crowds},
+    lag::{CrowdedTopic, TopicLag, crowds},
     member::Member,
     record::{OutRecord, Partition, Position},
     topics::Topics,
@@ -227,7 +227,7 @@ impl EmbeddedLog {
     }
 
     /// The subscriptions that more members have than their topics have partitions.
-    pub(crate) fn crowds(&self, group: &str) -> Vec<Crowd> {
+    pub(crate) fn crowds(&self, group: &str) -> Vec<CrowdedTopic> {
         let partitions = |topic: &str| {
             let topic = self.topics.get(topic);
             Ok::<_, Infallible>(topic.map_or(0, |topic| topic.slots.len()))

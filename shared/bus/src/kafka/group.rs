@@ -7,11 +7,14 @@ use rdkafka::producer::{FutureProducer, Producer as _};
 use super::{CALL_TIMEOUT, admin::blocking, brokers::Brokers, classify};
 use crate::{
     error::BusError,
-    lag::{Crowd, crowds as find_crowds},
+    lag::{CrowdedTopic, crowds as find_crowds},
 };
 
 /// The subscriptions of the group that more members have than their topics have partitions.
-pub(super) async fn crowds(producer: FutureProducer<Brokers>, group: String) -> Result<Vec<Crowd>, BusError> {
+pub(super) async fn crowds(
+    producer: FutureProducer<Brokers>,
+    group: String,
+) -> Result<Vec<CrowdedTopic>, BusError> {
     blocking(move || {
         let client = producer.client();
         let groups = client

@@ -18,14 +18,14 @@ use super::{
 use crate::error::BusError;
 
 /// A consumer with its thread and channels. Dropping it leaves the group: the thread ends and drops the consumer.
-pub(super) struct Link {
+pub(super) struct ConsumerLink {
     pub(super) consumer: Arc<BaseConsumer<Callbacks>>,
     pub(super) shared: Arc<Shared>,
     pub(super) events: UnboundedReceiver<PollerEvent>,
     pub(super) seeks: mpsc::Sender<Seek>,
 }
 
-impl Link {
+impl ConsumerLink {
     pub(super) fn new(base: &ClientConfig, membership: &MemberConfig) -> Result<Self, BusError> {
         let MemberConfig { group, topics, .. } = membership;
         let shared = Arc::new(Shared::default());
@@ -65,7 +65,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for ConsumerLink {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
     }

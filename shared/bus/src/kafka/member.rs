@@ -13,7 +13,7 @@ use super::{
     client::MemberConfig,
     describe,
     exchange::{PollerEvent, Seek, SeekTarget, native},
-    link::Link,
+    link::ConsumerLink,
     logs,
     transaction::{Fence, Transactions},
 };
@@ -44,7 +44,7 @@ struct Assignment {
 pub(super) struct KafkaMember {
     base: ClientConfig,
     membership: MemberConfig,
-    link: Link,
+    link: ConsumerLink,
     last_seek: u64,
     /// The partitions that are assigned and not released, as far as the member knows.
     assigned: HashMap<Partition, Assignment>,
@@ -63,7 +63,7 @@ impl KafkaMember {
     pub(super) fn join(base: &ClientConfig, membership: MemberConfig) -> Result<Self, BusError> {
         Ok(Self {
             base: base.clone(),
-            link: Link::new(base, &membership)?,
+            link: ConsumerLink::new(base, &membership)?,
             transactions: Transactions::new(base.clone(), &membership.group),
             membership,
             last_seek: 0,
@@ -286,7 +286,7 @@ impl Member for KafkaMember {
                 return Ok(self.hand_out(max));
             }
             if self.relinking && self.assigned.is_empty() {
-                self.link = Link::new(&self.base, &self.membership)?;
+                self.link = ConsumerLink::new(&self.base, &self.membership)?;
                 self.relinking = false;
             }
             match self.next_event().await? {

@@ -34,7 +34,7 @@ use self::brokers::Brokers;
 use crate::{
     config::KafkaConfig,
     error::BusError,
-    lag::{Crowd, TopicLag},
+    lag::{CrowdedTopic, TopicLag},
     member::Member,
     record::{OutRecord, Position},
     topics::TopicSpec,
@@ -116,7 +116,7 @@ impl Kafka {
         lag::lag(&self.base, group, specs).await
     }
 
-    pub(crate) async fn crowds(&self, group: &str) -> Result<Vec<Crowd>, BusError> {
+    pub(crate) async fn crowds(&self, group: &str) -> Result<Vec<CrowdedTopic>, BusError> {
         group::crowds(self.producer()?, group.to_owned()).await
     }
 

@@ -173,7 +173,7 @@ pub(super) fn attribute_text(raw: &RawValue) -> Option<&str> {
 }
 
 /// One attribute's content.
-pub(super) enum Content<'a> {
+pub(super) enum AttributeContent<'a> {
     Text(Cow<'a, str>),
     Recipients(&'a [Recipient]),
     /// JSON as it was written.
@@ -228,14 +228,14 @@ impl<'a> From<&'a Event> for WireEvent<'a> {
 
 impl WireEvent<'_> {
     /// All attributes by name, without `id`, `source` and `time`.
-    pub(super) fn content(&self) -> Vec<(&str, Content<'_>)> {
+    pub(super) fn content(&self) -> Vec<(&str, AttributeContent<'_>)> {
         let mut content = Vec::with_capacity(10 + self.extensions.len());
-        let text = |text| Content::Text(Cow::Borrowed(text));
+        let text = |text| AttributeContent::Text(Cow::Borrowed(text));
         content.extend([
             ("specversion", text(self.specversion)),
             ("type", text(self.event_type)),
             ("datacontenttype", text(self.datacontenttype)),
-            ("data", Content::Raw(self.data)),
+            ("data", AttributeContent::Raw(self.data)),
         ]);
         let said = [
             ("priority", self.priority.as_ref().map(plain)),
@@ -244,19 +244,19 @@ impl WireEvent<'_> {
         ];
         for (name, value) in said {
             if let Some(Value::String(value)) = value {
-                content.push((name, Content::Text(value.into())));
+                content.push((name, AttributeContent::Text(value.into())));
             }
         }
         if let Some(channels) = &self.channels {
             content.push(("channels", text(channels)));
         }
         if !self.recipients.is_empty() {
-            content.push(("recipients", Content::Recipients(self.recipients)));
+            content.push(("recipients", AttributeContent::Recipients(self.recipients)));
         }
         content.extend(
             self.extensions
                 .iter()
-                .map(|(name, raw)| (name.as_str(), Content::Raw(raw))),
+                .map(|(name, raw)| (name.as_str(), AttributeContent::Raw(raw))),
         );
         content
     }

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Event, TRACE_ATTRIBUTES,
-    fields::{Content, WireEvent, attribute_text},
+    fields::{AttributeContent, WireEvent, attribute_text},
 };
 use crate::{ids::UserId, json, recipient::Recipient};
 
@@ -24,9 +24,9 @@ impl Event {
         for (name, content) in attributes {
             hash_name(name, &mut hasher);
             match content {
-                Content::Text(text) => hash_text(&text, &mut hasher),
-                Content::Recipients(recipients) => hash_recipients(recipients, &mut hasher),
-                Content::Raw(raw) => hash_raw(raw, &mut hasher),
+                AttributeContent::Text(text) => hash_text(&text, &mut hasher),
+                AttributeContent::Recipients(recipients) => hash_recipients(recipients, &mut hasher),
+                AttributeContent::Raw(raw) => hash_raw(raw, &mut hasher),
             }
         }
         hasher.update(b"}");

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// The histograms by route. Each is made at its first use: measuring a request allocates nothing.
 #[derive(Default, Clone)]
-pub struct Measures(Arc<RwLock<HashMap<String, Vec<Series>>>>);
+pub struct RequestMeasures(Arc<RwLock<HashMap<String, Vec<Series>>>>);
 
 /// The measurement of one request.
 pub struct Measurement {
@@ -33,10 +33,10 @@ struct Series {
 
 /// Measures every request to the routes. A request to none of them has an empty `http_route`, which is not exported.
 pub fn measured(routes: Router) -> Router {
-    routes.layer(from_fn_with_state(Measures::default(), measure))
+    routes.layer(from_fn_with_state(RequestMeasures::default(), measure))
 }
 
-async fn measure(State(measures): State<Measures>, request: Request, next: Next) -> Response {
+async fn measure(State(measures): State<RequestMeasures>, request: Request, next: Next) -> Response {
     let measurement = Measurement::begin(&request);
     let response = next.run(request).await;
     measures.end(&measurement, &response);
@@ -55,7 +55,7 @@ impl Measurement {
     }
 }
 
-impl Measures {
+impl RequestMeasures {
     /// Records a request that was answered.
     pub fn end(&self, measurement: &Measurement, response: &Response) {
         let route = measurement.route.as_ref().map_or("", MatchedPath::as_str);

@@ -21,7 +21,7 @@ pub use conditions::{Conditions, NoConditions, Unmet};
 pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;
 pub use input::{Path, one_authorization, query};
-pub use measure::{Measurement, Measures, measured};
+pub use measure::{Measurement, RequestMeasures, measured};
 pub use media::JsonBody;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
 pub use problem::{PROBLEM_JSON, Passing, Problem, ProblemError, ProblemKind};

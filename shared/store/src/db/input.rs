@@ -18,7 +18,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{Conn, Link, Statements, note};
+use super::{Conn, PostgresLink, Statements, note};
 use crate::error::StoreError;
 
 /// The sizes of SQLite statements in rows; a batch is split into the largest that fit.
@@ -168,7 +168,7 @@ impl<'a> Input<'a> {
     async fn fetch_postgres<R>(
         self,
         connection: &mut PgConnection,
-        link: &Link,
+        link: &PostgresLink,
         statement: &str,
     ) -> Result<Vec<R>, sqlx::Error>
     where

@@ -80,19 +80,19 @@ pub(crate) struct Tx(Write);
 pub(crate) enum Conn<'c> {
     /// A SQLite connection. The health is present if it is the writer.
     Sqlite(&'c mut SqliteConnection, Option<&'c Health>),
-    Postgres(&'c mut PgConnection, &'c Link),
+    Postgres(&'c mut PgConnection, &'c PostgresLink),
 }
 
 /// State that all connections to a PostgreSQL database share.
 #[derive(Debug, Clone)]
-pub(crate) struct Link {
+pub(crate) struct PostgresLink {
     health: Health,
     /// Whether a pooler gives each transaction another server connection. If so, statements have no names,
     /// and each runs inside a transaction.
     is_pooled: bool,
 }
 
-impl Link {
+impl PostgresLink {
     /// Whether prepared statements may have names and be reused.
     pub(crate) fn keeps_statements(&self) -> bool {
         !self.is_pooled

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 
 use super::{
-    Conn, Health, Link, health,
+    Conn, Health, PostgresLink, health,
     measures::{Commits, PoolMeasures},
 };
 use crate::{error::StoreError, fault::Fault};
@@ -18,7 +18,7 @@ const BEGIN_POOLED: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL statement_time
 #[derive(Debug)]
 pub(super) struct Database {
     pool: PgPool,
-    link: Link,
+    link: PostgresLink,
     measures: PoolMeasures,
     commits: Commits,
 }
@@ -26,7 +26,7 @@ pub(super) struct Database {
 /// A connection, and the transaction on it if there is one. The transaction is rolled back on drop.
 pub(crate) struct HeldConnection {
     on: On,
-    link: Link,
+    link: PostgresLink,
     commits: Commits,
 }
 
@@ -39,7 +39,7 @@ impl Database {
     pub(super) fn new(pool: PgPool, health: Health, is_pooled: bool) -> Self {
         Self {
             pool,
-            link: Link { health, is_pooled },
+            link: PostgresLink { health, is_pooled },
             measures: PoolMeasures::new("postgresql"),
             commits: Commits::new("postgresql", ""),
         }
