@@ -8,7 +8,8 @@ use carillon_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::senders::RESET_TIMEOUT;
+/// The time that an SMTP relay has to reset a refused transaction; after that the connection is closed.
+pub(crate) const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Worker tuning: concurrency, lease and waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

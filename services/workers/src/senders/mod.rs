@@ -15,7 +15,6 @@ use std::sync::Arc;
 use carillon_domain::{Channel, clock::SharedClock};
 
 pub use fcm::FcmSender;
-pub(crate) use smtp::RESET_TIMEOUT;
 pub use smtp::SmtpSender;
 pub use twilio::TwilioSender;
 

@@ -24,7 +24,7 @@ use super::{
     smtp_mail::{self, Mail},
 };
 use crate::{
-    config::{SmtpConfig, SmtpTls},
+    config::{RESET_TIMEOUT, SmtpConfig, SmtpTls},
     outcome::{Refusal, Scope, SendOutcome},
     sender::{OutgoingMessage, Sender},
 };
@@ -33,8 +33,6 @@ type SmtpError = lettre::transport::smtp::Error;
 
 /// An idle connection older than this is closed instead of used.
 const MAX_IDLE: Duration = Duration::from_secs(30);
-/// The time that a relay has to reset a refused transaction; after that the connection is closed.
-pub(crate) const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends e-mail through one relay.
 pub struct SmtpSender {
