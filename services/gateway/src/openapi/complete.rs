@@ -88,6 +88,10 @@ pub(super) fn complete(document: &mut Value) {
 }
 
 fn complete_operation(operation: &mut Value) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        refuse_null(parameter);
+    }
     let has_body = operation.get("requestBody").is_some();
     let Some(responses) = entry(operation, "responses").as_object_mut() else {
         return;
@@ -101,6 +105,16 @@ fn complete_operation(operation: &mut Value) {
         responses
             .entry(shared.status)
             .or_insert_with(|| json!({ "$ref": format!("#/components/responses/{}", shared.name) }));
+    }
+}
+
+/// A header cannot be null; utoipa makes each optional parameter nullable.
+fn refuse_null(parameter: &mut Value) {
+    if parameter["in"] == "header"
+        && let Some([kind, null]) = parameter["schema"]["type"].as_array().map(Vec::as_slice)
+        && null == "null"
+    {
+        parameter["schema"]["type"] = kind.clone();
     }
 }
 
@@ -143,6 +157,18 @@ fn entry<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_optional_header_is_absent_or_a_text_and_never_null() {
+        let parameter =
+            |place: &str| json!({"in": place, "name": "n", "schema": {"type": ["string", "null"]}});
+        let parameters = [parameter("header"), parameter("query")];
+        let mut document = json!({"paths": {"/x": {"get": {"parameters": parameters, "responses": {}}}}});
+        complete(&mut document);
+        let parameters = &document["paths"]["/x"]["get"]["parameters"];
+        assert_eq!(parameters[0]["schema"]["type"], "string");
+        assert_eq!(parameters[1], parameter("query"));
+    }
 
     #[test]
     fn every_operation_documents_the_shared_problems_and_keeps_its_own_answers() {
