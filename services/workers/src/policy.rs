@@ -40,6 +40,9 @@ const LAST_PARK: Duration = Duration::from_mins(5);
 const LAST_PARK_OF_REFUSALS: Duration = Duration::from_mins(1);
 /// The first pause of an account that is throttled without a `Retry-After`.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait of a message because the account was throttled at it again and again. The account works meanwhile
+/// if its own pauses stay shorter, so the answer may concern this message alone.
+const LAST_OWN_WAIT: Duration = Duration::from_mins(1);
 /// The first wait of a message or a domain after a temporary refusal. Greylisting servers expect minutes (RFC
 /// 6647 §5.1).
 pub(crate) const FIRST_WAIT: Duration = Duration::from_mins(1);
@@ -209,7 +212,12 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
         }
         (Class::Throttle, Scope::Account | Scope::Connection) => {
             let pause = wait(FIRST_PAUSE, history.throttles, longest);
-            ruling(Reaction::Pause(pause), Reaction::None, Course::Wait(pause))
+            let own = doubled(FIRST_PAUSE, history.waits, LAST_OWN_WAIT.min(longest));
+            ruling(
+                Reaction::Pause(pause),
+                Reaction::None,
+                Course::Wait(pause.max(own)),
+            )
         }
         (Class::Retry, Scope::Message | Scope::Address) => {
             ruling(Reaction::Answers, Reaction::None, retry(named))

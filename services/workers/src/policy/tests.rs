@@ -141,6 +141,23 @@ fn a_throttle_that_names_no_time_backs_off_to_minutes() {
 }
 
 #[test]
+fn a_message_at_which_a_working_account_is_throttled_again_and_again_waits_longer_each_time() {
+    let ruling = |waits| {
+        let history = History {
+            waits,
+            ..History::default()
+        };
+        of(Class::Throttle, Scope::Account, history)
+    };
+    let waits = [0, 1, 2, 3, 5, 6, 20].map(|waits| match ruling(waits).message {
+        Course::Wait(wait) => wait.as_secs(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(waits, [1, 2, 4, 8, 32, 60, 60]);
+    assert_eq!(ruling(20).account, Reaction::Pause(Duration::from_secs(1)));
+}
+
+#[test]
 fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
     let history = |refused| History {
         refused,
