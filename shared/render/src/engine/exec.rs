@@ -48,14 +48,7 @@ struct Given<'s> {
 impl Machine<'_> {
     /// Runs a part over the whole data.
     pub(super) fn run(&self, block: &Block, out: &mut Output<'_>) -> Result<(), Box<Stop>> {
-        let scope = Scope {
-            up: None,
-            this: self.root,
-            names: &[],
-            merged: false,
-            round: None,
-            kind: Kind::Data,
-        };
+        let scope = Scope::of_data(self.root);
         let place = ElementSite {
             partial: None,
             given: None,

@@ -9,7 +9,7 @@ use super::{
     issue::{IssueSite, TemplateIssue},
     pack::Pack,
     program::{Block, Call, Element, Expr, Helper},
-    scope::{Kind, Scope, Val},
+    scope::{Scope, Val},
     shows,
 };
 use crate::{
@@ -223,14 +223,7 @@ impl Judge<'_> {
 
     /// Executes a call whose arguments are literals.
     fn evaluate(&mut self, expr: &Expr, call: &Call) -> Known {
-        let scope = Scope {
-            up: None,
-            this: self.machine.root,
-            names: &[],
-            merged: false,
-            round: None,
-            kind: Kind::Data,
-        };
+        let scope = Scope::of_data(self.machine.root);
         let fault = match self.machine.eval(expr, &scope) {
             Ok(Val::Ref(value)) => return Known::Value(value.clone()),
             Ok(Val::Own(value)) => return Known::Value(value),

@@ -18,6 +18,20 @@ pub(super) struct Scope<'s> {
     pub(super) kind: Kind<'s>,
 }
 
+impl<'s> Scope<'s> {
+    /// The scope of the whole data, around all others.
+    pub(super) fn of_data(data: &'s Value) -> Self {
+        Self {
+            up: None,
+            this: data,
+            names: &[],
+            merged: false,
+            round: None,
+            kind: Kind::Data,
+        }
+    }
+}
+
 /// Where the `this` of a scope comes from, for errors.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind<'s> {

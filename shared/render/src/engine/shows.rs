@@ -10,7 +10,7 @@ use super::{
     pack::Pack,
     program::{Block, Element, Expr},
     run,
-    scope::{Kind, Scope, Val},
+    scope::{Scope, Val},
 };
 use crate::{
     budget::{Budget, Exceeded, STEPS},
@@ -171,14 +171,7 @@ impl Look<'_> {
         if !is_literal(expr) {
             return true;
         }
-        let scope = Scope {
-            up: None,
-            this: self.machine.root,
-            names: &[],
-            merged: false,
-            round: None,
-            kind: Kind::Data,
-        };
+        let scope = Scope::of_data(self.machine.root);
         let value = self.machine.eval(expr, &scope);
         match value.as_ref().map(Val::get) {
             Ok(Some(Value::String(text))) => !is_blank(text),
@@ -235,14 +228,7 @@ impl Look<'_> {
         if !is_literal(expr) {
             return None;
         }
-        let scope = Scope {
-            up: None,
-            this: self.machine.root,
-            names: &[],
-            merged: false,
-            round: None,
-            kind: Kind::Data,
-        };
+        let scope = Scope::of_data(self.machine.root);
         match self.machine.eval(expr, &scope).ok()?.get()? {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
