@@ -15,8 +15,8 @@ use crate::{
     state::GatewayState,
 };
 
-/// Traces a request, authenticates it and takes its place before its body is read. A request without a valid key is passed on;
-/// its handler refuses it if it needs a key.
+/// Traces a request, authenticates it and takes its place before its body is read. A request without a valid key is
+/// passed on; its handler refuses it if it needs a key.
 pub(crate) async fn admit(State(state): State<GatewayState>, request: Request, next: Next) -> Response {
     traced(request, |request| admitted(state, request, next)).await
 }
@@ -34,12 +34,12 @@ async fn admitted(state: GatewayState, mut request: Request, next: Next) -> Resp
         Err(error) => return ApiError::from(error).into_response(),
     };
     let is_post = request.method() == Method::POST && request.uri().path() == "/v1/events";
-    let work = if is_post {
+    let kind = if is_post {
         RequestKind::Post
     } else {
         RequestKind::Other
     };
-    let slot = match state.0.limits.admit(&principal, work) {
+    let slot = match state.0.limits.admit(&principal, kind) {
         Ok(slot) => slot,
         Err(refusal) => return limits::refused(refusal).into_response(),
     };

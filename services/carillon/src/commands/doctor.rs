@@ -89,17 +89,17 @@ async fn limits(config: &Config) -> Result<String, String> {
 /// The readiness of each part of the process at an address. If no process is running there, this is a fault only if
 /// one is expected.
 async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
-    let nobody = |detail: String| {
+    let absent = |detail: String| {
         let result = if is_expected { Err(detail) } else { Ok(detail) };
         vec![finding("running process", result)]
     };
     let report = match readiness::ask(url, WITHIN).await {
         Ok(report) => report,
         Err(error @ Silent::Client(_)) => return vec![finding("running process", Err(chain(&error)))],
-        Err(error) => return nobody(error.to_string()),
+        Err(error) => return absent(error.to_string()),
     };
     if report.parts.keys().all(|part| part == roles::SIMULATOR) {
-        return nobody(format!(
+        return absent(format!(
             "the provider simulator answers at {url}, and it is no carillon"
         ));
     }
@@ -196,12 +196,10 @@ pub(super) async fn run(
 
 #[cfg(test)]
 mod tests {
-    use carillon_runtime::{
-        http::{self, Readiness},
-        telemetry::MetricsHandle,
-    };
+    use carillon_runtime::http::Readiness;
 
     use super::*;
+    use crate::commands::readiness::tests::serve;
 
     #[tokio::test]
     async fn a_bus_that_a_running_carillon_uses_is_in_use_and_not_broken() {
@@ -231,10 +229,7 @@ mod tests {
         let worker = readiness.register("push worker");
         worker.ready();
         worker.note("account", Some("the account fcm is parked".to_owned()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = http::operations(readiness, MetricsHandle::detached());
-        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, serving) = serve(readiness).await;
 
         let findings = running(&url, true).await;
         assert_eq!(findings.len(), 2);
@@ -249,10 +244,7 @@ mod tests {
         serving.abort();
         let _ = serving.await;
 
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let simulator = format!("http://{}", listener.local_addr().unwrap());
-        let app = http::operations(roles::simulator_readiness(), MetricsHandle::detached());
-        let simulating = tokio::spawn(async move { axum::serve(listener, app).await });
+        let (simulator, simulating) = serve(roles::simulator_readiness()).await;
         let findings = running(&simulator, true).await;
         assert!(
             !findings[0].ok && findings[0].detail.contains("is no carillon"),

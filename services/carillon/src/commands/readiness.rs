@@ -32,7 +32,7 @@ pub(super) struct ReadyPart {
 }
 
 impl ReadyPart {
-    /// What is wrong with a part that is not ready.
+    /// The cause of a part that is not ready, and for how many seconds it has not been.
     pub(super) fn fault(&self) -> Option<String> {
         (!self.ready).then(|| format!("not ready for {} s: {}", self.for_seconds, self.cause))
     }
@@ -80,13 +80,23 @@ pub(crate) async fn ready(url: &str) -> anyhow::Result<ExitCode> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use carillon_runtime::{
         http::{self, Readiness},
         telemetry::MetricsHandle,
     };
+    use tokio::task::JoinHandle;
 
     use super::*;
+
+    /// A process with this readiness: its address, and its task.
+    pub(crate) async fn serve(readiness: Readiness) -> (String, JoinHandle<std::io::Result<()>>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = http::operations(readiness, MetricsHandle::detached());
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+        (url, serving)
+    }
 
     #[tokio::test]
     async fn a_health_check_fails_with_the_cause_and_passes_beside_a_mere_note() {
@@ -96,10 +106,7 @@ mod tests {
         let worker = readiness.register("push worker");
         worker.ready();
         worker.note("account", Some("the account fcm is parked".to_owned()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = http::operations(readiness, MetricsHandle::detached());
-        let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+        let (url, serving) = serve(readiness).await;
 
         let said = ready(&url).await.unwrap_err().to_string();
         assert_eq!(said, "bus: not ready for 0 s: no broker answers");

@@ -35,7 +35,7 @@ pub(crate) async fn get_catalog(
 /// Replace the catalog.
 #[utoipa::path(
     put, path = "/v1/catalog", tag = "catalog",
-    params(("If-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),

@@ -90,7 +90,7 @@ pub(super) fn complete(document: &mut Value) {
 fn complete_operation(operation: &mut Value) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
-        refuse_null(parameter);
+        complete_header(parameter);
     }
     let has_body = operation.get("requestBody").is_some();
     let Some(responses) = entry(operation, "responses").as_object_mut() else {
@@ -108,10 +108,20 @@ fn complete_operation(operation: &mut Value) {
     }
 }
 
-/// A header cannot be null; utoipa makes each optional parameter nullable.
-fn refuse_null(parameter: &mut Value) {
-    if parameter["in"] == "header"
-        && let Some([kind, null]) = parameter["schema"]["type"].as_array().map(Vec::as_slice)
+/// The form of entity tags in conditional headers (RFC 9110 §13.1).
+const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$"#;
+
+/// Completes the schema of a header: it cannot be null, although utoipa makes each optional parameter nullable, and a
+/// conditional header has entity tags.
+fn complete_header(parameter: &mut Value) {
+    if parameter["in"] != "header" {
+        return;
+    }
+    if matches!(parameter["name"].as_str(), Some("If-Match" | "If-None-Match")) {
+        parameter["schema"]["minLength"] = 1.into();
+        parameter["schema"]["pattern"] = ENTITY_TAGS.into();
+    }
+    if let Some([kind, null]) = parameter["schema"]["type"].as_array().map(Vec::as_slice)
         && null == "null"
     {
         parameter["schema"]["type"] = kind.clone();

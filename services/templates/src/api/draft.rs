@@ -137,7 +137,7 @@ pub(super) async fn get(
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "Entity tags, one of which must be the draft's, or `*`: it must exist; a template without draft has the tag `\"0\"`"), ("If-None-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the draft's, or `*`: it must exist; a template without draft has the tag `\"0\"`"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     request_body = PutDraft,
     responses(

@@ -36,7 +36,7 @@ pub(super) struct PublishedTemplate {
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, min_length = 1, pattern = "^(\\*|(W/)?\"[!#-~]*\"(, ?(W/)?\"[!#-~]*\")*)$", description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     responses(
         (status = 200, description = "In use", body = PublishedTemplate),

@@ -249,7 +249,7 @@ fn step(
     };
     let (error, fatal) = match cause {
         Cause::Revoked => (BusError::Revoked, false),
-        // Nobody waits for this result any more.
+        // The transaction was given up, so the result has no receiver.
         Cause::GivenUp => (BusError::Closed, false),
         Cause::Doubtful => {
             let text = "a record of a transaction may not have been written";

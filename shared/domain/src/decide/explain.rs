@@ -1,5 +1,5 @@
-//! The sentences of decisions. A decision is older than the delivery that it leads to, so its sentence says what is to be
-//! done, and stays true in each state of the delivery.
+//! The sentences of decisions. A sentence announces the delivery ("To be sent by sms"), so it stays true in each of the
+//! delivery's states.
 
 use super::{Decision, Facts, Reason};
 use crate::{channel::Channel, field_error::FieldError};

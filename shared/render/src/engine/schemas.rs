@@ -27,7 +27,7 @@ static OWN: LazyLock<Value> = LazyLock::new(|| {
 /// The schema of the data of a type that has none: an object of which nothing else is known.
 pub(super) static ANY: LazyLock<Value> = LazyLock::new(|| json!({"type": "object"}));
 
-/// What is known of a variable.
+/// The value of a variable, as far as the schema tells.
 #[derive(Debug, Clone)]
 pub(super) enum Seen<'s> {
     /// It may be anything, or absent.

@@ -1,5 +1,5 @@
 //! Variables that no data makes right at their place: they never have a value, or have one of a kind that cannot be
-//! written there. What is not known of a variable is permitted.
+//! written there. A variable whose value the schema leaves open is permitted.
 
 mod scope;
 mod uses;

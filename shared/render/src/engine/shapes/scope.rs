@@ -1,4 +1,4 @@
-//! What is visible at a place of a template, and what is known of it.
+//! Scopes of a template that is checked, not run: each variable stands for its schema.
 
 use carillon_domain::field_error::echo;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::engine::{
     schemas::{Never, Seen},
 };
 
-/// The schemas of what is visible at a place; `None` is a value of which nothing is known.
+/// A scope of schemas, the twin of the scope of values. `None` stands for a value without a schema.
 pub(super) struct Scope<'s> {
     pub(super) up: Option<&'s Scope<'s>>,
     pub(super) this: Option<&'s Value>,
@@ -50,7 +50,7 @@ impl<'e> Shapes<'e> {
         }
     }
 
-    /// What is known of a variable; the names are found in the same order as when a template runs.
+    /// Looks up a variable's schema, in the order in which a running template looks up its value.
     pub(super) fn look_up<'s>(&self, path: &Path, scope: &Scope<'s>) -> Seen<'s>
     where
         'e: 's,
