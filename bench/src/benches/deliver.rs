@@ -7,8 +7,9 @@ use carillon_domain::{
     Channel, ContactPointId, Delivery, DeliveryId, Event, Lane, NotificationId, Target, UserId,
     delivery::DELIVERY_VERSION, event::Defaults,
 };
+use carillon_providers::FcmConfig;
 use carillon_runtime::Secret;
-use carillon_workers::{FcmConfig, ProvidersConfig, WorkerDeps, WorkersConfig};
+use carillon_workers::{ProvidersConfig, WorkerDeps, WorkersConfig};
 use futures::FutureExt as _;
 use uuid::Uuid;
 

@@ -353,7 +353,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use carillon_workers::{SmtpConfig, SmtpTls};
+    use carillon_providers::{SmtpConfig, SmtpTls};
 
     use super::*;
 

@@ -13,10 +13,10 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
+use carillon_providers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{Store, api_keys};
-use carillon_workers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use include_dir::{Dir, include_dir};
 use rand::RngExt as _;
 use rsa::{

@@ -1,15 +1,10 @@
 //! The configuration of providers and workers.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use carillon_runtime::{
-    Secret,
-    config::{duration, hidden},
-};
+use carillon_providers::{FcmConfig, SmtpConfig, TwilioConfig, smtp::RESET_TIMEOUT};
+use carillon_runtime::config::duration;
 use serde::{Deserialize, Serialize};
-
-/// The time that an SMTP relay has to reset a refused transaction; after that the connection is closed.
-pub(crate) const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Worker tuning: concurrency, lease and waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,120 +55,6 @@ pub struct ProvidersConfig {
     /// E-mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SmtpConfig>,
-}
-
-/// Firebase Cloud Messaging, HTTP v1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FcmConfig {
-    /// The file with the service account's JSON key in Google's format.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_account_path: Option<PathBuf>,
-    /// The content of that file; set instead of the path.
-    #[serde(default, with = "hidden", skip_serializing_if = "Option::is_none")]
-    pub service_account: Option<Secret>,
-    /// The base URL of the API.
-    #[serde(default = "fcm_url")]
-    pub base_url: String,
-    /// The longest time of a request, to the end of the answer.
-    #[serde(default = "request_timeout", with = "duration")]
-    pub request_timeout: Duration,
-    /// The most messages a second; without it, no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
-}
-
-/// Twilio's Messages API.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TwilioConfig {
-    /// The account's id, `AC…`.
-    pub account_sid: String,
-    /// The account's secret token.
-    #[serde(default, with = "hidden", skip_serializing_if = "Option::is_none")]
-    pub auth_token: Option<Secret>,
-    /// The sender's number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// A messaging service, `MG…`; set instead of the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messaging_service_sid: Option<String>,
-    /// Carillon's public URL, for status callbacks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback_url: Option<String>,
-    /// The base URL of the API.
-    #[serde(default = "twilio_url")]
-    pub base_url: String,
-    /// The longest time of a request, to the end of the answer.
-    #[serde(default = "request_timeout", with = "duration")]
-    pub request_timeout: Duration,
-    /// The most messages a second; without it, no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
-}
-
-/// An SMTP relay.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpConfig {
-    /// Host name; TLS certificates are checked against it.
-    pub host: String,
-    /// Port.
-    #[serde(default = "smtp_port")]
-    pub port: u16,
-    /// The security of the connection.
-    #[serde(default)]
-    pub tls: SmtpTls,
-    /// AUTH user; without it, no AUTH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// AUTH password.
-    #[serde(default, with = "hidden", skip_serializing_if = "Option::is_none")]
-    pub password: Option<Secret>,
-    /// The sender, such as `Shop <shop@example.com>`.
-    pub from: String,
-    /// The most connections at the same time.
-    #[serde(default = "smtp_connections")]
-    pub max_connections: usize,
-    /// The longest time of one message's transaction.
-    #[serde(default = "request_timeout", with = "duration")]
-    pub request_timeout: Duration,
-    /// The most messages a second; without it, no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
-}
-
-/// The security of an SMTP connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SmtpTls {
-    /// STARTTLS, required.
-    #[default]
-    Starttls,
-    /// TLS from the first byte (port 465).
-    Implicit,
-    /// No TLS, for a relay on this machine.
-    None,
-}
-
-fn fcm_url() -> String {
-    "https://fcm.googleapis.com".to_owned()
-}
-
-fn twilio_url() -> String {
-    "https://api.twilio.com".to_owned()
-}
-
-fn smtp_port() -> u16 {
-    587
-}
-
-fn smtp_connections() -> usize {
-    32
-}
-
-fn request_timeout() -> Duration {
-    Duration::from_secs(8)
 }
 
 impl ProvidersConfig {

@@ -4,7 +4,6 @@ mod account;
 mod config;
 mod deliver;
 mod hold;
-mod outcome;
 mod policy;
 mod sender;
 mod senders;
@@ -18,10 +17,9 @@ use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
 use carillon_store::Store;
 
 pub use account::Account;
-pub use config::{FcmConfig, ProvidersConfig, SmtpConfig, SmtpTls, TwilioConfig, WorkersConfig};
-pub use outcome::{Refusal, Scope, SendOutcome};
-pub use sender::{OutgoingMessage, Sender};
-pub use senders::{FcmSender, ProviderConfigError, SmtpSender, TwilioSender, accounts};
+pub use config::{ProvidersConfig, WorkersConfig};
+pub use sender::Sender;
+pub use senders::{AccountError, FcmSender, OpenError, SmtpSender, TwilioSender, accounts};
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.
 const MAX_BATCH: usize = 64;

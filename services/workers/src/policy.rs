@@ -16,8 +16,7 @@
 use std::time::Duration;
 
 use carillon_domain::retry::with_jitter;
-
-use crate::outcome::{Class, Scope};
+use carillon_providers::{Class, Scope};
 
 /// Consecutive failures, over all deliveries, after which the account is parked.
 pub(crate) const FAILURES_IN_A_ROW: u32 = 25;

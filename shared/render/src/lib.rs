@@ -26,6 +26,7 @@ mod request;
 mod set;
 mod sms;
 
+pub use carillon_domain::Content;
 pub use engine::{Engine, TemplateIssue, Validation};
 pub use error::RenderError;
 pub use folder::{FolderError, load_folder, locale_file, read_text};
@@ -34,5 +35,5 @@ pub use renderer::{
     BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, RenderBatchAnswer, Renderer,
     SourceError, TemplateSource, WorkError,
 };
-pub use request::{Content, RenderContext, RenderRequest, Rendered};
+pub use request::{RenderContext, RenderRequest, Rendered};
 pub use set::{DEFAULT_LOCALE, PartialDef, Parts, TemplateDef, TemplateSet};

@@ -1,9 +1,9 @@
 //! The requests to a renderer, and its results.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use carillon_domain::{
-    Channel, Delivery, DeliveryId, EventId, TenantId, Timestamp, UserId, status::TemplateRef,
+    Channel, Content, Delivery, DeliveryId, EventId, TenantId, Timestamp, UserId, status::TemplateRef,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -79,50 +79,4 @@ pub struct Rendered {
     pub template: TemplateRef,
     /// The content of the message.
     pub content: Content,
-}
-
-/// The content of a message, by channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "channel", rename_all = "lowercase")]
-pub enum Content {
-    /// An e-mail.
-    Email {
-        /// The subject, a single line.
-        subject: String,
-        /// The plain text alternative.
-        text: String,
-        /// The HTML, if the template has one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        html: Option<String>,
-    },
-    /// A text message.
-    Sms {
-        /// The message. [`crate::limits::segments`] returns the number of its segments.
-        text: String,
-    },
-    /// A notification on a device.
-    Push {
-        /// The title, a single line.
-        title: String,
-        /// The message.
-        body: String,
-        /// Values for the app, such as a deep link.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        data: BTreeMap<String, String>,
-        /// The key of messages that replace one another on the device, if the template has the part `collapse`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        collapse: Option<String>,
-    },
-}
-
-impl Content {
-    /// The channel of the content.
-    #[must_use]
-    pub fn channel(&self) -> Channel {
-        match self {
-            Self::Email { .. } => Channel::Email,
-            Self::Sms { .. } => Channel::Sms,
-            Self::Push { .. } => Channel::Push,
-        }
-    }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use carillon_domain::Channel;
+use carillon_providers::Class;
 use metrics::{Counter, Gauge, Histogram};
-
-use crate::outcome::Class;
 
 pub(super) struct Measures {
     took: Histogram,

@@ -19,6 +19,7 @@ mod tests;
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use carillon_domain::Channel;
+use carillon_providers::{OutgoingMessage, SendOutcome};
 use carillon_store::users::DeadContact;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
@@ -35,9 +36,8 @@ use self::{
     state::{Learnt, NOTED_PAUSE, State},
 };
 use crate::{
-    outcome::SendOutcome,
     policy::{self, Cause, Course, Reaction},
-    sender::{OutgoingMessage, Sender},
+    sender::Sender,
 };
 
 /// A provider account.

@@ -4,11 +4,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use carillon_domain::Platform;
-use carillon_render::Content;
+use carillon_domain::{Content, Platform};
+use carillon_providers::OutgoingMessage;
 use tokio::time::Instant;
 
-use crate::{policy::Reaction, sender::OutgoingMessage};
+use crate::policy::Reaction;
 
 /// The time for which a part is remembered after its last pause. After that, its next pause counts as the
 /// first.

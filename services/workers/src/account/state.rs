@@ -6,15 +6,12 @@ use std::{
     time::Duration,
 };
 
+use carillon_providers::{Class, OutgoingMessage, Scope, SendOutcome};
 use carillon_store::users::DeadContact;
 use tokio::time::Instant;
 
 use super::part::AccountPart;
-use crate::{
-    outcome::{Class, Scope, SendOutcome},
-    policy::{self, AnswerKind, Cause, History, MANY_REFUSED, Reaction, Ruling},
-    sender::OutgoingMessage,
-};
+use crate::policy::{self, AnswerKind, Cause, History, MANY_REFUSED, Reaction, Ruling};
 
 /// The length up to which a pause that a provider asks for is normal, and not reported to the operator.
 pub(super) const NOTED_PAUSE: Duration = Duration::from_secs(10);

@@ -3,15 +3,12 @@
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
-use carillon_domain::{ContactPointId, DeliveryId, Platform, contact::DeathReason};
-use carillon_render::Content;
+use carillon_domain::{ContactPointId, Content, DeliveryId, Platform, contact::DeathReason};
+use carillon_providers::{Refusal, Scope};
 use uuid::Uuid;
 
 use super::*;
-use crate::{
-    outcome::{Refusal, Scope},
-    policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT, MANY_REFUSED, PATIENCE, SOME_REFUSED},
-};
+use crate::policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT, MANY_REFUSED, PATIENCE, SOME_REFUSED};
 
 struct Scripted(Mutex<VecDeque<SendOutcome>>);
 

@@ -7,6 +7,7 @@ use carillon_domain::{
     DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
     status::TimelineStep,
 };
+use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
 use carillon_runtime::telemetry;
 use futures::future::BoxFuture;
 use tracing::Instrument as _;
@@ -20,9 +21,7 @@ use super::{
 };
 use crate::{
     account::{Ruled, Tries},
-    outcome::{Refusal, Scope, SendOutcome},
     policy::Course,
-    sender::OutgoingMessage,
 };
 
 /// The wait before a delivery returns to an account that closed in the meantime.

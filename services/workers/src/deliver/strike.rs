@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carillon_domain::{
     DeliveryStatus, Target, Timestamp, contact::DeathReason, dead_letter::FailureClass, status::TimelineStep,
 };
+use carillon_providers::{Refusal, Scope, SendOutcome};
 use carillon_store::users::DeadContact;
 
 use super::{
@@ -13,7 +14,6 @@ use super::{
 };
 use crate::{
     account::{Account, Blame, Ruled},
-    outcome::{Refusal, Scope, SendOutcome},
     policy,
 };
 

@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
-use carillon_domain::{Timestamp, retry::LONGEST_NAMED_WAIT};
-use reqwest::{Response, header::RETRY_AFTER};
-
-use crate::outcome::{Refusal, Scope, SendOutcome};
+use carillon_domain::Timestamp;
+use carillon_providers::{NoAnswer, ProviderRequest, ProviderResponse, parse_retry_after};
+use reqwest::{Client, Request, Response, header::RETRY_AFTER};
 
 /// The most bytes of an answer that are read; the rest is cut.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A complete answer.
-#[derive(Debug, Clone)]
-pub(super) struct ProviderResponse {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Vec<u8>,
-}
-
-/// Sends a request and reads the whole answer. If there is no answer, the outcome is `Retry` if no byte can have been
-/// sent, else `Uncertain`.
+/// Sends a request and reads the whole answer. `within` replaces the client's time limit.
 pub(super) async fn exchange(
-    request: reqwest::RequestBuilder,
+    client: &Client,
+    request: ProviderRequest,
+    within: Option<Duration>,
     now: Timestamp,
-) -> Result<ProviderResponse, SendOutcome> {
-    let response = match request.send().await {
+) -> Result<ProviderResponse, NoAnswer> {
+    let mut outgoing = Request::new(request.method, request.url);
+    *outgoing.headers_mut() = request.headers;
+    *outgoing.body_mut() = Some(request.body.into());
+    *outgoing.timeout_mut() = within;
+    let response = match client.execute(outgoing).await {
         Ok(response) => response,
         Err(error) => return Err(without_answer(&error)),
     };
@@ -57,139 +53,17 @@ async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-fn without_answer(error: &reqwest::Error) -> SendOutcome {
+fn without_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_connect() || error.is_builder() {
-        return SendOutcome::Retry(Refusal::new(
-            Scope::Connection,
-            "connect",
-            "the provider could not be reached",
-        ));
+        NoAnswer::NotSent
+    } else if error.is_timeout() {
+        NoAnswer::TimedOut
+    } else {
+        NoAnswer::Lost
     }
-    if error.is_timeout() {
-        return SendOutcome::Uncertain(Refusal::new(
-            Scope::Connection,
-            "timeout",
-            "the provider did not answer in time",
-        ));
-    }
-    SendOutcome::Uncertain(Refusal::new(
-        Scope::Connection,
-        "connection-lost",
-        "the connection broke before the answer was complete",
-    ))
 }
 
-/// `Retry-After` in seconds, or as an HTTP date.
 fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     parse_retry_after(text, now)
-}
-
-/// `None` if the text is neither, or is a time in the past, because then it names no wait.
-fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    let named = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else if let Ok(seconds) = text.parse::<f64>() {
-        // The RFC does not allow this, but some providers send it.
-        if seconds.is_nan() {
-            return None;
-        }
-        Duration::try_from_secs_f64(seconds.min(LONGEST_NAMED_WAIT.as_secs_f64())).ok()?
-    } else {
-        (date(text)? - now).to_std().ok()?
-    };
-    (!named.is_zero()).then_some(named.min(LONGEST_NAMED_WAIT))
-}
-
-/// A date in one of HTTP's three forms, or as RFC 2822 and RFC 3339 write it.
-fn date(text: &str) -> Option<Timestamp> {
-    if let Ok(at) = httpdate::parse_http_date(text) {
-        return Some(at.into());
-    }
-    let at =
-        chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
-    at.ok().map(|at| at.to_utc())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_to_come_back_is_read_in_both_forms() {
-        let now = "2026-11-24T10:00:00Z".parse().unwrap();
-        assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(
-            parse_retry_after("Tue, 24 Nov 2026 10:00:30 GMT", now),
-            Some(Duration::from_secs(30))
-        );
-        for date in [
-            "Tuesday, 24-Nov-26 10:00:30 GMT",
-            "Tue Nov 24 10:00:30 2026",
-            "Tue, 24 Nov 2026 11:00:30 +0100",
-            "2026-11-24T10:00:30Z",
-        ] {
-            assert_eq!(
-                parse_retry_after(date, now),
-                Some(Duration::from_secs(30)),
-                "{date}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_time_to_come_back_is_longer_than_an_hour_and_what_names_no_wait_is_none() {
-        let now = "2026-11-24T10:00:00Z".parse().unwrap();
-        for long in [
-            "3601",
-            "1764633600",
-            "1764633600000",
-            "18446744073709551615",
-            "99999999999999999999999999",
-            "1e300",
-            "inf",
-            "7200.5",
-            "Tue, 24 Nov 2099 10:00:00 GMT",
-            "Fri, 31 Dec 9999 23:59:59 GMT",
-            "9999-12-31T23:59:59Z",
-        ] {
-            assert_eq!(parse_retry_after(long, now), Some(LONGEST_NAMED_WAIT), "{long}");
-        }
-        for none in [
-            "",
-            " ",
-            "0",
-            "0.0",
-            "-1",
-            "-1e300",
-            "nan",
-            "-inf",
-            "soon",
-            "12 seconds",
-            "0x10",
-            "1,5",
-            "Tue, 24 Nov 2026 09:00:00 GMT",
-            "Thu, 01 Jan 1970 00:00:00 GMT",
-            "Tue, 32 Nov 2026 09:00:00 GMT",
-            "Tue, 24 Nov 99999 09:00:00 GMT",
-        ] {
-            assert_eq!(parse_retry_after(none, now), None, "{none}");
-        }
-        assert_eq!(
-            parse_retry_after(" 1.5 ", now),
-            Some(Duration::from_millis(1_500))
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn whatever_a_provider_names_is_no_wait_or_one_within_the_bound(text in ".{0,40}", number: f64, whole: i128) {
-            let now = "2026-11-24T10:00:00Z".parse().unwrap();
-            for text in [text, number.to_string(), whole.to_string()] {
-                let wait = parse_retry_after(&text, now);
-                proptest::prop_assert!(wait.is_none_or(|wait| wait <= LONGEST_NAMED_WAIT && !wait.is_zero()));
-            }
-        }
-    }
 }

@@ -1,18 +1,15 @@
 //! The senders, one for each kind of provider.
 
 mod fcm;
-mod fcm_answer;
 mod http;
 mod oauth;
 mod smtp;
-mod smtp_answer;
-mod smtp_mail;
 mod twilio;
-mod twilio_answer;
 
 use std::sync::Arc;
 
 use carillon_domain::{Channel, clock::SharedClock};
+use carillon_providers::SettingError;
 
 pub use fcm::FcmSender;
 pub use smtp::SmtpSender;
@@ -20,27 +17,44 @@ pub use twilio::TwilioSender;
 
 use crate::{account::Account, config::ProvidersConfig};
 
-/// The reason for which an account cannot be used.
+/// Why a sender cannot be made of an account's settings.
 #[derive(Debug, thiserror::Error)]
-pub enum ProviderConfigError {
-    /// A value is missing or wrong.
-    #[error("providers.{key}: {expected}")]
-    Value {
-        /// The key of the value.
-        key: &'static str,
-        /// The expected value.
-        expected: String,
-    },
+pub enum OpenError {
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
 }
 
-impl ProviderConfigError {
-    fn value(key: &'static str, expected: impl Into<String>) -> Self {
-        Self::Value {
-            key,
-            expected: expected.into(),
+/// Why an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// A setting is missing or wrong.
+    #[error("providers.{account}.{fault}")]
+    Setting {
+        /// The account's name.
+        account: String,
+        /// The setting.
+        fault: SettingError,
+    },
+    /// The HTTP client cannot be built.
+    #[error("providers.{account}: the HTTP client cannot be built")]
+    Client {
+        /// The account's name.
+        account: String,
+        /// The client's error.
+        source: reqwest::Error,
+    },
+}
+
+impl OpenError {
+    fn of(self, account: &str) -> AccountError {
+        let account = account.to_owned();
+        match self {
+            Self::Setting(fault) => AccountError::Setting { account, fault },
+            Self::Client(source) => AccountError::Client { account, source },
         }
     }
 }
@@ -50,11 +64,12 @@ pub fn accounts(
     config: &ProvidersConfig,
     channel: Channel,
     clock: &SharedClock,
-) -> Result<Vec<Arc<Account>>, ProviderConfigError> {
+) -> Result<Vec<Arc<Account>>, AccountError> {
+    let clock = Arc::clone(clock);
     Ok(match channel {
         Channel::Push => match &config.fcm {
             Some(fcm) => {
-                let sender = FcmSender::new(fcm, Arc::clone(clock))?;
+                let sender = FcmSender::new(fcm, clock).map_err(|error| error.of("fcm"))?;
                 vec![Account::new(
                     "fcm",
                     channel,
@@ -66,7 +81,8 @@ pub fn accounts(
         },
         Channel::Sms => match &config.twilio {
             Some(twilio) => {
-                let sender = TwilioSender::new(twilio, Arc::clone(clock))?;
+                let sender =
+                    TwilioSender::new("twilio", twilio, clock).map_err(|error| error.of("twilio"))?;
                 vec![Account::new(
                     "twilio",
                     channel,
@@ -78,7 +94,8 @@ pub fn accounts(
         },
         Channel::Email => match &config.smtp {
             Some(smtp) => {
-                let sender = SmtpSender::new(smtp)?;
+                let sender =
+                    SmtpSender::new(smtp, clock).map_err(|error| OpenError::from(error).of("smtp"))?;
                 vec![Account::new(
                     "smtp",
                     channel,

@@ -1,33 +1,26 @@
 //! SMTP, on pooled connections. The transaction is spoken step by step, because the meaning of an error depends on
 //! the step: before the content nothing was sent; after the final dot it is unknown whether the mail was accepted.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use async_trait::async_trait;
-use lettre::{
-    message::Mailbox,
-    transport::smtp::{
-        authentication::{Credentials, Mechanism},
-        client::{AsyncSmtpConnection, TlsParameters},
-        commands::{self, Data, Rcpt, Rset},
-        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
-        response::Response,
-    },
+use carillon_domain::clock::SharedClock;
+use carillon_providers::{
+    OutgoingMessage, SendOutcome, SettingError, SmtpConfig, SmtpTls,
+    smtp::{Mail, RESET_TIMEOUT, SmtpFault, SmtpMails, Stage, classify},
+};
+use lettre::transport::smtp::{
+    authentication::{Credentials, Mechanism},
+    client::{AsyncSmtpConnection, TlsParameters},
+    commands::{self, Data, Rcpt, Rset},
+    extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+    response::Response,
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{
-    ProviderConfigError,
-    smtp_answer::{Stage, classify, timed_out},
-    smtp_mail::{self, Mail},
-};
-use crate::{
-    config::{RESET_TIMEOUT, SmtpConfig, SmtpTls},
-    outcome::{Refusal, Scope, SendOutcome},
-    sender::{OutgoingMessage, Sender},
-};
+use crate::sender::Sender;
 
 type SmtpError = lettre::transport::smtp::Error;
 
@@ -42,7 +35,8 @@ pub struct SmtpSender {
     tls_parameters: TlsParameters,
     credentials: Option<Credentials>,
     hello: ClientId,
-    from: Mailbox,
+    mails: SmtpMails,
+    clock: SharedClock,
     timeout: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
     connections: Semaphore,
@@ -51,25 +45,14 @@ pub struct SmtpSender {
 
 impl SmtpSender {
     /// Checks the configuration; nothing is connected yet.
-    pub fn new(config: &SmtpConfig) -> Result<Self, ProviderConfigError> {
-        let from = smtp_mail::sender(&config.from)
-            .map_err(|expected| ProviderConfigError::value("smtp.from", expected))?;
-        let credentials = match (&config.username, &config.password) {
-            (Some(user), Some(password)) => Some(Credentials::new(
-                user.clone(),
-                password.expose_secret().to_owned(),
-            )),
-            (None, None) => None,
-            _ => {
-                return Err(ProviderConfigError::value(
-                    "smtp.password",
-                    "expected username and password together",
-                ));
-            }
-        };
+    pub fn new(config: &SmtpConfig, clock: SharedClock) -> Result<Self, SettingError> {
+        let mails = SmtpMails::new(config)?;
+        let credentials = config
+            .credentials()?
+            .map(|(user, password)| Credentials::new(user.to_owned(), password.expose_secret().to_owned()));
         carillon_runtime::http::install_tls();
         let tls_parameters = TlsParameters::new(config.host.clone())
-            .map_err(|_| ProviderConfigError::value("smtp.host", "expected a host name"))?;
+            .map_err(|_| SettingError::new("host", "expected a host name"))?;
         let max_connections = config.max_connections.max(1);
         Ok(Self {
             host: config.host.clone(),
@@ -77,8 +60,9 @@ impl SmtpSender {
             tls: config.tls,
             tls_parameters,
             credentials,
-            hello: ClientId::Domain(from.email.domain().to_owned()),
-            from,
+            hello: ClientId::Domain(mails.from().domain().to_owned()),
+            mails,
+            clock,
             timeout: config.request_timeout,
             idle: Mutex::new(Vec::new()),
             connections: Semaphore::new(max_connections),
@@ -143,7 +127,7 @@ impl SmtpSender {
         }
         *stage = Stage::Envelope;
         connection
-            .command(commands::Mail::new(Some(self.from.email.clone()), parameters))
+            .command(commands::Mail::new(Some(self.mails.from().clone()), parameters))
             .await?;
         *stage = Stage::Recipient;
         connection.command(Rcpt::new(mail.to.clone(), Vec::new())).await?;
@@ -201,6 +185,34 @@ impl From<SmtpError> for Halt {
     }
 }
 
+impl Halt {
+    fn outcome(&self, stage: Stage) -> SendOutcome {
+        match self {
+            Self::Smtp(error) => failed(error, stage),
+            Self::NoSmtpUtf8 => classify(SmtpFault::NoSmtpUtf8, stage),
+        }
+    }
+}
+
+fn failed(error: &SmtpError, stage: Stage) -> SendOutcome {
+    let Some(code) = error.status() else {
+        let fault = if error.is_tls() {
+            SmtpFault::Tls
+        } else if error.is_client() {
+            SmtpFault::Unsupported
+        } else {
+            SmtpFault::Lost
+        };
+        return classify(fault, stage);
+    };
+    let text = error.source().map(ToString::to_string).unwrap_or_default();
+    let reply = SmtpFault::Reply {
+        code: code.into(),
+        text: &text,
+    };
+    classify(reply, stage)
+}
+
 /// Whether an error on a previously idle connection concerns the connection and not the message: the relay
 /// had closed it. It may do so silently, with 421 as the RFC says, or with another refusal that waits for the
 /// first command (`451 4.4.2 timeout`). After the content's first byte the answer is always `false`, because
@@ -224,7 +236,7 @@ async fn can_be_reset(connection: &mut AsyncSmtpConnection) -> bool {
 #[async_trait]
 impl Sender for SmtpSender {
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
-        let mail = match smtp_mail::build(&self.from, message) {
+        let mail = match self.mails.build(message, self.clock.now()) {
             Ok(mail) => mail,
             Err(refusal) => return SendOutcome::Terminal(refusal),
         };
@@ -237,18 +249,13 @@ impl Sender for SmtpSender {
                 self.put_back(connection, &ended).await;
                 match ended {
                     Ok(_) => SendOutcome::Ok {
-                        message_id: Some(format!("{}@{}", message.delivery_id, self.from.email.domain())),
+                        message_id: Some(mail.message_id),
                     },
-                    Err(Halt::Smtp(error)) => classify(&error, stage),
-                    Err(Halt::NoSmtpUtf8) => SendOutcome::Terminal(Refusal::new(
-                        Scope::Message,
-                        "smtputf8-unsupported",
-                        "the address has letters before the @ that the relay does not take (SMTPUTF8)",
-                    )),
+                    Err(halt) => halt.outcome(stage),
                 }
             }
-            Ok(Err(error)) => classify(&error, stage),
-            Err(_) => timed_out(stage),
+            Ok(Err(error)) => failed(&error, stage),
+            Err(_) => classify(SmtpFault::TimedOut, stage),
         }
     }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
-use carillon_workers::{
-    FcmConfig, FcmSender, ProviderConfigError, ProvidersConfig, SmtpConfig, SmtpSender, TwilioConfig,
-    TwilioSender, accounts,
-};
+use carillon_providers::{FcmConfig, SmtpConfig, TwilioConfig};
+use carillon_workers::{FcmSender, OpenError, ProvidersConfig, SmtpSender, TwilioSender, accounts};
 
 use crate::{fcm_tokens, http_server::nobody, relay, twilio};
 
@@ -14,14 +12,14 @@ fn clock() -> SharedClock {
     Arc::new(SystemClock)
 }
 
-/// The key that an error names.
+/// The setting that an error names.
 #[track_caller]
-fn blamed<T>(result: Result<T, ProviderConfigError>) -> String {
-    let Err(ProviderConfigError::Value { key, expected }) = result else {
+fn blamed<T>(result: Result<T, impl Into<OpenError>>) -> &'static str {
+    let Err(OpenError::Setting(fault)) = result.map_err(Into::into) else {
         panic!("it is refused, and says what was expected")
     };
-    assert!(!expected.contains("secret"), "{expected}");
-    key.to_owned()
+    assert!(!fault.expected.contains("secret"), "{}", fault.expected);
+    fault.key
 }
 
 #[tokio::test]
@@ -64,10 +62,7 @@ fn a_service_account_is_read_from_a_file() {
     };
     assert!(FcmSender::new(&config(Some(path)), clock()).is_ok());
     for path in [None, Some(dir.path().join("missing.json"))] {
-        assert_eq!(
-            blamed(FcmSender::new(&config(path), clock())),
-            "fcm.service_account"
-        );
+        assert_eq!(blamed(FcmSender::new(&config(path), clock())), "service_account");
     }
 }
 
@@ -80,7 +75,7 @@ fn what_cannot_work_is_refused_and_names_its_key() {
     let mut no_key = fcm_tokens::service_account("http://127.0.0.1:1/token");
     no_key["private_key"] = "secret".into();
     for config in [fcm("{\"secret\""), fcm(&no_key.to_string())] {
-        assert_eq!(blamed(FcmSender::new(&config, clock())), "fcm.service_account");
+        assert_eq!(blamed(FcmSender::new(&config, clock())), "service_account");
     }
 
     let twilio = twilio::config("http://127.0.0.1:1");
@@ -92,8 +87,11 @@ fn what_cannot_work_is_refused_and_names_its_key() {
         auth_token: None,
         ..twilio
     };
-    assert_eq!(blamed(TwilioSender::new(&two_origins, clock())), "twilio.from");
-    assert_eq!(blamed(TwilioSender::new(&no_token, clock())), "twilio.auth_token");
+    assert_eq!(blamed(TwilioSender::new("main", &two_origins, clock())), "from");
+    assert_eq!(
+        blamed(TwilioSender::new("main", &no_token, clock())),
+        "auth_token"
+    );
 
     let smtp = relay::config("127.0.0.1:1".parse().unwrap());
     let no_sender = SmtpConfig {
@@ -104,8 +102,8 @@ fn what_cannot_work_is_refused_and_names_its_key() {
         username: Some("shop".to_owned()),
         ..smtp
     };
-    assert_eq!(blamed(SmtpSender::new(&no_sender)), "smtp.from");
-    assert_eq!(blamed(SmtpSender::new(&no_password)), "smtp.password");
+    assert_eq!(blamed(SmtpSender::new(&no_sender, clock())), "from");
+    assert_eq!(blamed(SmtpSender::new(&no_password, clock())), "password");
 }
 
 #[tokio::test]
@@ -119,7 +117,7 @@ async fn a_sender_of_mail_follows_the_rule_for_addresses() {
         "Shop <shop@bücher.example>",
         "Große Läden <shop@example.com>",
     ] {
-        assert!(SmtpSender::new(&with(from)).is_ok(), "{from}");
+        assert!(SmtpSender::new(&with(from), clock()).is_ok(), "{from}");
     }
     let long = format!("{} <shop@example.com>", "n".repeat(1_000));
     for from in [
@@ -131,6 +129,6 @@ async fn a_sender_of_mail_follows_the_rule_for_addresses() {
         "Shop\u{2067} <shop@example.com>",
         &long,
     ] {
-        assert_eq!(blamed(SmtpSender::new(&with(from))), "smtp.from", "{from}");
+        assert_eq!(blamed(SmtpSender::new(&with(from), clock())), "from", "{from}");
     }
 }

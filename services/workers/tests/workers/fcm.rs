@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Clock as _;
-use carillon_render::Content;
+use carillon_domain::Content;
+use carillon_providers::OutgoingMessage;
 use carillon_testkit::ManualClock;
-use carillon_workers::{OutgoingMessage, Sender as _};
+use carillon_workers::Sender as _;
 use serde_json::{Value, json};
 
 use crate::{

@@ -6,8 +6,9 @@ use std::{
 };
 
 use carillon_domain::Clock as _;
+use carillon_providers::{FcmConfig, SendOutcome};
 use carillon_testkit::ManualClock;
-use carillon_workers::{FcmConfig, FcmSender, SendOutcome, Sender as _};
+use carillon_workers::{FcmSender, Sender as _};
 use futures::future::join_all;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rsa::{

@@ -13,9 +13,9 @@ use axum::{
     http::{HeaderMap, Uri},
     response::{IntoResponse as _, Response},
 };
+use carillon_domain::Content;
 use carillon_domain::DeliveryId;
-use carillon_render::Content;
-use carillon_workers::{OutgoingMessage, SendOutcome};
+use carillon_providers::{OutgoingMessage, SendOutcome};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{

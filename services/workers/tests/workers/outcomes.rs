@@ -1,8 +1,8 @@
 //! The consequences of a provider's answer for the delivery: statuses and dead letters.
 
 use carillon_bus::{Queue, dead_letter, headers};
+use carillon_domain::Content;
 use carillon_domain::{Channel, Delivery, catalog::OnUncertain, dead_letter::FailureClass};
-use carillon_render::Content;
 use carillon_workers::group;
 
 use crate::{

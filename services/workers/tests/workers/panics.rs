@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use carillon_bus::{Queue, dead_letter};
 use carillon_domain::{Channel, dead_letter::FailureClass};
+use carillon_providers::{OutgoingMessage, SendOutcome};
 use carillon_render::{RenderError, RenderRequest, Rendered, Renderer};
-use carillon_workers::{Account, OutgoingMessage, SendOutcome, Sender};
+use carillon_workers::{Account, Sender};
 
 use carillon_testkit::eventually;
 

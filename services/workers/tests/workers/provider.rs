@@ -7,9 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use carillon_domain::Content;
 use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock, contact::DeathReason};
-use carillon_render::Content;
-use carillon_workers::{Account, OutgoingMessage, Refusal, Scope, SendOutcome, Sender};
+use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
+use carillon_workers::{Account, Sender};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 

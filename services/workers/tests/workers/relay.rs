@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use carillon_workers::{SmtpConfig, SmtpSender, SmtpTls};
+use carillon_domain::SystemClock;
+use carillon_providers::{SmtpConfig, SmtpTls};
+use carillon_workers::SmtpSender;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -80,17 +82,21 @@ impl Relay {
     }
 
     pub(crate) fn sender(&self) -> SmtpSender {
-        SmtpSender::new(&config(self.address)).unwrap()
+        open(&config(self.address))
     }
 
     /// A sender with this request timeout.
     pub(crate) fn sender_within(&self, request_timeout: Duration) -> SmtpSender {
-        SmtpSender::new(&SmtpConfig {
+        open(&SmtpConfig {
             request_timeout,
             ..config(self.address)
         })
-        .unwrap()
     }
+}
+
+/// A sender with these settings.
+pub(crate) fn open(config: &SmtpConfig) -> SmtpSender {
+    SmtpSender::new(config, Arc::new(SystemClock)).unwrap()
 }
 
 pub(crate) fn config(address: SocketAddr) -> SmtpConfig {

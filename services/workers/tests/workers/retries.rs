@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carillon_bus::{Queue, dead_letter, headers, retry as tier};
 use carillon_domain::{Channel, Clock as _, Delivery, Lane, Priority};
-use carillon_workers::SendOutcome;
+use carillon_providers::SendOutcome;
 
 use crate::{
     provider::{retry, throttle},

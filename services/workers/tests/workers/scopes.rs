@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use carillon_domain::Channel;
+use carillon_providers::Scope;
 use carillon_testkit::eventually;
-use carillon_workers::Scope;
 
 use crate::{
     provider::{address_dead, config_of, refused_address, stopped, throttle_unnamed},

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use carillon_domain::Content;
 use carillon_domain::DeliveryId;
-use carillon_render::Content;
-use carillon_workers::{OutgoingMessage, Sender as _, SmtpConfig, SmtpSender, SmtpTls};
+use carillon_providers::{OutgoingMessage, SmtpConfig, SmtpTls};
+use carillon_workers::Sender as _;
 use futures::future::join_all;
 use uuid::Uuid;
 
 use crate::{
     http_server::{message, told},
-    relay::{Relay, Say, config},
+    relay::{Relay, Say, config, open},
 };
 
 const MESSAGE_ID: &str = "00000000-0000-0000-0000-000000000007@shop.example";
@@ -350,12 +351,11 @@ async fn a_refusal_on_an_idle_connection_that_stays_open_is_the_accounts() {
 #[tokio::test]
 async fn credentials_are_given_before_the_mail() {
     let relay = Relay::start().await;
-    let sender = SmtpSender::new(&SmtpConfig {
+    let sender = open(&SmtpConfig {
         username: Some("shop".to_owned()),
         password: Some("secret".to_owned().into()),
         ..config(relay.address)
-    })
-    .unwrap();
+    });
     assert_eq!(sender.send(&mail()).await.name(), "ok");
     // \0shop\0secret
     assert_eq!(relay.heard()[2], "AUTH PLAIN AHNob3AAc2VjcmV0");
@@ -368,20 +368,18 @@ async fn credentials_are_given_before_the_mail() {
 #[tokio::test]
 async fn where_tls_is_asked_for_nothing_goes_out_in_the_clear() {
     let relay = Relay::start().await;
-    let sender = SmtpSender::new(&SmtpConfig {
+    let sender = open(&SmtpConfig {
         tls: SmtpTls::Starttls,
         username: Some("shop".to_owned()),
         password: Some("secret".to_owned().into()),
         ..config(relay.address)
-    })
-    .unwrap();
+    });
     assert_eq!(told(&sender.send(&mail()).await), "config unsupported");
-    let implicit = SmtpSender::new(&SmtpConfig {
+    let implicit = open(&SmtpConfig {
         tls: SmtpTls::Implicit,
         request_timeout: Duration::from_secs(2),
         ..config(relay.address)
-    })
-    .unwrap();
+    });
     assert_ne!(implicit.send(&mail()).await.name(), "ok");
     let heard = relay.heard();
     assert!(

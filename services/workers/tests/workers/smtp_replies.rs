@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use carillon_render::Content;
-use carillon_workers::{SendOutcome, Sender as _, SmtpConfig, SmtpSender};
+use carillon_domain::Content;
+use carillon_providers::{SendOutcome, SmtpConfig};
+use carillon_workers::Sender as _;
 use futures::future::join_all;
 
 use crate::{
     http_server::{message, nobody, told},
-    relay::{Relay, Say, config},
+    relay::{Relay, Say, config, open},
     smtp::mail,
 };
 
@@ -16,12 +17,11 @@ use crate::{
 async fn said(verb: &'static str, line: &'static str) -> String {
     let relay = Relay::start().await;
     relay.says(verb, [Say::Line(line)]);
-    let sender = SmtpSender::new(&SmtpConfig {
+    let sender = open(&SmtpConfig {
         username: Some("shop".to_owned()),
         password: Some("secret".to_owned().into()),
         ..config(relay.address)
-    })
-    .unwrap();
+    });
     told(&sender.send(&mail()).await)
 }
 
@@ -161,7 +161,7 @@ async fn waiting_for_a_connection_is_no_part_of_the_request() {
 
 #[tokio::test]
 async fn a_relay_that_is_not_there_is_tried_again() {
-    let sender = SmtpSender::new(&config(nobody().await)).unwrap();
+    let sender = open(&config(nobody().await));
     assert_eq!(told(&sender.send(&mail()).await), "retry connect");
 }
 

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use carillon_domain::Content;
 use carillon_domain::{Channel, Clock as _, clock::SharedClock};
-use carillon_render::Content;
+use carillon_providers::{OutgoingMessage, TwilioConfig};
 use carillon_testkit::ManualClock;
-use carillon_workers::{OutgoingMessage, ProvidersConfig, Sender as _, TwilioConfig, TwilioSender, accounts};
+use carillon_workers::{ProvidersConfig, Sender as _, TwilioSender, accounts};
 use serde_json::{Value, json};
 
 use crate::{
@@ -29,7 +30,7 @@ pub(crate) fn config(url: &str) -> TwilioConfig {
 }
 
 fn sender(config: &TwilioConfig) -> TwilioSender {
-    TwilioSender::new(config, Arc::new(ManualClock::at(START))).unwrap()
+    TwilioSender::new("twilio", config, Arc::new(ManualClock::at(START))).unwrap()
 }
 
 fn text() -> OutgoingMessage {

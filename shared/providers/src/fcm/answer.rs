@@ -6,8 +6,10 @@ use std::time::Duration;
 use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
 
-use super::http::ProviderResponse;
-use crate::outcome::{Refusal, Scope, SendOutcome};
+use crate::{
+    http::ProviderResponse,
+    outcome::{Refusal, Scope, SendOutcome},
+};
 
 #[derive(Deserialize)]
 struct Sent {
@@ -69,11 +71,13 @@ fn error_code(details: &[Detail]) -> Option<&str> {
 }
 
 /// Whether our own token was refused, in contrast to a credential that FCM holds for another service.
-pub(super) fn is_unauthenticated(answer: &ProviderResponse) -> bool {
+#[must_use]
+pub fn is_unauthenticated(answer: &ProviderResponse) -> bool {
     answer.status == 401 && error_code(&details(answer)).is_none()
 }
 
-pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
+/// The outcome of a message by the answer to its request.
+pub fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
         return SendOutcome::Ok {
@@ -222,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_too_big_costs_the_message_and_not_the_token() {
-        let body = include_str!("../../tests/cases/fcm-400-no-violation.json");
+        let body = include_str!("../../cases/fcm-400-no-violation.json");
         let SendOutcome::Terminal(refusal) = classify(&bare(400, body)) else {
             panic!()
         };

@@ -1,5 +1,5 @@
-//! The meaning of a provider's answer. Senders choose an outcome and its scope by structured codes, never by text;
-//! the policy (`policy.rs`) decides the consequences.
+//! The meaning of a provider's answer. Outcome and scope follow structured codes, never text. The worker's policy
+//! decides the consequences.
 
 use std::time::Duration;
 
@@ -79,19 +79,26 @@ impl Refusal {
 
 /// The kind of an outcome, without its details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
+pub enum Class {
+    /// [`SendOutcome::Ok`].
     Ok,
+    /// [`SendOutcome::Retry`].
     Retry,
+    /// [`SendOutcome::Throttle`].
     Throttle,
+    /// [`SendOutcome::Config`].
     Config,
+    /// [`SendOutcome::Terminal`].
     Terminal,
+    /// [`SendOutcome::AddressDead`].
     AddressDead,
+    /// [`SendOutcome::Uncertain`].
     Uncertain,
 }
 
 impl Class {
     /// Every class, in the order of their numbers.
-    pub(crate) const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::Retry,
         Self::Throttle,
@@ -102,7 +109,8 @@ impl Class {
     ];
 
     /// The name in metrics.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Retry => "retry",
@@ -122,7 +130,9 @@ impl SendOutcome {
         self.class().name()
     }
 
-    pub(crate) fn class(&self) -> Class {
+    /// The outcome's class.
+    #[must_use]
+    pub fn class(&self) -> Class {
         match self {
             Self::Ok { .. } => Class::Ok,
             Self::Retry(_) => Class::Retry,

@@ -1,0 +1,96 @@
+//! Requests and answers of providers that speak HTTP.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
+use url::Url;
+
+use crate::outcome::{Refusal, Scope, SendOutcome};
+
+/// A complete request. Headers with credentials are marked as sensitive.
+#[derive(Debug)]
+pub struct ProviderRequest {
+    /// The method.
+    pub method: Method,
+    /// The URL.
+    pub url: Url,
+    /// The headers besides those of the connection and the body's length.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl ProviderRequest {
+    pub(crate) fn post(url: Url, content_type: &'static str, body: Vec<u8>) -> Self {
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self {
+            method: Method::POST,
+            url,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) fn json(url: Url, body: Vec<u8>) -> Self {
+        Self::post(url, "application/json", body)
+    }
+
+    pub(crate) fn form(url: Url, form: String) -> Self {
+        Self::post(url, "application/x-www-form-urlencoded", form.into_bytes())
+    }
+}
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub struct ProviderResponse {
+    /// The status code.
+    pub status: u16,
+    /// The wait that `Retry-After` names (see [`parse_retry_after`](crate::parse_retry_after)).
+    pub retry_after: Option<Duration>,
+    /// The body, or its beginning.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// There was no connection, so no byte was sent.
+    NotSent,
+    /// The provider did not answer in time.
+    TimedOut,
+    /// The connection broke before the answer was complete.
+    Lost,
+}
+
+impl From<NoAnswer> for SendOutcome {
+    /// `Retry` if no byte can have been sent, else `Uncertain`.
+    fn from(why: NoAnswer) -> Self {
+        let refusal = |code, detail| Refusal::new(Scope::Connection, code, detail);
+        match why {
+            NoAnswer::NotSent => Self::Retry(refusal("connect", "the provider could not be reached")),
+            NoAnswer::TimedOut => Self::Uncertain(refusal("timeout", "the provider did not answer in time")),
+            NoAnswer::Lost => Self::Uncertain(refusal(
+                "connection-lost",
+                "the connection broke before the answer was complete",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_answer_it_depends_on_whether_bytes_can_have_left() {
+        for (why, expected) in [
+            (NoAnswer::NotSent, ("retry", "connect")),
+            (NoAnswer::TimedOut, ("uncertain", "timeout")),
+            (NoAnswer::Lost, ("uncertain", "connection-lost")),
+        ] {
+            let outcome = SendOutcome::from(why);
+            assert_eq!((outcome.name(), &*outcome.refusal().unwrap().code), expected);
+        }
+    }
+}

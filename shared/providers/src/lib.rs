@@ -1,0 +1,21 @@
+//! What Carillon knows of its providers: for each provider a folder with its configuration, the building of requests
+//! and the meaning of answers. Nothing here does I/O, reads a clock or holds a connection: the workers carry requests
+//! out and hand answers back.
+
+pub mod fcm;
+mod http;
+mod message;
+mod outcome;
+mod retry_after;
+mod setting;
+pub mod smtp;
+pub mod twilio;
+
+pub use fcm::FcmConfig;
+pub use http::{NoAnswer, ProviderRequest, ProviderResponse};
+pub use message::OutgoingMessage;
+pub use outcome::{Class, Refusal, Scope, SendOutcome};
+pub use retry_after::parse_retry_after;
+pub use setting::SettingError;
+pub use smtp::{SmtpConfig, SmtpTls};
+pub use twilio::TwilioConfig;

@@ -1,0 +1,144 @@
+//! Builds mails for a relay: addresses in SMTP's form, and header lines that no text can break or make too
+//! long.
+
+use carillon_domain::{Content, EmailAddress, Timestamp, visible::is_steering};
+use email_encoding::headers::{rfc2047, writer::EmailWriter};
+use lettre::{
+    Address, Message,
+    address::Envelope,
+    message::{Mailbox, MultiPart, header, header::HeaderName, header::HeaderValue},
+};
+
+use super::SmtpConfig;
+use crate::{
+    message::{OutgoingMessage, wrong_content},
+    outcome::{Refusal, Scope},
+    setting::SettingError,
+};
+
+/// The longest word, in octets, of a header that is sent as plain text. A header with a longer word is
+/// encoded, because encoded words can be folded anywhere. Lines thus keep to the 78 characters that RFC 5322
+/// §2.1.1 recommends.
+const LONGEST_WORD: usize = 60;
+/// The longest display name of a sender, in octets.
+const LONGEST_NAME: usize = 200;
+
+/// A mail and its envelope.
+pub struct Mail {
+    /// The mail in MIME's form, without the dots and the end that SMTP adds.
+    pub content: Vec<u8>,
+    /// The receiver.
+    pub to: Address,
+    /// The mail's id, without angle brackets.
+    pub message_id: String,
+    /// Whether the relay must offer SMTPUTF8 (RFC 6531).
+    pub needs_smtputf8: bool,
+}
+
+/// Reads a sender, such as `Shop <shop@example.com>`; the error names the expected form.
+fn sender(text: &str) -> Result<Mailbox, String> {
+    let expected = "an address such as Shop <shop@example.com>";
+    let mailbox: Mailbox = text.parse().map_err(|_| format!("expected {expected}"))?;
+    let name = mailbox.name.as_deref().unwrap_or_default();
+    if name.len() > LONGEST_NAME || name.chars().any(is_steering) {
+        return Err(format!(
+            "expected a display name of at most {LONGEST_NAME} octets without characters that control the text or its \
+             direction, as in {expected}"
+        ));
+    }
+    let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|error| error.to_string())?;
+    if address.needs_smtputf8() {
+        return Err(format!(
+            "expected {expected} with ASCII letters before the @: bounces come from servers that know no others"
+        ));
+    }
+    Ok(Mailbox::new(mailbox.name, to_lettre(&address)))
+}
+
+/// The mails of one relay's account.
+pub struct SmtpMails {
+    from: Mailbox,
+}
+
+impl SmtpMails {
+    /// Checks the sender.
+    pub fn new(config: &SmtpConfig) -> Result<Self, SettingError> {
+        let from = sender(&config.from).map_err(|expected| SettingError::new("from", expected))?;
+        Ok(Self { from })
+    }
+
+    /// The sender's address, to which bounces go.
+    #[must_use]
+    pub fn from(&self) -> &Address {
+        &self.from.email
+    }
+
+    /// The mail of a message.
+    pub fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<Mail, Refusal> {
+        let from = &self.from;
+        let Content::Email { subject, text, html } = &message.content else {
+            return Err(wrong_content("an e-mail"));
+        };
+        let to = EmailAddress::parse(&message.to)
+            .map_err(|error| Refusal::new(Scope::Message, "address-syntax", error.to_string()))?;
+        // The id is the same for every attempt, so that a receiver can recognise a second copy.
+        let message_id = format!("{}@{}", message.delivery_id, from.email.domain());
+        let mime = |error: lettre::error::Error| {
+            let detail = format!("the mail has no MIME form: {error}");
+            Refusal::new(Scope::Message, "mime", detail)
+        };
+        // Without an explicit envelope, lettre would derive it from the headers by rules of its own.
+        let envelope = Envelope::new(Some(from.email.clone()), vec![to_lettre(&to)]).map_err(mime)?;
+        let builder = Message::builder()
+            .envelope(envelope)
+            .date(now.into())
+            .from(from.clone())
+            .to(Mailbox::new(None, to_lettre(&to)))
+            .raw_header(text_header("Subject", subject))
+            .message_id(Some(format!("<{message_id}>")))
+            .raw_header(text_header(
+                "X-Carillon-Delivery",
+                &message.delivery_id.to_string(),
+            ))
+            .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()))
+            // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces
+            // still come.
+            .raw_header(text_header("Auto-Submitted", "auto-generated"))
+            .raw_header(text_header("X-Auto-Response-Suppress", "OOF, AutoReply"));
+        // Bodies are sent as ASCII. Text that is not ASCII, or has a line that is too long, is sent as
+        // quoted-printable or Base64.
+        let built = match html {
+            Some(html) => builder.multipart(MultiPart::alternative_plain_html(text.clone(), html.clone())),
+            None => builder.header(header::ContentType::TEXT_PLAIN).body(text.clone()),
+        };
+        Ok(Mail {
+            content: built.map_err(mime)?.formatted(),
+            to: to_lettre(&to),
+            message_id,
+            needs_smtputf8: to.needs_smtputf8(),
+        })
+    }
+}
+
+/// Converts an address for lettre without lettre's own check, whose rule differs from Carillon's.
+fn to_lettre(address: &EmailAddress) -> Address {
+    Address::new_dangerous(address.local(), address.domain())
+}
+
+/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words. Text with control
+/// characters, long words, other characters than ASCII, or the look of an encoded word is written as encoded
+/// words (RFC 2047).
+fn text_header(name: &'static str, text: &str) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && !text.contains("=?")
+        && text.split(' ').all(|word| word.len() <= LONGEST_WORD);
+    if is_plain {
+        return HeaderValue::new(name, text.to_owned());
+    }
+    let mut encoded = String::with_capacity(text.len() * 2);
+    let line = name.len() + ": ".len();
+    // Writing to a string does not fail.
+    let _ = rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, line, 0, false));
+    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), encoded)
+}

@@ -1,0 +1,33 @@
+//! The URL to which Twilio reports what became of a message.
+
+use url::Url;
+
+use crate::{
+    message::OutgoingMessage,
+    setting::{SettingError, http_url},
+};
+
+/// The status callbacks of one account.
+pub(super) struct StatusCallback {
+    url: Url,
+}
+
+impl StatusCallback {
+    /// Callbacks to Carillon's public URL. `account` is the account's name in the configuration.
+    pub(super) fn new(public_url: &str, account: &str) -> Result<Self, SettingError> {
+        http_url("callback_url", public_url)?;
+        let url = format!("{}/v1/receipts/{account}", public_url.trim_end_matches('/'));
+        Ok(Self {
+            url: http_url("callback_url", &url)?,
+        })
+    }
+
+    /// The URL for one message, which names its delivery and event.
+    pub(super) fn url(&self, message: &OutgoingMessage) -> Url {
+        let mut url = self.url.clone();
+        url.query_pairs_mut()
+            .append_pair("delivery_id", &message.delivery_id.to_string())
+            .append_pair("event_id", message.event_id.as_str());
+        url
+    }
+}

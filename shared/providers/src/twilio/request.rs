@@ -1,0 +1,85 @@
+//! Messages to Twilio.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use carillon_domain::{Content, Timestamp};
+use http::{HeaderValue, header::AUTHORIZATION};
+use secrecy::ExposeSecret as _;
+use url::{Url, form_urlencoded};
+
+use super::{TwilioConfig, callback::StatusCallback};
+use crate::{
+    http::ProviderRequest,
+    message::{OutgoingMessage, wrong_content},
+    outcome::Refusal,
+    setting::{SettingError, http_url},
+};
+
+/// The requests to one Twilio account.
+pub struct TwilioRequests {
+    url: Url,
+    /// HTTP's basic authentication.
+    authorization: HeaderValue,
+    /// `From` or `MessagingServiceSid`, and its value.
+    origin: (&'static str, String),
+    callback: Option<StatusCallback>,
+}
+
+impl TwilioRequests {
+    /// Checks the settings. `account` is the account's name in the configuration.
+    pub fn new(account: &str, config: &TwilioConfig) -> Result<Self, SettingError> {
+        let auth_token = config
+            .auth_token
+            .as_ref()
+            .ok_or_else(|| SettingError::new("auth_token", "expected a token"))?;
+        let origin = match (&config.messaging_service_sid, &config.from) {
+            (Some(service), None) => ("MessagingServiceSid", service.clone()),
+            (None, Some(number)) => ("From", number.clone()),
+            _ => {
+                let expected = "expected either from or messaging_service_sid";
+                return Err(SettingError::new("from", expected));
+            }
+        };
+        let base = config.base_url.trim_end_matches('/');
+        http_url("base_url", base)?;
+        let url = format!("{base}/2010-04-01/Accounts/{}/Messages.json", config.account_sid);
+        let callback = config.callback_url.as_deref();
+        Ok(Self {
+            url: http_url("base_url", &url)?,
+            authorization: basic(&config.account_sid, auth_token.expose_secret())?,
+            origin,
+            callback: callback
+                .map(|public_url| StatusCallback::new(public_url, account))
+                .transpose()?,
+        })
+    }
+
+    /// The request that sends a text message.
+    pub fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
+        let Content::Sms { text } = &message.content else {
+            return Err(wrong_content("a text message"));
+        };
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("To", &message.to)
+            .append_pair(self.origin.0, &self.origin.1)
+            .append_pair("Body", text);
+        if let Some(callback) = &self.callback {
+            form.append_pair("StatusCallback", callback.url(message).as_str());
+        }
+        if let Some(expires_at) = message.expires_at {
+            // Twilio takes 1 to 36,000 seconds.
+            let seconds = (expires_at - now).num_seconds().clamp(1, 36_000);
+            form.append_pair("ValidityPeriod", &seconds.to_string());
+        }
+        let mut request = ProviderRequest::form(self.url.clone(), form.finish());
+        request.headers.insert(AUTHORIZATION, self.authorization.clone());
+        Ok(request)
+    }
+}
+
+fn basic(user: &str, password: &str) -> Result<HeaderValue, SettingError> {
+    let text = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|_| SettingError::new("auth_token", "expected a token that fits into a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
