@@ -4,7 +4,7 @@ mod examples;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use carillon_domain::Channel;
+use carillon_domain::{Channel, TenantId};
 use carillon_runtime::config::listen;
 use carillon_store::api_keys::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -42,6 +42,17 @@ fn data_dir(text: &str) -> Result<PathBuf, String> {
         return Err("expected a folder".to_owned());
     }
     Ok(path)
+}
+
+/// Parses the name of a tenant.
+fn tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses the number of items of a list.
+fn limit(text: &str) -> Result<u16, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=500).contains(limit));
+    limit.ok_or_else(|| "expected a whole number from 1 to 500".to_owned())
 }
 
 /// Parses the address of a gateway.
@@ -324,7 +335,7 @@ pub(crate) enum DeliveriesCommand {
         #[arg(long = "type")]
         event_type: Vec<String>,
         /// The most rows, up to 500.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = limit)]
         limit: u16,
         #[command(flatten)]
         remote: Remote,
@@ -371,8 +382,8 @@ pub(crate) enum CatalogCommand {
         /// The folder.
         folder: PathBuf,
         /// The tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        #[arg(long, default_value = "default", value_parser = tenant)]
+        tenant: TenantId,
         #[command(flatten)]
         stores: Stores,
     },
@@ -386,8 +397,8 @@ pub(crate) enum UsersCommand {
         /// A folder of `<user id>.json` files, each with the body of `PUT /v1/users/{id}`.
         folder: PathBuf,
         /// The tenant of the users.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        #[arg(long, default_value = "default", value_parser = tenant)]
+        tenant: TenantId,
         #[command(flatten)]
         stores: Stores,
     },
@@ -404,8 +415,8 @@ pub(crate) enum KeysCommand {
         #[arg(long, default_value = "operator")]
         role: RoleArg,
         /// The tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        #[arg(long, default_value = "default", value_parser = tenant)]
+        tenant: TenantId,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -416,8 +427,8 @@ pub(crate) enum KeysCommand {
     #[command(after_help = examples::KEYS_LIST)]
     List {
         /// The tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        #[arg(long, default_value = "default", value_parser = tenant)]
+        tenant: TenantId,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -430,8 +441,8 @@ pub(crate) enum KeysCommand {
         /// The key's id.
         id: String,
         /// The tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        #[arg(long, default_value = "default", value_parser = tenant)]
+        tenant: TenantId,
         #[command(flatten)]
         stores: Stores,
     },

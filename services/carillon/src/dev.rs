@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::TenantId;
 use carillon_providers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
-use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
+use carillon_runtime::{Lifecycle, Secret, Shutdown, http, os_sentence, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{Store, api_keys};
 use include_dir::{Dir, include_dir};
@@ -66,6 +66,7 @@ struct Secrets {
 pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandle) -> anyhow::Result<()> {
     apart(args.listen, args.simulator_listen)?;
     let dir = &args.data_dir;
+    let mut new_folder = NewFolder::of(dir);
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join("secrets.json"))?;
     let listener = roles::bind(args.listen, "--listen")?;
@@ -94,6 +95,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
             .context("the sample shop")?;
     }
     let api_key = api_key(&foundation.store, &dir.join(API_KEY_FILE)).await?;
+    // From here on the folder may hold events, and the next start continues with it.
+    new_folder.keep();
     let mut lifecycle = Lifecycle::new(shutdown.clone(), grace);
     let (ended, mut end) = tokio::sync::oneshot::channel();
     let simulating = tokio::spawn(async move { ended.send(simulator.finished().await) });
@@ -154,6 +157,46 @@ fn wanted(without: &[Without]) -> Vec<ProcessRole> {
         ProcessRole::Gateway | ProcessRole::Templates => true,
     };
     roles::ALL.into_iter().filter(is_wanted).collect()
+}
+
+/// A data folder that this start creates. It is removed if the start fails, so that nothing half-made stays behind.
+struct NewFolder {
+    /// The folders that do not exist yet, the data folder first; empty if it exists.
+    missing: Vec<PathBuf>,
+}
+
+impl NewFolder {
+    fn of(dir: &Path) -> Self {
+        let missing = dir
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        Self {
+            missing: missing.map(Path::to_owned).collect(),
+        }
+    }
+
+    /// The folder stays, whatever happens.
+    fn keep(&mut self) {
+        self.missing.clear();
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        let mut missing = self.missing.iter();
+        let Some(folder) = missing.next().filter(|folder| folder.exists()) else {
+            return;
+        };
+        if let Err(error) = fs::remove_dir_all(folder) {
+            tracing::warn!(folder = %folder.display(), error = os_sentence(&error),
+                "the data folder of the failed start was not removed");
+            return;
+        }
+        for parent in missing {
+            // A folder that another program uses by now is not empty, and stays.
+            let _ = fs::remove_dir(parent);
+        }
+    }
 }
 
 /// Creates the folder and locks it for this process.
@@ -333,11 +376,30 @@ fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
 
   Post an event:
 
-    curl {url}/v1/events -H 'Authorization: Bearer {api_key}' \\
-      -H 'Content-Type: application/json' -d '{{\"type\":\"OrderShipped\",\"recipients\":[{{\"user_id\":\"u-42\"}}],\"data\":{{\"order_id\":\"1001\",\"carrier\":\"DHL\"}}}}'
-",
-        data_dir.display()
+{}",
+        data_dir.display(),
+        first_event(url, data_dir)
     ))
+}
+
+/// The lines to paste for a first event, as the README shows them.
+fn first_event(url: &str, data_dir: &Path) -> String {
+    let key = quoted(&data_dir.join(API_KEY_FILE).display().to_string());
+    format!(
+        "    KEY=$(cat {key})
+    curl {url}/v1/events -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\
+      -d '{{\"type\":\"OrderShipped\",\"recipients\":[{{\"user_id\":\"u-42\"}}],\"data\":{{\"order_id\":\"1001\",\"carrier\":\"DHL\"}}}}'
+"
+    )
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -367,5 +429,36 @@ mod tests {
         ] {
             apart(listen, simulator).unwrap();
         }
+    }
+
+    #[test]
+    fn the_lines_for_a_first_event_are_those_of_the_readme() {
+        let readme = include_str!("../../../README.md");
+        let lines = first_event("http://127.0.0.1:8080", Path::new("carillon-data"));
+        assert!(readme.contains(&lines), "{lines}");
+        let elsewhere = first_event("http://127.0.0.1:8080", Path::new("it's my data"));
+        assert!(
+            elsewhere.contains(r"KEY=$(cat 'it'\''s my data/api-key')"),
+            "{elsewhere}"
+        );
+    }
+
+    #[test]
+    fn a_failed_start_removes_the_folders_that_it_has_created_and_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let (existing, new) = (parent.path().join("existing"), parent.path().join("a/b"));
+        fs::create_dir(&existing).unwrap();
+        for dir in [&existing, &new] {
+            let _failed = NewFolder::of(dir);
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("secrets.json"), "{}").unwrap();
+        }
+        assert!(existing.join("secrets.json").exists());
+        assert!(!parent.path().join("a").exists());
+        let mut begun = NewFolder::of(&new);
+        fs::create_dir_all(&new).unwrap();
+        begun.keep();
+        drop(begun);
+        assert!(new.exists());
     }
 }

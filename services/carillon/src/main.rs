@@ -16,9 +16,9 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use carillon_domain::visible::visible_lines;
 use carillon_runtime::{
-    Lifecycle, Shutdown,
+    Lifecycle, Shutdown, causes,
     config::{Layers, environment, load, peek},
-    http,
+    http, os_sentence,
     telemetry::{self, LogFormat},
 };
 use carillon_simulator::{Simulator, SimulatorError};
@@ -37,12 +37,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answered(&answer),
+    };
     let format = log_format(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("carillon: the runtime does not start: {error}");
+            eprintln!("carillon: the runtime does not start: {}", os_sentence(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(code) => code,
         Err(error) if format == LogFormat::Json => {
-            let error = format!("{error:#}");
+            let error = causes(error.as_ref());
             if tracing::dispatcher::has_been_set() {
                 tracing::error!(error, "carillon ends");
             } else {
@@ -62,10 +65,20 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             // The error may contain text from a server.
-            eprintln!("carillon: {}", visible_lines(&format!("{error:#}")));
+            eprintln!("carillon: {}", visible_lines(&causes(error.as_ref())));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints clap's answer: help, the version, or an error, which repeats words of the command line.
+fn answered(answer: &clap::Error) -> ExitCode {
+    if !answer.use_stderr() {
+        answer.exit();
+    }
+    eprint!("{}", visible_lines(&answer.render().to_string()));
+    // clap's code of a wrong command line.
+    ExitCode::from(2)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {

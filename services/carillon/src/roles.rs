@@ -12,7 +12,7 @@ use axum::{
 use carillon_domain::Channel;
 use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState};
 use carillon_router::RouterDeps;
-use carillon_runtime::{Lifecycle, http};
+use carillon_runtime::{Lifecycle, http, os_sentence};
 use carillon_store::api_keys;
 use carillon_templates::{TemplatesApi, TemplatesRole};
 use carillon_tracker::TrackerDeps;
@@ -85,7 +85,7 @@ pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) ->
         ErrorKind::AddrInUse => "is in use by another process".to_owned(),
         ErrorKind::AddrNotAvailable => "is no address of this machine".to_owned(),
         ErrorKind::PermissionDenied => "is not permitted to this user".to_owned(),
-        _ => format!("cannot be listened on ({error})"),
+        _ => format!("cannot be listened on ({})", os_sentence(error)),
     };
     anyhow::anyhow!("{listen} {why}; choose another address with {option}")
 }

@@ -5,7 +5,7 @@ use axum::http::Uri;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carillon_bus::dead_letter;
 use carillon_domain::{
-    Channel, TenantId, contact,
+    Channel, TenantId, Timestamp, contact,
     decide::Decision,
     mask::{HIDDEN, Mask, mask_addresses},
 };
@@ -105,7 +105,7 @@ fn mask_text(text: &mut String) {
 /// Masks a delivery. Its sentences are Carillon's own, not a provider's, but addresses are masked in them
 /// too.
 pub(crate) fn mask_delivery(delivery: &mut DeliveryView) {
-    delivery.reason.as_mut().map(mask_text);
+    delivery.detail.as_mut().map(mask_text);
 }
 
 pub(crate) fn mask_timeline(timeline: &mut [HistoryView]) {
@@ -159,6 +159,8 @@ pub(crate) struct DeadLetterDocument {
     pub(crate) source_partition: Option<i32>,
     /// The offset that the record came from; null if the record does not say it.
     pub(crate) source_offset: Option<i64>,
+    /// The time of the record at that place; null if the record does not say it.
+    pub(crate) source_timestamp: Option<Timestamp>,
     /// The record's headers, in order; null for viewers.
     pub(crate) headers: Option<Vec<(String, String)>>,
     /// The record's bytes, base64; null if they are not shown.
@@ -179,7 +181,11 @@ pub(crate) async fn show_dead_letter(
 ) -> Result<DeadLetterDocument, ApiError> {
     let value = std::mem::take(&mut letter.value);
     let mut headers = std::mem::take(&mut letter.headers);
-    let (source_partition, source_offset) = place_of(&headers);
+    let Place {
+        partition: source_partition,
+        offset: source_offset,
+        timestamp: source_timestamp,
+    } = Place::of(&headers);
     if !sight.is_revealed() {
         mask_text(&mut letter.reason);
     }
@@ -205,6 +211,7 @@ pub(crate) async fn show_dead_letter(
         letter,
         source_partition,
         source_offset,
+        source_timestamp,
         headers,
         value_base64: value.as_ref().map(|value| STANDARD.encode(value)),
         hidden,
@@ -212,21 +219,48 @@ pub(crate) async fn show_dead_letter(
     })
 }
 
-/// The partition and offset that a record came from. They tell nothing of a person, and they alone find a record whose
-/// content is hidden, so each role sees them.
-fn place_of(headers: &[(String, String)]) -> (Option<i32>, Option<i64>) {
-    let bytes = |name: &str| {
-        let (_, value) = headers.iter().find(|(of, _)| of == name)?;
-        match value.strip_prefix("base64:") {
+/// The place that a record came from, as far as its headers say it. It tells nothing of a person, and it alone finds a
+/// record whose content is hidden, so each role sees it.
+#[derive(Default)]
+struct Place {
+    partition: Option<i32>,
+    offset: Option<i64>,
+    timestamp: Option<Timestamp>,
+}
+
+impl Place {
+    fn of(headers: &[(String, String)]) -> Self {
+        let mut place = Self::default();
+        for (name, value) in headers {
+            place.read(name, value);
+        }
+        place
+    }
+
+    /// Whether the header says a part of the place. It has to be a number; other bytes under its name may tell anything.
+    fn read(&mut self, name: &str, value: &str) -> bool {
+        let bytes = || match value.strip_prefix("base64:") {
             Some(encoded) => STANDARD.decode(encoded).ok(),
             None => Some(value.as_bytes().to_vec()),
+        };
+        let long = || Some(i64::from_be_bytes(bytes()?.try_into().ok()?));
+        match name {
+            dead_letter::PARTITION => {
+                let read = bytes().and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
+                self.partition = read;
+                read.is_some()
+            }
+            dead_letter::OFFSET => {
+                self.offset = long();
+                self.offset.is_some()
+            }
+            dead_letter::TIMESTAMP => {
+                self.timestamp = long().and_then(Timestamp::from_timestamp_millis);
+                self.timestamp.is_some()
+            }
+            _ => false,
         }
-    };
-    let partition =
-        bytes(dead_letter::PARTITION).and_then(|bytes| Some(i32::from_be_bytes(bytes.try_into().ok()?)));
-    let offset =
-        bytes(dead_letter::OFFSET).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
-    (partition, offset)
+    }
 }
 
 fn masked_value(mask: &Mask, is_binary: bool, value: &[u8]) -> Option<Vec<u8>> {
@@ -240,7 +274,7 @@ fn masked_value(mask: &Mask, is_binary: bool, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn mask_header(mask: &Mask, name: &str, value: &mut String) {
-    if name == dead_letter::PARTITION || name == dead_letter::OFFSET {
+    if Place::default().read(name, value) {
         return;
     }
     if value.starts_with("base64:") {

@@ -122,6 +122,6 @@ fn draft(deps: &RouterDeps, inbound: &IncomingEvent<'_>, users: &Users, now: Tim
             .flat_map(|recipient| repeated(&facts(recipient))),
     );
     let others = inbound.event.unusable.iter();
-    drafts.extend(others.flat_map(|other| unusable(definition, other)));
+    drafts.extend(others.flat_map(|other| unusable(definition, &inbound.event.channels, other)));
     drafts
 }

@@ -254,7 +254,7 @@ pub(crate) async fn check(
         }
         skipped = nobody(&event, definition);
         if skipped.is_none() {
-            let reason = "/recipients: expected at least one recipient".to_owned();
+            let reason = event.no_recipient().to_string();
             return reject(event, "no-recipient", reason);
         }
     }

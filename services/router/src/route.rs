@@ -231,7 +231,11 @@ impl Route {
     ) -> Result<(), BusError> {
         metrics::counter!("carillon_events_rejected_total", "code" => reject.code).increment(1);
         if let Some(left_out) = self.warned.admit(reject.code) {
-            tracing::warn!(code = reject.code, topic = %reject.record.topic, partition = reject.record.partition,
+            let event_id = reject
+                .event
+                .as_ref()
+                .map(|event| tracing::field::display(&event.id));
+            tracing::warn!(code = reject.code, event_id, topic = %reject.record.topic, partition = reject.record.partition,
                 offset = reject.record.offset, left_out, "an event was rejected; it is a dead letter");
         }
         let topics = self.deps.bus.topics();

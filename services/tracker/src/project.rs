@@ -49,7 +49,7 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
                 state: row.state,
                 at: row.at,
                 provider: None,
-                code: None,
+                code: row.reason.clone(),
                 detail: Some(decision.sentence.clone()),
                 due_at: None,
             });

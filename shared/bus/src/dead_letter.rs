@@ -20,7 +20,8 @@ const TOPIC: &str = "kafka_dlt-original-topic";
 pub const PARTITION: &str = "kafka_dlt-original-partition";
 /// The header with the offset that the record came from, 8 bytes, big-endian.
 pub const OFFSET: &str = "kafka_dlt-original-offset";
-const TIMESTAMP: &str = "kafka_dlt-original-timestamp";
+/// The header with the time of the record that it came from, in epoch milliseconds: 8 bytes, big-endian.
+pub const TIMESTAMP: &str = "kafka_dlt-original-timestamp";
 const TIMESTAMP_TYPE: &str = "kafka_dlt-original-timestamp-type";
 const GROUP: &str = "kafka_dlt-original-consumer-group";
 const EXCEPTION: &str = "kafka_dlt-exception-fqcn";

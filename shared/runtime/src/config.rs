@@ -14,6 +14,8 @@ use figment::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::os_sentence;
+
 /// A text that is not shown by `Debug`.
 pub type Secret = secrecy::SecretString;
 
@@ -27,7 +29,7 @@ pub enum ConfigError {
     #[error("{0}")]
     Invalid(String),
     /// A secret's file cannot be read.
-    #[error("{variable}: cannot read {path}: {error}")]
+    #[error("{variable}: cannot read {path}: {}", os_sentence(.error))]
     SecretFile {
         /// The environment variable.
         variable: String,
@@ -91,6 +93,7 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         if !path.exists() {
             return Err(ConfigError::NoFile(path.display().to_string()));
         }
+        is_toml(path)?;
         base = base.merge(Toml::file_exact(path));
     }
     let mut overrides = Vec::new();
@@ -125,6 +128,22 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         };
         return Err(ConfigError::Invalid(mistake::describe(&error, written)));
     }
+}
+
+/// Whether a file can be read as TOML. The error names the line in which it cannot.
+fn is_toml(path: &Path) -> Result<(), ConfigError> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Invalid(format!("{name}: {}", os_sentence(&error))))?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else {
+        return Ok(());
+    };
+    let begin = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text.as_bytes()[..begin];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let what = error.message().lines().collect::<Vec<_>>().join(", ");
+    let error = format!("{name}, line {line}: expected TOML: {what}");
+    Err(ConfigError::Invalid(error))
 }
 
 /// `CARILLON_SECTION__KEY` → (`section.key`, value). The value of a name that ends in `_FILE` is read from the file.
@@ -362,13 +381,30 @@ mod tests {
         let file = dir.path().join("carillon.toml");
         std::fs::write(&file, "[http]\nport = \"eighty\"\n").unwrap();
         let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        let expected =
-            "http.port: expected a whole number that is not negative and not too large, not \"eighty\"";
+        let expected = "http.port: expected a whole number from 0 to 65535, not \"eighty\"";
         assert_eq!(error, format!("{}: {expected}", file.display()));
         let error = with(&[("CARILLON_HTTP__PORT", "eighty")], None, &[])
             .unwrap_err()
             .to_string();
         assert_eq!(error, format!("CARILLON_HTTP__PORT: {expected}"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_or_cannot_be_read_is_named_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("carillon.toml");
+        std::fs::write(&file, "[http]\nport = [\n").unwrap();
+        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
+        let begin = format!("{}, line 2: expected TOML: ", file.display());
+        assert!(error.starts_with(&begin) && error.lines().count() == 1, "{error}");
+        std::fs::write(&file, b"\xff").unwrap();
+        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: it is no text in UTF-8", file.display()));
+        let error = with(&[], Some(dir.path()), &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("{}: it is a folder, and a file is expected", dir.path().display())
+        );
     }
 
     #[test]

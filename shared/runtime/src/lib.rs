@@ -1,6 +1,7 @@
 //! The common infrastructure of all roles: configuration, lifecycle, telemetry, the inbox of a writer, the HTTP server
 //! with problem documents, and the HTTP client.
 
+mod causes;
 pub mod config;
 pub mod disk;
 mod fair;
@@ -13,6 +14,7 @@ pub mod panics;
 mod stall;
 pub mod telemetry;
 
+pub use causes::{causes, os_sentence};
 pub use config::Secret;
 pub use fair::Fair;
 pub use lifecycle::{Lifecycle, LifecycleError, Shutdown};

@@ -170,7 +170,8 @@ impl ApiKeys {
     /// Creates a key. A tenant comes into being with its first key, so its name is checked here.
     pub async fn create(&self, tenant: &TenantId, name: &str, role: Role) -> Result<NewKey, StoreError> {
         if TenantId::parse(tenant.as_str()).is_err() {
-            let expected = "expected a tenant's name of 1 to 128 bytes without control characters";
+            let expected =
+                "expected a tenant's name of 1 to 128 bytes without control characters and without '|'";
             return Err(StoreError::Invalid(expected));
         }
         let name = name.trim();

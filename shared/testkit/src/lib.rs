@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod installation;
+pub mod lines;
 pub mod spans;
 mod wait;
 

@@ -29,7 +29,7 @@ pub(super) struct Delivery {
     pub(super) event_id: String,
     pub(super) channel: Channel,
     pub(super) status: String,
-    pub(super) reason: Option<String>,
+    pub(super) detail: Option<String>,
     pub(super) error_code: Option<String>,
     pub(super) attempt: u32,
     /// The time at which it reached its status.
@@ -202,7 +202,7 @@ pub(super) mod sound {
             event_id: event.id.clone(),
             channel: Channel::Sms,
             status: "sent".to_owned(),
-            reason: None,
+            detail: None,
             error_code: None,
             attempt: 1,
             updated_at: Timestamp::UNIX_EPOCH + Duration::from_secs(1),

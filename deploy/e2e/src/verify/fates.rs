@@ -102,7 +102,7 @@ pub(super) fn deliveries(evidence: &Evidence) -> Finding {
         *unsent.entry(status).or_default() += 1;
         if !NOT_SENT.contains(&status) {
             violations.push(format!("delivery {} has not ended: {delivery:?}", delivery.id));
-        } else if delivery.reason.is_none() || delivery.error_code.is_none() {
+        } else if delivery.detail.is_none() || delivery.error_code.is_none() {
             violations.push(format!("delivery {} does not say why: {delivery:?}", delivery.id));
         }
     }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(deliveries(&silent).violations.len(), 1);
         let said = spoil(|delivery| {
             "dead_lettered".clone_into(&mut delivery.status);
-            delivery.reason = Some("the provider refused".to_owned());
+            delivery.detail = Some("the provider refused".to_owned());
             delivery.error_code = Some("20503".to_owned());
         });
         assert!(deliveries(&said).violations.is_empty());

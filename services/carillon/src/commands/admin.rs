@@ -36,7 +36,7 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     } = command;
     let config = folder::configured(config, &stores)?;
     let catalog = catalog_folder::load(&source)?;
-    let applied = catalog_folder::apply(&store(&config).await?, &TenantId::from(tenant), &catalog).await?;
+    let applied = catalog_folder::apply(&store(&config).await?, &tenant, &catalog).await?;
     if applied.difference.is_empty() {
         output::say(&format!(
             "Nothing has changed; the catalog is at version {}.",
@@ -61,7 +61,7 @@ pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Resu
         stores,
     } = command;
     let config = folder::configured(config, &stores)?;
-    let imported = users_folder::import(&store(&config).await?, &TenantId::from(tenant), &source).await?;
+    let imported = users_folder::import(&store(&config).await?, &tenant, &source).await?;
     output::say(&format!(
         "{} users imported, {} existed.",
         imported.created, imported.existed
@@ -79,10 +79,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             json,
             ..
         } => {
-            let key = store
-                .api_keys()
-                .create(&TenantId::from(tenant), &name, role.into())
-                .await?;
+            let key = store.api_keys().create(&tenant, &name, role.into()).await?;
             if json {
                 output::json(&serde_json::json!({ "id": key.id, "secret": key.secret }))?;
             } else {
@@ -91,7 +88,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             }
         }
         KeysCommand::List { tenant, json, .. } => {
-            let keys = store.api_keys().list(&TenantId::from(tenant)).await?;
+            let keys = store.api_keys().list(&tenant).await?;
             if json {
                 return output::json(&keys);
             }
@@ -116,7 +113,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
                     echo(&id)
                 )
             })?;
-            let revoked = store.api_keys().revoke(&TenantId::from(tenant), parsed).await?;
+            let revoked = store.api_keys().revoke(&tenant, parsed).await?;
             anyhow::ensure!(revoked, "there is no key {id}, or it was revoked before");
             output::say("Revoked. Running gateways may take it for a few seconds more.")?;
         }
@@ -142,7 +139,7 @@ pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Re
 /// Creates the topics, applies the folder's catalog and imports its users, for the default tenant. Repeating it changes
 /// nothing.
 pub(super) async fn setup(folder: &Path, stores: &Stores, config: &Config) -> anyhow::Result<()> {
-    let tenant = TenantId::default().to_string();
+    let tenant = TenantId::default();
     topics(TopicsCommand::Create(stores.clone()), config.clone()).await?;
     let apply = CatalogCommand::Apply {
         folder: folder.to_owned(),

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError};
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
+use carillon_runtime::causes;
 use carillon_store::Store;
 use serde::Serialize;
 
@@ -33,29 +34,15 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-/// All causes of an error in one line, without repeated text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
-}
-
 async fn database(config: &Config, clock: &SharedClock) -> Result<String, String> {
     let settings = config.store_config().map_err(|error| error.to_string())?;
     let store = Store::connect(&settings, Arc::clone(clock))
         .await
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| causes(&error))?;
     let checked = store.check().await;
     let dialect = store.dialect().as_str();
     store.close().await;
-    checked.map_err(|error| chain(&error))?;
+    checked.map_err(|error| causes(&error))?;
     Ok(format!(
         "{dialect} answers and takes writes; the schema is up to date"
     ))
@@ -69,9 +56,9 @@ async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
         Err(BusError::InUse { log, .. }) => {
             return Ok(format!("in use by a running carillon ({})", log.display()));
         }
-        Err(error) => return Err(chain(&error)),
+        Err(error) => return Err(causes(&error)),
     };
-    bus.check().await.map_err(|error| chain(&error))?;
+    bus.check().await.map_err(|error| causes(&error))?;
     Ok(format!("{} answers; every topic is there", bus.backend_name()))
 }
 
@@ -79,7 +66,7 @@ async fn limits(config: &Config) -> Result<String, String> {
     if config.redis.url.is_none() {
         return Ok("kept in the process (redis.url is not set): right for one router only".to_owned());
     }
-    let quotas = foundation::quotas(config).map_err(|error| format!("{error:#}"))?;
+    let quotas = foundation::quotas(config).map_err(|error| causes(error.as_ref()))?;
     match quotas.check().await {
         Ok(()) => Ok("redis answers and takes writes".to_owned()),
         Err(fault) => Err(fault.to_string()),
@@ -95,7 +82,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     };
     let report = match readiness::ask(url, WITHIN).await {
         Ok(report) => report,
-        Err(error @ Silent::Client(_)) => return vec![finding("running process", Err(chain(&error)))],
+        Err(error @ Silent::Client(_)) => return vec![finding("running process", Err(causes(&error)))],
         Err(error) => return absent(error.to_string()),
     };
     if report.parts.keys().all(|part| part == roles::SIMULATOR) {
@@ -137,7 +124,7 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
                     let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
                     Ok(format!("{} is configured", names.join(", ")))
                 }
-                Err(error) => Err(chain(&error)),
+                Err(error) => Err(causes(&error)),
             };
             finding(format!("provider of {channel}"), result)
         })

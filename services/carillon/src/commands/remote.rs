@@ -4,7 +4,10 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, anyhow, bail};
 use carillon_domain::{event::without_mark, json::fault, visible::visible};
-use carillon_runtime::http::{ClientOptions, client};
+use carillon_runtime::{
+    causes,
+    http::{ClientOptions, client},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,11 +46,11 @@ impl Remote {
 /// The error of a gateway that does not answer, with the innermost cause, since the outer ones repeat the address.
 fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
+    let mut cause: &(dyn std::error::Error + 'static) = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    anyhow::anyhow!("{url} does not answer: {cause}")
+    anyhow::anyhow!("{url} does not answer: {}", causes(cause))
 }
 
 /// A problem document as text for people.

@@ -4,6 +4,7 @@
 use std::{io::ErrorKind, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, anyhow, bail};
+use carillon_runtime::causes;
 use reqwest::Url;
 
 use crate::{
@@ -37,8 +38,12 @@ impl Remote {
                 key: key.clone(),
             });
         }
-        let address = running(folder)
-            .map_err(|error| anyhow!("--key or CARILLON_API_KEY: expected a key, because {error:#}"))?;
+        let address = running(folder).map_err(|error| {
+            anyhow!(
+                "--key or CARILLON_API_KEY: expected a key, because {}",
+                causes(error.as_ref())
+            )
+        })?;
         if let Some(url) = &self.url
             && !is_same(url, &address)
         {

@@ -44,6 +44,11 @@ pub(crate) struct Asked {
 }
 
 /// Deliveries, newest first.
+///
+/// `reason` says in a stable word why a delivery has its status: the reason of the decision while it is queued
+/// (`allowed`, `critical`, `limit_unknown`), `no_open_account` while no provider account of its channel is open, later the
+/// code of its last step, which is `error_code` too; null if that step has none. `detail` says it in a sentence, which may
+/// change with a release.
 #[utoipa::path(
     get, path = "/v1/deliveries", tag = "deliveries",
     params(
@@ -118,6 +123,8 @@ pub(crate) struct DeliveryDocument {
 }
 
 /// A delivery with its timeline.
+///
+/// `reason` is a stable word and `detail` a sentence, as in the list.
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id"),
@@ -204,8 +211,13 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
     delivery.status = last.status;
     delivery.attempt = last.attempt;
     delivery.generation = last.generation;
-    delivery.reason.clone_from(&last.detail);
-    delivery.error_code.clone_from(&last.code);
+    delivery.reason.clone_from(&last.code);
+    delivery.detail.clone_from(&last.detail);
+    delivery.error_code = match last.status {
+        // The code of the first step is the decision's reason.
+        DeliveryStatus::Queued => None,
+        _ => last.code.clone(),
+    };
     delivery.updated_at = last.at;
     Some(())
 }

@@ -105,6 +105,8 @@ pub(crate) async fn list_dead_letters(
 }
 
 /// A dead letter: its reason, its headers and its bytes.
+///
+/// `class` and `code` are stable words, `reason` is a sentence.
 #[utoipa::path(
     get, path = "/v1/dlq/{id}", tag = "dlq", 
     params(("id" = uuid::Uuid, Path),

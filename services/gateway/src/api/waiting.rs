@@ -5,6 +5,9 @@ use carillon_store::{channel_holds::ChannelHold, read_model::DeliveryView};
 
 use crate::{error::ApiError, state::GatewayState};
 
+/// The reason of a queued delivery while no account of its channel is open.
+const NO_OPEN_ACCOUNT: &str = "no_open_account";
+
 /// The holds of all channels; empty if none of the deliveries waits for a worker.
 pub(crate) async fn holds(
     state: &GatewayState,
@@ -36,7 +39,8 @@ pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], no
         return;
     }
     if let Some(hold) = of(holds, delivery.channel) {
-        delivery.reason = Some(match ends_at(hold, now) {
+        delivery.reason = Some(NO_OPEN_ACCOUNT.to_owned());
+        delivery.detail = Some(match ends_at(hold, now) {
             Some(end) => format!(
                 "{} until {}",
                 hold.cause,

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use carillon_domain::FieldError;
+use carillon_domain::{FieldError, Timestamp, field_error::echo};
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState, DeadLetterView};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    input::{Id, Query, page},
+    input::{Id, NoQuery, Query, page},
     privacy::{mask_groups, mask_letter, show_dead_letter},
 };
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     state: Option<String>,
     fingerprint: Option<String>,
@@ -48,7 +48,10 @@ pub(crate) async fn list(
     let state: DeadLetterState = match asked.state.as_deref() {
         None | Some("") => DeadLetterState::Open,
         Some(text) => text.parse().map_err(|_| {
-            let message = "state: expected open, replayed or discarded";
+            let message = format!(
+                "the parameter state: expected open, replayed or discarded, not {:?}",
+                echo(text)
+            );
             ApiError::fields(vec![FieldError::new("/state", "format", message)])
         })?,
     };
@@ -88,6 +91,8 @@ struct DeadLetterPage {
     letter: DeadLetterView,
     /// The partition and offset that the record came from.
     place: Option<(i32, i64)>,
+    /// The time of the record at that place.
+    written_at: Option<Timestamp>,
     headers: Vec<(String, String)>,
     /// The reason for which the record is not shown unchanged.
     hidden: Option<&'static str>,
@@ -105,7 +110,9 @@ pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
+    asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
+    let NoQuery = asked?;
     let letters = dashboard.gateway.store.dead_letters();
     let letter = letters
         .get(signed_in.caller.tenant(), id?.0)
@@ -122,6 +129,7 @@ pub(crate) async fn show(
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
         letter: document.letter,
         place: document.source_partition.zip(document.source_offset),
+        written_at: document.source_timestamp,
         headers: document.headers.unwrap_or_default(),
         hidden: document.hidden,
         value: document.value.map(readable),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use carillon_domain::{Channel, DeliveryStatus, FieldError, Timestamp};
+use carillon_domain::{Channel, DeliveryStatus, FieldError, Timestamp, field_error::echo};
 use carillon_store::read_model::{DeliveryFilter, DeliveryView};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use crate::{
 
 /// The query of the form and of links from other pages. A form sends empty fields too.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     status: Vec<String>,
     channel: Vec<String>,
@@ -177,16 +177,20 @@ impl Asked {
 }
 
 fn each<T: FromStr>(texts: &[String], pointer: &str, expected: &str) -> Result<Vec<T>, ApiError> {
-    let parsed = texts.iter().map(|text| text.parse().ok()).collect::<Option<_>>();
-    parsed.ok_or_else(|| wrong(pointer, expected))
+    let parsed = texts
+        .iter()
+        .map(|text| text.parse().map_err(|_| wrong(pointer, expected, text)));
+    parsed.collect()
 }
 
 fn time(text: Option<&str>, pointer: &str) -> Result<Option<Timestamp>, ApiError> {
-    let parsed = text.map(str::parse).transpose();
-    parsed.map_err(|_| wrong(pointer, "a time such as 2026-11-24T10:00:00Z"))
+    let expected = "a time of RFC 3339, such as 2026-11-24T10:00:00Z";
+    let parsed = text.map(|text| text.parse().map_err(|_| wrong(pointer, expected, text)));
+    parsed.transpose()
 }
 
-fn wrong(pointer: &str, expected: &str) -> ApiError {
-    let message = format!("{}: expected {expected}", pointer.trim_start_matches('/'));
+fn wrong(pointer: &str, expected: &str, found: &str) -> ApiError {
+    let name = pointer.trim_start_matches('/');
+    let message = format!("the parameter {name}: expected {expected}, not {:?}", echo(found));
     ApiError::fields(vec![FieldError::new(pointer, "format", message)])
 }

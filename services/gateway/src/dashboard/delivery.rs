@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::deliveries::{DeliveryDocument, find},
     error::ApiError,
-    input::Id,
+    input::{Id, NoQuery},
 };
 
 /// The content security policy of a message's HTML, which is foreign: no scripts, no forms, no loading, no navigation
@@ -40,7 +40,9 @@ pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
+    asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
+    let NoQuery = asked?;
     let DeliveryDocument {
         delivery,
         next_attempt_at,
@@ -69,7 +71,9 @@ pub(crate) async fn message(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
+    asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
+    let NoQuery = asked?;
     let document = find(
         &dashboard.gateway,
         &signed_in.caller,

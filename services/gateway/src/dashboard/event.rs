@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     source: Option<String>,
 }

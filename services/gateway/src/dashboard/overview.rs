@@ -14,7 +14,11 @@ use super::{
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
-use crate::privacy::{mask_delivery, mask_groups};
+use crate::{
+    error::ApiError,
+    input::NoQuery,
+    privacy::{mask_delivery, mask_groups},
+};
 
 /// The number of last deliveries in the list.
 const LAST: u32 = 10;
@@ -38,7 +42,9 @@ struct OverviewPage {
 pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
+    asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
+    let NoQuery = asked?;
     let (store, tenant) = (&dashboard.gateway.store, signed_in.caller.tenant());
     let (counts, accepted) = if signed_in.caller.is_of_installation() {
         let audit = store.audit();

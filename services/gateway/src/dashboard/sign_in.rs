@@ -31,7 +31,7 @@ struct SignInPage {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     next: Option<String>,
 }

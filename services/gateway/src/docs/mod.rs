@@ -4,13 +4,17 @@
 mod view;
 
 use askama::Template;
-use axum::{Router, routing::get};
+use axum::{Router, response::IntoResponse as _, routing::get};
 use serde_json::Value;
 
 use self::view::{Reference, Schema, Section};
-use crate::dashboard::{
-    page::{Frame, render},
-    pages,
+use crate::{
+    dashboard::{
+        page::{Frame, PageError, render},
+        pages,
+    },
+    error::ApiError,
+    input::NoQuery,
 };
 
 #[derive(Template)]
@@ -36,5 +40,11 @@ pub(crate) fn router(document: &Value) -> Router {
         shared,
     };
     let page = std::sync::Arc::new(page);
-    pages(Router::new().route("/docs", get(move || async move { render(&*page) })))
+    let show = move |asked: Result<NoQuery, ApiError>| async move {
+        match asked {
+            Ok(NoQuery) => render(&*page),
+            Err(error) => PageError::from(error).into_response(),
+        }
+    };
+    pages(Router::new().route("/docs", get(show)))
 }

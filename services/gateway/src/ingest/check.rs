@@ -120,11 +120,7 @@ fn check_one(
     }
     let names_nobody = event.recipients.is_empty();
     if names_nobody && definition.recipients == RecipientRule::Required && !event.is_deleted_row() {
-        return Err(at(vec![FieldError::new(
-            "/recipients",
-            "required",
-            "expected at least one recipient",
-        )]));
+        return Err(at(vec![event.no_recipient()]));
     }
     if let Some(error) = event.time_error(now) {
         return Err(at(vec![error]));

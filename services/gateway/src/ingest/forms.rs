@@ -40,7 +40,15 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The defaults for a single event: without an id of its own it gets the key as its id.
+    /// The defaults for a CloudEvent.
+    fn cloudevent(&self) -> Defaults<'a> {
+        Defaults {
+            now: self.now,
+            id: DefaultId::Required,
+        }
+    }
+
+    /// The defaults for a single event in the plain form: without an id of its own it gets the key as its id.
     fn one(&self) -> Defaults<'a> {
         Defaults {
             now: self.now,
@@ -76,7 +84,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Re
             content_type: content_type.map(str::to_owned),
         };
         return Ok(one(body, |body| {
-            Event::from_binary(&headers, body, context.one())
+            Event::from_binary(&headers, body, context.cloudevent())
         }));
     }
     let body = without_mark(body);
@@ -87,10 +95,10 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Re
             "expected one event, a JSON object, not a list: the media type of a batch is \
              application/cloudevents-batch+json",
         )),
-        Mode::Structured => Ok(one(body, |body| Event::from_cloudevent(body, context.one()))),
-        Mode::Batch => array(body, |index, item| {
-            Event::from_cloudevent(item, context.item(index))
-        }),
+        Mode::Structured => Ok(one(body, |body| {
+            Event::from_cloudevent(body, context.cloudevent())
+        })),
+        Mode::Batch => array(body, |_, item| Event::from_cloudevent(item, context.cloudevent())),
         Mode::OtherFormat => Err(unsupported(
             media_type.essence(),
             "the JSON format of CloudEvents",
@@ -157,7 +165,13 @@ fn either(json: &[u8], defaults: Defaults<'_>) -> Parsed {
     let is_cloudevent = memmem::find(json, b"\"specversion\"").is_some()
         && serde_json::from_slice::<Glimpse>(json).is_ok_and(|glimpse| glimpse.specversion.is_some());
     if is_cloudevent {
-        Event::from_cloudevent(json, defaults)
+        Event::from_cloudevent(
+            json,
+            Defaults {
+                id: DefaultId::Required,
+                ..defaults
+            },
+        )
     } else {
         Event::from_plain(json, defaults)
     }

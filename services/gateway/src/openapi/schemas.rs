@@ -130,7 +130,8 @@ pub(crate) struct RecipientBody {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PlainEvent {
-    /// Unique within its source; generated if absent.
+    /// Unique within its source. If absent, it is the request's `Idempotency-Key`, or else a new one, which the answer
+    /// names: then a repeated request is another event.
     #[schema(min_length = 1, example = "order-1001-shipped")]
     id: Option<String>,
     /// The source of the event; `/` if absent.
@@ -141,17 +142,18 @@ pub(crate) struct PlainEvent {
     r#type: String,
     /// When it happened; now if absent.
     time: Option<DateTime<Utc>>,
-    /// The recipients, at most 1,000.
+    /// The recipients, at most 1,000. If absent, they are looked for in `data.recipients` and at the places that the
+    /// catalog's type names.
     recipients: Option<Vec<RecipientBody>>,
     priority: Option<PriorityName>,
     /// The message is not sent before this time.
     sendat: Option<DateTime<Utc>>,
     /// The message is not sent after this time.
     expiresat: Option<DateTime<Utc>>,
-    /// Restricts the catalog's channels.
+    /// Restricts the catalog's channels. A channel that the type does not have gets a decision `channel_not_of_type`.
     channels: Option<Vec<ChannelName>>,
-    /// The data for the templates.
-    data: Map<String, Value>,
+    /// The data for the templates; an empty object if absent.
+    data: Option<Map<String, Value>>,
 }
 
 /// A CloudEvents 1.0 event in structured mode. It is open: unknown attributes are kept.
@@ -159,6 +161,7 @@ pub(crate) struct PlainEvent {
 pub(crate) struct CloudEvent {
     #[schema(pattern = "^1\\.0$", example = "1.0")]
     specversion: String,
+    /// Unique within its source, and the same when the event is sent again. An event without it is refused.
     #[schema(min_length = 1, example = "order-1001-shipped")]
     id: String,
     #[schema(min_length = 1, example = "/shop/orders")]

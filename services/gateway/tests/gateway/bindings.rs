@@ -114,7 +114,10 @@ async fn a_header_that_cannot_be_read_is_named_and_never_left_out() {
         );
         let unsaid = Ask::post("/v1/events").header("ce-type", "OrderShipped");
         let unsaid = setting.ask(unsaid.text("application/json", DATA)).await;
-        assert_eq!(unsaid.problem(422, "validation"), ["/specversion required"]);
+        assert_eq!(
+            unsaid.problem(422, "validation"),
+            ["/specversion required", "/id required"]
+        );
         let data = binary(&[("ce-data", "{}")]).text("application/json", DATA);
         assert_eq!(
             setting.ask(data).await.problem(422, "validation"),
@@ -195,6 +198,55 @@ async fn data_is_utf_8_and_of_the_media_type_that_all_headers_name() {
             setting.ask(differs).await.problem(422, "validation"),
             ["/datacontenttype conflict"]
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cloudevent_without_an_id_is_refused_in_every_mode_because_its_repeat_could_not_be_recognised() {
+    on_gateway(async |setting| {
+        let mut event = structured("");
+        event.as_object_mut().unwrap().remove("id");
+        let unnamed = event.to_string();
+        event["id"] = Value::Null;
+        let null = event.to_string();
+        let unnamed_binary = || {
+            let ask = Ask::post("/v1/events").header("ce-specversion", "1.0");
+            let ask = ask.header("ce-source", "/shop").header("ce-type", "OrderShipped");
+            ask.header("ce-recipient", "u-42").text("application/json", DATA)
+        };
+        let post = |media_type, body: &String| Ask::post("/v1/events").text(media_type, body.clone());
+        for ask in [
+            unnamed_binary(),
+            unnamed_binary().header("idempotency-key", "binary"),
+            post("application/cloudevents+json", &unnamed),
+            post("application/cloudevents+json", &null),
+            post("application/cloudevents+json", &unnamed).header("idempotency-key", "structured"),
+            post("application/json", &unnamed),
+        ] {
+            let answer = setting.ask(ask).await;
+            assert_eq!(answer.problem(422, "validation"), ["/id required"]);
+            assert!(
+                answer.text().contains("id, which CloudEvents requires"),
+                "{answer:?}"
+            );
+        }
+        let named = structured("named").to_string();
+        for (media_type, body) in [
+            (
+                "application/cloudevents-batch+json",
+                format!("[{unnamed},{named}]"),
+            ),
+            ("application/json", format!("[{unnamed},{named}]")),
+            ("application/x-ndjson", format!("{unnamed}\n{named}\n")),
+        ] {
+            let answer = setting.ask(post(media_type, &body)).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            let items = &answer.json()["items"];
+            assert_eq!(items[0]["problem"]["errors"][0]["pointer"], "/0/id", "{answer:?}");
+            assert_eq!(items[1]["event_id"], "named", "{answer:?}");
+        }
+        assert_eq!(setting.published().await.len(), 1);
     })
     .await;
 }

@@ -201,7 +201,7 @@ async fn changes_of_preferences_at_once_that_name_no_version_are_all_merged() {
         for answer in answers.iter().filter(|answer| answer.status != 200) {
             answer.problem(412, "precondition-failed");
             let present = format!("\"{}\"", unset + 49);
-            let said = format!("the header if-match: {seen} does not hold; the present version is {present}");
+            let said = format!("the header if-match: expected the present version, {present}, not {seen}");
             assert_eq!(answer.json()["detail"], said);
         }
     })

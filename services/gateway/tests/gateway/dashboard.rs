@@ -305,3 +305,76 @@ async fn the_whole_installation_is_shown_to_the_operators_own_tenant_alone() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_page_says_which_parameter_it_does_not_know_or_cannot_read_and_what_it_expects() {
+    on_gateway(async |setting| {
+        let id = delivery(setting, 1, &[(0, DeliveryStatus::Queued)]).await.0;
+        dead_letter(setting, 0, Some(Channel::Email), "550").await;
+        let letters = setting.get("/v1/dlq").await.json();
+        let letter = letters["items"][0]["id"].as_str().unwrap().to_owned();
+        let session = sign_in(setting, &setting.viewer).await;
+        for (path, says) in [
+            (
+                "/?foo=1".to_owned(),
+                "there is no parameter foo; this route has no parameters",
+            ),
+            (
+                "/deliveries?foo=1".to_owned(),
+                "there is no parameter foo; expected only status, channel",
+            ),
+            ("/deliveries?limit=0".to_owned(), "there is no parameter limit"),
+            (
+                "/deliveries?status=nonsense".to_owned(),
+                "the parameter status: expected a status such as sent, not",
+            ),
+            (
+                "/deliveries?from=yesterday".to_owned(),
+                "the parameter from: expected a time of RFC 3339",
+            ),
+            (
+                "/deliveries?cursor=x".to_owned(),
+                "the parameter cursor: expected",
+            ),
+            ("/deliveries?q=%FF".to_owned(), "the parameter q: expected UTF-8"),
+            (format!("/deliveries/{id}?as_of="), "there is no parameter as_of"),
+            (
+                format!("/deliveries/{id}/message?foo"),
+                "there is no parameter foo",
+            ),
+            (
+                "/events/order-1?sauce=%2F".to_owned(),
+                "there is no parameter sauce; expected only source",
+            ),
+            (
+                "/dlq?state=shut".to_owned(),
+                "the parameter state: expected open, replayed or discarded",
+            ),
+            ("/dlq?limit=0".to_owned(), "there is no parameter limit"),
+            (
+                format!("/dlq/{letter}?reveal=true"),
+                "there is no parameter reveal",
+            ),
+            (
+                "/sign-in?then=/dlq".to_owned(),
+                "there is no parameter then; expected only next",
+            ),
+            ("/docs?foo=1".to_owned(), "there is no parameter foo"),
+        ] {
+            let answer = setting.ask(page(&path, &session)).await;
+            assert_eq!(answer.status, 422, "{path}: {answer:?}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("text/html; charset=utf-8"),
+                "{path}"
+            );
+            assert!(answer.text().contains(says), "{path}: {answer:?}");
+        }
+        // The fields that the form leaves empty are no filters.
+        let form = setting
+            .ask(page("/deliveries?q=&status=&channel=", &session))
+            .await;
+        assert_eq!(form.status, 200);
+    })
+    .await;
+}

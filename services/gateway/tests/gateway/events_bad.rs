@@ -350,3 +350,81 @@ async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn recipients_of_another_type_say_what_was_expected_and_what_was_found() {
+    on_gateway(async |setting| {
+        let list = "expected a list of user ids and recipient objects, not";
+        for (field, value, pointer, expected) in [
+            (
+                "data",
+                json!({"recipients": "u-42"}),
+                "/data/recipients",
+                format!("{list} a string"),
+            ),
+            (
+                "data",
+                json!({"recipients": 42}),
+                "/data/recipients",
+                format!("{list} a number"),
+            ),
+            (
+                "data",
+                json!({"recipients": {"user_id": "u-42"}}),
+                "/data/recipients",
+                format!("{list} an object"),
+            ),
+            (
+                "recipients",
+                json!("u-42"),
+                "/recipients",
+                format!("{list} a string"),
+            ),
+            (
+                "recipients",
+                json!({}),
+                "/recipients",
+                format!("{list} an object"),
+            ),
+            (
+                "recipients",
+                json!([true]),
+                "/recipients/0",
+                "expected a user id or a recipient object, not a boolean".to_owned(),
+            ),
+            (
+                "recipients",
+                json!([{"user_id": 7}]),
+                "/recipients/0/user_id",
+                "expected a string, not a number".to_owned(),
+            ),
+            (
+                "recipients",
+                json!([1.5]),
+                "/recipients/0",
+                "expected a user id as a text, or as a whole number between -9223372036854775808 and \
+                 18446744073709551615, not 1.5"
+                    .to_owned(),
+            ),
+        ] {
+            let mut event = json!({"id": "e", "specversion": "1.0", "type": "Newsletter", "source": "/s"});
+            event[field] = value;
+            for is_plain in [false, true] {
+                if is_plain {
+                    event.as_object_mut().unwrap().remove("specversion");
+                }
+                let answer = setting.post(&event).await;
+                answer.problem(422, "validation");
+                let error = &answer.json()["errors"][0];
+                assert_eq!(
+                    (&error["pointer"], &error["message"]),
+                    (&json!(pointer), &json!(expected))
+                );
+            }
+        }
+        // Data may use the name for something else if recipients are named elsewhere.
+        let elsewhere = json!({"type": "Newsletter", "recipients": ["u-42"], "data": {"recipients": "all"}});
+        assert_eq!(setting.post(&elsewhere).await.status, 202);
+    })
+    .await;
+}

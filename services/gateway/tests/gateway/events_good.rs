@@ -216,3 +216,38 @@ async fn an_empty_batch_of_any_media_type_is_taken_and_has_no_items() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_plain_event_without_data_is_an_event_with_empty_data() {
+    on_gateway(async |setting| {
+        for data in ["", r#","data":null"#] {
+            let body = format!(r#"{{"type":"Newsletter","recipients":["u-42"]{data}}}"#);
+            let answer = setting
+                .ask(Ask::post("/v1/events").text("application/json", body))
+                .await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+        }
+        for record in setting.published().await {
+            let event = Event::from_cloudevent(
+                &record.value,
+                Defaults::at("2000-01-01T00:00:00Z".parse().unwrap()),
+            );
+            assert_eq!(event.unwrap().data.get(), "{}");
+        }
+        let lacking = json!({"type": "OrderShipped", "recipients": ["u-42"]});
+        let errors = setting.post(&lacking).await.problem(422, "validation");
+        assert_eq!(errors, ["/data schema", "/data schema"], "the schema decides");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn recipients_in_the_data_are_found_in_the_plain_form_too() {
+    on_gateway(async |setting| {
+        let event = json!({"type": "Newsletter", "data": {"recipients": ["u-42"]}});
+        assert_eq!(setting.post(&event).await.status, 202);
+        let recipients = only_event(setting).await.recipients;
+        assert_eq!(recipients[0].user_id.as_ref().unwrap().as_str(), "u-42");
+    })
+    .await;
+}

@@ -119,7 +119,7 @@ async fn an_idempotency_key_replays_the_whole_answer() {
 #[tokio::test]
 async fn an_idempotency_key_replays_refusals_and_batches_too() {
     on_gateway(async |setting| {
-        let batch = json!([shipped("a"), {"type": "Nonsense"}]);
+        let batch = json!([shipped("a"), {"type": "Nonsense", "data": []}]);
         let ask = || {
             Ask::post("/v1/events")
                 .header("idempotency-key", "batch")
@@ -251,7 +251,7 @@ async fn an_answer_that_is_not_the_last_word_on_every_event_is_not_kept() {
     on_gateway(async |setting| {
         held_by_another(setting, "a").await;
         let mixed = json!([shipped("a"), shipped("b")]);
-        let refused = json!([shipped("a"), {"type": "Nonsense"}]);
+        let refused = json!([shipped("a"), {"type": "Nonsense", "data": []}]);
         let ask = |batch: &Value| {
             let key = batch[1]["type"].as_str().unwrap();
             Ask::post("/v1/events").header("idempotency-key", key).json(batch)

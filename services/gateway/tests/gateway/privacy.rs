@@ -466,3 +466,34 @@ async fn a_pointer_that_can_hide_nothing_is_refused_when_the_catalog_is_applied(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_dead_letters_technical_headers_are_shown_and_other_bytes_under_their_names_are_not() {
+    on_gateway(async |setting| {
+        crate::seed::dead_letter(setting, 0, Some(Channel::Email), "550").await;
+        let listed = setting
+            .ask(Ask::get("/v1/dlq").key(&setting.operator))
+            .await
+            .json();
+        let letter = &listed["items"][0];
+        let header = |name: &str| {
+            let headers = letter["headers"].as_array().unwrap();
+            let found = headers.iter().find(|pair| pair[0] == name);
+            found.unwrap_or_else(|| panic!("{name}: {letter}"))[1].clone()
+        };
+        for (name, value) in [
+            ("kafka_dlt-original-topic", "notifications.email"),
+            ("kafka_dlt-original-partition", "base64:AAAAAw=="),
+            ("kafka_dlt-original-offset", "base64:AAAAAAAAAAc="),
+            ("kafka_dlt-original-timestamp", "base64:AAABogz/fQA="),
+            ("kafka_dlt-original-timestamp-type", "CreateTime"),
+            ("carillon-attempts", "3"),
+            ("carillon-first-failed-at", "1795514400000"),
+            ("signature", "•••"),
+        ] {
+            assert_eq!(header(name), value, "{name}");
+        }
+        assert_eq!(letter["source_timestamp"], "2026-11-24T10:00:00Z");
+    })
+    .await;
+}

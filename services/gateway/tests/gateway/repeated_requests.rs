@@ -202,19 +202,3 @@ async fn another_request_under_the_same_key_is_a_conflict_whatever_it_differs_in
     })
     .await;
 }
-
-#[tokio::test]
-async fn a_binary_event_without_id_is_named_by_the_key() {
-    on_gateway(async |setting| {
-        let ask = Ask::post("/v1/events")
-            .header("idempotency-key", "key-1")
-            .header("ce-specversion", "1.0")
-            .header("ce-source", "/shop")
-            .header("ce-type", "OrderShipped")
-            .header("ce-recipient", "u-42")
-            .text("application/json", DATA);
-        let answer = setting.ask(ask).await;
-        assert_eq!(answer.json()["event_id"], Value::from("key-1"), "{answer:?}");
-    })
-    .await;
-}

@@ -141,7 +141,11 @@ async fn project(
             state: row.state,
             at: row.at,
             provider: row.provider.clone(),
-            code: row.error_code.clone(),
+            // The tracker writes the reason of the decision as the code of the first step.
+            code: row
+                .error_code
+                .clone()
+                .or((*status == DeliveryStatus::Queued).then(|| "allowed".to_owned())),
             detail: row.reason.clone(),
             due_at: (*status == DeliveryStatus::Retrying).then(|| at(step) + RETRY_AFTER),
         });
@@ -177,6 +181,13 @@ pub(crate) async fn dead_letter(setting: &Setting, offset: i64, channel: Option<
             // Partition 3, offset 7.
             ("kafka_dlt-original-partition", "base64:AAAAAw=="),
             ("kafka_dlt-original-offset", "base64:AAAAAAAAAAc="),
+            // 2026-11-24T10:00:00Z.
+            ("kafka_dlt-original-timestamp", "base64:AAABogz/fQA="),
+            ("kafka_dlt-original-timestamp-type", "CreateTime"),
+            ("carillon-attempts", "3"),
+            ("carillon-first-failed-at", "1795514400000"),
+            // Bytes of a producer, of which nothing is known.
+            ("signature", "base64:/wAB"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into(),

@@ -148,9 +148,10 @@ async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_whi
         let until = setting.clock.now() + chrono::TimeDelta::seconds(90);
         let until = until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
-        let reason =
+        let detail =
             format!("the provider account smtp is parked: the provider refuses the account until {until}");
-        assert_eq!(shown["reason"], reason);
+        let waiting = (&json!("no_open_account"), &json!(detail));
+        assert_eq!((&shown["reason"], &shown["detail"]), waiting);
         assert_eq!(shown["next_attempt_at"].as_str().unwrap()[..19], until[..19]);
         let other = setting.get(&format!("/v1/deliveries/{sent}")).await.json();
         assert_eq!(
@@ -158,19 +159,21 @@ async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_whi
             (&Value::Null, &Value::Null)
         );
         let listed = setting.get("/v1/deliveries?status=queued").await.json();
-        assert_eq!(listed["items"][0]["reason"], reason);
+        let listed = &listed["items"][0];
+        assert_eq!((&listed["reason"], &listed["detail"]), waiting);
         let event = setting.get("/v1/events/order-1").await.json();
-        assert_eq!(event["deliveries"][0]["reason"], reason);
+        let of_event = &event["deliveries"][0];
+        assert_eq!((&of_event["reason"], &of_event["detail"]), waiting);
         let cookie = sign_in(setting, &setting.viewer).await;
         for path in ["/deliveries", &format!("/deliveries/{queued}")] {
             let shown = setting.ask(page(path, &cookie)).await.text();
-            assert!(shown.contains(&reason), "{path}: {shown}");
+            assert!(shown.contains(&detail), "{path}: {shown}");
         }
 
         holds.put(process, &hold(None)).await.unwrap();
         let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
         assert!(
-            shown["reason"]
+            shown["detail"]
                 .as_str()
                 .unwrap()
                 .ends_with("; one message goes first"),
@@ -180,7 +183,10 @@ async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_whi
         // The process has ended without a word.
         setting.advance(31);
         let shown = setting.get(&format!("/v1/deliveries/{queued}")).await.json();
-        assert_eq!(shown["reason"], "allowed");
+        assert_eq!(
+            (&shown["reason"], &shown["detail"]),
+            (&json!("allowed"), &Value::Null)
+        );
     })
     .await;
 }
@@ -208,6 +214,23 @@ async fn a_delivery_tells_its_timeline_its_content_and_how_it_stood_before() {
         assert!(
             shown["content"]["html"].as_str().unwrap().contains("DHL"),
             "{shown}"
+        );
+
+        assert_eq!((&shown["reason"], &shown["detail"]), (&Value::Null, &Value::Null));
+
+        let dead = delivery(setting, 2, &DEAD).await.0;
+        let at = |query: &str| format!("/v1/deliveries/{dead}{query}");
+        let last = setting.get(&at("")).await.json();
+        let step = last["timeline"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&last["reason"], &last["detail"]),
+            (&step["code"], &step["detail"])
+        );
+        assert!(last["reason"].is_string() && last["detail"].is_string(), "{last}");
+        let queued = setting.get(&at("?as_of=2026-11-24T10:02:00Z")).await.json();
+        assert_eq!(
+            (&queued["status"], &queued["reason"], &queued["error_code"]),
+            (&json!("queued"), &json!("allowed"), &Value::Null)
         );
 
         let before = setting
@@ -344,6 +367,11 @@ async fn dead_letters_are_listed_grouped_and_shown_whole() {
                 ["kafka_dlt-original-topic", "notifications.email"],
                 ["kafka_dlt-original-partition", "base64:AAAAAw=="],
                 ["kafka_dlt-original-offset", "base64:AAAAAAAAAAc="],
+                ["kafka_dlt-original-timestamp", "base64:AAABogz/fQA="],
+                ["kafka_dlt-original-timestamp-type", "CreateTime"],
+                ["carillon-attempts", "3"],
+                ["carillon-first-failed-at", "1795514400000"],
+                ["signature", "•••"],
             ])
         );
         for (role, key) in [

@@ -148,6 +148,26 @@ async fn an_event_goes_to_the_channels_that_it_asks_for_and_a_fallback_to_the_fi
         );
         assert_eq!(routed.places(), [("sms", "default|u-42")]);
 
+        let three = json!([{"user_id": "u-42"}, {"user_id": "u-42"}, {"user_id": "nobody"}]);
+        let letter = with(
+            event("e-3", "Newsletter", &json!({})),
+            "channels",
+            json!("sms,email"),
+        );
+        let routed = setting.route_event(&with(letter, "recipients", three)).await;
+        assert_eq!(
+            routed.decisions(),
+            [
+                "email suppress not_opted_in",
+                "sms suppress channel_not_of_type",
+                "email suppress unknown_user",
+                "sms suppress channel_not_of_type",
+                "email suppress repeated_recipient",
+                "sms suppress repeated_recipient",
+            ],
+            "every requested channel of each recipient has a decision"
+        );
+
         setting.put_reader("reader").await;
         let both = json!([{"user_id": "u-42"}, {"user_id": "reader"}]);
         let welcome = with(event("e-2", "Welcome", &json!({})), "recipients", both);

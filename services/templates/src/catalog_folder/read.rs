@@ -4,7 +4,7 @@ use std::path::Path;
 
 use carillon_domain::{Catalog, field_error::echo};
 use carillon_render::{FolderError, TemplateSet, load_folder, read_text};
-use carillon_runtime::http::serde_sentence;
+use carillon_runtime::{http::serde_sentence, os_sentence};
 
 use super::FolderIssue;
 use crate::body::pointer;
@@ -65,7 +65,7 @@ pub(super) fn templates(folder: &Path) -> Result<TemplateSet, FolderIssue> {
 
 fn of_file(error: &FolderError) -> FolderIssue {
     let (file, code, message) = match error {
-        FolderError::Unreadable { path, source } => (path, "unreadable", source.to_string()),
+        FolderError::Unreadable { path, source } => (path, "unreadable", os_sentence(source)),
         FolderError::NoText { path } => {
             let expected = "expected a regular file of at most 16 MiB";
             (path, "unreadable", expected.to_owned())

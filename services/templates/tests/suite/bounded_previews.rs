@@ -66,7 +66,7 @@ async fn sample_data_that_no_event_may_have_is_told_by_its_fault_and_place() {
         (
             r#"{"n": 1e400}"#,
             "/data/n",
-            "expected a number of at most 64 bits, not 1e400",
+            "expected a number between -1.7976931348623157e308 and 1.7976931348623157e308, not 1e400",
         ),
         (
             r#"{"a": {"n": "\ud800"}}"#,

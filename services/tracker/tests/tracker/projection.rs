@@ -88,7 +88,10 @@ async fn a_decided_event_can_be_seen_with_its_decisions_and_the_deliveries_on_th
         assert_eq!((email.created_at, email.updated_at), (at(0), at(0)));
         let timeline = setting.timeline(email.id).await;
         assert_eq!(timeline.len(), 1);
-        assert_eq!(timeline[0].detail.as_deref(), Some("send by email"));
+        assert_eq!(
+            (timeline[0].code.as_deref(), timeline[0].detail.as_deref()),
+            (Some("allowed"), Some("send by email"))
+        );
     })
     .await;
 }
@@ -109,6 +112,7 @@ async fn a_delivery_shows_the_latest_of_its_states_and_its_timeline_all_of_them(
             to_masked: Some("a…@example.com".to_owned()),
             status: DeliveryStatus::Opened,
             reason: None,
+            detail: None,
             provider: Some("account-2".to_owned()),
             provider_message_id: Some("message-7".to_owned()),
             error_code: None,

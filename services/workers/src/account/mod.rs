@@ -269,15 +269,25 @@ impl Account {
             && was_open
             && wait >= NOTED_PAUSE
         {
+            state.tell(now);
             tracing::warn!(provider = %self.name, channel = %self.channel, seconds = wait.as_secs(),
                 "the provider account is paused at the provider's request");
         }
+        let answers = matches!(
+            ruling.account,
+            Reaction::Works | Reaction::Answers | Reaction::Refuses
+        );
+        let closed_for = if answers { state.take_return(now) } else { None };
         if let Some(part) = &permit.part {
             parts.react(part, ruling.part, now);
         }
         drop(parts);
         self.tell(&state);
         drop(state);
+        if let Some(closed_for) = closed_for {
+            tracing::info!(provider = %self.name, channel = %self.channel, closed_for_seconds = closed_for.as_secs(),
+                "the provider account works again");
+        }
         self.note(&learnt);
         Ruled {
             outcome,

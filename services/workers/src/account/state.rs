@@ -27,6 +27,8 @@ pub(super) struct State {
     throttles: u32,
     /// Whether a probe is under way.
     probing: bool,
+    /// The time since which the log says that it is paused or parked.
+    told: Option<Instant>,
     /// Consecutive failures.
     failures: u32,
     /// Hashes of the addresses that were refused since the last success.
@@ -109,6 +111,7 @@ impl State {
                     hasher: self.hasher.clone(),
                     revoked: std::mem::take(&mut self.revoked),
                     paused_until: self.paused_until.filter(|_| self.parks == 0),
+                    told: self.told,
                     throttles: if is_paused && self.parks == 0 {
                         self.throttles
                     } else {
@@ -157,6 +160,7 @@ impl State {
         }
         self.parks = self.parks.saturating_add(1);
         (self.failures, self.cause) = (0, Some(cause));
+        self.tell(now);
         self.pause(now + wait);
         Learnt {
             parked: Some((wait, cause)),
@@ -172,6 +176,19 @@ impl State {
 
     fn pause(&mut self, until: Instant) {
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// Remembers that the log says that the account is closed.
+    pub(super) fn tell(&mut self, now: Instant) {
+        self.told.get_or_insert(now);
+    }
+
+    /// The time for which it was closed, if it works again and the log said that it was closed.
+    pub(super) fn take_return(&mut self, now: Instant) -> Option<Duration> {
+        if self.parks > 0 || self.paused_until(now).is_some() {
+            return None;
+        }
+        self.told.take().map(|since| now - since)
     }
 
     /// The end of its pause, if it is paused.

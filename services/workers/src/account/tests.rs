@@ -397,3 +397,35 @@ async fn the_strikes_of_a_slow_run_are_revoked_when_it_turns_out_to_be_the_accou
     assert_eq!(account.take_revoked().len(), SOME_REFUSED - 1);
     assert!(account.take_revoked().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_once_that_an_account_is_closed_and_once_that_it_works_again() {
+    let lines = carillon_testkit::lines::Lines::of_this_thread();
+    let refusal = |code: &str| Refusal::new(Scope::Account, code, "the test says so");
+    let script = vec![
+        SendOutcome::Config(refusal("20003")),
+        SendOutcome::Config(refusal("20003")),
+        SendOutcome::Ok { message_id: None },
+        SendOutcome::Ok { message_id: None },
+        SendOutcome::Throttle(refusal("20429").after(Some(Duration::from_secs(60)))),
+        SendOutcome::Ok { message_id: None },
+        // A short pause is normal, and the log is silent about it.
+        SendOutcome::Throttle(refusal("20429").after(Some(Duration::from_secs(1)))),
+        SendOutcome::Ok { message_id: None },
+    ];
+    let account = account(script);
+    for _ in 0..8 {
+        account.wait().await;
+        assert!(send(&account).await.is_some());
+    }
+    assert_eq!(lines.with("the provider account is parked").len(), 2);
+    assert_eq!(lines.with("is paused at the provider's request").len(), 1);
+    let back = lines.with("the provider account works again");
+    assert_eq!(back.len(), 2, "{back:?}");
+    assert!(
+        back[0].contains("provider=p") && back[0].contains("closed_for_seconds="),
+        "{back:?}"
+    );
+    let seconds: u64 = back[1].rsplit('=').next().unwrap().parse().unwrap();
+    assert!((60..90).contains(&seconds), "{back:?}");
+}

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use carillon_bus::{Inbound, OutRecord, Queue, Record, dead_letter, headers, retry};
 use carillon_domain::{
-    Delivery, DeliveryStatus, Lane, StatusRecord, Timestamp,
+    Delivery, DeliveryId, DeliveryStatus, Lane, StatusRecord, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     status::TimelineStep,
 };
@@ -175,7 +175,7 @@ impl Deliver {
             Verdict::Again { due, counts } => out.push(self.another(task, *due, *counts)),
             Verdict::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
-                self.warn_of_dead(code, &task.inbound.record);
+                self.warn_of_dead(code, Some(task.delivery.delivery_id), &task.inbound.record);
                 out.push(self.dead(task, *class, provider, code, reason));
             }
             Verdict::Sent { .. } | Verdict::Over => {}
@@ -238,9 +238,10 @@ impl Deliver {
     }
 
     /// Logs a dead letter, at most one line a minute for each code.
-    pub(super) fn warn_of_dead(&self, code: &str, record: &Record) {
+    pub(super) fn warn_of_dead(&self, code: &str, delivery: Option<DeliveryId>, record: &Record) {
         if let Some(left_out) = self.warned.admit(code) {
-            tracing::warn!(channel = %self.channel, code, topic = %record.topic, partition = record.partition,
+            let delivery_id = delivery.map(tracing::field::display);
+            tracing::warn!(channel = %self.channel, code, delivery_id, topic = %record.topic, partition = record.partition,
                 offset = record.offset, left_out, "a record became a dead letter");
         }
     }

@@ -91,7 +91,7 @@ impl Deliver {
         code: &str,
         reason: &str,
     ) -> Outgoing {
-        self.warn_of_dead(code, &inbound.record);
+        self.warn_of_dead(code, None, &inbound.record);
         let letter = DeadLetter {
             class,
             provider: None,

@@ -59,6 +59,7 @@ async fn what_the_provider_took_is_sent_and_its_offset_committed() {
 #[tokio::test]
 async fn what_the_provider_will_never_take_is_dead_at_once_with_its_bytes_untouched() {
     on_workers(async |setting| {
+        let lines = carillon_testkit::lines::Lines::of_this_thread();
         let provider = setting.provider();
         provider.answers("e-1", [terminal("21612")]);
         let mut record = setting.record(&to_guest("e-1")).with(
@@ -119,6 +120,13 @@ async fn what_the_provider_will_never_take_is_dead_at_once_with_its_bytes_untouc
             ["1 sending", "1 dead_lettered 21612"]
         );
         assert_eq!(provider.asked(), ["e-1"]);
+        let delivery: serde_json::Value = serde_json::from_slice(&dead.value).unwrap();
+        let id = delivery["delivery_id"].as_str().unwrap();
+        let warned = lines.with("a record became a dead letter");
+        assert!(
+            warned.len() == 1 && warned[0].contains(&format!("delivery_id={id}")),
+            "{warned:?}"
+        );
     })
     .await;
 }

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use carillon_runtime::os_sentence;
+
 use crate::error::BusError;
 
 /// The number of tries, and the pause between two: a process that closes the log still writes the records that it has
@@ -20,7 +22,8 @@ pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
     let mut path = log.as_os_str().to_owned();
     path.push(".lock");
     let path = std::path::PathBuf::from(path);
-    let unusable = |error: &std::io::Error| BusError::Config(format!("{}: {error}", path.display()));
+    let unusable =
+        |error: &std::io::Error| BusError::Config(format!("{}: {}", path.display(), os_sentence(error)));
     let mut file = File::options()
         .create(true)
         .truncate(false)

@@ -34,6 +34,9 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         }
         Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
         Reason::ChannelNotRequested => format!("Not sent: the event does not request {channel}."),
+        Reason::ChannelNotOfType => {
+            format!("Not sent: the event requests {channel}, which the type {event_type} does not use.")
+        }
         Reason::RepeatedRecipient => "Not sent: the event names this recipient more than once.".to_owned(),
         Reason::RepeatedAddress => {
             "Not sent: another recipient of the event is reached at this address.".to_owned()

@@ -155,6 +155,8 @@ pub enum Reason {
     FallbackNotNeeded,
     /// The event names other channels.
     ChannelNotRequested,
+    /// The event requests the channel, but its type does not have it.
+    ChannelNotOfType,
     /// The recipient occurs in the event twice.
     RepeatedRecipient,
     /// Another recipient of the event has the same address.
@@ -258,6 +260,12 @@ impl Decisions {
 }
 
 impl Facts<'_> {
+    /// The channels about which there is a decision for each recipient: those of the event's type in the catalog's
+    /// order, then those that only the event requests.
+    fn channels(&self) -> impl Iterator<Item = Channel> {
+        channels(self.definition, &self.event.channels)
+    }
+
     /// The priority of the event: its own, else its type's, else normal.
     #[must_use]
     pub fn priority(&self) -> Priority {
@@ -266,6 +274,19 @@ impl Facts<'_> {
             .or(self.definition.priority)
             .unwrap_or_default()
     }
+}
+
+/// The channels of a type, then those that only the event requests, each once.
+fn channels<'a>(
+    definition: &'a EventTypeDef,
+    requested: &'a [Channel],
+) -> impl Iterator<Item = Channel> + use<'a> {
+    let order = &definition.channels.order;
+    let others = requested
+        .iter()
+        .enumerate()
+        .filter(move |(index, channel)| !order.contains(channel) && !requested[..*index].contains(channel));
+    order.iter().chain(others.map(|(_, channel)| channel)).copied()
 }
 
 #[cfg(test)]

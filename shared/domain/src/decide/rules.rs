@@ -74,14 +74,14 @@ impl Trail<'_> {
 }
 
 /// Applies all rules up to the limits to one recipient; returns one draft for each channel of the event's type, in
-/// the catalog's order.
+/// the catalog's order, and one for each other channel that the event requests.
 #[must_use]
 pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     let plan = &facts.definition.channels;
     let mut drafts = Vec::with_capacity(plan.order.len());
     let mut taken = false;
-    for channel in &plan.order {
-        let draft = evaluate_channel(facts, *channel, taken && plan.mode == ChannelMode::Fallback);
+    for channel in facts.channels() {
+        let draft = evaluate_channel(facts, channel, taken && plan.mode == ChannelMode::Fallback);
         taken |= draft.decision.outcome == Outcome::Send;
         drafts.push(draft);
     }
@@ -91,12 +91,12 @@ pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
 /// The drafts of a repeated recipient of the event, which suppress all messages.
 #[must_use]
 pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
-    let channels = facts.definition.channels.order.iter();
-    channels
+    facts
+        .channels()
         .map(|channel| {
             let mut trail = Trail {
                 facts,
-                channel: *channel,
+                channel,
                 steps: Notes::begin(),
             };
             trail.note("recipient", "stop", &Input("repeated", true));
@@ -127,6 +127,11 @@ fn evaluate_channel(facts: &Facts<'_>, channel: Channel, taken: bool) -> Draft {
 
 fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
     let event = trail.facts.event;
+    let order = &trail.facts.definition.channels.order;
+    if !order.contains(&trail.channel) {
+        trail.note("type_channels", "stop", &Input("order", order));
+        return Err(Reason::ChannelNotOfType);
+    }
     if let Some(expires_at) = event.expires_at {
         let expired = expires_at <= trail.facts.now;
         trail.note(
@@ -150,11 +155,7 @@ fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
         }
     }
     if taken {
-        trail.note(
-            "fallback",
-            "stop",
-            &Input("order", &trail.facts.definition.channels.order),
-        );
+        trail.note("fallback", "stop", &Input("order", order));
         return Err(Reason::FallbackNotNeeded);
     }
     Ok(())

@@ -248,6 +248,52 @@ fn an_unknown_user_an_expired_event_and_an_unwanted_channel_each_say_so() {
 }
 
 #[test]
+fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() {
+    let consent = r#"{"categories":{"marketing":{"email":true}}}"#;
+    let mut setting = setting().of_type("Sale").preferring(consent);
+    setting.event.channels = vec![Channel::Sms, Channel::Email, Channel::Sms];
+    assert_eq!(
+        setting.reasons(LimitVerdict::Allowed),
+        [
+            (Channel::Push, Outcome::Suppress, Reason::ChannelNotRequested),
+            (Channel::Email, Outcome::Send, Reason::Allowed),
+            (Channel::Sms, Outcome::Suppress, Reason::ChannelNotOfType),
+        ]
+    );
+    let decided = setting.decide(LimitVerdict::Allowed);
+    assert_eq!(
+        decided.decisions[2].sentence,
+        "Not sent: the event requests sms, which the type Sale does not use."
+    );
+    let definition = &setting.catalog.types["Sale"];
+    let tenant = TenantId::default();
+    let key = AddressKey::new([7; 32]);
+    let again = repeated(&Facts {
+        tenant: &tenant,
+        event: &setting.event,
+        type_name: &"Sale".into(),
+        definition,
+        category: &setting.catalog.categories[&definition.category],
+        recipient: &setting.recipient,
+        user: None,
+        address_key: &key,
+        accepted_at: now(),
+        now: now(),
+    });
+    let invalid = crate::event::InvalidRecipient {
+        recipient: "/recipients/1".into(),
+        user_id: None,
+        errors: Vec::new(),
+    };
+    let invalid = unusable(definition, &setting.event.channels, &invalid);
+    let all = [Channel::Push, Channel::Email, Channel::Sms];
+    for drafts in [again, invalid] {
+        let channels: Vec<_> = drafts.iter().map(|draft| draft.decision.channel).collect();
+        assert_eq!(channels, all);
+    }
+}
+
+#[test]
 fn a_guest_is_told_at_the_address_that_the_event_carries() {
     let guest: Recipient = serde_json::from_str(r#"{"email":"guest@example.com","locale":"fr-CA"}"#).unwrap();
     let setting = Setting {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Decision, Draft, Outcome, Reason, explain,
+    Decision, Draft, Outcome, Reason, channels, explain,
     steps::{Input, Notes},
 };
-use crate::{catalog::EventTypeDef, event::InvalidRecipient};
+use crate::{catalog::EventTypeDef, channel::Channel, event::InvalidRecipient};
 
 /// The most errors that a decision lists for one recipient.
 const MAX_ERRORS: usize = 5;
@@ -20,9 +20,9 @@ struct Wrong<'a> {
     code: &'a str,
 }
 
-/// The drafts of an invalid recipient: no message on any channel, and the errors.
+/// The drafts of an invalid recipient: no message on any channel of the type or of the event's request, and the errors.
 #[must_use]
-pub fn unusable(definition: &EventTypeDef, unusable: &InvalidRecipient) -> Vec<Draft> {
+pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &InvalidRecipient) -> Vec<Draft> {
     let errors = &unusable.errors[..unusable.errors.len().min(MAX_ERRORS)];
     let wrong: Vec<Wrong<'_>> = errors
         .iter()
@@ -31,8 +31,7 @@ pub fn unusable(definition: &EventTypeDef, unusable: &InvalidRecipient) -> Vec<D
             code: &error.code,
         })
         .collect();
-    let channels = definition.channels.order.iter();
-    channels
+    channels(definition, requested)
         .map(|channel| {
             let mut steps = Notes::begin();
             steps.note("recipient", "stop", &Input("errors", &wrong));
@@ -40,7 +39,7 @@ pub fn unusable(definition: &EventTypeDef, unusable: &InvalidRecipient) -> Vec<D
                 decision: Decision {
                     recipient: unusable.recipient.clone(),
                     user_id: unusable.user_id.clone(),
-                    channel: *channel,
+                    channel,
                     category: Arc::from(definition.category.as_str()),
                     outcome: Outcome::Suppress,
                     reason: Reason::InvalidRecipient,

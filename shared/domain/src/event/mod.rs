@@ -87,6 +87,8 @@ pub struct Defaults<'a> {
 /// The id of an event that has none.
 #[derive(Debug, Clone, Copy)]
 pub enum DefaultId<'a> {
+    /// None: an event without an id is refused, as CloudEvents requires one.
+    Required,
     /// A new one.
     Generated,
     /// The `Idempotency-Key` of the request, for a single event.
@@ -124,8 +126,9 @@ impl Defaults<'_> {
 }
 
 impl DefaultId<'_> {
-    fn name(self) -> EventId {
-        match self {
+    fn name(self) -> Option<EventId> {
+        Some(match self {
+            Self::Required => return None,
             Self::Generated => EventId::generate(),
             Self::Key(key) => EventId::from(key),
             Self::Item { tenant, key, index } => EventId::of_item(tenant, key, index),
@@ -134,7 +137,7 @@ impl DefaultId<'_> {
                 partition,
                 offset,
             } => EventId::of_record(topic, partition, offset),
-        }
+        })
     }
 }
 

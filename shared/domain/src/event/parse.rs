@@ -38,15 +38,7 @@ impl Event {
         }
         let found = take_recipients(&mut fields);
         let data = take_data(&mut fields);
-        if data.is_none()
-            && fields
-                .errors
-                .iter()
-                .all(|error| !error.pointer.starts_with("/data"))
-        {
-            let expected = "expected a JSON object with what the templates need";
-            fields.wrong("/data", "required", expected);
-        }
+        let (found, data) = with_data(&mut fields, found, data);
         let event = common(&mut fields, defaults, found, channels.unwrap_or_default(), data);
         fields.refuse_rest(PLAIN_FIELDS);
         finish(event, fields.errors)
@@ -95,15 +87,7 @@ impl Event {
                 None
             }
         };
-        let data = match data {
-            Some(data) => Some(data),
-            None => RawValue::from_string("{}".to_owned()).ok().map(Arc::from),
-        };
-        if let Some(data) = &data
-            && found.is_empty()
-        {
-            found = recipients::in_data(data.get(), &mut fields.errors);
-        }
+        let (found, data) = with_data(&mut fields, found, data);
         let mut event = common(&mut fields, defaults, found, channels, data);
         if let Some(event) = &mut event {
             event.extensions = fields.keep_rest();
@@ -145,6 +129,20 @@ fn take_recipients(fields: &mut Fields<'_>) -> Found {
     }
 }
 
+/// Absent data is an empty object. Recipients that the event does not name elsewhere are looked for in its data.
+fn with_data(
+    fields: &mut Fields<'_>,
+    found: Found,
+    data: Option<Arc<RawValue>>,
+) -> (Found, Option<Arc<RawValue>>) {
+    let data = data.or_else(|| RawValue::from_string("{}".to_owned()).ok().map(Arc::from));
+    let found = match &data {
+        Some(data) if found.is_empty() => recipients::in_data(data.get(), &mut fields.errors),
+        _ => found,
+    };
+    (found, data)
+}
+
 fn common(
     fields: &mut Fields<'_>,
     defaults: Defaults<'_>,
@@ -152,7 +150,7 @@ fn common(
     channels: Vec<Channel>,
     data: Option<Arc<RawValue>>,
 ) -> Option<Event> {
-    let id = fields.take_text("id", 256);
+    let id = take_id(fields, defaults);
     let source = fields.take_text("source", 512);
     let event_type = take_type(fields);
     let time = fields.take_time("time").unwrap_or(defaults.now);
@@ -165,13 +163,13 @@ fn common(
         fields.wrong("/expiresat", "range", "expected a time after sendat");
     }
     let Found { recipients, unusable } = found;
-    if event_type.is_none() || data.is_none() {
+    if id.is_none() || event_type.is_none() || data.is_none() {
         fields
             .errors
             .extend(unusable.iter().flat_map(|unusable| unusable.errors.clone()));
     }
     Some(Event {
-        id: id.map_or_else(|| defaults.id.name(), EventId::from),
+        id: id?,
         source: source.map_or_else(|| Arc::from("/"), Arc::from),
         event_type: event_type?,
         time,
@@ -184,6 +182,22 @@ fn common(
         data: data?,
         extensions: std::collections::BTreeMap::new(),
     })
+}
+
+/// The event's id, or the default one. An invalid or missing id is an error.
+fn take_id(fields: &mut Fields<'_>, defaults: Defaults<'_>) -> Option<EventId> {
+    let before = fields.errors.len();
+    let id = fields.take_text("id", 256);
+    if id.is_some() || fields.errors.len() > before {
+        return id.map(EventId::from);
+    }
+    let id = defaults.id.name();
+    if id.is_none() {
+        let expected = "expected the event's id, which CloudEvents requires: with the same id, a repeated event is \
+                        sent once";
+        fields.wrong("/id", "required", expected);
+    }
+    id
 }
 
 fn take_type(fields: &mut Fields<'_>) -> Option<Arc<str>> {

@@ -4,16 +4,18 @@
 mod item;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use self::item::Item;
-use super::{Event, fields::WireEvent};
+use super::{Event, fields::WireEvent, json_kind};
 use crate::{
     field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full},
     ids::UserId,
     json::fault,
     recipient::Recipient,
 };
+
+const LIST: &str = "expected a list of user ids and recipient objects";
 
 /// The most recipients of an event.
 pub const MAX_RECIPIENTS: usize = 1_000;
@@ -69,7 +71,12 @@ impl Found {
             // Only integers are accepted: a fraction or a huge number has lost digits, so the user id is unknown.
             (Value::Number(number), _) if !number.is_f64() => Some(Recipient::user(number.to_string())),
             (Value::Number(_), _) => {
-                let expected = "expected a user id as a text, or as a whole number of 64 bits";
+                let expected = format!(
+                    "expected a user id as a text, or as a whole number between {} and {}, not {}",
+                    i64::MIN,
+                    u64::MAX,
+                    echo(&value.to_string())
+                );
                 errors.push(FieldError::new(pointer, "type", expected));
                 None
             }
@@ -81,7 +88,7 @@ impl Found {
                 recipient
             }
             _ => {
-                let expected = "expected a user id or a recipient object";
+                let expected = format!("expected a user id or a recipient object, not {}", kind_of(value));
                 errors.push(FieldError::new(pointer, "type", expected));
                 None
             }
@@ -123,7 +130,11 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
             let expected = format!("unknown field; expected only {}", KNOWN.join(", "));
             errors.push(FieldError::new(at, "unknown-field", expected));
         } else if !value.is_string() && !value.is_null() {
-            errors.push(FieldError::new(at, "type", "expected a string"));
+            errors.push(FieldError::new(
+                at,
+                "type",
+                format!("expected a string, not {}", kind_of(value)),
+            ));
         }
     }
 }
@@ -133,7 +144,8 @@ pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>
     if let Ok(items) = serde_json::from_str::<Vec<Item>>(json) {
         collect(items.iter().map(Item::parts), pointer, errors)
     } else {
-        errors.push(FieldError::new(pointer, "type", "expected a list of recipients"));
+        let expected = format!("{LIST}, not {}", json_kind(json.as_bytes()));
+        errors.push(FieldError::new(pointer, "type", expected));
         Found::default()
     }
 }
@@ -187,20 +199,37 @@ pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found
     collect(values.iter().map(sound), POINTER, errors)
 }
 
-/// Reads `data.recipients`.
+/// Reads `data.recipients`. Data may have a member of this name that is no list and holds no recipients; this is an
+/// error only if the event names none elsewhere ([`Event::no_recipient`]).
 pub(super) fn in_data(data: &str, errors: &mut Vec<FieldError>) -> Found {
+    match raw_in_data(data).map(|raw| serde_json::from_str::<Vec<Value>>(raw.get())) {
+        Some(Ok(values)) => collect(values.iter().map(sound), "/data/recipients", errors),
+        _ => Found::default(),
+    }
+}
+
+/// The member `recipients` of the data, unless it is null.
+fn raw_in_data(data: &str) -> Option<&RawValue> {
     #[derive(Deserialize)]
-    struct Data {
-        recipients: Option<Vec<Value>>,
+    struct Data<'a> {
+        #[serde(borrow)]
+        recipients: Option<&'a RawValue>,
     }
     if !data.contains("\"recipients\"") {
-        return Found::default();
+        return None;
     }
-    match serde_json::from_str(data) {
-        Ok(Data {
-            recipients: Some(values),
-        }) => collect(values.iter().map(sound), "/data/recipients", errors),
-        _ => Found::default(),
+    let data: Data<'_> = serde_json::from_str(data).ok()?;
+    data.recipients
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 
@@ -238,6 +267,17 @@ impl Event {
             Ok(())
         } else {
             Err(bounded(errors))
+        }
+    }
+
+    /// The error of an event that names no recipient.
+    #[must_use]
+    pub fn no_recipient(&self) -> FieldError {
+        match raw_in_data(self.data.get()).map(|raw| json_kind(raw.get().as_bytes())) {
+            None | Some("a list") => {
+                FieldError::new("/recipients", "required", "expected at least one recipient")
+            }
+            Some(kind) => FieldError::new("/data/recipients", "type", format!("{LIST}, not {kind}")),
         }
     }
 

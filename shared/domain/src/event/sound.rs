@@ -20,8 +20,8 @@ use crate::field_error::{FieldError, echo, escape_token};
 /// The prefix of the keys by which serde_json distinguishes its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
 
-/// Whether all readers can parse it: numbers within 64 bits, at most 127 levels, no private key, no repeated member. `serde_json::Value`
-/// can hold all sound JSON.
+/// Whether all readers can parse it: numbers in the range of binary64, at most 127 levels, no private key, no repeated
+/// member. `serde_json::Value` can hold all sound JSON.
 pub(super) fn is_sound(json: &RawValue) -> bool {
     serde_json::from_str::<Sound>(json.get()).is_ok()
 }
@@ -31,7 +31,7 @@ pub(super) fn is_sound_key(key: &str) -> bool {
     !key.starts_with(PRIVATE)
 }
 
-/// The error of a value that parsers read differently or not at all: a number of more than 64 bits, half of a surrogate
+/// The error of a value that parsers read differently or not at all: a number outside the range of binary64, half of a surrogate
 /// pair, nesting that is too deep, or a repeated member.
 #[must_use]
 pub fn unsound(name: &str, json: &RawValue) -> Option<FieldError> {
@@ -84,7 +84,12 @@ fn fault(name: &str, json: &RawValue) -> (String, &'static str, String) {
         }
         Some(b'[' | b'{') => "expected keys of whole Unicode characters".to_owned(),
         Some(b'"') => format!("expected whole Unicode characters, not {}", echo(text)),
-        _ => format!("expected a number of at most 64 bits, not {}", echo(text)),
+        _ => format!(
+            "expected a number between {:e} and {:e}, not {}",
+            f64::MIN,
+            f64::MAX,
+            echo(text)
+        ),
     };
     (place, UNSUPPORTED, expected)
 }
@@ -280,11 +285,15 @@ mod tests {
                 "the member once",
             ),
             (r#"{"a":{"n":1e400},"b":1,"a":7}"#, "/a", "the member once"),
-            (r#"{"n":1e400}"#, "/n", "64 bits, not 1e400"),
+            (
+                r#"{"n":1e400}"#,
+                "/n",
+                "between -1.7976931348623157e308 and 1.7976931348623157e308, not 1e400",
+            ),
             (
                 r#"{"a/b":[{"x":1},{"y~":-1e999}]}"#,
                 "/a~1b/1/y~0",
-                "64 bits, not -1e999",
+                "1.7976931348623157e308, not -1e999",
             ),
             (r#"{"a":["ok","\ud800"]}"#, "/a/1", "whole Unicode characters"),
             (r#"{"a":{"\ud800":1}}"#, "/a", "keys of whole Unicode characters"),

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
+use crate::os_sentence;
+
 /// Reads an address. A name is looked up; if it has IPv4 and IPv6 addresses, the IPv4 address is used.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
@@ -15,9 +17,12 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     if host.is_empty() || host.contains(':') {
         return Err(EXPECTED.to_owned());
     }
-    let found = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("{EXPECTED}; the name {host} is not known here: {error}"))?;
+    let found = (host, port).to_socket_addrs().map_err(|error| {
+        format!(
+            "{EXPECTED}; the name {host} is not known here: {}",
+            os_sentence(&error)
+        )
+    })?;
     found
         .min_by_key(|address| !address.is_ipv4())
         .ok_or_else(|| format!("{EXPECTED}; the name {host} has no address"))

@@ -1,6 +1,6 @@
 //! A configuration error in the terms of the setting's author: its key, its place and the expected value.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use figment::error::{Actual, Kind};
 
@@ -75,13 +75,17 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
 }
 
 /// A plain English name for a Rust type.
-fn plain(expected: &str) -> &str {
+fn plain(expected: &str) -> Cow<'_, str> {
+    let whole = |least: i64, most: u64| Cow::Owned(format!("a whole number from {least} to {most}"));
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative and not too large",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        structure if structure.starts_with("struct ") => "a section with settings of its own",
-        other => other,
+        "u8" => whole(0, u8::MAX.into()),
+        "u16" => whole(0, u16::MAX.into()),
+        "u32" => whole(0, u32::MAX.into()),
+        "u64" | "usize" => whole(0, u64::MAX),
+        "i8" | "i16" | "i32" | "i64" | "isize" => whole(i64::MIN, i64::MAX.unsigned_abs()),
+        "f32" | "f64" => Cow::Borrowed("a number"),
+        structure if structure.starts_with("struct ") => Cow::Borrowed("a section with settings of its own"),
+        other => Cow::Borrowed(other),
     }
 }
 

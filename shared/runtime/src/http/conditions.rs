@@ -65,10 +65,30 @@ impl Unmet {
 
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the header {}: {} does not hold; ", self.header, self.value)?;
-        match &self.present {
-            Some(tag) => write!(f, "the present version is {tag}"),
-            None => f.write_str("there is no present version"),
+        let Self {
+            header,
+            value,
+            present,
+        } = self;
+        write!(f, "the header {header}: ")?;
+        match (*header, present) {
+            ("if-match", Some(tag)) if value.contains(&format!("W/{tag}")) => write!(
+                f,
+                "expected the present version as a strong tag, {tag}, not {value}: if-match matches no weak tag"
+            ),
+            ("if-match", Some(tag)) => write!(f, "expected the present version, {tag}, not {value}"),
+            ("if-match", None) => write!(f, "there is no present version that {value} could match"),
+            (_, Some(tag)) if value == "*" => {
+                write!(
+                    f,
+                    "expected that there is nothing here, but there is the version {tag}"
+                )
+            }
+            (_, Some(tag)) => write!(
+                f,
+                "expected another version than the present one, {tag}, not {value}"
+            ),
+            (_, None) => write!(f, "expected that there is nothing here, but there is something"),
         }
     }
 }
@@ -285,18 +305,27 @@ mod tests {
         };
         assert_eq!(
             said(&header::IF_MATCH, "\"2\",W/\"3\"", true, "\"3\""),
-            "the header if-match: \"2\", W/\"3\" does not hold; the present version is \"3\""
+            "the header if-match: expected the present version as a strong tag, \"3\", not \"2\", W/\"3\": if-match matches \
+             no weak tag"
         );
         assert_eq!(
             said(&header::IF_NONE_MATCH, "*", true, "\"7\""),
-            "the header if-none-match: * does not hold; the present version is \"7\""
+            "the header if-none-match: expected that there is nothing here, but there is the version \"7\""
         );
         assert_eq!(
             said(&header::IF_MATCH, "*", false, ""),
-            "the header if-match: * does not hold; there is no present version"
+            "the header if-match: there is no present version that * could match"
+        );
+        assert_eq!(
+            said(&header::IF_MATCH, "W/\"2\"", true, "\"3\""),
+            "the header if-match: expected the present version, \"3\", not W/\"2\""
+        );
+        assert_eq!(
+            said(&header::IF_NONE_MATCH, "\"3\"", true, "\"3\""),
+            "the header if-none-match: expected another version than the present one, \"3\", not \"3\""
         );
         let long = format!("\"{}\"", "x".repeat(5_000));
-        assert!(said(&header::IF_MATCH, &long, true, "\"1\"").chars().count() < 200);
+        assert!(said(&header::IF_MATCH, &long, true, "\"1\"").chars().count() < 240);
     }
 
     #[test]

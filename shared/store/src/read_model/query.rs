@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carillon_domain::{DeliveryId, EventId, TenantId, Timestamp, UserId};
+use carillon_domain::{DeliveryId, DeliveryStatus, EventId, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::{DeliveryFilter, DeliveryView};
@@ -53,6 +53,12 @@ struct Row {
 
 impl Row {
     fn view(self) -> Result<DeliveryView, StoreError> {
+        let status = columns::parse(&self.status, "a status")?;
+        let (reason, detail) = if status == DeliveryStatus::Queued {
+            (self.reason, None)
+        } else {
+            (self.error_code.clone(), self.reason)
+        };
         Ok(DeliveryView {
             id: DeliveryId(self.id),
             event_id: EventId::from(self.event_id),
@@ -62,8 +68,9 @@ impl Row {
             user_id: self.user_id.map(UserId::from),
             channel: columns::parse(&self.channel, "a channel")?,
             to_masked: self.to_masked,
-            status: columns::parse(&self.status, "a status")?,
-            reason: self.reason,
+            status,
+            reason,
+            detail,
             provider: self.provider,
             provider_message_id: self.provider_message_id,
             error_code: self.error_code,

@@ -88,7 +88,8 @@ pub struct DeliveryRow {
     pub created_at: Timestamp,
     /// The time at which it reached its state.
     pub at: Timestamp,
-    /// The reason, a word or a sentence.
+    /// Why it is in its state: the decision's reason, a stable word, while it is queued; later the sentence of its last
+    /// step.
     pub reason: Option<String>,
     /// The structured error code.
     pub error_code: Option<String>,
@@ -170,8 +171,11 @@ pub struct DeliveryView {
     pub to_masked: Option<String>,
     /// Its status.
     pub status: DeliveryStatus,
-    /// The reason.
+    /// Why it has this status, as a stable word: the decision's reason while it is queued, later the code of its last
+    /// step. `None` if the step has no code.
     pub reason: Option<String>,
+    /// Why it has this status, as a sentence.
+    pub detail: Option<String>,
     /// The provider account that was asked.
     pub provider: Option<String>,
     /// The provider's id of the message.

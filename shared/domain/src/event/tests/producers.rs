@@ -131,7 +131,7 @@ fn an_error_names_the_field_its_value_and_what_was_expected() {
         (
             "{\"order_id\":\"1001\"",
             "{\"order_id\":1e400",
-            "/data/order_id: expected a number of at most 64 bits, not 1e400",
+            "/data/order_id: expected a number between -1.7976931348623157e308 and 1.7976931348623157e308, not 1e400",
         ),
         (
             "\"high\"",
