@@ -91,7 +91,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
         source: Arc::clone(&event.source),
         event_type: Arc::clone(&event.event_type),
         at: now,
-        accepted_at: Some(now),
+        accepted_at: now,
         verdict: EventVerdict::Routed,
         origin: Origin {
             topic: format!("bench.{run}").as_str().into(),
@@ -130,7 +130,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
         category: "transactional".into(),
         user_id: Some(user),
         channel: Channel::Push,
-        accepted_at: Some(now),
+        accepted_at: now,
         generation: 0,
         attempt: 1,
         to_masked: Some("demo…".to_owned()),

@@ -14,7 +14,7 @@ use carillon_store::{
     api_keys::Role,
     audit_log::AuditAction,
     dead_letters::{DeadLetterGroup, DeadLetterView},
-    read_model::{DeliveryView, HistoryView},
+    read_model::{DeliveryView, StepView},
     users::User,
 };
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub(crate) fn mask_delivery(delivery: &mut DeliveryView) {
     delivery.detail.as_mut().map(mask_text);
 }
 
-pub(crate) fn mask_timeline(timeline: &mut [HistoryView]) {
+pub(crate) fn mask_timeline(timeline: &mut [StepView]) {
     for step in timeline {
         step.detail.as_mut().map(mask_text);
     }

@@ -19,10 +19,7 @@ use carillon_runtime::{
     panics::{self, Panic, catch},
     telemetry,
 };
-use carillon_store::{
-    Store, StoreError,
-    read_model::{Projection, StoredOffset},
-};
+use carillon_store::{Store, StoreError, read_model::StoredOffset};
 use tracing::Instrument as _;
 
 pub use auditor::{Auditor, Report};
@@ -82,20 +79,10 @@ pub fn projection_name(bus: &Bus) -> String {
 /// The consumer group of the status topic. Each rebuild begins a new group without committed offsets.
 pub async fn group(bus: &Bus, store: &Store) -> Result<String, StoreError> {
     let name = projection_name(bus);
-    Ok(match rebuilds(&name, store).await? {
+    Ok(match store.read_model().rebuilds(&name).await? {
         0 => name,
         rebuilds => format!("{name}.{rebuilds}"),
     })
-}
-
-/// The number of rebuilds. It is stored as the offset of a partition that does not exist on the bus.
-async fn rebuilds(projection: &str, store: &Store) -> Result<i64, StoreError> {
-    let stored = store.read_model().offsets(&rebuilds_name(projection)).await?;
-    Ok(stored.first().map_or(0, |offset| offset.next))
-}
-
-fn rebuilds_name(projection: &str) -> String {
-    format!("{projection}.rebuilds")
 }
 
 /// Tracks statuses and dead letters, and audits, until the shutdown.
@@ -150,21 +137,9 @@ async fn lead<T>(
 /// meanwhile.
 pub async fn rebuild(bus: &Bus, store: &Store) -> Result<(), TrackerError> {
     let name = projection_name(bus);
-    let rebuilds_name = rebuilds_name(&name);
-    let next = rebuilds(&name, store).await? + 1;
     // The new group is stored first: after a crash between the two steps, records are read again and skipped as
     // applied.
-    let offset = StoredOffset {
-        topic: Arc::from(rebuilds_name.as_str()),
-        partition: 0,
-        next,
-    };
-    let projection = Projection {
-        consumer: rebuilds_name,
-        offsets: vec![offset],
-        ..Projection::default()
-    };
-    store.read_model().apply(&projection).await?;
+    store.read_model().begin_rebuild(&name).await?;
     store.read_model().reset(&name).await?;
     Ok(())
 }

@@ -6,10 +6,10 @@ use carillon_bus::Record;
 use carillon_domain::{
     DeliveryState, DeliveryStatus, StatusRecord,
     decide::{Decision, Outcome},
-    status::{DeliveryUpdate, EventDecided},
+    status::{DeliveryUpdate, EventDecided, TimelineStep},
 };
 use carillon_runtime::Fair;
-use carillon_store::read_model::{DeliveryRow, EventRow, HistoryRow, Projection, StoredOffset};
+use carillon_store::read_model::{AttemptRow, DeliveryRow, EventRow, Projection, Queued, StoredOffset};
 
 /// The rows of a batch.
 pub(crate) async fn projection(
@@ -27,7 +27,7 @@ pub(crate) async fn projection(
         fair.step().await;
         match StatusRecord::parse(&record.value) {
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
-            Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, &update),
+            Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, update),
             Err(error) => {
                 // Only our own roles write to this topic; a record that cannot be read was written by another
                 // program.
@@ -42,19 +42,7 @@ pub(crate) async fn projection(
 
 fn add_event(projection: &mut Projection, decided: EventDecided) {
     for decision in &decided.decisions {
-        if let Some(row) = queued(&decided, decision) {
-            projection.history.push(HistoryRow {
-                delivery_id: row.id,
-                created_at: row.created_at,
-                state: row.state,
-                at: row.at,
-                provider: None,
-                code: row.reason.clone(),
-                detail: Some(decision.sentence.clone()),
-                due_at: None,
-            });
-            projection.deliveries.push(row);
-        }
+        projection.deliveries.extend(queued(&decided, decision));
     }
     projection.events.push(EventRow {
         origin: decided.origin,
@@ -91,7 +79,7 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
             attempt: 0,
             status: DeliveryStatus::Queued,
         },
-        created_at: decided.accepted_at.unwrap_or(decided.at),
+        created_at: decided.accepted_at,
         at: decided.at,
         reason: Some(reason.to_owned()),
         error_code: None,
@@ -99,49 +87,62 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
         provider: None,
         provider_message_id: None,
         template: None,
+        queued: Some(Queued {
+            at: decided.at,
+            reason,
+            detail: decision.sentence.clone(),
+        }),
     })
 }
 
-fn add_update(projection: &mut Projection, update: &DeliveryUpdate) {
-    let first = update.steps.first().map(|step| step.at);
-    let Some(created_at) = update.accepted_at.or(first) else {
-        return;
+fn add_update(projection: &mut Projection, update: DeliveryUpdate) {
+    projection.deliveries.extend(reached(&update));
+    projection.attempts.push(AttemptRow {
+        delivery_id: update.delivery_id,
+        created_at: update.accepted_at,
+        generation: update.generation,
+        attempt: update.attempt,
+        provider: update.provider,
+        due_at: update.next_attempt_at,
+        steps: update.steps,
+    });
+}
+
+/// The delivery in the greatest of the states that the steps reach: that is its state after all of them.
+fn reached(update: &DeliveryUpdate) -> Option<DeliveryRow> {
+    let state = |step: &TimelineStep| DeliveryState {
+        generation: update.generation,
+        attempt: update.attempt,
+        status: step.status,
     };
-    for (index, step) in update.steps.iter().enumerate() {
-        let is_last = index + 1 == update.steps.len();
-        let state = DeliveryState {
-            generation: update.generation,
-            attempt: update.attempt,
-            status: step.status,
-        };
-        projection.history.push(HistoryRow {
-            delivery_id: update.delivery_id,
-            created_at,
-            state,
-            at: step.at,
-            provider: update.provider.clone(),
-            code: step.code.clone(),
-            detail: step.detail.clone(),
-            due_at: update.next_attempt_at.filter(|_| is_last),
-        });
-        projection.deliveries.push(DeliveryRow {
-            id: update.delivery_id,
-            tenant: update.tenant.clone(),
-            event_id: update.event_id.clone(),
-            source: Arc::clone(&update.source),
-            event_type: Arc::clone(&update.event_type),
-            category: Arc::clone(&update.category),
-            user_id: update.user_id.clone(),
-            channel: update.channel,
-            state,
-            created_at,
-            at: step.at,
-            reason: step.detail.clone(),
-            error_code: step.code.clone(),
-            to_masked: update.to_masked.clone(),
-            provider: update.provider.clone(),
-            provider_message_id: update.provider_message_id.clone(),
-            template: update.template.clone(),
-        });
-    }
+    let words = |step: &TimelineStep| {
+        (
+            step.code.clone().unwrap_or_default(),
+            step.detail.clone().unwrap_or_default(),
+        )
+    };
+    let step = update.steps.iter().max_by(|a, b| {
+        let by_state = (state(a).precedence(), a.at).cmp(&(state(b).precedence(), b.at));
+        by_state.then_with(|| words(a).cmp(&words(b)))
+    })?;
+    Some(DeliveryRow {
+        id: update.delivery_id,
+        tenant: update.tenant.clone(),
+        event_id: update.event_id.clone(),
+        source: Arc::clone(&update.source),
+        event_type: Arc::clone(&update.event_type),
+        category: Arc::clone(&update.category),
+        user_id: update.user_id.clone(),
+        channel: update.channel,
+        state: state(step),
+        created_at: update.accepted_at,
+        at: step.at,
+        reason: step.detail.clone(),
+        error_code: step.code.clone(),
+        to_masked: update.to_masked.clone(),
+        provider: update.provider.clone(),
+        provider_message_id: update.provider_message_id.clone(),
+        template: update.template.clone(),
+        queued: None,
+    })
 }

@@ -214,10 +214,8 @@ pub struct EventDecided {
     pub event_type: Arc<str>,
     /// The time of the decision.
     pub at: Timestamp,
-    /// [`crate::Delivery::accepted_at`]; absent in records of an earlier version, which have only the time of the
-    /// decision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<Timestamp>,
+    /// [`crate::Delivery::accepted_at`]; of a record that leads to no delivery, the time of the decision.
+    pub accepted_at: Timestamp,
     /// The verdict on the event's record, by which the auditor counts.
     pub verdict: EventVerdict,
     /// The record of the event: topic, partition, offset.
@@ -298,9 +296,8 @@ pub struct DeliveryUpdate {
     pub user_id: Option<UserId>,
     /// The channel.
     pub channel: Channel,
-    /// [`crate::Delivery::accepted_at`]; absent in records of an earlier version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<Timestamp>,
+    /// [`crate::Delivery::accepted_at`].
+    pub accepted_at: Timestamp,
     /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
     /// Number of the attempt, from 1.

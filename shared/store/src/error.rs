@@ -35,6 +35,12 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date")]
     Migration(#[source] Arc<sqlx::migrate::MigrateError>),
+    /// The schema is that of a version which was never released. Its tables cannot be migrated.
+    #[error(
+        "the database has the schema of a Carillon from before the first release: expected an empty database, or one that \
+        a release has made"
+    )]
+    Unreleased,
     /// The configured address does not name a supported database.
     #[error("{0}")]
     Config(&'static str),
@@ -118,6 +124,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
                     error, version,
                 ))),
             },
+            sqlx::migrate::MigrateError::VersionMismatch(_) => Self::Unreleased,
             other => Self::Migration(Arc::new(other)),
         }
     }

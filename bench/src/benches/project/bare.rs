@@ -12,7 +12,7 @@ use sqlx::{
 
 use crate::bed::Bed;
 
-const TABLES: [&str; 3] = ["decided_events", "deliveries", "delivery_history"];
+const TABLES: [&str; 3] = ["decided_events", "deliveries", "attempts"];
 /// The number of rows in a statement on SQLite.
 const ROWS: usize = 256;
 

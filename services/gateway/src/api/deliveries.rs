@@ -11,7 +11,7 @@ use carillon_domain::{
 };
 use carillon_render::{Content, RenderContext, RenderRequest};
 use carillon_runtime::http::Problem;
-use carillon_store::read_model::{DeliveryFilter, DeliveryView, HistoryView};
+use carillon_store::read_model::{DeliveryFilter, DeliveryView, StepView};
 use serde::{Deserialize, Serialize};
 
 use super::waiting;
@@ -115,7 +115,7 @@ pub(crate) struct DeliveryDocument {
     /// When the next attempt is due, while the delivery waits for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_attempt_at: Option<Timestamp>,
-    pub(crate) timeline: Vec<HistoryView>,
+    pub(crate) timeline: Vec<StepView>,
     /// The content, rendered again from the template and the event; null if that is not possible.
     pub(crate) content: Option<Content>,
     /// Whether sensitive values and addresses are masked.
@@ -188,8 +188,8 @@ pub(crate) async fn find(
 
 /// The time set for the next attempt, from the step that led to the delivery's present state. Once that attempt has begun,
 /// the state comes from another step.
-fn due(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
-    let is_current = |step: &&HistoryView| {
+fn due(delivery: &DeliveryView, timeline: &[StepView]) -> Option<Timestamp> {
+    let is_current = |step: &&StepView| {
         (step.generation, step.attempt, step.status)
             == (delivery.generation, delivery.attempt, delivery.status)
     };
@@ -201,8 +201,8 @@ fn due(delivery: &DeliveryView, timeline: &[HistoryView]) -> Option<Timestamp> {
 }
 
 /// Sets the delivery to the last state of its timeline so far.
-fn rewind(delivery: &mut DeliveryView, timeline: &[HistoryView]) -> Option<()> {
-    let state = |step: &HistoryView| DeliveryState {
+fn rewind(delivery: &mut DeliveryView, timeline: &[StepView]) -> Option<()> {
+    let state = |step: &StepView| DeliveryState {
         generation: step.generation,
         attempt: step.attempt,
         status: step.status,

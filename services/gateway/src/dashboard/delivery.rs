@@ -8,7 +8,7 @@ use axum::{
 };
 use carillon_domain::{DeliveryId, Timestamp};
 use carillon_render::Content;
-use carillon_store::read_model::{DeliveryView, HistoryView};
+use carillon_store::read_model::{DeliveryView, StepView};
 
 use super::{
     Dashboard,
@@ -31,7 +31,7 @@ struct DeliveryPage {
     frame: Option<Frame>,
     item: DeliveryView,
     next_attempt_at: Option<Timestamp>,
-    timeline: Vec<HistoryView>,
+    timeline: Vec<StepView>,
     content: Option<Content>,
 }
 

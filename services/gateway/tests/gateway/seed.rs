@@ -6,11 +6,11 @@ use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     decide::{Decision, Outcome, Reason, Steps},
-    status::{EventVerdict, Origin, TemplateRef},
+    status::{EventVerdict, Origin, TemplateRef, TimelineStep},
 };
 use carillon_store::{
     dead_letters::DeadLetterRow,
-    read_model::{DeliveryRow, EventRow, HistoryRow, Projection},
+    read_model::{AttemptRow, DeliveryRow, EventRow, Projection},
 };
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
@@ -134,19 +134,24 @@ async fn project(
                 version: 1,
                 locale: "en".into(),
             }),
+            queued: None,
         };
-        projection.history.push(HistoryRow {
+        projection.attempts.push(AttemptRow {
             delivery_id: id,
             created_at: row.created_at,
-            state: row.state,
-            at: row.at,
+            generation: row.state.generation,
+            attempt: row.state.attempt,
             provider: row.provider.clone(),
             // The tracker writes the reason of the decision as the code of the first step.
-            code: row
-                .error_code
-                .clone()
-                .or((*status == DeliveryStatus::Queued).then(|| "allowed".to_owned())),
-            detail: row.reason.clone(),
+            steps: vec![TimelineStep {
+                at: row.at,
+                status: *status,
+                code: row
+                    .error_code
+                    .clone()
+                    .or((*status == DeliveryStatus::Queued).then(|| "allowed".to_owned())),
+                detail: row.reason.clone(),
+            }],
             due_at: (*status == DeliveryStatus::Retrying).then(|| at(step) + RETRY_AFTER),
         });
         projection.deliveries.push(row);

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use carillon_domain::{Channel, DeliveryStatus, EventId, StatusRecord, status::EventVerdict};
-use carillon_store::{
-    audit::AuditCounts,
-    read_model::{Projection, StoredOffset},
-};
+use carillon_store::{audit::AuditCounts, read_model::Projection};
 use carillon_testkit::eventually;
 
 use crate::{
@@ -116,18 +113,8 @@ async fn a_record_that_is_read_again_because_its_commit_was_lost_is_applied_once
         assert!(setting.timeline(id).await.is_empty());
 
         // A rebuild that was interrupted between its two steps: the group has no commits, and the projection exists.
-        let consumer = format!("{}.rebuilds", carillon_tracker::projection_name(&setting.env.bus));
-        let offset = StoredOffset {
-            topic: consumer.as_str().into(),
-            partition: 0,
-            next: 1,
-        };
-        let projection = Projection {
-            consumer,
-            offsets: vec![offset],
-            ..Projection::default()
-        };
-        model.apply(&projection).await.unwrap();
+        let name = carillon_tracker::projection_name(&setting.env.bus);
+        model.begin_rebuild(&name).await.unwrap();
         let anew = carillon_tracker::group(&setting.env.bus, store).await.unwrap();
         assert_ne!(anew, group, "this group has committed nothing");
 

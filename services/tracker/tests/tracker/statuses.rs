@@ -62,7 +62,7 @@ pub(crate) fn decided(event: u32, verdict: EventVerdict) -> EventDecided {
         source: "/shop".into(),
         event_type: "OrderShipped".into(),
         at: at(0),
-        accepted_at: Some(at(0)),
+        accepted_at: at(0),
         verdict,
         origin: Origin {
             topic: "notifications.events".into(),
@@ -104,7 +104,7 @@ pub(crate) fn update(
         category: "transactional".into(),
         user_id: Some("u-42".into()),
         channel,
-        accepted_at: Some(at(0)),
+        accepted_at: at(0),
         generation,
         attempt,
         to_masked: Some("a…@example.com".to_owned()),

@@ -12,7 +12,7 @@ use carillon_runtime::{Shutdown, http::Readiness};
 use carillon_store::{
     Page,
     audit::AuditCounts,
-    read_model::{DeliveryFilter, DeliveryView, HistoryView},
+    read_model::{DeliveryFilter, DeliveryView, StepView},
 };
 use carillon_testkit::{ManualClock, TestEnv, eventually};
 use carillon_tracker::{TrackerDeps, TrackerError};
@@ -66,7 +66,7 @@ impl Tracker {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Contents {
     pub(crate) deliveries: Vec<DeliveryView>,
-    pub(crate) timelines: Vec<Vec<HistoryView>>,
+    pub(crate) timelines: Vec<Vec<StepView>>,
     pub(crate) events: Vec<String>,
     pub(crate) counts: AuditCounts,
 }
@@ -148,7 +148,7 @@ impl Setting {
         model.delivery(&self.tenant, id).await.unwrap().unwrap()
     }
 
-    pub(crate) async fn timeline(&self, id: DeliveryId) -> Vec<HistoryView> {
+    pub(crate) async fn timeline(&self, id: DeliveryId) -> Vec<StepView> {
         self.env.store.read_model().timeline(id).await.unwrap()
     }
 

@@ -69,7 +69,7 @@ impl Task {
             category: delivery.category.clone(),
             user_id: delivery.user_id.clone(),
             channel: delivery.channel,
-            accepted_at: Some(delivery.accepted_at),
+            accepted_at: delivery.accepted_at,
             generation: self.generation,
             attempt: self.attempt,
             to_masked: concluded.to_masked.clone(),

@@ -2,7 +2,6 @@
 //! Installations that need more than one process set `CARILLON_KAFKA__BROKERS`.
 
 mod disk;
-mod former;
 mod frames;
 mod groups;
 mod lock;

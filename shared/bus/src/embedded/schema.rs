@@ -16,7 +16,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Slot, Tail, Topic, former};
+use super::{Slot, Tail, Topic};
 use crate::{error::BusError, record::Partition, topics::TopicSpec};
 
 const TABLES: &str = "
@@ -58,7 +58,6 @@ pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
         .disable_statement_logging();
     let mut write = options.connect().await?;
     sqlx::raw_sql(TABLES).execute(&mut write).await?;
-    former::convert(&mut write).await?;
     let checkpoint = options.clone().connect().await?;
     let read = SqlitePoolOptions::new()
         .max_connections(3)

@@ -225,12 +225,12 @@ async fn commit(connection: &mut SqliteConnection, writes: Vec<LogWrite>, clock:
 }
 
 /// Consecutive records of one partition that share a row.
-pub(super) struct Row {
-    pub(super) slot: i64,
-    pub(super) first: i64,
-    pub(super) last: i64,
-    pub(super) written_at: Timestamp,
-    pub(super) frames: Vec<u8>,
+struct Row {
+    slot: i64,
+    first: i64,
+    last: i64,
+    written_at: Timestamp,
+    frames: Vec<u8>,
 }
 
 /// The records of each partition in rows of at most about [`frames::ROW`] bytes.
@@ -309,7 +309,7 @@ fn push_offsets(query: &mut QueryBuilder<Sqlite>, offsets: Drain<'_, CommittedOf
     query.push(" ON CONFLICT (member_group, slot) DO UPDATE SET next_offset = excluded.next_offset");
 }
 
-pub(super) fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: Drain<'_, Row>) {
+fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: Drain<'_, Row>) {
     query.push("INSERT INTO batches (slot, first_offset, last_offset, written_at, frames) ");
     query.push_values(rows, |mut to, row| {
         to.push_bind(row.slot)
@@ -321,7 +321,7 @@ pub(super) fn push_rows(query: &mut QueryBuilder<Sqlite>, rows: Drain<'_, Row>) 
 }
 
 /// Inserts items by statements of a few fixed sizes, so that prepared ones are reused.
-pub(super) async fn insert<T>(
+async fn insert<T>(
     connection: &mut SqliteConnection,
     mut items: Vec<T>,
     push: fn(&mut QueryBuilder<Sqlite>, Drain<'_, T>),

@@ -20,7 +20,6 @@ use super::{
     health::{self, Verdict},
     measures::{Commits, PoolMeasures},
     postgres::Database,
-    read_model_file,
     writer::Writer,
 };
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
     error::StoreError,
 };
 
-pub(super) static SQLITE_MIGRATIONS: LazyLock<Migrator> =
+static SQLITE_MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| beside_newer(sqlx::migrate!("./migrations/sqlite")));
 static READ_MODEL_MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| beside_newer(sqlx::migrate!("./migrations/sqlite-read-model")));
@@ -111,7 +110,7 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         synchronous: SqliteSynchronous::Full,
         cache: "-16384",
     };
-    let (mut store_write, store_read) = open_file(&store, config).await?;
+    let (store_write, store_read) = open_file(&store, config).await?;
     let model = path.with_extension(READ_MODEL);
     // After a power failure the read model may be slightly older than the log; it is projected from there.
     let file = SqliteFile {
@@ -121,7 +120,6 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<(Pools, Pools)
         cache: "-16384",
     };
     let (model_write, model_read) = open_file(&file, config).await?;
-    read_model_file::move_out(&mut store_write, &model).await?;
     let pools = |write, read, file: &Path, names: [&'static str; 3]| {
         let [name, writer, readers] = names;
         let commits = Commits::new("sqlite", name);

@@ -12,7 +12,6 @@ mod input;
 mod measures;
 mod postgres;
 mod prune;
-mod read_model_file;
 mod retry;
 mod writer;
 

@@ -95,15 +95,37 @@ macro_rules! said_last {
     };
 }
 
+/// Takes the values of the earliest decision.
+macro_rules! earliest {
+    ($column:literal) => {
+        concat!(
+            ", ",
+            $column,
+            " = CASE WHEN excluded.queued_at IS NULL THEN d.",
+            $column,
+            " WHEN d.queued_at IS NULL
+                OR (excluded.queued_at, excluded.queued_reason, excluded.queued_detail)
+                    < (d.queued_at, d.queued_reason, d.queued_detail)
+            THEN excluded.",
+            $column,
+            " ELSE d.",
+            $column,
+            " END"
+        )
+    };
+}
+
 /// Merges between batches as [`merge`] does within one. It sets no indexed column, because SQLite rewrites the index
 /// entries of a column that is set, even if its value stays.
 const UPSERT: &str = concat!(
     "INSERT INTO deliveries AS d (id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
-        provider_of, provider_message_id, provider_message_id_of, template, template_of, created_at, updated_at)
+        provider_of, provider_message_id, provider_message_id_of, template, template_of, queued_at, queued_reason,
+        queued_detail,         created_at, updated_at)
     SELECT id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
-        provider_of, provider_message_id, provider_message_id_of, template, template_of, created_at, updated_at
+        provider_of, provider_message_id, provider_message_id_of, template, template_of, queued_at, queued_reason,
+        queued_detail,         created_at, updated_at
     FROM input WHERE true
     ON CONFLICT (id) DO UPDATE SET
         precedence = CASE WHEN excluded.precedence > d.precedence THEN excluded.precedence ELSE d.precedence END",
@@ -117,6 +139,9 @@ const UPSERT: &str = concat!(
     said_last!("provider"),
     said_last!("provider_message_id"),
     said_last!("template"),
+    earliest!("queued_at"),
+    earliest!("queued_reason"),
+    earliest!("queued_detail"),
 );
 
 /// Writes the rows of a batch, and counts deliveries that are new, have ended, or have been reopened.
@@ -186,6 +211,24 @@ fn input<'a>(merged: &'a [Merged<'a>]) -> Input<'a> {
             merged.iter().map(|delivery| delivery.template.value.as_deref()),
         )
         .big("template_of", merged.iter().map(|delivery| delivery.template.of))
+        .opt_time(
+            "queued_at",
+            merged
+                .iter()
+                .map(|delivery| delivery.queued.map(|queued| queued.at)),
+        )
+        .opt_text(
+            "queued_reason",
+            merged
+                .iter()
+                .map(|delivery| delivery.queued.map(|queued| queued.reason)),
+        )
+        .opt_text(
+            "queued_detail",
+            merged
+                .iter()
+                .map(|delivery| delivery.queued.map(|queued| queued.detail.as_str())),
+        )
         .time("created_at", rows().map(|row| row.created_at))
         .time("updated_at", rows().map(|row| row.at))
 }

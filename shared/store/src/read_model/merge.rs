@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use carillon_domain::{DeliveryId, DeliveryState};
 
-use super::DeliveryRow;
+use super::{DeliveryRow, Queued};
 
 /// A value and the (generation, attempt) that set it, packed into `of`; `of` is -1 if the value is unset. The
 /// greatest wins.
@@ -42,6 +42,8 @@ pub(super) struct Merged<'a> {
     pub(super) provider_message_id: Said<&'a str>,
     /// `{"id","version","locale"}`.
     pub(super) template: Said<String>,
+    /// The earliest one.
+    pub(super) queued: Option<&'a Queued>,
 }
 
 /// Generation, attempt and rank packed into one number with the same order.
@@ -93,6 +95,7 @@ impl<'a> Merged<'a> {
             provider: Said::by(row.state, row.provider.as_deref()),
             provider_message_id: Said::by(row.state, row.provider_message_id.as_deref()),
             template: Said::by(row.state, template),
+            queued: row.queued.as_ref(),
         }
     }
 
@@ -104,6 +107,7 @@ impl<'a> Merged<'a> {
         self.provider.merge(other.provider);
         self.provider_message_id.merge(other.provider_message_id);
         self.template.merge(other.template);
+        self.queued = self.queued.into_iter().chain(other.queued).min();
     }
 }
 

@@ -1,9 +1,9 @@
 //! The read model: the content of the status topic in the form in which it is queried (tables `deliveries`,
-//! `delivery_history`, `decided_events`, `projection_offsets` and the projection's part of `counters`).
+//! `attempts`, `decided_events`, `projection_offsets`, `projection_rebuilds` and the projection's part of `counters`).
 
+mod attempts;
 mod decided;
 mod deliveries;
-mod history;
 mod merge;
 mod offsets;
 mod partitions;
@@ -11,7 +11,7 @@ mod query;
 mod rows;
 
 pub use rows::{
-    DeliveryFilter, DeliveryRow, DeliveryView, EventRow, EventView, HistoryRow, HistoryView, Projection,
+    AttemptRow, DeliveryFilter, DeliveryRow, DeliveryView, EventRow, EventView, Projection, Queued, StepView,
     StoredOffset,
 };
 
@@ -53,18 +53,18 @@ impl ReadModel {
     /// partition then take turns, which keeps the counts exact.
     pub async fn apply(&self, projection: &Projection) -> Result<(), StoreError> {
         self.partitions
-            .prepare(&self.db, projection.history.iter().map(|row| row.at))
+            .prepare(&self.db, projection.attempts.iter().filter_map(AttemptRow::at))
             .await?;
         again(|| self.try_apply(projection)).await
     }
 
     async fn try_apply(&self, projection: &Projection) -> Result<(), StoreError> {
-        let mut tx = self.db.begin_batch(projection.history.len()).await?;
+        let mut tx = self.db.begin_batch(projection.deliveries.len()).await?;
         advance(&mut tx, &projection.consumer, &projection.offsets).await?;
         let mut changes = Changes::default();
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
         deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
-        history::insert(&mut tx, &projection.history).await?;
+        attempts::insert(&mut tx, &projection.attempts).await?;
         changes.write(&mut tx, self.shard).await?;
         tx.commit().await
     }
@@ -72,6 +72,16 @@ impl ReadModel {
     /// The stored offsets of a consumer, from which it reads on.
     pub async fn offsets(&self, consumer: &str) -> Result<Vec<StoredOffset>, StoreError> {
         offsets::read(&mut self.db.read().await?, consumer).await
+    }
+
+    /// The number of rebuilds of a projection.
+    pub async fn rebuilds(&self, consumer: &str) -> Result<u32, StoreError> {
+        offsets::rebuilds(&mut self.db.read().await?, consumer).await
+    }
+
+    /// Counts a rebuild that is about to begin.
+    pub async fn begin_rebuild(&self, consumer: &str) -> Result<(), StoreError> {
+        offsets::begin_rebuild(&self.db, consumer).await
     }
 
     /// Deletes the whole projection and its consumer's offsets, in one transaction; the consumer then starts from the
@@ -83,11 +93,11 @@ impl ReadModel {
             // Without a condition, SQLite frees all pages at once.
             Dialect::Sqlite => {
                 execute!(tx, "DELETE FROM deliveries")?;
-                execute!(tx, "DELETE FROM delivery_history")?;
+                execute!(tx, "DELETE FROM attempts")?;
                 execute!(tx, "DELETE FROM decided_events")?;
             }
             Dialect::Postgres => {
-                execute!(tx, "TRUNCATE deliveries, delivery_history, decided_events")?;
+                execute!(tx, "TRUNCATE deliveries, attempts, decided_events")?;
             }
         }
         counters::reset_projection(&mut tx).await?;
@@ -114,8 +124,8 @@ impl ReadModel {
     }
 
     /// A delivery's steps, oldest first. The caller has checked the tenant of the delivery.
-    pub async fn timeline(&self, id: DeliveryId) -> Result<Vec<HistoryView>, StoreError> {
-        history::timeline(&mut self.db.read().await?, id).await
+    pub async fn timeline(&self, id: DeliveryId) -> Result<Vec<StepView>, StoreError> {
+        attempts::timeline(&mut self.db.read().await?, id).await
     }
 
     /// The decisions about an event: one view for each source that used the id.

@@ -1,10 +1,11 @@
-//! Offsets of consumers (table `projection_offsets`), stored together with the rows that they have read.
+//! Offsets of consumers (table `projection_offsets`), stored together with the rows that they have read, and the number
+//! of rebuilds (table `projection_rebuilds`).
 
 use std::sync::Arc;
 
 use super::StoredOffset;
 use crate::{
-    db::{Input, Session, Tx, execute, fetch},
+    db::{Db, Input, Session, Tx, execute, fetch, write_one},
     error::StoreError,
 };
 
@@ -50,5 +51,24 @@ pub(super) async fn read(session: &mut Session, consumer: &str) -> Result<Vec<St
 
 pub(super) async fn forget(tx: &mut Tx, consumer: &str) -> Result<(), StoreError> {
     execute!(tx, "DELETE FROM projection_offsets WHERE consumer = $1", consumer)?;
+    Ok(())
+}
+
+pub(super) async fn rebuilds(session: &mut Session, consumer: &str) -> Result<u32, StoreError> {
+    let rebuilds = fetch!(
+        optional, session => (i64,),
+        "SELECT rebuilds FROM projection_rebuilds WHERE consumer = $1",
+        consumer
+    )?;
+    Ok(rebuilds.map_or(0, |(rebuilds,)| u32::try_from(rebuilds).unwrap_or(u32::MAX)))
+}
+
+pub(super) async fn begin_rebuild(db: &Db, consumer: &str) -> Result<(), StoreError> {
+    write_one!(
+        db,
+        "INSERT INTO projection_rebuilds AS r (consumer, rebuilds) VALUES ($1, 1)
+        ON CONFLICT (consumer) DO UPDATE SET rebuilds = r.rebuilds + 1",
+        consumer
+    )?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Partitions of `delivery_history` by day. PostgreSQL has one for each day, so that old days can be dropped whole;
+//! Partitions of `attempts` by day. PostgreSQL has one for each day, so that old days can be dropped whole;
 //! SQLite has a single table.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
 };
 
-const PRUNABLE: Prunable = prunable!("delivery_history", "at");
+const PRUNABLE: Prunable = prunable!("attempts", "at");
 /// The number of days ahead for which partitions are created.
 const AHEAD: u64 = 3;
 /// The advisory lock under which partitions are created and dropped.
@@ -92,7 +92,7 @@ impl Partitions {
             {
                 run(connection, format!("DROP TABLE {}", name_of(day))).await?;
             }
-            sqlx::query("DELETE FROM delivery_history_default WHERE at < $1")
+            sqlx::query("DELETE FROM attempts_default WHERE at < $1")
                 .persistent(false)
                 .bind(first_kept.and_time(chrono::NaiveTime::MIN).and_utc())
                 .execute(&mut *connection)
@@ -114,13 +114,13 @@ async fn create(connection: &mut PgConnection, day: NaiveDate) -> Result<(), Sto
     // Writes are locked out from the move until new rows find the partition.
     let (from, to) = (format!("'{day} 00:00:00+00'"), format!("'{next} 00:00:00+00'"));
     for sql in [
-        "LOCK TABLE ONLY delivery_history IN ACCESS EXCLUSIVE MODE".to_owned(),
-        format!("CREATE TABLE {name} (LIKE delivery_history INCLUDING ALL)"),
+        "LOCK TABLE ONLY attempts IN ACCESS EXCLUSIVE MODE".to_owned(),
+        format!("CREATE TABLE {name} (LIKE attempts INCLUDING ALL)"),
         format!(
-            "WITH early AS (DELETE FROM delivery_history_default WHERE at >= {from} AND at < {to} RETURNING *)
+            "WITH early AS (DELETE FROM attempts_default WHERE at >= {from} AND at < {to} RETURNING *)
             INSERT INTO {name} SELECT * FROM early"
         ),
-        format!("ALTER TABLE delivery_history ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"),
+        format!("ALTER TABLE attempts ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"),
     ] {
         run(connection, sql).await?;
     }
@@ -131,7 +131,7 @@ async fn create(connection: &mut PgConnection, day: NaiveDate) -> Result<(), Sto
 async fn partitions(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
     let names: Vec<(String,)> = sqlx::query_as(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'delivery_history'::regclass",
+        WHERE i.inhparent = 'attempts'::regclass",
     )
     .persistent(false)
     .fetch_all(connection)
@@ -158,11 +158,11 @@ async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreErro
 }
 
 fn name_of(day: NaiveDate) -> String {
-    format!("delivery_history_{}", day.format("%Y%m%d"))
+    format!("attempts_{}", day.format("%Y%m%d"))
 }
 
 fn day_of(name: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(name.strip_prefix("delivery_history_")?, "%Y%m%d").ok()
+    NaiveDate::parse_from_str(name.strip_prefix("attempts_")?, "%Y%m%d").ok()
 }
 
 #[cfg(test)]
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn a_partition_is_named_after_its_day_and_the_default_one_after_none() {
         let day = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
-        assert_eq!(name_of(day), "delivery_history_20261124");
+        assert_eq!(name_of(day), "attempts_20261124");
         assert_eq!(day_of(&name_of(day)), Some(day));
-        assert_eq!(day_of("delivery_history_default"), None);
+        assert_eq!(day_of("attempts_default"), None);
     }
 }

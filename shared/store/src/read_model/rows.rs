@@ -5,7 +5,7 @@ use std::sync::Arc;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, EventId, TenantId, Timestamp, UserId,
     decide::Decision,
-    status::{EventVerdict, Origin, TemplateRef},
+    status::{EventVerdict, Origin, TemplateRef, TimelineStep},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,8 +19,8 @@ pub struct Projection {
     pub events: Vec<EventRow>,
     /// Changes of deliveries; several rows may concern one delivery.
     pub deliveries: Vec<DeliveryRow>,
-    /// Steps of timelines.
-    pub history: Vec<HistoryRow>,
+    /// Steps of attempts.
+    pub attempts: Vec<AttemptRow>,
     /// The consumer's offsets after this batch.
     pub offsets: Vec<StoredOffset>,
 }
@@ -101,27 +101,45 @@ pub struct DeliveryRow {
     pub provider_message_id: Option<String>,
     /// The template that was rendered.
     pub template: Option<TemplateRef>,
+    /// The decision that made the delivery, in the row of that decision only.
+    pub queued: Option<Queued>,
 }
 
-/// A step of a delivery's timeline.
+/// The first step of a delivery's timeline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Queued {
+    /// The time of the decision.
+    pub at: Timestamp,
+    /// The decision's reason, a stable word.
+    pub reason: &'static str,
+    /// The decision as a sentence.
+    pub detail: String,
+}
+
+/// The steps that one status record reports of an attempt.
 #[derive(Debug, Clone)]
-pub struct HistoryRow {
+pub struct AttemptRow {
     /// The delivery.
     pub delivery_id: DeliveryId,
     /// The time at which the bus took its event; the same in all rows of a delivery.
     pub created_at: Timestamp,
-    /// Generation, attempt and status.
-    pub state: DeliveryState,
-    /// The time of the step.
-    pub at: Timestamp,
+    /// Generation: 0, plus 1 for each replay.
+    pub generation: u32,
+    /// Number of the attempt, from 1; 0 before the first.
+    pub attempt: u32,
     /// The provider account that was asked.
     pub provider: Option<Arc<str>>,
-    /// A structured code.
-    pub code: Option<String>,
-    /// A detail as a sentence.
-    pub detail: Option<String>,
-    /// The due time of the next attempt, if there will be one.
+    /// The due time of the next attempt, if one follows the last step.
     pub due_at: Option<Timestamp>,
+    /// The steps, oldest first; a row without any is not stored.
+    pub steps: Vec<TimelineStep>,
+}
+
+impl AttemptRow {
+    /// The time of the first step.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        self.steps.first().map(|step| step.at)
+    }
 }
 
 /// Conditions on deliveries. A list matches if any of its values does; an empty list always matches.
@@ -196,7 +214,7 @@ pub struct DeliveryView {
 
 /// A step of a timeline as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HistoryView {
+pub struct StepView {
     /// The time of the step.
     pub at: Timestamp,
     /// The status that it led to.

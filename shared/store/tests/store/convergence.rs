@@ -1,7 +1,7 @@
 //! The same rows in any order, with any repetition and in any batches, give the same tables.
 
 use carillon_domain::{DeliveryState, DeliveryStatus, Timestamp, status::TemplateRef};
-use carillon_store::read_model::{DeliveryRow, HistoryView};
+use carillon_store::read_model::{DeliveryRow, Queued, StepView};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 use strum::IntoEnumIterator as _;
 
@@ -18,7 +18,7 @@ fn any_row() -> impl Strategy<Value = DeliveryRow> {
                 status,
             }
         });
-    let words = proptest::collection::vec(proptest::option::of("[ab]"), 5);
+    let words = proptest::collection::vec(proptest::option::of("[ab]"), 6);
     (0..4_u128, state, 0..4_u64, words).prop_map(|(number, state, at, words)| {
         let mut row = delivery_row(number, state, start() + seconds(at));
         row.created_at = start();
@@ -33,6 +33,11 @@ fn any_row() -> impl Strategy<Value = DeliveryRow> {
             locale: "en".into(),
         });
         row.error_code = word();
+        row.queued = word().map(|detail| Queued {
+            at: row.at,
+            reason: "allowed",
+            detail,
+        });
         row
     })
 }
@@ -74,8 +79,8 @@ fn check_courses(store: &TestStore, cases: u32) {
                 (straight, contents(store, 0..4).await)
             });
             // Repeated steps of one moment are compared by their keys only, since their words may differ.
-            let steps = |timelines: &[Vec<HistoryView>]| -> Vec<Vec<(Timestamp, DeliveryStatus, u32, u32)>> {
-                let key = |step: &HistoryView| (step.at, step.status, step.attempt, step.generation);
+            let steps = |timelines: &[Vec<StepView>]| -> Vec<Vec<(Timestamp, DeliveryStatus, u32, u32)>> {
+                let key = |step: &StepView| (step.at, step.status, step.attempt, step.generation);
                 timelines
                     .iter()
                     .map(|timeline| timeline.iter().map(key).collect())

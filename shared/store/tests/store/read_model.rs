@@ -13,7 +13,7 @@ use carillon_store::{
 use serde_json::value::RawValue;
 
 use crate::support::{
-    apply, contents, delivery_id, delivery_row, history_row, on_each, on_postgres, origin, seconds, start,
+    apply, attempt_row, contents, delivery_id, delivery_row, on_each, on_postgres, origin, seconds, start,
     state,
 };
 
@@ -183,9 +183,15 @@ async fn text_that_a_database_cannot_hold_does_not_stop_the_batch() {
         .await;
         let (deliveries, timelines, _) = contents(store, 1..3).await;
         assert_eq!(deliveries.len(), 2);
+        let odd = deliveries
+            .iter()
+            .find(|delivery| delivery.id == delivery_id(1))
+            .unwrap();
+        assert_eq!(odd.reason.as_deref(), Some("nul \u{fffd} and \u{10ffff} and '"));
+        // A JSON document holds it.
         assert_eq!(
             timelines[0][0].detail.as_deref(),
-            Some("nul \u{fffd} and \u{10ffff} and '")
+            Some("nul \0 and \u{10ffff} and '")
         );
     })
     .await;
@@ -250,7 +256,7 @@ async fn a_rebuild_gives_the_same_tables_as_before() {
                     let projection = Projection {
                         consumer: "tracker".into(),
                         events: events.collect(),
-                        history: deliveries.iter().map(history_row).collect(),
+                        attempts: deliveries.iter().map(attempt_row).collect(),
                         deliveries,
                         offsets: vec![next(0, i64::try_from(n).unwrap() + 100)],
                     };
@@ -315,7 +321,7 @@ async fn two_members_that_both_believe_in_a_partition_count_its_records_once() {
             .collect();
         let projection = Projection {
             consumer: "tracker".into(),
-            history: deliveries.iter().map(history_row).collect(),
+            attempts: deliveries.iter().map(attempt_row).collect(),
             deliveries,
             offsets: vec![next(0, 9)],
             ..Projection::default()

@@ -8,13 +8,14 @@ use std::{
 };
 
 use carillon_domain::{
-    Channel, Clock, DeliveryId, DeliveryState, DeliveryStatus, TenantId, Timestamp, status::Origin,
+    Channel, Clock, DeliveryId, DeliveryState, DeliveryStatus, TenantId, Timestamp,
+    status::{Origin, TimelineStep},
 };
 use carillon_runtime::Secret;
 use carillon_store::{
     Page, Store, StoreConfig,
     audit::AuditCounts,
-    read_model::{DeliveryFilter, DeliveryRow, DeliveryView, EventRow, HistoryRow, HistoryView, Projection},
+    read_model::{AttemptRow, DeliveryFilter, DeliveryRow, DeliveryView, EventRow, Projection, StepView},
     schema,
 };
 use futures::FutureExt as _;
@@ -182,29 +183,34 @@ pub(crate) fn delivery_row(number: u128, state: DeliveryState, at: Timestamp) ->
         provider: None,
         provider_message_id: None,
         template: None,
+        queued: None,
     }
 }
 
-pub(crate) fn history_row(row: &DeliveryRow) -> HistoryRow {
-    HistoryRow {
+pub(crate) fn attempt_row(row: &DeliveryRow) -> AttemptRow {
+    AttemptRow {
         delivery_id: row.id,
         created_at: row.created_at,
-        state: row.state,
-        at: row.at,
+        generation: row.state.generation,
+        attempt: row.state.attempt,
         provider: row.provider.clone(),
-        code: row.error_code.clone(),
-        detail: row.reason.clone(),
         due_at: None,
+        steps: vec![TimelineStep {
+            at: row.at,
+            status: row.state.status,
+            code: row.error_code.clone(),
+            detail: row.reason.clone(),
+        }],
     }
 }
 
 /// Applies rows; each delivery row also becomes a step of its timeline.
 pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<DeliveryRow>) {
-    let history = deliveries.iter().map(history_row).collect();
+    let attempts = deliveries.iter().map(attempt_row).collect();
     let projection = Projection {
         events,
         deliveries,
-        history,
+        attempts,
         ..Projection::default()
     };
     store.read_model().apply(&projection).await.unwrap();
@@ -214,7 +220,7 @@ pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<
 pub(crate) async fn contents(
     store: &Store,
     ids: std::ops::Range<u128>,
-) -> (Vec<DeliveryView>, Vec<Vec<HistoryView>>, AuditCounts) {
+) -> (Vec<DeliveryView>, Vec<Vec<StepView>>, AuditCounts) {
     let page = Page {
         after: None,
         limit: 500,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use carillon_domain::SystemClock;
-use carillon_store::{Store, StoreConfig, schema};
+use carillon_store::{Store, StoreConfig, StoreError, schema};
 use secrecy::ExposeSecret as _;
 use sqlx::{
     Connection as _, PgConnection, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions,
@@ -120,65 +120,24 @@ async fn sqlite_shape(connection: &mut SqliteConnection) -> Shape {
     )
 }
 
-/// The version of the newest migration, and of the one before it.
-fn newest(migrations: &Migrator) -> (i64, i64) {
-    let mut versions: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
-    versions.sort_unstable();
-    let newest = versions.pop().unwrap();
-    (newest, versions.pop().unwrap())
-}
-
-/// What the release before the newest migration does to the tables that the migration changes: statements that write,
-/// then one that reads `version`. They are replaced when a migration is added (`git show HEAD:…` has them).
-const BEFORE: [&str; 3] = [
-    "INSERT INTO catalogs (tenant, version, document, updated_at) VALUES ($1, 0, '{}', '2026-11-24T10:00:00Z')
-    ON CONFLICT (tenant) DO UPDATE SET tenant = excluded.tenant",
-    "UPDATE catalogs SET version = version + 1, document = '{\"types\":{}}', updated_at = '2026-11-24T10:00:00Z'
-    WHERE tenant = $1",
-    "SELECT version FROM catalogs WHERE tenant = $1",
-];
-
-/// Runs the statements for a tenant; the version that they read.
-macro_rules! run_before {
-    ($connection:expr, $tenant:expr) => {{
-        let [insert, update, select] = BEFORE;
-        for statement in [insert, update] {
-            sqlx::query(statement)
-                .bind($tenant)
-                .execute(&mut $connection)
-                .await
-                .unwrap();
-        }
-        let version: i64 = sqlx::query_scalar(select)
-            .bind($tenant)
-            .fetch_one(&mut $connection)
-            .await
-            .unwrap();
-        version
-    }};
-}
-
-/// The statements before and after the newest migration, for a tenant that was there and for one that comes later. What
-/// the migration broke, by the shapes.
+/// Runs the migrations one after another; asserts that none breaks the statements of the release before it.
 macro_rules! upgrade {
-    ($connection:expr, $migrations:expr, $shape:ident, $has_statements:expr) => {{
-        let (newest, before) = newest(&$migrations);
-        $migrations.run_to(before, &mut $connection).await.unwrap();
-        let former = $shape(&mut $connection).await;
-        if $has_statements {
-            assert_eq!(run_before!($connection, "old"), 1);
+    ($connection:expr, $migrations:expr, $shape:ident) => {{
+        let mut versions: Vec<i64> = $migrations.iter().map(|migration| migration.version).collect();
+        versions.sort_unstable();
+        let mut former = Shape::default();
+        for version in versions {
+            $migrations.run_to(version, &mut $connection).await.unwrap();
+            let newer = $shape(&mut $connection).await;
+            let broken = former.broken_by(&newer);
+            assert_eq!(
+                broken,
+                Vec::<String>::new(),
+                "migration {version} breaks the release before"
+            );
+            former = newer;
         }
-        $migrations.run_to(newest, &mut $connection).await.unwrap();
-        let broken = former.broken_by(&$shape(&mut $connection).await);
-        assert_eq!(
-            broken,
-            Vec::<String>::new(),
-            "migration {newest} breaks the release before"
-        );
-        if $has_statements {
-            assert_eq!(run_before!($connection, "old"), 2);
-            assert_eq!(run_before!($connection, "new"), 1);
-        }
+        assert!(!former.columns.is_empty(), "the shape was read");
     }};
 }
 
@@ -188,37 +147,40 @@ async fn sqlite(path: &std::path::Path) -> SqliteConnection {
 }
 
 #[tokio::test]
-async fn the_release_before_reads_and_writes_on_the_newest_schema_of_sqlite() {
+async fn no_migration_of_sqlite_breaks_the_release_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = sqlite(&folder.path().join("store.db")).await;
-    upgrade!(store, SQLITE, sqlite_shape, true);
+    upgrade!(store, SQLITE, sqlite_shape);
     let mut model = sqlite(&folder.path().join("store.read-model.db")).await;
-    upgrade!(model, READ_MODEL, sqlite_shape, false);
+    upgrade!(model, READ_MODEL, sqlite_shape);
     store.close().await.unwrap();
     model.close().await.unwrap();
-    reads_both(&StoreConfig::sqlite(&folder.path().join("store.db"))).await;
 }
 
 #[tokio::test]
-async fn the_release_before_reads_and_writes_on_the_newest_schema_of_postgres() {
+async fn no_migration_of_postgres_breaks_the_release_before_it() {
     let Some(url) = postgres_url() else { return };
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
     let own = schema::create(&url, &name).await.unwrap();
     let mut connection = PgConnection::connect(own.expose_secret()).await.unwrap();
-    upgrade!(connection, POSTGRES, postgres_shape, true);
+    upgrade!(connection, POSTGRES, postgres_shape);
     connection.close().await.unwrap();
-    reads_both(&StoreConfig::new(own)).await;
     schema::remove(&url, &name).await.unwrap();
 }
 
-/// The new release reads what the one before wrote, on either schema.
-async fn reads_both(config: &StoreConfig) {
-    let store = Store::connect(config, Arc::new(SystemClock)).await.unwrap();
-    for (tenant, version) in [("old", 2), ("new", 1)] {
-        let catalog = store.catalog().get(&tenant.into()).await.unwrap().unwrap();
-        assert_eq!(catalog.version, version);
-    }
-    store.close().await;
+#[tokio::test]
+async fn a_schema_that_no_release_has_made_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut former = sqlite(&path).await;
+    SQLITE.run(&mut former).await.unwrap();
+    sqlx::raw_sql("UPDATE _sqlx_migrations SET checksum = x'00'")
+        .execute(&mut former)
+        .await
+        .unwrap();
+    former.close().await.unwrap();
+    let refused = Store::connect(&StoreConfig::sqlite(&path), Arc::new(SystemClock)).await;
+    assert!(matches!(refused, Err(StoreError::Unreleased)), "{refused:?}");
 }
 
 /// A migration of a release that this one does not know.

@@ -1,4 +1,5 @@
--- What the status topic and the dead letter topics say, in the form in which it is asked for.
+-- The tables of the read model: the content of the status topic and the dead letter topics in the form in which it is
+-- queried. They lie in a file of their own, so that claims, for which messages wait, never wait for them.
 
 CREATE TABLE projection_offsets (
     consumer TEXT NOT NULL,
@@ -6,6 +7,12 @@ CREATE TABLE projection_offsets (
     partition_id INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
     PRIMARY KEY (consumer, topic, partition_id)
+) STRICT, WITHOUT ROWID;
+
+-- Rebuilds of a projection. Each reads the status topic in a consumer group of its own, whose name ends with this number.
+CREATE TABLE projection_rebuilds (
+    consumer TEXT NOT NULL PRIMARY KEY,
+    rebuilds INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- A `*_of` column is the generation and attempt that said the value before it: the latest one that did stays,
@@ -33,27 +40,33 @@ CREATE TABLE deliveries (
     provider_message_id_of INTEGER NOT NULL,
     template TEXT,
     template_of INTEGER NOT NULL,
+    queued_at TEXT, -- with the next two: the decision to send it, the first step of its timeline
+    queued_reason TEXT,
+    queued_detail TEXT,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) STRICT;
-CREATE INDEX deliveries_newest ON deliveries (tenant, created_at DESC, id DESC);
-CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at DESC, id DESC) WHERE user_id IS NOT NULL;
-CREATE INDEX deliveries_of_event ON deliveries (tenant, event_id);
+-- Ascending: new entries go to the end of the index, which is the cheapest place; it is read backwards as well. An event's
+-- deliveries are named in its decisions.
+CREATE INDEX deliveries_newest ON deliveries (tenant, created_at, id);
+CREATE INDEX deliveries_of_user ON deliveries (tenant, user_id, created_at, id) WHERE user_id IS NOT NULL;
 
-CREATE TABLE delivery_history (
+-- The steps of attempts: one row for each status record. The key begins with the time at which the bus took the event: a
+-- batch then writes pages that lie side by side. Random keys cost a page for each row.
+CREATE TABLE attempts (
+    created_at TEXT NOT NULL, -- of the delivery
     delivery_id BLOB NOT NULL,
     generation INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    precedence INTEGER NOT NULL,
-    at TEXT NOT NULL,
+    at TEXT NOT NULL, -- of the first step
+    digest INTEGER NOT NULL, -- of the columns after it: a repeated record is one row
     provider TEXT,
-    code TEXT,
-    detail TEXT,
-    PRIMARY KEY (delivery_id, generation, attempt, status, at)
+    due_at TEXT, -- of the next attempt, if one follows the last step
+    steps TEXT NOT NULL,
+    PRIMARY KEY (created_at, delivery_id, generation, attempt, at, digest)
 ) STRICT;
 
--- Named by the record that carried the event, so that a doubled record counts once.
+-- Identified by the record that carried the event, so that a doubled record counts once.
 CREATE TABLE decided_events (
     topic TEXT NOT NULL,
     partition_id INTEGER NOT NULL,
@@ -66,13 +79,12 @@ CREATE TABLE decided_events (
     at TEXT NOT NULL,
     verdict TEXT NOT NULL,
     via_gateway INTEGER NOT NULL,
-    user_id TEXT, -- if all of it is about one user: what erasing them erases
+    user_id TEXT, -- if all of it is about one user, whose erasure erases it
     event TEXT,
     decisions TEXT NOT NULL,
     PRIMARY KEY (topic, partition_id, record_offset, part)
 ) STRICT;
 CREATE INDEX decided_events_by_event ON decided_events (tenant, event_id);
-CREATE INDEX decided_events_of_user ON decided_events (tenant, user_id) WHERE user_id IS NOT NULL;
 
 CREATE TABLE dead_letters (
     id BLOB NOT NULL PRIMARY KEY,
@@ -100,3 +112,13 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_newest ON dead_letters (tenant, dead_at DESC, id DESC);
 CREATE INDEX dead_letters_by_cause ON dead_letters (tenant, fingerprint, dead_at DESC, id DESC);
 CREATE INDEX dead_letters_open ON dead_letters (queue) WHERE state = 'open';
+-- A delivery stays as long as a letter of it is open.
+CREATE INDEX dead_letters_of_delivery ON dead_letters (delivery_id) WHERE state = 'open';
+
+-- The auditor's counts of the projection.
+CREATE TABLE counters (
+    name TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (name, shard)
+) STRICT, WITHOUT ROWID;
