@@ -202,7 +202,7 @@ async fn a_payload_that_is_too_big_is_an_invalid_argument_that_names_no_field() 
         .await;
     assert_eq!(status, 400);
     let expected: Value = serde_json::from_str(include_str!(
-        "../../../workers/tests/cases/fcm-400-no-violation.json"
+        "../../../../shared/providers/cases/fcm-400-no-violation.json"
     ))
     .unwrap();
     assert_eq!(body, expected);
