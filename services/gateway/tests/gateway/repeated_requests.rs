@@ -7,7 +7,7 @@ use std::{
 };
 
 use carillon_store::events::EventKey;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Answer, Ask, Setting, on_gateway, shipped};
 

@@ -121,11 +121,11 @@ const UPSERT: &str = concat!(
     "INSERT INTO deliveries AS d (id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
         provider_of, provider_message_id, provider_message_id_of, template, template_of, queued_at, queued_reason,
-        queued_detail,         created_at, updated_at)
+        queued_detail, created_at, updated_at)
     SELECT id, tenant, event_id, source, event_type, category, user_id, channel,
         status, generation, attempt, precedence, reason, error_code, to_masked, to_masked_of, provider,
         provider_of, provider_message_id, provider_message_id_of, template, template_of, queued_at, queued_reason,
-        queued_detail,         created_at, updated_at
+        queued_detail, created_at, updated_at
     FROM input WHERE true
     ON CONFLICT (id) DO UPDATE SET
         precedence = CASE WHEN excluded.precedence > d.precedence THEN excluded.precedence ELSE d.precedence END",
