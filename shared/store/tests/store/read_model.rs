@@ -187,7 +187,7 @@ async fn text_that_a_database_cannot_hold_does_not_stop_the_batch() {
             .iter()
             .find(|delivery| delivery.id == delivery_id(1))
             .unwrap();
-        assert_eq!(odd.reason.as_deref(), Some("nul \u{fffd} and \u{10ffff} and '"));
+        assert_eq!(odd.detail.as_deref(), Some("nul \u{fffd} and \u{10ffff} and '"));
         // A JSON document holds it.
         assert_eq!(
             timelines[0][0].detail.as_deref(),
