@@ -2,7 +2,7 @@
 
 use carillon_domain::{event::without_mark, json::fault};
 use carillon_runtime::http::{
-    JsonBody, Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_sentence,
+    JsonBody, Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_code, serde_sentence,
 };
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -34,7 +34,7 @@ fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -
     // Structures refuse repeated members themselves, without their place.
     match repeated_member(bytes) {
         Some(path) => duplicate(&path),
-        None => wrong(pointer(error.path()), "type", serde_sentence(inner)),
+        None => wrong(pointer(error.path()), serde_code(inner), serde_sentence(inner)),
     }
 }
 

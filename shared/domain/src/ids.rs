@@ -183,6 +183,9 @@ impl NotificationId {
 }
 
 impl DeliveryId {
+    /// The delivery that a preview shows. No notification has it.
+    pub const SAMPLE: Self = Self(Uuid::from_u128(0x0000_0000_0000_5000_8000_0000_0000_0000));
+
     /// The id of one notification on one channel to one target; `target` is the contact point's id or the keyed hash
     /// of an inline address.
     #[must_use]

@@ -89,13 +89,14 @@ pub enum RenderError {
         /// `characters` or `bytes`.
         unit: String,
     },
-    /// A required part has no visible character.
+    /// A message has no visible character: a subject, the text of a text message, the text and the HTML of an e-mail, or
+    /// the title and the body of a push message.
     #[error("{template}: the {part} is blank; expected at least one visible character")]
     #[serde(rename = "template-blank")]
     Blank {
         /// `<type>/<channel>`.
         template: String,
-        /// `subject`, or `text` of a text message.
+        /// `subject`, `text`, or `body` of a push message.
         part: String,
     },
     /// The templates cannot be reached now; the same request may succeed later.

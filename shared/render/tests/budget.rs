@@ -213,7 +213,7 @@ fn a_text_as_long_as_it_may_be_and_100_000_keys_are_no_trouble() {
     let data = Value::Object(wide);
     assert_eq!(
         outcome(&sms("{{k99999}} {{len this}}"), &data).unwrap(),
-        "99999 100001"
+        "99999 100002"
     );
     let counted = "{{#each this}}{{#if @last}}{{@index}}{{/if}}{{/each}}";
     assert_eq!(code(&sms(counted), &data), "ok");

@@ -277,7 +277,7 @@ fn a_template_of_one_locale_serves_it_and_those_below_it() {
 
 #[test]
 fn the_publish_gate_names_what_is_wrong() {
-    let with_html = |html: &str| email(&[("html", html)]);
+    let with_html = |html: &str| email(&[("html", &format!("one {html}"))]);
     assert_eq!(codes(&sms("{{#if x}}")), ["syntax"]);
     assert_eq!(codes(&sms("{{shout x}}")), ["unknown-helper"]);
     assert_eq!(codes(&sms("{{> none}}")), ["unknown-partial"]);

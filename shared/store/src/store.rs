@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use carillon_domain::clock::SharedClock;
+use carillon_domain::clock::{SharedClock, Timestamp};
 
 use crate::{
     api_keys::ApiKeys,
@@ -74,6 +74,12 @@ impl Store {
             db,
             model,
         })))
+    }
+
+    /// The present time, by the clock that the store was given.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.db.now()
     }
 
     /// `postgres` or `sqlite`.

@@ -37,6 +37,11 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     let config = folder::configured(config, &stores)?;
     let catalog = catalog_folder::load(&source)?;
     let applied = catalog_folder::apply(&store(&config).await?, &tenant, &catalog).await?;
+    for template in &applied.outdated_drafts {
+        output::say(&format!(
+            "The draft of {template} was written beside another version than the one that is published now."
+        ))?;
+    }
     if applied.difference.is_empty() {
         output::say(&format!(
             "Nothing has changed; the catalog is at version {}.",

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, response::Response};
 use carillon_domain::{Catalog, FieldError, Preferences, UserId, compiled::CompiledCatalog};
-use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, serde_sentence};
+use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, serde_code, serde_sentence};
 use carillon_store::{before_first, etag};
 use serde_json::Value;
 
@@ -119,7 +119,11 @@ fn merged(
     merge(&mut document, patch);
     let merged: Preferences = serde_path_to_error::deserialize(document).map_err(|error| {
         let sentence = serde_sentence(error.inner());
-        vec![FieldError::new(pointer(error.path()), "type", sentence)]
+        vec![FieldError::new(
+            pointer(error.path()),
+            serde_code(error.inner()),
+            sentence,
+        )]
     })?;
     check(&merged, before, catalog)?;
     Ok(merged)

@@ -2,7 +2,7 @@
 //! and the body is read again.
 
 use carillon_domain::{FieldError, field_error::escape_token};
-use carillon_runtime::http::{known_names, serde_sentence};
+use carillon_runtime::http::{known_names, serde_code, serde_sentence};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
@@ -76,7 +76,7 @@ impl Wrong {
                 let at = pointer(path) + "/" + &escape_token(name);
                 FieldError::new(at, "required", sentence)
             }
-            _ => FieldError::new(pointer(path), "type", sentence),
+            _ => FieldError::new(pointer(path), serde_code(error), sentence),
         };
         let known = known_names(&text).first().map(|name| (*name).to_owned());
         Self { error, place, known }

@@ -47,7 +47,7 @@ async fn a_wrong_catalog_is_refused_field_by_field() {
         assert_eq!(errors, expected);
         assert_eq!(
             put(json!({"typos": {}})).await.problem(422, "validation"),
-            ["/typos type"]
+            ["/typos unknown-field"]
         );
         let deep = json!({"types": {"A": {"category": "c", "channels": {"order": ["fax"]}}}});
         assert_eq!(

@@ -291,7 +291,7 @@ async fn a_body_of_a_wrong_shape_is_answered_with_all_of_its_errors() {
                     "/devices/1/platform required",
                     "/devices/1/token required",
                     "/email type",
-                    "/nick type",
+                    "/nick unknown-field",
                     "/phone type",
                     "/timezone type",
                 ],

@@ -1,4 +1,4 @@
-//! `GET` and `PUT /v1/templates/{type}/{channel}`.
+//! `GET` and `PUT /v1/templates/{type}/{channel}`, and `DELETE /v1/templates/{type}/{channel}/draft`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use axum::{
 use carillon_domain::Timestamp;
 use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, ProblemKind};
 use carillon_store::{
-    etag,
-    templates::{Parts, TemplateDraft, TemplateName},
+    StoreError,
+    templates::{Draft, Parts, TemplateDraft, TemplateName},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of};
+use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of, no_draft};
 use crate::{
     StoreTemplates,
     access::{Reads, Writes},
@@ -33,8 +33,8 @@ pub(super) struct TemplateDocument {
     locale: Option<String>,
     /// The version in use.
     published: Option<InUse>,
-    /// The draft; its version is the entity tag of the document, which is `"0"` without a draft.
-    draft: Option<Draft>,
+    /// The text that is not published. Publishing ends it.
+    draft: Option<DraftDocument>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -49,10 +49,17 @@ struct InUse {
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Draft {
+#[schema(as = Draft)]
+struct DraftDocument {
+    /// Grows by 1 with each writing; a new draft begins at 1.
     version: i64,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     parts: Parts,
+    /// The version that was in use when the draft was written; null if there was none.
+    base: Option<u32>,
+    /// Whether another version was published since, for example by `catalog apply`. Publishing such a draft replaces
+    /// that version.
+    outdated: bool,
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -68,11 +75,20 @@ pub(super) struct PutDraft {
 pub(super) struct Saved {
     id: String,
     locale: Option<String>,
-    draft: Draft,
+    draft: Option<DraftDocument>,
     /// Errors that prevent publishing.
     errors: Vec<Issue>,
     /// Warnings for the author.
     warnings: Vec<Issue>,
+}
+
+fn document(draft: Option<Draft>, outdated: bool) -> Option<DraftDocument> {
+    draft.map(|draft| DraftDocument {
+        version: draft.version,
+        parts: draft.parts,
+        base: draft.base,
+        outdated,
+    })
 }
 
 /// Reads a template.
@@ -82,7 +98,7 @@ pub(super) struct Saved {
     tag = "templates",
     params(("type" = String, Path), ("channel" = String, Path), LocaleQuery),
     responses(
-        (status = 200, description = "The template; `ETag` is its draft's", body = TemplateDocument),
+        (status = 200, description = "The template; its `ETag` stands for the published version and the draft together", body = TemplateDocument),
         (status = 404, description = "Neither published nor a draft", body = Problem),
     )
 )]
@@ -93,37 +109,24 @@ pub(super) async fn get(
     QueryOf(query): QueryOf<LocaleQuery>,
 ) -> Result<Response, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
-    let templates = api.store.templates();
-    let draft = templates
-        .draft(&tenant, &name)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let published = templates
-        .published(&tenant)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let published = published
-        .into_iter()
-        .find(|row| row.id == name.id && row.locale == name.locale);
-    if draft.is_none() && published.is_none() {
+    let state = api.store.templates().state(&tenant, &name).await;
+    let state = state.map_err(|error| errors::store(&error))?;
+    if !state.exists() {
         return Err(Problem::new(
             ProblemKind::NotFound,
-            format!("there is no template {}", name.id),
+            format!("there is no template {name}"),
         ));
     }
-    let tag = etag(draft.as_ref().map_or(0, |draft| draft.version));
+    let (tag, outdated) = (state.etag(), state.is_outdated());
     let document = TemplateDocument {
         id: name.id,
         locale: name.locale,
-        published: published.map(|row| InUse {
+        published: state.published.map(|row| InUse {
             version: row.version,
             parts: row.parts,
             created_at: row.created_at,
         }),
-        draft: draft.map(|draft| Draft {
-            version: draft.version,
-            parts: draft.value.parts,
-        }),
+        draft: document(state.draft, outdated),
     };
     Ok(([(header::ETAG, tag)], Json(document)).into_response())
 }
@@ -137,11 +140,11 @@ pub(super) async fn get(
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the draft's, or `*`: it must exist; a template without draft has the tag `\"0\"`"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     request_body = PutDraft,
     responses(
-        (status = 200, description = "Written", body = Saved),
+        (status = 200, description = "Written; the `ETag` is the template's with this draft", body = Saved),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is not as expected", body = Problem),
     )
@@ -160,7 +163,6 @@ pub(super) async fn put(
         name,
         parts: gate::without_marks(parts),
     });
-    let templates = api.store.templates();
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
@@ -168,24 +170,54 @@ pub(super) async fn put(
     let judged = gate::judge_aside(&api, published, &tenant, &draft)
         .await?
         .validation;
-    let saved = templates
+    let state = api
+        .store
+        .templates()
         .put_draft(&tenant, &draft, conditions.given())
         .await
         .map_err(|error| errors::store(&error))?;
-    let tag = saved.etag();
-    let TemplateDraft {
-        name: TemplateName { id, locale },
-        parts,
-    } = saved.value;
+    let tag = state.etag();
+    let TemplateName { id, locale } = draft.name.clone();
     let saved = Saved {
         id,
         locale,
-        draft: Draft {
-            version: saved.version,
-            parts,
-        },
+        draft: document(state.draft, false),
         errors: issues(&judged.errors),
         warnings: issues(&judged.warnings),
     };
     Ok((StatusCode::OK, [(header::ETAG, tag)], Json(saved)).into_response())
+}
+
+/// Discards a draft. The published version stays in use.
+#[utoipa::path(
+    delete,
+    path = "/v1/templates/{type}/{channel}/draft",
+    tag = "templates",
+    params(
+        ("type" = String, Path),
+        ("channel" = String, Path),
+        LocaleQuery,
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+    ),
+    responses(
+        (status = 204, description = "The draft is discarded"),
+        (status = 404, description = "There is no draft", body = Problem),
+        (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
+    )
+)]
+pub(super) async fn discard(
+    State(api): State<TemplatesApi>,
+    Writes(tenant): Writes,
+    Path((group, name)): Path<(String, String)>,
+    QueryOf(query): QueryOf<LocaleQuery>,
+    conditions: Conditions,
+) -> Result<StatusCode, Problem> {
+    let name = name_of(&group, &name, query.locale.as_deref())?;
+    let templates = api.store.templates();
+    let discarded = templates.discard_draft(&tenant, &name, conditions.given()).await;
+    discarded.map_err(|error| match error {
+        StoreError::NotFound { .. } => no_draft(&name),
+        error => errors::store(&error),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }

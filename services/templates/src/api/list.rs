@@ -39,6 +39,8 @@ struct Entry {
     version: Option<u32>,
     /// The draft's version; null if there is none.
     draft_version: Option<i64>,
+    /// Whether another version was published since the draft was written.
+    outdated: bool,
 }
 
 /// Lists templates and partials by name.
@@ -67,12 +69,14 @@ pub(super) async fn list(
         };
         entries.entry(name).or_default().version = Some(row.version);
     }
-    for draft in templates
+    for (name, draft) in templates
         .drafts(&tenant)
         .await
         .map_err(|error| errors::store(&error))?
     {
-        entries.entry(draft.value.name).or_default().draft_version = Some(draft.version);
+        let entry = entries.entry(name).or_default();
+        entry.draft_version = Some(draft.version);
+        entry.outdated = draft.base != entry.version;
     }
     let limit = query.limit.unwrap_or(50);
     if !(1..=MAX_LIMIT).contains(&limit) {

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use carillon_render::{InProcess, TemplateIssue};
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::{Store, templates::TemplateName};
+use carillon_store::{
+    Store,
+    templates::{Draft, TemplateName},
+};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -34,6 +37,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(api: TemplatesApi) -> OpenApiRou
         .routes(routes!(render::render))
         .routes(routes!(list::list))
         .routes(routes!(draft::get, draft::put))
+        .routes(routes!(draft::discard))
         .routes(routes!(publish::publish))
         .routes(routes!(preview::preview))
         .with_state(api)
@@ -74,6 +78,27 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
             ProblemKind::NotFound,
             "expected <type>/<email|sms|push> with a BCP 47 locale, or partials/<name>",
         )),
+    }
+}
+
+fn no_draft(name: &TemplateName) -> Problem {
+    Problem::new(ProblemKind::NotFound, format!("there is no draft of {name}"))
+}
+
+/// The warning about a draft beside which another version was published. `published` is the version in use.
+fn outdated(name: &TemplateName, draft: &Draft, published: Option<u32>) -> Issue {
+    let version = |version: Option<u32>| match version {
+        None => "no version".to_owned(),
+        Some(version) => format!("version {version}"),
+    };
+    Issue {
+        pointer: String::new(),
+        code: "outdated-draft".to_owned(),
+        message: format!(
+            "the draft of {name} was written beside {}, and {} is published since: read it, and write or discard the draft",
+            version(draft.base),
+            version(published)
+        ),
     }
 }
 

@@ -1,15 +1,21 @@
 //! `POST /v1/templates/{type}/{channel}/publish`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use carillon_domain::Timestamp;
 use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
-use carillon_store::StoreError;
+use carillon_store::{
+    StoreError,
+    templates::{Draft, TemplateDraft, TemplateName},
+};
 use serde::Serialize;
 
-use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of};
+use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of, no_draft};
 use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
+
+/// How often a draft is judged again because other content was published meanwhile.
+const MAX_JUDGED: usize = 8;
 
 /// The published version.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -27,7 +33,7 @@ pub(super) struct PublishedTemplate {
     warnings: Vec<Issue>,
 }
 
-/// Publishes the draft as a new version, if it passes the gate.
+/// Publishes the draft as a new version, if it passes the gate. Publishing ends the draft.
 #[utoipa::path(
     post,
     path = "/v1/templates/{type}/{channel}/publish",
@@ -36,7 +42,7 @@ pub(super) struct PublishedTemplate {
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
     ),
     responses(
         (status = 200, description = "In use", body = PublishedTemplate),
@@ -54,51 +60,71 @@ pub(super) async fn publish(
 ) -> Result<Json<PublishedTemplate>, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let templates = api.store.templates();
-    let draft = templates
-        .draft(&tenant, &name)
-        .await
-        .map_err(|error| errors::store(&error))?
-        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("there is no draft of {}", name.id)))?;
-    conditions
-        .check(true, &draft.etag())
-        .map_err(|unmet| errors::store(&StoreError::PreconditionFailed(unmet)))?;
-    let published = StoreTemplates::new(api.store.clone())
-        .published(&tenant)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let draft = Arc::new(draft.value);
-    let judged = gate::judge_aside(&api, published, &tenant, &draft)
-        .await?
-        .validation;
-    if !judged.errors.is_empty() {
-        return Err(errors::invalid(
-            &judged.errors,
-            "the template cannot be published",
-        ));
+    let source = StoreTemplates::new(api.store.clone());
+    for _ in 0..MAX_JUDGED {
+        let state = templates.state(&tenant, &name).await;
+        let state = state.map_err(|error| errors::store(&error))?;
+        conditions
+            .check(state.exists(), &state.etag())
+            .map_err(|unmet| errors::store(&StoreError::PreconditionFailed(unmet)))?;
+        let outdated = state.is_outdated();
+        let before = state.published.map(|row| row.version);
+        let kept = state.draft.ok_or_else(|| no_draft(&name))?;
+        let draft = Arc::new(TemplateDraft {
+            name: name.clone(),
+            parts: kept.parts.clone(),
+        });
+        let published = source.published(&tenant).await;
+        let published = published.map_err(|error| errors::store(&error))?;
+        let revision = published.revision;
+        let judged = gate::judge_aside(&api, published, &tenant, &draft)
+            .await?
+            .validation;
+        if !judged.errors.is_empty() {
+            return Err(errors::invalid(
+                &judged.errors,
+                "the template cannot be published",
+            ));
+        }
+        let published = templates
+            .publish(&tenant, &draft, revision, conditions.given())
+            .await;
+        let published = published.map_err(|error| match error {
+            StoreError::NotFound { .. } => no_draft(&name),
+            error => errors::store(&error),
+        })?;
+        let Some(row) = published else { continue };
+        api.renderer.refresh().await;
+        let mut warnings = issues(&judged.warnings);
+        if outdated {
+            warnings.push(replaced(&name, &kept, before));
+        }
+        return Ok(Json(PublishedTemplate {
+            id: row.id,
+            locale: row.locale,
+            version: row.version,
+            created_at: row.created_at,
+            warnings,
+        }));
     }
-    // Publishes the judged text, even if the draft has changed meanwhile.
-    templates
-        .apply(
-            &tenant,
-            std::slice::from_ref(&*draft),
-            &std::collections::BTreeMap::new(),
-        )
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let rows = templates
-        .published(&tenant)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let row = rows
-        .into_iter()
-        .find(|row| row.id == name.id && row.locale == name.locale)
-        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("{} is not published", name.id)))?;
-    api.renderer.refresh().await;
-    Ok(Json(PublishedTemplate {
-        id: row.id,
-        locale: row.locale,
-        version: row.version,
-        created_at: row.created_at,
-        warnings: issues(&judged.warnings),
-    }))
+    Err(Problem::new(
+        ProblemKind::Unavailable,
+        "other templates were published meanwhile each time that this one was checked; try again later",
+    )
+    .with_retry_after(Duration::from_secs(1)))
+}
+
+/// The warning that an outdated draft has replaced the version in use.
+fn replaced(name: &TemplateName, draft: &Draft, before: Option<u32>) -> Issue {
+    let named =
+        |version: Option<u32>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+    Issue {
+        pointer: String::new(),
+        code: "outdated-draft".to_owned(),
+        message: format!(
+            "the draft of {name} was written beside version {}, and has now replaced version {}, which was published since",
+            named(draft.base),
+            named(before)
+        ),
+    }
 }

@@ -85,6 +85,9 @@ pub struct Applied {
     pub difference: Difference,
     /// New versions of templates and partials, by id.
     pub published: Vec<PublishedVersion>,
+    /// Templates of the folder with a draft that was written beside another version than the one that is now in use,
+    /// named as in [`Difference::templates`]. Such a draft stays until it is published, written again or discarded.
+    pub outdated_drafts: Vec<String>,
 }
 
 /// A new version of a template.
@@ -149,13 +152,7 @@ fn named<'a, T: 'a>(
 }
 
 fn labelled(drafts: &[TemplateDraft]) -> impl Iterator<Item = (String, &carillon_store::templates::Parts)> {
-    drafts.iter().map(|draft| {
-        let label = match &draft.name.locale {
-            None => draft.name.id.clone(),
-            Some(locale) => format!("{} ({locale})", draft.name.id),
-        };
-        (label, &draft.parts)
-    })
+    drafts.iter().map(|draft| (draft.name.to_string(), &draft.parts))
 }
 
 /// Applies a folder to the store: templates and texts first, so that no type is available before its messages.
@@ -169,7 +166,9 @@ pub async fn apply(store: &Store, tenant: &TenantId, folder: &CatalogFolder) -> 
     Ok(Applied {
         catalog_version: catalog.version,
         difference,
+        outdated_drafts: published.outdated.iter().map(ToString::to_string).collect(),
         published: published
+            .versions
             .into_iter()
             .map(|row| PublishedVersion {
                 id: row.id,

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use carillon_domain::{Catalog, field_error::echo};
 use carillon_render::{FolderError, TemplateSet, load_folder, read_text};
-use carillon_runtime::{http::serde_sentence, os_sentence};
+use carillon_runtime::{
+    http::{serde_code, serde_sentence},
+    os_sentence,
+};
 
 use super::FolderIssue;
 use crate::body::pointer;
@@ -26,8 +29,13 @@ pub(super) fn catalog(file: &Path) -> Result<Catalog, Vec<FolderIssue>> {
     })?;
     serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).map_err(|error| {
         let line = error.inner().location().map(|at| at.line());
-        let sentence = serde_sentence(&without_place(&error.inner().to_string()));
-        vec![issue(pointer(error.path()), line, "type", sentence)]
+        let said = without_place(&error.inner().to_string());
+        vec![issue(
+            pointer(error.path()),
+            line,
+            serde_code(&said),
+            serde_sentence(&said),
+        )]
     })
 }
 

@@ -2,22 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{House, shop};
+use crate::support::{House, copy, shop};
 use carillon_domain::{Event, TenantId, Timestamp, compiled::CompiledCatalog, event::Defaults};
 use carillon_templates::catalog_folder::{Difference, apply, diff, load};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 fn edit(file: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(file).unwrap();
@@ -142,7 +129,7 @@ fn what_is_wrong_in_the_catalog_is_named_with_its_pointer() {
             "    critical: true\n    priority: high",
             "    critical: true\n    urgent: yes"
         ),
-        one(file, "/types/PasswordReset/urgent", true, "type")
+        one(file, "/types/PasswordReset/urgent", true, "unknown-field")
     );
 }
 

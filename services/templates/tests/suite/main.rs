@@ -9,6 +9,7 @@
 mod api;
 mod bounded_previews;
 mod catalog_folder;
+mod drafts;
 mod previews;
 mod renderers;
 mod support;

@@ -109,13 +109,14 @@ impl<'a> Fields<'a> {
 
     /// Removes an RFC 3339 timestamp with a year of four digits.
     pub(super) fn take_time(&mut self, name: &str) -> Option<Timestamp> {
-        const EXPECTED: &str = "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z";
-        let time = self.take::<Timestamp>(name, EXPECTED).map(truncate)?;
-        if !(0..=9_999).contains(&time.year()) {
-            self.wrong(&format!("/{name}"), "range", &format!("{EXPECTED}, not {time:?}"));
-            return None;
+        let raw = self.take_raw(name)?;
+        match read_time(raw, &format!("/{name}")) {
+            Ok(time) => Some(time),
+            Err(error) => {
+                self.wrong(&error.pointer, &error.code, &error.message);
+                None
+            }
         }
-        Some(time)
     }
 
     /// Records an error, unless the list already has the most that an answer lists.
@@ -299,4 +300,21 @@ impl WireEvent<'_> {
 /// A string, or a structure of strings, as a value.
 fn plain(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
+}
+
+/// Reads an RFC 3339 timestamp with a year of four digits; `pointer` is its place in the input.
+pub fn read_time(raw: &RawValue, pointer: &str) -> Result<Timestamp, FieldError> {
+    let refuse = |code: &str| {
+        let text = format!(
+            "expected an RFC 3339 timestamp, such as 2026-11-24T10:00:00Z, not {}",
+            echo(raw.get())
+        );
+        FieldError::new(pointer, code, text)
+    };
+    let time: Timestamp = serde_json::from_str(raw.get()).map_err(|_| refuse("type"))?;
+    if (0..=9_999).contains(&time.year()) {
+        Ok(truncate(time))
+    } else {
+        Err(refuse("range"))
+    }
 }

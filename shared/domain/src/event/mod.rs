@@ -14,10 +14,11 @@ mod text;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, SecondsFormat};
 use serde_json::value::RawValue;
 
 pub use binary::BinaryHeaders;
+pub use fields::read_time;
 pub use media_type::{MediaType, Mode};
 pub use recipients::{InvalidRecipient, MAX_RECIPIENTS};
 pub use sound::unsound;
@@ -152,18 +153,10 @@ impl Event {
         serde_json::to_vec(&fields::WireEvent::from(self)).expect("an event serialises")
     }
 
-    /// The error of `time`, if there is one. `time` has to be between the year 2000 and a day from now, because
-    /// messages may show it.
+    /// The error of `time`, if there is one.
     #[must_use]
     pub fn time_error(&self, now: Timestamp) -> Option<FieldError> {
-        if self.time.year() >= 2_000 && self.time <= now + MAX_AHEAD {
-            return None;
-        }
-        let text = format!(
-            "expected a time between 2000-01-01T00:00:00Z and a day from now, not {}",
-            self.time.to_rfc3339()
-        );
-        Some(FieldError::new("/time", "range", text))
+        time_error(self.time, now)
     }
 
     /// The record key that keeps one user's events in order: `tenant|user` for one known user, else the event id.
@@ -178,6 +171,20 @@ impl Event {
             _ => self.id.to_string(),
         }
     }
+}
+
+/// The error of an event's `time`, if there is one. It has to be between the year 2000 and a day from now, because
+/// messages may show it.
+#[must_use]
+pub fn time_error(time: Timestamp, now: Timestamp) -> Option<FieldError> {
+    if time.year() >= 2_000 && time <= now + MAX_AHEAD {
+        return None;
+    }
+    let text = format!(
+        "expected a time between 2000-01-01T00:00:00Z and a day from now, not {}",
+        time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    );
+    Some(FieldError::new("/time", "range", text))
 }
 
 #[cfg(test)]

@@ -69,7 +69,10 @@ pub(super) fn build(
     };
     put("data", data.map(Value::Object));
     put("locale", Some(locale.into()));
-    put("timezone", request.timezone.as_deref().map(Value::from));
+    put(
+        "timezone",
+        Some(request.timezone.as_deref().unwrap_or("UTC").into()),
+    );
     put(
         "unsubscribe_url",
         given.unsubscribe_url.as_deref().map(Value::from),

@@ -16,7 +16,11 @@ pub(super) fn lack(expr: &Expr, scope: &Scope<'_>) -> Fault {
     let (why, at) = match expr {
         Expr::Path(path) => match path.from {
             From::Root => of_the_event(&path.names),
-            From::Round(_) => (of_the_loop(&path.names), None),
+            From::Round(level) => {
+                let mut around = std::iter::successors(Some(scope), |scope| scope.up);
+                let is_in_loop = around.any(|scope| scope.round.is_some());
+                (of_the_loop(level, &path.names, is_in_loop), None)
+            }
             From::Scope(level) => of_a_scope(path, level, scope),
         },
         _ => ("which finds nothing".to_owned(), None),
@@ -37,13 +41,18 @@ fn of_the_event(names: &[String]) -> (String, Option<String>) {
     (why.to_owned(), pointer(names.iter().map(String::as_str)))
 }
 
-pub(super) fn of_the_loop(names: &[String]) -> String {
+/// The reason for a missing variable of a loop; `is_in_loop` is whether any loop is around it.
+pub(super) fn of_the_loop(level: usize, names: &[String], is_in_loop: bool) -> String {
     match names {
-        [name] if name == "key" => "which is set only in a loop over an object",
-        [name] if matches!(name.as_str(), "index" | "first" | "last") => "which is set only inside {{#each}}",
-        _ => "which is no variable of a loop: those are @index, @first, @last and @key",
+        [name] if matches!(name.as_str(), "index" | "first" | "last" | "key") => match name.as_str() {
+            name if level > 0 && is_in_loop => {
+                format!("which reaches further out than the loops around it; write @{name} or fewer ../")
+            }
+            "key" => "which is set only in a loop over an object".to_owned(),
+            _ => "which is set only inside {{#each}}".to_owned(),
+        },
+        _ => "which is no variable of a loop: those are @index, @first, @last and @key".to_owned(),
     }
-    .to_owned()
 }
 
 fn of_a_scope(path: &Path, level: usize, scope: &Scope<'_>) -> (String, Option<String>) {

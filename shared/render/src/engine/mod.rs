@@ -11,10 +11,12 @@ mod issue;
 mod lack;
 mod literals;
 mod lower;
+mod made;
 mod output;
 mod pack;
 mod parse;
 mod program;
+mod readings;
 mod run;
 mod schemas;
 mod scope;
@@ -32,6 +34,7 @@ use std::{
 use carillon_domain::Channel;
 
 pub use self::issue::{TemplateIssue, Validation};
+pub(crate) use self::readings::Reading;
 use self::{
     compile::{Compiled, compile_template},
     context::Mentions,
@@ -163,6 +166,17 @@ impl Engine {
 }
 
 impl Engine {
+    /// The locale of the template that serves a request's reader: `Some(None)` for the one that serves all locales
+    /// without a template of their own. `None` if no template serves the reader, or a faulty one.
+    #[must_use]
+    pub fn serving(&self, request: &RenderRequest) -> Option<Option<&str>> {
+        let channels = self.types.get(&*request.event_type)?;
+        let family = channels[channel_index(request.channel)].as_ref()?;
+        let locale = self.locales.negotiate(request.locale.as_deref());
+        let template = (**family.by_locale[locale].as_ref()?).as_ref().ok()?;
+        Some(template.locale.as_deref())
+    }
+
     /// The locales that a template serves, each with its compiled form.
     fn served_by<'e>(&'e self, def: &'e TemplateDef) -> impl Iterator<Item = (&'e Pack, &'e Compiled)> {
         let family = self.types.get(&def.event_type);

@@ -8,6 +8,7 @@ use super::{
     compile::{Compiled, CompiledParts, Part},
     context,
     exec::Machine,
+    html::shows,
     output::Output,
     pack::Pack,
     program::Block,
@@ -43,11 +44,7 @@ pub(super) fn render(
         budget: &Budget::new(steps),
     };
     let content = match &template.parts {
-        CompiledParts::Email { subject, text, html } => Content::Email {
-            subject: run.subject(subject)?,
-            text: tidy(mail(run.part(text)?)),
-            html: html.as_ref().map(|html| run.html(html).map(mail)).transpose()?,
-        },
+        CompiledParts::Email { subject, text, html } => run.email(subject, text, html.as_ref())?,
         CompiledParts::Sms { text } => Content::Sms { text: run.sms(text)? },
         CompiledParts::Push {
             title,
@@ -174,6 +171,16 @@ impl Run<'_> {
         }
     }
 
+    fn email(&self, subject: &Part, text: &Part, html: Option<&Part>) -> Result<Content, RenderError> {
+        let subject = self.subject(subject)?;
+        let text = tidy(mail(self.part(text)?));
+        let html = html.map(|html| self.html(html).map(mail)).transpose()?;
+        if is_blank(&text) && html.as_ref().is_none_or(|html| !shows(html)) {
+            return Err(self.blank("text"));
+        }
+        Ok(Content::Email { subject, text, html })
+    }
+
     fn subject(&self, part: &Part) -> Result<String, RenderError> {
         self.checked_subject(self.line(part)?)
     }
@@ -213,6 +220,9 @@ impl Run<'_> {
     ) -> Result<Content, RenderError> {
         let title = self.line(title)?;
         let body = tidy(self.part(body)?);
+        if is_blank(&title) && is_blank(&body) {
+            return Err(self.blank("body"));
+        }
         let values = data.iter().map(|(key, part)| Ok((key, self.part(part)?)));
         self.checked_push(title, body, values, collapse)
     }

@@ -1,29 +1,18 @@
 //! What the schema of an event type says of a variable before there is data.
 
+mod kinds;
+
 use std::sync::LazyLock;
 
 use carillon_domain::field_error::echo;
 use serde_json::{Value, json};
 
-/// How many references of a schema are followed in a row.
-const MAX_REFERENCES: usize = 16;
+pub(super) use self::kinds::shown;
+use super::made::{is_own, of_kinds};
+
 /// The most field names that a sentence lists.
 const MAX_LISTED: usize = 12;
 
-/// The schema of Carillon's own variables, as `context::build` makes them.
-static OWN: LazyLock<Value> = LazyLock::new(|| {
-    let text = json!({"type": "string"});
-    let closed =
-        |fields: Value| json!({"type": "object", "properties": fields, "additionalProperties": false});
-    json!({
-        "event": closed(json!({"id": text, "type": text, "source": text, "time": text})),
-        "delivery": closed(json!({"id": text})),
-        "user": closed(json!({"id": text})),
-        "locale": text,
-        "timezone": text,
-        "unsubscribe_url": text,
-    })
-});
 /// The schema of the data of a type that has none: an object of which nothing else is known.
 pub(super) static ANY: LazyLock<Value> = LazyLock::new(|| json!({"type": "object"}));
 
@@ -45,6 +34,8 @@ pub(super) struct Never {
     pub(super) why: String,
     /// Whether Carillon itself makes the variable, or would, so that no data and no schema changes it.
     pub(super) is_own: bool,
+    /// Whether a condition may ask for the variable all the same.
+    pub(super) may_be_asked: bool,
 }
 
 impl<'s> Seen<'s> {
@@ -60,6 +51,8 @@ impl<'s> Seen<'s> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema<'e> {
     pub(super) root: &'e Value,
+    /// The schemas of Carillon's own variables.
+    pub(super) own: &'e Value,
     /// The event type that has a schema, for sentences.
     pub(super) event_type: Option<&'e str>,
 }
@@ -69,7 +62,12 @@ impl<'e> Schema<'e> {
     pub(super) fn of_root(self, names: &[String]) -> Seen<'e> {
         match names.split_first() {
             Some((first, rest)) if first == "data" => self.dig(Seen::Fits(self.root), "data", rest),
-            Some((first, rest)) => match OWN.get(first) {
+            Some((first, [])) if first == "unsubscribe_url" => Seen::Never(Never {
+                why: "no message has one at present; ask for it with {{#if unsubscribe_url}}".to_owned(),
+                is_own: true,
+                may_be_asked: true,
+            }),
+            Some((first, rest)) => match self.own.get(first) {
                 Some(own) => match self.dig(Seen::Fits(own), first, rest) {
                     Seen::Never(never) => Seen::Never(Never {
                         why: format!(
@@ -77,7 +75,7 @@ impl<'e> Schema<'e> {
                             never.why,
                             echo(&names.join("."))
                         ),
-                        is_own: true,
+                        ..never
                     }),
                     seen => seen,
                 },
@@ -107,34 +105,52 @@ impl<'e> Schema<'e> {
         seen
     }
 
+    /// A field of an object, or an item of a list by its number.
     fn field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s>
     where
         'e: 's,
     {
-        let Some(schema) = self.followed(schema) else {
-            return Seen::Unknown;
-        };
-        let fields = schema.get("properties").and_then(Value::as_object);
-        if let Some(field) = fields.and_then(|fields| fields.get(name)) {
-            return Seen::Fits(field);
-        }
         let kinds = self.kinds(schema);
         let may_be = |kind: &str| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
-        if may_be("array") && name.parse::<usize>().is_ok() {
-            return match schema.get("items") {
-                Some(items) if schema.get("prefixItems").is_none() => Seen::Fits(items),
-                _ => Seen::Unknown,
-            };
+        if let Ok(index) = name.parse::<usize>()
+            && may_be("array")
+        {
+            if may_be("object") {
+                return Seen::Unknown;
+            }
+            return self.numbered(schema, index, holder);
         }
-        let never = |why: String| Seen::Never(Never { why, is_own: false });
         if !may_be("object") {
             let kinds = kinds.unwrap_or_default();
-            return never(format!(
-                "{} is {}, which has no field {}",
-                holder(),
-                shown(&kinds),
-                echo(&name)
-            ));
+            return never(
+                schema,
+                format!(
+                    "{} is {}, which has no field {}",
+                    holder(),
+                    shown(&kinds),
+                    echo(&name)
+                ),
+            );
+        }
+        let mut found = Seen::Unknown;
+        for part in self.conjuncts(schema) {
+            match (Self::own_field(part, name, &holder), &found) {
+                (Seen::Never(why), _) => return Seen::Never(why),
+                (seen, Seen::Unknown) => found = seen,
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// A field, as one object's schema has it, without the schemas beside it.
+    fn own_field<'s>(schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s> {
+        let fields = schema.get("properties").and_then(Value::as_object);
+        if let Some(field) = fields.and_then(|fields| fields.get(name)) {
+            return match field {
+                Value::Bool(false) => never(schema, format!("{} has no field {}", holder(), echo(name))),
+                field => Seen::Fits(field),
+            };
         }
         if schema.get("patternProperties").is_some() {
             return Seen::Unknown;
@@ -144,14 +160,82 @@ impl<'e> Schema<'e> {
                 let names: Vec<&str> = fields
                     .into_iter()
                     .flatten()
+                    .filter(|(_, field)| **field != Value::Bool(false))
                     .map(|(name, _)| name.as_str())
                     .collect();
-                never(match names.as_slice() {
+                let why = match names.as_slice() {
                     [] => format!("{} has no fields", holder()),
                     names => format!("{} has only the fields {}", holder(), listed(names)),
-                })
+                };
+                never(schema, why)
             }
             Some(other @ Value::Object(_)) => Seen::Fits(other),
+            _ => Seen::Unknown,
+        }
+    }
+
+    /// An item of a list by its number, from 0.
+    fn numbered<'s>(self, list: &'s Value, index: usize, holder: impl Fn() -> String) -> Seen<'s>
+    where
+        'e: 's,
+    {
+        let mut found = Seen::Unknown;
+        for list in self.conjuncts(list) {
+            let most = list.get("maxItems").and_then(Value::as_u64);
+            let first = list
+                .get("prefixItems")
+                .or_else(|| list.get("items").filter(|items| items.is_array()));
+            let first = first.and_then(Value::as_array);
+            let rest = list.get("items").filter(|items| !items.is_array());
+            let rest = rest.or_else(|| list.get("additionalItems").filter(|_| first.is_some()));
+            let most = match (rest, first) {
+                (Some(Value::Bool(false)), first) => Some(first.map_or(0, Vec::len) as u64),
+                _ => most,
+            };
+            if let Some(most) = most.filter(|most| index as u64 >= *most) {
+                return never(list, format!("{} has at most {most} items", holder()));
+            }
+            let item = first.and_then(|first| first.get(index)).or(rest);
+            if let (Some(item), Seen::Unknown) = (item, &found) {
+                found = Seen::Fits(item);
+            }
+        }
+        found
+    }
+
+    /// What `lookup` finds in a holder by a key: `by_name` and `by_index` are whether the key may be a name and the
+    /// number of an item; `key` is its value, if that is known.
+    pub(super) fn looked_up<'s>(
+        self,
+        holder: &'s Value,
+        label: &str,
+        key: Option<&carillon_domain::json::Value>,
+        (by_name, by_index): (bool, bool),
+    ) -> Seen<'s>
+    where
+        'e: 's,
+    {
+        let kinds = self.kinds(holder);
+        let may_be = |kind: &str| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
+        let (in_object, in_list) = (may_be("object") && by_name, may_be("array") && by_index);
+        if !in_object && !in_list {
+            let shown = shown(&kinds.unwrap_or_default());
+            let why = match (by_name, by_index) {
+                (true, false) => format!("{label} is {shown}, which has no fields by name"),
+                (false, true) => format!("{label} is {shown}, which has no items by number"),
+                (true, true) => format!("{label} is {shown}, which has neither fields nor items"),
+                (false, false) => "its key is neither a name nor the number of an item".to_owned(),
+            };
+            return never(holder, why);
+        }
+        let Some(key) = key else { return Seen::Unknown };
+        match (key.as_str(), key.as_u64()) {
+            (Some(name), _) if name.parse::<usize>().is_err() || !may_be("array") => {
+                self.field(holder, name, || label.to_owned())
+            }
+            (None, Some(index)) => usize::try_from(index).map_or(Seen::Unknown, |index| {
+                self.numbered(holder, index, || label.to_owned())
+            }),
             _ => Seen::Unknown,
         }
     }
@@ -161,106 +245,48 @@ impl<'e> Schema<'e> {
     where
         'e: 's,
     {
-        let list = self.followed(list)?;
-        match list.get("items") {
-            Some(items) if list.get("prefixItems").is_none() => Some(items),
-            Some(_) => None,
-            None if list.get("properties").is_some() || list.get("patternProperties").is_some() => None,
-            None => list.get("additionalProperties"),
-        }
-    }
-
-    /// The schema that a schema refers to, within the same document.
-    pub(super) fn followed<'s>(self, schema: &'s Value) -> Option<&'s Value>
-    where
-        'e: 's,
-    {
-        let mut schema = schema;
-        for _ in 0..MAX_REFERENCES {
-            match schema.get("$ref").and_then(Value::as_str) {
-                Some(reference) => schema = self.root.pointer(reference.strip_prefix('#')?)?,
-                None => return Some(schema),
+        let mut kinds = Vec::new();
+        let mut only = None;
+        let mut count = 0;
+        let all = self.conjuncts(list);
+        for part in &all {
+            let members = part.get("items").filter(|items| !items.is_array());
+            let members = members.or_else(|| part.get("additionalProperties"));
+            let listed = [part.get("prefixItems"), part.get("items")];
+            let listed = listed.into_iter().flatten().filter_map(Value::as_array).flatten();
+            let named = [part.get("properties"), part.get("patternProperties")];
+            let named = named.into_iter().flatten().filter_map(Value::as_object);
+            let named = named.flat_map(|fields| fields.values());
+            let before = count;
+            for member in members.into_iter().chain(listed).chain(named) {
+                if *member == Value::Bool(false) {
+                    continue;
+                }
+                count += 1;
+                only = Some(member);
+                kinds.extend(self.kinds(member)?);
+            }
+            // Without a schema for all other members, these may be anything.
+            if count > before && members.is_none() {
+                return None;
             }
         }
-        None
-    }
-
-    /// The JSON types that a schema takes, as JSON Schema names them; `None` if it does not say.
-    pub(super) fn kinds<'s>(self, schema: &'s Value) -> Option<Vec<&'s str>>
-    where
-        'e: 's,
-    {
-        let schema = self.followed(schema)?;
-        match schema.get("type") {
-            Some(Value::String(kind)) => return Some(vec![kind]),
-            Some(Value::Array(kinds)) => return kinds.iter().map(Value::as_str).collect(),
-            _ => {}
+        match count {
+            0 => None,
+            1 => only,
+            _ => of_kinds(&kinds, all.iter().any(|part| is_own(part))),
         }
-        let constant = schema.get("const").map(std::slice::from_ref);
-        let values = constant.or_else(|| schema.get("enum")?.as_array().map(Vec::as_slice))?;
-        let mut kinds: Vec<&str> = values.iter().map(kind_of).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        Some(kinds)
-    }
-
-    /// The kinds of a value, if none of these is among them.
-    pub(super) fn never_one_of<'s>(self, schema: &'s Value, accepted: &[&str]) -> Option<Vec<&'s str>>
-    where
-        'e: 's,
-    {
-        let kinds = self.kinds(schema)?;
-        let fits = kinds.iter().any(|kind| accepted.contains(kind));
-        (!fits && !kinds.is_empty()).then_some(kinds)
-    }
-
-    /// Whether a schema takes objects only, or objects and null.
-    pub(super) fn is_object(self, schema: &Value) -> bool {
-        self.kinds(schema).is_some_and(|kinds| {
-            kinds.contains(&"object") && kinds.iter().all(|kind| matches!(*kind, "object" | "null"))
-        })
-    }
-
-    /// Whether a schema takes lists only, which have items, and these are objects.
-    pub(super) fn is_list_of_objects(self, schema: &Value) -> bool {
-        let Some(schema) = self.followed(schema) else {
-            return false;
-        };
-        let has_items = schema
-            .get("minItems")
-            .and_then(Value::as_u64)
-            .is_some_and(|least| least > 0);
-        has_items
-            && self.kinds(schema).is_some_and(|kinds| kinds == ["array"])
-            && self
-                .item(schema)
-                .is_some_and(|item| self.kinds(item).is_some_and(|kinds| kinds == ["object"]))
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-/// Kinds of values in the words of the template's authors.
-pub(super) fn shown(kinds: &[&str]) -> String {
-    let words = kinds.iter().map(|kind| match *kind {
-        "string" => "a text",
-        "number" => "a number",
-        "integer" => "a whole number",
-        "boolean" => "true or false",
-        "array" => "a list",
-        "object" => "an object",
-        _ => "null",
-    });
-    words.collect::<Vec<_>>().join(" or ")
+/// A variable that no data gives a value, below a holder with this schema.
+fn never<'s>(holder: &Value, why: String) -> Seen<'s> {
+    let is_own = is_own(holder);
+    Seen::Never(Never {
+        why,
+        is_own,
+        may_be_asked: !is_own,
+    })
 }
 
 fn listed(names: &[&str]) -> String {

@@ -16,7 +16,9 @@ use self::{
 use super::{
     Engine,
     issue::{IssueSite, TemplateIssue},
+    made::own_variables,
     program::{Block, Element, Expr},
+    readings::Reading,
     schemas::{ANY, Schema},
 };
 use crate::{
@@ -39,12 +41,22 @@ impl Engine {
     ) -> Vec<TemplateIssue> {
         let mut issues = Vec::new();
         for def in &set.templates {
-            let Some((_, template)) = self.served_by(def).next() else {
+            let served: Vec<_> = self.served_by(def).collect();
+            let Some((_, template)) = served.first() else {
                 continue;
             };
+            let readings = |key: &str| {
+                let packs = served.iter().map(|(pack, _)| *pack);
+                let mut all: Vec<_> = packs.flat_map(|pack| pack.messages.readings(key)).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            };
+            let own = own_variables(&def.event_type);
             let known = schema_of(&def.event_type);
             let schema = Schema {
                 root: known.unwrap_or(&*ANY),
+                own: &own,
                 event_type: known.is_some().then_some(&*def.event_type),
             };
             for part in template.parts.all() {
@@ -52,6 +64,7 @@ impl Engine {
                 let mut shapes = Shapes {
                     schema,
                     partials: if part.name == "html" { html } else { text },
+                    readings: &readings,
                     budget: Budget::new(STEPS),
                     line: None,
                     is_in_partial: false,
@@ -92,6 +105,8 @@ struct Given<'s> {
 struct Shapes<'e> {
     schema: Schema<'e>,
     partials: &'e BTreeMap<String, Block>,
+    /// What a text reads from the values that it is given, by their names.
+    readings: &'e dyn Fn(&str) -> Vec<(String, Reading)>,
     budget: Budget,
     line: Option<usize>,
     is_in_partial: bool,
@@ -142,10 +157,8 @@ impl Shapes<'_> {
                 otherwise,
             } => {
                 let seen = self.subject(list, otherwise.is_some(), scope);
-                if let Some(schema) = seen.schema()
-                    && otherwise.is_none()
-                {
-                    self.fits(list, schema, &["array", "object", "null"], "a list or an object");
+                if otherwise.is_none() {
+                    self.read(list, Reading::Items, scope);
                 }
                 let item = seen.schema().and_then(|list| self.schema.item(list));
                 let round = Round {

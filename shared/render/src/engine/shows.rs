@@ -1,12 +1,13 @@
 //! Finds parts that no data makes usable: they show nothing, or their own text is too long.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use carillon_domain::json::Value;
 
 use super::{
     compile::{Compiled, CompiledParts, Part},
     exec::Machine,
+    html::Sight,
     pack::Pack,
     program::{Block, Element, Expr},
     run,
@@ -16,6 +17,9 @@ use crate::{
     budget::{Budget, Exceeded, STEPS},
     invisible::is_blank,
 };
+
+/// The most places that are followed through a part of HTML.
+const MAX_SIGHTS: usize = 16;
 
 /// A part that can never be sent in a locale.
 #[derive(Debug)]
@@ -44,17 +48,10 @@ pub(super) fn always_unusable(
             timezone: None,
             budget: &budget,
         },
-        html: None,
     };
-    let text = look(texts);
+    let (text, html) = (look(texts), look(html_partials));
     let is_blank = |part: &Part| matches!(text.shows(&part.block, None), Ok(false));
-    let html_is_blank = |part: &Part| {
-        let html = Look {
-            html: Some(Cell::new(false)),
-            ..look(html_partials)
-        };
-        matches!(html.shows(&part.block, None), Ok(false))
-    };
+    let html_is_blank = |part: &Part| matches!(html.is_seen(&part.block), Ok(false));
     let blank = match &template.parts {
         CompiledParts::Email { subject, .. } if is_blank(subject) => Some((subject, "it is")),
         CompiledParts::Email { text, html: None, .. } | CompiledParts::Sms { text } if is_blank(text) => {
@@ -64,7 +61,11 @@ pub(super) fn always_unusable(
             text,
             html: Some(html),
             ..
-        } if is_blank(text) && html_is_blank(html) => Some((text, "text and html are")),
+        } if html_is_blank(html) => Some(if is_blank(text) {
+            (text, "text and html are")
+        } else {
+            (html, "it is")
+        }),
         CompiledParts::Push { title, body, .. } if is_blank(title) && is_blank(body) => {
             Some((body, "title and body are"))
         }
@@ -76,7 +77,10 @@ pub(super) fn always_unusable(
             part: part.name.clone(),
             code: "blank",
             fault: format!("{what} always blank"),
-            expected: format!("at least one visible character{in_one}"),
+            expected: match part.name.as_str() {
+                "html" => "at least one visible character, or an image".to_owned(),
+                _ => format!("at least one visible character{in_one}"),
+            },
         });
     }
     let least = |part: &Part| text.least(&part.block, None).ok();
@@ -118,8 +122,6 @@ struct Given<'b> {
 
 struct Look<'e> {
     machine: Machine<'e>,
-    /// In HTML, whether the text so far ends inside a tag.
-    html: Option<Cell<bool>>,
 }
 
 impl Look<'_> {
@@ -136,10 +138,7 @@ impl Look<'_> {
         for step in &block.0 {
             self.machine.budget.pay(1)?;
             let shows = match &step.element {
-                Element::Text(text) => match &self.html {
-                    Some(is_in_tag) => html_shows(text, is_in_tag),
-                    None => !is_blank(text),
-                },
+                Element::Text(text) => !is_blank(text),
                 Element::Print(expr) => self.prints(expr),
                 Element::Choose {
                     branches: [yes, no], ..
@@ -164,6 +163,79 @@ impl Look<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether HTML shows anything with some data.
+    fn is_seen(&self, block: &Block) -> Result<bool, Exceeded> {
+        let ends = self.sights(block, None, vec![Sight::new()])?;
+        Ok(ends.is_none_or(|sights| sights.into_iter().any(|mut sight| sight.ends())))
+    }
+
+    /// The places behind a block of HTML on each path through it; `None` if one of these shows anything.
+    fn sights(
+        &self,
+        block: &Block,
+        given: Option<&Given<'_>>,
+        mut sights: Vec<Sight>,
+    ) -> Result<Option<Vec<Sight>>, Exceeded> {
+        let optional = |block: &Option<Block>, sights| match block {
+            Some(block) => self.sights(block, given, sights),
+            None => Ok(Some(sights)),
+        };
+        for step in &block.0 {
+            self.machine.budget.pay(1)?;
+            let after = match &step.element {
+                Element::Text(text) => {
+                    self.machine.budget.pay_bytes(text.len() * sights.len())?;
+                    (!sights.iter_mut().any(|sight| sight.read(text))).then_some(sights)
+                }
+                Element::Print(expr) => {
+                    let prints = self.prints(expr);
+                    let mut is_seen = false;
+                    for sight in &mut sights {
+                        is_seen |= sight.print() && prints;
+                    }
+                    (!is_seen).then_some(sights)
+                }
+                Element::Choose {
+                    branches: [yes, no], ..
+                } => either(optional(yes, sights.clone())?, optional(no, sights)?),
+                Element::Each { body, otherwise, .. } => {
+                    let mut rounds = sights.clone();
+                    loop {
+                        let known = rounds.len();
+                        let round = self.sights(body, given, rounds.clone())?;
+                        match either(Some(rounds), round) {
+                            Some(after) if after.len() > known => rounds = after,
+                            after => break either(after, optional(otherwise, sights)?),
+                        }
+                    }
+                }
+                Element::With { body, otherwise, .. } => {
+                    let within = self.sights(body, given, sights.clone())?;
+                    match otherwise {
+                        Some(_) => either(within, optional(otherwise, sights)?),
+                        None => within,
+                    }
+                }
+                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
+                    Some(partial) => {
+                        let inner = block.as_ref().map(|block| Given { block, outer: given });
+                        self.sights(partial, inner.as_ref(), sights)?
+                    }
+                    None => None,
+                },
+                Element::PartialBlock(fallback) => match given {
+                    Some(given) => self.sights(given.block, given.outer, sights)?,
+                    None => optional(fallback, sights)?,
+                },
+            };
+            match after {
+                Some(after) => sights = after,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(sights))
     }
 
     /// Whether an expression shows anything with some data. One that fails is reported elsewhere.
@@ -262,40 +334,15 @@ impl Look<'_> {
     }
 }
 
-/// Elements that show something without a text.
-const SHOWING: [&str; 8] = [
-    "<img", "<svg", "<picture", "<video", "<input", "<button", "<hr", "<object",
-];
-
-/// Whether HTML shows anything: a visible character outside of tags, or an element such as an image.
-fn html_shows(text: &str, is_in_tag: &Cell<bool>) -> bool {
-    let lower = text.to_ascii_lowercase();
-    if lower.contains("background") || SHOWING.iter().any(|element| lower.contains(element)) {
-        return true;
-    }
-    let mut rest = text;
-    while !rest.is_empty() {
-        if is_in_tag.get() {
-            let Some(end) = rest.find('>') else {
-                return false;
-            };
-            rest = &rest[end + 1..];
-            is_in_tag.set(false);
-            continue;
+/// The places after one of two branches; `None` if one of them shows anything, or if there are too many to tell.
+fn either(one: Option<Vec<Sight>>, other: Option<Vec<Sight>>) -> Option<Vec<Sight>> {
+    let mut all = one?;
+    for sight in other? {
+        if !all.contains(&sight) {
+            all.push(sight);
         }
-        let opens = |at: &usize| {
-            let after = rest[at + 1..].chars().next();
-            after.is_none_or(|c| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'))
-        };
-        let tag = rest.match_indices('<').map(|(at, _)| at).find(opens);
-        let (shown, after) = rest.split_at(tag.unwrap_or(rest.len()));
-        if !is_blank(shown) {
-            return true;
-        }
-        is_in_tag.set(tag.is_some());
-        rest = after;
     }
-    false
+    (all.len() <= MAX_SIGHTS).then_some(all)
 }
 
 /// Whether an expression has the same value with any data.

@@ -35,6 +35,26 @@ pub(crate) enum DateFormat {
     Fields(Fields),
 }
 
+impl DateFormat {
+    /// Whether the time of day is written.
+    pub(crate) fn has_time(self) -> bool {
+        match self {
+            Self::Styles { time, .. } => time,
+            Self::Fields(fields) => fields.has_time(),
+        }
+    }
+}
+
+/// Whether a text is a date; with `needs_time`, whether it has a time of day, too.
+pub(crate) fn is_date(text: &str, needs_time: bool) -> bool {
+    Moment::parse(text, None).is_some_and(|moment| moment.has_time || !needs_time)
+}
+
+/// Whether a text is the name of a style.
+pub(crate) fn is_date_style(text: &str) -> bool {
+    Style::parse(text).is_some()
+}
+
 /// The reader for whom a point in time is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalReader<'r> {

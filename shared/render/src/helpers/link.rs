@@ -6,12 +6,13 @@ use crate::fault::Fault;
 /// Refuses a link that is not safe to follow.
 pub(crate) fn check_link(link: &Arg<'_>) -> Result<(), Fault> {
     match link.value.as_str() {
-        Some(text) if is_safe(text) => Ok(()),
+        Some(text) if is_link(text) => Ok(()),
         _ => Err(link.refuse("a link that begins with https://, http://, mailto: or tel:")),
     }
 }
 
-fn is_safe(link: &str) -> bool {
+/// Whether a link is safe to follow.
+pub(crate) fn is_link(link: &str) -> bool {
     let schemes = ["https://", "http://", "mailto:", "tel:"];
     schemes.iter().any(|scheme| {
         link.get(..scheme.len())
@@ -47,7 +48,7 @@ mod tests {
             "mailto:a@b.example",
             "tel:+491511",
         ] {
-            assert!(is_safe(good), "{good}");
+            assert!(is_link(good), "{good}");
         }
         for bad in [
             "javascript:alert(1)",
@@ -59,7 +60,7 @@ mod tests {
             "",
             "é",
         ] {
-            assert!(!is_safe(bad), "{bad}");
+            assert!(!is_link(bad), "{bad}");
         }
     }
 

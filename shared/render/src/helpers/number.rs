@@ -19,9 +19,19 @@ pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) ->
     let code = currency
         .value
         .as_str()
-        .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
+        .filter(|code| is_currency(code))
         .ok_or_else(|| currency.refuse("an ISO 4217 code such as EUR"))?;
     Ok(in_currency(&decimal, code, false, language))
+}
+
+/// Whether a text has the form of an ISO 4217 code.
+pub(crate) fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// Whether a value can be written as a number.
+pub(crate) fn is_number(value: &Value) -> bool {
+    Decimal::of(value).is_some()
 }
 
 /// A number's digits, without an exponent; `None` if the text is not a number, or one that is too long to

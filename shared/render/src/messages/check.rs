@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::engine::Reading;
+
 use super::{
     MessageIssue, Messages, is_message,
     levels::{MAX_LEVELS, Node},
@@ -40,6 +42,29 @@ impl Messages {
             });
         }
         variables
+    }
+
+    /// What a message reads from the variables that it formats as numbers and dates, by their names, including those of
+    /// the messages that it refers to.
+    pub(crate) fn readings(&self, key: &str) -> Vec<(String, Reading)> {
+        let mut readings = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<Node<'_>> = self.node(key, 0).into_iter().collect();
+        while let Some(node) = open.pop() {
+            if !seen.insert(node) {
+                continue;
+            }
+            self.look(node, &mut |expr, _| match expr {
+                Expr::Call { function, arg } => {
+                    if let Expr::Variable(name) = &**arg {
+                        readings.push((name.clone(), function.reading()));
+                    }
+                }
+                Expr::Message(key) => open.extend(self.node(key, node.0)),
+                _ => {}
+            });
+        }
+        readings
     }
 
     /// The issues of the locale's own texts, given the fallback texts for those it lacks.

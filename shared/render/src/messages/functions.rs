@@ -7,7 +7,10 @@ mod number;
 use carillon_domain::field_error::echo;
 use fluent_syntax::ast::{InlineExpression, NamedArgument};
 
-use crate::helpers::{DateFormat, NumberFormat};
+use crate::{
+    engine::Reading,
+    helpers::{DateFormat, NumberFormat},
+};
 
 /// A function and its options, which are literals and so known before anything is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,15 @@ pub(super) enum Function {
 type Refusal = (&'static str, String);
 
 impl Function {
+    /// What the function reads from its value.
+    pub(super) fn reading(&self) -> Reading {
+        match self {
+            Self::Number { .. } => Reading::Number,
+            Self::DateTime(format) if format.has_time() => Reading::Time,
+            Self::DateTime(_) => Reading::Date,
+        }
+    }
+
     /// Reads a call.
     pub(super) fn read(name: &str, options: &[NamedArgument<&str>]) -> Result<Self, Refusal> {
         match name {

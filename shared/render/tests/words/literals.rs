@@ -221,6 +221,7 @@ fn a_mail_with_a_blank_text_and_blank_html_and_a_push_with_neither_title_nor_bod
             &[("title", title), ("body", body), ("data.x", "y")],
         )
     };
+    let of_html = "it is always blank: expected at least one visible character, or an image";
     let both = "text and html are always blank: expected at least one visible character in one of them";
     for (set, pointer, sentence) in [
         (
@@ -235,6 +236,21 @@ fn a_mail_with_a_blank_text_and_blank_html_and_a_push_with_neither_title_nor_bod
             both,
         ),
         (mail("", "{{#if x}}<p>{{else}}<div>{{/if}}"), "/parts/text", both),
+        (
+            mail("x", "<style>p { color: red }</style><p>&nbsp;</p>"),
+            "/parts/html",
+            of_html,
+        ),
+        (
+            mail("x", "<title>{{x}}</title>{{#each a}}<br>{{/each}}"),
+            "/parts/html",
+            of_html,
+        ),
+        (
+            mail("x", "<div style=\"display:none\">{{x}}</div>"),
+            "/parts/html",
+            of_html,
+        ),
         (
             push(" ", "\n"),
             "/parts/body",
@@ -253,7 +269,6 @@ fn a_mail_with_a_blank_text_and_blank_html_and_a_push_with_neither_title_nor_bod
         mail(" ", "<p>{{x}}</p>"),
         mail(" ", "<img src=\"https://shop.example/a.png\" alt=\"\">"),
         mail(" ", "1 < 2"),
-        mail("x", " "),
         push("x", ""),
         push("", "{{x}}"),
     ] {

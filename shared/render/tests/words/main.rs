@@ -4,6 +4,7 @@
 mod comparisons;
 mod errors;
 mod formats;
+mod kinds;
 mod lines;
 mod literals;
 #[path = "../support/mod.rs"]

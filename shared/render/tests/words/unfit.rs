@@ -51,7 +51,7 @@ fn a_variable_of_carillon_that_does_not_exist_is_refused_with_those_that_do() {
         (
             "{{lookup event.id \"x\"}}",
             "",
-            "event.id is a text, which has no field x",
+            "event.id is a text, which has no fields by name",
         ),
     ] {
         let found = unfit(template, None);
@@ -73,7 +73,7 @@ fn a_variable_of_carillon_that_does_not_exist_is_refused_with_those_that_do() {
         );
     }
     for fine in [
-        "{{event.id}} {{event.time}} {{user.id}} {{delivery.id}} {{locale}} {{timezone}} {{unsubscribe_url}}",
+        "{{event.id}} {{event.time}} {{user.id}} {{delivery.id}} {{locale}} {{timezone}} {{#if unsubscribe_url}}{{unsubscribe_url}}{{/if}}",
         "{{data.user.name}} {{carrier.x}} {{this.order}} {{#each list}}{{user.name}}{{/each}}",
         "{{#with customer}}{{event.name}}{{/with}}{{> row}}{{#if user}}{{user.id}}{{/if}}",
     ] {

@@ -181,7 +181,7 @@ fn a_variable_that_is_an_object_by_the_schema_is_refused_where_it_is_written() {
         assert_eq!(objects(template), [(Some(1), sentence)], "{template}");
     }
     for fine in [
-        "{{name.first}} {{by.first}} {{text}} {{either}} {{unknown}} {{list}} {{len name}}",
+        "{{name.first}} {{by.first}} {{text}} {{either}} {{unknown}} {{len list}} {{len name}}",
         "{{#each list}}{{text}}{{/each}}{{#with name}}{{first}}{{/with}}",
         "{{#each name}}{{this}}{{/each}}{{#if name}}x{{/if}}{{lookup name \"first\"}}",
         "{{> row name=text}}{{#each list as |name|}}{{name.text}}{{/each}}",

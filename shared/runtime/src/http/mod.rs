@@ -25,7 +25,7 @@ pub use measure::{Measurement, RequestMeasures, measured};
 pub use media::JsonBody;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
 pub use problem::{PROBLEM_JSON, Passing, Problem, ProblemError, ProblemKind};
-pub use sentence::{known_names, serde_sentence};
+pub use sentence::{known_names, serde_code, serde_sentence};
 pub use server::{listen, serve};
 pub use trace::{trace, traced};
 pub use unique::repeated_member;

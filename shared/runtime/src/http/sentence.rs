@@ -30,6 +30,20 @@ pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
     cut(sentence, MAX_TEXT)
 }
 
+/// A stable code for serde's error: `unknown-field`, `required`, `duplicate`, or `type` for a value that is not as
+/// expected. serde has no codes, so they are read from the beginnings of its sentences.
+#[must_use]
+pub fn serde_code(error: &impl std::fmt::Display) -> &'static str {
+    let text = error.to_string();
+    let codes = [
+        ("unknown field `", "unknown-field"),
+        ("missing field `", "required"),
+        ("duplicate field `", "duplicate"),
+    ];
+    let found = codes.into_iter().find(|(start, _)| text.starts_with(start));
+    found.map_or("type", |(_, code)| code)
+}
+
 /// serde's sentence about a name: of a field, or of one of several known words. `None` for any other sentence.
 fn of_name(text: &str) -> Option<String> {
     if let Some(name) = text.strip_prefix("missing field `") {
@@ -162,6 +176,18 @@ mod tests {
                 !said.contains("struct") && !said.contains("sequence"),
                 "{json}: {said}"
             );
+        }
+    }
+
+    #[test]
+    fn an_error_about_a_name_has_a_code_of_its_own() {
+        for (json, code) in [
+            (r#"{"other":1}"#, "unknown-field"),
+            (r#"{"known":1,"known":2}"#, "duplicate"),
+            (r#"{"known":"unknown field `x`"}"#, "type"),
+        ] {
+            let error = serde_json::from_str::<Closed>(json).unwrap_err();
+            assert_eq!(serde_code(&error), code, "{json}");
         }
     }
 

@@ -100,6 +100,7 @@ CREATE TABLE template_drafts (
     locale TEXT NOT NULL,
     version BIGINT NOT NULL,
     parts JSON NOT NULL,
+    base_version BIGINT NOT NULL, -- the published version beside which it was written; 0: none
     updated_at TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (tenant, id, locale)
 );

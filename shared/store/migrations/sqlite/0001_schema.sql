@@ -100,6 +100,7 @@ CREATE TABLE template_drafts (
     locale TEXT NOT NULL,
     version INTEGER NOT NULL,
     parts TEXT NOT NULL,
+    base_version INTEGER NOT NULL, -- the published version beside which it was written; 0: none
     updated_at TEXT NOT NULL,
     PRIMARY KEY (tenant, id, locale)
 ) STRICT, WITHOUT ROWID;

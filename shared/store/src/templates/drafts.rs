@@ -1,13 +1,13 @@
-//! Drafts of templates (table `template_drafts`).
+//! Drafts of templates (table `template_drafts`). All changes are made under [`super::published::lock`], because a
+//! draft is judged and shown together with the published version.
 
 use carillon_domain::{TenantId, Timestamp};
-use carillon_runtime::http::Conditions;
 
-use super::{TemplateDraft, TemplateName, published};
+use super::{Draft, Parts, TemplateName};
 use crate::{
-    db::{Conn, Db, Document, Session, Tx, fetch, write_one},
+    columns,
+    db::{Conn, Document, Session, Tx, execute, fetch},
     error::StoreError,
-    versioned::{Versioned, require, written},
 };
 
 const WHAT: &str = "a template draft";
@@ -18,56 +18,44 @@ struct Row {
     locale: String,
     version: i64,
     parts: Document,
+    base_version: i64,
 }
 
 impl Row {
-    fn draft(self) -> Result<Versioned<TemplateDraft>, StoreError> {
-        let parts = self.parts.parse(WHAT)?;
-        let name = TemplateName::from_columns(self.id, self.locale);
-        Ok(Versioned {
-            value: TemplateDraft { name, parts },
+    fn draft(self) -> Result<(TemplateName, Draft), StoreError> {
+        let base = columns::version(self.base_version)?;
+        let draft = Draft {
             version: self.version,
-        })
+            parts: self.parts.parse(WHAT)?,
+            base: (base > 0).then_some(base),
+        };
+        Ok((TemplateName::from_columns(self.id, self.locale), draft))
     }
 }
 
+/// Writes a draft beside the published version `base`.
 pub(super) async fn put(
     tx: &mut Tx,
     tenant: &TenantId,
-    draft: &TemplateDraft,
-    conditions: Option<&Conditions>,
+    name: &TemplateName,
+    parts: &Parts,
+    base: Option<u32>,
     now: Timestamp,
-) -> Result<Versioned<TemplateDraft>, StoreError> {
-    let parts = Document::of(&draft.parts, WHAT)?;
-    let (id, locale) = (draft.name.id.as_str(), draft.name.locale_column());
-    let mut current = 0;
-    if let Some(conditions) = conditions {
-        // Takes the row's lock.
-        let locked = fetch!(
-            optional, tx => (i64,),
-            "UPDATE template_drafts SET updated_at = updated_at
-            WHERE tenant = $1 AND id = $2 AND locale = $3 RETURNING version",
-            tenant.as_str(), id, locale
-        )?;
-        let exists = locked.is_some() || published::exists(tx, tenant, &draft.name).await?;
-        current = locked.map_or(0, |(version,)| version);
-        require(conditions, exists, Some(current))?;
-    }
-    // A draft that a concurrent request has made since the conditions were looked at has version 1.
-    let version = fetch!(
-        optional, tx => (i64,),
-        "INSERT INTO template_drafts (tenant, id, locale, version, parts, updated_at)
-        VALUES ($1, $2, $3, 1, $4, $5)
-        ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts,
+) -> Result<Draft, StoreError> {
+    let (version,) = fetch!(
+        one, tx => (i64,),
+        "INSERT INTO template_drafts (tenant, id, locale, version, parts, base_version, updated_at)
+        VALUES ($1, $2, $3, 1, $4, $5, $6)
+        ON CONFLICT (tenant, id, locale) DO UPDATE SET parts = excluded.parts, base_version = excluded.base_version,
             updated_at = excluded.updated_at, version = template_drafts.version + 1
-        WHERE $6 OR template_drafts.version = $7
         RETURNING version",
-        tenant.as_str(), id, locale, parts, now, conditions.is_none(), current
+        tenant.as_str(), name.id.as_str(), name.locale_column(), Document::of(parts, WHAT)?,
+        i64::from(base.unwrap_or(0)), now
     )?;
-    let version = written(version)?;
-    Ok(Versioned {
-        value: draft.clone(),
+    Ok(Draft {
         version,
+        parts: parts.clone(),
+        base,
     })
 }
 
@@ -75,34 +63,35 @@ pub(super) async fn get(
     conn: Conn<'_>,
     tenant: &TenantId,
     name: &TemplateName,
-) -> Result<Option<Versioned<TemplateDraft>>, StoreError> {
+) -> Result<Option<Draft>, StoreError> {
     let row = fetch!(
         optional, conn => Row,
-        "SELECT id, locale, version, parts FROM template_drafts WHERE tenant = $1 AND id = $2 AND locale = $3",
+        "SELECT id, locale, version, parts, base_version FROM template_drafts
+        WHERE tenant = $1 AND id = $2 AND locale = $3",
         tenant.as_str(), name.id.as_str(), name.locale_column()
     )?;
-    row.map(Row::draft).transpose()
+    Ok(row.map(Row::draft).transpose()?.map(|(_, draft)| draft))
 }
 
 pub(super) async fn all(
     session: &mut Session,
     tenant: &TenantId,
-) -> Result<Vec<Versioned<TemplateDraft>>, StoreError> {
+) -> Result<Vec<(TemplateName, Draft)>, StoreError> {
     let rows = fetch!(
         all, session => Row,
-        "SELECT id, locale, version, parts FROM template_drafts WHERE tenant = $1 ORDER BY id, locale",
+        "SELECT id, locale, version, parts, base_version FROM template_drafts WHERE tenant = $1 ORDER BY id, locale",
         tenant.as_str()
     )?;
     rows.into_iter().map(Row::draft).collect()
 }
 
-pub(super) async fn delete(db: &Db, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
-    let removed = write_one!(
-        db,
+pub(super) async fn delete(tx: &mut Tx, tenant: &TenantId, name: &TemplateName) -> Result<(), StoreError> {
+    execute!(
+        tx,
         "DELETE FROM template_drafts WHERE tenant = $1 AND id = $2 AND locale = $3",
         tenant.as_str(),
         name.id.as_str(),
         name.locale_column()
     )?;
-    Ok(removed == 1)
+    Ok(())
 }

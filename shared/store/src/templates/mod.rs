@@ -3,17 +3,18 @@
 
 mod drafts;
 mod published;
+mod state;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use carillon_domain::{TenantId, Timestamp};
 use carillon_runtime::http::Conditions;
 use serde::{Deserialize, Serialize};
 
+pub use self::state::{Draft, TemplateState};
 use crate::{
-    db::{Db, again, fetch},
+    db::{Db, Tx, again, fetch},
     error::StoreError,
-    versioned::Versioned,
 };
 
 /// A template's text by part: `subject`, `text`, `html`, `title`, `body`.
@@ -37,6 +38,15 @@ pub struct TemplateDraft {
     pub name: TemplateName,
     /// Its text.
     pub parts: Parts,
+}
+
+/// The result of publishing many templates.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Published {
+    /// The templates that got a new version.
+    pub versions: Vec<TemplateRow>,
+    /// The named templates whose drafts were written beside another version than the one that is now in use.
+    pub outdated: Vec<TemplateName>,
 }
 
 /// One immutable version of a template.
@@ -67,69 +77,104 @@ impl Templates {
         Self { db }
     }
 
-    /// Writes a draft, if the conditions hold. A template without a draft has version 0, and exists if it is
-    /// published.
+    /// Writes a draft, if the conditions hold for the template as it stands.
     pub async fn put_draft(
         &self,
         tenant: &TenantId,
         draft: &TemplateDraft,
         conditions: Option<&Conditions>,
-    ) -> Result<Versioned<TemplateDraft>, StoreError> {
+    ) -> Result<TemplateState, StoreError> {
         again(|| async {
             let mut tx = self.db.begin().await?;
-            let put = drafts::put(&mut tx, tenant, draft, conditions, self.db.now()).await?;
+            let mut state = locked(&mut tx, tenant, &draft.name, conditions).await?;
+            let base = state.published.as_ref().map(|row| row.version);
+            let put = drafts::put(&mut tx, tenant, &draft.name, &draft.parts, base, self.db.now()).await?;
             tx.commit().await?;
-            Ok(put)
+            state.draft = Some(put);
+            Ok(state)
         })
         .await
     }
 
-    /// Reads a draft.
-    pub async fn draft(
-        &self,
-        tenant: &TenantId,
-        name: &TemplateName,
-    ) -> Result<Option<Versioned<TemplateDraft>>, StoreError> {
-        drafts::get(self.db.read().await?.conn(), tenant, name).await
+    /// The version in use and the draft of a template.
+    pub async fn state(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateState, StoreError> {
+        let mut session = self.db.read().await?;
+        Ok(TemplateState {
+            draft: drafts::get(session.conn(), tenant, name).await?,
+            published: published::of_name(session.conn(), tenant, name).await?,
+        })
     }
 
     /// All drafts, by name.
-    pub async fn drafts(&self, tenant: &TenantId) -> Result<Vec<Versioned<TemplateDraft>>, StoreError> {
+    pub async fn drafts(&self, tenant: &TenantId) -> Result<Vec<(TemplateName, Draft)>, StoreError> {
         drafts::all(&mut self.db.read().await?, tenant).await
     }
 
-    /// Removes a draft; `false` if it did not exist.
-    pub async fn delete_draft(&self, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
-        drafts::delete(&self.db, tenant, name).await
+    /// Discards a draft, if the conditions hold for the template as it stands. Returns [`StoreError::NotFound`] if
+    /// there is no draft.
+    pub async fn discard_draft(
+        &self,
+        tenant: &TenantId,
+        name: &TemplateName,
+        conditions: Option<&Conditions>,
+    ) -> Result<(), StoreError> {
+        again(|| async {
+            let mut tx = self.db.begin().await?;
+            let state = locked(&mut tx, tenant, name, conditions).await?;
+            if state.draft.is_none() {
+                return Err(StoreError::NotFound { what: "draft" });
+            }
+            drafts::delete(&mut tx, tenant, name).await?;
+            tx.commit().await
+        })
+        .await
     }
 
-    /// Publishes a draft as a new version, or the current version again if the text is unchanged. Returns
-    /// [`StoreError::NotFound`] if there is no draft.
-    pub async fn publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
-        again(|| self.try_publish(tenant, name)).await
+    /// Publishes a draft as a new version, or keeps the current one if the text is the same. Publishing ends the
+    /// draft. The draft was judged as `judged`, beside the published content of `revision`; if either has changed
+    /// since, nothing is written, and `None` tells to judge again. Returns [`StoreError::NotFound`] if there is no
+    /// draft, and [`StoreError::PreconditionFailed`] if the conditions do not hold for the template as it stands.
+    pub async fn publish(
+        &self,
+        tenant: &TenantId,
+        judged: &TemplateDraft,
+        revision: i64,
+        conditions: Option<&Conditions>,
+    ) -> Result<Option<TemplateRow>, StoreError> {
+        again(|| self.try_publish(tenant, judged, revision, conditions)).await
     }
 
-    async fn try_publish(&self, tenant: &TenantId, name: &TemplateName) -> Result<TemplateRow, StoreError> {
+    async fn try_publish(
+        &self,
+        tenant: &TenantId,
+        judged: &TemplateDraft,
+        revision: i64,
+        conditions: Option<&Conditions>,
+    ) -> Result<Option<TemplateRow>, StoreError> {
         let mut tx = self.db.begin().await?;
-        published::lock(&mut tx, tenant).await?;
-        let draft = drafts::get(tx.conn(), tenant, name).await?;
-        let draft = draft.ok_or(StoreError::NotFound { what: "draft" })?.value;
-        let (row, changed) = published::publish(&mut tx, tenant, &draft, self.db.now()).await?;
+        let state = locked(&mut tx, tenant, &judged.name, conditions).await?;
+        let draft = state.draft.ok_or(StoreError::NotFound { what: "draft" })?;
+        if draft.parts != judged.parts || published::revision(tx.conn(), tenant).await? != revision {
+            return Ok(None);
+        }
+        let (row, changed) = published::publish(&mut tx, tenant, judged, self.db.now()).await?;
         if changed {
             published::bump(&mut tx, tenant).await?;
         }
+        drafts::delete(&mut tx, tenant, &judged.name).await?;
         tx.commit().await?;
-        Ok(row)
+        Ok(Some(row))
     }
 
     /// Publishes many templates and languages in one step, as `catalog apply` does. Unchanged templates keep their
-    /// version, and templates that are not named stay. Returns the templates that got a new version.
+    /// version, and templates that are not named stay. A draft of the same text ends; one of another text stays, and
+    /// is outdated if its template got a new version.
     pub async fn apply(
         &self,
         tenant: &TenantId,
         templates: &[TemplateDraft],
         locales: &BTreeMap<String, String>,
-    ) -> Result<Vec<TemplateRow>, StoreError> {
+    ) -> Result<Published, StoreError> {
         again(|| self.try_apply(tenant, templates, locales)).await
     }
 
@@ -138,21 +183,30 @@ impl Templates {
         tenant: &TenantId,
         templates: &[TemplateDraft],
         locales: &BTreeMap<String, String>,
-    ) -> Result<Vec<TemplateRow>, StoreError> {
+    ) -> Result<Published, StoreError> {
         let mut tx = self.db.begin().await?;
         published::lock(&mut tx, tenant).await?;
-        let mut news = Vec::new();
+        let mut done = Published::default();
         for template in templates {
             let (row, changed) = published::publish(&mut tx, tenant, template, self.db.now()).await?;
+            match drafts::get(tx.conn(), tenant, &template.name).await? {
+                Some(draft) if draft.parts == template.parts => {
+                    drafts::delete(&mut tx, tenant, &template.name).await?;
+                }
+                Some(draft) if draft.base != Some(row.version) => {
+                    done.outdated.push(template.name.clone());
+                }
+                _ => {}
+            }
             if changed {
-                news.push(row);
+                done.versions.push(row);
             }
         }
-        if published::put_locales(&mut tx, tenant, locales).await? || !news.is_empty() {
+        if published::put_locales(&mut tx, tenant, locales).await? || !done.versions.is_empty() {
             published::bump(&mut tx, tenant).await?;
         }
         tx.commit().await?;
-        Ok(news)
+        Ok(done)
     }
 
     /// Publishes one of the earlier versions of a name again. Returns [`StoreError::NotFound`] if there is no such
@@ -228,12 +282,38 @@ impl Templates {
     /// A number that grows with each change of the published content; 0 if nothing was ever published. The query is
     /// cheap enough for polling.
     pub async fn revision(&self, tenant: &TenantId) -> Result<i64, StoreError> {
-        let row = fetch!(
-            optional, self.db.read().await? => (i64,),
-            "SELECT revision FROM template_revisions WHERE tenant = $1",
-            tenant.as_str()
-        )?;
-        Ok(row.map_or(0, |(revision,)| revision))
+        published::revision(self.db.read().await?.conn(), tenant).await
+    }
+}
+
+/// Locks out other writers of the tenant's templates, and returns a template as it stands. Fails if the conditions do
+/// not hold for it.
+async fn locked(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    name: &TemplateName,
+    conditions: Option<&Conditions>,
+) -> Result<TemplateState, StoreError> {
+    published::lock(tx, tenant).await?;
+    let state = TemplateState {
+        draft: drafts::get(tx.conn(), tenant, name).await?,
+        published: published::of_name(tx.conn(), tenant, name).await?,
+    };
+    if let Some(conditions) = conditions {
+        let held = conditions.check(state.exists(), &state.etag());
+        held.map_err(StoreError::PreconditionFailed)?;
+    }
+    Ok(state)
+}
+
+/// The name for sentences: `OrderShipped/sms`, or `OrderShipped/sms (fr)` for one locale.
+impl fmt::Display for TemplateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)?;
+        match &self.locale {
+            None => Ok(()),
+            Some(locale) => write!(f, " ({locale})"),
+        }
     }
 }
 

@@ -58,14 +58,31 @@ pub(super) async fn bump(tx: &mut Tx, tenant: &TenantId) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Whether a version of this name is in use.
-pub(super) async fn exists(tx: &mut Tx, tenant: &TenantId, name: &TemplateName) -> Result<bool, StoreError> {
-    let found = fetch!(
-        optional, tx => (i64,),
-        "SELECT version FROM template_published WHERE tenant = $1 AND id = $2 AND locale = $3",
+/// A number that grows with each change of the published content; 0 if nothing was ever published.
+pub(super) async fn revision(conn: Conn<'_>, tenant: &TenantId) -> Result<i64, StoreError> {
+    let row = fetch!(
+        optional, conn => (i64,),
+        "SELECT revision FROM template_revisions WHERE tenant = $1",
+        tenant.as_str()
+    )?;
+    Ok(row.map_or(0, |(revision,)| revision))
+}
+
+/// The version of a name that is in use.
+pub(super) async fn of_name(
+    conn: Conn<'_>,
+    tenant: &TenantId,
+    name: &TemplateName,
+) -> Result<Option<TemplateRow>, StoreError> {
+    let row = fetch!(
+        optional, conn => Row,
+        "SELECT v.id, v.version, v.locale, v.parts, v.created_at
+        FROM template_published p
+        JOIN template_versions v ON v.tenant = p.tenant AND v.id = p.id AND v.version = p.version
+        WHERE p.tenant = $1 AND p.id = $2 AND p.locale = $3",
         tenant.as_str(), name.id.as_str(), name.locale_column()
     )?;
-    Ok(found.is_some())
+    row.map(|row| row.template(tenant)).transpose()
 }
 
 /// Publishes a text under [`lock`]. Returns the published version, and whether it is new.
@@ -76,15 +93,7 @@ pub(super) async fn publish(
     now: Timestamp,
 ) -> Result<(TemplateRow, bool), StoreError> {
     let name = &template.name;
-    let standing = fetch!(
-        optional, tx => Row,
-        "SELECT v.id, v.version, v.locale, v.parts, v.created_at
-        FROM template_published p
-        JOIN template_versions v ON v.tenant = p.tenant AND v.id = p.id AND v.version = p.version
-        WHERE p.tenant = $1 AND p.id = $2 AND p.locale = $3",
-        tenant.as_str(), name.id.as_str(), name.locale_column()
-    )?;
-    if let Some(standing) = standing.map(|row| row.template(tenant)).transpose()?
+    if let Some(standing) = of_name(tx.conn(), tenant, name).await?
         && standing.parts == template.parts
     {
         return Ok((standing, false));

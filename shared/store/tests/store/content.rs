@@ -6,10 +6,10 @@ use carillon_domain::Catalog;
 use carillon_runtime::http::Conditions;
 use carillon_store::{
     StoreError, etag,
-    templates::{TemplateDraft, TemplateName},
+    templates::{TemplateDraft, TemplateName, TemplateRow},
 };
 
-use crate::support::on_each;
+use crate::support::{TestStore, on_each};
 
 fn version(version: i64) -> Conditions {
     Conditions::exactly(&etag(version))
@@ -78,44 +78,170 @@ fn draft(id: &str, locale: Option<&str>, text: &str) -> TemplateDraft {
     }
 }
 
+/// Publishes a draft that was judged beside the present content.
+async fn publish(
+    store: &TestStore,
+    draft: &TemplateDraft,
+    conditions: Option<&Conditions>,
+) -> Result<Option<TemplateRow>, StoreError> {
+    let revision = store.templates().revision(&store.tenant).await.unwrap();
+    store
+        .templates()
+        .publish(&store.tenant, draft, revision, conditions)
+        .await
+}
+
 #[tokio::test]
 async fn a_draft_becomes_a_version_that_nothing_changes_any_more() {
     on_each(async |store| {
         let (templates, tenant) = (store.templates(), &store.tenant);
         let one = draft("OrderShipped/sms", None, "one");
-        let nothing = templates.publish(tenant, &one.name).await;
+        let nothing = publish(store, &one, None).await;
         assert!(matches!(nothing, Err(StoreError::NotFound { .. })));
         assert_eq!(templates.revision(tenant).await.unwrap(), 0);
 
-        assert_eq!(templates.put_draft(tenant, &one, None).await.unwrap().version, 1);
+        let put = templates.put_draft(tenant, &one, None).await.unwrap();
+        assert_eq!(put, templates.state(tenant, &one.name).await.unwrap());
+        let written = put.draft.unwrap();
         assert_eq!(
-            templates.draft(tenant, &one.name).await.unwrap().unwrap().value,
-            one
+            (written.version, written.base, &written.parts),
+            (1, None, &one.parts)
         );
         assert!(templates.published(tenant).await.unwrap().is_empty());
-        let published = templates.publish(tenant, &one.name).await.unwrap();
+        let published = publish(store, &one, None).await.unwrap().unwrap();
         assert_eq!((published.version, &published.parts), (1, &one.parts));
+        assert!(
+            templates.drafts(tenant).await.unwrap().is_empty(),
+            "publishing ends a draft"
+        );
         let revision = templates.revision(tenant).await.unwrap();
-        // Publishing an unchanged draft again changes nothing.
-        assert_eq!(templates.publish(tenant, &one.name).await.unwrap(), published);
+        // Publishing the same text again changes nothing, and ends its draft as well.
+        templates.put_draft(tenant, &one, None).await.unwrap();
+        assert_eq!(
+            publish(store, &one, None).await.unwrap().as_ref(),
+            Some(&published)
+        );
         assert_eq!(templates.revision(tenant).await.unwrap(), revision);
+        assert!(templates.drafts(tenant).await.unwrap().is_empty());
 
         let two = draft("OrderShipped/sms", None, "two");
-        let stale = templates.put_draft(tenant, &two, Some(&version(4))).await;
-        assert!(matches!(stale, Err(StoreError::PreconditionFailed(_))));
-        templates
-            .put_draft(tenant, &two, Some(&version(1)))
-            .await
-            .unwrap();
-        assert_eq!(templates.publish(tenant, &two.name).await.unwrap().version, 2);
+        templates.put_draft(tenant, &two, None).await.unwrap();
+        assert_eq!(publish(store, &two, None).await.unwrap().unwrap().version, 2);
         assert!(templates.revision(tenant).await.unwrap() > revision);
         assert_eq!(
             templates.version(tenant, "OrderShipped/sms", 1).await.unwrap(),
             Some(published)
         );
-        assert!(templates.delete_draft(tenant, &two.name).await.unwrap());
-        assert!(templates.drafts(tenant).await.unwrap().is_empty());
         assert_eq!(templates.published(tenant).await.unwrap()[0].version, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entity_tag_changes_with_the_draft_and_with_the_published_version_and_never_comes_again() {
+    on_each(async |store| {
+        let (templates, tenant) = (store.templates(), &store.tenant);
+        let (one, two) = (draft("A/sms", None, "one"), draft("A/sms", None, "two"));
+        let none = BTreeMap::new();
+        let mut seen: Vec<String> = Vec::new();
+        let note = async |seen: &mut Vec<String>| {
+            let state = templates.state(tenant, &one.name).await.unwrap();
+            assert!(!seen.contains(&state.etag()), "{seen:?} {state:?}");
+            seen.push(state.etag());
+            state
+        };
+        assert_eq!(note(&mut seen).await.etag(), "");
+        templates.put_draft(tenant, &one, None).await.unwrap();
+        note(&mut seen).await;
+        templates.put_draft(tenant, &one, None).await.unwrap();
+        note(&mut seen).await;
+        templates.apply(tenant, &[two.clone()], &none).await.unwrap();
+        let state = note(&mut seen).await;
+        assert!(state.is_outdated());
+        let stale = Conditions::exactly(&seen[2]);
+        for refused in [
+            publish(store, &one, Some(&stale)).await.map(|_| ()),
+            templates.put_draft(tenant, &one, Some(&stale)).await.map(|_| ()),
+            templates.discard_draft(tenant, &one.name, Some(&stale)).await,
+        ] {
+            assert!(
+                matches!(refused, Err(StoreError::PreconditionFailed(_))),
+                "{refused:?}"
+            );
+        }
+        let present = Conditions::exactly(&state.etag());
+        publish(store, &one, Some(&present)).await.unwrap().unwrap();
+        note(&mut seen).await;
+        // A new draft begins at version 1 again, beside the same published version.
+        templates.put_draft(tenant, &two, None).await.unwrap();
+        note(&mut seen).await;
+        templates.discard_draft(tenant, &two.name, None).await.unwrap();
+        templates
+            .put_draft(tenant, &draft("A/sms", None, "three"), None)
+            .await
+            .unwrap();
+        note(&mut seen).await;
+        let gone = templates
+            .discard_draft(tenant, &draft("A/sms", Some("fr"), "").name, None)
+            .await;
+        assert!(matches!(gone, Err(StoreError::NotFound { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn applying_ends_a_draft_of_the_same_text_and_names_an_outdated_one() {
+    on_each(async |store| {
+        let (templates, tenant) = (store.templates(), &store.tenant);
+        let of = |text: &str| draft("A/sms", None, text);
+        let apply = async |text: &str| {
+            templates
+                .apply(tenant, &[of(text)], &BTreeMap::new())
+                .await
+                .unwrap()
+        };
+        templates.put_draft(tenant, &of("one"), None).await.unwrap();
+        assert_eq!(apply("one").await.outdated, []);
+        assert_eq!(templates.state(tenant, &of("").name).await.unwrap().draft, None);
+        templates.put_draft(tenant, &of("mine"), None).await.unwrap();
+        assert_eq!(apply("one").await.outdated, [], "the text in use has not changed");
+        let applied = apply("two").await;
+        assert_eq!(
+            (applied.versions[0].version, applied.outdated),
+            (2, vec![of("").name])
+        );
+        let state = templates.state(tenant, &of("").name).await.unwrap();
+        assert!(state.is_outdated(), "{state:?}");
+        assert_eq!(state.draft.as_ref().unwrap().parts, of("mine").parts);
+        let written = templates
+            .put_draft(tenant, &of("mine"), Some(&Conditions::exactly(&state.etag())))
+            .await;
+        assert!(!written.unwrap().is_outdated());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_draft_is_not_published_if_it_or_the_content_beside_it_has_changed_since_it_was_judged() {
+    on_each(async |store| {
+        let (templates, tenant) = (store.templates(), &store.tenant);
+        let (one, two) = (draft("A/sms", None, "one"), draft("A/sms", None, "two"));
+        templates.put_draft(tenant, &one, None).await.unwrap();
+        let revision = templates.revision(tenant).await.unwrap();
+        templates
+            .apply(tenant, &[draft("partials/p", None, "x")], &BTreeMap::new())
+            .await
+            .unwrap();
+        assert_eq!(
+            templates.publish(tenant, &one, revision, None).await.unwrap(),
+            None
+        );
+        templates.put_draft(tenant, &two, None).await.unwrap();
+        assert_eq!(publish(store, &one, None).await.unwrap(), None);
+        assert_eq!(
+            publish(store, &two, None).await.unwrap().unwrap().parts,
+            two.parts
+        );
     })
     .await;
 }
@@ -134,7 +260,8 @@ async fn a_name_can_be_pointed_back_to_one_of_its_own_versions() {
         let german = templates
             .apply(tenant, &[draft("A/sms", Some("de"), "drei")], &BTreeMap::new())
             .await
-            .unwrap();
+            .unwrap()
+            .versions;
         assert_eq!(german[0].version, 3);
         let name = draft("A/sms", None, "").name;
         assert_eq!(
@@ -170,7 +297,12 @@ async fn applying_a_folder_again_makes_no_new_versions() {
             ("fr".to_owned(), "hi = Salut".to_owned()),
         ]);
         assert_eq!(
-            templates.apply(tenant, &folder, &languages).await.unwrap().len(),
+            templates
+                .apply(tenant, &folder, &languages)
+                .await
+                .unwrap()
+                .versions
+                .len(),
             2
         );
         let revision = templates.revision(tenant).await.unwrap();
@@ -179,6 +311,7 @@ async fn applying_a_folder_again_makes_no_new_versions() {
                 .apply(tenant, &folder, &languages)
                 .await
                 .unwrap()
+                .versions
                 .is_empty()
         );
         assert_eq!(templates.revision(tenant).await.unwrap(), revision);
@@ -207,7 +340,11 @@ async fn publishers_at_once_do_not_number_two_versions_alike() {
             }
         });
         let rows = futures::future::join_all(publish).await;
-        let mut versions: Vec<u32> = rows.into_iter().flatten().map(|row| row.version).collect();
+        let mut versions: Vec<u32> = rows
+            .into_iter()
+            .flat_map(|done| done.versions)
+            .map(|row| row.version)
+            .collect();
         versions.sort_unstable();
         assert_eq!(versions, (1..=8).collect::<Vec<_>>());
     })

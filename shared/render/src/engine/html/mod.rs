@@ -7,11 +7,13 @@
 mod allowed;
 mod judge;
 mod link;
+mod sight;
 mod state;
 
 use std::collections::{BTreeMap, HashSet};
 
 use self::judge::{Found, judge};
+pub(super) use self::sight::{Sight, shows};
 use super::{
     issue::{IssueSite, TemplateIssue},
     program::Block,

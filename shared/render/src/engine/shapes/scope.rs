@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::Shapes;
 use crate::engine::{
     lack::of_the_loop,
-    program::{Expr, From, Helper, Path},
+    made::made,
+    program::{Call, Expr, From, Helper, Path},
     schemas::{Never, Seen},
 };
 
@@ -36,18 +37,52 @@ impl<'e> Shapes<'e> {
     {
         match expr {
             Expr::Path(path) => self.look_up(path, scope),
-            Expr::Call(call) if call.helper == Helper::Lookup => match &call.args[..] {
-                [holder, Expr::Literal(key)] => match (self.see(holder, scope), key.as_str()) {
-                    (Seen::Fits(schema), Some(key)) => {
-                        self.schema
-                            .dig(Seen::Fits(schema), &echo(holder), &[key.to_owned()])
-                    }
-                    _ => Seen::Unknown,
-                },
-                _ => Seen::Unknown,
+            Expr::Call(call) => match call.helper {
+                Helper::Lookup => self.looked_up(call, scope),
+                Helper::Len => made("integer"),
+                Helper::Date => made("date"),
+                Helper::Number => made("number"),
+                Helper::Money => made("money"),
+                Helper::Encode => made("encoded"),
+                Helper::Url => made("link"),
+                Helper::T => made("text"),
+                _ => made("boolean"),
             },
-            _ => Seen::Unknown,
+            Expr::Literal(_) => Seen::Unknown,
         }
+    }
+
+    /// What `lookup` finds.
+    fn looked_up<'s>(&self, call: &Call, scope: &Scope<'s>) -> Seen<'s>
+    where
+        'e: 's,
+    {
+        let [holder, key] = &call.args[..] else {
+            return Seen::Unknown;
+        };
+        let schema = match self.see(holder, scope) {
+            Seen::Fits(schema) => schema,
+            seen => return seen,
+        };
+        let literal = match key {
+            Expr::Literal(key) => Some(key),
+            _ => None,
+        };
+        let may_be = match literal {
+            Some(key) => (key.as_str().is_some(), key.as_u64().is_some()),
+            None => match self
+                .see(key, scope)
+                .schema()
+                .and_then(|key| self.schema.kinds(key))
+            {
+                Some(kinds) => (
+                    kinds.contains(&"string"),
+                    kinds.contains(&"integer") || kinds.contains(&"number"),
+                ),
+                None => (true, true),
+            },
+        };
+        self.schema.looked_up(schema, &echo(holder), literal, may_be)
     }
 
     /// Looks up a variable's schema, in the order in which a running template looks up its value.
@@ -82,6 +117,7 @@ impl<'e> Shapes<'e> {
             return Seen::Never(Never {
                 why: "it reaches further out than the event's data; write fewer ../".to_owned(),
                 is_own: true,
+                may_be_asked: false,
             });
         };
         match holder.this {
@@ -94,17 +130,20 @@ impl<'e> Shapes<'e> {
 
 /// What is known of `@index`, `@key`, `@first` and `@last`.
 fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Seen<'s> {
+    let around = ancestors(scope).skip(level).find_map(|scope| scope.round);
     let never = || {
+        let is_in_loop = around.is_some() || ancestors(scope).any(|scope| scope.round.is_some());
         Seen::Never(Never {
-            why: of_the_loop(names).replacen("which is", "it is", 1),
+            why: of_the_loop(level, names, is_in_loop).replacen("which ", "it ", 1),
             is_own: true,
+            may_be_asked: false,
         })
     };
-    let around = ancestors(scope).skip(level).find_map(|scope| scope.round);
     match (names, around) {
         ([name], Some(around)) => match name.as_str() {
-            "index" | "first" | "last" => Seen::Unknown,
-            "key" if around.may_have_key => Seen::Unknown,
+            "index" => made("integer"),
+            "first" | "last" => made("boolean"),
+            "key" if around.may_have_key => made("text"),
             _ => never(),
         },
         _ => never(),

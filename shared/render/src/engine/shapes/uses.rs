@@ -3,13 +3,12 @@
 use carillon_domain::field_error::echo;
 use serde_json::Value;
 
-use super::{
-    Shapes,
-    scope::{Scope, ancestors},
-};
+use super::{Shapes, scope::Scope};
 use crate::engine::{
-    program::{Call, Expr, From, Helper, Path},
-    schemas::{Never, Seen, shown},
+    made::is_own,
+    program::{Call, Expr, Helper},
+    readings::Reading,
+    schemas::{Never, Seen},
 };
 
 /// What becomes of a value, and so what an absent one does.
@@ -36,7 +35,7 @@ impl<'e> Shapes<'e> {
     fn mentions_unknown(&self, expr: &Expr, scope: &Scope<'_>) -> bool {
         match expr {
             Expr::Literal(_) => false,
-            Expr::Path(path) => matches!(self.look_up(path, scope), Seen::Never(never) if !never.is_own),
+            Expr::Path(path) => matches!(self.look_up(path, scope), Seen::Never(never) if never.may_be_asked),
             Expr::Call(call) => {
                 let named = call.named.iter().map(|(_, expr)| expr);
                 call.args
@@ -76,7 +75,7 @@ impl<'e> Shapes<'e> {
         } else {
             return true;
         };
-        let (raw, by) = (echo(expr), self.by(expr, scope));
+        let (raw, by) = (echo(expr), self.by(schema));
         let expected = match instead {
             "an object" => "one of its fields".to_owned(),
             _ => format!("{{{{#each {raw}}}}}"),
@@ -88,34 +87,12 @@ impl<'e> Shapes<'e> {
         false
     }
 
-    /// Where the knowledge of a variable comes from, for a sentence.
-    fn by(&self, expr: &Expr, scope: &Scope<'_>) -> String {
-        let is_own = match expr {
-            Expr::Path(path) => {
-                let own = path
-                    .names
-                    .first()
-                    .is_some_and(|first| crate::origin::is_own(first));
-                own && (path.from == From::Root || self.is_at_root(path, scope))
-            }
-            _ => false,
-        };
+    /// Where the knowledge of a value comes from, for a sentence.
+    fn by(&self, schema: &Value) -> String {
         match self.schema.event_type {
-            Some(name) if !is_own => format!(" by the schema of {}", echo(name)),
+            Some(name) if !is_own(schema) => format!(" by the schema of {}", echo(name)),
             _ => String::new(),
         }
-    }
-
-    fn is_at_root(&self, path: &Path, scope: &Scope<'_>) -> bool {
-        let From::Scope(level) = path.from else {
-            return false;
-        };
-        let holder = ancestors(scope).nth(level);
-        holder.is_some_and(|holder| {
-            holder
-                .this
-                .is_some_and(|this| std::ptr::eq(this, self.schema.root))
-        })
     }
 
     /// Looks at an expression whose value is used.
@@ -129,7 +106,7 @@ impl<'e> Shapes<'e> {
     }
 
     fn never(&mut self, expr: &Expr, never: &Never, wanted: Wanted) {
-        if !never.is_own && (wanted == Wanted::Maybe || self.guards > 0) {
+        if never.may_be_asked && (wanted == Wanted::Maybe || self.guards > 0) {
             return;
         }
         let by = match self.schema.event_type {
@@ -154,70 +131,53 @@ impl<'e> Shapes<'e> {
         for (_, expr) in &call.named {
             self.used(expr, Wanted::Present, scope);
         }
-        match call.helper {
-            Helper::T => {
-                for (_, expr) in &call.named {
-                    self.has_text(expr, scope);
-                }
+        for (_, expr) in &call.named {
+            if call.helper == Helper::T {
+                self.has_text(expr, scope);
             }
-            Helper::Encode | Helper::Url | Helper::Number | Helper::Date | Helper::Money => {
-                for (index, expr) in call.args.iter().enumerate() {
-                    if self.has_text(expr, scope)
-                        && let Some((kinds, expected)) = accepted(call.helper, index)
-                        && let Some(schema) = self.see(expr, scope).schema()
-                    {
-                        self.fits(expr, schema, kinds, expected);
-                    }
+        }
+        self.passed(call, scope);
+        let style = match call.args.get(1) {
+            Some(Expr::Literal(style)) => style.as_str(),
+            _ => None,
+        };
+        for (index, expr) in call.args.iter().enumerate() {
+            let has_text = match call.helper {
+                Helper::Encode | Helper::Url | Helper::Number | Helper::Date | Helper::Money => {
+                    self.has_text(expr, scope)
                 }
+                _ => true,
+            };
+            if has_text && let Some(reading) = Reading::of(call.helper, index, style) {
+                self.read(expr, reading, scope);
             }
-            Helper::Len => {
-                if let Some(schema) = self.see(&call.args[0], scope).schema() {
-                    let kinds = ["array", "object", "string", "null"];
-                    self.fits(
-                        &call.args[0],
-                        schema,
-                        &kinds,
-                        "a list, an object or a text, which have a length",
-                    );
-                }
-            }
-            _ => {}
         }
     }
 
-    /// Refuses a value whose kind is none of these.
-    pub(super) fn fits(&mut self, expr: &Expr, schema: &Value, kinds: &[&str], expected: &str) {
-        if self.guards > 0 {
+    /// Looks at the values that a text is given, which it may format as numbers and dates.
+    fn passed(&mut self, call: &Call, scope: &Scope<'_>) {
+        let (Helper::T, Some(Expr::Literal(key))) = (call.helper, call.args.first()) else {
+            return;
+        };
+        let Some(key) = key.as_str() else { return };
+        for (name, reading) in (self.readings)(key) {
+            if let Some((_, expr)) = call.named.iter().find(|(given, _)| *given == name) {
+                self.read(expr, reading, scope);
+            }
+        }
+    }
+
+    /// Refuses a value from which this is never read.
+    pub(super) fn read(&mut self, expr: &Expr, reading: Reading, scope: &Scope<'_>) {
+        let Some(schema) = self.see(expr, scope).schema() else {
+            return;
+        };
+        if self.guards > 0 && !is_own(schema) {
             return;
         }
-        if let Some(found) = self.schema.never_one_of(schema, kinds) {
-            let by = self
-                .schema
-                .event_type
-                .map(|name| format!(" by the schema of {}", echo(name)));
-            let by = by.unwrap_or_default();
-            let sentence = format!("{} is {}{by}: expected {expected}", echo(expr), shown(&found));
-            self.find("wrong-kind", sentence);
+        if let Some(found) = self.schema.unreadable(schema, reading) {
+            let (raw, by, expected) = (echo(expr), self.by(schema), reading.expected());
+            self.find("wrong-kind", format!("{raw} is {found}{by}: expected {expected}"));
         }
     }
-}
-
-/// The kinds that a parameter of a helper takes, and the words for them.
-fn accepted(helper: Helper, index: usize) -> Option<(&'static [&'static str], &'static str)> {
-    const NUMBERS: &[&str] = &["number", "integer", "string"];
-    Some(match (helper, index) {
-        (Helper::Date, 0) => (
-            &["string"],
-            "a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
-        ),
-        (Helper::Date, _) => (&["string"], "a date style: short, long, full, time or datetime"),
-        (Helper::Money, 0) => (NUMBERS, "an amount such as 129.90"),
-        (Helper::Money, _) => (&["string"], "an ISO 4217 code such as EUR"),
-        (Helper::Number, _) => (NUMBERS, "a number"),
-        (Helper::Url, _) => (
-            &["string"],
-            "a link that begins with https://, http://, mailto: or tel:",
-        ),
-        _ => return None,
-    })
 }

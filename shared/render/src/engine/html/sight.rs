@@ -1,0 +1,327 @@
+//! What a reader sees of HTML: whether it shows a character or an image. Style, script, titles, comments, and elements
+//! that are hidden show nothing; character references count as the characters that they stand for.
+
+use super::state::State;
+use crate::invisible::is_blank;
+
+/// The longest text of a tag that is kept, in bytes. Attributes behind it are not looked at.
+const LONGEST_TAG: usize = 4 * 1024;
+/// The longest character reference, in bytes; a longer one is text.
+const LONGEST_REFERENCE: usize = 40;
+/// Elements whose content is no markup, and is shown.
+const SHOWN_RAW: [&str; 4] = ["noscript", "plaintext", "textarea", "xmp"];
+/// Elements that show an image or another thing without a text.
+const DRAWN: [&str; 6] = ["image", "img", "input", "object", "svg", "video"];
+/// Elements without content and end tag.
+const VOID: [&str; 8] = ["area", "base", "br", "col", "hr", "img", "input", "meta"];
+/// The character references by name that stand for characters which are not seen; the first two need no semicolon.
+const BLANK_NAMES: [&str; 33] = [
+    "nbsp",
+    "shy",
+    "ApplyFunction",
+    "InvisibleComma",
+    "InvisibleTimes",
+    "MediumSpace",
+    "NegativeMediumSpace",
+    "NegativeThickSpace",
+    "NegativeThinSpace",
+    "NegativeVeryThinSpace",
+    "NewLine",
+    "NoBreak",
+    "NonBreakingSpace",
+    "Tab",
+    "ThickSpace",
+    "ThinSpace",
+    "VeryThinSpace",
+    "ZeroWidthSpace",
+    "af",
+    "emsp",
+    "emsp13",
+    "emsp14",
+    "ensp",
+    "hairsp",
+    "ic",
+    "it",
+    "lrm",
+    "numsp",
+    "puncsp",
+    "rlm",
+    "thinsp",
+    "zwj",
+    "zwnj",
+];
+
+/// Whether a whole document shows anything.
+pub(in crate::engine) fn shows(html: &str) -> bool {
+    let mut sight = Sight::new();
+    sight.read(html) || sight.ends()
+}
+
+/// A place in a document, as far as it decides what is seen from there on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Sight {
+    place: State,
+    /// The text of the present tag behind its `<`.
+    tag: String,
+    /// The beginning of a character reference, from its `&` on; empty outside of one.
+    reference: String,
+    /// The hidden element around this place, and the number of elements of its name that are open in it.
+    hidden: Option<(String, u32)>,
+    /// Whether the place is in a conditional comment, which only Outlook reads.
+    outlook: bool,
+    /// The hyphens directly before this place, at most two.
+    hyphens: u8,
+}
+
+impl Sight {
+    pub(in crate::engine) fn new() -> Self {
+        Self {
+            place: State::Text,
+            tag: String::new(),
+            reference: String::new(),
+            hidden: None,
+            outlook: false,
+            hyphens: 0,
+        }
+    }
+
+    /// Reads a piece of the document. Returns whether it shows anything; reading may end there.
+    pub(in crate::engine) fn read(&mut self, text: &str) -> bool {
+        text.chars()
+            .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+            .any(|c| self.step(c))
+    }
+
+    /// Passes the output of a variable. Returns whether it is seen, if it is not blank.
+    pub(in crate::engine) fn print(&mut self) -> bool {
+        match &self.place {
+            State::Text => self.is_shown(),
+            State::Raw { element, .. } => self.is_shown() && SHOWN_RAW.contains(element),
+            _ => {
+                self.step('x');
+                false
+            }
+        }
+    }
+
+    /// Ends the document. Returns whether an incomplete character reference is seen.
+    pub(in crate::engine) fn ends(&mut self) -> bool {
+        self.refer(false)
+    }
+
+    fn is_shown(&self) -> bool {
+        self.hidden.is_none() && !self.outlook
+    }
+
+    fn step(&mut self, c: char) -> bool {
+        if c == '>' && self.hyphens == 2 {
+            // Readers other than Outlook see the end of the comment here.
+            self.outlook = false;
+        }
+        self.hyphens = if c == '-' { (self.hyphens + 1).min(2) } else { 0 };
+        let before = std::mem::replace(&mut self.place, State::Text);
+        self.place = before.clone().step(c);
+        match before {
+            State::Text if c == '<' => {
+                self.tag.clear();
+                self.refer(false)
+            }
+            State::Text => self.character(c),
+            // `<` before another character than a letter is text.
+            State::TagOpen if matches!(self.place, State::Text | State::TagOpen) => self.is_shown(),
+            State::Raw { element, .. } => {
+                self.is_shown() && SHOWN_RAW.contains(&element) && !c.is_whitespace() && c != '<'
+            }
+            State::Comment { .. } => {
+                self.outlook |= matches!(self.place, State::Bogus);
+                false
+            }
+            State::Declaration { .. } | State::Bogus => false,
+            State::TagOpen => {
+                self.tag.push(c);
+                false
+            }
+            State::TagName(element)
+            | State::InTag { element }
+            | State::AttributeName { element, .. }
+            | State::AfterName { element, .. }
+            | State::BeforeValue { element, .. }
+            | State::Quoted { element, .. }
+            | State::Unquoted { element, .. } => {
+                if matches!(self.place, State::Text | State::Raw { .. }) {
+                    return self.whole_tag(&element);
+                }
+                if self.tag.len() < LONGEST_TAG {
+                    self.tag.push(c);
+                }
+                false
+            }
+        }
+    }
+
+    /// A character of a text.
+    fn character(&mut self, c: char) -> bool {
+        if self.reference.is_empty() {
+            if c == '&' {
+                self.reference.push(c);
+                return false;
+            }
+            return self.is_shown() && !is_blank(c.encode_utf8(&mut [0; 4]));
+        }
+        if (c.is_ascii_alphanumeric() || c == '#') && self.reference.len() < LONGEST_REFERENCE {
+            self.reference.push(c);
+            return false;
+        }
+        let is_seen = self.refer(c == ';');
+        is_seen || (c != ';' && self.character(c))
+    }
+
+    /// Ends a character reference, if there is one. Returns whether its character is seen.
+    fn refer(&mut self, with_semicolon: bool) -> bool {
+        let reference = std::mem::take(&mut self.reference);
+        let Some(name) = reference.strip_prefix('&') else {
+            return false;
+        };
+        self.is_shown() && !is_blank_reference(name, with_semicolon)
+    }
+
+    /// A tag has ended.
+    fn whole_tag(&mut self, element: &str) -> bool {
+        let tag = std::mem::take(&mut self.tag).to_ascii_lowercase();
+        let ends = element.strip_prefix('/');
+        if let Some((name, open)) = &mut self.hidden {
+            match ends {
+                Some(end) if end == name => match open.checked_sub(1) {
+                    Some(less) => *open = less,
+                    None => self.hidden = None,
+                },
+                None if element == name => *open += 1,
+                _ => {}
+            }
+            return false;
+        }
+        if ends.is_some() {
+            return false;
+        }
+        if element == "template" || is_hidden(&tag) {
+            if !VOID.contains(&element) {
+                self.hidden = Some((element.to_owned(), 0));
+            }
+            return false;
+        }
+        let draws = DRAWN.contains(&element) || has_attribute(&tag, "background") || tag.contains("url(");
+        draws && self.is_shown()
+    }
+}
+
+/// Whether a character reference, without its `&`, stands for a character that is not seen.
+fn is_blank_reference(name: &str, with_semicolon: bool) -> bool {
+    let Some(number) = name.strip_prefix('#') else {
+        let named = BLANK_NAMES.iter().position(|blank| *blank == name);
+        return named.is_some_and(|index| with_semicolon || index < 2);
+    };
+    let code = match number.strip_prefix(['x', 'X']) {
+        Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+        None => number.parse(),
+    };
+    match code {
+        // These stand for characters of Windows-1252, which are seen, and 0 for U+FFFD.
+        Ok(0 | 0x80..=0x9f) | Err(_) => false,
+        Ok(code) => char::from_u32(code).is_some_and(|c| is_blank(c.encode_utf8(&mut [0; 4]))),
+    }
+}
+
+/// Whether a tag hides its element.
+fn is_hidden(tag: &str) -> bool {
+    let dense: String = tag.chars().filter(|c| !c.is_whitespace()).collect();
+    has_attribute(tag, "hidden")
+        || ["display:none", "visibility:hidden"]
+            .iter()
+            .any(|style| dense.contains(style))
+        || (tag.starts_with("input") && (dense.contains("type=\"hidden\"") || dense.contains("type=hidden")))
+}
+
+/// Whether a tag has an attribute, whatever its value.
+fn has_attribute(tag: &str, name: &str) -> bool {
+    let mut quote = None;
+    let outside: String = tag
+        .chars()
+        .map(|c| match (quote, c) {
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                ' '
+            }
+            (Some(open), c) if open == c => {
+                quote = None;
+                ' '
+            }
+            (Some(_), _) => '.',
+            (None, c) => c,
+        })
+        .collect();
+    let mut names = outside.split(|c: char| c.is_whitespace() || c == '/').skip(1);
+    names.any(|attribute| attribute.split('=').next() == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shows;
+
+    #[test]
+    fn html_without_a_visible_character_or_an_image_shows_nothing() {
+        for blank in [
+            "",
+            " \n ",
+            "<html><body></body></html>",
+            "<style>body { background: url(https://a.example/b.png); color: red }</style>",
+            "<script>alert('hello')</script>",
+            "<html><head><title>Your order</title></head><body></body></html>",
+            "<p>&nbsp;</p>",
+            "<p>&nbsp &#160; &#xA0; &#8203; &#x200b; &zwnj;&ZeroWidthSpace; &shy;&emsp;</p>",
+            "<p>\u{200b}\u{a0}\u{ad}\u{2060}\u{feff}\u{3164}\u{2800}</p>",
+            "<!-- a comment --><p></p><!---->",
+            "<!--[if mso]><p>Outlook only</p><![endif]-->",
+            "<div style=\"display: none\">preheader <b>and</b> more</div>",
+            "<div style='DISPLAY:none'><div>x</div>y</div>",
+            "<p hidden>x</p><span style=\"visibility:hidden\">x</span>",
+            "<template><p>x</p></template>",
+            "<iframe>x</iframe>",
+            "<a href=\"https://a.example\" title=\"a title\"></a>",
+            "<input type=\"hidden\" value=\"x\">",
+            "<table><tr><td width=\"600\"></td></tr></table><br><hr>",
+            "<!doctype html><?xml version=\"1.0\"?>",
+            "<img",
+        ] {
+            assert!(!shows(blank), "{blank}");
+        }
+        for seen in [
+            "x",
+            "<p>x</p>",
+            "&amp;",
+            "&",
+            "&nbsp;.",
+            "&unknown;",
+            "&ensp",
+            "&#65;",
+            "&#0;",
+            "&#133;",
+            "a < b",
+            "<3",
+            "<<b></b>",
+            "<img src=\"https://a.example/b.png\" alt=\"\">",
+            "<IMG>",
+            "<svg></svg>",
+            "<td background=\"https://a.example/b.png\"></td>",
+            "<div style=\"background-image: url(https://a.example/b.png)\"></div>",
+            "<textarea>x</textarea>",
+            "<!--[if !mso]><!--><p>x</p><!--<![endif]-->",
+            "<!--[if mso]><p>x</p><![endif]--><p>y</p>",
+            "<div style=\"display:none\">a<div>b</div></div>c",
+            "<p title=\"hidden\">x</p>",
+            "<br hidden>x",
+            "<title>x</title>y",
+        ] {
+            assert!(shows(seen), "{seen}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The schemas of values that Carillon itself makes: its own variables, and what helpers and loops write.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use super::schemas::Seen;
+
+/// Marks the schemas of values that Carillon itself makes, so that sentences do not name an event type's schema.
+const OWN: &str = "x-carillon-own";
+
+/// The schemas of Carillon's own variables in a message of this type, as `context::build` makes them.
+pub(super) fn own_variables(event_type: &str) -> Value {
+    let text = || json!({"type": "string", OWN: true});
+    let of = |format: &str| json!({"type": "string", "format": format, OWN: true});
+    let closed = |fields: Value| json!({"type": "object", "properties": fields, "additionalProperties": false, OWN: true});
+    json!({
+        "event": closed(json!({
+            "id": text(),
+            "type": {"const": event_type, OWN: true},
+            "source": text(),
+            "time": of("date-time"),
+        })),
+        "delivery": closed(json!({"id": of("uuid")})),
+        "user": closed(json!({"id": text()})),
+        "locale": of("carillon-locale"),
+        "timezone": of("carillon-timezone"),
+        "unsubscribe_url": of("uri"),
+    })
+}
+
+/// The schemas of the values that Carillon makes while a template runs.
+static MADE: LazyLock<Value> = LazyLock::new(|| {
+    let of = |format: &str| json!({"type": "string", "format": format, OWN: true});
+    json!({
+        "integer": {"type": "integer", OWN: true},
+        "boolean": {"type": "boolean", OWN: true},
+        "text": {"type": "string", OWN: true},
+        "date": of("carillon-date"),
+        "number": of("carillon-number"),
+        "money": of("carillon-money"),
+        "encoded": of("carillon-encoded"),
+        "link": of("uri"),
+    })
+});
+
+/// The schema of a value that a helper or a loop makes.
+pub(super) fn made(name: &str) -> Seen<'static> {
+    MADE.get(name).map_or(Seen::Unknown, Seen::Fits)
+}
+
+/// Whether Carillon itself makes the values of a schema.
+pub(super) fn is_own(schema: &Value) -> bool {
+    schema.get(OWN).is_some()
+}
+
+/// The kinds of JSON values.
+const KINDS: [&str; 7] = [
+    "array", "boolean", "integer", "null", "number", "object", "string",
+];
+
+/// A schema of kinds alone, for each set of kinds: those whose bits are in the index. The second list is for values
+/// that Carillon itself makes.
+static OF_KINDS: LazyLock<[Vec<Value>; 2]> = LazyLock::new(|| {
+    let named = |bits: usize| -> Vec<&str> {
+        let kinds = KINDS.iter().enumerate();
+        kinds
+            .filter(|(bit, _)| bits >> bit & 1 == 1)
+            .map(|(_, kind)| *kind)
+            .collect()
+    };
+    let all = 0..1_usize << KINDS.len();
+    [
+        all.clone().map(|bits| json!({"type": named(bits)})).collect(),
+        all.map(|bits| json!({"type": named(bits), OWN: true})).collect(),
+    ]
+});
+
+/// The schema of values of these kinds, of which nothing else is known.
+pub(super) fn of_kinds(kinds: &[&str], is_own: bool) -> Option<&'static Value> {
+    let bit = |kind: &&str| KINDS.iter().position(|known| known == kind);
+    let bits = kinds.iter().filter_map(bit).fold(0, |bits, bit| bits | 1 << bit);
+    OF_KINDS[usize::from(is_own)].get(bits)
+}
