@@ -273,9 +273,11 @@ impl Catalog {
                 "expected each channel once",
             ));
         }
-        if let Some(schema) = &def.schema
-            && let Err(found) = schema::compile(schema)
-        {
+        if let Some(schema) = &def.schema {
+            let found = match schema::compile(schema) {
+                Err(found) => found,
+                Ok(_) => schema::contradictions(schema),
+            };
             errors.extend(found.into_iter().map(|error| FieldError {
                 pointer: format!("{at}/schema{}", error.pointer),
                 ..error

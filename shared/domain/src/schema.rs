@@ -2,14 +2,19 @@
 //! limit the work of checking an event.
 
 mod bounds;
+mod contradictions;
 mod cost;
 mod pattern;
 
 use jsonschema::{PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
+pub(crate) use self::contradictions::contradictions;
 use self::{cost::CheckWork, pattern::MAX_COMPILED};
-use crate::{field_error::FieldError, schema_errors};
+use crate::{
+    field_error::{FieldError, echo},
+    schema_errors,
+};
 
 /// The most work of one check, in units of [`cost`]: one or two seconds in a debug build, which is several times slower than
 /// a release build.
@@ -40,8 +45,32 @@ impl Schema {
     }
 }
 
+/// The drafts of JSON Schema, as `$schema` names them.
+const DRAFTS: [&str; 5] = [
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "http://json-schema.org/draft-07/schema#",
+    "http://json-schema.org/draft-06/schema#",
+    "http://json-schema.org/draft-04/schema#",
+];
+
+/// Refuses a schema that is written in another language than a draft of JSON Schema.
+fn check_draft(schema: &Value) -> Result<(), Vec<FieldError>> {
+    let Some(draft) = schema.get("$schema") else {
+        return Ok(());
+    };
+    let bare = |name: &str| name.trim_end_matches('#').to_owned();
+    let named = draft.as_str().map(bare);
+    if DRAFTS.iter().any(|known| named.as_ref() == Some(&bare(known))) {
+        return Ok(());
+    }
+    let sentence = format!("expected one of {}, not {}", DRAFTS.join(", "), echo(draft));
+    Err(vec![FieldError::new("/$schema", "schema", sentence)])
+}
+
 /// Compiles a schema. Errors point into the schema.
 pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
+    check_draft(schema)?;
     let work = bounds::check(schema)?;
     let built = jsonschema::options()
         // Look-around and backreferences need a backtracking engine. This engine has neither, so it never
@@ -189,6 +218,19 @@ mod tests {
             (r#"{"maximum": 10}"#, "10.0000000000000000001", true),
         ] {
             assert_eq!(holds(schema, value), expected, "{schema} {value}");
+        }
+    }
+
+    #[test]
+    fn a_schema_of_an_unknown_draft_is_refused_with_those_that_are_known() {
+        for draft in [json!("https://example.com/mine"), json!("draft-07"), json!(7)] {
+            let (pointer, message) = refusal(&json!({"$schema": draft, "type": "object"}));
+            assert_eq!(pointer, "/$schema");
+            assert!(
+                message.starts_with("expected one of https://json-schema.org/draft/2020-12/schema, ")
+                    && message.ends_with(&format!(", not {draft}")),
+                "{message}"
+            );
         }
     }
 

@@ -372,7 +372,7 @@ async fn a_mail_or_a_push_that_shows_nothing_is_refused_at_publishing_and_at_ren
             json!({"subject": "s", "text": "x", "html": "<p>&#8203;&zwnj;</p><!-- x -->"}),
         ),
         ("sms", json!({"text": "\u{200b}\u{2060}\u{feff}"})),
-        ("sms", json!({"text": "{{\"\u{2800}\"}}"})),
+        ("sms", json!({"text": "\u{2800} \u{a0}"})),
         (
             "push",
             json!({"title": "\u{3164}", "body": "\u{ad}", "data.x": "y"}),
