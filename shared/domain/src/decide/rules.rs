@@ -17,6 +17,29 @@ use crate::{
     preference::Level,
 };
 
+/// A rule about one recipient on one channel. It notes itself in the steps, unless it has nothing to look at.
+type Rule = fn(&mut Trail<'_>) -> Ruling;
+
+/// What a rule says about the message.
+enum Ruling {
+    /// The next rule decides.
+    Pass,
+    /// The message is not sent.
+    Stop(Reason),
+}
+
+/// The rules in their order. The limits come after them ([`conclude`]), because they are counted elsewhere.
+const RULES: [Rule; 8] = [
+    type_channels,
+    expiry,
+    requested_channels,
+    fallback,
+    recipient,
+    address,
+    suppression,
+    preference,
+];
+
 /// A possible destination of a delivery.
 struct Reach {
     target: Target,
@@ -24,11 +47,17 @@ struct Reach {
     masked: Option<String>,
 }
 
-/// The steps of the decision about one recipient on one channel.
+/// The decision about one recipient on one channel, so far.
 struct Trail<'a> {
     facts: &'a Facts<'a>,
     channel: Channel,
+    /// Whether an earlier channel of a fallback order is used.
+    is_taken: bool,
     steps: Notes,
+    /// The destinations that the rules have left.
+    reaches: Vec<Reach>,
+    /// The reason of the decision if no rule stops the message.
+    reason: Reason,
 }
 
 #[derive(Serialize)]
@@ -44,9 +73,40 @@ struct Limited {
     per: String,
 }
 
-impl Trail<'_> {
+impl<'a> Trail<'a> {
+    fn begin(facts: &'a Facts<'a>, channel: Channel, is_taken: bool) -> Self {
+        Self {
+            facts,
+            channel,
+            is_taken,
+            steps: Notes::begin(),
+            reaches: Vec::new(),
+            reason: Reason::Allowed,
+        }
+    }
+
     fn note(&mut self, rule: &'static str, result: &'static str, inputs: &impl Serialize) {
         self.steps.note(rule, result, inputs);
+    }
+
+    /// Notes a rule that passes if its condition holds, and stops otherwise.
+    fn judge(&mut self, rule: &'static str, passes: bool, inputs: &impl Serialize, reason: Reason) -> Ruling {
+        if passes {
+            self.note(rule, "pass", inputs);
+            Ruling::Pass
+        } else {
+            self.note(rule, "stop", inputs);
+            Ruling::Stop(reason)
+        }
+    }
+
+    /// The user's contact points on the channel.
+    fn contacts(&self) -> impl Iterator<Item = &'a Contact> + use<'a> {
+        let channel = self.channel;
+        let contacts = self.facts.user.map_or(&[][..], |user| &user.contacts);
+        contacts
+            .iter()
+            .filter(move |contact| contact.point.channel == channel)
     }
 
     fn decision(self, outcome: Outcome, reason: Reason) -> Decision {
@@ -94,168 +154,167 @@ pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
     facts
         .channels()
         .map(|channel| {
-            let mut trail = Trail {
-                facts,
-                channel,
-                steps: Notes::begin(),
-            };
+            let mut trail = Trail::begin(facts, channel, false);
             trail.note("recipient", "stop", &Input("repeated", true));
             trail.stop(Reason::RepeatedRecipient)
         })
         .collect()
 }
 
-fn evaluate_channel(facts: &Facts<'_>, channel: Channel, taken: bool) -> Draft {
-    let mut trail = Trail {
-        facts,
-        channel,
-        steps: Notes::begin(),
-    };
-    if let Err(reason) = check_event(&mut trail, taken) {
-        return trail.stop(reason);
+fn evaluate_channel(facts: &Facts<'_>, channel: Channel, is_taken: bool) -> Draft {
+    let mut trail = Trail::begin(facts, channel, is_taken);
+    for rule in RULES {
+        match rule(&mut trail) {
+            Ruling::Pass => {}
+            Ruling::Stop(reason) => return trail.stop(reason),
+        }
     }
-    let reaches = match reach(&mut trail) {
-        Ok(reaches) => reaches,
-        Err(reason) => return trail.stop(reason),
-    };
-    let reason = match check_preference(&mut trail) {
-        Ok(reason) => reason,
-        Err(reason) => return trail.stop(reason),
-    };
-    draft(trail, reason, reaches)
+    draft(trail)
 }
 
-fn check_event(trail: &mut Trail<'_>, taken: bool) -> Result<(), Reason> {
-    let event = trail.facts.event;
+/// The type sends on the channel.
+fn type_channels(trail: &mut Trail<'_>) -> Ruling {
     let order = &trail.facts.definition.channels.order;
-    if !order.contains(&trail.channel) {
-        trail.note("type_channels", "stop", &Input("order", order));
-        return Err(Reason::ChannelNotOfType);
+    if order.contains(&trail.channel) {
+        return Ruling::Pass;
     }
-    if let Some(expires_at) = event.expires_at {
-        let expired = expires_at <= trail.facts.now;
-        trail.note(
-            "expiry",
-            if expired { "stop" } else { "pass" },
-            &Input("expiresat", &expires_at),
-        );
-        if expired {
-            return Err(Reason::Expired);
-        }
-    }
-    if !event.channels.is_empty() {
-        let requested = event.channels.contains(&trail.channel);
-        trail.note(
-            "requested_channels",
-            if requested { "pass" } else { "stop" },
-            &Input("channels", &event.channels),
-        );
-        if !requested {
-            return Err(Reason::ChannelNotRequested);
-        }
-    }
-    if taken {
-        trail.note("fallback", "stop", &Input("order", order));
-        return Err(Reason::FallbackNotNeeded);
-    }
-    Ok(())
+    trail.note("type_channels", "stop", &Input("order", order));
+    Ruling::Stop(Reason::ChannelNotOfType)
 }
 
-fn reach(trail: &mut Trail<'_>) -> Result<Vec<Reach>, Reason> {
-    let (facts, channel) = (trail.facts, trail.channel);
-    if facts.recipient.user_id.is_none() {
-        let Some(address) = facts.recipient.inline_address(channel) else {
-            trail.note("address", "stop", &Input("inline", true));
-            return Err(Reason::NoAddress);
-        };
-        trail.note("address", "pass", &Input("inline", true));
-        return Ok(vec![Reach {
-            target: Target::Inline {
-                address: address.to_owned(),
-            },
-            name: facts.address_key.hash(channel, address),
-            masked: Some(mask(channel, address)),
-        }]);
-    }
-    let Some(user) = facts.user else {
-        trail.note("recipient", "stop", &Input("known", false));
-        return Err(Reason::UnknownUser);
+/// The event has not expired.
+fn expiry(trail: &mut Trail<'_>) -> Ruling {
+    let Some(expires_at) = trail.facts.event.expires_at else {
+        return Ruling::Pass;
     };
-    let contacts: Vec<&Contact> = user
-        .contacts
-        .iter()
-        .filter(|contact| contact.point.channel == channel)
-        .collect();
-    let alive = contacts.iter().filter(|contact| contact.dead.is_none()).count();
-    trail.note(
-        "address",
-        if alive > 0 || !contacts.is_empty() {
-            "pass"
-        } else {
-            "stop"
-        },
-        &Input("addresses", contacts.len()),
-    );
-    if contacts.is_empty() {
-        return Err(Reason::NoAddress);
+    let has_expired = expires_at <= trail.facts.now;
+    trail.judge(
+        "expiry",
+        !has_expired,
+        &Input("expiresat", &expires_at),
+        Reason::Expired,
+    )
+}
+
+/// An event that names channels names this one.
+fn requested_channels(trail: &mut Trail<'_>) -> Ruling {
+    let channels = &trail.facts.event.channels;
+    if channels.is_empty() {
+        return Ruling::Pass;
     }
-    let dead: Vec<&Death> = contacts
-        .iter()
+    let is_requested = channels.contains(&trail.channel);
+    let input = Input("channels", channels);
+    trail.judge(
+        "requested_channels",
+        is_requested,
+        &input,
+        Reason::ChannelNotRequested,
+    )
+}
+
+/// No earlier channel of a fallback order is used.
+fn fallback(trail: &mut Trail<'_>) -> Ruling {
+    if !trail.is_taken {
+        return Ruling::Pass;
+    }
+    let order = &trail.facts.definition.channels.order;
+    trail.note("fallback", "stop", &Input("order", order));
+    Ruling::Stop(Reason::FallbackNotNeeded)
+}
+
+/// The recipient is a guest or a user who is known.
+fn recipient(trail: &mut Trail<'_>) -> Ruling {
+    let facts = trail.facts;
+    if facts.recipient.user_id.is_none() || facts.user.is_some() {
+        return Ruling::Pass;
+    }
+    trail.note("recipient", "stop", &Input("known", false));
+    Ruling::Stop(Reason::UnknownUser)
+}
+
+/// The recipient has an address on the channel.
+fn address(trail: &mut Trail<'_>) -> Ruling {
+    let (facts, channel) = (trail.facts, trail.channel);
+    if facts.recipient.user_id.is_some() {
+        let count = trail.contacts().count();
+        return trail.judge(
+            "address",
+            count > 0,
+            &Input("addresses", count),
+            Reason::NoAddress,
+        );
+    }
+    let address = facts.recipient.inline_address(channel);
+    trail.reaches.extend(address.map(|address| Reach {
+        target: Target::Inline {
+            address: address.to_owned(),
+        },
+        name: facts.address_key.hash(channel, address),
+        masked: Some(mask(channel, address)),
+    }));
+    trail.judge(
+        "address",
+        address.is_some(),
+        &Input("inline", true),
+        Reason::NoAddress,
+    )
+}
+
+/// An address of a user takes messages.
+fn suppression(trail: &mut Trail<'_>) -> Ruling {
+    let channel = trail.channel;
+    if trail.facts.recipient.user_id.is_none() {
+        return Ruling::Pass;
+    }
+    let dead: Vec<&Death> = trail
+        .contacts()
         .filter_map(|contact| contact.dead.as_ref())
         .collect();
+    let has_stopped = dead.iter().any(|death| death.reason == DeathReason::OptedOut);
     let codes: Vec<&str> = dead.iter().map(|death| &*death.code).collect();
-    trail.note(
-        "suppression",
-        if alive > 0 { "pass" } else { "stop" },
-        &Input("dead", &codes),
-    );
-    if alive == 0 {
-        let has_stopped = dead.iter().any(|death| death.reason == DeathReason::OptedOut);
-        return Err(if has_stopped {
-            Reason::Stopped
-        } else {
-            Reason::AddressDead
-        });
-    }
-    let living = contacts.into_iter().filter(|contact| contact.dead.is_none());
-    Ok(living
+    let living = trail.contacts().filter(|contact| contact.dead.is_none());
+    let reaches: Vec<Reach> = living
         .map(|contact| Reach {
             target: Target::ContactPoint { id: contact.point.id },
             name: contact.point.id.to_string(),
             masked: Some(mask(channel, &contact.point.address)),
         })
-        .collect())
+        .collect();
+    let reason = if has_stopped {
+        Reason::Stopped
+    } else {
+        Reason::AddressDead
+    };
+    let ruling = trail.judge("suppression", !reaches.is_empty(), &Input("dead", &codes), reason);
+    trail.reaches = reaches;
+    ruling
 }
 
-fn check_preference(trail: &mut Trail<'_>) -> Result<Reason, Reason> {
+/// The user wants the message, or its type is critical.
+fn preference(trail: &mut Trail<'_>) -> Ruling {
     let (facts, channel) = (trail.facts, trail.channel);
     if facts.definition.critical {
         trail.note("preference", "skip", &Input("critical", true));
-        return Ok(Reason::Critical);
+        trail.reason = Reason::Critical;
+        return Ruling::Pass;
     }
     let category = &facts.definition.category;
     let choice = facts
         .user
         .and_then(|user| user.preferences.choice(facts.type_name, category, channel));
     let (level, wanted) = choice.unwrap_or((Level::Default, facts.category.default == DefaultChoice::OptIn));
-    trail.note(
-        "preference",
-        if wanted { "pass" } else { "stop" },
-        &Choice { level, wanted },
-    );
-    if wanted {
-        return Ok(Reason::Allowed);
-    }
-    Err(match level {
+    let reason = match level {
         Level::Type => Reason::OptedOutType,
         Level::Category => Reason::OptedOutCategory,
         Level::Global => Reason::OptedOutChannel,
         Level::Default => Reason::NotOptedIn,
-    })
+    };
+    trail.judge("preference", wanted, &Choice { level, wanted }, reason)
 }
 
-fn draft(trail: Trail<'_>, reason: Reason, reaches: Vec<Reach>) -> Draft {
-    let (facts, channel) = (trail.facts, trail.channel);
+fn draft(mut trail: Trail<'_>) -> Draft {
+    let (facts, channel, reason) = (trail.facts, trail.channel, trail.reason);
+    let reaches = std::mem::take(&mut trail.reaches);
     let notification = NotificationId::derive(
         facts.tenant,
         &facts.event.source,
