@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use carillon_domain::{TenantId, clock::later};
+use carillon_domain::TenantId;
 
 use crate::{
     db::{Db, Prunable, execute, fetch, prunable, write_one},
     error::StoreError,
+    lease::Lease,
 };
 
 const PRUNABLE: Prunable = prunable!("idempotency_keys", "created_at");
@@ -25,6 +26,8 @@ pub struct IdempotentRequest<'a> {
     pub key: &'a str,
     /// SHA-256 of the body.
     pub fingerprint: [u8; 32],
+    /// The lease of the request on its key. The owner is the request.
+    pub lease: Lease,
 }
 
 /// The verdict on a request.
@@ -70,21 +73,21 @@ impl Idempotency {
         Self { db }
     }
 
-    /// Takes the key for `lease`, or returns why not. A key whose lease has passed without a response can be taken
+    /// Takes the key for the request's lease, or returns why not. A key whose lease has passed without a response can be taken
     /// again by the same body only; a key older than [`WINDOW`], by any.
-    pub async fn begin(&self, request: &IdempotentRequest<'_>, lease: Duration) -> Result<Begin, StoreError> {
+    pub async fn begin(&self, request: &IdempotentRequest<'_>) -> Result<Begin, StoreError> {
         let now = self.db.now();
         let fingerprint = request.fingerprint.as_slice();
         let mut write = self.db.write().await?;
         let taken = execute!(
             write,
             "INSERT INTO idempotency_keys
-                (tenant, route, idempotency_key, fingerprint, created_at, lease_until)
-            VALUES ($1, $2, $3, $4, $5, $6)
+                (tenant, route, idempotency_key, fingerprint, created_at, owner, lease_until)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (tenant, route, idempotency_key) DO UPDATE
             SET fingerprint = excluded.fingerprint, created_at = excluded.created_at,
-                lease_until = excluded.lease_until, status = NULL, content_type = NULL, body = NULL
-            WHERE idempotency_keys.created_at < $7
+                owner = excluded.owner, lease_until = excluded.lease_until, status = NULL, content_type = NULL, body = NULL
+            WHERE idempotency_keys.created_at < $8
                 OR (idempotency_keys.status IS NULL AND idempotency_keys.lease_until < excluded.created_at
                     AND idempotency_keys.fingerprint = excluded.fingerprint)",
             request.tenant.as_str(),
@@ -92,7 +95,8 @@ impl Idempotency {
             request.key,
             fingerprint,
             now,
-            later(now, lease),
+            request.lease.owner,
+            request.lease.until,
             now - WINDOW
         )?;
         if taken == 1 {
@@ -110,7 +114,7 @@ impl Idempotency {
         Ok(row.map_or(Begin::InProgress, |row| row.begin(fingerprint)))
     }
 
-    /// Stores the response. A status of 500 and above is not stored, so that the request may be tried again.
+    /// Stores the response, unless another request has taken the key over meanwhile. A status of 500 and above is not stored, so that the request may be tried again.
     pub async fn finish(
         &self,
         request: &IdempotentRequest<'_>,
@@ -122,9 +126,14 @@ impl Idempotency {
         write_one!(
             self.db,
             "UPDATE idempotency_keys SET status = $1, content_type = $2, body = $3
-            WHERE tenant = $4 AND route = $5 AND idempotency_key = $6 AND fingerprint = $7 AND status IS NULL",
-            i32::from(answer.status), answer.content_type.as_str(), answer.body.as_slice(),
-            request.tenant.as_str(), request.route, request.key, request.fingerprint.as_slice()
+            WHERE tenant = $4 AND route = $5 AND idempotency_key = $6 AND owner = $7 AND status IS NULL",
+            i32::from(answer.status),
+            answer.content_type.as_str(),
+            answer.body.as_slice(),
+            request.tenant.as_str(),
+            request.route,
+            request.key,
+            request.lease.owner
         )?;
         Ok(())
     }
@@ -134,8 +143,11 @@ impl Idempotency {
         write_one!(
             self.db,
             "DELETE FROM idempotency_keys
-            WHERE tenant = $1 AND route = $2 AND idempotency_key = $3 AND fingerprint = $4 AND status IS NULL",
-            request.tenant.as_str(), request.route, request.key, request.fingerprint.as_slice()
+            WHERE tenant = $1 AND route = $2 AND idempotency_key = $3 AND owner = $4 AND status IS NULL",
+            request.tenant.as_str(),
+            request.route,
+            request.key,
+            request.lease.owner
         )?;
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::{
     columns::int,
     db::{Db, Document, Input, Prunable, prunable, write_one},
     error::StoreError,
+    lease::Lease,
 };
 
 const CLAIMS: Prunable = prunable!("send_claims", "claimed_at");
@@ -44,10 +45,9 @@ pub struct SendKey {
 pub struct SendClaim {
     /// The attempt.
     pub key: SendKey,
-    /// The id of the claim. A claim that is repeated, because its answer was lost, is recognised by it.
-    pub owner: Uuid,
-    /// The end of the lease. By then the worker has certainly ended the attempt, with or without success.
-    pub lease_until: Timestamp,
+    /// Its lease. The owner is the id of the claim, by which a claim is recognised that is repeated because its answer was
+    /// lost.
+    pub lease: Lease,
 }
 
 /// The verdict on a claim.
@@ -62,12 +62,10 @@ pub enum ClaimVerdict {
 /// An earlier claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
-    /// The owner of the earlier claim.
-    pub owner: Uuid,
+    /// The lease of the earlier claim.
+    pub lease: Lease,
     /// The time of the earlier claim.
     pub claimed_at: Timestamp,
-    /// The end of its lease.
-    pub lease_until: Timestamp,
     /// The outcome, if it was recorded.
     pub outcome: Option<serde_json::Value>,
 }
@@ -110,9 +108,9 @@ impl SendLedger {
 
         let mut write = self.db.write_batch(keys.len()).await?;
         let claimed = key_input(&keys)
-            .uuid("owner", first.iter().map(|claim| claim.owner))
+            .uuid("owner", first.iter().map(|claim| claim.lease.owner))
             .time("claimed_at", first.iter().map(|_| now))
-            .time("lease_until", first.iter().map(|claim| claim.lease_until))
+            .time("lease_until", first.iter().map(|claim| claim.lease.until))
             .execute(
                 write.conn(),
                 "INSERT INTO send_claims
@@ -151,9 +149,7 @@ impl SendLedger {
             .map(|claim| {
                 let taken = standing.get(&claim.key);
                 let taken = taken.ok_or(StoreError::Corrupt { what: "a send claim" })?;
-                let is_this = taken.owner == claim.owner
-                    && taken.lease_until == claim.lease_until
-                    && taken.outcome.is_none();
+                let is_this = taken.lease == claim.lease && taken.outcome.is_none();
                 Ok(if is_this && given.insert(claim.key) {
                     ClaimVerdict::Claimed
                 } else {
@@ -165,15 +161,8 @@ impl SendLedger {
 
     /// Takes over an attempt whose lease has passed without an outcome; `seen` is the owner that [`Taken`] named.
     /// `false` if the attempt has an outcome by now, its lease still runs, or it has another owner.
-    pub async fn take_over(
-        &self,
-        key: SendKey,
-        seen: Uuid,
-        owner: Uuid,
-        lease_until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let now = self.db.now();
-        self.replace_owner(key, seen, now, owner, lease_until).await
+    pub async fn take_over(&self, key: SendKey, seen: Uuid, lease: Lease) -> Result<bool, StoreError> {
+        self.replace_owner(key, seen, self.db.now(), lease).await
     }
 
     /// Like [`Self::take_over`], but before the lease has passed: for an owner that is known to be dead.
@@ -181,11 +170,9 @@ impl SendLedger {
         &self,
         key: SendKey,
         dead: Uuid,
-        owner: Uuid,
-        lease_until: Timestamp,
+        lease: Lease,
     ) -> Result<bool, StoreError> {
-        self.replace_owner(key, dead, far_future(), owner, lease_until)
-            .await
+        self.replace_owner(key, dead, far_future(), lease).await
     }
 
     async fn replace_owner(
@@ -193,8 +180,7 @@ impl SendLedger {
         key: SendKey,
         seen: Uuid,
         run_out_before: Timestamp,
-        owner: Uuid,
-        lease_until: Timestamp,
+        lease: Lease,
     ) -> Result<bool, StoreError> {
         let taken = write_one!(
             self.db,
@@ -203,9 +189,9 @@ impl SendLedger {
                 AND owner = $8 AND lease_until <= $9
                 AND NOT EXISTS (SELECT 1 FROM send_outcomes o WHERE o.accepted_at = $4 AND o.delivery_id = $5
                     AND o.generation = $6 AND o.attempt = $7)",
-            owner,
+            lease.owner,
             self.db.now(),
-            lease_until,
+            lease.until,
             key.accepted_at,
             key.delivery_id.0,
             int(key.generation),
@@ -289,9 +275,11 @@ impl Row {
 
     fn taken(self) -> Result<Taken, StoreError> {
         Ok(Taken {
-            owner: self.owner,
+            lease: Lease {
+                owner: self.owner,
+                until: self.lease_until,
+            },
             claimed_at: self.claimed_at,
-            lease_until: self.lease_until,
             outcome: self
                 .outcome
                 .map(|outcome| outcome.parse("an outcome"))

@@ -124,7 +124,7 @@ pub(crate) async fn post_events(
             now,
         };
         let form = ingest::read(&parts.headers, &body, context)?;
-        let keyed = key.map(|key| ingest::Keyed::new(&tenant, key, &parts, &body));
+        let keyed = key.map(|key| ingest::Keyed::new(&tenant, key, &parts, &body, now));
         Ok::<_, Problem>((form, keyed))
     };
     let (form, keyed) = ingest::aside(&state, bytes, read).await?;

@@ -10,13 +10,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use carillon_domain::{
-    TenantId,
+    TenantId, Timestamp,
+    clock::later,
     event::{MediaType, TRACE_ATTRIBUTES},
 };
 use carillon_runtime::http::{Passing, Problem, ProblemKind};
-use carillon_store::idempotency::{Begin, IdempotentRequest, StoredResponse};
+use carillon_store::{
+    Lease,
+    idempotency::{Begin, IdempotentRequest, StoredResponse},
+};
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::attributes;
 use crate::{error::ApiError, state::GatewayState};
@@ -54,12 +59,17 @@ pub(crate) struct Keyed {
     tenant: TenantId,
     key: String,
     fingerprint: [u8; 32],
+    lease: Lease,
 }
 
 impl Keyed {
-    /// A request with its decoded body.
-    pub(crate) fn new(tenant: &TenantId, key: String, parts: &Parts, body: &[u8]) -> Self {
+    /// A request with its decoded body, which begins now.
+    pub(crate) fn new(tenant: &TenantId, key: String, parts: &Parts, body: &[u8], now: Timestamp) -> Self {
         Self {
+            lease: Lease {
+                owner: Uuid::now_v7(),
+                until: later(now, LEASE),
+            },
             tenant: tenant.clone(),
             key,
             fingerprint: fingerprint(parts, body),
@@ -72,6 +82,7 @@ impl Keyed {
             route: "POST /v1/events",
             key: &self.key,
             fingerprint: self.fingerprint,
+            lease: self.lease,
         }
     }
 }
@@ -131,7 +142,7 @@ async fn first_or_again(
     work: impl Future<Output = Result<Response, ApiError>>,
 ) -> Result<Response, ApiError> {
     let request = keyed.request();
-    match state.store.idempotency().begin(&request, LEASE).await? {
+    match state.store.idempotency().begin(&request).await? {
         Begin::Replay(answer) => return Ok(again(answer)),
         Begin::InProgress => {
             let problem = Problem::new(

@@ -6,7 +6,10 @@ use std::{collections::HashMap, sync::Arc};
 use carillon_bus::{BusError, OutRecord, headers};
 use carillon_domain::{EventId, TenantId, clock::later};
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::events::{EventKey, IngestClaim, IngestVerdict};
+use carillon_store::{
+    Lease,
+    events::{EventKey, IngestClaim, IngestVerdict},
+};
 
 use super::Checked;
 use crate::{error::ApiError, state::GatewayState};
@@ -104,7 +107,10 @@ async fn claim(
     tenant: &TenantId,
     events: &[Checked],
 ) -> Result<Vec<IngestVerdict>, ApiError> {
-    let lease_until = later(state.clock.now(), state.config.claim_lease);
+    let lease = Lease {
+        owner: state.0.owner,
+        until: later(state.clock.now(), state.config.claim_lease),
+    };
     let mut first: HashMap<(&EventId, &str), ([u8; 32], usize)> = HashMap::new();
     let mut slots = Vec::with_capacity(events.len());
     let mut claims = Vec::with_capacity(events.len());
@@ -121,8 +127,7 @@ async fn claim(
                     key: key(tenant, checked),
                     event_type: Arc::clone(&checked.type_name),
                     fingerprint,
-                    owner: state.0.owner,
-                    lease_until,
+                    lease,
                 });
             }
         }

@@ -10,7 +10,10 @@ use std::{
 
 use carillon_bus::{Backend, Bus, KafkaConfig, OutRecord, Record, headers};
 use carillon_domain::{Event, Lane, event::Defaults, status::Origin};
-use carillon_store::events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict};
+use carillon_store::{
+    Lease,
+    events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,9 +34,10 @@ async fn claimed_by_the_dead(setting: &Setting, id: &str) -> Event {
         key: key_of(setting, &event),
         event_type: event.event_type.clone(),
         fingerprint: event.fingerprint(),
-        owner: Uuid::now_v7(),
-        lease_until: START.parse::<carillon_domain::Timestamp>().unwrap()
-            + std::time::Duration::from_secs(10),
+        lease: Lease {
+            owner: Uuid::now_v7(),
+            until: START.parse::<carillon_domain::Timestamp>().unwrap() + std::time::Duration::from_secs(10),
+        },
     };
     let verdicts = setting
         .env

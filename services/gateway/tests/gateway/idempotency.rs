@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use carillon_domain::{Event, event::Defaults};
 use carillon_store::{
+    Lease,
     events::{EventKey, IngestClaim, IngestVerdict},
     idempotency::{Begin, IdempotentRequest},
 };
@@ -156,14 +157,12 @@ async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
             route: "POST /v1/events",
             key: "busy",
             fingerprint: fingerprint(&["POST", "/v1/events", "application/json", &body.to_string()]),
+            lease: Lease {
+                owner: uuid::Uuid::now_v7(),
+                until: START.parse::<carillon_domain::Timestamp>().unwrap() + Duration::from_mins(1),
+            },
         };
-        let begun = setting
-            .env
-            .store
-            .idempotency()
-            .begin(&request, Duration::from_mins(1))
-            .await
-            .unwrap();
+        let begun = setting.env.store.idempotency().begin(&request).await.unwrap();
         assert!(matches!(begun, Begin::Fresh));
         let ask = || {
             Ask::post("/v1/events")
@@ -202,8 +201,10 @@ async fn held_by_another(setting: &Setting, id: &str) {
         },
         event_type: event.event_type.clone(),
         fingerprint: event.fingerprint(),
-        owner: uuid::Uuid::now_v7(),
-        lease_until: defaults.now + Duration::from_secs(10),
+        lease: Lease {
+            owner: uuid::Uuid::now_v7(),
+            until: defaults.now + Duration::from_secs(10),
+        },
     };
     let verdicts = setting.env.store.events().claim_ingest(vec![claim]).await;
     assert_eq!(verdicts.unwrap(), [IngestVerdict::Claimed]);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use carillon_bus::{Record, headers};
 use carillon_domain::{Event, event::Defaults, status::EventVerdict};
-use carillon_store::events::{EventKey, IngestClaim, IngestVerdict};
+use carillon_store::{
+    Lease,
+    events::{EventKey, IngestClaim, IngestVerdict},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -34,8 +37,10 @@ async fn ingest(setting: &Setting, event: &Value) -> (IngestVerdict, EventKey, R
         key: key.clone(),
         event_type: parsed.event_type.clone(),
         fingerprint: parsed.fingerprint(),
-        owner: Uuid::now_v7(),
-        lease_until: now + Duration::from_secs(10),
+        lease: Lease {
+            owner: Uuid::now_v7(),
+            until: now + Duration::from_secs(10),
+        },
     };
     let verdict = setting
         .env

@@ -7,6 +7,7 @@ use carillon_domain::{
     status::{EventVerdict, Origin},
 };
 use carillon_store::{
+    Lease,
     audit::{AcceptError, Acceptance, AuditCounts},
     events::{EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
 };
@@ -32,8 +33,10 @@ async fn acknowledge(setting: &Setting, event: u32) {
         key: key(setting, event),
         event_type: "OrderShipped".into(),
         fingerprint: [0; 32],
-        owner: Uuid::now_v7(),
-        lease_until: at(10),
+        lease: Lease {
+            owner: Uuid::now_v7(),
+            until: at(10),
+        },
     };
     let events = setting.env.store.events();
     let verdicts = events.claim_ingest(vec![claim]).await.unwrap();

@@ -15,7 +15,7 @@ use carillon_domain::{
     status::TimelineStep,
 };
 use carillon_store::{
-    StoreError,
+    Lease, StoreError,
     send_ledger::{ClaimVerdict, SendClaim, SendKey, Taken},
 };
 use futures::future::join_all;
@@ -85,18 +85,19 @@ impl Owners {
 pub(super) struct ClaimedTask {
     pub(super) task: Task,
     _working: Working,
-    /// The id of the claim in the ledger.
-    owner: Uuid,
-    lease_until: Timestamp,
+    /// The lease of the claim in the ledger.
+    lease: Lease,
     /// The reserved place at the account, if any.
     pub(super) reservation: Option<Reservation>,
 }
 
-fn claim_of(claimed: &ClaimedTask, lease_until: Timestamp) -> SendClaim {
-    SendClaim {
-        key: claimed.task.key(),
-        owner: claimed.owner,
-        lease_until,
+impl ClaimedTask {
+    /// The claim with a lease that ends at another time.
+    fn claim_until(&self, until: Timestamp) -> SendClaim {
+        SendClaim {
+            key: self.task.key(),
+            lease: Lease { until, ..self.lease },
+        }
     }
 }
 
@@ -124,8 +125,10 @@ impl Deliver {
                 Some(working) => entered.push(ClaimedTask {
                     task,
                     _working: working,
-                    owner: self.owners.next(),
-                    lease_until: self.lease_until(),
+                    lease: Lease {
+                        owner: self.owners.next(),
+                        until: self.lease_until(),
+                    },
                     reservation: room.as_mut().map(Room::reserve),
                 }),
                 // The same attempt is under way in this process (its record was read twice). The dropped record is
@@ -149,7 +152,7 @@ impl Deliver {
                 call(
                     entered
                         .iter()
-                        .map(|claimed| claim_of(claimed, lease_until))
+                        .map(|claimed| claimed.claim_until(lease_until))
                         .collect(),
                 )
             })
@@ -157,11 +160,13 @@ impl Deliver {
         let (mut ours, mut others) = (Vec::with_capacity(entered.len()), Vec::new());
         let mut again = Vec::new();
         for (mut claimed, verdict) in entered.into_iter().zip(verdicts) {
-            claimed.lease_until = lease_until;
+            claimed.lease.until = lease_until;
             match verdict {
                 ClaimVerdict::Claimed => ours.push(claimed),
                 // An earlier try of this claim, whose answer was lost: nothing was sent for it.
-                ClaimVerdict::Taken(taken) if taken.owner == claimed.owner => again.push((claimed, taken)),
+                ClaimVerdict::Taken(taken) if taken.lease.owner == claimed.lease.owner => {
+                    again.push((claimed, taken))
+                }
                 ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
             }
         }
@@ -182,12 +187,12 @@ impl Deliver {
 
     /// Renews the lease of our claim; `false` if the attempt has another owner by now.
     async fn renew(&self, claimed: &mut ClaimedTask) -> bool {
-        let (key, owner) = (claimed.task.key(), claimed.owner);
+        let key = claimed.task.key();
         let ledger = self.store.send_ledger();
         self.patience
             .until_succeeded("renew", || {
-                claimed.lease_until = self.lease_until();
-                ledger.take_over_from_dead(key, owner, owner, claimed.lease_until)
+                claimed.lease.until = self.lease_until();
+                ledger.take_over_from_dead(key, claimed.lease.owner, claimed.lease)
             })
             .await
     }
@@ -209,7 +214,7 @@ impl Deliver {
                 },
             }
         };
-        let left = (claimed.lease_until - self.clock.now())
+        let left = (claimed.lease.until - self.clock.now())
             .to_std()
             .unwrap_or_default();
         (left + self.lease / 16 >= self.lease || self.renew(claimed).await).then_some(done)
@@ -222,7 +227,7 @@ impl Deliver {
         let key = claimed.task.key();
         loop {
             let Some(mut taken) = seen.take() else {
-                let again = [claim_of(&claimed, self.lease_until())];
+                let again = [claimed.claim_until(self.lease_until())];
                 match self
                     .patience
                     .until_succeeded("claim", || self.store.send_ledger().claim(&again))
@@ -259,22 +264,23 @@ impl Deliver {
     /// Takes over an attempt whose owner is dead. (A claim of this process that no task works on belonged to a lost
     /// task.)
     async fn take_over(&self, claimed: &ClaimedTask, taken: &Taken) -> bool {
-        let (key, owner) = (claimed.task.key(), claimed.owner);
+        let key = claimed.task.key();
         let ledger = self.store.send_ledger();
-        if self.others_are_dead || self.owners.has(taken.owner) {
+        let seen = taken.lease.owner;
+        let lease = || Lease {
+            until: self.lease_until(),
+            ..claimed.lease
+        };
+        if self.others_are_dead || self.owners.has(seen) {
             return self
                 .patience
-                .until_succeeded("take over", || {
-                    ledger.take_over_from_dead(key, taken.owner, owner, self.lease_until())
-                })
+                .until_succeeded("take over", || ledger.take_over_from_dead(key, seen, lease()))
                 .await;
         }
-        taken.lease_until <= self.clock.now()
+        taken.lease.until <= self.clock.now()
             && self
                 .patience
-                .until_succeeded("take over", || {
-                    ledger.take_over(key, taken.owner, owner, self.lease_until())
-                })
+                .until_succeeded("take over", || ledger.take_over(key, seen, lease()))
                 .await
     }
 

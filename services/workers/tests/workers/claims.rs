@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use carillon_bus::{OutRecord, Queue, dead_letter, headers};
 use carillon_domain::{Channel, Clock as _, Delivery, Lane, catalog::OnUncertain, dead_letter::FailureClass};
-use carillon_store::send_ledger::{ClaimVerdict, SendClaim, SendKey};
+use carillon_store::{
+    Lease,
+    send_ledger::{ClaimVerdict, SendClaim, SendKey},
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,8 +27,10 @@ fn first_attempt(delivery: &Delivery) -> SendKey {
 async fn another_claims(setting: &Setting, delivery: &Delivery, seconds: i64) {
     let claim = SendClaim {
         key: first_attempt(delivery),
-        owner: Uuid::now_v7(),
-        lease_until: setting.clock.now() + chrono::TimeDelta::seconds(seconds),
+        lease: Lease {
+            owner: Uuid::now_v7(),
+            until: setting.clock.now() + chrono::TimeDelta::seconds(seconds),
+        },
     };
     let verdicts = setting.env.store.send_ledger().claim(&[claim]).await.unwrap();
     assert_eq!(verdicts, [ClaimVerdict::Claimed]);

@@ -165,6 +165,7 @@ CREATE TABLE idempotency_keys (
     idempotency_key TEXT NOT NULL,
     fingerprint BYTEA NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
+    owner UUID NOT NULL, -- with the next: the lease of the request that is at work
     lease_until TIMESTAMPTZ NOT NULL,
     status INTEGER, -- with the next two: the answer, once there is one
     content_type TEXT,

@@ -164,6 +164,7 @@ CREATE TABLE idempotency_keys (
     idempotency_key TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     created_at TEXT NOT NULL,
+    owner BLOB NOT NULL, -- with the next: the lease of the request that is at work
     lease_until TEXT NOT NULL,
     status INTEGER, -- with the next two: the answer, once there is one
     content_type TEXT,

@@ -175,8 +175,8 @@ fn claim_input<'a>(claims: &[&'a IngestClaim], now: Timestamp) -> Input<'a> {
             claims.iter().map(|claim| Some(claim.fingerprint.as_slice())),
         )
         .time("accepted_at", claims.iter().map(|_| now))
-        .uuid("owner", claims.iter().map(|claim| claim.owner))
-        .time("lease_until", claims.iter().map(|claim| claim.lease_until))
+        .uuid("owner", claims.iter().map(|claim| claim.lease.owner))
+        .time("lease_until", claims.iter().map(|claim| claim.lease.until))
 }
 
 const STANDING: &str = "SELECT c.tenant, c.event_id, c.source, c.fingerprint, c.state, c.topic

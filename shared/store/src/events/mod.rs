@@ -24,6 +24,7 @@ use crate::{
     batcher::Batcher,
     db::{Db, Input, Prunable, again, fetch, prunable},
     error::StoreError,
+    lease::Lease,
 };
 
 /// The time for which repeated events are recognised and the verdicts of limits remembered.
@@ -55,10 +56,8 @@ pub struct IngestClaim {
     pub event_type: Arc<str>,
     /// `Event::fingerprint`.
     pub fingerprint: [u8; 32],
-    /// The process that claims.
-    pub owner: Uuid,
-    /// The end of the lease. Until then no other process may claim.
-    pub lease_until: Timestamp,
+    /// The lease of the process that claims. Until its end no other process may claim.
+    pub lease: Lease,
 }
 
 /// The verdict on a gateway's claim.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use carillon_domain::{Clock as _, EventId};
-use carillon_store::events::{ClaimState, EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict};
+use carillon_store::{
+    Lease,
+    events::{ClaimState, EventKey, IngestClaim, IngestVerdict, RouteClaim, RouteVerdict},
+};
 use uuid::Uuid;
 
 use crate::support::{TestStore, on_each, origin, seconds};
@@ -23,8 +26,10 @@ fn ingest(store: &TestStore, id: &str, says: u8) -> IngestClaim {
         key: key(id),
         event_type: "OrderShipped".into(),
         fingerprint: [says; 32],
-        owner: GATEWAY,
-        lease_until: store.now() + seconds(10),
+        lease: Lease {
+            owner: GATEWAY,
+            until: store.now() + seconds(10),
+        },
     }
 }
 

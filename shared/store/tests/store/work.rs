@@ -1,6 +1,7 @@
 //! Claims of requests and of attempts.
 
 use carillon_store::{
+    Lease,
     idempotency::{Begin, IdempotentRequest, StoredResponse},
     send_ledger::{ClaimVerdict, SendClaim, SendKey},
 };
@@ -15,6 +16,10 @@ fn request<'a>(store: &'a TestStore, key: &'a str, body: u8) -> IdempotentReques
         route: "POST /v1/events",
         key,
         fingerprint: [body; 32],
+        lease: Lease {
+            owner: Uuid::from_u128(7),
+            until: store.now() + seconds(30),
+        },
     }
 }
 
@@ -31,29 +36,37 @@ async fn a_request_with_a_key_is_answered_once_and_then_replayed_for_a_day() {
     on_each(async |store| {
         let keys = store.idempotency();
         let (first, other) = (request(store, "k", 1), request(store, "k", 2));
-        let lease = seconds(30);
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::InProgress);
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
+        assert_eq!(keys.begin(&request(store, "k", 1)).await.unwrap(), Begin::Fresh);
+        assert_eq!(
+            keys.begin(&request(store, "k", 1)).await.unwrap(),
+            Begin::InProgress
+        );
+        assert_eq!(
+            keys.begin(&request(store, "k", 2)).await.unwrap(),
+            Begin::Conflict
+        );
         keys.finish(&first, &answer(202)).await.unwrap();
         assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
+            keys.begin(&request(store, "k", 1)).await.unwrap(),
             Begin::Replay(answer(202))
         );
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Conflict);
+        assert_eq!(
+            keys.begin(&request(store, "k", 2)).await.unwrap(),
+            Begin::Conflict
+        );
         let elsewhere = IdempotentRequest {
             route: "POST /v1/simulate",
             ..other
         };
-        assert_eq!(keys.begin(&elsewhere, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&elsewhere).await.unwrap(), Begin::Fresh);
 
         store.clock.advance(seconds(24 * 3600 - 1));
         assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
+            keys.begin(&request(store, "k", 1)).await.unwrap(),
             Begin::Replay(answer(202))
         );
         store.clock.advance(seconds(2));
-        assert_eq!(keys.begin(&other, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&request(store, "k", 2)).await.unwrap(), Begin::Fresh);
     })
     .await;
 }
@@ -62,29 +75,52 @@ async fn a_request_with_a_key_is_answered_once_and_then_replayed_for_a_day() {
 async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
     on_each(async |store| {
         let keys = store.idempotency();
-        let (lease, first) = (seconds(30), request(store, "k", 1));
-        keys.begin(&first, lease).await.unwrap();
+        let first = request(store, "k", 1);
+        keys.begin(&request(store, "k", 1)).await.unwrap();
         keys.finish(&first, &answer(503)).await.unwrap();
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&request(store, "k", 1)).await.unwrap(), Begin::Fresh);
         keys.abandon(&first).await.unwrap();
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&request(store, "k", 1)).await.unwrap(), Begin::Fresh);
         store.clock.advance(seconds(31));
         assert_eq!(
-            keys.begin(&request(store, "k", 2), lease).await.unwrap(),
+            keys.begin(&request(store, "k", 2)).await.unwrap(),
             Begin::Conflict
         );
-        assert_eq!(keys.begin(&first, lease).await.unwrap(), Begin::Fresh);
+        assert_eq!(keys.begin(&request(store, "k", 1)).await.unwrap(), Begin::Fresh);
         keys.finish(&first, &answer(422)).await.unwrap();
         // A key with a response cannot be given back.
         keys.abandon(&first).await.unwrap();
         assert_eq!(
-            keys.begin(&first, lease).await.unwrap(),
+            keys.begin(&request(store, "k", 1)).await.unwrap(),
             Begin::Replay(answer(422))
         );
         store.clock.advance(seconds(24 * 3600));
         assert_eq!(keys.prune().await.unwrap(), 0);
         store.clock.advance(seconds(60));
         assert_eq!(keys.prune().await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_whose_key_was_taken_over_meanwhile_neither_stores_its_answer_nor_gives_the_key_back() {
+    on_each(async |store| {
+        let keys = store.idempotency();
+        let slow = request(store, "k", 1);
+        assert_eq!(keys.begin(&slow).await.unwrap(), Begin::Fresh);
+        store.clock.advance(seconds(31));
+        let mut next = request(store, "k", 1);
+        next.lease.owner = Uuid::from_u128(8);
+        assert_eq!(keys.begin(&next).await.unwrap(), Begin::Fresh);
+        keys.finish(&slow, &answer(422)).await.unwrap();
+        keys.abandon(&slow).await.unwrap();
+        assert_eq!(
+            keys.begin(&request(store, "k", 1)).await.unwrap(),
+            Begin::InProgress
+        );
+        keys.finish(&next, &answer(202)).await.unwrap();
+        let replay = Begin::Replay(answer(202));
+        assert_eq!(keys.begin(&request(store, "k", 1)).await.unwrap(), replay);
     })
     .await;
 }
@@ -105,8 +141,10 @@ fn send_key(number: u128, attempt: u32) -> SendKey {
 fn send(store: &TestStore, key: SendKey, owner: u128) -> SendClaim {
     SendClaim {
         key,
-        owner: Uuid::from_u128(owner),
-        lease_until: store.now() + seconds(30),
+        lease: Lease {
+            owner: Uuid::from_u128(owner),
+            until: store.now() + seconds(30),
+        },
     }
 }
 
@@ -144,7 +182,7 @@ async fn an_attempt_is_claimed_by_one_worker_and_its_outcome_stays() {
             panic!("{again:?}")
         };
         assert_eq!(
-            (seventh.owner, seventh.outcome.as_ref()),
+            (seventh.lease.owner, seventh.outcome.as_ref()),
             (Uuid::from_u128(1), Some(&json!({"ok": "SM1"})))
         );
         let ClaimVerdict::Taken(eighth) = &again[1] else {
@@ -165,7 +203,7 @@ async fn an_attempt_that_stands_in_a_batch_twice_is_claimed_once() {
         let ClaimVerdict::Taken(taken) = &verdicts[1] else {
             panic!("{verdicts:?}")
         };
-        assert_eq!(taken.owner, Uuid::from_u128(1));
+        assert_eq!(taken.lease.owner, Uuid::from_u128(1));
     })
     .await;
 }
@@ -181,7 +219,7 @@ async fn an_owner_that_asks_again_later_hears_of_the_lease_that_stands() {
         let ClaimVerdict::Taken(own) = &verdicts[0] else {
             panic!("{verdicts:?}")
         };
-        assert_eq!((own.owner, own.lease_until), (first.owner, first.lease_until));
+        assert_eq!(own.lease, first.lease);
     })
     .await;
 }
@@ -192,17 +230,18 @@ async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_ow
         let (ledger, key) = (store.send_ledger(), send_key(1, 1));
         let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);
         ledger.claim(&[send(store, key, 1)]).await.unwrap();
-        let later = store.now() + seconds(90);
-        assert!(!ledger.take_over(key, one, two, later).await.unwrap());
-        assert!(!ledger.take_over_from_dead(key, three, two, later).await.unwrap());
+        let until = store.now() + seconds(90);
+        let lease = |owner| Lease { owner, until };
+        assert!(!ledger.take_over(key, one, lease(two)).await.unwrap());
+        assert!(!ledger.take_over_from_dead(key, three, lease(two)).await.unwrap());
         store.clock.advance(seconds(31));
-        assert!(ledger.take_over(key, one, two, later).await.unwrap());
-        assert!(!ledger.take_over(key, one, three, later).await.unwrap());
-        assert!(ledger.take_over_from_dead(key, two, three, later).await.unwrap());
+        assert!(ledger.take_over(key, one, lease(two)).await.unwrap());
+        assert!(!ledger.take_over(key, one, lease(three)).await.unwrap());
+        assert!(ledger.take_over_from_dead(key, two, lease(three)).await.unwrap());
         ledger.record(vec![(key, outcome(&json!("sent")))]).await.unwrap();
         store.clock.advance(seconds(90));
-        assert!(!ledger.take_over(key, three, one, later).await.unwrap());
-        assert!(!ledger.take_over_from_dead(key, three, one, later).await.unwrap());
+        assert!(!ledger.take_over(key, three, lease(one)).await.unwrap());
+        assert!(!ledger.take_over_from_dead(key, three, lease(one)).await.unwrap());
         assert_eq!(ledger.prune(seconds(60)).await.unwrap(), 1);
     })
     .await;
