@@ -139,8 +139,7 @@ fn is_toml(path: &Path) -> Result<(), ConfigError> {
         return Ok(());
     };
     let begin = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text.as_bytes()[..begin];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = text.get(..begin).unwrap_or_default().matches('\n').count() + 1;
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
     let error = format!("{name}, line {line}: expected TOML: {what}");
     Err(ConfigError::Invalid(error))

@@ -1,8 +1,10 @@
 //! Logs, traces and metrics, set up once in a process, and the trace context in records.
 
 mod context;
+mod exemplars;
+mod openmetrics;
 
-use std::{ffi::OsStr, io::IsTerminal as _};
+use std::{ffi::OsStr, io::IsTerminal as _, sync::Arc};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
@@ -15,7 +17,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use context::{current_traceparent, follow, join, set_parent};
+use self::exemplars::{ExemplarRecorder, Exemplars};
+pub use self::{
+    context::{current_traceparent, follow, join, set_parent},
+    exemplars::{SampledSpan, sampled_span},
+};
 
 /// The settings of logs and traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,24 +86,50 @@ pub struct Telemetry {
 
 /// Renders this process's metrics.
 #[derive(Clone)]
-pub struct MetricsHandle(PrometheusHandle);
+pub struct MetricsHandle {
+    prometheus: PrometheusHandle,
+    exemplars: Arc<Exemplars>,
+}
+
+/// The metrics of a process as a scraper asked for them.
+#[derive(Debug)]
+pub struct RenderedMetrics {
+    /// The media type.
+    pub content_type: &'static str,
+    /// The text.
+    pub text: String,
+}
 
 impl MetricsHandle {
     /// A recorder without metrics, for tests of the HTTP surface.
     #[must_use]
     pub fn detached() -> Self {
-        Self(PrometheusBuilder::new().build_recorder().handle())
+        Self {
+            prometheus: PrometheusBuilder::new().build_recorder().handle(),
+            exemplars: Arc::default(),
+        }
     }
 
-    /// All metrics in Prometheus's text format.
+    /// All metrics for a scraper with this `Accept` header: in OpenMetrics' format, which has exemplars, or in
+    /// Prometheus's text format.
     #[must_use]
-    pub fn render(&self) -> String {
-        self.0.render()
+    pub fn render(&self, accept: &str) -> RenderedMetrics {
+        let text = self.prometheus.render();
+        if openmetrics::is_wanted(accept) {
+            return RenderedMetrics {
+                content_type: openmetrics::CONTENT_TYPE,
+                text: openmetrics::write(&text, &self.exemplars),
+            };
+        }
+        RenderedMetrics {
+            content_type: "text/plain; version=0.0.4",
+            text,
+        }
     }
 
     /// Drains the samples of histograms; has to be called every few seconds.
     pub fn upkeep(&self) {
-        self.0.run_upkeep();
+        self.prometheus.run_upkeep();
     }
 }
 
@@ -153,10 +185,19 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &RECORDS)?
-        .install_recorder()?;
+        .build_recorder();
+    let handle = MetricsHandle {
+        prometheus: metrics.handle(),
+        exemplars: Arc::default(),
+    };
+    let recorder = ExemplarRecorder {
+        inner: metrics,
+        exemplars: Arc::clone(&handle.exemplars),
+    };
+    metrics::set_global_recorder(recorder).map_err(|_| TelemetryError::Twice)?;
     Ok(Telemetry {
         tracer,
-        metrics: MetricsHandle(metrics),
+        metrics: handle,
     })
 }
 

@@ -407,7 +407,7 @@ async fn the_log_says_once_that_an_account_is_closed_and_once_that_it_works_agai
         SendOutcome::Config(refusal("20003")),
         SendOutcome::Ok { message_id: None },
         SendOutcome::Ok { message_id: None },
-        SendOutcome::Throttle(refusal("20429").after(Some(Duration::from_secs(60)))),
+        SendOutcome::Throttle(refusal("20429").after(Some(Duration::from_mins(1)))),
         SendOutcome::Ok { message_id: None },
         // A short pause is normal, and the log is silent about it.
         SendOutcome::Throttle(refusal("20429").after(Some(Duration::from_secs(1)))),

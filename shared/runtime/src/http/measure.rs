@@ -14,6 +14,8 @@ use metrics::Histogram;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use crate::telemetry::SampledSpan;
+
 /// The histograms by route. Each is made at its first use: measuring a request allocates nothing.
 #[derive(Default, Clone)]
 pub struct RequestMeasures(Arc<RwLock<HashMap<String, Vec<Series>>>>);
@@ -60,6 +62,8 @@ impl RequestMeasures {
     pub fn end(&self, measurement: &Measurement, response: &Response) {
         let route = measurement.route.as_ref().map_or("", MatchedPath::as_str);
         let seconds = measurement.since.elapsed().as_secs_f64();
+        let sampled = response.extensions().get::<SampledSpan>();
+        let _entered = sampled.map(SampledSpan::enter);
         self.record(route, measurement.method, response.status().as_u16(), seconds);
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Display, future::Future, sync::Arc, time::
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -206,13 +206,15 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
     (status, Json(report)).into_response()
 }
 
-async fn render(State(metrics): State<MetricsHandle>) -> Response {
+async fn render(State(metrics): State<MetricsHandle>, headers: HeaderMap) -> Response {
     metrics.upkeep();
-    (
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        metrics.render(),
-    )
-        .into_response()
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let rendered = metrics.render(accept.unwrap_or_default());
+    let headers = [
+        (header::CONTENT_TYPE, rendered.content_type),
+        (header::VARY, "accept"),
+    ];
+    (headers, rendered.text).into_response()
 }
 
 #[cfg(test)]

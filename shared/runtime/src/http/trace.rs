@@ -35,7 +35,15 @@ pub async fn traced<F: Future<Output = Response>>(
     {
         telemetry::set_parent(&span, traceparent);
     }
-    let response = answer(request).instrument(span.clone()).await;
+    let answering = async {
+        let mut response = answer(request).await;
+        // The duration is measured outside of the span.
+        if let Some(sampled) = telemetry::sampled_span() {
+            response.extensions_mut().insert(sampled);
+        }
+        response
+    };
+    let response = answering.instrument(span.clone()).await;
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
