@@ -55,8 +55,7 @@ impl Foundation {
             .await
             .context("database.url")?;
         let bus = Bus::connect(config.bus_config()?, Arc::clone(&clock))
-            .await
-            .context("the bus")?
+            .await?
             .with_stuck_after(config.bus.stuck_after);
         let in_process = Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone()))));
         Ok(Self {

@@ -14,6 +14,9 @@ const WRAPPERS: [&str; 3] = [
     "failed to lookup address information: ",
 ];
 
+/// Causes whose errors are sentences of Carillon's that say the same.
+const KNOWN: [&str; 1] = ["pool timed out while waiting for an open connection"];
+
 /// An error and its causes, from the outermost one to the innermost, each said once.
 #[must_use]
 pub fn causes(error: &(dyn Error + 'static)) -> String {
@@ -28,7 +31,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
             .map_or_else(|| own.clone(), os_sentence);
         if text.contains(&own) {
             text = text.replace(&own, &plain);
-        } else if !text.contains(&plain) {
+        } else if !text.contains(&plain) && !KNOWN.contains(&&*plain) {
             text = format!("{text}: {plain}");
         }
         next = cause.source();
@@ -36,7 +39,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
     for wrapper in WRAPPERS {
         text = text.replace(wrapper, "");
     }
-    without_numbers(&text).into_owned()
+    without_numbers(&without_numbers(&text, " (os error ", ")"), "(code: ", ") ").into_owned()
 }
 
 /// The sentence of an error of the operating system.
@@ -62,7 +65,7 @@ pub fn os_sentence(error: &io::Error) -> String {
             let text = WRAPPERS
                 .iter()
                 .fold(text, |text, wrapper| text.replace(wrapper, ""));
-            let text = without_numbers(&text).into_owned();
+            let text = without_numbers(&text, " (os error ", ")").into_owned();
             let mut letters = text.chars();
             return match letters.next() {
                 Some(first) => first.to_lowercase().chain(letters).collect(),
@@ -73,15 +76,14 @@ pub fn os_sentence(error: &io::Error) -> String {
     sentence.to_owned()
 }
 
-/// The text without the numbers of the operating system's errors, such as ` (os error 2)`.
-fn without_numbers(text: &str) -> Cow<'_, str> {
-    const BEGIN: &str = " (os error ";
-    let Some((before, after)) = text.split_once(BEGIN) else {
+/// The text without the numbers of errors, such as ` (os error 2)` or SQLite's `(code: 14) `.
+fn without_numbers<'a>(text: &'a str, begin: &str, end: &str) -> Cow<'a, str> {
+    let Some((before, after)) = text.split_once(begin) else {
         return Cow::Borrowed(text);
     };
-    match after.split_once(')') {
+    match after.split_once(end) {
         Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Cow::Owned(format!("{before}{}", without_numbers(rest)))
+            Cow::Owned(format!("{before}{}", without_numbers(rest, begin, end)))
         }
         _ => Cow::Borrowed(text),
     }
@@ -135,7 +137,15 @@ mod tests {
             let said = os_sentence(&io::Error::from_raw_os_error(code));
             assert!(!said.contains("os error") && !said.is_empty(), "{code}: {said}");
         }
-        assert_eq!(without_numbers("a (os error 2): b (os error 111)"), "a: b");
-        assert_eq!(without_numbers("a (os error x)"), "a (os error x)");
+        let plain = |text: &'static str| without_numbers(text, " (os error ", ")");
+        assert_eq!(plain("a (os error 2): b (os error 111)"), "a: b");
+        assert_eq!(plain("a (os error x)"), "a (os error x)");
+        assert_eq!(
+            outer(
+                "error returned from database: (code: 14) unable to open database file",
+                5
+            ),
+            "unable to open database file: input/output error"
+        );
     }
 }

@@ -64,8 +64,8 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter directives are wrong.
-    #[error("telemetry.log: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    #[error("telemetry.log: expected directives such as info,carillon_bus=debug, not {0:?}")]
+    Filter(String),
     /// The exporter cannot be built.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -151,7 +151,9 @@ fn exported() -> Targets {
 
 /// Sets up logs (to standard error), traces and metrics, once in a process.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
-    let filter = EnvFilter::builder().parse(&config.log)?;
+    let filter = EnvFilter::builder()
+        .parse(&config.log)
+        .map_err(|_| TelemetryError::Filter(config.log.chars().take(100).collect()))?;
     let logs = match config.log_format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .with_ansi(has_colours(

@@ -10,20 +10,20 @@ use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Records the log lines of this thread until it is dropped.
-pub struct Lines {
-    written: Written,
+pub struct LogLines {
+    written: LogText,
     _recording: DefaultGuard,
     _second: Dispatch,
 }
 
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+struct LogText(Arc<Mutex<Vec<u8>>>);
 
-impl Lines {
+impl LogLines {
     /// Begins to record. A test's runtime has to be of one thread.
     #[must_use]
     pub fn of_this_thread() -> Self {
-        let written = Written::default();
+        let written = LogText::default();
         let log = tracing_subscriber::fmt()
             .with_writer(written.clone())
             .with_ansi(false)
@@ -46,7 +46,7 @@ impl Lines {
     }
 }
 
-impl Write for Written {
+impl Write for LogText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -57,7 +57,7 @@ impl Write for Written {
     }
 }
 
-impl<'a> MakeWriter<'a> for Written {
+impl<'a> MakeWriter<'a> for LogText {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {

@@ -23,9 +23,7 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Store> {
 }
 
 async fn bus(config: &Config) -> anyhow::Result<Bus> {
-    Bus::connect(config.bus_config()?, Arc::new(SystemClock))
-        .await
-        .context("the bus")
+    Ok(Bus::connect(config.bus_config()?, Arc::new(SystemClock)).await?)
 }
 
 pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::Result<()> {

@@ -29,6 +29,11 @@ impl Remote {
         let folder = &self.data_dir;
         let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
         if let Some(key) = &self.api_key {
+            if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                bail!(
+                    "--key or CARILLON_API_KEY: expected a key, which has no spaces and only characters of ASCII"
+                );
+            }
             let url = match &self.url {
                 Some(url) => url.clone(),
                 None => running(folder).unwrap_or_else(|_| DEFAULT_URL.to_owned()),

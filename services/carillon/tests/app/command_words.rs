@@ -343,6 +343,18 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
             vec!["--set", "bus.path=/proc/none/bus.db", "topics", "create"],
             "/proc/none/bus.db.lock: there is no such file or folder\n".to_owned(),
         ),
+        (
+            vec!["deliveries", "list", "--key", "a\nb"],
+            "carillon: --key or CARILLON_API_KEY: expected a key, which has no spaces".to_owned(),
+        ),
+        (
+            vec!["--set", "telemetry.log=a=b=c", "gateway"],
+            "carillon: telemetry.log: expected directives such as info,carillon_bus=debug, not \"a=b=c\"\n".to_owned(),
+        ),
+        (
+            vec!["--set", &of_database("sqlite://folder"), "keys", "list"],
+            "carillon: database.url: the database cannot read or write its disk: unable to open database file\n".to_owned(),
+        ),
     ] {
         let said = stderr(&run(folder, &args));
         assert!(said.contains(&says), "{args:?}: {said}");
@@ -351,6 +363,10 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
             "invalid digit",
             "stream did not",
             "communicating with",
+            "returned from database",
+            "(code: ",
+            "error parsing",
+            "failed to parse",
             "TOML parse error",
         ] {
             assert!(!said.contains(phrase), "{args:?}: {said}");

@@ -400,7 +400,7 @@ async fn the_strikes_of_a_slow_run_are_revoked_when_it_turns_out_to_be_the_accou
 
 #[tokio::test(start_paused = true)]
 async fn the_log_says_once_that_an_account_is_closed_and_once_that_it_works_again() {
-    let lines = carillon_testkit::lines::Lines::of_this_thread();
+    let lines = carillon_testkit::lines::LogLines::of_this_thread();
     let refusal = |code: &str| Refusal::new(Scope::Account, code, "the test says so");
     let script = vec![
         SendOutcome::Config(refusal("20003")),

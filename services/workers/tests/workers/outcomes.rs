@@ -59,7 +59,7 @@ async fn what_the_provider_took_is_sent_and_its_offset_committed() {
 #[tokio::test]
 async fn what_the_provider_will_never_take_is_dead_at_once_with_its_bytes_untouched() {
     on_workers(async |setting| {
-        let lines = carillon_testkit::lines::Lines::of_this_thread();
+        let lines = carillon_testkit::lines::LogLines::of_this_thread();
         let provider = setting.provider();
         provider.answers("e-1", [terminal("21612")]);
         let mut record = setting.record(&to_guest("e-1")).with(
