@@ -28,7 +28,7 @@ pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
     loop {
         timer.tick().await;
         for account in &deps.accounts {
-            let complaint = account.complaint().map(|complaint| complaint.to_string());
+            let complaint = account.breaker.complaint().map(|complaint| complaint.to_string());
             deps.ready.note(account.name(), complaint);
         }
         held.follow(deps, channel).await;
@@ -85,7 +85,10 @@ impl Held {
 
 /// The complaint of the account that opens first, if all accounts of the channel are closed.
 fn present(accounts: &[Arc<Account>]) -> Option<Complaint> {
-    let complaints: Option<Vec<Complaint>> = accounts.iter().map(|account| account.complaint()).collect();
+    let complaints: Option<Vec<Complaint>> = accounts
+        .iter()
+        .map(|account| account.breaker.complaint())
+        .collect();
     complaints?
         .into_iter()
         .min_by_key(|complaint| complaint.left.unwrap_or_default())

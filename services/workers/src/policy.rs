@@ -1,5 +1,5 @@
 //! The consequences of a provider's answer. This is the only place that turns the answer's class, its scope
-//! and the earlier answers into back-off, park, strike or end. It is pure. The account (`account/`) keeps the
+//! and the earlier answers into back-off, park, strike or end. It is pure. The account's breaker (`account/breaker/`) keeps the
 //! history; the account and the deliver stage carry out the ruling.
 //!
 //! A refused address is weak evidence, because a wrong service account, or a relay that does not know the

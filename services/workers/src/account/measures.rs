@@ -6,37 +6,53 @@ use carillon_domain::Channel;
 use carillon_providers::Class;
 use metrics::{Counter, Gauge, Histogram};
 
-pub(super) struct Measures {
+/// The measures of sends.
+pub(super) struct SendMeasures {
     took: Histogram,
     /// By the class's number.
     outcomes: [Counter; Class::ALL.len()],
+}
+
+/// The measures of a breaker.
+pub(super) struct BreakerMeasures {
     parked: Gauge,
     paused: Gauge,
 }
 
-impl Measures {
-    /// The measures of an account that works: its series are there before its first message.
+fn labels(provider: &str, channel: Channel) -> [(&'static str, String); 2] {
+    [
+        ("channel", channel.as_str().to_owned()),
+        ("provider", provider.to_owned()),
+    ]
+}
+
+impl SendMeasures {
     pub(super) fn new(provider: &str, channel: Channel) -> Self {
-        let labels = [
-            ("channel", channel.as_str().to_owned()),
-            ("provider", provider.to_owned()),
-        ];
-        let measures = Self {
-            took: metrics::histogram!("carillon_send_seconds", &labels),
+        Self {
+            took: metrics::histogram!("carillon_send_seconds", &labels(provider, channel)),
             outcomes: Class::ALL.map(|class| {
                 metrics::counter!("carillon_deliveries_total", "channel" => channel.as_str(),
                     "provider" => provider.to_owned(), "outcome" => class.name())
             }),
-            parked: metrics::gauge!("carillon_provider_breaker_open", &labels),
-            paused: metrics::gauge!("carillon_provider_paused", &labels),
-        };
-        measures.state(false, false);
-        measures
+        }
     }
 
     pub(super) fn sent(&self, class: Class, took: Duration) {
         self.took.record(took.as_secs_f64());
         self.outcomes[class as usize].increment(1);
+    }
+}
+
+impl BreakerMeasures {
+    /// The measures of an account that works: its series are there before its first message.
+    pub(super) fn new(provider: &str, channel: Channel) -> Self {
+        let labels = labels(provider, channel);
+        let measures = Self {
+            parked: metrics::gauge!("carillon_provider_breaker_open", &labels),
+            paused: metrics::gauge!("carillon_provider_paused", &labels),
+        };
+        measures.state(false, false);
+        measures
     }
 
     /// Whether the account is parked, and whether it sends nothing now for any reason.

@@ -1,46 +1,22 @@
-//! The send rate and the connections of an account. Workers wait for both before they claim messages.
+//! Room for messages: their places at the connections, and their share of the send rate.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Account;
-
-/// The time for which messages that a send rate lets through one by one are collected into a batch.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// The connections of an account that has a number of them.
-pub(super) struct Connections {
-    /// Places of messages, two for each connection. The second place is for a message in preparation, so that
-    /// no connection is idle meanwhile.
-    room: Arc<Semaphore>,
-    /// The free connections, one permit for each.
-    pub(super) free: Arc<Semaphore>,
-}
-
-impl Connections {
-    pub(super) fn new(count: usize) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(2 * count)),
-            free: Arc::new(Semaphore::new(count)),
-        }
-    }
-}
 
 /// Room for messages, after the wait for the send rate.
 pub(crate) struct Room {
     account: Arc<Account>,
-    permits: Option<OwnedSemaphorePermit>,
+    places: Option<OwnedSemaphorePermit>,
     count: usize,
 }
 
 /// Room for one message.
 pub(crate) struct Reservation {
     account: Arc<Account>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -56,7 +32,7 @@ impl Room {
     pub(crate) fn reserve(&mut self) -> Reservation {
         Reservation {
             account: Arc::clone(&self.account),
-            _permit: self.permits.as_mut().and_then(|permits| permits.split(1)),
+            _place: self.places.as_mut().and_then(|places| places.split(1)),
         }
     }
 }
@@ -71,35 +47,19 @@ impl Account {
     /// Waits for room for at least one message, and for up to `wanted` if that room comes soon.
     pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
         let wanted = wanted.min(self.burst()).max(1);
-        let permits = match &self.connections {
-            Some(connections) => take(&connections.room, wanted).await,
+        let places = match &self.connections {
+            Some(connections) => connections.places(wanted).await,
             None => None,
         };
-        let mut count = permits.as_ref().map_or(wanted, OwnedSemaphorePermit::num_permits);
-        if self.rate.is_some() {
-            self.rate().await;
-            let soon = Instant::now() + GATHER;
-            let mut ready = 1;
-            while ready < count && tokio::time::timeout_at(soon, self.rate()).await.is_ok() {
-                ready += 1;
-            }
-            count = ready;
-        }
+        let count = places.as_ref().map_or(wanted, OwnedSemaphorePermit::num_permits);
+        let count = match &self.rate {
+            Some(rate) => rate.gather(count).await,
+            None => count,
+        };
         Room {
             account: Arc::clone(self),
-            permits,
+            places,
             count,
         }
     }
-}
-
-/// Takes at least one permit; further ones only as far as they are free and wanted.
-pub(super) async fn take(from: &Arc<Semaphore>, wanted: usize) -> Option<OwnedSemaphorePermit> {
-    // The semaphore is never closed.
-    let mut permits = Arc::clone(from).acquire_owned().await.ok()?;
-    let more = from.available_permits().min(wanted.saturating_sub(1));
-    if let Ok(more) = Arc::clone(from).try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
-        permits.merge(more);
-    }
-    Some(permits)
 }

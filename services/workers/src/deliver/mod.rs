@@ -148,14 +148,14 @@ impl Deliver {
     /// begun are given back.
     async fn room(&self, wanted: usize) -> Option<Room> {
         while self.wait_for_account().await {
-            let Some(account) = self.accounts.iter().find(|account| account.is_open()) else {
+            let Some(account) = self.accounts.iter().find(|account| account.breaker.is_open()) else {
                 continue;
             };
             let room = tokio::select! {
                 room = account.room(wanted) => room,
                 () = self.shutdown.soft() => return None,
             };
-            if room.account().is_open() {
+            if room.account().breaker.is_open() {
                 return Some(room);
             }
         }
@@ -183,11 +183,14 @@ impl Deliver {
     /// back.
     async fn wait_for_account(&self) -> bool {
         loop {
-            if self.accounts.iter().any(|account| account.is_open()) {
+            if self.accounts.iter().any(|account| account.breaker.is_open()) {
                 return true;
             }
-            let changes =
-                futures::future::select_all(self.accounts.iter().map(|account| Box::pin(account.wait())));
+            let changes = futures::future::select_all(
+                self.accounts
+                    .iter()
+                    .map(|account| Box::pin(account.breaker.wait())),
+            );
             tokio::select! {
                 _ = changes => {}
                 () = self.shutdown.soft() => return false,

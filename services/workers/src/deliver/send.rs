@@ -58,8 +58,8 @@ impl Deliver {
         };
         let reservation = claimed.reservation.take();
         let (mut turn, mut part_opens) = (None, None);
-        for account in self.accounts.iter().filter(|account| account.is_open()) {
-            if let Some(wait) = account.part_is_closed(&message) {
+        for account in self.accounts.iter().filter(|account| account.breaker.is_open()) {
+            if let Some(wait) = account.breaker.part_is_closed(&message) {
                 part_opens = Some(part_opens.map_or(wait, |other: Duration| other.min(wait)));
                 continue;
             }
@@ -76,7 +76,7 @@ impl Deliver {
             let Some(connection) = self.keeping(&mut claimed, wait).await else {
                 return self.settle(claimed, None).await;
             };
-            if let Ok(permit) = account.try_acquire(&message) {
+            if let Ok(permit) = account.breaker.try_acquire(&message) {
                 turn = Some((account, permit, connection));
                 break;
             }
@@ -103,7 +103,7 @@ impl Deliver {
         let ruled = account.send(permit, &message, tries).instrument(call).await;
         drop((connection, reservation));
         let judged = if ruled.course == Course::Doubt {
-            let Some(blame) = self.keeping(&mut claimed, account.blame(&ruled)).await else {
+            let Some(blame) = self.keeping(&mut claimed, account.breaker.blame(&ruled)).await else {
                 return self.settle(claimed, None).await;
             };
             self.judge_address(&claimed.task, account, &ruled, blame, sending_at)
@@ -195,7 +195,7 @@ impl Deliver {
     /// The wait for an account, shortened if another account is open.
     fn unless_elsewhere(&self, wait: Duration, refusal: &Refusal) -> Duration {
         let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
-            && self.accounts.iter().any(|account| account.is_open());
+            && self.accounts.iter().any(|account| account.breaker.is_open());
         if is_elsewhere { wait.min(MEANWHILE) } else { wait }
     }
 

@@ -42,7 +42,7 @@ impl Deliver {
         if let Some(contact) = self.mark_dead(task, account, refusal, *reason, sending_at).await
             && blame == Blame::AddressUnproven
         {
-            account.struck(contact);
+            account.breaker.struck(contact);
         }
         // Sending again can never help, so the delivery fails without a dead letter. The address is marked dead with
         // the reason.
@@ -86,7 +86,7 @@ impl Deliver {
 
     /// Revokes the strikes of a run that turned out to be the account's fault.
     async fn revoke(&self, account: &Account) {
-        let revoked = account.take_revoked();
+        let revoked = account.breaker.take_revoked();
         if !revoked.is_empty() {
             tracing::warn!(provider = %account.name(), addresses = revoked.len(),
                 "strikes are revoked: the account was at fault");

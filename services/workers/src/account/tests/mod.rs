@@ -1,14 +1,17 @@
 //! The reactions of an account to answers.
 
-use std::collections::VecDeque;
+mod doubt;
+
+use std::{collections::VecDeque, time::Duration};
 
 use async_trait::async_trait;
-use carillon_domain::{ContactPointId, Content, DeliveryId, Platform, contact::DeathReason};
-use carillon_providers::{Refusal, Scope};
+use carillon_domain::{Content, DeliveryId, Platform, contact::DeathReason};
+use carillon_providers::{Refusal, Scope, SendOutcome};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::*;
-use crate::policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT, MANY_REFUSED, PATIENCE, SOME_REFUSED};
+use super::{breaker::Closed, *};
+use crate::policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT};
 
 struct Scripted(Mutex<VecDeque<SendOutcome>>);
 
@@ -62,7 +65,7 @@ fn push(platform: Platform) -> OutgoingMessage {
 }
 
 async fn send_message(account: &Account, message: &OutgoingMessage) -> Result<Ruled, Closed> {
-    let permit = account.try_acquire(message)?;
+    let permit = account.breaker.try_acquire(message)?;
     let tries = Tries {
         waits: 0,
         attempts: 1,
@@ -121,21 +124,21 @@ fn no_more_go_out_at_once_than_rate_and_connections_allow() {
 async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
     let account = account(vec![config(), config()]);
     assert!(send(&account).await.is_some());
-    assert!(!account.is_open());
+    assert!(!account.breaker.is_open());
     tokio::time::advance(FIRST_PARK).await;
-    let first = account.try_acquire(&text("+49")).unwrap();
-    assert!(account.try_acquire(&text("+49")).is_err(), "one probe at a time");
-    drop(Probe {
-        account: &account,
-        permit: first,
-    });
+    let first = account.breaker.try_acquire(&text("+49")).unwrap();
+    assert!(
+        account.breaker.try_acquire(&text("+49")).is_err(),
+        "one probe at a time"
+    );
+    drop(account.breaker.call(first));
     assert!(send(&account).await.is_some(), "the probe fails");
     tokio::time::advance(FIRST_PARK).await;
-    assert!(!account.is_open(), "the second park is longer");
+    assert!(!account.breaker.is_open(), "the second park is longer");
     tokio::time::advance(FIRST_PARK).await;
     assert!(send(&account).await.is_some());
-    let permit = account.try_acquire(&text("+49"));
-    assert!(account.is_open() && permit.is_ok_and(|permit| !permit.is_probe));
+    let permit = account.breaker.try_acquire(&text("+49"));
+    assert!(account.breaker.is_open() && permit.is_ok_and(|permit| !permit.is_probe));
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,9 +148,9 @@ async fn the_operator_is_told_of_a_park_and_of_a_long_pause_until_the_account_wo
         SendOutcome::Throttle(refusal(Scope::Account).after(wait))
     };
     let parked = account(vec![config()]);
-    assert_eq!(parked.complaint(), None);
+    assert_eq!(parked.breaker.complaint(), None);
     send(&parked).await.unwrap();
-    let told = parked.complaint().unwrap().to_string();
+    let told = parked.breaker.complaint().unwrap().to_string();
     assert!(
         told.contains("p is parked") && told.contains("the provider refuses the account"),
         "{told}"
@@ -155,24 +158,25 @@ async fn the_operator_is_told_of_a_park_and_of_a_long_pause_until_the_account_wo
     tokio::time::advance(FIRST_PARK).await;
     assert!(
         parked
+            .breaker
             .complaint()
             .unwrap()
             .to_string()
             .ends_with("one message goes first")
     );
     send(&parked).await.unwrap();
-    assert_eq!(parked.complaint(), None, "a success ends it");
+    assert_eq!(parked.breaker.complaint(), None, "a success ends it");
 
     let paused = account(vec![throttle(3_000)]);
     send(&paused).await.unwrap();
-    let told = paused.complaint().unwrap().to_string();
+    let told = paused.breaker.complaint().unwrap().to_string();
     assert!(
         told.contains("p is paused") && told.contains("goes out in "),
         "{told}"
     );
     let short = account(vec![throttle(2)]);
     send(&short).await.unwrap();
-    assert_eq!(short.complaint(), None, "a short pause is no fault");
+    assert_eq!(short.breaker.complaint(), None, "a short pause is no fault");
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +191,7 @@ async fn a_throttle_pauses_the_account_for_the_time_that_the_provider_names() {
     assert!(send(&account).await.is_none());
     tokio::time::advance(wait / 10).await;
     assert!(send(&account).await.is_some());
-    assert!(account.is_open());
+    assert!(account.breaker.is_open());
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,8 +204,8 @@ async fn throttles_in_a_row_that_name_no_time_back_off_and_a_success_begins_anew
     for _ in 0..10 {
         send(&account).await.unwrap();
         let begun = Instant::now();
-        if !account.is_open() {
-            account.wait().await;
+        if !account.breaker.is_open() {
+            account.breaker.wait().await;
             pauses.push(begun.elapsed().as_secs());
         }
     }
@@ -217,13 +221,12 @@ async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
     let account = account(vec![config()]);
     assert!(send(&account).await.is_some());
     tokio::time::advance(FIRST_PARK).await;
-    let permit = account.try_acquire(&text("+49")).unwrap();
-    assert!(!account.is_open(), "a handler looks, and decides to wait");
-    drop(Probe {
-        account: &account,
-        permit,
-    });
-    tokio::time::timeout(FIRST_PARK, account.wait()).await.unwrap();
+    let permit = account.breaker.try_acquire(&text("+49")).unwrap();
+    assert!(!account.breaker.is_open(), "a handler looks, and decides to wait");
+    drop(account.breaker.call(permit));
+    tokio::time::timeout(FIRST_PARK, account.breaker.wait())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +240,7 @@ async fn what_is_about_its_message_or_its_address_never_parks_the_account() {
         let account = account(vec![outcome; 60]);
         for _ in 0..60 {
             assert!(send(&account).await.is_some());
-            assert!(account.is_open());
+            assert!(account.breaker.is_open());
         }
     }
 }
@@ -254,9 +257,9 @@ async fn a_run_of_failures_parks_the_account_and_one_success_breaks_the_run() {
     for _ in 0..2 * FAILURES_IN_A_ROW - 1 {
         assert!(send(&account).await.is_some());
     }
-    assert!(account.is_open());
+    assert!(account.breaker.is_open());
     assert!(send(&account).await.is_some());
-    assert!(!account.is_open());
+    assert!(!account.breaker.is_open());
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,18 +272,18 @@ async fn a_domain_that_greylists_waits_for_minutes_and_others_go_on() {
     ]);
     let (grey, other) = (mail("ada@Grey.example"), mail("ada@other.example"));
     send_message(&account, &grey).await.unwrap();
-    assert!(account.is_open());
-    let wait = account.part_is_closed(&mail("bob@grey.example")).unwrap();
+    assert!(account.breaker.is_open());
+    let wait = account.breaker.part_is_closed(&mail("bob@grey.example")).unwrap();
     assert!(wait >= FIRST_WAIT && wait <= FIRST_WAIT * 11 / 10, "{wait:?}");
-    assert!(matches!(account.try_acquire(&grey), Err(Closed::Part(_))));
+    assert!(matches!(account.breaker.try_acquire(&grey), Err(Closed::Part(_))));
     send_message(&account, &other).await.unwrap();
     tokio::time::advance(wait).await;
     send_message(&account, &grey).await.unwrap();
-    let wait = account.part_is_closed(&grey).unwrap();
+    let wait = account.breaker.part_is_closed(&grey).unwrap();
     assert!(wait >= 2 * FIRST_WAIT, "the second wait is longer: {wait:?}");
     tokio::time::advance(wait).await;
     send_message(&account, &grey).await.unwrap();
-    assert_eq!(account.part_is_closed(&grey), None);
+    assert_eq!(account.breaker.part_is_closed(&grey), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,107 +298,22 @@ async fn a_platform_without_a_credential_is_parked_and_the_other_platforms_go_on
     assert!(send_message(&account, &push(Platform::Ios)).await.is_err());
     send_message(&account, &push(Platform::Android)).await.unwrap();
     tokio::time::advance(FIRST_PARK).await;
-    let probe = account.try_acquire(&push(Platform::Ios)).unwrap();
+    let probe = account.breaker.try_acquire(&push(Platform::Ios)).unwrap();
     assert!(
-        account.try_acquire(&push(Platform::Ios)).is_err(),
+        account.breaker.try_acquire(&push(Platform::Ios)).is_err(),
         "one probe at a time"
     );
-    assert!(account.try_acquire(&push(Platform::Web)).is_ok());
-    drop(Probe {
-        account: &account,
-        permit: probe,
-    });
+    assert!(account.breaker.try_acquire(&push(Platform::Web)).is_ok());
+    drop(account.breaker.call(probe));
     send_message(&account, &push(Platform::Ios)).await.unwrap();
     tokio::time::advance(FIRST_PARK).await;
     assert!(
-        account.try_acquire(&push(Platform::Ios)).is_err(),
+        account.breaker.try_acquire(&push(Platform::Ios)).is_err(),
         "the second park is longer"
     );
     tokio::time::advance(FIRST_PARK).await;
     send_message(&account, &push(Platform::Ios)).await.unwrap();
-    assert_eq!(account.part_is_closed(&push(Platform::Ios)), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_address_is_believed_when_a_success_follows() {
-    let account = account(vec![dead()]);
-    let ruled = send(&account).await.unwrap();
-    assert_eq!(ruled.course, Course::Doubt);
-    let (blame, _) = tokio::join!(account.blame(&ruled), send(&account));
-    assert_eq!(blame, Blame::Address);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lone_refused_address_is_believed_after_a_while() {
-    let account = account(vec![dead()]);
-    let ruled = send(&account).await.unwrap();
-    let begun = Instant::now();
-    assert_eq!(account.blame(&ruled).await, Blame::AddressUnproven);
-    assert_eq!(begun.elapsed(), PATIENCE);
-    assert!(account.is_open());
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_refused_addresses_without_a_success_are_the_accounts_fault() {
-    let account = account(vec![dead(); SOME_REFUSED + 1]);
-    let ruled = send_to(&account, 0..SOME_REFUSED).await;
-    let blames = futures::future::join_all(ruled.iter().map(|ruled| account.blame(ruled))).await;
-    assert_eq!(blames, vec![Blame::Account; SOME_REFUSED]);
-    assert!(!account.is_open());
-    tokio::time::advance(FIRST_PARK).await;
-    let probe = send_to(&account, 50..51).await.remove(0);
-    assert_eq!(
-        account.blame(&probe).await,
-        Blame::Account,
-        "the probe is refused as well"
-    );
-    assert!(!account.is_open());
-    tokio::time::advance(2 * FIRST_PARK).await;
-    send_to(&account, 51..52).await;
-    assert!(account.is_open() && account.burst() > 1, "a success ends it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_long_run_of_refused_addresses_parks_the_account_at_once() {
-    let account = account(vec![dead(); MANY_REFUSED]);
-    let ruled = send_to(&account, 0..MANY_REFUSED).await;
-    assert!(!account.is_open());
-    let begun = Instant::now();
-    assert_eq!(account.blame(&ruled[0]).await, Blame::Account);
-    assert_eq!(begun.elapsed(), Duration::ZERO);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_address_that_is_refused_again_and_again_is_no_run() {
-    let account = account(vec![dead(); 3 * MANY_REFUSED]);
-    for _ in 0..3 * MANY_REFUSED {
-        assert!(send(&account).await.is_some());
-    }
-    assert!(account.is_open());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_strikes_of_a_slow_run_are_revoked_when_it_turns_out_to_be_the_accounts() {
-    let account = account(vec![dead(); SOME_REFUSED]);
-    let contact = |number: usize| DeadContact {
-        tenant: carillon_domain::TenantId::default(),
-        id: ContactPointId(Uuid::from_u128(number as u128)),
-        code: "x".to_owned(),
-        reason: DeathReason::Gone,
-        provider: "p".into(),
-        delivery_id: DeliveryId(Uuid::nil()),
-        seen_at: "2026-11-24T10:00:00Z".parse().unwrap(),
-    };
-    for number in 0..SOME_REFUSED - 1 {
-        let ruled = send_to(&account, number..number + 1).await.remove(0);
-        assert_eq!(account.blame(&ruled).await, Blame::AddressUnproven);
-        account.struck(contact(number));
-    }
-    assert!(account.take_revoked().is_empty());
-    let last = send_to(&account, SOME_REFUSED..SOME_REFUSED + 1).await.remove(0);
-    assert_eq!(account.blame(&last).await, Blame::Account);
-    assert_eq!(account.take_revoked().len(), SOME_REFUSED - 1);
-    assert!(account.take_revoked().is_empty());
+    assert_eq!(account.breaker.part_is_closed(&push(Platform::Ios)), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,7 +333,7 @@ async fn the_log_says_once_that_an_account_is_closed_and_once_that_it_works_agai
     ];
     let account = account(script);
     for _ in 0..8 {
-        account.wait().await;
+        account.breaker.wait().await;
         assert!(send(&account).await.is_some());
     }
     assert_eq!(lines.with("the provider account is parked").len(), 2);

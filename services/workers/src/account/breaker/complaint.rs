@@ -1,0 +1,39 @@
+//! The operator's view of a closed account.
+
+use std::{fmt, time::Duration};
+
+use crate::policy::Cause;
+
+/// The reason for which nothing is sent through an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// A sentence without a full stop.
+    pub(crate) cause: String,
+    /// The time until the next message goes out; `None` if one goes first now.
+    pub(crate) left: Option<Duration>,
+}
+
+impl Complaint {
+    /// A park has a cause, a pause has none.
+    pub(super) fn new(account: &str, cause: Option<Cause>, left: Option<Duration>) -> Self {
+        let cause = match cause {
+            Some(cause) => format!("the provider account {account} is parked: {}", cause.as_str()),
+            None => format!("the provider account {account} is paused at the provider's request"),
+        };
+        Self { cause, left }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.left {
+            Some(left) => write!(
+                f,
+                "{}; the next message goes out in {} s",
+                self.cause,
+                left.as_secs() + 1
+            ),
+            None => write!(f, "{}; one message goes first", self.cause),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The breaker of an account: by the answers to earlier messages, it decides whether a message may go out.
+//!
+//! An account is in one of three states. *Open*: messages go out. *Paused* until a time: because it was throttled, or
+//! parked after an operator's fault or a run of failures. *On probation*: after a park one message goes first, and
+//! its outcome decides. The parts of an account, which are the domains and platforms that it sends to, have the same
+//! states (`part.rs`). The policy decides the effect of an answer (`../../policy.rs`); the breaker keeps the history
+//! (`state.rs`).
+
+mod call;
+mod complaint;
+mod doubt;
+mod part;
+mod state;
+
+use std::{sync::Arc, time::Duration};
+
+use carillon_domain::Channel;
+use carillon_providers::OutgoingMessage;
+use carillon_store::users::DeadContact;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use self::{
+    call::PermittedCall,
+    doubt::Proof,
+    part::{AccountPart, AccountParts},
+    state::{Learnt, State},
+};
+pub(crate) use self::{
+    call::{Closed, Permit, Ruled, Tries},
+    complaint::Complaint,
+    doubt::Blame,
+};
+use super::measures::BreakerMeasures;
+
+/// The breaker of one account.
+pub(crate) struct Breaker {
+    account: Arc<str>,
+    channel: Channel,
+    state: Mutex<State>,
+    parts: Mutex<AccountParts>,
+    changed: Notify,
+    /// The evidence for which doubted refusals of addresses wait.
+    proof: watch::Sender<Proof>,
+    measures: BreakerMeasures,
+}
+
+impl Breaker {
+    /// The breaker of an account that works until it shows otherwise.
+    pub(super) fn new(account: Arc<str>, channel: Channel) -> Self {
+        Self {
+            measures: BreakerMeasures::new(&account, channel),
+            account,
+            channel,
+            state: Mutex::default(),
+            parts: Mutex::default(),
+            changed: Notify::new(),
+            proof: watch::Sender::default(),
+        }
+    }
+
+    /// Whether a message could go out now. A probe that is under way counts as closed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().is_open(Instant::now())
+    }
+
+    /// Whether one message goes first.
+    pub(super) fn is_on_probation(&self) -> bool {
+        self.state.lock().is_on_probation()
+    }
+
+    /// The time for which the message's domain or platform is closed, if it is.
+    pub(crate) fn part_is_closed(&self, message: &OutgoingMessage) -> Option<Duration> {
+        let parts = self.parts.lock();
+        if parts.is_empty() {
+            return None;
+        }
+        parts.closed(&AccountPart::of(message)?, Instant::now())
+    }
+
+    /// Permission to send a message, if the account and the message's part of it are open or need a probe.
+    pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit, Closed> {
+        let part = AccountPart::of(message);
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if !state.is_open(now) {
+            return Err(Closed::Account);
+        }
+        let mut parts = self.parts.lock();
+        let is_probe_of_part = match &part {
+            Some(part) => parts.enter(part, now).map_err(Closed::Part)?,
+            None => false,
+        };
+        Ok(Permit {
+            is_probe: state.enter(),
+            part,
+            is_probe_of_part,
+        })
+    }
+
+    /// The call for which a permission was given.
+    pub(super) fn call(&self, permit: Permit) -> PermittedCall<'_> {
+        PermittedCall {
+            breaker: self,
+            permit,
+        }
+    }
+
+    /// Waits until [`Breaker::is_open`] may have changed.
+    pub(crate) async fn wait(&self) {
+        // Created before the state is read, so that no change in between is missed.
+        let changed = self.changed.notified();
+        let until = {
+            let state = self.state.lock();
+            let until = state.paused_until(Instant::now());
+            if until.is_none() && !state.is_probing() {
+                return;
+            }
+            until
+        };
+        match until {
+            Some(until) => tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => {}
+            },
+            None => changed.await,
+        }
+    }
+
+    /// Remembers a strike that no success has confirmed.
+    pub(crate) fn struck(&self, contact: DeadContact) {
+        self.state.lock().struck(contact);
+    }
+
+    /// The strikes of a run that turned out to be the account's fault, to be revoked.
+    pub(crate) fn take_revoked(&self) -> Vec<DeadContact> {
+        self.state.lock().take_revoked()
+    }
+
+    /// The reason for which nothing is sent through the account now, for the operator; `None` if it works or pauses
+    /// only briefly.
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
+        let (cause, left) = self.state.lock().complaint(Instant::now())?;
+        Some(Complaint::new(&self.account, cause, left))
+    }
+
+    fn tell(&self, state: &State) {
+        self.measures
+            .state(state.is_parked(), state.paused_until(Instant::now()).is_some());
+    }
+
+    fn note(&self, learnt: &Learnt) {
+        self.proof.send_if_modified(|proof| proof.add(learnt));
+        if let Some((wait, cause)) = learnt.parked {
+            tracing::warn!(provider = %self.account, channel = %self.channel, seconds = wait.as_secs(),
+                cause = cause.as_str(), "the provider account is parked");
+        }
+        self.changed.notify_waiters();
+    }
+}
