@@ -29,7 +29,7 @@ use crate::state::GatewayState;
         (name = "events", description = "Events in, and what was decided about them"),
         (name = "deliveries", description = "What was sent, what was not, and why"),
         (name = "users", description = "Users, devices and preferences"),
-        (name = "catalog", description = "Event types, categories and providers"),
+        (name = "catalog", description = "Event types and categories"),
         (name = "dlq", description = "Dead letters"),
         (name = "keys", description = "API keys"),
     )

@@ -1,4 +1,4 @@
-//! The catalog of a tenant: event types, categories and providers (`catalog.yaml`).
+//! The catalog of a tenant: event types and categories (`catalog.yaml`).
 
 use std::{collections::HashMap, time::Duration};
 
@@ -24,8 +24,6 @@ pub struct Catalog {
     pub types: IndexMap<String, EventTypeDef>,
     /// Categories by name.
     pub categories: IndexMap<String, CategoryDef>,
-    /// Providers by name.
-    pub providers: IndexMap<String, ProviderDef>,
 }
 
 /// An event type.
@@ -161,19 +159,6 @@ pub enum OnUncertain {
     Hold,
 }
 
-/// A provider account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderDef {
-    /// The kind of its sender: `fcm`, `twilio`, `smtp`.
-    pub kind: String,
-    /// The channel that it serves.
-    pub channel: Channel,
-    /// The position among the channel's providers; the lowest comes first.
-    #[serde(default)]
-    pub order: u32,
-}
-
 impl Catalog {
     /// Checks the whole catalog, up to the number of errors that an answer lists. Without errors it may be applied.
     /// Pointers are into the catalog document.
@@ -203,12 +188,6 @@ impl Catalog {
                     ));
                 }
             }
-        }
-        for name in self.providers.keys() {
-            if is_full(&errors) {
-                break;
-            }
-            validate_name(name, &format!("/providers/{}", escape_token(name)), &mut errors);
         }
         if is_full(&errors) {
             end_full(&mut errors, None);
@@ -341,6 +320,17 @@ mod tests {
                 "/types/A~1b/sensitive/1",
                 "/types/A~1b/sensitive/2"
             ]
+        );
+    }
+
+    #[test]
+    fn a_section_that_no_catalog_has_is_refused() {
+        let error = serde_json::from_str::<Catalog>(r#"{"types":{},"providers":{}}"#).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`providers`, expected `types` or `categories`"),
+            "{error}"
         );
     }
 

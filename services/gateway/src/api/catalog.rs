@@ -12,7 +12,7 @@ use crate::{
     state::GatewayState,
 };
 
-/// The catalog: event types, categories, providers.
+/// The catalog: event types and categories.
 #[utoipa::path(
     get, path = "/v1/catalog", tag = "catalog",
     responses((status = 200, description = "The catalog", body = serde_json::Value),

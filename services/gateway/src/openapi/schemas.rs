@@ -242,9 +242,6 @@ pub(crate) struct CatalogBody {
     /// Categories by name: `default`, `limits`, `overflow`, `on_uncertain`.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, Map<String, Value>>>,
-    /// Providers by name: `kind`, `channel`, `order`.
-    #[schema(nullable = false)]
-    providers: Option<BTreeMap<String, Map<String, Value>>>,
 }
 
 #[cfg(test)]
@@ -319,7 +316,7 @@ mod tests {
             sorted(preferences.as_object().unwrap().keys().cloned().collect())
         );
         serde_json::from_value::<Preferences>(preferences).unwrap();
-        let catalog = json!({"types": {}, "categories": {}, "providers": {}});
+        let catalog = json!({"types": {}, "categories": {}});
         assert_eq!(
             properties::<CatalogBody>(),
             sorted(catalog.as_object().unwrap().keys().cloned().collect())

@@ -19,8 +19,6 @@ pub struct Difference {
     pub types: Names,
     /// Categories.
     pub categories: Names,
-    /// Providers.
-    pub providers: Names,
     /// Templates and partials, as `<type>/<channel>` (with ` (<locale>)` if for one locale only) and
     /// `partials/<name>`.
     pub templates: Names,
@@ -32,7 +30,7 @@ impl Difference {
     /// Whether applying the folder would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.types, &self.categories, &self.providers]
+        [&self.types, &self.categories]
             .iter()
             .all(|names| names.is_empty())
             && [&self.templates, &self.locales]
@@ -139,7 +137,6 @@ pub async fn diff(
     Ok(Difference {
         types: Names::compare(named(&folder.catalog.types), named(&catalog.types)),
         categories: Names::compare(named(&folder.catalog.categories), named(&catalog.categories)),
-        providers: Names::compare(named(&folder.catalog.providers), named(&catalog.providers)),
         templates: Names::compare(labelled(&wanted), labelled(&published)),
         locales: Names::compare(named(&folder.templates.locales), named(&locales)),
     })
