@@ -54,6 +54,7 @@ pub(crate) fn with_app<T, F: Future<Output = anyhow::Result<T>>>(
     let runtime = tokio::runtime::Runtime::new()?;
     let sink = runtime.block_on(Sink::start(sink_delay))?;
     let mut settings = vec![
+        ("PROVIDERS__FCM__KIND".to_owned(), "fcm".to_owned()),
         (
             "PROVIDERS__FCM__SERVICE_ACCOUNT".to_owned(),
             service_account(&sink)?,

@@ -7,9 +7,9 @@ use carillon_domain::{
     Channel, ContactPointId, Delivery, DeliveryId, Event, Lane, NotificationId, Target, UserId,
     delivery::DELIVERY_VERSION, event::Defaults,
 };
-use carillon_providers::FcmConfig;
+use carillon_providers::{FcmConfig, ProvidersConfig};
 use carillon_runtime::Secret;
-use carillon_workers::{ProvidersConfig, WorkerDeps, WorkersConfig};
+use carillon_workers::{ChannelsConfig, WorkerDeps, WorkersConfig};
 use futures::FutureExt as _;
 use uuid::Uuid;
 
@@ -126,22 +126,22 @@ async fn publish(
 
 /// Runs a worker until all deliveries have arrived and are committed.
 async fn deliver(bed: &Bed, sink: &Sink, count: usize) -> anyhow::Result<()> {
-    let providers = ProvidersConfig {
-        fcm: Some(FcmConfig {
-            service_account_path: None,
-            service_account: Some(Secret::from(service_account(sink)?)),
-            base_url: sink.url.clone(),
-            request_timeout: Duration::from_secs(8),
-            rate_per_second: None,
-        }),
-        ..ProvidersConfig::default()
+    let mut providers = ProvidersConfig::default();
+    let fcm = FcmConfig {
+        service_account_path: None,
+        service_account: Some(Secret::from(service_account(sink)?)),
+        base_url: sink.url.clone(),
+        request_timeout: Duration::from_secs(8),
+        rate_per_second: None,
     };
+    providers.insert("fcm", fcm);
+    let channels = ChannelsConfig::default();
     let deps = WorkerDeps {
         bus: bed.bus.clone(),
         store: bed.store.clone(),
         renderer: Arc::clone(&bed.renderer) as _,
         clock: Arc::clone(&bed.clock),
-        accounts: carillon_workers::accounts(&providers, Channel::Push, &bed.clock)?,
+        accounts: carillon_workers::accounts(&providers, &channels, Channel::Push, &bed.clock)?,
         config: WorkersConfig::default(),
         only_process: false,
         ready: ready(),

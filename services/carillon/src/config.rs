@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
 use carillon_domain::{contact::AddressKey, duration_text, retry::RetryPolicy};
 use carillon_gateway::GatewayConfig;
+use carillon_providers::ProvidersConfig;
 use carillon_router::RouterConfig;
 use carillon_runtime::{
     Secret,
@@ -14,7 +15,7 @@ use carillon_runtime::{
 };
 use carillon_simulator::SimulatorConfig;
 use carillon_store::StoreConfig;
-use carillon_workers::{ProvidersConfig, WorkersConfig};
+use carillon_workers::{ChannelsConfig, WorkersConfig};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -43,8 +44,10 @@ pub(crate) struct Config {
     pub(crate) router: RouterConfig,
     /// Worker tuning.
     pub(crate) workers: WorkersConfig,
-    /// Provider accounts.
+    /// Provider accounts, by name.
     pub(crate) providers: ProvidersConfig,
+    /// Settings of channels: the order of their accounts.
+    pub(crate) channels: ChannelsConfig,
     /// The place where templates are rendered.
     pub(crate) templates: TemplatesSection,
     /// The simulator's settings.
@@ -239,7 +242,9 @@ impl Config {
         bad.map_err(|(key, expected)| invalid(format!("gateway.{key}"), expected))?;
         let bad = self.http.validate();
         bad.map_err(|(key, expected)| invalid(format!("http.{key}"), expected))?;
-        let timeout = self.providers.longest_timeout();
+        let wrong = self.channels.validate(&self.providers);
+        wrong.map_err(|error| invalid(error.key, error.expected))?;
+        let timeout = self.providers.longest_call();
         if self.workers.lease <= timeout {
             let expected =
                 format!("expected more than the longest request_timeout of a provider ({timeout:?})");
@@ -352,104 +357,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use carillon_providers::{SmtpConfig, SmtpTls};
-
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_valid_and_print_no_secret() {
-        let mut config = Config::default();
-        config.validate().unwrap();
-        config.database.url = Some("postgres://u:hunter2@h/d".to_owned().into());
-        let printed = toml::to_string(&config).unwrap();
-        assert!(
-            printed.contains("***") && !printed.contains("hunter2"),
-            "{printed}"
-        );
-    }
-
-    const REFERENCE: &str = include_str!("../../../deploy/carillon.toml");
-
-    fn read(text: &str) -> Config {
-        toml::from_str(text).unwrap_or_else(|error| panic!("deploy/carillon.toml: {error}"))
-    }
-
-    #[test]
-    fn the_reference_file_says_the_defaults() {
-        let [reference, defaults] =
-            [read(REFERENCE), Config::default()].map(|config| toml::to_string(&config).unwrap());
-        assert_eq!(reference, defaults);
-    }
-
-    #[test]
-    fn every_key_of_the_reference_file_is_known_and_every_optional_key_stands_in_it() {
-        let is_setting = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
-        let uncommented: Vec<&str> = REFERENCE
-            .lines()
-            .map(|line| {
-                line.strip_prefix('#')
-                    .filter(|rest| is_setting(rest))
-                    .unwrap_or(line)
-            })
-            .collect();
-        let config = read(&uncommented.join("\n"));
-        // Unset optional settings are left out, so that a key that the file omits shows as a missing line.
-        let debug = format!("{config:?}");
-        assert!(
-            !debug.contains("None"),
-            "the reference file lacks a setting: {debug}"
-        );
-    }
-
-    #[test]
-    fn a_lease_shorter_than_a_request_refuses_to_start() {
-        let mut config = Config::default();
-        config.providers.smtp = Some(SmtpConfig {
-            host: "localhost".into(),
-            port: 25,
-            tls: SmtpTls::None,
-            username: None,
-            password: None,
-            from: "a@example.com".into(),
-            max_connections: 1,
-            request_timeout: Duration::from_secs(30),
-            rate_per_second: None,
-        });
-        assert!(
-            config
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .starts_with("workers.lease")
-        );
-    }
-
-    #[test]
-    fn a_bound_that_cannot_work_refuses_to_start() {
-        let mut config = Config::default();
-        config.http.header_timeout = Duration::ZERO;
-        let error = config.validate().unwrap_err().to_string();
-        assert!(error.starts_with("http.header_timeout: expected"), "{error}");
-    }
-
-    #[test]
-    fn kafka_without_a_shared_address_key_refuses_to_start() {
-        let mut config = Config::default();
-        config.kafka.brokers = "localhost:9092".into();
-        assert!(
-            config
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .starts_with("security.address_key")
-        );
-    }
-
-    #[test]
-    fn tiers_that_are_no_durations_are_refused() {
-        let mut config = Config::default();
-        config.retry.tiers = vec!["soon".into()];
-        assert!(config.validate().is_err());
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use carillon_domain::TenantId;
+use carillon_domain::{Channel, TenantId};
 use carillon_providers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use carillon_runtime::{Lifecycle, Secret, Shutdown, http, os_sentence, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
@@ -277,8 +277,8 @@ async fn start_simulator(
         })
 }
 
-/// The configuration of the embedded mode: all data in the folder, and the simulator as provider. Other explicit
-/// settings stay.
+/// The configuration of the embedded mode: all data in the folder, and an account at the simulator for each channel
+/// that has no account. Other explicit settings stay.
 fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Simulator) {
     config.http.listen = args.listen;
     config.kafka.brokers.clear();
@@ -289,42 +289,50 @@ fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Sim
     let defaults = SimulatorConfig::default();
     let base_url = format!("http://{}", simulator.http_addr());
     let request_timeout = Duration::from_secs(8);
-    if config.providers.fcm.is_none() {
+    let providers = &mut config.providers;
+    if !providers.serve(Channel::Push) {
         let account = serde_json::json!({
             "project_id": "carillon-dev",
             "client_email": "carillon@carillon-dev.iam.gserviceaccount.com",
             "private_key": secrets.service_account_key,
             "token_uri": format!("{base_url}/token"),
         });
-        config.providers.fcm = Some(FcmConfig {
+        let fcm = FcmConfig {
             service_account_path: None,
             service_account: Some(Secret::from(account.to_string())),
             base_url: base_url.clone(),
             request_timeout,
             rate_per_second: None,
-        });
+        };
+        providers.insert("fcm", fcm);
     }
-    config.providers.twilio.get_or_insert_with(|| TwilioConfig {
-        account_sid: defaults.twilio_account_sid,
-        auth_token: Some(defaults.twilio_auth_token.into()),
-        from: Some("+15550001111".to_owned()),
-        messaging_service_sid: None,
-        callback_url: Some(format!("http://{}", args.listen)),
-        base_url,
-        request_timeout,
-        rate_per_second: None,
-    });
-    config.providers.smtp.get_or_insert_with(|| SmtpConfig {
-        host: simulator.smtp_addr().ip().to_string(),
-        port: simulator.smtp_addr().port(),
-        tls: SmtpTls::None,
-        username: None,
-        password: None,
-        from: "Carillon Shop <shop@example.com>".to_owned(),
-        max_connections: 32,
-        request_timeout,
-        rate_per_second: None,
-    });
+    if !providers.serve(Channel::Sms) {
+        let twilio = TwilioConfig {
+            account_sid: defaults.twilio_account_sid,
+            auth_token: Some(defaults.twilio_auth_token.into()),
+            from: Some("+15550001111".to_owned()),
+            messaging_service_sid: None,
+            callback_url: Some(format!("http://{}", args.listen)),
+            base_url,
+            request_timeout,
+            rate_per_second: None,
+        };
+        providers.insert("twilio", twilio);
+    }
+    if !providers.serve(Channel::Email) {
+        let smtp = SmtpConfig {
+            host: simulator.smtp_addr().ip().to_string(),
+            port: simulator.smtp_addr().port(),
+            tls: SmtpTls::None,
+            username: None,
+            password: None,
+            from: "Carillon Shop <shop@example.com>".to_owned(),
+            max_connections: 32,
+            request_timeout,
+            rate_per_second: None,
+        };
+        providers.insert("smtp", smtp);
+    }
 }
 
 /// Puts the catalog, templates and users of the sample shop into an empty installation.

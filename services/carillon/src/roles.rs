@@ -251,7 +251,9 @@ fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
 }
 
 fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
-    let accounts = carillon_workers::accounts(&foundation.config.providers, channel, &foundation.clock)?;
+    let config = &foundation.config;
+    let accounts =
+        carillon_workers::accounts(&config.providers, &config.channels, channel, &foundation.clock)?;
     let deps = WorkerDeps {
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),

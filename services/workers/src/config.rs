@@ -1,9 +1,10 @@
-//! The configuration of providers and workers.
+//! The configuration of workers and channels.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use carillon_providers::{FcmConfig, SmtpConfig, TwilioConfig, smtp::RESET_TIMEOUT};
-use carillon_runtime::config::duration;
+use carillon_domain::Channel;
+use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig};
+use carillon_runtime::config::{comma_separated, duration};
 use serde::{Deserialize, Serialize};
 
 /// Worker tuning: concurrency, lease and waits.
@@ -42,32 +43,43 @@ impl Default for WorkersConfig {
     }
 }
 
-/// The provider accounts. The worker of a channel without one does not start.
+/// Settings of channels, by channel.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProvidersConfig {
-    /// Push.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fcm: Option<FcmConfig>,
-    /// SMS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub twilio: Option<TwilioConfig>,
-    /// E-mail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub smtp: Option<SmtpConfig>,
+#[serde(transparent)]
+pub struct ChannelsConfig(BTreeMap<Channel, ChannelConfig>);
+
+/// Settings of one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// The names of the provider accounts that send, first choice first. While an account is paused or parked, the next
+    /// one sends.
+    #[serde(with = "comma_separated")]
+    pub accounts: Vec<String>,
 }
 
-impl ProvidersConfig {
-    /// The longest request timeout of all accounts.
-    #[must_use]
-    pub fn longest_timeout(&self) -> Duration {
-        let timeouts = [
-            self.fcm.as_ref().map(|fcm| fcm.request_timeout),
-            self.twilio.as_ref().map(|twilio| twilio.request_timeout),
-            self.smtp
-                .as_ref()
-                .map(|smtp| smtp.request_timeout + RESET_TIMEOUT),
-        ];
-        timeouts.into_iter().flatten().max().unwrap_or_default()
+impl ChannelsConfig {
+    /// Sets the order of a channel's accounts.
+    pub fn set(&mut self, channel: Channel, accounts: Vec<String>) {
+        self.0.insert(channel, ChannelConfig { accounts });
+    }
+
+    /// The accounts of a channel, first choice first: those that the channel names, or else all of its kinds by name.
+    pub fn accounts<'a>(
+        &self,
+        channel: Channel,
+        providers: &'a ProvidersConfig,
+    ) -> Result<Vec<(&'a str, &'a ProviderConfig)>, AccountsError> {
+        let order = self.0.get(&channel).map(|config| &*config.accounts);
+        providers.in_order(channel, order)
+    }
+
+    /// Checks the names of the accounts, and the order of each channel.
+    pub fn validate(&self, providers: &ProvidersConfig) -> Result<(), AccountsError> {
+        providers.validate()?;
+        for channel in Channel::ALL {
+            self.accounts(channel, providers)?;
+        }
+        Ok(())
     }
 }

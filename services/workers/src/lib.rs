@@ -17,7 +17,7 @@ use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
 use carillon_store::Store;
 
 pub use account::Account;
-pub use config::{ProvidersConfig, WorkersConfig};
+pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
 pub use senders::{AccountError, FcmSender, OpenError, SmtpSender, TwilioSender, accounts};
 

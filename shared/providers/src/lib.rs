@@ -1,9 +1,11 @@
 //! What Carillon knows of its providers: for each provider a folder with its configuration, the building of requests
-//! and the meaning of answers. Nothing here does I/O, reads a clock or holds a connection: the workers carry requests
+//! and the meaning of answers; and the list of providers (`kinds.rs`). Nothing here does I/O, reads a clock or holds a connection: the workers carry requests
 //! out and hand answers back.
 
+mod accounts;
 pub mod fcm;
 mod http;
+mod kinds;
 mod message;
 mod outcome;
 mod retry_after;
@@ -11,8 +13,10 @@ mod setting;
 pub mod smtp;
 pub mod twilio;
 
+pub use accounts::{AccountsError, ProvidersConfig};
 pub use fcm::FcmConfig;
 pub use http::{NoAnswer, ProviderRequest, ProviderResponse};
+pub use kinds::{ProviderConfig, ProviderKind};
 pub use message::OutgoingMessage;
 pub use outcome::{Class, Refusal, Scope, SendOutcome};
 pub use retry_after::parse_retry_after;

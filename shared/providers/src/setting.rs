@@ -1,13 +1,26 @@
-//! Settings that cannot work, and the forms that the providers' settings share.
+//! What the settings of all providers have in common.
 
 use std::time::Duration;
 
+use carillon_domain::Channel;
 use secrecy::SecretString;
 use serde::Serializer;
 use url::Url;
 
 /// The longest part of a value that an error repeats, in characters.
 const MAX_ECHO: usize = 100;
+
+/// What all kinds of accounts have in common.
+pub(crate) trait ProviderSettings {
+    /// The channel of the provider's messages.
+    const CHANNEL: Channel;
+
+    /// The longest time of a call that has a connection.
+    fn longest_call(&self) -> Duration;
+
+    /// The most messages a second; without it, no limit.
+    fn rate_per_second(&self) -> Option<u32>;
+}
 
 /// A setting of an account that is missing or cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,15 +42,18 @@ impl SettingError {
     }
 }
 
+/// A value in an error: its beginning, in quotes.
+pub(crate) fn echo(text: &str) -> String {
+    let beginning: String = text.chars().take(MAX_ECHO).collect();
+    format!("{beginning:?}")
+}
+
 /// Reads the URL of a setting. Its value is repeated in the error.
 pub(crate) fn http_url(key: &'static str, text: &str) -> Result<Url, SettingError> {
     let url = Url::parse(text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty())
     });
-    url.ok_or_else(|| {
-        let echo: String = text.chars().take(MAX_ECHO).collect();
-        SettingError::new(key, format!("expected an http or https URL, not {echo:?}"))
-    })
+    url.ok_or_else(|| SettingError::new(key, format!("expected an http or https URL, not {}", echo(text))))
 }
 
 /// Writes a secret as `***`, so that the effective configuration can be printed.

@@ -4,6 +4,7 @@
 pub mod duration;
 pub mod listen;
 mod mistake;
+mod read;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -108,7 +109,7 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
     }));
     loop {
         let layered = overrides.iter().cloned().fold(base.clone(), Figment::merge);
-        let error = match layered.extract() {
+        let error = match read::read(&layered) {
             Ok(config) => return Ok(config),
             Err(error) => error,
         };

@@ -117,12 +117,13 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
     Channel::ALL
         .into_iter()
         .map(|channel| {
-            let accounts = carillon_workers::accounts(&config.providers, channel, clock);
+            let accounts = carillon_workers::accounts(&config.providers, &config.channels, channel, clock);
             let result = match accounts {
                 Ok(accounts) if accounts.is_empty() => Err("no provider is configured".to_owned()),
                 Ok(accounts) => {
                     let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
-                    Ok(format!("{} is configured", names.join(", ")))
+                    let verb = if names.len() == 1 { "is" } else { "are" };
+                    Ok(format!("{} {verb} configured", names.join(", ")))
                 }
                 Err(error) => Err(causes(&error)),
             };

@@ -8,7 +8,7 @@ use carillon_providers::{
     FcmConfig, OutgoingMessage, ProviderResponse, Refusal, Scope, SendOutcome, SettingError,
     fcm::{FcmRequests, Push, ServiceAccount, TokenRequests, classify, is_unauthenticated},
 };
-use carillon_runtime::http;
+use carillon_runtime::{http, os_sentence};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ fn service_account(config: &FcmConfig) -> Result<ServiceAccount, SettingError> {
         (Some(json), None) => ServiceAccount::parse(json.expose_secret()),
         (None, Some(path)) => {
             let json = std::fs::read_to_string(path)
-                .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+                .map_err(|error| wrong(format!("{}: {}", path.display(), os_sentence(&error))))?;
             ServiceAccount::parse(&json)
         }
         _ => Err(wrong(

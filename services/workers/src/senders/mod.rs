@@ -9,13 +9,13 @@ mod twilio;
 use std::sync::Arc;
 
 use carillon_domain::{Channel, clock::SharedClock};
-use carillon_providers::SettingError;
+use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig, SettingError};
 
 pub use fcm::FcmSender;
 pub use smtp::SmtpSender;
 pub use twilio::TwilioSender;
 
-use crate::{account::Account, config::ProvidersConfig};
+use crate::{account::Account, config::ChannelsConfig, sender::Sender};
 
 /// Why a sender cannot be made of an account's settings.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +28,12 @@ pub enum OpenError {
     Client(#[from] reqwest::Error),
 }
 
-/// Why an account cannot be used.
+/// Why the accounts of a channel cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
+    /// The channel's accounts or their names are wrong.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// A setting is missing or wrong.
     #[error("providers.{account}.{fault}")]
     Setting {
@@ -61,49 +64,24 @@ impl OpenError {
 
 /// The accounts of a channel, first choice first.
 pub fn accounts(
-    config: &ProvidersConfig,
+    providers: &ProvidersConfig,
+    channels: &ChannelsConfig,
     channel: Channel,
     clock: &SharedClock,
 ) -> Result<Vec<Arc<Account>>, AccountError> {
-    let clock = Arc::clone(clock);
-    Ok(match channel {
-        Channel::Push => match &config.fcm {
-            Some(fcm) => {
-                let sender = FcmSender::new(fcm, clock).map_err(|error| error.of("fcm"))?;
-                vec![Account::new(
-                    "fcm",
-                    channel,
-                    Arc::new(sender),
-                    fcm.rate_per_second,
-                )]
-            }
-            None => Vec::new(),
-        },
-        Channel::Sms => match &config.twilio {
-            Some(twilio) => {
-                let sender =
-                    TwilioSender::new("twilio", twilio, clock).map_err(|error| error.of("twilio"))?;
-                vec![Account::new(
-                    "twilio",
-                    channel,
-                    Arc::new(sender),
-                    twilio.rate_per_second,
-                )]
-            }
-            None => Vec::new(),
-        },
-        Channel::Email => match &config.smtp {
-            Some(smtp) => {
-                let sender =
-                    SmtpSender::new(smtp, clock).map_err(|error| OpenError::from(error).of("smtp"))?;
-                vec![Account::new(
-                    "smtp",
-                    channel,
-                    Arc::new(sender),
-                    smtp.rate_per_second,
-                )]
-            }
-            None => Vec::new(),
-        },
+    let accounts = channels.accounts(channel, providers)?.into_iter();
+    let opened = accounts.map(|(name, config)| {
+        let sender = open(name, config, Arc::clone(clock)).map_err(|error| error.of(name))?;
+        Ok(Account::new(name, channel, sender, config.rate_per_second()))
+    });
+    opened.collect()
+}
+
+/// The connections to an account: one line for each kind of provider.
+fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<dyn Sender>, OpenError> {
+    Ok(match config {
+        ProviderConfig::Fcm(fcm) => Arc::new(FcmSender::new(fcm, clock)?),
+        ProviderConfig::Smtp(smtp) => Arc::new(SmtpSender::new(smtp, clock)?),
+        ProviderConfig::Twilio(twilio) => Arc::new(TwilioSender::new(name, twilio, clock)?),
     })
 }

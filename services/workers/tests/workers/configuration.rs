@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
-use carillon_providers::{FcmConfig, SmtpConfig, TwilioConfig};
-use carillon_workers::{FcmSender, OpenError, ProvidersConfig, SmtpSender, TwilioSender, accounts};
+use carillon_providers::{FcmConfig, ProvidersConfig, SmtpConfig, TwilioConfig};
+use carillon_workers::{ChannelsConfig, FcmSender, OpenError, SmtpSender, TwilioSender, accounts};
 
 use crate::{fcm_tokens, http_server::nobody, relay, twilio};
 
@@ -24,26 +24,46 @@ fn blamed<T>(result: Result<T, impl Into<OpenError>>) -> &'static str {
 
 #[tokio::test]
 async fn each_channel_has_the_accounts_that_are_configured() {
-    let providers = ProvidersConfig {
-        fcm: Some(fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")),
-        twilio: Some(twilio::config("http://127.0.0.1:1")),
-        smtp: Some(relay::config(nobody().await)),
+    let mut providers = ProvidersConfig::default();
+    let mut channels = ChannelsConfig::default();
+    providers.insert(
+        "firebase",
+        fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1"),
+    );
+    providers.insert("main", twilio::config("http://127.0.0.1:1"));
+    providers.insert("spare", twilio::config("http://127.0.0.1:1"));
+    providers.insert("relay", relay::config(nobody().await));
+    let names = |providers: &_, channels: &_, channel| -> Vec<String> {
+        let accounts = accounts(providers, channels, channel, &clock()).unwrap();
+        accounts
+            .iter()
+            .map(|account| account.name().to_string())
+            .collect()
     };
-    for (channel, name) in [
-        (Channel::Push, "fcm"),
-        (Channel::Sms, "twilio"),
-        (Channel::Email, "smtp"),
+    for (channel, expected) in [
+        (Channel::Push, vec!["firebase"]),
+        (Channel::Sms, vec!["main", "spare"]),
+        (Channel::Email, vec!["relay"]),
     ] {
-        let accounts = accounts(&providers, channel, &clock()).unwrap();
-        let names: Vec<_> = accounts.iter().map(|account| &**account.name()).collect();
-        assert_eq!(names, [name]);
-        let none = ProvidersConfig::default();
-        assert!(
-            carillon_workers::accounts(&none, channel, &clock())
-                .unwrap()
-                .is_empty()
-        );
+        assert_eq!(names(&providers, &channels, channel), expected);
+        assert!(names(&ProvidersConfig::default(), &channels, channel).is_empty());
     }
+    channels.set(Channel::Sms, vec!["spare".to_owned(), "main".to_owned()]);
+    assert_eq!(names(&providers, &channels, Channel::Sms), ["spare", "main"]);
+}
+
+#[test]
+fn an_account_that_cannot_work_is_named_with_its_setting() {
+    let mut providers = ProvidersConfig::default();
+    let config = TwilioConfig {
+        auth_token: None,
+        ..twilio::config("http://127.0.0.1:1")
+    };
+    providers.insert("spare", config);
+    let Err(error) = accounts(&providers, &ChannelsConfig::default(), Channel::Sms, &clock()) else {
+        panic!("an account without a token is refused")
+    };
+    assert_eq!(error.to_string(), "providers.spare.auth_token: expected a token");
 }
 
 #[test]
@@ -79,6 +99,21 @@ fn what_cannot_work_is_refused_and_names_its_key() {
     }
 
     let twilio = twilio::config("http://127.0.0.1:1");
+    for url in ["shop.example", "ftp://shop.example", "http://"] {
+        let no_url = TwilioConfig {
+            base_url: url.to_owned(),
+            ..twilio.clone()
+        };
+        let no_callback = TwilioConfig {
+            callback_url: Some(url.to_owned()),
+            ..twilio.clone()
+        };
+        assert_eq!(blamed(TwilioSender::new("main", &no_url, clock())), "base_url");
+        assert_eq!(
+            blamed(TwilioSender::new("main", &no_callback, clock())),
+            "callback_url"
+        );
+    }
     let two_origins = TwilioConfig {
         messaging_service_sid: Some("MG9".to_owned()),
         ..twilio.clone()

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Content;
 use carillon_domain::{Channel, Clock as _, clock::SharedClock};
-use carillon_providers::{OutgoingMessage, TwilioConfig};
+use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig};
 use carillon_testkit::ManualClock;
-use carillon_workers::{ProvidersConfig, Sender as _, TwilioSender, accounts};
+use carillon_workers::{ChannelsConfig, Sender as _, TwilioSender, accounts};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) fn config(url: &str) -> TwilioConfig {
 }
 
 fn sender(config: &TwilioConfig) -> TwilioSender {
-    TwilioSender::new("twilio", config, Arc::new(ManualClock::at(START))).unwrap()
+    TwilioSender::new("main", config, Arc::new(ManualClock::at(START))).unwrap()
 }
 
 fn text() -> OutgoingMessage {
@@ -54,7 +54,7 @@ async fn a_text_message_is_a_form_with_basic_auth_and_a_callback_that_names_the_
     assert_eq!(asked.path, "/2010-04-01/Accounts/AC123/Messages.json");
     // AC123:secret
     assert_eq!(asked.authorization.as_deref(), Some("Basic QUMxMjM6c2VjcmV0"));
-    let callback = "https://carillon.example/v1/receipts/twilio\
+    let callback = "https://carillon.example/v1/receipts/main\
         ?delivery_id=00000000-0000-0000-0000-000000000007&event_id=order+1001%2Fshipped";
     let expected = [
         ("To", PHONE),
@@ -94,7 +94,7 @@ async fn a_messaging_service_stands_for_a_number_and_a_message_that_expires_says
         assert_eq!(field("ValidityPeriod"), Some(validity));
         let callback = field("StatusCallback").unwrap();
         assert!(
-            callback.starts_with("https://carillon.example/v1/receipts/twilio?"),
+            callback.starts_with("https://carillon.example/v1/receipts/main?"),
             "{callback}"
         );
     }
@@ -189,12 +189,11 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
             MESSAGES,
             [reply(503, &json!({})), reply(400, &error(21_614, 400))],
         );
-        let providers = ProvidersConfig {
-            twilio: Some(config(&server.url)),
-            ..ProvidersConfig::default()
-        };
+        let mut providers = ProvidersConfig::default();
+        providers.insert("main", config(&server.url));
+        let channels = ChannelsConfig::default();
         let clock: SharedClock = setting.clock.clone();
-        let accounts = accounts(&providers, Channel::Sms, &clock).unwrap();
+        let accounts = accounts(&providers, &channels, Channel::Sms, &clock).unwrap();
         let worker = setting.start_with(accounts, |_| {});
         setting.publish(&[to_guest("e-1")]).await;
         setting.written.reaches("e-1", "1 uncertain http-503").await;
@@ -204,7 +203,7 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
         setting.written.reaches("e-1", "2 sent").await;
         worker.end().await;
         let updates = setting.written.updates("e-1");
-        assert_eq!(updates[1].provider.as_deref(), Some("twilio"));
+        assert_eq!(updates[1].provider.as_deref(), Some("main"));
         assert_eq!(updates[1].provider_message_id.as_deref(), Some("SM3"));
     })
     .await;

@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use carillon_domain::duration_text;
+use carillon_domain::{Channel, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{hidden, request_timeout};
+use crate::setting::{ProviderSettings, hidden, request_timeout};
 
 /// Firebase Cloud Messaging, HTTP v1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,4 +31,16 @@ pub struct FcmConfig {
 
 fn base_url() -> String {
     "https://fcm.googleapis.com".to_owned()
+}
+
+impl ProviderSettings for FcmConfig {
+    const CHANNEL: Channel = Channel::Push;
+
+    fn longest_call(&self) -> Duration {
+        self.request_timeout
+    }
+
+    fn rate_per_second(&self) -> Option<u32> {
+        self.rate_per_second
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use carillon_domain::duration_text;
+use carillon_domain::{Channel, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{SettingError, hidden, request_timeout};
+use crate::setting::{ProviderSettings, SettingError, hidden, request_timeout};
 
 /// The time that a relay has to reset a refused transaction; after that the connection is closed.
 pub const RESET_TIMEOUT: Duration = Duration::from_secs(1);
@@ -74,5 +74,17 @@ impl SmtpConfig {
                 "expected username and password together",
             )),
         }
+    }
+}
+
+impl ProviderSettings for SmtpConfig {
+    const CHANNEL: Channel = Channel::Email;
+
+    fn longest_call(&self) -> Duration {
+        self.request_timeout + RESET_TIMEOUT
+    }
+
+    fn rate_per_second(&self) -> Option<u32> {
+        self.rate_per_second
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use carillon_domain::duration_text;
+use carillon_domain::{Channel, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{hidden, request_timeout};
+use crate::setting::{ProviderSettings, hidden, request_timeout};
 
 /// Twilio's Messages API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,4 +39,16 @@ pub struct TwilioConfig {
 
 fn base_url() -> String {
     "https://api.twilio.com".to_owned()
+}
+
+impl ProviderSettings for TwilioConfig {
+    const CHANNEL: Channel = Channel::Sms;
+
+    fn longest_call(&self) -> Duration {
+        self.request_timeout
+    }
+
+    fn rate_per_second(&self) -> Option<u32> {
+        self.rate_per_second
+    }
 }

@@ -1,0 +1,111 @@
+//! The named accounts of an installation, and their order for a channel.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use carillon_domain::Channel;
+use serde::{Deserialize, Serialize};
+
+use crate::{ProviderConfig, setting::echo};
+
+/// The longest name of an account, in characters.
+const LONGEST_NAME: usize = 50;
+
+/// The accounts at providers, by name. The worker of a channel without an account does not start.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProvidersConfig(BTreeMap<String, ProviderConfig>);
+
+/// A name that no account can have, or an order that cannot be kept to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {expected}")]
+pub struct AccountsError {
+    /// The setting.
+    pub key: String,
+    /// The expected value.
+    pub expected: String,
+}
+
+impl ProvidersConfig {
+    /// Adds an account, or replaces the one of that name.
+    pub fn insert(&mut self, name: &str, account: impl Into<ProviderConfig>) {
+        self.0.insert(name.to_owned(), account.into());
+    }
+
+    /// Whether there is an account for a channel.
+    #[must_use]
+    pub fn serve(&self, channel: Channel) -> bool {
+        self.0.values().any(|account| account.kind().channel() == channel)
+    }
+
+    /// The longest time of a call of all accounts; zero without accounts.
+    #[must_use]
+    pub fn longest_call(&self) -> Duration {
+        let calls = self.0.values().map(ProviderConfig::longest_call);
+        calls.max().unwrap_or_default()
+    }
+
+    /// Checks the names of all accounts. A name stands in environment variables, topics of logs, metrics and URLs.
+    pub fn validate(&self) -> Result<(), AccountsError> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.len() <= LONGEST_NAME
+                && name.chars().all(fits)
+                && !name.contains("__")
+        };
+        match self.0.keys().find(|name| !is_name(name)) {
+            Some(name) => Err(AccountsError {
+                key: "providers".to_owned(),
+                expected: format!(
+                    "expected names of at most {LONGEST_NAME} characters that begin with a letter and have small letters, \
+                     digits, '-' and single '_', not {}",
+                    echo(name)
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The accounts of a channel, first choice first: those of the order, or else all of the channel's kinds by name.
+    pub fn in_order(
+        &self,
+        channel: Channel,
+        order: Option<&[String]>,
+    ) -> Result<Vec<(&str, &ProviderConfig)>, AccountsError> {
+        let Some(order) = order else {
+            let all = self.0.iter().map(|(name, account)| (&**name, account));
+            return Ok(all
+                .filter(|(_, account)| account.kind().channel() == channel)
+                .collect());
+        };
+        let wrong = |expected: String| AccountsError {
+            key: format!("channels.{channel}.accounts"),
+            expected,
+        };
+        if order.is_empty() {
+            let expected = "expected the name of an account of providers; without this setting, all are used";
+            return Err(wrong(expected.to_owned()));
+        }
+        let mut accounts: Vec<(&str, &ProviderConfig)> = Vec::with_capacity(order.len());
+        for name in order {
+            let Some((name, account)) = self.0.get_key_value(name) else {
+                return Err(wrong(format!(
+                    "expected names of accounts of providers, not {}",
+                    echo(name)
+                )));
+            };
+            let kind = account.kind();
+            if kind.channel() != channel {
+                return Err(wrong(format!(
+                    "expected accounts that send by {channel}; {name} is of the kind {kind}, which sends by {}",
+                    kind.channel()
+                )));
+            }
+            if accounts.iter().any(|(other, _)| other == name) {
+                return Err(wrong(format!("expected each account once, not {name} twice")));
+            }
+            accounts.push((name, account));
+        }
+        Ok(accounts)
+    }
+}
