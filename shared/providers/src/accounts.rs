@@ -44,21 +44,23 @@ impl ProvidersConfig {
         calls.max().unwrap_or_default()
     }
 
-    /// Checks the names of all accounts. A name stands in environment variables, topics of logs, metrics and URLs.
+    /// Checks the names of all accounts. A name stands in environment variables, where `__` separates, and in logs,
+    /// metrics and URLs.
     pub fn validate(&self) -> Result<(), AccountsError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
         let is_name = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
                 && name.len() <= LONGEST_NAME
                 && name.chars().all(fits)
-                && !name.contains("__")
+                && !["__", "--", "-_", "_-"].iter().any(|two| name.contains(two))
         };
         match self.0.keys().find(|name| !is_name(name)) {
             Some(name) => Err(AccountsError {
                 key: "providers".to_owned(),
                 expected: format!(
-                    "expected names of at most {LONGEST_NAME} characters that begin with a letter and have small letters, \
-                     digits, '-' and single '_', not {}",
+                    "expected names of at most {LONGEST_NAME} small letters and digits that begin with a letter, with single '-' \
+                     or '_' between them, not {}",
                     echo(name)
                 ),
             }),

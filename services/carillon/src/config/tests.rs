@@ -131,13 +131,35 @@ fn an_order_that_cannot_be_kept_to_is_refused_and_names_the_account() {
             load_with("", &[("CARILLON_CHANNELS__FAX__ACCOUNTS", "main")]),
             "CARILLON_CHANNELS__FAX__ACCOUNTS: channels.fax: expected one of push, email, sms, not \"fax\"",
         ),
-        (
-            load_with(&TWO_ACCOUNTS.replace("providers.spare", "providers.Spare"), &[]),
-            "providers: expected names of at most 50 characters that begin with a letter and have small letters, digits, \
-             '-' and single '_', not \"Spare\"",
-        ),
     ] {
         assert_eq!(wrong.unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_name_of_an_account_that_no_environment_variable_could_have_is_refused() {
+    let named = |name: &str| load_with(&TWO_ACCOUNTS.replace("providers.spare", name), &[]);
+    for name in ["a", "eu-west_2", &"n".repeat(50)] {
+        named(&format!("providers.{name}")).unwrap();
+    }
+    for name in [
+        "Spare",
+        "2nd",
+        "a__b",
+        "a-_b",
+        "-a",
+        "a_",
+        "a b",
+        "ä",
+        "",
+        &"n".repeat(51),
+    ] {
+        let expected = format!(
+            "providers: expected names of at most 50 small letters and digits that begin with a letter, with single '-' or '_' \
+             between them, not {name:?}"
+        );
+        let said = named(&format!("providers.\"{name}\"")).unwrap_err();
+        assert_eq!(said, expected);
     }
 }
 

@@ -298,7 +298,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
             "carillon: half.toml, line 2: expected TOML: ".to_owned(),
         ),
         (
-            vec!["--set", "providers.smtp.port=99999", "config", "check"],
+            vec!["--set", "providers.relay.kind=smtp", "--set", "providers.relay.port=99999", "config", "check"],
             "expected a whole number from 0 to 65535, not".to_owned(),
         ),
         (

@@ -83,3 +83,81 @@ fn basic(user: &str, password: &str) -> Result<HeaderValue, SettingError> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carillon_domain::DeliveryId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn config() -> TwilioConfig {
+        TwilioConfig {
+            account_sid: "AC1".to_owned(),
+            auth_token: Some("hunter2".to_owned().into()),
+            from: Some("+15550001111".to_owned()),
+            messaging_service_sid: None,
+            callback_url: Some("https://carillon.example/".to_owned()),
+            base_url: "https://api.twilio.com/".to_owned(),
+            request_timeout: Duration::from_secs(8),
+            rate_per_second: None,
+        }
+    }
+
+    fn message(content: Content) -> OutgoingMessage {
+        OutgoingMessage {
+            delivery_id: DeliveryId(Uuid::nil()),
+            event_id: "o 7".into(),
+            to: "+491511234567".to_owned(),
+            platform: None,
+            content,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_request_has_a_callback_to_its_account_and_shows_no_credentials() {
+        let requests = TwilioRequests::new("spare", &config()).unwrap();
+        let text = "Grüße & 100 %".to_owned();
+        let request = requests
+            .build(
+                &message(Content::Sms { text }),
+                "2026-11-24T10:00:00Z".parse().unwrap(),
+            )
+            .unwrap();
+        assert_eq!(
+            request.url.as_str(),
+            "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages.json"
+        );
+        let fields: Vec<_> = form_urlencoded::parse(&request.body).into_owned().collect();
+        let callback = "https://carillon.example/v1/receipts/spare\
+            ?delivery_id=00000000-0000-0000-0000-000000000000&event_id=o+7";
+        let expected = [
+            ("To", "+491511234567"),
+            ("From", "+15550001111"),
+            ("Body", "Grüße & 100 %"),
+            ("StatusCallback", callback),
+        ];
+        assert_eq!(
+            fields,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        // AC1:hunter2
+        assert_eq!(request.headers[AUTHORIZATION], "Basic QUMxOmh1bnRlcjI=");
+        assert!(!format!("{request:?}").contains("QUMxOmh1bnRlcjI"));
+    }
+
+    #[test]
+    fn a_text_of_another_channel_is_refused() {
+        let requests = TwilioRequests::new("spare", &config()).unwrap();
+        let mail = Content::Email {
+            subject: String::new(),
+            text: String::new(),
+            html: None,
+        };
+        let refused = requests.build(&message(mail), "2026-11-24T10:00:00Z".parse().unwrap());
+        assert_eq!(refused.unwrap_err().code, "wrong-content");
+    }
+}
