@@ -244,6 +244,11 @@ impl Config {
         bad.map_err(|(key, expected)| invalid(format!("http.{key}"), expected))?;
         let wrong = self.channels.validate(&self.providers);
         wrong.map_err(|error| invalid(error.key, error.expected))?;
+        let ratio = self.telemetry.trace_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            let expected = format!("expected a number from 0 to 1, not {ratio}");
+            return Err(invalid("telemetry.trace_ratio", expected));
+        }
         let timeout = self.providers.longest_call();
         if self.workers.lease <= timeout {
             let expected =

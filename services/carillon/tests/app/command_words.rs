@@ -302,6 +302,10 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
             "expected a whole number from 0 to 65535, not".to_owned(),
         ),
         (
+            vec!["--set", "bus.topics.partitions=-1", "config", "check"],
+            "expected a whole number from 0 to 4294967295, not \"-1\"\n".to_owned(),
+        ),
+        (
             vec!["catalog", "apply", "none"],
             "carillon: none/catalog.yaml: there is no such file or folder\n".to_owned(),
         ),
@@ -346,6 +350,10 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         (
             vec!["deliveries", "list", "--key", "a\nb"],
             "carillon: --key or CARILLON_API_KEY: expected a key, which has no spaces".to_owned(),
+        ),
+        (
+            vec!["--set", "telemetry.trace_ratio=2", "config", "check"],
+            "telemetry.trace_ratio: expected a number from 0 to 1, not 2\n".to_owned(),
         ),
         (
             vec!["--set", "telemetry.log=a=b=c", "gateway"],

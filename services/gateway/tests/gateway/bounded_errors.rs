@@ -14,7 +14,7 @@ async fn with_deals(setting: &Setting) {
         "category": "marketing", "channels": {"order": ["email"]},
         "schema": {"properties": {"deals": {"items": {
             "type": "object", "required": ["title", "price"],
-            "properties": {"title": {"type": "string", "maxLength": 40}}, "additionalProperties": false}}}},
+            "properties": {"title": {"type": "string", "maxLength": 40}, "price": {}}, "additionalProperties": false}}}},
     });
     let answer = setting.ask(Ask::put("/v1/catalog").json(&catalog)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
