@@ -1,4 +1,5 @@
-//! The list of providers, with one line for each. Its settings say by [`ProviderSettings`] what else follows from the line.
+//! The list of providers, with one line for each. Everything else follows from the line and from its
+//! settings, which implement [`ProviderSettings`].
 
 use std::{fmt, time::Duration};
 

@@ -1,6 +1,7 @@
-//! What Carillon knows of its providers: for each provider a folder with its configuration, the building of requests
-//! and the meaning of answers; and the list of providers (`kinds.rs`). Nothing here does I/O, reads a clock or holds a connection: the workers carry requests
-//! out and hand answers back.
+//! Carillon's knowledge of its providers: for each provider a folder with its configuration, the building of requests
+//! and the meaning of answers; the list of providers (`kinds.rs`); and the named accounts of an installation
+//! (`accounts.rs`). Nothing here does I/O, reads a clock or holds a connection: the workers carry requests out and hand
+//! answers back.
 
 mod accounts;
 pub mod fcm;

@@ -1,4 +1,4 @@
-//! What the settings of all providers have in common.
+//! The common parts of all providers' settings.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use url::Url;
 /// The longest part of a value that an error repeats, in characters.
 const MAX_ECHO: usize = 100;
 
-/// What all kinds of accounts have in common.
+/// The common interface of all providers' settings.
 pub(crate) trait ProviderSettings {
     /// The channel of the provider's messages.
     const CHANNEL: Channel;

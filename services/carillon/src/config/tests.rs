@@ -39,6 +39,9 @@ fn a_channel_has_all_accounts_of_its_kinds_by_name_unless_it_has_an_order() {
     assert_eq!(names(&config, Channel::Sms), ["spare"]);
 }
 
+/// A value that looks like a section and is a text.
+const SERVICE_ACCOUNT: &str = r#"{"project_id": "shop", "private_key": "a\nb"}"#;
+
 #[test]
 fn an_account_can_stand_in_the_environment_alone() {
     let config = load_with(
@@ -49,6 +52,8 @@ fn an_account_can_stand_in_the_environment_alone() {
             ("CARILLON_PROVIDERS__MAIN__AUTH_TOKEN", "0123"),
             ("CARILLON_PROVIDERS__MAIN__FROM", "+15550001111"),
             ("CARILLON_PROVIDERS__MAIN__RATE_PER_SECOND", "10"),
+            ("CARILLON_PROVIDERS__PUSH__KIND", "fcm"),
+            ("CARILLON_PROVIDERS__PUSH__SERVICE_ACCOUNT", SERVICE_ACCOUNT),
         ],
     )
     .unwrap();
@@ -59,6 +64,17 @@ fn an_account_can_stand_in_the_environment_alone() {
     assert_eq!(twilio.from.as_deref(), Some("+15550001111"));
     assert_eq!(twilio.auth_token.as_ref().unwrap().expose_secret(), "0123");
     assert_eq!(twilio.rate_per_second, Some(10));
+    let accounts = config
+        .channels
+        .accounts(Channel::Push, &config.providers)
+        .unwrap();
+    let [("push", ProviderConfig::Fcm(fcm))] = &accounts[..] else {
+        panic!("{accounts:?}")
+    };
+    assert_eq!(
+        fcm.service_account.as_ref().unwrap().expose_secret(),
+        SERVICE_ACCOUNT
+    );
     let printed = toml::to_string(&config).unwrap();
     assert!(
         printed.contains("kind = \"twilio\"") && !printed.contains("0123"),

@@ -1,4 +1,4 @@
-//! The URL to which Twilio reports what became of a message.
+//! The URL to which Twilio reports the fate of a message.
 
 use url::Url;
 
