@@ -1,11 +1,14 @@
 //! `carillon dev`: all roles in one process, with embedded storage, the provider simulator and the sample shop.
 
+mod first_event;
+mod new_folder;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::{Channel, TenantId};
 use carillon_providers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
-use carillon_runtime::{Lifecycle, Secret, Shutdown, http, os_sentence, telemetry::MetricsHandle};
+use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{Store, api_keys};
 use include_dir::{Dir, include_dir};
@@ -26,6 +29,7 @@ use rsa::{
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use self::{first_event::first_event, new_folder::NewFolder};
 use crate::{
     cli::{DevArgs, Without},
     config::Config,
@@ -157,46 +161,6 @@ fn wanted(without: &[Without]) -> Vec<ProcessRole> {
         ProcessRole::Gateway | ProcessRole::Templates => true,
     };
     roles::ALL.into_iter().filter(is_wanted).collect()
-}
-
-/// A data folder that this start creates. It is removed if the start fails, so that nothing half-made stays behind.
-struct NewFolder {
-    /// The folders that do not exist yet, the data folder first; empty if it exists.
-    missing: Vec<PathBuf>,
-}
-
-impl NewFolder {
-    fn of(dir: &Path) -> Self {
-        let missing = dir
-            .ancestors()
-            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
-        Self {
-            missing: missing.map(Path::to_owned).collect(),
-        }
-    }
-
-    /// The folder stays, whatever happens.
-    fn keep(&mut self) {
-        self.missing.clear();
-    }
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        let mut missing = self.missing.iter();
-        let Some(folder) = missing.next().filter(|folder| folder.exists()) else {
-            return;
-        };
-        if let Err(error) = fs::remove_dir_all(folder) {
-            tracing::warn!(folder = %folder.display(), error = os_sentence(&error),
-                "the data folder of the failed start was not removed");
-            return;
-        }
-        for parent in missing {
-            // A folder that another program uses by now is not empty, and stays.
-            let _ = fs::remove_dir(parent);
-        }
-    }
 }
 
 /// Creates the folder and locks it for this process.
@@ -390,26 +354,6 @@ fn announce(ready: &Ready<'_>, json: bool) -> anyhow::Result<()> {
     ))
 }
 
-/// The lines to paste for a first event, as the README shows them.
-fn first_event(url: &str, data_dir: &Path) -> String {
-    let key = quoted(&data_dir.join(API_KEY_FILE).display().to_string());
-    format!(
-        "    KEY=$(cat {key})
-    curl {url}/v1/events -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\
-      -d '{{\"type\":\"OrderShipped\",\"recipients\":[{{\"user_id\":\"u-42\"}}],\"data\":{{\"order_id\":\"1001\",\"carrier\":\"DHL\"}}}}'
-"
-    )
-}
-
-/// A text as one word of a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,36 +381,5 @@ mod tests {
         ] {
             apart(listen, simulator).unwrap();
         }
-    }
-
-    #[test]
-    fn the_lines_for_a_first_event_are_those_of_the_readme() {
-        let readme = include_str!("../../../README.md");
-        let lines = first_event("http://127.0.0.1:8080", Path::new("carillon-data"));
-        assert!(readme.contains(&lines), "{lines}");
-        let elsewhere = first_event("http://127.0.0.1:8080", Path::new("it's my data"));
-        assert!(
-            elsewhere.contains(r"KEY=$(cat 'it'\''s my data/api-key')"),
-            "{elsewhere}"
-        );
-    }
-
-    #[test]
-    fn a_failed_start_removes_the_folders_that_it_has_created_and_no_other() {
-        let parent = tempfile::tempdir().unwrap();
-        let (existing, new) = (parent.path().join("existing"), parent.path().join("a/b"));
-        fs::create_dir(&existing).unwrap();
-        for dir in [&existing, &new] {
-            let _failed = NewFolder::of(dir);
-            fs::create_dir_all(dir).unwrap();
-            fs::write(dir.join("secrets.json"), "{}").unwrap();
-        }
-        assert!(existing.join("secrets.json").exists());
-        assert!(!parent.path().join("a").exists());
-        let mut begun = NewFolder::of(&new);
-        fs::create_dir_all(&new).unwrap();
-        begun.keep();
-        drop(begun);
-        assert!(new.exists());
     }
 }

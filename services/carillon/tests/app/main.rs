@@ -7,6 +7,7 @@ mod administration;
 mod answers;
 mod backends;
 mod chaos;
+mod command_errors;
 mod command_line;
 mod command_words;
 mod connections;
