@@ -7,7 +7,7 @@ use carillon_bus::BusError;
 use carillon_domain::{
     FieldError, UserId,
     event::FRAMED,
-    field_error::{MORE, bounded, echo},
+    field_error::{MORE, bounded, quoted},
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
@@ -28,7 +28,7 @@ impl ApiError {
 
     /// There is no such user.
     pub(crate) fn no_user(id: &UserId) -> Self {
-        let text = format!("there is no user {:?}", echo(id.as_str()));
+        let text = format!("there is no user {}", quoted(id.as_str()));
         Self::new(ProblemKind::NotFound, text)
     }
 

@@ -10,7 +10,7 @@ use axum::{
 use carillon_domain::{
     FieldError,
     event::{MediaType, without_mark},
-    field_error::{echo, escape_token},
+    field_error::{escape_token, quoted},
     json::fault,
 };
 use carillon_runtime::http::{self, JsonBody, ProblemKind, query, read_capped, repeated_member};
@@ -150,8 +150,8 @@ impl<S: Send + Sync> FromRequestParts<S> for MergePatch {
             return Ok(Self);
         }
         let text = format!(
-            "the header content-type: expected application/merge-patch+json or application/json, not {:?}",
-            echo(&named)
+            "the header content-type: expected application/merge-patch+json or application/json, not {}",
+            quoted(&named)
         );
         let mut response = ApiError::new(ProblemKind::UnsupportedMediaType, text).into_response();
         let accepted = HeaderValue::from_static(ACCEPTED);
@@ -198,8 +198,8 @@ pub(crate) fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<Page, Api
                     "/cursor",
                     "format",
                     format!(
-                        "the parameter cursor: expected next_cursor of an earlier answer, not {:?}",
-                        echo(text)
+                        "the parameter cursor: expected next_cursor of an earlier answer, not {}",
+                        quoted(text)
                     ),
                 );
                 return Err(ApiError::fields(vec![error]));
@@ -229,8 +229,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let http::Path(text) = http::Path::<String>::from_request_parts(parts, state).await?;
         text.parse().map(Self).map_err(|_| {
             let expected = format!(
-                "expected a UUID as the id, such as 6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10, not {:?}",
-                echo(&text)
+                "expected a UUID as the id, such as 6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10, not {}",
+                quoted(&text)
             );
             ApiError::new(ProblemKind::NotFound, expected)
         })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     channel::{Channel, Priority},
     duration_text,
-    field_error::{FieldError, bounded, echo, end_full, escape_token, is_full},
+    field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
     mask::place,
     schema,
 };
@@ -207,17 +207,17 @@ impl Catalog {
                 let at = || format!("/types/{}/match/{index}", escape_token(name));
                 if text.is_empty() || text.len() > MAX_MATCH || text.chars().any(char::is_control) {
                     let expected = format!(
-                        "expected an event type of 1 to {MAX_MATCH} bytes without control characters, not {:?}",
-                        echo(text)
+                        "expected an event type of 1 to {MAX_MATCH} bytes without control characters, not {}",
+                        quoted(text)
                     );
                     errors.push(FieldError::new(at(), "format", expected));
                 } else if text != name && self.types.contains_key(text) {
-                    let expected = format!("expected no other type's name, not {:?}", echo(text));
+                    let expected = format!("expected no other type's name, not {}", quoted(text));
                     errors.push(FieldError::new(at(), "duplicate", expected));
                 } else if let Some(other) = taken.insert(text, name) {
                     let expected = format!(
-                        "expected each event type once: {other} matches {:?} too",
-                        echo(text)
+                        "expected each event type once: {other} matches {} too",
+                        quoted(text)
                     );
                     errors.push(FieldError::new(at(), "duplicate", expected));
                 }
@@ -232,8 +232,8 @@ impl Catalog {
                 format!("{at}/category"),
                 "unknown",
                 format!(
-                    "expected a category of this catalog, not {:?}",
-                    echo(&def.category)
+                    "expected a category of this catalog, not {}",
+                    quoted(&def.category)
                 ),
             ));
         }

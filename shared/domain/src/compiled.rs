@@ -6,7 +6,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
-    field_error::{FieldError, echo},
+    field_error::{FieldError, quoted},
     mask::{Former, Mask},
     schema::{self, Schema},
     schema_errors,
@@ -118,9 +118,9 @@ impl CompiledCatalog {
         let max_bytes = schema.max_bytes();
         if data_bytes as u64 > max_bytes {
             let text = format!(
-                "expected at most {max_bytes} bytes of data, not {data_bytes}: the schema of {:?} has too many subschemas, \
+                "expected at most {max_bytes} bytes of data, not {data_bytes}: the schema of {} has too many subschemas, \
                  names or patterns for more",
-                echo(name)
+                quoted(name)
             );
             return vec![FieldError::new("/data", "schema-work", text)];
         }

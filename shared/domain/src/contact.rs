@@ -11,7 +11,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use crate::{
     channel::Channel,
-    field_error::{FieldError, echo},
+    field_error::{FieldError, quoted},
     ids::ContactPointId,
     text::is_ignorable,
 };
@@ -195,7 +195,7 @@ pub enum AddressError {
     #[error("expected an e-mail address, such as ada@example.com")]
     Parts,
     /// A character that is not allowed in the local part.
-    #[error("expected no character {0:?} before the @ of an e-mail address")]
+    #[error("expected no character {} before the @ of an e-mail address", quoted(.0))]
     LocalCharacter(char),
     /// A dot at the beginning, at the end or beside another one, in the local part.
     #[error("expected single dots between letters or digits before the @ of an e-mail address")]
@@ -261,7 +261,7 @@ pub fn check_field(channel: Channel, address: &str, pointer: &str, errors: &mut 
         } else {
             mask(channel, address)
         };
-        let message = format!("{error}; got {:?}", echo(&shown));
+        let message = format!("{error}; got {}", quoted(&shown));
         errors.push(FieldError::new(pointer, "format", message));
     }
 }

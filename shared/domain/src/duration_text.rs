@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
+use crate::field_error::quoted;
+
 /// Writes the duration in the largest unit that divides it.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format(*duration))
@@ -14,9 +16,9 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| {
-        let echo: String = text.chars().take(100).collect();
         D::Error::custom(format!(
-            "expected a duration such as 30s, 15m, 1h or 7d, not {echo:?}"
+            "expected a duration such as 30s, 15m, 1h or 7d, not {}",
+            quoted(&text)
         ))
     })
 }

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{text::is_ignorable, visible::is_steering};
+
 /// The maximum number of errors that are listed for one input. More would cost time and space in the answer, and help
 /// no reader.
 pub const MAX_ERRORS: usize = 20;
@@ -89,13 +91,27 @@ pub fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     errors
 }
 
-/// A foreign value as an error repeats it: at most [`MAX_ECHO`] characters; a cut value ends in `…`.
+/// A foreign value as an error repeats it: at most [`MAX_ECHO`] characters; a cut value ends in `…`. Characters that are
+/// not seen, or that change the order of the text around them, are written as JSON writes them, such as `\u202e`.
 /// Formatting stops at that length, so a large value costs little.
 #[must_use]
 pub fn echo(value: &(impl Display + ?Sized)) -> String {
+    capped(value, false)
+}
+
+/// The same as a JSON text, in quotes: `"a\u202eb"`.
+#[must_use]
+pub fn quoted(value: &(impl Display + ?Sized)) -> String {
+    format!("\"{}\"", capped(value, true))
+}
+
+fn capped(value: &(impl Display + ?Sized), in_quotes: bool) -> String {
     struct Capped {
         text: String,
+        /// The length of the text before its last character.
+        before: usize,
         left: usize,
+        in_quotes: bool,
     }
     impl std::fmt::Write for Capped {
         fn write_str(&mut self, piece: &str) -> std::fmt::Result {
@@ -104,20 +120,41 @@ pub fn echo(value: &(impl Display + ?Sized)) -> String {
                     return Err(std::fmt::Error);
                 }
                 self.left -= 1;
-                self.text.push(character);
+                self.before = self.text.len();
+                match character {
+                    '\n' => self.text.push_str("\\n"),
+                    '\t' => self.text.push_str("\\t"),
+                    '"' | '\\' if self.in_quotes => {
+                        self.text.push('\\');
+                        self.text.push(character);
+                    }
+                    unseen if is_steering(unseen) || is_unseen(unseen) => {
+                        for unit in unseen.encode_utf16(&mut [0; 2]) {
+                            write!(self.text, "\\u{unit:04x}")?;
+                        }
+                    }
+                    seen => self.text.push(seen),
+                }
             }
             Ok(())
         }
     }
     let mut capped = Capped {
         text: String::new(),
+        before: 0,
         left: MAX_ECHO,
+        in_quotes,
     };
     if write!(capped, "{value}").is_err() {
-        capped.text.pop();
+        capped.text.truncate(capped.before);
         capped.text.push('…');
     }
     capped.text
+}
+
+/// Whether a character is drawn as nothing, and is no part of an emoji or of a letter's form.
+fn is_unseen(c: char) -> bool {
+    is_ignorable(c) && !matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}')
 }
 
 /// Cuts a text to `max` characters; a cut text ends in `…`.
@@ -211,6 +248,19 @@ mod tests {
         let long = "ü".repeat(100_000);
         assert_eq!(echo(&long).chars().count(), MAX_ECHO);
         assert_eq!(echo("ü"), "ü");
+        assert_eq!(
+            quoted("a\"b\\c\nd\u{202e}e\u{200b}f"),
+            r#""a\"b\\c\nd\u202ee\u200bf""#
+        );
+        assert_eq!(
+            echo("a\"b\n\u{1b}[31m\u{e0041}"),
+            r#"a"b\n\u001b[31m\udb40\udc41"#
+        );
+        assert_eq!(quoted("Größe 👩\u{200d}👧"), "\"Größe 👩\u{200d}👧\"");
+        assert_eq!(
+            quoted(&"\"".repeat(200)).chars().count(),
+            2 + 2 * (MAX_ECHO - 1) + 1
+        );
         let error = FieldError::new(format!("/data/{long}/{long}/x"), "type", long.clone());
         assert_eq!(
             error.pointer.chars().count(),

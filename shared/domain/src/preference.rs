@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     catalog::Catalog,
     channel::Channel,
-    field_error::{FieldError, echo, escape_token, is_full},
+    field_error::{FieldError, escape_token, is_full, quoted},
 };
 
 /// A choice for each channel that has one.
@@ -134,7 +134,7 @@ impl Preferences {
                 errors.push(FieldError::new(
                     format!("/{place}/{}", escape_token(name)),
                     "unknown",
-                    format!("{expected}, not {:?}", echo(name)),
+                    format!("{expected}, not {}", quoted(name)),
                 ));
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     channel::Channel,
     contact::{self, AddressKey},
-    field_error::{FieldError, echo},
+    field_error::{FieldError, quoted},
     ids::UserId,
     locale,
 };
@@ -149,7 +149,7 @@ pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if !is_user_id(id) {
         let found = match id.len() {
             length if length > 255 => format!("{length} bytes"),
-            _ => format!("{:?}", echo(id)),
+            _ => format!("{}", quoted(id)),
         };
         errors.push(FieldError::new(
             pointer,
@@ -168,7 +168,7 @@ pub fn validate_locale(locale: Option<&str>, pointer: &str, errors: &mut Vec<Fie
     if let Some(tag) = locale
         && let Err(error) = locale::parse(tag)
     {
-        let message = format!("{error}; got {:?}", echo(tag));
+        let message = format!("{error}; got {}", quoted(tag));
         errors.push(FieldError::new(pointer, "format", message));
     }
 }
@@ -179,8 +179,8 @@ pub fn validate_timezone(timezone: Option<&str>, pointer: &str, errors: &mut Vec
         && name.parse::<chrono_tz::Tz>().is_err()
     {
         let message = format!(
-            "expected an IANA timezone, such as Europe/Berlin, not {:?}",
-            echo(name)
+            "expected an IANA timezone, such as Europe/Berlin, not {}",
+            quoted(name)
         );
         errors.push(FieldError::new(pointer, "format", message));
     }

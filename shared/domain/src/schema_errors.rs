@@ -9,7 +9,7 @@ use jsonschema::{
 use serde_json::Value;
 
 use crate::{
-    field_error::{FieldError, MAX_ECHO, bounded, echo, end_at_first},
+    field_error::{FieldError, MAX_ECHO, bounded, echo, end_at_first, quoted},
     mask::place::HIDDEN,
 };
 
@@ -17,6 +17,9 @@ use crate::{
 /// first error only: the validator finds either one error or all, and a large value may have as many errors
 /// as values.
 const ALL_ERRORS_UP_TO: usize = 16 << 10;
+
+/// The most alternatives that a sentence names.
+const MAX_ALTERNATIVES: usize = 5;
 
 /// The errors of a value whose JSON has `bytes`; pointers begin with `at`. With `hides`, the value holds
 /// secrets, so no part of it is repeated in dead letters, answers and logs.
@@ -57,7 +60,7 @@ pub(crate) fn sentence(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::PropertyNames { error } => {
             format!("a property has a wrong name: {}", sentence(error))
         }
-        kind => match expected(kind) {
+        kind => match expected(kind, error.instance_path().as_str()) {
             Some(expected) if matches!(kind, ValidationErrorKind::Required { .. }) => {
                 format!("expected {expected}")
             }
@@ -73,7 +76,7 @@ fn hidden(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::AdditionalProperties { .. }
         | ValidationErrorKind::UnevaluatedProperties { .. } => "expected no other properties".to_owned(),
         ValidationErrorKind::PropertyNames { .. } => "a property has a wrong name".to_owned(),
-        kind => match expected(kind) {
+        kind => match expected(kind, error.instance_path().as_str()) {
             Some(expected) => format!("expected {expected}"),
             None => error.masked_with(HIDDEN).to_string(),
         },
@@ -81,7 +84,7 @@ fn hidden(error: &ValidationError<'_>) -> String {
 }
 
 /// What a schema expects, in the words of all other errors; `None` for keywords about encodings and references.
-fn expected(kind: &ValidationErrorKind) -> Option<String> {
+fn expected(kind: &ValidationErrorKind, at: &str) -> Option<String> {
     use ValidationErrorKind as K;
     Some(match kind {
         K::Type {
@@ -108,24 +111,50 @@ fn expected(kind: &ValidationErrorKind) -> Option<String> {
         K::Maximum { limit } => format!("at most {limit}"),
         K::ExclusiveMaximum { limit } => format!("less than {limit}"),
         K::MultipleOf { multiple_of } => format!("a multiple of {multiple_of}"),
-        K::MinLength { limit } => format!("at least {limit} characters"),
-        K::MaxLength { limit } => format!("at most {limit} characters"),
-        K::MinItems { limit } => format!("at least {limit} items"),
-        K::MaxItems { limit } => format!("at most {limit} items"),
-        K::AdditionalItems { limit } => format!("at most {limit} items"),
-        K::MinProperties { limit } => format!("at least {limit} properties"),
-        K::MaxProperties { limit } => format!("at most {limit} properties"),
+        K::MinLength { limit } => format!("at least {}", counted(*limit, "character", "characters")),
+        K::MaxLength { limit } => format!("at most {}", counted(*limit, "character", "characters")),
+        K::MinItems { limit } => format!("at least {}", counted(*limit, "item", "items")),
+        K::MaxItems { limit } => format!("at most {}", counted(*limit, "item", "items")),
+        K::AdditionalItems { limit } => format!("at most {}", counted(*limit as u64, "item", "items")),
+        K::MinProperties { limit } => format!("at least {}", counted(*limit, "property", "properties")),
+        K::MaxProperties { limit } => format!("at most {}", counted(*limit, "property", "properties")),
         K::Pattern { pattern } => format!("a text that matches {}", echo(pattern)),
         K::Format { format } => format!("a text of the format {}", echo(format)),
         K::UniqueItems => "items that all differ".to_owned(),
-        K::Contains => "an item as contains has it".to_owned(),
+        K::Contains => "an item of the form that the schema requires".to_owned(),
         K::FalseSchema => "no value".to_owned(),
-        K::Not { .. } => "a value that does not fit the schema of not".to_owned(),
-        K::AnyOf { .. } => "a value that fits one of the schemas of anyOf".to_owned(),
-        K::OneOfNotValid { .. } => "a value that fits one of the schemas of oneOf".to_owned(),
-        K::OneOfMultipleValid { .. } => "a value that fits only one of the schemas of oneOf".to_owned(),
+        K::Not { .. } => "a value of another form than the one that the schema excludes".to_owned(),
+        K::AnyOf { context } | K::OneOfNotValid { context } => alternatives(context, at)
+            .unwrap_or_else(|| "a value of one of the forms that the schema permits".to_owned()),
+        K::OneOfMultipleValid { .. } => {
+            "a value of only one of the forms that the schema permits, not of several".to_owned()
+        }
         _ => return None,
     })
+}
+
+/// The alternatives that a schema permits, each by the first thing that it expects of the value at `at`. `None` if one of
+/// them expects something of a part of the value, or if there are many.
+fn alternatives(context: &[Vec<ValidationError<'_>>], at: &str) -> Option<String> {
+    if context.len() > MAX_ALTERNATIVES {
+        return None;
+    }
+    let mut all: Vec<String> = Vec::new();
+    for errors in context {
+        let first = errors.first()?;
+        if first.instance_path().as_str() != at {
+            return None;
+        }
+        let one = expected(first.kind(), at)?;
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    (!all.is_empty()).then(|| all.join(" or "))
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn named(kind: JsonType) -> &'static str {
@@ -144,15 +173,15 @@ fn named(kind: JsonType) -> &'static str {
 fn names(names: &[String]) -> String {
     let (mut text, mut left) = (String::new(), MAX_ECHO);
     for (index, name) in names.iter().enumerate() {
-        let name = echo(name);
-        let length = name.chars().count();
+        let name = quoted(name);
+        let length = name.chars().count() - 2;
         if length > left {
             let _ = write!(text, " and {} more", names.len() - index);
             break;
         }
         left -= length;
         let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(text, "{comma}{name:?}");
+        let _ = write!(text, "{comma}{name}");
     }
     text
 }
@@ -297,12 +326,12 @@ mod tests {
             (
                 json!({"minLength": 1}),
                 json!(""),
-                "expected at least 1 characters, not \"\"",
+                "expected at least 1 character, not \"\"",
             ),
             (
                 json!({"minItems": 1}),
                 json!([]),
-                "expected at least 1 items, not []",
+                "expected at least 1 item, not []",
             ),
             (
                 json!({"pattern": "^[0-9]+$"}),
@@ -312,7 +341,22 @@ mod tests {
             (
                 json!({"anyOf": [{"type": "string"}]}),
                 json!(1),
-                "expected a value that fits one of the schemas of anyOf, not 1",
+                "expected a string, not 1",
+            ),
+            (
+                json!({"anyOf": [{"type": "string"}, {"minimum": 3}, {"required": ["a"], "type": "object"}]}),
+                json!(1),
+                "expected a string or at least 3 or an object, not 1",
+            ),
+            (
+                json!({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}),
+                json!({}),
+                "expected the property a or the property b, not {}",
+            ),
+            (
+                json!({"anyOf": [{"properties": {"a": {"type": "string"}}}]}),
+                json!({"a": 1}),
+                "expected a value of one of the forms that the schema permits, not {\"a\":1}",
             ),
             (json!({"required": ["a"]}), json!({}), "expected the property a"),
             (json!(false), json!(1), "expected no value, not 1"),

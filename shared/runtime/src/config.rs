@@ -140,9 +140,11 @@ fn is_toml(path: &Path) -> Result<(), ConfigError> {
         return Ok(());
     };
     let begin = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text.get(..begin).unwrap_or_default().matches('\n').count() + 1;
+    let before = text.get(..begin).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    let error = format!("{name}, line {line}: expected TOML: {what}");
+    let error = format!("{name}, line {line}, column {column}: expected TOML: {what}");
     Err(ConfigError::Invalid(error))
 }
 
@@ -395,7 +397,7 @@ mod tests {
         let file = dir.path().join("carillon.toml");
         std::fs::write(&file, "[http]\nport = [\n").unwrap();
         let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        let begin = format!("{}, line 2: expected TOML: ", file.display());
+        let begin = format!("{}, line 2, column 9: expected TOML: ", file.display());
         assert!(error.starts_with(&begin) && error.lines().count() == 1, "{error}");
         std::fs::write(&file, b"\xff").unwrap();
         let error = with(&[], Some(&file), &[]).unwrap_err().to_string();

@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod lifecycle;
 mod limited;
 pub mod panics;
+mod quoted;
 mod stall;
 pub mod telemetry;
 

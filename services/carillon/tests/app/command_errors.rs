@@ -30,7 +30,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--config", "half.toml", "config", "check"],
-            "carillon: half.toml, line 2: expected TOML: ".to_owned(),
+            "carillon: half.toml, line 2, column ".to_owned(),
         ),
         (
             vec!["--set", "providers.relay.kind=smtp", "--set", "providers.relay.port=99999", "config", "check"],

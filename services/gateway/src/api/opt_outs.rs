@@ -1,7 +1,7 @@
 //! `/v1/users/{id}/opt-outs/{channel}`.
 
 use axum::{extract::State, http::StatusCode};
-use carillon_domain::{Channel, FieldError, UserId, field_error::echo};
+use carillon_domain::{Channel, FieldError, UserId, field_error::quoted};
 use carillon_runtime::http::{NoConditions, Path, Problem};
 
 use crate::{auth::Operator, error::ApiError, input::NoQuery, openapi::schemas, state::GatewayState};
@@ -23,7 +23,7 @@ pub(crate) async fn delete_opt_out(
     Path((id, channel)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let channel: Channel = channel.parse().map_err(|_| {
-        let expected = format!("expected push, email or sms, not {:?}", echo(&channel));
+        let expected = format!("expected push, email or sms, not {}", quoted(&channel));
         ApiError::fields(vec![FieldError::new("/channel", "type", expected)])
     })?;
     let users = state.store.users();

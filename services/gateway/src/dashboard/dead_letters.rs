@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{extract::State, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use carillon_domain::{FieldError, Timestamp, field_error::echo};
+use carillon_domain::{FieldError, Timestamp, field_error::quoted};
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState, DeadLetterView};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -49,8 +49,8 @@ pub(crate) async fn list(
         None | Some("") => DeadLetterState::Open,
         Some(text) => text.parse().map_err(|_| {
             let message = format!(
-                "the parameter state: expected open, replayed or discarded, not {:?}",
-                echo(text)
+                "the parameter state: expected open, replayed or discarded, not {}",
+                quoted(text)
             );
             ApiError::fields(vec![FieldError::new("/state", "format", message)])
         })?,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use carillon_domain::{Channel, DeliveryStatus, FieldError, Timestamp, field_error::echo};
+use carillon_domain::{Channel, DeliveryStatus, FieldError, Timestamp, field_error::quoted};
 use carillon_store::read_model::{DeliveryFilter, DeliveryView};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -191,6 +191,6 @@ fn time(text: Option<&str>, pointer: &str) -> Result<Option<Timestamp>, ApiError
 
 fn wrong(pointer: &str, expected: &str, found: &str) -> ApiError {
     let name = pointer.trim_start_matches('/');
-    let message = format!("the parameter {name}: expected {expected}, not {:?}", echo(found));
+    let message = format!("the parameter {name}: expected {expected}, not {}", quoted(found));
     ApiError::fields(vec![FieldError::new(pointer, "format", message)])
 }

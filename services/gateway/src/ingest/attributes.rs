@@ -1,7 +1,7 @@
 //! The attributes of a binary CloudEvent in the headers of its request (HTTP binding §3.1.3).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use carillon_domain::field_error::echo;
+use carillon_domain::field_error::quoted;
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
 const PREFIX: &str = "ce-";
@@ -29,7 +29,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem
         }
         let text = decode(value).map_err(|expected| {
             let shown = String::from_utf8_lossy(value.as_bytes());
-            let text = format!("expected {expected}, not {:?}", echo(&shown));
+            let text = format!("expected {expected}, not {}", quoted(&shown));
             wrong(name, "encoding", &text)
         })?;
         attributes.push((attribute.to_owned(), text));

@@ -7,7 +7,7 @@ use carillon_domain::{
     catalog::RecipientRule,
     compiled::{CatalogType, CompiledCatalog, MAX_WORK},
     event::{Defaults, MAX_WIRE_BYTES},
-    field_error::echo,
+    field_error::quoted,
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
@@ -105,8 +105,8 @@ fn check_one(
             pointer: format!("{prefix}/type"),
             code: "unknown-event-type".to_owned(),
             message: format!(
-                "expected an event type of the catalog, not {:?}",
-                echo(&*event.event_type)
+                "expected an event type of the catalog, not {}",
+                quoted(&*event.event_type)
             ),
         };
         let detail = error.message.clone();
@@ -196,7 +196,7 @@ async fn refuse_strangers(
             let errors = users.iter().enumerate().map(|(index, user)| ProblemError {
                 pointer: format!("{prefix}/recipients/{index}/user_id"),
                 code: "unknown-user".to_owned(),
-                message: format!("expected an existing user, not {:?}", echo(user.as_str())),
+                message: format!("expected an existing user, not {}", quoted(user.as_str())),
             });
             let errors = errors.take(20).collect();
             let detail = "expected at least one existing user";

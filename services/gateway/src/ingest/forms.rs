@@ -7,7 +7,7 @@ use carillon_domain::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MediaType, Mode, first_byte, json_kind,
         without_mark,
     },
-    field_error::echo,
+    field_error::{echo, quoted},
     json,
 };
 use carillon_runtime::http::{Problem, ProblemKind};
@@ -134,7 +134,7 @@ fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })?;
     // Several headers may be joined to one with commas; a media type has none outside of quotes.
     if text.split('"').step_by(2).any(|unquoted| unquoted.contains(',')) {
-        let expected = format!("expected one media type, not {:?}", echo(text));
+        let expected = format!("expected one media type, not {}", quoted(text));
         return Err(attributes::wrong(&header::CONTENT_TYPE, "duplicate", &expected));
     }
     Ok(Some(text))

@@ -57,9 +57,23 @@ pub(super) fn check(
     }
     let engine = Engine::compile(&templates);
     let mut validation = engine.judge_with_texts(&templates);
-    let schema_of = |name: &str| catalog.types.get(name)?.schema.as_ref();
+    // A schema with a mistake of its own says nothing about variables.
+    let has_mistake = |name: &str| {
+        let at = format!("/types/{}/schema", escape_token(name));
+        issues.iter().any(|issue| issue.pointer.starts_with(&at))
+    };
+    let schema_of = |name: &str| {
+        catalog
+            .types
+            .get(name)
+            .filter(|_| !has_mistake(name))?
+            .schema
+            .as_ref()
+    };
     let unfit = engine.unfit_variables(&templates, schema_of);
     validation.errors.extend(unfit);
+    // The partial itself has an issue, and the author needs no other for each template around it.
+    validation.errors.retain(|issue| !issue.is_consequence());
     let located = |issue: TemplateIssue| FolderIssue {
         file: file_of(folder, &issue),
         pointer: String::new(),

@@ -375,3 +375,85 @@ fn an_error_of_the_catalog_tells_its_place_once_and_in_plain_words() {
         }
     }
 }
+
+#[test]
+fn a_broken_file_is_named_and_not_its_consequences() {
+    let change = |file: &'static str, from: &'static str, to: &'static str| {
+        refused(move |place| edit(&place.join(file), from, to))
+    };
+    let english =
+        |text: &'static str| refused(move |place| fs::write(place.join("locales/en.ftl"), text).unwrap());
+    let of_english = one("locales/en.ftl", "", true, "syntax");
+    assert_eq!(
+        english("{\"order-shipped\": {\"subject\": \"Shipped\"}}\n"),
+        of_english
+    );
+    assert_eq!(english("order-shipped\n    .subject = Shipped\n"), of_english);
+    let shipped = "order-shipped =";
+    assert_eq!(change("locales/en.ftl", shipped, "order-shipped"), of_english);
+    let partial = "partials/layout.html.hbs";
+    assert_eq!(
+        refused(|place| fs::write(place.join(partial), "{{#if x}}").unwrap()),
+        one(partial, "", true, "syntax")
+    );
+    let found = refused(|place| {
+        let catalog = place.join("catalog.yaml");
+        let text = fs::read_to_string(&catalog).unwrap();
+        let at = text.find("    schema:").unwrap();
+        let broken = format!(
+            "{}    schema: {{additionalProperties: false, type: [object, 7]}}\n    old:{}",
+            &text[..at],
+            &text[at + 11..]
+        );
+        fs::write(
+            &catalog,
+            broken.replacen("    old:", "    description: x\n    was:", 1),
+        )
+        .unwrap();
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_single_line_that_breaks_a_file_of_texts_gives_issues_of_that_file_only() {
+    let file = shop().join("locales/en.ftl");
+    let lines = fs::read_to_string(file).unwrap().lines().count();
+    for broken in (0..lines).step_by(9) {
+        let found = refused(|place| {
+            let file = place.join("locales/en.ftl");
+            let text = fs::read_to_string(&file).unwrap();
+            let lines = text.lines().enumerate();
+            let lines: Vec<&str> = lines
+                .map(|(at, line)| if at == broken { "%%%" } else { line })
+                .collect();
+            fs::write(&file, lines.join("\n")).unwrap();
+        });
+        assert_eq!(
+            found,
+            one("locales/en.ftl", "", true, "syntax"),
+            "line {}",
+            broken + 1
+        );
+    }
+}
+
+#[test]
+fn a_schema_that_no_event_fits_is_refused_with_its_pointer() {
+    let file = "catalog.yaml";
+    let found = refused(|place| {
+        edit(
+            &place.join(file),
+            "required: [order_id, carrier]",
+            "required: [order_id, carrier]\n      minProperties: 9\n      maxProperties: 3",
+        );
+    });
+    assert_eq!(
+        found,
+        one(
+            file,
+            "/types/OrderShipped/schema/maxProperties",
+            false,
+            "impossible"
+        )
+    );
+}

@@ -131,7 +131,7 @@ async fn a_template_that_always_fails_is_refused_at_publishing_with_its_part_and
         (
             "{{number order_id 2}}",
             "misused-helper",
-            "OrderShipped/sms text line 1: the helper number takes at most 1 parameter(s), not 2",
+            "OrderShipped/sms text line 1: the helper number takes 1 parameter, such as {{number count}}, not 2",
         ),
     ] {
         let path = "/v1/templates/OrderShipped/sms";

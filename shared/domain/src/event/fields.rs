@@ -10,7 +10,7 @@ use super::{Event, members::Members, sound::unsound, text};
 use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
-    field_error::{FieldError, MAX_ERRORS, echo, end_full, escape_token, is_full},
+    field_error::{FieldError, MAX_ERRORS, echo, end_full, escape_token, is_full, quoted},
     json::fault,
     recipient::Recipient,
 };
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
         if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
             let found = match text.len() {
                 length if length > max => format!("{length} bytes"),
-                _ => format!("{:?}", echo(&text)),
+                _ => format!("{}", quoted(&text)),
             };
             self.wrong(
                 &format!("/{name}"),

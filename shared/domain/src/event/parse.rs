@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     channel::{Channel, Priority},
-    field_error::{FieldError, bounded, echo},
+    field_error::{FieldError, bounded, quoted},
     ids::EventId,
     json::{base64_fault, fault},
 };
@@ -51,7 +51,7 @@ impl Event {
         match fields.take_attribute("specversion", "expected the string \"1.0\"") {
             Some(version) if version == "1.0" => {}
             Some(version) => {
-                let text = format!("expected \"1.0\", not {:?}", echo(&version));
+                let text = format!("expected \"1.0\", not {}", quoted(&version));
                 fields.wrong("/specversion", "unsupported", &text);
             }
             // A value of another type is an error already.
@@ -62,8 +62,8 @@ impl Event {
             .take_attribute("datacontenttype", "expected a media type")
             .unwrap_or_default();
         if !content_type.is_empty() && !MediaType::parse(&content_type).is_json() {
-            let named = echo(&content_type);
-            let text = format!("expected a JSON media type, such as application/json, not {named:?}");
+            let named = quoted(&content_type);
+            let text = format!("expected a JSON media type, such as application/json, not {named}");
             fields.wrong("/datacontenttype", "unsupported", &text);
         }
         let listed = fields.take_attribute("channels", CHANNELS);
@@ -115,7 +115,7 @@ fn parse_channels(list: &str, fields: &mut Fields<'_>) -> Vec<Channel> {
             fields.wrong(
                 "/channels",
                 "unknown",
-                &format!("{CHANNELS}, not {:?}", echo(name)),
+                &format!("{CHANNELS}, not {}", quoted(name)),
             );
         }
     }
@@ -238,8 +238,8 @@ fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawVa
         Ok(bytes) => bytes,
         Err(error) => {
             let text = format!(
-                "expected base64, not {:?}: {}",
-                echo(&encoded),
+                "expected base64, not {}: {}",
+                quoted(&encoded),
                 base64_fault(&error)
             );
             fields.wrong(POINTER, "format", &text);

@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::ChannelChoices;
-use crate::{channel::Channel, field_error::echo};
+use crate::{channel::Channel, field_error::quoted};
 
 /// Reads the choices of one place.
 pub(super) fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelChoices, D::Error> {
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Name {
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
                 Ok(name
                     .parse()
-                    .map_or_else(|_| Name::Unknown(echo(name)), Name::Known))
+                    .map_or_else(|_| Name::Unknown(quoted(name)), Name::Known))
             }
         }
 
@@ -105,7 +105,7 @@ impl<'de> DeserializeSeed<'de> for Refused {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
-        let text = format!("expected push, email or sms, not {:?}", self.0);
+        let text = format!("expected push, email or sms, not {}", self.0);
         Err(D::Error::custom(text))
     }
 }

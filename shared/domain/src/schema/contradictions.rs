@@ -47,6 +47,14 @@ pub(crate) fn contradictions(schema: &Value) -> Vec<FieldError> {
     search.errors
 }
 
+/// The kinds of values that a schema takes.
+enum Taken<'s> {
+    /// The schema does not say.
+    Unsaid,
+    Kinds(Vec<&'s str>),
+    Nothing,
+}
+
 struct Search<'s> {
     root: &'s Value,
     /// The pointers of the schemas that were visited.
@@ -133,8 +141,10 @@ impl<'s> Search<'s> {
         if let Some((pointer, sentence)) = nothing_beside(schema, at) {
             return self.find(pointer, sentence);
         }
-        let Some(taken) = self.kinds_of(&parts) else {
-            return;
+        let taken = match self.kinds_of(&parts) {
+            Taken::Nothing => return,
+            Taken::Unsaid => None,
+            Taken::Kinds(kinds) => Some(kinds),
         };
         self.branches(&parts, taken.as_deref());
         let may_be = |kind: &str| taken.as_ref().is_none_or(|taken| taken.contains(&kind));
@@ -147,8 +157,8 @@ impl<'s> Search<'s> {
         self.values(&parts);
     }
 
-    /// The kinds that all parts take, `None` within if no part says; `None` if there are none, which is reported.
-    fn kinds_of(&mut self, parts: &[Part<'s>]) -> Option<Option<Vec<&'s str>>> {
+    /// The kinds that all parts take. If there are none, that is reported.
+    fn kinds_of(&mut self, parts: &[Part<'s>]) -> Taken<'s> {
         let mut taken: Option<Vec<&str>> = None;
         for part in parts {
             let Some(own) = kinds(part.schema) else { continue };
@@ -167,11 +177,11 @@ impl<'s> Search<'s> {
                     own.join(" or ")
                 );
                 self.find(format!("{}/{}", part.at, keyword.unwrap_or("type")), sentence);
-                return None;
+                return Taken::Nothing;
             }
             taken = Some(shared);
         }
-        Some(taken)
+        taken.map_or(Taken::Unsaid, Taken::Kinds)
     }
 
     /// Refuses alternatives none of which fits the kinds that the schema takes.

@@ -6,7 +6,7 @@ use regex_syntax::{
     hir::{Hir, HirKind, Look},
 };
 
-use crate::field_error::echo;
+use crate::field_error::quoted;
 
 /// The most memory of one compiled regular expression, in bytes; its size bounds the time per character of data.
 pub(super) const MAX_COMPILED: usize = 128 * 1024;
@@ -38,11 +38,11 @@ pub(super) fn matching(pattern: &str) -> Result<Matching, String> {
     let hir = parsed.map_err(|error| match error {
         Error::Parse(error) => sentence(error.kind(), pattern),
         Error::Translate(error) => format!(
-            "expected a regular expression, not {:?}: {}",
-            echo(pattern),
+            "expected a regular expression, not {}: {}",
+            quoted(pattern),
             error.kind()
         ),
-        _ => format!("expected a regular expression, not {:?}", echo(pattern)),
+        _ => format!("expected a regular expression, not {}", quoted(pattern)),
     })?;
     let (positions, is_endless) = size(&hir);
     let is_anchored = hir.properties().look_set_prefix().contains(Look::Start);
@@ -62,8 +62,8 @@ pub(super) fn refusal(pattern: &str) -> String {
         Err(sentence) => sentence,
         Ok(_) => format!(
             "the pattern compiles to more than {MAX_COMPILED} bytes: expected a regular expression with fewer or smaller \
-             repetitions, not {:?}",
-            echo(pattern)
+             repetitions, not {}",
+            quoted(pattern)
         ),
     }
 }
@@ -73,22 +73,22 @@ fn untranslatable(pattern: &str) -> String {
     match parse::Parser::new().parse(pattern) {
         Err(error) => sentence(error.kind(), pattern),
         Ok(_) => format!(
-            "expected a regular expression of ECMA-262, not {:?}",
-            echo(pattern)
+            "expected a regular expression of ECMA-262, not {}",
+            quoted(pattern)
         ),
     }
 }
 
 fn sentence(kind: &ErrorKind, pattern: &str) -> String {
-    let shown = echo(pattern);
+    let shown = quoted(pattern);
     match kind {
         ErrorKind::UnsupportedLookAround => format!(
-            "look-around is not supported: expected a regular expression without (?=…), (?!…), (?<=…) and (?<!…), not {shown:?}"
+            "look-around is not supported: expected a regular expression without (?=…), (?!…), (?<=…) and (?<!…), not {shown}"
         ),
         ErrorKind::UnsupportedBackreference => format!(
-            "backreferences are not supported: expected a regular expression without \\1 and \\k<name>, not {shown:?}"
+            "backreferences are not supported: expected a regular expression without \\1 and \\k<name>, not {shown}"
         ),
-        other => format!("expected a regular expression, not {shown:?}: {other}"),
+        other => format!("expected a regular expression, not {shown}: {other}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::pack::UNUSABLE_PARTIAL;
 use crate::RenderError;
 
 /// An issue and its place.
@@ -40,6 +41,12 @@ impl std::fmt::Display for TemplateIssue {
 }
 
 impl TemplateIssue {
+    /// Whether the issue only follows from one that its partial has itself.
+    #[must_use]
+    pub fn is_consequence(&self) -> bool {
+        self.code == UNUSABLE_PARTIAL
+    }
+
     /// The pointer of its part in the template's document; empty for the whole template.
     #[must_use]
     pub fn pointer(&self) -> String {

@@ -107,11 +107,7 @@ impl Lowering {
         };
         let args = self.parameters(&call.params)?;
         if args.len() < helper.arity() {
-            let needs = helper.arity();
-            return self.find(
-                "misused-helper",
-                format!("the helper {name} needs {needs} parameter(s)"),
-            );
+            return self.find("misused-helper", takes(name, args.len()));
         }
         self.surplus(name, call, helper.most(), |_| helper == Helper::T)?;
         let named = self.named(&call.hash)?;
@@ -126,12 +122,8 @@ impl Lowering {
         most: Option<usize>,
         is_named: impl Fn(&str) -> bool,
     ) -> Option<()> {
-        if let Some(most) = most.filter(|most| call.params.len() > *most) {
-            let given = call.params.len();
-            return self.find(
-                "misused-helper",
-                format!("the helper {name} takes at most {most} parameter(s), not {given}"),
-            );
+        if most.is_some_and(|most| call.params.len() > most) {
+            return self.find("misused-helper", takes(name, call.params.len()));
         }
         let mut names: Vec<_> = call.hash.keys().filter(|name| !is_named(name)).collect();
         names.sort_unstable();
@@ -175,10 +167,7 @@ impl Lowering {
             });
         }
         let Some(subject) = call.params.first() else {
-            return self.find(
-                "misused-helper",
-                format!("the helper {name} needs 1 parameter(s)"),
-            );
+            return self.find("misused-helper", takes(name, 0));
         };
         let is_named = |key: &str| key == "includeZero" && matches!(name, "if" | "unless");
         self.surplus(name, call, Some(1), is_named)?;
@@ -325,6 +314,32 @@ impl Lowering {
 
 /// The helpers that can only be used as blocks.
 const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
+
+/// The sentence about a wrong number of parameters.
+fn takes(name: &str, given: usize) -> String {
+    let (count, usage) = match name {
+        "raw" => ("no parameters", "{{{{raw}}}}…{{{{/raw}}}}"),
+        "if" => ("1 parameter", "{{#if gift}}…{{/if}}"),
+        "unless" => ("1 parameter", "{{#unless gift}}…{{/unless}}"),
+        "each" => ("1 parameter", "{{#each items}}…{{/each}}"),
+        "with" => ("1 parameter", "{{#with customer}}…{{/with}}"),
+        "t" => (
+            "1 parameter besides named ones",
+            "{{t \"key\" name=customer.name}}",
+        ),
+        "date" => ("1 or 2 parameters", "{{date at \"long\"}}"),
+        "number" => ("1 parameter", "{{number count}}"),
+        "money" => ("2 parameters", "{{money total \"EUR\"}}"),
+        "url" => ("1 parameter", "{{url link}}"),
+        "encode" => ("1 parameter", "{{encode order_id}}"),
+        "lookup" => ("2 parameters", "{{lookup items 0}}"),
+        "len" => ("1 parameter", "{{len items}}"),
+        "not" => ("1 parameter", "{{#if (not gift)}}…{{/if}}"),
+        _ => ("2 parameters", "{{#if (eq a b)}}…{{/if}}"),
+    };
+    let usage = usage.replacen("(eq ", &format!("({name} "), 1);
+    format!("the helper {name} takes {count}, such as {usage}, not {given}")
+}
 
 fn is_helper(name: &str) -> bool {
     BLOCKS.contains(&name) || name == "raw" || name.parse::<Helper>().is_ok()

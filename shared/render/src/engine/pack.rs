@@ -21,6 +21,8 @@ use crate::{
     messages::{Bundle, Messages},
 };
 
+/// The code of the issue of a template that includes a partial with an issue of its own.
+pub(super) const UNUSABLE_PARTIAL: &str = "unusable-partial";
 /// The maximum depth of partials that include each other.
 const MAX_INCLUDES: usize = 8;
 
@@ -219,7 +221,7 @@ fn visit<'a>(
         .ok_or_else(|| ("unknown-partial", format!("there is no partial {name}")))?;
     if let Err(why) = &partial.block {
         return Err((
-            "unknown-partial",
+            UNUSABLE_PARTIAL,
             format!("the partial {name} cannot be used: {why}"),
         ));
     }

@@ -4,7 +4,7 @@
 mod datetime;
 mod number;
 
-use carillon_domain::field_error::echo;
+use carillon_domain::field_error::{echo, quoted};
 use fluent_syntax::ast::{InlineExpression, NamedArgument};
 
 use crate::{
@@ -73,10 +73,10 @@ impl<'a> Setting<'a> {
     /// The refusal of the option's value.
     fn refuse(&self, expected: &str) -> Refusal {
         let sentence = format!(
-            "{} does not take {}: {:?}: expected {expected}",
+            "{} does not take {}: {}: expected {expected}",
             self.function,
             echo(self.name),
-            echo(self.value)
+            quoted(self.value)
         );
         ("unknown-option", sentence)
     }
@@ -84,10 +84,10 @@ impl<'a> Setting<'a> {
     /// The refusal of an option that the function does not have.
     fn unknown(&self, options: &str) -> Refusal {
         let sentence = format!(
-            "{} has no option {} ({:?}): expected one of {options}",
+            "{} has no option {} ({}): expected one of {options}",
             self.function,
             echo(self.name),
-            echo(self.value)
+            quoted(self.value)
         );
         ("unknown-option", sentence)
     }

@@ -8,6 +8,7 @@ mod levels;
 mod literals;
 mod read;
 mod resolve;
+mod syntax;
 mod tree;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -33,8 +34,8 @@ pub(crate) struct Bundle {
     texts: Texts,
     /// The keys that the file defines and that cannot be read.
     unreadable: BTreeSet<String>,
-    /// Whether the whole file was refused, so that its keys are not known.
-    is_refused: bool,
+    /// Whether a part of the file, or all of it, cannot be read, so that not all of its keys are known.
+    is_incomplete: bool,
     issues: Vec<MessageIssue>,
     /// The SHA-256 of the file.
     digest: [u8; 32],
@@ -58,14 +59,14 @@ impl Bundle {
         let MessagesFile {
             texts,
             unreadable,
-            is_refused,
+            is_incomplete,
             issues,
         } = read::read(ftl);
         Self {
             tag: tag.into(),
             texts,
             unreadable,
-            is_refused,
+            is_incomplete,
             issues,
             digest: Sha256::digest(ftl).into(),
             cardinal: Self::rules(tag, PluralRuleType::CARDINAL),
@@ -79,10 +80,10 @@ impl Bundle {
         &self.issues
     }
 
-    /// Whether the key is defined, but in a way that cannot be read.
+    /// Whether the key is, or may be, defined in a way that cannot be read.
     fn is_unreadable(&self, key: &str) -> bool {
         let name = key.split_once('.').map_or(key, |(name, _)| name);
-        self.is_refused || self.unreadable.contains(key) || self.unreadable.contains(name)
+        self.is_incomplete || self.unreadable.contains(key) || self.unreadable.contains(name)
     }
 }
 

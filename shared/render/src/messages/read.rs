@@ -12,6 +12,7 @@ use fluent_syntax::{
 use super::{
     MessageIssue,
     functions::Function,
+    syntax,
     tree::{Expr, Pattern, Piece, Text, Texts, VariantKey},
 };
 
@@ -33,8 +34,8 @@ pub(super) struct MessagesFile {
     /// The keys of messages, terms and attributes that the file defines and that cannot be read. An issue names
     /// each of them.
     pub(super) unreadable: BTreeSet<String>,
-    /// Whether the whole file was refused.
-    pub(super) is_refused: bool,
+    /// Whether a part of the file, or all of it, cannot be read, so that not all of its keys are known.
+    pub(super) is_incomplete: bool,
     pub(super) issues: Vec<MessageIssue>,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn read(source: &str) -> MessagesFile {
             code: "syntax",
             message,
         }],
-        is_refused: true,
+        is_incomplete: true,
         ..MessagesFile::default()
     };
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
@@ -110,7 +111,11 @@ fn parse(source: &str) -> MessagesFile {
         for error in errors {
             let at = error.slice.as_ref().map_or(error.pos.start, |slice| slice.start);
             reader.line = lines.at(at);
-            reader.find("syntax", &error);
+            let entry = error.slice.as_ref().and_then(|slice| source.get(slice.clone()));
+            reader.find(
+                "syntax",
+                &syntax::sentence(&error.kind, entry.unwrap_or_default()),
+            );
         }
         resource
     });
@@ -120,6 +125,9 @@ fn parse(source: &str) -> MessagesFile {
             Entry::Message(message) => ("", message.id.name, message.value.as_ref(), &message.attributes),
             Entry::Term(term) => ("-", term.id.name, Some(&term.value), &term.attributes),
             Entry::Junk { content } => {
+                // An entry that does not begin with a key and = may hold any key, or many.
+                let first = content.lines().find(|line| !line.trim().is_empty());
+                reader.reading.is_incomplete |= !first.is_some_and(begins_message);
                 reader
                     .reading
                     .unreadable
@@ -200,7 +208,7 @@ impl Reader {
     fn text(&mut self, key: String, pattern: &ast::Pattern<&str>) {
         let line = self.line;
         if self.reading.texts.contains_key(&key) {
-            self.find("syntax", &format_args!("{key} is defined twice"));
+            self.find("duplicate-key", &format_args!("expected the key {key} once"));
             return;
         }
         match self.pattern(pattern) {

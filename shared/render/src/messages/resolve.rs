@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use carillon_domain::json::Value;
+use carillon_domain::{field_error::quoted, json::Value};
 use intl_pluralrules::{PluralCategory, PluralRuleType, PluralRules, operands::PluralOperands};
 
 use super::{
@@ -266,7 +266,7 @@ impl std::fmt::Display for Written<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Expr::Variable(name) => write!(f, "${name}"),
-            Expr::Literal(text) => write!(f, "{text:?}"),
+            Expr::Literal(text) => f.write_str(&quoted(text)),
             Expr::Message(key) | Expr::Term { key, .. } => f.write_str(key),
             Expr::Call { arg, .. } => Written(arg).fmt(f),
             Expr::Select { .. } => f.write_str("a selected text"),

@@ -337,11 +337,11 @@ fn a_parameter_that_a_helper_would_pass_over_is_refused() {
     for (call, sentence) in [
         (
             "{{number n \"x\"}}",
-            "the helper number takes at most 1 parameter(s), not 2",
+            "the helper number takes 1 parameter, such as {{number count}}, not 2",
         ),
         (
             "{{date at \"short\" \"long\"}}",
-            "the helper date takes at most 2 parameter(s), not 3",
+            "the helper date takes 1 or 2 parameters, such as {{date at \"long\"}}, not 3",
         ),
         (
             "{{date at style=\"short\"}}",
@@ -349,23 +349,23 @@ fn a_parameter_that_a_helper_would_pass_over_is_refused() {
         ),
         (
             "{{money a \"EUR\" \"x\"}}",
-            "the helper money takes at most 2 parameter(s), not 3",
+            "the helper money takes 2 parameters, such as {{money total \"EUR\"}}, not 3",
         ),
         (
             "{{t \"k\" n}}",
-            "the helper t takes at most 1 parameter(s), not 2",
+            "the helper t takes 1 parameter besides named ones, such as {{t \"key\" name=customer.name}}, not 2",
         ),
         (
             "{{encode (number n 2)}}",
-            "the helper number takes at most 1 parameter(s), not 2",
+            "the helper number takes 1 parameter, such as {{number count}}, not 2",
         ),
         (
             "{{#if (eq a b c)}}x{{/if}}",
-            "the helper eq takes at most 2 parameter(s), not 3",
+            "the helper eq takes 2 parameters, such as {{#if (eq a b)}}…{{/if}}, not 3",
         ),
         (
             "{{#if a b}}x{{/if}}",
-            "the helper if takes at most 1 parameter(s), not 2",
+            "the helper if takes 1 parameter, such as {{#if gift}}…{{/if}}, not 2",
         ),
         (
             "{{#if a includeZeros=true}}x{{/if}}",
@@ -373,7 +373,7 @@ fn a_parameter_that_a_helper_would_pass_over_is_refused() {
         ),
         (
             "{{#each a b}}x{{/each}}",
-            "the helper each takes at most 1 parameter(s), not 2",
+            "the helper each takes 1 parameter, such as {{#each items}}…{{/each}}, not 2",
         ),
         (
             "{{#with a x=b}}x{{/with}}",

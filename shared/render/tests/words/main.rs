@@ -7,6 +7,7 @@ mod formats;
 mod kinds;
 mod lines;
 mod literals;
+mod sentences;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
+use crate::quoted::quoted;
+
 /// Writes a duration.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&text(*duration))
@@ -15,9 +17,10 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(|_| {
-        let echo: String = text.chars().take(100).collect();
+        let start: String = text.chars().take(100).collect();
         D::Error::custom(format!(
-            "expected a duration such as 500ms, 30s, 15m, 1h or 7d, not {echo:?}"
+            "expected a duration such as 500ms, 30s, 15m, 1h or 7d, not {}",
+            quoted(&start)
         ))
     })
 }

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use figment::error::{Actual, Kind};
 
+use crate::quoted::quoted;
+
 /// The longest part of a value that an error repeats, in characters.
 const MAX_ECHO: usize = 100;
 
@@ -42,9 +44,9 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
         Kind::UnknownVariant(name, known) => {
             let _ = write!(
                 text,
-                "expected one of {}, not {:?}",
+                "expected one of {}, not {}",
                 known.join(", "),
-                short(name)
+                quoted(&short(name))
             );
         }
         Kind::MissingField(name) => {
@@ -91,7 +93,7 @@ fn plain(expected: &str) -> Cow<'_, str> {
 
 fn echo(actual: &Actual) -> String {
     match actual {
-        Actual::Str(text) => format!("{:?}", short(text)),
+        Actual::Str(text) => quoted(&short(text)),
         Actual::Unsigned(number) => number.to_string(),
         Actual::Signed(number) => number.to_string(),
         Actual::Float(number) => number.to_string(),

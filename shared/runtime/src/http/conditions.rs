@@ -8,6 +8,7 @@ use axum::{
 };
 
 use super::problem::{MAX_ECHO, Problem, ProblemError, ProblemKind, cut};
+use crate::quoted::quoted;
 
 /// The conditions of a request. Without headers, they hold for every resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -215,8 +216,10 @@ fn list(text: &str) -> Option<Vec<Tag>> {
 
 fn unreadable(name: &HeaderName, value: &str) -> Problem {
     let value: String = value.chars().take(100).collect();
-    let text =
-        format!("the header {name}: expected entity tags in quotes, such as \"3\", or *, not {value:?}");
+    let text = format!(
+        "the header {name}: expected entity tags in quotes, such as \"3\", or *, not {}",
+        quoted(&value)
+    );
     let error = ProblemError {
         pointer: String::new(),
         code: "format".to_owned(),

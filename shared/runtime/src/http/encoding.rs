@@ -17,6 +17,7 @@ use super::{
     body::RefusedBody,
     problem::{Problem, ProblemKind},
 };
+use crate::quoted::quoted;
 
 const TAKEN: &str = "gzip, deflate, identity";
 /// The most encodings of one body.
@@ -54,7 +55,10 @@ pub fn decode(request: Request) -> Result<Request, Response> {
 fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Problem> {
     let unsupported = |named: &str| {
         let named: String = named.chars().take(100).collect();
-        let text = format!("content-encoding: expected one or two of {TAKEN}, not {named:?}");
+        let text = format!(
+            "content-encoding: expected one or two of {TAKEN}, not {}",
+            quoted(&named)
+        );
         Problem::new(ProblemKind::UnsupportedMediaType, text)
     };
     let mut codings = Vec::new();

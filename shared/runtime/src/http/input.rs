@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use crate::quoted::quoted;
+
 use super::{
     problem::{Problem, ProblemError, ProblemKind},
     sentence::{named, serde_sentence},
@@ -32,7 +34,7 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     for (name, value) in pairs(text) {
         for part in [name, value] {
             if percent_decode_str(part).decode_utf8().is_err() {
-                let expected = format!("expected UTF-8, percent-encoded, not {:?}", cut(value));
+                let expected = format!("expected UTF-8, percent-encoded, not {}", quoted(&cut(value)));
                 return Err(wrong(&decoded(name), "encoding", &expected));
             }
         }
@@ -76,7 +78,7 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
             return unknown(name, &named(rest).1);
         }
         let expected = match expectation(name) {
-            Some(expected) => format!("{expected}, not {:?}", cut(value)),
+            Some(expected) => format!("{expected}, not {}", quoted(&cut(value))),
             None => sentence,
         };
         wrong(name, "type", &expected)

@@ -1,6 +1,7 @@
 //! serde's sentences about wrong values, in the terms of JSON instead of Rust's.
 
 use super::problem::{MAX_ECHO, MAX_TEXT, cut};
+use crate::quoted::{json_escapes, quoted};
 
 /// serde's sentence about a wrong value, with at most a hundred characters of the value. The line and column are left
 /// out, because a pointer names the place.
@@ -8,6 +9,8 @@ use super::problem::{MAX_ECHO, MAX_TEXT, cut};
 pub fn serde_sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    // serde quotes texts as Rust does.
+    let text = &*json_escapes(text);
     if let Some(sentence) = of_name(text) {
         return cut(sentence, MAX_TEXT);
     }
@@ -57,13 +60,13 @@ fn of_name(text: &str) -> Option<String> {
     }
     if let Some(rest) = text.strip_prefix("unknown variant `") {
         let (name, known) = named(rest);
-        let name = cut(name.to_owned(), MAX_ECHO);
+        let name = quoted(&cut(name.to_owned(), MAX_ECHO));
         return Some(match known.as_slice() {
-            [] => format!("expected no name here, not {name:?}"),
+            [] => format!("expected no name here, not {name}"),
             [known @ .., last] if !known.is_empty() => {
-                format!("expected {} or {last}, not {name:?}", known.join(", "))
+                format!("expected {} or {last}, not {name}", known.join(", "))
             }
-            known => format!("expected {}, not {name:?}", known.join(", ")),
+            known => format!("expected {}, not {name}", known.join(", ")),
         });
     }
     let (name, known) = named(text.strip_prefix("unknown field `")?);

@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, HeaderValue, Version, header, uri::Authority};
 
 use crate::http::problem::{Problem, ProblemError, ProblemKind};
 
+use crate::quoted::quoted;
+
 /// The problem of a head, if it has one: `Host` is missing, repeated or no host (RFC 9112 §3.2), or the body has a
 /// transfer coding besides one `chunked` (§6.1), which this server does not decode.
 pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
@@ -25,8 +27,8 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
     }
     if let Some(host) = host.filter(|host| !is_host(host.as_bytes())) {
         let text = format!(
-            "the header host: expected a name or an address, and perhaps a port, not {:?}",
-            shown(host.as_bytes())
+            "the header host: expected a name or an address, and perhaps a port, not {}",
+            quoted(&shown(host.as_bytes()))
         );
         return Err(wrong(ProblemKind::MalformedHeader, "format", text));
     }
@@ -38,9 +40,9 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
         let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
         let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
         let text = format!(
-            "the header transfer-encoding: expected chunked once, not {:?}; an encoded body is announced with \
+            "the header transfer-encoding: expected chunked once, not {}; an encoded body is announced with \
             content-encoding",
-            shown(&lines.join(&b", "[..]))
+            quoted(&shown(&lines.join(&b", "[..])))
         );
         return Err(wrong(ProblemKind::TransferCoding, "unsupported", text));
     }
