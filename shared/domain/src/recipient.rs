@@ -149,7 +149,7 @@ pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if !is_user_id(id) {
         let found = match id.len() {
             length if length > 255 => format!("{length} bytes"),
-            _ => format!("{}", quoted(id)),
+            _ => quoted(id),
         };
         errors.push(FieldError::new(
             pointer,

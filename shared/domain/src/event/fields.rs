@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
         if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
             let found = match text.len() {
                 length if length > max => format!("{length} bytes"),
-                _ => format!("{}", quoted(&text)),
+                _ => quoted(&text),
             };
             self.wrong(
                 &format!("/{name}"),

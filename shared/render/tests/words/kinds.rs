@@ -16,6 +16,7 @@ fn found(template: &str, schema: Option<&Value>) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn a_value_that_carillon_makes_is_refused_where_its_kind_is_never_taken() {
     for (template, says) in [
         (
@@ -168,6 +169,7 @@ fn a_value_that_carillon_makes_is_refused_where_its_kind_is_never_taken() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn a_value_is_refused_by_its_schema_where_no_value_that_fits_is_taken() {
     let schema = json!({
         "type": "object",

@@ -142,45 +142,48 @@ async fn an_entity_tag_changes_with_the_draft_and_with_the_published_version_and
     on_each(async |store| {
         let (templates, tenant) = (store.templates(), &store.tenant);
         let (one, two) = (draft("A/sms", None, "one"), draft("A/sms", None, "two"));
-        let none = BTreeMap::new();
+        let no_texts = BTreeMap::new();
         let mut seen: Vec<String> = Vec::new();
-        let note = async |seen: &mut Vec<String>| {
+        let look = async |seen: &mut Vec<String>| {
             let state = templates.state(tenant, &one.name).await.unwrap();
             assert!(!seen.contains(&state.etag()), "{seen:?} {state:?}");
             seen.push(state.etag());
             state
         };
-        assert_eq!(note(&mut seen).await.etag(), "");
+        assert_eq!(look(&mut seen).await.etag(), "");
         templates.put_draft(tenant, &one, None).await.unwrap();
-        note(&mut seen).await;
+        look(&mut seen).await;
         templates.put_draft(tenant, &one, None).await.unwrap();
-        note(&mut seen).await;
-        templates.apply(tenant, &[two.clone()], &none).await.unwrap();
-        let state = note(&mut seen).await;
-        assert!(state.is_outdated());
-        let stale = Conditions::exactly(&seen[2]);
+        look(&mut seen).await;
+        templates
+            .apply(tenant, std::slice::from_ref(&two), &no_texts)
+            .await
+            .unwrap();
+        let now = look(&mut seen).await;
+        assert!(now.is_outdated());
+        let former = Conditions::exactly(&seen[2]);
         for refused in [
-            publish(store, &one, Some(&stale)).await.map(|_| ()),
-            templates.put_draft(tenant, &one, Some(&stale)).await.map(|_| ()),
-            templates.discard_draft(tenant, &one.name, Some(&stale)).await,
+            publish(store, &one, Some(&former)).await.map(|_| ()),
+            templates.put_draft(tenant, &one, Some(&former)).await.map(|_| ()),
+            templates.discard_draft(tenant, &one.name, Some(&former)).await,
         ] {
             assert!(
                 matches!(refused, Err(StoreError::PreconditionFailed(_))),
                 "{refused:?}"
             );
         }
-        let present = Conditions::exactly(&state.etag());
+        let present = Conditions::exactly(&now.etag());
         publish(store, &one, Some(&present)).await.unwrap().unwrap();
-        note(&mut seen).await;
+        look(&mut seen).await;
         // A new draft begins at version 1 again, beside the same published version.
         templates.put_draft(tenant, &two, None).await.unwrap();
-        note(&mut seen).await;
+        look(&mut seen).await;
         templates.discard_draft(tenant, &two.name, None).await.unwrap();
         templates
             .put_draft(tenant, &draft("A/sms", None, "three"), None)
             .await
             .unwrap();
-        note(&mut seen).await;
+        look(&mut seen).await;
         let gone = templates
             .discard_draft(tenant, &draft("A/sms", Some("fr"), "").name, None)
             .await;

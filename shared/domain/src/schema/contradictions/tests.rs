@@ -8,8 +8,25 @@ fn found(schema: &Value) -> Vec<(String, String)> {
     errors.map(|error| (error.pointer, error.message)).collect()
 }
 
+/// Checks that a schema has one contradiction, wherever it stands.
+fn contradicts(schema: &Value, pointer: &str, says: &str) {
+    let expected = |at: &str| vec![(format!("{at}{pointer}"), says.to_owned())];
+    assert_eq!(
+        found(&json!({"properties": {"x": schema}})),
+        expected("/properties/x"),
+        "{schema}"
+    );
+    assert_eq!(
+        found(&json!({"properties": {"x": {"items": schema}}})),
+        expected("/properties/x/items"),
+        "{schema}"
+    );
+    let by_reference = json!({"$defs": {"a/b": schema}, "properties": {"x": {"$ref": "#/$defs/a~1b"}}});
+    assert_eq!(found(&by_reference), expected("/$defs/a~1b"), "{schema}");
+}
+
 #[test]
-fn a_schema_that_no_value_fits_is_refused_at_the_keyword_that_contradicts() {
+fn bounds_that_exclude_each_other_are_refused_at_the_upper_one() {
     for (schema, pointer, says) in [
         (
             json!({"type": "integer", "minimum": 5, "maximum": 3}),
@@ -61,6 +78,14 @@ fn a_schema_that_no_value_fits_is_refused_at_the_keyword_that_contradicts() {
             "/minItems",
             "expected at most 1, as many items as the schema permits, not 2",
         ),
+    ] {
+        contradicts(&schema, pointer, says);
+    }
+}
+
+#[test]
+fn values_and_kinds_that_exclude_each_other_are_refused_at_the_keyword_that_contradicts() {
+    for (schema, pointer, says) in [
         (
             json!({"enum": []}),
             "/enum",
@@ -142,19 +167,7 @@ fn a_schema_that_no_value_fits_is_refused_at_the_keyword_that_contradicts() {
             "expected at most 1, as many as the schema permits, not 2",
         ),
     ] {
-        let expected = |at: &str| vec![(format!("{at}{pointer}"), says.to_owned())];
-        assert_eq!(
-            found(&json!({"properties": {"x": schema}})),
-            expected("/properties/x"),
-            "{schema}"
-        );
-        assert_eq!(
-            found(&json!({"properties": {"x": {"items": schema}}})),
-            expected("/properties/x/items"),
-            "{schema}"
-        );
-        let by_reference = json!({"$defs": {"a/b": schema}, "properties": {"x": {"$ref": "#/$defs/a~1b"}}});
-        assert_eq!(found(&by_reference), expected("/$defs/a~1b"), "{schema}");
+        contradicts(&schema, pointer, says);
     }
 }
 
