@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::schemas::Seen;
+use super::{program::Expr, schemas::Seen};
 
 /// Marks the schemas of values that Carillon itself makes, so that sentences do not name an event type's schema.
 const OWN: &str = "x-carillon-own";
@@ -35,6 +35,7 @@ static MADE: LazyLock<Value> = LazyLock::new(|| {
     json!({
         "integer": {"type": "integer", OWN: true},
         "boolean": {"type": "boolean", OWN: true},
+        "decimal": {"type": "number", OWN: true},
         "text": {"type": "string", OWN: true},
         "date": of("carillon-date"),
         "number": of("carillon-number"),
@@ -47,6 +48,17 @@ static MADE: LazyLock<Value> = LazyLock::new(|| {
 /// The schema of a value that a helper or a loop makes.
 pub(super) fn made(name: &str) -> Seen<'static> {
     MADE.get(name).map_or(Seen::Unknown, Seen::Fits)
+}
+
+/// The schema of a literal; `None` for another expression.
+pub(super) fn constant(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Literal(value) => {
+            let value: Value = serde_json::from_str(&value.to_string()).ok()?;
+            Some(json!({"const": value, OWN: true}))
+        }
+        _ => None,
+    }
 }
 
 /// Whether Carillon itself makes the values of a schema.

@@ -51,6 +51,8 @@ impl<'s> Seen<'s> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema<'e> {
     pub(super) root: &'e Value,
+    /// The same schema once more. It stands for the variable `data`, which does not have Carillon's own variables.
+    pub(super) data: &'e Value,
     /// The schemas of Carillon's own variables.
     pub(super) own: &'e Value,
     /// The event type that has a schema, for sentences.
@@ -61,7 +63,7 @@ impl<'e> Schema<'e> {
     /// A variable of the whole data, where Carillon's own variables come first.
     pub(super) fn of_root(self, names: &[String]) -> Seen<'e> {
         match names.split_first() {
-            Some((first, rest)) if first == "data" => self.dig(Seen::Fits(self.root), "data", rest),
+            Some((first, rest)) if first == "data" => self.dig(Seen::Fits(self.data), "data", rest),
             Some((first, [])) if first == "unsubscribe_url" => Seen::Never(Never {
                 why: "no message has one at present; ask for it with {{#if unsubscribe_url}}".to_owned(),
                 is_own: true,
@@ -245,6 +247,10 @@ impl<'e> Schema<'e> {
     where
         'e: 's,
     {
+        if std::ptr::eq(list, self.root) {
+            // The whole data has Carillon's own variables, too.
+            return None;
+        }
         let mut kinds = Vec::new();
         let mut only = None;
         let mut count = 0;

@@ -16,7 +16,7 @@ use self::{
 use super::{
     Engine,
     issue::{IssueSite, TemplateIssue},
-    made::own_variables,
+    made::{constant, made, own_variables},
     program::{Block, Element, Expr},
     readings::Reading,
     schemas::{ANY, Schema},
@@ -54,8 +54,11 @@ impl Engine {
             };
             let own = own_variables(&def.event_type);
             let known = schema_of(&def.event_type);
+            let root = known.unwrap_or(&*ANY);
+            let data = root.clone();
             let schema = Schema {
-                root: known.unwrap_or(&*ANY),
+                root,
+                data: &data,
                 own: &own,
                 event_type: known.is_some().then_some(&*def.event_type),
             };
@@ -167,7 +170,13 @@ impl Shapes<'_> {
                         .is_none_or(|schema| self.schema.never_one_of(schema, &["object"]).is_none()),
                 };
                 let label = format!("an item of {}", echo(list));
-                self.inside(body, (item, label, Some(round)), names, scope, given)?;
+                let kinds = seen.schema().and_then(|list| self.schema.kinds(list));
+                let second = match kinds.as_deref() {
+                    Some(["array"]) => made("integer").schema(),
+                    Some(["object"]) => made("text").schema(),
+                    _ => None,
+                };
+                self.inside(body, (item, label, Some(round)), (names, second), scope, given)?;
                 otherwise
                     .iter()
                     .try_for_each(|block| self.block(block, scope, given))
@@ -179,7 +188,10 @@ impl Shapes<'_> {
                 otherwise,
             } => {
                 let this = self.subject(value, otherwise.is_some(), scope).schema();
-                self.inside(body, (this, echo(value), None), names, scope, given)?;
+                if otherwise.is_none() {
+                    self.read(value, Reading::Something, scope);
+                }
+                self.inside(body, (this, echo(value), None), (names, None), scope, given)?;
                 otherwise
                     .iter()
                     .try_for_each(|block| self.block(block, scope, given))
@@ -200,9 +212,14 @@ impl Shapes<'_> {
                 for (_, expr) in variables {
                     self.used(expr, Wanted::Maybe, scope);
                 }
-                let names = variables.iter();
+                let constants: Vec<Option<Value>> =
+                    variables.iter().map(|(_, expr)| constant(expr)).collect();
+                let names = variables.iter().zip(&constants);
                 let names = names
-                    .map(|(name, expr)| (name.as_str(), self.see(expr, scope).schema()))
+                    .map(|((name, expr), constant)| {
+                        let seen = || self.see(expr, scope).schema();
+                        (name.as_str(), constant.as_ref().or_else(seen))
+                    })
                     .collect();
                 let inside = Scope {
                     up: Some(scope),
@@ -225,7 +242,10 @@ impl Shapes<'_> {
             Element::PartialBlock(fallback) => match (given, fallback) {
                 (Some(given), _) => self.block(given.block, given.scope, given.outer),
                 (None, Some(fallback)) => self.block(fallback, scope, given),
-                (None, None) => Ok(()),
+                (None, None) => {
+                    self.without_block();
+                    Ok(())
+                }
             },
         }
     }
@@ -249,12 +269,12 @@ impl Shapes<'_> {
         &mut self,
         body: &Block,
         (this, label, round): (Option<&Value>, String, Option<Round>),
-        names: &[String],
+        (names, second): (&[String], Option<&Value>),
         scope: &Scope<'_>,
         given: Option<&Given<'_>>,
     ) -> Result<(), Exceeded> {
         // The first name is the value, the second one its index or key.
-        let names = names.iter().map(String::as_str).zip([this, None]).collect();
+        let names = names.iter().map(String::as_str).zip([this, second]).collect();
         let inside = Scope {
             up: Some(scope),
             this,

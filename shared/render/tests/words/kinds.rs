@@ -316,6 +316,80 @@ fn a_value_is_refused_by_its_schema_where_no_value_that_fits_is_taken() {
 }
 
 #[test]
+fn a_partial_is_judged_with_the_values_and_the_block_that_it_is_given() {
+    let schema = json!({"type": "object", "properties": {
+        "nothing": {"type": "null"}, "gift": {"const": false}, "list": {"type": "array"}, "box": {"type": "object"},
+        "pairs": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": {"type": "object"}}},
+    }});
+    for (template, says) in [
+        ("{{> amount n=\"abc\"}}", "n is \"abc\": expected a number"),
+        ("{{> amount n=true}}", "n is true or false: expected a number"),
+        ("{{> amount n=locale}}", "n is a language tag: expected a number"),
+        (
+            "{{> around}}",
+            "expected the partial to be included with a block: {{#> …}}",
+        ),
+        (
+            "{{> @partial-block}}",
+            "expected {{> @partial-block}} only in a partial, which is included with a block",
+        ),
+        (
+            "{{#with nothing}}x{{/with}}",
+            "nothing is null by the schema of A: expected a value that is not empty, or {{else}}",
+        ),
+        (
+            "{{#with gift}}x{{/with}}",
+            "gift is false by the schema of A: expected a value that is not empty, or {{else}}",
+        ),
+        (
+            "{{#each nothing}}x{{/each}}",
+            "nothing is null by the schema of A: expected a list or an object",
+        ),
+        (
+            "{{len nothing}}",
+            "nothing is null by the schema of A: expected a list, an object or a text, which have a length",
+        ),
+        (
+            "{{#each list as |item at|}}{{date at}}{{/each}}",
+            "at is a whole number: expected a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+        ),
+        (
+            "{{#each box as |item key|}}{{key.x}}{{/each}}",
+            "key.x never has a value: key is a text, which has no field x",
+        ),
+        (
+            "{{pairs}}",
+            "pairs is a list of objects by the schema of A: expected {{#each pairs}}",
+        ),
+    ] {
+        let mut set = with_texts(template, &[]);
+        for (name, text) in [("amount", "{{number n}}"), ("around", "{{> @partial-block}}")] {
+            set.partials.push(PartialDef {
+                name: name.to_owned(),
+                parts: Parts::from([("text".to_owned(), text.to_owned())]),
+            });
+        }
+        let found = Engine::compile(&set).unfit_variables(&set, |_| Some(&schema));
+        let said: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(said, [says], "{template}");
+    }
+    for fine in [
+        "{{> amount n=5}}{{> amount n=\"5\"}}{{#> around}}x{{/around}}{{#if (len nothing)}}x{{/if}}",
+        "{{#with nothing}}x{{else}}y{{/with}}{{#each nothing}}x{{else}}y{{/each}}{{lookup this \"locale\"}}{{#with this}}{{locale}}{{/with}}",
+    ] {
+        let mut set = with_texts(fine, &[]);
+        for (name, text) in [("amount", "{{number n}}"), ("around", "{{> @partial-block}}")] {
+            set.partials.push(PartialDef {
+                name: name.to_owned(),
+                parts: Parts::from([("text".to_owned(), text.to_owned())]),
+            });
+        }
+        let found = Engine::compile(&set).unfit_variables(&set, |_| Some(&schema));
+        assert_eq!(found, [], "{fine}");
+    }
+}
+
+#[test]
 fn a_variable_of_a_loop_further_out_than_the_loops_around_it_says_so() {
     for (template, says) in [
         (

@@ -239,7 +239,13 @@ fn a_variable_of_which_the_schema_leaves_something_open_is_permitted() {
         "{{#with open}}{{b.c}}{{/with}}{{user.id}}{{locale}}",
     ] {
         assert_eq!(
-            unfit(&fine.replace("{{> row", "{{> around"), Some(&schema)),
+            unfit(
+                &fine.replace(
+                    "{{> row nick=nickname}}",
+                    "{{#> around nick=nickname}}{{/around}}"
+                ),
+                Some(&schema)
+            ),
             [],
             "{fine}"
         );

@@ -118,6 +118,11 @@ impl<'e> Schema<'e> {
         (!fits && !kinds.is_empty()).then_some(kinds)
     }
 
+    /// Whether a schema is the one of the whole data.
+    pub(in crate::engine) fn is_data(self, schema: &Value) -> bool {
+        std::ptr::eq(schema, self.root) || std::ptr::eq(schema, self.data)
+    }
+
     /// Whether a schema takes objects only, or objects and null.
     pub(in crate::engine) fn is_object(self, schema: &Value) -> bool {
         self.kinds(schema).is_some_and(|kinds| {
@@ -127,15 +132,32 @@ impl<'e> Schema<'e> {
 
     /// Whether a schema takes lists only, and these hold objects only.
     pub(in crate::engine) fn is_list_of_objects(self, schema: &Value) -> bool {
+        self.is_list_within(schema, MAX_REFERENCES)
+    }
+
+    fn is_list_within(self, schema: &Value, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return false;
+        };
         let may_have_items = self
             .conjuncts(schema)
             .iter()
             .all(|part| part.get("maxItems").and_then(Value::as_u64) != Some(0));
         may_have_items
             && self.kinds(schema).is_some_and(|kinds| kinds == ["array"])
-            && self
-                .item(schema)
-                .is_some_and(|item| self.kinds(item).is_some_and(|kinds| kinds == ["object"]))
+            && self.item(schema).is_some_and(|item| {
+                self.kinds(item).is_some_and(|kinds| kinds == ["object"])
+                    || (self.has_items(item) && self.is_list_within(item, depth))
+            })
+    }
+
+    /// Whether a list has an item at least.
+    fn has_items(self, schema: &Value) -> bool {
+        self.conjuncts(schema).iter().any(|part| {
+            part.get("minItems")
+                .and_then(Value::as_u64)
+                .is_some_and(|least| least > 0)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scopes of a template that is checked, not run: each variable stands for its schema.
 
 use carillon_domain::field_error::echo;
+use carillon_domain::json::Value as Json;
 use serde_json::Value;
 
 use super::Shapes;
@@ -48,7 +49,15 @@ impl<'e> Shapes<'e> {
                 Helper::T => made("text"),
                 _ => made("boolean"),
             },
-            Expr::Literal(_) => Seen::Unknown,
+            Expr::Literal(value) => match value {
+                Json::String(_) => made("text"),
+                Json::Number(number) if number.to_string().bytes().all(|byte| byte.is_ascii_digit()) => {
+                    made("integer")
+                }
+                Json::Number(_) => made("decimal"),
+                Json::Bool(_) => made("boolean"),
+                _ => Seen::Unknown,
+            },
         }
     }
 
@@ -60,9 +69,11 @@ impl<'e> Shapes<'e> {
         let [holder, key] = &call.args[..] else {
             return Seen::Unknown;
         };
-        let schema = match self.see(holder, scope) {
-            Seen::Fits(schema) => schema,
-            seen => return seen,
+        let schema = match (holder, self.see(holder, scope)) {
+            // Literals are executed; see `literals`.
+            (Expr::Literal(_), _) => return Seen::Unknown,
+            (_, Seen::Fits(schema)) => schema,
+            (_, seen) => return seen,
         };
         let literal = match key {
             Expr::Literal(key) => Some(key),
@@ -82,6 +93,11 @@ impl<'e> Shapes<'e> {
                 None => (true, true),
             },
         };
+        if std::ptr::eq(schema, self.schema.root)
+            && let Some(name) = literal.and_then(Json::as_str)
+        {
+            return self.schema.of_root(&[name.to_owned()]);
+        }
         self.schema.looked_up(schema, &echo(holder), literal, may_be)
     }
 

@@ -68,7 +68,7 @@ impl<'e> Shapes<'e> {
             return true;
         };
         // The whole data is an object, whether its schema says so or not.
-        let instead = if std::ptr::eq(schema, self.schema.root) || self.schema.is_object(schema) {
+        let instead = if self.schema.is_data(schema) || self.schema.is_object(schema) {
             "an object"
         } else if self.schema.is_list_of_objects(schema) {
             "a list of objects"
@@ -148,10 +148,33 @@ impl<'e> Shapes<'e> {
                 }
                 _ => true,
             };
-            if has_text && let Some(reading) = Reading::of(call.helper, index, style) {
+            // In a condition, the length of null is 0.
+            let may_be_null = call.helper == Helper::Len && wanted == Wanted::Maybe;
+            if has_text
+                && !(may_be_null && self.may_be_null(expr, scope))
+                && let Some(reading) = Reading::of(call.helper, index, style)
+            {
                 self.read(expr, reading, scope);
             }
         }
+    }
+
+    fn may_be_null(&self, expr: &Expr, scope: &Scope<'_>) -> bool {
+        let kinds = self
+            .see(expr, scope)
+            .schema()
+            .and_then(|schema| self.schema.kinds(schema));
+        kinds.is_some_and(|kinds| kinds.contains(&"null"))
+    }
+
+    /// Refuses the place of a block where none is given.
+    pub(super) fn without_block(&mut self) {
+        let sentence = if self.is_in_partial {
+            "expected the partial to be included with a block: {{#> …}}"
+        } else {
+            "expected {{> @partial-block}} only in a partial, which is included with a block"
+        };
+        self.find("misused-partial", sentence.to_owned());
     }
 
     /// Looks at the values that a text is given, which it may format as numbers and dates.
@@ -169,6 +192,10 @@ impl<'e> Shapes<'e> {
 
     /// Refuses a value from which this is never read.
     pub(super) fn read(&mut self, expr: &Expr, reading: Reading, scope: &Scope<'_>) {
+        // Literals are executed; see `literals`.
+        if matches!(expr, Expr::Literal(_)) {
+            return;
+        }
         let Some(schema) = self.see(expr, scope).schema() else {
             return;
         };
