@@ -201,44 +201,7 @@ impl Shapes<'_> {
                 value,
                 variables,
                 block,
-            } => {
-                let Some(partial) = self.partials.get(name) else {
-                    return Ok(());
-                };
-                let (this, label) = match value {
-                    Some(value) => (self.subject(value, false, scope).schema(), echo(value)),
-                    None => (scope.this, scope.label.clone()),
-                };
-                for (_, expr) in variables {
-                    self.used(expr, Wanted::Maybe, scope);
-                }
-                let constants: Vec<Option<Value>> =
-                    variables.iter().map(|(_, expr)| constant(expr)).collect();
-                let names = variables.iter().zip(&constants);
-                let names = names
-                    .map(|((name, expr), constant)| {
-                        let seen = || self.see(expr, scope).schema();
-                        (name.as_str(), constant.as_ref().or_else(seen))
-                    })
-                    .collect();
-                let inside = Scope {
-                    up: Some(scope),
-                    this,
-                    label,
-                    names,
-                    merged: true,
-                    round: None,
-                };
-                let handed = block.as_ref().map(|block| Given {
-                    block,
-                    scope,
-                    outer: given,
-                });
-                let was_in_partial = std::mem::replace(&mut self.is_in_partial, true);
-                let result = self.block(partial, &inside, handed.as_ref());
-                self.is_in_partial = was_in_partial;
-                result
-            }
+            } => self.partial((name, value.as_ref(), variables), block.as_ref(), scope, given),
             Element::PartialBlock(fallback) => match (given, fallback) {
                 (Some(given), _) => self.block(given.block, given.scope, given.outer),
                 (None, Some(fallback)) => self.block(fallback, scope, given),
@@ -248,6 +211,51 @@ impl Shapes<'_> {
                 }
             },
         }
+    }
+
+    /// Judges a partial with the value, the variables and the block that it is given.
+    fn partial(
+        &mut self,
+        (name, value, variables): (&str, Option<&Expr>, &[(String, Expr)]),
+        block: Option<&Block>,
+        scope: &Scope<'_>,
+        given: Option<&Given<'_>>,
+    ) -> Result<(), Exceeded> {
+        let Some(partial) = self.partials.get(name) else {
+            return Ok(());
+        };
+        let (this, label) = match value {
+            Some(value) => (self.subject(value, false, scope).schema(), echo(value)),
+            None => (scope.this, scope.label.clone()),
+        };
+        for (_, expr) in variables {
+            self.used(expr, Wanted::Maybe, scope);
+        }
+        let constants: Vec<Option<Value>> = variables.iter().map(|(_, expr)| constant(expr)).collect();
+        let names = variables.iter().zip(&constants);
+        let names = names
+            .map(|((name, expr), constant)| {
+                let seen = || self.see(expr, scope).schema();
+                (name.as_str(), constant.as_ref().or_else(seen))
+            })
+            .collect();
+        let inside = Scope {
+            up: Some(scope),
+            this,
+            label,
+            names,
+            merged: true,
+            round: None,
+        };
+        let handed = block.map(|block| Given {
+            block,
+            scope,
+            outer: given,
+        });
+        let was_in_partial = std::mem::replace(&mut self.is_in_partial, true);
+        let result = self.block(partial, &inside, handed.as_ref());
+        self.is_in_partial = was_in_partial;
+        result
     }
 
     fn choose(
