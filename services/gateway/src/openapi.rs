@@ -1,5 +1,6 @@
 //! The OpenAPI document, generated from the routes.
 
+pub(crate) mod answers;
 mod complete;
 pub(crate) mod schemas;
 

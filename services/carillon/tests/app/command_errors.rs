@@ -9,6 +9,19 @@ fn count(said: &str, phrase: &str) -> usize {
     said.matches(phrase).count()
 }
 
+/// Phrases of libraries and of the operating system.
+const FOREIGN: [&str; 9] = [
+    "os error",
+    "invalid digit",
+    "stream did not",
+    "communicating with",
+    "returned from database",
+    "(code: ",
+    "error parsing",
+    "failed to parse",
+    "TOML parse error",
+];
+
 #[test]
 fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
     let dir = tempfile::tempdir().unwrap();
@@ -101,17 +114,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
     ] {
         let said = stderr(&run(folder, &args));
         assert!(said.contains(&says), "{args:?}: {said}");
-        for phrase in [
-            "os error",
-            "invalid digit",
-            "stream did not",
-            "communicating with",
-            "returned from database",
-            "(code: ",
-            "error parsing",
-            "failed to parse",
-            "TOML parse error",
-        ] {
+        for phrase in FOREIGN {
             assert!(!said.contains(phrase), "{args:?}: {said}");
         }
     }

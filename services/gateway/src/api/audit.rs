@@ -9,6 +9,7 @@ use crate::{
     auth::Admin,
     error::ApiError,
     input::{Given, Listed, Query, page},
+    openapi::answers,
     state::GatewayState,
 };
 
@@ -24,7 +25,7 @@ pub(crate) struct Asked {
     get, path = "/v1/audit", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before")),
-    responses((status = 200, description = "A page", body = serde_json::Value),
+    responses((status = 200, description = "A page", body = answers::AuditPage),
         (status = 403, description = "Needs the role admin", body = Problem))
 )]
 pub(crate) async fn list_audit(

@@ -15,7 +15,7 @@ use crate::{
 /// The catalog: event types and categories.
 #[utoipa::path(
     get, path = "/v1/catalog", tag = "catalog",
-    responses((status = 200, description = "The catalog", body = serde_json::Value),
+    responses((status = 200, description = "The catalog", body = schemas::CatalogBody),
         (status = 404, description = "There is none yet", body = Problem))
 )]
 pub(crate) async fn get_catalog(
@@ -39,7 +39,7 @@ pub(crate) async fn get_catalog(
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),
-    responses((status = 200, description = "Replaced", body = serde_json::Value),
+    responses((status = 200, description = "Replaced", body = schemas::CatalogBody),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]

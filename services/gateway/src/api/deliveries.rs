@@ -19,7 +19,7 @@ use crate::{
     auth::Caller,
     error::ApiError,
     input::{Given, Id, Listed, Query, page},
-    openapi::schemas,
+    openapi::{answers, schemas},
     privacy::{Sight, mask_delivery, mask_of, mask_timeline},
     state::GatewayState,
 };
@@ -63,7 +63,7 @@ pub(crate) struct Asked {
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses(
-        (status = 200, description = "A page", body = serde_json::Value),
+        (status = 200, description = "A page", body = answers::DeliveryPage),
         (status = 422, description = "A filter is wrong", body = Problem),
     )
 )]
@@ -131,7 +131,7 @@ pub(crate) struct DeliveryDocument {
         ("as_of" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was at this time, RFC 3339"),
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
-        (status = 200, description = "The delivery", body = serde_json::Value),
+        (status = 200, description = "The delivery", body = answers::DeliveryDocument),
         (status = 404, description = "The delivery does not exist", body = Problem),
     )
 )]

@@ -13,7 +13,7 @@ use crate::{
     auth::Caller,
     error::ApiError,
     input::{Given, Id, Listed, NoQuery, Query, page},
-    openapi::schemas,
+    openapi::{answers, schemas},
     privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
     state::GatewayState,
 };
@@ -69,7 +69,7 @@ pub(crate) struct Asked {
         ("type" = Option<Vec<String>>, Query), ("from" = Option<chrono::DateTime<chrono::Utc>>, Query), ("to" = Option<chrono::DateTime<chrono::Utc>>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
-    responses((status = 200, description = "A page", body = serde_json::Value),
+    responses((status = 200, description = "A page", body = answers::DeadLetterPage),
         (status = 422, description = "A filter is wrong", body = Problem))
 )]
 pub(crate) async fn list_dead_letters(
@@ -111,7 +111,7 @@ pub(crate) async fn list_dead_letters(
     get, path = "/v1/dlq/{id}", tag = "dlq", 
     params(("id" = uuid::Uuid, Path),
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
-    responses((status = 200, description = "The dead letter", body = serde_json::Value),
+    responses((status = 200, description = "The dead letter", body = answers::DeadLetterDocument),
         (status = 404, description = "The dead letter does not exist", body = Problem))
 )]
 pub(crate) async fn get_dead_letter(
@@ -132,7 +132,7 @@ pub(crate) async fn get_dead_letter(
 /// Dead letters by cause, the most frequent first.
 #[utoipa::path(
     get, path = "/v1/dlq/groups", tag = "dlq",
-    responses((status = 200, description = "The causes", body = serde_json::Value))
+    responses((status = 200, description = "The causes", body = answers::DeadLetterGroups))
 )]
 pub(crate) async fn group_dead_letters(
     State(state): State<GatewayState>,

@@ -15,6 +15,7 @@ use crate::{
     auth::Caller,
     error::ApiError,
     input::Query,
+    openapi::answers,
     privacy::{Sight, mask_decisions, mask_delivery, mask_of},
     state::GatewayState,
 };
@@ -55,7 +56,7 @@ pub(crate) struct EventDocument {
         ("source" = Option<String>, Query, description = "Needed where several sources use the id"),
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
-        (status = 200, description = "The event", body = serde_json::Value),
+        (status = 200, description = "The event", body = answers::EventDocument),
         (status = 404, description = "No event of this id was accepted", body = Problem),
         (status = 409, description = "Several sources use the id", body = Problem),
     )

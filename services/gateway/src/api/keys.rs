@@ -12,7 +12,7 @@ use crate::{
     auth::Admin,
     error::ApiError,
     input::{Id, Listed, NoQuery, json},
-    openapi::schemas,
+    openapi::{answers, schemas},
     state::GatewayState,
 };
 
@@ -78,7 +78,7 @@ pub(crate) async fn create_key(
 /// The tenant's API keys, without their secrets.
 #[utoipa::path(
     get, path = "/v1/keys", tag = "keys",
-    responses((status = 200, description = "The keys", body = serde_json::Value),
+    responses((status = 200, description = "The keys", body = answers::KeyList),
         (status = 403, description = "Needs the role admin", body = Problem))
 )]
 pub(crate) async fn list_keys(

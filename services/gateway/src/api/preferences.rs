@@ -17,7 +17,7 @@ use crate::{
 /// A user's preferences; empty if none are set.
 #[utoipa::path(
     get, path = "/v1/users/{id}/preferences", tag = "users", params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$")),
-    responses((status = 200, description = "The preferences", body = serde_json::Value),
+    responses((status = 200, description = "The preferences", body = schemas::PreferencesBody),
         (status = 404, description = "There is no such user", body = Problem))
 )]
 pub(crate) async fn get_preferences(
@@ -44,7 +44,7 @@ pub(crate) async fn get_preferences(
     request_body(content = schemas::PreferencesBody, example = json!({"global": {"email": true},
         "categories": {"marketing": {"email": false}}, "types": {"OrderShipped": {"sms": true}},
         "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]})),
-    responses((status = 200, description = "Replaced", body = serde_json::Value),
+    responses((status = 200, description = "Replaced", body = schemas::PreferencesBody),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
@@ -78,7 +78,7 @@ pub(crate) async fn put_preferences(
     patch, path = "/v1/users/{id}/preferences", tag = "users",
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body(content = schemas::PreferencesPatch, example = json!({"categories": {"marketing": {"email": null}}})),
-    responses((status = 200, description = "Changed", body = serde_json::Value),
+    responses((status = 200, description = "Changed", body = schemas::PreferencesBody),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 415, description = "Neither a merge patch nor JSON", body = Problem),

@@ -5,7 +5,7 @@ use carillon_runtime::http::Problem;
 use carillon_store::audit::{Accepted, AuditCounts};
 use serde::Serialize;
 
-use crate::{auth::OfInstallation, error::ApiError, input::NoQuery, state::GatewayState};
+use crate::{auth::OfInstallation, error::ApiError, input::NoQuery, openapi::answers, state::GatewayState};
 
 /// The installation's books.
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(crate) struct Stats {
 /// They cover all tenants of the installation, so only the operator's own tenant `default` may read them.
 #[utoipa::path(
     get, path = "/v1/stats", tag = "events",
-    responses((status = 200, description = "The counts", body = serde_json::Value),
+    responses((status = 200, description = "The counts", body = answers::Stats),
         (status = 403, description = "Needs a key of the tenant default", body = Problem))
 )]
 pub(crate) async fn get_stats(

@@ -16,7 +16,7 @@ use crate::{
     auth::{Caller, Operator},
     error::ApiError,
     input::{NoQuery, Query, json, json_of, tagged},
-    openapi::schemas,
+    openapi::{answers, schemas},
     privacy::{Reveal, Sight, mask_user},
     state::GatewayState,
 };
@@ -135,7 +135,7 @@ pub fn checked_user(id: &str, body: &[u8]) -> Result<(UserId, UserPut), Problem>
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body = UserBody,
     responses(
-        (status = 200, description = "Replaced"), (status = 201, description = "Made"),
+        (status = 200, description = "Replaced", body = answers::User), (status = 201, description = "Made", body = answers::User),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem),
     )
@@ -175,7 +175,7 @@ pub(crate) async fn put_user(
     get, path = "/v1/users/{id}", tag = "users",
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"),
         ("reveal" = Option<bool>, Query, description = "Show addresses; admins only, noted in the audit log")),
-    responses((status = 200, description = "The user", body = serde_json::Value),
+    responses((status = 200, description = "The user", body = answers::User),
         (status = 404, description = "There is no such user", body = Problem))
 )]
 pub(crate) async fn get_user(

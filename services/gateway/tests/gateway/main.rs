@@ -7,6 +7,7 @@
 
 mod accounts;
 mod addresses;
+mod answers;
 mod bindings;
 mod bounded_errors;
 mod catalog_and_keys;

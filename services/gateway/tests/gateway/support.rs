@@ -267,6 +267,10 @@ impl Ask {
         Self::new(Method::PUT, path)
     }
 
+    pub(crate) fn method(&self) -> String {
+        self.method.to_string()
+    }
+
     pub(crate) fn patch(path: &str) -> Self {
         Self::new(Method::PATCH, path)
     }

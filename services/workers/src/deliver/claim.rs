@@ -165,7 +165,7 @@ impl Deliver {
                 ClaimVerdict::Claimed => ours.push(claimed),
                 // An earlier try of this claim, whose answer was lost: nothing was sent for it.
                 ClaimVerdict::Taken(taken) if taken.lease.owner == claimed.lease.owner => {
-                    again.push((claimed, taken))
+                    again.push((claimed, taken));
                 }
                 ClaimVerdict::Taken(taken) => others.push((claimed, taken)),
             }

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::pack::UNUSABLE_PARTIAL;
 use crate::RenderError;
+
+/// The code of the issue of a template that includes a partial with an issue of its own.
+pub(super) const UNUSABLE_PARTIAL: &str = "unusable-partial";
 
 /// An issue and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

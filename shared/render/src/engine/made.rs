@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{program::Expr, schemas::Seen};
+use super::program::Expr;
 
 /// Marks the schemas of values that Carillon itself makes, so that sentences do not name an event type's schema.
 const OWN: &str = "x-carillon-own";
@@ -46,8 +46,8 @@ static MADE: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// The schema of a value that a helper or a loop makes.
-pub(super) fn made(name: &str) -> Seen<'static> {
-    MADE.get(name).map_or(Seen::Unknown, Seen::Fits)
+pub(super) fn made(name: &str) -> Option<&'static Value> {
+    MADE.get(name)
 }
 
 /// The schema of a literal; `None` for another expression.

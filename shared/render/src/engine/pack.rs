@@ -8,7 +8,7 @@ use std::{
 use handlebars::Template;
 
 use super::{
-    issue::{IssueSite, TemplateIssue},
+    issue::{IssueSite, TemplateIssue, UNUSABLE_PARTIAL},
     lower::lower,
     parse::parse,
     program::Block,
@@ -21,8 +21,6 @@ use crate::{
     messages::{Bundle, Messages},
 };
 
-/// The code of the issue of a template that includes a partial with an issue of its own.
-pub(super) const UNUSABLE_PARTIAL: &str = "unusable-partial";
 /// The maximum depth of partials that include each other.
 const MAX_INCLUDES: usize = 8;
 

@@ -8,7 +8,7 @@ use carillon_domain::field_error::echo;
 use serde_json::{Value, json};
 
 pub(super) use self::kinds::shown;
-use super::made::{is_own, of_kinds};
+use super::made::{is_own, made, of_kinds};
 
 /// The most field names that a sentence lists.
 const MAX_LISTED: usize = 12;
@@ -36,6 +36,13 @@ pub(super) struct Never {
     pub(super) is_own: bool,
     /// Whether a condition may ask for the variable all the same.
     pub(super) may_be_asked: bool,
+}
+
+impl Seen<'static> {
+    /// A value that a helper or a loop makes.
+    pub(super) fn made(name: &str) -> Self {
+        made(name).map_or(Self::Unknown, Self::Fits)
+    }
 }
 
 impl<'s> Seen<'s> {

@@ -172,8 +172,8 @@ impl Shapes<'_> {
                 let label = format!("an item of {}", echo(list));
                 let kinds = seen.schema().and_then(|list| self.schema.kinds(list));
                 let second = match kinds.as_deref() {
-                    Some(["array"]) => made("integer").schema(),
-                    Some(["object"]) => made("text").schema(),
+                    Some(["array"]) => made("integer"),
+                    Some(["object"]) => made("text"),
                     _ => None,
                 };
                 self.inside(body, (item, label, Some(round)), (names, second), scope, given)?;

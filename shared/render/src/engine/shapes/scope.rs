@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::Shapes;
 use crate::engine::{
     lack::of_the_loop,
-    made::made,
     program::{Call, Expr, From, Helper, Path},
     schemas::{Never, Seen},
 };
@@ -40,22 +39,22 @@ impl<'e> Shapes<'e> {
             Expr::Path(path) => self.look_up(path, scope),
             Expr::Call(call) => match call.helper {
                 Helper::Lookup => self.looked_up(call, scope),
-                Helper::Len => made("integer"),
-                Helper::Date => made("date"),
-                Helper::Number => made("number"),
-                Helper::Money => made("money"),
-                Helper::Encode => made("encoded"),
-                Helper::Url => made("link"),
-                Helper::T => made("text"),
-                _ => made("boolean"),
+                Helper::Len => Seen::made("integer"),
+                Helper::Date => Seen::made("date"),
+                Helper::Number => Seen::made("number"),
+                Helper::Money => Seen::made("money"),
+                Helper::Encode => Seen::made("encoded"),
+                Helper::Url => Seen::made("link"),
+                Helper::T => Seen::made("text"),
+                _ => Seen::made("boolean"),
             },
             Expr::Literal(value) => match value {
-                Json::String(_) => made("text"),
+                Json::String(_) => Seen::made("text"),
                 Json::Number(number) if number.to_string().bytes().all(|byte| byte.is_ascii_digit()) => {
-                    made("integer")
+                    Seen::made("integer")
                 }
-                Json::Number(_) => made("decimal"),
-                Json::Bool(_) => made("boolean"),
+                Json::Number(_) => Seen::made("decimal"),
+                Json::Bool(_) => Seen::made("boolean"),
                 _ => Seen::Unknown,
             },
         }
@@ -157,9 +156,9 @@ fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Seen<'s> {
     };
     match (names, around) {
         ([name], Some(around)) => match name.as_str() {
-            "index" => made("integer"),
-            "first" | "last" => made("boolean"),
-            "key" if around.may_have_key => made("text"),
+            "index" => Seen::made("integer"),
+            "first" | "last" => Seen::made("boolean"),
+            "key" if around.may_have_key => Seen::made("text"),
             _ => never(),
         },
         _ => never(),

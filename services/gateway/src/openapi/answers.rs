@@ -1,0 +1,454 @@
+//! Schemas of answers whose types are in crates without OpenAPI. No answer is made of these types; a test compares the
+//! document with real answers (`tests/gateway/answers.rs`).
+#![expect(dead_code, reason = "only their schemas are used")]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::schemas::{
+    ChannelName, DeadLetterStateName, FailureClassName, PlatformName, QueueName, RoleName, StatusName,
+};
+
+/// A page of deliveries, newest first.
+#[derive(ToSchema)]
+pub(crate) struct DeliveryPage {
+    items: Vec<Delivery>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A delivery: one message to one address.
+#[derive(ToSchema)]
+pub(crate) struct Delivery {
+    id: Uuid,
+    event_id: String,
+    source: String,
+    /// The event's type.
+    r#type: String,
+    category: String,
+    /// The recipient; null for a guest.
+    #[schema(required)]
+    user_id: Option<String>,
+    channel: ChannelName,
+    /// The address, masked; null until it is known.
+    #[schema(required)]
+    to_masked: Option<String>,
+    status: StatusName,
+    /// Why it has this status, as a stable word.
+    #[schema(required)]
+    reason: Option<String>,
+    /// Why it has this status, as a sentence.
+    #[schema(required)]
+    detail: Option<String>,
+    /// The provider account that was asked.
+    #[schema(required)]
+    provider: Option<String>,
+    /// The provider's id of the message.
+    #[schema(required)]
+    provider_message_id: Option<String>,
+    /// The structured code of an error.
+    #[schema(required)]
+    error_code: Option<String>,
+    /// Number of the attempt, from 1; 0 before the first.
+    attempt: u32,
+    /// 0, plus 1 for each replay.
+    generation: u32,
+    /// The template that was rendered.
+    #[schema(required)]
+    template: Option<TemplateUsed>,
+    /// When the bus took its event.
+    created_at: DateTime<Utc>,
+    /// When it reached its status.
+    updated_at: DateTime<Utc>,
+}
+
+/// A template that was rendered.
+#[derive(ToSchema)]
+pub(crate) struct TemplateUsed {
+    #[schema(example = "OrderShipped/email")]
+    id: String,
+    version: u32,
+    /// The locale of the template, which was chosen for that of the recipient.
+    locale: String,
+}
+
+/// A delivery with its timeline and the content of its message.
+#[derive(ToSchema)]
+pub(crate) struct DeliveryDocument {
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// When the next attempt is due, while the delivery waits for one.
+    #[schema(nullable = false)]
+    next_attempt_at: Option<DateTime<Utc>>,
+    /// The steps, oldest first.
+    timeline: Vec<TimelineStep>,
+    /// The content, rendered again from the template and the event; null if that is not possible.
+    #[schema(required)]
+    content: Option<MessageContent>,
+    /// Whether sensitive values and addresses are masked.
+    masked: bool,
+}
+
+/// A step of a delivery's timeline.
+#[derive(ToSchema)]
+pub(crate) struct TimelineStep {
+    at: DateTime<Utc>,
+    /// The status that it led to.
+    status: StatusName,
+    /// Number of the attempt, from 1; 0 before the first.
+    attempt: u32,
+    generation: u32,
+    /// The provider account that was asked.
+    #[schema(required)]
+    provider: Option<String>,
+    /// A structured code.
+    #[schema(required)]
+    code: Option<String>,
+    /// A sentence.
+    #[schema(required)]
+    detail: Option<String>,
+    /// When the next attempt is due, if one follows.
+    #[schema(nullable = false)]
+    due_at: Option<DateTime<Utc>>,
+}
+
+/// The content of a message. The fields are those of its channel: `subject`, `text` and `html` of an e-mail, `text` of a
+/// text message, `title`, `body`, `data` and `collapse` of a push message.
+#[derive(ToSchema)]
+pub(crate) struct MessageContent {
+    channel: ChannelName,
+    #[schema(nullable = false)]
+    subject: Option<String>,
+    #[schema(nullable = false)]
+    text: Option<String>,
+    #[schema(nullable = false)]
+    html: Option<String>,
+    #[schema(nullable = false)]
+    title: Option<String>,
+    #[schema(nullable = false)]
+    body: Option<String>,
+    /// Values for the app.
+    #[schema(nullable = false)]
+    data: Option<BTreeMap<String, String>>,
+    /// The key of messages that replace one another on the device.
+    #[schema(nullable = false)]
+    collapse: Option<String>,
+}
+
+/// An event with its decisions and deliveries.
+#[derive(ToSchema)]
+pub(crate) struct EventDocument {
+    event_id: String,
+    source: String,
+    r#type: String,
+    status: EventStatusName,
+    /// Why it was skipped: `tombstone`, `deleted_row` or `no_recipient`.
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    /// The event as CloudEvents JSON; null until it is decided, and of a rejected one.
+    #[schema(required)]
+    event: Option<Map<String, Value>>,
+    decisions: Vec<Decision>,
+    deliveries: Vec<Delivery>,
+    /// Whether sensitive values and addresses are masked.
+    masked: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum EventStatusName {
+    Accepted,
+    Routed,
+    Skipped,
+    Rejected,
+}
+
+/// The decision for one recipient on one channel, and for each of their addresses if it is to send.
+#[derive(ToSchema)]
+pub(crate) struct Decision {
+    /// The recipient for display.
+    recipient: String,
+    /// The recipient's id, if it is a known user.
+    #[schema(nullable = false)]
+    user_id: Option<String>,
+    channel: ChannelName,
+    category: String,
+    outcome: OutcomeName,
+    /// The reason, as a stable word.
+    #[schema(example = "opted_out_category")]
+    reason: String,
+    /// The reason, as a sentence.
+    sentence: String,
+    /// The rules that were applied, in their order.
+    steps: Vec<DecisionStep>,
+    /// The address, masked.
+    #[schema(nullable = false)]
+    to_masked: Option<String>,
+    /// The resulting delivery, if there is one.
+    #[schema(nullable = false)]
+    delivery_id: Option<Uuid>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum OutcomeName {
+    Send,
+    Suppress,
+    Defer,
+    Digest,
+    Drop,
+    Duplicate,
+}
+
+/// A rule that was applied.
+#[derive(ToSchema)]
+pub(crate) struct DecisionStep {
+    #[schema(example = "preference")]
+    rule: String,
+    /// `pass`, `skip` or `stop`.
+    result: String,
+    /// What the rule looked at.
+    inputs: Map<String, Value>,
+}
+
+/// A page of dead letters, newest first.
+#[derive(ToSchema)]
+pub(crate) struct DeadLetterPage {
+    items: Vec<DeadLetterDocument>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A record that was given up, with its reason.
+#[derive(ToSchema)]
+pub(crate) struct DeadLetterDocument {
+    id: Uuid,
+    /// The topic that the record came from.
+    source_topic: String,
+    /// The channel whose queue it is in; null for the queue of events.
+    #[schema(required)]
+    channel: Option<ChannelName>,
+    class: FailureClassName,
+    /// The provider account, if one was asked.
+    #[schema(required)]
+    provider: Option<String>,
+    /// The structured code.
+    code: String,
+    /// The same for all letters with the same cause.
+    fingerprint: String,
+    /// The reason as a sentence.
+    reason: String,
+    /// The number of attempts.
+    attempts: u32,
+    first_failed_at: DateTime<Utc>,
+    /// When it was put into the queue.
+    dead_at: DateTime<Utc>,
+    state: DeadLetterStateName,
+    /// The delivery, if the record is one.
+    #[schema(required)]
+    delivery_id: Option<Uuid>,
+    /// The event's type, if the record says one.
+    #[schema(required)]
+    r#type: Option<String>,
+    /// The partition that the record came from; null if the record does not say it.
+    #[schema(required)]
+    source_partition: Option<i32>,
+    /// The offset that the record came from; null if the record does not say it.
+    #[schema(required)]
+    source_offset: Option<i64>,
+    /// The time of the record at that place; null if the record does not say it.
+    #[schema(required)]
+    source_timestamp: Option<DateTime<Utc>>,
+    /// The record's headers, in order: pairs of name and value; null for viewers.
+    #[schema(required)]
+    headers: Option<Vec<Vec<String>>>,
+    /// The record's bytes, base64; null if they are not shown.
+    #[schema(required)]
+    value_base64: Option<String>,
+    /// Why the record is not shown unchanged; null if it is.
+    #[schema(required)]
+    hidden: Option<String>,
+}
+
+/// The causes of dead letters.
+#[derive(ToSchema)]
+pub(crate) struct DeadLetterGroups {
+    items: Vec<DeadLetterGroup>,
+    /// Always null: all causes are on one page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// Dead letters with the same cause.
+#[derive(ToSchema)]
+pub(crate) struct DeadLetterGroup {
+    fingerprint: String,
+    queue: QueueName,
+    class: FailureClassName,
+    /// The provider account.
+    #[schema(required)]
+    provider: Option<String>,
+    /// The structured code.
+    code: String,
+    /// The number of open letters.
+    open: u64,
+    /// The number of all letters.
+    total: u64,
+    first_at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    /// The id of the last letter.
+    sample_id: Uuid,
+    /// The reason of that letter.
+    sample_reason: String,
+}
+
+/// A user. Addresses are masked unless they are revealed.
+#[derive(ToSchema)]
+pub(crate) struct User {
+    id: String,
+    #[schema(required)]
+    email: Option<String>,
+    /// Set if the e-mail address receives no more messages.
+    #[schema(nullable = false)]
+    email_dead: Option<Obituary>,
+    /// E.164.
+    #[schema(required)]
+    phone: Option<String>,
+    /// Set if the phone receives no more messages.
+    #[schema(nullable = false)]
+    phone_dead: Option<Obituary>,
+    /// BCP 47.
+    #[schema(required)]
+    locale: Option<String>,
+    /// IANA name.
+    #[schema(required)]
+    timezone: Option<String>,
+    /// In order of registration.
+    devices: Vec<RegisteredDevice>,
+}
+
+/// A device of a user.
+#[derive(ToSchema)]
+pub(crate) struct RegisteredDevice {
+    platform: PlatformName,
+    token: String,
+    /// Set if the device receives no more messages.
+    #[schema(nullable = false)]
+    dead: Option<Obituary>,
+}
+
+/// Why an address receives no more messages.
+#[derive(ToSchema)]
+pub(crate) struct Obituary {
+    reason: DeathReasonName,
+    /// The provider's structured code.
+    code: String,
+    /// The provider account that returned the verdict.
+    #[schema(required)]
+    provider: Option<String>,
+    at: DateTime<Utc>,
+    /// The delivery that caused it.
+    #[schema(required)]
+    delivery_id: Option<Uuid>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum DeathReasonName {
+    Gone,
+    OptedOut,
+}
+
+/// The tenant's API keys.
+#[derive(ToSchema)]
+pub(crate) struct KeyList {
+    items: Vec<KeyInfo>,
+    /// Always null: all keys are on one page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// An API key without its secret.
+#[derive(ToSchema)]
+pub(crate) struct KeyInfo {
+    id: Uuid,
+    name: String,
+    role: RoleName,
+    created_at: DateTime<Utc>,
+    #[schema(required)]
+    revoked_at: Option<DateTime<Utc>>,
+    /// To the minute.
+    #[schema(required)]
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A page of the audit log, newest first.
+#[derive(ToSchema)]
+pub(crate) struct AuditPage {
+    items: Vec<AuditEntry>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// An entry of the audit log.
+#[derive(ToSchema)]
+pub(crate) struct AuditEntry {
+    id: Uuid,
+    at: DateTime<Utc>,
+    /// The API key that was used.
+    key_id: Uuid,
+    key_name: String,
+    #[schema(example = "reveal")]
+    action: String,
+    /// The requested path and query.
+    route: String,
+}
+
+/// The installation's books.
+#[derive(ToSchema)]
+pub(crate) struct Stats {
+    /// Events that gateways published, and records that routers read which came from elsewhere.
+    acknowledged: u64,
+    routed: u64,
+    /// Records whose event had come with another record before.
+    duplicate: u64,
+    /// Records that are not valid events.
+    rejected: u64,
+    /// Records that lead to no message by design.
+    skipped: u64,
+    /// Events that wait until they are due.
+    waiting: u64,
+    /// Decisions to send.
+    deliveries_produced: u64,
+    /// Deliveries whose state is final.
+    ended: u64,
+    /// Deliveries whose state is not final yet.
+    pending: u64,
+    /// The sum of the accepted differences of events.
+    accepted_events: i64,
+    /// The sum of the accepted differences of deliveries.
+    accepted_deliveries: i64,
+    /// acknowledged − (routed + duplicate + rejected + skipped + waiting) − accepted.
+    events_difference: i64,
+    /// produced − (ended + pending) − accepted.
+    deliveries_difference: i64,
+    accepted: Vec<AcceptedDifference>,
+}
+
+/// A difference that an operator has accepted.
+#[derive(ToSchema)]
+pub(crate) struct AcceptedDifference {
+    at: DateTime<Utc>,
+    /// The operator's name.
+    by: String,
+    reason: String,
+    events: i64,
+    deliveries: i64,
+}
