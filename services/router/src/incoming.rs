@@ -13,7 +13,7 @@ use carillon_domain::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES, MediaType, Mode, first_byte,
         without_mark,
     },
-    field_error::{echo, escape_token},
+    field_error::{echo, escape_token, quoted},
     status::EventVerdict,
 };
 
@@ -163,7 +163,7 @@ fn binary(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldErr
             headers.attributes.push((name.to_owned(), text.to_owned()));
         } else {
             let shown = String::from_utf8_lossy(value);
-            let text = format!("the header ce_{name}: expected UTF-8, not {:?}", echo(&shown));
+            let text = format!("the header ce_{name}: expected UTF-8, not {}", quoted(&shown));
             errors.push(FieldError::new(
                 format!("/{}", escape_token(name)),
                 "encoding",
@@ -237,8 +237,8 @@ pub(crate) async fn check(
     };
     let Some(CatalogType { name, definition, .. }) = catalog.lookup(&event.event_type) else {
         let reason = format!(
-            "/type: the catalog has no event type {:?}",
-            echo(&event.event_type)
+            "/type: the catalog has no event type {}",
+            quoted(&event.event_type)
         );
         return reject(event, "unknown-event-type", reason);
     };

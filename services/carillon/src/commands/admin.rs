@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
-use carillon_domain::{SystemClock, TenantId, field_error::echo};
+use carillon_domain::{SystemClock, TenantId, field_error::quoted};
 use carillon_store::Store;
 use carillon_templates::catalog_folder;
 
@@ -112,8 +112,8 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
         KeysCommand::Revoke { id, tenant, .. } => {
             let parsed = id.parse().map_err(|_| {
                 anyhow::anyhow!(
-                    "ID: expected a key's id, a UUID that carillon keys list shows, not {:?}",
-                    echo(&id)
+                    "ID: expected a key's id, a UUID that carillon keys list shows, not {}",
+                    quoted(&id)
                 )
             })?;
             let revoked = store.api_keys().revoke(&tenant, parsed).await?;

@@ -262,7 +262,7 @@ fn commands_work_in_the_data_folder_that_is_named_and_a_second_carillon_is_told_
     }
     let said = stderr(&run(place.path(), &["keys", "revoke", "x\u{1b}y"]));
     assert!(
-        said.contains("ID: expected a key's id, a UUID that carillon keys list shows, not \"x\\u{1b}y\""),
+        said.contains("ID: expected a key's id, a UUID that carillon keys list shows, not \"x\\u001by\""),
         "{said}"
     );
     let said = stderr(&run(place.path(), &["dlq", "get", "no-such-letter"]));

@@ -39,9 +39,12 @@ pub(super) struct Exemplar {
 #[derive(Debug, Default)]
 pub(super) struct SeriesExemplars(Mutex<[Option<Exemplar>; BUCKETS]>);
 
-/// The exemplars of all series.
+/// The exemplars of all series. A series is found by its key as it is registered, which costs no allocation.
 #[derive(Debug, Default)]
-pub(super) struct Exemplars(Mutex<HashMap<SeriesKey, Arc<SeriesExemplars>>>);
+pub(super) struct Exemplars(Mutex<HashMap<Key, Arc<SeriesExemplars>>>);
+
+/// The exemplars of series, for a scrape.
+pub(super) type BySeries = HashMap<SeriesKey, Arc<SeriesExemplars>>;
 
 /// The name of a histogram, and its labels in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -93,12 +96,20 @@ impl SeriesKey {
 }
 
 impl Exemplars {
-    pub(super) fn of(&self, key: &SeriesKey) -> Option<Arc<SeriesExemplars>> {
-        self.0.lock().get(key).cloned()
+    pub(super) fn by_series(&self) -> BySeries {
+        let series = self.0.lock();
+        series
+            .iter()
+            .map(|(key, exemplars)| (SeriesKey::of(key), Arc::clone(exemplars)))
+            .collect()
     }
 
-    fn make(&self, key: SeriesKey) -> Arc<SeriesExemplars> {
-        Arc::clone(self.0.lock().entry(key).or_default())
+    fn of(&self, key: &Key) -> Arc<SeriesExemplars> {
+        let mut series = self.0.lock();
+        if let Some(known) = series.get(key) {
+            return Arc::clone(known);
+        }
+        Arc::clone(series.entry(key.clone()).or_default())
     }
 }
 
@@ -179,7 +190,7 @@ impl Recorder for ExemplarRecorder {
         if !WITH_EXEMPLARS.contains(&key.name()) {
             return took;
         }
-        let exemplars = self.exemplars.make(SeriesKey::of(key));
+        let exemplars = self.exemplars.of(key);
         Histogram::from_arc(Arc::new(Remembering { took, exemplars }))
     }
 }
@@ -229,7 +240,8 @@ mod tests {
         });
         let labels = [("provider", "p"), ("channel", "sms")];
         let key = SeriesKey::new("carillon_send_seconds", labels.into_iter());
-        let series = recorder.exemplars.of(&key).unwrap();
+        let all = recorder.exemplars.by_series();
+        let series = all.get(&key).unwrap();
         let at = |bound: f64| series.at(bound).map(|found| (found.trace, found.value));
         assert_eq!(at(0.05), Some((TraceId::from(4), 0.05)));
         assert_eq!(at(f64::INFINITY), Some((TraceId::from(5), 100.0)));
@@ -271,7 +283,8 @@ mod tests {
                 ("http_route", route),
             ];
             let key = SeriesKey::new("http_server_request_duration_seconds", labels.into_iter());
-            let series = recorder.exemplars.of(&key).unwrap();
+            let all = recorder.exemplars.by_series();
+            let series = all.get(&key).unwrap();
             let buckets = *series.0.lock();
             let found: Vec<String> = buckets
                 .iter()

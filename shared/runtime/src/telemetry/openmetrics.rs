@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::exemplars::{Exemplar, Exemplars, SeriesKey};
+use super::exemplars::{BySeries, Exemplar, Exemplars, SeriesKey};
 
 /// The media type of the format.
 const MEDIA_TYPE: &str = "application/openmetrics-text";
@@ -12,6 +12,7 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// Converts metrics in Prometheus's text format.
 pub(super) fn write(prometheus: &str, exemplars: &Exemplars) -> String {
+    let exemplars = exemplars.by_series();
     let mut out = String::with_capacity(prometheus.len() + prometheus.len() / 8);
     let mut kind = "";
     for line in prometheus.lines().filter(|line| !line.is_empty()) {
@@ -20,7 +21,7 @@ pub(super) fn write(prometheus: &str, exemplars: &Exemplars) -> String {
             kind = of;
             begin(&mut out, name, kind);
         } else if !line.starts_with('#') {
-            sample(&mut out, line, kind, exemplars);
+            sample(&mut out, line, kind, &exemplars);
         }
     }
     out.push_str("# EOF\n");
@@ -45,7 +46,7 @@ fn begin(out: &mut String, name: &str, kind: &str) {
 }
 
 /// Writes a sample. Bounds of buckets are written as floating-point numbers, and infinities with their sign.
-fn sample(out: &mut String, line: &str, kind: &str, exemplars: &Exemplars) {
+fn sample(out: &mut String, line: &str, kind: &str, exemplars: &BySeries) {
     // The value has no space, and labels may have.
     let Some((series, value)) = line.rsplit_once(' ') else {
         return;
@@ -65,7 +66,7 @@ fn sample(out: &mut String, line: &str, kind: &str, exemplars: &Exemplars) {
         bound if bound.is_infinite() => write!(out, "{before}le=\"+Inf\"}} {value}"),
         bound => write!(out, "{before}le=\"{bound:?}\"}} {value}"),
     };
-    if let Some(exemplar) = exemplars.of(&bucket.key()).and_then(|of| of.at(bucket.bound)) {
+    if let Some(exemplar) = exemplars.get(&bucket.key()).and_then(|of| of.at(bucket.bound)) {
         let Exemplar {
             trace,
             span,
