@@ -13,10 +13,11 @@ use carillon_domain::{
     field_error::{escape_token, quoted},
     json::fault,
 };
+pub(crate) use carillon_runtime::http::Given;
 use carillon_runtime::http::{self, JsonBody, ProblemKind, query, read_capped, repeated_member};
 use carillon_store::{Cursor, Page};
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 use serde_path_to_error::{Path, Segment};
@@ -159,22 +160,6 @@ impl<S: Send + Sync> FromRequestParts<S> for MergePatch {
             .headers_mut()
             .insert(HeaderName::from_static("accept-patch"), accepted);
         Err(response)
-    }
-}
-
-/// An optional parameter. A present parameter must have a value: `limit=` does not count as absent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Given<T>(pub(crate) Option<T>);
-
-impl<T> Default for Given<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(|value| Self(Some(value)))
     }
 }
 

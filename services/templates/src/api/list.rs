@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Given, Problem, ProblemKind};
 use carillon_store::{MAX_LIMIT, templates::TemplateName};
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,9 @@ use crate::{access::Reads, errors, query::QueryOf};
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
     /// At most 500; 50 without it.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
+    #[param(minimum = 1, maximum = 500, value_type = Option<u32>)]
+    #[serde(default)]
+    limit: Given<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -78,7 +79,7 @@ pub(super) async fn list(
         entry.draft_version = Some(draft.version);
         entry.outdated = draft.base != entry.version;
     }
-    let limit = query.limit.unwrap_or(50);
+    let limit = query.limit.0.unwrap_or(50);
     if !(1..=MAX_LIMIT).contains(&limit) {
         let text = format!("limit: expected 1 to {MAX_LIMIT}, not {limit}");
         return Err(Problem::new(ProblemKind::Validation, text));

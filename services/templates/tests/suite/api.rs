@@ -286,6 +286,12 @@ async fn bad_input_gets_a_precise_problem() {
         ),
         (
             Method::GET,
+            "/v1/templates?limit=",
+            "",
+            (422, "validation", "/limit"),
+        ),
+        (
+            Method::GET,
             "/v1/templates/NoSuchType/sms",
             "",
             (404, "not-found", ""),

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, Uri, header, request::Parts},
 };
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 
 use crate::quoted::quoted;
@@ -25,6 +25,22 @@ fn expectation(name: &str) -> Option<&'static str> {
         "from" | "to" | "as_of" => Some("expected a time of RFC 3339, such as 2026-11-24T10:00:00Z"),
         "reveal" => Some("expected true or false"),
         _ => None,
+    }
+}
+
+/// An optional parameter. A present parameter must have a value: `limit=` does not count as absent.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<T>(pub Option<T>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(|value| Self(Some(value)))
     }
 }
 

@@ -20,7 +20,7 @@ pub use client::{ClientOptions, client, install_tls};
 pub use conditions::{Conditions, NoConditions, Unmet};
 pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;
-pub use input::{Path, one_authorization, query};
+pub use input::{Given, Path, one_authorization, query};
 pub use measure::{Measurement, RequestMeasures, measured};
 pub use media::JsonBody;
 pub use operations::{PartReadiness, Readiness, ReadinessReport, ReadySwitch, follow, operations};
