@@ -108,18 +108,20 @@ fn add_update(projection: &mut Projection, update: DeliveryUpdate) {
     });
 }
 
+/// Code and detail of a step, empty if absent.
+fn words(step: &TimelineStep) -> (&str, &str) {
+    (
+        step.code.as_deref().unwrap_or_default(),
+        step.detail.as_deref().unwrap_or_default(),
+    )
+}
+
 /// The delivery in the greatest of the states that the steps reach: that is its state after all of them.
 fn reached(update: &DeliveryUpdate) -> Option<DeliveryRow> {
     let state = |step: &TimelineStep| DeliveryState {
         generation: update.generation,
         attempt: update.attempt,
         status: step.status,
-    };
-    let words = |step: &TimelineStep| {
-        (
-            step.code.clone().unwrap_or_default(),
-            step.detail.clone().unwrap_or_default(),
-        )
     };
     let step = update.steps.iter().max_by(|a, b| {
         let by_state = (state(a).precedence(), a.at).cmp(&(state(b).precedence(), b.at));

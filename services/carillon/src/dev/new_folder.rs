@@ -23,7 +23,7 @@ impl NewFolder {
         }
     }
 
-    /// The folder stays, whatever happens.
+    /// Keeps the folder: the drop of this value no longer removes it.
     pub(super) fn keep(&mut self) {
         self.missing.clear();
     }

@@ -1,4 +1,4 @@
-//! Drafts beside what is published: conditions, the end of a draft, and drafts that `catalog apply` has overtaken.
+//! Drafts beside published versions: conditions, the end of a draft, and drafts that `catalog apply` has overtaken.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Schemas that no value fits: bounds that exclude each other, values that the rest of the schema rules out, required
-//! properties that may not be there. Only what is certain is refused. `false` and `{"not": {}}` are the words for
+//! Schemas that no value fits: bounds that exclude each other, values that the rest of the schema rules out, properties
+//! that are required and forbidden. Only what is certain is refused. `false` and `{"not": {}}` are the words for
 //! "nothing" and are permitted, except where a value has to be.
 
 mod bounds;
@@ -211,7 +211,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Refuses required properties that may not be there.
+    /// Refuses properties that are required and forbidden.
     fn properties(&mut self, parts: &[Part<'s>]) {
         let mut required = HashSet::new();
         for part in parts {

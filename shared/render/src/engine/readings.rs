@@ -1,5 +1,5 @@
-//! What helpers read from a value: a number, a date, a link, and so on. The publish gate refuses a parameter that its
-//! helper never reads, whatever the data.
+//! What helpers read from a value: a number, a date, a link, and so on. The publish gate refuses a parameter whose
+//! values its helper can never read.
 
 use carillon_domain::field_error::echo;
 use serde_json::Value;

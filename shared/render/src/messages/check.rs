@@ -27,20 +27,11 @@ impl Messages {
     /// The variables that a message needs, including those of the messages that it refers to.
     pub(crate) fn needs(&self, key: &str) -> BTreeSet<String> {
         let mut variables = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<Node<'_>> = self.node(key, 0).into_iter().collect();
-        while let Some(node) = open.pop() {
-            if !seen.insert(node) {
-                continue;
+        self.look_through(key, |expr| {
+            if let Expr::Variable(name) = expr {
+                variables.insert(name.clone());
             }
-            self.look(node, &mut |expr, _| match expr {
-                Expr::Variable(name) => {
-                    variables.insert(name.clone());
-                }
-                Expr::Message(key) => open.extend(self.node(key, node.0)),
-                _ => {}
-            });
-        }
+        });
         variables
     }
 
@@ -48,6 +39,18 @@ impl Messages {
     /// the messages that it refers to.
     pub(crate) fn readings(&self, key: &str) -> Vec<(String, Reading)> {
         let mut readings = Vec::new();
+        self.look_through(key, |expr| {
+            if let Expr::Call { function, arg } = expr
+                && let Expr::Variable(name) = &**arg
+            {
+                readings.push((name.clone(), function.reading()));
+            }
+        });
+        readings
+    }
+
+    /// Visits the expressions of a message and of the messages that it refers to, each message once.
+    fn look_through(&self, key: &str, mut visit: impl FnMut(&Expr)) {
         let mut seen = BTreeSet::new();
         let mut open: Vec<Node<'_>> = self.node(key, 0).into_iter().collect();
         while let Some(node) = open.pop() {
@@ -55,16 +58,10 @@ impl Messages {
                 continue;
             }
             self.look(node, &mut |expr, _| match expr {
-                Expr::Call { function, arg } => {
-                    if let Expr::Variable(name) = &**arg {
-                        readings.push((name.clone(), function.reading()));
-                    }
-                }
                 Expr::Message(key) => open.extend(self.node(key, node.0)),
-                _ => {}
+                other => visit(other),
             });
         }
-        readings
     }
 
     /// The issues of the locale's own texts, given the fallback texts for those it lacks.

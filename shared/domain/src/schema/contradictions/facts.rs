@@ -38,7 +38,7 @@ pub(super) fn parts<'s>(schema: &'s Value, at: &str, root: &'s Value) -> Vec<Par
     found
 }
 
-/// Whether a schema says in so many words that no value fits.
+/// Whether a schema is `false` or the negation of a schema that every value fits.
 pub(super) fn is_nothing(schema: &Value) -> bool {
     let negated = schema.as_object().filter(|keywords| keywords.len() == 1);
     match negated.and_then(|keywords| keywords.get("not")) {

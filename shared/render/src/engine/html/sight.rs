@@ -57,7 +57,7 @@ pub(in crate::engine) fn shows(html: &str) -> bool {
     sight.read(html) || sight.ends()
 }
 
-/// A place in a document, as far as it decides what is seen from there on.
+/// The state of a reader at a place in a document. Two readers in one state see the same in the text that follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) struct Sight {
     place: State,
@@ -241,7 +241,7 @@ fn is_hidden(tag: &str) -> bool {
         || (tag.starts_with("input") && (dense.contains("type=\"hidden\"") || dense.contains("type=hidden")))
 }
 
-/// Whether a tag has an attribute, whatever its value.
+/// Whether a tag has an attribute of this name; its value does not matter.
 fn has_attribute(tag: &str, name: &str) -> bool {
     let mut quote = None;
     let outside: String = tag
