@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use carillon_domain::{contact::DeathReason, retry::LONGEST_NAMED_WAIT};
+use carillon_domain::{Timestamp, contact::DeathReason, retry::LONGEST_NAMED_WAIT};
 
 /// The outcome of a call of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub struct Refusal {
     pub detail: String,
     /// The wait that the provider named.
     pub retry_after: Option<Duration>,
+    /// The time at which the provider found the address dead, if it names one. An address that was registered later is
+    /// alive.
+    pub dead_since: Option<Timestamp>,
 }
 
 impl Refusal {
@@ -66,6 +69,7 @@ impl Refusal {
             code: code.into(),
             detail: detail.into(),
             retry_after: None,
+            dead_since: None,
         }
     }
 
@@ -73,6 +77,13 @@ impl Refusal {
     #[must_use]
     pub fn after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after.map(|wait| wait.min(LONGEST_NAMED_WAIT));
+        self
+    }
+
+    /// Adds the time at which the provider found the address dead.
+    #[must_use]
+    pub fn since(mut self, dead_since: Option<Timestamp>) -> Self {
+        self.dead_since = dead_since;
         self
     }
 }

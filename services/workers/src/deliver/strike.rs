@@ -67,7 +67,8 @@ impl Deliver {
             reason,
             provider: Arc::clone(account.name()),
             delivery_id: task.delivery.delivery_id,
-            seen_at,
+            // An address that was registered after this time stays alive.
+            seen_at: refusal.dead_since.map_or(seen_at, |since| since.min(seen_at)),
         };
         let contacts = [dead];
         let users = self.store.users();
