@@ -73,7 +73,7 @@ fn judge(
     let judged = |engine: &Engine, set: &TemplateSet| {
         let mut validation = engine.judge(set);
         let schema_of = |name: &str| catalog?.types.get(name)?.schema.as_ref();
-        validation.errors.extend(engine.unfit_variables(set, schema_of));
+        validation.errors.extend(engine.unfit_parts(set, schema_of));
         validation
     };
     let Validation { mut errors, warnings } = judged(&engine, &set);

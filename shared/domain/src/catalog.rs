@@ -1,5 +1,7 @@
 //! The catalog of a tenant: event types and categories (`catalog.yaml`).
 
+mod warnings;
+
 use std::{collections::HashMap, time::Duration};
 
 use indexmap::IndexMap;
@@ -255,7 +257,7 @@ impl Catalog {
         if let Some(schema) = &def.schema {
             let found = match schema::compile(schema) {
                 Err(found) => found,
-                Ok(_) => schema::contradictions(schema),
+                Ok(_) => schema::contradictions(schema).errors,
             };
             errors.extend(found.into_iter().map(|error| FieldError {
                 pointer: format!("{at}/schema{}", error.pointer),

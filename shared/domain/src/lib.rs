@@ -39,5 +39,6 @@ pub use field_error::FieldError;
 pub use ids::{ContactPointId, DeliveryId, EventId, NotificationId, TenantId, UserId};
 pub use preference::Preferences;
 pub use recipient::Recipient;
+pub use schema::possible;
 pub use status::{DeliveryState, DeliveryStatus, StatusRecord};
 pub use wire::WireError;

@@ -4,12 +4,16 @@
 mod bounds;
 mod contradictions;
 mod cost;
+mod facts;
+mod keywords;
 mod pattern;
+pub mod possible;
+mod ranges;
 
-use jsonschema::{PatternOptions, Validator, error::ValidationErrorKind};
+use jsonschema::{PatternOptions, ValidationOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-pub(crate) use self::contradictions::contradictions;
+pub(crate) use self::{contradictions::contradictions, keywords::unknown_keywords};
 use self::{cost::CheckWork, pattern::MAX_COMPILED};
 use crate::{
     field_error::{FieldError, echo},
@@ -68,11 +72,9 @@ fn check_draft(schema: &Value) -> Result<(), Vec<FieldError>> {
     Err(vec![FieldError::new("/$schema", "schema", sentence)])
 }
 
-/// Compiles a schema. Errors point into the schema.
-pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
-    check_draft(schema)?;
-    let work = bounds::check(schema)?;
-    let built = jsonschema::options()
+/// The rules by which each schema is compiled.
+fn options<'a>() -> ValidationOptions<'a> {
+    jsonschema::options()
         // Look-around and backreferences need a backtracking engine. This engine has neither, so it never
         // backtracks.
         .with_pattern_options(
@@ -82,8 +84,13 @@ pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
         )
         // Drafts differ in whether `format` is a check or an annotation; here it is a check under each of them.
         .should_validate_formats(true)
-        .offline()
-        .build(schema);
+}
+
+/// Compiles a schema. Errors point into the schema.
+pub(crate) fn compile(schema: &Value) -> Result<Schema, Vec<FieldError>> {
+    check_draft(schema)?;
+    let work = bounds::check(schema)?;
+    let built = options().offline().build(schema);
     let validator = built.map_err(|error| {
         let pattern = match error.kind() {
             ValidationErrorKind::Format { format } if format == "regex" => error.instance().as_str(),

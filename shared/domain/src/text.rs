@@ -9,6 +9,18 @@ pub fn is_ignorable(c: char) -> bool {
     !c.is_ascii() && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
+/// Whether a text has no visible character. U+2800 and U+1D159 are symbols that are drawn as nothing; U+FFF9 to U+FFFB
+/// mark annotations.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || c.is_control()
+            || is_ignorable(c)
+            || matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}')
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

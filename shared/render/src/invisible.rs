@@ -1,5 +1,6 @@
 //! Invisible characters: which of them carry meaning, and which of them data may bring into a line such as a subject.
 
+pub(crate) use carillon_domain::text::is_blank;
 use carillon_domain::{
     json::{Map, Value},
     text::is_ignorable,
@@ -17,17 +18,6 @@ pub(crate) fn is_direction(c: char) -> bool {
 /// A mark has the effect of one letter of its direction. It cannot reach beyond its neighbours.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}')
-}
-
-/// Whether a text has no visible character. U+2800 and U+1D159 are symbols that are drawn as nothing; U+FFF9 to U+FFFB
-/// mark annotations.
-pub(crate) fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| {
-        c.is_whitespace()
-            || c.is_control()
-            || is_ignorable(c)
-            || matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}')
-    })
 }
 
 /// The text without invisible characters that carry no meaning. Joiners, selectors and tags stay in the

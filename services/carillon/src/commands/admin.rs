@@ -34,6 +34,9 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     } = command;
     let config = folder::configured(config, &stores)?;
     let catalog = catalog_folder::load(&source)?;
+    for warning in &catalog.warnings {
+        eprintln!("Warning: {}", visible_lines(&warning.to_string()));
+    }
     let applied = catalog_folder::apply(&store(&config).await?, &tenant, &catalog).await?;
     for template in &applied.outdated_drafts {
         output::say(&format!(

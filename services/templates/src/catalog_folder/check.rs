@@ -70,7 +70,7 @@ pub(super) fn check(
             .schema
             .as_ref()
     };
-    let unfit = engine.unfit_variables(&templates, schema_of);
+    let unfit = engine.unfit_parts(&templates, schema_of);
     validation.errors.extend(unfit);
     // The partial itself has an issue, and the author needs no other for each template around it.
     validation.errors.retain(|issue| !issue.is_consequence());
@@ -84,7 +84,12 @@ pub(super) fn check(
     issues.extend(validation.errors.into_iter().map(located));
     issues.dedup();
     if issues.is_empty() {
-        let warnings = validation.warnings.into_iter().map(located).collect();
+        let in_schemas = catalog.warnings().into_iter();
+        let in_schemas =
+            in_schemas.map(|warning| in_catalog(warning.pointer, &warning.code, warning.message));
+        let warnings = in_schemas
+            .chain(validation.warnings.into_iter().map(located))
+            .collect();
         Ok(CatalogFolder {
             catalog,
             templates,

@@ -457,3 +457,30 @@ fn a_schema_that_no_event_fits_is_refused_with_its_pointer() {
         )
     );
 }
+
+#[test]
+fn a_doubtful_schema_is_applied_with_warnings_that_have_its_pointers() {
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    edit(
+        &place.path().join("catalog.yaml"),
+        "required: [order_id, carrier]",
+        "required: [order_id, carrier]\n      requird: [x]\n      patternProperties: {^never: {type: integer, minimum: 5, maximum: 3}}",
+    );
+    let folder = load(place.path()).unwrap();
+    let found: Vec<_> = folder
+        .warnings
+        .iter()
+        .map(|it| (it.pointer.as_str(), it.code.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("/types/OrderShipped/schema/requird", "unknown-keyword"),
+            (
+                "/types/OrderShipped/schema/patternProperties/^never/maximum",
+                "impossible"
+            )
+        ]
+    );
+}

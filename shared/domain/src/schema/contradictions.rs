@@ -1,15 +1,19 @@
-//! Schemas that no value fits: bounds that exclude each other, values that the rest of the schema rules out, properties
-//! that are required and forbidden. Only what is certain is refused. `false` and `{"not": {}}` are the words for
-//! "nothing" and are permitted, except where a value has to be.
+//! Schemas that no value fits. [`super::possible`] decides whether there is a contradiction, this module looks for its place
+//! and its reason. It is an error if the data of an event cannot fit at all, and a warning elsewhere: a property
+//! that no value fits is just never there. `false` and `{"not": {}}` are the words for "nothing" and have no warning.
 
-mod bounds;
-mod facts;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
-use std::collections::HashSet;
+use serde_json::{Map, Value, json};
 
-use serde_json::{Map, Value};
-
-use self::facts::{Part, is_nothing, kinds};
+use super::{
+    facts::{self, Part, is_nothing, kinds},
+    possible::Possible,
+    ranges,
+};
 use crate::field_error::{FieldError, echo, escape_token};
 
 /// The keywords whose values are schemas by name, schemas in a list, and single schemas. Those of `not` and `if` are left
@@ -34,18 +38,47 @@ const SINGLE: [&str; 9] = [
     "else",
 ];
 
-/// The contradictions of the schema of an event's data, which is an object. Errors point into the schema, which has
-/// been compiled.
-pub(crate) fn contradictions(schema: &Value) -> Vec<FieldError> {
+/// The contradictions of a schema. Errors point into the schema, which has been compiled.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contradictions {
+    /// The reasons for which no event has data that fit; empty if some data may fit.
+    pub(crate) errors: Vec<FieldError>,
+    /// Contradictions in schemas that the data of an event need not fit.
+    pub(crate) warnings: Vec<FieldError>,
+}
+
+/// The contradictions of the schema of an event's data, which is an object.
+pub(crate) fn contradictions(schema: &Value) -> Contradictions {
     let mut search = Search {
         root: schema,
-        seen: HashSet::new(),
+        possible: Possible::new(schema),
+        seen: HashMap::new(),
         errors: Vec::new(),
     };
-    search.of_data();
-    search.visit(schema, "");
-    search.errors
+    let is_possible = search.possible.may_fit(&[schema], &[&AN_OBJECT]);
+    if !is_possible {
+        search.of_data();
+    }
+    let has_reason = !search.errors.is_empty();
+    let is_explained = search.visit(schema, "");
+    if is_possible {
+        return Contradictions {
+            errors: Vec::new(),
+            warnings: search.errors,
+        };
+    }
+    if !has_reason && !is_explained {
+        let sentence =
+            "expected a schema that some data of an event can fit: its parts contradict each other";
+        search.find(String::new(), sentence.to_owned());
+    }
+    Contradictions {
+        errors: search.errors,
+        warnings: Vec::new(),
+    }
 }
+
+static AN_OBJECT: LazyLock<Value> = LazyLock::new(|| json!({"type": "object"}));
 
 /// The kinds of values that a schema takes.
 enum Taken<'s> {
@@ -57,8 +90,9 @@ enum Taken<'s> {
 
 struct Search<'s> {
     root: &'s Value,
-    /// The pointers of the schemas that were visited.
-    seen: HashSet<String>,
+    possible: Possible<'s>,
+    /// The pointers of the schemas that were visited, and whether the reason of a contradiction was found there.
+    seen: HashMap<String, bool>,
     errors: Vec<FieldError>,
 }
 
@@ -96,29 +130,60 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn visit(&mut self, schema: &'s Value, at: &str) {
-        let Value::Object(keywords) = schema else { return };
-        if !self.seen.insert(at.to_owned()) {
-            return;
+    /// Looks for contradictions in a schema and below it. Returns whether it has one of which the reason was found.
+    fn visit(&mut self, schema: &'s Value, at: &str) -> bool {
+        let Value::Object(keywords) = schema else {
+            return false;
+        };
+        if let Some(is_explained) = self.seen.get(at) {
+            return *is_explained;
         }
-        self.judge(schema, at);
+        self.seen.insert(at.to_owned(), false);
+        let wishes: &[&Value] = if at.is_empty() { &[&AN_OBJECT] } else { &[] };
+        let is_possible = is_nothing(schema) || self.possible.may_fit(&[schema], wishes);
+        let before = self.errors.len();
+        if !is_possible {
+            self.judge(schema, at);
+        }
+        let mut is_explained = self.errors.len() > before;
+        let mut below = |search: &mut Self, keyword: &str, schema: &'s Value, at: &str| {
+            let found = search.visit(schema, at);
+            is_explained |= found && is_needed(keywords, keyword, at);
+        };
         for (keyword, value) in keywords {
-            let below = format!("{at}/{}", escape_token(keyword));
+            let at = format!("{at}/{}", escape_token(keyword));
             match (keyword.as_str(), value) {
                 (keyword, Value::Object(schemas)) if BY_NAME.contains(&keyword) => {
                     for (name, schema) in schemas {
-                        self.visit(schema, &format!("{below}/{}", escape_token(name)));
+                        below(self, keyword, schema, &format!("{at}/{}", escape_token(name)));
                     }
                 }
                 (keyword, Value::Array(schemas)) if IN_LIST.contains(&keyword) || keyword == "items" => {
                     for (index, schema) in schemas.iter().enumerate() {
-                        self.visit(schema, &format!("{below}/{index}"));
+                        below(self, keyword, schema, &format!("{at}/{index}"));
                     }
                 }
-                (keyword, schema) if SINGLE.contains(&keyword) => self.visit(schema, &below),
+                (keyword, schema) if SINGLE.contains(&keyword) => below(self, keyword, schema, &at),
+                ("$ref", Value::String(reference)) => {
+                    let root = self.root;
+                    let target = reference.strip_prefix('#').and_then(|pointer| {
+                        let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8().ok()?;
+                        Some((root.pointer(&pointer)?, pointer))
+                    });
+                    if let Some((schema, at)) = target {
+                        below(self, "$ref", schema, &at);
+                    }
+                }
                 _ => {}
             }
         }
+        if !is_possible && !is_explained && !at.is_empty() {
+            let sentence = "expected a schema that some value fits: its parts contradict each other";
+            self.find(at.to_owned(), sentence.to_owned());
+            is_explained = true;
+        }
+        self.seen.insert(at.to_owned(), is_explained);
+        is_explained
     }
 
     /// Judges a schema together with those that apply beside it.
@@ -148,7 +213,7 @@ impl<'s> Search<'s> {
         };
         self.branches(&parts, taken.as_deref());
         let may_be = |kind: &str| taken.as_ref().is_none_or(|taken| taken.contains(&kind));
-        for (pointer, sentence) in bounds::of(&parts, taken.as_deref()) {
+        for (pointer, sentence) in ranges::of(&parts, taken.as_deref()) {
             self.find(pointer, sentence);
         }
         if may_be("object") {
@@ -267,6 +332,26 @@ impl<'s> Search<'s> {
             let sentence = format!("expected a value that fits the rest of the schema, not {shown}{more}");
             return self.find(format!("{}/{keyword}", part.at), sentence);
         }
+    }
+}
+
+/// Whether each value has to fit the subschema at a pointer, if it fits the schema that has it by this keyword.
+fn is_needed(schema: &Map<String, Value>, keyword: &str, at: &str) -> bool {
+    let has = |keyword: &str| {
+        schema
+            .get(keyword)
+            .and_then(Value::as_u64)
+            .is_some_and(|least| least > 0)
+    };
+    match keyword {
+        "$ref" | "allOf" | "anyOf" | "oneOf" | "contains" => true,
+        "properties" => {
+            let names = schema.get("required").and_then(Value::as_array);
+            let mut names = names.into_iter().flatten().filter_map(Value::as_str);
+            names.any(|name| at.ends_with(&format!("/properties/{}", escape_token(name))))
+        }
+        "items" | "prefixItems" => has("minItems"),
+        _ => false,
     }
 }
 

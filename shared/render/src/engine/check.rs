@@ -11,7 +11,7 @@ use super::{
     parse::parse,
     walk::{self, Uses},
 };
-use crate::{TemplateSet, locale::canonical_name, messages::Messages};
+use crate::{TemplateDef, TemplateSet, locale::canonical_name, messages::Messages};
 
 impl Engine {
     /// Checks a whole set: everything compiles, every text key exists in the default locale with the variables that it
@@ -19,7 +19,13 @@ impl Engine {
     /// a warning.
     #[must_use]
     pub fn validate(set: &TemplateSet) -> Validation {
-        Self::compile(set).judge_with_texts(set)
+        let engine = Self::compile(set);
+        let mut validation = engine.judge_with_texts(set);
+        let errors = std::mem::take(&mut validation.errors);
+        let is_wrong = |def: &TemplateDef| errors.iter().any(|issue| issue.is_of(def));
+        let unusable = engine.unusable_parts(set, |_| None, is_wrong);
+        validation.errors = errors.into_iter().chain(unusable).collect();
+        validation
     }
 
     /// Checks a set that this engine was compiled from; see [`Self::validate`].

@@ -138,7 +138,11 @@ impl Machine<'_> {
                         self.block(body, &inner(scope, this, &names, Kind::Value(expr)), place, out)
                     }
                     (None, Some(otherwise)) => self.block(otherwise, scope, place, out),
-                    (None, None) => Err(self.empty(&value, expr).into()),
+                    (None, None) => match value {
+                        Val::Missing(expr, scope) => Err(lack(expr, scope).into()),
+                        // As in handlebars, there is nothing to write of an empty value.
+                        Val::Ref(_) | Val::Own(_) => Ok(()),
+                    },
                 }
             }
             Element::Partial {

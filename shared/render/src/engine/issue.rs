@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::RenderError;
+use crate::{RenderError, TemplateDef};
 
 /// The code of the issue of a template that includes a partial with an issue of its own.
 pub(super) const UNUSABLE_PARTIAL: &str = "unusable-partial";
@@ -43,6 +43,11 @@ impl std::fmt::Display for TemplateIssue {
 }
 
 impl TemplateIssue {
+    /// Whether it is an issue of this template.
+    pub(super) fn is_of(&self, def: &TemplateDef) -> bool {
+        self.template == def.id() && self.locale == def.locale
+    }
+
     /// Whether the issue only follows from one that its partial has itself.
     #[must_use]
     pub fn is_consequence(&self) -> bool {

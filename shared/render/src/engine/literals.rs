@@ -10,7 +10,6 @@ use super::{
     pack::Pack,
     program::{Block, Call, Element, Expr, Helper},
     scope::{Scope, Val},
-    shows,
 };
 use crate::{
     TemplateSet,
@@ -23,8 +22,7 @@ use crate::{
 type Finding = (Option<usize>, String);
 
 impl Engine {
-    /// Adds an issue for each literal with which a template or partial always fails, and for each part that is
-    /// always blank or too long.
+    /// Adds an issue for each literal with which a template or partial always fails.
     pub(super) fn find_wrong_literals(&self, set: &TemplateSet, errors: &mut Vec<TemplateIssue>) {
         let none = Value::Object(carillon_domain::json::Map::new());
         let issues = |place: IssueSite, findings: Vec<Finding>| {
@@ -48,24 +46,6 @@ impl Engine {
                 let packs = served.iter().map(|(pack, _)| *pack);
                 let findings = self.wrong_in(&part.block, packs, part.name == "html", &none);
                 errors.extend(issues(place, findings));
-            }
-            let unusable: Vec<_> = served
-                .iter()
-                .filter_map(|(pack, template)| {
-                    let found = shows::always_unusable(template, pack, &self.partials, &none)?;
-                    Some((&pack.tag, found))
-                })
-                .collect();
-            if let Some((tag, found)) = unusable.first() {
-                // If only some of its languages are concerned, the sentence names the first one.
-                let language = if unusable.len() < served.len() {
-                    format!(" in {tag}")
-                } else {
-                    String::new()
-                };
-                let place = IssueSite::new(def.id(), def.locale.as_deref(), &found.part);
-                let sentence = format!("{}{language}: expected {}", found.fault, found.expected);
-                errors.push(place.issue(None, found.code, sentence));
             }
         }
     }
@@ -176,13 +156,7 @@ impl Judge<'_> {
                 otherwise,
                 ..
             } => {
-                if let Known::Value(known) = self.expr(value)
-                    && otherwise.is_none()
-                    && !Val::Own(known).truthy(false)
-                {
-                    let sentence = format!("expected {} to be something: it is empty", short(value));
-                    self.findings.push((self.line, sentence));
-                }
+                self.expr(value);
                 self.block(body);
                 self.blocks([otherwise]);
             }

@@ -335,6 +335,7 @@ fn takes(name: &str, given: usize) -> String {
         "lookup" => ("2 parameters", "{{lookup items 0}}"),
         "len" => ("1 parameter", "{{len items}}"),
         "not" => ("1 parameter", "{{#if (not gift)}}…{{/if}}"),
+        "and" | "or" => ("1 parameter or more", "{{#if (eq gift card)}}…{{/if}}"),
         _ => ("2 parameters", "{{#if (eq a b)}}…{{/if}}"),
     };
     let usage = usage.replacen("(eq ", &format!("({name} "), 1);

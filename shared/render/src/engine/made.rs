@@ -29,6 +29,11 @@ pub(super) fn own_variables(event_type: &str) -> Value {
     })
 }
 
+/// Whether no message has this variable of Carillon's own at present.
+pub(super) fn is_never_set(name: &str) -> bool {
+    name == "unsubscribe_url"
+}
+
 /// The schemas of the values that Carillon makes while a template runs.
 static MADE: LazyLock<Value> = LazyLock::new(|| {
     let of = |format: &str| json!({"type": "string", "format": format, OWN: true});

@@ -15,6 +15,7 @@ mod made;
 mod output;
 mod pack;
 mod parse;
+mod places;
 mod program;
 mod readings;
 mod run;
@@ -24,6 +25,7 @@ mod shapes;
 mod shows;
 mod syntax;
 mod tags;
+mod unusable;
 mod walk;
 
 use std::{

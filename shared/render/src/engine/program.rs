@@ -119,8 +119,15 @@ impl Helper {
     /// The number of required parameters.
     pub(super) fn arity(self) -> usize {
         match self {
-            Self::And | Self::Or => 0,
-            Self::T | Self::Date | Self::Number | Self::Url | Self::Encode | Self::Not | Self::Len => 1,
+            Self::And
+            | Self::Or
+            | Self::T
+            | Self::Date
+            | Self::Number
+            | Self::Url
+            | Self::Encode
+            | Self::Not
+            | Self::Len => 1,
             Self::Money
             | Self::Lookup
             | Self::Eq

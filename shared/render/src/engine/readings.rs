@@ -31,8 +31,6 @@ pub(crate) enum Reading {
     Length,
     /// The items of a list, or the fields of an object.
     Items,
-    /// A value that is not empty.
-    Something,
 }
 
 const NUMBERS: &[&str] = &["number", "integer", "string"];
@@ -61,7 +59,6 @@ impl Reading {
             Self::Number | Self::Amount => NUMBERS,
             Self::Date | Self::Time | Self::Style | Self::Currency | Self::Link | Self::Key => TEXTS,
             Self::Length => &["array", "object", "string"],
-            Self::Something => &["array", "boolean", "integer", "number", "object", "string"],
             Self::Items => &["array", "object"],
         }
     }
@@ -78,7 +75,6 @@ impl Reading {
             Self::Key => "the key of a text",
             Self::Length => "a list, an object or a text, which have a length",
             Self::Items => "a list or an object",
-            Self::Something => "a value that is not empty, or {{else}}",
         }
     }
 
@@ -95,7 +91,6 @@ impl Reading {
             Self::Key => text.is_some(),
             Self::Length => value.is_array() || value.is_object() || value.is_string(),
             Self::Items => value.is_array() || value.is_object(),
-            Self::Something => !matches!(value, Value::Null | Value::Bool(false)) && value != "",
         }
     }
 
@@ -108,7 +103,7 @@ impl Reading {
             Self::Style => (4, 8),
             Self::Currency => (3, 3),
             Self::Link => (4, u64::MAX),
-            Self::Key | Self::Length | Self::Items | Self::Something => (0, u64::MAX),
+            Self::Key | Self::Length | Self::Items => (0, u64::MAX),
         }
     }
 
@@ -158,7 +153,7 @@ impl Reading {
                             | "carillon-encoded"
                     )
             }
-            Self::Key | Self::Length | Self::Items | Self::Something => false,
+            Self::Key | Self::Length | Self::Items => false,
         }
     }
 }

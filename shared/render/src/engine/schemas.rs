@@ -4,11 +4,11 @@ mod kinds;
 
 use std::sync::LazyLock;
 
-use carillon_domain::field_error::echo;
-use serde_json::{Value, json};
+use carillon_domain::{field_error::echo, possible::Possible};
+use serde_json::{Map, Value, json};
 
 pub(super) use self::kinds::shown;
-use super::made::{is_own, made, of_kinds};
+use super::made::{is_never_set, is_own, made, of_kinds};
 
 /// The most field names that a sentence lists.
 const MAX_LISTED: usize = 12;
@@ -62,6 +62,8 @@ pub(super) struct Schema<'e> {
     pub(super) data: &'e Value,
     /// The schemas of Carillon's own variables.
     pub(super) own: &'e Value,
+    /// Answers questions about the event type's schema.
+    pub(super) possible: &'e Possible<'e>,
     /// The event type that has a schema, for sentences.
     pub(super) event_type: Option<&'e str>,
 }
@@ -71,7 +73,7 @@ impl<'e> Schema<'e> {
     pub(super) fn of_root(self, names: &[String]) -> Seen<'e> {
         match names.split_first() {
             Some((first, rest)) if first == "data" => self.dig(Seen::Fits(self.data), "data", rest),
-            Some((first, [])) if first == "unsubscribe_url" => Seen::Never(Never {
+            Some((first, [])) if is_never_set(first) => Seen::Never(Never {
                 why: "no message has one at present; ask for it with {{#if unsubscribe_url}}".to_owned(),
                 is_own: true,
                 may_be_asked: true,
@@ -143,17 +145,28 @@ impl<'e> Schema<'e> {
         }
         let mut found = Seen::Unknown;
         for part in self.conjuncts(schema) {
-            match (Self::own_field(part, name, &holder), &found) {
+            match (self.own_field(part, name, &holder), &found) {
                 (Seen::Never(why), _) => return Seen::Never(why),
                 (seen, Seen::Unknown) => found = seen,
                 _ => {}
             }
         }
-        found
+        self.ruled_out(schema, &json!({"type": "object", "required": [name]}), || {
+            format!("no data with a field {} in {} fits it", echo(&name), holder())
+        })
+        .unwrap_or(found)
+    }
+
+    /// A value that no data has, because together with it nothing fits a schema. The schema and its parts say so in a way
+    /// that has no sentence of its own.
+    fn ruled_out<'s>(self, schema: &Value, wish: &Value, why: impl Fn() -> String) -> Option<Seen<'s>> {
+        let is_of_type = !is_own(schema) && self.event_type.is_some();
+        let is_out = is_of_type && !self.possible.may_fit(&[schema], &[wish]);
+        is_out.then(|| never(schema, why()))
     }
 
     /// A field, as one object's schema has it, without the schemas beside it.
-    fn own_field<'s>(schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s> {
+    fn own_field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s> {
         let fields = schema.get("properties").and_then(Value::as_object);
         if let Some(field) = fields.and_then(|fields| fields.get(name)) {
             return match field {
@@ -161,8 +174,17 @@ impl<'e> Schema<'e> {
                 field => Seen::Fits(field),
             };
         }
-        if schema.get("patternProperties").is_some() {
-            return Seen::Unknown;
+        let patterns = schema.get("patternProperties").and_then(Value::as_object);
+        for (pattern, field) in patterns.into_iter().flatten() {
+            match self.possible.is_match(pattern, name) {
+                Some(false) => {}
+                Some(true) if *field == Value::Bool(false) => {
+                    let why = format!("{} has no field {}", holder(), echo(&name));
+                    return never(schema, why);
+                }
+                Some(true) => return Seen::Fits(field),
+                None => return Seen::Unknown,
+            }
         }
         match schema.get("additionalProperties") {
             Some(Value::Bool(false)) => {
@@ -172,9 +194,21 @@ impl<'e> Schema<'e> {
                     .filter(|(_, field)| **field != Value::Bool(false))
                     .map(|(name, _)| name.as_str())
                     .collect();
-                let why = match names.as_slice() {
-                    [] => format!("{} has no fields", holder()),
-                    names => format!("{} has only the fields {}", holder(), listed(names)),
+                let patterns: Vec<&str> = patterns
+                    .into_iter()
+                    .flatten()
+                    .map(|(it, _)| it.as_str())
+                    .collect();
+                let why = match (names.as_slice(), patterns.as_slice()) {
+                    ([], []) => format!("{} has no fields", holder()),
+                    ([], patterns) => format!("{} has only fields that match {}", holder(), listed(patterns)),
+                    (names, []) => format!("{} has only the fields {}", holder(), listed(names)),
+                    (names, patterns) => format!(
+                        "{} has only the fields {} and those that match {}",
+                        holder(),
+                        listed(names),
+                        listed(patterns)
+                    ),
                 };
                 never(schema, why)
             }
@@ -209,7 +243,11 @@ impl<'e> Schema<'e> {
                 found = Seen::Fits(item);
             }
         }
-        found
+        let least = (index as u64).saturating_add(1);
+        self.ruled_out(list, &json!({"type": "array", "minItems": least}), || {
+            format!("no {} with {least} items fits it", holder())
+        })
+        .unwrap_or(found)
     }
 
     /// What `lookup` finds in a holder by a key: `by_name` and `by_index` are whether the key may be a name and the
@@ -258,36 +296,55 @@ impl<'e> Schema<'e> {
             // The whole data has Carillon's own variables, too.
             return None;
         }
-        let mut kinds = Vec::new();
-        let mut only = None;
-        let mut count = 0;
+        let kinds = self.kinds(list);
+        let may_be = |kind: &str| kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind));
         let all = self.conjuncts(list);
-        for part in &all {
-            let members = part.get("items").filter(|items| !items.is_array());
-            let members = members.or_else(|| part.get("additionalProperties"));
-            let listed = [part.get("prefixItems"), part.get("items")];
-            let listed = listed.into_iter().flatten().filter_map(Value::as_array).flatten();
-            let named = [part.get("properties"), part.get("patternProperties")];
-            let named = named.into_iter().flatten().filter_map(Value::as_object);
-            let named = named.flat_map(|fields| fields.values());
-            let before = count;
-            for member in members.into_iter().chain(listed).chain(named) {
-                if *member == Value::Bool(false) {
-                    continue;
+        let mut members: Vec<&Value> = Vec::new();
+        for (kind, first) in [
+            ("array", ["prefixItems", "items"]),
+            ("object", ["properties", "patternProperties"]),
+        ] {
+            if !may_be(kind) {
+                continue;
+            }
+            let mut is_known = false;
+            for part in &all {
+                let others = match (kind, part.get("items")) {
+                    ("array", Some(Value::Array(_))) => part.get("additionalItems"),
+                    ("array", items) => items,
+                    _ => part.get("additionalProperties"),
+                };
+                let Some(others) = others else { continue };
+                is_known = true;
+                members.push(others);
+                let first = first.iter().filter_map(|keyword| part.get(keyword));
+                for listed in first {
+                    members.extend(listed.as_array().into_iter().flatten());
+                    members.extend(
+                        listed
+                            .as_object()
+                            .filter(|_| kind == "object")
+                            .into_iter()
+                            .flat_map(Map::values),
+                    );
                 }
-                count += 1;
-                only = Some(member);
-                kinds.extend(self.kinds(member)?);
             }
             // Without a schema for all other members, these may be anything.
-            if count > before && members.is_none() {
+            if !is_known {
                 return None;
             }
         }
-        match count {
-            0 => None,
-            1 => only,
-            _ => of_kinds(&kinds, all.iter().any(|part| is_own(part))),
+        members.retain(|member| **member != Value::Bool(false));
+        match members.as_slice() {
+            [] => None,
+            [only] => Some(only),
+            members => {
+                let mut kinds = Vec::new();
+                for member in members {
+                    kinds.extend(self.kinds(member)?);
+                }
+                of_kinds(&kinds, all.iter().any(|part| is_own(part)))
+            }
         }
     }
 }

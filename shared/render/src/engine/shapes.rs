@@ -6,7 +6,7 @@ mod uses;
 
 use std::collections::BTreeMap;
 
-use carillon_domain::field_error::echo;
+use carillon_domain::{field_error::echo, possible::Possible};
 use serde_json::Value;
 
 use self::{
@@ -22,7 +22,7 @@ use super::{
     schemas::{ANY, Schema},
 };
 use crate::{
-    TemplateSet,
+    TemplateDef, TemplateSet,
     budget::{Budget, Exceeded, STEPS},
 };
 
@@ -30,11 +30,11 @@ use crate::{
 type Finding = (Option<usize>, &'static str, String);
 
 impl Engine {
-    /// An issue for each variable of a template that no data makes right: no message with it can be rendered. Such a
-    /// variable has no such field, is an object where a text is written, or is set only in a loop. `schema_of` knows
-    /// the schemas of event types.
+    /// An issue for each variable of a template that no data makes right, because no message with it can be rendered: it has
+    /// no such field, is an object where a text is written, or is set only in a loop. A template without such variables has
+    /// an issue if one of its parts is always blank or too long. `schema_of` knows the schemas of event types.
     #[must_use]
-    pub fn unfit_variables<'s>(
+    pub fn unfit_parts<'s>(
         &self,
         set: &TemplateSet,
         schema_of: impl Fn(&str) -> Option<&'s Value>,
@@ -56,10 +56,12 @@ impl Engine {
             let known = schema_of(&def.event_type);
             let root = known.unwrap_or(&*ANY);
             let data = root.clone();
+            let possible = Possible::new(root);
             let schema = Schema {
                 root,
                 data: &data,
                 own: &own,
+                possible: &possible,
                 event_type: known.is_some().then_some(&*def.event_type),
             };
             for part in template.parts.all() {
@@ -93,6 +95,9 @@ impl Engine {
                 }
             }
         }
+        let is_wrong = |def: &TemplateDef| issues.iter().any(|issue| issue.is_of(def));
+        let unusable = self.unusable_parts(set, &schema_of, is_wrong);
+        issues.extend(unusable);
         issues
     }
 }
@@ -188,9 +193,6 @@ impl Shapes<'_> {
                 otherwise,
             } => {
                 let this = self.subject(value, otherwise.is_some(), scope).schema();
-                if otherwise.is_none() {
-                    self.read(value, Reading::Something, scope);
-                }
                 self.inside(body, (this, echo(value), None), (names, None), scope, given)?;
                 otherwise
                     .iter()

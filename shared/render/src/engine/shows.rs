@@ -1,162 +1,221 @@
-//! Finds parts that no data makes usable: they show nothing, or their own text is too long.
-
-use std::collections::BTreeMap;
+//! What a template shows with some data, and what it writes at least.
 
 use carillon_domain::json::Value;
 
 use super::{
-    compile::{Compiled, CompiledParts, Part},
     exec::Machine,
     html::Sight,
-    pack::Pack,
+    places::{Place, Places, Spot, is_literal, place_of},
     program::{Block, Element, Expr},
-    run,
-    scope::{Scope, Val},
+    scope::Scope,
 };
-use crate::{
-    budget::{Budget, Exceeded, STEPS},
-    invisible::is_blank,
-};
+use crate::{budget::Exceeded, invisible::is_blank};
 
 /// The most places that are followed through a part of HTML.
 const MAX_SIGHTS: usize = 16;
 
-/// A part that can never be sent in a locale.
-#[derive(Debug)]
-pub(super) struct UnusablePart {
-    pub(super) part: String,
-    /// A stable code.
-    pub(super) code: &'static str,
-    /// What is wrong with the part.
-    pub(super) fault: String,
-    pub(super) expected: String,
-}
-
-pub(super) fn always_unusable(
-    template: &Compiled,
-    pack: &Pack,
-    partials: &[BTreeMap<String, Block>; 2],
-    none: &Value,
-) -> Option<UnusablePart> {
-    let [html_partials, texts] = partials;
-    let budget = Budget::new(STEPS);
-    let look = |partials| Look {
-        machine: Machine {
-            pack,
-            partials,
-            root: none,
-            timezone: None,
-            budget: &budget,
-        },
-    };
-    let (text, html) = (look(texts), look(html_partials));
-    let is_blank = |part: &Part| matches!(text.shows(&part.block, None), Ok(false));
-    let html_is_blank = |part: &Part| matches!(html.is_seen(&part.block), Ok(false));
-    let blank = match &template.parts {
-        CompiledParts::Email { subject, .. } if is_blank(subject) => Some((subject, "it is")),
-        CompiledParts::Email { text, html: None, .. } | CompiledParts::Sms { text } if is_blank(text) => {
-            Some((text, "it is"))
-        }
-        CompiledParts::Email {
-            text,
-            html: Some(html),
-            ..
-        } if html_is_blank(html) => Some(if is_blank(text) {
-            (text, "text and html are")
-        } else {
-            (html, "it is")
-        }),
-        CompiledParts::Push { title, body, .. } if is_blank(title) && is_blank(body) => {
-            Some((body, "title and body are"))
-        }
-        _ => None,
-    };
-    if let Some((part, what)) = blank {
-        let in_one = if what == "it is" { "" } else { " in one of them" };
-        return Some(UnusablePart {
-            part: part.name.clone(),
-            code: "blank",
-            fault: format!("{what} always blank"),
-            expected: match part.name.as_str() {
-                "html" => "at least one visible character, or an image".to_owned(),
-                _ => format!("at least one visible character{in_one}"),
-            },
-        });
-    }
-    let least = |part: &Part| text.least(&part.block, None).ok();
-    let (part, limit, actual, unit) = run::excess(template, pack, partials, none, least)?;
-    let is_constant = |part: &Part| text.is_constant(&part.block).unwrap_or(false);
-    let (part, has) = if part == "payload" {
-        let all = template.parts.all().into_iter().all(is_constant);
-        (
-            "body".to_owned(),
-            if all {
-                "title, body and data always have"
-            } else {
-                "title, body and data have at least"
-            },
-        )
-    } else {
-        let all = template
-            .parts
-            .all()
-            .into_iter()
-            .filter(|it| it.name == part)
-            .all(is_constant);
-        (part, if all { "it always has" } else { "it has at least" })
-    };
-    Some(UnusablePart {
-        part,
-        code: "too-long",
-        fault: format!("{has} {actual} {unit}"),
-        expected: format!("at most {limit}"),
-    })
-}
-
-/// The block that a partial is given, and the block that was given at the place where that one stands.
+/// The block that a partial is given, and its place.
 #[derive(Clone, Copy)]
-struct Given<'b> {
+pub(super) struct Given<'b> {
     block: &'b Block,
+    spot: &'b Spot<'b>,
     outer: Option<&'b Given<'b>>,
 }
 
-struct Look<'e> {
-    machine: Machine<'e>,
+/// The conditions under which a block runs.
+pub(super) struct When<'b> {
+    wish: serde_json::Value,
+    outer: Option<&'b When<'b>>,
+}
+
+/// A place in a template: the scope of its variables, the conditions around it, and the block that its partial is given.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'b> {
+    pub(super) spot: &'b Spot<'b>,
+    pub(super) when: Option<&'b When<'b>>,
+    pub(super) given: Option<&'b Given<'b>>,
+}
+
+/// One way to go on at a condition, a loop or `with`.
+struct Branch<'b> {
+    /// The block that runs, if any.
+    block: Option<&'b Block>,
+    /// The data with which it runs.
+    wish: serde_json::Value,
+    /// Its scope, if it has one of its own.
+    spot: Option<Spot<'b>>,
+    /// Whether it may run many times.
+    is_loop: bool,
+}
+
+pub(super) struct Look<'e> {
+    pub(super) machine: &'e Machine<'e>,
+    pub(super) places: Places<'e>,
 }
 
 impl Look<'_> {
-    /// Whether a block shows anything with some data.
-    fn shows(&self, block: &Block, given: Option<&Given<'_>>) -> Result<bool, Exceeded> {
-        let any = |blocks: &[&Option<Block>]| {
-            for block in blocks.iter().copied().flatten() {
-                if self.shows(block, given)? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+    /// Whether all conditions around a place and another one may hold with some data.
+    fn may_be(&self, here: Here<'_>, wish: &serde_json::Value) -> bool {
+        let around = std::iter::successors(here.when, |when| when.outer).map(|when| &when.wish);
+        self.places.may_be(&around.chain([wish]).collect::<Vec<_>>())
+    }
+
+    /// The ways to go on at a condition, a loop or `with`. Exactly one of them is gone.
+    fn branches<'b>(&self, element: &'b Element, here: Here<'b>) -> Vec<Branch<'b>> {
+        let outside = |block: &'b Option<Block>, wish| Branch {
+            block: block.as_ref(),
+            wish,
+            spot: None,
+            is_loop: false,
         };
+        let inside = |body: &'b Block, wish, this: Place, names: &'b [String]| Branch {
+            block: Some(body),
+            wish,
+            spot: Some(Spot {
+                up: Some(here.spot),
+                names: names
+                    .iter()
+                    .map(String::as_str)
+                    .zip([this.clone(), Place::Unknown])
+                    .collect(),
+                this,
+                merged: false,
+            }),
+            is_loop: matches!(element, Element::Each { .. }),
+        };
+        match element {
+            Element::Choose {
+                test,
+                include_zero,
+                branches: [yes, no],
+            } => {
+                let when = self.places.condition(test, include_zero.as_ref(), here.spot);
+                vec![outside(yes, when.yes), outside(no, when.no)]
+            }
+            Element::Each {
+                list,
+                names,
+                body,
+                otherwise,
+            } => {
+                let when = self.places.rounds(list, here.spot);
+                let item = place_of(list, here.spot).item();
+                vec![inside(body, when.yes, item, names), outside(otherwise, when.no)]
+            }
+            Element::With {
+                value,
+                names,
+                body,
+                otherwise,
+            } => {
+                let when = self.places.condition(value, None, here.spot);
+                let this = place_of(value, here.spot);
+                vec![inside(body, when.yes, this, names), outside(otherwise, when.no)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Looks at a branch, if it may be gone.
+    fn within<R>(
+        &self,
+        branch: Branch<'_>,
+        here: Here<'_>,
+        look: impl FnOnce(Here<'_>) -> Result<R, Exceeded>,
+    ) -> Result<Option<R>, Exceeded> {
+        let is_open = branch.wish == serde_json::Value::Bool(true);
+        if !is_open && !self.may_be(here, &branch.wish) {
+            return Ok(None);
+        }
+        let when = When {
+            wish: branch.wish,
+            outer: here.when,
+        };
+        look(Here {
+            spot: branch.spot.as_ref().unwrap_or(here.spot),
+            when: if is_open { here.when } else { Some(&when) },
+            given: here.given,
+        })
+        .map(Some)
+    }
+
+    /// Looks at the partial, or at the block that a partial is given, that an element stands for. `None` if that is not
+    /// known.
+    fn included<R>(
+        &self,
+        element: &Element,
+        here: Here<'_>,
+        look: impl FnOnce(&Block, Here<'_>) -> Result<R, Exceeded>,
+    ) -> Result<Option<R>, Exceeded> {
+        match (element, here.given) {
+            (
+                Element::Partial {
+                    name,
+                    value,
+                    variables,
+                    block,
+                },
+                _,
+            ) => {
+                let Some(partial) = self.machine.partials.get(name) else {
+                    return Ok(None);
+                };
+                let place = |expr| place_of(expr, here.spot);
+                let spot = Spot {
+                    up: Some(here.spot),
+                    this: value.as_ref().map_or_else(|| here.spot.this.clone(), place),
+                    names: variables
+                        .iter()
+                        .map(|(name, expr)| (name.as_str(), place(expr)))
+                        .collect(),
+                    merged: true,
+                };
+                let given = block.as_ref().map(|block| Given {
+                    block,
+                    spot: here.spot,
+                    outer: here.given,
+                });
+                let inside = Here {
+                    spot: &spot,
+                    when: here.when,
+                    given: given.as_ref(),
+                };
+                look(partial, inside).map(Some)
+            }
+            (Element::PartialBlock(_), Some(given)) => {
+                let outside = Here {
+                    spot: given.spot,
+                    when: here.when,
+                    given: given.outer,
+                };
+                look(given.block, outside).map(Some)
+            }
+            (Element::PartialBlock(Some(fallback)), None) => look(fallback, here).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a block shows anything with some data.
+    pub(super) fn shows(&self, block: &Block, here: Here<'_>) -> Result<bool, Exceeded> {
         for step in &block.0 {
             self.machine.budget.pay(1)?;
             let shows = match &step.element {
                 Element::Text(text) => !is_blank(text),
-                Element::Print(expr) => self.prints(expr),
-                Element::Choose {
-                    branches: [yes, no], ..
-                } => any(&[yes, no])?,
-                Element::Each { body, otherwise, .. } | Element::With { body, otherwise, .. } => {
-                    self.shows(body, given)? || any(&[otherwise])?
+                Element::Print(expr) => self.prints(expr, here),
+                element @ (Element::Partial { .. } | Element::PartialBlock(_)) => {
+                    let inside = self.included(element, here, |block, here| self.shows(block, here))?;
+                    inside.unwrap_or(matches!(element, Element::Partial { .. }))
                 }
-                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
-                    Some(partial) => {
-                        let inner = block.as_ref().map(|block| Given { block, outer: given });
-                        self.shows(partial, inner.as_ref())?
+                element => {
+                    let mut shows = false;
+                    for branch in self.branches(element, here) {
+                        if let (Some(block), false) = (branch.block, shows) {
+                            let inside = self.within(branch, here, |here| self.shows(block, here))?;
+                            shows = inside.unwrap_or(false);
+                        }
                     }
-                    None => true,
-                },
-                Element::PartialBlock(fallback) => match given {
-                    Some(given) => self.shows(given.block, given.outer)?,
-                    None => any(&[fallback])?,
-                },
+                    shows
+                }
             };
             if shows {
                 return Ok(true);
@@ -166,8 +225,8 @@ impl Look<'_> {
     }
 
     /// Whether HTML shows anything with some data.
-    fn is_seen(&self, block: &Block) -> Result<bool, Exceeded> {
-        let ends = self.sights(block, None, vec![Sight::new()])?;
+    pub(super) fn is_seen(&self, block: &Block, here: Here<'_>) -> Result<bool, Exceeded> {
+        let ends = self.sights(block, here, vec![Sight::new()])?;
         Ok(ends.is_none_or(|sights| sights.into_iter().any(|mut sight| sight.ends())))
     }
 
@@ -175,13 +234,9 @@ impl Look<'_> {
     fn sights(
         &self,
         block: &Block,
-        given: Option<&Given<'_>>,
+        here: Here<'_>,
         mut sights: Vec<Sight>,
     ) -> Result<Option<Vec<Sight>>, Exceeded> {
-        let optional = |block: &Option<Block>, sights| match block {
-            Some(block) => self.sights(block, given, sights),
-            None => Ok(Some(sights)),
-        };
         for step in &block.0 {
             self.machine.budget.pay(1)?;
             let after = match &step.element {
@@ -190,45 +245,32 @@ impl Look<'_> {
                     (!sights.iter_mut().any(|sight| sight.read(text))).then_some(sights)
                 }
                 Element::Print(expr) => {
-                    let prints = self.prints(expr);
                     let mut is_seen = false;
                     for sight in &mut sights {
-                        is_seen |= sight.print() && prints;
+                        is_seen |= sight.print();
                     }
-                    (!is_seen).then_some(sights)
+                    (!is_seen || !self.prints(expr, here)).then_some(sights)
                 }
-                Element::Choose {
-                    branches: [yes, no], ..
-                } => either(optional(yes, sights.clone())?, optional(no, sights)?),
-                Element::Each { body, otherwise, .. } => {
-                    let mut rounds = sights.clone();
-                    loop {
-                        let known = rounds.len();
-                        let round = self.sights(body, given, rounds.clone())?;
-                        match either(Some(rounds), round) {
-                            Some(after) if after.len() > known => rounds = after,
-                            after => break either(after, optional(otherwise, sights)?),
-                        }
-                    }
+                element @ (Element::Partial { .. } | Element::PartialBlock(_)) => {
+                    let before = sights.clone();
+                    let inside =
+                        self.included(element, here, |block, here| self.sights(block, here, sights))?;
+                    let is_unknown = matches!(element, Element::Partial { .. });
+                    inside.unwrap_or_else(|| (!is_unknown).then_some(before))
                 }
-                Element::With { body, otherwise, .. } => {
-                    let within = self.sights(body, given, sights.clone())?;
-                    match otherwise {
-                        Some(_) => either(within, optional(otherwise, sights)?),
-                        None => within,
+                element => {
+                    let mut after = Some(Vec::new());
+                    for branch in self.branches(element, here) {
+                        let (block, is_loop) = (branch.block, branch.is_loop);
+                        let way = self.within(branch, here, |here| match block {
+                            Some(block) if is_loop => self.rounds(block, here, sights.clone()),
+                            Some(block) => self.sights(block, here, sights.clone()),
+                            None => Ok(Some(sights.clone())),
+                        })?;
+                        after = either(after, way.unwrap_or_else(|| Some(Vec::new())));
                     }
+                    after
                 }
-                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
-                    Some(partial) => {
-                        let inner = block.as_ref().map(|block| Given { block, outer: given });
-                        self.sights(partial, inner.as_ref(), sights)?
-                    }
-                    None => None,
-                },
-                Element::PartialBlock(fallback) => match given {
-                    Some(given) => self.sights(given.block, given.outer, sights)?,
-                    None => optional(fallback, sights)?,
-                },
             };
             match after {
                 Some(after) => sights = after,
@@ -238,25 +280,34 @@ impl Look<'_> {
         Ok(Some(sights))
     }
 
-    /// Whether an expression shows anything with some data. One that fails is reported elsewhere.
-    fn prints(&self, expr: &Expr) -> bool {
-        if !is_literal(expr) {
-            return true;
-        }
-        let scope = Scope::of_data(self.machine.root);
-        let value = self.machine.eval(expr, &scope);
-        match value.as_ref().map(Val::get) {
-            Ok(Some(Value::String(text))) => !is_blank(text),
-            Ok(Some(Value::Null)) => false,
-            _ => true,
+    /// The places behind any number of rounds of a loop.
+    fn rounds(
+        &self,
+        body: &Block,
+        here: Here<'_>,
+        mut rounds: Vec<Sight>,
+    ) -> Result<Option<Vec<Sight>>, Exceeded> {
+        loop {
+            let known = rounds.len();
+            let round = self.sights(body, here, rounds.clone())?;
+            match either(Some(rounds), round) {
+                Some(after) if after.len() > known => rounds = after,
+                after => return Ok(after),
+            }
         }
     }
 
+    /// Whether an expression shows anything with some data.
+    fn prints(&self, expr: &Expr, here: Here<'_>) -> bool {
+        let wish = self.places.shows(expr, here.spot);
+        wish == serde_json::Value::Bool(true) || self.may_be(here, &wish)
+    }
+
     /// The shortest text that a block writes with some data; variables may be empty.
-    fn least(&self, block: &Block, given: Option<&Given<'_>>) -> Result<String, Exceeded> {
+    pub(super) fn least(&self, block: &Block, here: Here<'_>) -> Result<String, Exceeded> {
         let mut least = String::new();
         let of = |block: &Option<Block>| match block {
-            Some(block) => self.least(block, given),
+            Some(block) => self.least(block, here),
             None => Ok(String::new()),
         };
         let shorter = |one: String, other: String| if other.len() < one.len() { other } else { one };
@@ -268,26 +319,16 @@ impl Look<'_> {
                 Element::Choose {
                     branches: [yes, no], ..
                 } => shorter(of(yes)?, of(no)?),
-                Element::Each { otherwise: None, .. } => String::new(),
-                Element::With {
-                    body,
-                    otherwise: None,
-                    ..
-                } => self.least(body, given)?,
-                Element::Each { body, otherwise, .. } | Element::With { body, otherwise, .. } => {
-                    shorter(self.least(body, given)?, of(otherwise)?)
+                Element::Each { otherwise: None, .. } | Element::With { otherwise: None, .. } => {
+                    String::new()
                 }
-                Element::Partial { name, block, .. } => match self.machine.partials.get(name) {
-                    Some(partial) => {
-                        let inner = block.as_ref().map(|block| Given { block, outer: given });
-                        self.least(partial, inner.as_ref())?
-                    }
-                    None => String::new(),
-                },
-                Element::PartialBlock(fallback) => match given {
-                    Some(given) => self.least(given.block, given.outer)?,
-                    None => of(fallback)?,
-                },
+                Element::Each { body, otherwise, .. } | Element::With { body, otherwise, .. } => {
+                    shorter(self.least(body, here)?, of(otherwise)?)
+                }
+                element => {
+                    let inside = self.included(element, here, |block, here| self.least(block, here))?;
+                    inside.unwrap_or_default()
+                }
             };
             self.machine.budget.pay_bytes(text.len())?;
             least.push_str(&text);
@@ -309,7 +350,7 @@ impl Look<'_> {
     }
 
     /// Whether a block writes the same with any data.
-    fn is_constant(&self, block: &Block) -> Result<bool, Exceeded> {
+    pub(super) fn is_constant(&self, block: &Block) -> Result<bool, Exceeded> {
         for step in &block.0 {
             self.machine.budget.pay(1)?;
             let is_constant = match &step.element {
@@ -343,15 +384,4 @@ fn either(one: Option<Vec<Sight>>, other: Option<Vec<Sight>>) -> Option<Vec<Sigh
         }
     }
     (all.len() <= MAX_SIGHTS).then_some(all)
-}
-
-/// Whether an expression has the same value with any data.
-fn is_literal(expr: &Expr) -> bool {
-    match expr {
-        Expr::Literal(_) => true,
-        Expr::Path(_) => false,
-        Expr::Call(call) => {
-            call.args.iter().all(is_literal) && call.named.iter().all(|(_, arg)| is_literal(arg))
-        }
-    }
 }

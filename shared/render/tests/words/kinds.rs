@@ -11,7 +11,7 @@ fn found(template: &str, schema: Option<&Value>) -> Vec<String> {
     let set = with_texts(template, &[("en", ftl)]);
     let engine = Engine::compile(&set);
     assert_eq!(engine.issues(), [], "{template}");
-    let issues = engine.unfit_variables(&set, |_| schema);
+    let issues = engine.unfit_parts(&set, |_| schema);
     issues.into_iter().map(|it| it.message).collect()
 }
 
@@ -308,7 +308,7 @@ fn a_value_is_refused_by_its_schema_where_no_value_that_fits_is_taken() {
         "{{lookup pair 1}} {{lookup few 1}} {{lookup box \"a\"}} {{lookup box carrier}} {{lookup list count}} {{box.a}}",
         "{{number (number count)}} {{number (encode carrier)}} {{date (encode carrier)}} {{len carrier}} {{len list}}",
         "{{#each pair}}{{this}}{{/each}}{{#each box}}{{this}} {{@key}} {{number @index}}{{/each}}",
-        "{{#if nickname}}{{date count}}{{/if}}{{#if unsubscribe_url}}{{url unsubscribe_url}}{{/if}}",
+        "x {{#if nickname}}{{date count}}{{/if}}{{#if unsubscribe_url}}{{url unsubscribe_url}}{{/if}}",
         "{{date event.time \"time\"}} {{t \"day\" n=day}} {{t \"at\" n=event.time}} {{t carrier}} {{event.type}} {{timezone}}",
     ] {
         assert_eq!(found(fine, Some(&schema)), Vec::<String>::new(), "{fine}");
@@ -335,11 +335,11 @@ fn a_partial_is_judged_with_the_values_and_the_block_that_it_is_given() {
         ),
         (
             "{{#with nothing}}x{{/with}}",
-            "nothing is null by the schema of A: expected a value that is not empty, or {{else}}",
+            "it is always blank: expected at least one visible character",
         ),
         (
             "{{#with gift}}x{{/with}}",
-            "gift is false by the schema of A: expected a value that is not empty, or {{else}}",
+            "it is always blank: expected at least one visible character",
         ),
         (
             "{{#each nothing}}x{{/each}}",
@@ -369,7 +369,7 @@ fn a_partial_is_judged_with_the_values_and_the_block_that_it_is_given() {
                 parts: Parts::from([("text".to_owned(), text.to_owned())]),
             });
         }
-        let found = Engine::compile(&set).unfit_variables(&set, |_| Some(&schema));
+        let found = Engine::compile(&set).unfit_parts(&set, |_| Some(&schema));
         let said: Vec<_> = found.iter().map(|it| it.message.as_str()).collect();
         assert_eq!(said, [says], "{template}");
     }
@@ -384,7 +384,7 @@ fn a_partial_is_judged_with_the_values_and_the_block_that_it_is_given() {
                 parts: Parts::from([("text".to_owned(), text.to_owned())]),
             });
         }
-        let found = Engine::compile(&set).unfit_variables(&set, |_| Some(&schema));
+        let found = Engine::compile(&set).unfit_parts(&set, |_| Some(&schema));
         assert_eq!(found, [], "{fine}");
     }
 }

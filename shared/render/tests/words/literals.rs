@@ -51,10 +51,6 @@ fn a_literal_that_always_fails_is_refused_with_part_line_and_what_was_expected()
         ("{{t 5}}", "expected 5 to be the key of a message"),
         ("{{#each 5}}x{{/each}}", "expected 5 to be a list or an object"),
         (
-            "{{#with \"\"}}x{{/with}}",
-            "expected \"\" to be something: it is empty",
-        ),
-        (
             "{{lookup \"abc\" 7}}",
             "expected lookup \"abc\" 7 to find a value",
         ),

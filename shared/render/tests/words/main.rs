@@ -1,12 +1,14 @@
 //! What templates say and compare: their errors, their conditions, and the lines that data cannot spoof.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod blanks;
 mod comparisons;
 mod errors;
 mod formats;
 mod kinds;
 mod lines;
 mod literals;
+mod ruled_out;
 mod sentences;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,7 +13,7 @@ fn unfit(template: &str, schema: Option<&Value>) -> Vec<(&'static str, String)> 
             parts: Parts::from([("text".to_owned(), text.to_owned())]),
         });
     }
-    let issues = Engine::compile(&set).unfit_variables(&set, |_| schema);
+    let issues = Engine::compile(&set).unfit_parts(&set, |_| schema);
     issues.into_iter().map(|it| (it.code, it.message)).collect()
 }
 

@@ -149,7 +149,7 @@ fn a_variable_that_is_an_object_by_the_schema_is_refused_where_it_is_written() {
                 parts: Parts::from([("text".to_owned(), text.to_owned())]),
             });
         }
-        let issues = Engine::compile(&set).unfit_variables(&set, |name| (name == "A").then_some(&schema));
+        let issues = Engine::compile(&set).unfit_parts(&set, |name| (name == "A").then_some(&schema));
         assert!(
             issues
                 .iter()

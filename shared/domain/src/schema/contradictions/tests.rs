@@ -2,27 +2,37 @@ use serde_json::{Value, json};
 
 use super::contradictions;
 
-/// The contradictions of a schema, each as its pointer and sentence.
+/// The errors of a schema, each as its pointer and sentence.
 fn found(schema: &Value) -> Vec<(String, String)> {
-    let errors = contradictions(schema).into_iter();
+    let errors = contradictions(schema).errors.into_iter();
     errors.map(|error| (error.pointer, error.message)).collect()
 }
 
-/// Checks that a schema has one contradiction, wherever it stands.
+/// Checks that a schema has one contradiction, wherever a value has to fit it, and that it is a warning elsewhere.
 fn contradicts(schema: &Value, pointer: &str, says: &str) {
     let expected = |at: &str| vec![(format!("{at}{pointer}"), says.to_owned())];
     assert_eq!(
-        found(&json!({"properties": {"x": schema}})),
+        found(&json!({"required": ["x"], "properties": {"x": schema}})),
         expected("/properties/x"),
         "{schema}"
     );
+    let list = json!({"type": "array", "minItems": 1, "items": schema});
     assert_eq!(
-        found(&json!({"properties": {"x": {"items": schema}}})),
+        found(&json!({"required": ["x"], "properties": {"x": list}})),
         expected("/properties/x/items"),
         "{schema}"
     );
-    let by_reference = json!({"$defs": {"a/b": schema}, "properties": {"x": {"$ref": "#/$defs/a~1b"}}});
+    let by_reference =
+        json!({"$defs": {"a/b": schema}, "required": ["x"], "properties": {"x": {"$ref": "#/$defs/a~1b"}}});
     assert_eq!(found(&by_reference), expected("/$defs/a~1b"), "{schema}");
+    let optional = contradictions(&json!({"properties": {"x": schema}}));
+    assert_eq!(optional.errors, [], "{schema}");
+    let warnings = optional.warnings.into_iter();
+    assert_eq!(
+        warnings.map(|it| (it.pointer, it.message)).collect::<Vec<_>>(),
+        expected("/properties/x"),
+        "{schema}"
+    );
 }
 
 #[test]
@@ -34,17 +44,17 @@ fn bounds_that_exclude_each_other_are_refused_at_the_upper_one() {
             "expected maximum of at least 5, not 3",
         ),
         (
-            json!({"minimum": 5, "maximum": 3}),
+            json!({"type": "number", "minimum": 5, "maximum": 3}),
             "/maximum",
             "expected maximum of at least 5, not 3",
         ),
         (
-            json!({"exclusiveMinimum": 3, "maximum": 3}),
+            json!({"type": "number", "exclusiveMinimum": 3, "maximum": 3}),
             "/maximum",
             "expected maximum of more than 3, not 3",
         ),
         (
-            json!({"minimum": 3, "maximum": 3, "exclusiveMaximum": true}),
+            json!({"type": "number", "minimum": 3, "maximum": 3, "exclusiveMaximum": true}),
             "/maximum",
             "expected maximum of at least 3, not 3",
         ),
@@ -59,17 +69,17 @@ fn bounds_that_exclude_each_other_are_refused_at_the_upper_one() {
             "expected a multiple of 5 between 1 and 4: there is none",
         ),
         (
-            json!({"minLength": 3, "maxLength": 2}),
+            json!({"type": "string", "minLength": 3, "maxLength": 2}),
             "/maxLength",
             "expected at least 3, which is minLength, not 2",
         ),
         (
-            json!({"minItems": 1, "maxItems": 0}),
+            json!({"type": "array", "minItems": 1, "maxItems": 0}),
             "/maxItems",
             "expected at least 1, which is minItems, not 0",
         ),
         (
-            json!({"minProperties": 2, "maxProperties": 1}),
+            json!({"type": "object", "minProperties": 2, "maxProperties": 1}),
             "/maxProperties",
             "expected at least 2, which is minProperties, not 1",
         ),
@@ -122,7 +132,7 @@ fn values_and_kinds_that_exclude_each_other_are_refused_at_the_keyword_that_cont
             "expected a kind that fits the rest of the schema, which takes string, not integer",
         ),
         (
-            json!({"allOf": [{"minimum": 5}, {"maximum": 3}]}),
+            json!({"allOf": [{"type": "number", "minimum": 5}, {"maximum": 3}]}),
             "/allOf/1/maximum",
             "expected maximum of at least 5, not 3",
         ),
@@ -147,22 +157,22 @@ fn values_and_kinds_that_exclude_each_other_are_refused_at_the_keyword_that_cont
             "expected no required property b: its schema takes no value",
         ),
         (
-            json!({"required": ["b"], "allOf": [{"properties": {"b": {"not": {}}}}]}),
+            json!({"type": "object", "required": ["b"], "allOf": [{"properties": {"b": {"not": {}}}}]}),
             "/required/0",
             "expected no required property b: its schema takes no value",
         ),
         (
-            json!({"required": ["b"], "properties": {"a": {}}, "additionalProperties": false}),
+            json!({"type": "object", "required": ["b"], "properties": {"a": {}}, "additionalProperties": false}),
             "/required/0",
             "expected no required property b: additionalProperties is false, and properties does not have it",
         ),
         (
-            json!({"required": ["a", "b"], "maxProperties": 1}),
+            json!({"type": "object", "required": ["a", "b"], "maxProperties": 1}),
             "/maxProperties",
             "expected at least 2, as many as are required, not 1",
         ),
         (
-            json!({"properties": {"a": {}, "b": false}, "additionalProperties": false, "minProperties": 2}),
+            json!({"type": "object", "properties": {"a": {}, "b": false}, "additionalProperties": false, "minProperties": 2}),
             "/minProperties",
             "expected at most 1, as many as the schema permits, not 2",
         ),

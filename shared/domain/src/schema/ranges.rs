@@ -62,10 +62,10 @@ fn of_numbers(parts: &[Part<'_>], is_whole: bool) -> Option<Finding> {
         let what = most.at.rsplit('/').next().unwrap_or_default().to_owned();
         format!("expected {what} of {above} {}, not {}", least.value, most.value)
     };
-    if least.number > most.number || (is_open && least.number >= most.number) {
+    let is_exact = least.number.abs() < EXACT && most.number.abs() < EXACT;
+    if least.number > most.number || (is_exact && is_open && least.number >= most.number) {
         return Some((most.at.clone(), between(&least, &most)));
     }
-    let is_exact = least.number.abs() < EXACT && most.number.abs() < EXACT;
     if !is_exact {
         return None;
     }

@@ -1,0 +1,167 @@
+//! Keywords that a schema is not checked for: misspelt ones, and those of other drafts.
+
+use serde_json::{Map, Value};
+
+use super::possible::Language;
+use crate::field_error::{FieldError, echo, escape_token};
+
+/// The keywords of all drafts that are checked.
+const CHECKED: [&str; 43] = [
+    "$ref",
+    "type",
+    "enum",
+    "const",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "format",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "contains",
+    "minContains",
+    "maxContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "propertyNames",
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "$defs",
+    "definitions",
+];
+/// Names of annotations, which may be similar to a keyword.
+const ANNOTATIONS: [&str; 20] = [
+    "$schema",
+    "$id",
+    "id",
+    "$anchor",
+    "$comment",
+    "$vocabulary",
+    "title",
+    "description",
+    "default",
+    "example",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "nullable",
+    "enumNames",
+    "discriminator",
+];
+/// Keywords whose values are schemas by name.
+const BY_NAME: [&str; 6] = [
+    "properties",
+    "patternProperties",
+    "dependentSchemas",
+    "dependencies",
+    "$defs",
+    "definitions",
+];
+/// Keywords whose values are no schemas.
+const VALUES: [&str; 6] = ["enum", "const", "default", "example", "examples", "required"];
+
+/// Warnings about keywords that the checks of a schema pass over.
+pub(crate) fn unknown_keywords(schema: &Value) -> Vec<FieldError> {
+    let mut search = Search {
+        language: Language::of(schema),
+        found: Vec::new(),
+    };
+    search.visit(schema, "");
+    search.found
+}
+
+struct Search {
+    language: Language,
+    found: Vec<FieldError>,
+}
+
+impl Search {
+    fn visit(&mut self, schema: &Value, at: &str) {
+        match schema {
+            Value::Object(keywords) => self.keywords(keywords, at),
+            Value::Array(schemas) => {
+                for (index, schema) in schemas.iter().enumerate() {
+                    self.visit(schema, &format!("{at}/{index}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keywords(&mut self, keywords: &Map<String, Value>, at: &str) {
+        for (keyword, value) in keywords {
+            let below = format!("{at}/{}", escape_token(keyword));
+            let warning = if CHECKED.contains(&keyword.as_str()) {
+                (!self.language.has(keyword)).then(|| {
+                    format!(
+                        "expected another keyword than {keyword}, which the schema's draft does not have: it is not checked"
+                    )
+                })
+            } else {
+                meant(keyword).map(|meant| {
+                    format!(
+                        "expected {meant}, not {}, which no draft of JSON Schema has: it is not checked",
+                        echo(keyword)
+                    )
+                })
+            };
+            self.found
+                .extend(warning.map(|sentence| FieldError::new(&*below, "unknown-keyword", sentence)));
+            if BY_NAME.contains(&keyword.as_str()) {
+                for (name, schema) in value.as_object().into_iter().flatten() {
+                    self.visit(schema, &format!("{below}/{}", escape_token(name)));
+                }
+            } else if CHECKED.contains(&keyword.as_str()) && !VALUES.contains(&keyword.as_str()) {
+                self.visit(value, &below);
+            }
+        }
+    }
+}
+
+/// The keyword that an unknown one is probably meant to be.
+fn meant(unknown: &str) -> Option<&'static str> {
+    if ANNOTATIONS.contains(&unknown) || unknown.starts_with("x-") {
+        return None;
+    }
+    let bare = |name: &str| name.replace(['_', '-', '$'], "").to_lowercase();
+    let written = bare(unknown);
+    let near = CHECKED.iter().map(|known| {
+        let known_bare = bare(known);
+        // Short names are near to many words, such as `of` to `if`.
+        let most = match known_bare.len() {
+            0..=3 => 0,
+            4..=6 => 1,
+            _ => 2,
+        };
+        (strsim::osa_distance(&written, &known_bare), most, *known)
+    });
+    let near = near.filter(|(distance, most, _)| distance <= most);
+    near.min_by_key(|(distance, ..)| *distance)
+        .map(|(.., known)| known)
+}
