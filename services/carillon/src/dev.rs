@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_options_with_one_address_are_told_by_their_names() {
+    fn two_options_with_one_address_are_refused_with_their_names() {
         let apart = |listen: &str, simulator: &str| {
             apart(listen.parse().unwrap(), simulator.parse().unwrap()).map_err(|error| error.to_string())
         };

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_folder_that_others_could_read_is_this_users_alone_with_all_that_is_in_it() {
+    fn a_data_folder_that_others_could_read_becomes_private_with_all_its_files() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("data");
         let simulator = folder.join("simulator");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_other_things_stays_as_it_is_and_an_empty_one_is_taken() {
+    fn a_folder_with_other_content_keeps_its_mode_and_an_empty_one_becomes_private() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let (other, ours) = (folder.path().join("notes.txt"), folder.path().join("bus.db"));

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_the_databases_way_is_a_503_that_says_what_it_is_and_when_to_try_again() {
+    fn a_fault_of_the_database_is_a_503_with_its_cause_and_the_time_of_the_next_try() {
         for (fault, seconds) in [
             (Fault::Conflict, "1"),
             (Fault::NoConnection, "1"),

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_is_read_back_as_it_came_however_often_it_was_moved() {
+    fn a_held_record_is_restored_unchanged_after_any_number_of_moves() {
         let topics = Topics::new("n", &[], &TopicSettings::default());
         let mut headers = Headers::default();
         headers.insert("ce_id", "e-1");

@@ -417,7 +417,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_consumer_that_fails_ends_the_tracker_whatever_else_goes_on() {
+    async fn a_consumer_that_fails_ends_the_tracker_while_its_other_tasks_still_run() {
         let failed = async { Err(TrackerError::Bus(BusError::Closed)) };
         let ended = lead(failed, pending::<()>()).await;
         assert!(matches!(ended, Err(TrackerError::Bus(BusError::Closed))));

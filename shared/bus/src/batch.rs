@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_that_nobody_waited_for_is_read_again() {
+    async fn the_records_of_a_step_that_was_not_awaited_are_read_again() {
         let (mut consumer, state) = consumer(State {
             end: 3,
             hanging: true,

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broker_admits_by_default_is_kept_whole_and_only_more_than_a_topic_takes_is_cut() {
+    fn a_record_of_the_brokers_default_size_is_kept_whole_and_one_that_its_topic_cannot_take_is_cut() {
         let whole = letter_of(1_048_588);
         assert_eq!(whole.value.len(), 1_048_588);
         assert_eq!(whole.headers.get(headers::TRUNCATED), None);

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_catalog_that_names_what_is_not_there_is_refused_with_pointers() {
+    fn a_catalog_that_refers_to_missing_entries_is_refused_with_their_pointers() {
         let catalog: Catalog = serde_json::from_str(
             r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"schema":{"type":"objct"},"recipients_from":["x"],"sensitive":["/data/x","/id","data"]}}}"#,
         )

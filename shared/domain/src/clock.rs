@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_time_and_no_wait_leaves_what_a_store_can_keep(
+        fn sums_of_times_and_waits_stay_within_the_range_of_the_stores(
             seconds in -8_334_601_228_800_i64..8_210_266_876_799, wait in proptest::num::u64::ANY, nanos in 0..1_000_000_000_u32,
         ) {
             let at = DateTime::from_timestamp(seconds, nanos).unwrap();

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_field_names_what_was_expected_and_the_masked_value() {
+    fn an_error_of_a_field_names_the_expected_value_and_shows_the_given_one_masked() {
         let mut errors = Vec::new();
         check_field(
             Channel::Email,

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_cause_has_one_fingerprint_whatever_the_sentence_says() {
+    fn one_cause_has_one_fingerprint_with_any_sentence() {
         let letter = DeadLetter {
             class: FailureClass::Terminal,
             provider: Some("twilio".into()),

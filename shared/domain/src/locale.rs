@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_taken_as_producers_write_them_and_their_extensions_are_put_aside() {
+    fn tags_are_accepted_in_the_spellings_of_producers_and_their_extensions_are_ignored() {
         for (tag, expected) in [
             ("fr-CA", "fr-CA"),
             ("FR-ca", "fr-CA"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tag_is_refused() {
+    fn a_text_that_is_not_a_language_tag_is_refused() {
         let long = format!("en-x-{}", "abcdefgh-".repeat(20));
         for tag in [
             "",

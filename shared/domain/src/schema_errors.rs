@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_repeats_a_hundred_characters_of_a_value_or_name_and_still_says_what_was_expected() {
+    fn an_error_repeats_a_hundred_characters_of_a_value_or_name_and_still_names_the_expected_value() {
         let long = "a".repeat(10_000);
         for (schema, value, expected) in [
             (
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_the_schema_expects_in_the_words_of_all_other_errors() {
+    fn the_expectation_of_a_schema_is_worded_as_in_all_other_errors() {
         for (schema, value, sentence) in [
             (
                 json!({"type": ["string", "null"]}),

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_took_has_ended_and_what_waits_has_not() {
+    fn a_delivery_that_the_provider_accepted_has_ended_and_a_waiting_one_has_not() {
         assert!(DeliveryStatus::Sent.is_ended() && DeliveryStatus::DeadLettered.is_ended());
         assert!(!DeliveryStatus::Uncertain.is_ended() && !DeliveryStatus::Retrying.is_ended());
     }

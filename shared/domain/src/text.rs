@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_drawn_as_nothing_is_ignorable() {
+    fn characters_that_are_drawn_as_nothing_are_ignorable() {
         for c in "\u{200b}\u{ad}\u{feff}\u{200e}\u{202e}\u{2066}\u{200d}\u{fe0f}\u{3164}\u{e0041}".chars() {
             assert!(is_ignorable(c), "{c:?}");
         }

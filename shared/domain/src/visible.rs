@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_the_order_of_text_becomes_visible() {
+    fn characters_that_steer_a_terminal_or_the_order_of_text_become_visible() {
         assert_eq!(visible("\u{1b}[31mred\u{7}"), "\\u{1b}[31mred\\u{7}");
         assert_eq!(
             visible("a\u{9b}2J\u{202e}b\u{2066}c\u{61c}"),

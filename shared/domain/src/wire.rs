@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_version_is_told_from_one_that_is_malformed() {
+    fn a_record_of_another_version_is_told_apart_from_a_malformed_one() {
         assert_eq!(read_record(r#"{"v":1,"name":"a"}"#).unwrap().name, "a");
         for json in [r#"{"v":2,"name":"a"}"#, r#"{"v":2,"names":["a"]}"#] {
             let error = read_record(json).unwrap_err();

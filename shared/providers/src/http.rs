@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_an_answer_it_depends_on_whether_bytes_can_have_left() {
+    fn without_an_answer_the_outcome_depends_on_whether_bytes_may_have_been_sent() {
         for (why, expected) in [
             (NoAnswer::NotSent, ("retry", "connect")),
             (NoAnswer::TimedOut, ("uncertain", "timeout")),

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_to_come_back_is_longer_than_an_hour_and_what_names_no_wait_is_none() {
+    fn a_named_wait_is_at_most_an_hour_and_an_unreadable_value_names_none() {
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
         for long in [
             "3601",
@@ -105,7 +105,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_a_provider_names_is_no_wait_or_one_within_the_bound(text in ".{0,40}", number: f64, whole: i128) {
+        fn any_value_of_the_header_names_no_wait_or_one_within_the_bound(text in ".{0,40}", number: f64, whole: i128) {
             let now = "2026-11-24T10:00:00Z".parse().unwrap();
             for text in [text, number.to_string(), whole.to_string()] {
                 let wait = parse_retry_after(&text, now);

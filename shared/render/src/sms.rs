@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_invisible_but_carries_meaning_stays() {
+    fn invisible_characters_that_carry_meaning_stay() {
         for text in [
             "می\u{200c}خواهم",
             "क\u{94d}\u{200d}ष",

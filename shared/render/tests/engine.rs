@@ -276,7 +276,7 @@ fn a_template_of_one_locale_serves_it_and_those_below_it() {
 }
 
 #[test]
-fn the_publish_gate_names_what_is_wrong() {
+fn the_publish_gate_names_each_mistake_by_its_code() {
     let with_html = |html: &str| email(&[("html", &format!("one {html}"))]);
     assert_eq!(codes(&sms("{{#if x}}")), ["syntax"]);
     assert_eq!(codes(&sms("{{shout x}}")), ["unknown-helper"]);
@@ -365,7 +365,7 @@ fn partials_that_include_each_other_are_refused_and_others_still_work() {
 }
 
 #[test]
-fn what_is_not_published_is_missing_and_data_must_be_an_object() {
+fn an_unpublished_template_is_missing_and_data_must_be_an_object() {
     let set = sms("x");
     let error = Engine::compile(&set)
         .render(&request(Channel::Push, None, &json!({})))

@@ -52,7 +52,7 @@ fn errors(set: &TemplateSet) -> Vec<TemplateIssue> {
 }
 
 #[test]
-fn what_is_absent_compares_as_absent() {
+fn an_absent_variable_compares_as_absent() {
     for (condition, expected) in [
         ("(eq tier \"gold\")", false),
         ("(eq \"gold\" tier)", false),
@@ -157,7 +157,7 @@ fn keys_that_fcm_keeps_for_itself_are_refused_by_name() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_text() {
+fn a_byte_order_mark_before_a_file_of_a_folder_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     for (file, text) in [
         ("templates/A/sms.text.hbs", "\u{feff}{{t \"m\"}} {{> p}}"),
@@ -276,7 +276,7 @@ fn number_and_datetime_write_as_the_reader_does() {
 }
 
 #[test]
-fn a_number_selects_by_its_plural_category_however_it_came() {
+fn a_number_and_a_numeric_text_select_by_plural_category() {
     let ftl = "m = { $n ->\n    [0] none\n    [one] { $n } item\n   *[other] { $n } items\n }, { NUMBER($n, type: \"ordinal\") ->\n    [one] { $n }st\n    [two] { $n }nd\n   *[other] { $n }th\n }\n";
     let texts = set(Channel::Sms, &[("text", "{{t \"m\" n=n}}")], &[("en", ftl)]);
     for (n, said) in [
@@ -291,7 +291,7 @@ fn a_number_selects_by_its_plural_category_however_it_came() {
 }
 
 #[tokio::test]
-async fn a_template_that_takes_long_keeps_nobody_waiting() {
+async fn a_template_that_takes_long_does_not_delay_others() {
     let heavy = "{{#each a}}{{#each ../a}}{{#each ../../a}}{{/each}}{{/each}}{{/each}}x";
     let template = format!("{{{{#if a}}}}{heavy}{{{{else}}}}quick{{{{/if}}}}");
     let renderer = Arc::new(InProcess::new(Arc::new(sms(&template))));

@@ -59,7 +59,7 @@ fn theirs(template: &str, data: &Value) -> String {
 }
 
 #[test]
-fn templates_mean_what_they_mean_to_handlebars() {
+fn templates_render_as_handlebars_renders_them() {
     let data = json!({
         "a": "A<&>", "b": true, "c": null, "n": 0, "m": 1.5, "list": [1, 2, 3], "none": [], "text": "",
         "people": [{"name": "Ada", "tags": ["x", "y"]}, {"name": "Bob", "tags": []}],

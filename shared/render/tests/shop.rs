@@ -73,7 +73,7 @@ fn the_shop_can_be_published_without_a_warning() {
 }
 
 #[test]
-fn an_order_is_told_in_english() {
+fn an_order_message_is_rendered_in_english() {
     let (subject, text, html) = email("en-GB");
     assert_eq!(subject, "Your order 1001 is on its way");
     assert!(text.contains("handed your order 1001 over to DHL"), "{text}");
@@ -93,7 +93,7 @@ fn an_order_is_told_in_english() {
 }
 
 #[test]
-fn an_order_is_told_in_french_to_a_canadian() {
+fn an_order_message_is_rendered_in_french_for_a_canadian() {
     let (subject, text, html) = email("fr-CA");
     assert_eq!(subject, "Votre commande 1001 est en route");
     assert!(text.contains("Bonjour Ada,"), "{text}");
@@ -116,7 +116,7 @@ fn an_order_is_told_in_french_to_a_canadian() {
 }
 
 #[test]
-fn an_order_is_told_in_german() {
+fn an_order_message_is_rendered_in_german() {
     let (subject, text, html) = email("de-AT");
     assert_eq!(subject, "Deine Bestellung 1001 ist unterwegs");
     assert!(text.contains("Versandt am: 24. November 2026"), "{text}");

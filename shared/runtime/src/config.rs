@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
+    fn a_wrong_value_is_named_with_its_place_and_the_expected_one() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("carillon.toml");
         std::fs::write(&file, "[http]\nport = \"eighty\"\n").unwrap();

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_with_room_is_well_and_a_place_that_is_not_there_cannot_be_asked() {
+    fn a_disk_with_room_passes_and_a_path_that_does_not_exist_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(check(folder.path()).is_ok());
         let nowhere = check(&folder.path().join("nowhere"));

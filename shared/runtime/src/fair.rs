@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn others_have_their_turn_in_a_long_loop() {
+    async fn a_long_loop_yields_to_other_tasks() {
         let turns = Rc::new(Cell::new(0));
         let other = Rc::clone(&turns);
         let local = tokio::task::LocalSet::new();

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_before_a_batch_has_its_turn_goes_into_it_as_long_as_it_is_small() {
+    async fn calls_that_come_before_a_batchs_turn_join_it_while_it_is_small() {
         let (batcher, gate, runs) = doubler();
         let tasks = submit_all(&batcher, (0..50).map(|n| vec![n, n + 100]).collect()).await;
         gate.add_permits(50);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_brings_little_does_not_wait_for_who_brings_much() {
+    async fn a_small_call_does_not_wait_for_large_ones() {
         let batcher = Arc::new(Batcher::new(Slow, Dialect::Sqlite, 1_000));
         for _ in 0..10 {
             let batcher = Arc::clone(&batcher);

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_value_is_to_blame_for_is_told_from_what_concerns_them_all() {
+    fn an_error_of_one_value_is_told_apart_from_an_error_of_all_values() {
         for code in [
             "22021", "22008", "22P02", "23502", "54000", "19", "2067", "18", "20",
         ] {

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_says_what_is_wrong_with_the_database_and_a_deadlock_is_no_silence() {
+    fn each_code_names_a_fault_of_the_database_and_a_deadlock_does_not_make_it_unreachable() {
         for (code, fault) in [
             ("08006", Fault::Unreachable),
             ("40P01", Fault::Conflict),

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_not_accepted() {
+    fn a_refused_event_does_not_count_as_accepted() {
         let journal = Journal::default();
         let place = journal.begin(&[event("a", To::Guest(1)), event("b", To::Guest(2))]);
         assert_eq!(journal.counts(), (0, 2));

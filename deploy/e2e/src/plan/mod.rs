@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_one_clients_alone_and_no_id_comes_twice() {
+    fn each_user_belongs_to_one_client_and_ids_are_unique() {
         let plan = Plan::draw(7, Backend::Real, LENGTH, 50);
         let (mut ids, mut owners) = (HashSet::new(), std::collections::HashMap::new());
         for (client, posts) in plan.clients.iter().enumerate() {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_struck_while_it_is_down() {
+    fn no_fault_hits_a_process_that_is_down() {
         for seed in 0..50 {
             for backend in [Backend::Embedded, Backend::Real] {
                 let faults = Plan::draw(seed, backend, LENGTH, 1).faults;

@@ -62,7 +62,7 @@ mod tests {
     use super::{super::evidence::sound, *};
 
     #[test]
-    fn books_that_do_not_balance_or_do_not_count_what_sources_did_are_found() {
+    fn books_that_do_not_balance_or_differ_from_the_sources_counts_are_found() {
         assert!(check(&sound::evidence()).violations.is_empty());
         let mut evidence = sound::evidence();
         evidence.stats.events_difference = 1;

@@ -101,7 +101,7 @@ mod tests {
     use super::{super::evidence::sound, *};
 
     #[test]
-    fn one_that_was_overtaken_is_found() {
+    fn an_overtaken_attempt_is_found() {
         let mut evidence = sound::evidence();
         let found = |evidence: &Evidence| -> Vec<(String, String)> {
             let streams = streams(evidence, false);

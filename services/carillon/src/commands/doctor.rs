@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_running_process_is_told_with_its_cause() {
+    async fn doctor_reports_each_fault_of_a_running_process_with_its_cause() {
         let readiness = Readiness::default();
         readiness.register("bus").ready();
         readiness
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_folder_of_carillon_dev_is_examined_beside_it_and_is_well() {
+    async fn doctor_examines_the_folder_of_a_running_carillon_dev_and_finds_no_fault() {
         let dir = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let mut running = Config::default();

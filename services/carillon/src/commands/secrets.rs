@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_generated_once_for_their_owner_alone_and_fit_one_another() {
+    fn secrets_are_generated_once_are_readable_by_their_owner_only_and_match() {
         let folder = audiences();
         let me = fs::metadata(folder.path()).unwrap().uid();
         generate(folder.path(), Some(me)).unwrap();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_was_cut_short_is_repeated_and_the_keys_fit_again() {
+    fn an_interrupted_start_is_repeated_and_the_keys_match() {
         let folder = audiences();
         generate(folder.path(), None).unwrap();
         let before = read(folder.path());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_its_audiences_is_named() {
+    fn a_folder_that_lacks_the_folders_of_audiences_is_refused_with_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let said = generate(folder.path(), None).unwrap_err().to_string();
         assert!(

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::with_installation;
 
 #[test]
-fn two_spellings_of_an_address_are_one_mail_and_the_books_balance() {
+fn two_spellings_of_an_address_get_one_mail_and_the_books_balance() {
     with_installation(|carillon| async move {
         let event = json!({"id": "spelled", "source": "/shop", "type": "OrderShipped", "channels": ["email"],
             "recipients": [{"email": "Ada@example.org"}, {"email": "ada@example.org"}, {"user_id": "u-42"},

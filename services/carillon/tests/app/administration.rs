@@ -30,7 +30,7 @@ fn users_of_a_folder_are_imported_once_and_stay_as_they_are_afterwards() {
 }
 
 #[test]
-fn a_folder_of_users_with_a_wrong_field_names_every_one_and_imports_none() {
+fn a_folder_of_users_with_wrong_fields_is_refused_with_all_of_them_and_imports_none() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users");
     fs::create_dir(&users).unwrap();
@@ -68,7 +68,7 @@ fn a_folder_of_users_with_a_wrong_field_names_every_one_and_imports_none() {
 }
 
 #[test]
-fn a_new_keys_secret_stands_alone_on_standard_output() {
+fn standard_output_has_only_the_secret_of_a_new_key() {
     let folder = tempfile::tempdir().unwrap();
     let made = with_database(folder.path(), &["keys", "create", "me", "--role", "admin"]);
     let secret = stdout(&made);
@@ -100,7 +100,7 @@ fn setup_prepares_an_installation_and_changes_nothing_when_it_is_repeated() {
 }
 
 #[test]
-fn a_difference_that_is_not_there_is_not_accepted_and_the_books_are_shown() {
+fn numbers_other_than_the_present_differences_are_not_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let shown = stdout(&with_database(folder.path(), &["books", "show", "--json"]));
     let books: serde_json::Value = serde_json::from_str(&shown).unwrap();

@@ -121,7 +121,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
 }
 
 #[test]
-fn a_tenant_that_cannot_be_named_so_is_refused_with_the_characters_that_may_stand_in_it() {
+fn an_invalid_tenant_name_is_refused_with_the_permitted_characters() {
     let folder = tempfile::tempdir().unwrap();
     for command in [
         &["keys", "create", "me"][..],

@@ -167,7 +167,7 @@ fn the_key_of_a_data_folder_is_sent_to_that_folders_own_carillon_alone() {
 }
 
 #[test]
-fn what_a_server_says_cannot_steer_the_terminal() {
+fn text_from_a_server_cannot_steer_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let nasty = "a\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}b\u{2066}\r\nforged row\u{7f}";
     let event = json!({
@@ -240,7 +240,7 @@ fn a_taken_port_names_the_option_that_chooses_another() {
 }
 
 #[test]
-fn config_check_says_valid_and_prints_what_can_be_read_back() {
+fn config_check_says_valid_and_prints_a_configuration_that_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let printed = stdout(&run(folder.path(), &["config", "check"]));
     assert!(printed.starts_with("# The configuration is valid."), "{printed}");
@@ -371,7 +371,7 @@ fn a_standard_output_on_a_full_disk_is_an_error() {
 }
 
 #[test]
-fn what_is_not_there_is_said_once() {
+fn the_error_of_a_missing_object_does_not_repeat_the_problems_title() {
     let folder = tempfile::tempdir().unwrap();
     let detail = "there is no such delivery";
     let problem = json!({"title": "It was not found", "status": 404, "detail": detail});

@@ -29,7 +29,7 @@ fn the_version_names_the_commit_and_the_day_of_the_build() {
 }
 
 #[test]
-fn an_address_that_cannot_be_listened_on_is_told_in_one_sentence_with_its_cause() {
+fn an_address_that_cannot_be_bound_is_one_sentence_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind(ANYWHERE).unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -191,7 +191,7 @@ fn keys(folder: &Path, data: &str) -> Vec<String> {
 }
 
 #[test]
-fn commands_work_in_the_data_folder_that_is_named_and_a_second_carillon_is_told_who_uses_it() {
+fn commands_use_the_named_data_folder_and_a_second_carillon_is_told_which_process_uses_it() {
     let place = tempfile::tempdir().unwrap();
     let dev = Dev::start(place.path());
     let elsewhere = tempfile::tempdir().unwrap();

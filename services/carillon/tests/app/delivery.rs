@@ -112,7 +112,7 @@ fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_lett
 }
 
 #[test]
-fn what_is_no_event_goes_to_the_dead_letters_and_its_neighbours_are_delivered() {
+fn a_record_that_is_not_an_event_becomes_a_dead_letter_and_its_neighbours_are_delivered() {
     if !is_distributed() {
         return; // Without Kafka, the gateway is the only way in; it answers such bodies itself.
     }

@@ -63,7 +63,7 @@ impl Log {
 }
 
 #[test]
-fn a_role_says_in_one_line_what_starts_and_in_another_why_it_has_ended() {
+fn a_role_logs_its_start_in_one_line_and_the_reason_of_its_end_in_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = tracker(folder.path()).spawn().unwrap();
     let mut log = Log::of(&mut process);

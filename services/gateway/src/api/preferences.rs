@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merge_patch_changes_what_it_names_and_null_takes_away() {
+    fn a_merge_patch_changes_the_named_members_and_null_removes_them() {
         let mut document = json!({"global": {"email": true, "sms": false}, "types": {"A": {"push": true}}});
         merge(
             &mut document,

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_is_escaped_and_what_steers_is_visible() {
+    fn foreign_text_is_escaped_and_its_control_characters_are_visible() {
         let mut out = String::new();
         Visible
             .write_escaped_str(&mut out, "<b>\u{202e}\u{1b}&\n")

@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_signs_in_again_and_again_ends_its_own_sessions_only() {
+    fn many_sign_ins_of_one_key_end_only_sessions_of_that_key() {
         let sessions = Sessions::new(Arc::new(ManualClock::at("2026-11-24T10:00:00Z")));
         let secret = || Secret::from("a secret");
         let (flooding, other) = (Uuid::now_v7(), Uuid::now_v7());

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_signing_in_one_goes_to_a_path_of_ours_only() {
+    fn after_signing_in_the_browser_is_sent_to_a_path_of_this_site_only() {
         assert_eq!(
             local("/deliveries?status=failed&q=a%20b"),
             "/deliveries?status=failed&q=a%20b"

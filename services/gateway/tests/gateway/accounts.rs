@@ -254,7 +254,7 @@ async fn preferences_are_replaced_merged_and_guarded() {
 }
 
 #[tokio::test]
-async fn wrong_preferences_and_those_of_nobody_are_refused() {
+async fn wrong_preferences_and_those_of_an_unknown_user_are_refused() {
     on_gateway(async |setting| {
         for body in [
             json!({"global": {"fax": true}}),

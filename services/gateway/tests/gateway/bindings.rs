@@ -129,7 +129,7 @@ async fn a_header_that_cannot_be_read_is_named_and_never_left_out() {
 }
 
 #[tokio::test]
-async fn the_content_type_decides_the_mode_whatever_headers_stand_beside_it() {
+async fn the_content_type_decides_the_mode_and_other_headers_do_not_change_it() {
     on_gateway(async |setting| {
         let mut event = structured("in-the-body");
         event["expiresat"] = json!("2020-01-01T00:00:00Z");

@@ -109,7 +109,7 @@ async fn errors_are_counted_where_they_are_few_enough_to_be_looked_for() {
 }
 
 #[tokio::test]
-async fn whatever_is_repeated_of_an_input_is_cut() {
+async fn an_error_repeats_a_bounded_part_of_the_input() {
     on_gateway(async |setting| {
         with_deals(setting).await;
         let long = "x".repeat(100_000);
@@ -150,7 +150,7 @@ async fn whatever_is_repeated_of_an_input_is_cut() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_catalogs_users_and_queries_is_cut_as_well() {
+async fn errors_of_catalogs_users_and_queries_repeat_a_bounded_part_of_the_input_too() {
     on_gateway(async |setting| {
         let long = "x".repeat(30_000);
         let mut bad = catalog();

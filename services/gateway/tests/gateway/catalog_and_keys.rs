@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Ask, catalog, on_gateway, shipped};
 
 #[tokio::test]
-async fn the_catalog_is_replaced_by_whoever_has_seen_it() {
+async fn the_catalog_is_replaced_only_with_the_present_version_in_if_match() {
     on_gateway(async |setting| {
         let read = setting.get("/v1/catalog").await;
         let etag = read.header("etag").unwrap().to_owned();
@@ -151,7 +151,7 @@ async fn without_a_valid_key_there_is_nothing_to_see() {
 }
 
 #[tokio::test]
-async fn roles_may_do_what_they_may_and_no_more() {
+async fn each_access_role_may_use_its_own_routes_and_no_others() {
     on_gateway(async |setting| {
         let user = json!({"email": "a@b.example"});
         let viewer = &setting.viewer;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Ask, catalog, on_gateway};
 
 #[tokio::test]
-async fn a_condition_on_existence_is_kept_at_every_route_that_writes() {
+async fn every_route_that_writes_checks_conditions_on_existence() {
     on_gateway(async |setting| {
         let routes = [
             ("/v1/users/u-42", json!({"email": "ada@example.com"})),
@@ -48,7 +48,7 @@ async fn a_condition_on_existence_is_kept_at_every_route_that_writes() {
 }
 
 #[tokio::test]
-async fn a_user_that_must_exist_is_not_made_and_one_that_must_not_is_not_replaced() {
+async fn if_match_creates_no_user_and_if_none_match_replaces_none() {
     on_gateway(async |setting| {
         let put = |name, value: &str| {
             Ask::put("/v1/users/new")
@@ -157,7 +157,7 @@ async fn a_change_of_preferences_keeps_its_conditions_and_an_unknown_user_stays_
 }
 
 #[tokio::test]
-async fn changes_of_preferences_at_once_that_name_no_version_are_all_merged() {
+async fn concurrent_changes_of_preferences_without_a_version_are_all_merged() {
     on_gateway(async |setting| {
         const PATH: &str = "/v1/users/u-42/preferences";
         let mut catalog = catalog();

@@ -161,7 +161,7 @@ async fn an_event_that_was_published_and_not_marked_is_routed_once() {
 }
 
 #[tokio::test]
-async fn in_a_batch_the_claims_of_the_dead_hold_up_nobody_else() {
+async fn in_a_batch_the_claims_of_a_dead_gateway_do_not_delay_other_events() {
     on_gateway(async |setting| {
         claimed_by_the_dead(setting, "e-1").await;
         let answer = setting

@@ -76,7 +76,7 @@ pub(crate) async fn sign_in(setting: &Setting, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn nobody_sees_a_page_without_signing_in() {
+async fn a_page_is_shown_only_after_signing_in() {
     on_gateway(async |setting| {
         for path in [
             "/",
@@ -307,7 +307,7 @@ async fn the_whole_installation_is_shown_to_the_operators_own_tenant_alone() {
 }
 
 #[tokio::test]
-async fn a_page_says_which_parameter_it_does_not_know_or_cannot_read_and_what_it_expects() {
+async fn a_page_names_an_unknown_or_wrong_parameter_and_the_expected_value() {
     on_gateway(async |setting| {
         let id = delivery(setting, 1, &[(0, DeliveryStatus::Queued)]).await.0;
         dead_letter(setting, 0, Some(Channel::Email), "550").await;

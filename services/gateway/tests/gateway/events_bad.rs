@@ -19,7 +19,7 @@ async fn is_refused(setting: &Setting, event: &Value, slug: &str, errors: &[&str
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_malformed() {
+async fn a_body_that_is_not_json_is_malformed() {
     on_gateway(async |setting| {
         for (media_type, body) in [
             ("application/json", "{\"type\": \"OrderShipped\","),
@@ -103,7 +103,7 @@ async fn all_wrong_fields_are_named_at_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_type_an_unknown_user_and_nobody_to_tell_are_told_apart() {
+async fn an_unknown_type_an_unknown_user_and_a_missing_recipient_have_different_errors() {
     on_gateway(async |setting| {
         is_refused(
             setting,
@@ -310,7 +310,7 @@ async fn a_foreign_media_type_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
+async fn an_event_that_the_router_would_refuse_is_refused_before_it_is_claimed() {
     on_gateway(async |setting| {
         let mut catalog = crate::support::catalog();
         catalog["types"]["Wide"] = json!({
@@ -352,7 +352,7 @@ async fn what_the_router_would_refuse_is_refused_before_it_is_claimed() {
 }
 
 #[tokio::test]
-async fn recipients_of_another_type_say_what_was_expected_and_what_was_found() {
+async fn recipients_of_a_wrong_json_type_are_refused_with_the_expected_and_the_found_type() {
     on_gateway(async |setting| {
         let list = "expected a list of user ids and recipient objects, not";
         for (field, value, pointer, expected) in [

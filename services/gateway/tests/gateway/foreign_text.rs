@@ -34,7 +34,7 @@ async fn pages(setting: &Setting) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn foreign_text_is_isolated_and_what_steers_it_is_visible_on_every_page() {
+async fn foreign_text_is_isolated_and_its_control_characters_are_visible_on_every_page() {
     on_gateway(async |setting| {
         let session = sign_in(setting, &setting.viewer).await;
         for path in pages(setting).await {
@@ -76,7 +76,7 @@ async fn a_search_that_is_sent_again_is_the_same_search() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_on_a_page_to_browsers_and_in_a_document_to_programs() {
+async fn a_missing_resource_is_a_page_for_browsers_and_a_problem_document_for_programs() {
     on_gateway(async |setting| {
         let browser = |ask: Ask| {
             ask.anonymous()

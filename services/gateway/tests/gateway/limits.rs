@@ -55,7 +55,7 @@ async fn others_are_served(setting: &Setting) {
 }
 
 #[tokio::test]
-async fn a_key_that_holds_posts_is_told_to_wait_and_so_is_a_tenant_and_nobody_else() {
+async fn a_key_or_tenant_beyond_its_share_of_posts_is_answered_429_and_others_are_served() {
     let config = with_shares(|key, tenant| {
         key.posts_in_flight = 2;
         tenant.posts_in_flight = 3;

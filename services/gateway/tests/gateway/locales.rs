@@ -36,7 +36,7 @@ async fn a_locale_is_taken_as_producers_write_it_with_its_extensions() {
 }
 
 #[tokio::test]
-async fn what_is_no_locale_is_refused_with_its_value() {
+async fn a_text_that_is_not_a_locale_is_refused_with_its_value() {
     on_gateway(async |setting| {
         let long = format!("en-x-{}", "abcdefgh-".repeat(1_000));
         for locale in [

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Ask, Setting, on_gateway, shipped};
 
 #[tokio::test]
-async fn a_wrong_query_parameter_is_named_with_its_value_and_what_was_expected() {
+async fn a_wrong_query_parameter_is_named_with_its_value_and_the_expected_one() {
     on_gateway(async |setting| {
         for (path, error, sentence) in [
             (
@@ -60,7 +60,7 @@ async fn a_wrong_query_parameter_is_named_with_its_value_and_what_was_expected()
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_utf_8_or_holds_no_uuid_is_told_so() {
+async fn a_path_that_is_not_utf_8_or_holds_no_uuid_is_refused_with_the_reason() {
     on_gateway(async |setting| {
         for path in [
             "/v1/users/%ff",
@@ -89,7 +89,7 @@ async fn a_path_that_is_not_utf_8_or_holds_no_uuid_is_told_so() {
 }
 
 #[tokio::test]
-async fn two_authorization_headers_are_refused_since_it_is_unclear_who_asks() {
+async fn two_authorization_headers_are_refused_because_the_caller_is_unclear() {
     on_gateway(async |setting| {
         for (first, second) in [
             (&setting.admin, &setting.viewer),
@@ -194,7 +194,7 @@ async fn a_body_that_cannot_be_decoded_is_not_called_json_and_a_wide_charset_is_
 }
 
 #[tokio::test]
-async fn no_detail_says_again_what_the_title_says() {
+async fn no_detail_repeats_the_title() {
     on_gateway(async |setting| {
         let mut unknown_type = shipped("e-1");
         unknown_type["type"] = json!("Unheard");

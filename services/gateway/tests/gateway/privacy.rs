@@ -256,7 +256,7 @@ async fn a_message_is_shown_with_masks_in_the_place_of_secrets() {
 }
 
 #[tokio::test]
-async fn viewers_see_no_record_of_a_dead_letter_and_operators_see_what_can_be_masked() {
+async fn viewers_see_no_record_of_a_dead_letter_and_operators_see_records_that_can_be_masked() {
     on_gateway(async |setting| {
         let seeded = seeded(setting).await;
         let letters = seeded.api.iter().filter(|route| route.contains("dlq"));

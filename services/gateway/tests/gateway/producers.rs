@@ -22,7 +22,7 @@ fn with(mut event: Value, field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_type_that_is_matched_is_shown_by_the_catalog_s_name_and_published_with_its_own() {
+async fn an_event_of_a_matched_type_is_shown_under_the_catalogs_name_and_published_with_its_own_type() {
     on_gateway(async |setting| {
         let long = "ü".repeat(150);
         let types = [
@@ -153,7 +153,7 @@ async fn all(mut encoder: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn encoded_bodies_are_decoded_under_the_cap_and_others_refused_with_what_is_taken() {
+async fn encoded_bodies_are_decoded_up_to_the_size_limit_and_other_encodings_are_refused() {
     on_gateway(async |setting| {
         let json = |id: &str| shipped(id).to_string().into_bytes();
         let (gzip, deflate) = (json("gzip"), json("deflate"));
@@ -249,7 +249,7 @@ async fn a_byte_order_mark_is_taken_before_every_json() {
 }
 
 #[tokio::test]
-async fn an_event_that_may_name_nobody_is_taken() {
+async fn an_event_without_recipients_is_accepted_if_its_type_allows_that() {
     on_gateway(async |setting| {
         let mut document = catalog();
         document["types"]["Newsletter"]["recipients"] = json!("optional");

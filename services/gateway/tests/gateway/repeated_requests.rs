@@ -160,7 +160,7 @@ fn binary(id: &str) -> Ask {
 }
 
 #[tokio::test]
-async fn another_request_under_the_same_key_is_a_conflict_whatever_it_differs_in() {
+async fn any_difference_from_the_first_request_under_a_key_is_a_conflict() {
     on_gateway(async |setting| {
         let first = setting.ask(binary("a").text("application/json", DATA)).await;
         assert_eq!(first.status, 202, "{first:?}");

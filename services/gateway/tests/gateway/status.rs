@@ -49,7 +49,7 @@ async fn an_event_is_never_unknown_after_it_was_accepted() {
 }
 
 #[tokio::test]
-async fn an_id_that_several_sources_use_has_to_name_one() {
+async fn an_event_id_that_several_sources_use_needs_the_source() {
     on_gateway(async |setting| {
         assert_eq!(setting.post(&shipped("e-1")).await.status, 202);
         let mut other = shipped("e-1");
@@ -79,7 +79,7 @@ async fn a_decided_event_shows_its_deliveries() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_waits_for_another_attempt_says_when_it_is_due_and_one_that_goes_on_does_not() {
+async fn a_delivery_that_waits_for_another_attempt_shows_its_due_time_until_then() {
     use DeliveryStatus::{Queued, Retrying, Sending};
 
     on_gateway(async |setting| {
@@ -131,7 +131,7 @@ async fn a_delivery_that_waits_for_another_attempt_says_when_it_is_due_and_one_t
 }
 
 #[tokio::test]
-async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_which_it_opens() {
+async fn a_delivery_that_waits_for_a_closed_account_shows_the_cause_and_the_opening_time() {
     use DeliveryStatus::{Queued, Sending};
 
     on_gateway(async |setting| {
@@ -192,7 +192,7 @@ async fn a_delivery_that_waits_for_a_closed_account_says_so_with_the_time_at_whi
 }
 
 #[tokio::test]
-async fn a_delivery_tells_its_timeline_its_content_and_how_it_stood_before() {
+async fn a_delivery_shows_its_timeline_its_content_and_its_state_at_an_earlier_time() {
     on_gateway(async |setting| {
         let id = delivery(setting, 1, &SENT).await.0;
         let shown = setting.get(&format!("/v1/deliveries/{id}")).await.json();
@@ -404,7 +404,7 @@ async fn dead_letters_are_listed_grouped_and_shown_whole() {
 }
 
 #[tokio::test]
-async fn the_books_count_what_was_acknowledged() {
+async fn the_books_count_acknowledged_events() {
     on_gateway(async |setting| {
         setting.post(&shipped("e-1")).await;
         let stats = setting.get("/v1/stats").await.json();

@@ -140,7 +140,7 @@ fn references(value: &serde_json::Value, found: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn whatever_the_document_refers_to_is_in_it_and_every_operation_documents_what_goes_wrong() {
+async fn every_reference_of_the_document_resolves_and_every_operation_documents_its_errors() {
     on_gateway(async |setting| {
         let document = setting.get("/openapi.json").await.json();
         let mut found = Vec::new();

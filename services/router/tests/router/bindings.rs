@@ -26,7 +26,7 @@ fn binary(setting: &Setting, value: &str, headers: &[(&'static str, &str)]) -> R
 }
 
 #[tokio::test]
-async fn the_content_type_decides_the_mode_whatever_headers_stand_beside_it() {
+async fn the_content_type_decides_the_mode_and_other_headers_do_not_change_it() {
     on_router(async |setting| {
         let expired = with(
             shipped("in-the-value"),
@@ -66,7 +66,7 @@ async fn refused(setting: &Setting, record: Record) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_batch_and_another_format_are_called_what_they_are() {
+async fn a_batch_and_an_unsupported_format_are_rejected_with_codes_of_their_own() {
     on_router(async |setting| {
         let list = Value::from(vec![shipped("a"), shipped("b")]).to_string();
         let mut named = setting.raw(list.clone());

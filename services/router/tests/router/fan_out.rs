@@ -118,7 +118,7 @@ async fn more_than_a_transaction_takes_comes_in_parts_that_say_the_same_when_the
 }
 
 #[tokio::test]
-async fn whatever_the_recipients_are_called_each_record_fits_into_a_kafka_message() {
+async fn each_record_fits_into_a_kafka_message_with_recipient_names_of_any_length() {
     on_router(async |setting| {
         // The largest content of an event, 256 KiB, which is repeated in the decisions and in the status.
         let ids: Vec<String> = (0..1_000).map(|n| format!("{n:04}{}", "u".repeat(240))).collect();

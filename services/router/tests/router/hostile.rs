@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{event, on_router, shipped, with};
 
 #[tokio::test]
-async fn numbers_that_no_type_holds_are_rejected_wherever_they_stand() {
+async fn numbers_out_of_every_types_range_are_rejected_at_any_place() {
     on_router(async |setting| {
         let record = |json: &str| setting.raw(json.to_owned());
         let note = r#"{"specversion":"1.0","id":"e-1","source":"/","type":"Note","recipients":["u-42"]"#;
@@ -34,7 +34,7 @@ async fn numbers_that_no_type_holds_are_rejected_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_no_database_can_hold_stops_nobody() {
+async fn a_tenant_name_that_no_database_can_store_stops_no_other_record() {
     on_router(async |setting| {
         let tenants: [&'static [u8]; 3] = [b"a\0b", b"\xff\xfe", &[b'x'; 10_000]];
         for (run, tenant) in tenants.into_iter().enumerate() {
@@ -54,7 +54,7 @@ async fn a_tenant_that_no_database_can_hold_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_reason_is_short_however_much_is_wrong() {
+async fn a_reject_with_many_errors_has_a_short_reason() {
     on_router(async |setting| {
         let lines: Vec<u32> = (10_000..45_000).collect();
         let record = setting.record(&event(
@@ -77,7 +77,7 @@ async fn a_reason_is_short_however_much_is_wrong() {
 }
 
 #[tokio::test]
-async fn an_event_that_asks_for_a_channel_many_times_is_no_larger_for_it() {
+async fn a_channel_that_an_event_requests_many_times_is_stored_once() {
     on_router(async |setting| {
         let channels = vec!["sms"; 60_000].join(",");
         let record = setting.record(&with(shipped("e-1"), "channels", json!(channels)));

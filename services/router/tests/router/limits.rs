@@ -30,7 +30,7 @@ fn reminder(id: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn what_is_over_a_limit_is_dropped_and_read_again_it_is_decided_the_same() {
+async fn a_message_over_a_limit_is_dropped_and_a_second_reading_gives_the_same_decision() {
     on_router(async |setting| {
         let records: Vec<_> = (0..4)
             .map(|n| setting.record(&reminder(&format!("e-{n}"))))
@@ -142,7 +142,7 @@ async fn a_critical_type_passes_the_limits_and_takes_nothing_from_them() {
 }
 
 #[tokio::test]
-async fn what_a_preference_stops_takes_nothing_from_the_limits() {
+async fn a_message_that_a_preference_stops_does_not_count_against_limits() {
     on_router(async |setting| {
         setting
             .prefer("u-42", json!({"types": {"CartReminder": {"email": false}}}))
@@ -227,7 +227,7 @@ fn decisions(reader: &Reader) -> BTreeMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn while_limits_cannot_be_counted_what_is_limited_waits_and_what_is_critical_or_unlimited_goes_on() {
+async fn while_limits_cannot_be_counted_limited_events_wait_and_critical_or_unlimited_ones_are_sent() {
     on_router(async |setting| {
         without_limits(setting, async |quotas, reader| {
             for lane in Lane::ALL {
@@ -283,7 +283,7 @@ async fn while_limits_cannot_be_counted_what_is_limited_waits_and_what_is_critic
 }
 
 #[tokio::test]
-async fn what_has_waited_for_its_limits_long_enough_is_sent_without_and_says_so() {
+async fn a_held_event_is_sent_without_limits_after_the_limits_patience_and_its_decision_says_so() {
     on_router(async |setting| {
         without_limits(setting, async |_, reader| {
             publish(

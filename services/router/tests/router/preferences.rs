@@ -76,7 +76,7 @@ async fn the_steps_say_which_preference_decided_and_the_sentence_says_it_for_peo
 }
 
 #[tokio::test]
-async fn a_category_that_needs_a_yes_is_sent_to_those_who_gave_it() {
+async fn a_category_that_needs_an_opt_in_is_sent_only_to_users_who_opted_in() {
     on_router(async |setting| {
         let letter = |id| event(id, "Newsletter", &json!({}));
         let routed = setting.route_event(&letter("e-1")).await;

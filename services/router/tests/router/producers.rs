@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{START, Setting, event, on_router, shipped, with};
 
 #[tokio::test]
-async fn an_event_of_a_matched_type_is_told_by_the_catalog_s_name_and_keeps_its_own() {
+async fn an_event_of_a_matched_type_is_routed_under_the_catalogs_name_and_keeps_its_own_type() {
     on_router(async |setting| {
         let long = "x".repeat(150);
         let own_types = [
@@ -72,7 +72,7 @@ async fn a_user_id_is_opaque() {
 }
 
 #[tokio::test]
-async fn users_whose_ids_have_separators_are_limited_apart() {
+async fn users_whose_ids_have_separators_have_limits_of_their_own() {
     on_router(async |setting| {
         for id in ["a", "a|reminders|email|0", "a|reminders"] {
             setting.put_reader_of(id).await;
@@ -87,7 +87,7 @@ async fn users_whose_ids_have_separators_are_limited_apart() {
 }
 
 #[tokio::test]
-async fn one_bad_recipient_of_several_stands_in_the_decisions_and_costs_the_others_nothing() {
+async fn an_invalid_recipient_is_listed_in_the_decisions_and_the_others_are_notified() {
     on_router(async |setting| {
         let bad = [
             (json!({"email": "nope"}), "/recipients/1/email"),
@@ -135,7 +135,7 @@ async fn one_bad_recipient_of_several_stands_in_the_decisions_and_costs_the_othe
 }
 
 #[tokio::test]
-async fn an_event_of_which_no_recipient_is_one_is_a_dead_letter_with_every_reason() {
+async fn an_event_without_a_valid_recipient_is_a_dead_letter_with_every_error() {
     on_router(async |setting| {
         let recipients = json!([{"email": "nope"}, true]);
         let routed = setting
@@ -159,7 +159,7 @@ async fn an_event_of_which_no_recipient_is_one_is_a_dead_letter_with_every_reaso
 }
 
 #[tokio::test]
-async fn what_a_schema_registry_has_framed_is_called_so() {
+async fn a_record_in_the_frame_of_a_schema_registry_is_rejected_as_such() {
     on_router(async |setting| {
         let framed = [b"\x00\x00\x00\x00\x07", shipped("e-1").to_string().as_bytes()].concat();
         let mut binary = setting.raw(framed.clone());
@@ -187,7 +187,7 @@ async fn what_a_schema_registry_has_framed_is_called_so() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_before_a_value_is_no_part_of_it() {
+async fn a_byte_order_mark_before_a_value_is_ignored() {
     on_router(async |setting| {
         let marked = setting.raw(format!("\u{feff}{}", shipped("e-1")));
         assert_eq!(
@@ -215,7 +215,7 @@ async fn written_at(setting: &Setting, id: &str, written: Timestamp) -> (Timesta
 }
 
 #[tokio::test]
-async fn a_producer_s_time_that_cannot_be_true_dates_nothing() {
+async fn an_implausible_timestamp_of_a_producer_is_not_used() {
     on_router(async |setting| {
         let start: Timestamp = START.parse().unwrap();
         let honest = start - Duration::from_mins(3);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{address_key, event, on_router, shipped, with};
 
 #[tokio::test]
-async fn an_unknown_user_among_known_ones_stands_in_the_decisions() {
+async fn an_unknown_user_among_known_ones_is_listed_in_the_decisions() {
     on_router(async |setting| {
         let recipients = json!([{"user_id": "stranger"}, {"user_id": "u-42"}]);
         let routed = setting
@@ -103,7 +103,7 @@ async fn two_spellings_of_a_guest_s_address_in_one_event_are_one_decision_to_sen
 }
 
 #[tokio::test]
-async fn a_guest_at_an_address_that_another_recipient_is_reached_at_is_sent_nothing_more() {
+async fn a_guest_gets_no_second_message_at_the_address_of_another_recipient() {
     on_router(async |setting| {
         // u-42 is ada@example.com and +4915112345678.
         let recipients = json!([
@@ -146,7 +146,7 @@ async fn a_guest_at_an_address_that_another_recipient_is_reached_at_is_sent_noth
 }
 
 #[tokio::test]
-async fn a_guest_is_sent_to_an_address_at_which_a_user_is_not_told() {
+async fn a_guest_gets_a_message_at_an_address_whose_user_has_opted_out() {
     on_router(async |setting| {
         setting.prefer("u-42", json!({"global": {"email": false}})).await;
         let recipients = json!([{"user_id": "u-42"}, {"email": "ada@example.com"}]);
@@ -162,7 +162,7 @@ async fn a_guest_is_sent_to_an_address_at_which_a_user_is_not_told() {
 }
 
 #[tokio::test]
-async fn users_who_share_an_address_are_told_each() {
+async fn users_who_share_an_address_get_a_message_each() {
     on_router(async |setting| {
         let put = UserPut {
             email: Some("Ada@example.com".to_owned()),
@@ -224,7 +224,7 @@ async fn a_guest_is_sent_to_the_address_in_the_event_and_shown_masked() {
 }
 
 #[tokio::test]
-async fn a_guest_s_delivery_is_named_by_a_keyed_hash_of_the_address_however_it_is_spelled() {
+async fn all_spellings_of_a_guests_address_give_the_same_delivery_id() {
     on_router(async |setting| {
         let of = async |id: &str, email: &str| {
             let guest = with(
@@ -249,7 +249,7 @@ async fn a_guest_s_delivery_is_named_by_a_keyed_hash_of_the_address_however_it_i
 }
 
 #[tokio::test]
-async fn every_device_that_lives_is_sent_a_message_of_its_own() {
+async fn every_live_device_gets_a_message_of_its_own() {
     on_router(async |setting| {
         let device = |token: &str| Device {
             platform: carillon_domain::Platform::Ios,
@@ -308,7 +308,7 @@ async fn every_device_that_lives_is_sent_a_message_of_its_own() {
 }
 
 #[tokio::test]
-async fn recipients_are_found_where_the_type_says_if_the_event_names_none() {
+async fn recipients_are_found_at_the_places_of_the_type_if_the_event_names_none() {
     on_router(async |setting| {
         let mut order = shipped("e-1");
         order.as_object_mut().unwrap().remove("recipients");

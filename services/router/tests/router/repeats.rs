@@ -172,7 +172,7 @@ async fn the_same_id_from_another_source_is_another_event() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_gateway_is_said_to_be_one_by_the_record_that_is_routed_alone() {
+async fn only_the_routed_record_of_an_event_is_reported_as_via_gateway() {
     on_router(async |setting| {
         let record = through_gateway(setting, &shipped("e-1")).await;
         let twice = [record.clone(), moved(&record)];
@@ -189,7 +189,7 @@ async fn an_event_of_a_gateway_is_said_to_be_one_by_the_record_that_is_routed_al
 }
 
 #[tokio::test]
-async fn an_event_that_is_posted_again_after_it_was_routed_is_known_whatever_it_repeats() {
+async fn an_event_with_repeated_recipients_and_channels_is_recognised_when_it_is_posted_again() {
     on_router(async |setting| {
         let twice = json!([{"user_id": "u-42"}, {"user_id": "u-42"}]);
         let event = with(shipped("e-1"), "recipients", twice);
@@ -208,7 +208,7 @@ async fn an_event_that_is_posted_again_after_it_was_routed_is_known_whatever_it_
 }
 
 #[tokio::test]
-async fn what_a_gateway_published_is_told_byte_for_byte() {
+async fn an_event_of_a_gateway_is_passed_on_byte_for_byte() {
     on_router(async |setting| {
         let record = through_gateway(setting, &shipped("e-1")).await;
         let routed = setting.route(std::slice::from_ref(&record)).await;
@@ -219,7 +219,7 @@ async fn what_a_gateway_published_is_told_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_event_that_a_gateway_took_is_routed_though_it_is_larger_on_the_bus() {
+async fn an_event_that_a_gateway_accepted_is_routed_even_if_its_record_is_larger() {
     on_router(async |setting| {
         let users: Vec<String> = (0..1_000).map(|n| format!("u{n}")).collect();
         let data = json!({"text": "x".repeat(250_000)});
@@ -235,7 +235,7 @@ async fn an_event_that_a_gateway_took_is_routed_though_it_is_larger_on_the_bus()
 }
 
 #[tokio::test]
-async fn a_header_that_only_says_that_a_gateway_published_it_is_not_believed() {
+async fn a_via_header_without_a_gateways_claim_is_not_believed() {
     on_router(async |setting| {
         let mut record = setting.record(&shipped("e-1"));
         record.headers.push(headers::VIA, "gateway");

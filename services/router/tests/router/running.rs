@@ -173,7 +173,7 @@ async fn two_routers_share_the_work_and_route_each_event_once() {
 }
 
 #[tokio::test]
-async fn bad_records_on_the_bus_hold_up_nobody_behind_them() {
+async fn bad_records_on_the_bus_do_not_delay_the_records_behind_them() {
     on_router(async |setting| {
         let mut reader = Reader::new(&setting.env.bus);
         let lines: Vec<u32> = (10_000..45_000).collect();

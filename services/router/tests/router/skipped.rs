@@ -103,7 +103,7 @@ async fn a_row_that_is_gone_is_skipped_with_and_without_a_schema_beside_it() {
 }
 
 #[tokio::test]
-async fn an_event_that_may_name_nobody_is_skipped_once() {
+async fn an_event_without_recipients_is_skipped_once_if_its_type_allows_that() {
     on_router(async |setting| {
         let mut quiet = event("quiet", "Optional", &json!({}));
         quiet["recipients"] = json!([]);

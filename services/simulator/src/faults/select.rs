@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_the_recipients_is_the_same_ones_every_time() {
+    fn a_percentage_of_the_recipients_selects_the_same_ones_each_time() {
         let rule = Fault {
             recipients_percent: Some(30.0),
             ..Fault::every(Target::Twilio)

@@ -57,7 +57,7 @@ async fn the_oldest_messages_are_dropped_and_the_counts_go_on() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_the_stop_is_written_and_later_senders_are_told() {
+async fn messages_recorded_before_the_stop_are_written_and_later_ones_are_refused() {
     let (store, writer) = Store::open(None, KEPT_MESSAGES).await.unwrap();
     let stop = CancellationToken::new();
     let early = tokio::spawn({

@@ -82,7 +82,7 @@ async fn a_recorded_fault_is_answered_although_the_message_was_received() {
 }
 
 #[tokio::test]
-async fn a_recorded_fault_does_not_make_the_provider_take_what_it_refuses() {
+async fn a_recorded_fault_does_not_make_the_provider_accept_a_message_that_it_refuses() {
     let running = start().await;
     running
         .script(json!([{ "provider": "twilio", "status": 500, "recorded": true }]))
@@ -191,7 +191,7 @@ async fn a_delay_comes_before_the_answer_and_nothing_else_changes() {
 }
 
 #[tokio::test]
-async fn who_gives_up_during_a_delay_was_heard_only_if_the_rule_records() {
+async fn a_client_that_leaves_during_a_delay_has_sent_its_message_only_if_the_rule_records() {
     let running = start().await;
     for recorded in [false, true] {
         running
@@ -223,7 +223,7 @@ async fn a_percentage_hits_that_share_and_a_seed_repeats_it() {
 }
 
 #[tokio::test]
-async fn tokens_are_exchanged_whatever_befalls_the_sends() {
+async fn tokens_are_issued_while_sends_have_faults() {
     let running = start().await;
     running.script(json!([{ "provider": "*", "status": 503 }])).await;
     running.access_token().await;
@@ -267,7 +267,7 @@ async fn a_rule_may_name_its_recipients() {
 }
 
 #[tokio::test]
-async fn what_fcms_details_name_is_the_scripts() {
+async fn the_details_of_an_fcm_error_have_the_codes_and_the_field_of_the_script() {
     let running = start().await;
     for (rule, details) in [
         (

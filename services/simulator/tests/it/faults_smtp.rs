@@ -68,7 +68,7 @@ async fn a_reset_comes_after_the_final_dot() {
 }
 
 #[tokio::test]
-async fn a_hang_says_nothing_and_ignores_what_follows() {
+async fn a_hang_sends_no_reply_and_ignores_further_commands() {
     let running = start().await;
     let rule = json!({ "provider": "smtp", "action": "hang", "recorded": true });
     let mut client = before_the_dot(&running, rule).await;
@@ -146,7 +146,7 @@ async fn a_rule_may_name_the_step_and_the_domain() {
 }
 
 #[tokio::test]
-async fn a_greylisted_domain_takes_what_is_tried_again_after_a_while() {
+async fn a_greylisted_domain_accepts_a_mail_that_is_tried_again_later() {
     let running = start().await;
     let rcpt = async |client: &mut RawSmtp, to: &str| client.ask(&format!("RCPT TO:<{to}>")).await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
@@ -170,7 +170,7 @@ async fn a_greylisted_domain_takes_what_is_tried_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_told_so_and_closed() {
+async fn an_idle_connection_gets_a_421_and_is_closed() {
     let running = start().await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
     client.ask("EHLO client").await;

@@ -103,7 +103,7 @@ async fn a_test_can_wait_for_messages() {
 }
 
 #[tokio::test]
-async fn what_keeps_a_simulator_from_starting_is_said() {
+async fn a_simulator_that_cannot_start_names_the_cause() {
     let running = start().await;
     let taken = SimulatorConfig {
         listen: running.simulator.http_addr(),

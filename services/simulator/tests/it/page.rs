@@ -43,7 +43,7 @@ async fn every_channel_is_shown_as_its_receiver_would_see_it() {
 }
 
 #[tokio::test]
-async fn nothing_a_sender_writes_becomes_markup_of_the_page() {
+async fn no_text_of_a_sender_becomes_markup_of_the_page() {
     let running = start().await;
     running
         .push(json!({

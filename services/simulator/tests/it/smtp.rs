@@ -188,7 +188,7 @@ async fn an_address_that_is_not_ascii_is_refused_unless_smtputf8_was_asked_for()
 }
 
 #[tokio::test]
-async fn smtputf8_can_be_left_out_of_what_is_offered() {
+async fn smtputf8_can_be_left_out_of_the_offered_extensions() {
     let running = start_with(SimulatorConfig {
         smtp_utf8: false,
         ..config()

@@ -108,7 +108,7 @@ async fn requests_that_twilio_refuses_get_its_codes() {
 }
 
 #[tokio::test]
-async fn strangers_and_other_accounts_are_turned_away() {
+async fn requests_without_the_accounts_credentials_are_refused() {
     let running = start().await;
     let path = |sid: &str| running.url(&format!("/2010-04-01/Accounts/{sid}/Messages.json"));
     let (status, body) = answer(
@@ -132,7 +132,7 @@ async fn strangers_and_other_accounts_are_turned_away() {
 }
 
 #[tokio::test]
-async fn what_was_sent_to_a_number_since_a_day_can_be_listed() {
+async fn messages_to_a_number_since_a_day_can_be_listed() {
     let running = start().await;
     for (to, body) in [(TO, "one"), ("+33612345678", "two"), (TO, "three")] {
         assert_eq!(

@@ -65,7 +65,7 @@ async fn a_draft_is_written_published_and_then_in_use() {
 }
 
 #[tokio::test]
-async fn a_stale_writer_is_told_and_nothing_is_lost() {
+async fn a_writer_with_a_stale_version_is_refused_and_no_write_is_lost() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let first = json!({"parts": {"text": "first"}});
@@ -166,7 +166,7 @@ async fn a_partial_that_would_break_the_templates_around_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_preview_shows_the_draft_and_names_what_is_missing() {
+async fn a_preview_shows_the_draft_and_names_a_missing_variable() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let path = format!("{SMS}/preview");
@@ -345,7 +345,7 @@ async fn bad_input_gets_a_precise_problem() {
 }
 
 #[tokio::test]
-async fn callers_see_their_own_tenant_and_change_only_what_they_may() {
+async fn callers_see_only_their_own_tenant_and_viewers_change_nothing() {
     let house = House::with_shop().await;
     let viewer = TemplateCaller::Tenant {
         tenant: TenantId::default(),
@@ -372,7 +372,7 @@ async fn callers_see_their_own_tenant_and_change_only_what_they_may() {
 }
 
 #[tokio::test]
-async fn every_route_stands_in_the_description() {
+async fn every_route_is_in_the_openapi_document() {
     let house = House::empty().await;
     let api = TemplatesApi {
         store: house.store.clone(),

@@ -57,7 +57,7 @@ async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_oth
 }
 
 #[tokio::test]
-async fn sample_data_that_no_event_may_have_is_told_by_its_fault_and_place() {
+async fn sample_data_that_no_event_may_have_is_refused_with_its_fault_and_place() {
     let house = House::with_shop().await;
     let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
     for (data, pointer, expected) in [

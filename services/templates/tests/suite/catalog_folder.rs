@@ -35,7 +35,7 @@ async fn applying_the_shop_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
-async fn only_what_changed_gets_a_new_version() {
+async fn only_changed_templates_get_a_new_version() {
     let house = House::with_shop().await;
     let tenant = TenantId::default();
     let place = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ fn one(file: &str, pointer: &str, line: bool, code: &str) -> Vec<(String, String
 }
 
 #[test]
-fn what_is_wrong_in_the_catalog_is_named_with_its_pointer() {
+fn a_mistake_in_the_catalog_is_named_with_its_pointer() {
     let catalog = |from: &'static str, to: &'static str| {
         refused(move |place| edit(&place.join("catalog.yaml"), from, to))
     };
@@ -159,7 +159,7 @@ fn a_catalog_that_is_no_regular_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn what_is_wrong_in_files_is_named_with_file_and_line() {
+fn a_mistake_in_a_file_is_named_with_file_and_line() {
     assert_eq!(
         refused(|place| edit(&place.join("catalog.yaml"), "types:\n", "types: {}\ntypes:\n")),
         one("catalog.yaml", "", true, "syntax")
@@ -218,7 +218,7 @@ fn a_text_that_is_not_translated_is_a_warning() {
 }
 
 #[test]
-fn every_sample_event_is_one_that_the_catalog_takes() {
+fn the_catalog_accepts_every_sample_event() {
     let catalog = CompiledCatalog::new(load(&shop()).unwrap().catalog);
     for name in catalog.catalog().types.keys() {
         let json = fs::read(shop().join("events").join(format!("{name}.json"))).unwrap();
@@ -235,7 +235,7 @@ fn every_sample_event_is_one_that_the_catalog_takes() {
 }
 
 #[test]
-fn an_order_that_does_not_say_what_it_needs_breaks_the_schema() {
+fn data_without_a_required_field_breaks_the_schema() {
     let catalog = CompiledCatalog::new(load(&shop()).unwrap().catalog);
     let check = |json: &str| {
         let data = serde_json::value::RawValue::from_string(json.to_owned()).unwrap();

@@ -96,7 +96,7 @@ async fn a_draft_that_another_publication_has_overtaken_stays_and_is_shown_as_ou
 }
 
 #[tokio::test]
-async fn a_draft_ends_with_the_publication_of_its_text_and_previews_then_show_what_is_in_use() {
+async fn a_draft_ends_with_the_publication_of_its_text_and_previews_then_show_the_version_in_use() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     for by_route in [true, false] {

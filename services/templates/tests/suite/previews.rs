@@ -146,7 +146,7 @@ async fn a_template_that_always_fails_is_refused_at_publishing_with_its_part_and
 }
 
 #[tokio::test]
-async fn a_locale_of_a_template_is_the_same_however_a_caller_spells_it() {
+async fn all_spellings_of_a_locale_name_the_same_template() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let parts = json!({"parts": {"text": "Bonjour"}});

@@ -114,7 +114,7 @@ async fn each_channel_gets_its_message_in_the_recipients_language() {
 }
 
 #[tokio::test]
-async fn each_error_is_told_for_its_own_message_and_spoils_no_other() {
+async fn each_message_of_a_batch_has_its_own_error_and_the_others_are_rendered() {
     let house = House::with_shop().await;
     everywhere(&house, async |renderer| {
         let answers = renderer

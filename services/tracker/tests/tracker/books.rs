@@ -120,7 +120,7 @@ async fn the_books_balance_when_everything_was_read() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_gateway_is_accounted_for_when_a_tracker_has_read_what_became_of_it() {
+async fn an_acknowledged_event_is_accounted_for_once_a_tracker_has_read_its_decision() {
     on_tracker(async |setting| {
         for event in [1, 2, 3] {
             acknowledge(setting, event).await;
@@ -164,7 +164,7 @@ async fn an_event_of_a_gateway_is_accounted_for_when_a_tracker_has_read_what_bec
 }
 
 #[tokio::test]
-async fn a_loss_shows_and_so_does_what_nobody_produced() {
+async fn a_lost_event_and_a_delivery_that_no_router_produced_are_differences() {
     on_tracker(async |setting| {
         // A router has claimed the event, and its output was lost.
         acknowledge(setting, 1).await;

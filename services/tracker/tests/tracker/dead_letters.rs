@@ -70,7 +70,7 @@ fn header<'a>(view: &'a DeadLetterView, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_dead_letter_of_each_queue_is_a_row_named_by_its_place_with_all_that_is_said_about_it() {
+async fn a_dead_letter_of_each_queue_is_a_row_with_its_position_and_its_whole_description() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let mut letters = Vec::new();
@@ -155,7 +155,7 @@ async fn a_dead_letter_of_each_queue_is_a_row_named_by_its_place_with_all_that_i
 }
 
 #[tokio::test]
-async fn a_letter_that_somebody_else_wrote_is_a_row_too() {
+async fn a_dead_letter_of_another_program_is_a_row_too() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let mut bare = OutRecord::new(topics.dlq(Channel::Sms), "", Bytes::from_static(&[0, 0xff, b'{']));
@@ -181,7 +181,7 @@ async fn a_letter_that_somebody_else_wrote_is_a_row_too() {
 }
 
 #[tokio::test]
-async fn an_event_in_binary_mode_is_known_by_its_headers_and_not_by_what_its_data_says() {
+async fn an_event_in_binary_mode_is_described_by_its_headers_and_not_by_its_data() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let parcel = delivery_id(1, Channel::Email);
@@ -196,7 +196,7 @@ async fn an_event_in_binary_mode_is_known_by_its_headers_and_not_by_what_its_dat
 }
 
 #[tokio::test]
-async fn a_letter_whose_tenant_is_no_name_is_the_default_tenant_s_and_stops_nobody() {
+async fn a_dead_letter_with_an_invalid_tenant_belongs_to_the_default_tenant_and_stops_no_other() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let tenants = [
@@ -250,7 +250,7 @@ async fn a_letter_stays_discarded_when_trackers_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_letter_that_the_database_refuses_keeps_no_other_from_being_seen() {
+async fn a_dead_letter_that_the_database_refuses_does_not_keep_others_out_of_the_read_model() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let letter = |first_failed_at| {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_step_that_waits_for_another_attempt_says_when_it_is_due_in_whatever_order_it_is_heard() {
+async fn a_step_that_waits_for_another_attempt_has_its_due_time_in_any_order_of_the_records() {
     use DeliveryStatus::{Retrying, Sending};
 
     on_tracker(async |setting| {
@@ -242,7 +242,7 @@ async fn a_status_that_cannot_be_read_is_left_out_and_its_neighbours_are_applied
 }
 
 #[tokio::test]
-async fn an_event_that_was_decided_in_parts_is_one_with_all_its_decisions() {
+async fn an_event_that_was_decided_in_parts_is_one_event_with_all_decisions() {
     on_tracker(async |setting| {
         let first = decided(1, EventVerdict::Routed);
         let mut second = first.clone();
@@ -267,7 +267,7 @@ async fn an_event_that_was_decided_in_parts_is_one_with_all_its_decisions() {
 }
 
 #[tokio::test]
-async fn a_tenant_sees_what_is_its_own() {
+async fn a_tenant_sees_only_its_own_rows() {
     on_tracker(async |setting| {
         let mut other = decided(1, EventVerdict::Routed);
         other.tenant = "acme".into();
@@ -296,7 +296,7 @@ async fn a_tenant_sees_what_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_replay_begins_a_delivery_anew_and_late_words_of_the_old_one_do_not_matter() {
+async fn a_replay_begins_a_delivery_anew_and_late_statuses_of_the_old_generation_are_ignored() {
     on_tracker(async |setting| {
         use DeliveryStatus::{DeadLettered, Delivered, Queued, Sending, Sent};
         let email = Channel::Email;

@@ -77,7 +77,7 @@ async fn a_rebuild_gives_the_same_deliveries_events_timelines_and_counts() {
 }
 
 #[tokio::test]
-async fn a_rebuild_leaves_dead_letters_and_what_gateways_counted_alone() {
+async fn a_rebuild_keeps_dead_letters_and_the_gateways_counts() {
     on_tracker(async |setting| {
         let (bus, store) = (&setting.env.bus, &setting.env.store);
         let letter = carillon_bus::OutRecord::new(bus.topics().events_dlq(), "key", "bad");

@@ -116,7 +116,7 @@ async fn a_status_that_the_database_refuses_keeps_nothing_else_from_being_seen()
 }
 
 #[tokio::test]
-async fn a_tracker_that_runs_sees_what_comes() {
+async fn a_running_tracker_projects_new_records() {
     on_tracker(async |setting| {
         let tracker = setting.start();
         for event in 0..5 {

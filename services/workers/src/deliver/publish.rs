@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_topic_does_not_take_is_replaced_and_all_beside_it_goes_out() {
+    async fn a_record_that_is_too_large_for_its_topic_is_replaced_and_the_others_are_published() {
         let waiting = |size| {
             let dead = Outgoing::dead_letter(out("dead", size));
             Outgoing::or(out("retry", size), vec![dead, Outgoing::status(out("status", 2))])

@@ -260,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_about_a_message_or_its_place_stops_nobody_else(answer in any_answer(), history in any_history()) {
+    fn a_single_refusal_of_a_message_address_domain_or_platform_does_not_close_the_account(answer in any_answer(), history in any_history()) {
         let is_local = matches!(answer.scope, Scope::Message | Scope::Address | Scope::Domain | Scope::Platform);
         let is_a_run = history.refused >= MANY_REFUSED
             || history.cause == Some(Cause::Refusals)

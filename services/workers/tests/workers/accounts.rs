@@ -37,7 +37,7 @@ async fn until_sent(setting: &Setting, events: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_throttle_pauses_the_account_for_everybody_and_then_all_are_sent() {
+async fn a_throttle_pauses_the_whole_account_and_then_all_messages_are_sent() {
     on_workers(async |setting| {
         let (provider, pause) = (setting.provider(), Duration::from_millis(800));
         provider.answers("e-1", [throttle("429", pause)]);
@@ -70,7 +70,7 @@ async fn a_throttle_pauses_the_account_for_everybody_and_then_all_are_sent() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_under_way_does_not_end_a_throttle() {
+async fn the_success_of_a_message_already_under_way_does_not_end_a_throttle() {
     on_workers(async |setting| {
         let (provider, pause) = (setting.provider(), Duration::from_millis(1_500));
         provider.holds(&["e-2"]);
@@ -92,7 +92,7 @@ async fn a_message_that_was_under_way_does_not_end_a_throttle() {
 }
 
 #[tokio::test]
-async fn an_operators_fault_parks_the_account_and_burns_no_attempt() {
+async fn an_operators_fault_parks_the_account_and_counts_no_attempt() {
     on_workers(async |setting| {
         let provider = setting.provider();
         // Two of three attempts fail. If the operator's fault counted as an attempt, none would be left for the
@@ -178,7 +178,7 @@ async fn while_the_first_account_is_parked_the_second_sends() {
 }
 
 #[tokio::test]
-async fn a_parked_account_is_told_to_all_processes_until_it_works() {
+async fn a_parked_account_is_a_hold_in_the_store_for_all_processes_until_it_works() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [config("20003"), config("20003"), config("20003")]);

@@ -71,7 +71,7 @@ async fn an_attempt_whose_worker_died_is_uncertain_and_is_sent_as_the_next_attem
 }
 
 #[tokio::test]
-async fn an_attempt_whose_worker_died_is_dead_if_its_category_holds_what_is_uncertain() {
+async fn an_attempt_whose_worker_died_is_a_dead_letter_if_its_category_holds_uncertain_messages() {
     on_workers(async |setting| {
         let delivery = Delivery {
             on_uncertain: OnUncertain::Hold,
@@ -118,7 +118,7 @@ async fn where_there_is_one_process_only_a_foreign_claim_is_a_dead_ones_at_once(
 }
 
 #[tokio::test]
-async fn an_attempt_of_a_worker_that_lives_is_waited_for_and_holds_up_nobody_else() {
+async fn an_attempt_of_a_live_worker_is_waited_for_and_delays_no_other_delivery() {
     on_workers(async |setting| {
         let delivery = to_guest("e-1");
         another_claims(setting, &delivery, 12).await;

@@ -87,7 +87,7 @@ fn a_service_account_is_read_from_a_file() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_and_names_its_key() {
+fn a_configuration_that_cannot_work_is_refused_with_its_key() {
     let fcm = |text: &str| FcmConfig {
         service_account: Some(text.to_owned().into()),
         ..fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")

@@ -22,7 +22,7 @@ fn for_a_minute(setting: &Setting, event: &str) -> Delivery {
 const EPOCH: Duration = Duration::from_hours(490_176);
 
 #[tokio::test]
-async fn what_has_expired_says_so_and_is_not_sent() {
+async fn an_expired_delivery_has_the_status_expired_and_is_not_sent() {
     on_workers(async |setting| {
         setting
             .publish(&[for_a_minute(setting, "e-1"), to_guest("e-2")])
@@ -46,7 +46,7 @@ async fn what_has_expired_says_so_and_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_was_sent_in_time_stays_sent_when_its_record_is_read_again_later() {
+async fn a_delivery_sent_in_time_stays_sent_when_its_record_is_read_again_after_the_expiry() {
     on_workers(async |setting| {
         let delivery = for_a_minute(setting, "e-1");
         setting.publish(std::slice::from_ref(&delivery)).await;
@@ -73,7 +73,7 @@ async fn what_was_sent_in_time_stays_sent_when_its_record_is_read_again_later() 
 }
 
 #[tokio::test]
-async fn what_expires_while_the_account_is_paused_is_not_sent_when_it_opens() {
+async fn a_delivery_that_expires_while_the_account_is_paused_is_not_sent_when_it_opens() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [throttle("429", Duration::from_millis(1_500))]);
@@ -99,7 +99,7 @@ async fn what_expires_while_the_account_is_paused_is_not_sent_when_it_opens() {
 }
 
 #[tokio::test]
-async fn what_expires_while_it_waits_for_a_retry_is_not_sent_again() {
+async fn a_delivery_that_expires_while_it_waits_for_a_retry_is_not_sent_again() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [crate::provider::retry("503")]);
@@ -115,7 +115,7 @@ async fn what_expires_while_it_waits_for_a_retry_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn what_expires_while_every_account_is_paused_says_so_at_once_and_does_not_wait_for_one() {
+async fn a_delivery_that_expires_while_every_account_is_paused_ends_at_its_expiry() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [throttle("429", EPOCH)]);
@@ -135,7 +135,7 @@ async fn what_expires_while_every_account_is_paused_says_so_at_once_and_does_not
 }
 
 #[tokio::test]
-async fn a_throttled_delivery_comes_back_when_it_expires_whatever_time_the_provider_names() {
+async fn a_throttled_delivery_waits_until_its_expiry_at_most_even_if_the_provider_names_a_longer_wait() {
     on_workers(async |setting| {
         let provider = setting.provider();
         for (event, wait) in [

@@ -34,7 +34,7 @@ pub(crate) fn error(status: u16, name: &str, code: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_push_message_says_which_delivery_it_is_so_that_a_second_copy_replaces_the_first() {
+async fn a_push_message_names_its_delivery_so_that_a_second_copy_replaces_the_first() {
     let server = HttpServer::start().await;
     let clock = Arc::new(ManualClock::at(START));
     let sender = sender(&server, &clock);
@@ -82,7 +82,7 @@ async fn messages_collapse_only_where_the_template_asks_for_it() {
 }
 
 #[tokio::test]
-async fn what_expires_says_so_to_android_ios_and_the_web() {
+async fn the_expiry_of_a_message_is_passed_on_to_android_ios_and_the_web() {
     let server = HttpServer::start().await;
     let clock = Arc::new(ManualClock::at(START));
     let sender = sender(&server, &clock);
@@ -160,7 +160,7 @@ async fn silence_after_bytes_have_left_is_uncertain() {
 }
 
 #[tokio::test]
-async fn other_content_is_refused_without_asking() {
+async fn content_of_another_channel_is_refused_without_a_request() {
     let server = HttpServer::start().await;
     let sender = sender(&server, &Arc::new(ManualClock::at(START)));
     let text = Content::Sms {

@@ -194,7 +194,7 @@ async fn without_a_token_nothing_has_left() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_hangs_holds_nobody_for_longer_than_a_request() {
+async fn a_token_endpoint_that_hangs_delays_a_send_by_one_request_timeout_at_most() {
     let server = HttpServer::start().await;
     server.answers(TOKEN, vec![Reply::Silence; 8]);
     let limit = Duration::from_millis(600);

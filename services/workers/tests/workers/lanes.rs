@@ -10,7 +10,7 @@ use carillon_workers::WorkerError;
 use crate::support::{PHONE, on_workers, to_guest, to_user};
 
 #[tokio::test]
-async fn what_a_user_is_told_comes_in_order_and_others_do_not_wait_for_it() {
+async fn messages_to_a_user_are_sent_in_order_and_other_users_do_not_wait_for_them() {
     on_workers(async |setting| {
         for user in ["a", "b"] {
             setting.put_user(user, Some(PHONE)).await;
@@ -42,7 +42,7 @@ async fn what_a_user_is_told_comes_in_order_and_others_do_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn a_soft_shutdown_finishes_what_is_under_way_and_gives_back_the_rest() {
+async fn a_soft_shutdown_finishes_attempts_under_way_and_gives_back_the_rest() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.holds_everything();

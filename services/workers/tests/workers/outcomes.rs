@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_the_provider_took_is_sent_and_its_offset_committed() {
+async fn a_delivery_that_the_provider_accepts_is_sent_and_its_offset_is_committed() {
     on_workers(async |setting| {
         let delivery = to_guest("e-1");
         setting.publish(std::slice::from_ref(&delivery)).await;
@@ -57,7 +57,7 @@ async fn what_the_provider_took_is_sent_and_its_offset_committed() {
 }
 
 #[tokio::test]
-async fn what_the_provider_will_never_take_is_dead_at_once_with_its_bytes_untouched() {
+async fn a_delivery_refused_for_good_is_a_dead_letter_at_once_with_its_original_bytes() {
     on_workers(async |setting| {
         let lines = carillon_testkit::lines::LogLines::of_this_thread();
         let provider = setting.provider();
@@ -209,7 +209,7 @@ async fn a_dead_address_is_remembered_and_the_next_delivery_to_it_is_suppressed(
 }
 
 #[tokio::test]
-async fn what_may_have_gone_out_says_so_and_is_sent_again() {
+async fn an_attempt_that_may_have_gone_out_is_uncertain_and_the_delivery_is_sent_again() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [uncertain("timeout")]);
@@ -229,7 +229,7 @@ async fn what_may_have_gone_out_says_so_and_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_stays_uncertain_to_the_last_attempt_is_dead_as_uncertain() {
+async fn a_delivery_uncertain_to_its_last_attempt_is_a_dead_letter_of_class_uncertain() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", ["timeout", "timeout", "http-500"].map(uncertain));
@@ -254,7 +254,7 @@ async fn what_stays_uncertain_to_the_last_attempt_is_dead_as_uncertain() {
 }
 
 #[tokio::test]
-async fn what_may_have_gone_out_and_is_to_be_held_is_dead_instead_of_sent_twice() {
+async fn an_uncertain_delivery_of_a_holding_category_is_a_dead_letter_and_is_not_sent_twice() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [uncertain("timeout")]);

@@ -18,7 +18,7 @@ use crate::provider::retry;
 use crate::support::{PHONE, bytes_of, on_workers, phone_of, to_guest, to_user, with_data};
 
 #[tokio::test]
-async fn what_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_are_delivered() {
+async fn a_record_that_is_no_delivery_of_the_channel_is_a_dead_letter_and_its_neighbours_are_delivered() {
     on_workers(async |setting| {
         let topic = setting.env.bus.topics().channel(Channel::Sms, Lane::Normal);
         let push = bytes_of(&Delivery {

@@ -152,7 +152,7 @@ async fn a_recipient_who_has_said_stop_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_throttle_that_names_no_time_is_no_attempt_and_waits_longer_each_time() {
+async fn a_throttle_without_a_named_wait_counts_no_attempt_and_waits_longer_each_time() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", vec![throttle_unnamed(Scope::Address, "63039"); 4]);
@@ -180,7 +180,7 @@ async fn a_throttle_that_names_no_time_is_no_attempt_and_waits_longer_each_time(
 }
 
 #[tokio::test]
-async fn what_is_only_ever_told_to_wait_is_given_up_in_the_end() {
+async fn a_delivery_that_is_only_throttled_is_given_up_after_the_configured_time() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers_everything(Some(throttle_unnamed(Scope::Address, "63039")));
@@ -200,7 +200,7 @@ async fn what_is_only_ever_told_to_wait_is_given_up_in_the_end() {
 }
 
 #[tokio::test]
-async fn the_operators_fault_is_no_attempt_whomever_it_is_about() {
+async fn an_operators_fault_counts_no_attempt_in_any_scope() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [config_of(Scope::Account, "21659")]);

@@ -60,7 +60,7 @@ async fn every_attempt_of_a_delivery_has_the_same_message_id() {
 }
 
 #[tokio::test]
-async fn a_mail_has_its_parts_and_says_which_delivery_it_is() {
+async fn a_mail_has_its_parts_and_names_its_delivery() {
     let relay = Relay::start().await;
     assert_eq!(relay.sender().send(&mail()).await.name(), "ok");
     let mail = relay.mails().remove(0);
@@ -190,7 +190,7 @@ async fn letters_beyond_ascii_before_the_at_sign_are_refused_before_sending_if_t
 }
 
 #[tokio::test]
-async fn a_header_line_is_short_and_stays_one_header_whatever_the_subject_is() {
+async fn any_subject_is_one_header_of_short_lines() {
     let relay = Relay::start().await;
     let sender = relay.sender();
     let long = "x".repeat(990);
@@ -302,7 +302,7 @@ async fn after_a_refusal_the_connection_is_reset_and_used_again() {
 }
 
 #[tokio::test]
-async fn a_reply_at_the_first_command_of_an_idle_connection_that_then_closes_is_the_connections() {
+async fn a_closing_reply_to_the_first_command_on_an_idle_connection_concerns_the_connection_only() {
     for closed in [
         Say::HangUp,
         Say::Line("421 4.4.2 you were idle for too long"),
@@ -339,7 +339,7 @@ async fn when_one_idle_connection_is_closed_those_that_were_idle_for_longer_are_
 }
 
 #[tokio::test]
-async fn a_refusal_on_an_idle_connection_that_stays_open_is_the_accounts() {
+async fn a_refusal_on_an_idle_connection_that_stays_open_concerns_the_account() {
     let relay = Relay::start().await;
     let sender = relay.sender();
     assert_eq!(sender.send(&mail()).await.name(), "ok");

@@ -96,7 +96,7 @@ async fn a_connection_that_breaks_is_uncertain_only_behind_the_final_dot() {
 }
 
 #[tokio::test]
-async fn what_may_have_gone_out_on_a_used_connection_is_not_repeated_on_another() {
+async fn a_mail_that_may_have_gone_out_on_a_used_connection_is_not_repeated_on_another() {
     for (ending, expected) in [
         (Say::HangUp, "uncertain connection-lost"),
         (Say::Line("421 4.3.2 shutting down"), "throttle 4.3.2"),
@@ -129,7 +129,7 @@ async fn silence_is_uncertain_only_behind_the_final_dot() {
 }
 
 #[tokio::test]
-async fn a_reply_stands_whatever_becomes_of_the_connection_behind_it() {
+async fn a_reply_counts_even_if_the_connection_breaks_after_it() {
     for (verb, line, expected) in [
         (".", "451 4.3.0 try again", "throttle 4.3.0"),
         (".", "554 5.6.0 bad content", "terminal 5.6.0"),
@@ -148,7 +148,7 @@ async fn a_reply_stands_whatever_becomes_of_the_connection_behind_it() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_connection_is_no_part_of_the_request() {
+async fn the_wait_for_a_connection_is_not_part_of_the_request_timeout() {
     let relay = Relay::start().await;
     relay.says(".", [Say::Nothing, Say::Nothing]);
     let sender = relay.sender_within(Duration::from_millis(500));
@@ -166,7 +166,7 @@ async fn a_relay_that_is_not_there_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_mail_is_refused_without_asking() {
+async fn a_message_that_cannot_be_a_mail_is_refused_without_a_connection() {
     let relay = Relay::start().await;
     let sender = relay.sender();
     let text = Content::Sms {

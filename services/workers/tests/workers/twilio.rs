@@ -168,7 +168,7 @@ async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
 }
 
 #[tokio::test]
-async fn other_content_is_refused_without_asking() {
+async fn content_of_another_channel_is_refused_without_a_request() {
     let server = HttpServer::start().await;
     let push = Content::Push {
         title: String::new(),

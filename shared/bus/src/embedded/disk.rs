@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_disk_is_told_from_other_failures_until_a_write_is_taken() {
+    async fn a_full_disk_is_told_apart_from_other_failures_until_a_write_succeeds() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::of(folder.path());
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_could_not_be_published_in_time_is_told_soon_and_is_not_written_later() {
+    async fn a_publish_that_times_out_ends_soon_and_its_record_is_not_written_later() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("t", 1, 1).unwrap();
         let kafka = Kafka::connect(&KafkaConfig {
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stalled_broker_causes_may_be_tried_again_and_what_stays_may_not() {
+    fn errors_of_a_stalled_broker_are_retriable_and_permanent_ones_are_not() {
         use RDKafkaErrorCode as Code;
 
         let passing = [

@@ -49,7 +49,7 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(100);
 
     #[test]
-    fn who_takes_much_is_waited_for_and_who_takes_little_is_not() {
+    fn a_member_that_takes_much_is_waited_for_and_one_that_takes_little_is_not() {
         for (bytes, is_too_slow) in [(FEW / 4, false), (FEW / 10, true)] {
             let mut pressure = Pressure::default();
             let mut now = Instant::now();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_it_is_full_does_not_count() {
+    fn bytes_taken_before_the_member_is_full_do_not_count() {
         let mut pressure = Pressure::default();
         let now = Instant::now();
         pressure.polled(10 * FEW);

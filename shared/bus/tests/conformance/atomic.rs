@@ -217,7 +217,7 @@ fn a_zombie_that_does_not_know_it_yet_is_fenced() {
 }
 
 #[test]
-fn a_step_that_nobody_waits_for_happens_once_or_not_at_all_before_the_next_member_reads() {
+fn a_step_that_is_not_awaited_happens_once_or_not_at_all_before_the_next_member_reads() {
     on_each_backend(1, |setting| async move {
         let (input, output) = (
             setting.bus.topics().events(Lane::Normal),

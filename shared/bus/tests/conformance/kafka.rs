@@ -100,7 +100,7 @@ fn a_record_that_is_too_large_is_called_so_and_is_not_tried_for_ever() {
 }
 
 #[test]
-fn a_step_that_was_begun_and_fails_is_told_of_and_its_batch_is_read_again() {
+fn a_step_that_was_begun_and_fails_is_an_error_and_its_batch_is_read_again() {
     on_kafka(1, Duration::from_mins(1), |setting| async move {
         let (bus, topics) = (&setting.bus, setting.bus.topics());
         let (input, output) = (topics.events(Lane::Normal), topics.status());

@@ -96,7 +96,7 @@ fn a_group_goes_on_where_it_committed_and_another_group_reads_everything() {
 }
 
 #[test]
-fn what_was_not_committed_is_read_again_after_a_rewind_and_after_a_restart() {
+fn uncommitted_records_are_read_again_after_a_rewind_and_after_a_restart() {
     on_each_backend(1, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Email, Lane::Normal);
         setting
@@ -155,7 +155,7 @@ fn a_large_record_and_one_without_key_pass() {
 }
 
 #[test]
-fn making_the_topics_twice_is_no_error() {
+fn creating_the_topics_twice_is_no_error() {
     on_each_backend(2, |setting| async move {
         assert_eq!(setting.bus.create_topics().await.unwrap(), []);
     });

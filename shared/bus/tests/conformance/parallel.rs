@@ -102,7 +102,7 @@ fn start(
 }
 
 #[test]
-fn records_of_a_key_are_worked_on_one_after_the_other_and_others_overtake() {
+fn records_of_one_key_are_handled_in_order_and_other_keys_overtake() {
     on_each_backend(2, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Sms, Lane::Normal);
         let (recorder, gate) = Recorder::new();
@@ -204,7 +204,7 @@ fn no_more_is_in_flight_than_allowed() {
 }
 
 #[test]
-fn a_dropped_record_is_read_again_and_nothing_behind_it_is_lost() {
+fn a_dropped_record_is_read_again_with_all_records_behind_it() {
     on_each_backend(1, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
         let (recorder, _gate) = Recorder::new();
@@ -239,7 +239,7 @@ fn a_dropped_record_is_read_again_and_nothing_behind_it_is_lost() {
 }
 
 #[test]
-fn a_record_at_which_the_handler_always_panics_is_put_away_and_its_neighbours_are_worked_on() {
+fn a_record_on_which_the_handler_always_panics_is_buried_and_its_neighbours_are_handled() {
     on_each_backend(1, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
         let (recorder, _gate) = Recorder::new();
@@ -271,7 +271,7 @@ fn a_record_at_which_the_handler_always_panics_is_put_away_and_its_neighbours_ar
 }
 
 #[test]
-fn a_group_that_does_not_move_while_records_wait_is_noted_and_no_more_when_it_does() {
+fn a_group_that_commits_nothing_while_records_wait_has_a_note_until_it_commits() {
     on_each_backend(1, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Push, Lane::Normal);
         let (recorder, gate) = Recorder::new();
@@ -301,7 +301,7 @@ fn a_group_that_does_not_move_while_records_wait_is_noted_and_no_more_when_it_do
 }
 
 #[test]
-fn a_soft_shutdown_finishes_what_is_in_hand_and_a_hard_one_gives_it_back() {
+fn a_soft_shutdown_finishes_records_in_hand_and_a_hard_one_gives_them_back() {
     on_each_backend(1, |setting| async move {
         let topic = setting.bus.topics().channel(Channel::Push, Lane::High);
         let (recorder, gate) = Recorder::new();

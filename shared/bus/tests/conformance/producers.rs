@@ -41,7 +41,7 @@ fn value(name: &str) -> String {
 }
 
 #[test]
-fn records_are_read_whatever_compression_their_producer_chose() {
+fn records_are_read_in_every_compression_of_their_producer() {
     on_kafka(1, Duration::from_mins(1), |setting| async move {
         let topic = setting.bus.topics().events(Lane::Normal);
         for compression in COMPRESSIONS {
@@ -56,7 +56,7 @@ fn records_are_read_whatever_compression_their_producer_chose() {
 }
 
 #[test]
-fn records_are_read_whatever_compression_their_topic_chose() {
+fn records_are_read_in_every_compression_of_their_topic() {
     on_kafka(1, Duration::from_mins(2), |setting| async move {
         let topic = setting.bus.topics().events(Lane::Normal);
         let admin: AdminClient<DefaultClientContext> = ClientConfig::new()

@@ -32,7 +32,7 @@ impl Handler for Arrivals {
 }
 
 #[test]
-fn a_retry_is_never_early_and_hardly_late_and_others_do_not_wait_for_it() {
+fn a_retry_is_never_early_is_at_most_briefly_late_and_delays_no_other() {
     on_each_backend(1, |setting| async move {
         let (bus, lane) = (&setting.bus, (Channel::Email, Lane::Normal));
         let fresh = bus.topics().channel(lane.0, lane.1);
@@ -158,7 +158,7 @@ fn every_header_of_a_dead_letter_is_read_back() {
 }
 
 #[test]
-fn a_retry_topic_that_nobody_serves_keeps_its_records_for_whoever_comes() {
+fn a_retry_topic_without_a_consumer_keeps_its_records_for_the_next_one() {
     on_each_backend(1, |setting| async move {
         let tier = setting
             .bus

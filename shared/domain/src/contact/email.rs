@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_plain_address_is_refused_with_its_reason() {
+    fn a_text_that_is_not_one_plain_address_is_refused_with_the_reason() {
         use AddressError::*;
         for (text, expected) in [
             ("", Parts),

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_version_tells_is_passed_on_though_it_cannot_be_read() {
+    fn steps_of_another_version_are_passed_on_unread() {
         let steps: Steps = serde_json::from_str(r#"[{"since": "v9"}]"#).unwrap();
         assert!(steps.list().is_empty());
         assert_eq!(serde_json::to_string(&steps).unwrap(), r#"[{"since": "v9"}]"#);

@@ -294,7 +294,7 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
 }
 
 #[test]
-fn a_guest_is_told_at_the_address_that_the_event_carries() {
+fn a_guest_gets_the_message_at_the_address_in_the_event() {
     let guest: Recipient = serde_json::from_str(r#"{"email":"guest@example.com","locale":"fr-CA"}"#).unwrap();
     let setting = Setting {
         recipient: guest,

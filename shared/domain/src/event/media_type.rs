@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_media_type_names_the_form_whatever_its_case_and_parameters_are() {
+    fn a_media_type_names_the_form_in_any_case_and_with_any_parameters() {
         for (text, mode, is_json) in [
             ("application/cloudevents+json", Mode::Structured, true),
             (

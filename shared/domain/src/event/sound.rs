@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_reader_can_parse_is_not_sound() {
+    fn json_that_a_later_reader_cannot_parse_is_not_sound() {
         let sound = |json: &str| is_sound(&RawValue::from_string(json.to_owned()).unwrap());
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(sound(
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_named_by_its_place_and_what_was_expected_there() {
+    fn a_fault_has_its_place_and_the_value_expected_there() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
         for (json, place, expected) in [
             (
@@ -313,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sound_can_be_parsed_and_only_private_keys_are_refused_besides(json in any_json()) {
+        fn sound_json_is_json_that_can_be_parsed_and_has_no_private_keys_of_serde(json in any_json()) {
             let raw = RawValue::from_string(json.clone()).unwrap();
             let parses = serde_json::from_str::<serde_json::Value>(&json).is_ok();
             prop_assert_eq!(is_sound(&raw), parses && !json.contains("$serde_json::private"), "{}", json);

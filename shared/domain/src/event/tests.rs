@@ -256,7 +256,7 @@ fn the_fingerprint_is_that_of_the_wire_form() {
 }
 
 #[test]
-fn a_private_key_of_serde_json_is_refused_wherever_it_stands_and_never_a_panic() {
+fn a_private_key_of_serde_json_is_refused_at_any_place_and_never_a_panic() {
     let key = "$serde_json::private::RawValue";
     let extension = format!(r#""data":{{}},"ext":{{"{key}":"not json"}}"#);
     let data = format!(r#""data":{{"a":[{{"{key}":"not json"}}]}}"#);
@@ -440,7 +440,7 @@ fn an_empty_list_of_channels_is_not_all_of_them() {
 }
 
 #[test]
-fn a_recipient_with_a_member_twice_is_nobody_and_data_with_one_is_refused() {
+fn a_recipient_with_a_repeated_member_is_invalid_and_data_with_one_is_refused() {
     let plain =
         |recipients: &str, data: &str| format!(r#"{{"type":"T","recipients":{recipients},"data":{data}}}"#);
     let twice = r#"[{"user_id":"u-1"},{"user_id":"u-42","user_id":"u-7"}]"#;

@@ -177,7 +177,7 @@ fn every_way_to_write_a_number_has_one_canonical_text() {
 }
 
 #[test]
-fn what_is_no_object_is_refused() {
+fn json_that_is_not_an_object_is_refused() {
     for json in ["[1]", "1.5", "null", "{", "{\"a\":1} x", "{\"a\":1e400}"] {
         assert!(object(json).is_err(), "{json}");
     }

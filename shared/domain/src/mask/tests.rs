@@ -118,7 +118,7 @@ fn an_event_of_another_shape_than_the_pointer_expects_hides_more_not_less() {
 }
 
 #[test]
-fn of_a_type_that_the_catalog_does_not_know_only_what_names_the_event_is_shown() {
+fn an_event_of_an_unknown_type_shows_only_its_identifying_attributes() {
     let mask = Mask::of(None);
     let seen = mask
         .event(r#"{"id":"1","subject":"s3","recipients":[{"email":"s3"}]}"#)
@@ -222,7 +222,7 @@ fn an_attribute_in_a_header_is_masked_like_the_one_in_the_event() {
 }
 
 #[test]
-fn text_that_is_no_json_has_no_masked_form() {
+fn text_that_is_not_json_has_no_masked_form() {
     for text in [
         "",
         "{",

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_expression_is_told_what_is_not_supported() {
+    fn the_error_of_a_refused_expression_names_the_unsupported_feature() {
         for (pattern, expected) in [
             ("(?=a)b", "look-around"),
             ("(?!a)b", "look-around"),

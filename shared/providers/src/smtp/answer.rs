@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_operators_making_is_told_as_one() {
+    fn a_fault_of_the_operator_is_named_as_one() {
         assert_eq!(said(SmtpFault::Tls, Stage::Connect), "config tls");
         let relay = SmtpFault::Reply {
             code: 535,

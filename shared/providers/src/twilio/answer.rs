@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_has_a_reason_of_its_own() {
+    fn stop_has_its_own_reason() {
         let reason = |code| match error(400, code) {
             SendOutcome::AddressDead(_, reason) => reason,
             other => panic!("{other:?}"),

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_text_or_an_attribute_is_escaped() {
+    fn characters_that_end_text_or_an_attribute_are_escaped() {
         assert_eq!(
             written(&json!("<b a=\"x\">'&é"), true),
             "&lt;b a=&quot;x&quot;&gt;&#39;&amp;é"

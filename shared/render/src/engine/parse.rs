@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_that_is_not_deep_is_taken() {
+    fn a_long_text_that_is_not_deep_is_accepted() {
         assert!(parse(&"{{#if a}}(x){{/if}}".repeat(MAX_COUNT)).is_ok());
         let deep = format!("{}{}", "{{#if a}}".repeat(MAX_DEPTH), "{{/if}}".repeat(MAX_DEPTH));
         assert!(parse(&deep).is_ok());

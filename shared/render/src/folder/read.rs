@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_before_a_file_is_no_part_of_it() {
+    fn a_byte_order_mark_before_a_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sms.text.hbs");
         for (written, read_) in [
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_no_file_of_a_catalog() {
+    fn a_device_file_is_refused_in_a_catalog_folder() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("sms.text.hbs");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_decimal_number_is_refused() {
+    fn a_text_that_is_not_a_decimal_number_is_refused() {
         for text in [
             "",
             "1e",

@@ -283,7 +283,7 @@ nested = { hello }!
     }
 
     #[test]
-    fn a_term_sees_only_what_it_is_given() {
+    fn a_term_sees_only_its_own_arguments() {
         let ftl = "-shop = { $case ->\n   *[nominative] Laden\n    [genitive] Ladens\n }\n\
                    a = { -shop } { -shop(case: \"genitive\") }\n";
         assert_eq!(
@@ -293,7 +293,7 @@ nested = { hello }!
     }
 
     #[test]
-    fn texts_that_multiply_each_other_or_never_end_are_stopped() {
+    fn texts_that_multiply_each_other_or_refer_to_themselves_are_stopped() {
         let line = |level: usize| match level {
             0 => "l0 = ha\n".to_owned(),
             _ => format!("l{level} = {}\n", format!("{{ l{} }}", level - 1).repeat(10)),

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tenant_that_asks_for_much_work_at_a_time_is_told_to_wait_and_others_are_not() {
+    async fn a_tenant_with_much_work_at_a_time_is_answered_429_and_others_are_served() {
         let workshop = Arc::new(Workshop::new());
         let (let_go, gate) = mpsc::channel::<()>();
         let gate = Arc::new(Mutex::new(gate));

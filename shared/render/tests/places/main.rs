@@ -261,7 +261,7 @@ fn variables_are_taken_in_text_in_titles_and_between_the_quotes_of_harmless_attr
 }
 
 #[test]
-fn what_is_taken_keeps_data_out_of_the_markup() {
+fn an_accepted_template_keeps_data_out_of_the_markup() {
     let html =
         "<title>{{x}}</title><p title='{{x}}'>{{x}}</p><a href=\"https://s.example/{{encode x}}\">a</a>";
     is_taken(html, &[]);

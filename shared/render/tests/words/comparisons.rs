@@ -19,7 +19,7 @@ const GREATER: &str = "gte gt ne";
 const NONE: &str = "ne";
 
 #[test]
-fn a_number_and_a_numeric_text_are_compared_by_value_however_each_is_written() {
+fn a_number_and_a_numeric_text_are_compared_by_value_in_any_spelling() {
     for (a, b, expected) in [
         ("10", "9", GREATER),
         ("\"10\"", "9", GREATER),
@@ -87,7 +87,7 @@ fn two_texts_are_equal_only_if_they_are_the_same_text() {
 }
 
 #[test]
-fn what_is_no_number_has_no_order_with_one() {
+fn a_value_that_is_not_a_number_has_no_order_with_one() {
     for a in [
         "\"\"",
         "\" \"",

@@ -142,7 +142,7 @@ fn number_writes_percentages_and_the_digits_that_are_asked_for() {
 }
 
 #[test]
-fn an_option_that_is_not_supported_is_refused_with_its_name_its_value_and_what_is() {
+fn an_unsupported_option_is_refused_with_its_name_its_value_and_the_supported_ones() {
     for (call, sentence) in [
         (
             "DATETIME($x, era: \"long\")",

@@ -12,7 +12,7 @@ fn refused(template: &str) -> Vec<(&'static str, String, Option<usize>, String)>
 }
 
 #[test]
-fn a_literal_that_always_fails_is_refused_with_part_line_and_what_was_expected() {
+fn a_literal_that_always_fails_is_refused_with_part_line_and_the_expected_value() {
     for (call, sentence) in [
         (
             "{{date \"2026-02-30\"}}",
@@ -273,7 +273,7 @@ fn a_mail_with_a_blank_text_and_blank_html_and_a_push_with_neither_title_nor_bod
 }
 
 #[test]
-fn a_part_whose_own_text_is_too_long_is_refused_whatever_its_variables_are() {
+fn a_part_whose_own_text_is_too_long_is_refused_with_any_variables() {
     let push =
         |body: &str, data: &str| set(Channel::Push, &[("title", "t"), ("body", body), ("data.x", data)]);
     let (long, half) = ("a".repeat(4_000), "a".repeat(1_900));
@@ -329,7 +329,7 @@ fn a_part_whose_own_text_is_too_long_is_refused_whatever_its_variables_are() {
 }
 
 #[test]
-fn a_parameter_that_a_helper_would_pass_over_is_refused() {
+fn a_parameter_that_a_helper_would_ignore_is_refused() {
     for (call, sentence) in [
         (
             "{{number n \"x\"}}",

@@ -12,7 +12,7 @@ fn issue(ftl: &str) -> (Option<usize>, &'static str, String) {
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_is_named_with_what_was_expected_and_without_the_words_of_the_parser() {
+fn an_unreadable_entry_is_named_with_the_expected_syntax_and_without_the_parsers_words() {
     for (ftl, says) in [
         (
             "hello Hello\n",

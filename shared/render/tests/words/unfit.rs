@@ -139,7 +139,7 @@ fn closed() -> Value {
 }
 
 #[test]
-fn a_variable_that_the_schema_rules_out_is_refused_with_what_the_schema_has() {
+fn a_variable_that_the_schema_rules_out_is_refused_with_the_fields_of_the_schema() {
     let schema = closed();
     let by = "by the schema of A";
     for (template, code, sentence) in [

@@ -55,7 +55,7 @@ fn the_length_of_an_absent_variable_is_an_error_that_names_it() {
 }
 
 #[test]
-fn what_has_no_length_is_refused_and_an_absent_length_is_0_in_a_condition() {
+fn a_value_without_a_length_is_refused_and_an_absent_length_is_0_in_a_condition() {
     for value in [json!(5), json!(true), json!(null)] {
         let error = sms("{{len x}}", &json!({ "x": value })).unwrap_err();
         assert_eq!(
@@ -111,7 +111,7 @@ fn a_date_without_a_time_of_day_is_refused_where_the_time_is_written() {
 }
 
 #[test]
-fn the_style_of_a_date_is_one_of_the_five_and_never_passed_over() {
+fn the_style_of_a_date_is_one_of_the_five_and_never_ignored() {
     let data = json!({"at": "2026-01-01", "style": "long", "n": 5, "wide": "wide"});
     assert_eq!(sms("{{date at style}}", &data).unwrap(), "January 1, 2026");
     for (template, pointer) in [

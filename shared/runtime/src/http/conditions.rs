@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_does_not_hold_is_named_with_its_value_and_the_present_version() {
+    fn an_unmet_condition_is_named_with_its_value_and_the_present_version() {
         let said = |name: &HeaderName, value: &str, exists, tag: &str| {
             let unmet = of(name, &[value]).unwrap().check(exists, tag).unwrap_err();
             unmet.to_string()
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_entity_tags_is_named_and_refused() {
+    fn a_header_that_is_not_a_list_of_entity_tags_is_refused_by_name() {
         for value in ["1", "\"1", "\"1\" \"2\"", "\"1\",", "*, \"1\"", "w/\"1\"", ""] {
             for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
                 let problem = of(&name, &[value]).unwrap_err();

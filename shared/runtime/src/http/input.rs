@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_parameter_is_named_with_its_value_and_what_was_expected() {
+    fn a_wrong_parameter_is_named_with_its_value_and_the_expected_one() {
         let read = |text: &str| query::<Asked>(&format!("/x?{text}").parse().unwrap());
         for (text, pointer, code, message) in [
             (

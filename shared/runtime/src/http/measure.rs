@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_measured_by_its_route_and_not_by_what_a_client_invents() {
+    fn a_request_is_measured_under_its_route_and_not_under_a_path_that_a_client_invents() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn another_media_type_or_charset_is_refused_by_name_with_what_was_expected() {
+    fn another_media_type_or_charset_is_refused_by_name_with_the_expected_one() {
         for (value, says) in [
             ("text/csv", "expected application/json, not text/csv"),
             ("text/plain", "not text/plain"),

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_keeps_what_was_expected_and_a_hundred_characters_of_the_value() {
+    fn a_sentence_keeps_the_expectation_and_a_hundred_characters_of_the_value() {
         let long = "a".repeat(50_000);
         let known = "expected a whole number that is not negative and not too large, not ";
         let said = sentence(&format!("{{\"known\": \"{long}\"}}"));

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_succeeds_ends_what_stopped_writes() {
+    fn a_write_that_succeeds_ends_the_noted_fault() {
         let health = Health::default();
         health.failed(Fault::Slow);
         assert_eq!(health.fault(), None);

@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgres_text_cannot_hold_is_replaced() {
+    fn characters_that_postgres_text_cannot_hold_are_replaced() {
         assert_eq!(storable("a\0b"), "a\u{fffd}b");
         assert!(matches!(storable("ab"), Cow::Borrowed("ab")));
     }

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_rolled_back_for_a_concurrent_write_is_done_again_and_nothing_else_is() {
+    async fn only_work_that_was_rolled_back_for_a_concurrent_write_is_done_again() {
         let (count, ended) = tries(&[Fault::Conflict, Fault::Conflict]).await;
         assert_eq!((count, ended.is_ok()), (3, true));
         let (count, ended) = tries(&[Fault::Conflict; 20]).await;

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_of_redis_says_what_is_wrong_with_it() {
+    fn each_error_code_of_redis_names_a_fault() {
         for (code, fault) in [
             ("READONLY", QuotaFault::Replica),
             ("MASTERDOWN", QuotaFault::PrimaryAway),

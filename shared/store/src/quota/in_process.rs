@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_no_longer_counts_takes_no_memory() {
+    async fn counts_past_their_period_take_no_memory() {
         let quotas = InProcessQuotas::new(Duration::from_secs(100));
         let start: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
         let limit = LimitDef {

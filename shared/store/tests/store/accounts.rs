@@ -179,7 +179,7 @@ async fn a_stale_if_match_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_device_token_belongs_to_who_registered_it_last() {
+async fn a_device_token_belongs_to_the_user_who_registered_it_last() {
     on_each(async |store| {
         let users = store.users();
         let made = users

@@ -73,7 +73,7 @@ fn assert_first(verdict: &RouteVerdict) {
 }
 
 #[tokio::test]
-async fn an_event_is_claimed_once_and_then_known_by_what_it_says() {
+async fn an_event_is_claimed_once_and_then_recognised_by_its_content() {
     on_each(async |store| {
         use IngestVerdict::{Claimed, Conflict, Duplicate, InProgress};
         assert_eq!(claim(store, vec![ingest(store, "1", 1)]).await, [Claimed]);
@@ -305,7 +305,7 @@ async fn a_claim_is_found_by_id_with_or_without_its_source() {
 }
 
 #[tokio::test]
-async fn forgetting_old_claims_does_not_change_what_was_counted() {
+async fn deleting_old_claims_does_not_change_the_counts() {
     on_each(async |store| {
         let claims: Vec<_> = (0..300).map(|n| ingest(store, &n.to_string(), 1)).collect();
         let keys = claims.iter().map(|claim| claim.key.clone()).collect();

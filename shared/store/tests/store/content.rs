@@ -24,7 +24,7 @@ fn catalog(category: &str) -> Catalog {
 }
 
 #[tokio::test]
-async fn a_catalog_has_a_version_that_changes_with_what_it_says() {
+async fn the_version_of_a_catalog_changes_with_its_content() {
     on_each(async |store| {
         let catalogs = store.catalog();
         assert!(catalogs.get(&store.tenant).await.unwrap().is_none());

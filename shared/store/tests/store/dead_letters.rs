@@ -137,7 +137,7 @@ async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
 }
 
 #[tokio::test]
-async fn letters_are_listed_newest_first_by_what_is_asked_for() {
+async fn dead_letters_are_filtered_and_listed_newest_first() {
     on_each(async |store| {
         let letters = store.dead_letters();
         let rows: Vec<_> = (0..30)
@@ -226,7 +226,7 @@ async fn letters_of_one_cause_are_one_group_with_its_last_letter_as_sample() {
 }
 
 #[tokio::test]
-async fn letters_that_somebody_dealt_with_go_after_the_retention_and_open_ones_stay() {
+async fn replayed_and_discarded_letters_are_deleted_after_the_retention_and_open_ones_stay() {
     on_each(async |store| {
         let letters = store.dead_letters();
         let rows: Vec<_> = (0..4).map(|n| letter(n, Some(Channel::Sms), "x")).collect();
@@ -282,7 +282,7 @@ async fn a_delivery_stays_as_long_as_its_letter_is_open() {
 }
 
 #[tokio::test]
-async fn a_value_that_the_database_refuses_is_told_from_one_that_it_takes() {
+async fn a_value_that_the_database_refuses_is_told_apart_from_one_that_it_accepts() {
     on_each(async |store| {
         let letters = store.dead_letters();
         let good = letter(1, None, "x");

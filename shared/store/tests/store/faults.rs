@@ -111,7 +111,7 @@ async fn sql(connection: &mut PgConnection, statement: String) {
 }
 
 #[tokio::test]
-async fn a_write_that_was_rolled_back_by_a_deadlock_is_done_again_and_nobody_hears_of_it() {
+async fn a_write_that_was_rolled_back_by_a_deadlock_is_done_again_without_an_error() {
     on_postgres(async |store| {
         let (a, b) = (UserId::from("a"), UserId::from("b"));
         store

@@ -50,7 +50,7 @@ async fn take(quotas: &dyn Quotas, check: LimitCheck, now: Timestamp) -> LimitVe
 }
 
 #[tokio::test]
-async fn no_window_whatever_its_start_ever_holds_more_than_the_limit() {
+async fn no_window_of_the_period_holds_more_than_the_limit() {
     on_each(async |quotas| {
         let per = seconds(60);
         let mut allowed: Vec<Timestamp> = Vec::new();
@@ -269,7 +269,7 @@ impl OwnRedis {
 }
 
 #[tokio::test]
-async fn what_keeps_redis_from_counting_is_named_and_limits_go_on_as_soon_as_it_is_over() {
+async fn a_fault_of_redis_is_named_and_limits_are_counted_again_once_it_ends() {
     if redis_url().is_none() {
         return;
     }

@@ -128,7 +128,7 @@ async fn a_replay_makes_a_delivery_pending_again_until_it_ends_again() {
 }
 
 #[tokio::test]
-async fn an_event_is_shown_with_what_was_decided_whatever_else_was_sent_under_its_id() {
+async fn an_event_is_shown_with_its_decisions_beside_duplicates_and_other_sources_of_its_id() {
     on_each(async |store| {
         let mut crm = event_row(1, 9, EventVerdict::Rejected);
         crm.source = "/crm".into();
@@ -206,7 +206,7 @@ fn next(partition: i32, next: i64) -> StoredOffset {
 }
 
 #[tokio::test]
-async fn offsets_lie_beside_what_was_read_and_only_go_forward() {
+async fn offsets_are_stored_with_the_rows_and_only_go_forward() {
     on_each(async |store| {
         let model = store.read_model();
         let batch = |offsets| Projection {
@@ -340,7 +340,7 @@ async fn two_members_that_both_believe_in_a_partition_count_its_records_once() {
 }
 
 #[tokio::test]
-async fn erasing_a_user_erases_what_names_them_and_keeps_the_counts() {
+async fn erasing_a_user_erases_their_data_and_keeps_the_counts() {
     on_each(async |store| {
         let user = UserId::from("u-1");
         let put = carillon_store::users::UserPut::default();
@@ -419,7 +419,7 @@ async fn a_step_from_days_ahead_is_kept_and_does_not_keep_its_day_from_coming() 
 }
 
 #[tokio::test]
-async fn what_is_past_the_retention_goes_and_what_has_not_ended_stays() {
+async fn rows_past_the_retention_are_deleted_and_deliveries_that_have_not_ended_stay() {
     on_each(async |store| {
         const DAY: u64 = 24 * 3600;
         let model = store.read_model();

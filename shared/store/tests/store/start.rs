@@ -21,7 +21,7 @@ async fn several_roles_that_start_at_once_share_one_migrated_database() {
 }
 
 #[tokio::test]
-async fn a_fresh_database_is_migrated_by_whoever_comes_first() {
+async fn a_fresh_database_is_migrated_by_its_first_process() {
     let Some(url) = postgres_url() else { return };
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
     let own = schema::create(&url, &name).await.unwrap();
@@ -60,7 +60,7 @@ async fn the_release_before_starts_and_works_on_a_newer_schema() {
 }
 
 #[tokio::test]
-async fn a_store_opened_again_is_still_there() {
+async fn a_store_opened_again_has_its_data() {
     on_each(async |store| {
         store
             .catalog()
@@ -81,7 +81,7 @@ async fn a_store_opened_again_is_still_there() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_unavailable_and_says_so_in_time() {
+async fn an_absent_database_is_unavailable_within_the_time_limit() {
     let config = StoreConfig {
         acquire_timeout: std::time::Duration::from_millis(200),
         ..StoreConfig::new("postgres://nobody@127.0.0.1:1/none".to_owned())

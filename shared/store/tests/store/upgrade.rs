@@ -212,7 +212,7 @@ async fn opens(config: &StoreConfig) {
 }
 
 #[test]
-fn a_shape_tells_what_would_break_the_release_before() {
+fn a_shape_names_the_changes_that_would_break_the_release_before() {
     let column = |table: &str, name: &str, kind: &str, is_required| {
         (table.to_owned(), name.to_owned(), kind.to_owned(), is_required)
     };

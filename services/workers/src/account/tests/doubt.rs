@@ -59,7 +59,7 @@ async fn a_long_run_of_refused_addresses_parks_the_account_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_address_that_is_refused_again_and_again_is_no_run() {
+async fn repeated_refusals_of_one_address_are_not_a_run() {
     let account = account(vec![dead(); 3 * MANY_REFUSED]);
     for _ in 0..3 * MANY_REFUSED {
         assert!(send(&account).await.is_some());

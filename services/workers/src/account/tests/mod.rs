@@ -230,7 +230,7 @@ async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_about_its_message_or_its_address_never_parks_the_account() {
+async fn a_refusal_of_a_message_or_address_never_parks_the_account() {
     for outcome in [
         SendOutcome::Retry(refusal(Scope::Message)),
         SendOutcome::Retry(refusal(Scope::Address)),

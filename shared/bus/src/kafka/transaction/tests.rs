@@ -43,7 +43,7 @@ async fn a_transaction_that_is_being_committed_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_limit_runs_on_while_nobody_waits() {
+async fn the_time_limit_runs_while_no_caller_waits() {
     let (mut transactions, _) = transactions(Duration::from_secs(100));
     let impatient = tokio::time::timeout(PATIENCE / 2, transactions.settle()).await;
     assert!(impatient.is_err() && transactions.is_running());

@@ -101,7 +101,7 @@ fn bytes_of_data_that_are_nothing_else_are_named() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_text_and_other_framing_is_named() {
+fn a_byte_order_mark_before_a_text_is_ignored_and_other_framing_is_named() {
     let marked = |text: &str| [b"\xef\xbb\xbf", text.as_bytes()].concat();
     assert_eq!(
         Event::from_plain(&marked(PLAIN), defaults()).unwrap().id.as_str(),
@@ -126,7 +126,7 @@ fn a_byte_order_mark_is_no_part_of_a_text_and_other_framing_is_named() {
 }
 
 #[test]
-fn an_error_names_the_field_its_value_and_what_was_expected() {
+fn an_error_names_the_field_its_value_and_the_expected_one() {
     for (from, to, message) in [
         (
             "{\"order_id\":\"1001\"",
@@ -156,7 +156,7 @@ fn an_error_names_the_field_its_value_and_what_was_expected() {
 }
 
 #[test]
-fn what_is_no_recipient_is_set_aside_with_what_is_wrong() {
+fn an_invalid_recipient_is_set_aside_with_its_errors() {
     let json = r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","data":{},"recipients":["u-1",
         {"user_id":"u-2","locale":"not a locale"},{"email":"nope"},{"user_id":"u-3","timezone":"Mars/Olympus"},true,
         {"user":"u"},""]}"#;

@@ -127,7 +127,7 @@ fn a_reply_before_the_recipient_is_about_us_or_the_messages_size() {
 }
 
 #[test]
-fn an_enhanced_code_is_only_what_looks_like_one() {
+fn only_a_text_in_the_form_of_an_enhanced_code_is_one() {
     assert_eq!(enhanced("5.1.1 x"), Some((5, 1, 1)));
     assert_eq!(enhanced("#5.1.0: x"), Some((5, 1, 0)));
     for no in [

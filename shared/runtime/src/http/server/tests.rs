@@ -270,7 +270,7 @@ async fn waiting_connections_make_room_for_a_request() {
 }
 
 #[tokio::test]
-async fn where_all_connections_have_a_request_a_new_one_is_told_to_come_again() {
+async fn a_new_connection_is_answered_503_if_every_open_one_has_a_request() {
     let mut server = Server::start(HttpConfig {
         max_connections: 4,
         ..config()
@@ -386,7 +386,7 @@ async fn a_head_without_one_host_and_a_transfer_coding_besides_chunked_are_refus
 }
 
 #[tokio::test]
-async fn requests_sent_without_waiting_for_answers_are_answered_in_order_and_leave_others_their_turn() {
+async fn pipelined_requests_are_answered_in_order_and_do_not_delay_other_connections() {
     let server = Server::start(config()).await;
     let mut pipelined = server.send(&HELLO.repeat(500)).await;
     for _ in 0..20 {

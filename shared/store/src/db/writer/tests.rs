@@ -154,7 +154,7 @@ async fn a_finished_turn_whose_caller_goes_away_is_committed() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_in_any_state_delays_nobody_and_its_unfinished_writes_are_undone() {
+async fn a_caller_that_goes_away_in_any_state_delays_no_other_and_its_unfinished_writes_are_undone() {
     let (writer, _folder) = writer().await;
     let first = writer.several(FEW).await.unwrap();
     let waiting = write_later(&writer, 1, FEW).await;
@@ -201,7 +201,7 @@ async fn a_caller_that_goes_away_in_any_state_delays_nobody_and_its_unfinished_w
 }
 
 #[tokio::test]
-async fn one_statement_without_company_commits_itself() {
+async fn a_single_statement_without_waiting_turns_commits_itself() {
     let (writer, _folder) = writer().await;
     for rows in [FEW, MANY] {
         let mut turn = writer.one(rows).await.unwrap();
@@ -213,7 +213,7 @@ async fn one_statement_without_company_commits_itself() {
 }
 
 #[tokio::test]
-async fn what_is_not_committed_is_undone_and_its_neighbours_are_not() {
+async fn a_turn_that_is_not_committed_is_undone_and_its_neighbours_are_kept() {
     let (writer, _folder) = writer().await;
     let first = writer.several(FEW).await.unwrap();
     let mut kept = Vec::new();
@@ -234,7 +234,7 @@ async fn what_is_not_committed_is_undone_and_its_neighbours_are_not() {
 }
 
 #[tokio::test]
-async fn a_first_turn_that_is_given_up_fails_nobody_else() {
+async fn a_first_turn_that_is_given_up_fails_no_other() {
     let (writer, _folder) = writer().await;
     let mut first = writer.several(FEW).await.unwrap();
     write(&mut first, 1, 0).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_first_turn_that_is_given_up_fails_nobody_else() {
 }
 
 #[tokio::test]
-async fn outcomes_that_come_while_the_writer_is_busy_are_one_small_write_of_its_next_transaction() {
+async fn outcomes_that_arrive_while_the_writer_is_busy_are_one_small_write_of_its_next_transaction() {
     let folder = tempfile::tempdir().unwrap();
     let config = crate::StoreConfig::sqlite(&folder.path().join("store.db"));
     let clock = Arc::new(carillon_domain::SystemClock);
@@ -277,7 +277,7 @@ async fn outcomes_that_come_while_the_writer_is_busy_are_one_small_write_of_its_
 }
 
 #[tokio::test]
-async fn a_disk_that_was_full_fails_who_wrote_and_nobody_later() {
+async fn a_full_disk_fails_the_turns_that_wrote_and_no_later_ones() {
     let (writer, _folder) = writer().await;
     let mut turn = writer.one(MANY).await.unwrap();
     sqlx::query("PRAGMA max_page_count = 20")
@@ -312,7 +312,7 @@ async fn a_transaction_that_sqlite_ended_by_itself_fails_all_of_its_group_and_no
 }
 
 #[tokio::test]
-async fn who_asked_before_it_is_closed_has_their_turn() {
+async fn a_turn_requested_before_the_writer_closes_is_granted() {
     let (writer, folder) = writer().await;
     let first = writer.several(MANY).await.unwrap();
     let mut later = Vec::new();
