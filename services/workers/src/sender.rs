@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use carillon_providers::{OutgoingMessage, SendOutcome};
+use tokio::sync::watch;
 
 /// Calls one provider account.
 #[async_trait]
@@ -10,8 +11,8 @@ pub trait Sender: Send + Sync {
     /// [connections](Self::connections).
     async fn send(&self, message: &OutgoingMessage) -> SendOutcome;
 
-    /// The number of messages that it sends at the same time; further ones wait. `None`: no limit.
-    fn connections(&self) -> Option<usize> {
+    /// The number of messages that it sends at the same time, which may change; further ones wait. `None`: no limit.
+    fn connections(&self) -> Option<watch::Receiver<usize>> {
         None
     }
 }

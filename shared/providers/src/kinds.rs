@@ -9,7 +9,9 @@ use serde::{
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::{fcm::FcmConfig, setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig};
+use crate::{
+    apns::ApnsConfig, fcm::FcmConfig, setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
+};
 
 macro_rules! kinds {
     ($($Kind:ident($Config:ident),)+) => {
@@ -86,6 +88,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Apns(ApnsConfig),
     Fcm(FcmConfig),
     Smtp(SmtpConfig),
     Twilio(TwilioConfig),

@@ -4,6 +4,7 @@
 //! answers back.
 
 mod accounts;
+pub mod apns;
 pub mod fcm;
 mod http;
 mod kinds;
@@ -15,6 +16,7 @@ pub mod smtp;
 pub mod twilio;
 
 pub use accounts::{AccountsError, ProvidersConfig};
+pub use apns::ApnsConfig;
 pub use fcm::FcmConfig;
 pub use http::{NoAnswer, ProviderRequest, ProviderResponse};
 pub use kinds::{ProviderConfig, ProviderKind};

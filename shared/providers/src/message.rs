@@ -11,6 +11,10 @@ pub struct OutgoingMessage {
     pub delivery_id: DeliveryId,
     /// The event of the message.
     pub event_id: EventId,
+    /// The delivery's generation: 0, and one more for each replay.
+    pub generation: u32,
+    /// The number of the attempt within the generation, from 1.
+    pub attempt: u32,
     /// E-mail address, E.164 phone number or device token.
     pub to: String,
     /// The device's platform, for push.

@@ -85,12 +85,12 @@ pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
     }
 }
 
-/// Whether FCM or the worker reserves a key of a push message's data. FCM refuses a message with a reserved
-/// key.
+/// Whether FCM, APNs or the worker reserves a key of a push message's data. FCM refuses a message with a reserved
+/// key, and APNs reads its own.
 pub(crate) fn is_reserved_key(key: &str) -> bool {
     matches!(key, "from" | "message_type" | "collapse_key" | "notification")
         || ["google.", "gcm."].iter().any(|prefix| key.starts_with(prefix))
-        || matches!(key, "google" | "gcm")
+        || matches!(key, "google" | "gcm" | "aps")
         // The worker's own keys, by which an app identifies the message.
         || matches!(key, "carillon_delivery_id" | "carillon_event_id")
 }

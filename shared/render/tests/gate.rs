@@ -118,7 +118,7 @@ fn an_error_names_the_variable_and_the_line_of_the_template_or_partial() {
 }
 
 #[test]
-fn keys_that_fcm_keeps_for_itself_are_refused_by_name() {
+fn keys_that_fcm_and_apns_keep_for_themselves_are_refused_by_name() {
     for key in [
         "from",
         "message_type",
@@ -128,6 +128,7 @@ fn keys_that_fcm_keeps_for_itself_are_refused_by_name() {
         "gcm.y",
         "google",
         "gcm",
+        "aps",
         "carillon_delivery_id",
     ] {
         let part = format!("data.{key}");

@@ -16,9 +16,14 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use carillon_domain::Channel;
 use carillon_providers::OutgoingMessage;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use self::{breaker::Breaker, connections::Connections, measures::SendMeasures, rate::SendRate};
+use self::{
+    breaker::Breaker,
+    connections::{Connections, Taken},
+    measures::SendMeasures,
+    rate::SendRate,
+};
 pub(crate) use self::{
     breaker::{Blame, Complaint, Permit, Ruled, Tries},
     room::{Reservation, Room},
@@ -75,8 +80,8 @@ impl Account {
     }
 
     /// Waits for a connection, which is released when the permit is dropped.
-    pub(crate) async fn connection(&self) -> Option<OwnedSemaphorePermit> {
-        self.connections.as_ref()?.connection().await
+    pub(crate) async fn connection(&self) -> Option<Taken> {
+        Some(self.connections.as_ref()?.connection().await)
     }
 
     /// Sends and learns from the outcome.

@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use super::Account;
+use super::{Account, connections::Taken};
 
 /// Room for messages, after the wait for the send rate.
 pub(crate) struct Room {
     account: Arc<Account>,
-    places: Option<OwnedSemaphorePermit>,
+    places: Option<Taken>,
     count: usize,
 }
 
 /// Room for one message.
 pub(crate) struct Reservation {
     account: Arc<Account>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Taken>,
 }
 
 impl Room {
@@ -32,7 +30,7 @@ impl Room {
     pub(crate) fn reserve(&mut self) -> Reservation {
         Reservation {
             account: Arc::clone(&self.account),
-            _place: self.places.as_mut().and_then(|places| places.split(1)),
+            _place: self.places.as_mut().and_then(Taken::split_one),
         }
     }
 }
@@ -48,10 +46,10 @@ impl Account {
     pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
         let wanted = wanted.min(self.burst()).max(1);
         let places = match &self.connections {
-            Some(connections) => connections.places(wanted).await,
+            Some(connections) => Some(connections.places(wanted).await),
             None => None,
         };
-        let count = places.as_ref().map_or(wanted, OwnedSemaphorePermit::num_permits);
+        let count = places.as_ref().map_or(wanted, Taken::count);
         let count = match &self.rate {
             Some(rate) => rate.gather(count).await,
             None => count,

@@ -51,6 +51,8 @@ impl Deliver {
         let message = OutgoingMessage {
             delivery_id: claimed.task.delivery.delivery_id,
             event_id: claimed.task.delivery.event_id.clone(),
+            generation: claimed.task.generation,
+            attempt: claimed.task.attempt,
             to,
             platform,
             content: rendered.content,

@@ -1,5 +1,6 @@
 //! The senders, one for each kind of provider.
 
+mod apns;
 mod fcm;
 mod http;
 mod oauth;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use carillon_domain::{Channel, clock::SharedClock};
 use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig, SettingError};
 
+pub use apns::ApnsSender;
 pub use fcm::FcmSender;
 pub use smtp::SmtpSender;
 pub use twilio::TwilioSender;
@@ -80,6 +82,7 @@ pub fn accounts(
 /// The connections to an account: one line for each kind of provider.
 fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<dyn Sender>, OpenError> {
     Ok(match config {
+        ProviderConfig::Apns(apns) => Arc::new(ApnsSender::new(name, apns, clock)?),
         ProviderConfig::Fcm(fcm) => Arc::new(FcmSender::new(fcm, clock)?),
         ProviderConfig::Smtp(smtp) => Arc::new(SmtpSender::new(smtp, clock)?),
         ProviderConfig::Twilio(twilio) => Arc::new(TwilioSender::new(name, twilio, clock)?),

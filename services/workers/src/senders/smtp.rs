@@ -18,7 +18,10 @@ use lettre::transport::smtp::{
 };
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use crate::sender::Sender;
 
@@ -259,7 +262,7 @@ impl Sender for SmtpSender {
         }
     }
 
-    fn connections(&self) -> Option<usize> {
-        Some(self.max_connections)
+    fn connections(&self) -> Option<watch::Receiver<usize>> {
+        Some(watch::channel(self.max_connections).1)
     }
 }

@@ -218,6 +218,8 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
     OutgoingMessage {
         delivery_id: DeliveryId(Uuid::from_u128(7)),
         event_id: "order 1001/shipped".into(),
+        generation: 0,
+        attempt: 1,
         to: to.to_owned(),
         platform: None,
         content,

@@ -7,11 +7,14 @@
 )]
 
 mod accounts;
+mod apns;
+mod apple;
 mod claims;
 mod configuration;
 mod expiry;
 mod fcm;
 mod fcm_tokens;
+mod goaway;
 mod http_server;
 mod lanes;
 mod outcomes;

@@ -110,6 +110,8 @@ mod tests {
         OutgoingMessage {
             delivery_id: DeliveryId(Uuid::nil()),
             event_id: "o 7".into(),
+            generation: 0,
+            attempt: 1,
             to: "+491511234567".to_owned(),
             platform: None,
             content,

@@ -34,6 +34,8 @@ fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMe
     OutgoingMessage {
         delivery_id: DeliveryId(Uuid::nil()),
         event_id: "e".into(),
+        generation: 0,
+        attempt: 1,
         to: to.into(),
         platform,
         content,
@@ -111,8 +113,8 @@ fn no_more_go_out_at_once_than_rate_and_connections_allow() {
         async fn send(&self, _: &OutgoingMessage) -> SendOutcome {
             SendOutcome::Ok { message_id: None }
         }
-        fn connections(&self) -> Option<usize> {
-            Some(32)
+        fn connections(&self) -> Option<tokio::sync::watch::Receiver<usize>> {
+            Some(tokio::sync::watch::channel(32).1)
         }
     }
     let burst = |rate| Account::new("p", Channel::Email, Arc::new(Few), rate).burst();
