@@ -44,8 +44,8 @@ impl Figure {
         Self::new(what, Spread::of([value]))
     }
 
-    /// The number of lost or duplicated messages. Its target is 0; otherwise the benchmark has not measured the intended
-    /// work.
+    /// A number with the target 0, such as that of lost messages. If it is greater, the benchmark has not measured the
+    /// intended work.
     #[expect(clippy::cast_precision_loss, reason = "a number of messages")]
     pub(crate) fn none_of(what: impl Into<String>, count: usize) -> Self {
         Self::one(what, count as f64).at_most(0.0)

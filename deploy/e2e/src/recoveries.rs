@@ -50,7 +50,7 @@ impl Strikes {
         self.0.lock().clone()
     }
 
-    /// Lines for the report: recovery times by kind of fault, for faults without another in between, and for all.
+    /// Lines for the report: the recovery times by kind of fault, those of faults that no other fault disturbed, and all.
     pub(crate) fn summary(&self) -> Vec<String> {
         let strikes = self.0.lock();
         let mut by_kind: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
@@ -76,7 +76,7 @@ impl Strikes {
     }
 }
 
-/// The other faults between the end of this one and its recovery.
+/// The other faults between the end of a fault and the recovery from it.
 fn disturbances(strikes: &[Strike], index: usize) -> Vec<FaultKind> {
     let strike = strikes[index];
     match (strike.ended, strike.recovered) {

@@ -23,7 +23,7 @@ use crate::{
 
 /// The time within which all deliveries have to end after the last post.
 const QUIET: Duration = Duration::from_mins(3);
-/// The time for which sources repeat their posts after the end of the run.
+/// The longest time for which event sources repeat their posts after the planned length of the run.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the suite; returns the violations.

@@ -148,7 +148,7 @@ pub(crate) enum Command {
         url: String,
     },
     /// Prepare an installation: create the topics, apply a catalog folder and import the users in its folder `users`.
-    /// What exists stays.
+    /// Existing topics and users stay unchanged.
     #[command(after_help = examples::SETUP)]
     Setup {
         /// The catalog folder.
@@ -409,7 +409,7 @@ pub(crate) enum KeysCommand {
     /// Create a key. Its secret is printed once, alone on standard output.
     #[command(after_help = examples::KEYS_CREATE)]
     Create {
-        /// A name that says what the key is for.
+        /// A name that describes the key's use.
         name: String,
         /// The permissions of the key.
         #[arg(long, default_value = "operator")]

@@ -30,8 +30,8 @@ pub(crate) struct NotPrivate {
     source: io::Error,
 }
 
-/// Removes the permissions of group and others from Carillon's files in a data folder. The folder itself is
-/// changed as well if it is Carillon's own or empty; a folder with other content keeps its mode.
+/// Removes the permissions of group and others from Carillon's files in a data folder, and from the folder itself if it
+/// is Carillon's own or empty. A folder with other content keeps its mode.
 pub(crate) fn take_from_others(folder: &Path) -> Result<(), NotPrivate> {
     let failed = |source| NotPrivate {
         path: folder.to_owned(),

@@ -80,8 +80,8 @@ fn duplicate(path: &Path) -> ApiError {
     )])
 }
 
-/// A path as an RFC 6901 pointer. The names of an enum's variants are no tokens of the document, and nothing is known
-/// of an unknown place.
+/// A path as an RFC 6901 pointer. It ends before the name of an enum's variant, which is not a token of the document,
+/// and before an unknown part.
 pub(crate) fn pointer(path: &Path) -> String {
     let tokens = path.iter().map_while(|segment| match segment {
         Segment::Seq { index } => Some(index.to_string()),
@@ -112,7 +112,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// For routes without parameters: a query string is a problem that names its first parameter.
+/// The check of a route without parameters. A query string is a problem that names its first parameter.
 #[derive(Debug)]
 pub(crate) struct NoQuery;
 
@@ -130,8 +130,8 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     }
 }
 
-/// For merge patches (RFC 7396): a body of another media type is refused, because it says another change. A body
-/// without a media type is read as JSON.
+/// The check of a merge patch's media type (RFC 7396). Another media type is refused, because the same body would mean
+/// another change in it. A body without a media type is read as JSON.
 #[derive(Debug)]
 pub(crate) struct MergePatch;
 

@@ -16,13 +16,13 @@ use crate::{config::GatewayConfig, limits::Limits};
 /// The dependencies of the gateway.
 #[derive(Clone)]
 pub struct GatewayDeps {
-    /// The bus, to which events go.
+    /// The bus, to which events are published.
     pub bus: Bus,
     /// The store.
     pub store: Store,
     /// Catalogs in memory.
     pub catalogs: CatalogCache,
-    /// Renders a delivery's content again; `None`: content is not shown.
+    /// The renderer that renders a delivery's content again. With `None`, content is not shown.
     pub renderer: Option<Arc<dyn Renderer>>,
     /// The clock.
     pub clock: SharedClock,

@@ -88,7 +88,7 @@ impl RouterError {
         }
     }
 
-    /// Whether a single record of the batch may be at fault, so that the others must be routed without it.
+    /// Whether a single record of the batch may be the cause, so that the records must be routed one by one.
     fn is_of_one(&self) -> bool {
         match self {
             Self::Panicked(_) => true,
@@ -141,7 +141,7 @@ impl Source {
     }
 }
 
-/// Records in a batch from which on the router counts as having fallen behind.
+/// The number of records in a batch at which the router counts as having fallen behind.
 const BEHIND: usize = 100;
 
 /// Pauses between two tries of a batch that failed.
@@ -198,8 +198,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 Ok(None)
             }
         };
-        // A step that was begun is awaited: a commit that went on by itself could come after the next member of the
-        // group has begun to read.
+        // A step that was begun is always awaited. An abandoned commit could end after the partition's next owner has
+        // begun to read.
         let step = async {
             match batch? {
                 Some(mut batch) => {
@@ -230,8 +230,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 failures += 1;
                 metrics::counter!("carillon_router_retries_total", "lane" => lane).increment(1);
                 apart = error.is_of_one();
-                // Limits that cannot be counted are an absent dependency, which is reported and waited for
-                // elsewhere.
+                // Limits that cannot be counted are the fault of an absent dependency, which `limits.rs` logs. The
+                // role waits for it and does not end.
                 if !matches!(error, RouterError::LimitsAway) {
                     if let Some(left_out) = complaints.admit("again") {
                         tracing::warn!(%lane, error = &error as &dyn std::error::Error, left_out, "a batch is read again");
@@ -243,8 +243,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                     () = shutdown.soft() => return Ok(()),
                 }
                 match consumer.rewind().await {
-                    // The consumer rewinds before its next record. It may first have to take over a change of the
-                    // assignment, which only a read finds out.
+                    // The consumer rewinds before its next record. A change of the assignment may have to be handled
+                    // first, which only a read can do.
                     Err(error) if error.is_retriable() => {
                         tracing::warn!(%lane, %error, "the consumer was not rewound yet; trying again");
                     }

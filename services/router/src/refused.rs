@@ -7,7 +7,7 @@ use carillon_bus::{BusError, OutRecord};
 
 use crate::RouterError;
 
-/// The limits of topics as they are known since a batch was refused.
+/// The record sizes that topics have refused. They are forgotten after the event that led to such a record was rejected.
 #[derive(Debug, Default)]
 pub struct Refused {
     /// The smallest size that each topic has refused.
@@ -28,8 +28,8 @@ impl Refused {
         true
     }
 
-    /// Notes that a batch was committed. If the refused event was among it, the limits are forgotten, because topics
-    /// can be changed.
+    /// Notes that a batch was committed. If it contained the refused event, the sizes are forgotten, because an operator
+    /// may raise a topic's limit.
     pub fn committed(&mut self) {
         if self.was_met {
             *self = Self::default();

@@ -119,8 +119,8 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
     ended
 }
 
-/// Runs both until the consumers end. If one consumer fails, the tracker ends: the auditor and the housekeeping alone
-/// must not appear to be a working tracker.
+/// Runs both futures until the consumers end. If one consumer fails, the tracker ends, because auditor and housekeeping
+/// alone would look like a working tracker.
 async fn lead<T>(
     consumers: impl Future<Output = Result<(), TrackerError>>,
     company: impl Future<Output = T>,
@@ -177,7 +177,7 @@ async fn consume(
             Ok(()) => stall.succeeded(),
             Err(error) if error.is_retriable() => {
                 if !reader.is_placed() {
-                    // A partition that is assigned at this moment may not be ready to be read from elsewhere.
+                    // A partition that was assigned a moment ago may not be ready for a seek yet.
                     tracing::debug!(
                         consumer = reader.name,
                         error = &error as &dyn std::error::Error,
@@ -280,9 +280,9 @@ impl Reader<'_> {
         self.epoch == self.consumer.epoch()
     }
 
-    /// Reads on from the stored offsets. The group's own may lie behind them, if a commit was lost; or before them, if the
-    /// read model is older than the bus: after a power failure, or from a backup. Only the stored ones say what was
-    /// applied.
+    /// Reads on from the stored offsets, since only these are those of applied records. The group's committed offsets are
+    /// smaller if a commit was lost. They are greater if the read model is older than the bus, after a power failure or
+    /// from a backup.
     async fn go_to_stored(&mut self) -> Result<(), TrackerError> {
         let epoch = self.consumer.epoch();
         self.applied = self.stored().await?;

@@ -36,7 +36,7 @@ pub struct Batch {
     offsets: BTreeMap<Partition, (i64, u64)>,
 }
 
-/// What may follow the calls of the member so far.
+/// The state of reading after the member's calls so far. It decides which call may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReadState {
     /// All calls have succeeded: reading on and committing are possible.

@@ -19,7 +19,7 @@ pub struct TopicLag {
     pub committed: i64,
 }
 
-/// Members of a group that share a subscription, of which more are there than partitions.
+/// A subscription that more members of a group share than any of its topics has partitions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CrowdedTopic {
     /// The topic of the subscription that has the most partitions.
@@ -30,7 +30,8 @@ pub struct CrowdedTopic {
     pub partitions: usize,
 }
 
-/// The crowds among a group's members, of which `subscriptions` are the topics. `partitions` counts a topic's.
+/// The crowded subscriptions of a group. `subscriptions` has the topics of each member; `partitions` returns the number
+/// of a topic's partitions.
 pub(crate) fn crowds<E>(
     subscriptions: impl IntoIterator<Item = Vec<Arc<str>>>,
     mut partitions: impl FnMut(&str) -> Result<usize, E>,

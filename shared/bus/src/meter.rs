@@ -1,5 +1,5 @@
-//! What the bus measures. Names and labels are those of OpenTelemetry's conventions for messaging, as Prometheus
-//! spells them. Handles are made once: measuring allocates nothing for a record.
+//! The metrics of the bus. Names and labels are those of OpenTelemetry's conventions for messaging, as Prometheus
+//! spells them. Handles are made once, so that measuring a record allocates nothing.
 
 mod unfinished;
 
@@ -20,7 +20,7 @@ use crate::{
     topics::Topics,
 };
 
-/// What is written: records by topic, and how long publishing takes.
+/// The metrics of writing: the number of records by topic, and the duration of a publish.
 pub(crate) struct Written {
     system: &'static str,
     records: HashMap<Arc<str>, Counter>,
@@ -54,7 +54,7 @@ impl Written {
         }
     }
 
-    /// Notes how long publishing took.
+    /// Notes the duration of a publish.
     pub(crate) fn published<T>(&self, since: Instant, published: &Result<T, BusError>) {
         let seconds = since.elapsed().as_secs_f64();
         match published {
@@ -69,7 +69,7 @@ impl Written {
     }
 }
 
-/// The work on batches of a group: how large they are, and how long they take.
+/// The metrics of a group's work: the size of its batches, and the duration of the work on one.
 #[derive(Clone)]
 pub(crate) struct Work {
     size: Histogram,
@@ -197,7 +197,7 @@ impl Member for Metered {
     async fn begin(&mut self, out: Vec<OutRecord>, offsets: &[(Partition, i64)]) -> Result<(), BusError> {
         self.written.sending(&out);
         self.member.begin(out, offsets).await?;
-        // If the step fails later, the rewind that follows has its records read, and noted, again.
+        // If the step fails later, the member is rewound, and the records are read and noted again.
         self.unfinished.committed(&self.group, offsets);
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What is told of a group while it works: its lag, the age of what waits, whether it moves, whether members are idle.
+//! The metrics and notes of a group while it works: its lag, the age of its oldest waiting record, whether it is stuck,
+//! and its idle members.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::{
 
 /// The interval at which a group's lag is measured, and its members are counted.
 const LOOK_AT_LAG: Duration = Duration::from_secs(15);
-/// The interval at which the age of what waits is told.
+/// The interval at which the age of the oldest waiting record is measured.
 const LOOK_AT_AGE: Duration = Duration::from_secs(2);
 
 impl Bus {
@@ -95,7 +96,8 @@ impl Bus {
     }
 }
 
-/// Sets the gauge, warns of crowds that were not known, and returns a note if there is one.
+/// Sets the gauge, warns of topics that have more members than partitions since this round, and returns a note if there
+/// is any such topic.
 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
 fn tell_crowds(group: &str, crowds: Vec<CrowdedTopic>, known: &mut Vec<CrowdedTopic>) -> Option<String> {
     let idle: usize = crowds.iter().map(|crowd| crowd.members - crowd.partitions).sum();

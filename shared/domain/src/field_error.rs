@@ -28,7 +28,7 @@ pub struct FieldError {
     pub pointer: String,
     /// A stable code, such as `required`, `type`, `unknown-field`, `format`, `range`.
     pub code: String,
-    /// A sentence that names what was expected.
+    /// A sentence that names the expected value.
     pub message: String,
 }
 

@@ -104,7 +104,8 @@ impl RetryPolicy {
         Some(with_jitter(self.tiers[index], named, jitter))
     }
 
-    /// The tier in which the next part of a wait is spent: the largest that fits into what remains, else the smallest.
+    /// The tier in which the next part of a wait is spent: the largest that fits into the remaining wait, else the
+    /// smallest.
     #[must_use]
     pub fn tier_for(&self, remaining: Duration) -> Duration {
         self.tiers

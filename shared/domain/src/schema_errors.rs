@@ -83,7 +83,7 @@ fn hidden(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// What a schema expects, in the words of all other errors; `None` for keywords about encodings and references.
+/// The expectation of a schema, in the words of all other errors. `None` for keywords about encodings and references.
 fn expected(kind: &ValidationErrorKind, at: &str) -> Option<String> {
     use ValidationErrorKind as K;
     Some(match kind {

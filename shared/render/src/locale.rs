@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use crate::TemplateSet;
 
-/// The maximum number of negotiated answers that are cached. Readers use few tags; a tag that finds the cache full is
+/// The most cached results of negotiation. Readers use few tags. A tag that does not fit into the full cache is
 /// negotiated at each use.
 const REMEMBERED: usize = 1_024;
 

@@ -7,7 +7,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-/// What libraries write before the text of a cause that follows anyway.
+/// Beginnings of libraries' texts. They are removed, because the text of the cause follows.
 const WRAPPERS: [&str; 3] = [
     "error communicating with database: ",
     "error returned from database: ",

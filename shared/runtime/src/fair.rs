@@ -1,7 +1,7 @@
 //! Long loops without a wait yield regularly, so that a batch of a campaign delays other tasks by at most about a
 //! millisecond.
 
-/// Steps, of a few microseconds each, after which a loop yields.
+/// The number of steps after which a loop yields. A step takes a few microseconds.
 const STEPS: usize = 32;
 
 /// Yields to other tasks of this thread every [`STEPS`] calls.

@@ -1,8 +1,8 @@
 //! The inbox of a task that writes several jobs in one transaction, since each commit syncs the disk.
 //!
 //! A job is small or large by its rows. Small jobs come before large ones, so that a one-time password waits for at
-//! most one part of a campaign; large jobs never starve. What the current transaction has taken decides what it takes
-//! next ([`Inbox::more`]) and what the next transaction begins with ([`Inbox::first`]):
+//! most one part of a campaign; large jobs never starve. The jobs that the current transaction has taken decide its next
+//! job ([`Inbox::more`]) and the first job of the next transaction ([`Inbox::first`]):
 //!
 //! | taken | takes next | the transaction after it begins with |
 //! |---|---|---|
@@ -79,7 +79,7 @@ impl<J> std::fmt::Debug for InboxSender<J> {
     }
 }
 
-/// The jobs that wait, and what the current transaction has taken of them.
+/// The jobs that wait, and the jobs that the current transaction has taken.
 #[derive(Debug)]
 pub struct Inbox<J> {
     small: mpsc::Receiver<J>,

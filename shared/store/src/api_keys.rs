@@ -82,7 +82,7 @@ pub struct Principal {
 pub struct ApiKeyInfo {
     /// The key's public id.
     pub id: Uuid,
-    /// The key's name, which says what it is for.
+    /// The key's name, which describes its use.
     pub name: String,
     /// The key's permissions.
     pub role: Role,

@@ -117,8 +117,8 @@ impl Acceptance {
 }
 
 impl AuditCounts {
-    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting), less what
-    /// was accepted. Events between gateway and tracker are included until they are projected; at rest the difference is 0.
+    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting) − accepted
+    /// differences. Events between gateway and tracker are included until they are projected; at rest the difference is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(
@@ -127,7 +127,7 @@ impl AuditCounts {
         ) - self.accepted_events
     }
 
-    /// Deliveries that are unaccounted for: produced − (ended + pending), less what was accepted.
+    /// Deliveries that are unaccounted for: produced − (ended + pending) − accepted differences.
     #[must_use]
     pub fn delivery_difference(&self) -> i64 {
         diff(self.deliveries_produced, self.ended + self.pending) - self.accepted_deliveries

@@ -130,7 +130,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// Whether a code blames a value. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
+/// Whether a code is about a value. PostgreSQL: data exceptions (such as a NUL in a text, or a time out of range),
 /// integrity constraints, limits (such as a row too large for an index). SQLite: too big, constraint, mismatch.
 fn is_about_data(code: &str) -> bool {
     if code.len() == 5 {

@@ -15,12 +15,12 @@ impl ManualClock {
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        *self.0.lock().expect("nobody panicked with the clock in hand") += by;
+        *self.0.lock().expect("no thread panicked while it held the lock") += by;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().expect("nobody panicked with the clock in hand")
+        *self.0.lock().expect("no thread panicked while it held the lock")
     }
 }

@@ -1,4 +1,4 @@
-//! Log lines, for tests of what the log says.
+//! Log lines, for tests of logging.
 
 use std::{
     io::{self, Write},
@@ -20,7 +20,7 @@ pub struct LogLines {
 struct LogText(Arc<Mutex<Vec<u8>>>);
 
 impl LogLines {
-    /// Begins to record. A test's runtime has to be of one thread.
+    /// Begins to record. The test's runtime must have one thread only.
     #[must_use]
     pub fn of_this_thread() -> Self {
         let written = LogText::default();

@@ -14,15 +14,15 @@ pub struct Spans {
 }
 
 impl Spans {
-    /// Begins to record. A test's runtime has to be of one thread.
+    /// Begins to record. The test's runtime must have one thread only.
     #[must_use]
     pub fn of_this_thread() -> Self {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(exporter.clone())
             .build();
-        // If a process has one subscriber only, `tracing` asks the subscriber of the thread that first reaches a span, which
-        // is another test's thread without one, and remembers that nobody wants the span.
+        // With only one subscriber in the process, `tracing` asks only the thread that reaches a span first, and remembers
+        // its answer. That thread may belong to another test without a subscriber, and its answer is no.
         let second = Dispatch::new(tracing_subscriber::registry());
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let recording = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));

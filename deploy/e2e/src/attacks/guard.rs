@@ -22,7 +22,8 @@ const MEMORY: u64 = 500_000_000;
 /// The time between two checks, and between two passwords.
 const LOOK: Duration = Duration::from_millis(100);
 const PASSWORD: Duration = Duration::from_millis(700);
-/// Passwords that are sent at once after a start: in 12 of 13 tries each of six partitions has one.
+/// The number of passwords that are sent at once after a start. Keys fall on partitions at random: with 24, each of six
+/// partitions has at least one in 12 of 13 tries.
 const SETTLING: usize = 24;
 /// The longest wait for a password.
 const GIVEN_UP: Duration = Duration::from_secs(30);
@@ -152,8 +153,8 @@ fn resident(process: i32) -> anyhow::Result<u64> {
     Ok(kilobytes * 1_024)
 }
 
-/// Waits until passwords on several partitions arrive in time: after a start, consumers take some seconds to share
-/// their partitions, and some of these are read before others.
+/// Waits until passwords on several partitions arrive in time. After a start, consumers take some seconds to share their
+/// partitions, and begin to read some of them before others.
 pub(super) async fn settled(victim: &Api, limit: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {

@@ -60,7 +60,10 @@ fn all() -> Vec<Attack> {
         attack!("idle connections", connections::idle),
         attack!("half heads", connections::half_heads),
         attack!("half bodies without a key", connections::half_bodies),
-        attack!("answers that nobody takes", connections::answers_not_taken),
+        attack!(
+            "answers that the client does not read",
+            connections::answers_not_taken
+        ),
         attack!("held posts of one key", floods::held_posts),
         attack!("large bodies of one key", floods::large_bodies),
         attack!("a flood of requests", floods::requests),

@@ -132,7 +132,7 @@ pub(super) fn arrivals(evidence: &Evidence) -> Finding {
     }
     for id in evidence.arrivals.keys() {
         if !evidence.deliveries.contains_key(id) {
-            violations.push(format!("a message of delivery {id} arrived, which nobody knows"));
+            violations.push(format!("a message of the unknown delivery {id} arrived"));
         }
     }
     if evidence.anonymous > 0 {

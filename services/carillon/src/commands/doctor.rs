@@ -87,7 +87,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     };
     if report.parts.keys().all(|part| part == roles::SIMULATOR) {
         return absent(format!(
-            "the provider simulator answers at {url}, and it is no carillon"
+            "a provider simulator answers at {url} instead of a role of carillon"
         ));
     }
     let mut findings: Vec<Finding> = report
@@ -235,7 +235,7 @@ mod tests {
         let (simulator, simulating) = serve(roles::simulator_readiness()).await;
         let findings = running(&simulator, true).await;
         assert!(
-            !findings[0].ok && findings[0].detail.contains("is no carillon"),
+            !findings[0].ok && findings[0].detail.contains("instead of a role"),
             "{}",
             findings[0].detail
         );

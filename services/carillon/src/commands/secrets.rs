@@ -60,7 +60,7 @@ pub(super) fn generate(folder: &Path, owner: Option<u32>) -> anyhow::Result<()> 
     let token = file("providers/twilio_auth_token").keep(|| Ok(hex::<16>()))?;
     file("simulator/twilio_auth_token").keep(|| Ok(token))?;
 
-    // The workers sign with the private key; the simulator checks with the public one, which is derived from it.
+    // The workers sign with the private key. The simulator checks signatures with the public key, derived from it.
     let (account, public) = (
         file("providers/fcm_service_account.json"),
         file("simulator/fcm_public_key.pem"),

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyBody {
-    /// A name that says what the key is for.
+    /// A name that describes the key's use.
     #[schema(example = "order service", min_length = 1, max_length = 128, pattern = "\\S")]
     name: String,
     /// `viewer`, `operator` or `admin`.

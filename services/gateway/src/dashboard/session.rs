@@ -33,7 +33,7 @@ const LIFETIME: Duration = Duration::from_hours(12);
 /// The most sessions. A further one ends the session that would expire first.
 const MAX_SESSIONS: usize = 10_000;
 
-/// The most sessions of one key. A further sign-in ends that session of the same key which would expire first.
+/// The most sessions of one key. A further sign-in ends the session of this key that would expire first.
 const MAX_OF_KEY: usize = 100;
 
 /// The time for which a page shows values that an admin has revealed.
@@ -219,7 +219,7 @@ impl FromRequestParts<Dashboard> for SignedIn {
                 let slot = dashboard.gateway.0.limits.admit_page(&principal);
                 let page = wanted(parts).to_owned();
                 let now = dashboard.sessions.clock.now();
-                // The frame of a message belongs to the page around it.
+                // A message is shown in a frame of its page, so the reveal of the page holds for it.
                 let of_page = page.strip_suffix("/message").unwrap_or(&page);
                 let is_revealed = session
                     .revealed

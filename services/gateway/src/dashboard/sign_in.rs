@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{error::ApiError, input::Query};
 
-/// The name of the cookie with which the token of the sign-in form is compared, since no session exists yet.
+/// The name of the cookie that holds a copy of the sign-in form's token. The two are compared, since no session exists
+/// yet.
 const FORM_COOKIE: &str = "carillon_sign_in";
 
 #[derive(Template)]

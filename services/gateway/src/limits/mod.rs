@@ -21,9 +21,9 @@ pub(crate) use self::{
 };
 use crate::{config::GatewayConfig, error::ApiError};
 
-/// The number of remembered keys from which on those without a request in flight are forgotten.
+/// The number of remembered keys above which keys without a request in flight are forgotten.
 const REMEMBERED: usize = 10_000;
-/// The number of posts of each tenant that are processed even if other tenants have taken all places.
+/// The number of posts in progress that each tenant may have even if other tenants have taken all places.
 const ALWAYS: usize = 8;
 
 /// The shares of the keys and tenants with recent requests.

@@ -212,7 +212,7 @@ pub(crate) struct DecisionStep {
     rule: String,
     /// `pass`, `skip` or `stop`.
     result: String,
-    /// What the rule looked at.
+    /// The values that the rule examined.
     inputs: Map<String, Value>,
 }
 

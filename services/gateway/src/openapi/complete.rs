@@ -10,7 +10,7 @@ struct Shared {
     status: &'static str,
     name: &'static str,
     description: &'static str,
-    /// Whether only operations that read a body can answer it.
+    /// Whether only operations that read a body have this answer.
     of_bodies: bool,
 }
 

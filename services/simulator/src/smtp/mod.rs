@@ -1,9 +1,9 @@
 //! An SMTP server (RFC 5321) with AUTH, PIPELINING, 8BITMIME, SMTPUTF8 and SIZE. It has no TLS, because it listens on
 //! trusted networks only.
 //!
-//! Receivers whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate) are refused like such
-//! mailboxes. Faults happen at the step that the script names, by default at the final dot of a message. Violations
-//! of the RFCs are refused as strict servers refuse them ([`rules`]).
+//! A receiver whose local part starts with a word of [`mailbox_fate`](reply::mailbox_fate), such as `blocked`, is
+//! refused with that word's reply. Faults happen at the step that the script names, by default at the final dot of a
+//! message. Violations of the RFCs are refused as strict servers refuse them ([`rules`]).
 
 mod auth;
 mod fault;

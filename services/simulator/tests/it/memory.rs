@@ -1,4 +1,4 @@
-//! The memory: its content, and what it survives.
+//! The stored messages: their content, and the restarts that they survive.
 
 use std::path::Path;
 

@@ -148,8 +148,8 @@ async fn a_read_model_from_a_backup_catches_up_with_the_bus() {
         tracker.end().await;
         read_on(setting).await;
 
-        // The read model has the offsets of the backup and none of its rows, so its counts are those of the records
-        // that the backup had not seen.
+        // The read model has the offsets of the backup and none of its rows. Its counts are therefore those of the
+        // records after the backup.
         store.read_model().reset(&name).await.unwrap();
         let restored = Projection {
             consumer: name.clone(),

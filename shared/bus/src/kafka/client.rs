@@ -286,7 +286,7 @@ mod tests {
     fn every_property_that_we_fix_for_a_member_or_a_producer_is_refused_from_the_user() {
         let bare = base_with("client.rack", "a").unwrap();
         let transactional = transactional(&bare, "t");
-        // What the user sets wins where it is not refused, so a value that no user can change must be in the list.
+        // A property of the user that is not refused wins. A value that no user may change must therefore be in the list.
         for (key, value) in transactional.config_map() {
             let fixed = FIXED.iter().any(|(fixed, _)| *fixed == key);
             let ours = base_with(key, "7").map(|base| super::transactional(&base, "t"));

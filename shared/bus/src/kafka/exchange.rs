@@ -1,4 +1,4 @@
-//! What a member and its polling thread exchange: reports, requests, and the state that both see.
+//! The exchange between a member and its polling thread: reports, requests, and their shared state.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,4 @@
-//! How far a group is behind.
+//! The lag of a group.
 
 use std::{
     collections::HashMap,
@@ -15,15 +15,15 @@ use rdkafka::{
 use super::{CALL_TIMEOUT, admin::blocking, classify, logs::Plain};
 use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
 
-/// A lag of a partition up to which it is looked at: it may consist of transactions' markers alone, one of which stands
-/// behind the last record of each.
+/// The greatest lag of a partition, in offsets, of which the markers are counted. Each transaction ends with a marker,
+/// which takes an offset and is not a record, so a small lag may consist of markers only.
 const FEW: i64 = 16;
-/// How long is looked. What is not known by then counts as records.
+/// The longest time of counting markers. If it does not suffice, all offsets count as records.
 const LOOK: Duration = Duration::from_secs(2);
 
 type Looking = BaseConsumer<Plain>;
 
-/// A partition behind whose committed offset something lies.
+/// A partition with offsets that are not committed.
 struct Behind {
     topic: Arc<str>,
     partition: i32,
@@ -31,7 +31,7 @@ struct Behind {
     count: i64,
 }
 
-/// How far a group is behind on the topics on which it has committed something.
+/// The lag of a group on each topic on which it has committed an offset.
 pub(super) async fn lag(
     base: &ClientConfig,
     group: &str,
@@ -109,8 +109,8 @@ fn committed(consumer: &Looking, specs: &[(Arc<str>, u32)]) -> Result<TopicParti
         .map_err(classify)
 }
 
-/// How many of the offsets behind are no records, by topic. Each partition is read to its end; if that takes too long,
-/// none is known.
+/// The number of uncommitted offsets that are markers, by topic. Each partition is read to its end; the list is empty if
+/// that takes longer than [`LOOK`].
 fn markers(consumer: &Looking, few: &[Behind]) -> Result<Vec<(Arc<str>, i64)>, BusError> {
     let mut partitions = TopicPartitionList::new();
     for behind in few {
@@ -128,9 +128,10 @@ fn markers(consumer: &Looking, few: &[Behind]) -> Result<Vec<(Arc<str>, i64)>, B
                     .entry((message.topic().to_owned(), message.partition()))
                     .or_default() += 1;
             }
-            // Of each partition once: what is appended meanwhile is no second end within this time.
+            // The client reports the end once for each partition. Records appended meanwhile hardly ever lead to a
+            // second report within this time.
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-            // Records that cannot be read are records.
+            // A record that cannot be read is a record and not a marker.
             Some(Err(_)) | None => return Ok(Vec::new()),
         }
     }

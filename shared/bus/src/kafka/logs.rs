@@ -36,7 +36,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 /// An error of the whole client. The client recovers from most of them by itself.
 pub(super) fn error(error: &KafkaError, reason: &str) {
-    // The end of a partition is news to whoever asked for it, and no error.
+    // The end of a partition is reported only to callers that asked for it, and is not an error.
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
         return;
     }

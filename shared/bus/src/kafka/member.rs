@@ -46,7 +46,7 @@ pub(super) struct KafkaMember {
     membership: MemberConfig,
     link: ConsumerLink,
     last_seek: u64,
-    /// The partitions that are assigned and not released, as far as the member knows.
+    /// The partitions that are assigned and not released, by the events that the member has received.
     assigned: HashMap<Partition, Assignment>,
     /// Records that were received and not handed out.
     ready: VecDeque<Record>,
@@ -175,7 +175,7 @@ impl KafkaMember {
         event
     }
 
-    /// Whether partitions have to be released first. Until then the thread or its client does nothing else.
+    /// Whether partitions have to be released before anything else: the thread, or a new client, waits for that.
     fn is_leaving(&self) -> bool {
         self.releasing.is_some()
             || self.relinking

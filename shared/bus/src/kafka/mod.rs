@@ -94,7 +94,7 @@ impl Kafka {
         admin::check(self.producer()?, specs).await
     }
 
-    /// The producer; a new one if the old one has lost its brokers or has failed for good.
+    /// The producer. It is replaced if it has lost its brokers or has failed for good.
     fn producer(&self) -> Result<RecordProducer, BusError> {
         let mut publisher = self.publisher.lock();
         let fatal = publisher.producer.client().fatal_error();
@@ -120,7 +120,7 @@ impl Kafka {
         group::crowds(self.producer()?, group.to_owned()).await
     }
 
-    /// A member of a group. If it `gathers`, its fetches wait briefly and bring more records.
+    /// A member of a group. With `gathers`, its fetches wait briefly, so that each returns more records.
     pub(crate) fn join(
         &self,
         group: &str,

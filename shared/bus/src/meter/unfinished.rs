@@ -1,4 +1,4 @@
-//! The age of what a process has read and not finished.
+//! The age of records that the process has read and not finished.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 
 use crate::record::{Partition, Record};
 
-/// What the members of this process have read and not committed, by group, topic and partition.
+/// The records that the members of this process have read and not committed, by group, topic and partition.
 ///
-/// A member reads on until it has as many records in flight as it may. The oldest of them is therefore the oldest that
-/// waits in the partition: records that are not read yet are younger.
+/// A member reads on until it has as many records in flight as it may. The oldest of these is therefore the oldest
+/// waiting record of the partition: records that are not read yet are younger.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished(Mutex<HashMap<Arc<str>, Topics>>);
 

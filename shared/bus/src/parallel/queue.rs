@@ -1,4 +1,4 @@
-//! The records that wait for a handler, of which at most one of each key is in hand.
+//! The queue of records that wait for a handler. At most one record of each key is in hand.
 
 use std::collections::{HashMap, VecDeque};
 

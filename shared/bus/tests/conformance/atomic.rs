@@ -60,7 +60,7 @@ fn a_group_that_has_read_everything_of_atomic_steps_is_not_behind() {
             lags.iter().map(|lag| lag.records).sum::<i64>()
         };
         drain(&mut reader, 6).await;
-        // What stands behind a transaction's last record is no record.
+        // The marker behind a transaction's last record is not a record.
         wait_for("no lag", || async { behind().await == 0 }).await;
         setting
             .bus

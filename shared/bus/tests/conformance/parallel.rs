@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::support::{Setting, on_each_backend, out, subscription, text, wait_for};
 
-/// Notes the records that it receives; ends a record once the gate for its value is open.
+/// A handler that notes its records and finishes each one once the gate for its value is open.
 struct Recorder {
     seen: Mutex<Vec<(String, String)>>,
     holding: AtomicUsize,

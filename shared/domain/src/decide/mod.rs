@@ -165,7 +165,7 @@ pub enum Reason {
     InvalidRecipient,
     /// The limit of the category on the channel is used up.
     OverLimit,
-    /// The limits could not be counted for so long that they were left out; the message is sent.
+    /// The limits could not be counted within `router.limits_patience`, so the message is sent without them.
     LimitUnknown,
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// A rule about one recipient on one channel. It notes itself in the steps, unless it has nothing to look at.
 type Rule = fn(&mut Trail<'_>) -> Ruling;
 
-/// What a rule says about the message.
+/// A rule's answer about the message.
 enum Ruling {
     /// The next rule decides.
     Pass,

@@ -11,8 +11,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The members of a JSON object, and the names of those that it has twice. Readers differ in which of two they take,
-/// so an event with a repeated member would not mean the same everywhere.
+/// The members of a JSON object, and the names that occur twice. Parsers differ in which of two members with one name
+/// they use, so an event with a repeated member would not mean the same everywhere.
 pub(super) struct Members<'a> {
     pub(super) raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
     pub(super) repeated: Vec<String>,

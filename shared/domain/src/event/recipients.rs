@@ -57,11 +57,11 @@ impl Found {
         self.push_item((value, None), pointer);
     }
 
-    /// Reads a recipient, with the name of a member that its object has twice.
+    /// Reads a recipient. `repeated` is a member name that occurs twice in its object.
     fn push_item(&mut self, (value, repeated): (&Value, Option<&str>), pointer: &str) {
         let mut errors = Vec::new();
         let recipient = match (value, repeated) {
-            // Readers differ in which of two members they take, so the recipient is not known.
+            // Parsers differ in which of two members they use, so the recipient is not known.
             (_, Some(name)) => {
                 let at = format!("{pointer}/{}", escape_token(name));
                 errors.push(FieldError::new(at, "duplicate", "expected the member once"));
@@ -150,7 +150,7 @@ pub(super) fn parse_list(json: &str, pointer: &str, errors: &mut Vec<FieldError>
     }
 }
 
-/// Reads values, each with the name of a member that its object has twice.
+/// Reads values, each with the member name that occurs twice in its object, if there is one.
 fn collect<'v>(
     values: impl ExactSizeIterator<Item = (&'v Value, Option<&'v str>)>,
     pointer: &str,
@@ -168,7 +168,7 @@ fn collect<'v>(
     found
 }
 
-/// A value of a document that has no member twice.
+/// A value of a document without repeated members.
 fn sound(value: &Value) -> (&Value, Option<&str>) {
     (value, None)
 }

@@ -1,8 +1,8 @@
 //! The work of a check, estimated from the schema and the size of the data. A unit is about the time in which one
 //! subschema is applied to one byte of a list of numbers.
 //!
-//! Subschemas are added up at the place of the data to which they apply. A place inside a list or map occurs once for
-//! each of its members, of which there are no more than the data has bytes.
+//! The units of subschemas are added up at the place of the data to which they apply. A place inside a list or map
+//! counts once for each member. A member takes at least one byte, so the number of members is at most that of bytes.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,14 @@ use serde_json::{Map, Value};
 
 use super::pattern::Matching;
 
-/// Units for each subschema beside `unevaluated…` and each member: the validator may evaluate each of them for each
-/// member.
+/// Units of an `unevaluated…` for each pair of a subschema beside it and a member: the validator may evaluate every
+/// such subschema for every member.
 const UNEVALUATED: u64 = 4;
-/// Units for each pattern and each name that it is compared with.
+/// Units for each comparison of a pattern with a name.
 const NAME_PATTERN: u64 = 6;
-/// Units for each byte of text with a format, and for each byte of a list with unique items.
+/// Units for each byte of a text with a format.
 const FORMAT: u64 = 16;
+/// Units for each byte of a list with unique items.
 const UNIQUE: u64 = 8;
 
 /// The part of a value to which a subschema applies.
@@ -42,8 +43,9 @@ impl Kind {
 /// The work of checking data with a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CheckWork {
-    /// The units for any data.
+    /// The units that do not depend on the size of the data.
     once: u64,
+    /// The units for each byte of data.
     per_byte: u64,
 }
 
@@ -55,7 +57,7 @@ impl CheckWork {
             .saturating_add(self.once)
     }
 
-    /// The most bytes of data that `work` units suffice for.
+    /// The size of data, in bytes, whose check takes `work` units.
     pub(crate) fn bytes_within(self, work: u64) -> u64 {
         work.saturating_sub(self.once) / self.per_byte.max(1)
     }
@@ -73,12 +75,13 @@ pub(super) struct SchemaPlaces {
 struct PlaceCost {
     /// Whether the place is in a list or map, so that it occurs once for each member.
     is_many: bool,
-    /// Units for each value here.
+    /// Units for each value at this place.
     value: u64,
-    /// Units for each value here if it is the only one, besides `value`.
+    /// Units in addition to `value`, if this place has only one value.
     whole: u64,
-    /// The units for each byte of a value here, if it is the only one or one of many.
+    /// Units for each byte of the value, if this place has only one value.
     byte_of_one: u64,
+    /// Units for each byte of the values, if this place has many values.
     byte_of_many: u64,
     fields: HashMap<String, usize>,
     other_fields: Option<usize>,
@@ -173,8 +176,8 @@ impl SchemaPlaces {
         here.byte_of_many = here.byte_of_many.saturating_add(byte);
     }
 
-    /// The work, if this many definitions apply to parts of the values to which they apply. Each of them may apply to
-    /// a value in addition to the subschemas that were met there.
+    /// The work of the schema. `recursive` is the number of definitions that refer to themselves for a part of their
+    /// value. Each of them may apply at any place, in addition to the subschemas of that place.
     pub(super) fn work(&self, recursive: usize) -> CheckWork {
         let is_recursive = recursive > 0;
         let once = self.all.iter().fold(0_u64, |sum, place| {

@@ -1,4 +1,4 @@
-//! What single schemas say.
+//! The facts that single schemas state about a value.
 
 use serde_json::{Map, Number, Value};
 

@@ -2,9 +2,9 @@
 //! questions that would take too much work, count as if some value fitted.
 //!
 //! A schema is taken apart into the schemas that a value has to fit together ([`Together`]). Each alternative (`anyOf`,
-//! `oneOf`, `if`) is followed by itself. What remains is decided for each kind of value: by listed values, by bounds, and
-//! by the same question for the properties and items that the value must have. A question that comes up again while
-//! it is being answered has the answer no, because a value of JSON does not contain itself without end.
+//! `oneOf`, `if`) is followed by itself. For the schemas that remain, each kind of value is decided by itself: by listed
+//! values, by bounds, and by the same question for the properties and items that the value must have. A question that
+//! comes up again while it is being answered has the answer no, because a JSON value does not contain itself without end.
 
 mod language;
 mod members;

@@ -16,7 +16,7 @@ pub enum SmtpFault<'a> {
     },
     /// TLS could not be agreed on.
     Tls,
-    /// The relay does not offer what the configuration demands.
+    /// The relay does not offer an extension that the configuration demands.
     Unsupported,
     /// The relay does not offer SMTPUTF8, which the mail needs. No command of the mail was sent.
     NoSmtpUtf8,

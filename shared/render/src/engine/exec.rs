@@ -264,8 +264,8 @@ impl Machine<'_> {
         }
     }
 
-    /// The fault of a block that needs a value. If a partial passes a missing one on, its name is the one at
-    /// the call of the partial.
+    /// The fault of a block that needs a value. If a partial passes a missing value on, the fault has the value's name
+    /// at the call of the partial.
     fn empty(&self, value: &Val<'_>, expr: &Expr) -> Fault {
         match value {
             Val::Missing(expr, scope) => lack(expr, scope),

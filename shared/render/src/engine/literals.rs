@@ -84,7 +84,7 @@ impl Engine {
     }
 }
 
-/// What is known about the value of an expression without the data.
+/// The value of an expression, as far as it is known without the data.
 enum Known {
     /// The value is the same with any data.
     Value(Value),

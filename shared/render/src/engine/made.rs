@@ -1,4 +1,4 @@
-//! The schemas of values that Carillon itself makes: its own variables, and what helpers and loops write.
+//! The schemas of values that Carillon itself makes: its own variables, and the results of helpers and loops.
 
 use std::sync::LazyLock;
 

@@ -18,10 +18,10 @@ const MAX_SOURCE: usize = 256 * 1024;
 const MAX_DEPTH: usize = 32;
 /// The most blocks (and `else`s), and the most parentheses, of a part.
 const MAX_COUNT: usize = 1_000;
-/// The most tags × bytes of a part. The parser counts the line and column of each tag from the beginning of the text.
-/// At this bound a part takes a tenth of a second.
+/// The greatest product of a part's tags and bytes. The parser counts the line and column of each tag from the beginning
+/// of the text, so its time grows with this product. At this bound a part takes a tenth of a second.
 const MAX_TAGS_TIMES_BYTES: usize = 1 << 27;
-/// The stack for a tree of [`MAX_COUNT`] levels of both.
+/// The stack, in bytes, for a tree of [`MAX_COUNT`] blocks and [`MAX_COUNT`] parentheses inside each other.
 const DEEP_STACK: usize = 256 * 1024 * 1024;
 
 /// Parses a text, unless the caller of this work has left.

@@ -1,5 +1,5 @@
-//! What helpers read from a value: a number, a date, a link, and so on. The publish gate refuses a parameter whose
-//! values its helper can never read.
+//! The readings of helpers: a helper reads a number, a date, a link and so on from a value. The publish gate refuses a
+//! parameter whose values its helper can never read.
 
 use carillon_domain::field_error::echo;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::helpers::{is_currency, is_date, is_date_style, is_link, is_number};
 
-/// What is read from a value.
+/// The thing that is read from a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reading {
     Number,
@@ -37,8 +37,8 @@ const NUMBERS: &[&str] = &["number", "integer", "string"];
 const TEXTS: &[&str] = &["string"];
 
 impl Reading {
-    /// What a helper reads from one of its parameters; `None` if it takes any value. `style` is the literal style of a
-    /// date.
+    /// The reading of one parameter of a helper; `None` if the helper accepts any value. `style` is the literal style of
+    /// a date.
     pub(super) fn of(helper: Helper, index: usize, style: Option<&str>) -> Option<Self> {
         Some(match (helper, index) {
             (Helper::Date, 0) if matches!(style, Some("time" | "datetime")) => Self::Time,
@@ -107,10 +107,10 @@ impl Reading {
         }
     }
 
-    /// Whether no text of a format can be read. Formats of Carillon's own, such as `carillon-locale`, are those of
-    /// its variables and of what helpers write; see [`super::schemas`].
+    /// Whether no text of a format can be read. Carillon's own formats, such as `carillon-locale`, are those of its
+    /// variables and of the results of helpers; see [`super::made`].
     fn never_reads(self, format: &str) -> bool {
-        // Of no use to any reading: they have another form than all that is read.
+        // Texts of these formats fit no reading.
         let other = matches!(
             format,
             "time"
@@ -159,7 +159,7 @@ impl Reading {
 }
 
 impl<'e> Schema<'e> {
-    /// What a schema makes of a value from which a reading is never read, in words; `None` if it may be.
+    /// The schema's value in words, if the reading can never be read from it; `None` if it may be.
     pub(super) fn unreadable<'s>(self, schema: &'s Value, reading: Reading) -> Option<String>
     where
         'e: 's,

@@ -63,8 +63,8 @@ pub(super) fn render(
     })
 }
 
-/// The part of a template whose own text exceeds a limit, the limit, the text's length, and their unit. `least` is
-/// the shortest text that a part writes.
+/// The part of a template whose own text exceeds a limit, with the limit, the text's length, and their unit. `least`
+/// returns the shortest text that a part writes.
 pub(super) fn excess(
     template: &Compiled,
     pack: &Pack,

@@ -1,4 +1,4 @@
-//! What the schema of an event type says of a variable before there is data.
+//! The value of a variable as far as the schema of an event type determines it, before there is data.
 
 mod kinds;
 
@@ -32,7 +32,7 @@ pub(super) enum Seen<'s> {
 pub(super) struct Never {
     /// The reason, as the end of a sentence.
     pub(super) why: String,
-    /// Whether Carillon itself makes the variable, or would, so that no data and no schema changes it.
+    /// Whether the variable belongs to Carillon, so that no data and no schema gives it a value.
     pub(super) is_own: bool,
     /// Whether a condition may ask for the variable all the same.
     pub(super) may_be_asked: bool,
@@ -250,8 +250,8 @@ impl<'e> Schema<'e> {
         .unwrap_or(found)
     }
 
-    /// What `lookup` finds in a holder by a key: `by_name` and `by_index` are whether the key may be a name and the
-    /// number of an item; `key` is its value, if that is known.
+    /// The value that `lookup` finds in a holder by a key. `by_name` is whether the key may be a name, `by_index` whether
+    /// it may be the number of an item. `key` is the key's value, if that is known.
     pub(super) fn looked_up<'s>(
         self,
         holder: &'s Value,

@@ -83,7 +83,7 @@ impl Val<'_> {
     }
 }
 
-/// What a variable's path leads to.
+/// The result of looking up a variable's path.
 pub(super) enum Found<'s> {
     Value(&'s Value),
     Made(Value),

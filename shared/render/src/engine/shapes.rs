@@ -113,7 +113,7 @@ struct Given<'s> {
 struct Shapes<'e> {
     schema: Schema<'e>,
     partials: &'e BTreeMap<String, Block>,
-    /// What a text reads from the values that it is given, by their names.
+    /// The readings of a text (a Fluent message) from its arguments, by their names.
     readings: &'e dyn Fn(&str) -> Vec<(String, Reading)>,
     budget: Budget,
     line: Option<usize>,

@@ -1,4 +1,4 @@
-//! What a template shows with some data, and what it writes at least.
+//! The visibility of a template: whether it shows anything with some data, and the shortest text that it writes.
 
 use carillon_domain::json::Value;
 

@@ -66,7 +66,7 @@ pub(super) struct UnusablePart {
     pub(super) part: String,
     /// A stable code.
     pub(super) code: &'static str,
-    /// What is wrong with the part.
+    /// The fault of the part, as a clause.
     pub(super) fault: String,
     pub(super) expected: String,
 }

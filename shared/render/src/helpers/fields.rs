@@ -55,7 +55,7 @@ pub(crate) enum Width {
 }
 
 impl Fields {
-    /// The fields that are written together; the error says what was expected.
+    /// The fields that are written together. The error names the expected fields.
     pub(crate) fn of(wanted: Wanted) -> Result<Self, &'static str> {
         let date = match (
             wanted.weekday.is_some(),

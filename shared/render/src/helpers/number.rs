@@ -177,7 +177,7 @@ impl Language {
         }
     }
 
-    /// What stands behind a percentage.
+    /// The sign behind a percentage.
     fn percent(self) -> &'static str {
         match self {
             Self::English | Self::Other => "%",

@@ -35,8 +35,8 @@ impl Messages {
         variables
     }
 
-    /// What a message reads from the variables that it formats as numbers and dates, by their names, including those of
-    /// the messages that it refers to.
+    /// The readings of a message from the variables that it formats as numbers and dates, by their names. Those of the
+    /// messages that it refers to are included.
     pub(crate) fn readings(&self, key: &str) -> Vec<(String, Reading)> {
         let mut readings = Vec::new();
         self.look_through(key, |expr| {

@@ -27,7 +27,7 @@ pub(super) enum Function {
 type Refusal = (&'static str, String);
 
 impl Function {
-    /// What the function reads from its value.
+    /// The reading of the function from its value.
     pub(super) fn reading(&self) -> Reading {
         match self {
             Self::Number { .. } => Reading::Number,

@@ -1,6 +1,6 @@
-//! Texts in people's languages: Fluent messages. The library fluent-syntax parses them; formatting is this
-//! crate's own. References are thus resolved along the fallback locales, every piece pays for its work, and
-//! numbers and dates are formatted as in templates.
+//! Texts in people's languages: Fluent messages. The library fluent-syntax parses them. This crate formats them
+//! itself, so that references are resolved along the fallback locales, every piece counts against the budget, and
+//! numbers and dates have the formats of templates.
 
 mod check;
 mod functions;
@@ -34,7 +34,7 @@ pub(crate) struct Bundle {
     texts: Texts,
     /// The keys that the file defines and that cannot be read.
     unreadable: BTreeSet<String>,
-    /// Whether a part of the file, or all of it, cannot be read, so that not all of its keys are known.
+    /// Whether some keys of the file are unknown, because a part of it, or all of it, cannot be read.
     is_incomplete: bool,
     issues: Vec<MessageIssue>,
     /// The SHA-256 of the file.

@@ -32,7 +32,7 @@ fn schema() -> Value {
     })
 }
 
-/// What the gate says of the variables and parts of a template.
+/// The gate's findings about the variables and parts of a template.
 fn found(channel: Channel, parts: &[(&str, &str)], schema: &Value) -> Vec<(String, &'static str, String)> {
     let mut set = set(channel, parts);
     let block = (

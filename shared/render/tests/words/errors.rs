@@ -1,4 +1,4 @@
-//! An error names what is at fault.
+//! An error names its cause.
 
 use serde_json::json;
 

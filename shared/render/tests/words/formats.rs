@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a reader of each locale sees of a placeable, for `n` and `at`.
+/// The text of a placeable for a reader of each locale, for `n` and `at`.
 fn written(placeable: &str, data: &str, tags: &[&str]) -> Vec<String> {
     let text = format!("k = {{ {placeable} }}\n");
     let mut locales: Vec<(&str, &str)> = tags.iter().map(|tag| (*tag, text.as_str())).collect();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What the gate says of a text message, with the texts that it may use.
+/// The gate's findings about a text message, with the texts that it may use.
 fn found(template: &str, schema: Option<&Value>) -> Vec<String> {
     let ftl = "k = { $n }\nnumber = { NUMBER($n) }\nday = { DATETIME($n) }\nat = { DATETIME($n, timeStyle: \"short\") }\n\
                outer = { number }\n";

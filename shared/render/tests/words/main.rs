@@ -1,4 +1,4 @@
-//! What templates say and compare: their errors, their conditions, and the lines that data cannot spoof.
+//! Errors of templates, comparisons in their conditions, and lines that data cannot imitate.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod blanks;
@@ -62,7 +62,7 @@ fn with_texts(template: &str, locales: &[(&str, &str)]) -> TemplateSet {
     }
 }
 
-/// What the publish gate refuses a set for.
+/// The refusals of a set by the publish gate.
 fn refusals(set: &TemplateSet) -> Vec<TemplateIssue> {
     Engine::validate(set).errors
 }

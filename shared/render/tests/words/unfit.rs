@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What the gate says of the variables of a text message, with or without a schema of its type.
+/// The gate's findings about the variables of a text message, with or without a schema of its type.
 fn unfit(template: &str, schema: Option<&Value>) -> Vec<(&'static str, String)> {
     let mut set = with_texts(template, &[("en", "k = { $n }\n")]);
     for (name, text) in [("row", "{{@index}}"), ("around", "{{> @partial-block}}")] {

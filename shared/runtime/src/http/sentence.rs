@@ -94,7 +94,7 @@ pub(super) fn named(rest: &str) -> (&str, Vec<&str>) {
     (rest.trim_end_matches('`'), Vec::new())
 }
 
-/// What serde expects, for readers who know JSON.
+/// serde's name of an expected type, in the words of JSON.
 fn in_json(expected: &str) -> &str {
     match expected {
         "a map" => "an object",

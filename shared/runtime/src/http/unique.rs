@@ -76,8 +76,8 @@ impl<'de> Deserialize<'de> for Repeated {
     }
 }
 
-/// The path of the first member that a JSON document has twice in one object. The document has been parsed before;
-/// what is no JSON has no such member.
+/// The path of the first member that occurs twice in one object of a JSON document. A text that is not JSON has no such
+/// member; callers have parsed it before.
 #[must_use]
 pub fn repeated_member(json: &[u8]) -> Option<serde_path_to_error::Path> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);

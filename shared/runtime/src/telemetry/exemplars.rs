@@ -1,6 +1,6 @@
 //! Exemplars of latency histograms: for each bucket the last value that was measured in a sampled trace, and that trace.
-//! `metrics-exporter-prometheus` keeps none, so this recorder stands around its own. A value outside of a sampled trace
-//! costs one look at the thread's context, and no lock.
+//! `metrics-exporter-prometheus` has no exemplars, so this recorder wraps that crate's recorder. A value outside of a
+//! sampled trace costs one look at the thread's context, and no lock.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 
 use super::SECONDS;
 
-/// The histograms that have exemplars: how long the answer to a request took, and the call of a provider.
+/// The histograms that have exemplars: the durations of requests and of calls of providers.
 const WITH_EXEMPLARS: [&str; 2] = ["http_server_request_duration_seconds", "carillon_send_seconds"];
 
-/// One for each bucket, and one for the values beyond the last bound.
+/// The number of buckets: one for each bound, and one for values beyond the last bound.
 const BUCKETS: usize = SECONDS.len() + 1;
 
 /// A value that was measured in a sampled trace.
@@ -71,7 +71,7 @@ pub fn sampled_span() -> Option<SampledSpan> {
 }
 
 impl SampledSpan {
-    /// Enters it on this thread until the guard is dropped.
+    /// Enters the span on this thread until the guard is dropped.
     #[must_use]
     pub fn enter(&self) -> ContextGuard {
         Context::new().with_remote_span_context(self.0.clone()).attach()

@@ -234,8 +234,8 @@ async fn migrate_postgres(pool: &PgPool, is_pooled: bool) -> Result<(), StoreErr
     warn_of_newer_schema(pool).await
 }
 
-/// A newer release's migrations only add to what this release reads and writes (`ARCHITECTURE.md`), so this one goes on
-/// working. That is right for the time of an upgrade, and worth a line in the log.
+/// Warns if the schema is that of a newer release. Such a schema only adds to this release's (`ARCHITECTURE.md`), so
+/// this release goes on working during an upgrade.
 async fn warn_of_newer_schema(pool: &PgPool) -> Result<(), StoreError> {
     let own = POSTGRES_MIGRATIONS
         .iter()

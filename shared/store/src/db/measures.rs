@@ -1,4 +1,4 @@
-//! What is measured of a database, with names and labels of OpenTelemetry's conventions for database clients.
+//! The metrics of a database, with names and labels of OpenTelemetry's conventions for database clients.
 
 use std::time::Instant;
 

@@ -32,7 +32,7 @@ pub struct InProcessQuotas {
 struct State {
     /// The current count of each limit.
     taken: HashMap<Arc<str>, u32>,
-    /// The ends of counts: one entry for each time that a limit was counted.
+    /// One entry for each counted message: the time at which it leaves the limit's period.
     leaving: BinaryHeap<Reverse<(Timestamp, Arc<str>)>>,
     verdicts: HashMap<Uuid, bool>,
     /// The times at which verdicts are forgotten, oldest first.

@@ -9,9 +9,8 @@ use crate::{
     error::StoreError,
 };
 
-/// Moves a consumer's offsets forward, never back. This is the first step of a transaction: on PostgreSQL it locks
-/// the rows, so that a member that has lost its partition without knowing it and the partition's new owner take
-/// turns.
+/// Moves a consumer's offsets forward, never back. This is the first step of a transaction. On PostgreSQL it locks the
+/// rows. A member that has lost a partition without knowing it therefore never writes at the same time as the new owner.
 pub(crate) async fn advance(tx: &mut Tx, consumer: &str, offsets: &[StoredOffset]) -> Result<(), StoreError> {
     let mut offsets: Vec<&StoredOffset> = offsets.iter().collect();
     offsets.sort_by(|a, b| (&a.topic, a.partition, b.next).cmp(&(&b.topic, b.partition, a.next)));

@@ -245,8 +245,8 @@ pub struct EventView {
     pub event_type: String,
     /// The time of the decision.
     pub at: Timestamp,
-    /// `Routed` if any record of it was routed, else the most informative verdict; `Duplicate` if its first record is
-    /// older than the model.
+    /// `Routed` if any record of the event was routed, else the most informative verdict. `Duplicate` if the event's
+    /// first record is older than the read model.
     pub verdict: EventVerdict,
     /// The event, CloudEvents JSON.
     pub event: Option<Box<RawValue>>,

@@ -50,8 +50,8 @@ async fn claim_route(store: &TestStore, claims: &[RouteClaim]) -> Vec<RouteVerdi
     store.events().claim_route(claims).await.unwrap()
 }
 
-/// The number of acknowledged events. Until a tracker has read what a router decided, all of them are unaccounted
-/// for, whether a router has claimed them or not.
+/// The number of acknowledged events. Until a tracker has read a router's decision, all of them are unaccounted for,
+/// whether a router has claimed them or not.
 async fn acknowledged(store: &TestStore) -> u64 {
     let counts = store.audit().counts().await.unwrap();
     let unaccounted = i64::try_from(counts.acknowledged).unwrap();

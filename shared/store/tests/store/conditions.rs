@@ -1,4 +1,4 @@
-//! Writes under the conditions of a request: what must exist, what must not, and which version it must have.
+//! Writes under the conditions of a request: on the existence of a resource, and on its version.
 
 use std::collections::BTreeSet;
 

@@ -39,8 +39,8 @@ async fn a_fresh_database_is_migrated_by_its_first_process() {
     assert_eq!(outcomes, [true; 4]);
 }
 
-/// During an upgrade, roles of the release before restart on the newer schema. That their statements work on it, every
-/// test shows that runs `on_postgres`.
+/// During an upgrade, roles of the release before restart on the newer schema. Every test that runs `on_postgres` shows
+/// that their statements work on it.
 #[tokio::test]
 async fn the_release_before_starts_and_works_on_a_newer_schema() {
     on_postgres(async |store| {

@@ -91,8 +91,8 @@ pub(crate) async fn on_each(test: impl AsyncFn(&TestStore)) {
     on_postgres(test).await;
 }
 
-/// What a later release's migrations may do (expand, never contract): add tables, and columns that may be null or have a
-/// default.
+/// The changes that a later release's migrations may make (expand, never contract): added tables, and added columns that
+/// may be null or have a default.
 const OF_A_LATER_RELEASE: &str = "
     DO $$ DECLARE name text; BEGIN
         FOR name IN SELECT relname FROM pg_class
@@ -117,8 +117,8 @@ async fn expand(config: &StoreConfig) {
     connection.close().await.unwrap();
 }
 
-/// Runs a test on PostgreSQL, if it is available. The schema is that of a later release: a release's statements also work on
-/// the next one's schema, or an upgrade would stop what runs. Other crates' tests run on this release's own.
+/// Runs a test on PostgreSQL, if it is available. The schema is that of a later release, because a release's statements
+/// must also work on the next one's schema during an upgrade. Tests of other crates run on this release's schema.
 pub(crate) async fn on_postgres(test: impl AsyncFn(&TestStore)) {
     let Some(url) = postgres_url() else { return };
     let name = format!("test_{}", Uuid::now_v7().simple());

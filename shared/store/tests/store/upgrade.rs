@@ -1,5 +1,5 @@
 //! Upgrades: the new release's `setup` migrates while roles of the release before still run, and may start again. So a
-//! migration only adds; what nobody uses any more goes a release later.
+//! migration only adds; unused tables and columns are removed one release later.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,8 +16,8 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
 static READ_MODEL: Migrator = sqlx::migrate!("./migrations/sqlite-read-model");
 
-/// What the statements of a release rely on: each column with its type, whether it has to be given a value, and what is
-/// unique.
+/// The parts of a schema on which the statements of a release rely: each column with its type and whether it requires a
+/// value, and the unique constraints.
 #[derive(Debug, Default, PartialEq)]
 struct Shape {
     /// By table and column.
@@ -33,7 +33,7 @@ struct Column {
 }
 
 impl Shape {
-    /// What would break statements that were written for this shape, if the schema became the other.
+    /// The differences of the newer shape that break statements written for this one.
     fn broken_by(&self, newer: &Self) -> Vec<String> {
         let mut broken = Vec::new();
         for ((table, name), column) in &self.columns {

@@ -106,9 +106,9 @@ pub struct Installation {
     schema: Option<(String, String)>,
 }
 
-/// A free loopback port below the range that the system gives to outgoing connections, so that it is still free when
-/// a killed process is started again. This process returns each port once, because a process that got one may not be
-/// listening yet.
+/// A free loopback port. It lies below the range that the system gives to outgoing connections, so that it is still
+/// free when a killed process is started again. Each port is returned once, because the process that it was given to
+/// may not listen yet.
 #[must_use]
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -143,7 +143,7 @@ impl Installation {
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Starts an installation. Only [`Installation::with`] also deletes its schema.
+    /// Starts an installation. Its schema stays in the database, unlike with [`Installation::with`].
     pub async fn start(setup: Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let http = client(&ClientOptions::default()).expect("an HTTP client");

@@ -8,8 +8,8 @@ use serde::{
 };
 use serde_json::{Map, Value, map::Entry};
 
-/// A value, and the first name that it has twice if it is an object. `serde_json::Value` alone keeps the last of two
-/// members and does not say so.
+/// A JSON value. Of an object, also the first member name that occurs twice: of two members with one name,
+/// `serde_json::Value` keeps the last without an error.
 pub(super) struct Item {
     value: Value,
     repeated: Option<String>,

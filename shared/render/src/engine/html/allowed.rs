@@ -1,6 +1,6 @@
 //! The attributes in whose quoted values variables are allowed.
 
-/// What a variable may be in an attribute's quoted value.
+/// The permitted use of a variable in an attribute's quoted value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// Any variable: the value is a text, a number or a colour.

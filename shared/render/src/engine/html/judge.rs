@@ -15,7 +15,7 @@ use crate::engine::program::{Block, Call, Element, Expr, Helper};
 const MAX_STATES: usize = 16;
 /// The most work on one part, in characters that are read, partials counted at each inclusion.
 const MAX_WORK: usize = 4 * 1024 * 1024;
-/// The work on one element, whatever its text.
+/// The work on one element apart from its text.
 const ELEMENT_WORK: usize = 32;
 /// The deepest inclusion that is followed; a deeper one is refused elsewhere.
 const MAX_INCLUDES: usize = 8;

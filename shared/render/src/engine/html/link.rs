@@ -5,7 +5,7 @@
 pub(super) enum Link {
     /// Nothing but white space.
     Empty,
-    /// The letters of what may become a scheme.
+    /// Letters that may become a scheme.
     Start(String),
     /// A scheme that is safe to follow, or the beginning of a relative link.
     Safe,

@@ -1,5 +1,5 @@
-//! What a reader sees of HTML: whether it shows a character or an image. Style, script, titles, comments, and elements
-//! that are hidden show nothing; character references count as the characters that they stand for.
+//! The visibility of HTML: whether it shows its reader a character or an image. Style, script, titles, comments and
+//! hidden elements show nothing; character references count as the characters that they stand for.
 
 use super::state::State;
 use crate::invisible::is_blank;

@@ -22,15 +22,15 @@ pub(super) struct Scope<'s> {
     pub(super) round: Option<Round>,
 }
 
-/// The loop that a scope is a round of.
+/// A round of a loop, to which a scope belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
-    /// Whether it may go over an object, so that `@key` is set.
+    /// Whether the loop may go over an object, which sets `@key`.
     pub(super) may_have_key: bool,
 }
 
 impl<'e> Shapes<'e> {
-    /// What is known of the value of an expression.
+    /// The value of an expression, as far as it is known.
     pub(super) fn see<'s>(&self, expr: &Expr, scope: &Scope<'s>) -> Seen<'s>
     where
         'e: 's,
@@ -60,7 +60,7 @@ impl<'e> Shapes<'e> {
         }
     }
 
-    /// What `lookup` finds.
+    /// The value that `lookup` finds.
     fn looked_up<'s>(&self, call: &Call, scope: &Scope<'s>) -> Seen<'s>
     where
         'e: 's,
@@ -143,7 +143,7 @@ impl<'e> Shapes<'e> {
     }
 }
 
-/// What is known of `@index`, `@key`, `@first` and `@last`.
+/// The value of `@index`, `@key`, `@first` or `@last`, as far as it is known.
 fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Seen<'s> {
     let around = ancestors(scope).skip(level).find_map(|scope| scope.round);
     let never = || {

@@ -1,4 +1,4 @@
-//! Judges a single expression of a template: what it is used for decides what its value must be.
+//! Judges a single expression of a template. The use of the expression determines the values that it may have.
 
 use carillon_domain::field_error::echo;
 use serde_json::Value;
@@ -11,12 +11,12 @@ use crate::engine::{
     schemas::{Never, Seen},
 };
 
-/// What becomes of a value, and so what an absent one does.
+/// The use of a value, which determines the effect of an absent one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// An absent value is as good as another.
+    /// The value may be absent, as in a condition.
     Maybe,
-    /// An absent value fails.
+    /// An absent value is an error.
     Present,
 }
 

@@ -31,7 +31,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
 /// The pause after an error that concerns all connections, such as the limit of open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The most connections that wait to be accepted. Beyond it, a client's next try comes a second later. Tokio's
+/// The most connections that wait to be accepted. A client beyond this number tries again after a second. Tokio's
 /// default of 1,024 is too small for bursts.
 const BACKLOG: u32 = 4_096;
 

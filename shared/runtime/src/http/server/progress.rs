@@ -102,7 +102,7 @@ impl Progress {
         state.has_served = true;
     }
 
-    /// Notes whether the client has taken a piece of an answer.
+    /// Notes a write of an answer. `went` is false if the client does not read and the socket's buffer is full.
     pub(super) fn wrote(&self, went: bool) {
         let mut state = self.state.lock();
         if went {
@@ -112,8 +112,8 @@ impl Progress {
         }
     }
 
-    /// The key by which a connection is chosen to make room, the least first: whether it has had a request,
-    /// and since when it waits. `None` if a request is in progress or the connection is about to be closed.
+    /// The order in which connections are closed to make room, least first: those that never had a request, then the
+    /// time since which they wait. `None` if a request is in progress or the connection is about to be closed.
     pub(super) fn waits(&self) -> Option<(bool, Instant)> {
         if self.evicted.load(Ordering::Relaxed) {
             return None;
@@ -141,8 +141,8 @@ impl Progress {
         [stalled, waiting].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Waits until the client is late, or the connection is evicted. It is polled after the connection itself, in the
-    /// same task, so that it sees each change.
+    /// Waits until the client exceeds its deadline, or the connection is evicted. The future is polled after the
+    /// connection itself, in the same task, so that it sees each change.
     pub(super) async fn late(&self, config: &HttpConfig) -> Closed {
         let mut timer = pin!(sleep_until(Instant::now() + config.header_timeout));
         poll_fn(|context| {
@@ -154,8 +154,8 @@ impl Progress {
                 let Some((deadline, why)) = self.deadline(config) else {
                     return Poll::Pending;
                 };
-                // Deadlines mostly move later, and a timer that fires early is cheaper than one that is set
-                // anew at each request.
+                // Deadlines mostly move to later times. A timer that fires too early costs less than setting the
+                // timer at each request.
                 if deadline < timer.deadline() || timer.is_elapsed() {
                     timer.as_mut().reset(deadline);
                 }
