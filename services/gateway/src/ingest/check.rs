@@ -11,7 +11,10 @@ use carillon_domain::{
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 
-use super::aside::{SMALL, aside_if};
+use super::{
+    aside::{SMALL, aside_if},
+    patience::in_time,
+};
 use crate::{
     error::{ApiError, problem_of_fields},
     state::GatewayState,
@@ -186,7 +189,9 @@ async fn refuse_strangers(
         return Ok(());
     }
     let asked: Vec<UserId> = asked.into_iter().collect();
-    for user in state.store.users().load_facts(tenant, &asked).await?.into_keys() {
+    let users = state.store.users();
+    let found = in_time(users.load_facts(tenant, &asked)).await?;
+    for user in found.into_keys() {
         known.insert(tenant, user);
     }
     for (prefix, result) in checked.iter_mut() {

@@ -5,6 +5,7 @@ mod attributes;
 mod check;
 mod forms;
 mod idempotency;
+mod patience;
 mod publish;
 
 pub(crate) use aside::aside;

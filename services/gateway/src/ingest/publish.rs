@@ -11,7 +11,7 @@ use carillon_store::{
     events::{EventKey, IngestClaim, IngestVerdict},
 };
 
-use super::Checked;
+use super::{Checked, patience::in_time};
 use crate::{error::ApiError, state::GatewayState};
 
 /// An event that is on the bus.
@@ -132,7 +132,8 @@ async fn claim(
             }
         }
     }
-    let verdicts = state.store.events().claim_ingest(claims).await?;
+    let store = state.store.events();
+    let verdicts = in_time(store.claim_ingest(claims)).await?;
     let of = |claim: usize| verdicts.get(claim).copied().unwrap_or(IngestVerdict::InProgress);
     Ok(slots
         .into_iter()
