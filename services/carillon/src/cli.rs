@@ -140,7 +140,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         stores: Stores,
     },
-    /// Ask a process whether it is ready; the exit code tells. It needs no configuration, so it suits health checks.
+    /// Ask a process whether it is ready; the exit code is 0 if it is. Needs no configuration, so it suits health checks.
     #[command(after_help = examples::READY)]
     Ready {
         /// The address of the process.
@@ -156,7 +156,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         stores: Stores,
     },
-    /// Generate the secrets of docker-compose.yml. Those that exist stay.
+    /// Generate the secrets of docker-compose.yml. Existing secrets stay unchanged.
     #[command(after_help = examples::SECRETS)]
     Secrets {
         /// The folder with one folder for each audience: `carillon`, `providers`, `simulator` and `postgres`.
@@ -505,7 +505,7 @@ pub(crate) enum BooksCommand {
         stores: Stores,
     },
     /// Accept the present differences, for example after a restore. They are left out of the alerts from then on, and are
-    /// shown with time, name and reason for good. The opposite difference takes an acceptance back.
+    /// shown with time, name and reason for good. To revoke an acceptance, accept the opposite numbers.
     #[command(after_help = examples::BOOKS_ACCEPT)]
     Accept {
         /// The difference of events that `books show` shows at rest.

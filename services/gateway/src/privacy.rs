@@ -165,7 +165,7 @@ pub(crate) struct DeadLetterDocument {
     pub(crate) headers: Option<Vec<(String, String)>>,
     /// The record's bytes, base64; null if they are not shown.
     pub(crate) value_base64: Option<String>,
-    /// The reason for which the record is not shown unchanged; null if it is.
+    /// The reason for which the record is hidden or masked; null if it is shown unchanged.
     pub(crate) hidden: Option<&'static str>,
     #[serde(skip)]
     pub(crate) value: Option<Vec<u8>>,
@@ -219,8 +219,8 @@ pub(crate) async fn show_dead_letter(
     })
 }
 
-/// The place that a record came from, as far as its headers say it. It tells nothing of a person, and it alone finds a
-/// record whose content is hidden, so each role sees it.
+/// The place that a record came from, as far as its headers say it. Each role sees it, because it contains no personal
+/// data, and because a record with hidden content can be found by its place only.
 #[derive(Default)]
 struct Place {
     partition: Option<i32>,
@@ -237,7 +237,7 @@ impl Place {
         place
     }
 
-    /// Whether the header says a part of the place. It has to be a number; other bytes under its name may tell anything.
+    /// Whether the header is a part of the place. Its value has to be a number; other bytes may contain personal data.
     fn read(&mut self, name: &str, value: &str) -> bool {
         let bytes = || match value.strip_prefix("base64:") {
             Some(encoded) => STANDARD.decode(encoded).ok(),

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_that_cannot_be_true_is_that_of_the_claim() {
+    fn an_implausible_timestamp_is_replaced_by_the_time_of_the_claim() {
         let time = |text: &str| -> Timestamp { text.parse().unwrap() };
         let claimed = time("2026-11-24T10:00:00Z");
         for written in [

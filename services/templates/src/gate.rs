@@ -60,7 +60,7 @@ pub(crate) async fn judge_aside(
 }
 
 /// Judges a draft as if it were published: its own errors, those that it causes elsewhere (a partial breaks the
-/// templates that include it), and its own warnings. Errors elsewhere that stand without the draft are left out.
+/// templates that include it), and its own warnings. Errors elsewhere that exist without the draft are left out.
 fn judge(
     published: &TemplateSet,
     catalog: Option<&Catalog>,

@@ -5,12 +5,13 @@ use rand::RngExt as _;
 
 use crate::{error::StoreError, fault::Fault};
 
-/// The changes of a document that its versions count; above them lies the number that a document draws when it is made.
+/// The number of changes of a document that its versions can count. A version is `n * CHANGES + change`; `n` is a random
+/// number that the document gets when it is created ([`drawn`]), or 0.
 pub(crate) const CHANGES: i64 = 1 << 20;
 
-/// The version before the first one of a new document. It is drawn by lot from some 8,800,000,000,000 numbers, so that
-/// a document made again after a deletion has no version that its predecessor had: an `ETag` of the former one
-/// matches nothing.
+/// The version before the first one of a new document. It is one of some 8,800,000,000,000 numbers, chosen at random. A
+/// document that is created again after a deletion therefore has none of the versions of its predecessor, whose `ETag`s
+/// match nothing.
 pub(crate) fn drawn() -> i64 {
     rand::rng().random_range(1..i64::MAX / CHANGES) * CHANGES
 }
@@ -58,8 +59,8 @@ pub(crate) fn require(conditions: &Conditions, exists: bool, version: Option<i64
         .map_err(StoreError::PreconditionFailed)
 }
 
-/// The version that a conditional write has made, if it has made one. Otherwise a concurrent request has written since
-/// the conditions were looked at: the unit of work is run again, and looks at them again.
+/// The version that a conditional write has made. It has made none if a concurrent request has written since the
+/// conditions were checked. The error then makes the unit of work run again, which checks them again.
 pub(crate) fn written(version: Option<(i64,)>) -> Result<i64, StoreError> {
     let (version,) = version.ok_or(StoreError::Unavailable(Fault::Conflict, None))?;
     Ok(version)

@@ -26,26 +26,26 @@ pub(super) struct ReadyPart {
     for_seconds: u64,
     #[serde(default)]
     cause: String,
-    /// A fault besides which the part is ready, such as a parked account.
+    /// A fault of a part that is ready all the same, such as a parked account.
     #[serde(default)]
     pub(super) note: String,
 }
 
 impl ReadyPart {
-    /// The cause of a part that is not ready, and for how many seconds it has not been.
+    /// The cause for which a part is not ready, and the seconds for which it has not been.
     pub(super) fn fault(&self) -> Option<String> {
         (!self.ready).then(|| format!("not ready for {} s: {}", self.for_seconds, self.cause))
     }
 }
 
-/// The reason for which an address tells no readiness.
+/// The reason for which the readiness at an address is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Silent {
     /// The client cannot be built.
     #[error("the HTTP client")]
     Client(#[source] reqwest::Error),
     /// No answer came.
-    #[error("none answers at {0}")]
+    #[error("no process answers at {0}")]
     Absent(String),
     /// The answer is no report.
     #[error("the server at {0} is not a carillon")]
@@ -64,7 +64,7 @@ pub(super) async fn ask(url: &str, within: Duration) -> Result<ReadyAnswer, Sile
     answer.json().await.map_err(|_| Silent::Foreign(url.to_owned()))
 }
 
-/// Succeeds if the process at the address is ready, and otherwise says which of its parts are not, and why.
+/// Succeeds if the process at the address is ready. The error names the parts that are not, with their causes.
 pub(crate) async fn ready(url: &str) -> anyhow::Result<ExitCode> {
     let url = url.trim_end_matches('/');
     let report = ask(url, WITHIN).await?;
@@ -99,7 +99,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_health_check_fails_with_the_cause_and_passes_beside_a_mere_note() {
+    async fn a_health_check_fails_with_the_cause_and_passes_with_a_note() {
         let readiness = Readiness::default();
         let bus = readiness.register("bus");
         bus.not_ready("no broker answers");
@@ -116,6 +116,6 @@ pub(super) mod tests {
         serving.abort();
         let _ = serving.await;
         let said = ready(&url).await.unwrap_err().to_string();
-        assert_eq!(said, format!("none answers at {url}"));
+        assert_eq!(said, format!("no process answers at {url}"));
     }
 }

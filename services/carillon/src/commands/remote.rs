@@ -56,7 +56,7 @@ fn unanswered(url: &str, error: reqwest::Error) -> anyhow::Error {
 /// A problem document as text for people.
 fn problem(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or_default()).into_owned();
-    // The title of a 404 says what its detail says.
+    // The detail of a 404 repeats its title.
     let first = match answer["status"].as_u64() {
         Some(404) => text(&answer["detail"]),
         _ => format!("{}: {}", text(&answer["title"]), text(&answer["detail"])),

@@ -127,7 +127,7 @@ async fn a_key_is_shown_once_works_and_ends_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn without_a_valid_key_there_is_nothing_to_see() {
+async fn a_request_without_a_valid_key_is_answered_401() {
     on_gateway(async |setting| {
         let tampered = format!("{}0", setting.admin);
         for value in [

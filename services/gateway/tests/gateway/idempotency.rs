@@ -46,7 +46,7 @@ async fn other_content_under_the_same_id_is_a_conflict_and_another_source_is_ano
 }
 
 #[tokio::test]
-async fn doubles_within_a_batch_are_seen() {
+async fn repeated_events_within_a_batch_are_duplicates_or_conflicts() {
     on_gateway(async |setting| {
         let mut other = shipped("e-1");
         other["data"]["carrier"] = json!("UPS");
@@ -69,7 +69,7 @@ async fn doubles_within_a_batch_are_seen() {
 }
 
 #[tokio::test]
-async fn tenants_do_not_meet() {
+async fn two_tenants_may_use_the_same_event_id() {
     on_gateway(async |setting| {
         let catalog = Ask::put("/v1/catalog")
             .key(&setting.foreign)
@@ -149,7 +149,7 @@ async fn an_idempotency_key_replays_refusals_and_batches_too() {
 }
 
 #[tokio::test]
-async fn while_the_first_request_of_a_key_is_at_work_others_wait() {
+async fn while_the_first_request_of_a_key_is_in_progress_others_are_answered_409() {
     on_gateway(async |setting| {
         let body = shipped("e-1");
         let request = IdempotentRequest {
@@ -219,7 +219,7 @@ fn statuses(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_batch_that_another_request_is_at_work_on_comes_again_later() {
+async fn a_batch_of_events_in_progress_elsewhere_is_answered_409_until_their_claims_end() {
     on_gateway(async |setting| {
         for id in ["a", "b"] {
             held_by_another(setting, id).await;
@@ -248,7 +248,7 @@ async fn a_batch_that_another_request_is_at_work_on_comes_again_later() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_the_last_word_on_every_event_is_not_kept() {
+async fn an_answer_about_an_event_in_progress_is_not_stored_under_the_key() {
     on_gateway(async |setting| {
         held_by_another(setting, "a").await;
         let mixed = json!([shipped("a"), shipped("b")]);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Ask, on_gateway, shipped};
 
 #[tokio::test]
-async fn a_locale_is_taken_as_producers_write_it_with_its_extensions() {
+async fn a_locale_is_accepted_in_the_spelling_of_producers_with_its_extensions() {
     on_gateway(async |setting| {
         for locale in [
             "zh-TW",

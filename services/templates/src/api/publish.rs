@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Issue, LocaleQuery, TemplatesApi, issues, name_of, no_draft};
 use crate::{StoreTemplates, access::Writes, errors, gate, query::QueryOf};
 
-/// How often a draft is judged again because other content was published meanwhile.
+/// The number of times that a draft is judged again because other content was published meanwhile.
 const MAX_JUDGED: usize = 8;
 
 /// The published version.

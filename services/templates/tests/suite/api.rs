@@ -94,7 +94,7 @@ async fn a_writer_with_a_stale_version_is_refused_and_no_write_is_lost() {
 }
 
 #[tokio::test]
-async fn a_template_that_is_wrong_may_be_drafted_and_not_published() {
+async fn an_invalid_template_may_be_a_draft_and_cannot_be_published() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let path = "/v1/templates/OrderShipped/email";
@@ -427,7 +427,7 @@ async fn a_preview_of_a_template_that_never_ends_is_answered_with_the_code_templ
 }
 
 #[tokio::test]
-async fn a_template_too_large_to_be_one_is_refused_and_a_byte_order_mark_is_left_out() {
+async fn a_template_that_is_too_large_is_refused_and_a_byte_order_mark_is_removed() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let huge = json!({"parts": {"text": "x".repeat(10 << 20)}});

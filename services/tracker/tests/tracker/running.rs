@@ -90,7 +90,7 @@ async fn two_trackers_share_the_work_and_count_each_record_once() {
 }
 
 #[tokio::test]
-async fn a_status_that_the_database_refuses_keeps_nothing_else_from_being_seen() {
+async fn a_status_that_the_database_refuses_does_not_keep_others_out_of_the_read_model() {
     on_tracker(async |setting| {
         let mut refused = decided(1, EventVerdict::Routed);
         refused.at = Timestamp::MIN_UTC;

@@ -190,7 +190,7 @@ fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
 }
 
 #[test]
-fn many_domains_in_a_row_that_ask_for_patience_are_the_accounts_rate() {
+fn throttles_of_many_domains_in_a_row_concern_the_rate_of_the_account() {
     let history = |domains| History {
         domains,
         ..History::default()
@@ -273,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_is_never_ended_without_doubt_and_the_operators_fault_never_costs_a_message(
+    fn a_refused_address_is_doubted_first_and_an_operators_fault_never_loses_a_message(
         answer in any_answer(), history in any_history(),
     ) {
         let ruling = rule(answer, &history, LONGEST, 0.5);

@@ -100,7 +100,7 @@ async fn an_attempt_whose_worker_died_is_a_dead_letter_if_its_category_holds_unc
 }
 
 #[tokio::test]
-async fn where_there_is_one_process_only_a_foreign_claim_is_a_dead_ones_at_once() {
+async fn with_only_one_process_a_claim_of_another_owner_counts_as_that_of_a_dead_process() {
     on_workers(async |setting| {
         let delivery = to_guest("e-1");
         another_claims(setting, &delivery, 3_600).await;
@@ -151,7 +151,7 @@ async fn an_attempt_of_a_live_worker_is_waited_for_and_delays_no_other_delivery(
 }
 
 #[tokio::test]
-async fn an_attempt_of_a_worker_that_says_nothing_is_uncertain_when_its_lease_has_run_out() {
+async fn an_attempt_of_a_silent_worker_is_uncertain_after_its_lease() {
     on_workers(async |setting| {
         let delivery = to_guest("e-1");
         another_claims(setting, &delivery, 12).await;
@@ -259,7 +259,7 @@ async fn another_generation_of_a_delivery_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_outcome_in_the_ledger_is_said_again_without_sending() {
+async fn an_outcome_in_the_ledger_is_published_again_without_a_send() {
     on_workers(async |setting| {
         let sent = to_guest("e-1");
         another_claims(setting, &sent, -1).await;

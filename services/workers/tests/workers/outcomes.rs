@@ -132,7 +132,7 @@ async fn a_delivery_refused_for_good_is_a_dead_letter_at_once_with_its_original_
 }
 
 #[tokio::test]
-async fn when_all_attempts_are_spent_the_delivery_is_dead_and_says_how_often_it_was_tried() {
+async fn a_delivery_whose_attempts_all_failed_is_a_dead_letter_with_their_number() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers("e-1", [retry("503"), retry("502"), retry("504")]);

@@ -56,7 +56,7 @@ async fn until_all_are_sent(setting: &Setting) {
 }
 
 #[tokio::test]
-async fn a_wrong_account_that_refuses_every_recipient_strikes_no_address_and_burns_no_message() {
+async fn a_wrong_account_that_refuses_every_recipient_strikes_no_address_and_loses_no_message() {
     for outcome in [
         address_dead("SENDER_ID_MISMATCH"),
         address_dead("UNREGISTERED"),
@@ -111,7 +111,7 @@ async fn dead_addresses_among_good_ones_are_struck_and_the_account_stays_open() 
 }
 
 #[tokio::test]
-async fn a_recipient_who_has_said_stop_is_told_as_such() {
+async fn a_recipient_who_has_sent_stop_is_suppressed_until_consent() {
     on_workers(async |setting| {
         setting.put_user("u-42", Some(PHONE)).await;
         let provider = setting.provider();

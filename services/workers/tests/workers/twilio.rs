@@ -67,7 +67,7 @@ async fn a_text_message_is_a_form_with_basic_auth_and_a_callback_that_names_the_
 }
 
 #[tokio::test]
-async fn a_messaging_service_stands_for_a_number_and_a_message_that_expires_says_when() {
+async fn a_messaging_service_replaces_the_number_and_an_expiring_message_has_a_validity_period() {
     let server = HttpServer::start().await;
     let config = TwilioConfig {
         from: None,
@@ -130,7 +130,7 @@ async fn answers_are_told_apart_by_their_codes() {
 }
 
 #[tokio::test]
-async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
+async fn without_an_answer_the_outcome_depends_on_whether_bytes_were_sent() {
     let server = HttpServer::start().await;
     server.answers(MESSAGES, [Reply::Silence]);
     let hurried = |url: &str| TwilioConfig {

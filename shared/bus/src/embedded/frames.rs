@@ -8,8 +8,7 @@ use bytes::{Buf as _, Bytes};
 
 use crate::{headers::Headers, record::Record};
 
-/// Bytes from which on a row is closed. Rows are short so that a record in memory does not keep much other data
-/// alive.
+/// The size, in bytes, at which a row is closed. A record in memory keeps its whole row in memory, so rows are short.
 pub(super) const ROW: usize = 64 * 1024;
 const NO_KEY: u32 = u32::MAX;
 

@@ -225,7 +225,7 @@ impl EmbeddedLog {
         Ok(lags)
     }
 
-    /// The subscriptions that more members have than their topics have partitions.
+    /// The crowded subscriptions of a group; see [`CrowdedTopic`].
     pub(crate) fn crowds(&self, group: &str) -> Vec<CrowdedTopic> {
         let partitions = |topic: &str| {
             let topic = self.topics.get(topic);

@@ -65,12 +65,12 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
 /// Properties that cannot be set by `kafka.properties`, each with its reason. All others that are set there win over
 /// Carillon's own.
 const FIXED: [(&str, &str); 29] = [
-    ("bootstrap.servers", "it is kafka.brokers"),
-    ("metadata.broker.list", "it is kafka.brokers"),
-    ("security.protocol", "it is kafka.security"),
-    ("message.timeout.ms", "it is kafka.delivery_timeout"),
-    ("delivery.timeout.ms", "it is kafka.delivery_timeout"),
-    ("session.timeout.ms", "it is kafka.session_timeout"),
+    ("bootstrap.servers", "set kafka.brokers instead"),
+    ("metadata.broker.list", "set kafka.brokers instead"),
+    ("security.protocol", "set kafka.security instead"),
+    ("message.timeout.ms", "set kafka.delivery_timeout instead"),
+    ("delivery.timeout.ms", "set kafka.delivery_timeout instead"),
+    ("session.timeout.ms", "set kafka.session_timeout instead"),
     (
         "heartbeat.interval.ms",
         "it is a quarter of kafka.session_timeout",

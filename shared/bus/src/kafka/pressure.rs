@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// About the most bytes that may wait for the member.
+/// The approximate limit of bytes that wait for the member.
 pub(super) const HIGH_WATER: usize = 4 * 1024 * 1024;
 /// The time over which the member's pace is measured, and the bytes below which it is too slow. A rebalance waits
 /// behind the bytes that the client has fetched, at most `HIGH_WATER`, and so for at most two seconds.

@@ -38,8 +38,8 @@ type TransactionProducer = ThreadedProducer<Brokers>;
 
 /// The longest time of an abort. After it the producer is given up, and the broker aborts the transaction by itself.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The time after which a transaction is given up that is not being committed. librdkafka's call that adds the offsets may
-/// block past its timeout, for minutes, after the group's coordinator has gone
+/// The time after which a transaction is given up, unless it is being committed. librdkafka's call that adds the offsets
+/// may block for minutes past its timeout after the group's coordinator has gone
 /// ([librdkafka#5456](https://github.com/confluentinc/librdkafka/issues/5456), 1.4 to 2.14 at least).
 const PATIENCE: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// The pause between two tries of a call.

@@ -28,7 +28,7 @@ mod tests {
     use crate::event::{Defaults, Event};
 
     #[test]
-    fn a_row_is_gone_if_nothing_stands_after_the_change() {
+    fn a_row_is_deleted_if_after_is_null() {
         let is_gone = |data: &str| {
             let json = format!(r#"{{"specversion":"1.0","id":"1","source":"/","type":"T","data":{data}}}"#);
             Event::from_cloudevent(json.as_bytes(), Defaults::at(crate::Timestamp::UNIX_EPOCH))

@@ -1,4 +1,4 @@
-//! Keywords that a schema is not checked for: misspelt ones, and those of other drafts.
+//! Keywords that have no effect in a schema: misspelt ones, and those of other drafts.
 
 use serde_json::{Map, Value};
 
@@ -86,7 +86,7 @@ const BY_NAME: [&str; 6] = [
 /// Keywords whose values are no schemas.
 const VALUES: [&str; 6] = ["enum", "const", "default", "example", "examples", "required"];
 
-/// Warnings about keywords that the checks of a schema pass over.
+/// Warnings about keywords that have no effect.
 pub(crate) fn unknown_keywords(schema: &Value) -> Vec<FieldError> {
     let mut search = Search {
         language: Language::of(schema),

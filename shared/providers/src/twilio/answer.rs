@@ -62,7 +62,7 @@ pub fn classify(answer: &ProviderResponse) -> SendOutcome {
             400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the message was refused")),
             _ => SendOutcome::Uncertain(refusal(
                 Scope::Connection,
-                "the provider's answer is none that it documents",
+                "the provider gave an answer that it does not document",
             )),
         },
     }

@@ -1,5 +1,5 @@
-//! Variables that no data makes right at their place: they never have a value, or have one of a kind that cannot be
-//! written there. A variable whose value the schema leaves open is permitted.
+//! Variables that are wrong at their place with any data: they never have a value, or always have one of a kind that
+//! cannot be written there. A variable whose value the schema leaves open is permitted.
 
 mod scope;
 mod uses;
@@ -30,9 +30,10 @@ use crate::{
 type Finding = (Option<usize>, &'static str, String);
 
 impl Engine {
-    /// An issue for each variable of a template that no data makes right, because no message with it can be rendered: it has
-    /// no such field, is an object where a text is written, or is set only in a loop. A template without such variables has
-    /// an issue if one of its parts is always blank or too long. `schema_of` knows the schemas of event types.
+    /// An issue for each variable of a template that is wrong with any data, so that no message can be rendered: a field
+    /// that does not exist, an object where a text is written, or a variable that is set only in a loop. A template
+    /// without such variables has an issue if one of its parts is always blank or too long. `schema_of` returns the
+    /// schema of an event type's data.
     #[must_use]
     pub fn unfit_parts<'s>(
         &self,
@@ -118,7 +119,8 @@ struct Shapes<'e> {
     budget: Budget,
     line: Option<usize>,
     is_in_partial: bool,
-    /// The surrounding conditions over variables that this schema does not have: their authors expect another schema.
+    /// The number of surrounding conditions on variables that the schema does not have. Their author expects a later
+    /// version of the schema.
     guards: usize,
     found: Vec<Finding>,
 }

@@ -99,7 +99,7 @@ pub(super) async fn claim(
         .collect()
 }
 
-/// The events whose claim does not name this record as that of a gateway's event.
+/// The events that have no claim of a gateway with the coordinates of this record.
 const UNEXPECTED: &str = "SELECT i.tenant, i.event_id, i.source FROM input i LEFT JOIN event_claims c
     ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
     WHERE c.via_gateway IS NOT TRUE OR c.topic IS NOT i.topic OR c.partition_id IS NOT i.partition_id
@@ -240,7 +240,7 @@ mod tests {
     use crate::config::StoreConfig;
 
     #[tokio::test]
-    async fn sqlite_looks_each_event_of_a_batch_up_and_walks_no_table() {
+    async fn sqlite_looks_up_each_event_of_a_batch_and_scans_no_table() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let config = StoreConfig::new(format!("sqlite://{}", path.display()));

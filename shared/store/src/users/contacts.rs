@@ -51,7 +51,7 @@ impl Row {
             return Ok(None);
         };
         let reason = match self.dead_reason.as_deref() {
-            Some(reason) => columns::parse(reason, "why an address is dead")?,
+            Some(reason) => columns::parse(reason, "the reason of a dead address")?,
             None => DeathReason::Gone,
         };
         Ok(Some(contact::Death { code, reason }))

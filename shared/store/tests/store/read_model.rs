@@ -282,7 +282,7 @@ async fn a_rebuild_gives_the_same_tables_as_before() {
 }
 
 #[tokio::test]
-async fn steps_go_when_their_retention_is_over_and_deliveries_stay() {
+async fn steps_are_deleted_after_their_retention_and_deliveries_stay() {
     on_each(async |store| {
         let day = seconds(24 * 3600);
         let old = delivery_row(1, state(0, 1, DeliveryStatus::Sent), start() - 10 * day);
@@ -301,7 +301,7 @@ async fn steps_go_when_their_retention_is_over_and_deliveries_stay() {
 }
 
 #[tokio::test]
-async fn two_members_that_both_believe_in_a_partition_count_its_records_once() {
+async fn two_members_that_both_believe_to_own_a_partition_count_its_records_once() {
     on_postgres(async |store| {
         // A member that has lost its partition without knowing it, and the partition's new owner.
         let config = StoreConfig {
@@ -388,7 +388,7 @@ async fn erasing_a_user_erases_their_data_and_keeps_the_counts() {
 }
 
 #[tokio::test]
-async fn a_step_from_days_ahead_is_kept_and_does_not_keep_its_day_from_coming() {
+async fn a_step_dated_days_ahead_is_stored_and_does_not_prevent_the_partition_of_its_day() {
     on_each(async |store| {
         const DAY: u64 = 24 * 3600;
         let row = |n, at| delivery_row(n, state(0, 0, DeliveryStatus::Queued), at);
@@ -463,7 +463,7 @@ async fn rows_past_the_retention_are_deleted_and_deliveries_that_have_not_ended_
 }
 
 #[tokio::test]
-async fn rows_that_may_not_go_do_not_hide_those_behind_them() {
+async fn rows_that_have_to_stay_do_not_hide_the_old_rows_behind_them() {
     on_each(async |store| {
         let row = |n, status| delivery_row(n, state(0, 1, status), start());
         let mut rows: Vec<_> = (0..5_200).map(|n| row(n, DeliveryStatus::Retrying)).collect();

@@ -154,7 +154,8 @@ impl<'s> Possible<'s> {
     /// Whether a value fits a schema's constraints without subschemas.
     fn own_verdict(&self, value: &Value, node: &Keywords<'_>) -> Verdict {
         if node.language == Language::Wish {
-            // A wish may end before this is dropped, so that another schema gets its address.
+            // A wish is not cached by its address: it may be dropped earlier than the cache, and another schema may then
+            // have the same address.
             self.pay(COMPILING);
             return node
                 .language
