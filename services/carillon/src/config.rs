@@ -127,7 +127,7 @@ pub(crate) struct TemplatesSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SimulatorSection {
-    /// The address for FCM, Twilio, API and page.
+    /// The address for FCM, Twilio, SendGrid, API and page.
     #[serde(with = "listen")]
     pub(crate) listen: SocketAddr,
     /// The address for SMTP.
@@ -145,6 +145,9 @@ pub(crate) struct SimulatorSection {
     /// The token of that account.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) twilio_auth_token: Option<Secret>,
+    /// The API key of its SendGrid account.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) sendgrid_api_key: Option<Secret>,
     /// Whether its SMTP offers SMTPUTF8.
     pub(crate) smtp_utf8: bool,
 }
@@ -205,6 +208,7 @@ impl Default for SimulatorSection {
             service_account_public_key_pem: None,
             twilio_account_sid: None,
             twilio_auth_token: None,
+            sendgrid_api_key: None,
             smtp_utf8: true,
         }
     }
@@ -282,6 +286,9 @@ impl Config {
     pub(crate) fn simulator_config(&self) -> SimulatorConfig {
         let section = &self.simulator;
         let defaults = SimulatorConfig::default();
+        let given = |secret: Option<&Secret>, default: String| {
+            secret.map_or(default, |secret| secret.expose_secret().to_owned())
+        };
         SimulatorConfig {
             listen: section.listen,
             smtp_listen: section.smtp_listen,
@@ -291,12 +298,8 @@ impl Config {
                 .twilio_account_sid
                 .clone()
                 .unwrap_or(defaults.twilio_account_sid),
-            twilio_auth_token: section
-                .twilio_auth_token
-                .as_ref()
-                .map_or(defaults.twilio_auth_token, |secret| {
-                    secret.expose_secret().to_owned()
-                }),
+            twilio_auth_token: given(section.twilio_auth_token.as_ref(), defaults.twilio_auth_token),
+            sendgrid_api_key: given(section.sendgrid_api_key.as_ref(), defaults.sendgrid_api_key),
             smtp_user: None,
             smtp_utf8: section.smtp_utf8,
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// and keeps its data in memory, as tests need it.
 #[derive(Clone)]
 pub struct SimulatorConfig {
-    /// The address for FCM, Twilio, the API and the page over HTTP/1.1. Port 0 takes a free one.
+    /// The address for FCM, Twilio, SendGrid, the API and the page over HTTP/1.1. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// The address for SMTP. Port 0 takes a free one.
     pub smtp_listen: SocketAddr,
@@ -19,6 +19,8 @@ pub struct SimulatorConfig {
     pub twilio_account_sid: String,
     /// Its auth token.
     pub twilio_auth_token: String,
+    /// The API key of the only SendGrid account.
+    pub sendgrid_api_key: String,
     /// User and password of the only SMTP account; if set, mail is accepted only after `AUTH`. `None` accepts mail
     /// from all clients, and any credentials.
     pub smtp_user: Option<(String, String)>,
@@ -36,6 +38,7 @@ impl Default for SimulatorConfig {
             service_account_public_key_pem: None,
             twilio_account_sid: "ACsimulator0000000000000000000000".to_owned(),
             twilio_auth_token: "simulator-auth-token".to_owned(),
+            sendgrid_api_key: "SG.simulator-api-key".to_owned(),
             smtp_user: None,
             smtp_utf8: true,
         }

@@ -1,4 +1,4 @@
-//! A simulator of FCM, Twilio and SMTP, with faults on request, which shows the messages that it received.
+//! A simulator of FCM, Twilio, SMTP and SendGrid, with faults on request, which shows the messages that it received.
 //!
 //! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the
 //! sink of load tests. It does not depend on Carillon: it knows the wire formats, and the places in which Carillon
@@ -9,10 +9,12 @@
 //! | FCM | `message.data.carillon_delivery_id` | `message.data.carillon_event_id` |
 //! | Twilio | query parameter `delivery_id` of `StatusCallback` | `event_id` of the same |
 //! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
+//! | SendGrid | custom argument `carillon_delivery_id` | header `X-Carillon-Event` |
 //!
 //! Receivers that fail without a script: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
 //! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local
-//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked`. All others fail only by fault script
+//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked` over SMTP, or with `invalid` at SendGrid, which
+//! also refuses senders whose address starts with `unverified`. All others fail only by fault script
 //! ([`faults`], `PUT /v1/faults`).
 
 mod clock;
@@ -22,7 +24,9 @@ mod error;
 pub mod faults;
 mod fcm;
 mod http;
+mod mail;
 mod message;
+mod sendgrid;
 mod simulator;
 mod smtp;
 mod store;

@@ -15,11 +15,13 @@ pub enum Provider {
     Twilio,
     /// SMTP submission.
     Smtp,
+    /// SendGrid's v3 API.
+    SendGrid,
 }
 
 impl Provider {
     /// All providers.
-    pub const ALL: [Self; 3] = [Self::Fcm, Self::Twilio, Self::Smtp];
+    pub const ALL: [Self; 4] = [Self::Fcm, Self::Twilio, Self::Smtp, Self::SendGrid];
 
     /// The name used in the API and in fault scripts.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Provider {
             Self::Fcm => "fcm",
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
+            Self::SendGrid => "sendgrid",
         }
     }
 
@@ -40,7 +43,7 @@ impl Provider {
         match self {
             Self::Fcm => Channel::Push,
             Self::Twilio => Channel::Sms,
-            Self::Smtp => Channel::Email,
+            Self::Smtp | Self::SendGrid => Channel::Email,
         }
     }
 }
@@ -95,7 +98,8 @@ pub struct Message {
     pub text: Option<String>,
     /// An e-mail's HTML part, as sent.
     pub html: Option<String>,
-    /// The rest of the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP.
+    /// The rest of the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP, sender, custom
+    /// arguments and categories of SendGrid.
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Header lines of an e-mail (unfolded, names as sent, repeated ones joined by a comma); FCM's project and
     /// platform sections; empty for Twilio.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::faults::Faults;
 use crate::fcm::Tokens;
+use crate::http::Accounts;
 use crate::smtp::Smtp;
 use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
@@ -48,11 +49,15 @@ impl Simulator {
             faults: faults.clone(),
             shutdown,
         };
-        let account = Account {
-            sid: config.twilio_account_sid,
-            token: config.twilio_auth_token,
+        let accounts = Accounts {
+            tokens,
+            twilio: Account {
+                sid: config.twilio_account_sid,
+                token: config.twilio_auth_token,
+            },
+            sendgrid: config.sendgrid_api_key,
         };
-        let router = http::router(&context, tokens, account, operations);
+        let router = http::router(&context, accounts, operations);
         let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));
         let serve_smtp = tokio::spawn(smtp::serve(
             smtp_listener,

@@ -19,7 +19,9 @@ use carillon_store::Store;
 pub use account::Account;
 pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
-pub use senders::{AccountError, ApnsSender, FcmSender, OpenError, SmtpSender, TwilioSender, accounts};
+pub use senders::{
+    AccountError, ApnsSender, FcmSender, OpenError, SendGridSender, SmtpSender, TwilioSender, accounts,
+};
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.
 const MAX_BATCH: usize = 64;

@@ -42,14 +42,23 @@ impl ProviderRequest {
 }
 
 /// A complete answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ProviderResponse {
     /// The status code.
     pub status: u16,
     /// The wait that `Retry-After` names (see [`parse_retry_after`](crate::parse_retry_after)).
     pub retry_after: Option<Duration>,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body, or its beginning.
     pub body: Vec<u8>,
+}
+
+impl ProviderResponse {
+    /// The text of a header; `None` if there is none, or if it is not ASCII.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// Why there is no answer to a request.

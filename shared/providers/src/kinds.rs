@@ -10,7 +10,8 @@ use serde::{
 };
 
 use crate::{
-    apns::ApnsConfig, fcm::FcmConfig, setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
+    apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, setting::ProviderSettings, smtp::SmtpConfig,
+    twilio::TwilioConfig,
 };
 
 macro_rules! kinds {
@@ -90,6 +91,7 @@ macro_rules! kinds {
 kinds! {
     Apns(ApnsConfig),
     Fcm(FcmConfig),
+    SendGrid(SendGridConfig),
     Smtp(SmtpConfig),
     Twilio(TwilioConfig),
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
-use carillon_domain::{SystemClock, TenantId, field_error::quoted};
+use carillon_domain::{SystemClock, TenantId, field_error::quoted, visible::visible_lines};
 use carillon_store::Store;
 use carillon_templates::catalog_folder;
 

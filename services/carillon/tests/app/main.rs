@@ -14,6 +14,7 @@ mod connections;
 mod delivery;
 mod documents;
 mod logs;
+mod mailers;
 mod readiness;
 mod traces;
 

@@ -54,8 +54,12 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
         if fault.at.is_some() && fault.provider != Target::Smtp {
             refuse("at", "not-asked", "only SMTP has steps");
         }
-        if fault.field.is_some() && fault.provider != Target::Fcm {
-            refuse("field", "not-asked", "only FCM's details name a field");
+        if fault.field.is_some() && !matches!(fault.provider, Target::Fcm | Target::SendGrid) {
+            refuse(
+                "field",
+                "not-asked",
+                "only errors of FCM and SendGrid name a field",
+            );
         }
         let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
         if !fault.retry_after.as_ref().is_none_or(is_header) {
@@ -119,6 +123,7 @@ fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
         Target::Fcm if !code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => {
             Some("FCM's codes are written like QUOTA_EXCEEDED")
         }
+        Target::SendGrid => Some("SendGrid's errors have no codes"),
         Target::Smtp if !enhanced_code_fits(code, fault.status) => {
             Some("must be an enhanced status code of the status' class, such as 4.7.1 for 451")
         }
@@ -185,6 +190,7 @@ mod tests {
         assert_eq!(pointers(fault(Target::Fcm, "quota exceeded")), ["/0/code"]);
         assert_eq!(pointers(fault(Target::Smtp, "5.7.1")), ["/0/code"]);
         assert!(pointers(fault(Target::Smtp, "4.7.1")).is_empty());
+        assert_eq!(pointers(fault(Target::SendGrid, "429")), ["/0/code"]);
         assert!(pointers(fault(Target::Twilio, "20429")).is_empty());
         assert!(pointers(fault(Target::Fcm, "UNAVAILABLE")).is_empty());
     }

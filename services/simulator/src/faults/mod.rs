@@ -50,21 +50,22 @@ pub struct Fault {
     pub idle_ms: Option<u64>,
     /// FCM: the name in the error's details. For `INVALID_ARGUMENT` it is a field; without it no field is
     /// named, as for a payload that is too big. For `QUOTA_EXCEEDED` it is a quota's subject such as
-    /// `device:x`.
+    /// `device:x`. SendGrid: the field that the error names, such as `from.email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// The status of the answer: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code. Without it,
-    /// the code that usually comes with the status.
+    /// the code that usually comes with the status. SendGrid's errors have none.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "text_or_number"
     )]
     pub code: Option<String>,
-    /// `Retry-After` (HTTP only): seconds, or any text that a header can have.
+    /// `Retry-After` (HTTP only): seconds, or any text that a header can have. SendGrid answers seconds of a 429 as the
+    /// time of `X-RateLimit-Reset`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -118,6 +119,8 @@ pub enum Target {
     Twilio,
     /// SMTP sessions.
     Smtp,
+    /// SendGrid's sends.
+    SendGrid,
     /// All providers.
     #[serde(rename = "*")]
     Any,
@@ -130,6 +133,7 @@ impl Target {
             Self::Fcm => provider == Provider::Fcm,
             Self::Twilio => provider == Provider::Twilio,
             Self::Smtp => provider == Provider::Smtp,
+            Self::SendGrid => provider == Provider::SendGrid,
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn send(
         &fcm.context,
         &connection,
         Provider::Fcm,
-        to.as_deref(),
+        to.as_deref().as_slice(),
         judge,
         error::scripted,
     )
@@ -81,14 +81,14 @@ fn judge(fcm: &Fcm, project: &str, headers: &HeaderMap, body: &[u8]) -> Result<A
     if payload.validate_only {
         let name = format!("projects/{project}/messages/fake_message_id");
         return Ok(Accepted {
-            message: None,
+            messages: Vec::new(),
             answer: Json(json!({ "name": name })).into_response(),
         });
     }
     let name = format!("projects/{project}/messages/{}", Uuid::now_v7().simple());
     let answer = Json(json!({ "name": name })).into_response();
     Ok(Accepted {
-        message: Some(message(payload, project, name)),
+        messages: vec![message(payload, project, name)],
         answer,
     })
 }

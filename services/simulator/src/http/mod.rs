@@ -15,12 +15,24 @@ use self::problem::Problem;
 use crate::SimulatorError;
 use crate::context::{Context, DRAIN};
 use crate::fcm::{self, Tokens};
+use crate::sendgrid;
 use crate::twilio::{self, Account};
 
-pub(crate) fn router(context: &Context, tokens: Tokens, account: Account, operations: Router) -> Router {
+/// The accounts that the providers know.
+pub(crate) struct Accounts {
+    /// FCM's access tokens.
+    pub(crate) tokens: Tokens,
+    /// Twilio's account.
+    pub(crate) twilio: Account,
+    /// SendGrid's API key.
+    pub(crate) sendgrid: String,
+}
+
+pub(crate) fn router(context: &Context, accounts: Accounts, operations: Router) -> Router {
     operations
-        .merge(fcm::routes(context.clone(), tokens))
-        .merge(twilio::routes(context.clone(), account))
+        .merge(fcm::routes(context.clone(), accounts.tokens))
+        .merge(twilio::routes(context.clone(), accounts.twilio))
+        .merge(sendgrid::routes(context.clone(), accounts.sendgrid))
         .merge(api::routes(context.clone()))
         .merge(page::routes(context.clone()))
         .fallback(|| async { Problem::NotFound.into_response() })

@@ -8,23 +8,23 @@ use crate::context::Context;
 use crate::faults::{Answer, Effect, Sent, SmtpStep, Verdict};
 use crate::{Message, Provider, SimulatorError};
 
-/// A request that the provider accepts: the message, and the answer that acknowledges it.
+/// A request that the provider accepts: its messages, and the answer that acknowledges it.
 pub(crate) struct Accepted {
-    /// `None` if no message is to be recorded (a dry run).
-    pub(crate) message: Option<Message>,
+    /// The message of each receiver; empty if no message is to be recorded (a dry run).
+    pub(crate) messages: Vec<Message>,
     pub(crate) answer: Response,
 }
 
 /// Handles a send to `provider` and applies the fault script.
 ///
-/// `to` is the recipient, if the request names one. `judge` accepts the request or refuses it with the provider's own
+/// `to` are the recipients that the request names. `judge` accepts the request or refuses it with the provider's own
 /// error. `fail` formats an error as the provider does. A message is recorded before it is answered; a refused one is
 /// not recorded, even if a fault says so.
 pub(crate) async fn send<E: IntoResponse>(
     context: &Context,
     connection: &Connection,
     provider: Provider,
-    to: Option<&str>,
+    to: &[&str],
     judge: impl FnOnce() -> Result<Accepted, E>,
     fail: impl Fn(&Answer) -> Response,
 ) -> Response {
@@ -36,7 +36,7 @@ pub(crate) async fn send<E: IntoResponse>(
     } = context.faults.roll(&Sent {
         provider,
         step: SmtpStep::End,
-        to: to.as_slice(),
+        to,
     });
     context.pause(before).await;
     let usual = match &effect {
@@ -82,8 +82,9 @@ async fn receive<E>(
     judge: impl FnOnce() -> Result<Accepted, E>,
 ) -> Result<Response, Refused<E>> {
     let accepted = judge().map_err(Refused::ByProvider)?;
-    if let Some(message) = accepted.message {
-        context.receive(vec![message]).await.map_err(Refused::ByMemory)?;
+    if !accepted.messages.is_empty() {
+        let received = context.receive(accepted.messages).await;
+        received.map_err(Refused::ByMemory)?;
     }
     Ok(accepted.answer)
 }

@@ -7,7 +7,6 @@
 
 mod auth;
 mod fault;
-mod mail;
 mod reply;
 mod rules;
 mod session;

@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Smtp;
 use super::auth::{self, Dialogue, Step};
 use super::reply::{Reply, mailbox_fate, scripted};
 use super::rules::Announced;
-use super::{Smtp, mail};
 use crate::faults::{SmtpStep, Verdict};
 
 /// The largest message, as offered in SIZE.
@@ -379,7 +379,7 @@ impl Session {
         self.smtp.context.pause(before).await;
         let queue_id = Uuid::now_v7().simple().to_string();
         if effect.is_none() || recorded {
-            let messages = mail::messages(raw, &envelope.sender, &envelope.receivers, &queue_id);
+            let messages = crate::mail::messages(raw, &envelope.sender, &envelope.receivers, &queue_id);
             if let Err(error) = self.smtp.context.receive(messages).await {
                 tracing::error!(error = %error, "a mail was not received");
                 self.reply(451, "4.3.0", "Cannot keep the message now");

@@ -41,7 +41,7 @@ pub(super) async fn create(
         let message = judge(&fields)?;
         let answer = (StatusCode::CREATED, Json(resource(&message, &account, true))).into_response();
         Ok(Accepted {
-            message: Some(message),
+            messages: vec![message],
             answer,
         })
     };
@@ -49,7 +49,7 @@ pub(super) async fn create(
         &twilio.context,
         &connection,
         Provider::Twilio,
-        to.as_deref(),
+        to.as_deref().as_slice(),
         judge,
         scripted,
     )

@@ -122,7 +122,8 @@ async fn deliveries_received_twice_are_counted_and_named() {
     assert_eq!(
         stats,
         json!({
-            "received": { "fcm": 0, "twilio": 6, "smtp": 0 }, "kept": 6, "delivery_ids": 3, "duplicated_delivery_ids": 2,
+            "received": { "fcm": 0, "twilio": 6, "smtp": 0, "sendgrid": 0 }, "kept": 6, "delivery_ids": 3,
+            "duplicated_delivery_ids": 2,
         })
     );
     let (_, list) = running.get("/v1/duplicates?limit=1").await;

@@ -11,6 +11,7 @@ mod faults_smtp;
 mod fcm;
 mod memory;
 mod page;
+mod sendgrid;
 mod smtp;
 mod support;
 mod twilio;

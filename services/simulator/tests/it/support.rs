@@ -19,6 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const TWILIO_SID: &str = "AC00000000000000000000000000000001";
 pub(crate) const TWILIO_TOKEN: &str = "token";
+pub(crate) const SENDGRID_KEY: &str = "SG.key";
 
 pub(crate) struct Running {
     pub(crate) simulator: Simulator,
@@ -30,6 +31,7 @@ pub(crate) fn config() -> SimulatorConfig {
     SimulatorConfig {
         twilio_account_sid: TWILIO_SID.to_owned(),
         twilio_auth_token: TWILIO_TOKEN.to_owned(),
+        sendgrid_api_key: SENDGRID_KEY.to_owned(),
         ..SimulatorConfig::default()
     }
 }
@@ -127,6 +129,17 @@ impl Running {
 
     pub(crate) async fn sms(&self, fields: &[(&str, &str)]) -> (u16, Value) {
         answer(self.sms_request(fields)).await
+    }
+
+    pub(crate) fn sendgrid_request(&self, body: &Value) -> reqwest::RequestBuilder {
+        self.http
+            .post(self.url("/v3/mail/send"))
+            .bearer_auth(SENDGRID_KEY)
+            .json(body)
+    }
+
+    pub(crate) async fn sendgrid(&self, body: &Value) -> (u16, Value) {
+        answer(self.sendgrid_request(body)).await
     }
 
     pub(crate) fn mailer(&self, user: Option<(&str, &str)>) -> AsyncSmtpTransport<Tokio1Executor> {

@@ -51,6 +51,7 @@ impl Deliver {
         let message = OutgoingMessage {
             delivery_id: claimed.task.delivery.delivery_id,
             event_id: claimed.task.delivery.event_id.clone(),
+            accepted_at: claimed.task.delivery.accepted_at,
             generation: claimed.task.generation,
             attempt: claimed.task.attempt,
             to,

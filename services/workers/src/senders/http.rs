@@ -20,21 +20,24 @@ pub(super) async fn exchange(
     *outgoing.headers_mut() = request.headers;
     *outgoing.body_mut() = Some(request.body.into());
     *outgoing.timeout_mut() = within;
-    let response = match client.execute(outgoing).await {
+    let mut response = match client.execute(outgoing).await {
         Ok(response) => response,
         Err(error) => return Err(without_answer(&error)),
     };
     let (status, retry_after) = (response.status().as_u16(), retry_after(&response, now));
+    let headers = std::mem::take(response.headers_mut());
     match body(response).await {
         Ok(body) => Ok(ProviderResponse {
             status,
             retry_after,
+            headers,
             body,
         }),
         // The status line is an answer; only its details are lost.
         Err(_) if status >= 400 => Ok(ProviderResponse {
             status,
             retry_after,
+            headers,
             body: Vec::new(),
         }),
         Err(error) => Err(without_answer(&error)),

@@ -4,6 +4,7 @@ mod apns;
 mod fcm;
 mod http;
 mod oauth;
+mod sendgrid;
 mod smtp;
 mod twilio;
 
@@ -14,6 +15,7 @@ use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig, Setting
 
 pub use apns::ApnsSender;
 pub use fcm::FcmSender;
+pub use sendgrid::SendGridSender;
 pub use smtp::SmtpSender;
 pub use twilio::TwilioSender;
 
@@ -84,6 +86,7 @@ fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<d
     Ok(match config {
         ProviderConfig::Apns(apns) => Arc::new(ApnsSender::new(name, apns, clock)?),
         ProviderConfig::Fcm(fcm) => Arc::new(FcmSender::new(fcm, clock)?),
+        ProviderConfig::SendGrid(sendgrid) => Arc::new(SendGridSender::new(sendgrid, clock)?),
         ProviderConfig::Smtp(smtp) => Arc::new(SmtpSender::new(smtp, clock)?),
         ProviderConfig::Twilio(twilio) => Arc::new(TwilioSender::new(name, twilio, clock)?),
     })

@@ -25,12 +25,14 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use crate::support::START;
+
 /// An answer.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Answer {
         status: u16,
-        retry_after: Option<&'static str>,
+        headers: Vec<(&'static str, &'static str)>,
         body: String,
     },
     /// Takes the request and never answers.
@@ -40,15 +42,19 @@ pub(crate) enum Reply {
 pub(crate) fn reply(status: u16, body: &Value) -> Reply {
     Reply::Answer {
         status,
-        retry_after: None,
+        headers: Vec::new(),
         body: body.to_string(),
     }
 }
 
 pub(crate) fn reply_after(status: u16, retry_after: &'static str, body: &Value) -> Reply {
+    reply_with(status, ("retry-after", retry_after), body)
+}
+
+pub(crate) fn reply_with(status: u16, header: (&'static str, &'static str), body: &Value) -> Reply {
     Reply::Answer {
         status,
-        retry_after: Some(retry_after),
+        headers: vec![header],
         body: body.to_string(),
     }
 }
@@ -142,15 +148,13 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     match scripted.unwrap_or_else(|| usual(uri.path(), count)) {
         Reply::Answer {
             status,
-            retry_after,
+            headers,
             body,
         } => {
             let status = axum::http::StatusCode::from_u16(status).unwrap();
             let mut response = (status, body).into_response();
-            if let Some(after) = retry_after {
-                response
-                    .headers_mut()
-                    .insert("retry-after", after.parse().unwrap());
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
             }
             response
         }
@@ -165,6 +169,12 @@ fn usual(path: &str, count: usize) -> Reply {
         reply(200, &token)
     } else if path.ends_with(":send") {
         reply(200, &json!({"name": format!("projects/shop-1/messages/{count}")}))
+    } else if path.ends_with("/mail/send") {
+        Reply::Answer {
+            status: 202,
+            headers: vec![("x-message-id", "14c5d75ce93")],
+            body: String::new(),
+        }
     } else {
         reply(
             201,
@@ -218,6 +228,7 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
     OutgoingMessage {
         delivery_id: DeliveryId(Uuid::from_u128(7)),
         event_id: "order 1001/shipped".into(),
+        accepted_at: START.parse().unwrap(),
         generation: 0,
         attempt: 1,
         to: to.to_owned(),

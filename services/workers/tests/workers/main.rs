@@ -24,6 +24,7 @@ mod records;
 mod relay;
 mod retries;
 mod scopes;
+mod sendgrid;
 mod smtp;
 mod smtp_replies;
 mod support;

@@ -138,8 +138,8 @@ mod tests {
     fn answer(status: u16, body: &str) -> ApnsAnswer {
         ApnsAnswer::read(ProviderResponse {
             status,
-            retry_after: None,
             body: body.as_bytes().to_vec(),
+            ..ProviderResponse::default()
         })
     }
 

@@ -201,6 +201,7 @@ mod tests {
         OutgoingMessage {
             delivery_id: DeliveryId(Uuid::from_u128(7)),
             event_id: EventId::from("order-1001"),
+            accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),
             generation: 0,
             attempt: 1,
             to: "00fc13adff78".to_owned(),

@@ -145,16 +145,16 @@ mod tests {
         );
         ProviderResponse {
             status,
-            retry_after: None,
             body: body.into_bytes(),
+            ..ProviderResponse::default()
         }
     }
 
     fn bare(status: u16, body: &str) -> ProviderResponse {
         ProviderResponse {
             status,
-            retry_after: None,
             body: body.as_bytes().to_vec(),
+            ..ProviderResponse::default()
         }
     }
 

@@ -139,8 +139,8 @@ mod tests {
     fn answer(status: u16, body: &str) -> ProviderResponse {
         ProviderResponse {
             status,
-            retry_after: None,
             body: body.as_bytes().to_vec(),
+            ..ProviderResponse::default()
         }
     }
 

@@ -79,32 +79,24 @@ impl SmtpMails {
         let Content::Email { subject, text, html } = &message.content else {
             return Err(wrong_content("an e-mail"));
         };
-        let to = EmailAddress::parse(&message.to)
-            .map_err(|error| Refusal::new(Scope::Message, "address-syntax", error.to_string()))?;
-        // The id is the same for every attempt, so that a receiver can recognise a second copy.
-        let message_id = format!("{}@{}", message.delivery_id, from.email.domain());
+        let to = receiver(message)?;
+        let message_id = message_id(message, from.email.domain());
         let mime = |error: lettre::error::Error| {
             let detail = format!("the mail has no MIME form: {error}");
             Refusal::new(Scope::Message, "mime", detail)
         };
         // Without an explicit envelope, lettre would derive it from the headers by rules of its own.
         let envelope = Envelope::new(Some(from.email.clone()), vec![to_lettre(&to)]).map_err(mime)?;
-        let builder = Message::builder()
+        let mut builder = Message::builder()
             .envelope(envelope)
             .date(now.into())
             .from(from.clone())
             .to(Mailbox::new(None, to_lettre(&to)))
             .raw_header(text_header("Subject", subject))
-            .message_id(Some(format!("<{message_id}>")))
-            .raw_header(text_header(
-                "X-Carillon-Delivery",
-                &message.delivery_id.to_string(),
-            ))
-            .raw_header(text_header("X-Carillon-Event", message.event_id.as_str()))
-            // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces
-            // still come.
-            .raw_header(text_header("Auto-Submitted", "auto-generated"))
-            .raw_header(text_header("X-Auto-Response-Suppress", "OOF, AutoReply"));
+            .message_id(Some(format!("<{message_id}>")));
+        for (name, value) in own_headers(message) {
+            builder = builder.raw_header(text_header(name, &value));
+        }
         // Bodies are sent as ASCII. Text that is not ASCII, or has a line that is too long, is sent as
         // quoted-printable or Base64.
         let built = match html {
@@ -120,25 +112,72 @@ impl SmtpMails {
     }
 }
 
+/// The receiver's address.
+pub(crate) fn receiver(message: &OutgoingMessage) -> Result<EmailAddress, Refusal> {
+    EmailAddress::parse(&message.to)
+        .map_err(|error| Refusal::new(Scope::Message, "address-syntax", error.to_string()))
+}
+
+/// The receiver's address for a provider that takes ASCII only: the domain in punycode, and no other letters before the `@`.
+pub(crate) fn ascii_receiver(message: &OutgoingMessage) -> Result<String, Refusal> {
+    let to = receiver(message)?;
+    if to.needs_smtputf8() {
+        let detail = "the address has letters before the @ that the provider does not take (SMTPUTF8)";
+        return Err(Refusal::new(Scope::Message, "smtputf8-unsupported", detail));
+    }
+    Ok(format!("{}@{}", to.local(), to.domain()))
+}
+
+/// The mail's id without angle brackets. It is the same for every attempt, so that a receiver can recognise a second copy.
+pub(crate) fn message_id(message: &OutgoingMessage, domain: &str) -> String {
+    format!("{}@{domain}", message.delivery_id)
+}
+
+/// The headers that every mail has besides sender, receiver, subject, date and id.
+pub(crate) fn own_headers(message: &OutgoingMessage) -> [(&'static str, String); 4] {
+    [
+        ("X-Carillon-Delivery", message.delivery_id.to_string()),
+        ("X-Carillon-Event", message.event_id.to_string()),
+        // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces still come.
+        ("Auto-Submitted", "auto-generated".to_owned()),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply".to_owned()),
+    ]
+}
+
 /// Converts an address for lettre without lettre's own check, whose rule differs from Carillon's.
 fn to_lettre(address: &EmailAddress) -> Address {
     Address::new_dangerous(address.local(), address.domain())
 }
 
-/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words. Text with control
-/// characters, long words, other characters than ASCII, or the look of an encoded word is written as encoded
-/// words (RFC 2047).
+/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words; other text is written as encoded words.
 fn text_header(name: &'static str, text: &str) -> HeaderValue {
-    let name = HeaderName::new_from_ascii_str(name);
+    let header = HeaderName::new_from_ascii_str(name);
+    match encoded_words(name, text) {
+        None => HeaderValue::new(header, text.to_owned()),
+        Some(encoded) => HeaderValue::dangerous_new_pre_encoded(header, text.to_owned(), encoded),
+    }
+}
+
+/// The value of an unstructured header on one line of ASCII.
+pub(crate) fn header_line(name: &str, text: &str) -> String {
+    match encoded_words(name, text) {
+        None => text.to_owned(),
+        Some(encoded) => encoded.replace("\r\n", ""),
+    }
+}
+
+/// Encoded words (RFC 2047), folded, for text with control characters, long words, other characters than ASCII, or the look
+/// of an encoded word. `None`: the text may stand as it is.
+fn encoded_words(name: &str, text: &str) -> Option<String> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !text.contains("=?")
         && text.split(' ').all(|word| word.len() <= LONGEST_WORD);
     if is_plain {
-        return HeaderValue::new(name, text.to_owned());
+        return None;
     }
     let mut encoded = String::with_capacity(text.len() * 2);
     let line = name.len() + ": ".len();
     // Writing to a string does not fail.
     let _ = rfc2047::encode(text, &mut EmailWriter::new(&mut encoded, line, 0, false));
-    HeaderValue::dangerous_new_pre_encoded(name, text.to_owned(), encoded)
+    Some(encoded)
 }

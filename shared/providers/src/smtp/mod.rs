@@ -2,11 +2,13 @@
 
 mod answer;
 mod config;
-mod mail;
+pub(crate) mod mail;
 mod reply;
+mod sender;
 mod stage;
 
 pub use answer::{SmtpFault, classify};
 pub use config::{RESET_TIMEOUT, SmtpConfig, SmtpTls};
 pub use mail::{Mail, SmtpMails};
+pub use sender::MailSender;
 pub use stage::Stage;

@@ -75,8 +75,8 @@ mod tests {
     fn of(status: u16, body: &str) -> SendOutcome {
         classify(&ProviderResponse {
             status,
-            retry_after: None,
             body: body.as_bytes().to_vec(),
+            ..ProviderResponse::default()
         })
     }
 

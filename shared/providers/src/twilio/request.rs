@@ -88,9 +88,6 @@ fn basic(user: &str, password: &str) -> Result<HeaderValue, SettingError> {
 mod tests {
     use std::time::Duration;
 
-    use carillon_domain::DeliveryId;
-    use uuid::Uuid;
-
     use super::*;
 
     fn config() -> TwilioConfig {
@@ -107,16 +104,7 @@ mod tests {
     }
 
     fn message(content: Content) -> OutgoingMessage {
-        OutgoingMessage {
-            delivery_id: DeliveryId(Uuid::nil()),
-            event_id: "o 7".into(),
-            generation: 0,
-            attempt: 1,
-            to: "+491511234567".to_owned(),
-            platform: None,
-            content,
-            expires_at: None,
-        }
+        crate::message::testing::message("+491511234567", content)
     }
 
     #[test]

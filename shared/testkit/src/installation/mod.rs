@@ -79,7 +79,7 @@ pub struct Setup {
     pub services: Option<Services>,
     /// The processes of the distributed mode.
     pub roles: &'static [RoleArgs],
-    /// Additional settings, without the prefix `CARILLON_`.
+    /// Additional settings, without the prefix `CARILLON_`. In a value, `{simulator}` stands for the simulator's URL.
     pub settings: Vec<(String, String)>,
     /// Additional arguments of `carillon dev`.
     pub dev_args: &'static [&'static str],
@@ -192,8 +192,10 @@ impl Installation {
 
     fn set_extra(&mut self) {
         let extra = self.setup.settings.clone();
-        let extra: Vec<(&str, &str)> = extra.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.set(&extra);
+        for (name, value) in extra {
+            let value = value.replace("{simulator}", &self.simulator);
+            self.set(&[(&name, &value)]);
+        }
     }
 
     fn command(&self, args: &[&str]) -> std::process::Command {

@@ -5,7 +5,7 @@ mod doubt;
 use std::{collections::VecDeque, time::Duration};
 
 use async_trait::async_trait;
-use carillon_domain::{Content, DeliveryId, Platform, contact::DeathReason};
+use carillon_domain::{Content, DeliveryId, Platform, Timestamp, contact::DeathReason};
 use carillon_providers::{Refusal, Scope, SendOutcome};
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -34,6 +34,7 @@ fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMe
     OutgoingMessage {
         delivery_id: DeliveryId(Uuid::nil()),
         event_id: "e".into(),
+        accepted_at: Timestamp::UNIX_EPOCH,
         generation: 0,
         attempt: 1,
         to: to.into(),

@@ -123,7 +123,7 @@ impl Place {
         *progress = Progress::MayHaveLeft;
         // If the stream has ended meanwhile, the response says why.
         let _ = stream.send_data(request.body().clone(), true);
-        let response = response.await.map_err(|error| unanswered(&error))?;
+        let mut response = response.await.map_err(|error| unanswered(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| {
             let text = value.to_str().ok()?;
@@ -132,6 +132,7 @@ impl Place {
         Ok(ProviderResponse {
             status,
             retry_after,
+            headers: std::mem::take(response.headers_mut()),
             // The status is an answer; only its details may be lost.
             body: read(response.into_body()).await.unwrap_or_default(),
         })

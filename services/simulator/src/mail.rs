@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::{Channel, Message, Provider};
 
-const DELIVERY_HEADER: &str = "X-Carillon-Delivery";
-const EVENT_HEADER: &str = "X-Carillon-Event";
+pub(crate) const DELIVERY_HEADER: &str = "X-Carillon-Delivery";
+pub(crate) const EVENT_HEADER: &str = "X-Carillon-Event";
 
 /// One message for each receiver of the envelope, all with the same content.
-pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id: &str) -> Vec<Message> {
+pub(crate) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id: &str) -> Vec<Message> {
     let parsed = MessageParser::default().parse(raw);
     let mut headers = BTreeMap::new();
     let mut data = Map::from_iter([
@@ -68,7 +68,7 @@ pub(super) fn messages(raw: &[u8], sender: &str, receivers: &[String], queue_id:
 }
 
 /// Decodes the encoded words (RFC 2047) of a header.
-fn decoded(value: &str) -> String {
+pub(crate) fn decoded(value: &str) -> String {
     let line = format!("{value}\n");
     let parsed = MessageStream::new(line.as_bytes()).parse_unstructured();
     parsed.as_text().unwrap_or(value).to_owned()

@@ -1,0 +1,11 @@
+//! SendGrid's v3 API.
+
+mod answer;
+mod categories;
+mod config;
+mod request;
+
+pub use answer::classify;
+pub use categories::Categories;
+pub use config::SendGridConfig;
+pub use request::SendGridRequests;
