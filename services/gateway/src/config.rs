@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_that_do_not_go_together_are_named() {
+    fn bounds_that_contradict_each_other_are_named() {
         GatewayConfig::default().validate().unwrap();
         let refused = |change: fn(&mut GatewayConfig)| {
             let mut config = GatewayConfig::default();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_errors_are_said_in_full_and_many_or_long_ones_are_cut() {
+    fn a_few_errors_are_listed_in_full_and_many_or_long_ones_are_cut() {
         let errors = |count: usize, message: &str| -> Vec<_> {
             let error = |n| FieldError::new(format!("/{n}"), "schema", message);
             (0..count).map(error).collect()

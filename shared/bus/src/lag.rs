@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_of_one_subscription_are_a_crowd_where_its_largest_topic_has_fewer_partitions() {
+    fn a_subscription_is_crowded_if_its_largest_topic_has_fewer_partitions_than_members() {
         let topics = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<_>>();
         let normal = || vec![topics(&["email", "retry"]), topics(&["retry", "email"])];
         let counted = |members: Vec<Vec<Arc<str>>>| {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_stands_still_where_records_wait_and_nothing_is_committed() {
+    fn a_group_stands_still_on_topics_with_waiting_records_and_no_commit() {
         let lag = |records, committed| TopicLag {
             topic: "t".into(),
             records,

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straggler_of_an_earlier_assignment_moves_nothing() {
+    fn late_work_of_an_earlier_assignment_moves_no_offset() {
         let mut ledger = Ledger::default();
         let old = ledger.polled(&partition(0), 5);
         ledger.revoke(&partition(0));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_comes_twice_neither_stops_the_frontier_nor_turns_it_back() {
+    fn a_record_that_comes_twice_neither_stops_the_frontier_nor_moves_it_back() {
         let mut ledger = Ledger::default();
         let tickets = [5, 7, 5, 7, 8].map(|offset| ledger.polled(&partition(0), offset));
         for ticket in [&tickets[1], &tickets[0]] {

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_contract() {
+    fn the_names_of_topics_and_groups_are_frozen() {
         let tiers = [Duration::from_secs(5), Duration::from_mins(1)];
         let exception = TopicException {
             partitions: Some(12),

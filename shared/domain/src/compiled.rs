@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_size_that_it_may_have() {
+    fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_permitted_size() {
         let branches: Vec<String> = (0..900)
             .map(|n| format!(r#"{{"properties":{{"p{n}":{{}}}}}}"#))
             .collect();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_type_that_is_matched_is_of_the_type_that_matches_it() {
+    fn a_matched_event_type_belongs_to_the_type_that_matches_it() {
         let catalog: Catalog = serde_json::from_str(
             r#"{"categories":{"c":{}},"types":{"Sized":{"category":"c","channels":{"order":["sms"]},
                 "match":["Größe","orders/create"]}}}"#,

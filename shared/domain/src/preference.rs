@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_neither_in_the_catalog_nor_there_before_is_told_with_the_known_ones() {
+    fn a_new_preference_for_a_name_that_the_catalog_lacks_is_refused_with_the_known_names() {
         let read = |json: &str| serde_json::from_str::<Preferences>(json).unwrap();
         let catalog: Catalog = serde_json::from_str(
             r#"{"types":{"Sale":{"category":"marketing","channels":{"order":["sms"]}}},
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_none_and_an_unknown_field_are_refused() {
+    fn a_text_that_is_not_a_time_and_an_unknown_field_are_refused() {
         assert!(
             serde_json::from_str::<Preferences>(r#"{"quiet_hours":[{"from":"25:00","to":"07:00"}]}"#)
                 .is_err()

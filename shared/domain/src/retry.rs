@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn waits_that_share_tiers_come_to_their_ends_in_time_and_never_early(
+        fn waits_that_share_tiers_end_in_time_and_never_early(
             waits in proptest::collection::vec((0..120_000_u64, 0..9_u32, 0..8_000_u64, 0.0..1.0_f64), 1..60),
         ) {
             let policy = RetryPolicy::default();

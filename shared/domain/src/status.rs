@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_back_as_it_was_written_and_unknown_fields_do_no_harm() {
+    fn a_record_is_read_back_as_it_was_written_and_unknown_fields_are_ignored() {
         let json = r#"{"kind":"event.decided","v":1,"tenant":"default","event_id":"1","source":"/","type":"T",
             "at":"2026-11-24T10:00:00Z","accepted_at":"2026-11-24T09:59:59Z","verdict":"routed",
             "origin":{"topic":"t","partition":0,"offset":3},"via_gateway":true,"event":{"b": 1,"a":2},"decisions":[],

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_to_come_back_is_read_in_both_forms() {
+    fn retry_after_is_read_in_both_forms() {
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
         assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
         assert_eq!(

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn nesting_is_limited() {
         let budget = Budget::new(STEPS);
         for _ in 0..DEPTH {
             budget.enter().unwrap();

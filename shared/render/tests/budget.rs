@@ -141,7 +141,7 @@ fn every_kind_of_work_in_a_loop_is_paid_for() {
 }
 
 #[test]
-fn partials_that_multiply_each_other_end() {
+fn partials_that_multiply_each_other_are_stopped() {
     let names = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"];
     let including = |call: fn(&str) -> String| {
         let text = |index: usize| match index {
@@ -178,7 +178,7 @@ fn partials_that_multiply_each_other_end() {
 }
 
 #[test]
-fn texts_that_multiply_each_other_end() {
+fn texts_that_multiply_each_other_are_stopped() {
     let levels = |prefix: &str, call: &str| {
         let line = |level: usize| match level {
             0 => format!("{prefix}l0 = ha\n"),
@@ -208,7 +208,7 @@ fn texts_that_multiply_each_other_end() {
 }
 
 #[test]
-fn a_text_as_long_as_it_may_be_and_100_000_keys_are_no_trouble() {
+fn a_text_of_the_greatest_length_and_100_000_keys_are_accepted() {
     let wide: serde_json::Map<_, _> = (0..100_000).map(|n| (format!("k{n}"), json!(n))).collect();
     let data = Value::Object(wide);
     assert_eq!(

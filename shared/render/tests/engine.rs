@@ -150,7 +150,7 @@ fn a_subject_cannot_begin_a_second_header() {
 }
 
 #[test]
-fn a_message_that_the_channel_does_not_carry_is_refused() {
+fn a_message_beyond_the_limits_of_its_channel_is_refused() {
     let data = |length| json!({"x": "é".repeat(length)});
     assert!(render(&sms("{{x}}"), &data(1_600)).is_ok());
     let error = render(&sms("{{x}}"), &data(1_601)).unwrap_err();

@@ -181,7 +181,7 @@ fn a_byte_order_mark_before_a_file_of_a_folder_is_ignored() {
 }
 
 #[test]
-fn a_reference_is_found_in_the_locales_that_stand_in() {
+fn a_reference_is_found_in_the_fallback_locales() {
     let texts = set(
         Channel::Sms,
         &[("text", "{{t \"m\"}} {{t \"m.short\"}}")],
@@ -256,7 +256,7 @@ fn texts_that_contain_themselves_and_functions_that_are_not_there_are_refused() 
 }
 
 #[test]
-fn number_and_datetime_write_as_the_reader_does() {
+fn number_and_datetime_use_the_formats_of_the_readers_language() {
     let ftl = "m = { NUMBER($n) } { NUMBER($n, minimumFractionDigits: 2) } { NUMBER($n, maximumFractionDigits: 0, useGrouping: \"false\") } \
                { NUMBER($n, style: \"currency\", currency: \"EUR\") } | { DATETIME($at, dateStyle: \"long\") } | { DATETIME($at, timeStyle: \"short\") } | \
                { DATETIME($at, dateStyle: \"full\", timeStyle: \"short\") }\n";

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_outweighs_the_environment_which_outweighs_the_file() {
+    fn a_flag_overrides_the_environment_which_overrides_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("carillon.toml");
         std::fs::write(&file, "[http]\nport = 2\n").unwrap();

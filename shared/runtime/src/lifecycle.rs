@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_role_that_does_not_finish_in_the_grace_time_is_told_to_give_up() {
+    async fn a_role_that_does_not_finish_in_the_grace_time_gets_the_hard_signal() {
         let shutdown = Shutdown::new();
         let mut lifecycle = Lifecycle::new(shutdown.clone(), Duration::from_secs(30));
         let role = shutdown.clone();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_role_that_hears_nothing_is_reported_as_stuck() {
+    async fn a_role_that_ignores_both_signals_is_reported_as_stuck() {
         let shutdown = Shutdown::new();
         let mut lifecycle = Lifecycle::new(shutdown.clone(), Duration::from_secs(1));
         lifecycle.spawn("deaf", std::future::pending());

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_subject_is_spoken_of_once_a_minute_with_the_number_of_lines_left_out() {
+    async fn a_subject_is_logged_once_a_minute_with_the_number_of_suppressed_lines() {
         let limited = Limited::default();
         assert_eq!(limited.admit("a"), Some(0));
         for _ in 0..90 {

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_was_posted_again_says_nothing_of_the_order_of_one_users_events_in_it() {
+    fn a_batch_that_was_posted_again_gives_no_order_of_its_events() {
         let journal = Journal::default();
         let batch = [
             event("a", To::User(1)),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_run_has_nothing_wrong() {
+    fn a_sound_run_has_no_violations() {
         let evidence = sound::evidence();
         for finding in [events(&evidence), deliveries(&evidence), arrivals(&evidence)] {
             assert!(finding.violations.is_empty(), "{:?}", finding.violations);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_that_has_not_ended_or_does_not_say_why_is_found() {
+    fn a_delivery_that_has_not_ended_or_has_no_reason_is_found() {
         let pending = spoil(|delivery| "retrying".clone_into(&mut delivery.status));
         assert_eq!(deliveries(&pending).violations.len(), 1);
         let silent = spoil(|delivery| "dead_lettered".clone_into(&mut delivery.status));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_never_arrived_and_one_of_nobodys_are_found() {
+    fn a_missing_message_and_one_of_an_unknown_delivery_are_found() {
         let mut evidence = sound::evidence();
         evidence.arrivals.remove("d-a");
         evidence.arrivals.insert("d-z".to_owned(), 7);

@@ -218,7 +218,7 @@ fn read(text: &str) -> Config {
 }
 
 #[test]
-fn the_reference_file_says_the_defaults() {
+fn the_reference_file_has_the_defaults() {
     let [reference, defaults] =
         [read(REFERENCE), Config::default()].map(|config| toml::to_string(&config).unwrap());
     assert_eq!(reference, defaults);

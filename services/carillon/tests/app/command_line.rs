@@ -119,7 +119,7 @@ pub(crate) const ANYWHERE: SocketAddr =
     SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0));
 
 #[test]
-fn the_key_of_a_data_folder_is_sent_to_that_folders_own_carillon_alone() {
+fn the_key_of_a_data_folder_is_sent_only_to_that_folders_own_carillon() {
     let folder = tempfile::tempdir().unwrap();
     let list = ["deliveries", "list"];
     let said = stderr(&run(folder.path(), &list));
@@ -266,7 +266,7 @@ fn config_check_says_valid_and_prints_a_configuration_that_can_be_read_back() {
 }
 
 #[test]
-fn a_setting_that_is_not_there_is_named_as_it_was_written() {
+fn an_unknown_setting_is_named_as_it_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let meant = "there is no such setting; did you mean http.listen?";
     let said = stderr(&run(

@@ -155,7 +155,7 @@ async fn the_content_type_decides_the_mode_and_other_headers_do_not_change_it() 
 }
 
 #[tokio::test]
-async fn a_list_that_is_called_one_event_and_one_event_that_is_called_a_batch_say_so() {
+async fn a_list_under_the_media_type_of_one_event_and_the_reverse_are_refused_with_the_right_type() {
     on_gateway(async |setting| {
         let list = json!([structured("a")]).to_string();
         let answer = setting

@@ -94,7 +94,7 @@ async fn a_batch_of_a_thousand_events_with_twenty_errors_each_gets_a_bounded_ans
 }
 
 #[tokio::test]
-async fn errors_are_counted_where_they_are_few_enough_to_be_looked_for() {
+async fn twenty_errors_are_listed_and_the_others_counted_in_data_of_moderate_size() {
     on_gateway(async |setting| {
         with_deals(setting).await;
         let answer = setting.post(&deals("1", &json!(vec![json!({}); 100]))).await;
@@ -182,7 +182,7 @@ async fn errors_of_catalogs_users_and_queries_repeat_a_bounded_part_of_the_input
 }
 
 #[tokio::test]
-async fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_size_that_it_may_have() {
+async fn data_that_a_schema_would_check_for_seconds_is_refused_with_the_permitted_size() {
     on_gateway(async |setting| {
         let mut catalog = catalog();
         let branches = vec![json!({"not": {"type": "string"}}); 900];

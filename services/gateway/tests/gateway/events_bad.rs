@@ -195,7 +195,7 @@ async fn in_a_batch_only_the_bad_ones_are_rejected() {
 }
 
 #[tokio::test]
-async fn lines_around_a_bad_one_are_taken() {
+async fn the_lines_around_a_bad_one_are_accepted() {
     on_gateway(async |setting| {
         let body = format!("{}\n{{\"type\":\n{}", shipped("a"), shipped("b"));
         let answer = setting
@@ -213,7 +213,7 @@ async fn lines_around_a_bad_one_are_taken() {
 }
 
 #[tokio::test]
-async fn a_batch_of_which_all_are_bad_is_a_422_with_every_reason() {
+async fn a_batch_without_a_valid_event_is_a_422_with_every_error() {
     on_gateway(async |setting| {
         let answer = setting.post(&json!([{}, with("type", json!("Nonsense"))])).await;
         assert_eq!(answer.status, 422);

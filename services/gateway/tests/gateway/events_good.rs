@@ -62,7 +62,7 @@ async fn an_event_without_id_and_source_gets_them() {
 }
 
 #[tokio::test]
-async fn a_structured_cloudevent_is_taken_by_its_media_type_or_by_its_specversion() {
+async fn a_structured_cloudevent_is_recognised_by_its_media_type_or_by_its_specversion() {
     on_gateway(async |setting| {
         let mut event = json!({
             "specversion": "1.0", "id": "ce-1", "source": "/shop", "type": "OrderShipped", "recipient": "u-42",
@@ -103,7 +103,7 @@ async fn a_binary_cloudevent_has_its_attributes_in_headers() {
 }
 
 #[tokio::test]
-async fn recipients_are_found_where_the_catalog_says() {
+async fn recipients_are_found_at_the_places_that_the_catalog_names() {
     on_gateway(async |setting| {
         let event = json!({
             "type": "OrderShipped", "data": {"order_id": "1", "carrier": "DHL", "customer_id": "u-42"},
@@ -178,7 +178,7 @@ async fn a_thousand_events_are_one_batch() {
 }
 
 #[tokio::test]
-async fn a_guest_and_a_known_user_beside_a_stranger_are_taken() {
+async fn a_guest_and_a_known_user_beside_an_unknown_one_are_accepted() {
     on_gateway(async |setting| {
         let mut guest = shipped("guest");
         guest["recipients"] = json!([{"email": "guest@example.com", "locale": "fr-CA"}]);
@@ -192,7 +192,7 @@ async fn a_guest_and_a_known_user_beside_a_stranger_are_taken() {
 }
 
 #[tokio::test]
-async fn an_empty_batch_of_any_media_type_is_taken_and_has_no_items() {
+async fn an_empty_batch_of_any_media_type_is_accepted_and_has_no_items() {
     on_gateway(async |setting| {
         for (media_type, body) in [
             ("application/json", "[]"),

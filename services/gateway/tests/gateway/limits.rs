@@ -126,7 +126,7 @@ async fn bytes_of_bodies_count_while_they_come_in_and_are_given_back() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_fits_the_share_is_too_large_and_not_to_be_repeated() {
+async fn a_body_larger_than_the_whole_share_is_a_413_without_retry_after() {
     on_gateway_with(with_shares(|_, _| {}), async |setting| {
         let huge = Ask::post("/v1/events").text("application/json", vec![b' '; 30_000_000]);
         let answer = setting.ask(huge).await;
@@ -175,7 +175,7 @@ async fn a_flood_of_sign_ins_is_answered_429_to_its_key_alone() {
 }
 
 #[tokio::test]
-async fn a_flood_of_made_up_keys_is_refused_and_keeps_no_valid_key_waiting() {
+async fn a_flood_of_invalid_keys_is_refused_and_does_not_delay_valid_keys() {
     on_gateway_with(GatewayConfig::default(), async |setting| {
         let made_up = |number: u128| {
             let key = format!("ck_{number:032x}_{}", "0".repeat(64));

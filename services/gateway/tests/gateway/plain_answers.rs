@@ -118,7 +118,7 @@ async fn posted(setting: &Setting, key: &str, body: &Value) -> (u16, bool, Value
 }
 
 #[tokio::test]
-async fn an_answer_under_a_key_that_depends_on_users_or_the_catalog_is_not_kept() {
+async fn an_answer_that_depends_on_users_or_the_catalog_is_not_stored_under_the_key() {
     on_gateway(async |setting| {
         let mut to_new = shipped("e-1");
         to_new["recipients"] = json!([{"user_id": "u-new"}]);

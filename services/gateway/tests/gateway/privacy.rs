@@ -220,7 +220,7 @@ pub(crate) const LISTS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn no_route_shows_a_secret_or_an_address_to_any_role_that_did_not_ask() {
+async fn no_route_shows_a_secret_or_an_address_to_any_role_without_a_reveal() {
     on_gateway(async |setting| {
         let seeded = seeded(setting).await;
         for key in [&setting.viewer, &setting.operator, &setting.admin] {
@@ -338,7 +338,7 @@ async fn only_an_admin_reveals_and_each_time_is_in_the_audit_log() {
 }
 
 #[tokio::test]
-async fn no_page_shows_a_secret_or_an_address_until_an_admin_asks() {
+async fn no_page_shows_a_secret_or_an_address_without_a_reveal() {
     on_gateway(async |setting| {
         let seeded = seeded(setting).await;
         let all = || {
@@ -412,7 +412,7 @@ async fn no_page_shows_a_secret_or_an_address_until_an_admin_asks() {
 }
 
 #[tokio::test]
-async fn writing_a_user_shows_addresses_masked_and_a_masked_address_is_no_address() {
+async fn the_answer_to_a_written_user_masks_addresses_and_a_masked_address_is_refused() {
     on_gateway(async |setting| {
         let put = json!({"email": "ada@example.com", "phone": "+4915112345678"});
         let answer = setting

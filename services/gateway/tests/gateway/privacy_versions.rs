@@ -23,7 +23,7 @@ fn with(name: &str, matches: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_version_of_a_type_without_sensitive_uncovers_no_event_of_the_version_with_it() {
+async fn a_place_that_is_no_longer_sensitive_stays_masked_in_earlier_events() {
     on_gateway(async |setting| {
         let seeded = seeded(setting).await;
         let attacks: [&[Value]; 4] = [

@@ -206,7 +206,7 @@ async fn encoded_bodies_are_decoded_up_to_the_size_limit_and_other_encodings_are
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_is_taken_before_every_json() {
+async fn a_byte_order_mark_is_accepted_before_all_json() {
     on_gateway(async |setting| {
         let mark = "\u{feff}";
         let cloudevent = |id: &str| with(shipped(id), "specversion", json!("1.0"));

@@ -39,7 +39,7 @@ fn of_items(answer: &Answer, field: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn events_without_ids_are_named_by_key_and_place_so_that_work_done_again_doubles_none() {
+async fn events_without_ids_get_them_from_key_and_place_so_that_repeated_work_doubles_none() {
     on_gateway(async |setting| {
         for (key, media_type, body) in [
             ("lines", "application/x-ndjson", lines()),

@@ -62,7 +62,7 @@ fn first(answer: &Value) -> (&str, &str) {
 }
 
 #[tokio::test]
-async fn a_member_that_a_body_has_twice_is_refused_at_every_route() {
+async fn a_repeated_member_of_a_body_is_refused_at_every_route() {
     on_gateway(async |setting| {
         for (method, path, body) in DUPLICATES {
             let answer = setting.ask(ask(method, path, body)).await;

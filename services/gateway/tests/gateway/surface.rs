@@ -43,7 +43,7 @@ async fn unknown_paths_methods_and_queries_are_problems() {
 }
 
 #[tokio::test]
-async fn openapi_describes_every_route_and_every_route_is_there() {
+async fn openapi_describes_every_route_and_every_described_route_exists() {
     on_gateway(async |setting| {
         let answer = setting.ask(Ask::get("/openapi.json").anonymous()).await;
         assert_eq!(answer.status, 200);
@@ -174,7 +174,7 @@ async fn every_reference_of_the_document_resolves_and_every_operation_documents_
 }
 
 #[tokio::test]
-async fn a_body_is_one_json_object_and_a_parameter_that_is_there_has_a_value() {
+async fn a_body_is_one_json_object_and_a_given_parameter_has_a_value() {
     on_gateway(async |setting| {
         let put = |path: &str, body: &str| Ask::put(path).text("application/json", body.to_owned());
         for path in [
@@ -217,7 +217,7 @@ async fn a_body_is_one_json_object_and_a_parameter_that_is_there_has_a_value() {
 }
 
 #[tokio::test]
-async fn a_wrong_body_is_said_before_a_stale_version() {
+async fn a_wrong_body_is_reported_before_a_stale_version() {
     on_gateway(async |setting| {
         for path in ["/v1/users/u-42", "/v1/users/u-42/preferences", "/v1/catalog"] {
             let put = |body: &str| {

@@ -100,7 +100,7 @@ async fn a_binary_event_becomes_the_same_deliveries_as_a_structured_one() {
 }
 
 #[tokio::test]
-async fn the_lane_is_the_event_s_own_else_its_type_s_else_the_normal_one() {
+async fn the_lane_is_that_of_the_event_or_of_its_type_or_the_normal_one() {
     on_router(async |setting| {
         setting
             .prefer("u-42", json!({"categories": {"marketing": {"email": true}}}))
@@ -134,7 +134,7 @@ async fn the_lane_is_the_event_s_own_else_its_type_s_else_the_normal_one() {
 }
 
 #[tokio::test]
-async fn an_event_goes_to_the_channels_that_it_asks_for_and_a_fallback_to_the_first_that_is_possible() {
+async fn an_event_goes_to_the_channels_that_it_requests_and_a_fallback_to_the_first_possible_one() {
     on_router(async |setting| {
         let only_sms = with(shipped("e-1"), "channels", json!("sms"));
         let routed = setting.route_event(&only_sms).await;
@@ -222,7 +222,7 @@ async fn an_event_that_has_expired_is_decided_and_not_sent() {
 }
 
 #[tokio::test]
-async fn a_tenant_s_event_meets_that_tenant_s_catalog_and_users() {
+async fn an_event_is_decided_by_the_catalog_and_users_of_its_tenant() {
     on_router(async |setting| {
         let tenant = "acme".into();
         setting.put_catalog(&tenant).await;

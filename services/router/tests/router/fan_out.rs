@@ -84,7 +84,7 @@ async fn a_thousand_recipients_are_decided_in_parts_of_one_event() {
 }
 
 #[tokio::test]
-async fn more_than_a_transaction_takes_comes_in_parts_that_say_the_same_when_they_are_made_again() {
+async fn output_larger_than_a_transaction_is_split_into_parts_that_are_the_same_when_repeated() {
     on_router(async |setting| {
         let guests: Vec<Value> = (0..1_000)
             .map(|n| json!({"email": format!("g{n}@example.com")}))

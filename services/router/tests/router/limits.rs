@@ -120,7 +120,7 @@ async fn each_recipient_has_limits_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_critical_type_passes_the_limits_and_takes_nothing_from_them() {
+async fn a_critical_type_passes_limits_and_does_not_count_against_them() {
     on_router(async |setting| {
         let reset = |id| event(id, "PasswordReset", &json!({}));
         let routed = setting.route_event(&reset("e-1")).await;

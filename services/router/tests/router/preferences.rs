@@ -56,7 +56,7 @@ async fn the_most_specific_preference_decides_and_the_other_channels_are_left_al
 }
 
 #[tokio::test]
-async fn the_steps_say_which_preference_decided_and_the_sentence_says_it_for_people() {
+async fn the_steps_and_the_sentence_name_the_preference_that_decided() {
     on_router(async |setting| {
         setting
             .prefer("u-42", json!({"categories": {"transactional": {"sms": false}}}))

@@ -30,7 +30,7 @@ async fn an_unknown_user_among_known_ones_is_listed_in_the_decisions() {
 }
 
 #[tokio::test]
-async fn an_event_that_names_only_unknown_users_is_routed_to_nobody() {
+async fn an_event_that_names_only_unknown_users_leads_to_no_delivery() {
     on_router(async |setting| {
         let strangers = json!([{"user_id": "stranger"}]);
         let routed = setting
@@ -74,7 +74,7 @@ async fn a_recipient_that_is_named_twice_is_sent_one_message() {
 }
 
 #[tokio::test]
-async fn two_spellings_of_a_guest_s_address_in_one_event_are_one_decision_to_send_and_one_delivery() {
+async fn two_spellings_of_a_guests_address_in_one_event_lead_to_one_delivery() {
     on_router(async |setting| {
         for (event_id, one, other) in [
             ("e-1", "Ada@example.com", "ada@example.com"),
@@ -180,7 +180,7 @@ async fn users_who_share_an_address_get_a_message_each() {
 }
 
 #[tokio::test]
-async fn a_guest_is_sent_to_the_address_in_the_event_and_shown_masked() {
+async fn a_guests_message_goes_to_the_address_in_the_event_which_is_shown_masked() {
     on_router(async |setting| {
         let recipients = json!([
             {"email": "guest@example.com", "phone": "+4915112345678", "locale": "fr-CA", "timezone": "America/Toronto"},

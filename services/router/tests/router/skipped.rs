@@ -63,7 +63,7 @@ async fn a_binary_event_without_data_is_an_event_and_no_tombstone() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_gone_is_skipped_with_and_without_a_schema_beside_it() {
+async fn a_deleted_row_is_skipped_with_and_without_a_schema_beside_it() {
     on_router(async |setting| {
         let gone = json!({"before": {"id": 1, "customer": "u-42"}, "after": null, "op": "d"});
         let of_row = |id: &str, data: Value| {

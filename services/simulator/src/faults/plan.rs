@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(faults.list().len(), 1);
     }
     #[test]
-    fn a_greylisted_recipient_is_taken_when_it_is_tried_again_after_a_while() {
+    fn a_greylisted_recipient_is_accepted_when_it_is_tried_again_later() {
         let faults = Faults::none();
         let rule = |greylist_ms| Fault {
             to: Some("*@grey.example".to_owned()),

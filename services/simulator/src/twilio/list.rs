@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_keeps_the_question() {
+    fn the_link_to_the_next_page_keeps_the_filters() {
         let uri: Uri = "/x?To=%2B1&PageToken=9".parse().unwrap();
         assert_eq!(next_page("/x", &uri, 4), "/x?To=%2B1&PageToken=4");
     }

@@ -117,7 +117,7 @@ async fn devices_fail_as_their_tokens_say() {
 }
 
 #[tokio::test]
-async fn bodies_that_fcm_does_not_take_are_invalid_arguments_that_name_the_field() {
+async fn bodies_that_fcm_refuses_are_invalid_arguments_that_name_the_field() {
     let running = start().await;
     let bad = [
         (
@@ -209,7 +209,7 @@ async fn a_payload_that_is_too_big_is_an_invalid_argument_that_names_no_field() 
 }
 
 #[tokio::test]
-async fn a_payload_of_exactly_4096_bytes_is_taken() {
+async fn a_payload_of_exactly_4096_bytes_is_accepted() {
     let running = start().await;
     let frame = json!({ "text": "" }).to_string().len();
     let (status, body) = running

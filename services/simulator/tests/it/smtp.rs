@@ -105,7 +105,7 @@ async fn pipelined_commands_are_answered_in_order_and_two_mails_can_follow_each_
 }
 
 #[tokio::test]
-async fn with_a_user_mail_needs_authentication_by_either_mechanism() {
+async fn with_a_configured_user_mail_needs_authentication_by_either_mechanism() {
     let user = Some(("carillon".to_owned(), "secret".to_owned()));
     let running = start_with(SimulatorConfig {
         smtp_user: user,
@@ -145,7 +145,7 @@ async fn with_a_user_mail_needs_authentication_by_either_mechanism() {
 }
 
 #[tokio::test]
-async fn a_dialogue_of_authentication_can_fail_in_every_way() {
+async fn each_failure_of_an_authentication_dialogue_has_its_reply() {
     let user = Some(("carillon".to_owned(), "secret".to_owned()));
     let running = start_with(SimulatorConfig {
         smtp_user: user,
@@ -325,7 +325,7 @@ async fn many_clients_are_served_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_hears_goodbye_when_the_simulator_stops() {
+async fn an_open_session_gets_a_421_when_the_simulator_stops() {
     let running = start().await;
     let mut client = RawSmtp::connect(running.simulator.smtp_addr()).await;
     running.stop().await;

@@ -34,7 +34,7 @@ async fn preview(admin: &Client) -> Value {
 }
 
 #[tokio::test]
-async fn a_condition_holds_over_the_published_version_and_the_draft_together() {
+async fn a_condition_fails_if_the_published_version_or_the_draft_has_changed() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let draft = json!({"parts": {"text": "mine"}});

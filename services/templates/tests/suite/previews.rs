@@ -64,7 +64,7 @@ async fn an_error_of_a_preview_points_at_the_part_unless_the_data_itself_is_at_f
 }
 
 #[tokio::test]
-async fn a_preview_shows_a_subject_that_its_data_cannot_turn_round_and_refuses_a_blank_one() {
+async fn a_preview_shows_a_subject_whose_direction_data_cannot_change_and_refuses_a_blank_one() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let preview = async |name: &str| {

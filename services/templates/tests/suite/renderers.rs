@@ -256,7 +256,7 @@ async fn a_newly_published_template_is_used_soon_and_tenants_do_not_share_theirs
 }
 
 #[tokio::test]
-async fn a_role_that_does_not_answer_as_it_should_is_unavailable_and_retriable() {
+async fn a_templates_role_with_a_wrong_answer_is_unavailable_and_retriable() {
     let house = House::with_shop().await;
     let role = Role::start(&house).await;
     let refused = one(&role.renderer("wrong"), shipped(Channel::Sms, "en"))
@@ -273,7 +273,7 @@ async fn a_role_that_does_not_answer_as_it_should_is_unavailable_and_retriable()
 }
 
 #[tokio::test]
-async fn a_store_that_is_gone_makes_new_tenants_wait_and_known_ones_go_on() {
+async fn without_the_store_known_tenants_are_served_and_new_ones_are_retriable() {
     let house = House::with_shop().await;
     let renderer: Arc<dyn Renderer> = house.renderer.clone();
     assert!(one(&*renderer, shipped(Channel::Sms, "en")).await.is_ok());

@@ -228,7 +228,7 @@ async fn a_dead_letter_with_an_invalid_tenant_belongs_to_the_default_tenant_and_
 }
 
 #[tokio::test]
-async fn a_letter_stays_discarded_when_trackers_come_and_go() {
+async fn a_discarded_letter_stays_discarded_when_later_trackers_run() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let letter = || OutRecord::new(topics.events_dlq(), "key", "bad");

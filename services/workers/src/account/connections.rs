@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_is_taken_than_there_is_when_the_number_changes_meanwhile() {
+    async fn places_in_use_never_exceed_a_number_that_changes_meanwhile() {
         let (number, count) = watch::channel(1);
         let connections = Connections::new(count);
         let first = connections.connection().await;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_given_back_reaches_every_waiter() {
+    async fn places_that_are_given_back_reach_every_waiter() {
         let connections = Connections::new(watch::channel(2).1);
         let mut places = connections.places(9).await;
         assert_eq!(places.count(), 4);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_fails_for_a_while_is_made_until_it_succeeds_and_a_refused_value_is_told() {
+    async fn a_retriable_call_is_repeated_until_it_succeeds_and_a_refused_value_is_an_error_at_once() {
         let (patience, mut told) = patience();
         let mut left = 100;
         let call = || {

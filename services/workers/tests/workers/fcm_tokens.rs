@@ -168,7 +168,7 @@ async fn many_messages_that_meet_a_revoked_token_renew_it_once() {
 }
 
 #[tokio::test]
-async fn without_a_token_nothing_has_left() {
+async fn without_a_token_no_message_is_sent() {
     let server = HttpServer::start().await;
     let clock = Arc::new(ManualClock::at(START));
     let sender = sender(&server, &clock);

@@ -183,7 +183,7 @@ impl Renderer for Away {
 }
 
 #[tokio::test]
-async fn while_templates_cannot_be_reached_a_delivery_waits_and_burns_no_attempt() {
+async fn while_templates_cannot_be_reached_a_delivery_waits_and_counts_no_attempt() {
     on_workers(async |setting| {
         let provider = setting.provider();
         setting.publish(&[to_guest("e-1")]).await;

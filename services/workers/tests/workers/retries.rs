@@ -147,7 +147,7 @@ async fn a_record_that_comes_before_its_time_goes_on_waiting_as_the_same_attempt
 }
 
 #[tokio::test]
-async fn a_rest_that_fits_no_tier_is_spent_in_hand_and_holds_up_nobody() {
+async fn a_rest_of_a_wait_that_fits_no_tier_is_spent_in_the_worker_and_delays_no_other() {
     on_workers_with_tiers(&[5], async |setting| {
         let provider = setting.provider();
         let due = setting.clock.now() + chrono::TimeDelta::milliseconds(2_500);
@@ -174,7 +174,7 @@ async fn a_rest_that_fits_no_tier_is_spent_in_hand_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn bulk_waits_in_topics_of_its_own_and_high_with_normal() {
+async fn bulk_has_its_own_retry_topics_and_high_shares_those_of_normal() {
     on_workers(async |setting| {
         let provider = setting.provider();
         for (event, priority, topic) in [

@@ -26,7 +26,7 @@ async fn said(verb: &'static str, line: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail() {
+async fn a_reply_to_the_recipient_or_the_content_concerns_the_address_or_the_mail() {
     for (verb, line, expected) in [
         ("RCPT", "450 4.2.1 mailbox is busy", "retry 4.2.1"),
         ("RCPT", "451 greylisted", "throttle 451"),
@@ -56,7 +56,7 @@ async fn a_reply_to_the_recipient_or_the_mail_speaks_of_the_address_or_the_mail(
 }
 
 #[tokio::test]
-async fn a_reply_before_the_recipient_speaks_of_us_and_never_of_the_address() {
+async fn a_reply_before_the_recipient_concerns_the_account_and_never_the_address() {
     for (verb, line, expected) in [
         ("banner", "421 4.3.2 closing", "throttle 4.3.2"),
         ("banner", "554 no mail from your address", "config 554"),

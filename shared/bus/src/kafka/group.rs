@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subscription_names_its_topics_and_a_torn_one_none() {
+    fn a_subscription_names_its_topics_and_a_truncated_one_names_none() {
         let whole = b"\0\x01\0\0\0\x02\0\x01a\0\x03b.c\0\0\0\0rest";
         let topics = topics_of(whole).unwrap();
         assert_eq!(

@@ -73,7 +73,7 @@ async fn patiently(what: &str, test: impl Future<Output = ()>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_that_was_held_when_it_went_is_read_when_it_comes_back() {
+async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assigned_again() {
     let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
         return;
     };

@@ -153,7 +153,7 @@ fn said(records: &[Record]) -> Vec<(i64, Option<Unreadable>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_record_of_a_batch_that_cannot_be_read_is_told_by_its_place_and_reading_goes_on_behind_it() {
+async fn each_record_of_an_unreadable_batch_is_reported_by_its_position_and_reading_goes_on_behind_it() {
     for (fault, why) in [
         (Fault::Codec, Unreadable::Codec),
         (Fault::Compression, Unreadable::Compression),
@@ -180,7 +180,7 @@ async fn each_record_of_a_batch_that_cannot_be_read_is_told_by_its_place_and_rea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_cannot_be_read_stands_first_or_last_or_beside_another_without_ending_the_member() {
+async fn an_unreadable_batch_at_any_place_does_not_end_the_member() {
     let setting = Setting::new();
     setting.bad(Fault::Compression, 1);
     setting.bad(Fault::Codec, 2);
@@ -200,7 +200,7 @@ async fn a_batch_that_cannot_be_read_stands_first_or_last_or_beside_another_with
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_that_was_committed_is_not_told_again() {
+async fn a_committed_unreadable_position_is_not_reported_again() {
     let setting = Setting::new();
     setting.good(0, 1);
     setting.bad(Fault::Codec, 2);

@@ -33,7 +33,7 @@ fn output_and_offsets_become_visible_together() {
 }
 
 #[test]
-fn a_group_that_has_read_everything_of_atomic_steps_is_not_behind() {
+fn a_group_that_has_read_all_records_of_atomic_steps_has_no_lag() {
     on_each_backend(2, |setting| async move {
         let (input, output) = (
             setting.bus.topics().events(Lane::Normal),

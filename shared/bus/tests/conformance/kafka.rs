@@ -62,7 +62,7 @@ fn the_largest_event_that_a_broker_admits_can_be_dead_lettered_whole() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_called_so_and_is_not_tried_for_ever() {
+fn a_record_that_is_too_large_is_an_error_of_its_own_and_is_not_retried_for_ever() {
     on_kafka(1, Duration::from_mins(1), |setting| async move {
         let (bus, topics) = (&setting.bus, setting.bus.topics());
         let input = topics.events(Lane::Normal);

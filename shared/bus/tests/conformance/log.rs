@@ -116,7 +116,7 @@ fn uncommitted_records_are_read_again_after_a_rewind_and_after_a_restart() {
 }
 
 #[test]
-fn everything_is_there_after_the_process_was_killed() {
+fn all_records_survive_a_kill_of_the_process() {
     on_each_backend(2, |setting| async move {
         let topic = setting.bus.topics().events(Lane::Bulk);
         setting

@@ -77,7 +77,7 @@ impl Handler for Worker {
 
 #[test]
 #[ignore = "measures"]
-fn of_each_hop() {
+fn the_pace_of_each_hop_is_printed() {
     on_kafka(6, Duration::from_mins(2), |setting| async move {
         let (bus, times, shutdown) = (&setting.bus, Arc::new(Times::default()), Shutdown::new());
         let mut roles = tokio::task::JoinSet::new();

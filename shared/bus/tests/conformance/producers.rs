@@ -84,7 +84,7 @@ fn records_are_read_in_every_compression_of_their_topic() {
 }
 
 #[test]
-fn a_header_that_is_null_is_absent_and_an_empty_one_is_there() {
+fn a_header_that_is_null_is_absent_and_an_empty_one_is_present() {
     on_kafka(1, Duration::from_mins(1), |setting| async move {
         let topic = setting.bus.topics().events(Lane::Normal);
         let producer: BaseProducer = ClientConfig::new()
@@ -124,7 +124,7 @@ fn damage(file: &Path, text: &str) {
 
 /// Needs the data folder of a broker that no other test uses (`deploy/ci/services env` names it).
 #[test]
-fn a_batch_that_the_disk_has_damaged_is_told_by_its_places_and_nothing_beside_it_is_lost() {
+fn a_batch_that_the_disk_has_damaged_is_reported_by_its_positions_and_no_other_record_is_lost() {
     let Ok(data) = std::env::var("CARILLON_TEST_KAFKA_DATA") else {
         return;
     };

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_no_value_fits_is_a_warning_where_none_has_to_and_an_error_where_one_has_to() {
+    fn a_schema_that_no_value_fits_is_an_error_if_required_and_a_warning_if_optional() {
         let never = json!({"type": "string", "minLength": 3, "maxLength": 1});
         let optional = catalog(&json!({"properties": {"x": never}}));
         assert_eq!(optional.validate(), []);

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_told_as_a_list_and_later_ones_go_to_its_end() {
+    fn steps_are_written_as_a_list_and_later_ones_are_appended() {
         assert_eq!(serde_json::to_string(&Steps::default()).unwrap(), "[]");
         let mut notes = Notes::begin();
         notes.note("address", "pass", &Input("addresses", 1));

@@ -111,7 +111,7 @@ impl Setting {
 }
 
 #[test]
-fn a_fanout_tells_every_address_on_every_channel() {
+fn a_fanout_sends_to_every_address_on_every_channel() {
     let decided = setting().decide(LimitVerdict::Allowed);
     assert_eq!(decided.deliveries.len(), 4);
     let ids: std::collections::HashSet<_> = decided
@@ -209,7 +209,7 @@ fn a_critical_type_passes_preferences_and_limits_but_not_a_dead_address() {
 }
 
 #[test]
-fn an_unknown_user_an_expired_event_and_an_unwanted_channel_each_say_so() {
+fn an_unknown_user_an_expired_event_and_an_unwanted_channel_have_reasons_of_their_own() {
     let unknown = Setting {
         user: None,
         ..setting()

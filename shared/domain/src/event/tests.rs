@@ -93,7 +93,7 @@ fn recipients_are_looked_for_in_the_documented_order() {
 }
 
 #[test]
-fn recipients_are_found_beside_the_deepest_nesting_that_is_taken() {
+fn recipients_are_found_beside_the_deepest_accepted_nesting() {
     // The object of `data` is the first of 127 levels.
     let deep = format!("{}1{}", "[".repeat(126), "]".repeat(126));
     let event = |deep: &str| {
@@ -310,7 +310,7 @@ mod properties {
 
         /// The router accepts all events that the gateway accepts, and recognises them.
         #[test]
-        fn the_wire_form_of_every_event_that_is_taken_is_taken_and_is_the_same_event(
+        fn the_wire_form_of_every_accepted_event_is_accepted_as_the_same_event(
             mut document in document(),
             cloudevent in any::<bool>(),
         ) {

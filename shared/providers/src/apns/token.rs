@@ -159,7 +159,7 @@ D0XhLWoNlrlMDbvK1UZlPvClnRyifWbT9KQ74PpTHLsUytAJuKD8ncRj
     }
 
     #[test]
-    fn what_is_no_p256_key_is_refused_without_a_word_of_it() {
+    fn a_text_that_is_not_a_p256_key_is_refused_and_not_repeated() {
         for wrong in [
             "",
             "secret",

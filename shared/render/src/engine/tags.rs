@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_tags_and_long_texts_and_comments_are_taken() {
+    fn ordinary_tags_and_long_texts_and_comments_are_accepted() {
         for source in [
             format!("{{{{{}a}}}}", "a/".repeat(63)),
             format!("{{{{{}a}}}}", "../".repeat(63)),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_is_told_and_gives_its_place_back() {
+    async fn work_that_panics_is_an_error_and_frees_its_place() {
         let workshop = Workshop::new();
         let tenant = TenantId::default();
         for _ in 0..10 {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_whose_caller_has_left_ends_and_gives_its_place_back() {
+    async fn work_whose_caller_has_left_ends_and_frees_its_place() {
         let workshop = Workshop::new();
         let tenant = TenantId::default();
         for _ in 0..10 {

@@ -237,7 +237,7 @@ fn a_link_begins_with_url_or_a_safe_scheme_and_goes_on_with_encode() {
 }
 
 #[test]
-fn variables_are_taken_in_text_in_titles_and_between_the_quotes_of_harmless_attributes() {
+fn variables_are_accepted_in_text_in_titles_and_between_the_quotes_of_harmless_attributes() {
     for html in [
         "{{x}}",
         "<!doctype html><html lang=\"{{locale}}\"><head><title>{{x}} < {{y}}</title></head><p>{{x}}</p></html>",

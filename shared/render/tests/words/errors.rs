@@ -107,7 +107,7 @@ fn a_pointer_names_the_value_in_the_event_that_is_at_fault() {
 }
 
 #[test]
-fn a_literal_a_helper_and_carillons_own_variables_are_no_place_in_the_event() {
+fn a_literal_a_helper_and_carillons_own_variables_have_no_pointer_into_the_event() {
     let data = json!({"n": 5, "list": [1], "currency": "EUR"});
     for (template, sentence) in [
         (

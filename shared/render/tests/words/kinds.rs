@@ -17,7 +17,7 @@ fn found(template: &str, schema: Option<&Value>) -> Vec<String> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table of cases")]
-fn a_value_that_carillon_makes_is_refused_where_its_kind_is_never_taken() {
+fn a_value_that_carillon_makes_is_refused_where_its_kind_is_never_accepted() {
     for (template, says) in [
         (
             "{{number event.time}}",
@@ -170,7 +170,7 @@ fn a_value_that_carillon_makes_is_refused_where_its_kind_is_never_taken() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table of cases")]
-fn a_value_is_refused_by_its_schema_where_no_value_that_fits_is_taken() {
+fn a_value_is_refused_if_no_value_that_fits_its_schema_is_accepted_there() {
     let schema = json!({
         "type": "object",
         "additionalProperties": false,
@@ -390,7 +390,7 @@ fn a_partial_is_judged_with_the_values_and_the_block_that_it_is_given() {
 }
 
 #[test]
-fn a_variable_of_a_loop_further_out_than_the_loops_around_it_says_so() {
+fn a_loop_variable_of_more_levels_than_there_are_loops_is_refused_as_such() {
     for (template, says) in [
         (
             "{{#each a}}{{@../index}}{{/each}}",

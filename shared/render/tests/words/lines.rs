@@ -16,7 +16,7 @@ fn subject_of(template: &str, name: &str) -> Result<String, RenderError> {
 }
 
 #[test]
-fn data_cannot_turn_a_subject_round_or_hide_anything_in_it() {
+fn data_cannot_change_the_direction_of_a_subject_or_hide_text_in_it() {
     for (name, shown) in [
         ("\u{202e}gpj.exe", "gpj.exe"),
         ("a\u{202a}b\u{202c}c\u{202d}d", "abcd"),

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_encoding_is_refused_with_those_that_are_taken() {
+    async fn another_encoding_is_refused_with_the_supported_ones() {
         for encoding in ["br", "zstd", "gzip, br", "gzip, gzip, gzip", "nonsense"] {
             let (status, headers, _) = echo(&[encoding], b"x".to_vec()).await;
             assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{encoding}");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_not_encoded_as_it_says_is_called_so() {
+    async fn a_body_without_its_declared_encoding_is_refused_as_such() {
         let whole = gzip(b"a text").await;
         for (encoding, body) in [
             ("gzip", b"plain text".to_vec()),

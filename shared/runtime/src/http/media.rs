@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn json_in_utf_8_and_a_body_without_a_media_type_are_taken() {
+    fn json_in_utf_8_and_a_body_without_a_media_type_are_accepted() {
         for value in [
             "application/json",
             "Application/JSON; charset=UTF-8",

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn readiness_says_of_each_part_why_it_is_not_ready_and_for_how_long() {
+    async fn readiness_has_the_cause_and_the_duration_for_each_part_that_is_not_ready() {
         let readiness = Readiness::default();
         let (bus, database) = (readiness.register("bus"), readiness.register("database"));
         bus.ready();

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_an_object_has_twice_is_found_at_any_depth() {
+    fn a_repeated_member_is_found_at_any_depth() {
         let path = |json: &str| repeated_member(json.as_bytes()).map(|path| path.to_string());
         for json in [
             "{}",

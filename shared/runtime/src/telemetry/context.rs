@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_goes_on_behind_a_header() {
+    fn a_trace_continues_from_a_header() {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(exporter.clone())
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tracer_there_is_no_header_but_the_one_that_came() {
+    fn without_a_tracer_only_a_received_header_is_passed_on() {
         assert_eq!(current_traceparent(), None);
         let span = tracing::info_span!("nobody looks");
         assert_eq!(follow(&span, None), None);

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_is_for_scrapers_that_prefer_it() {
+    fn openmetrics_is_for_scrapers_that_prefer_it() {
         for (accept, wanted) in [
             ("", false),
             ("*/*", false),

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_that_were_open_when_the_database_failed_are_asked_and_newer_ones_are_used() {
+    fn connections_that_were_open_when_the_database_failed_are_checked_and_newer_ones_are_not() {
         let health = Health::default();
         let (old, new) = (Duration::from_mins(1), Duration::ZERO);
         assert_eq!(health.verdict(old), Verdict::Use);

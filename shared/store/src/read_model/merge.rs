@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_compares_as_the_state_does_and_knows_whether_it_ended() {
+    fn the_packed_number_has_the_order_of_states_and_shows_whether_one_has_ended() {
         let mut states = Vec::new();
         for generation in [0, 1, 70_000] {
             for attempt in [0, 1, 300] {

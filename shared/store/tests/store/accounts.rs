@@ -40,7 +40,7 @@ async fn a_key_opens_its_tenant_until_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_nobodys_opens_nothing() {
+async fn an_unknown_secret_opens_nothing() {
     on_each(async |store| {
         let keys = store.api_keys();
         let key = keys.create(&store.tenant, "ci", Role::Viewer).await.unwrap();

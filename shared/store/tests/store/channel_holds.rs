@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::support::{on_each, seconds};
 
 #[tokio::test]
-async fn a_hold_is_there_until_it_is_removed_or_its_process_no_longer_renews_it() {
+async fn a_hold_exists_until_it_is_removed_or_no_longer_renewed() {
     on_each(async |store| {
         let holds = store.channel_holds();
         let (one, other) = (Uuid::now_v7(), Uuid::now_v7());

@@ -176,7 +176,7 @@ async fn a_record_published_twice_after_a_crash_is_routed_once() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_given_back_can_be_taken_by_anybody() {
+async fn a_claim_that_is_given_back_can_be_taken_by_any_owner() {
     on_each(async |store| {
         use IngestVerdict::{Claimed, Conflict};
         claim(
@@ -246,7 +246,7 @@ async fn the_same_record_read_again_is_the_first_again_and_any_other_is_a_duplic
 }
 
 #[tokio::test]
-async fn of_two_events_of_one_id_the_one_that_is_routed_is_the_one_that_is_known() {
+async fn of_two_events_with_one_id_the_routed_one_is_recognised_later() {
     on_each(async |store| {
         // The gateway is publishing an event when a producer's record with the same id and other content arrives.
         claim(store, vec![ingest(store, "1", 1)]).await;
@@ -357,8 +357,7 @@ async fn many_callers_at_once_each_get_their_own_verdict() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_wait_for_each_other_in_a_circle()
-{
+async fn a_gateway_that_marks_and_a_router_that_claims_the_same_events_never_deadlock() {
     on_each(async |store| {
         const ROUNDS: i64 = 20;
         const EVENTS: i64 = 200;

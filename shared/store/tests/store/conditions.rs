@@ -21,7 +21,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 }
 
 #[tokio::test]
-async fn a_user_is_made_only_where_none_may_be_and_replaced_only_where_one_must_be() {
+async fn a_user_is_created_or_replaced_only_if_the_condition_on_its_existence_holds() {
     on_each(async |store| {
         let (users, id, put) = (store.users(), UserId::from("u-1"), UserPut::default());
         let absent = Conditions::absent();
@@ -60,7 +60,7 @@ async fn a_user_is_made_only_where_none_may_be_and_replaced_only_where_one_must_
 }
 
 #[tokio::test]
-async fn of_many_that_make_the_same_user_at_once_where_none_may_be_one_succeeds() {
+async fn of_concurrent_creations_of_one_user_with_if_none_match_one_succeeds() {
     on_each(async |store| {
         let (put, absent) = (UserPut::default(), Conditions::absent());
         for round in 0..10 {
@@ -123,7 +123,7 @@ async fn preferences_exist_as_soon_as_their_user_does() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_made_again_after_a_deletion_has_no_version_of_the_former_one() {
+async fn a_user_who_is_created_again_after_a_deletion_has_no_version_of_the_former_one() {
     on_each(async |store| {
         let (users, preferences) = (store.users(), store.preferences());
         let (id, put, said) = (UserId::from("u-1"), UserPut::default(), Preferences::default());
@@ -212,7 +212,7 @@ async fn a_catalog_and_a_draft_keep_the_same_conditions() {
 }
 
 #[tokio::test]
-async fn writes_at_once_whose_condition_holds_for_every_version_all_succeed() {
+async fn concurrent_writes_whose_condition_every_version_meets_all_succeed() {
     on_each(async |store| {
         let (users, id) = (store.users(), UserId::from("u-1"));
         let user = users

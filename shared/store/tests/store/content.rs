@@ -92,7 +92,7 @@ async fn publish(
 }
 
 #[tokio::test]
-async fn a_draft_becomes_a_version_that_nothing_changes_any_more() {
+async fn a_draft_becomes_an_immutable_version() {
     on_each(async |store| {
         let (templates, tenant) = (store.templates(), &store.tenant);
         let one = draft("OrderShipped/sms", None, "one");
@@ -330,7 +330,7 @@ async fn applying_a_folder_again_makes_no_new_versions() {
 }
 
 #[tokio::test]
-async fn publishers_at_once_do_not_number_two_versions_alike() {
+async fn concurrent_publications_get_different_version_numbers() {
     on_each(async |store| {
         let publish = (0..8).map(|n| {
             let (templates, tenant) = (store.templates().clone(), store.tenant.clone());

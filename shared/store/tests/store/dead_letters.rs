@@ -56,7 +56,7 @@ fn next(topic: &str, next: i64) -> StoredOffset {
 }
 
 #[tokio::test]
-async fn a_dead_letter_keeps_its_bytes_and_all_that_is_said_about_it() {
+async fn a_dead_letter_keeps_its_bytes_and_its_whole_description() {
     on_each(async |store| {
         let row = letter(4, Some(Channel::Sms), "21612");
         let letters = store.dead_letters();
@@ -93,7 +93,7 @@ fn open(queue: &str, count: u64) -> (String, String, u64) {
 }
 
 #[tokio::test]
-async fn a_letter_that_is_read_again_is_one_and_stays_discarded() {
+async fn a_letter_that_is_read_again_is_one_row_and_stays_discarded() {
     on_each(async |store| {
         let letters = store.dead_letters();
         let rows = [

@@ -251,7 +251,7 @@ async fn becomes(condition: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
-async fn sessions_that_were_ended_cost_at_most_one_answer_each_and_that_one_may_be_tried_again() {
+async fn each_session_that_the_server_ended_costs_at_most_one_retriable_error() {
     on_own_database(false, async |url, config| {
         let store = open(&config).await;
         let mut control = connect(&url).await;
@@ -273,7 +273,7 @@ async fn sessions_that_were_ended_cost_at_most_one_answer_each_and_that_one_may_
 }
 
 #[tokio::test]
-async fn a_schema_that_changes_under_prepared_statements_costs_no_answer() {
+async fn a_schema_that_changes_under_prepared_statements_causes_no_error() {
     on_own_database(false, async |url, config| {
         let store = open(&config).await;
         let read = async || store.catalog().get(&"default".into()).await;

@@ -127,7 +127,7 @@ async fn only_consent_ends_an_opt_out_and_a_later_stop_counts_again() {
 }
 
 #[tokio::test]
-async fn an_opt_out_that_was_the_accounts_fault_is_taken_back_for_good() {
+async fn an_opt_out_that_was_the_accounts_fault_is_revoked_for_good() {
     on_each(async |store| {
         put(store, Some(NUMBER)).await;
         let strike = stop(store, DeathReason::OptedOut);

@@ -169,7 +169,7 @@ async fn filters_are_ands_of_ors() {
 }
 
 #[tokio::test]
-async fn a_text_is_found_where_it_stands_and_its_wildcards_are_letters() {
+async fn a_search_text_is_found_at_any_place_and_its_wildcards_are_literal() {
     on_each(async |store| {
         filled(store).await;
         let search = async |q: &str| {

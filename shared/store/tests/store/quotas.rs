@@ -96,7 +96,7 @@ async fn room_comes_back_exactly_when_the_window_has_passed() {
 }
 
 #[tokio::test]
-async fn asking_again_gives_the_same_answer_and_counts_once() {
+async fn a_repeated_check_of_a_limit_gives_the_same_verdict_and_counts_once() {
     on_each(async |quotas| {
         let per = seconds(3600);
         let (first, second) = (check("u", 1, per), check("u", 1, per));
@@ -157,7 +157,7 @@ async fn without_redis_the_answer_is_unavailable_and_comes_quickly() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_of_redis_is_refused() {
+async fn an_address_that_is_not_one_of_redis_is_refused() {
     assert!(RedisQuotas::connect(RedisQuotasConfig::new("http://x".to_owned())).is_err());
 }
 
@@ -219,7 +219,7 @@ async fn until_answered(quotas: &RedisQuotas) {
 }
 
 #[tokio::test]
-async fn redis_may_die_and_forget_everything_and_limits_go_on() {
+async fn limits_are_counted_again_after_redis_died_and_lost_its_data() {
     if redis_url().is_none() {
         return;
     }

@@ -72,7 +72,7 @@ async fn a_request_with_a_key_is_answered_once_and_then_replayed_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_key_comes_free_after_a_server_error_a_crash_or_a_change_of_mind() {
+async fn an_idempotency_key_becomes_free_after_a_server_error_a_crash_or_an_abandoned_request() {
     on_each(async |store| {
         let keys = store.idempotency();
         let first = request(store, "k", 1);
@@ -209,7 +209,7 @@ async fn an_attempt_that_stands_in_a_batch_twice_is_claimed_once() {
 }
 
 #[tokio::test]
-async fn an_owner_that_asks_again_later_hears_of_the_lease_that_stands() {
+async fn an_owner_that_claims_again_later_gets_its_standing_lease() {
     on_each(async |store| {
         let (ledger, key) = (store.send_ledger(), send_key(1, 1));
         let first = send(store, key, 1);
@@ -225,7 +225,7 @@ async fn an_owner_that_asks_again_later_hears_of_the_lease_that_stands() {
 }
 
 #[tokio::test]
-async fn an_attempt_without_outcome_changes_hands_once_when_it_ran_out_or_its_owner_died() {
+async fn an_attempt_without_outcome_gets_a_new_owner_once_after_its_lease_or_its_owners_death() {
     on_each(async |store| {
         let (ledger, key) = (store.send_ledger(), send_key(1, 1));
         let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);

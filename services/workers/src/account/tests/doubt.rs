@@ -7,7 +7,7 @@ use super::*;
 use crate::policy::{Course, MANY_REFUSED, PATIENCE, SOME_REFUSED};
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_address_is_believed_when_a_success_follows() {
+async fn the_refusal_of_an_address_is_believed_once_a_success_follows() {
     let account = account(vec![dead()]);
     let ruled = send(&account).await.unwrap();
     assert_eq!(ruled.course, Course::Doubt);
@@ -16,7 +16,7 @@ async fn a_refused_address_is_believed_when_a_success_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_refused_address_is_believed_after_a_while() {
+async fn a_single_refusal_of_an_address_is_believed_after_a_time() {
     let account = account(vec![dead()]);
     let ruled = send(&account).await.unwrap();
     let begun = Instant::now();
@@ -68,7 +68,7 @@ async fn repeated_refusals_of_one_address_are_not_a_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_strikes_of_a_slow_run_are_revoked_when_it_turns_out_to_be_the_accounts() {
+async fn the_strikes_of_a_slow_run_are_revoked_when_the_account_proves_to_be_at_fault() {
     let account = account(vec![dead(); SOME_REFUSED]);
     let contact = |number: usize| DeadContact {
         tenant: carillon_domain::TenantId::default(),

@@ -39,7 +39,7 @@ impl Handler for LosesAnAnswer {
 }
 
 #[tokio::test]
-async fn a_claim_whose_answer_was_lost_is_still_ours_and_a_lost_tasks_is_not() {
+async fn a_claim_whose_answer_was_lost_still_belongs_to_its_task_and_not_to_another_one() {
     let env = TestEnv::new(Arc::new(SystemClock)).await;
     let shutdown = Shutdown::new();
     let deliver = deliver(&env, &shutdown).0;

@@ -218,7 +218,7 @@ fn user_ids_are_opaque_and_those_with_commas_stand_in_a_json_list() {
 }
 
 #[test]
-fn an_event_that_has_a_member_twice_is_refused_and_names_it() {
+fn an_event_with_a_repeated_member_is_refused_with_its_name() {
     let twice = pointers(encoded(r#""data":{},"id":"2""#));
     assert_eq!(twice, [("/id".to_owned(), "duplicate".to_owned())]);
     let plain = Event::from_plain(

@@ -182,7 +182,7 @@ fn values_and_kinds_that_exclude_each_other_are_refused_at_the_keyword_that_cont
 }
 
 #[test]
-fn a_schema_that_takes_no_object_takes_no_event() {
+fn a_schema_that_no_object_fits_is_refused() {
     for (schema, pointer) in [
         (json!(false), ""),
         (json!({"not": {}}), ""),
@@ -200,7 +200,7 @@ fn a_schema_that_takes_no_object_takes_no_event() {
 }
 
 #[test]
-fn a_schema_that_some_value_fits_is_taken() {
+fn a_schema_that_some_value_fits_is_accepted() {
     for schema in [
         json!(true),
         json!({}),

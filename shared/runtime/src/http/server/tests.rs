@@ -241,7 +241,7 @@ async fn a_body_that_keeps_coming_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answer_is_closed() {
+async fn the_connection_of_a_client_that_does_not_read_is_closed() {
     let server = Server::start(HttpConfig {
         stall_timeout: SHORT,
         ..config()
