@@ -181,7 +181,7 @@ async fn consume(
                     tracing::debug!(
                         consumer = reader.name,
                         error = &error as &dyn std::error::Error,
-                        "not placed yet"
+                        "the consumer has not moved to the stored offsets yet"
                     );
                 } else if let Some(left_out) = complaints.admit("again") {
                     tracing::warn!(

@@ -185,7 +185,7 @@ impl BatchConsumer {
             Polled::Records(records) => return Some(records),
             Polled::Assigned(partitions) => {
                 self.last_epoch += 1;
-                tracing::debug!(group = %self.group, ?partitions, "assigned");
+                tracing::debug!(group = %self.group, ?partitions, "partitions were assigned");
                 self.epochs.extend(
                     partitions
                         .into_iter()

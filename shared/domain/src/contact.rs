@@ -175,10 +175,10 @@ pub fn normalise(channel: Channel, address: &str) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// An invisible character, or one that controls the characters around it.
-    #[error("expected no invisible character, such as U+{:04X} in it", u32::from(*.0))]
+    #[error("expected no invisible character: it contains U+{:04X}", u32::from(*.0))]
     Invisible(char),
     /// A space, a tab or a no-break space.
-    #[error("expected no white space, such as U+{:04X} in it", u32::from(*.0))]
+    #[error("expected no white space: it contains U+{:04X}", u32::from(*.0))]
     WhiteSpace(char),
     /// `Ada <ada@example.com>`.
     #[error(

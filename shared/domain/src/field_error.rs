@@ -66,7 +66,7 @@ pub fn end_full(errors: &mut Vec<FieldError>, count: Option<usize>) {
 
 /// Ends a list that holds the first error only; `why` is the reason why no more were looked for.
 pub(crate) fn end_at_first(errors: &mut Vec<FieldError>, why: &str) {
-    let text = format!("only the first error is told: {why}");
+    let text = format!("only the first error is listed: {why}");
     errors.push(FieldError::new("", MORE, text));
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn of(
     }
     let mut errors: Vec<FieldError> = validator.validate(value).err().iter().map(read).collect();
     let why =
-        format!("all are looked for in at most {ALL_ERRORS_UP_TO} bytes of data, and these are {bytes}");
+        format!("all errors are listed for at most {ALL_ERRORS_UP_TO} bytes of data, and these are {bytes}");
     end_at_first(&mut errors, &why);
     errors
 }
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!((&*huge[0].pointer, &*huge[1].code), ("/data/deals/0", "more"));
         assert_eq!(
             huge[1].message,
-            "only the first error is told: all are looked for in at most 16384 bytes of data, and these are 240011"
+            "only the first error is listed: all errors are listed for at most 16384 bytes of data, and these are 240011"
         );
     }
 

@@ -59,7 +59,7 @@ pub fn os_sentence(error: &io::Error) -> String {
         ErrorKind::TimedOut => "it did not answer in time",
         ErrorKind::AddrInUse => "the address is in use by another process",
         ErrorKind::AddrNotAvailable => "it is no address of this machine",
-        ErrorKind::InvalidData if error.raw_os_error().is_none() => "it is no text in UTF-8",
+        ErrorKind::InvalidData if error.raw_os_error().is_none() => "it is not a text in UTF-8",
         _ => {
             let text = error.to_string();
             let text = WRAPPERS
@@ -128,7 +128,7 @@ mod tests {
         let lookup = io::Error::other("failed to lookup address information: Name or service not known");
         assert_eq!(causes(&lookup), "name or service not known");
         let utf8 = io::Error::from(io::ErrorKind::InvalidData);
-        assert_eq!(os_sentence(&utf8), "it is no text in UTF-8");
+        assert_eq!(os_sentence(&utf8), "it is not a text in UTF-8");
     }
 
     #[test]

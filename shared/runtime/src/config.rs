@@ -401,7 +401,7 @@ mod tests {
         assert!(error.starts_with(&begin) && error.lines().count() == 1, "{error}");
         std::fs::write(&file, b"\xff").unwrap();
         let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        assert_eq!(error, format!("{}: it is no text in UTF-8", file.display()));
+        assert_eq!(error, format!("{}: it is not a text in UTF-8", file.display()));
         let error = with(&[], Some(dir.path()), &[]).unwrap_err().to_string();
         assert_eq!(
             error,

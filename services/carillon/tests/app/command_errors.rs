@@ -39,7 +39,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--config", "bytes", "config", "check"],
-            "carillon: bytes: it is no text in UTF-8\n".to_owned(),
+            "carillon: bytes: it is not a text in UTF-8\n".to_owned(),
         ),
         (
             vec!["--config", "half.toml", "config", "check"],
@@ -63,7 +63,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["send", "--file", "bytes", "--key", "k"],
-            "carillon: bytes: it is no text in UTF-8\n".to_owned(),
+            "carillon: bytes: it is not a text in UTF-8\n".to_owned(),
         ),
         (
             vec!["deliveries", "list", "--key", "k", "--url", &url],

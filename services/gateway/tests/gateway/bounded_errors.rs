@@ -63,7 +63,7 @@ async fn a_batch_of_events_full_of_errors_gets_a_short_answer() {
                 problem["detail"]
                     .as_str()
                     .unwrap()
-                    .contains("only the first error is told"),
+                    .contains("only the first error is listed"),
                 "{item}"
             );
         }

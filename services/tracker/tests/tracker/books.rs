@@ -249,7 +249,7 @@ async fn a_difference_that_an_operator_accepts_is_shown_with_its_reason_and_only
 
         // An event that was accepted as lost is decided after all, and a new one is not.
         acknowledge(setting, 3).await;
-        assert_eq!(differences(setting).await, (1, 0), "a new difference is told");
+        assert_eq!(differences(setting).await, (1, 0), "a new difference is shown");
         setting
             .track(&[StatusRecord::EventDecided(decided(1, EventVerdict::Rejected))])
             .await;
@@ -258,7 +258,7 @@ async fn a_difference_that_an_operator_accepts_is_shown_with_its_reason_and_only
             .await;
         let late = differences(setting).await;
         assert_eq!(late.1, 0);
-        assert_ne!(late.0, 0, "what comes after all is told");
+        assert_ne!(late.0, 0, "a late decision is a difference again");
         accept(late.0, 0).await.unwrap();
         assert_eq!(differences(setting).await, (0, 0));
         assert_eq!(audit.accepted().await.unwrap().len(), 2, "no acceptance is lost");

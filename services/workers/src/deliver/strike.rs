@@ -78,7 +78,7 @@ impl Deliver {
         if let Err(error) = marked.await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "the database refuses a strike"
+                "the database refused a strike"
             );
         }
         let [dead] = contacts;

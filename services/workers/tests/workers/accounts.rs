@@ -185,7 +185,7 @@ async fn a_parked_account_is_a_hold_in_the_store_for_all_processes_until_it_work
         setting.publish(&[to_guest("e-1")]).await;
         let worker = setting.start(&provider);
         let holds = setting.env.store.channel_holds();
-        eventually("the hold is told", || async {
+        eventually("the hold is stored", || async {
             !holds.all().await.unwrap().is_empty()
         })
         .await;

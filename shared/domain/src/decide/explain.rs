@@ -70,5 +70,5 @@ fn over_limit_of(category: &str, channel: Channel) -> String {
 }
 
 fn limit_unknown_of(channel: Channel) -> String {
-    format!("To be sent by {channel}: its limits could not be counted for so long that they were left out.")
+    format!("To be sent by {channel}: its limits could not be counted in time, so they were left out.")
 }

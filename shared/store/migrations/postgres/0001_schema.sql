@@ -248,7 +248,7 @@ CREATE TABLE projection_rebuilds (
 );
 
 -- A `*_of` column is the generation and attempt that said the value before it: the latest one that did stays,
--- in any order of the records. Ties are broken by comparing texts, hence the collation of bytes.
+-- whatever the order in which records come. Ties are broken by comparing texts, hence the collation of bytes.
 CREATE TABLE deliveries (
     id UUID PRIMARY KEY,
     tenant TEXT NOT NULL,

@@ -16,7 +16,7 @@ CREATE TABLE projection_rebuilds (
 ) STRICT, WITHOUT ROWID;
 
 -- A `*_of` column is the generation and attempt that said the value before it: the latest one that did stays,
--- in any order of the records.
+-- whatever the order in which records come.
 CREATE TABLE deliveries (
     id BLOB NOT NULL PRIMARY KEY,
     tenant TEXT NOT NULL,
