@@ -15,7 +15,7 @@ use crate::{
     services::Services,
 };
 
-/// Recovery time in seconds from which on the report names the channel that recovered last.
+/// The recovery time, in seconds, above which the report names the channel that recovered last.
 const TELLING: f64 = 3.0;
 
 /// The dependencies of a strike.

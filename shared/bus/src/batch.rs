@@ -20,7 +20,7 @@ const CHANGE: Duration = Duration::from_millis(200);
 pub struct BatchLimits {
     /// The most records (slightly exceeded where the backend reads in larger pieces).
     pub max_records: usize,
-    /// Bytes from which on no further records are added.
+    /// The number of bytes at which no further records are added.
     pub max_bytes: usize,
     /// The longest wait for further records after the first, while the batch holds less than an eighth of
     /// `max_records`. A backlog fills an eighth at once, so waiting would gain nothing.
@@ -59,7 +59,7 @@ pub struct BatchConsumer {
     /// A batch that is not full yet. It is kept here so that a cancelled [`BatchConsumer::next`] loses no record.
     filling: Option<Batch>,
     work: Work,
-    /// When the batch that is worked on was handed out.
+    /// The time at which the batch in hand was handed out.
     at_work: Option<Instant>,
 }
 

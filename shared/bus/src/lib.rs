@@ -215,8 +215,8 @@ impl Bus {
         }
     }
 
-    /// The subscriptions of a group that more members have than their topics have partitions. While a group
-    /// rebalances, its members are not known, and none is returned.
+    /// The crowded subscriptions of a group; see [`CrowdedTopic`]. While a group rebalances, its members are not known,
+    /// and none is returned.
     pub async fn crowds(&self, group: &str) -> Result<Vec<CrowdedTopic>, BusError> {
         match &self.backend {
             Handle::Kafka(kafka) => kafka.crowds(group).await,

@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 
 /// The most rows of a small job.
 pub const SMALL: usize = 32;
-/// Rows in a transaction from which on it takes no further job.
+/// The number of rows at which a transaction takes no further job.
 const MAX_ROWS: usize = 512;
-/// Bytes in a transaction from which on it takes no further job.
+/// The number of bytes at which a transaction takes no further job.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The most jobs of a class that wait.
 const CAPACITY: usize = 4_096;

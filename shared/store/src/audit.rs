@@ -16,7 +16,7 @@ use crate::{
 /// The counts of the auditor's two equations; each side is counted independently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct AuditCounts {
-    /// Events that gateways published, and records that routers read which came from elsewhere.
+    /// Events that gateways published, and records from elsewhere that routers read.
     pub acknowledged: u64,
     /// Events that were routed.
     pub routed: u64,

@@ -45,8 +45,8 @@ pub struct SendKey {
 pub struct SendClaim {
     /// The attempt.
     pub key: SendKey,
-    /// Its lease. The owner is the id of the claim, by which a claim is recognised that is repeated because its answer was
-    /// lost.
+    /// Its lease. The owner is the id of the claim. A claim is repeated if its answer was lost, and is then recognised by
+    /// this id.
     pub lease: Lease,
 }
 

@@ -94,7 +94,7 @@ struct DeadLetterPage {
     /// The time of the record at that place.
     written_at: Option<Timestamp>,
     headers: Vec<(String, String)>,
-    /// The reason for which the record is not shown unchanged.
+    /// The reason for which the record is hidden or masked.
     hidden: Option<&'static str>,
     value: Option<Value>,
 }

@@ -6,8 +6,8 @@ use carillon_store::{Fault, StoreError};
 
 use crate::error::ApiError;
 
-/// The longest time of one call. A database that hangs answers nothing, and its own limit for a statement does not end
-/// the wait then. Long enough for a server that is busy.
+/// The longest time of one call. It is long enough for a busy server. A database that hangs does not apply its own time
+/// limit for statements.
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// The result of a call that a post waits for; after [`LIMIT`] the answer is 503. The call may still take effect. A

@@ -1,5 +1,5 @@
-//! All errors in the shape of a body: serde stops at the first one, so the wrong places are filled in one after another
-//! and the body is read again.
+//! All errors in the shape of a body. serde stops at the first one. So each wrong value is replaced by a valid one, and
+//! the body is read again until it has no further error.
 
 use carillon_domain::{FieldError, field_error::escape_token};
 use carillon_runtime::http::{known_names, serde_code, serde_sentence};
@@ -9,13 +9,13 @@ use serde_path_to_error::{Path, Segment};
 
 use super::pointer;
 
-/// The largest body whose errors are all looked for, in bytes. Each error takes a few more readings of the body.
+/// The largest body, in bytes, of which all errors are looked for. Each error takes a few more readings of the body.
 const MAX_BYTES: usize = 64 * 1024;
 /// The most errors that are looked for.
 const MAX_ERRORS: usize = 10;
 /// The most readings of one body, which bound the work.
 const MAX_READINGS: usize = 200;
-/// The most levels of objects that are filled in for one that is missing.
+/// The most levels of objects that replace a missing value.
 const MAX_DEPTH: usize = 2;
 
 /// The errors of a body that does not have the shape of `T`, the first of which is known.

@@ -271,7 +271,7 @@ pub(crate) struct DeadLetterDocument {
     /// The record's bytes, base64; null if they are not shown.
     #[schema(required)]
     value_base64: Option<String>,
-    /// Why the record is not shown unchanged; null if it is.
+    /// The reason for which the record is hidden or masked; null if it is shown unchanged.
     #[schema(required)]
     hidden: Option<String>,
 }
@@ -414,7 +414,7 @@ pub(crate) struct AuditEntry {
 /// The installation's books.
 #[derive(ToSchema)]
 pub(crate) struct Stats {
-    /// Events that gateways published, and records that routers read which came from elsewhere.
+    /// Events that gateways published, and records from elsewhere that routers read.
     acknowledged: u64,
     routed: u64,
     /// Records whose event had come with another record before.

@@ -68,7 +68,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Repeats a call until it succeeds or one of its own values is refused. If it cannot succeed any more, the role
-    /// is told to end, and this future never returns; the hard shutdown ends the surrounding task too.
+    /// ends, and this future never returns; the hard shutdown ends the surrounding task too.
     pub(super) async fn until_done<T, E: Foresee, F: Future<Output = Result<T, E>>>(
         &self,
         what: &'static str,

@@ -43,7 +43,7 @@ pub(super) struct Seek {
 /// The new position of a partition; without an offset: its start.
 pub(super) struct SeekTarget {
     pub(super) partition: Partition,
-    /// The assignment that is meant. In a later one the partition is not moved.
+    /// The assignment for which the seek is requested. In a later one the partition is not moved.
     pub(super) assignment: u64,
     pub(super) offset: Option<i64>,
 }
@@ -92,7 +92,7 @@ pub(super) struct Flow {
     pub(super) all: bool,
     /// Partitions that the client has paused.
     pub(super) paused: HashSet<Partition>,
-    /// Whether the client has to be told of a change.
+    /// Whether a change has to be passed on to the client.
     pub(super) changed: bool,
 }
 

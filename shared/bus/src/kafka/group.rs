@@ -10,7 +10,7 @@ use crate::{
     lag::{CrowdedTopic, crowds as find_crowds},
 };
 
-/// The subscriptions of the group that more members have than their topics have partitions.
+/// The crowded subscriptions of the group; see [`CrowdedTopic`].
 pub(super) async fn crowds(
     producer: FutureProducer<Brokers>,
     group: String,
@@ -20,7 +20,7 @@ pub(super) async fn crowds(
         let groups = client
             .fetch_group_list(Some(&group), CALL_TIMEOUT)
             .map_err(classify)?;
-        // While the group rebalances, its members tell no subscription.
+        // While the group rebalances, the subscriptions of its members are not known.
         let members = groups
             .groups()
             .iter()

@@ -3,7 +3,7 @@
 //! librdkafka reports such a batch and fetches it again every `fetch.error.backoff.ms`, for ever; it moves on
 //! only when its position is moved. (After a wrong checksum it does move on if it has already fetched a good
 //! batch behind the bad one, and so loses records silently.) The report has an error code but no partition
-//! and no offset. A second client finds them by config one partition from one offset. It tries offsets in
+//! and no offset. A second client finds them by reading one partition from one offset. It tries offsets in
 //! order until one can be read, because the number of records in an unreadable batch is unknown. Each offset
 //! before that one is handed out as an [`Unreadable`] [`Record`] and becomes a dead letter, as other poison
 //! records do.
@@ -51,7 +51,7 @@ pub(super) fn of(error: &KafkaError) -> Option<Unreadable> {
     }
 }
 
-/// The result of config from one offset.
+/// The result of reading from one offset.
 enum Look {
     /// A record, or the end of the partition.
     Readable,
@@ -84,7 +84,7 @@ impl Examiner {
         Ok(Self { consumer, deadline })
     }
 
-    /// Where the group's config of a partition begins: the committed offset, or the partition's start.
+    /// The offset at which the group begins to read a partition: the committed offset, or the partition's start.
     fn start(&self, partition: &Partition) -> Option<i64> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.topic, partition.index);

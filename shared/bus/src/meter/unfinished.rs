@@ -29,7 +29,7 @@ struct Reads {
 }
 
 impl Unfinished {
-    /// A member owns these partitions, and has read nothing of them yet.
+    /// Notes that a member owns these partitions and has read nothing of them yet.
     pub(crate) fn owns(&self, group: &Arc<str>, partitions: &[Partition]) {
         let mut groups = self.0.lock();
         let topics = groups.entry(Arc::clone(group)).or_default();
@@ -39,7 +39,7 @@ impl Unfinished {
         }
     }
 
-    /// The partitions belong to others. Their topics stay, with nothing unfinished.
+    /// Notes that the partitions belong to others. Their topics stay, with nothing unfinished.
     pub(crate) fn forget(&self, group: &Arc<str>, partitions: &[Partition]) {
         let mut groups = self.0.lock();
         let Some(topics) = groups.get_mut(group) else {

@@ -31,7 +31,7 @@ use crate::{
     topics::TopicKind,
 };
 
-/// The rest of a partition after one of its records was dropped, and of the loop after a failed poll.
+/// The pause of a partition after one of its records was dropped, and of the loop after a failed poll.
 const REST: Duration = Duration::from_millis(500);
 
 /// A partition whose first record may not be handed out yet.

@@ -38,7 +38,7 @@ pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// because recipients are written out and defaults filled in.
 pub const MAX_WIRE_BYTES: usize = 640 * 1024;
 
-/// The furthest time of an event in the future.
+/// The longest time by which an event's `time` may lie in the future.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
 
 /// An event.

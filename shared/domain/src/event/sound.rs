@@ -1,7 +1,7 @@
-//! Soundness of JSON that is kept unparsed: all later readers can parse it, and read the same value. `RawValue` also
-//! accepts numbers that no number type holds and nesting that no parser follows, `serde_json::Value` takes an object
-//! with one of serde_json's private keys for the JSON inside that key's text, and readers differ in which of two
-//! members of the same name they take.
+//! Soundness of JSON that is kept unparsed: all later readers can parse it, and read the same value. `RawValue` accepts
+//! more than that. It accepts numbers that no number type holds, and nesting that no parser follows. It accepts objects
+//! with serde_json's private keys, of which `serde_json::Value` reads only the JSON inside that key's text. It accepts
+//! two members of one name, of which parsers use different ones.
 
 mod names;
 

@@ -104,7 +104,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// The data of an event is an object, so a schema that takes none takes no event.
+    /// The data of an event is an object, so a schema that no object fits refuses every event.
     fn of_data(&mut self) {
         if is_nothing(self.root) {
             let sentence = format!(

@@ -34,7 +34,7 @@ const ALL_STEPS: u64 = 400_000;
 const COMPILING: u64 = 100;
 /// The deepest nesting of values that is followed.
 const MAX_DEPTH: usize = 80;
-/// The most values that are counted where each may stand once.
+/// The most values that are listed where each may occur only once, as in a list with unique items.
 const MAX_LISTED: usize = 64;
 
 /// Answers whether any value fits several schemas of a document at once.

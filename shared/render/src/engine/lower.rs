@@ -114,7 +114,7 @@ impl Lowering {
         Some(Call { helper, args, named })
     }
 
-    /// Refuses parameters that a helper would pass over.
+    /// Refuses parameters that a helper would ignore.
     fn surplus(
         &mut self,
         name: &str,

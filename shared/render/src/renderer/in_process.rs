@@ -26,7 +26,7 @@ const AT_ONCE: u64 = 10_000;
 /// The number of drafts' engines that are kept, so that the files of texts beside a draft are not read at each
 /// preview.
 const DRAFTS: usize = 8;
-/// The size of event data, in bytes, from which on even parsing it is done in the workshop.
+/// The size of event data, in bytes, at which even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
 
 /// Why [`InProcess::work`] has no result.

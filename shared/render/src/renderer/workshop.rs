@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::abandoned::{self, Waiter};
 
-/// The number of remembered tenants from which on those without work are forgotten.
+/// The number of remembered tenants above which those without work are forgotten.
 const FORGET_FROM: usize = 1_024;
 /// The most pieces of work of a tenant's callers at a time, those in progress included.
 const ASKED_OF_ONE: usize = 16;

@@ -149,8 +149,8 @@ pub struct Problem {
     is_passing: bool,
 }
 
-/// Marks an answer that may differ at a repeat, although its status does not show it: it depends on state that can
-/// change.
+/// Marks an answer that depends on state that can change, although its status does not show it. A repeat of the request
+/// may be answered otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Passing;
 

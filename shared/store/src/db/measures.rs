@@ -26,12 +26,12 @@ impl PoolMeasures {
         }
     }
 
-    /// Notes how long a connection was waited for, also if none came.
+    /// Notes the duration of a wait for a connection, even if none was obtained.
     pub(super) fn waited(&self, since: Instant) {
         self.wait.record(since.elapsed().as_secs_f64());
     }
 
-    /// Tells how many connections there are, and how many of them are in use.
+    /// Sets the numbers of idle connections and of those in use.
     pub(super) fn count(&self, size: u32, idle: usize) {
         let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
         self.idle.set(f64::from(idle));
@@ -39,7 +39,7 @@ impl PoolMeasures {
     }
 }
 
-/// How long commits take: a disk's sync, as a rule.
+/// The duration of commits, most of which is usually a sync of the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Commits(Histogram);
 

@@ -156,7 +156,7 @@ impl Db {
         self.write_rows(Arc::new((rows, Input::statements(rows)))).await
     }
 
-    /// A connection for rows that may be gathered until it is there. PostgreSQL: for one statement.
+    /// A connection for rows that may be gathered until it is available. PostgreSQL: for one statement.
     pub(crate) async fn write_rows(&self, rows: Arc<dyn Rows>) -> Result<Write, StoreError> {
         Ok(match &self.0.pools {
             Pools::Sqlite { write, writer, .. } => {

@@ -220,7 +220,8 @@ impl Turn {
         committed.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Returns the connection, with the end that `end` makes of whether the turn was alone. Returns that as well.
+    /// Returns the connection to the writer, with the end of the turn. `end` builds it from whether the turn was alone,
+    /// which is also the result.
     fn end(&mut self, end: impl FnOnce(bool) -> End) -> bool {
         let Some(lent) = self.lent.take() else {
             return false;
@@ -338,7 +339,8 @@ impl WriterTask {
                 End::Durable | End::GivenUp if in_savepoint => {
                     result = execute(&mut connection, &self.health, "ROLLBACK TO turn").await;
                 }
-                // A single statement has written all of its rows or none. Of a first turn, all is rolled back.
+                // A single statement has written all of its rows or none, so there is nothing to undo. The turn that
+                // began the transaction has nothing before it, so the whole transaction is rolled back.
                 End::Durable | End::GivenUp => {}
             }
         }

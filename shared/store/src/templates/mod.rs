@@ -131,9 +131,10 @@ impl Templates {
     }
 
     /// Publishes a draft as a new version, or keeps the current one if the text is the same. Publishing ends the
-    /// draft. The draft was judged as `judged`, beside the published content of `revision`; if either has changed
-    /// since, nothing is written, and `None` tells to judge again. Returns [`StoreError::NotFound`] if there is no
-    /// draft, and [`StoreError::PreconditionFailed`] if the conditions do not hold for the template as it stands.
+    /// draft. The draft was judged as `judged`, beside the published content of `revision`. If either has changed
+    /// since, nothing is written, and the result `None` means that it has to be judged again. Returns
+    /// [`StoreError::NotFound`] if there is no draft, and [`StoreError::PreconditionFailed`] if the conditions do not
+    /// hold for the template as it stands.
     pub async fn publish(
         &self,
         tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Whom a refused address is blamed on: the address, or an account that refuses every address.
+//! The party at fault for a refused address: the address, or an account that refuses every address.
 
 use tokio::time::Instant;
 

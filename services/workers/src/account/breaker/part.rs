@@ -13,7 +13,7 @@ use crate::policy::Reaction;
 /// The time for which a part is remembered after its last pause. After that, its next pause counts as the
 /// first.
 const MEMORY: Duration = Duration::from_hours(1);
-/// The number of parts from which on old ones are searched for and forgotten.
+/// The number of parts above which old ones are searched for and forgotten.
 const MANY: usize = 1_024;
 /// The wait while another message of the part goes first: its answer comes within about this time.
 const MEANWHILE: Duration = Duration::from_secs(1);

@@ -122,7 +122,7 @@ impl Language {
         }
     }
 
-    /// Whether a schema with this keyword is checked for it.
+    /// Whether the check of a value evaluates this keyword.
     pub(in crate::schema) fn has(self, keyword: &str) -> bool {
         match keyword {
             "const" | "contains" | "propertyNames" => self >= Self::Draft6,
