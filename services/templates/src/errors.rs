@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use carillon_domain::{FieldError, field_error::echo, mask::HIDDEN};
 use carillon_render::{RenderError, TemplateIssue, WorkError};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
 use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 /// A store's error.
 pub(crate) fn store(error: &StoreError) -> Problem {
@@ -72,6 +74,42 @@ pub(crate) fn render(error: &RenderError) -> Problem {
         message: error.to_string(),
     };
     Problem::new(kind, error.to_string()).with_errors(vec![field])
+}
+
+/// The renderer's error about sample data, with the value that is at fault. `masked` are the data without the values that
+/// must not be shown; `missing` are the errors about properties that they lack.
+pub(crate) fn render_sample(
+    error: &RenderError,
+    masked: Option<&RawValue>,
+    missing: Vec<FieldError>,
+) -> Problem {
+    let mut problem = render(error);
+    if let RenderError::BadValue { pointer, .. } = error
+        && let Some(value) = value_at(pointer, masked)
+    {
+        let sentence = format!("{error}, not {}", echo(&value));
+        for field in &mut problem.errors {
+            field.message.clone_from(&sentence);
+        }
+        problem.detail = sentence;
+    }
+    if !problem.errors.is_empty() {
+        problem
+            .errors
+            .extend(missing.into_iter().map(|error| ProblemError {
+                pointer: error.pointer,
+                code: error.code,
+                message: error.message,
+            }));
+    }
+    problem
+}
+
+/// The value at a pointer into an event, unless it is hidden.
+fn value_at(pointer: &str, data: Option<&RawValue>) -> Option<Value> {
+    let data = serde_json::from_str::<Value>(data?.get()).ok()?;
+    let value = data.pointer(pointer.strip_prefix("/data")?)?;
+    (!value.to_string().contains(HIDDEN)).then(|| value.clone())
 }
 
 /// The problem of work on templates that has no result.

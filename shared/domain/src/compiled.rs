@@ -62,6 +62,16 @@ impl CompiledCatalog {
         }
     }
 
+    /// Compiles a single type of a catalog, if it has it.
+    #[must_use]
+    pub fn of_type(catalog: &Catalog, name: &str) -> Option<Self> {
+        let definition = catalog.types.get(name)?;
+        Some(Self::new(Catalog {
+            types: [(name.to_owned(), definition.clone())].into_iter().collect(),
+            categories: catalog.categories.clone(),
+        }))
+    }
+
     /// Adds the places that former versions of the catalog covered.
     #[must_use]
     pub fn with_former(self, former: Former) -> Self {
@@ -111,8 +121,40 @@ impl CompiledCatalog {
     /// Checks an event's data against the schema of the type of this name; pointers are into the event.
     #[must_use]
     pub fn validate_data(&self, name: &str, data: &RawValue) -> Vec<FieldError> {
+        match self.readable(name, data) {
+            Ok(Some((schema, value))) => {
+                let (validator, bytes) = (schema.validator(), data.get().len());
+                schema_errors::of(validator, &value, bytes, "/data", self.hides(name))
+            }
+            Ok(None) => Vec::new(),
+            Err(error) => vec![error],
+        }
+    }
+
+    /// Checks data that may be incomplete, such as the sample of a preview: the errors about properties that are missing,
+    /// and all others. See [`Self::validate_data`].
+    #[must_use]
+    pub fn validate_sample(&self, name: &str, data: &RawValue) -> (Vec<FieldError>, Vec<FieldError>) {
+        match self.readable(name, data) {
+            Ok(Some((schema, value))) => {
+                let (validator, bytes) = (schema.validator(), data.get().len());
+                schema_errors::of_incomplete(validator, &value, bytes, "/data", self.hides(name))
+            }
+            Ok(None) => (Vec::new(), Vec::new()),
+            Err(error) => (Vec::new(), vec![error]),
+        }
+    }
+
+    /// Whether the data of a type may hold secrets.
+    fn hides(&self, name: &str) -> bool {
+        let definition = self.catalog.types.get(name);
+        self.former.has_secrets(name) || definition.is_some_and(|definition| !definition.sensitive.is_empty())
+    }
+
+    /// The schema of a type and the data as it reads them; `None` for a type without a schema.
+    fn readable(&self, name: &str, data: &RawValue) -> Result<Option<(&Schema, Value)>, FieldError> {
         let Some(schema) = self.schemas.get(name) else {
-            return Vec::new();
+            return Ok(None);
         };
         let data_bytes = data.get().len();
         let max_bytes = schema.max_bytes();
@@ -122,15 +164,12 @@ impl CompiledCatalog {
                  names or patterns for more",
                 quoted(name)
             );
-            return vec![FieldError::new("/data", "schema-work", text)];
+            return Err(FieldError::new("/data", "schema-work", text));
         }
-        let Ok(data) = serde_json::from_str::<Value>(data.get()) else {
-            return vec![FieldError::new("/data", "malformed-json", "expected JSON")];
-        };
-        let definition = self.catalog.types.get(name);
-        let hides = self.former.has_secrets(name)
-            || definition.is_some_and(|definition| !definition.sensitive.is_empty());
-        schema_errors::of(schema.validator(), &data, data_bytes, "/data", hides)
+        match serde_json::from_str::<Value>(data.get()) {
+            Ok(value) => Ok(Some((schema, value))),
+            Err(_) => Err(FieldError::new("/data", "malformed-json", "expected JSON")),
+        }
     }
 }
 

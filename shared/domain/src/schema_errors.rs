@@ -33,13 +33,7 @@ pub(crate) fn of(
     if validator.is_valid(value) {
         return Vec::new();
     }
-    let read = |error: &ValidationError<'_>| {
-        FieldError::new(
-            format!("{at}{}", error.instance_path()),
-            "schema",
-            if hides { hidden(error) } else { sentence(error) },
-        )
-    };
+    let read = |error: &ValidationError<'_>| read(error, at, hides);
     if bytes <= ALL_ERRORS_UP_TO {
         return bounded(validator.iter_errors(value).map(|error| read(&error)).collect());
     }
@@ -48,6 +42,32 @@ pub(crate) fn of(
         format!("all errors are listed for at most {ALL_ERRORS_UP_TO} bytes of data, and these are {bytes}");
     end_at_first(&mut errors, &why);
     errors
+}
+
+/// The errors of a value that may be incomplete: those about properties that are missing, and all others. See [`of`].
+pub(crate) fn of_incomplete(
+    validator: &Validator,
+    value: &Value,
+    bytes: usize,
+    at: &str,
+    hides: bool,
+) -> (Vec<FieldError>, Vec<FieldError>) {
+    let most = if bytes <= ALL_ERRORS_UP_TO { usize::MAX } else { 1 };
+    let errors = validator.iter_errors(value).take(most);
+    let (missing, wrong): (Vec<_>, Vec<_>) =
+        errors.partition(|error| matches!(error.kind(), ValidationErrorKind::Required { .. }));
+    let read = |errors: Vec<ValidationError<'_>>| {
+        bounded(errors.iter().map(|error| read(error, at, hides)).collect())
+    };
+    (read(missing), read(wrong))
+}
+
+fn read(error: &ValidationError<'_>, at: &str, hides: bool) -> FieldError {
+    FieldError::new(
+        format!("{at}{}", error.instance_path()),
+        "schema",
+        if hides { hidden(error) } else { sentence(error) },
+    )
 }
 
 /// The sentence about a value, with at most a hundred characters of it.

@@ -31,9 +31,14 @@ fn ours(template: &str, data: &Value) -> String {
             channel: Channel::Email,
             locale: None,
             version: 1,
-            parts: [("subject", "s"), ("text", "t"), ("html", template)]
-                .map(|(part, text)| (part.to_owned(), text.to_owned()))
-                .into(),
+            // Without the visible character, an output of tags alone would be left out.
+            parts: [
+                ("subject", "s"),
+                ("text", "t"),
+                ("html", &*format!("{template}x")),
+            ]
+            .map(|(part, text)| (part.to_owned(), text.to_owned()))
+            .into(),
         }],
         partials: PARTIALS.iter().map(def).collect(),
         ..TemplateSet::default()
@@ -43,7 +48,7 @@ fn ours(template: &str, data: &Value) -> String {
         Ok(Rendered {
             content: Content::Email { html: Some(html), .. },
             ..
-        }) => html,
+        }) => html.strip_suffix('x').unwrap().to_owned(),
         other => panic!("{template}: {other:?}"),
     }
 }

@@ -8,8 +8,9 @@ mod render;
 
 use std::sync::Arc;
 
+use carillon_domain::field_error::quoted;
 use carillon_render::{InProcess, TemplateIssue};
-use carillon_runtime::http::{Problem, ProblemKind};
+use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::{
     Store,
     templates::{Draft, TemplateName},
@@ -62,23 +63,49 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    let known = match Kind::parse(&id) {
-        Some(Kind::Template { event_type, .. }) => fits(event_type),
-        Some(Kind::Partial { name }) => fits(name) && locale.is_none(),
-        None => false,
+    let (is_known, is_partial) = match Kind::parse(&id) {
+        Some(Kind::Template { event_type, .. }) => (fits(event_type), false),
+        Some(Kind::Partial { name }) => (fits(name), true),
+        None => (false, false),
+    };
+    if !is_known {
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "expected <type>/<email|sms|push> or partials/<name>",
+        ));
+    }
+    let Some(tag) = locale else {
+        return Ok(TemplateName { id, locale: None });
+    };
+    if is_partial {
+        let expected = format!(
+            "expected no locale of a partial, which serves all, not {}",
+            quoted(tag)
+        );
+        return Err(wrong_locale(&expected));
+    }
+    let Some(locale) = carillon_render::canonical_locale(tag) else {
+        let expected = format!(
+            "expected a BCP 47 language tag, such as fr-CA, not {}",
+            quoted(tag)
+        );
+        return Err(wrong_locale(&expected));
     };
     // Spellings of one locale lead to one name.
-    let locale = match locale.map(carillon_render::canonical_locale) {
-        None => Some(None),
-        Some(tag) => tag.map(Some),
+    Ok(TemplateName {
+        id,
+        locale: Some(locale),
+    })
+}
+
+/// The refusal of `?locale=`.
+fn wrong_locale(expected: &str) -> Problem {
+    let error = ProblemError {
+        pointer: "/locale".to_owned(),
+        code: "format".to_owned(),
+        message: expected.to_owned(),
     };
-    match locale {
-        Some(locale) if known => Ok(TemplateName { id, locale }),
-        _ => Err(Problem::new(
-            ProblemKind::NotFound,
-            "expected <type>/<email|sms|push> with a BCP 47 locale, or partials/<name>",
-        )),
-    }
+    Problem::new(ProblemKind::Validation, format!("locale: {expected}")).with_errors(vec![error])
 }
 
 fn no_draft(name: &TemplateName) -> Problem {
@@ -105,7 +132,7 @@ fn outdated(name: &TemplateName, draft: &Draft, published: Option<u32>) -> Issue
 /// An error of a template, or a warning for its author.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Issue {
-    /// RFC 6901 pointer into the template.
+    /// RFC 6901 pointer into the template, or into the body of a preview (`/data`).
     #[schema(example = "/parts/html")]
     pointer: String,
     /// A stable code.

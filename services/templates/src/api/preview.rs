@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use carillon_domain::{
     DeliveryId, EventId, FieldError, TenantId, Timestamp, UserId,
+    compiled::CompiledCatalog,
     event::{json_kind, read_time, time_error, unsound},
     field_error::echo,
     recipient,
@@ -32,7 +33,8 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sample {
-    /// The sample event's data.
+    /// The sample event's data. Properties that the type's schema requires may be missing, with a warning; those that are
+    /// there have to fit it.
     #[schema(value_type = Object, example = json!({"order_id": "1001", "carrier": "DHL"}))]
     data: Box<RawValue>,
     /// The template's text; without it, the draft is shown, or the published version if there is no draft.
@@ -98,7 +100,7 @@ pub(super) struct Preview {
     /// The cost of a text message.
     #[serde(skip_serializing_if = "Option::is_none")]
     segments: Option<Cost>,
-    /// Warnings for the author.
+    /// Warnings for the author, about the template and about properties that the data lack.
     warnings: Vec<Issue>,
 }
 
@@ -135,7 +137,7 @@ struct Cost {
     responses(
         (status = 200, description = "The message", body = Preview),
         (status = 404, description = "Neither published nor a draft", body = Problem),
-        (status = 422, description = "A field is not as expected, the template does not serve the locale, or it cannot be rendered: `errors` name the field, variable or part", body = Problem),
+        (status = 422, description = "A field is not as expected, the data do not fit the type's schema (properties may be missing), the template does not serve the locale, or it cannot be rendered: `errors` name the field, variable or part", body = Problem),
         (status = 429, description = "Many previews of the tenant wait already; `Retry-After` says when to try again", body = Problem),
     )
 )]
@@ -180,6 +182,8 @@ pub(super) async fn preview(
         .published(&tenant)
         .await
         .map_err(|error| errors::store(&error))?;
+    let catalog = api.store.catalog().get(&tenant).await;
+    let catalog = catalog.map_err(|error| errors::store(&error))?;
     let mut warnings = Vec::new();
     let instead = shown(&api, &tenant, &name, sample.parts, &mut warnings).await?;
     let (shows, engine) = match instead {
@@ -199,14 +203,33 @@ pub(super) async fn preview(
     };
     let known = api.renderer.latest(&tenant);
     let rendering = move || {
+        let event_type = &request.event_type;
+        let catalog = catalog.and_then(|catalog| CompiledCatalog::of_type(&catalog.value, event_type));
+        let masked = catalog
+            .as_ref()
+            .and_then(|catalog| catalog.mask(event_type).data(request.context.data.get()));
+        let (missing, wrong) = catalog
+            .map(|catalog| catalog.validate_sample(event_type, &request.context.data))
+            .unwrap_or_default();
+        if !wrong.is_empty() {
+            return Err(refused(wrong));
+        }
         let engine = engine.unwrap_or_else(|| Arc::new(Engine::compile_beside(&set, known.as_deref())));
         match engine.serving(&request) {
             Some(serving) if serving != name.locale.as_deref() => Err(elsewhere(&name, serving, &request)),
-            _ => engine.render(&request).map_err(|error| errors::render(&error)),
+            _ => match engine.render(&request) {
+                Ok(rendered) => Ok((rendered, missing)),
+                Err(error) => Err(errors::render_sample(&error, masked.as_deref(), missing)),
+            },
         }
     };
     let rendered = api.renderer.work(&tenant, rendering).await;
-    let Rendered { template, content } = rendered.map_err(|error| errors::work(&error))??;
+    let (Rendered { template, content }, missing) = rendered.map_err(|error| errors::work(&error))??;
+    warnings.extend(missing.into_iter().map(|error| Issue {
+        pointer: error.pointer,
+        code: error.code,
+        message: format!("an event with these data is refused: {}", error.message),
+    }));
     Ok(Json(Preview {
         locale: template.locale.to_string(),
         shows,

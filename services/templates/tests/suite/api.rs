@@ -276,7 +276,7 @@ async fn bad_input_gets_a_precise_problem() {
             Method::PUT,
             "/v1/templates/OrderShipped/sms?locale=nonsense!",
             "{}",
-            (404, "not-found", ""),
+            (422, "validation", "/locale"),
         ),
         (
             Method::GET,

@@ -12,4 +12,5 @@ mod catalog_folder;
 mod drafts;
 mod previews;
 mod renderers;
+mod samples;
 mod support;

@@ -20,13 +20,13 @@ async fn an_error_of_a_preview_points_at_the_part_unless_the_data_itself_is_at_f
             "{{date carrier}}",
             "/data/carrier",
             "template-bad-value",
-            "OrderShipped/sms (text line 1) expects carrier to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+            "OrderShipped/sms (text line 1) expects carrier to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z), not \"DHL\"",
         ),
         (
             "{{#each list}}{{date at}}{{/each}}",
             "/data/list/0/at",
             "template-bad-value",
-            "OrderShipped/sms (text line 1) expects at to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z)",
+            "OrderShipped/sms (text line 1) expects at to be a date (2026-11-24) or a time (2026-11-24T10:00:00Z), not \"soon\"",
         ),
         (
             "{{eta}}",

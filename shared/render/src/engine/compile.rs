@@ -1,12 +1,16 @@
 //! Compiles the text of a template into the form that is rendered.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use super::{
     context::Mentions,
+    html,
     issue::{IssueSite, TemplateIssue},
     lower::lower,
     pack::Partials,
@@ -74,11 +78,20 @@ pub(super) struct Part {
     pub(super) block: Block,
     /// The bytes that it wrote last, as an estimate of the next output's size.
     last: AtomicUsize,
+    /// Whether it shows something as HTML with any data, once that is known.
+    always_shows: OnceLock<bool>,
 }
 
 impl Part {
     pub(super) fn hint(&self) -> usize {
         self.last.load(Ordering::Relaxed)
+    }
+
+    /// Whether its own text, without any variable, makes it visible as HTML.
+    pub(super) fn always_shows(&self, partials: &BTreeMap<String, Block>) -> bool {
+        *self
+            .always_shows
+            .get_or_init(|| html::always_shows(&self.block, partials))
     }
 
     pub(super) fn wrote(&self, bytes: usize) {
@@ -130,6 +143,7 @@ pub(super) fn compile_template(
                 name: name.clone(),
                 block,
                 last: AtomicUsize::new(source.len()),
+                always_shows: OnceLock::new(),
             }),
             Err(found) => {
                 issues.extend(

@@ -242,6 +242,14 @@ impl Lowering {
     fn path(&self, path: &HandlebarsPath) -> Path {
         let (segments, raw) = match path {
             HandlebarsPath::Relative((segments, raw)) => (segments, raw),
+            // Alone, the parser takes it for a variable of a loop.
+            HandlebarsPath::Local((_, name, raw)) if name == "root" => {
+                return Path {
+                    raw: raw.clone(),
+                    from: From::Root,
+                    names: Vec::new(),
+                };
+            }
             HandlebarsPath::Local((level, name, raw)) => {
                 return Path {
                     raw: raw.clone(),

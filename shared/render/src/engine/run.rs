@@ -174,8 +174,15 @@ impl Run<'_> {
     fn email(&self, subject: &Part, text: &Part, html: Option<&Part>) -> Result<Content, RenderError> {
         let subject = self.subject(subject)?;
         let text = tidy(mail(self.part(text)?));
-        let html = html.map(|html| self.html(html).map(mail)).transpose()?;
-        if is_blank(&text) && html.as_ref().is_none_or(|html| !shows(html)) {
+        // Beside a text, a blank HTML part would hide it from most readers.
+        let html = match html {
+            Some(part) => {
+                let html = mail(self.html(part)?);
+                (part.always_shows(&self.partials[0]) || shows(&html)).then_some(html)
+            }
+            None => None,
+        };
+        if is_blank(&text) && html.is_none() {
             return Err(self.blank("text"));
         }
         Ok(Content::Email { subject, text, html })

@@ -62,6 +62,12 @@ impl Arg<'_> {
         self.refuse_part(self.value, expected)
     }
 
+    /// Whether the value is a part of the event, and no literal of the template.
+    pub(crate) fn is_of_event(&self) -> bool {
+        self.root
+            .is_some_and(|root| pointer_to(self.value, root).is_some())
+    }
+
     /// The error for a part of the value.
     fn refuse_part(&self, part: &Value, expected: &'static str) -> Fault {
         Fault::BadValue {

@@ -1,21 +1,26 @@
 //! `{{number n}}` and `{{money amount currency}}` in the recipient's language. Amounts are in major units (`129.9` is
-//! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point.
+//! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point. The size of a number
+//! is bounded, because its digits are written out.
 
 use carillon_domain::json::Value;
 
 use super::{Arg, Language};
 use crate::fault::Fault;
 
-/// The most digits before the point in a number that is formatted for readers.
+/// The most digits before the point in a number that is formatted for readers, and the most zeros behind it before the
+/// first other digit.
 const MAX_WHOLE: usize = 30;
+/// What is said of a number beyond these bounds.
+const BOUNDED: &str = "a number below 1e30 (without its sign) that is 0 or at least 1e-30";
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
-    let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
+    let decimal = Decimal::of(value.value).map_err(|no| value.refuse(no.expected("a number")))?;
     Ok(decimal.write(language))
 }
 
 pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) -> Result<String, Fault> {
-    let decimal = Decimal::of(amount.value).ok_or_else(|| amount.refuse("an amount such as 129.90"))?;
+    let decimal = Decimal::of(amount.value);
+    let decimal = decimal.map_err(|no| amount.refuse(no.expected("an amount such as 129.90")))?;
     let code = currency
         .value
         .as_str()
@@ -31,13 +36,13 @@ pub(crate) fn is_currency(text: &str) -> bool {
 
 /// Whether a value can be written as a number.
 pub(crate) fn is_number(value: &Value) -> bool {
-    Decimal::of(value).is_some()
+    Decimal::of(value).is_ok()
 }
 
 /// A number's digits, without an exponent; `None` if the text is not a number, or one that is too long to
 /// write.
 pub(crate) fn digits(text: &str) -> Option<String> {
-    let decimal = Decimal::parse(text)?;
+    let decimal = Decimal::parse(text).ok()?;
     Some(decimal.write_with("", '.'))
 }
 
@@ -85,9 +90,9 @@ impl Default for NumberFormat {
 impl NumberFormat {
     /// The number with the digits that are written; `most` is the number of digits behind the point where none is
     /// asked for.
-    fn rounded(&self, number: &Decimal, most: Option<usize>) -> Option<Decimal> {
+    fn rounded(&self, number: &Decimal, most: Option<usize>) -> Decimal {
         let rounded = if self.min_significant.is_some() || self.max_significant.is_some() {
-            number.significant(self.min_significant.unwrap_or(1), self.max_significant)?
+            number.significant(self.min_significant.unwrap_or(1), self.max_significant)
         } else {
             let digits = number.fraction.len();
             let least = self.min_fraction.unwrap_or(0);
@@ -99,10 +104,10 @@ impl NumberFormat {
                 number.rounded(wanted)
             }
         };
-        Some(Decimal {
+        Decimal {
             whole: format!("{:0>least$}", rounded.whole, least = self.min_integer),
             ..rounded
-        })
+        }
     }
 }
 
@@ -112,23 +117,22 @@ pub(crate) fn formatted_number(
     format: &NumberFormat,
     language: Language,
 ) -> Result<(String, String), Fault> {
-    let decimal = Decimal::of(value.value).ok_or_else(|| value.refuse("a number"))?;
-    let too_long = || value.refuse("a number of at most 30 digits before the point");
+    let decimal = Decimal::of(value.value).map_err(|no| value.refuse(no.expected("a number")))?;
     let group = if format.grouping { language.group() } else { "" };
     let write = |number: &Decimal| number.write_with(group, language.point());
     let (selects, shown) = match &format.style {
         NumberStyle::Decimal => {
-            let rounded = format.rounded(&decimal, None).ok_or_else(too_long)?;
+            let rounded = format.rounded(&decimal, None);
             let shown = write(&rounded);
             (rounded, shown)
         }
         NumberStyle::Percent => {
-            let hundredfold = decimal.clone().moved(2).ok_or_else(too_long)?;
-            let rounded = format.rounded(&hundredfold, Some(0)).ok_or_else(too_long)?;
+            let hundredfold = decimal.clone().moved(2);
+            let rounded = format.rounded(&hundredfold, Some(0));
             (decimal, format!("{}{}", write(&rounded), language.percent()))
         }
         NumberStyle::Currency { code, by_code } => {
-            let rounded = format.rounded(&decimal, None).ok_or_else(too_long)?;
+            let rounded = format.rounded(&decimal, None);
             let shown = in_currency(&rounded, code, *by_code, language);
             (rounded, shown)
         }
@@ -203,44 +207,79 @@ struct Decimal {
     fraction: String,
 }
 
+/// The reason for which a value is not written as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoDecimal {
+    /// It is none.
+    NoNumber,
+    /// It is one, but too large or too small.
+    OutOfBounds,
+}
+
+impl NoDecimal {
+    fn expected(self, number: &'static str) -> &'static str {
+        match self {
+            Self::NoNumber => number,
+            Self::OutOfBounds => BOUNDED,
+        }
+    }
+}
+
 impl Decimal {
-    fn of(value: &Value) -> Option<Self> {
+    fn of(value: &Value) -> Result<Self, NoDecimal> {
         match value {
             Value::Number(number) => Self::parse(&number.to_string()),
             Value::String(text) => Self::parse(text.trim()),
-            _ => None,
+            _ => Err(NoDecimal::NoNumber),
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Result<Self, NoDecimal> {
         let (text, exponent) = match text.split_once(['e', 'E']) {
-            Some((text, exponent)) => (text, exponent.parse().ok()?),
-            None => (text, 0),
+            Some((text, exponent)) => (text, Some(exponent)),
+            None => (text, None),
         };
         let (negative, digits) = text
             .strip_prefix('-')
             .map_or((false, text), |digits| (true, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let numeric = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-        let fits = !whole.is_empty() && whole.len() <= MAX_WHOLE && numeric(whole) && numeric(fraction);
-        let decimal = fits.then(|| Self {
+        let is_exponent = |text: &str| {
+            let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+            !digits.is_empty() && numeric(digits)
+        };
+        if whole.is_empty() || !numeric(whole) || !numeric(fraction) || !exponent.is_none_or(is_exponent) {
+            return Err(NoDecimal::NoNumber);
+        }
+        let decimal = Self {
             negative,
             whole: whole.to_owned(),
             fraction: fraction.to_owned(),
-        })?;
-        if exponent == 0 {
-            Some(decimal)
+        };
+        let decimal = match exponent {
+            None => decimal,
+            Some(_) if decimal.is_zero() => decimal,
+            Some(exponent) => {
+                // A number that is moved further than this is out of bounds however many zeros it has.
+                let places = exponent.parse::<isize>().ok();
+                let is_near = |places: &isize| places.unsigned_abs() <= MAX_WHOLE + digits.len();
+                match places.filter(is_near).ok_or(NoDecimal::OutOfBounds)? {
+                    0 => decimal,
+                    places => decimal.moved(places),
+                }
+            }
+        };
+        let is_small = decimal.whole.trim_start_matches('0').len() <= MAX_WHOLE;
+        if is_small && decimal.leading_zeros() < MAX_WHOLE {
+            Ok(decimal)
         } else {
-            decimal.moved(exponent)
+            Err(NoDecimal::OutOfBounds)
         }
     }
 
-    /// The number with its point moved to the right; `None` if it then has too many digits.
-    fn moved(self, places: i32) -> Option<Self> {
-        let distance = usize::try_from(places.unsigned_abs()).ok()?;
-        if distance > MAX_WHOLE {
-            return None;
-        }
+    /// The number with its point moved to the right, or by a negative number of places to the left.
+    fn moved(self, places: isize) -> Self {
+        let distance = places.unsigned_abs();
         let zeros = "0".repeat(distance);
         let (whole, fraction) = if places > 0 {
             let behind = format!("{}{zeros}", self.fraction);
@@ -253,11 +292,11 @@ impl Decimal {
         };
         let significant = whole.trim_start_matches('0');
         let whole = if significant.is_empty() { "0" } else { significant };
-        (whole.len() <= MAX_WHOLE).then(|| Self {
+        Self {
             negative: self.negative,
             whole: whole.to_owned(),
             fraction,
-        })
+        }
     }
 
     /// Rounds half away from zero to `decimals` decimals, and pads with zeros.
@@ -291,15 +330,14 @@ impl Decimal {
         }
     }
 
-    /// Rounds to at most `most` significant digits, and pads with zeros to at least `least`. `None` if the number
-    /// gets too long.
-    fn significant(&self, least: usize, most: Option<usize>) -> Option<Self> {
+    /// Rounds to at most `most` significant digits, and pads with zeros to at least `least`.
+    fn significant(&self, least: usize, most: Option<usize>) -> Self {
         let rounded = match most {
             Some(most) => {
                 let whole = self.whole.trim_start_matches('0').len();
                 if whole > most {
-                    let dropped = i32::try_from(whole - most).ok()?;
-                    self.clone().moved(-dropped)?.rounded(0).moved(dropped)?
+                    let dropped = isize::try_from(whole - most).unwrap_or(0);
+                    self.clone().moved(-dropped).rounded(0).moved(dropped)
                 } else {
                     self.rounded(most - whole + self.leading_zeros())
                 }
@@ -313,7 +351,7 @@ impl Decimal {
         };
         let least = least.saturating_sub(whole) + rounded.leading_zeros();
         let kept = rounded.fraction.trim_end_matches('0').len();
-        Some(rounded.rounded(kept.max(least)))
+        rounded.rounded(kept.max(least))
     }
 
     /// The zeros before the first significant digit of a number below 1, behind the point.
@@ -422,26 +460,36 @@ mod tests {
             ("0", 2, Some(3), "0.0"),
             ("999", 1, Some(1), "1000"),
         ] {
-            let rounded = Decimal::parse(number).unwrap().significant(least, most).unwrap();
+            let rounded = Decimal::parse(number).unwrap().significant(least, most);
             assert_eq!(rounded.write_with("", '.'), expected, "{number} {least} {most:?}");
         }
     }
 
     #[test]
-    fn a_text_that_is_not_a_decimal_number_is_refused() {
+    fn a_text_that_is_not_a_decimal_number_is_refused_and_so_is_one_out_of_bounds() {
+        for text in ["", "1e", "1e+", "1e--1", "1,5", "NaN", "--1", ".5", "1.x"] {
+            assert_eq!(Decimal::parse(text), Err(NoDecimal::NoNumber), "{text}");
+        }
         for text in [
-            "",
-            "1e",
+            "1e30",
             "1e999",
+            "-1e99999999999999999999",
+            "0.1e31",
+            "1e-31",
             "1e-300",
-            "1,5",
-            "NaN",
-            "--1",
-            ".5",
-            "1.x",
             &"1".repeat(31),
+            &format!("0.{}1", "0".repeat(30)),
         ] {
-            assert_eq!(Decimal::parse(text), None, "{text}");
+            assert_eq!(Decimal::parse(text), Err(NoDecimal::OutOfBounds), "{text}");
+        }
+        for (text, shown) in [
+            ("0e999", "0".to_owned()),
+            ("0.0e-99999999999999999999", "0.0".to_owned()),
+            ("9.99e29", format!("999{}", "0".repeat(27))),
+            ("0.0000001e36", format!("1{}", "0".repeat(29))),
+            ("1e-30", format!("0.{}1", "0".repeat(29))),
+        ] {
+            assert_eq!(digits(text), Some(shown), "{text}");
         }
         assert_eq!(
             Decimal::parse("1234567").unwrap().write(Language::German),

@@ -1,6 +1,9 @@
 //! `{{t "key" name=value …}}`: a message in the recipient's language.
 
-use carillon_domain::json::Value;
+use carillon_domain::{
+    field_error::{echo, quoted},
+    json::Value,
+};
 
 use super::Arg;
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 
 /// The error for a value that is no key of a message.
 pub(crate) fn no_key(key: &Arg<'_>) -> Fault {
-    key.refuse("the key of a message")
+    key.refuse("the key of a text")
 }
 
 pub(crate) fn translate(
@@ -26,12 +29,17 @@ pub(crate) fn translate(
         .format(name, args, key.root, timezone, budget)
         .map_err(|error| match error {
             MessageError::Fault(fault) => fault,
-            MessageError::UnknownKey => Fault::Misused(format!("there is no message {name}")),
+            // The value may be one that must not be shown, so only the variable is named.
+            MessageError::UnknownKey if key.is_of_event() => key.refuse("the key of a text in locales/"),
+            MessageError::UnknownKey => Fault::Misused(format!(
+                "expected the key of a text in locales/, not {}",
+                quoted(name)
+            )),
             MessageError::MissingArgument(argument) => {
-                Fault::Misused(format!("the message {name} needs {argument}=…"))
+                Fault::Misused(format!("the text {} needs {argument}=…", echo(&name)))
             }
             MessageError::Broken(why) => {
-                Fault::Misused(format!("the message {name} cannot be formatted: {why}"))
+                Fault::Misused(format!("the text {} cannot be formatted: {why}", echo(&name)))
             }
         })
 }

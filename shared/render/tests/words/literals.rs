@@ -48,7 +48,7 @@ fn a_literal_that_always_fails_is_refused_with_part_line_and_the_expected_value(
             "{{len 5}}",
             "expected 5 to be a list, an object or a text, which have a length",
         ),
-        ("{{t 5}}", "expected 5 to be the key of a message"),
+        ("{{t 5}}", "expected 5 to be the key of a text"),
         ("{{#each 5}}x{{/each}}", "expected 5 to be a list or an object"),
         (
             "{{lookup \"abc\" 7}}",

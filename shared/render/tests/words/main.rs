@@ -3,6 +3,7 @@
 
 mod blanks;
 mod comparisons;
+mod edges;
 mod errors;
 mod formats;
 mod kinds;
@@ -10,6 +11,7 @@ mod lines;
 mod literals;
 mod ruled_out;
 mod sentences;
+mod sound;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

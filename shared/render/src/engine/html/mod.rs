@@ -5,6 +5,7 @@
 //! one is harmless. Every other place is refused.
 
 mod allowed;
+mod always;
 mod judge;
 mod link;
 mod sight;
@@ -13,7 +14,10 @@ mod state;
 use std::collections::{BTreeMap, HashSet};
 
 use self::judge::{Found, judge};
-pub(super) use self::sight::{Sight, shows};
+pub(super) use self::{
+    always::always_shows,
+    sight::{Sight, shows},
+};
 use super::{
     issue::{IssueSite, TemplateIssue},
     program::Block,
