@@ -49,6 +49,7 @@ pub struct Possible<'s> {
     open: RefCell<Vec<Question>>,
     /// The own constraints of schemas of the document, by the schema's address.
     plain: RefCell<HashMap<usize, Option<Validator>>>,
+    patterns: RefCell<HashMap<String, Option<Validator>>>,
 }
 
 impl<'s> Possible<'s> {
@@ -62,6 +63,7 @@ impl<'s> Possible<'s> {
             all_steps: Cell::new(ALL_STEPS),
             open: RefCell::default(),
             plain: RefCell::default(),
+            patterns: RefCell::default(),
         }
     }
 
@@ -79,16 +81,24 @@ impl<'s> Possible<'s> {
         let wish = |schema: &&'w Value| Node::new(schema, Language::Wish);
         let nodes = schemas.iter().map(own).chain(wishes.iter().map(wish)).collect();
         let answer = self.solve(Together::default(), nodes);
-        let left = self.steps.get();
-        self.all_steps.set(self.all_steps.get() - (steps - left));
+        let used = steps - self.steps.get();
+        self.all_steps.set(self.all_steps.get().saturating_sub(used));
         answer
     }
 
     /// Whether a name matches the regular expression of a schema; `None` if that is not known.
     #[must_use]
     pub fn is_match(&self, pattern: &str, name: &str) -> Option<bool> {
-        let schema = Map::from_iter([("pattern".to_owned(), pattern.into())]);
-        Some(self.language.plain(&schema)?.is_valid(&name.into()))
+        let left = self.all_steps.get().checked_sub(1)?;
+        self.all_steps.set(left);
+        let mut known = self.patterns.borrow_mut();
+        if !known.contains_key(pattern) {
+            let left = left.checked_sub(COMPILING)?;
+            self.all_steps.set(left);
+            let schema = Map::from_iter([("pattern".to_owned(), pattern.into())]);
+            known.insert(pattern.to_owned(), self.language.plain(&schema));
+        }
+        Some(known.get(pattern)?.as_ref()?.is_valid(&name.into()))
     }
 
     /// Takes steps; `false` if none are left, so that the answer is "maybe".

@@ -238,7 +238,7 @@ impl<'s> Possible<'s> {
         field.nodes.extend(own.map(|schema| node.below(schema)));
         let mut is_named = own.is_some();
         for (pattern, schema) in node.map("patternProperties").into_iter().flatten() {
-            match self.matches(node.language, pattern, name) {
+            match self.matches(pattern, name) {
                 Some(true) => {
                     field.nodes.push(node.below(schema));
                     is_named = true;
@@ -257,12 +257,11 @@ impl<'s> Possible<'s> {
         Some(field)
     }
 
-    fn matches(&self, language: Language, pattern: &str, name: &str) -> Option<bool> {
-        if name == OTHER || !self.pay(super::COMPILING) {
+    fn matches(&self, pattern: &str, name: &str) -> Option<bool> {
+        if name == OTHER || !self.pay(1) {
             return None;
         }
-        let schema = Map::from_iter([("pattern".to_owned(), pattern.into())]);
-        Some(language.plain(&schema)?.is_valid(&name.into()))
+        self.is_match(pattern, name)
     }
 
     /// Whether a keyword beside `unevaluatedProperties` may evaluate a property.
@@ -278,7 +277,7 @@ impl<'s> Possible<'s> {
         if is_named("properties")
             || node.get("additionalProperties").is_some()
             || (depth > 0 && node.get("unevaluatedProperties").is_some())
-            || { patterns }.any(|(pattern, _)| self.matches(node.language, pattern, name) != Some(false))
+            || { patterns }.any(|(pattern, _)| self.matches(pattern, name) != Some(false))
         {
             return true;
         }

@@ -248,3 +248,17 @@ fn a_question_that_takes_too_much_work_is_answered_with_maybe() {
     }
     assert!(may_fit(&deep));
 }
+
+#[test]
+fn names_are_matched_with_each_pattern_in_bounded_work() {
+    let schema = json!({});
+    let possible = Possible::new(&schema);
+    assert_eq!(possible.is_match("^a", "ab"), Some(true));
+    assert_eq!(possible.is_match("^a", "b"), Some(false));
+    assert_eq!(possible.is_match("(?=a)b", "b"), None);
+    let before = possible.all_steps.get();
+    assert_eq!(possible.is_match("^a", "b"), Some(false));
+    assert_eq!(possible.all_steps.get(), before - 1);
+    possible.all_steps.set(COMPILING);
+    assert_eq!(possible.is_match("never seen", "a"), None);
+}

@@ -153,6 +153,8 @@ impl<'s> Possible<'s> {
 
     /// Whether a value fits a schema's constraints without subschemas.
     fn own_verdict(&self, value: &Value, node: &Keywords<'_>) -> Verdict {
+        // A list of values is compared with the value one by one.
+        self.pay(node.list("enum").len() as u64 / 8);
         if node.language == Language::Wish {
             // A wish is not cached by its address: it may be dropped earlier than the cache, and another schema may then
             // have the same address.
