@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_bus::{Backend as BusBackend, Bus, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
-use carillon_domain::{SystemClock, TenantId, clock::SharedClock, contact::AddressKey, retry::RetryPolicy};
+use carillon_domain::{SystemClock, TenantId, clock::SharedClock, retry::RetryPolicy};
 use carillon_render::InProcess;
 use carillon_runtime::{Secret, Shutdown, http::Readiness};
 use carillon_store::{
@@ -34,7 +34,6 @@ pub(crate) struct Bed {
     pub(crate) renderer: Arc<InProcess>,
     pub(crate) clock: SharedClock,
     pub(crate) tenant: TenantId,
-    pub(crate) address_key: AddressKey,
     /// This process and those of the stores.
     pub(crate) processes: Processes,
     schema: Option<(Secret, String)>,
@@ -96,7 +95,6 @@ impl Bed {
             catalogs: CatalogCache::new(store.clone()),
             renderer: Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone())))),
             processes: backend.with_stores(vec![std::process::id()]),
-            address_key: AddressKey::new([7; 32]),
             database: match config.read_model_file() {
                 Some(file) => Secret::from(format!("sqlite://{}", file.display())),
                 None => config.url,

@@ -68,7 +68,6 @@ async fn route(bed: &Bed, events: usize) -> anyhow::Result<f64> {
         catalogs: bed.catalogs.clone(),
         quotas: Arc::clone(&bed.quotas),
         clock: Arc::clone(&bed.clock),
-        address_key: bed.address_key.clone(),
         ready: ready(),
         config: RouterConfig::default(),
     };

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod examples;
+mod suppressions;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,6 +9,8 @@ use carillon_domain::{Channel, TenantId};
 use carillon_runtime::config::listen;
 use carillon_store::api_keys::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::suppressions::SuppressionsCommand;
 
 /// The default data folder of `carillon dev`.
 pub(crate) const DATA_DIR: &str = "carillon-data";
@@ -107,6 +110,9 @@ pub(crate) enum Command {
     /// List and show dead letters, the messages and records that could not be processed.
     #[command(subcommand, after_help = examples::DLQ)]
     Dlq(DlqCommand),
+    /// List addresses that take no messages, add and remove some, import a file of them.
+    #[command(subcommand, after_help = examples::SUPPRESSIONS)]
+    Suppressions(SuppressionsCommand),
     /// Apply a catalog folder to the database: event types, categories, templates.
     #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),

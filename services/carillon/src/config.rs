@@ -275,8 +275,8 @@ impl Config {
             return Err(invalid("bus.topics.partitions", "expected at least 1"));
         }
         if self.is_distributed() && self.security.address_key.is_none() {
-            let expected =
-                "expected a secret text, the same for every process (guests' addresses are hashed with it)";
+            let expected = "expected a secret text, the same for every process (addresses of guests and of the suppression list are \
+                 hashed with it)";
             return Err(invalid("security.address_key", expected));
         }
         Ok(())
@@ -349,12 +349,13 @@ impl Config {
             max_connections: self.database.max_connections,
             transaction_pooling: self.database.transaction_pooling,
             history_retention: self.database.history_retention,
+            address_key: self.address_key(),
             ..StoreConfig::new(url)
         })
     }
 
-    /// The key of inline addresses: 32 bytes derived from the configured text.
-    pub(crate) fn address_key(&self) -> AddressKey {
+    /// The key with which addresses are hashed: 32 bytes derived from the configured text.
+    fn address_key(&self) -> AddressKey {
         let text = self
             .security
             .address_key

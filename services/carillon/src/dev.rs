@@ -45,6 +45,9 @@ static SHOP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/shop");
 /// The file of the API key in the data folder, which the command line reads too.
 pub(crate) const API_KEY_FILE: &str = "api-key";
 
+/// The file of the secrets that are generated once.
+const SECRETS_FILE: &str = "secrets.json";
+
 /// The file of the address at which the folder's API listens while its `dev` is running. The folder's key is sent
 /// only to this address.
 pub(crate) const ADDRESS_FILE: &str = "address";
@@ -72,7 +75,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let dir = &args.data_dir;
     let mut new_folder = NewFolder::of(dir);
     let _lock = open_folder(dir)?;
-    let secrets = secrets(&dir.join("secrets.json"))?;
+    let secrets = secrets(&dir.join(SECRETS_FILE))?;
     let listener = roles::bind(args.listen, "--listen")?;
     let shutdown = Shutdown {
         stall_limit: config.shutdown.stall_limit,
@@ -196,6 +199,15 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(())
+}
+
+/// The key with which the addresses in a folder's stores are hashed; `None` if the folder has no secrets.
+pub(crate) fn address_key(folder: &Path) -> anyhow::Result<Option<Secret>> {
+    let path = folder.join(SECRETS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(secrets(&path)?.address_key.into()))
 }
 
 /// Reads the folder's secrets, or generates them.

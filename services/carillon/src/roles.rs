@@ -240,7 +240,6 @@ fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
         catalogs: foundation.catalogs.clone(),
         quotas: Arc::clone(&foundation.quotas),
         clock: Arc::clone(&foundation.clock),
-        address_key: foundation.config.address_key(),
         ready: foundation.readiness.register("router"),
         config: foundation.config.router.clone(),
     };

@@ -24,12 +24,13 @@ use crate::state::GatewayState;
     security(("api_key" = [])),
     components(schemas(
         carillon_runtime::http::Problem, schemas::StatusName, schemas::ChannelName, schemas::DeadLetterStateName,
-        schemas::QueueName, schemas::FailureClassName
+        schemas::QueueName, schemas::FailureClassName, schemas::SuppressionReasonName
     )),
     tags(
         (name = "events", description = "Events in, and what was decided about them"),
         (name = "deliveries", description = "What was sent, what was not, and why"),
         (name = "users", description = "Users, devices and preferences"),
+        (name = "suppressions", description = "Addresses that take no messages"),
         (name = "catalog", description = "Event types and categories"),
         (name = "dlq", description = "Dead letters"),
         (name = "keys", description = "API keys"),

@@ -15,6 +15,7 @@ use carillon_store::{
     audit_log::AuditAction,
     dead_letters::{DeadLetterGroup, DeadLetterView},
     read_model::{DeliveryView, StepView},
+    suppressions::SuppressionView,
     users::User,
 };
 use serde::{Deserialize, Serialize};
@@ -136,8 +137,17 @@ pub(crate) fn mask_letter(letter: &mut DeadLetterView) {
     letter.value.clear();
 }
 
+/// An entry of the suppression list. Its address is stored masked, and a note may contain one.
+pub(crate) fn mask_suppression(entry: &mut SuppressionView) {
+    entry.note.as_mut().map(mask_text);
+}
+
 /// A user with every address masked.
 pub(crate) fn mask_user(user: &mut User) {
+    let devices = user.devices.iter_mut().map(|device| &mut device.suppressed);
+    for entry in devices.chain([&mut user.email_suppressed, &mut user.phone_suppressed]) {
+        entry.as_mut().map(mask_suppression);
+    }
     let mask = |channel, address: &mut String| *address = contact::mask(channel, address);
     if let Some(email) = &mut user.email {
         mask(Channel::Email, email);

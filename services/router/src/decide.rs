@@ -1,13 +1,15 @@
-//! Loads the users and limits that the decisions of a batch depend on, with one round trip for each, and decides.
+//! Loads the users, suppressions and limits that the decisions of a batch depend on, with one round trip for each, and
+//! decides.
 
 use std::collections::{HashMap, HashSet};
 
 use carillon_domain::{
-    TenantId, Timestamp, UserId,
+    Channel, TenantId, Timestamp, UserId,
     compiled::CatalogType,
+    contact::AddressHash,
     decide::{
-        Decisions, Draft, Facts, LimitCheck, LimitVerdict, UserFacts, evaluate, once_per_address, repeated,
-        unusable,
+        Decisions, Draft, Facts, LimitCheck, LimitVerdict, SuppressedGuests, UserFacts, evaluate,
+        once_per_address, repeated, unusable,
     },
 };
 use carillon_runtime::Fair;
@@ -32,10 +34,11 @@ pub(crate) async fn decide(
     now: Timestamp,
 ) -> Result<Vec<Decided>, StoreError> {
     let users = load_users(deps, events).await?;
+    let guests = load_suppressed_guests(deps, events).await?;
     let mut fair = Fair::default();
     let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(events.len());
     for event in events {
-        drafts.push(draft(deps, event, &users, now));
+        drafts.push(draft(deps, event, &users, &guests, now));
         fair.step().await;
     }
     let checks: Vec<LimitCheck> = drafts
@@ -83,7 +86,45 @@ async fn load_users(deps: &RouterDeps, events: &[IncomingEvent<'_>]) -> Result<U
     Ok(users)
 }
 
-fn draft(deps: &RouterDeps, inbound: &IncomingEvent<'_>, users: &Users, now: Timestamp) -> Vec<Draft> {
+/// The suppressed ones among the addresses of guests. Events without guests cost nothing.
+async fn load_suppressed_guests(
+    deps: &RouterDeps,
+    events: &[IncomingEvent<'_>],
+) -> Result<HashMap<TenantId, SuppressedGuests>, StoreError> {
+    let mut wanted: HashMap<&TenantId, HashSet<AddressHash>> = HashMap::new();
+    for event in events {
+        for guest in event
+            .event
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.user_id.is_none())
+        {
+            let addresses = [Channel::Email, Channel::Sms]
+                .into_iter()
+                .filter_map(|channel| Some((channel, guest.inline_address(channel)?)));
+            let hashes = addresses.map(|(channel, address)| deps.store.address_key().hash(channel, address));
+            wanted.entry(&event.tenant).or_default().extend(hashes);
+        }
+    }
+    let mut suppressed = HashMap::new();
+    for (tenant, hashes) in wanted {
+        let hashes: Vec<AddressHash> = hashes.into_iter().collect();
+        suppressed.insert(
+            tenant.clone(),
+            deps.store.suppressions().of(tenant, &hashes).await?,
+        );
+    }
+    Ok(suppressed)
+}
+
+fn draft(
+    deps: &RouterDeps,
+    inbound: &IncomingEvent<'_>,
+    users: &Users,
+    guests: &HashMap<TenantId, SuppressedGuests>,
+    now: Timestamp,
+) -> Vec<Draft> {
+    let none = SuppressedGuests::new();
     let Some(CatalogType {
         definition, category, ..
     }) = inbound.catalog.lookup(&inbound.type_name)
@@ -98,7 +139,8 @@ fn draft(deps: &RouterDeps, inbound: &IncomingEvent<'_>, users: &Users, now: Tim
         category,
         recipient,
         user: None,
-        address_key: &deps.address_key,
+        address_key: deps.store.address_key(),
+        suppressed_guests: guests.get(&inbound.tenant).unwrap_or(&none),
         accepted_at: inbound.accepted_at,
         now,
     };

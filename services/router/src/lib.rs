@@ -21,7 +21,7 @@ mod taken;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Batch, BatchConsumer, BatchLimits, Bus, BusError, Subscription};
-use carillon_domain::{Lane, clock::SharedClock, contact::AddressKey};
+use carillon_domain::{Lane, clock::SharedClock};
 use carillon_runtime::{
     Limited, Shutdown, Stall, Stalled,
     http::ReadySwitch,
@@ -47,8 +47,6 @@ pub struct RouterDeps {
     pub quotas: Arc<dyn Quotas>,
     /// The clock.
     pub clock: SharedClock,
-    /// The key with which guests' addresses are hashed.
-    pub address_key: AddressKey,
     /// Set once the router has begun.
     pub ready: ReadySwitch,
     /// Settings.

@@ -1,4 +1,5 @@
-//! Retention: deletes expired rows and creates the partitions of the coming days.
+//! Retention: deletes expired rows, creates the partitions of the coming days, and moves over what roles of the former
+//! release have written.
 
 use std::{future::Future, time::Duration};
 
@@ -18,11 +19,18 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
             _ = timer.tick() => {}
             () = shutdown.soft() => return,
         }
+        if let Err(error) = store.suppressions().adopt().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "addresses of the former release were not moved to the suppression list; trying again in an hour"
+            );
+        }
         done("history", store.read_model().maintain()).await;
         done("deliveries and decisions", store.read_model().prune()).await;
         done("dead letters", store.dead_letters().prune()).await;
         done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
         done("idempotency keys", store.idempotency().prune()).await;
+        done("suppressions that have ended", store.suppressions().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;
     }
 }

@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+use uuid::Uuid;
 
 use crate::{
     channel::Channel,
@@ -42,7 +43,7 @@ pub enum Platform {
     Web,
 }
 
-/// The reason for which an address receives no more messages.
+/// The reason of a provider's refusal of an address, which holds for further messages too.
 #[derive(
     Debug,
     Clone,
@@ -64,15 +65,6 @@ pub enum DeathReason {
     Gone,
     /// Its owner has told the provider to stop (STOP to a text message).
     OptedOut,
-}
-
-/// A provider's verdict that an address receives no more messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Death {
-    /// The provider's structured code.
-    pub code: String,
-    /// The reason.
-    pub reason: DeathReason,
 }
 
 /// An address of a user on a channel.
@@ -123,7 +115,19 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// The key with which inline addresses are hashed before they become part of an identity.
+/// The keyed hash of an address on a channel: the first 16 bytes of an HMAC-SHA256. Without the key it does not reveal
+/// the address. It names a guest in identities, and every address in the suppression list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressHash(pub Uuid);
+
+impl std::fmt::Display for AddressHash {
+    /// 32 hex digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0.simple(), f)
+    }
+}
+
+/// The key with which addresses are hashed.
 #[derive(Clone)]
 pub struct AddressKey([u8; 32]);
 
@@ -140,21 +144,17 @@ impl AddressKey {
         Self(key)
     }
 
-    /// HMAC-SHA256 of the normalised address, as 32 hex digits. Without the key it does not reveal the address.
+    /// The keyed hash of the normalised address on the channel.
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    pub fn hash(&self, channel: Channel, address: &str) -> String {
+    pub fn hash(&self, channel: Channel, address: &str) -> AddressHash {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(channel.as_str().as_bytes());
         mac.update(b"\0");
         mac.update(normalise(channel, address).as_bytes());
-        mac.finalize().into_bytes()[..16]
-            .iter()
-            .fold(String::with_capacity(32), |mut hex, byte| {
-                use std::fmt::Write as _;
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+        let mut first = [0; 16];
+        first.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        AddressHash(Uuid::from_bytes(first))
     }
 }
 
@@ -385,6 +385,12 @@ mod tests {
             key.hash(Channel::Email, "x"),
             AddressKey::new([8; 32]).hash(Channel::Email, "x")
         );
+    }
+
+    #[test]
+    fn the_hash_of_an_address_is_frozen() {
+        let hash = AddressKey::new([7; 32]).hash(Channel::Email, "ada@example.com");
+        assert_eq!(hash.to_string(), "88d1a33fdfe037beb47fc3648e70db98");
     }
 
     #[test]

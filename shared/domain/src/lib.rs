@@ -24,6 +24,7 @@ pub mod retry;
 mod schema;
 mod schema_errors;
 pub mod status;
+pub mod suppression;
 pub mod text;
 pub mod visible;
 mod wire;

@@ -60,7 +60,7 @@ impl Recipient {
             let hash = |channel, address: &Option<String>| {
                 address
                     .as_ref()
-                    .map_or_else(String::new, |address| key.hash(channel, address))
+                    .map_or_else(String::new, |address| key.hash(channel, address).to_string())
             };
             format!(
                 "inline:{}:{}",

@@ -1,5 +1,5 @@
-//! The audit log (table `audit_log`): which API key was shown hidden values, when and on which route. An entry is
-//! written before the values are shown, and is never deleted.
+//! The audit log (table `audit_log`): which API key was shown hidden values or changed the suppression list, when and on
+//! which route. An entry is written before the values are shown, or together with the change, and is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     api_keys::Principal,
     columns,
-    db::{Db, Dynamic, write_one},
+    db::{Db, Dynamic, Tx, execute, write_one},
     error::StoreError,
     page::{Cursor, Page, PageOf},
 };
@@ -21,6 +21,12 @@ use crate::{
 pub enum AuditAction {
     /// Sensitive values and addresses were shown.
     Reveal,
+    /// An address was put on the suppression list, or its entry was changed.
+    Suppress,
+    /// An address was taken from the suppression list.
+    Lift,
+    /// A file of addresses was added to the suppression list.
+    Import,
 }
 
 /// An entry of the audit log.
@@ -36,8 +42,31 @@ pub struct AuditEntry {
     pub key_name: String,
     /// The action.
     pub action: AuditAction,
-    /// The requested path and query.
+    /// The requested path and query; addresses of the suppression list are masked in it.
     pub route: String,
+}
+
+/// Appends an entry together with the change that it tells of.
+pub(crate) async fn append(
+    tx: &mut Tx,
+    who: &Principal,
+    action: AuditAction,
+    route: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "INSERT INTO audit_log (id, tenant, at, key_id, key_name, action, route)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        Uuid::now_v7(),
+        who.tenant.as_str(),
+        now,
+        who.key_id,
+        who.name.as_str(),
+        <&str>::from(action),
+        route
+    )?;
+    Ok(())
 }
 
 #[derive(sqlx::FromRow)]

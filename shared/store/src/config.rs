@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use carillon_domain::contact::AddressKey;
 use carillon_runtime::Secret;
 use secrecy::ExposeSecret as _;
 
@@ -26,10 +27,13 @@ pub struct StoreConfig {
     /// Retention of the read model: steps of deliveries' timelines, decided events, deliveries that have ended, and
     /// dead letters that are not open.
     pub history_retention: Duration,
+    /// The key with which addresses are hashed, the same for all processes of an installation. The suppression list
+    /// and the identities of guests depend on it.
+    pub address_key: AddressKey,
 }
 
 impl StoreConfig {
-    /// The defaults for an address: 8 connections, 5 s to get one, 90 days of history.
+    /// The defaults for an address: 8 connections, 5 s to get one, 90 days of history, and a key that is not secret.
     #[must_use]
     pub fn new(url: impl Into<Secret>) -> Self {
         Self {
@@ -38,6 +42,7 @@ impl StoreConfig {
             acquire_timeout: Duration::from_secs(5),
             transaction_pooling: false,
             history_retention: Duration::from_hours(90 * 24),
+            address_key: AddressKey::new([0; 32]),
         }
     }
 

@@ -27,6 +27,7 @@ pub mod quota;
 pub mod read_model;
 pub mod schema;
 pub mod send_ledger;
+pub mod suppressions;
 pub mod templates;
 pub mod users;
 

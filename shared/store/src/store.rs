@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use carillon_domain::clock::{SharedClock, Timestamp};
+use carillon_domain::{
+    clock::{SharedClock, Timestamp},
+    contact::AddressKey,
+};
 
 use crate::{
     api_keys::ApiKeys,
@@ -19,6 +22,7 @@ use crate::{
     preferences::PreferencesRepo,
     read_model::ReadModel,
     send_ledger::SendLedger,
+    suppressions::Suppressions,
     templates::Templates,
     users::Users,
 };
@@ -35,8 +39,10 @@ struct Parts {
     db: Db,
     /// The database of the read model; on PostgreSQL the same as `db`.
     model: Db,
+    address_key: AddressKey,
     api_keys: ApiKeys,
     users: Users,
+    suppressions: Suppressions,
     preferences: PreferencesRepo,
     catalog: Catalogs,
     templates: Templates,
@@ -59,7 +65,9 @@ impl Store {
         let events = Events::new(db.clone(), shard);
         Ok(Self(Arc::new(Parts {
             api_keys: ApiKeys::new(db.clone()),
-            users: Users::new(db.clone(), model.clone()),
+            users: Users::new(db.clone(), model.clone(), config.address_key.clone()),
+            suppressions: Suppressions::new(db.clone(), config.address_key.clone()),
+            address_key: config.address_key.clone(),
             preferences: PreferencesRepo::new(db.clone()),
             catalog: Catalogs::new(db.clone()),
             templates: Templates::new(db.clone()),
@@ -118,6 +126,18 @@ impl Store {
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.0.db.dialect()
+    }
+
+    /// The key with which addresses are hashed.
+    #[must_use]
+    pub fn address_key(&self) -> &AddressKey {
+        &self.0.address_key
+    }
+
+    /// The suppression list.
+    #[must_use]
+    pub fn suppressions(&self) -> &Suppressions {
+        &self.0.suppressions
     }
 
     /// API keys.

@@ -41,6 +41,15 @@ examples! {
     DLQ_GET:
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";
+    SUPPRESSIONS: "carillon suppressions list", "carillon suppressions import former-provider.csv";
+    SUPPRESSIONS_LIST:
+        "carillon suppressions list",
+        "carillon suppressions list --channel sms --reason opted_out --limit 500 --json";
+    SUPPRESSIONS_ADD:
+        "carillon suppressions add email ada@example.com --note 'asked us by phone'",
+        "carillon suppressions add sms +4915112345678 --expires-at 2027-06-01T00:00:00Z";
+    SUPPRESSIONS_REMOVE: "carillon suppressions remove sms +4915112345678";
+    SUPPRESSIONS_IMPORT: "carillon suppressions import former-provider.csv", "carillon suppressions import - --json < former-provider.csv";
     CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme --data-dir /var/tmp/carillon";
     USERS: "carillon users import examples/shop/users";
     KEYS: "carillon keys create 'order service' --role operator", "carillon keys list";

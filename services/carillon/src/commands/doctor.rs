@@ -134,13 +134,13 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
 
 /// Checks the configured stores, or those in the folder of a `carillon dev`, and the readiness of a process: the one
 /// at `url`, which must answer, or else the one at the configured address, which need not be running.
-async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> Vec<Finding> {
+async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> anyhow::Result<Vec<Finding>> {
     let clock: SharedClock = Arc::new(SystemClock);
     let named = url.map(|url| url.trim_end_matches('/').to_owned());
     let is_named = named.is_some();
     let address = named.unwrap_or_else(|| address(&config, folder));
     let config = match folder {
-        Some(folder) => folder::within(config, folder),
+        Some(folder) => folder::within(config, folder)?,
         None => config,
     };
     let mut findings = vec![finding("configuration", Ok("valid".to_owned()))];
@@ -154,7 +154,7 @@ async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> Ve
     } else {
         findings.extend(providers(&config, &clock));
     }
-    findings
+    Ok(findings)
 }
 
 pub(super) async fn run(
@@ -164,7 +164,7 @@ pub(super) async fn run(
     stores: &Stores,
 ) -> anyhow::Result<ExitCode> {
     let folder = folder::chosen(&config, stores)?;
-    let findings = examine(config, folder, url).await;
+    let findings = examine(config, folder, url).await?;
     if json {
         output::json(&findings)?;
     } else {
@@ -264,7 +264,7 @@ mod tests {
         let _bus = Bus::connect(running.bus_config().unwrap(), clock).await.unwrap();
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 1).into();
-        let findings = examine(config, Some(dir.path()), None).await;
+        let findings = examine(config, Some(dir.path()), None).await.unwrap();
         for finding in &findings {
             assert!(finding.ok, "{}: {}", finding.what, finding.detail);
         }

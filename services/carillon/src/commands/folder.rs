@@ -8,6 +8,7 @@ use anyhow::ensure;
 use crate::{
     cli::{DATA_DIR, Stores},
     config::Config,
+    dev,
 };
 
 /// The folder whose stores are used: the one of `--data-dir`, or `carillon-data` if it has stores and the
@@ -27,19 +28,22 @@ pub(super) fn chosen<'a>(config: &Config, stores: &'a Stores) -> anyhow::Result<
     Ok(Some(folder))
 }
 
-/// The configuration with a folder's stores.
-pub(super) fn within(mut config: Config, folder: &Path) -> Config {
+/// The configuration with a folder's stores, and the key with which the addresses in them are hashed.
+pub(super) fn within(mut config: Config, folder: &Path) -> anyhow::Result<Config> {
     config.database.url = Some(format!("sqlite://{}", folder.join("store.db").display()).into());
     config.bus.path = folder.join("bus.db");
     config.kafka.brokers.clear();
     config.redis.url = None;
-    config
+    if let Some(key) = dev::address_key(folder)? {
+        config.security.address_key = Some(key);
+    }
+    Ok(config)
 }
 
 /// The configuration with the stores that a command opens.
 pub(super) fn configured(config: Config, stores: &Stores) -> anyhow::Result<Config> {
     Ok(match chosen(&config, stores)? {
-        Some(folder) => within(config, folder),
+        Some(folder) => within(config, folder)?,
         None => config,
     })
 }

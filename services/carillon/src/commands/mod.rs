@@ -7,6 +7,7 @@ mod folder;
 mod readiness;
 mod remote;
 mod secrets;
+mod suppressions;
 mod target;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Events(command) => remote::events(command).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => remote::dlq(command).await?,
+        Command::Suppressions(command) => return suppressions::run(command).await,
         Command::Catalog(command) => admin::catalog(command, config).await?,
         Command::Keys(command) => admin::keys(command, config).await?,
         Command::Users(command) => admin::users(command, config).await?,

@@ -9,7 +9,7 @@ use carillon_runtime::{
     http::{ClientOptions, client},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,20 +18,47 @@ use crate::{
 };
 
 impl Remote {
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    /// Calls a route. The answer without a body is null.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        self.request(method, path, |request| match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Sends lines of CSV to the suppression list.
+    pub(super) async fn import(&self, lines: Vec<u8>) -> anyhow::Result<Value> {
+        self.request(Method::POST, "/v1/suppressions/import", |request| {
+            request.header("content-type", "text/csv").body(lines)
+        })
+        .await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        with_body: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> anyhow::Result<Value> {
         let target = self.target()?;
         let url = format!("{}{path}", target.url);
-        let mut request = client(&ClientOptions::default())?
+        let request = client(&ClientOptions::default())?
             .request(method, &url)
             .bearer_auth(target.key);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request
+        let response = with_body(request)
             .send()
             .await
             .map_err(|error| unanswered(&target.url, error))?;
         let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         let answer: Value = response
             .json()
             .await
@@ -97,7 +124,7 @@ fn place(pointer: &Value) -> String {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -261,7 +288,7 @@ pub(super) async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::Result<()> {
+pub(super) fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::Result<()> {
     if json {
         return output::json(list);
     }

@@ -20,7 +20,8 @@ pub(crate) struct Asked {
     cursor: Given<String>,
 }
 
-/// The reveals of sensitive values and addresses, newest first: which API key, when, and at which path.
+/// Reveals of sensitive values and addresses, and changes of the suppression list, newest first: which API key, when, and
+/// at which path.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),

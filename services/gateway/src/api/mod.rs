@@ -10,6 +10,8 @@ mod keys;
 mod opt_outs;
 mod preferences;
 mod stats;
+pub(crate) mod suppressions;
+mod suppressions_import;
 pub(crate) mod users;
 pub(crate) mod waiting;
 
@@ -38,6 +40,13 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(dlq::list_dead_letters))
         .routes(routes!(dlq::get_dead_letter))
         .routes(routes!(dlq::group_dead_letters))
+        .routes(routes!(suppressions::list_suppressions))
+        .routes(routes!(suppressions_import::import_suppressions))
+        .routes(routes!(
+            suppressions::get_suppression,
+            suppressions::put_suppression,
+            suppressions::delete_suppression
+        ))
         .routes(routes!(audit::list_audit))
         .routes(routes!(stats::get_stats))
 }

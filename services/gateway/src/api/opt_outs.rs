@@ -7,7 +7,8 @@ use carillon_runtime::http::{NoConditions, Path, Problem};
 use crate::{auth::Operator, error::ApiError, input::NoQuery, openapi::schemas, state::GatewayState};
 
 /// Take back an opt-out (STOP): the user has agreed to messages to the present address again. Writing the profile again
-/// does not take it back.
+/// does not take it back. Unlike `DELETE /v1/suppressions/{channel}/{address}`, it needs no address and lifts no other
+/// reason. The audit log gets an entry.
 #[utoipa::path(
     delete, path = "/v1/users/{id}/opt-outs/{channel}", tag = "users",
     params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"),
@@ -28,7 +29,7 @@ pub(crate) async fn delete_opt_out(
     })?;
     let users = state.store.users();
     let id = UserId::from(id);
-    let had = users.consent(caller.tenant(), &id, channel).await;
+    let had = users.consent(&caller.0, &id, channel).await;
     if had.map_err(|error| ApiError::of_user(error, &id))? {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -11,6 +11,7 @@ pub(crate) mod page;
 mod reveal;
 mod session;
 mod sign_in;
+mod user;
 
 use axum::{
     Router,
@@ -53,6 +54,7 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/deliveries/{id}", get(delivery::show))
         .route("/deliveries/{id}/message", get(delivery::message))
         .route("/events/{id}", get(event::show))
+        .route("/users/{id}", get(user::show))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", get(dead_letters::show))
         .route("/reveal", post(reveal::reveal))

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::schemas::{
     ChannelName, DeadLetterStateName, FailureClassName, PlatformName, QueueName, RoleName, StatusName,
+    SuppressionReasonName,
 };
 
 /// A page of deliveries, newest first.
@@ -314,15 +315,15 @@ pub(crate) struct User {
     id: String,
     #[schema(required)]
     email: Option<String>,
-    /// Set if the e-mail address receives no more messages.
+    /// The e-mail address's entry in the suppression list; absent if it takes messages.
     #[schema(nullable = false)]
-    email_dead: Option<Obituary>,
+    email_suppressed: Option<Suppression>,
     /// E.164.
     #[schema(required)]
     phone: Option<String>,
-    /// Set if the phone receives no more messages.
+    /// The phone's entry in the suppression list; absent if it takes messages.
     #[schema(nullable = false)]
-    phone_dead: Option<Obituary>,
+    phone_suppressed: Option<Suppression>,
     /// BCP 47.
     #[schema(required)]
     locale: Option<String>,
@@ -338,31 +339,48 @@ pub(crate) struct User {
 pub(crate) struct RegisteredDevice {
     platform: PlatformName,
     token: String,
-    /// Set if the device receives no more messages.
+    /// The token's entry in the suppression list; absent if it takes messages.
     #[schema(nullable = false)]
-    dead: Option<Obituary>,
+    suppressed: Option<Suppression>,
 }
 
-/// Why an address receives no more messages.
+/// A page of the suppression list, newest first.
 #[derive(ToSchema)]
-pub(crate) struct Obituary {
-    reason: DeathReasonName,
-    /// The provider's structured code.
-    code: String,
-    /// The provider account that returned the verdict.
+pub(crate) struct SuppressionPage {
+    items: Vec<Suppression>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// An entry of the suppression list: an address that takes no messages, and why.
+#[derive(ToSchema)]
+pub(crate) struct Suppression {
+    channel: ChannelName,
+    /// The address, masked; null after the user that had it was erased.
+    #[schema(required)]
+    address_masked: Option<String>,
+    reason: SuppressionReasonName,
+    /// The provider account whose answer is the cause.
     #[schema(required)]
     provider: Option<String>,
-    at: DateTime<Utc>,
+    /// The provider's structured code.
+    #[schema(required)]
+    code: Option<String>,
     /// The delivery that caused it.
     #[schema(required)]
     delivery_id: Option<Uuid>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(crate) enum DeathReasonName {
-    Gone,
-    OptedOut,
+    /// The name of the API key with which a person made the entry.
+    #[schema(required)]
+    actor: Option<String>,
+    /// A person's note.
+    #[schema(required)]
+    note: Option<String>,
+    /// The time since which the address takes no messages.
+    created_at: DateTime<Utc>,
+    /// The time at which the entry stops counting; null: never.
+    #[schema(required)]
+    expires_at: Option<DateTime<Utc>>,
 }
 
 /// The tenant's API keys.
@@ -405,9 +423,10 @@ pub(crate) struct AuditEntry {
     /// The API key that was used.
     key_id: Uuid,
     key_name: String,
+    /// `reveal`, `suppress`, `lift` or `import`.
     #[schema(example = "reveal")]
     action: String,
-    /// The requested path and query.
+    /// The requested path and query; addresses of the suppression list are masked in it.
     route: String,
 }
 

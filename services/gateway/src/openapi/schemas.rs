@@ -70,6 +70,17 @@ pub(crate) enum FailureClassName {
 }
 
 #[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum SuppressionReasonName {
+    HardBounce,
+    Complaint,
+    OptedOut,
+    DeadToken,
+    Manual,
+    Import,
+}
+
+#[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum RoleName {
     Viewer,
@@ -248,10 +259,11 @@ pub(crate) struct CatalogBody {
 mod tests {
     use carillon_domain::{
         Catalog, Channel, DeliveryStatus, Event, Preferences, dead_letter::FailureClass, event::Defaults,
+        suppression::SuppressionReason,
     };
     use serde::Serialize;
     use serde_json::json;
-    use strum::IntoEnumIterator as _;
+    use strum::{IntoEnumIterator as _, VariantArray as _};
     use utoipa::PartialSchema;
 
     use super::*;
@@ -302,6 +314,10 @@ mod tests {
         assert_eq!(
             sorted(names::<FailureClassName>()),
             sorted(told(FailureClass::ALL.iter()))
+        );
+        assert_eq!(
+            sorted(names::<SuppressionReasonName>()),
+            sorted(told(SuppressionReason::VARIANTS.iter()))
         );
     }
 

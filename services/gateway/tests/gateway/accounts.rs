@@ -1,7 +1,7 @@
 //! Users, devices and preferences.
 
-use carillon_domain::{Channel, ContactPointId, DeliveryId, UserId, contact::DeathReason};
-use carillon_store::users::DeadContact;
+use carillon_domain::{Channel, DeliveryId, contact::mask, suppression::SuppressionReason};
+use carillon_store::suppressions::Strike;
 use serde_json::json;
 
 use crate::support::{Ask, on_gateway};
@@ -129,9 +129,8 @@ async fn devices_come_and_go_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_dead_address_shows_its_cause_and_putting_it_again_revives_it() {
+async fn a_suppressed_address_shows_its_cause_and_putting_it_again_lifts_what_a_provider_said() {
     on_gateway(async |setting| {
-        let (tenant, user) = (setting.tenant.clone(), UserId::from("bob"));
         let body = json!({
             "email": "bob@example.com", "phone": "+33612345678",
             "devices": [{"platform": "android", "token": "token-1"}],
@@ -139,50 +138,74 @@ async fn a_dead_address_shows_its_cause_and_putting_it_again_revives_it() {
         let put = || Ask::put("/v1/users/bob").key(&setting.operator).json(&body);
         assert_eq!(setting.ask(put()).await.status, 201);
         let fresh = setting.get("/v1/users/bob").await.json();
-        assert!(fresh.get("email_dead").is_none() && fresh["devices"][0].get("dead").is_none());
+        assert!(fresh.get("email_suppressed").is_none() && fresh["devices"][0].get("suppressed").is_none());
 
         let delivery_id = DeliveryId(uuid::Uuid::from_u128(7));
-        let dead = |id, provider: &str, code: &str, reason| DeadContact {
-            tenant: tenant.clone(),
-            id,
+        let store = &setting.env.store;
+        let strike = |channel, address: &str, provider: &str, code: &str, reason| Strike {
+            tenant: setting.tenant.clone(),
+            channel,
+            address_hash: store.address_key().hash(channel, address),
+            masked: mask(channel, address),
             code: code.to_owned(),
             reason,
             provider: provider.into(),
             delivery_id,
             seen_at: "2099-01-01T00:00:00Z".parse().unwrap(),
         };
-        let primary = |channel| ContactPointId::primary(&tenant, &user, channel);
-        let device = ContactPointId::device(&tenant, &user, "token-1");
         let all = [
-            dead(primary(Channel::Email), "smtp", "5.1.1", DeathReason::Gone),
-            dead(primary(Channel::Sms), "twilio", "21610", DeathReason::OptedOut),
-            dead(device, "fcm", "UNREGISTERED", DeathReason::Gone),
+            strike(
+                Channel::Email,
+                "bob@example.com",
+                "smtp",
+                "5.1.1",
+                SuppressionReason::HardBounce,
+            ),
+            strike(
+                Channel::Sms,
+                "+33612345678",
+                "twilio",
+                "21610",
+                SuppressionReason::OptedOut,
+            ),
+            strike(
+                Channel::Push,
+                "token-1",
+                "fcm",
+                "UNREGISTERED",
+                SuppressionReason::DeadToken,
+            ),
         ];
-        setting.env.store.users().mark_dead(&all).await.unwrap();
+        store.suppressions().strike(&all).await.unwrap();
         let shown = setting.get("/v1/users/bob").await.json();
-        for (dead, reason, code, provider) in [
-            (&shown["email_dead"], "gone", "5.1.1", "smtp"),
-            (&shown["phone_dead"], "opted_out", "21610", "twilio"),
-            (&shown["devices"][0]["dead"], "gone", "UNREGISTERED", "fcm"),
+        for (entry, reason, code, provider) in [
+            (&shown["email_suppressed"], "hard_bounce", "5.1.1", "smtp"),
+            (&shown["phone_suppressed"], "opted_out", "21610", "twilio"),
+            (
+                &shown["devices"][0]["suppressed"],
+                "dead_token",
+                "UNREGISTERED",
+                "fcm",
+            ),
         ] {
             assert_eq!(
-                (&dead["reason"], &dead["code"]),
+                (&entry["reason"], &entry["code"]),
                 (&json!(reason), &json!(code)),
                 "{shown}"
             );
-            assert_eq!(dead["provider"], provider);
-            assert_eq!(dead["delivery_id"], delivery_id.to_string());
-            assert!(dead["at"].is_string(), "{dead}");
+            assert_eq!(entry["provider"], provider);
+            assert_eq!(entry["delivery_id"], delivery_id.to_string());
+            assert!(entry["created_at"].is_string(), "{entry}");
         }
 
         assert_eq!(setting.ask(put()).await.status, 200);
-        let revived = setting.get("/v1/users/bob").await.json();
+        let lifted = setting.get("/v1/users/bob").await.json();
         assert_eq!(
-            (&revived["email_dead"], &revived["devices"][0]["dead"]),
+            (&lifted["email_suppressed"], &lifted["devices"][0]["suppressed"]),
             (&json!(null), &json!(null))
         );
         assert_eq!(
-            revived["phone_dead"]["reason"], "opted_out",
+            lifted["phone_suppressed"]["reason"], "opted_out",
             "a profile does not undo a STOP"
         );
         let consent = |path: &str| Ask::delete(&format!("/v1/users/{path}")).key(&setting.operator);
@@ -202,7 +225,7 @@ async fn a_dead_address_shows_its_cause_and_putting_it_again_revives_it() {
             .problem(404, "not-found");
         assert_eq!(setting.ask(consent("bob/opt-outs/sms")).await.status, 204);
         assert_eq!(
-            setting.get("/v1/users/bob").await.json()["phone_dead"],
+            setting.get("/v1/users/bob").await.json()["phone_suppressed"],
             json!(null)
         );
     })

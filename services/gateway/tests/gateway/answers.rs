@@ -159,6 +159,24 @@ async fn every_answer_has_the_fields_that_the_document_says() {
             ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{letter}"))),
             ("/v1/dlq/groups", Ask::get("/v1/dlq/groups")),
             ("/v1/keys", Ask::get("/v1/keys")),
+            (
+                "/v1/suppressions/{channel}/{address}",
+                Ask::put("/v1/suppressions/email/a@example.com").json(&json!({"note": "n"})),
+            ),
+            (
+                "/v1/suppressions/{channel}/{address}",
+                Ask::put("/v1/suppressions/email/a@example.com").json(&json!({})),
+            ),
+            (
+                "/v1/suppressions/{channel}/{address}",
+                Ask::get("/v1/suppressions/email/a@example.com"),
+            ),
+            ("/v1/suppressions", Ask::get("/v1/suppressions")),
+            (
+                "/v1/suppressions/import",
+                Ask::post("/v1/suppressions/import").text("text/csv", "sms,x\n".to_owned()),
+            ),
+            ("/v1/users/{id}", Ask::get("/v1/users/u-77")),
             ("/v1/audit", Ask::get("/v1/audit")),
             ("/v1/stats", Ask::get("/v1/stats")),
         ];

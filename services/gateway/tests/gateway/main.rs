@@ -30,4 +30,5 @@ mod seed;
 mod status;
 mod strict_bodies;
 mod support;
+mod suppressions;
 mod surface;

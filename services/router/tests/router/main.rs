@@ -21,3 +21,4 @@ mod routed;
 mod running;
 mod skipped;
 mod support;
+mod suppressions;

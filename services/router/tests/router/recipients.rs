@@ -1,10 +1,13 @@
 //! The recipients of an event.
 
-use carillon_domain::{Channel, ContactPointId, Target};
-use carillon_store::users::{DeadContact, Device, UserPut};
+use carillon_domain::{Channel, ContactPointId, Target, suppression::SuppressionReason};
+use carillon_store::{
+    suppressions::Strike,
+    users::{Device, UserPut},
+};
 use serde_json::json;
 
-use crate::support::{address_key, event, on_router, shipped, with};
+use crate::support::{event, on_router, shipped, with};
 
 #[tokio::test]
 async fn an_unknown_user_among_known_ones_is_listed_in_the_decisions() {
@@ -236,9 +239,13 @@ async fn all_spellings_of_a_guests_address_give_the_same_delivery_id() {
             routed.deliveries[0].delivery.clone()
         };
         let delivery = of("e-1", "Guest@Example.com").await;
-        let hash = address_key().hash(Channel::Email, "guest@example.com");
+        let hash = setting
+            .env
+            .store
+            .address_key()
+            .hash(Channel::Email, "guest@example.com");
         let expected =
-            carillon_domain::DeliveryId::derive(delivery.notification_id, Channel::Email, hash.as_str());
+            carillon_domain::DeliveryId::derive(delivery.notification_id, Channel::Email, &hash.to_string());
         assert_eq!(delivery.delivery_id, expected);
         assert_ne!(
             of("e-2", "Guest@Example.com").await.delivery_id,
@@ -262,16 +269,18 @@ async fn every_live_device_gets_a_message_of_its_own() {
         setting.put_user("many", &put).await;
         let id = |token: &str| ContactPointId::device(&setting.tenant, &"many".into(), token);
         let lose = async |token: &str| {
-            let dead = DeadContact {
-                reason: carillon_domain::contact::DeathReason::Gone,
+            let strike = Strike {
+                tenant: setting.tenant.clone(),
+                channel: Channel::Push,
+                address_hash: setting.env.store.address_key().hash(Channel::Push, token),
+                masked: "…".to_owned(),
+                reason: SuppressionReason::DeadToken,
                 provider: "fcm".into(),
                 delivery_id: carillon_domain::DeliveryId(uuid::Uuid::nil()),
-                tenant: setting.tenant.clone(),
-                id: id(token),
                 code: "UNREGISTERED".to_owned(),
                 seen_at: "2026-11-24T11:00:00Z".parse().unwrap(),
             };
-            setting.env.store.users().mark_dead(&[dead]).await.unwrap();
+            setting.env.store.suppressions().strike(&[strike]).await.unwrap();
         };
         lose("lost").await;
         let to_many = |event_id| with(shipped(event_id), "recipients", json!([{"user_id": "many"}]));

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use carillon_bus::{Bus, Headers, Record, Topics};
-use carillon_domain::{Catalog, Lane, Platform, TenantId, clock::SharedClock, contact::AddressKey};
+use carillon_domain::{Catalog, Lane, Platform, TenantId, clock::SharedClock};
 use carillon_router::{Refused, Route, RouterConfig, RouterDeps};
 use carillon_runtime::http::Readiness;
 use carillon_store::{
@@ -74,11 +74,6 @@ fn quotas() -> Arc<dyn Quotas> {
         }
         None => Arc::new(InProcessQuotas::new(MEMORY)),
     }
-}
-
-/// The key with which the router hashes guests' addresses.
-pub(crate) fn address_key() -> AddressKey {
-    AddressKey::new([7; 32])
 }
 
 /// The catalog of all tests.
@@ -224,7 +219,6 @@ impl Setting {
             catalogs: CatalogCache::new(self.env.store.clone()),
             quotas: Arc::clone(&self.quotas),
             clock,
-            address_key: address_key(),
             ready: self.readiness.register("router"),
             config: RouterConfig::default(),
         }

@@ -1,13 +1,14 @@
 //! Third stage: checks that the message is still to be sent, looks up its address and renders it. The whole batch
 //! takes one look-up and one call of the renderer.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use carillon_bus::headers;
 use carillon_domain::{
     ContactPointId, DeliveryStatus, Platform, Target,
-    contact::{self, DeathReason},
+    contact::{self, AddressHash},
     dead_letter::FailureClass,
+    decide::{Contact, SuppressedGuests},
     status::TimelineStep,
 };
 use carillon_render::{RenderError, RenderRequest, Rendered};
@@ -15,7 +16,6 @@ use carillon_runtime::{
     panics::{Panic, catch},
     telemetry,
 };
-use carillon_store::users::ResolvedContact;
 use tracing::Instrument as _;
 
 use super::{
@@ -46,26 +46,13 @@ impl Deliver {
         for claimed in expired {
             self.expired(claimed);
         }
-        let ids: Vec<ContactPointId> = claimed
-            .iter()
-            .filter_map(|claimed| match &claimed.task.delivery.target {
-                Target::ContactPoint { id } => Some(*id),
-                Target::Inline { .. } => None,
-            })
-            .collect();
-        let contacts: HashMap<ContactPointId, ResolvedContact> = if ids.is_empty() {
-            HashMap::new()
-        } else {
-            self.patience
-                .until_succeeded("resolve", || self.store.users().resolve(&ids))
-                .await
-        };
+        let found = self.addresses(&claimed).await;
         let mut addressed = Vec::with_capacity(claimed.len());
         for claimed in claimed {
-            match address(&claimed, &contacts) {
+            match found.of(self, &claimed) {
                 Ok(to) => addressed.push((claimed, to)),
                 Err((code, detail)) => {
-                    self.over(claimed, DeliveryStatus::Suppressed, code, detail);
+                    self.over(claimed, DeliveryStatus::Suppressed, code, &detail);
                 }
             }
         }
@@ -184,22 +171,80 @@ impl Deliver {
     }
 }
 
-fn address(
-    claimed: &ClaimedTask,
-    contacts: &HashMap<ContactPointId, ResolvedContact>,
-) -> Result<(String, Option<Platform>), (String, &'static str)> {
-    match &claimed.task.delivery.target {
-        Target::Inline { address } => Ok((address.clone(), None)),
-        Target::ContactPoint { id } => match contacts.get(id) {
-            Some(ResolvedContact { point, dead: None }) => Ok((point.address.clone(), point.platform)),
-            Some(ResolvedContact { dead: Some(dead), .. }) => {
-                let detail = match dead.reason {
-                    DeathReason::Gone => "a provider said that the address is gone",
-                    DeathReason::OptedOut => "the recipient has opted out by STOP",
-                };
-                Err((dead.code.clone(), detail))
+/// The addresses of a batch, as they are right before the send.
+struct Addresses {
+    contacts: HashMap<ContactPointId, Contact>,
+    guests: SuppressedGuests,
+}
+
+impl Deliver {
+    /// Looks up the addresses of a tenant's deliveries, and which of them are suppressed: a STOP that came while a
+    /// delivery waited counts. Users' addresses cost one query, and guests' another.
+    async fn addresses(&self, claimed: &[ClaimedTask]) -> Addresses {
+        let Some(tenant) = claimed.first().map(|claimed| &claimed.task.delivery.tenant) else {
+            return Addresses {
+                contacts: HashMap::new(),
+                guests: SuppressedGuests::new(),
+            };
+        };
+        let (mut ids, mut guests) = (Vec::new(), Vec::new());
+        for claimed in claimed {
+            match &claimed.task.delivery.target {
+                Target::ContactPoint { id } => ids.push(*id),
+                Target::Inline { address } => guests.push(self.hash(address)),
             }
-            None => Err(("no-address".to_owned(), "the user has removed the address")),
-        },
+        }
+        let contacts = async {
+            if ids.is_empty() {
+                return HashMap::new();
+            }
+            let users = self.store.users();
+            self.patience
+                .until_succeeded("resolve", || users.resolve(tenant, &ids))
+                .await
+        };
+        let guests = async {
+            if guests.is_empty() {
+                return SuppressedGuests::new();
+            }
+            let suppressions = self.store.suppressions();
+            self.patience
+                .until_succeeded("suppressions", || suppressions.of(tenant, &guests))
+                .await
+        };
+        let (contacts, guests) = tokio::join!(contacts, guests);
+        Addresses { contacts, guests }
+    }
+
+    fn hash(&self, address: &str) -> AddressHash {
+        self.store.address_key().hash(self.channel, address)
+    }
+}
+
+impl Addresses {
+    /// The address of a delivery and the platform of a device, or the code and the sentence of why there is none.
+    fn of(
+        &self,
+        deliver: &Deliver,
+        claimed: &ClaimedTask,
+    ) -> Result<(String, Option<Platform>), (String, Cow<'static, str>)> {
+        let (address, platform, suppressed) = match &claimed.task.delivery.target {
+            Target::Inline { address } => {
+                let suppressed = if self.guests.is_empty() {
+                    None
+                } else {
+                    self.guests.get(&deliver.hash(address))
+                };
+                (address, None, suppressed)
+            }
+            Target::ContactPoint { id } => match self.contacts.get(id) {
+                Some(Contact { point, suppressed }) => (&point.address, point.platform, suppressed.as_ref()),
+                None => return Err(("no-address".to_owned(), "the user has removed the address".into())),
+            },
+        };
+        match suppressed {
+            Some(suppression) => Err((suppression.reason.to_string(), suppression.sentence().into())),
+            None => Ok((address.clone(), platform)),
+        }
     }
 }

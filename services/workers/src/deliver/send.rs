@@ -109,7 +109,7 @@ impl Deliver {
             let Some(blame) = self.keeping(&mut claimed, account.breaker.blame(&ruled)).await else {
                 return self.settle(claimed, None).await;
             };
-            self.judge_address(&claimed.task, account, &ruled, blame, sending_at)
+            self.judge_address(&claimed.task, &message.to, account, &ruled, blame, sending_at)
                 .await
         } else {
             self.judge(&claimed.task, &ruled)

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use carillon_domain::{
-    DeliveryStatus, Target, Timestamp, contact::DeathReason, dead_letter::FailureClass, status::TimelineStep,
+    DeliveryStatus, Timestamp, contact, dead_letter::FailureClass, status::TimelineStep,
+    suppression::SuppressionReason,
 };
 use carillon_providers::{Refusal, Scope, SendOutcome};
-use carillon_store::users::DeadContact;
+use carillon_store::suppressions::Strike;
 
 use super::{
     Deliver,
@@ -22,6 +23,7 @@ impl Deliver {
     pub(super) async fn judge_address(
         &self,
         task: &Task,
+        to: &str,
         account: &Arc<Account>,
         ruled: &Ruled,
         blame: Blame,
@@ -39,50 +41,40 @@ impl Deliver {
         let SendOutcome::AddressDead(_, reason) = &ruled.outcome else {
             return self.ends(FailureClass::Terminal, refusal);
         };
-        if let Some(contact) = self.mark_dead(task, account, refusal, *reason, sending_at).await
-            && blame == Blame::AddressUnproven
-        {
-            account.breaker.struck(contact);
+        let strike = Strike {
+            tenant: task.delivery.tenant.clone(),
+            channel: self.channel,
+            address_hash: self.store.address_key().hash(self.channel, to),
+            masked: contact::mask(self.channel, to),
+            reason: SuppressionReason::of_refusal(self.channel, *reason),
+            code: refusal.code.clone(),
+            provider: Arc::clone(account.name()),
+            delivery_id: task.delivery.delivery_id,
+            // An address that was registered after this time stays as it is.
+            seen_at: refusal
+                .dead_since
+                .map_or(sending_at, |since| since.min(sending_at)),
+        };
+        self.strike(&strike).await;
+        if blame == Blame::AddressUnproven {
+            account.breaker.struck(strike);
         }
-        // Sending again can never help, so the delivery fails without a dead letter. The address is marked dead with
-        // the reason.
+        // Sending again can never help, so the delivery fails without a dead letter. The suppression list has the reason.
         (Verdict::Over, vec![self.step(DeliveryStatus::Failed, refusal)])
     }
 
-    async fn mark_dead(
-        &self,
-        task: &Task,
-        account: &Account,
-        refusal: &Refusal,
-        reason: DeathReason,
-        seen_at: Timestamp,
-    ) -> Option<DeadContact> {
-        let Target::ContactPoint { id } = task.delivery.target else {
-            return None;
-        };
-        let dead = DeadContact {
-            tenant: task.delivery.tenant.clone(),
-            id,
-            code: refusal.code.clone(),
-            reason,
-            provider: Arc::clone(account.name()),
-            delivery_id: task.delivery.delivery_id,
-            // An address that was registered after this time stays alive.
-            seen_at: refusal.dead_since.map_or(seen_at, |since| since.min(seen_at)),
-        };
-        let contacts = [dead];
-        let users = self.store.users();
-        let marked = self
+    /// Puts a refused address, of a user or a guest, on the suppression list.
+    async fn strike(&self, strike: &Strike) {
+        let suppressions = self.store.suppressions();
+        let struck = self
             .patience
-            .until_done("mark dead", || users.mark_dead(&contacts));
-        if let Err(error) = marked.await {
+            .until_done("strike", || suppressions.strike(std::slice::from_ref(strike)));
+        if let Err(error) = struck.await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the database refused a strike"
             );
         }
-        let [dead] = contacts;
-        Some(dead)
     }
 
     /// Revokes the strikes of a run that turned out to be the account's fault.
@@ -91,11 +83,11 @@ impl Deliver {
         if !revoked.is_empty() {
             tracing::warn!(provider = %account.name(), addresses = revoked.len(),
                 "strikes are revoked: the account was at fault");
-            let users = self.store.users();
-            let revived = self
+            let suppressions = self.store.suppressions();
+            let done = self
                 .patience
-                .until_done("revoke strikes", || users.revive(&revoked));
-            if let Err(error) = revived.await {
+                .until_done("revoke strikes", || suppressions.revoke(&revoked));
+            if let Err(error) = done.await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the database refuses to revoke strikes"

@@ -28,5 +28,6 @@ mod sendgrid;
 mod smtp;
 mod smtp_replies;
 mod support;
+mod suppressions;
 mod twilio;
 mod written;

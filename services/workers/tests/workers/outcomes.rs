@@ -2,7 +2,9 @@
 
 use carillon_bus::{Queue, dead_letter, headers};
 use carillon_domain::Content;
-use carillon_domain::{Channel, Delivery, catalog::OnUncertain, dead_letter::FailureClass};
+use carillon_domain::{
+    Channel, Delivery, catalog::OnUncertain, dead_letter::FailureClass, suppression::SuppressionReason,
+};
 use carillon_workers::group;
 
 use crate::{
@@ -184,14 +186,16 @@ async fn a_dead_address_is_remembered_and_the_next_delivery_to_it_is_suppressed(
         let worker = setting.start(&provider);
         setting.written.reaches("e-1", "1 failed 21211").await;
         let id = phone_of("u-42");
-        let contacts = setting.env.store.users().resolve(&[id]).await.unwrap();
-        assert_eq!(contacts[&id].dead.as_ref().map(|dead| &*dead.code), Some("21211"));
+        let users = setting.env.store.users();
+        let contacts = users.resolve(&"default".into(), &[id]).await.unwrap();
+        let suppressed = contacts[&id].suppressed.unwrap();
+        assert_eq!(suppressed.reason, SuppressionReason::HardBounce);
 
         setting.publish(&[to_user("e-2", "u-42")]).await;
-        setting.written.reaches("e-2", "1 suppressed 21211").await;
+        setting.written.reaches("e-2", "1 suppressed hard_bounce").await;
         setting.written.settle().await;
         assert_eq!(setting.written.steps("e-1"), ["1 sending", "1 failed 21211"]);
-        assert_eq!(setting.written.steps("e-2"), ["1 suppressed 21211"]);
+        assert_eq!(setting.written.steps("e-2"), ["1 suppressed hard_bounce"]);
         assert!(
             setting.written.dead().is_empty(),
             "sending it again can never help"

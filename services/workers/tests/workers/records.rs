@@ -113,10 +113,10 @@ async fn a_delivery_to_an_address_that_was_removed_is_suppressed() {
             .env
             .store
             .users()
-            .resolve(&[phone_of("u-42")])
+            .resolve(&"default".into(), &[phone_of("u-42")])
             .await
             .unwrap();
-        assert!(contacts[&phone_of("u-42")].dead.is_none());
+        assert!(contacts[&phone_of("u-42")].suppressed.is_none());
     })
     .await;
 }

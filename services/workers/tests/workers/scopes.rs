@@ -8,7 +8,7 @@ use carillon_testkit::eventually;
 
 use crate::{
     provider::{address_dead, config_of, refused_address, stopped, throttle_unnamed},
-    support::{PHONE, Setting, on_workers, phone_of, to_guest, to_user},
+    support::{PHONE, Setting, on_workers, operator, phone_of, to_guest, to_user},
 };
 
 const USERS: usize = 50;
@@ -34,10 +34,14 @@ async fn publish_to_all(setting: &Setting) {
     setting.publish(&deliveries).await;
 }
 
-async fn dead(setting: &Setting) -> usize {
+async fn suppressed(setting: &Setting) -> usize {
     let ids: Vec<_> = users().iter().map(|user| phone_of(user)).collect();
-    let contacts = setting.env.store.users().resolve(&ids).await.unwrap();
-    contacts.values().filter(|contact| contact.dead.is_some()).count()
+    let users = setting.env.store.users();
+    let contacts = users.resolve(&"default".into(), &ids).await.unwrap();
+    contacts
+        .values()
+        .filter(|contact| contact.suppressed.is_some())
+        .count()
 }
 
 async fn until_all_are_sent(setting: &Setting) {
@@ -78,12 +82,12 @@ async fn a_wrong_account_that_refuses_every_recipient_strikes_no_address_and_los
                 events().iter().all(waits)
             })
             .await;
-            assert_eq!(dead(setting).await, 0);
+            assert_eq!(suppressed(setting).await, 0);
             assert!(setting.written.dead().is_empty());
             provider.answers_everything(None);
             until_all_are_sent(setting).await;
             worker.end().await;
-            assert_eq!(dead(setting).await, 0);
+            assert_eq!(suppressed(setting).await, 0);
             assert!(setting.written.dead().is_empty());
         })
         .await;
@@ -104,7 +108,7 @@ async fn dead_addresses_among_good_ones_are_struck_and_the_account_stays_open() 
             setting.written.reaches(&format!("e-{n}"), step).await;
         }
         worker.end().await;
-        assert_eq!(dead(setting).await, USERS / 2);
+        assert_eq!(suppressed(setting).await, USERS / 2);
         assert_eq!(provider.calls().len(), USERS, "each was asked about once");
     })
     .await;
@@ -125,24 +129,25 @@ async fn a_recipient_who_has_sent_stop_is_suppressed_until_consent() {
             .users()
             .get(&"default".into(), &"u-42".into())
             .await;
-        let dead = user.unwrap().unwrap().value.phone_dead.unwrap();
-        assert_eq!((&*dead.reason.to_string(), &*dead.code), ("opted_out", "21610"));
-        assert_eq!(dead.provider.as_deref(), Some("p"));
-        assert_eq!(dead.delivery_id, Some(to_user("e-1", "u-42").delivery_id));
+        let entry = user.unwrap().unwrap().value.phone_suppressed.unwrap();
+        assert_eq!(
+            (entry.reason.as_ref(), entry.code.as_deref()),
+            ("opted_out", Some("21610"))
+        );
+        assert_eq!(entry.provider.as_deref(), Some("p"));
+        assert_eq!(entry.delivery_id, Some(to_user("e-1", "u-42").delivery_id));
 
         setting.publish(&[to_user("e-2", "u-42")]).await;
-        setting.written.reaches("e-2", "1 suppressed 21610").await;
+        setting.written.reaches("e-2", "1 suppressed opted_out").await;
         let detail = setting.written.updates("e-2")[0].steps[0].detail.clone().unwrap();
         assert!(detail.contains("STOP"), "{detail}");
 
         // A profile with the same number does not take the STOP back; consent does.
         setting.put_user("u-42", Some(PHONE)).await;
         setting.publish(&[to_user("e-3", "u-42")]).await;
-        setting.written.reaches("e-3", "1 suppressed 21610").await;
+        setting.written.reaches("e-3", "1 suppressed opted_out").await;
         let users = setting.env.store.users();
-        let had = users
-            .consent(&"default".into(), &"u-42".into(), Channel::Sms)
-            .await;
+        let had = users.consent(&operator(), &"u-42".into(), Channel::Sms).await;
         assert!(had.unwrap());
         setting.publish(&[to_user("e-4", "u-42")]).await;
         setting.written.reaches("e-4", "1 sent").await;

@@ -16,7 +16,10 @@ use carillon_runtime::{
     Shutdown,
     http::{Readiness, ReadySwitch},
 };
-use carillon_store::users::UserPut;
+use carillon_store::{
+    api_keys::{Principal, Role},
+    users::UserPut,
+};
 use carillon_testkit::{ManualClock, TestEnv, eventually};
 use carillon_workers::{Account, WorkerDeps, WorkerError, WorkersConfig, group, run};
 use futures::FutureExt as _;
@@ -181,6 +184,16 @@ impl Setting {
             asked.peek().is_some() && asked.all(|lag| lag.records == 0)
         })
         .await;
+    }
+}
+
+/// The holder of an operator's key.
+pub(crate) fn operator() -> Principal {
+    Principal {
+        key_id: uuid::Uuid::from_u128(1),
+        name: "support desk".to_owned(),
+        tenant: TenantId::default(),
+        role: Role::Operator,
     }
 }
 

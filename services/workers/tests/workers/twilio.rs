@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Content;
-use carillon_domain::{Channel, Clock as _, clock::SharedClock};
+use carillon_domain::{Channel, Clock as _, Target, clock::SharedClock};
 use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig};
 use carillon_testkit::ManualClock;
 use carillon_workers::{ChannelsConfig, Sender as _, TwilioSender, accounts};
@@ -197,7 +197,11 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
         let worker = setting.start_with(accounts, |_| {});
         setting.publish(&[to_guest("e-1")]).await;
         setting.written.reaches("e-1", "1 uncertain http-503").await;
-        setting.publish(&[to_guest("e-2")]).await;
+        let mut landline = to_guest("e-2");
+        landline.target = Target::Inline {
+            address: "+493012345678".to_owned(),
+        };
+        setting.publish(&[landline]).await;
         setting.written.reaches("e-2", "1 failed 21614").await;
         setting.advance(1_101);
         setting.written.reaches("e-1", "2 sent").await;

@@ -2,7 +2,7 @@
 //! delivery's states.
 
 use super::{Decision, Facts, Reason};
-use crate::{channel::Channel, field_error::FieldError};
+use crate::{channel::Channel, field_error::FieldError, suppression::Suppression};
 
 /// The reason as a sentence, for a reader who looks at one recipient.
 pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> String {
@@ -18,9 +18,9 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::Expired => "Not sent: the event had expired before it was decided.".to_owned(),
         Reason::UnknownUser => "Not sent: no user of this id is known.".to_owned(),
         Reason::NoAddress => format!("Not sent: the recipient has no address for {channel}."),
-        Reason::AddressDead => format!("Not sent: the provider said that every {channel} address is gone."),
-        Reason::Stopped => {
-            format!("Not sent: the recipient has told the provider to stop by {channel} (STOP).")
+        // These have a suppression, whose sentence says more.
+        Reason::AddressDead | Reason::Stopped | Reason::Complained | Reason::Suppressed => {
+            format!("Not sent: no {channel} address of the recipient takes messages.")
         }
         Reason::OptedOutType => format!("Not sent: the user turned off {event_type} by {channel}."),
         Reason::OptedOutCategory => {
@@ -45,6 +45,11 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::OverLimit => over_limit_of(category, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
     }
+}
+
+/// The sentence of a decision that a suppression has stopped.
+pub(super) fn suppressed(suppression: &Suppression, channel: Channel) -> String {
+    format!("Not sent by {channel}: {}.", suppression.sentence())
 }
 
 /// The sentence of a decision about an invalid recipient.

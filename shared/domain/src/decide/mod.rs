@@ -9,7 +9,7 @@ mod rules;
 mod steps;
 mod unusable;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
@@ -24,12 +24,13 @@ use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},
     channel::{Channel, Priority},
     clock::Timestamp,
-    contact::{AddressKey, ContactPoint, Death},
+    contact::{AddressHash, AddressKey, ContactPoint},
     delivery::Delivery,
     event::Event,
     ids::{DeliveryId, TenantId, UserId},
     preference::Preferences,
     recipient::Recipient,
+    suppression::{Suppression, SuppressionReason},
 };
 
 /// The facts about a user at the time of a decision.
@@ -39,7 +40,7 @@ pub struct UserFacts {
     pub locale: Option<Arc<str>>,
     /// IANA name.
     pub timezone: Option<Arc<str>>,
-    /// All addresses, dead ones included.
+    /// All addresses, suppressed ones included.
     pub contacts: Vec<Contact>,
     /// The user's preferences.
     pub preferences: Arc<Preferences>,
@@ -50,9 +51,12 @@ pub struct UserFacts {
 pub struct Contact {
     /// The address.
     pub point: ContactPoint,
-    /// The provider's verdict, if it has declared the address dead.
-    pub dead: Option<Death>,
+    /// Its address's entry in the suppression list, if there is one.
+    pub suppressed: Option<Suppression>,
 }
+
+/// The suppressed ones among the addresses of an event's guests, or of those of a batch of one tenant's events.
+pub type SuppressedGuests = HashMap<AddressHash, Suppression>;
 
 /// The facts on which the decision about one recipient is based.
 #[derive(Debug)]
@@ -71,8 +75,10 @@ pub struct Facts<'a> {
     pub recipient: &'a Recipient,
     /// The facts about the user; `None` for a guest or an unknown user.
     pub user: Option<&'a UserFacts>,
-    /// The key with which inline addresses are hashed.
+    /// The key with which addresses are hashed.
     pub address_key: &'a AddressKey,
+    /// The suppressed ones among the tenant's guests.
+    pub suppressed_guests: &'a SuppressedGuests,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -139,10 +145,14 @@ pub enum Reason {
     UnknownUser,
     /// The recipient has no address on the channel.
     NoAddress,
-    /// All addresses on the channel are dead.
+    /// All addresses on the channel are suppressed, because a provider said that they do not exist.
     AddressDead,
-    /// All addresses on the channel are dead or opted out (STOP to the provider), and at least one is opted out.
+    /// All addresses on the channel are suppressed, at least one because the recipient told the provider to stop (STOP).
     Stopped,
+    /// All addresses on the channel are suppressed, at least one because the recipient reported a message as unwanted.
+    Complained,
+    /// All addresses on the channel are suppressed, at least one by a person's entry in the suppression list.
+    Suppressed,
     /// The user has opted out of the type.
     OptedOutType,
     /// The user has opted out of the category.
@@ -256,6 +266,19 @@ impl Decisions {
     pub fn extend(&mut self, other: Self) {
         self.decisions.extend(other.decisions);
         self.deliveries.extend(other.deliveries);
+    }
+}
+
+impl Reason {
+    /// The reason of a decision that a suppression has stopped.
+    #[must_use]
+    pub fn of_suppression(reason: SuppressionReason) -> Self {
+        match reason {
+            SuppressionReason::HardBounce | SuppressionReason::DeadToken => Self::AddressDead,
+            SuppressionReason::OptedOut => Self::Stopped,
+            SuppressionReason::Complaint => Self::Complained,
+            SuppressionReason::Manual | SuppressionReason::Import => Self::Suppressed,
+        }
     }
 }
 

@@ -11,10 +11,11 @@ use super::{
 use crate::{
     catalog::{ChannelMode, DefaultChoice},
     channel::Channel,
-    contact::{Death, DeathReason, Target, mask},
+    contact::{Target, mask},
     delivery::{DELIVERY_VERSION, Delivery},
     ids::{DeliveryId, NotificationId},
     preference::Level,
+    suppression::{Suppression, SuppressionReason},
 };
 
 /// A rule about one recipient on one channel. It notes itself in the steps, unless it has nothing to look at.
@@ -45,6 +46,8 @@ struct Reach {
     target: Target,
     name: String,
     masked: Option<String>,
+    /// The address's entry in the suppression list.
+    suppressed: Option<Suppression>,
 }
 
 /// The decision about one recipient on one channel, so far.
@@ -58,6 +61,8 @@ struct Trail<'a> {
     reaches: Vec<Reach>,
     /// The reason of the decision if no rule stops the message.
     reason: Reason,
+    /// The suppression that has stopped the message.
+    suppression: Option<Suppression>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +87,7 @@ impl<'a> Trail<'a> {
             steps: Notes::begin(),
             reaches: Vec::new(),
             reason: Reason::Allowed,
+            suppression: None,
         }
     }
 
@@ -117,7 +123,10 @@ impl<'a> Trail<'a> {
             category: Arc::from(self.facts.definition.category.as_str()),
             outcome,
             reason,
-            sentence: explain::sentence(reason, self.facts, self.channel),
+            sentence: match &self.suppression {
+                Some(suppression) => explain::suppressed(suppression, self.channel),
+                None => explain::sentence(reason, self.facts, self.channel),
+            },
             steps: self.steps.end(),
             to_masked: None,
             delivery_id: None,
@@ -236,7 +245,16 @@ fn recipient(trail: &mut Trail<'_>) -> Ruling {
 fn address(trail: &mut Trail<'_>) -> Ruling {
     let (facts, channel) = (trail.facts, trail.channel);
     if facts.recipient.user_id.is_some() {
-        let count = trail.contacts().count();
+        trail.reaches = trail
+            .contacts()
+            .map(|contact| Reach {
+                target: Target::ContactPoint { id: contact.point.id },
+                name: contact.point.id.to_string(),
+                masked: Some(mask(channel, &contact.point.address)),
+                suppressed: contact.suppressed,
+            })
+            .collect();
+        let count = trail.reaches.len();
         return trail.judge(
             "address",
             count > 0,
@@ -245,12 +263,16 @@ fn address(trail: &mut Trail<'_>) -> Ruling {
         );
     }
     let address = facts.recipient.inline_address(channel);
-    trail.reaches.extend(address.map(|address| Reach {
-        target: Target::Inline {
-            address: address.to_owned(),
-        },
-        name: facts.address_key.hash(channel, address),
-        masked: Some(mask(channel, address)),
+    trail.reaches.extend(address.map(|address| {
+        let hash = facts.address_key.hash(channel, address);
+        Reach {
+            target: Target::Inline {
+                address: address.to_owned(),
+            },
+            name: hash.to_string(),
+            masked: Some(mask(channel, address)),
+            suppressed: facts.suppressed_guests.get(&hash).copied(),
+        }
     }));
     trail.judge(
         "address",
@@ -260,34 +282,34 @@ fn address(trail: &mut Trail<'_>) -> Ruling {
     )
 }
 
-/// An address of a user takes messages.
+/// An address of the recipient takes messages. Critical types do not pass this rule.
 fn suppression(trail: &mut Trail<'_>) -> Ruling {
-    let channel = trail.channel;
-    if trail.facts.recipient.user_id.is_none() {
-        return Ruling::Pass;
+    let suppressed: Vec<Suppression> = trail
+        .reaches
+        .iter()
+        .filter_map(|reach| reach.suppressed)
+        .collect();
+    trail.reaches.retain(|reach| reach.suppressed.is_none());
+    let governing = suppressed.iter().min_by_key(|one| (rank(one.reason), one.since));
+    let reason = governing.map_or(Reason::Suppressed, |one| Reason::of_suppression(one.reason));
+    let governing = governing.copied();
+    let input = Input("suppressed", &suppressed);
+    let ruling = trail.judge("suppression", !trail.reaches.is_empty(), &input, reason);
+    if let Ruling::Stop(_) = ruling {
+        trail.suppression = governing;
     }
-    let dead: Vec<&Death> = trail
-        .contacts()
-        .filter_map(|contact| contact.dead.as_ref())
-        .collect();
-    let has_stopped = dead.iter().any(|death| death.reason == DeathReason::OptedOut);
-    let codes: Vec<&str> = dead.iter().map(|death| &*death.code).collect();
-    let living = trail.contacts().filter(|contact| contact.dead.is_none());
-    let reaches: Vec<Reach> = living
-        .map(|contact| Reach {
-            target: Target::ContactPoint { id: contact.point.id },
-            name: contact.point.id.to_string(),
-            masked: Some(mask(channel, &contact.point.address)),
-        })
-        .collect();
-    let reason = if has_stopped {
-        Reason::Stopped
-    } else {
-        Reason::AddressDead
-    };
-    let ruling = trail.judge("suppression", !reaches.is_empty(), &Input("dead", &codes), reason);
-    trail.reaches = reaches;
     ruling
+}
+
+/// The order in which the suppressions of several addresses give the decision its reason: the recipient's wish first,
+/// then a person's entry, then a provider's answer.
+fn rank(reason: SuppressionReason) -> u8 {
+    match reason {
+        SuppressionReason::OptedOut => 0,
+        SuppressionReason::Complaint => 1,
+        SuppressionReason::Manual | SuppressionReason::Import => 2,
+        SuppressionReason::HardBounce | SuppressionReason::DeadToken => 3,
+    }
 }
 
 /// The user wants the message, or its type is critical.

@@ -1,12 +1,8 @@
 use super::*;
-use crate::{
-    catalog::Catalog,
-    contact::{Death, DeathReason},
-    event::Defaults,
-    ids::ContactPointId,
-};
+use crate::{catalog::Catalog, event::Defaults, ids::ContactPointId};
 
 struct Setting {
+    suppressed_guests: SuppressedGuests,
     catalog: Catalog,
     user: Option<UserFacts>,
     event: Event,
@@ -26,7 +22,7 @@ fn contact(channel: Channel, address: &str) -> Contact {
             address: address.into(),
             platform: None,
         },
-        dead: None,
+        suppressed: None,
     }
 }
 
@@ -54,6 +50,7 @@ fn setting() -> Setting {
         Defaults::at(now()),
     );
     Setting {
+        suppressed_guests: SuppressedGuests::new(),
         catalog,
         user: Some(user),
         event: event.unwrap(),
@@ -84,6 +81,7 @@ impl Setting {
             recipient: &self.recipient,
             user: self.user.as_ref(),
             address_key: &AddressKey::new([1; 32]),
+            suppressed_guests: &self.suppressed_guests,
             accepted_at: now(),
             now: now(),
         })
@@ -186,25 +184,96 @@ fn a_message_over_the_limit_is_dropped_and_says_which_limit() {
     );
 }
 
+fn suppression(reason: SuppressionReason) -> Suppression {
+    Suppression {
+        reason,
+        since: "2026-11-20T08:30:00Z".parse().unwrap(),
+    }
+}
+
 #[test]
-fn a_critical_type_passes_preferences_and_limits_but_not_a_dead_address() {
+fn a_critical_type_passes_preferences_and_limits_but_not_a_suppressed_address() {
     let otp = setting().of_type("Otp").preferring(r#"{"global":{"sms":false}}"#);
     assert_eq!(
         otp.reasons(LimitVerdict::Exceeded),
         [(Channel::Sms, Outcome::Send, Reason::Critical)]
     );
 
-    let mut dead = setting().of_type("Otp");
-    for (code, reason, expected) in [
-        ("21211", DeathReason::Gone, Reason::AddressDead),
-        ("21610", DeathReason::OptedOut, Reason::Stopped),
+    let mut suppressed = setting().of_type("Otp");
+    for (reason, expected) in [
+        (SuppressionReason::HardBounce, Reason::AddressDead),
+        (SuppressionReason::OptedOut, Reason::Stopped),
+        (SuppressionReason::Complaint, Reason::Complained),
+        (SuppressionReason::Manual, Reason::Suppressed),
+        (SuppressionReason::Import, Reason::Suppressed),
     ] {
-        let code = code.to_owned();
-        dead.user.as_mut().unwrap().contacts[1].dead = Some(Death { code, reason });
+        suppressed.user.as_mut().unwrap().contacts[1].suppressed = Some(suppression(reason));
         assert_eq!(
-            dead.reasons(LimitVerdict::Allowed),
+            suppressed.reasons(LimitVerdict::Allowed),
             [(Channel::Sms, Outcome::Suppress, expected)]
         );
+    }
+}
+
+#[test]
+fn a_refusal_by_suppression_says_why_and_since_when() {
+    let mut setting = setting().of_type("Otp");
+    setting.user.as_mut().unwrap().contacts[1].suppressed = Some(suppression(SuppressionReason::OptedOut));
+    let decision = setting.decide(LimitVerdict::Allowed).decisions.remove(0);
+    assert_eq!(
+        decision.sentence,
+        "Not sent by sms: the address takes no messages since 2026-11-20 08:30:00 UTC, because the recipient has told \
+         the provider to stop (STOP)."
+    );
+    let step = decision.steps.list().pop().unwrap();
+    assert_eq!((&*step.rule, &*step.result), ("suppression", "stop"));
+    let inputs =
+        serde_json::json!({"suppressed": [{"reason": "opted_out", "since": "2026-11-20T08:30:00Z"}]});
+    assert_eq!(step.inputs, inputs);
+}
+
+#[test]
+fn one_suppressed_device_of_two_costs_the_other_nothing_and_both_cost_the_channel() {
+    let mut setting = setting();
+    setting.event.channels = vec![Channel::Push];
+    let contacts = |setting: &mut Setting, device: usize, reason| {
+        setting.user.as_mut().unwrap().contacts[2 + device].suppressed = Some(suppression(reason));
+    };
+    contacts(&mut setting, 0, SuppressionReason::DeadToken);
+    let decided = setting.decide(LimitVerdict::Allowed);
+    assert_eq!(decided.deliveries.len(), 1);
+    contacts(&mut setting, 1, SuppressionReason::Manual);
+    let decided = setting.decide(LimitVerdict::Allowed);
+    assert!(decided.deliveries.is_empty());
+    let push = decided.decisions.last().unwrap();
+    assert_eq!(
+        (push.channel, push.reason),
+        (Channel::Push, Reason::Suppressed),
+        "a person's entry comes before a provider's answer"
+    );
+}
+
+#[test]
+fn a_guests_suppressed_address_gets_nothing_in_each_of_its_spellings_and_the_other_channel_does() {
+    let key = AddressKey::new([1; 32]);
+    let hash = key.hash(Channel::Email, "guest@example.com");
+    for spelling in ["guest@example.com", "Guest@Example.COM"] {
+        let recipient = format!(r#"{{"email":"{spelling}","phone":"+4915112345678"}}"#);
+        let setting = Setting {
+            recipient: serde_json::from_str(&recipient).unwrap(),
+            user: None,
+            suppressed_guests: [(hash, suppression(SuppressionReason::Complaint))].into(),
+            ..setting()
+        };
+        assert_eq!(
+            setting.reasons(LimitVerdict::Allowed)[..2],
+            [
+                (Channel::Email, Outcome::Suppress, Reason::Complained),
+                (Channel::Sms, Outcome::Send, Reason::Allowed)
+            ]
+        );
+        let told = serde_json::to_string(&setting.decide(LimitVerdict::Allowed).decisions).unwrap();
+        assert!(!told.to_lowercase().contains("guest@example.com"), "{told}");
     }
 }
 
@@ -277,6 +346,7 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
         recipient: &setting.recipient,
         user: None,
         address_key: &key,
+        suppressed_guests: &setting.suppressed_guests,
         accepted_at: now(),
         now: now(),
     });

@@ -37,10 +37,16 @@ pub async fn read_capped(body: Body, max: usize) -> Result<Bytes, Problem> {
     if error.downcast_ref::<LengthLimitError>().is_some() {
         return Err(too_large());
     }
-    let mut causes = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
+    Err(broken_off(&*error))
+}
+
+/// The answer to a request whose body cannot be read to its end.
+#[must_use]
+pub fn broken_off(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
     match causes.find_map(|error| error.downcast_ref::<RefusedBody>()) {
-        Some(refused) => Err(refused.0.clone()),
-        None => Err(Problem::new(ProblemKind::MalformedRequest, "the body broke off")),
+        Some(refused) => refused.0.clone(),
+        None => Problem::new(ProblemKind::MalformedRequest, "the body broke off"),
     }
 }
 

@@ -15,7 +15,7 @@ mod server;
 mod trace;
 mod unique;
 
-pub use body::{RefusedBody, read_capped};
+pub use body::{RefusedBody, broken_off, read_capped};
 pub use client::{ClientOptions, client, install_tls};
 pub use conditions::{Conditions, NoConditions, Unmet};
 pub use config::{BadBound, HttpConfig};

@@ -2,17 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use carillon_domain::{
-    Preferences, TenantId, UserId,
-    decide::{Contact, UserFacts},
-};
+use carillon_domain::{Preferences, TenantId, UserId, decide::UserFacts};
 
-use super::contacts;
-use crate::{
-    db::{Input, Session},
-    error::StoreError,
-    preferences,
-};
+use super::contacts::Reader;
+use crate::{db::Input, error::StoreError, preferences};
 
 #[derive(sqlx::FromRow)]
 struct Profile {
@@ -23,16 +16,16 @@ struct Profile {
 
 /// Loads the facts of any number of users with three statements.
 pub(super) async fn load(
-    session: &mut Session,
-    tenant: &TenantId,
+    mut reader: Reader<'_>,
     ids: &[UserId],
 ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
+    let tenant = reader.tenant;
     let mut ids: Vec<&UserId> = ids.iter().collect();
     ids.sort_unstable();
     ids.dedup();
     let profiles: Vec<Profile> = input(tenant, &ids)
         .fetch(
-            session.conn(),
+            reader.session.conn(),
             "SELECT u.user_id, u.locale, u.timezone
             FROM input i JOIN users u ON u.tenant = i.tenant AND u.user_id = i.user_id",
         )
@@ -50,15 +43,12 @@ pub(super) async fn load(
             (profile.user_id, known)
         })
         .collect();
-    for row in contacts::of_users(session, input(tenant, &ids)).await? {
-        if let Some(known) = facts.get_mut(&row.user_id) {
-            known.contacts.push(Contact {
-                point: row.point()?,
-                dead: row.death()?,
-            });
+    for (user, contact) in reader.of_users(input(tenant, &ids)).await? {
+        if let Some(known) = facts.get_mut(&user) {
+            known.contacts.push(contact);
         }
     }
-    for (user, preferences) in preferences::of_users(session, input(tenant, &ids)).await? {
+    for (user, preferences) in preferences::of_users(reader.session, input(tenant, &ids)).await? {
         if let Some(known) = facts.get_mut(&user) {
             known.preferences = Arc::new(preferences);
         }

@@ -1,37 +1,37 @@
 //! The order in which writers of users and their addresses lock rows. Writers with different orders would
 //! deadlock.
 
-use carillon_domain::{TenantId, UserId};
+use carillon_domain::{Channel, TenantId, UserId, contact::AddressKey};
 use sha2::{Digest as _, Sha256};
 
 use super::Device;
 use crate::{
     db::{Conn, Input, Tx, execute},
     error::StoreError,
+    suppressions,
 };
 
-/// Takes PostgreSQL's locks for registering devices in an order that all writers keep: tokens, then users,
-/// then addresses. While a token is locked, no other writer registers it, so its owner can only lose it.
-/// (SQLite has one writer.)
+/// Takes PostgreSQL's locks for registering addresses in an order that all writers keep: addresses, then users, then
+/// contact points. While a device's token is locked, no other writer registers it, so its owner can only lose it; and
+/// no provider's answer puts a locked address on the suppression list. (SQLite has one writer.)
 pub(super) async fn take(
     tx: &mut Tx,
+    key: &AddressKey,
     tenant: &TenantId,
     user: &UserId,
+    addresses: &[(Channel, &str)],
     devices: &[Device],
 ) -> Result<(), StoreError> {
     if let Conn::Sqlite(..) = tx.conn() {
         return Ok(());
     }
+    let tokens = devices
+        .iter()
+        .map(|device| (Channel::Push, device.token.as_str()));
+    let all = addresses.iter().copied().chain(tokens);
+    let locked = all.map(|(channel, address)| (tenant.as_str(), key.hash(channel, address)));
+    suppressions::lock(tx, locked).await?;
     let hashes: Vec<Vec<u8>> = devices.iter().map(|device| token_hash(&device.token)).collect();
-    if !hashes.is_empty() {
-        let mut locks: Vec<i64> = hashes.iter().map(|hash| token_lock(tenant, hash)).collect();
-        locks.sort_unstable();
-        locks.dedup();
-        Input::new(locks.len())
-            .big("token", locks.into_iter())
-            .execute(tx.conn(), "SELECT pg_advisory_xact_lock(token) FROM input")
-            .await?;
-    }
     let owners: Vec<(String,)> = Input::new(hashes.len())
         .bytes("token_hash", hashes.iter().map(|hash| Some(hash.as_slice())))
         .text("tenant", hashes.iter().map(|_| tenant.as_str()))
@@ -58,16 +58,4 @@ pub(super) async fn take(
 
 pub(super) fn token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
-}
-
-/// Names a token's lock. Two tokens with the same lock name merely wait for each other.
-fn token_lock(tenant: &TenantId, token_hash: &[u8]) -> i64 {
-    let digest = Sha256::new()
-        .chain_update(tenant.as_str())
-        .chain_update([0])
-        .chain_update(token_hash)
-        .finalize();
-    let mut name = [0; 8];
-    name.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(name)
 }

@@ -1,22 +1,29 @@
-//! Users and their addresses (tables `users`, `contact_points` and `opt_outs`).
+//! Users and their addresses (tables `users` and `contact_points`).
 
 mod contacts;
 mod facts;
 mod locks;
-mod opt_outs;
 mod profile;
 
 use std::collections::HashMap;
 
-use carillon_domain::{Channel, ContactPointId, TenantId, Timestamp, UserId, decide::UserFacts};
+use carillon_domain::{
+    Channel, ContactPointId, TenantId, Timestamp, UserId,
+    contact::{AddressHash, AddressKey},
+    decide::{Contact, UserFacts},
+};
 use carillon_runtime::http::Conditions;
+use uuid::Uuid;
 
-pub use self::profile::{DeadContact, Device, Obituary, RegisteredDevice, ResolvedContact, User, UserPut};
+use self::contacts::Reader;
+pub use self::profile::{Device, RegisteredDevice, User, UserPut};
 use crate::{
-    db::{Db, Tx, again, fetch, write_one},
+    api_keys::Principal,
+    audit_log::{self, AuditAction},
+    db::{Db, Session, Tx, again, execute, fetch},
     error::StoreError,
     fault::Fault,
-    read_model,
+    read_model, suppressions,
     versioned::{Versioned, Written, drawn, is_first, require, written},
 };
 
@@ -32,11 +39,21 @@ struct Row {
 pub struct Users {
     db: Db,
     model: Db,
+    key: AddressKey,
 }
 
 impl Users {
-    pub(crate) fn new(db: Db, model: Db) -> Self {
-        Self { db, model }
+    pub(crate) fn new(db: Db, model: Db, key: AddressKey) -> Self {
+        Self { db, model, key }
+    }
+
+    fn reader<'a>(&'a self, session: &'a mut Session, tenant: &'a TenantId) -> Reader<'a> {
+        Reader {
+            session,
+            tenant,
+            key: &self.key,
+            now: self.db.now(),
+        }
     }
 
     /// Writes a user, if the conditions hold. A device token that belongs to another user is taken from it.
@@ -59,8 +76,13 @@ impl Users {
     ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
-        if let Some(devices) = &put.devices {
-            locks::take(&mut tx, tenant, id, devices).await?;
+        suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+        let email = put.email.as_deref().map(|email| (Channel::Email, email));
+        let phone = put.phone.as_deref().map(|phone| (Channel::Sms, phone));
+        let addresses: Vec<(Channel, &str)> = email.into_iter().chain(phone).collect();
+        let devices = put.devices.as_deref().unwrap_or_default();
+        if !addresses.is_empty() || !devices.is_empty() {
+            locks::take(&mut tx, &self.key, tenant, id, &addresses, devices).await?;
         }
         let current = match conditions {
             Some(conditions) => {
@@ -85,10 +107,11 @@ impl Users {
         )?;
         let version = written(version)?;
         for (channel, address) in [(Channel::Email, &put.email), (Channel::Sms, &put.phone)] {
-            contacts::put_primary(&mut tx, tenant, id, channel, address.as_deref(), now).await?;
+            let address = (channel, address.as_deref());
+            contacts::put_primary(&mut tx, &self.key, tenant, id, address, now).await?;
         }
         if let Some(devices) = &put.devices {
-            let left = contacts::put_devices(&mut tx, tenant, id, devices, now).await?;
+            let left = contacts::put_devices(&mut tx, &self.key, tenant, id, devices, now).await?;
             touch(&mut tx, tenant, &left, now).await?;
         }
         tx.commit().await?;
@@ -110,21 +133,26 @@ impl Users {
         let mut user = User {
             id: id.clone(),
             email: None,
-            email_dead: None,
+            email_suppressed: None,
             phone: None,
-            phone_dead: None,
+            phone_suppressed: None,
             locale: row.locale,
             timezone: row.timezone,
             devices: Vec::new(),
         };
-        for (point, dead) in contacts::of_user(&mut session, tenant, id).await? {
+        let contacts = contacts::of_user(&mut self.reader(&mut session, tenant), id).await?;
+        for (point, suppressed) in contacts {
             match (point.channel, point.platform) {
-                (Channel::Email, _) => (user.email, user.email_dead) = (Some(point.address), dead),
-                (Channel::Sms, _) => (user.phone, user.phone_dead) = (Some(point.address), dead),
+                (Channel::Email, _) => {
+                    (user.email, user.email_suppressed) = (Some(point.address), suppressed);
+                }
+                (Channel::Sms, _) => {
+                    (user.phone, user.phone_suppressed) = (Some(point.address), suppressed);
+                }
                 (Channel::Push, Some(platform)) => {
                     let token = point.address;
                     let device = Device { platform, token };
-                    user.devices.push(RegisteredDevice { device, dead });
+                    user.devices.push(RegisteredDevice { device, suppressed });
                 }
                 (Channel::Push, None) => return Err(StoreError::Corrupt { what: "a device" }),
             }
@@ -135,8 +163,9 @@ impl Users {
         }))
     }
 
-    /// Erases the user's data in SQL, if the conditions hold: profile, addresses, opt-outs, preferences, and the
-    /// user's data in the read model. `false` if the user does not exist.
+    /// Erases the user's data in SQL, if the conditions hold: profile, addresses, preferences, and the user's data in
+    /// the read model. Entries of the suppression list stay, without the masked address and the note. `false` if the
+    /// user does not exist.
     pub async fn delete(
         &self,
         tenant: &TenantId,
@@ -163,8 +192,11 @@ impl Users {
         read_model::erase_user(&mut model, tenant, id).await?;
         model.commit().await?;
         // Addresses and preferences are deleted with the row that they refer to.
-        let removed = write_one!(
-            self.db,
+        let mut tx = self.db.begin().await?;
+        suppressions::adopt_user(&mut tx, &self.key, tenant, id, self.db.now()).await?;
+        suppressions::erase_user(&mut tx, tenant, id).await?;
+        let removed = execute!(
+            tx,
             "DELETE FROM users WHERE tenant = $1 AND user_id = $2 AND ($3 OR version = $4)",
             tenant.as_str(),
             id.as_str(),
@@ -175,11 +207,12 @@ impl Users {
             // A concurrent request has changed or deleted the user since the conditions were looked at.
             return Err(StoreError::Unavailable(Fault::Conflict, None));
         }
+        tx.commit().await?;
         Ok(removed == 1)
     }
 
-    /// Registers one device and revives it if a provider has declared it dead. Returns [`StoreError::NotFound`] if
-    /// the user does not exist.
+    /// Registers one device. What a provider said against its token does not count any more. Returns
+    /// [`StoreError::NotFound`] if the user does not exist.
     pub async fn put_device(
         &self,
         tenant: &TenantId,
@@ -197,11 +230,12 @@ impl Users {
     ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
-        locks::take(&mut tx, tenant, id, std::slice::from_ref(device)).await?;
+        suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+        locks::take(&mut tx, &self.key, tenant, id, &[], std::slice::from_ref(device)).await?;
         let Some(version) = touch_one(&mut tx, tenant, id, now).await? else {
             return Err(StoreError::NotFound { what: "user" });
         };
-        let (created, left) = contacts::register(&mut tx, tenant, id, device, now).await?;
+        let (created, left) = contacts::register(&mut tx, &self.key, tenant, id, device, now).await?;
         touch(&mut tx, tenant, &left, now).await?;
         tx.commit().await?;
         Ok(Written { created, version })
@@ -217,7 +251,7 @@ impl Users {
         again(|| async {
             let mut tx = self.db.begin().await?;
             // Locks the user before the addresses, as all writers do; the opposite order would deadlock.
-            locks::take(&mut tx, tenant, id, &[]).await?;
+            locks::take(&mut tx, &self.key, tenant, id, &[], &[]).await?;
             let removed = contacts::remove(&mut tx, ContactPointId::device(tenant, id, token)).await?;
             if removed {
                 touch_one(&mut tx, tenant, id, self.db.now()).await?;
@@ -228,43 +262,30 @@ impl Users {
         .await
     }
 
-    /// Marks addresses as dead, unless they were registered again since their message was sent.
-    pub async fn mark_dead(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
+    /// Takes back a user's opt-out of the present addresses on a channel: the user has consented again. `false` if there
+    /// is none.
+    pub async fn consent(&self, who: &Principal, id: &UserId, channel: Channel) -> Result<bool, StoreError> {
         again(|| async {
-            let mut tx = self.db.begin().await?;
-            contacts::mark_dead(&mut tx, dead, self.db.now()).await?;
-            tx.commit().await
-        })
-        .await
-    }
-
-    /// Revokes strikes that turned out to be a fault of the provider account, unless the addresses have changed
-    /// since.
-    pub async fn revive(&self, dead: &[DeadContact]) -> Result<(), StoreError> {
-        again(|| async {
-            let mut tx = self.db.begin().await?;
-            contacts::revive(&mut tx, dead).await?;
-            tx.commit().await
-        })
-        .await
-    }
-
-    /// Records that a user who opted out on a channel has consented again. `false` if the user had not opted out.
-    pub async fn consent(
-        &self,
-        tenant: &TenantId,
-        id: &UserId,
-        channel: Channel,
-    ) -> Result<bool, StoreError> {
-        again(|| async {
+            let tenant = &who.tenant;
             let now = self.db.now();
             let mut tx = self.db.begin().await?;
+            suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+            let hashes = fetch!(
+                all, tx => (Uuid,),
+                "SELECT address_hash FROM contact_points WHERE tenant = $1 AND user_id = $2 AND channel = $3
+                    AND address_hash IS NOT NULL",
+                tenant.as_str(), id.as_str(), channel.as_str()
+            )?;
+            let hashes: Vec<AddressHash> = hashes.into_iter().map(|(hash,)| AddressHash(hash)).collect();
+            suppressions::lock(&mut tx, hashes.iter().map(|hash| (tenant.as_str(), *hash))).await?;
             if touch_one(&mut tx, tenant, id, now).await?.is_none() {
                 return Err(StoreError::NotFound { what: "user" });
             }
-            let had = opt_outs::consent(&mut tx, tenant, id, channel, now).await?;
+            let had = suppressions::consent(&mut tx, tenant, &hashes, now).await?;
             // Nothing has changed, so the version stays.
             if had {
+                let route = format!("/v1/users/{id}/opt-outs/{channel}");
+                audit_log::append(&mut tx, who, AuditAction::Lift, &route, now).await?;
                 tx.commit().await?;
             }
             Ok(had)
@@ -281,18 +302,25 @@ impl Users {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        facts::load(&mut self.db.read().await?, tenant, ids).await
+        let mut session = self.db.read().await?;
+        facts::load(self.reader(&mut session, tenant), ids).await
     }
 
-    /// Looks up addresses for sending; deleted ones are absent.
+    /// Looks up a tenant's addresses for sending; deleted ones are absent.
     pub async fn resolve(
         &self,
+        tenant: &TenantId,
         ids: &[ContactPointId],
-    ) -> Result<HashMap<ContactPointId, ResolvedContact>, StoreError> {
+    ) -> Result<HashMap<ContactPointId, Contact>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        contacts::resolve(&mut self.db.read().await?, ids).await
+        let mut session = self.db.read().await?;
+        let contacts = self.reader(&mut session, tenant).of_ids(ids).await?;
+        Ok(contacts
+            .into_iter()
+            .map(|contact| (contact.point.id, contact))
+            .collect())
     }
 }
 

@@ -1,12 +1,9 @@
-//! A user with its addresses, and the verdicts on these.
+//! A user with its addresses, and their entries in the suppression list.
 
-use std::sync::Arc;
-
-use carillon_domain::{
-    ContactPoint, ContactPointId, DeliveryId, Platform, TenantId, Timestamp, UserId,
-    contact::{Death, DeathReason},
-};
+use carillon_domain::{Platform, UserId};
 use serde::{Deserialize, Serialize};
+
+use crate::suppressions::SuppressionView;
 
 /// A device that receives push messages.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,30 +22,15 @@ impl std::fmt::Debug for Device {
     }
 }
 
-/// The reason for which an address receives no more messages: the provider's verdict, and its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Obituary {
-    /// The reason.
-    pub reason: DeathReason,
-    /// The provider's structured code.
-    pub code: String,
-    /// The provider account that returned the verdict.
-    pub provider: Option<String>,
-    /// The time at which it was recorded.
-    pub at: Timestamp,
-    /// The delivery that caused it.
-    pub delivery_id: Option<DeliveryId>,
-}
-
 /// A device of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegisteredDevice {
     /// The device.
     #[serde(flatten)]
     pub device: Device,
-    /// Set if the device receives no more messages; registering it again revives it.
+    /// The token's entry in the suppression list, if it takes no messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dead: Option<Obituary>,
+    pub suppressed: Option<SuppressionView>,
 }
 
 /// A user.
@@ -58,14 +40,14 @@ pub struct User {
     pub id: UserId,
     /// E-mail address.
     pub email: Option<String>,
-    /// Set if the e-mail address receives no more messages; setting it again revives it, unless the owner opted out.
+    /// The e-mail address's entry in the suppression list, if it takes no messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub email_dead: Option<Obituary>,
+    pub email_suppressed: Option<SuppressionView>,
     /// Phone, E.164.
     pub phone: Option<String>,
-    /// Set if the phone receives no more messages; setting it again revives it, unless the owner opted out.
+    /// The phone's entry in the suppression list, if it takes no messages.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone_dead: Option<Obituary>,
+    pub phone_suppressed: Option<SuppressionView>,
     /// BCP 47.
     pub locale: Option<String>,
     /// IANA name.
@@ -87,32 +69,4 @@ pub struct UserPut {
     pub timezone: Option<String>,
     /// All devices; `None` leaves them as they are.
     pub devices: Option<Vec<Device>>,
-}
-
-/// An address that a provider has declared dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadContact {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The contact point.
-    pub id: ContactPointId,
-    /// The provider's structured code.
-    pub code: String,
-    /// The reason.
-    pub reason: DeathReason,
-    /// The provider account that returned the verdict.
-    pub provider: Arc<str>,
-    /// The delivery that caused it.
-    pub delivery_id: DeliveryId,
-    /// The time of the message that failed; an address registered since then is not marked.
-    pub seen_at: Timestamp,
-}
-
-/// A contact point, looked up for sending.
-#[derive(Debug, Clone)]
-pub struct ResolvedContact {
-    /// The address.
-    pub point: ContactPoint,
-    /// The provider's verdict, if it has declared the address dead.
-    pub dead: Option<Death>,
 }

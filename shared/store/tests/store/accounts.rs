@@ -1,15 +1,16 @@
 //! API keys, users, addresses, preferences.
 
 use carillon_domain::{
-    Channel, ContactPointId, DeliveryId, Platform, Preferences, TenantId, UserId,
-    contact::{Death, DeathReason},
+    Channel, ContactPointId, DeliveryId, Platform, Preferences, TenantId, UserId, contact::mask,
+    suppression::SuppressionReason,
 };
 use carillon_runtime::http::Conditions;
 use carillon_store::{
     StoreError,
     api_keys::Role,
     before_first, etag,
-    users::{DeadContact, Device, Obituary, RegisteredDevice, UserPut},
+    suppressions::Strike,
+    users::{Device, UserPut},
 };
 use uuid::Uuid;
 
@@ -240,100 +241,68 @@ async fn a_device_token_belongs_to_the_user_who_registered_it_last() {
 }
 
 #[tokio::test]
-async fn a_dead_address_revives_when_it_changes_or_is_registered_again() {
+async fn a_suppressed_address_is_shown_with_its_cause_and_each_lookup_knows_it() {
     on_each(async |store| {
         let (users, id) = (store.users(), UserId::from("u-1"));
         users.put(&store.tenant, &id, &ada(), None).await.unwrap();
         let email = ContactPointId::primary(&store.tenant, &id, Channel::Email);
         let token = ContactPointId::device(&store.tenant, &id, "token-a");
-        let sent_at = store.now();
         store.clock.advance(seconds(60));
-        let dead = |id, seen_at| DeadContact {
+        let strike = |channel, address: &str, reason| Strike {
             tenant: store.tenant.clone(),
-            id,
+            channel,
+            address_hash: store.address_key().hash(channel, address),
+            masked: mask(channel, address),
+            reason,
             code: "UNREGISTERED".into(),
-            reason: DeathReason::Gone,
             provider: "fcm".into(),
             delivery_id: DeliveryId(Uuid::from_u128(7)),
-            seen_at,
+            seen_at: store.now(),
         };
-        users
-            .mark_dead(&[dead(email, sent_at), dead(token, sent_at), dead(email, sent_at)])
-            .await
-            .unwrap();
-        let codes = async || {
-            let found = users.resolve(&[email, token]).await.unwrap();
-            (found[&email].dead.clone(), found[&token].dead.clone())
+        let strikes = [
+            strike(Channel::Email, "ADA@example.com", SuppressionReason::HardBounce),
+            strike(Channel::Push, "token-a", SuppressionReason::DeadToken),
+        ];
+        store.suppressions().strike(&strikes).await.unwrap();
+        let reasons = async || {
+            let found = users.resolve(&store.tenant, &[email, token]).await.unwrap();
+            [email, token].map(|id| found[&id].suppressed.map(|suppressed| suppressed.reason))
         };
-        let gone = Some(Death {
-            code: "UNREGISTERED".to_owned(),
-            reason: DeathReason::Gone,
-        });
-        assert_eq!(codes().await, (gone.clone(), gone.clone()));
+        let both = [
+            Some(SuppressionReason::HardBounce),
+            Some(SuppressionReason::DeadToken),
+        ];
+        assert_eq!(reasons().await, both);
 
-        let noted_at = store.now();
         let user = users.get(&store.tenant, &id).await.unwrap().unwrap().value;
-        let obituary = Some(Obituary {
-            reason: DeathReason::Gone,
-            code: "UNREGISTERED".to_owned(),
-            provider: Some("fcm".to_owned()),
-            at: noted_at,
-            delivery_id: Some(DeliveryId(Uuid::from_u128(7))),
-        });
-        assert_eq!((&user.email_dead, &user.phone_dead), (&obituary, &None));
-        let is_dead = |device: &RegisteredDevice| device.dead == obituary;
-        assert!(
-            user.devices
-                .iter()
-                .any(|device| device.device.token == "token-a" && is_dead(device))
+        let entry = user.email_suppressed.unwrap();
+        assert_eq!(
+            (entry.reason, entry.created_at),
+            (SuppressionReason::HardBounce, store.now())
         );
-        assert!(
-            user.devices
-                .iter()
-                .all(|device| device.device.token == "token-a" || device.dead.is_none())
+        assert_eq!(
+            (entry.code.as_deref(), entry.provider.as_deref()),
+            (Some("UNREGISTERED"), Some("fcm"))
         );
+        assert_eq!(entry.delivery_id, Some(DeliveryId(Uuid::from_u128(7))));
+        assert_eq!(user.phone_suppressed, None);
+        for device in &user.devices {
+            let reason = device.suppressed.as_ref().map(|entry| entry.reason);
+            let expected = (device.device.token == "token-a").then_some(SuppressionReason::DeadToken);
+            assert_eq!(reason, expected, "{device:?}");
+        }
+        let other = users.resolve(&"other".into(), &[email, token]).await.unwrap();
+        assert!(other.is_empty(), "another tenant's");
 
-        // The caller vouches for an address that is set again.
-        users.put(&store.tenant, &id, &ada(), None).await.unwrap();
-        assert_eq!(codes().await, (None, None));
-        users
-            .mark_dead(&[dead(email, store.now()), dead(token, store.now())])
-            .await
-            .unwrap();
-        assert_eq!(codes().await, (gone.clone(), gone));
-        let another = DeadContact {
-            delivery_id: DeliveryId(Uuid::from_u128(8)),
-            ..dead(email, sent_at)
-        };
-        users.revive(&[another, dead(token, sent_at)]).await.unwrap();
-        assert!(
-            codes().await.0.is_some() && codes().await.1.is_none(),
-            "only the strike that is meant"
-        );
-        users.mark_dead(&[dead(token, store.now())]).await.unwrap();
+        // The caller vouches for an address that is set again, and another address is not concerned.
         let moved = UserPut {
             email: Some("ada@new.example".into()),
             ..ada()
         };
         users.put(&store.tenant, &id, &moved, None).await.unwrap();
-        users
-            .put_device(&store.tenant, &id, &device("token-a"))
-            .await
-            .unwrap();
-        assert_eq!(codes().await, (None, None));
-
-        // A message sent before the registration says nothing about the new address.
-        users
-            .mark_dead(&[dead(email, sent_at), dead(token, sent_at)])
-            .await
-            .unwrap();
-        assert_eq!(codes().await, (None, None));
-        let foreign = DeadContact {
-            tenant: "other".into(),
-            ..dead(email, store.now())
-        };
-        users.mark_dead(&[foreign]).await.unwrap();
-        assert_eq!(codes().await, (None, None));
+        assert_eq!(reasons().await, [None, None]);
+        store.suppressions().strike(&strikes).await.unwrap();
+        assert_eq!(reasons().await, [None, Some(SuppressionReason::DeadToken)]);
     })
     .await;
 }
@@ -390,7 +359,7 @@ async fn an_address_is_found_by_its_contact_point_until_the_user_is_erased() {
         let phone = ContactPointId::primary(&store.tenant, &id, Channel::Sms);
         let token = ContactPointId::device(&store.tenant, &id, "token-b");
         let found = users
-            .resolve(&[phone, token, ContactPointId(Uuid::nil())])
+            .resolve(&store.tenant, &[phone, token, ContactPointId(Uuid::nil())])
             .await
             .unwrap();
         assert_eq!(found.len(), 2);
@@ -399,7 +368,13 @@ async fn an_address_is_found_by_its_contact_point_until_the_user_is_erased() {
 
         assert!(users.delete(&store.tenant, &id, None).await.unwrap());
         assert!(!users.delete(&store.tenant, &id, None).await.unwrap());
-        assert!(users.resolve(&[phone, token]).await.unwrap().is_empty());
+        assert!(
+            users
+                .resolve(&store.tenant, &[phone, token])
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert!(users.get(&store.tenant, &id).await.unwrap().is_none());
         assert!(
             store

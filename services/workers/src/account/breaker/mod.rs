@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Channel;
 use carillon_providers::OutgoingMessage;
-use carillon_store::users::DeadContact;
+use carillon_store::suppressions::Strike;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -131,12 +131,12 @@ impl Breaker {
     }
 
     /// Remembers a strike that no success has confirmed.
-    pub(crate) fn struck(&self, contact: DeadContact) {
-        self.state.lock().struck(contact);
+    pub(crate) fn struck(&self, strike: Strike) {
+        self.state.lock().struck(strike);
     }
 
     /// The strikes of a run that turned out to be the account's fault, to be revoked.
-    pub(crate) fn take_revoked(&self) -> Vec<DeadContact> {
+    pub(crate) fn take_revoked(&self) -> Vec<Strike> {
         self.state.lock().take_revoked()
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use carillon_providers::{Class, OutgoingMessage, Scope, SendOutcome};
-use carillon_store::users::DeadContact;
+use carillon_store::suppressions::Strike;
 use tokio::time::Instant;
 
 use super::part::AccountPart;
@@ -37,8 +37,8 @@ pub(super) struct State {
     domains: HashSet<u64>,
     hasher: RandomState,
     /// Unconfirmed strikes since the last success.
-    unproven: Vec<DeadContact>,
-    revoked: Vec<DeadContact>,
+    unproven: Vec<Strike>,
+    revoked: Vec<Strike>,
 }
 
 /// The effect of an answer on the account.
@@ -239,14 +239,14 @@ impl State {
         self.refused.len()
     }
 
-    pub(super) fn struck(&mut self, contact: DeadContact) {
+    pub(super) fn struck(&mut self, strike: Strike) {
         // If a success or a park has ended the run of the strike, the strike is not noted.
         if !self.refused.is_empty() && self.unproven.len() < MANY_REFUSED {
-            self.unproven.push(contact);
+            self.unproven.push(strike);
         }
     }
 
-    pub(super) fn take_revoked(&mut self) -> Vec<DeadContact> {
+    pub(super) fn take_revoked(&mut self) -> Vec<Strike> {
         std::mem::take(&mut self.revoked)
     }
 }

@@ -1,7 +1,7 @@
 //! Doubted refusals of addresses.
 
-use carillon_domain::ContactPointId;
-use carillon_store::users::DeadContact;
+use carillon_domain::{Channel, contact::AddressHash, suppression::SuppressionReason};
+use carillon_store::suppressions::Strike;
 
 use super::*;
 use crate::policy::{Course, MANY_REFUSED, PATIENCE, SOME_REFUSED};
@@ -70,11 +70,13 @@ async fn repeated_refusals_of_one_address_are_not_a_run() {
 #[tokio::test(start_paused = true)]
 async fn the_strikes_of_a_slow_run_are_revoked_when_the_account_proves_to_be_at_fault() {
     let account = account(vec![dead(); SOME_REFUSED]);
-    let contact = |number: usize| DeadContact {
+    let strike = |number: usize| Strike {
         tenant: carillon_domain::TenantId::default(),
-        id: ContactPointId(Uuid::from_u128(number as u128)),
+        channel: Channel::Sms,
+        address_hash: AddressHash(Uuid::from_u128(number as u128)),
+        masked: "…".to_owned(),
         code: "x".to_owned(),
-        reason: DeathReason::Gone,
+        reason: SuppressionReason::HardBounce,
         provider: "p".into(),
         delivery_id: DeliveryId(Uuid::nil()),
         seen_at: "2026-11-24T10:00:00Z".parse().unwrap(),
@@ -82,7 +84,7 @@ async fn the_strikes_of_a_slow_run_are_revoked_when_the_account_proves_to_be_at_
     for number in 0..SOME_REFUSED - 1 {
         let ruled = send_to(&account, number..number + 1).await.remove(0);
         assert_eq!(account.breaker.blame(&ruled).await, Blame::AddressUnproven);
-        account.breaker.struck(contact(number));
+        account.breaker.struck(strike(number));
     }
     assert!(account.breaker.take_revoked().is_empty());
     let last = send_to(&account, SOME_REFUSED..SOME_REFUSED + 1).await.remove(0);

@@ -1,0 +1,78 @@
+//! `/users/{id}`: a user's addresses, and why those on the suppression list take no messages.
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use carillon_domain::{Channel, UserId};
+use carillon_runtime::http::Path;
+use carillon_store::{suppressions::SuppressionView, users::User};
+
+use super::{
+    Dashboard,
+    page::{Frame, NavSection, PageError, render},
+    session::SignedIn,
+};
+use crate::{error::ApiError, input::NoQuery, privacy::mask_user};
+
+/// A contact point of the page.
+struct ContactLine {
+    channel: Channel,
+    platform: Option<&'static str>,
+    address: String,
+    suppressed: Option<SuppressionView>,
+}
+
+#[derive(Template)]
+#[template(path = "user.html")]
+struct UserPage {
+    frame: Option<Frame>,
+    id: UserId,
+    locale: Option<String>,
+    timezone: Option<String>,
+    contacts: Vec<ContactLine>,
+}
+
+/// Renders the page.
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    asked: Result<NoQuery, ApiError>,
+) -> Result<Response, PageError> {
+    let NoQuery = asked?;
+    let id = UserId::from(id);
+    let users = dashboard.gateway.store.users();
+    let user = users.get(signed_in.caller.tenant(), &id).await?;
+    let mut user = user.ok_or_else(|| ApiError::no_user(&id))?.value;
+    if !signed_in.sight.is_revealed() {
+        mask_user(&mut user);
+    }
+    Ok(render(&UserPage {
+        frame: Some(signed_in.frame(NavSection::Deliveries)),
+        id,
+        locale: user.locale.clone(),
+        timezone: user.timezone.clone(),
+        contacts: contacts(user),
+    }))
+}
+
+fn contacts(user: User) -> Vec<ContactLine> {
+    let email = user.email.map(|address| ContactLine {
+        channel: Channel::Email,
+        platform: None,
+        address,
+        suppressed: user.email_suppressed,
+    });
+    let phone = user.phone.map(|address| ContactLine {
+        channel: Channel::Sms,
+        platform: None,
+        address,
+        suppressed: user.phone_suppressed,
+    });
+    let devices = user.devices.into_iter().map(|device| ContactLine {
+        channel: Channel::Push,
+        platform: Some(device.device.platform.into()),
+        address: device.device.token,
+        suppressed: device.suppressed,
+    });
+    email.into_iter().chain(phone).chain(devices).collect()
+}

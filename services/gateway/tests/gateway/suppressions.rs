@@ -1,0 +1,342 @@
+//! The suppression list over HTTP: people read it masked, change it with their key's name, and import files.
+
+use carillon_domain::{Channel, DeliveryId, contact::mask, suppression::SuppressionReason};
+use carillon_store::suppressions::Strike;
+use serde_json::{Value, json};
+
+use crate::support::{Ask, Setting, on_gateway};
+
+const ADA: &str = "/v1/suppressions/email/ada%40example.com";
+
+async fn stop(setting: &Setting, channel: Channel, address: &str) {
+    let store = &setting.env.store;
+    let strike = Strike {
+        tenant: setting.tenant.clone(),
+        channel,
+        address_hash: store.address_key().hash(channel, address),
+        masked: mask(channel, address),
+        reason: SuppressionReason::OptedOut,
+        code: "21610".to_owned(),
+        provider: "twilio".into(),
+        delivery_id: DeliveryId(uuid::Uuid::from_u128(7)),
+        seen_at: "2099-01-01T00:00:00Z".parse().unwrap(),
+    };
+    store.suppressions().strike(&[strike]).await.unwrap();
+}
+
+fn put(path: &str, body: &Value) -> Ask {
+    Ask::put(path).json(body)
+}
+
+#[tokio::test]
+async fn an_operator_puts_an_address_on_the_list_changes_it_under_conditions_and_lifts_it() {
+    on_gateway(async |setting| {
+        setting.get(ADA).await.problem(404, "not-found");
+        let made = setting
+            .ask(put(ADA, &json!({"note": "by phone"})).key(&setting.operator))
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let etag = made.header("etag").unwrap().to_owned();
+        let entry = made.json();
+        assert_eq!(
+            entry,
+            json!({
+                "channel": "email", "address_masked": "a…@example.com", "reason": "manual", "provider": null,
+                "code": null, "delivery_id": null, "actor": "a test", "note": "by phone",
+                "created_at": "2026-11-24T10:00:00Z", "expires_at": null,
+            })
+        );
+        setting.advance(60);
+        let again = setting.ask(put(ADA, &json!({"note": "by phone"}))).await;
+        assert_eq!(
+            (again.status, again.header("etag")),
+            (200, Some(&*etag)),
+            "the same wish changes nothing"
+        );
+        // Another spelling is the same address.
+        let spelled = setting.get("/v1/suppressions/email/ADA%40Example.COM").await;
+        assert_eq!(spelled.json(), entry);
+        let stale = put(ADA, &json!({})).header("if-match", "\"1\"");
+        setting.ask(stale).await.problem(412, "precondition-failed");
+        let fresh = put(ADA, &json!({"expires_at": "2026-11-24T12:00:00+01:00"})).header("if-match", &etag);
+        let changed = setting.ask(fresh).await;
+        assert_eq!(changed.status, 200);
+        assert_eq!(changed.json()["expires_at"], "2026-11-24T11:00:00Z");
+        assert_eq!(changed.json()["created_at"], "2026-11-24T10:00:00Z");
+        setting
+            .ask(put(ADA, &json!({})).header("if-none-match", "*"))
+            .await
+            .problem(412, "precondition-failed");
+        setting
+            .ask(Ask::delete(ADA).header("if-match", &etag))
+            .await
+            .problem(412, "precondition-failed");
+        assert_eq!(
+            setting.ask(Ask::delete(ADA).key(&setting.operator)).await.status,
+            204
+        );
+        setting.ask(Ask::delete(ADA)).await.problem(404, "not-found");
+        let missing = setting.get(ADA).await;
+        assert_eq!(
+            missing.json()["detail"],
+            "the email address \"a…@example.com\" is not on the suppression list"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entry_that_has_expired_is_not_there() {
+    on_gateway(async |setting| {
+        let short = json!({"expires_at": "2026-11-24T10:01:00Z"});
+        assert_eq!(setting.ask(put(ADA, &short)).await.status, 201);
+        setting.advance(60);
+        setting.get(ADA).await.problem(404, "not-found");
+        assert_eq!(setting.get("/v1/suppressions").await.json()["items"], json!([]));
+        assert_eq!(setting.ask(put(ADA, &json!({}))).await.status, 201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_fields_are_refused_by_name_and_viewers_change_nothing() {
+    on_gateway(async |setting| {
+        for (path, body, expected) in [
+            (
+                ADA,
+                json!({"expires_at": "2026-11-24T10:00:00Z"}),
+                "/expires_at range",
+            ),
+            (ADA, json!({"expires_at": "soon"}), "/expires_at type"),
+            (ADA, json!({"note": "x".repeat(501)}), "/note range"),
+            (ADA, json!({"reason": "opted_out"}), "/reason unknown-field"),
+            ("/v1/suppressions/fax/1", json!({}), "/channel type"),
+            ("/v1/suppressions/email/nobody", json!({}), "/address format"),
+            ("/v1/suppressions/sms/0151", json!({}), "/address format"),
+            (
+                "/v1/suppressions/email/a%E2%80%A6%40example.com",
+                json!({}),
+                "/address masked",
+            ),
+        ] {
+            let refused = setting.ask(put(path, &body)).await;
+            assert_eq!(refused.problem(422, "validation"), [expected], "{path} {body}");
+        }
+        let viewer = |ask: Ask| ask.key(&setting.viewer);
+        for ask in [
+            put(ADA, &json!({})),
+            Ask::delete(ADA),
+            Ask::post("/v1/suppressions/import").text("text/csv", "email,a@example.com\n".to_owned()),
+        ] {
+            setting.ask(viewer(ask)).await.problem(403, "forbidden");
+        }
+        assert_eq!(setting.get("/v1/suppressions").await.json()["items"], json!([]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_role_ever_sees_the_address_in_the_list_the_user_or_the_audit_log() {
+    on_gateway(async |setting| {
+        stop(setting, Channel::Sms, "+4915112345678").await;
+        let note = json!({"note": "ada@example.com asked for it"});
+        assert_eq!(setting.ask(put(ADA, &note)).await.status, 201);
+        let keys = [&setting.viewer, &setting.operator, &setting.admin];
+        for key in keys {
+            for path in ["/v1/suppressions", ADA, "/v1/users/u-42"] {
+                let answer = setting.ask(Ask::get(path).key(key)).await;
+                assert_eq!(answer.status, 200);
+                let text = answer.json().to_string();
+                assert!(
+                    !text.contains("ada@") && !text.contains("+4915112345678"),
+                    "{path}: {text}"
+                );
+            }
+        }
+        let user = setting
+            .ask(Ask::get("/v1/users/u-42").key(&setting.viewer))
+            .await
+            .json();
+        assert_eq!(user["phone_suppressed"]["reason"], "opted_out");
+        assert_eq!(user["email_suppressed"]["reason"], "manual");
+        assert_eq!(user["email_suppressed"]["note"], "a…@example.com asked for it");
+        let log = setting.get("/v1/audit").await.json();
+        assert_eq!(log["items"][0]["action"], "suppress");
+        assert_eq!(log["items"][0]["route"], "/v1/suppressions/email/a…@example.com");
+        let foreign = setting
+            .ask(Ask::get("/v1/suppressions").key(&setting.foreign))
+            .await;
+        assert_eq!(foreign.json()["items"], json!([]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_by_channel_and_reason_and_paged() {
+    on_gateway(async |setting| {
+        for n in 0..3 {
+            setting.advance(1);
+            stop(setting, Channel::Sms, &format!("+491511234567{n}")).await;
+        }
+        assert_eq!(setting.ask(put(ADA, &json!({}))).await.status, 201);
+        let list = async |query: &str| setting.get(&format!("/v1/suppressions?{query}")).await.json();
+        let first = list("channel=sms&limit=2").await;
+        assert_eq!(first["items"].as_array().unwrap().len(), 2);
+        let cursor = first["next_cursor"].as_str().unwrap();
+        let second = list(&format!("channel=sms&limit=2&cursor={cursor}")).await;
+        assert_eq!(second["items"][0]["address_masked"], "+49…70");
+        assert_eq!(second["next_cursor"], json!(null));
+        let both = list("reason=manual&reason=complaint").await;
+        assert_eq!(both["items"].as_array().unwrap().len(), 1);
+        for query in ["channel=fax", "reason=gone", "limit=0", "cursor=x", "nonsense=1"] {
+            setting
+                .get(&format!("/v1/suppressions?{query}"))
+                .await
+                .problem(422, "validation");
+        }
+    })
+    .await;
+}
+
+fn import(text: &str) -> Ask {
+    Ask::post("/v1/suppressions/import").text("text/csv", text.to_owned())
+}
+
+#[tokio::test]
+async fn an_import_counts_its_lines_and_names_line_and_field_of_each_refusal() {
+    on_gateway(async |setting| {
+        stop(setting, Channel::Sms, "+4915112345678").await;
+        let text = "channel,address,reason,expires_at,note\r\n\
+            email,a@example.com,complaint,,\r\n\
+            sms,+4915112345678,,,\r\n\
+            \r\n\
+            email,A@Example.com,,2027-01-31,again\r\n\
+            fax,a@example.com,,,\r\n\
+            email,not an address,nonsense,yesterday,\r\n\
+            email,b@example.com,,2020-01-01,\"two\r\nlines\"\r\n\
+            email,c@example.com,import,2027-01-31T10:00:00Z,\"two\r\nlines, and a comma\"\r\n\
+            email,d@example.com,,,,more\r\n\
+            push,token-1";
+        let answer = setting.ask(import(text).key(&setting.operator)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer = answer.json();
+        assert_eq!(
+            (
+                &answer["read"],
+                &answer["added"],
+                &answer["present"],
+                &answer["refused"]
+            ),
+            (&json!(9), &json!(3), &json!(2), &json!(4)),
+            "{answer}"
+        );
+        let told: Vec<String> = answer["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| {
+                format!(
+                    "{} {} {}",
+                    error["line"],
+                    error["field"].as_str().unwrap(),
+                    error["code"].as_str().unwrap()
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "6 channel type",
+                "7 address format",
+                "7 reason type",
+                "7 expires_at format",
+                "8 expires_at range",
+                "12  range",
+            ]
+        );
+        let list = setting.get("/v1/suppressions?channel=email").await.json();
+        let reasons: Vec<(&str, &str)> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| {
+                (
+                    entry["address_masked"].as_str().unwrap(),
+                    entry["reason"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(reasons.len(), 2, "{list}");
+        assert!(
+            reasons.contains(&("a…@example.com", "complaint"))
+                && reasons.contains(&("c…@example.com", "import"))
+        );
+        let entry = setting.get("/v1/suppressions/email/c@example.com").await.json();
+        assert_eq!(
+            (&entry["actor"], &entry["note"]),
+            (&json!("a test"), &json!("two\r\nlines, and a comma"))
+        );
+        let again = setting.ask(import(text)).await.json();
+        assert_eq!((&again["added"], &again["present"]), (&json!(0), &json!(5)));
+        let log = setting.get("/v1/audit").await.json();
+        let actions: Vec<&Value> = log["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| &entry["action"])
+            .collect();
+        assert_eq!(actions, ["import", "import"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_reads_files_with_and_without_a_heading_and_refuses_what_is_no_such_file() {
+    on_gateway(async |setting| {
+        let counts = async |text: &str| {
+            let answer = setting.ask(import(text)).await;
+            assert_eq!(answer.status, 200, "{text}: {answer:?}");
+            let answer = answer.json();
+            format!(
+                "{} {} {} {}",
+                answer["read"], answer["added"], answer["present"], answer["refused"]
+            )
+        };
+        assert_eq!(counts("").await, "0 0 0 0");
+        assert_eq!(counts("email,a@example.com").await, "1 1 0 0");
+        assert_eq!(
+            counts("\u{feff}Address,Channel\nb@example.com,email\n").await,
+            "1 1 0 0"
+        );
+        let open = "email,n@example.com\nemail,c@example.com,,,\"a note\nemail,e@example.com\n";
+        assert_eq!(counts(open).await, "2 1 0 1", "a quotation mark is missing");
+        assert_eq!(counts("email,f@example.com,,,a 5\" pipe\n").await, "1 1 0 0");
+        assert_eq!(
+            counts(&format!("email,d@example.com,,,{}\n", "x".repeat(9_000))).await,
+            "1 0 0 1"
+        );
+        let lines: Vec<String> = (0..1_200).map(|n| format!("email,m{n}@example.com\n")).collect();
+        let mut many = lines.concat();
+        assert_eq!(counts(&many).await, "1200 1200 0 0");
+        many.push_str(&"sms,x\n".repeat(150));
+        let answer = setting.ask(import(&many)).await.json();
+        assert_eq!(
+            (&answer["present"], &answer["refused"]),
+            (&json!(1_200), &json!(150))
+        );
+        assert_eq!(answer["errors"].as_array().unwrap().len(), 100);
+        for text in [
+            "channel,address,colour\n",
+            "channel,channel,address\n",
+            "channel,reason\n",
+        ] {
+            let refused = setting.ask(import(text)).await;
+            assert_eq!(refused.problem(422, "validation"), [" heading"], "{text}");
+        }
+        let json = Ask::post("/v1/suppressions/import").json(&json!([]));
+        setting.ask(json).await.problem(415, "unsupported-media-type");
+        let huge = "email,x@example.com\n".repeat(500_000);
+        setting.ask(import(&huge)).await.problem(413, "too-large");
+    })
+    .await;
+}
