@@ -16,6 +16,7 @@ mod documents;
 mod logs;
 mod mailers;
 mod readiness;
+mod suppressions;
 mod traces;
 
 use std::future::Future;

@@ -4,7 +4,10 @@ use carillon_domain::{Channel, DeliveryId, contact::mask, suppression::Suppressi
 use carillon_store::suppressions::Strike;
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Setting, on_gateway};
+use crate::{
+    dashboard::{page, sign_in},
+    support::{Ask, Setting, on_gateway},
+};
 
 const ADA: &str = "/v1/suppressions/email/ada%40example.com";
 
@@ -337,6 +340,34 @@ async fn an_import_reads_files_with_and_without_a_heading_and_refuses_what_is_no
         setting.ask(json).await.problem(415, "unsupported-media-type");
         let huge = "email,x@example.com\n".repeat(500_000);
         setting.ask(import(&huge)).await.problem(413, "too-large");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_users_page_shows_each_address_masked_and_why_it_takes_no_messages() {
+    on_gateway(async |setting| {
+        stop(setting, Channel::Sms, "+4915112345678").await;
+        let session = sign_in(setting, &setting.viewer).await;
+        let shown = setting.ask(page("/users/u-42", &session)).await;
+        assert_eq!(shown.status, 200);
+        let text = shown.text();
+        for part in [
+            "a…@example.com",
+            "+49…78",
+            "opted_out",
+            "twilio",
+            "21610",
+            "2026-11-24 10:00:00",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(
+            !text.contains("ada@") && !text.contains("+4915112345678"),
+            "{text}"
+        );
+        let unknown = setting.ask(page("/users/nobody", &session)).await;
+        assert_eq!(unknown.status, 404);
     })
     .await;
 }

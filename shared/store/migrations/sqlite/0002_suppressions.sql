@@ -18,7 +18,6 @@ CREATE TABLE suppressions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX suppressions_newest ON suppressions (tenant, created_at DESC, address_hash DESC);
 CREATE INDEX suppressions_by_expiry ON suppressions (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX suppressions_by_delivery ON suppressions (delivery_id) WHERE delivery_id IS NOT NULL;
 
 -- The keyed hash of a contact point's address. SQL cannot compute it: rows without one were written by the release
 -- before this one, and the tracker's retention fills it in and moves `dead_*` and `opt_outs` over (`suppressions/former.rs`).
