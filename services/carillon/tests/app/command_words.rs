@@ -191,6 +191,33 @@ fn keys(folder: &Path, data: &str) -> Vec<String> {
 }
 
 #[test]
+fn catalog_apply_prints_the_warnings_about_a_doubtful_schema_and_applies_it() {
+    let place = tempfile::tempdir().unwrap();
+    let _dev = Dev::start(place.path());
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("templates/T")).unwrap();
+    fs::write(folder.path().join("templates/T/sms.text.hbs"), "Hello").unwrap();
+    let catalog =
+        "categories: {c: {}}\ntypes: {T: {category: c, channels: {order: [sms]}, schema: {requird: [a]}}}\n";
+    fs::write(folder.path().join("catalog.yaml"), catalog).unwrap();
+    let source = folder.path().to_str().unwrap();
+    let applied = run(place.path(), &["catalog", "apply", source]);
+    let warned = String::from_utf8_lossy(&applied.stderr).into_owned();
+    assert!(
+        warned.starts_with("Warning: ")
+            && warned.ends_with(
+                "/catalog.yaml /types/T/schema/requird: expected required, not requird, which no draft of JSON Schema has: \
+                 it is not checked\n"
+            ),
+        "{warned}"
+    );
+    assert!(
+        stdout(&applied).starts_with("The catalog is at version "),
+        "{applied:?}"
+    );
+}
+
+#[test]
 fn commands_use_the_named_data_folder_and_a_second_carillon_is_told_which_process_uses_it() {
     let place = tempfile::tempdir().unwrap();
     let dev = Dev::start(place.path());
