@@ -106,6 +106,7 @@ async fn publish(
                 event_time: event.time,
                 category: "transactional".into(),
                 target: Target::ContactPoint { id: contacts[&user] },
+                platform: None,
                 user_id: Some(user),
                 channel: Channel::Push,
                 locale: None,

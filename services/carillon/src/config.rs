@@ -239,6 +239,13 @@ fn invalid(key: impl Into<String>, expected: impl Into<String>) -> Invalid {
 }
 
 impl Config {
+    /// A sentence, without capital and full stop, about the platforms whose devices no push account serves.
+    pub(crate) fn unserved_devices(&self) -> Option<String> {
+        let unserved = self.channels.unserved_platforms(&self.providers).ok()?;
+        let names: Vec<&str> = unserved.into_iter().map(Into::into).collect();
+        (!names.is_empty()).then(|| format!("no account serves devices of {}", names.join(" and ")))
+    }
+
     /// Checks rules that involve several fields.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         self.retry_policy()?;

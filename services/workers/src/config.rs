@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::Channel;
-use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig};
+use carillon_domain::{Channel, Platform};
+use carillon_providers::{AccountsError, ProviderConfig, ProviderKind, ProvidersConfig, platforms_served};
 use carillon_runtime::config::{comma_separated, duration};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,18 @@ impl ChannelsConfig {
     ) -> Result<Vec<(&'a str, &'a ProviderConfig)>, AccountsError> {
         let order = self.0.get(&channel).map(|config| &*config.accounts);
         providers.in_order(channel, order)
+    }
+
+    /// The platforms whose devices no account serves, if push has accounts.
+    pub fn unserved_platforms(&self, providers: &ProvidersConfig) -> Result<Vec<Platform>, AccountsError> {
+        let accounts = self.accounts(Channel::Push, providers)?;
+        let kinds: Vec<ProviderKind> = accounts.iter().map(|(_, config)| config.kind()).collect();
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let served = platforms_served(&kinds).concat();
+        let is_unserved = |platform: &Platform| !served.contains(platform);
+        Ok(Platform::ALL.into_iter().filter(is_unserved).collect())
     }
 
     /// Checks the names of the accounts, and the order of each channel.

@@ -35,12 +35,17 @@ use crate::{
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Platform {
-    /// Android, through FCM.
+    /// Android.
     Android,
     /// iOS and iPadOS.
     Ios,
     /// A browser.
     Web,
+}
+
+impl Platform {
+    /// All platforms.
+    pub const ALL: [Self; 3] = [Self::Android, Self::Ios, Self::Web];
 }
 
 /// The reason of a provider's refusal of an address, which holds for further messages too.

@@ -9,7 +9,7 @@ use crate::{
     catalog::OnUncertain,
     channel::{Channel, Priority},
     clock::Timestamp,
-    contact::Target,
+    contact::{Platform, Target},
     ids::{DeliveryId, EventId, NotificationId, TenantId, UserId},
     wire::{self, WireError},
 };
@@ -47,6 +47,10 @@ pub struct Delivery {
     pub channel: Channel,
     /// The destination.
     pub target: Target,
+    /// The device's platform at the time of the decision, for push. By it a worker looks for an account before it looks
+    /// the address up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// The recipient's locale, BCP 47, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Arc<str>>,

@@ -2,10 +2,23 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::Channel;
+use carillon_domain::{Channel, Platform};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderConfig, setting::echo};
+use crate::{ProviderConfig, ProviderKind, setting::echo};
+
+/// The platforms that each account of a list serves. A platform is served by the accounts that are the first choice for
+/// it, or else by those that reach it through another provider.
+#[must_use]
+pub fn platforms_served(kinds: &[ProviderKind]) -> Vec<Vec<Platform>> {
+    let has_first_choice = |platform: &Platform| kinds.iter().any(|kind| kind.platforms().contains(platform));
+    let served = kinds.iter().map(|kind| {
+        let others = kind.platforms_of_others().iter();
+        let others = others.filter(|platform| !has_first_choice(platform));
+        kind.platforms().iter().chain(others).copied().collect()
+    });
+    served.collect()
+}
 
 /// The longest name of an account, in characters.
 const LONGEST_NAME: usize = 50;
@@ -109,5 +122,21 @@ impl ProvidersConfig {
             accounts.push((name, account));
         }
         Ok(accounts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ios_goes_to_apns_where_there_is_an_account_and_to_fcm_otherwise() {
+        use Platform::{Android, Ios, Web};
+        use ProviderKind::{Apns, Fcm};
+
+        assert_eq!(platforms_served(&[Fcm]), [vec![Android, Web, Ios]]);
+        assert_eq!(platforms_served(&[Apns]), [vec![Ios]]);
+        assert_eq!(platforms_served(&[Fcm, Apns]), [vec![Android, Web], vec![Ios]]);
+        assert_eq!(platforms_served(&[ProviderKind::Smtp]), [vec![]]);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use carillon_domain::Channel;
+use carillon_domain::{Channel, Platform};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -33,6 +33,24 @@ macro_rules! kinds {
             pub fn channel(self) -> Channel {
                 match self {
                     $(Self::$Kind => $Config::CHANNEL,)+
+                }
+            }
+        }
+
+        impl ProviderKind {
+            /// The platforms of devices that the kind is the first choice for.
+            #[must_use]
+            pub fn platforms(self) -> &'static [Platform] {
+                match self {
+                    $(Self::$Kind => $Config::PLATFORMS,)+
+                }
+            }
+
+            /// The platforms that it reaches through another provider.
+            #[must_use]
+            pub fn platforms_of_others(self) -> &'static [Platform] {
+                match self {
+                    $(Self::$Kind => $Config::PLATFORMS_OF_OTHERS,)+
                 }
             }
         }

@@ -16,7 +16,7 @@ mod setting;
 pub mod smtp;
 pub mod twilio;
 
-pub use accounts::{AccountsError, ProvidersConfig};
+pub use accounts::{AccountsError, ProvidersConfig, platforms_served};
 pub use apns::ApnsConfig;
 pub use fcm::FcmConfig;
 pub use http::{NoAnswer, ProviderRequest, ProviderResponse};

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
-use carillon_domain::{Channel, duration_text, field_error::quoted};
+use carillon_domain::{Channel, Platform, duration_text, field_error::quoted};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use url::Url;
@@ -14,6 +14,12 @@ const MAX_ECHO: usize = 100;
 pub(crate) trait ProviderSettings {
     /// The channel of the provider's messages.
     const CHANNEL: Channel;
+
+    /// The platforms of devices that the provider is the first choice for. Other channels have no platforms.
+    const PLATFORMS: &[Platform] = &[];
+
+    /// The platforms that it reaches through another provider, and serves if no account is the first choice for them.
+    const PLATFORMS_OF_OTHERS: &[Platform] = &[];
 
     /// The longest time of a call that has a connection.
     fn longest_call(&self) -> Duration;

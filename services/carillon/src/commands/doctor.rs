@@ -123,7 +123,14 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
                 Ok(accounts) => {
                     let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
                     let verb = if names.len() == 1 { "is" } else { "are" };
-                    Ok(format!("{} {verb} configured", names.join(", ")))
+                    let mut sentence = format!("{} {verb} configured", names.join(", "));
+                    if channel == Channel::Push
+                        && let Some(warning) = config.unserved_devices()
+                    {
+                        sentence.push_str("; ");
+                        sentence.push_str(&warning);
+                    }
+                    Ok(sentence)
                 }
                 Err(error) => Err(causes(&error)),
             };

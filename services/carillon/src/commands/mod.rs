@@ -37,9 +37,13 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Setup { folder, stores } => admin::setup(&folder, &stores, &config).await?,
         Command::Secrets { folder, owner } => secrets::generate(&folder, owner)?,
         Command::Config(ConfigCommand::Check) => {
-            // The output can be read back as TOML, because its first line is a comment.
+            // The output can be read back as TOML, because its sentences are comments.
+            let warning = config
+                .unserved_devices()
+                .map(|warning| format!("# Push: {warning}.\n"));
             output::say(&format!(
-                "# The configuration is valid.\n\n{}",
+                "# The configuration is valid.\n{}\n{}",
+                warning.unwrap_or_default(),
                 toml::to_string(&config)?
             ))?;
         }

@@ -14,7 +14,7 @@ mod tests;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use carillon_domain::Channel;
+use carillon_domain::{Channel, Platform};
 use carillon_providers::OutgoingMessage;
 use tokio::time::Instant;
 
@@ -37,6 +37,8 @@ pub struct Account {
     pub(crate) breaker: Breaker,
     rate: Option<SendRate>,
     connections: Option<Connections>,
+    /// The platforms of devices that it serves; `None`: all.
+    platforms: Option<Vec<Platform>>,
     measures: SendMeasures,
 }
 
@@ -44,11 +46,24 @@ impl Account {
     /// An account that works until it shows otherwise.
     #[must_use]
     pub fn new(name: &str, channel: Channel, sender: Arc<dyn Sender>, per_second: Option<u32>) -> Arc<Self> {
+        Self::for_platforms(name, channel, sender, per_second, None)
+    }
+
+    /// An account that serves some platforms of devices; `None`: all.
+    #[must_use]
+    pub fn for_platforms(
+        name: &str,
+        channel: Channel,
+        sender: Arc<dyn Sender>,
+        per_second: Option<u32>,
+        platforms: Option<Vec<Platform>>,
+    ) -> Arc<Self> {
         let name: Arc<str> = Arc::from(name);
         Arc::new(Self {
             breaker: Breaker::new(Arc::clone(&name), channel),
             rate: per_second.and_then(NonZeroU32::new).map(SendRate::new),
             connections: sender.connections().map(Connections::new),
+            platforms,
             measures: SendMeasures::new(&name, channel),
             name,
             sender,
@@ -59,6 +74,15 @@ impl Account {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether it serves a platform. A message whose platform is not known may go to any account.
+    #[must_use]
+    pub fn serves(&self, platform: Option<Platform>) -> bool {
+        match (&self.platforms, platform) {
+            (Some(served), Some(platform)) => served.contains(&platform),
+            _ => true,
+        }
     }
 
     /// The number of messages that may go out at once without a long wait for the send rate or a connection; 1 while

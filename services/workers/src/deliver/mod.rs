@@ -1,6 +1,7 @@
 //! The deliver stage, common to all channels: a batch of records passes through parse, claim, prepare (address,
 //! render), send and conclude. Each record ends with a recorded verdict, or is read again.
 
+mod accounts;
 mod claim;
 mod conclude;
 mod parse;
@@ -17,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
-use carillon_domain::{Channel, Timestamp, clock::SharedClock};
+use carillon_domain::{Channel, Platform, Timestamp, clock::SharedClock};
 use carillon_render::Renderer;
 use carillon_runtime::{
     Limited, Shutdown,
@@ -26,13 +27,13 @@ use carillon_runtime::{
 use carillon_store::Store;
 use futures::future::join_all;
 
-use self::{claim::ClaimedTask, parse::Parsed, task::Task};
+use self::{accounts::Turn, claim::ClaimedTask, parse::Parsed, task::Task};
 pub(crate) use self::{
     claim::{AtWork, Owners},
     conclude::EndedAttempts,
     patience::Patience,
 };
-use crate::account::{Account, Room};
+use crate::account::Account;
 
 /// The interval at which a wait looks at the clock or the ledger again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -87,20 +88,31 @@ impl Handler for Deliver {
 }
 
 impl Deliver {
-    async fn deliver(&self, mut tasks: Vec<Task>) {
+    /// Delivers each group of deliveries that have the same accounts by itself.
+    async fn deliver(&self, tasks: Vec<Task>) {
+        let groups = self.by_accounts(tasks).into_iter();
+        join_all(groups.map(|(platform, tasks)| self.deliver_to(platform, tasks))).await;
+    }
+
+    async fn deliver_to(&self, platform: Option<Platform>, mut tasks: Vec<Task>) {
         while !tasks.is_empty() {
             // The send rate and the connections of an account limit how many deliveries are claimed at a time, so
             // that no claim outlasts its lease while it waits.
             let first_expiry = tasks.iter().filter_map(|task| task.delivery.expires_at).min();
-            let room = tokio::select! {
+            let turn = tokio::select! {
                 biased;
-                room = self.room(tasks.len()) => room,
+                turn = self.turn(platform, tasks.len()) => turn,
                 () = self.passed(first_expiry) => {
                     tasks = self.end_expired(tasks).await;
                     continue;
                 }
             };
-            let Some(room) = room else { return };
+            let room = match turn {
+                Turn::Room(room) => room,
+                Turn::Closed(wait) => return self.turn_back(platform, tasks, wait).await,
+                Turn::Unserved => return self.turn_away(tasks).await,
+                Turn::Ended => return,
+            };
             let rest = tasks.split_off(tasks.len().min(room.count()));
             let (ours, taken) = self.claim(std::mem::replace(&mut tasks, rest), Some(room)).await;
             // The waits for other workers' claims run beside our sends, whose leases are running.
@@ -144,24 +156,6 @@ impl Deliver {
         std::future::pending::<()>().await;
     }
 
-    /// Waits until an account is open and has room; `None` at the end of the process, when records that were not
-    /// begun are given back.
-    async fn room(&self, wanted: usize) -> Option<Room> {
-        while self.wait_for_account().await {
-            let Some(account) = self.accounts.iter().find(|account| account.breaker.is_open()) else {
-                continue;
-            };
-            let room = tokio::select! {
-                room = account.room(wanted) => room,
-                () = self.shutdown.soft() => return None,
-            };
-            if room.account().breaker.is_open() {
-                return Some(room);
-            }
-        }
-        None
-    }
-
     /// Waits until a time; `false` if the process ends first.
     async fn waited_until(&self, due: Timestamp) -> bool {
         loop {
@@ -174,25 +168,6 @@ impl Deliver {
             let wait = (wait + Duration::from_millis(1)).min(LOOK_AGAIN);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.shutdown.soft() => return false,
-            }
-        }
-    }
-
-    /// Waits until an account is open; `false` at the end of the process, when records that were not begun are given
-    /// back.
-    async fn wait_for_account(&self) -> bool {
-        loop {
-            if self.accounts.iter().any(|account| account.breaker.is_open()) {
-                return true;
-            }
-            let changes = futures::future::select_all(
-                self.accounts
-                    .iter()
-                    .map(|account| Box::pin(account.breaker.wait())),
-            );
-            tokio::select! {
-                _ = changes => {}
                 () = self.shutdown.soft() => return false,
             }
         }

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use tracing::Instrument as _;
 
 use super::{
-    Deliver,
+    Deliver, accounts,
     claim::ClaimedTask,
     conclude::first_failed_at,
     prepare::Ready,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The wait before a delivery returns to an account that closed in the meantime.
-const MEANWHILE: Duration = Duration::from_secs(1);
+pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
 
 impl Deliver {
     /// Sends in a span of the record's trace. The future is boxed because it is large and would be copied by each
@@ -61,7 +61,7 @@ impl Deliver {
         };
         let reservation = claimed.reservation.take();
         let (mut turn, mut part_opens) = (None, None);
-        for account in self.accounts.iter().filter(|account| account.breaker.is_open()) {
+        for account in self.serving(platform).filter(|account| account.breaker.is_open()) {
             if let Some(wait) = account.breaker.part_is_closed(&message) {
                 part_opens = Some(part_opens.map_or(wait, |other: Duration| other.min(wait)));
                 continue;
@@ -90,7 +90,14 @@ impl Deliver {
                     let detail = "the recipient's domain or platform is paused at every provider account";
                     self.postpone_for(claimed, wait, "part-paused", detail);
                 }
-                None => self.postpone(claimed, "account-closed", "every provider account is paused"),
+                None => match self.opens_in(platform) {
+                    Some(opens_in) => {
+                        // While every account is closed, the record is held in hand once it is back.
+                        let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
+                        self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
+                    }
+                    None => self.unserved(claimed, platform),
+                },
             };
         };
         if claimed.task.delivery.is_expired(self.clock.now()) {
@@ -151,7 +158,7 @@ impl Deliver {
                 Some(verdict) => (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)]),
                 None => self.ends(FailureClass::RetriesExhausted, refusal),
             },
-            Course::Wait(wait) => self.wait(task, self.unless_elsewhere(wait, refusal), refusal),
+            Course::Wait(wait) => self.wait(task, self.unless_elsewhere(task, wait, refusal), refusal),
             Course::End | Course::Doubt => self.ends(FailureClass::Terminal, refusal),
             Course::Uncertain => {
                 let uncertain = self.step(DeliveryStatus::Uncertain, refusal);
@@ -196,9 +203,11 @@ impl Deliver {
     }
 
     /// The wait for an account, shortened if another account is open.
-    fn unless_elsewhere(&self, wait: Duration, refusal: &Refusal) -> Duration {
+    fn unless_elsewhere(&self, task: &Task, wait: Duration, refusal: &Refusal) -> Duration {
         let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
-            && self.accounts.iter().any(|account| account.breaker.is_open());
+            && self
+                .serving(task.delivery.platform)
+                .any(|account| account.breaker.is_open());
         if is_elsewhere { wait.min(MEANWHILE) } else { wait }
     }
 
@@ -245,7 +254,7 @@ impl Deliver {
         self.postpone_for(claimed, MEANWHILE, code, detail);
     }
 
-    fn postpone_for(&self, claimed: ClaimedTask, wait: Duration, code: &str, detail: &str) {
+    pub(super) fn postpone_for(&self, claimed: ClaimedTask, wait: Duration, code: &str, detail: &str) {
         let status = if self.is_given_up(&claimed.task) {
             DeliveryStatus::DeadLettered
         } else {

@@ -11,7 +11,9 @@ mod twilio;
 use std::sync::Arc;
 
 use carillon_domain::{Channel, clock::SharedClock};
-use carillon_providers::{AccountsError, ProviderConfig, ProvidersConfig, SettingError};
+use carillon_providers::{
+    AccountsError, ProviderConfig, ProviderKind, ProvidersConfig, SettingError, platforms_served,
+};
 
 pub use apns::ApnsSender;
 pub use fcm::FcmSender;
@@ -73,10 +75,14 @@ pub fn accounts(
     channel: Channel,
     clock: &SharedClock,
 ) -> Result<Vec<Arc<Account>>, AccountError> {
-    let accounts = channels.accounts(channel, providers)?.into_iter();
-    let opened = accounts.map(|(name, config)| {
+    let accounts = channels.accounts(channel, providers)?;
+    let kinds: Vec<ProviderKind> = accounts.iter().map(|(_, config)| config.kind()).collect();
+    let served = platforms_served(&kinds);
+    let opened = accounts.into_iter().zip(served).map(|((name, config), served)| {
         let sender = open(name, config, Arc::clone(clock)).map_err(|error| error.of(name))?;
-        Ok(Account::new(name, channel, sender, config.rate_per_second()))
+        let platforms = (channel == Channel::Push).then_some(served);
+        let rate = config.rate_per_second();
+        Ok(Account::for_platforms(name, channel, sender, rate, platforms))
     });
     opened.collect()
 }

@@ -147,7 +147,7 @@ pub(crate) struct Apple {
 
 struct Shared {
     pushed: Mutex<Vec<Pushed>>,
-    /// Answers by the value `number` of the data; all others are accepted.
+    /// Answers by the value `number` of the data or by device; all others are accepted.
     script: Mutex<HashMap<String, Vec<Answer>>>,
     held: watch::Sender<bool>,
     open: watch::Sender<usize>,
@@ -208,6 +208,12 @@ impl Apple {
         let mut script = self.shared.script.lock();
         let answers: Vec<Answer> = answers.into_iter().collect();
         script.insert(number.to_string(), answers.into_iter().rev().collect());
+    }
+
+    /// Scripts the next answer to each of these devices.
+    pub(crate) fn answers_devices<const N: usize>(&self, answers: [(&str, Answer); N]) {
+        let answers = answers.map(|(device, answer)| (device.to_owned(), vec![answer]));
+        self.shared.script.lock().extend(answers);
     }
 
     /// Holds all answers back, or lets them go.
@@ -292,7 +298,7 @@ async fn answer(
     let number = payload["number"].as_str().unwrap_or_default().to_owned();
     let device = head.uri.path().strip_prefix("/3/device/").unwrap().to_owned();
     shared.pushed.lock().push(Pushed {
-        device,
+        device: device.clone(),
         headers: head.headers,
         payload,
     });
@@ -308,7 +314,15 @@ async fn answer(
     let mut hold = shared.held.subscribe();
     let _ = hold.wait_for(|is_held| !is_held).await;
     shared.open.send_modify(|count| *count -= 1);
-    let scripted = shared.script.lock().get_mut(&number).and_then(Vec::pop);
+    let scripted = {
+        let mut script = shared.script.lock();
+        let key = if script.contains_key(&number) {
+            number
+        } else {
+            device
+        };
+        script.get_mut(&key).and_then(Vec::pop)
+    };
     match scripted.unwrap_or(Answer::Status(200, Value::Null)) {
         Answer::Reset(reason) => respond.send_reset(reason),
         Answer::Status(status, body) => {

@@ -19,6 +19,7 @@ mod http_server;
 mod lanes;
 mod outcomes;
 mod panics;
+mod platforms;
 mod provider;
 mod records;
 mod relay;

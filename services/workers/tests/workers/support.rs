@@ -124,6 +124,16 @@ impl Setting {
         accounts: Vec<Arc<Account>>,
         change: impl FnOnce(&mut WorkerDeps),
     ) -> Worker {
+        self.start_for(Channel::Sms, accounts, change)
+    }
+
+    /// Like [`Setting::start_with`], for any channel.
+    pub(crate) fn start_for(
+        &self,
+        channel: Channel,
+        accounts: Vec<Arc<Account>>,
+        change: impl FnOnce(&mut WorkerDeps),
+    ) -> Worker {
         let mut deps = WorkerDeps {
             bus: self.env.bus.clone(),
             store: self.env.store.clone(),
@@ -136,7 +146,7 @@ impl Setting {
         };
         change(&mut deps);
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(run(deps, Channel::Sms, shutdown.clone()));
+        let task = tokio::spawn(run(deps, channel, shutdown.clone()));
         Worker { shutdown, task }
     }
 

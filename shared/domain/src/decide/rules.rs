@@ -395,6 +395,14 @@ fn delivery(
     let event = facts.event;
     let of_user =
         |get: fn(&super::UserFacts) -> &Option<Arc<str>>| facts.user.and_then(|user| get(user).clone());
+    let platform = match &target {
+        Target::ContactPoint { id } => {
+            let contacts = facts.user.map(|user| &*user.contacts).unwrap_or_default();
+            let contact = contacts.iter().find(|contact| contact.point.id == *id);
+            contact.and_then(|contact| contact.point.platform)
+        }
+        Target::Inline { .. } => None,
+    };
     Delivery {
         v: DELIVERY_VERSION,
         delivery_id: id,
@@ -408,6 +416,7 @@ fn delivery(
         user_id: facts.recipient.user_id.clone(),
         channel,
         target,
+        platform,
         locale: facts
             .recipient
             .locale

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU16, path::PathBuf, str::FromStr, time::Duration};
 
-use carillon_domain::{Channel, duration_text};
+use carillon_domain::{Channel, Platform, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -51,6 +51,7 @@ const fn max_connections() -> NonZeroU16 {
 
 impl ProviderSettings for ApnsConfig {
     const CHANNEL: Channel = Channel::Push;
+    const PLATFORMS: &[Platform] = &[Platform::Ios];
 
     fn longest_call(&self) -> Duration {
         self.request_timeout

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use carillon_domain::{Channel, duration_text};
+use carillon_domain::{Channel, Platform, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ fn base_url() -> String {
 
 impl ProviderSettings for FcmConfig {
     const CHANNEL: Channel = Channel::Push;
+    const PLATFORMS: &[Platform] = &[Platform::Android, Platform::Web];
+    const PLATFORMS_OF_OTHERS: &[Platform] = &[Platform::Ios];
 
     fn longest_call(&self) -> Duration {
         self.request_timeout

@@ -26,7 +26,7 @@ use tokio::{
 use self::{
     call::PermittedCall,
     doubt::Proof,
-    part::{AccountPart, AccountParts},
+    part::{AccountPart, AccountParts, MEANWHILE},
     state::{Learnt, State},
 };
 pub(crate) use self::{
@@ -65,6 +65,17 @@ impl Breaker {
     /// Whether a message could go out now. A probe that is under way counts as closed.
     pub(crate) fn is_open(&self) -> bool {
         self.state.lock().is_open(Instant::now())
+    }
+
+    /// The time after which a message may go out: zero if one could now, and about a second while another message goes
+    /// first.
+    pub(crate) fn opens_in(&self) -> Duration {
+        let (state, now) = (self.state.lock(), Instant::now());
+        match state.paused_until(now) {
+            Some(until) => until - now,
+            None if state.is_probing() => MEANWHILE,
+            None => Duration::ZERO,
+        }
     }
 
     /// Whether one message goes first.

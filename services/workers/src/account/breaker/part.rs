@@ -16,7 +16,7 @@ const MEMORY: Duration = Duration::from_hours(1);
 /// The number of parts above which old ones are searched for and forgotten.
 const MANY: usize = 1_024;
 /// The wait while another message of the part goes first: its answer comes within about this time.
-const MEANWHILE: Duration = Duration::from_secs(1);
+pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
 
 /// A part of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
