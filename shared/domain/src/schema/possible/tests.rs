@@ -262,3 +262,16 @@ fn names_are_matched_with_each_pattern_in_bounded_work() {
     possible.all_steps.set(COMPILING);
     assert_eq!(possible.is_match("never seen", "a"), None);
 }
+
+#[test]
+fn a_schema_of_thousands_of_members_is_asked_about_in_bounded_work() {
+    let all: Vec<Value> = (0..4_000)
+        .map(|n| json!({"properties": {format!("p{n}"): {}}}))
+        .collect();
+    let schema = json!({"allOf": all, "anyOf": [{"maxProperties": 0}, {"required": ["p1"]}]});
+    let possible = Possible::new(&schema);
+    for _ in 0..ALL_STEPS / STEPS + 1 {
+        assert!(possible.may_fit(&[&schema], &[&json!({"required": ["p2"]})]));
+    }
+    assert_eq!(possible.all_steps.get(), 0);
+}

@@ -139,7 +139,8 @@ impl<'w> Together<'w> {
                 Value::Object(keywords) => keywords,
                 _ => continue,
             };
-            if !possible.pay(1) {
+            // Each schema is compared with those that are known.
+            if !possible.pay(1 + self.nodes.len() as u64 / 16) {
                 return true;
             }
             let node = Keywords {
