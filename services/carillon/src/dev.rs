@@ -132,7 +132,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     Ok(ended?)
 }
 
-/// Refuses one address for two servers, of which the second would blame another process.
+/// Refuses the same address for two servers: the error of the second one would blame another process.
 fn apart(listen: SocketAddr, simulator: SocketAddr) -> anyhow::Result<()> {
     let overlap =
         listen.ip() == simulator.ip() || listen.ip().is_unspecified() || simulator.ip().is_unspecified();
