@@ -10,7 +10,7 @@ import shop
 from shell import Failed, require, run, until
 
 WORKERS = ("worker-push", "worker-email", "worker-sms")
-ROLES = ("gateway", "router", *WORKERS, "templates", "tracker")
+ROLES = ("gateway", "router", *WORKERS, "templates", "tracker", "scheduler")
 STORES = ("kafka", "postgres", "redis")
 # What runs and serves /healthz, /readyz and /metrics.
 SERVING = (*ROLES, "simulator")

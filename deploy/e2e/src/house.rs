@@ -22,6 +22,8 @@ pub(crate) const ROLES: &[RoleArgs] = &[
     ("push", &["worker", "--channel", "push"]),
     ("tracker-1", &["tracker"]),
     ("tracker-2", &["tracker"]),
+    ("scheduler-1", &["scheduler"]),
+    ("scheduler-2", &["scheduler"]),
 ];
 
 /// The interval at which processes are checked.

@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Run the tracker, which projects statuses into the read model, and the auditor.
     #[command(after_help = examples::TRACKER)]
     Tracker,
+    /// Run the scheduler, which works dead letters off and publishes the outbox.
+    #[command(after_help = examples::SCHEDULER)]
+    Scheduler,
     /// Run the provider simulator.
     #[command(after_help = examples::SIMULATOR)]
     Simulator,
@@ -192,6 +195,7 @@ impl Command {
                 | Self::Worker { .. }
                 | Self::Templates
                 | Self::Tracker
+                | Self::Scheduler
                 | Self::Simulator
         )
     }
@@ -223,6 +227,7 @@ pub(crate) enum Without {
     Router,
     Worker,
     Tracker,
+    Scheduler,
 }
 
 impl Default for DevArgs {

@@ -161,6 +161,7 @@ fn wanted(without: &[Without]) -> Vec<ProcessRole> {
         ProcessRole::Router => !without.contains(&Without::Router),
         ProcessRole::Worker(_) => !without.contains(&Without::Worker),
         ProcessRole::Tracker => !without.contains(&Without::Tracker),
+        ProcessRole::Scheduler => !without.contains(&Without::Scheduler),
         ProcessRole::Gateway | ProcessRole::Templates => true,
     };
     roles::ALL.into_iter().filter(is_wanted).collect()

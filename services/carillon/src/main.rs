@@ -106,6 +106,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Worker { channel } => serve(config, &[roles::ProcessRole::Worker(channel.into())]).await,
         Command::Templates => serve(config, &[roles::ProcessRole::Templates]).await,
         Command::Tracker => serve(config, &[roles::ProcessRole::Tracker]).await,
+        Command::Scheduler => serve(config, &[roles::ProcessRole::Scheduler]).await,
         Command::Simulator => simulate(config).await,
         other => commands::run(other, config).await,
     }

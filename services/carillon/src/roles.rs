@@ -13,6 +13,7 @@ use carillon_domain::Channel;
 use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState};
 use carillon_router::RouterDeps;
 use carillon_runtime::{Lifecycle, http, os_sentence};
+use carillon_scheduler::SchedulerDeps;
 use carillon_store::api_keys;
 use carillon_templates::{TemplatesApi, TemplatesRole};
 use carillon_tracker::TrackerDeps;
@@ -29,16 +30,18 @@ pub(crate) enum ProcessRole {
     Worker(Channel),
     Templates,
     Tracker,
+    Scheduler,
 }
 
 /// The roles of `carillon all` and `carillon dev`. Templates are rendered in the workers there.
-pub(crate) const ALL: [ProcessRole; 6] = [
+pub(crate) const ALL: [ProcessRole; 7] = [
     ProcessRole::Gateway,
     ProcessRole::Router,
     ProcessRole::Worker(Channel::Push),
     ProcessRole::Worker(Channel::Email),
     ProcessRole::Worker(Channel::Sms),
     ProcessRole::Tracker,
+    ProcessRole::Scheduler,
 ];
 
 impl ProcessRole {
@@ -52,6 +55,7 @@ impl ProcessRole {
             Self::Worker(Channel::Sms) => "carillon-worker-sms",
             Self::Templates => "carillon-templates",
             Self::Tracker => "carillon-tracker",
+            Self::Scheduler => "carillon-scheduler",
         }
     }
 
@@ -67,6 +71,7 @@ impl ProcessRole {
             ),
             Self::Templates => ("templates".to_owned(), None),
             Self::Tracker => ("tracker".to_owned(), Some(carillon_tracker::projection_name(bus))),
+            Self::Scheduler => ("scheduler".to_owned(), None),
         };
         tracing::info!(role, version = env!("CARGO_PKG_VERSION"), bus = bus.backend_name(),
             database = foundation.store.backend_name(), limits = foundation.quotas.name(), %listen, group,
@@ -114,6 +119,7 @@ pub(crate) fn spawn(
             ProcessRole::Router => spawn_router(foundation, lifecycle),
             ProcessRole::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,
             ProcessRole::Tracker => spawn_tracker(foundation, lifecycle),
+            ProcessRole::Scheduler => spawn_scheduler(foundation, lifecycle),
             ProcessRole::Gateway | ProcessRole::Templates => {}
         }
     }
@@ -285,6 +291,20 @@ fn spawn_tracker(foundation: &Foundation, lifecycle: &mut Lifecycle) {
     let shutdown = foundation.shutdown.clone();
     lifecycle.spawn("tracker", async move {
         Ok(Box::pin(carillon_tracker::run(deps, shutdown)).await?)
+    });
+}
+
+fn spawn_scheduler(foundation: &Foundation, lifecycle: &mut Lifecycle) {
+    let deps = SchedulerDeps {
+        bus: foundation.bus.clone(),
+        store: foundation.store.clone(),
+        clock: Arc::clone(&foundation.clock),
+        only_process: !foundation.config.is_distributed(),
+        ready: foundation.readiness.register("scheduler"),
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn("scheduler", async move {
+        Ok(Box::pin(carillon_scheduler::run(deps, shutdown)).await?)
     });
 }
 

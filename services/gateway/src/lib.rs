@@ -11,6 +11,7 @@ mod error;
 mod fallback;
 mod ingest;
 mod input;
+mod letters;
 mod limits;
 mod openapi;
 mod privacy;

@@ -21,7 +21,7 @@ use carillon_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{auth::Caller, error::ApiError, state::GatewayState};
+use crate::{auth::Caller, error::ApiError, letters::VerdictDocument, state::GatewayState};
 
 /// The extent to which an answer may show personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,8 @@ pub(crate) fn mask_user(user: &mut User) {
 pub(crate) struct DeadLetterDocument {
     #[serde(flatten)]
     pub(crate) letter: DeadLetterView,
+    /// The verdict; null if the letter is open.
+    pub(crate) verdict: Option<VerdictDocument>,
     /// The partition that the record came from; null if the record does not say it.
     pub(crate) source_partition: Option<i32>,
     /// The offset that the record came from; null if the record does not say it.
@@ -188,6 +190,7 @@ pub(crate) async fn show_dead_letter(
     tenant: &TenantId,
     sight: Sight,
     mut letter: DeadLetterView,
+    verdict: Option<VerdictDocument>,
 ) -> Result<DeadLetterDocument, ApiError> {
     let value = std::mem::take(&mut letter.value);
     let mut headers = std::mem::take(&mut letter.headers);
@@ -219,6 +222,7 @@ pub(crate) async fn show_dead_letter(
     };
     Ok(DeadLetterDocument {
         letter,
+        verdict,
         source_partition,
         source_offset,
         source_timestamp,

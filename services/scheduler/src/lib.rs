@@ -1,4 +1,131 @@
-//! Work that waits: deferred and scheduled deliveries, digests, replay jobs.
-//!
-//! Empty until there is some: today the gateway and the router refuse an event whose `sendat` lies ahead, with a clear
-//! error, and nothing is deferred.
+//! The scheduler: jobs that work dead letters off, and the publisher of the outbox. Several instances share the work; each
+//! step and each record is leased. (Deferred events and digests will be released here as well; today nothing is deferred.)
+
+mod measures;
+mod plan;
+mod publisher;
+mod runner;
+
+use std::{future::Future, time::Duration};
+
+use carillon_bus::{Bus, BusError};
+use carillon_domain::clock::SharedClock;
+use carillon_runtime::{Limited, Shutdown, Stall, Stalled, http::ReadySwitch, panics};
+use carillon_store::{Store, StoreError};
+
+pub use publisher::Publisher;
+pub use runner::{Runner, Stepped};
+
+/// The dependencies of the scheduler.
+#[derive(Clone)]
+pub struct SchedulerDeps {
+    /// The bus, to which records go.
+    pub bus: Bus,
+    /// The store of jobs and outbox.
+    pub store: Store,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Whether this is the only process. A lease of another process is then of a dead one.
+    pub only_process: bool,
+    /// Set once the scheduler has begun.
+    pub ready: ReadySwitch,
+}
+
+/// The reason for which a scheduler ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SchedulerError {
+    /// The bus failed for good.
+    #[error("bus")]
+    Bus(#[from] BusError),
+    /// The database failed.
+    #[error("store")]
+    Store(#[from] StoreError),
+    /// The code panicked.
+    #[error("{0}")]
+    Panicked(panics::Panic),
+    /// No step has succeeded for longer than the stall limit.
+    #[error("the scheduler makes no progress")]
+    Stalled(#[from] Stalled),
+}
+
+impl SchedulerError {
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Bus(error) => error.is_retriable() || matches!(error, BusError::NoTopic(_)),
+            Self::Store(_) | Self::Panicked(_) => true,
+            Self::Stalled(_) => false,
+        }
+    }
+}
+
+/// The lease of a step and of records that are being published: longer than either takes.
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
+/// The pause before work that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs jobs and publishes the outbox until the shutdown.
+pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), SchedulerError> {
+    let runner = Runner::new(deps.clone());
+    let publisher = Publisher::new(deps.clone());
+    let jobs = keep("jobs", &shutdown, || async {
+        match runner.step().await? {
+            Stepped::Worked => {}
+            Stepped::Idle => tokio::time::sleep(runner::POLL).await,
+        }
+        Ok(())
+    });
+    let outbox = keep("publishing", &shutdown, || async {
+        if publisher.step().await? == 0 {
+            tokio::select! {
+                () = deps.store.outbox().woken() => {}
+                () = tokio::time::sleep(publisher::POLL) => {}
+            }
+        }
+        Ok(())
+    });
+    let measures = measures::run(&deps.store, shutdown.clone());
+    deps.ready.ready();
+    let ended = tokio::select! {
+        ended = async { tokio::try_join!(jobs, outbox) } => ended.map(drop),
+        () = measures => Ok(()),
+    };
+    deps.ready.not_ready("the role has ended");
+    ended
+}
+
+/// Repeats a step until the shutdown. A step that is under way at the soft signal is awaited; the hard one gives it up,
+/// which loses nothing.
+async fn keep<F: Future<Output = Result<(), SchedulerError>>>(
+    what: &'static str,
+    shutdown: &Shutdown,
+    step: impl Fn() -> F,
+) -> Result<(), SchedulerError> {
+    let mut stall = Stall::new(panics::role(), what, shutdown.stall_limit);
+    let complaints = Limited::default();
+    while !shutdown.soft.is_cancelled() {
+        let done = tokio::select! {
+            done = panics::catch(panics::role(), step()) => done.map_err(SchedulerError::Panicked).flatten(),
+            () = shutdown.hard() => return Ok(()),
+        };
+        match done {
+            Ok(()) => stall.succeeded(),
+            Err(error) if error.is_retriable() => {
+                if let Some(left_out) = complaints.admit(what) {
+                    tracing::warn!(
+                        what,
+                        error = &error as &dyn std::error::Error,
+                        left_out,
+                        "a step failed; trying again"
+                    );
+                }
+                stall.failed(&error)?;
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = shutdown.soft() => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use carillon_bus::{Queue, Record, TopicKind, Topics, dead_letter, headers};
+use carillon_bus::{Queue, Record, TopicKind, Topics, dead_letter, headers, replay::BASE64};
 use carillon_domain::{Channel, DeliveryId, TenantId, status::Origin};
 use carillon_store::dead_letters::DeadLetterRow;
 use serde::Deserialize;
@@ -90,10 +90,11 @@ fn tenant(record: &Record) -> TenantId {
     TenantId::parse(name).unwrap_or_default()
 }
 
-/// A header's value as text; Spring's numbers and other bytes as base64.
+/// A header's value as text; Spring's numbers and other bytes as base64. A text that looks like base64 is encoded as well,
+/// so that a replay finds the original bytes.
 fn readable(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => format!("base64:{}", BASE64_STANDARD.encode(value)),
+        Ok(text) if !text.chars().any(char::is_control) && !text.starts_with(BASE64) => text.to_owned(),
+        _ => format!("{BASE64}{}", BASE64_STANDARD.encode(value)),
     }
 }

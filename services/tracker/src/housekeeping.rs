@@ -3,6 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
+use carillon_bus::{Bus, TopicKind};
 use carillon_runtime::Shutdown;
 use carillon_store::{Store, StoreError, events::DEDUPE_WINDOW};
 
@@ -11,8 +12,19 @@ const INTERVAL: Duration = Duration::from_hours(1);
 /// The time for which outcomes of attempts are kept, longer than any retry or redelivery takes.
 const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
 
+/// The time for which a verdict is kept after its letter can be in the read model or in a topic. Kafka deletes whole
+/// segments, so a letter may be read for longer than its topic's retention says.
+const VERDICT_SLACK: Duration = Duration::from_hours(14 * 24);
+
+/// The age from which on a verdict about a dead letter is of no use: the letter is in no topic any more.
+fn verdict_window(bus: &Bus) -> Duration {
+    let is_queue = |kind| matches!(kind, TopicKind::DeadLetters(_) | TopicKind::EventDeadLetters);
+    let queues = bus.topics().all().iter().filter(|topic| is_queue(topic.kind));
+    queues.map(|topic| topic.retention).max().unwrap_or_default() + VERDICT_SLACK
+}
+
 /// Deletes expired rows at the start and every hour, until the shutdown.
-pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
+pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
     let mut timer = tokio::time::interval(INTERVAL);
     loop {
         tokio::select! {
@@ -28,6 +40,7 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
         done("history", store.read_model().maintain()).await;
         done("deliveries and decisions", store.read_model().prune()).await;
         done("dead letters", store.dead_letters().prune()).await;
+        done("verdicts", store.dead_letter_jobs().prune(verdict_window(bus))).await;
         done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
         done("idempotency keys", store.idempotency().prune()).await;
         done("suppressions that have ended", store.suppressions().prune()).await;

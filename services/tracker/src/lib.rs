@@ -108,7 +108,7 @@ pub async fn run(deps: TrackerDeps, shutdown: Shutdown) -> Result<(), TrackerErr
             report(format!("{}.dlq", projection_name(&deps.bus)))
         )
     };
-    let housekeeping = housekeeping::run(&deps.store, shutdown.clone());
+    let housekeeping = housekeeping::run(&deps.bus, &deps.store, shutdown.clone());
     let company = async { tokio::join!(auditor.run(shutdown.clone()), lag, housekeeping) };
     deps.ready.ready();
     let consumers = async { tokio::try_join!(statuses, dead).map(drop) };

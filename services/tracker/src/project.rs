@@ -28,6 +28,7 @@ pub(crate) async fn projection(
         match StatusRecord::parse(&record.value) {
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
             Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, update),
+            Ok(StatusRecord::Verdict(given)) => projection.verdicts.push(given),
             Err(error) => {
                 // Only our own roles write to this topic; a record that cannot be read was written by another
                 // program.

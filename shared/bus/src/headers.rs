@@ -98,8 +98,9 @@ impl Headers {
             .sum()
     }
 
-    /// The compact form of the embedded log: for each header, lengths (u32, little-endian) and bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The compact form of the embedded log and of outboxes: for each header, lengths (u32, little-endian) and bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.size() + self.0.len() * 8);
         for (name, value) in &self.0 {
             for part in [name.as_bytes(), value] {
@@ -111,7 +112,8 @@ impl Headers {
     }
 
     /// Decodes the form of [`Headers::encode`]; a truncated last header is left out.
-    pub(crate) fn decode(bytes: &Bytes) -> Self {
+    #[must_use]
+    pub fn decode(bytes: &Bytes) -> Self {
         let mut at = 0;
         let mut part = || -> Option<Bytes> {
             let length = bytes.get(at..at + 4)?;

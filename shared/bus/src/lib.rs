@@ -14,6 +14,7 @@ mod member;
 mod meter;
 mod parallel;
 mod record;
+pub mod replay;
 mod report;
 pub mod retry;
 mod topics;

@@ -45,6 +45,89 @@ pub enum FailureClass {
     Bug,
 }
 
+/// The verdict about a dead letter. A letter without one is open.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum LetterVerdict {
+    /// Its record was put back, to be processed once more.
+    Replayed,
+    /// It was given up.
+    Discarded,
+}
+
+/// The reason for which a job leaves a dead letter as it is.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum SkipReason {
+    /// Another job has given its verdict before.
+    AlreadySettled,
+    /// The delivery's expiry has passed, so that a replay would send nothing.
+    Expired,
+    /// The record was too large for the dead letter topic, which has only its beginning.
+    Truncated,
+    /// The record's bytes are not a delivery of this tenant and channel, or are not known at all.
+    Unreadable,
+    /// The record did not come from a topic to which it could be put back.
+    UnknownSource,
+    /// The router has claimed the event for the rejected record, so it would take another one for a duplicate.
+    EventClaimed,
+    /// The event has been routed from another record.
+    EventRouted,
+}
+
+impl SkipReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The reason as a sentence without a full stop.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AlreadySettled => "it was replayed or discarded before",
+            Self::Expired => "its expiry has passed, so nothing would be sent",
+            Self::Truncated => "only the beginning of its record was kept",
+            Self::Unreadable => "its record cannot be read",
+            Self::UnknownSource => "its record did not come from a topic of Carillon",
+            Self::EventClaimed => {
+                "its event was accepted with this record, so a second record would count as a duplicate; post the \
+                 corrected event with a new id"
+            }
+            Self::EventRouted => "its event was routed from another record",
+        }
+    }
+}
+
 impl FailureClass {
     /// Every class.
     pub const ALL: &'static [Self] = Self::VARIANTS;

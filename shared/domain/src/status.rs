@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
+use uuid::Uuid;
 
 use crate::{
     channel::Channel,
     clock::Timestamp,
+    dead_letter::LetterVerdict,
     decide::Decision,
     ids::{DeliveryId, EventId, TenantId, UserId},
     wire::{self, WireError},
@@ -150,6 +152,9 @@ pub enum StatusRecord {
     /// A change of a delivery.
     #[serde(rename = "delivery.status")]
     Delivery(DeliveryUpdate),
+    /// A verdict about a dead letter.
+    #[serde(rename = "dead_letter.verdict")]
+    Verdict(VerdictGiven),
 }
 
 impl StatusRecord {
@@ -168,8 +173,11 @@ impl StatusRecord {
             "delivery.status" => {
                 wire::read(json, STATUS_VERSION, |update: &DeliveryUpdate| update.v).map(Self::Delivery)
             }
+            "dead_letter.verdict" => {
+                wire::read(json, STATUS_VERSION, |given: &VerdictGiven| given.v).map(Self::Verdict)
+            }
             _ => {
-                let expected = "expected the kind event.decided or delivery.status";
+                let expected = "expected the kind event.decided, delivery.status or dead_letter.verdict";
                 Err(serde_json::Error::custom(expected).into())
             }
         }
@@ -185,12 +193,17 @@ impl StatusRecord {
         serde_json::to_vec(self).expect("a status record serialises")
     }
 
-    /// The record key, by which all records about one event lie in one partition, in order.
+    /// The record key, by which all records about one event lie in one partition, in order. A verdict about a record that
+    /// belongs to no known event has the letter's own key.
     #[must_use]
     pub fn record_key(&self) -> String {
         match self {
             Self::EventDecided(decided) => format!("{}|{}", decided.tenant, decided.event_id),
             Self::Delivery(update) => format!("{}|{}", update.tenant, update.event_id),
+            Self::Verdict(given) => match &given.event_id {
+                Some(event_id) => format!("{}|{event_id}", given.tenant),
+                None => format!("{}|{}", given.tenant, given.letter_id),
+            },
         }
     }
 }
@@ -300,7 +313,7 @@ pub struct DeliveryUpdate {
     pub accepted_at: Timestamp,
     /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// Number of the attempt, from 1.
+    /// Number of the attempt, from 1; 0 of a replay that no worker has read yet.
     pub attempt: u32,
     /// The address, masked for display, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,6 +332,26 @@ pub struct DeliveryUpdate {
     pub next_attempt_at: Option<Timestamp>,
     /// The steps, oldest first. A record may have several steps of one attempt (`sending`, `sent`).
     pub steps: Vec<TimelineStep>,
+}
+
+/// A verdict about a dead letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerdictGiven {
+    /// The version of the wire form, [`STATUS_VERSION`].
+    pub v: u32,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The dead letter.
+    pub letter_id: Uuid,
+    /// The verdict.
+    pub verdict: LetterVerdict,
+    /// The job that gave it.
+    pub job_id: Uuid,
+    /// The time at which it was given.
+    pub at: Timestamp,
+    /// The event, if the letter is a delivery of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<EventId>,
 }
 
 /// A step of a delivery's timeline.
@@ -404,6 +437,25 @@ mod tests {
         let again = StatusRecord::parse(&StatusRecord::EventDecided(decided).to_wire()).unwrap();
         assert_eq!(again.record_key(), "default|1");
         assert!(StatusRecord::parse(br#"{"kind":"other"}"#).is_err());
+    }
+
+    #[test]
+    fn a_verdict_lies_beside_the_records_of_its_event_and_is_read_back() {
+        let given = |event: &str| {
+            format!(
+                r#"{{"kind":"dead_letter.verdict","v":1,"tenant":"default","letter_id":"{id}","verdict":"replayed",
+                "job_id":"{id}","at":"2026-11-24T10:00:00Z"{event}}}"#,
+                id = Uuid::nil()
+            )
+        };
+        let of_event = StatusRecord::parse(given(r#","event_id":"1""#).as_bytes()).unwrap();
+        assert_eq!(of_event.record_key(), "default|1");
+        let alone = StatusRecord::parse(given("").as_bytes()).unwrap();
+        assert_eq!(alone.record_key(), format!("default|{}", Uuid::nil()));
+        let StatusRecord::Verdict(again) = StatusRecord::parse(&alone.to_wire()).unwrap() else {
+            panic!()
+        };
+        assert_eq!(again.verdict, LetterVerdict::Replayed);
     }
 
     #[test]

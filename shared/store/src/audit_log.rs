@@ -1,5 +1,6 @@
-//! The audit log (table `audit_log`): which API key was shown hidden values or changed the suppression list, when and on
-//! which route. An entry is written before the values are shown, or together with the change, and is never deleted.
+//! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list or worked dead
+//! letters off, when and on which route. An entry is written before the values are shown, or together with the change, and
+//! is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;
@@ -27,6 +28,12 @@ pub enum AuditAction {
     Lift,
     /// A file of addresses was added to the suppression list.
     Import,
+    /// A job was made that replays dead letters.
+    Replay,
+    /// A job was made that discards dead letters.
+    Discard,
+    /// A job was cancelled.
+    Cancel,
 }
 
 /// An entry of the audit log.
@@ -42,7 +49,7 @@ pub struct AuditEntry {
     pub key_name: String,
     /// The action.
     pub action: AuditAction,
-    /// The requested path and query; addresses of the suppression list are masked in it.
+    /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.
     pub route: String,
 }
 

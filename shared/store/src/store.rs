@@ -15,10 +15,12 @@ use crate::{
     channel_holds::ChannelHolds,
     config::{Dialect, StoreConfig},
     db::Db,
+    dead_letter_jobs::DeadLetterJobs,
     dead_letters::DeadLetters,
     error::StoreError,
     events::Events,
     idempotency::Idempotency,
+    outbox::Outbox,
     preferences::PreferencesRepo,
     read_model::ReadModel,
     send_ledger::SendLedger,
@@ -51,6 +53,8 @@ struct Parts {
     send_ledger: SendLedger,
     read_model: ReadModel,
     dead_letters: DeadLetters,
+    dead_letter_jobs: DeadLetterJobs,
+    outbox: Outbox,
     audit: Audit,
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
@@ -74,7 +78,9 @@ impl Store {
             idempotency: Idempotency::new(db.clone()),
             send_ledger: SendLedger::new(db.clone()),
             read_model: ReadModel::new(model.clone(), shard, config.history_retention),
-            dead_letters: DeadLetters::new(model.clone(), config.history_retention),
+            dead_letters: DeadLetters::new(model.clone(), db.clone(), config.history_retention),
+            dead_letter_jobs: DeadLetterJobs::new(db.clone(), config.history_retention),
+            outbox: Outbox::new(db.clone()),
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
             channel_holds: ChannelHolds::new(db.clone()),
@@ -198,6 +204,18 @@ impl Store {
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetters {
         &self.0.dead_letters
+    }
+
+    /// Jobs that work dead letters off, and their verdicts.
+    #[must_use]
+    pub fn dead_letter_jobs(&self) -> &DeadLetterJobs {
+        &self.0.dead_letter_jobs
+    }
+
+    /// Records on their way to the bus.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     /// The auditor's counts.

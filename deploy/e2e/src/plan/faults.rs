@@ -63,6 +63,7 @@ const REAL: &[&[FaultKind]] = &[
     &[FaultKind::Kill("sms")],
     &[FaultKind::Kill("push")],
     &[FaultKind::Kill("tracker-1"), FaultKind::Kill("tracker-2")],
+    &[FaultKind::Kill("scheduler-1"), FaultKind::Kill("scheduler-2")],
     &[FaultKind::Kill("templates"), FaultKind::Kill("simulator")],
     &[FaultKind::KillService("kafka")],
     &[FaultKind::KillService("postgres")],

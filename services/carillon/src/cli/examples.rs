@@ -23,6 +23,7 @@ examples! {
     WORKER: "carillon worker --channel email", "carillon worker --channel sms --set http.listen=localhost:8082";
     TEMPLATES: "carillon templates --set http.listen=localhost:8083";
     TRACKER: "carillon tracker --config /etc/carillon.toml";
+    SCHEDULER: "carillon scheduler --config /etc/carillon.toml";
     SIMULATOR: "carillon simulator --set simulator.listen=localhost:8081";
     SEND:
         "carillon send --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",

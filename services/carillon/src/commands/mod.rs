@@ -57,6 +57,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         | Command::Worker { .. }
         | Command::Templates
         | Command::Tracker
+        | Command::Scheduler
         | Command::Simulator
         | Command::Ready { .. }
         | Command::Completions { .. } => anyhow::bail!("only commands that end by themselves are run here"),

@@ -7,21 +7,23 @@ use axum::{
 use carillon_domain::{Channel, Timestamp, dead_letter::FailureClass};
 use carillon_runtime::http::Problem;
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::Caller,
     error::ApiError,
     input::{Given, Id, Listed, NoQuery, Query, page},
+    letters::verdicts_of,
     openapi::{answers, schemas},
     privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
     state::GatewayState,
 };
 
 /// A dead letter queue: a channel's, or the queue of events.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, strum::EnumString)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(strum::EnumIter, serde::Serialize))]
+#[strum(serialize_all = "lowercase")]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub(crate) enum Queue {
     Push,
     Email,
@@ -30,7 +32,17 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    fn channel(self) -> Option<Channel> {
+    /// The queue of a channel, or of events.
+    pub(crate) fn of(channel: Option<Channel>) -> Self {
+        match channel {
+            Some(Channel::Push) => Self::Push,
+            Some(Channel::Email) => Self::Email,
+            Some(Channel::Sms) => Self::Sms,
+            None => Self::Events,
+        }
+    }
+
+    pub(crate) fn channel(self) -> Option<Channel> {
         match self {
             Self::Push => Some(Channel::Push),
             Self::Email => Some(Channel::Email),
@@ -79,6 +91,7 @@ pub(crate) async fn list_dead_letters(
 ) -> Result<Json<Listed<DeadLetterDocument>>, ApiError> {
     let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
     let filter = DeadLetterFilter {
+        ids: Vec::new(),
         state: asked.state,
         queue: asked.channel.into_iter().map(Queue::channel).collect(),
         class: asked.class,
@@ -89,14 +102,17 @@ pub(crate) async fn list_dead_letters(
         from: asked.from.0,
         to: asked.to.0,
     };
-    let found = state
+    let mut found = state
         .store
         .dead_letters()
         .list(caller.tenant(), &filter, page)
         .await?;
+    let mut verdicts = verdicts_of(&state, caller.tenant(), &mut found.items).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for letter in found.items {
-        items.push(show_dead_letter(&state, caller.tenant(), Sight::of(caller.0.role), letter).await?);
+        let verdict = verdicts.remove(&letter.id);
+        let sight = Sight::of(caller.0.role);
+        items.push(show_dead_letter(&state, caller.tenant(), sight, letter, verdict).await?);
     }
     Ok(Json(Listed {
         items,
@@ -123,8 +139,10 @@ pub(crate) async fn get_dead_letter(
 ) -> Result<Json<DeadLetterDocument>, ApiError> {
     let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
     let found = state.store.dead_letters().get(caller.tenant(), id).await?;
-    let letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
-    show_dead_letter(&state, caller.tenant(), sight, letter)
+    let mut letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
+    let verdicts = verdicts_of(&state, caller.tenant(), std::slice::from_mut(&mut letter)).await?;
+    let verdict = verdicts.into_values().next();
+    show_dead_letter(&state, caller.tenant(), sight, letter, verdict)
         .await
         .map(Json)
 }

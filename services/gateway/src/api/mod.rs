@@ -4,6 +4,8 @@ mod audit;
 mod catalog;
 pub(crate) mod deliveries;
 pub(crate) mod dlq;
+mod dlq_jobs;
+mod dlq_settle;
 pub(crate) mod event_get;
 pub(crate) mod events_post;
 mod keys;
@@ -40,6 +42,11 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(dlq::list_dead_letters))
         .routes(routes!(dlq::get_dead_letter))
         .routes(routes!(dlq::group_dead_letters))
+        .routes(routes!(dlq_settle::replay_dead_letters))
+        .routes(routes!(dlq_settle::discard_dead_letters))
+        .routes(routes!(dlq_jobs::list_jobs))
+        .routes(routes!(dlq_jobs::get_job))
+        .routes(routes!(dlq_jobs::cancel_job))
         .routes(routes!(suppressions::list_suppressions))
         .routes(routes!(suppressions_import::import_suppressions))
         .routes(routes!(

@@ -4,18 +4,22 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carillon_domain::{FieldError, Timestamp, field_error::quoted};
-use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState, DeadLetterView};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use carillon_store::{
+    api_keys::Role,
+    dead_letters::{DeadLetterGroup, DeadLetterState, DeadLetterView},
+};
 use serde::Deserialize;
 
 use super::{
     Dashboard,
+    chosen::Chosen,
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
     error::ApiError,
     input::{Id, NoQuery, Query, page},
+    letters::{VerdictDocument, verdicts_of},
     privacy::{mask_groups, mask_letter, show_dead_letter},
 };
 
@@ -23,8 +27,14 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     state: Option<String>,
-    fingerprint: Option<String>,
     cursor: Option<String>,
+    fingerprint: Option<String>,
+    channel: Option<String>,
+    class: Option<String>,
+    provider: Option<String>,
+    code: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
 }
 
 #[derive(Template)]
@@ -32,10 +42,24 @@ pub(crate) struct Asked {
 struct DeadLettersPage {
     frame: Option<Frame>,
     causes: Vec<DeadLetterGroup>,
-    fingerprint: Option<String>,
+    chosen: Chosen,
+    /// The filters as a query string.
+    query: String,
     state: &'static str,
     letters: Vec<DeadLetterView>,
     older: Option<String>,
+    /// Whether the user may replay and discard.
+    may_settle: bool,
+}
+
+impl DeadLettersPage {
+    /// The query string of the list of another state.
+    fn of_state(&self, state: &str) -> String {
+        match self.query.as_str() {
+            "" => format!("state={state}"),
+            query => format!("state={state}&{query}"),
+        }
+    }
 }
 
 /// The list, of open dead letters unless another state is requested.
@@ -58,30 +82,38 @@ pub(crate) async fn list(
     let page = page(None, asked.cursor.as_deref())?;
     let letters = dashboard.gateway.store.dead_letters();
     let tenant = signed_in.caller.tenant();
-    let filter = DeadLetterFilter {
-        state: vec![state],
-        fingerprint: asked.fingerprint.iter().cloned().collect(),
-        ..DeadLetterFilter::default()
+    let chosen = Chosen {
+        id: None,
+        fingerprint: asked.fingerprint,
+        channel: asked.channel,
+        class: asked.class,
+        provider: asked.provider,
+        code: asked.code,
+        event_type: asked.event_type,
     };
+    let filter = chosen.filter(state)?;
     let mut found = letters.list(tenant, &filter, page).await?;
+    verdicts_of(&dashboard.gateway, tenant, &mut found.items).await?;
     for letter in &mut found.items {
         mask_letter(letter);
     }
     let mut causes = letters.groups(tenant).await?;
     mask_groups(&mut causes);
-    let fingerprint = asked.fingerprint.as_deref().map_or_else(String::new, |text| {
-        format!("&fingerprint={}", utf8_percent_encode(text, NON_ALPHANUMERIC))
-    });
-    Ok(render(&DeadLettersPage {
+    let mut page = DeadLettersPage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
         causes,
-        older: found
-            .next_cursor
-            .map(|cursor| format!("/dlq?state={state}{fingerprint}&cursor={cursor}")),
-        fingerprint: asked.fingerprint,
+        older: None,
+        query: chosen.query(),
+        chosen,
         state: state.into(),
         letters: found.items,
-    }))
+        may_settle: signed_in.role() >= Role::Operator,
+    };
+    let of_state = page.of_state(page.state);
+    page.older = found
+        .next_cursor
+        .map(|cursor| format!("/dlq?{of_state}&cursor={cursor}"));
+    Ok(render(&page))
 }
 
 #[derive(Template)]
@@ -89,6 +121,9 @@ pub(crate) async fn list(
 struct DeadLetterPage {
     frame: Option<Frame>,
     letter: DeadLetterView,
+    verdict: Option<VerdictDocument>,
+    /// The selection of this letter, if the user may replay and discard it.
+    settle: Option<String>,
     /// The partition and offset that the record came from.
     place: Option<(i32, i64)>,
     /// The time of the record at that place.
@@ -114,20 +149,26 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let NoQuery = asked?;
     let letters = dashboard.gateway.store.dead_letters();
-    let letter = letters
+    let mut letter = letters
         .get(signed_in.caller.tenant(), id?.0)
         .await?
         .ok_or_else(|| ApiError::not_found("dead letter"))?;
+    let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
+    let verdicts = verdicts_of(gateway, tenant, std::slice::from_mut(&mut letter)).await?;
     let document = show_dead_letter(
-        &dashboard.gateway,
-        signed_in.caller.tenant(),
+        gateway,
+        tenant,
         signed_in.sight,
         letter,
+        verdicts.into_values().next(),
     )
     .await?;
     Ok(render(&DeadLetterPage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
+        settle: (document.verdict.is_none() && signed_in.role() >= Role::Operator)
+            .then(|| Chosen::letter(document.letter.id).query()),
         letter: document.letter,
+        verdict: document.verdict,
         place: document.source_partition.zip(document.source_offset),
         written_at: document.source_timestamp,
         headers: document.headers.unwrap_or_default(),

@@ -1,15 +1,18 @@
 //! The dashboard: server-rendered pages on the API's port, without scripts and external content, as its content
 //! security policy states.
 
+mod chosen;
 mod dead_letters;
 mod deliveries;
 mod delivery;
 mod event;
 pub(crate) mod foreign;
+pub(crate) mod jobs;
 mod overview;
 pub(crate) mod page;
 mod reveal;
 mod session;
+mod settle;
 mod sign_in;
 mod user;
 
@@ -57,6 +60,11 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/users/{id}", get(user::show))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", get(dead_letters::show))
+        .route("/dlq/replay", get(settle::replay).post(settle::confirm_replay))
+        .route("/dlq/discard", get(settle::discard).post(settle::confirm_discard))
+        .route("/dlq/jobs", get(jobs::list))
+        .route("/dlq/jobs/{id}", get(jobs::show))
+        .route("/dlq/jobs/{id}/cancel", post(jobs::cancel))
         .route("/reveal", post(reveal::reveal))
         .route("/sign-in", get(sign_in::form).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))

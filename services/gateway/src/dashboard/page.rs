@@ -7,7 +7,7 @@ use axum::{
 };
 use carillon_domain::DeliveryStatus;
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::StoreError;
+use carillon_store::{StoreError, dead_letter_jobs::JobState};
 
 use crate::error::ApiError;
 
@@ -60,6 +60,17 @@ pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
         S::Retrying | S::Uncertain => "warn",
         S::Failed | S::DeadLettered | S::Bounced | S::Complained => "bad",
         S::Expired | S::Cancelled | S::Suppressed => "calm",
+    }
+}
+
+/// The colour of a job's state, beside its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
+pub(crate) fn job_tone(state: &JobState) -> &'static str {
+    match state {
+        JobState::Running => "busy",
+        JobState::Done => "good",
+        JobState::Cancelled => "calm",
+        JobState::Failed => "bad",
     }
 }
 

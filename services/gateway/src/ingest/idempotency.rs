@@ -57,6 +57,8 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 #[derive(Debug)]
 pub(crate) struct Keyed {
     tenant: TenantId,
+    /// Method and path.
+    route: String,
     key: String,
     fingerprint: [u8; 32],
     lease: Lease,
@@ -71,6 +73,7 @@ impl Keyed {
                 until: later(now, LEASE),
             },
             tenant: tenant.clone(),
+            route: format!("{} {}", parts.method, parts.uri.path()),
             key,
             fingerprint: fingerprint(parts, body),
         }
@@ -79,7 +82,7 @@ impl Keyed {
     fn request(&self) -> IdempotentRequest<'_> {
         IdempotentRequest {
             tenant: &self.tenant,
-            route: "POST /v1/events",
+            route: &self.route,
             key: &self.key,
             fingerprint: self.fingerprint,
             lease: self.lease,

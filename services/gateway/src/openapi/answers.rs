@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::letters::JobDocument;
+
 use super::schemas::{
     ChannelName, DeadLetterStateName, FailureClassName, PlatformName, QueueName, RoleName, StatusName,
     SuppressionReasonName,
@@ -257,6 +259,9 @@ pub(crate) struct DeadLetterDocument {
     /// The event's type, if the record says one.
     #[schema(required)]
     r#type: Option<String>,
+    /// The verdict; null if the letter is open.
+    #[schema(required)]
+    verdict: Option<LetterVerdict>,
     /// The partition that the record came from; null if the record does not say it.
     #[schema(required)]
     source_partition: Option<i32>,
@@ -275,6 +280,35 @@ pub(crate) struct DeadLetterDocument {
     /// The reason for which the record is hidden or masked; null if it is shown unchanged.
     #[schema(required)]
     hidden: Option<String>,
+}
+
+/// The verdict about a dead letter.
+#[derive(ToSchema)]
+pub(crate) struct LetterVerdict {
+    verdict: VerdictName,
+    at: DateTime<Utc>,
+    /// The name of the API key that asked for it.
+    by: String,
+    job_id: Uuid,
+    /// The job's note.
+    #[schema(required)]
+    note: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum VerdictName {
+    Replayed,
+    Discarded,
+}
+
+/// A page of jobs, newest first.
+#[derive(ToSchema)]
+pub(crate) struct JobPage {
+    items: Vec<JobDocument>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
 }
 
 /// The causes of dead letters.
@@ -423,10 +457,10 @@ pub(crate) struct AuditEntry {
     /// The API key that was used.
     key_id: Uuid,
     key_name: String,
-    /// `reveal`, `suppress`, `lift` or `import`.
+    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard` or `cancel`.
     #[schema(example = "reveal")]
     action: String,
-    /// The requested path and query; addresses of the suppression list are masked in it.
+    /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.
     route: String,
 }
 

@@ -82,6 +82,22 @@ pub(crate) enum SuppressionReasonName {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
+pub(crate) enum JobKindName {
+    Replay,
+    Discard,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum JobStateName {
+    Running,
+    Done,
+    Cancelled,
+    Failed,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub(crate) enum RoleName {
     Viewer,
     Operator,

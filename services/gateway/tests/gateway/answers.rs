@@ -5,6 +5,7 @@ use carillon_store::audit::Acceptance;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    dead_letter_jobs::{replayable, work_off},
     seed::{dead_letter, delivery},
     support::{Ask, Setting, on_gateway, shipped},
 };
@@ -134,6 +135,12 @@ async fn every_answer_has_the_fields_that_the_document_says() {
             .as_str()
             .unwrap()
             .to_owned();
+        let settled = replayable(setting, "default", 9, "x", "2027-01-01T00:00:00Z").await;
+        let made = setting
+            .ask(Ask::post("/v1/dlq/replay").json(&json!({"ids": [settled]})))
+            .await;
+        work_off(setting, &[settled]).await;
+        let job = made.json()["status_url"].as_str().unwrap().to_owned();
         let asks = [
             ("/v1/users/{id}", Ask::put("/v1/users/u-77").json(&user)),
             ("/v1/users/{id}", Ask::put("/v1/users/u-77").json(&user)),
@@ -158,6 +165,26 @@ async fn every_answer_has_the_fields_that_the_document_says() {
             ("/v1/dlq", Ask::get("/v1/dlq")),
             ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{letter}"))),
             ("/v1/dlq/groups", Ask::get("/v1/dlq/groups")),
+            (
+                "/v1/dlq/replay",
+                Ask::post("/v1/dlq/replay").json(&json!({"filter": {}, "dry_run": true})),
+            ),
+            (
+                "/v1/dlq/discard",
+                Ask::post("/v1/dlq/discard").json(&json!({"filter": {}, "dry_run": true})),
+            ),
+            (
+                "/v1/dlq/replay",
+                Ask::post("/v1/dlq/replay").json(&json!({"filter": {"class": ["render"]}})),
+            ),
+            (
+                "/v1/dlq/discard",
+                Ask::post("/v1/dlq/discard").json(&json!({"fingerprint": "f"})),
+            ),
+            ("/v1/dlq/jobs", Ask::get("/v1/dlq/jobs")),
+            ("/v1/dlq/jobs/{id}", Ask::get(&job)),
+            ("/v1/dlq/jobs/{id}/cancel", Ask::post(&format!("{job}/cancel"))),
+            ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{settled}"))),
             ("/v1/keys", Ask::get("/v1/keys")),
             (
                 "/v1/suppressions/{channel}/{address}",

@@ -3,12 +3,19 @@
 use bytes::Bytes;
 use carillon_bus::{Headers, OutRecord, Position, Queue, Record, dead_letter, headers};
 use carillon_domain::{
-    Channel, Lane, Timestamp,
+    Channel, Lane, StatusRecord, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     ids::dead_letter_id,
+    status::{STATUS_VERSION, VerdictGiven},
 };
-use carillon_store::Page;
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterState, DeadLetterView};
+use carillon_store::{
+    Lease, Page,
+    api_keys::{Principal, Role},
+    dead_letter_jobs::{JobKind, JobStep, NewJob, SettledLetter, StepEnd},
+};
+
+use uuid::Uuid;
 
 use crate::{
     statuses::{at, delivery_id},
@@ -227,24 +234,92 @@ async fn a_dead_letter_with_an_invalid_tenant_belongs_to_the_default_tenant_and_
     .await;
 }
 
+/// Settles a letter as a job does; returns the status that it publishes.
+async fn settle(setting: &Setting, letter: Uuid, kind: JobKind) -> StatusRecord {
+    let (jobs, now) = (setting.env.store.dead_letter_jobs(), setting.env.store.now());
+    let who = Principal {
+        key_id: Uuid::nil(),
+        name: "ada".to_owned(),
+        tenant: setting.tenant.clone(),
+        role: Role::Operator,
+    };
+    let job = NewJob {
+        id: Uuid::now_v7(),
+        kind,
+        selection: DeadLetterFilter::default(),
+        total: 1,
+        rate: None,
+        note: None,
+        at: now,
+    };
+    jobs.create(&who, &job).await.unwrap();
+    let lease = Lease {
+        owner: Uuid::now_v7(),
+        until: now,
+    };
+    let taken = jobs.take(lease, true).await.unwrap().unwrap();
+    let step = JobStep {
+        letters: vec![SettledLetter {
+            id: letter,
+            generation: None,
+            records: Vec::new(),
+        }],
+        is_last: true,
+        ..JobStep::default()
+    };
+    assert_eq!(jobs.step(&taken, &step).await.unwrap(), StepEnd::Written(1));
+    StatusRecord::Verdict(VerdictGiven {
+        v: STATUS_VERSION,
+        tenant: setting.tenant.clone(),
+        letter_id: letter,
+        verdict: kind.verdict(),
+        job_id: job.id,
+        at: now,
+        event_id: None,
+    })
+}
+
 #[tokio::test]
 async fn a_discarded_letter_stays_discarded_when_later_trackers_run() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();
         let letter = || OutRecord::new(topics.events_dlq(), "key", "bad");
         let first = bury(setting, vec![letter()]).await;
-        let letters = setting.env.store.dead_letters();
         let id = view(setting, &first[0]).await.id;
-        let moved = letters
-            .set_state(&setting.tenant, &[id], DeadLetterState::Discarded)
-            .await
-            .unwrap();
-        assert_eq!(moved, [id]);
+        let verdict = settle(setting, id, JobKind::Discard).await;
+        setting.track(&[verdict]).await;
         let second = bury(setting, vec![letter()]).await;
         assert_eq!(view(setting, &first[0]).await.state, DeadLetterState::Discarded);
         assert_eq!(view(setting, &second[0]).await.state, DeadLetterState::Open);
-        let open = by_queue(letters.open_counts().await.unwrap());
+        let open = by_queue(setting.env.store.dead_letters().open_counts().await.unwrap());
         assert_eq!(open, [("events".to_owned(), 1)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tracker_that_reads_a_letter_after_its_verdict_does_not_reopen_it_although_the_status_is_gone() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let letters = (0..3)
+            .map(|_| OutRecord::new(topics.events_dlq(), "key", "bad"))
+            .collect();
+        let written = setting.publish(letters).await;
+        // The verdicts are in the authoritative tables alone, as after a restore of the read model.
+        let id = |at: &Position| dead_letter_id(&at.topic, at.partition, at.offset);
+        settle(setting, id(&written[0]), JobKind::Replay).await;
+        settle(setting, id(&written[1]), JobKind::Discard).await;
+        let tracker = setting.start();
+        setting.caught_up(&written).await;
+        tracker.end().await;
+        let states = [
+            DeadLetterState::Replayed,
+            DeadLetterState::Discarded,
+            DeadLetterState::Open,
+        ];
+        for (position, state) in written.iter().zip(states) {
+            assert_eq!(view(setting, position).await.state, state);
+        }
     })
     .await;
 }

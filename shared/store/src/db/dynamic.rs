@@ -90,10 +90,10 @@ impl Dynamic {
 
     /// Appends ` AND column = …` for one value and ` AND column IN (…)` for several. `IN` could not use the order of
     /// an index that begins with the column.
-    pub(crate) fn and_in<'v>(
+    pub(crate) fn and_in<V: Into<Value>>(
         &mut self,
         column: &'static str,
-        values: impl IntoIterator<Item = &'v str>,
+        values: impl IntoIterator<Item = V>,
     ) -> &mut Self {
         let mut values = values.into_iter().peekable();
         let Some(first) = values.next() else { return self };
@@ -141,7 +141,7 @@ mod tests {
         query
             .value("x")
             .and_in("b", ["1", "2"])
-            .and_in("c", [])
+            .and_in("c", [""; 0])
             .and_in("d", ["3"])
             .sql(" LIMIT ")
             .value(3);

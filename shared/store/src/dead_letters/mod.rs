@@ -1,18 +1,26 @@
 //! Dead letters as they are queried (table `dead_letters`). The bytes of the records are stored unchanged.
 
+mod batch;
 mod query;
 mod rows;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::HashSet, time::Duration};
 
-use carillon_domain::{Channel, TenantId, ids::dead_letter_id};
+use carillon_domain::{
+    Channel, TenantId, dead_letter::LetterVerdict, ids::dead_letter_id, status::VerdictGiven,
+};
 use uuid::Uuid;
 
-pub use rows::{DeadLetterFilter, DeadLetterGroup, DeadLetterRow, DeadLetterState, DeadLetterView};
+pub use batch::BatchOf;
+pub use rows::{
+    DeadLetterFilter, DeadLetterGroup, DeadLetterRow, DeadLetterState, DeadLetterView, LetterBatch,
+    LetterRecord,
+};
 
 use crate::{
     columns::{int, unsigned},
     db::{Db, Document, Input, Prunable, Tx, again, fetch, prunable},
+    dead_letter_jobs,
     error::StoreError,
     page::{Page, PageOf},
     read_model::{self, StoredOffset},
@@ -32,16 +40,25 @@ const PRUNABLE: Prunable = prunable!("dead_letters", "dead_at", "state <> 'open'
 /// The dead letters.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
+    /// The database of the read model.
     db: Db,
+    /// The database of the verdicts; on PostgreSQL the same.
+    verdicts: Db,
     retention: Duration,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(db: Db, retention: Duration) -> Self {
-        Self { db, retention }
+    pub(crate) fn new(db: Db, verdicts: Db, retention: Duration) -> Self {
+        Self {
+            db,
+            verdicts,
+            retention,
+        }
     }
 
-    /// Applies a batch and its offsets in one transaction. Applying rows again has no effect.
+    /// Applies a batch and its offsets in one transaction. Applying rows again has no effect. The verdicts about the
+    /// letters are looked up after the letters were inserted and before the offsets are stored, so that a rebuild never
+    /// reopens a letter.
     pub async fn apply(
         &self,
         consumer: &str,
@@ -52,6 +69,9 @@ impl DeadLetters {
             let mut tx = self.db.begin_batch(rows.len()).await?;
             read_model::advance(&mut tx, consumer, offsets).await?;
             insert(&mut tx, rows).await?;
+            let ids: Vec<Uuid> = rows.iter().map(id_of).collect();
+            let given = dead_letter_jobs::given(&self.verdicts, &mut tx, &ids).await?;
+            settle(&mut tx, &given).await?;
             tx.commit().await
         })
         .await
@@ -90,35 +110,73 @@ impl DeadLetters {
             .collect())
     }
 
-    /// Moves open letters to another state. Returns the ids of those that were open.
-    pub async fn set_state(
-        &self,
-        tenant: &TenantId,
-        ids: &[Uuid],
-        state: DeadLetterState,
-    ) -> Result<Vec<Uuid>, StoreError> {
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut write = self.db.write_batch(ids.len()).await?;
-        let moved: Vec<(Uuid,)> = Input::new(ids.len())
+    /// The next letters of a selection with their records, oldest first.
+    pub async fn batch(&self, of: BatchOf<'_>) -> Result<LetterBatch, StoreError> {
+        batch::next(&mut self.db.read().await?, of).await
+    }
+
+    /// Those of the ids that letters of the tenant have.
+    pub async fn known(&self, tenant: &TenantId, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+        let mut session = self.db.read().await?;
+        let rows: Vec<(Uuid,)> = Input::new(ids.len())
             .uuid("letter", ids.iter().copied())
             .text("tenant", ids.iter().map(|_| tenant.as_str()))
-            .text("state", ids.iter().map(|_| <&str>::from(state)))
             .fetch(
-                write.conn(),
-                "UPDATE dead_letters AS d SET state = i.state FROM input AS i
-                WHERE d.id = i.letter AND d.tenant = i.tenant AND d.state = 'open' RETURNING id",
+                session.conn(),
+                "SELECT d.id FROM input i JOIN dead_letters d ON d.id = i.letter AND d.tenant = i.tenant",
             )
             .await?;
-        write.commit().await?;
-        Ok(moved.into_iter().map(|(id,)| id).collect())
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// The number of letters of a selection.
+    pub async fn count(&self, of: BatchOf<'_>) -> Result<u64, StoreError> {
+        batch::count(&mut self.db.read().await?, of).await
     }
 
     /// Deletes letters that are not open and older than the configured retention. Returns their number.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         self.db.prune(PRUNABLE, self.retention).await
     }
+}
+
+/// A verdict about a letter of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) tenant: TenantId,
+    pub(crate) letter_id: Uuid,
+    pub(crate) verdict: LetterVerdict,
+}
+
+impl From<&VerdictGiven> for Settled {
+    fn from(given: &VerdictGiven) -> Self {
+        Self {
+            tenant: given.tenant.clone(),
+            letter_id: given.letter_id,
+            verdict: given.verdict,
+        }
+    }
+}
+
+/// Moves open letters to the states of their verdicts. A letter that is not there yet finds its verdict when it comes.
+pub(crate) async fn settle(tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
+    let mut settled: Vec<&Settled> = settled.iter().collect();
+    settled.sort_by_key(|settled| settled.letter_id);
+    settled.dedup_by_key(|settled| settled.letter_id);
+    Input::new(settled.len())
+        .uuid("letter", settled.iter().map(|settled| settled.letter_id))
+        .text("tenant", settled.iter().map(|settled| settled.tenant.as_str()))
+        .text(
+            "state",
+            settled.iter().map(|settled| <&str>::from(settled.verdict)),
+        )
+        .execute(
+            tx.conn(),
+            "UPDATE dead_letters AS d SET state = i.state FROM input AS i
+            WHERE d.id = i.letter AND d.tenant = i.tenant AND d.state = 'open'",
+        )
+        .await?;
+    Ok(())
 }
 
 /// Inserts letters. A letter is identified by its position on the bus, so repeated ones are ignored and keep their

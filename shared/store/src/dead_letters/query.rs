@@ -68,21 +68,8 @@ pub(super) async fn page(
     page: Page,
 ) -> Result<PageOf<DeadLetterView>, StoreError> {
     let mut query = Dynamic::new(SELECT);
-    query
-        .value(tenant.as_str())
-        .and_in("state", filter.state.iter().map(|state| <&str>::from(*state)))
-        .and_in("queue", filter.queue.iter().copied().map(queue_name))
-        .and_in("class", filter.class.iter().map(|class| <&str>::from(*class)))
-        .and_in("provider", filter.provider.iter().map(String::as_str))
-        .and_in("code", filter.code.iter().map(String::as_str))
-        .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))
-        .and_in("event_type", filter.event_type.iter().map(String::as_str));
-    if let Some(from) = filter.from {
-        query.sql(" AND dead_at >= ").value(from);
-    }
-    if let Some(to) = filter.to {
-        query.sql(" AND dead_at < ").value(to);
-    }
+    query.value(tenant.as_str());
+    conditions(&mut query, filter);
     if let Some(after) = page.after {
         query
             .sql(" AND (dead_at, id) < (")
@@ -100,6 +87,25 @@ pub(super) async fn page(
         at: view.dead_at,
         id: view.id,
     }))
+}
+
+/// Appends the filter's conditions. The list and the jobs share them, so that a job selects what the list shows.
+pub(super) fn conditions(query: &mut Dynamic, filter: &DeadLetterFilter) {
+    query
+        .and_in("id", filter.ids.iter().copied())
+        .and_in("state", filter.state.iter().map(|state| <&str>::from(*state)))
+        .and_in("queue", filter.queue.iter().copied().map(queue_name))
+        .and_in("class", filter.class.iter().map(|class| <&str>::from(*class)))
+        .and_in("provider", filter.provider.iter().map(String::as_str))
+        .and_in("code", filter.code.iter().map(String::as_str))
+        .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))
+        .and_in("event_type", filter.event_type.iter().map(String::as_str));
+    if let Some(from) = filter.from {
+        query.sql(" AND dead_at >= ").value(from);
+    }
+    if let Some(to) = filter.to {
+        query.sql(" AND dead_at < ").value(to);
+    }
 }
 
 pub(super) async fn one(

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use carillon_domain::{
     Channel, DeliveryId, TenantId, Timestamp,
-    dead_letter::{DeadLetter, FailureClass},
+    dead_letter::{DeadLetter, FailureClass, LetterVerdict},
     status::Origin,
 };
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
+
+use crate::page::Cursor;
 
 /// The state of a dead letter.
 #[derive(
@@ -35,6 +37,15 @@ pub enum DeadLetterState {
     Replayed,
     /// It was given up.
     Discarded,
+}
+
+impl From<LetterVerdict> for DeadLetterState {
+    fn from(verdict: LetterVerdict) -> Self {
+        match verdict {
+            LetterVerdict::Replayed => Self::Replayed,
+            LetterVerdict::Discarded => Self::Discarded,
+        }
+    }
 }
 
 /// A dead letter. Its id is `ids::dead_letter_id` of `position`.
@@ -67,25 +78,38 @@ pub struct DeadLetterRow {
 }
 
 /// Conditions on dead letters. A list matches if any of its values does; an empty list always matches.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeadLetterFilter {
+    /// Ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<Uuid>,
     /// State.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<DeadLetterState>,
     /// Queue: of a channel, or `None` for the queue of events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Option<Channel>>,
     /// Class.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub class: Vec<FailureClass>,
     /// Provider account.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub provider: Vec<String>,
     /// Structured code.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub code: Vec<String>,
     /// Fingerprint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fingerprint: Vec<String>,
     /// Event type.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub event_type: Vec<String>,
     /// Earliest time of death.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
     /// Time of death before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Timestamp>,
 }
 
@@ -127,6 +151,36 @@ pub struct DeadLetterView {
     /// The record's bytes; they may hold personal data or secrets.
     #[serde(skip)]
     pub value: Vec<u8>,
+}
+
+/// A dead letter with its record, as a job works it off.
+#[derive(Debug, Clone)]
+pub struct LetterRecord {
+    /// Its id.
+    pub id: Uuid,
+    /// The time at which it was put into the queue.
+    pub dead_at: Timestamp,
+    /// The channel whose queue it is in; `None` for the queue of events.
+    pub channel: Option<Channel>,
+    /// The topic that the record came from.
+    pub source_topic: String,
+    /// All headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// The record's bytes.
+    pub value: Vec<u8>,
+}
+
+/// The next letters of a job, oldest first.
+#[derive(Debug)]
+pub struct LetterBatch {
+    /// The letters.
+    pub letters: Vec<LetterRecord>,
+    /// The position of the last letter, after which the next batch begins; `None` if there are none.
+    pub end: Option<Cursor>,
+    /// Whether there are letters after these.
+    pub has_more: bool,
 }
 
 /// Dead letters with the same cause.

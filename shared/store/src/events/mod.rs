@@ -4,6 +4,7 @@
 //! the two neither loses nor doubles it. The router claims it with the coordinates of its record: the same record
 //! read again after an aborted transaction is no duplicate, and any other record of the event is one.
 
+mod again;
 mod ingest;
 mod published;
 mod route;

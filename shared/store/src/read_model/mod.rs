@@ -25,6 +25,7 @@ use crate::{
     config::Dialect,
     counters::{self, Changes},
     db::{Db, Tx, again, execute},
+    dead_letters::{self, Settled},
     error::StoreError,
     page::{Page, PageOf},
 };
@@ -65,6 +66,9 @@ impl ReadModel {
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
         deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
         attempts::insert(&mut tx, &projection.attempts).await?;
+        // After the deliveries: a replay reopens its delivery first, and only the delivery of an open letter is kept for long.
+        let settled: Vec<Settled> = projection.verdicts.iter().map(Settled::from).collect();
+        dead_letters::settle(&mut tx, &settled).await?;
         changes.write(&mut tx, self.shard).await?;
         tx.commit().await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, EventId, TenantId, Timestamp, UserId,
     decide::Decision,
-    status::{EventVerdict, Origin, TemplateRef, TimelineStep},
+    status::{EventVerdict, Origin, TemplateRef, TimelineStep, VerdictGiven},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,6 +21,8 @@ pub struct Projection {
     pub deliveries: Vec<DeliveryRow>,
     /// Steps of attempts.
     pub attempts: Vec<AttemptRow>,
+    /// Verdicts about dead letters.
+    pub verdicts: Vec<VerdictGiven>,
     /// The consumer's offsets after this batch.
     pub offsets: Vec<StoredOffset>,
 }

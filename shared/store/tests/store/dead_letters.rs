@@ -2,7 +2,7 @@
 
 use carillon_domain::{
     Channel, DeliveryStatus,
-    dead_letter::{DeadLetter, FailureClass},
+    dead_letter::{DeadLetter, FailureClass, LetterVerdict},
     ids::dead_letter_id,
     status::Origin,
 };
@@ -12,9 +12,9 @@ use carillon_store::{
     read_model::StoredOffset,
 };
 
-use crate::support::{apply, delivery_id, delivery_row, on_each, seconds, start, state};
+use crate::support::{apply, delivery_id, delivery_row, on_each, seconds, settle, start, state};
 
-fn letter(offset: i64, channel: Option<Channel>, code: &str) -> DeadLetterRow {
+pub(crate) fn letter(offset: i64, channel: Option<Channel>, code: &str) -> DeadLetterRow {
     let queue = channel.map_or("events", Channel::as_str);
     let letter = DeadLetter {
         class: FailureClass::Terminal,
@@ -107,25 +107,15 @@ async fn a_letter_that_is_read_again_is_one_row_and_stays_discarded() {
             [open("events", 1), open("sms", 1)]
         );
         let id = dead_letter_id("notifications.events.dlq", 0, 1);
-        let foreign = letters
-            .set_state(&"other".into(), &[id], DeadLetterState::Discarded)
-            .await
-            .unwrap();
-        assert!(foreign.is_empty());
+        settle(store, "other", &[id], LetterVerdict::Discarded).await;
+        let state = async || letters.get(&store.tenant, id).await.unwrap().unwrap().state;
         assert_eq!(
-            letters
-                .set_state(&store.tenant, &[id, id], DeadLetterState::Discarded)
-                .await
-                .unwrap(),
-            [id]
+            state().await,
+            DeadLetterState::Open,
+            "a verdict of another tenant"
         );
-        assert!(
-            letters
-                .set_state(&store.tenant, &[id], DeadLetterState::Replayed)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        settle(store, "default", &[id, id], LetterVerdict::Discarded).await;
+        settle(store, "default", &[id], LetterVerdict::Replayed).await;
         letters.apply("tracker", &rows, &[]).await.unwrap();
         assert_eq!(letters.open_counts().await.unwrap(), [open("sms", 1)]);
         assert_eq!(
@@ -204,10 +194,7 @@ async fn letters_of_one_cause_are_one_group_with_its_last_letter_as_sample() {
             .collect();
         letters.apply("tracker", &rows, &[]).await.unwrap();
         let first = dead_letter_id("notifications.sms.dlq", 0, 0);
-        letters
-            .set_state(&store.tenant, &[first], DeadLetterState::Discarded)
-            .await
-            .unwrap();
+        settle(store, "default", &[first], LetterVerdict::Discarded).await;
         let groups = letters.groups(&store.tenant).await.unwrap();
         let counts: Vec<_> = groups
             .iter()
@@ -232,14 +219,8 @@ async fn replayed_and_discarded_letters_are_deleted_after_the_retention_and_open
         let rows: Vec<_> = (0..4).map(|n| letter(n, Some(Channel::Sms), "x")).collect();
         letters.apply("tracker", &rows, &[]).await.unwrap();
         let id = |offset| dead_letter_id("notifications.sms.dlq", 0, offset);
-        letters
-            .set_state(&store.tenant, &[id(1)], DeadLetterState::Discarded)
-            .await
-            .unwrap();
-        letters
-            .set_state(&store.tenant, &[id(3)], DeadLetterState::Replayed)
-            .await
-            .unwrap();
+        settle(store, "default", &[id(1)], LetterVerdict::Discarded).await;
+        settle(store, "default", &[id(3)], LetterVerdict::Replayed).await;
         store.clock.advance(seconds(90 * 24 * 3600));
         assert_eq!(letters.prune().await.unwrap(), 0);
         store.clock.advance(seconds(60));
@@ -267,10 +248,7 @@ async fn a_delivery_stays_as_long_as_its_letter_is_open() {
         let dead = [1, 2].map(|n| delivery_row(n, state(0, 3, DeliveryStatus::DeadLettered), start()));
         apply(store, vec![], dead.to_vec()).await;
         let second = dead_letter_id("notifications.sms.dlq", 0, 2);
-        letters
-            .set_state(&store.tenant, &[second], DeadLetterState::Discarded)
-            .await
-            .unwrap();
+        settle(store, "default", &[second], LetterVerdict::Discarded).await;
         store.clock.advance(seconds(91 * 24 * 3600));
         assert_eq!(model.prune().await.unwrap(), 1);
         for (n, stays) in [(1, true), (2, false)] {

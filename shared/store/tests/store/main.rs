@@ -8,6 +8,7 @@ mod claims;
 mod conditions;
 mod content;
 mod convergence;
+mod dead_letter_jobs;
 mod dead_letters;
 mod faults;
 mod former;

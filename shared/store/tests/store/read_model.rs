@@ -259,6 +259,7 @@ async fn a_rebuild_gives_the_same_tables_as_before() {
                         attempts: deliveries.iter().map(attempt_row).collect(),
                         deliveries,
                         offsets: vec![next(0, i64::try_from(n).unwrap() + 100)],
+                        ..Projection::default()
                     };
                     store.read_model().apply(&projection).await.unwrap();
                 }

@@ -9,7 +9,8 @@ use std::{
 
 use carillon_domain::{
     Channel, Clock, DeliveryId, DeliveryState, DeliveryStatus, TenantId, Timestamp,
-    status::{Origin, TimelineStep},
+    dead_letter::LetterVerdict,
+    status::{Origin, STATUS_VERSION, TimelineStep, VerdictGiven},
 };
 use carillon_runtime::Secret;
 use carillon_store::{
@@ -211,6 +212,24 @@ pub(crate) async fn apply(store: &Store, events: Vec<EventRow>, deliveries: Vec<
         events,
         deliveries,
         attempts,
+        ..Projection::default()
+    };
+    store.read_model().apply(&projection).await.unwrap();
+}
+
+/// Projects verdicts about letters, as the tracker reads them.
+pub(crate) async fn settle(store: &Store, tenant: &str, letters: &[Uuid], verdict: LetterVerdict) {
+    let given = |letter_id: &Uuid| VerdictGiven {
+        v: STATUS_VERSION,
+        tenant: tenant.into(),
+        letter_id: *letter_id,
+        verdict,
+        job_id: Uuid::nil(),
+        at: start(),
+        event_id: None,
+    };
+    let projection = Projection {
+        verdicts: letters.iter().map(given).collect(),
         ..Projection::default()
     };
     store.read_model().apply(&projection).await.unwrap();

@@ -68,6 +68,7 @@ pub const ROLES: &[RoleArgs] = &[
     ("sms", &["worker", "--channel", "sms"]),
     ("push", &["worker", "--channel", "push"]),
     ("tracker", &["tracker"]),
+    ("scheduler", &["scheduler"]),
 ];
 
 /// The setup of an installation.

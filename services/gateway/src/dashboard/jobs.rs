@@ -1,0 +1,122 @@
+//! `/dlq/jobs` and `/dlq/jobs/{id}`: the jobs that work dead letters off. The page of a running job loads itself again.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse as _, Redirect, Response},
+};
+use carillon_domain::dead_letter::SkipReason;
+use carillon_store::{api_keys::Role, dead_letter_jobs::JobState};
+use serde::Deserialize;
+
+use super::{
+    Dashboard,
+    page::{Frame, NavSection, PageError, render},
+    session::{SignedIn, same},
+    settle::check_role,
+    sign_in::forged,
+};
+use crate::{
+    error::ApiError,
+    input::{Id, NoQuery, Query, page},
+    letters::{FilterBody, JobDocument},
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Asked {
+    cursor: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "dead_letter_jobs.html")]
+struct JobsPage {
+    frame: Option<Frame>,
+    jobs: Vec<JobDocument>,
+    older: Option<String>,
+}
+
+/// The list, newest first.
+pub(crate) async fn list(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    asked: Result<Query<Asked>, ApiError>,
+) -> Result<Response, PageError> {
+    let page = page(None, asked?.0.cursor.as_deref())?;
+    let jobs = dashboard.gateway.store.dead_letter_jobs();
+    let found = jobs.list(signed_in.caller.tenant(), page).await?;
+    Ok(render(&JobsPage {
+        frame: Some(signed_in.frame(NavSection::DeadLetters)),
+        jobs: found.items.into_iter().map(JobDocument::of).collect(),
+        older: found
+            .next_cursor
+            .map(|cursor| format!("/dlq/jobs?cursor={cursor}")),
+    }))
+}
+
+#[derive(Template)]
+#[template(path = "dead_letter_job.html")]
+struct JobPage {
+    frame: Option<Frame>,
+    job: JobDocument,
+    is_running: bool,
+    may_cancel: bool,
+    /// The reasons for which letters stay as they are: number, word and sentence.
+    reasons: Vec<(u64, SkipReason, &'static str)>,
+}
+
+/// The page of a job.
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+    asked: Result<NoQuery, ApiError>,
+) -> Result<Response, PageError> {
+    let NoQuery = asked?;
+    let jobs = dashboard.gateway.store.dead_letter_jobs();
+    let job = jobs
+        .get(signed_in.caller.tenant(), id?.0)
+        .await?
+        .ok_or_else(|| ApiError::not_found("job"))?;
+    let job = JobDocument::of(job);
+    let is_running = job.state == JobState::Running;
+    let reasons = job.reasons.iter();
+    Ok(render(&JobPage {
+        frame: Some(signed_in.frame(NavSection::DeadLetters)),
+        is_running,
+        may_cancel: is_running && signed_in.role() >= Role::Operator,
+        reasons: reasons
+            .map(|(reason, count)| (*count, *reason, reason.sentence()))
+            .collect(),
+        job,
+    }))
+}
+
+/// A filter as one line of text.
+pub(crate) fn filter_text(filter: &FilterBody) -> String {
+    serde_json::to_string(filter).unwrap_or_default()
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Cancel {
+    csrf: String,
+}
+
+/// Cancels a job.
+pub(crate) async fn cancel(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+    Form(cancel): Form<Cancel>,
+) -> Result<Response, PageError> {
+    if !same(&signed_in.csrf, &cancel.csrf) {
+        return Err(forged());
+    }
+    check_role(&signed_in)?;
+    let id = id?.0;
+    let jobs = dashboard.gateway.store.dead_letter_jobs();
+    let cancelled = jobs.cancel(&signed_in.caller.0, id).await?;
+    cancelled.ok_or_else(|| ApiError::not_found("job"))?;
+    Ok(Redirect::to(&format!("/dlq/jobs/{id}")).into_response())
+}

@@ -1,0 +1,136 @@
+//! A job as it is answered.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use carillon_domain::{Timestamp, clock::later, dead_letter::SkipReason};
+use carillon_store::dead_letter_jobs::{JobKind, JobState, JobView};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::request::FilterBody;
+use crate::{api::dlq::Queue, openapi::schemas};
+
+/// A job that replays or discards dead letters.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct JobDocument {
+    pub(crate) id: Uuid,
+    #[schema(value_type = schemas::JobKindName)]
+    pub(crate) kind: JobKind,
+    #[schema(value_type = schemas::JobStateName)]
+    pub(crate) state: JobState,
+    pub(crate) selection: SelectionDocument,
+    /// The number of letters that were selected when the job was made.
+    pub(crate) total: u64,
+    /// The number of letters that are worked off: settled and skipped.
+    pub(crate) processed: u64,
+    /// The number of letters that this job has replayed or discarded.
+    pub(crate) settled: u64,
+    /// The number of letters that stay as they are.
+    pub(crate) skipped: u64,
+    /// The numbers of letters that stay as they are, by reason.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub(crate) reasons: BTreeMap<SkipReason, u64>,
+    /// The most letters a second; null if it is not limited.
+    #[schema(required)]
+    pub(crate) rate: Option<u32>,
+    #[schema(required)]
+    pub(crate) note: Option<String>,
+    /// The API key that asked for it.
+    pub(crate) key_id: Uuid,
+    pub(crate) key_name: String,
+    /// The reason for which it failed.
+    #[schema(required)]
+    pub(crate) error: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    /// The time of its last step.
+    pub(crate) updated_at: DateTime<Utc>,
+    #[schema(required)]
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    /// When it will probably have ended; null if it has ended, or nothing is known yet.
+    #[schema(required)]
+    pub(crate) eta: Option<DateTime<Utc>>,
+    pub(crate) status_url: String,
+}
+
+/// The letters of a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct SelectionDocument {
+    /// The number of ids; null if it was made with a fingerprint or filter.
+    #[schema(required)]
+    pub(crate) ids: Option<usize>,
+    /// The fingerprint; null if it was made without.
+    #[schema(required)]
+    pub(crate) fingerprint: Option<String>,
+    /// The filter; null if it was made without.
+    #[schema(required)]
+    pub(crate) filter: Option<FilterBody>,
+}
+
+impl JobDocument {
+    pub(crate) fn of(job: JobView) -> Self {
+        let selection = &job.selection;
+        let fingerprint = selection.fingerprint.first().cloned();
+        let is_filter = selection.ids.is_empty() && fingerprint.is_none();
+        Self {
+            id: job.id,
+            kind: job.kind,
+            state: job.state,
+            total: job.total,
+            processed: job.processed(),
+            settled: job.settled,
+            skipped: job.skipped.values().sum(),
+            rate: job.rate,
+            key_id: job.key_id,
+            created_at: job.created_at,
+            updated_at: job.updated_at,
+            ended_at: job.ended_at,
+            eta: eta(&job),
+            status_url: format!("/v1/dlq/jobs/{}", job.id),
+            selection: SelectionDocument {
+                ids: (!selection.ids.is_empty()).then_some(selection.ids.len()),
+                fingerprint,
+                filter: is_filter.then(|| FilterBody {
+                    channel: selection.queue.iter().copied().map(Queue::of).collect(),
+                    class: selection.class.clone(),
+                    provider: selection.provider.clone(),
+                    code: selection.code.clone(),
+                    event_type: selection.event_type.clone(),
+                    from: selection.from,
+                    to: selection.to,
+                }),
+            },
+            reasons: job.skipped,
+            note: job.note,
+            key_name: job.key_name,
+            error: job.error,
+        }
+    }
+
+    /// The progress in percent.
+    pub(crate) fn percent(&self) -> u64 {
+        match self.total {
+            0 => 100,
+            total => (self.processed * 100 / total).min(100),
+        }
+    }
+}
+
+/// The probable end: by the rate, or else by the speed so far.
+fn eta(job: &JobView) -> Option<Timestamp> {
+    if job.state != JobState::Running {
+        return None;
+    }
+    let left = u32::try_from(job.total.saturating_sub(job.processed())).unwrap_or(u32::MAX);
+    let by_speed = || {
+        let so_far = (job.updated_at - job.created_at).to_std().ok()?;
+        let done = u32::try_from(job.processed()).ok().filter(|done| *done > 0)?;
+        Some(so_far.mul_f64(f64::from(left) / f64::from(done)))
+    };
+    let wait = match job.rate {
+        Some(rate) => Some(Duration::from_secs(u64::from(left / rate.max(1)))),
+        None => by_speed(),
+    };
+    wait.map(|wait| later(job.updated_at, wait))
+}

@@ -1,0 +1,247 @@
+//! The request for a job.
+
+use carillon_domain::{FieldError, TenantId, Timestamp, dead_letter::FailureClass, field_error::quoted};
+use carillon_store::{
+    api_keys::Principal,
+    dead_letter_jobs::{JobKind, NewJob},
+    dead_letters::{BatchOf, DeadLetterFilter, DeadLetterState},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::rehearsal;
+use crate::{api::dlq::Queue, error::ApiError, openapi::schemas, state::GatewayState};
+
+/// The most ids of one job.
+const MAX_IDS: usize = 1_000;
+/// The greatest rate.
+const MAX_RATE: u32 = 10_000;
+/// The longest note, in characters.
+const MAX_NOTE: usize = 500;
+
+/// The letters that a job works off, and how. Exactly one of `ids`, `fingerprint` and `filter` is given.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SettleBody {
+    /// Dead letters by id, 1 to 1,000.
+    #[schema(max_items = 1000, min_items = 1)]
+    pub(crate) ids: Option<Vec<Uuid>>,
+    /// All open dead letters with this cause.
+    #[schema(example = "9f86d081884c7d65", min_length = 1)]
+    pub(crate) fingerprint: Option<String>,
+    /// All open dead letters that match; an empty object matches all.
+    pub(crate) filter: Option<FilterBody>,
+    /// Answer what the job would do, and make none.
+    pub(crate) dry_run: bool,
+    /// The most letters a second; without it, as fast as they are read.
+    #[schema(minimum = 1, maximum = 10000)]
+    pub(crate) rate: Option<u32>,
+    /// A note that the job and its letters show.
+    #[schema(max_length = 500, example = "template 7 is fixed")]
+    pub(crate) note: Option<String>,
+}
+
+/// Conditions on open dead letters, the same as in the list. A letter has to match one value of each list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FilterBody {
+    /// Queues: push, email, sms, events.
+    #[schema(value_type = Vec<schemas::QueueName>, required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) channel: Vec<Queue>,
+    /// Classes of failures.
+    #[schema(value_type = Vec<schemas::FailureClassName>, required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) class: Vec<FailureClass>,
+    /// Provider accounts.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) provider: Vec<String>,
+    /// Structured codes.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) code: Vec<String>,
+    /// Event types.
+    #[schema(required = false)]
+    #[serde(rename = "type", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) event_type: Vec<String>,
+    /// Earliest time of death.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<Timestamp>,
+    /// Time of death before this.
+    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<Timestamp>,
+}
+
+/// A request that was checked.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    pub(crate) kind: JobKind,
+    pub(crate) selection: DeadLetterFilter,
+    pub(crate) rate: Option<u32>,
+    pub(crate) note: Option<String>,
+}
+
+impl SettleBody {
+    /// Checks the request; all errors are named.
+    pub(crate) fn checked(self, kind: JobKind) -> Result<Settling, ApiError> {
+        let mut errors = Vec::new();
+        let mut wrong =
+            |pointer: &str, code: &str, text: String| errors.push(FieldError::new(pointer, code, text));
+        let given = [
+            self.ids.is_some(),
+            self.fingerprint.is_some(),
+            self.filter.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            let text = "expected exactly one of ids, fingerprint and filter";
+            wrong("", "selection", text.to_owned());
+        }
+        if let Some(count) = self.ids.as_ref().map(Vec::len)
+            && !(1..=MAX_IDS).contains(&count)
+        {
+            let text = format!("expected 1 to 1,000 ids, not {count}; a filter selects more");
+            wrong("/ids", "range", text);
+        }
+        if self.fingerprint.as_ref().is_some_and(String::is_empty) {
+            let text = "expected a fingerprint, as GET /v1/dlq/groups lists them, not an empty text";
+            wrong("/fingerprint", "empty", text.to_owned());
+        }
+        if let Some(filter) = &self.filter
+            && let (Some(from), Some(to)) = (filter.from, filter.to)
+            && to <= from
+        {
+            let text = format!(
+                "expected a time after from ({}), not {}",
+                from.to_rfc3339(),
+                to.to_rfc3339()
+            );
+            wrong("/filter/to", "range", text);
+        }
+        if let Some(rate) = self.rate
+            && !(1..=MAX_RATE).contains(&rate)
+        {
+            wrong(
+                "/rate",
+                "range",
+                format!("expected 1 to 10,000 letters a second, not {rate}"),
+            );
+        }
+        let note = self
+            .note
+            .map(|note| note.trim().to_owned())
+            .filter(|note| !note.is_empty());
+        if let Some(note) = &note
+            && (note.chars().count() > MAX_NOTE || note.chars().any(char::is_control))
+        {
+            let text = format!(
+                "expected at most 500 characters in one line, not {}",
+                quoted(note)
+            );
+            wrong("/note", "format", text);
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::fields(errors));
+        }
+        Ok(Settling {
+            kind,
+            selection: selection(self.ids, self.fingerprint, self.filter),
+            rate: self.rate,
+            note,
+        })
+    }
+}
+
+/// Letters by id are selected in any state, so that those which are settled already are counted; others while they are
+/// open.
+fn selection(
+    ids: Option<Vec<Uuid>>,
+    fingerprint: Option<String>,
+    filter: Option<FilterBody>,
+) -> DeadLetterFilter {
+    if let Some(ids) = ids {
+        return DeadLetterFilter {
+            ids,
+            ..DeadLetterFilter::default()
+        };
+    }
+    let filter = filter.unwrap_or_default();
+    DeadLetterFilter {
+        ids: Vec::new(),
+        state: vec![DeadLetterState::Open],
+        queue: filter.channel.into_iter().map(Queue::channel).collect(),
+        class: filter.class,
+        provider: filter.provider,
+        code: filter.code,
+        fingerprint: fingerprint.into_iter().collect(),
+        event_type: filter.event_type,
+        from: filter.from,
+        to: filter.to,
+    }
+}
+
+impl Settling {
+    /// The letters in the read model.
+    pub(crate) fn batch_of<'a>(&'a self, tenant: &'a TenantId, now: Timestamp) -> BatchOf<'a> {
+        BatchOf {
+            tenant,
+            filter: &self.selection,
+            until: self.selection.ids.is_empty().then_some(now),
+            after: None,
+            limit: 500,
+        }
+    }
+
+    /// Refuses ids that no letter of the tenant has.
+    pub(crate) async fn refuse_unknown(
+        &self,
+        state: &GatewayState,
+        tenant: &TenantId,
+    ) -> Result<(), ApiError> {
+        let ids = &self.selection.ids;
+        let known = state.store.dead_letters().known(tenant, ids).await?;
+        let unknown = ids.iter().enumerate().filter(|(_, id)| !known.contains(id));
+        let errors: Vec<FieldError> = unknown
+            .map(|(index, id)| {
+                let text = format!("expected the id of a dead letter; there is none with {id}");
+                FieldError::new(format!("/ids/{index}"), "not-found", text)
+            })
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::fields(errors))
+        }
+    }
+}
+
+/// Makes a job with this id and returns the number of its letters. A replay of ids of which none can be put back is
+/// refused with the reason of each.
+pub(crate) async fn create(
+    state: &GatewayState,
+    who: &Principal,
+    settling: Settling,
+    id: Uuid,
+) -> Result<u64, ApiError> {
+    let now = state.clock.now();
+    settling.refuse_unknown(state, &who.tenant).await?;
+    if !settling.selection.ids.is_empty() {
+        rehearsal::refuse_fruitless(state, &who.tenant, &settling, now).await?;
+    }
+    let letters = state.store.dead_letters();
+    let total = letters.count(settling.batch_of(&who.tenant, now)).await?;
+    let job = NewJob {
+        id,
+        kind: settling.kind,
+        selection: settling.selection,
+        total,
+        rate: settling.rate,
+        note: settling.note,
+        at: now,
+    };
+    state.store.dead_letter_jobs().create(who, &job).await?;
+    Ok(total)
+}

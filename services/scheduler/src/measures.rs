@@ -1,0 +1,40 @@
+//! Metrics of outbox and jobs. All instances export the same counts, which the database has.
+
+use std::time::Duration;
+
+use carillon_runtime::Shutdown;
+use carillon_store::{Store, StoreError};
+
+/// The interval between two counts.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Counts at intervals until the shutdown.
+pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
+    let mut timer = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            // The roles' work ends the scheduler.
+            () = shutdown.soft() => return std::future::pending().await,
+        }
+        if let Err(error) = count(store).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "outbox and jobs were not counted"
+            );
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges")]
+async fn count(store: &Store) -> Result<(), StoreError> {
+    let depth = store.outbox().depth().await?;
+    let age = depth.oldest.map(|oldest| store.now() - oldest);
+    let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
+    metrics::gauge!("carillon_outbox_records").set(depth.records as f64);
+    metrics::gauge!("carillon_outbox_oldest_seconds").set(age.as_secs_f64());
+    let (jobs, letters) = store.dead_letter_jobs().running().await?;
+    metrics::gauge!("carillon_dlq_jobs_running").set(jobs as f64);
+    metrics::gauge!("carillon_dlq_jobs_letters_left").set(letters as f64);
+    Ok(())
+}

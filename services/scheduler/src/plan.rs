@@ -1,0 +1,185 @@
+//! What a step does with each of its letters.
+
+use std::sync::Arc;
+
+use carillon_bus::{
+    OutRecord, Queue, Topics, headers,
+    replay::{Replay, StoredLetter, replay},
+};
+use carillon_domain::{
+    Delivery, DeliveryStatus, EventId, StatusRecord, Timestamp,
+    dead_letter::SkipReason,
+    status::{DeliveryUpdate, STATUS_VERSION, TimelineStep, VerdictGiven},
+};
+use carillon_store::{
+    StoreError,
+    dead_letter_jobs::{JobKind, JobStep, JobView, SettledLetter},
+    dead_letters::{LetterBatch, LetterRecord},
+    events::EventKey,
+    outbox::OutboxRecord,
+};
+
+use crate::SchedulerDeps;
+
+/// The step over a batch of letters.
+pub(crate) async fn step(
+    deps: &SchedulerDeps,
+    job: &JobView,
+    batch: &LetterBatch,
+    now: Timestamp,
+) -> Result<JobStep, StoreError> {
+    let topics = deps.bus.topics();
+    let mut step = JobStep::default();
+    // Letters of this very job: what it has put back has failed again. The clocks of two processes may differ, so the
+    // time at which it died does not tell.
+    let own = job.id.to_string();
+    let is_own = |letter: &LetterRecord| {
+        letter
+            .headers
+            .iter()
+            .any(|(name, value)| name == headers::REPLAY && *value == own)
+    };
+    let letters = batch.letters.iter().filter(|letter| !is_own(letter));
+    if job.kind == JobKind::Discard {
+        step.letters.extend(letters.map(|letter| SettledLetter {
+            id: letter.id,
+            generation: None,
+            records: vec![verdict(topics, job, letter, None, now)],
+        }));
+        return Ok(step);
+    }
+    let replays: Vec<(&LetterRecord, Result<Replay, SkipReason>)> = letters
+        .map(|letter| (letter, replay(topics, stored(job, letter), job.id, now)))
+        .collect();
+    let mut in_the_way = in_the_way(deps, job, &replays).await?.into_iter();
+    for (letter, replay) in replays {
+        let settled = replay.and_then(|replay| match replay {
+            Replay::Delivery {
+                record,
+                delivery,
+                generation,
+            } => Ok(SettledLetter {
+                id: letter.id,
+                generation: Some(generation),
+                records: vec![
+                    // The delivery is reopened before its letter is closed: the delivery of an open letter is never
+                    // deleted, and a new row would be counted once more.
+                    queued(topics, &delivery, generation, now),
+                    verdict(topics, job, letter, Some(delivery.event_id), now),
+                    outbox_record(record),
+                ],
+            }),
+            Replay::Event { record, event } => match event.and_then(|_| in_the_way.next().flatten()) {
+                Some(reason) => Err(reason),
+                None => Ok(SettledLetter {
+                    id: letter.id,
+                    generation: None,
+                    records: vec![verdict(topics, job, letter, None, now), outbox_record(record)],
+                }),
+            },
+        });
+        match settled {
+            Ok(settled) => step.letters.push(settled),
+            Err(reason) => *step.skipped.entry(reason).or_default() += 1,
+        }
+    }
+    Ok(step)
+}
+
+/// For each event among the replays, in order, the reason for which the router would not route it.
+async fn in_the_way(
+    deps: &SchedulerDeps,
+    job: &JobView,
+    replays: &[(&LetterRecord, Result<Replay, SkipReason>)],
+) -> Result<Vec<Option<SkipReason>>, StoreError> {
+    let events = replays.iter().filter_map(|(_, replay)| match replay {
+        Ok(Replay::Event {
+            event: Some(place), ..
+        }) => Some((
+            EventKey {
+                tenant: job.tenant.clone(),
+                event_id: place.event_id.clone(),
+                source: Arc::clone(&place.source),
+            },
+            place.origin.clone(),
+        )),
+        _ => None,
+    });
+    let events: Vec<_> = events.collect();
+    deps.store.events().standing_in_the_way(&events).await
+}
+
+fn stored<'a>(job: &'a JobView, letter: &'a LetterRecord) -> StoredLetter<'a> {
+    StoredLetter {
+        tenant: &job.tenant,
+        queue: letter.channel.map_or(Queue::Events, Queue::Channel),
+        source_topic: &letter.source_topic,
+        headers: &letter.headers,
+        key: letter.key.as_deref(),
+        value: &letter.value,
+    }
+}
+
+/// The status by which the tracker moves the letter to its state.
+fn verdict(
+    topics: &Topics,
+    job: &JobView,
+    letter: &LetterRecord,
+    event_id: Option<EventId>,
+    now: Timestamp,
+) -> OutboxRecord {
+    let given = StatusRecord::Verdict(VerdictGiven {
+        v: STATUS_VERSION,
+        tenant: job.tenant.clone(),
+        letter_id: letter.id,
+        verdict: job.kind.verdict(),
+        job_id: job.id,
+        at: now,
+        event_id,
+    });
+    status(topics, job.tenant.as_str(), &given)
+}
+
+/// The status of a delivery that is put back.
+fn queued(topics: &Topics, delivery: &Delivery, generation: u32, now: Timestamp) -> OutboxRecord {
+    let update = StatusRecord::Delivery(DeliveryUpdate {
+        v: STATUS_VERSION,
+        tenant: delivery.tenant.clone(),
+        delivery_id: delivery.delivery_id,
+        event_id: delivery.event_id.clone(),
+        source: Arc::clone(&delivery.source),
+        event_type: Arc::clone(&delivery.event_type),
+        category: Arc::clone(&delivery.category),
+        user_id: delivery.user_id.clone(),
+        channel: delivery.channel,
+        accepted_at: delivery.accepted_at,
+        generation,
+        attempt: 0,
+        to_masked: None,
+        provider: None,
+        provider_message_id: None,
+        template: None,
+        next_attempt_at: None,
+        steps: vec![TimelineStep {
+            at: now,
+            status: DeliveryStatus::Queued,
+            code: None,
+            detail: Some("a replay has put it back from the dead letters".to_owned()),
+        }],
+    });
+    status(topics, delivery.tenant.as_str(), &update)
+}
+
+fn status(topics: &Topics, tenant: &str, status: &StatusRecord) -> OutboxRecord {
+    let record = OutRecord::new(topics.status(), status.record_key(), status.to_wire());
+    outbox_record(record.with(headers::TENANT, tenant.to_owned()))
+}
+
+fn outbox_record(record: OutRecord) -> OutboxRecord {
+    OutboxRecord {
+        topic: record.topic,
+        key: record.key.map(Into::into),
+        headers: record.headers.encode(),
+        value: record.value.into(),
+    }
+}
