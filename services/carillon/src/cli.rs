@@ -1,5 +1,6 @@
 //! The command line.
 
+mod dlq;
 mod examples;
 mod suppressions;
 
@@ -10,7 +11,10 @@ use carillon_runtime::config::listen;
 use carillon_store::api_keys::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::suppressions::SuppressionsCommand;
+pub(crate) use self::{
+    dlq::{DlqCommand, LetterFilter, SettleArgs},
+    suppressions::SuppressionsCommand,
+};
 
 /// The default data folder of `carillon dev`.
 pub(crate) const DATA_DIR: &str = "carillon-data";
@@ -110,7 +114,7 @@ pub(crate) enum Command {
     /// List and show deliveries, the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
-    /// List and show dead letters, the messages and records that could not be processed.
+    /// List and show dead letters, and replay or discard them.
     #[command(subcommand, after_help = examples::DLQ)]
     Dlq(DlqCommand),
     /// List addresses that take no messages, add and remove some, import a file of them.
@@ -357,27 +361,6 @@ pub(crate) enum DeliveriesCommand {
         /// The delivery's id.
         id: String,
         /// Show masked values; needs an admin's key, and is recorded in the audit log.
-        #[arg(long)]
-        reveal: bool,
-        #[command(flatten)]
-        remote: Remote,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DlqCommand {
-    /// List dead letters, newest first.
-    #[command(after_help = examples::DLQ_LIST)]
-    List {
-        #[command(flatten)]
-        remote: Remote,
-    },
-    /// Show a dead letter with its reason and its record.
-    #[command(visible_alias = "show", after_help = examples::DLQ_GET)]
-    Get {
-        /// The dead letter's id.
-        id: String,
-        /// Show the unmasked record; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
         #[command(flatten)]

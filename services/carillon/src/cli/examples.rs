@@ -37,8 +37,19 @@ examples! {
     DELIVERIES_GET:
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal";
-    DLQ: "carillon dlq list", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
-    DLQ_LIST: "carillon dlq list", "carillon dlq list --json";
+    DLQ: "carillon dlq list --state open", "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
+    DLQ_LIST: "carillon dlq list --state open", "carillon dlq list --channel sms --code 21612 --json";
+    DLQ_GROUPS: "carillon dlq groups";
+    DLQ_REPLAY:
+        "carillon dlq replay 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
+        "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run",
+        "carillon dlq replay --fingerprint 9f86d081884c7d65 --note 'template 7 is fixed' --rate 50 --wait",
+        "carillon dlq replay --channel email --class render --from 2026-11-24T10:00:00Z";
+    DLQ_DISCARD:
+        "carillon dlq discard 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --note 'the order was cancelled'",
+        "carillon dlq discard --channel events --code malformed-json --dry-run";
+    DLQ_JOBS: "carillon dlq jobs", "carillon dlq jobs 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f --json";
+    DLQ_CANCEL: "carillon dlq cancel 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f";
     DLQ_GET:
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal --json";

@@ -2,6 +2,7 @@
 
 mod admin;
 mod books;
+mod dlq;
 mod doctor;
 mod folder;
 mod readiness;
@@ -26,7 +27,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Send(args) => remote::send(args).await?,
         Command::Events(command) => remote::events(command).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
-        Command::Dlq(command) => remote::dlq(command).await?,
+        Command::Dlq(command) => dlq::run(command).await?,
         Command::Suppressions(command) => return suppressions::run(command).await,
         Command::Catalog(command) => admin::catalog(command, config).await?,
         Command::Keys(command) => admin::keys(command, config).await?,

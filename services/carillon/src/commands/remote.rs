@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{DeliveriesCommand, DlqCommand, EventsCommand, Remote, SendArgs},
+    cli::{DeliveriesCommand, EventsCommand, Remote, SendArgs},
     output::{self, cell},
 };
 
@@ -263,31 +263,6 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
     Ok(())
 }
 
-pub(super) async fn dlq(command: DlqCommand) -> anyhow::Result<()> {
-    match command {
-        DlqCommand::List { remote } => {
-            let list = remote.call(Method::GET, "/v1/dlq", None).await?;
-            print_list(
-                &list,
-                &[
-                    "id", "channel", "class", "provider", "code", "reason", "attempts", "state", "dead_at",
-                ],
-                remote.json,
-            )?;
-        }
-        DlqCommand::Get { id, reveal, remote } => {
-            let path = format!("/v1/dlq/{}?reveal={reveal}", encoded(&id));
-            let letter = remote.call(Method::GET, &path, None).await?;
-            if remote.json {
-                output::json(&letter)?;
-            } else {
-                output::pretty(&letter)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::Result<()> {
     if json {
         return output::json(list);
@@ -295,7 +270,7 @@ pub(super) fn print_list(list: &Value, columns: &[&str], json: bool) -> anyhow::
     print_table(&list["items"], columns)
 }
 
-fn print_table(rows: &Value, columns: &[&str]) -> anyhow::Result<()> {
+pub(super) fn print_table(rows: &Value, columns: &[&str]) -> anyhow::Result<()> {
     let rows = rows.as_array().into_iter().flatten();
     output::table(
         columns,

@@ -172,7 +172,7 @@ fn every_summary_in_the_help_says_what_its_command_does() {
     let folder = tempfile::tempdir().unwrap();
     let help = stdout(&run(folder.path(), &["dlq", "--help"]));
     for sentence in [
-        "List and show dead letters, the messages and records that could not be processed",
+        "List and show dead letters, and replay or discard them",
         "List dead letters, newest first",
         "Show a dead letter with its reason and its record",
     ] {

@@ -11,6 +11,7 @@ mod command_errors;
 mod command_line;
 mod command_words;
 mod connections;
+mod dead_letters;
 mod delivery;
 mod documents;
 mod logs;

@@ -261,7 +261,7 @@ pub(crate) struct DeadLetterDocument {
     r#type: Option<String>,
     /// The verdict; null if the letter is open.
     #[schema(required)]
-    verdict: Option<LetterVerdict>,
+    verdict: Option<VerdictDocument>,
     /// The partition that the record came from; null if the record does not say it.
     #[schema(required)]
     source_partition: Option<i32>,
@@ -284,7 +284,7 @@ pub(crate) struct DeadLetterDocument {
 
 /// The verdict about a dead letter.
 #[derive(ToSchema)]
-pub(crate) struct LetterVerdict {
+pub(crate) struct VerdictDocument {
     verdict: VerdictName,
     at: DateTime<Utc>,
     /// The name of the API key that asked for it.

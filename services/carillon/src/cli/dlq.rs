@@ -1,0 +1,144 @@
+//! The arguments of `carillon dlq`.
+
+use clap::{Args, Subcommand};
+
+use super::{Remote, examples, limit};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// List dead letters, newest first.
+    #[command(after_help = examples::DLQ_LIST)]
+    List {
+        /// Only letters in this state: open, replayed or discarded; may be repeated.
+        #[arg(long)]
+        state: Vec<String>,
+        /// Only letters of this cause, as `dlq groups` shows it.
+        #[arg(long)]
+        fingerprint: Option<String>,
+        #[command(flatten)]
+        filter: LetterFilter,
+        /// The most rows, up to 500.
+        #[arg(long, default_value_t = 50, value_parser = limit)]
+        limit: u16,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show a dead letter with its reason and its record.
+    #[command(visible_alias = "show", after_help = examples::DLQ_GET)]
+    Get {
+        /// The dead letter's id.
+        id: String,
+        /// Show the unmasked record; needs an admin's key, and is recorded in the audit log.
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show the causes of dead letters, those with the most open letters first.
+    #[command(after_help = examples::DLQ_GROUPS)]
+    Groups {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Put dead letters back, to be sent or decided once more. A job does it in the background, each letter at most once.
+    #[command(after_help = examples::DLQ_REPLAY)]
+    Replay(SettleArgs),
+    /// Give dead letters up. They stay visible until they are deleted by age.
+    #[command(after_help = examples::DLQ_DISCARD)]
+    Discard(SettleArgs),
+    /// List the jobs that replay and discard, or show one.
+    #[command(after_help = examples::DLQ_JOBS)]
+    Jobs {
+        /// The job's id.
+        id: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Cancel a job. Letters that it has worked off stay so.
+    #[command(after_help = examples::DLQ_CANCEL)]
+    Cancel {
+        /// The job's id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Conditions on dead letters. A letter has to match one value of each.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LetterFilter {
+    /// Only letters of this queue: push, email, sms or events; may be repeated.
+    #[arg(long)]
+    pub(crate) channel: Vec<String>,
+    /// Only letters with this class of failure; may be repeated.
+    #[arg(long)]
+    pub(crate) class: Vec<String>,
+    /// Only letters of this provider account; may be repeated.
+    #[arg(long)]
+    pub(crate) provider: Vec<String>,
+    /// Only letters with this code; may be repeated.
+    #[arg(long)]
+    pub(crate) code: Vec<String>,
+    /// Only letters of this event type; may be repeated.
+    #[arg(long = "type")]
+    pub(crate) event_type: Vec<String>,
+    /// Only letters that died at this time or later, such as 2026-11-24T10:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only letters that died before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+}
+
+/// The letters of a job, and how it works.
+#[derive(Debug, Args)]
+pub(crate) struct SettleArgs {
+    /// Dead letters by id, up to 1,000.
+    pub(crate) ids: Vec<String>,
+    /// All open dead letters of this cause, as `dlq groups` shows it.
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) fingerprint: Option<String>,
+    /// All open dead letters.
+    #[arg(long, conflicts_with_all = ["ids", "fingerprint"])]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) filter: LetterFilter,
+    /// Show what the job would do, and make none.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The most letters a second.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rate: Option<u32>,
+    /// A note that the job and its letters show.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    /// Wait until the job has ended, and show its progress. The exit code is 0 if it is done.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+impl LetterFilter {
+    /// The lists of values, by the API's names.
+    pub(crate) fn lists(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("channel", &self.channel),
+            ("class", &self.class),
+            ("provider", &self.provider),
+            ("code", &self.code),
+            ("type", &self.event_type),
+        ]
+    }
+
+    /// The times, by the API's names.
+    pub(crate) fn times(&self) -> [(&'static str, &Option<String>); 2] {
+        [("from", &self.from), ("to", &self.to)]
+    }
+
+    /// Whether any condition is given.
+    pub(crate) fn is_given(&self) -> bool {
+        self.lists().iter().any(|(_, values)| !values.is_empty())
+            || self.times().iter().any(|(_, time)| time.is_some())
+    }
+}
