@@ -1,4 +1,4 @@
-//! What a step does with each of its letters.
+//! The plan of a step: for each letter the records of its verdict, or the reason for which it stays as it is.
 
 use std::sync::Arc;
 

@@ -47,6 +47,9 @@ impl Runner {
     /// Takes the step that is due first.
     pub async fn step(&self) -> Result<Stepped, SchedulerError> {
         let (jobs, outbox) = (self.deps.store.dead_letter_jobs(), self.deps.store.outbox());
+        if outbox.count_up_to(FULL).await? >= u64::from(FULL) {
+            return Ok(Stepped::Idle);
+        }
         let lease = Lease {
             owner: Uuid::now_v7(),
             until: later(self.deps.clock.now(), LEASE),
@@ -54,10 +57,6 @@ impl Runner {
         let Some(taken) = jobs.take(lease, self.deps.only_process).await? else {
             return Ok(Stepped::Idle);
         };
-        if outbox.count_up_to(FULL).await? >= u64::from(FULL) {
-            jobs.release(&taken).await?;
-            return Ok(Stepped::Idle);
-        }
         match panics::catch(panics::role(), self.work(&taken)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -103,7 +103,7 @@ pub(crate) struct SettleArgs {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) filter: LetterFilter,
-    /// Show what the job would do, and make none.
+    /// Show the outcomes that the job would have, and make no job.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// The most letters a second.

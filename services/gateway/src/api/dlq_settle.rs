@@ -41,7 +41,7 @@ pub(crate) struct JobMade {
     post, path = "/v1/dlq/replay", tag = "dlq", request_body = SettleBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "Replays the answer for 24 h, so that one job is made; a dry run ignores it")),
     responses(
-        (status = 200, description = "What the job would do (`dry_run`)", body = Rehearsal),
+        (status = 200, description = "The outcomes of a dry run", body = Rehearsal),
         (status = 202, description = "The job was made", body = JobMade),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 409, description = "The first request with this `Idempotency-Key` is still at work", body = Problem),
@@ -64,7 +64,7 @@ pub(crate) async fn replay_dead_letters(
     post, path = "/v1/dlq/discard", tag = "dlq", request_body = SettleBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "Replays the answer for 24 h, so that one job is made; a dry run ignores it")),
     responses(
-        (status = 200, description = "What the job would do (`dry_run`)", body = Rehearsal),
+        (status = 200, description = "The outcomes of a dry run", body = Rehearsal),
         (status = 202, description = "The job was made", body = JobMade),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 409, description = "The first request with this `Idempotency-Key` is still at work", body = Problem),

@@ -1,4 +1,4 @@
-//! The dry run: what a job would do with each letter, by the rules that the scheduler applies.
+//! The dry run: the outcome of each letter, by the rules that the scheduler applies.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -32,7 +32,7 @@ pub(crate) struct SettleBody {
     pub(crate) fingerprint: Option<String>,
     /// All open dead letters that match; an empty object matches all.
     pub(crate) filter: Option<FilterBody>,
-    /// Answer what the job would do, and make none.
+    /// Answer the outcomes that the job would have, and make no job.
     pub(crate) dry_run: bool,
     /// The most letters a second; without it, as fast as they are read.
     #[schema(minimum = 1, maximum = 10000)]

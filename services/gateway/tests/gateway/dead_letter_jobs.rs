@@ -1,4 +1,4 @@
-//! Replaying and discarding dead letters: requests, dry runs and jobs. The scheduler's tests show what becomes of a job.
+//! Replaying and discarding dead letters: requests, dry runs and jobs. The scheduler's tests show the work of a job.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ pub(crate) async fn work_off(setting: &Setting, letters: &[Uuid]) {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_happen_and_makes_no_job() {
+async fn a_dry_run_counts_the_outcomes_and_makes_no_job() {
     on_gateway(async |setting| {
         replayable(setting, "default", 1, "x", LATER).await;
         replayable(setting, "default", 2, "x", LATER).await;
@@ -161,7 +161,7 @@ async fn a_dry_run_says_what_would_happen_and_makes_no_job() {
 }
 
 #[tokio::test]
-async fn a_filter_selects_what_the_list_shows() {
+async fn a_filter_selects_the_same_letters_as_the_list() {
     on_gateway(async |setting| {
         for number in 0..12 {
             let code = ["a", "b", "c"][usize::try_from(number).unwrap() % 3];
@@ -256,7 +256,7 @@ async fn a_job_is_made_once_for_an_idempotency_key_and_shows_its_progress() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_wrong_is_told_which_field_and_what_was_expected() {
+async fn a_wrong_request_is_answered_with_the_field_and_the_expectation() {
     on_gateway(async |setting| {
         let known = replayable(setting, "default", 1, "x", LATER).await;
         let foreign = replayable(setting, "other", 2, "x", LATER).await;
@@ -312,7 +312,7 @@ async fn a_request_that_is_wrong_is_told_which_field_and_what_was_expected() {
 }
 
 #[tokio::test]
-async fn a_replay_of_ids_that_can_do_nothing_is_refused_with_the_reason_of_each() {
+async fn a_replay_of_ids_none_of_which_can_be_put_back_is_refused_with_the_reason_of_each() {
     on_gateway(async |setting| {
         let event =
             json!({"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "T", "recipient": "u"});

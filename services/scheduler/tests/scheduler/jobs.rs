@@ -1,4 +1,4 @@
-//! What jobs do with their letters.
+//! Jobs and their letters.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -116,7 +116,7 @@ async fn letters_that_cannot_be_put_back_stay_open_and_are_counted_by_reason() {
 }
 
 #[tokio::test]
-async fn a_job_leaves_other_tenants_later_letters_and_what_it_has_put_back_itself_alone() {
+async fn a_job_does_not_touch_letters_of_other_tenants_later_ones_and_its_own_replays() {
     on_scheduler(async |setting| {
         setting
             .bury(&[letter("default", 1), letter("other", 2), letter("default", 90)])

@@ -1,4 +1,4 @@
-//! A scheduler for one test, dead letters for it, and what it has published.
+//! A scheduler for one test, dead letters for it, and the records that it publishes.
 
 use std::{
     collections::BTreeMap,

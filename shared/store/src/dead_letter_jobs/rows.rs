@@ -20,7 +20,7 @@ use crate::{
     page::Cursor,
 };
 
-/// What a job does with its letters.
+/// The kind of a job.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, AsRefStr, Display, EnumString, IntoStaticStr,
 )]
@@ -66,7 +66,7 @@ pub enum JobState {
 pub struct NewJob {
     /// Its id, a UUID of version 7. A job with this id that exists already stays as it is.
     pub id: Uuid,
-    /// What it does.
+    /// Its kind.
     pub kind: JobKind,
     /// Its letters.
     pub selection: DeadLetterFilter,
@@ -87,7 +87,7 @@ pub struct JobView {
     pub id: Uuid,
     /// The tenant.
     pub tenant: TenantId,
-    /// What it does.
+    /// Its kind.
     pub kind: JobKind,
     /// Its letters.
     pub selection: DeadLetterFilter,

@@ -309,7 +309,7 @@ async fn a_job_that_is_made_twice_is_one_and_lists_show_the_tenant_s_own() {
 }
 
 #[tokio::test]
-async fn a_job_selects_what_the_list_shows_oldest_first_and_in_bounded_batches() {
+async fn a_job_selects_the_same_letters_as_the_list_oldest_first_and_in_bounded_batches() {
     on_each(async |store| {
         let letters = store.dead_letters();
         let mut rows: Vec<_> = (0..40)
