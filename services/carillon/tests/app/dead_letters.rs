@@ -129,7 +129,8 @@ fn a_message_that_fails_again_is_a_new_dead_letter_and_a_discarded_one_is_not_se
         let cause = fingerprint(&carillon).await;
         let fault = json!([{"provider": "twilio", "percent": 100, "status": 400, "code": "21612"}]);
         carillon.faults(&fault).await;
-        carillon.cli(&["dlq", "replay", "--fingerprint", &cause, "--wait"]);
+        let said = carillon.cli(&["dlq", "replay", "--fingerprint", &cause, "--wait"]);
+        assert!(said.contains("done: 20 of 20 letters settled"), "{said}");
         eventually("the letters of generation 1", || async {
             let list = carillon.get("/v1/dlq?state=open&limit=500").await;
             let letters = list["items"].as_array().cloned().unwrap_or_default();
