@@ -1,4 +1,4 @@
-//! Retention: deletes expired rows, creates the partitions of the coming days, and moves over what roles of the former
+//! Retention: deletes expired rows, creates the partitions of the coming days, and moves over rows that roles of the former
 //! release have written.
 
 use std::{future::Future, time::Duration};

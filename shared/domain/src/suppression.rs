@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registering_an_address_again_lifts_what_a_provider_said_of_it_and_no_ones_wish() {
+    fn registering_an_address_again_lifts_a_providers_verdict_and_not_a_recipients_wish() {
         let lifted: Vec<_> = SuppressionReason::VARIANTS
             .iter()
             .filter(|reason| reason.ends_with_registration())

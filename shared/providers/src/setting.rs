@@ -83,7 +83,7 @@ impl FromStr for BaseUrl {
         if Url::parse(text).is_ok_and(|url| is_base(&url)) && text.trim() == text {
             return Ok(Self(text.trim_end_matches('/').to_owned()));
         }
-        // What stands before an @ may be a password.
+        // The text before an @ may contain a password.
         let shown = match text.rsplit_once('@') {
             Some((_, host)) => format!("***@{host}"),
             None => text.to_owned(),

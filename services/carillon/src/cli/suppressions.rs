@@ -40,7 +40,7 @@ pub(crate) enum SuppressionsCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Take an address from the list, whatever the reason.
+    /// Take an address from the list. Entries of every reason can be removed.
     #[command(after_help = examples::SUPPRESSIONS_REMOVE)]
     Remove {
         /// The channel.

@@ -1,4 +1,4 @@
-//! Mails through the HTTP APIs of providers, against the simulator: what arrives, and what becomes of each fault.
+//! Mails through the HTTP APIs of providers, against the simulator: the messages that arrive, and the effect of each fault.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn steps(carillon: &Installation, event: &str) -> Vec<(String, DateTime<Ut
     timeline.iter().filter_map(step).collect()
 }
 
-/// Waits until an event's delivery has had a step so many times; returns the time of the last one.
+/// Waits until an event's delivery has had a step this number of times; returns the time of the last one.
 async fn reaches(carillon: &Installation, event: &str, wanted: &str, times: usize) -> DateTime<Utc> {
     let what = format!("{event}: {wanted}");
     let at = async || {
@@ -179,7 +179,7 @@ async fn a_refused_account_is_parked(carillon: Installation, mailer: &Mailer) {
 }
 
 #[test]
-fn sendgrid_sends_and_a_fault_throttles_doubts_or_ends_only_what_it_concerns() {
+fn sendgrid_sends_mails_and_each_fault_affects_only_its_own_scope() {
     with_installation_of(with_account(&SENDGRID, None), |carillon| {
         every_fault_has_its_consequence(carillon, &SENDGRID)
     });

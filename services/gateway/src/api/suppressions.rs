@@ -153,7 +153,7 @@ pub(crate) async fn get_suppression(
 }
 
 /// Put an address on the suppression list by hand, or change its entry. It takes no messages from then on, critical ones
-/// included, whoever has the address.
+/// included, and neither does any other user or guest with this address.
 ///
 /// An entry for the recipient's own wish (`opted_out`, `complaint`) keeps its reason and origin and does not expire: only
 /// the note is written. The audit log gets an entry.
@@ -198,7 +198,7 @@ pub(crate) async fn put_suppression(
     Ok(tagged(&entry.etag(), (status, Json(entry.value))))
 }
 
-/// Take an address from the suppression list, whatever the reason. The audit log gets an entry.
+/// Take an address from the suppression list. Entries of every reason can be removed. The audit log gets an entry.
 #[utoipa::path(
     delete, path = "/v1/suppressions/{channel}/{address}", tag = "suppressions",
     params(("channel" = schemas::ChannelName, Path),

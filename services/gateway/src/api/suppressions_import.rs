@@ -51,7 +51,7 @@ pub(crate) struct RefusedLine {
     field: String,
     /// A stable word.
     code: String,
-    /// What was expected, and what was found; an address is masked.
+    /// The expected value and the given one; an address is masked.
     message: String,
 }
 

@@ -129,7 +129,7 @@ async fn devices_come_and_go_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_suppressed_address_shows_its_cause_and_putting_it_again_lifts_what_a_provider_said() {
+async fn a_suppressed_address_shows_its_cause_and_putting_it_again_lifts_a_providers_verdict() {
     on_gateway(async |setting| {
         let body = json!({
             "email": "bob@example.com", "phone": "+33612345678",

@@ -89,7 +89,7 @@ async fn an_operator_puts_an_address_on_the_list_changes_it_under_conditions_and
 }
 
 #[tokio::test]
-async fn an_entry_that_has_expired_is_not_there() {
+async fn an_expired_entry_is_not_shown() {
     on_gateway(async |setting| {
         let short = json!({"expires_at": "2026-11-24T10:01:00Z"});
         assert_eq!(setting.ask(put(ADA, &short)).await.status, 201);
@@ -294,7 +294,7 @@ async fn an_import_counts_its_lines_and_names_line_and_field_of_each_refusal() {
 }
 
 #[tokio::test]
-async fn an_import_reads_files_with_and_without_a_heading_and_refuses_what_is_no_such_file() {
+async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files() {
     on_gateway(async |setting| {
         let counts = async |text: &str| {
             let answer = setting.ask(import(text)).await;

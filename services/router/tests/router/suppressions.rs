@@ -1,4 +1,4 @@
-//! The suppression list in decisions: it holds for the address of a user or a guest, whatever the type.
+//! The suppression list in decisions: it holds for the address of a user or a guest, for events of every type.
 
 use carillon_domain::{Channel, suppression::SuppressionReason};
 use carillon_store::suppressions::Strike;
@@ -23,7 +23,7 @@ async fn strike(setting: &Setting, channel: Channel, address: &str, reason: Supp
 }
 
 #[tokio::test]
-async fn a_guest_whose_number_said_stop_gets_no_text_and_the_mail_goes_out() {
+async fn a_guest_whose_number_has_opted_out_gets_no_text_and_still_gets_the_mail() {
     on_router(async |setting| {
         strike(setting, Channel::Sms, "+4915100000001", SuppressionReason::OptedOut).await;
         let guests = json!([
@@ -56,7 +56,7 @@ async fn a_guest_whose_number_said_stop_gets_no_text_and_the_mail_goes_out() {
 }
 
 #[tokio::test]
-async fn another_user_with_a_number_that_said_stop_gets_no_text_not_even_a_critical_one() {
+async fn another_user_with_a_number_that_has_opted_out_gets_no_text_not_even_a_critical_one() {
     on_router(async |setting| {
         let address = "ada@example.com";
         strike(setting, Channel::Email, address, SuppressionReason::Complaint).await;

@@ -122,7 +122,7 @@ async fn only_the_accounts_key_is_admitted_and_only_json_is_read() {
 }
 
 #[tokio::test]
-async fn what_the_real_one_refuses_is_refused_with_its_field() {
+async fn a_request_that_sendgrid_refuses_is_refused_with_its_field() {
     let running = start().await;
     let to = |email: &str| with("/personalizations/0/to", json!([{ "email": email }]));
     let many = |count: usize| -> Vec<Value> {

@@ -1,4 +1,4 @@
-//! The data of previews: what they may lack, what they must not be, and what errors show of them.
+//! The data of previews: missing properties, invalid data, and the parts of it that errors show.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::House;
 
 #[tokio::test]
-async fn data_that_break_the_schema_are_refused_with_pointers_and_missing_properties_are_warned_of() {
+async fn data_that_breaks_the_schema_is_refused_with_pointers_and_missing_properties_are_warnings() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let preview = async |data: Value, text: &str| {
@@ -85,7 +85,7 @@ async fn an_error_of_a_preview_names_a_hundred_characters_of_the_value_and_nothi
 }
 
 #[tokio::test]
-async fn a_locale_that_is_none_is_refused_at_every_route_with_the_field_and_what_was_expected() {
+async fn a_text_that_is_not_a_locale_is_refused_at_every_route_with_the_field_and_the_expected_value() {
     let house = House::with_shop().await;
     let admin = house.as_admin();
     let parts = json!({"parts": {"text": "x"}}).to_string();

@@ -39,7 +39,7 @@ impl Connections {
     }
 }
 
-/// Counts what is taken, up to a limit that may change.
+/// A counter of places in use, with a limit that may change.
 struct Counter {
     count: watch::Receiver<usize>,
     each: usize,
@@ -102,7 +102,7 @@ impl Counter {
     }
 }
 
-/// A part of what a counter counts, which is given back when this is dropped.
+/// Some of a counter's places, which are given back when this is dropped.
 pub(crate) struct Taken {
     of: Arc<Counter>,
     count: usize,

@@ -100,7 +100,7 @@ async fn a_token_that_apple_calls_expired_is_replaced_once_if_twenty_minutes_hav
 }
 
 #[tokio::test]
-async fn an_answer_has_the_class_of_its_reason_and_what_says_goodbye_ends_the_connection() {
+async fn an_answer_has_the_class_of_its_reason_and_some_reasons_end_the_connection() {
     let apple = Apple::start().await;
     let sender = apple.sender(clock());
     for (number, (status, reason, expected, connections)) in (1..).zip([

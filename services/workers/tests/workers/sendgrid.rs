@@ -90,7 +90,7 @@ async fn answers_are_told_apart_by_status_and_field() {
 }
 
 #[tokio::test]
-async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
+async fn without_an_answer_the_outcome_depends_on_whether_bytes_were_sent() {
     let server = HttpServer::start().await;
     server.answers(SEND, [Reply::Silence]);
     let hurried = SendGridConfig {
@@ -111,7 +111,7 @@ async fn without_an_answer_it_depends_on_whether_bytes_had_left() {
 }
 
 #[tokio::test]
-async fn other_content_is_refused_without_asking() {
+async fn content_of_another_channel_is_refused_without_a_request() {
     let server = HttpServer::start().await;
     let text = Content::Sms { text: "x".to_owned() };
     let outcome = sender(&config(&server.url)).send(&message(PHONE, text)).await;

@@ -30,7 +30,7 @@ async fn stop_elsewhere(setting: &Setting) {
 }
 
 #[tokio::test]
-async fn a_guest_who_said_stop_gets_no_text_and_no_user_with_that_number_gets_one() {
+async fn after_a_guests_stop_neither_the_guest_nor_a_user_with_that_number_gets_a_text() {
     on_workers(async |setting| {
         setting.put_user("u-42", Some(PHONE)).await;
         let provider = setting.provider();
@@ -96,7 +96,7 @@ async fn an_opt_out_that_arrives_while_a_delivery_waits_in_a_retry_topic_stops_i
 }
 
 #[tokio::test]
-async fn what_a_person_lifts_is_sent_again_and_what_a_person_enters_is_not() {
+async fn an_address_that_a_person_lifts_is_sent_to_again_and_one_that_a_person_enters_is_not() {
     on_workers(async |setting| {
         let provider = setting.provider();
         let (suppressions, who) = (setting.env.store.suppressions(), operator());

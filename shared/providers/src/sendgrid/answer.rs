@@ -1,7 +1,7 @@
 //! The meaning of SendGrid's answers.
 //!
-//! SendGrid has no error codes. The status decides; of a 400, the names of the fields in `errors[].field` say what it is
-//! about. Its sentences are not read.
+//! SendGrid has no error codes. The status decides; of a 400, the names of the fields in `errors[].field` decide its
+//! scope. Its sentences are not read.
 //!
 //! Sources: statuses from <https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/errors>, the
 //! fields of a 400 from <https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors>, 403 and 413 from

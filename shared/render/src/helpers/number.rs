@@ -10,7 +10,7 @@ use crate::fault::Fault;
 /// The most digits before the point in a number that is formatted for readers, and the most zeros behind it before the
 /// first other digit.
 const MAX_WHOLE: usize = 30;
-/// What is said of a number beyond these bounds.
+/// The expectation that a number beyond these bounds does not meet.
 const BOUNDED: &str = "a number below 1e30 (without its sign) that is 0 or at least 1e-30";
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {

@@ -133,7 +133,7 @@ fn html_that_turns_out_blank_is_left_out_beside_a_text_and_no_blank_mail_is_sent
         });
         let engine = Engine::compile(&set);
         assert_eq!(engine.issues(), []);
-        // Twice, because the second message may rely on what the first one found out about the template.
+        // Twice, because the second message may rely on results that the first one has cached for the template.
         let both = [(); 2].map(|()| engine.render(&request(Channel::Email, &data.to_string())));
         assert_eq!(both[0], both[1]);
         match both[0].clone() {
@@ -199,7 +199,7 @@ fn root_alone_is_the_whole_data() {
 }
 
 #[test]
-fn a_key_of_no_text_is_told_by_its_variable_and_what_was_expected_and_its_value_is_not_repeated() {
+fn a_key_of_no_text_is_named_by_its_variable_and_its_value_is_not_repeated() {
     let engine = Engine::compile(&with_texts("{{t s}}", &[("en", "hello = Hello\n")]));
     let said = |data: &str| {
         engine

@@ -1,5 +1,5 @@
-//! What roles of the former release have written: contact points without the hash of their address, verdicts in their
-//! `dead_*` columns, and the table `opt_outs`. It is moved over here, because SQL cannot compute the hash. The next
+//! Rows that roles of the former release have written: contact points without the hash of their address, verdicts in
+//! their `dead_*` columns, and the table `opt_outs`. They are moved over here, because SQL cannot compute the hash. The next
 //! release drops these columns and that table, and this file.
 
 use carillon_domain::{
@@ -60,7 +60,7 @@ pub(crate) fn former_reason(channel: Channel, reason: Option<&str>) -> Result<Su
 }
 
 impl Suppressions {
-    /// Moves over what the former release has written. Returns the number of contact points and opt-outs.
+    /// Moves over the rows that the former release has written. Returns the number of contact points and opt-outs.
     pub async fn adopt(&self) -> Result<u64, StoreError> {
         let mut moved = 0;
         loop {
@@ -140,7 +140,7 @@ async fn adopt_contacts(
         hashed.iter().map(|(row, _, hash)| (row.tenant.as_str(), *hash)),
     )
     .await?;
-    // A role of the former release that registers an address again cannot lift what this release has found.
+    // A role of the former release that registers an address again cannot lift an entry of this release.
     hashes(&hashed)
         .time("registered_at", rows.iter().map(|row| row.registered_at))
         .execute(

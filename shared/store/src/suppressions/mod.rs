@@ -2,8 +2,8 @@
 //! and the keyed hash of channel and address, so it holds for all users and guests with the address.
 //!
 //! An address has one entry. A stronger reason replaces a weaker one (`write.rs`). A registration of the address deletes
-//! what a provider said of it; a person ends any entry. What a person has ended stays for a day as an expired entry, so
-//! that an answer to a message from before does not bring it back.
+//! an entry that came from a provider's verdict. A person can end any entry. An entry that a person has ended stays for a
+//! day as an expired one, so that the answer to an older message does not add it again.
 
 mod former;
 mod list;
@@ -174,7 +174,7 @@ pub(crate) async fn of_addresses(
     Ok(suppressed)
 }
 
-/// Deletes what a provider said of an address that is being registered. Returns whether there was such an entry. The
+/// Deletes the entry of a provider's verdict on an address that is being registered. Returns whether there was one. The
 /// caller has locked the address.
 pub(crate) async fn registered(
     tx: &mut Tx,
@@ -190,7 +190,7 @@ pub(crate) async fn registered(
     Ok(lifted > 0)
 }
 
-/// Removes from the entries of a user's addresses what describes a person: the masked address and the note. The hash,
+/// Removes the personal data from the entries of a user's addresses: the masked address and the note. The hash,
 /// the reason and its origin stay, so that the address goes on taking no messages.
 pub(crate) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
     execute!(

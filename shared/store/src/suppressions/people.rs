@@ -104,7 +104,7 @@ impl Suppressions {
         Ok((Written { created, version }, !is_wish && !is_manual))
     }
 
-    /// Takes an address from the list, whatever the reason. `false` if it is not on the list.
+    /// Takes an address from the list, for every reason of its entry. `false` if it is not on the list.
     pub async fn lift(
         &self,
         who: &Principal,

@@ -56,7 +56,7 @@ pub struct Strike {
     pub provider: Arc<str>,
     /// The delivery that was refused.
     pub delivery_id: DeliveryId,
-    /// The time at which the message was sent. What was registered or lifted since then is not struck.
+    /// The time at which the message was sent. An address that was registered or lifted since then is not struck.
     pub seen_at: Timestamp,
 }
 

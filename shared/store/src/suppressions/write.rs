@@ -1,4 +1,4 @@
-//! The one statement that adds entries, whoever is the cause.
+//! The one statement that adds entries of every origin.
 
 use carillon_domain::{Channel, Timestamp, contact::AddressHash, suppression::SuppressionReason};
 use uuid::Uuid;

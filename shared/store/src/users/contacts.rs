@@ -88,7 +88,7 @@ impl Row {
     }
 }
 
-/// A session with what is needed to read suppressions.
+/// A session, and the key and clock with which suppressions are read.
 pub(super) struct Reader<'a> {
     pub(super) session: &'a mut Session,
     pub(super) tenant: &'a TenantId,
@@ -198,7 +198,7 @@ fn of_former_release(point: &ContactPoint, suppressed: Suppression) -> Suppressi
 }
 
 /// Writes or removes the user's e-mail address or phone, of which there is one each. The caller vouches that the address
-/// exists, so what a provider said against it does not count any more; a recipient's wish and a person's entry do. The
+/// exists, so an entry of a provider's verdict is deleted; a recipient's wish and a person's entry stay. The
 /// caller has locked the address.
 pub(super) async fn put_primary(
     tx: &mut Tx,

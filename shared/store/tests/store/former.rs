@@ -1,4 +1,4 @@
-//! What roles of the former release have written, or write while an upgrade is under way, and the suppression list.
+//! The suppression list, and rows that roles of the former release have written or write during an upgrade.
 
 use std::str::FromStr as _;
 
@@ -124,7 +124,7 @@ async fn rows_of_the_former_release_are_moved_to_the_suppression_list_once() {
         );
         assert_eq!(reason_of(store, "u-1").await, Some(SuppressionReason::OptedOut));
         assert_eq!(reason_of(store, "u-2").await, None);
-        // What a person lifts after the move stays lifted.
+        // An entry that a person lifts after the move stays lifted.
         let who = operator(store);
         for number in [NUMBER, "+4915122222222"] {
             assert!(store.suppressions().lift(&who, Channel::Sms, number, None).await.unwrap());
@@ -136,7 +136,7 @@ async fn rows_of_the_former_release_are_moved_to_the_suppression_list_once() {
 }
 
 #[tokio::test]
-async fn what_the_former_release_writes_during_an_upgrade_counts_at_once() {
+async fn rows_that_the_former_release_writes_during_an_upgrade_count_at_once() {
     on_each(async |store| {
         prepare(store).await;
         assert_eq!(

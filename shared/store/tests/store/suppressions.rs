@@ -1,4 +1,4 @@
-//! The suppression list: an entry belongs to the address, whoever has it, and only its own causes end it.
+//! The suppression list: an entry holds for every user and guest with the address, and only its own causes end it.
 
 use carillon_domain::{
     Channel, DeliveryId, Platform, Timestamp, UserId,
@@ -298,7 +298,7 @@ async fn only_consent_ends_an_opt_out_and_a_later_stop_counts_again() {
 }
 
 #[tokio::test]
-async fn a_strike_that_was_the_accounts_fault_is_taken_back_and_no_other() {
+async fn only_strikes_that_were_the_accounts_fault_are_revoked() {
     on_each(async |store| {
         let other = Strike {
             delivery_id: DeliveryId(Uuid::from_u128(8)),
@@ -318,7 +318,7 @@ async fn a_strike_that_was_the_accounts_fault_is_taken_back_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_entry_survives_the_erasure_of_the_user_without_what_describes_a_person() {
+async fn an_entry_survives_the_erasure_of_the_user_without_its_personal_data() {
     on_each(async |store| {
         put(store, "u-1", Some(NUMBER)).await;
         let note = SuppressionPut {
@@ -557,7 +557,7 @@ async fn a_list_is_filtered_and_paged_newest_first() {
 }
 
 #[tokio::test]
-async fn an_import_adds_each_address_once_and_leaves_what_is_there() {
+async fn an_import_adds_each_address_once_and_keeps_present_entries() {
     on_each(async |store| {
         let (suppressions, who) = (store.suppressions(), operator(store));
         suppressions.strike(&[stop(store)]).await.unwrap();

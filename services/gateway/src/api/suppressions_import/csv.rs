@@ -70,7 +70,7 @@ impl Lines {
         }
     }
 
-    /// The next line of a piece, which is shortened by what was read. `None` at the end of the piece. The error is about
+    /// The next line of a piece, which is removed from the piece. `None` at the end of the piece. The error is about
     /// the heading.
     pub(super) fn next(&mut self, piece: &mut &[u8], is_end: bool) -> Result<Option<Line>, FieldError> {
         if !self.has_begun {

@@ -1,11 +1,11 @@
-//! The streams of one connection: how many it may have, how many it has, and whether it takes more.
+//! The streams of one connection: their limit, their number, and whether another one may be opened.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The most streams of one connection, whatever the server allows.
+/// The most streams of one connection, even if the server allows more.
 const MOST_STREAMS: usize = 1_000;
 
 /// The streams of one connection.

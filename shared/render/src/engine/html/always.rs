@@ -15,7 +15,7 @@ struct Given<'b> {
     outer: Option<&'b Given<'b>>,
 }
 
-/// Whether a part of HTML shows a character or an image of its own, whatever its variables are. `false` if that is not
+/// Whether a part of HTML shows a character or an image of its own, with any values of its variables. `false` if that is not
 /// known.
 pub(in crate::engine) fn always_shows(block: &Block, partials: &BTreeMap<String, Block>) -> bool {
     let walk = Walk { partials };
