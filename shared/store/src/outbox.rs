@@ -146,7 +146,7 @@ impl Outbox {
     pub async fn count_up_to(&self, most: u32) -> Result<u64, StoreError> {
         let (count,) = fetch!(
             one, self.db.read().await? => (i64,),
-            "SELECT COUNT(*) FROM (SELECT id FROM outbox LIMIT $1) AS some",
+            "SELECT COUNT(*) FROM (SELECT id FROM outbox LIMIT $1) AS counted",
             i64::from(most)
         )?;
         Ok(unsigned(count))

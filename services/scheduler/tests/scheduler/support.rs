@@ -24,7 +24,7 @@ use carillon_store::{
     dead_letter_jobs::{JobKind, JobView, NewJob},
     dead_letters::{BatchOf, DeadLetterFilter, DeadLetterRow, DeadLetterState},
 };
-use carillon_testkit::{ManualClock, TestEnv};
+use carillon_testkit::{ManualClock, TestEnv, eventually};
 use futures::FutureExt as _;
 use serde_json::json;
 use uuid::Uuid;
@@ -207,8 +207,11 @@ impl Setting {
 
     /// Publishes until the outbox is empty.
     pub(crate) async fn publish_all(&self) {
-        while self.publisher().step().await.unwrap() > 0 {}
-        assert_eq!(self.env.store.outbox().depth().await.unwrap().records, 0);
+        eventually("the outbox is empty", || async {
+            while self.publisher().step().await.unwrap() > 0 {}
+            self.env.store.outbox().depth().await.unwrap().records == 0
+        })
+        .await;
     }
 
     /// The records of a topic, by position. Marks at the ends of its partitions are left out.
