@@ -89,7 +89,9 @@ impl Reader {
         statuses
             .map(|record| match StatusRecord::parse(&record.value).unwrap() {
                 StatusRecord::EventDecided(decided) => decided,
-                StatusRecord::Delivery(_) => panic!("the router says nothing of deliveries"),
+                StatusRecord::Delivery(_) | StatusRecord::Verdict(_) => {
+                    panic!("a router writes statuses of events only")
+                }
             })
             .collect()
     }

@@ -87,7 +87,9 @@ impl Written {
             .iter()
             .map(|record| match StatusRecord::parse(&record.value).unwrap() {
                 StatusRecord::Delivery(update) => update,
-                StatusRecord::EventDecided(_) => panic!("a worker decides nothing"),
+                StatusRecord::EventDecided(_) | StatusRecord::Verdict(_) => {
+                    panic!("a worker writes statuses of deliveries only")
+                }
             });
         updates
             .filter(|update| update.event_id.as_str() == event)
