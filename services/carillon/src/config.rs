@@ -127,7 +127,7 @@ pub(crate) struct TemplatesSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SimulatorSection {
-    /// The address for FCM, Twilio, SendGrid, API and page.
+    /// The address for FCM, Twilio, SendGrid, SES, API and page.
     #[serde(with = "listen")]
     pub(crate) listen: SocketAddr,
     /// The address for SMTP.
@@ -148,6 +148,18 @@ pub(crate) struct SimulatorSection {
     /// The API key of its SendGrid account.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) sendgrid_api_key: Option<Secret>,
+    /// The region of its SES.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ses_region: Option<String>,
+    /// The id of the access key of its SES.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ses_access_key_id: Option<String>,
+    /// The secret of that key.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) ses_secret_access_key: Option<Secret>,
+    /// The session token that requests to its SES must have.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) ses_session_token: Option<Secret>,
     /// Whether its SMTP offers SMTPUTF8.
     pub(crate) smtp_utf8: bool,
 }
@@ -209,6 +221,10 @@ impl Default for SimulatorSection {
             twilio_account_sid: None,
             twilio_auth_token: None,
             sendgrid_api_key: None,
+            ses_region: None,
+            ses_access_key_id: None,
+            ses_secret_access_key: None,
+            ses_session_token: None,
             smtp_utf8: true,
         }
     }
@@ -307,6 +323,19 @@ impl Config {
                 .unwrap_or(defaults.twilio_account_sid),
             twilio_auth_token: given(section.twilio_auth_token.as_ref(), defaults.twilio_auth_token),
             sendgrid_api_key: given(section.sendgrid_api_key.as_ref(), defaults.sendgrid_api_key),
+            ses_region: section.ses_region.clone().unwrap_or(defaults.ses_region),
+            ses_access_key_id: section
+                .ses_access_key_id
+                .clone()
+                .unwrap_or(defaults.ses_access_key_id),
+            ses_secret_access_key: given(
+                section.ses_secret_access_key.as_ref(),
+                defaults.ses_secret_access_key,
+            ),
+            ses_session_token: section
+                .ses_session_token
+                .as_ref()
+                .map(|token| token.expose_secret().to_owned()),
             smtp_user: None,
             smtp_utf8: section.smtp_utf8,
         }

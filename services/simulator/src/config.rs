@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// and keeps its data in memory, as tests need it.
 #[derive(Clone)]
 pub struct SimulatorConfig {
-    /// The address for FCM, Twilio, SendGrid, the API and the page over HTTP/1.1. Port 0 takes a free one.
+    /// The address for FCM, Twilio, SendGrid, SES, the API and the page over HTTP/1.1. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// The address for SMTP. Port 0 takes a free one.
     pub smtp_listen: SocketAddr,
@@ -21,6 +21,14 @@ pub struct SimulatorConfig {
     pub twilio_auth_token: String,
     /// The API key of the only SendGrid account.
     pub sendgrid_api_key: String,
+    /// The region of SES.
+    pub ses_region: String,
+    /// The id of the only access key of SES.
+    pub ses_access_key_id: String,
+    /// The secret of that key.
+    pub ses_secret_access_key: String,
+    /// The session token that requests to SES must have; `None` accepts none.
+    pub ses_session_token: Option<String>,
     /// User and password of the only SMTP account; if set, mail is accepted only after `AUTH`. `None` accepts mail
     /// from all clients, and any credentials.
     pub smtp_user: Option<(String, String)>,
@@ -39,6 +47,10 @@ impl Default for SimulatorConfig {
             twilio_account_sid: "ACsimulator0000000000000000000000".to_owned(),
             twilio_auth_token: "simulator-auth-token".to_owned(),
             sendgrid_api_key: "SG.simulator-api-key".to_owned(),
+            ses_region: "eu-central-1".to_owned(),
+            ses_access_key_id: "AKIASIMULATOR0000000".to_owned(),
+            ses_secret_access_key: "simulator-secret-access-key".to_owned(),
+            ses_session_token: None,
             smtp_user: None,
             smtp_utf8: true,
         }

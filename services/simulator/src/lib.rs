@@ -1,4 +1,4 @@
-//! A simulator of FCM, Twilio, SMTP and SendGrid, with faults on request, which shows the messages that it received.
+//! A simulator of FCM, Twilio, SMTP, SendGrid and Amazon SES, with faults on request, which shows the messages that it received.
 //!
 //! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the
 //! sink of load tests. It does not depend on Carillon: it knows the wire formats, and the places in which Carillon
@@ -10,11 +10,12 @@
 //! | Twilio | query parameter `delivery_id` of `StatusCallback` | `event_id` of the same |
 //! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
 //! | SendGrid | custom argument `carillon_delivery_id` | header `X-Carillon-Event` |
+//! | SES | tag `carillon_delivery_id` | header `X-Carillon-Event` |
 //!
 //! Receivers that fail without a script: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
 //! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local
-//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked` over SMTP, or with `invalid` at SendGrid, which
-//! also refuses senders whose address starts with `unverified`. All others fail only by fault script
+//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked` over SMTP, or with `invalid` at SendGrid
+//! and SES, which also refuse senders whose address starts with `unverified`. All others fail only by fault script
 //! ([`faults`], `PUT /v1/faults`).
 
 mod clock;
@@ -27,6 +28,7 @@ mod http;
 mod mail;
 mod message;
 mod sendgrid;
+mod ses;
 mod simulator;
 mod smtp;
 mod store;

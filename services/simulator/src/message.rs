@@ -17,11 +17,13 @@ pub enum Provider {
     Smtp,
     /// SendGrid's v3 API.
     SendGrid,
+    /// Amazon SES, API v2.
+    Ses,
 }
 
 impl Provider {
     /// All providers.
-    pub const ALL: [Self; 4] = [Self::Fcm, Self::Twilio, Self::Smtp, Self::SendGrid];
+    pub const ALL: [Self; 5] = [Self::Fcm, Self::Twilio, Self::Smtp, Self::SendGrid, Self::Ses];
 
     /// The name used in the API and in fault scripts.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Provider {
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
             Self::SendGrid => "sendgrid",
+            Self::Ses => "ses",
         }
     }
 
@@ -43,7 +46,7 @@ impl Provider {
         match self {
             Self::Fcm => Channel::Push,
             Self::Twilio => Channel::Sms,
-            Self::Smtp | Self::SendGrid => Channel::Email,
+            Self::Smtp | Self::SendGrid | Self::Ses => Channel::Email,
         }
     }
 }
@@ -99,7 +102,7 @@ pub struct Message {
     /// An e-mail's HTML part, as sent.
     pub html: Option<String>,
     /// The rest of the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP, sender, custom
-    /// arguments and categories of SendGrid.
+    /// arguments and categories of SendGrid, tags and configuration set of SES.
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Header lines of an e-mail (unfolded, names as sent, repeated ones joined by a comma); FCM's project and
     /// platform sections; empty for Twilio.

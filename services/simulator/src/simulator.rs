@@ -14,7 +14,7 @@ use crate::http::Accounts;
 use crate::smtp::Smtp;
 use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
-use crate::{SimulatorConfig, SimulatorError, http, smtp};
+use crate::{SimulatorConfig, SimulatorError, http, ses, smtp};
 
 /// A running simulator. It runs until the token given to [`start`](Self::start) is cancelled, even if this is
 /// dropped.
@@ -56,6 +56,12 @@ impl Simulator {
                 token: config.twilio_auth_token,
             },
             sendgrid: config.sendgrid_api_key,
+            ses: ses::Account {
+                region: config.ses_region,
+                access_key_id: config.ses_access_key_id,
+                secret_access_key: config.ses_secret_access_key,
+                session_token: config.ses_session_token,
+            },
         };
         let router = http::router(&context, accounts, operations);
         let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));

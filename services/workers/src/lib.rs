@@ -20,7 +20,8 @@ pub use account::Account;
 pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
 pub use senders::{
-    AccountError, ApnsSender, FcmSender, OpenError, SendGridSender, SmtpSender, TwilioSender, accounts,
+    AccountError, ApnsSender, FcmSender, OpenError, SendGridSender, SesSender, SmtpSender, TwilioSender,
+    accounts,
 };
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.

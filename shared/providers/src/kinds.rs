@@ -10,8 +10,8 @@ use serde::{
 };
 
 use crate::{
-    apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, setting::ProviderSettings, smtp::SmtpConfig,
-    twilio::TwilioConfig,
+    apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, ses::SesConfig, setting::ProviderSettings,
+    smtp::SmtpConfig, twilio::TwilioConfig,
 };
 
 macro_rules! kinds {
@@ -110,6 +110,7 @@ kinds! {
     Apns(ApnsConfig),
     Fcm(FcmConfig),
     SendGrid(SendGridConfig),
+    Ses(SesConfig),
     Smtp(SmtpConfig),
     Twilio(TwilioConfig),
 }

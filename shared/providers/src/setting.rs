@@ -116,6 +116,8 @@ macro_rules! by_text {
     };
 }
 
+pub(crate) use by_text;
+
 by_text!(BaseUrl);
 
 /// Reads a secret. The value in an error is left out, since it may be a secret that was written as another type, such as a

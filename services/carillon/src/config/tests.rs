@@ -88,7 +88,7 @@ fn a_setting_of_an_account_that_is_missing_unknown_or_wrong_is_named_with_its_pl
     for (wrong, expected) in [
         (
             load_with("[providers.smtp]\nhost = \"h\"\nfrom = \"a@example.com\"", &[]),
-            "providers.smtp: kind is missing; expected one of apns, fcm, sendgrid, smtp, twilio",
+            "providers.smtp: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio",
         ),
         (
             load_with("[providers.a]\nkind = \"smtp\"\nfrom = \"a@example.com\"", &[]),
@@ -96,7 +96,7 @@ fn a_setting_of_an_account_that_is_missing_unknown_or_wrong_is_named_with_its_pl
         ),
         (
             environment("CARILLON_PROVIDERS__MAIN__KIND", "sms77"),
-            "CARILLON_PROVIDERS__MAIN__KIND: providers.main.kind: expected one of apns, fcm, sendgrid, smtp, twilio, not \"sms77\"",
+            "CARILLON_PROVIDERS__MAIN__KIND: providers.main.kind: expected one of apns, fcm, sendgrid, ses, smtp, twilio, not \"sms77\"",
         ),
         (
             environment("CARILLON_PROVIDERS__MAIN__ACCOUNT_ID", "AC9"),

@@ -19,7 +19,7 @@ struct Mailer {
     wrong: (&'static str, &'static str, &'static str),
     /// The code of a throttle, and the code of a failure.
     codes: (&'static str, &'static str),
-    /// The code for an address that the provider does not take.
+    /// The last step of a delivery to an address that the provider does not take.
     dead: &'static str,
 }
 
@@ -32,7 +32,22 @@ const SENDGRID: Mailer = Mailer {
     ],
     wrong: ("API_KEY", "SG.other", "http-401"),
     codes: ("http-429", "http-503"),
-    dead: "http-400:personalizations.to.email",
+    dead: "failed http-400:personalizations.to.email",
+};
+
+const SES: Mailer = Mailer {
+    kind: "ses",
+    settings: &[
+        ("REGION", "eu-central-1"),
+        ("ACCESS_KEY_ID", "AKIASIMULATOR0000000"),
+        ("SECRET_ACCESS_KEY", "simulator-secret-access-key"),
+        ("CONFIGURATION_SET", "receipts"),
+        ("FROM", "Große Läden <shop@example.com>"),
+        ("BASE_URL", "{simulator}"),
+    ],
+    wrong: ("SECRET_ACCESS_KEY", "other", "InvalidSignatureException"),
+    codes: ("TooManyRequestsException", "ServiceUnavailableException"),
+    dead: "dead_lettered BadRequestException",
 };
 
 /// The longest wait for a step of a delivery.
@@ -158,7 +173,7 @@ async fn every_fault_has_its_consequence(carillon: Installation, mailer: &Mailer
     }
 
     post(&carillon, "dead", "invalid@example.com").await;
-    reaches(&carillon, "dead", &format!("failed {}", mailer.dead), 1).await;
+    reaches(&carillon, "dead", mailer.dead, 1).await;
     post(&carillon, "after", "bob@example.com").await;
     reaches(&carillon, "after", "sent -", 1).await;
     carillon.settle(7).await;
@@ -190,5 +205,20 @@ fn a_key_that_sendgrid_refuses_parks_the_account_and_costs_no_attempt() {
     let (name, value, _) = SENDGRID.wrong;
     with_installation_of(with_account(&SENDGRID, Some((name, value))), |carillon| {
         a_refused_account_is_parked(carillon, &SENDGRID)
+    });
+}
+
+#[test]
+fn ses_sends_and_a_fault_throttles_doubts_or_ends_only_what_it_concerns() {
+    with_installation_of(with_account(&SES, None), |carillon| {
+        every_fault_has_its_consequence(carillon, &SES)
+    });
+}
+
+#[test]
+fn a_secret_that_ses_refuses_parks_the_account_and_costs_no_attempt() {
+    let (name, value, _) = SES.wrong;
+    with_installation_of(with_account(&SES, Some((name, value))), |carillon| {
+        a_refused_account_is_parked(carillon, &SES)
     });
 }

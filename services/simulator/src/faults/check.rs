@@ -123,6 +123,9 @@ fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
         Target::Fcm if !code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => {
             Some("FCM's codes are written like QUOTA_EXCEEDED")
         }
+        Target::Ses if !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            Some("SES's codes are written like TooManyRequestsException")
+        }
         Target::SendGrid => Some("SendGrid's errors have no codes"),
         Target::Smtp if !enhanced_code_fits(code, fault.status) => {
             Some("must be an enhanced status code of the status' class, such as 4.7.1 for 451")
@@ -191,6 +194,8 @@ mod tests {
         assert_eq!(pointers(fault(Target::Smtp, "5.7.1")), ["/0/code"]);
         assert!(pointers(fault(Target::Smtp, "4.7.1")).is_empty());
         assert_eq!(pointers(fault(Target::SendGrid, "429")), ["/0/code"]);
+        assert_eq!(pointers(fault(Target::Ses, "Too Many")), ["/0/code"]);
+        assert!(pointers(fault(Target::Ses, "LimitExceededException")).is_empty());
         assert!(pointers(fault(Target::Twilio, "20429")).is_empty());
         assert!(pointers(fault(Target::Fcm, "UNAVAILABLE")).is_empty());
     }

@@ -56,7 +56,8 @@ pub struct Fault {
     /// The status of the answer: HTTP 400 to 599; for SMTP the reply code, 400 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code. Without it,
+    /// The provider's own error code: an FCM `errorCode`, a Twilio number, an SMTP enhanced status code, an
+    /// error type of SES. Without it,
     /// the code that usually comes with the status. SendGrid's errors have none.
     #[serde(
         default,
@@ -121,6 +122,8 @@ pub enum Target {
     Smtp,
     /// SendGrid's sends.
     SendGrid,
+    /// SES's sends.
+    Ses,
     /// All providers.
     #[serde(rename = "*")]
     Any,
@@ -134,6 +137,7 @@ impl Target {
             Self::Twilio => provider == Provider::Twilio,
             Self::Smtp => provider == Provider::Smtp,
             Self::SendGrid => provider == Provider::SendGrid,
+            Self::Ses => provider == Provider::Ses,
         }
     }
 }

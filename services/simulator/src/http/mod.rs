@@ -16,6 +16,7 @@ use crate::SimulatorError;
 use crate::context::{Context, DRAIN};
 use crate::fcm::{self, Tokens};
 use crate::sendgrid;
+use crate::ses;
 use crate::twilio::{self, Account};
 
 /// The accounts that the providers know.
@@ -26,6 +27,8 @@ pub(crate) struct Accounts {
     pub(crate) twilio: Account,
     /// SendGrid's API key.
     pub(crate) sendgrid: String,
+    /// The access key of SES.
+    pub(crate) ses: ses::Account,
 }
 
 pub(crate) fn router(context: &Context, accounts: Accounts, operations: Router) -> Router {
@@ -33,6 +36,7 @@ pub(crate) fn router(context: &Context, accounts: Accounts, operations: Router) 
         .merge(fcm::routes(context.clone(), accounts.tokens))
         .merge(twilio::routes(context.clone(), accounts.twilio))
         .merge(sendgrid::routes(context.clone(), accounts.sendgrid))
+        .merge(ses::routes(context.clone(), accounts.ses))
         .merge(api::routes(context.clone()))
         .merge(page::routes(context.clone()))
         .fallback(|| async { Problem::NotFound.into_response() })

@@ -12,6 +12,7 @@ mod fcm;
 mod memory;
 mod page;
 mod sendgrid;
+mod ses;
 mod smtp;
 mod support;
 mod twilio;

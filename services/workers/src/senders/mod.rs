@@ -5,6 +5,7 @@ mod fcm;
 mod http;
 mod oauth;
 mod sendgrid;
+mod ses;
 mod smtp;
 mod twilio;
 
@@ -18,6 +19,7 @@ use carillon_providers::{
 pub use apns::ApnsSender;
 pub use fcm::FcmSender;
 pub use sendgrid::SendGridSender;
+pub use ses::SesSender;
 pub use smtp::SmtpSender;
 pub use twilio::TwilioSender;
 
@@ -93,6 +95,7 @@ fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<d
         ProviderConfig::Apns(apns) => Arc::new(ApnsSender::new(name, apns, clock)?),
         ProviderConfig::Fcm(fcm) => Arc::new(FcmSender::new(fcm, clock)?),
         ProviderConfig::SendGrid(sendgrid) => Arc::new(SendGridSender::new(sendgrid, clock)?),
+        ProviderConfig::Ses(ses) => Arc::new(SesSender::new(ses, clock)?),
         ProviderConfig::Smtp(smtp) => Arc::new(SmtpSender::new(smtp, clock)?),
         ProviderConfig::Twilio(twilio) => Arc::new(TwilioSender::new(name, twilio, clock)?),
     })

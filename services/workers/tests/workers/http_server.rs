@@ -169,6 +169,8 @@ fn usual(path: &str, count: usize) -> Reply {
         reply(200, &token)
     } else if path.ends_with(":send") {
         reply(200, &json!({"name": format!("projects/shop-1/messages/{count}")}))
+    } else if path.ends_with("/outbound-emails") {
+        reply(200, &json!({"MessageId": format!("0107-{count}")}))
     } else if path.ends_with("/mail/send") {
         Reply::Answer {
             status: 202,

@@ -26,6 +26,7 @@ mod relay;
 mod retries;
 mod scopes;
 mod sendgrid;
+mod ses;
 mod smtp;
 mod smtp_replies;
 mod support;

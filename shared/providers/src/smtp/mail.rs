@@ -9,7 +9,7 @@ use lettre::{
     message::{Mailbox, MultiPart, header, header::HeaderName, header::HeaderValue},
 };
 
-use super::SmtpConfig;
+use super::{MailSender, SmtpConfig};
 use crate::{
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, Scope},
@@ -65,6 +65,13 @@ impl SmtpMails {
     pub fn new(config: &SmtpConfig) -> Result<Self, SettingError> {
         let from = sender(&config.from).map_err(|expected| SettingError::new("from", expected))?;
         Ok(Self { from })
+    }
+
+    /// The mails of a sender.
+    pub(crate) fn by(sender: &MailSender) -> Self {
+        Self {
+            from: sender.mailbox().clone(),
+        }
     }
 
     /// The sender's address, to which bounces go.

@@ -1,0 +1,69 @@
+//! The settings of an Amazon SES account.
+
+use std::time::Duration;
+
+use carillon_domain::{Channel, duration_text};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{AccessKeyId, ConfigurationSet, Region};
+use crate::{
+    setting::{BaseUrl, ProviderSettings, hidden, read_timeout, request_timeout, secret},
+    smtp::MailSender,
+};
+
+/// Amazon SES, API v2, in one region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SesConfig {
+    /// The region, such as `eu-central-1`. Senders and limits are a region's own.
+    pub region: Region,
+    /// The id of an access key that may call `ses:SendEmail`.
+    pub access_key_id: AccessKeyId,
+    /// The secret of that key.
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub secret_access_key: Option<SecretString>,
+    /// The session token of temporary credentials. When they expire, the account is parked.
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub session_token: Option<SecretString>,
+    /// The sender, such as `Shop <shop@example.com>`: an identity that is verified in the region.
+    pub from: MailSender,
+    /// The configuration set, through which receipts come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_set: Option<ConfigurationSet>,
+    /// The base URL of the API; without it, the region's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<BaseUrl>,
+    /// The longest time of a request, to the end of the answer.
+    #[serde(
+        default = "request_timeout",
+        deserialize_with = "read_timeout",
+        serialize_with = "duration_text::serialize"
+    )]
+    pub request_timeout: Duration,
+    /// The most messages a second; without it, no limit. SES refuses mails beyond the region's sending rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_second: Option<u32>,
+}
+
+impl ProviderSettings for SesConfig {
+    const CHANNEL: Channel = Channel::Email;
+
+    fn longest_call(&self) -> Duration {
+        self.request_timeout
+    }
+
+    fn rate_per_second(&self) -> Option<u32> {
+        self.rate_per_second
+    }
+}

@@ -1,0 +1,13 @@
+//! Amazon SES, API v2.
+
+mod answer;
+mod codes;
+mod config;
+mod names;
+mod request;
+mod signature;
+
+pub use answer::classify;
+pub use config::SesConfig;
+pub use names::{AccessKeyId, ConfigurationSet, Region};
+pub use request::SesRequests;
