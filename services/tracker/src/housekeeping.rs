@@ -31,12 +31,7 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
             _ = timer.tick() => {}
             () = shutdown.soft() => return,
         }
-        if let Err(error) = store.suppressions().adopt().await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "addresses of the former release were not moved to the suppression list; trying again in an hour"
-            );
-        }
+        hash_addresses(store).await;
         done("history", store.read_model().maintain()).await;
         done("deliveries and decisions", store.read_model().prune()).await;
         done("dead letters", store.dead_letters().prune()).await;
@@ -45,6 +40,22 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
         done("idempotency keys", store.idempotency().prune()).await;
         done("suppressions that have ended", store.suppressions().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;
+    }
+}
+
+/// Brings the hashes of addresses up to date: those under another key, and those that roles of the former release have
+/// not computed, with the verdicts that such roles have written.
+async fn hash_addresses(store: &Store) {
+    let suppressions = store.suppressions();
+    let hashed = match suppressions.follow_key().await {
+        Ok(_) => suppressions.adopt().await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = hashed {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "not all addresses are hashed for the suppression list; trying again in an hour"
+        );
     }
 }
 

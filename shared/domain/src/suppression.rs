@@ -65,8 +65,8 @@ impl SuppressionReason {
             Self::Complaint => "the recipient reported a message as unwanted",
             Self::OptedOut => "the recipient has told the provider to stop (STOP)",
             Self::DeadToken => "a provider said that the device's token is not valid any more",
-            Self::Manual => "a person put it on the suppression list",
-            Self::Import => "it was imported into the suppression list",
+            Self::Manual => "a person put it there",
+            Self::Import => "it was imported",
         }
     }
 }
@@ -86,7 +86,7 @@ impl Suppression {
     pub fn sentence(&self) -> String {
         let since = self.since.format("%Y-%m-%d %H:%M:%S UTC");
         format!(
-            "the address takes no messages since {since}, because {}",
+            "the address has been on the suppression list since {since}, because {}",
             self.reason.because()
         )
     }
@@ -131,7 +131,7 @@ mod tests {
         };
         assert_eq!(
             stopped.sentence(),
-            "the address takes no messages since 2026-11-24 10:00:00 UTC, because the recipient has told the provider \
+            "the address has been on the suppression list since 2026-11-24 10:00:00 UTC, because the recipient has told the provider \
              to stop (STOP)"
         );
     }

@@ -90,7 +90,7 @@ fn an_address_that_a_person_adds_gets_no_message_and_the_event_says_why() {
             && decision["sentence"]
                 .as_str()
                 .unwrap()
-                .contains("a person put it on the suppression list")
+                .contains("a person put it there")
     }));
     drop(dev);
 }

@@ -130,7 +130,7 @@ pub(crate) async fn list_suppressions(
 #[utoipa::path(
     get, path = "/v1/suppressions/{channel}/{address}", tag = "suppressions",
     params(("channel" = schemas::ChannelName, Path),
-        ("address" = String, Path, min_length = 1, max_length = 4096, description = "E-mail address, phone in E.164 or registration token")),
+        ("address" = String, Path, min_length = 1, description = "E-mail address, phone in E.164 or registration token")),
     responses((status = 200, description = "The entry", body = answers::Suppression),
         (status = 404, description = "The address is not on the list", body = Problem),
         (status = 422, description = "This is no address of the channel", body = Problem))
@@ -160,7 +160,7 @@ pub(crate) async fn get_suppression(
 #[utoipa::path(
     put, path = "/v1/suppressions/{channel}/{address}", tag = "suppressions",
     params(("channel" = schemas::ChannelName, Path),
-        ("address" = String, Path, min_length = 1, max_length = 4096, description = "E-mail address, phone in E.164 or registration token"),
+        ("address" = String, Path, min_length = 1, description = "E-mail address, phone in E.164 or registration token"),
         ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     request_body = SuppressionBody,
     responses((status = 200, description = "It was on the list", body = answers::Suppression),
@@ -202,7 +202,7 @@ pub(crate) async fn put_suppression(
 #[utoipa::path(
     delete, path = "/v1/suppressions/{channel}/{address}", tag = "suppressions",
     params(("channel" = schemas::ChannelName, Path),
-        ("address" = String, Path, min_length = 1, max_length = 4096, description = "E-mail address, phone in E.164 or registration token"),
+        ("address" = String, Path, min_length = 1, description = "E-mail address, phone in E.164 or registration token"),
         ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
     responses((status = 204, description = "It takes messages again"),
         (status = 404, description = "The address is not on the list", body = Problem),

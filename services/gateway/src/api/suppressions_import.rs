@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     http::header,
 };
-use carillon_domain::{event::MediaType, field_error::quoted};
+use carillon_domain::{FieldError, event::MediaType, field_error::quoted};
 use carillon_runtime::http::{NoConditions, Problem, ProblemKind, broken_off};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub(crate) struct RefusedLine {
     post, path = "/v1/suppressions/import", tag = "suppressions",
     request_body(content = String, content_type = "text/csv", example = "channel,address,reason\nemail,ada@example.com,complaint\n"),
     responses((status = 200, description = "What was done with the lines", body = ImportAnswer),
-        (status = 422, description = "The heading names an unknown column", body = Problem))
+        (status = 422, description = "The body is empty, or its heading names an unknown column", body = Problem))
 )]
 pub(crate) async fn import_suppressions(
     State(state): State<GatewayState>,
@@ -150,6 +150,10 @@ impl Import<'_> {
             if is_end {
                 break;
             }
+        }
+        if size == 0 {
+            let text = "expected a file with at least one line as the body";
+            return Err(ApiError::fields(vec![FieldError::new("", "required", text)]));
         }
         self.add(&mut is_noted).await?;
         Ok(self.answer)

@@ -305,7 +305,11 @@ async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files(
                 answer["read"], answer["added"], answer["present"], answer["refused"]
             )
         };
-        assert_eq!(counts("").await, "0 0 0 0");
+        assert_eq!(counts("channel,address\n").await, "0 0 0 0");
+        assert_eq!(
+            setting.ask(import("")).await.problem(422, "validation"),
+            [" required"]
+        );
         assert_eq!(counts("email,a@example.com").await, "1 1 0 0");
         assert_eq!(
             counts("\u{feff}Address,Channel\nb@example.com,email\n").await,

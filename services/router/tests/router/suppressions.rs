@@ -47,7 +47,7 @@ async fn a_guest_whose_number_has_opted_out_gets_no_text_and_still_gets_the_mail
         let stopped = &decided.decisions[1];
         assert_eq!(
             stopped.sentence,
-            "Not sent by sms: the address takes no messages since 2026-11-24 10:00:00 UTC, because the recipient has \
+            "Not sent by sms: the address has been on the suppression list since 2026-11-24 10:00:00 UTC, because the recipient has \
              told the provider to stop (STOP)."
         );
         assert!(!serde_json::to_string(&decided.decisions).unwrap().contains("+4915100000001"));

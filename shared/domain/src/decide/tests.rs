@@ -222,7 +222,7 @@ fn a_refusal_by_suppression_says_why_and_since_when() {
     let decision = setting.decide(LimitVerdict::Allowed).decisions.remove(0);
     assert_eq!(
         decision.sentence,
-        "Not sent by sms: the address takes no messages since 2026-11-20 08:30:00 UTC, because the recipient has told \
+        "Not sent by sms: the address has been on the suppression list since 2026-11-20 08:30:00 UTC, because the recipient has told \
          the provider to stop (STOP)."
     );
     let step = decision.steps.list().pop().unwrap();

@@ -8,6 +8,7 @@
 mod former;
 mod list;
 mod people;
+mod rekey;
 mod rows;
 mod write;
 
@@ -25,6 +26,7 @@ pub(crate) use self::{
     former::{adopt_user, former_reason},
     list::entries_of,
     people::consent,
+    rekey::rehash_user,
     rows::{counts, reason},
     write::lock,
 };

@@ -47,6 +47,21 @@ impl Users {
         Self { db, model, key }
     }
 
+    /// Brings the hashes of a user's addresses up to date before the user is written: those under another key, and those
+    /// that the former release has not computed.
+    async fn hash_anew(
+        &self,
+        tx: &mut Tx,
+        tenant: &TenantId,
+        id: &UserId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if suppressions::rehash_user(tx, &self.key, tenant, id).await? {
+            suppressions::adopt_user(tx, &self.key, tenant, id, now).await?;
+        }
+        Ok(())
+    }
+
     fn reader<'a>(&'a self, session: &'a mut Session, tenant: &'a TenantId) -> Reader<'a> {
         Reader {
             session,
@@ -76,7 +91,7 @@ impl Users {
     ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
-        suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+        self.hash_anew(&mut tx, tenant, id, now).await?;
         let email = put.email.as_deref().map(|email| (Channel::Email, email));
         let phone = put.phone.as_deref().map(|phone| (Channel::Sms, phone));
         let addresses: Vec<(Channel, &str)> = email.into_iter().chain(phone).collect();
@@ -193,7 +208,7 @@ impl Users {
         model.commit().await?;
         // Addresses and preferences are deleted with the row that they refer to.
         let mut tx = self.db.begin().await?;
-        suppressions::adopt_user(&mut tx, &self.key, tenant, id, self.db.now()).await?;
+        self.hash_anew(&mut tx, tenant, id, self.db.now()).await?;
         suppressions::erase_user(&mut tx, tenant, id).await?;
         let removed = execute!(
             tx,
@@ -230,7 +245,7 @@ impl Users {
     ) -> Result<Written, StoreError> {
         let now = self.db.now();
         let mut tx = self.db.begin().await?;
-        suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+        self.hash_anew(&mut tx, tenant, id, now).await?;
         locks::take(&mut tx, &self.key, tenant, id, &[], std::slice::from_ref(device)).await?;
         let Some(version) = touch_one(&mut tx, tenant, id, now).await? else {
             return Err(StoreError::NotFound { what: "user" });
@@ -269,7 +284,7 @@ impl Users {
             let tenant = &who.tenant;
             let now = self.db.now();
             let mut tx = self.db.begin().await?;
-            suppressions::adopt_user(&mut tx, &self.key, tenant, id, now).await?;
+            self.hash_anew(&mut tx, tenant, id, now).await?;
             let hashes = fetch!(
                 all, tx => (Uuid,),
                 "SELECT address_hash FROM contact_points WHERE tenant = $1 AND user_id = $2 AND channel = $3

@@ -2,12 +2,12 @@
 
 use carillon_domain::{
     Channel, DeliveryId, Platform, Timestamp, UserId,
-    contact::mask,
+    contact::{AddressKey, mask},
     suppression::{Suppression, SuppressionReason},
 };
 use carillon_runtime::http::Conditions;
 use carillon_store::{
-    Page, StoreError,
+    Page, Store, StoreConfig, StoreError,
     api_keys::{Principal, Role},
     suppressions::{Imported, Strike, SuppressionFilter, SuppressionPut, SuppressionView},
     users::{Device, UserPut},
@@ -247,7 +247,7 @@ async fn a_bounce_does_not_replace_a_stop_and_a_stop_replaces_a_bounce_and_the_f
             ..bounce(store)
         };
         suppressions.strike(&[bounce(store)]).await.unwrap();
-        suppressions.strike(&[second.clone()]).await.unwrap();
+        suppressions.strike(std::slice::from_ref(&second)).await.unwrap();
         assert_eq!(get(store).await.unwrap().code.as_deref(), Some("21610"));
         suppressions
             .strike(&[second.clone(), stop(store), second])
@@ -589,6 +589,62 @@ async fn an_import_adds_each_address_once_and_keeps_present_entries() {
             })
             .collect();
         assert_eq!(suppressions.import(&who, &many).await.unwrap(), 700);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn under_a_new_address_key_the_entries_of_users_addresses_go_on_counting() {
+    on_each(async |store| {
+        put(store, "u-1", Some(NUMBER)).await;
+        put(store, "u-2", Some(NUMBER)).await;
+        put(store, "u-3", Some("+4915100000003")).await;
+        let guest = strike(store, Channel::Sms, "+4915100000000", SuppressionReason::OptedOut);
+        let third = strike(store, Channel::Sms, "+4915100000003", SuppressionReason::OptedOut);
+        store
+            .suppressions()
+            .strike(&[stop(store), guest, third])
+            .await
+            .unwrap();
+        assert_eq!(
+            store.suppressions().follow_key().await.unwrap(),
+            0,
+            "the first key"
+        );
+
+        let config = StoreConfig {
+            address_key: AddressKey::new([9; 32]),
+            ..store.config.clone()
+        };
+        let renewed = Store::connect(&config, store.clock.clone()).await.unwrap();
+        // A profile that is written before the tracker follows keeps its STOP.
+        let written = with(Some("+4915100000003"));
+        renewed
+            .users()
+            .put(&store.tenant, &"u-3".into(), &written, None)
+            .await
+            .unwrap();
+        assert_eq!(renewed.suppressions().follow_key().await.unwrap(), 2);
+        assert_eq!(renewed.suppressions().follow_key().await.unwrap(), 0);
+        let ids: Vec<UserId> = ["u-1", "u-2", "u-3"].map(UserId::from).to_vec();
+        let facts = renewed.users().load_facts(&store.tenant, &ids).await.unwrap();
+        for id in &ids {
+            let suppressed = facts[id].contacts[0].suppressed.unwrap();
+            assert_eq!(suppressed.reason, SuppressionReason::OptedOut, "{id}");
+        }
+        let entry = renewed
+            .suppressions()
+            .get(&store.tenant, Channel::Sms, NUMBER)
+            .await
+            .unwrap();
+        assert_eq!(entry.unwrap().value.code.as_deref(), Some("21610"));
+        let lost = renewed
+            .suppressions()
+            .get(&store.tenant, Channel::Sms, "+4915100000000")
+            .await
+            .unwrap();
+        assert!(lost.is_none(), "nobody knows the address of that hash");
+        renewed.close().await;
     })
     .await;
 }
