@@ -67,7 +67,13 @@ pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Resu
         stores,
     } = command;
     let config = folder::configured(config, &stores)?;
-    let imported = users_folder::import(&store(&config).await?, &tenant, &source).await?;
+    let store = store(&config).await?;
+    anyhow::ensure!(
+        store.suppressions().has_key().await?,
+        "security.address_key: expected the key under which the addresses in this database are hashed; after a change of \
+         the key, start the tracker first, which hashes them anew"
+    );
+    let imported = users_folder::import(&store, &tenant, &source).await?;
     output::say(&format!(
         "{} users imported, {} existed.",
         imported.created, imported.existed

@@ -60,7 +60,7 @@ pub(crate) struct RefusedLine {
 /// The body is CSV (RFC 4180, UTF-8) of at most 8 MiB with the columns `channel,address[,reason][,expires_at][,note]`: in
 /// this order, or in the order of a heading. Without a reason the entry has the reason `import`. Wrong lines are left out
 /// and listed; the others are added, each address once. An address that is on the list stays as it is, unless the
-/// file's reason is stronger. If the body breaks off, the lines before are on the list: send the file again.
+/// file's reason is stronger. If the body breaks off, lines before may be on the list: send the file again.
 #[utoipa::path(
     post, path = "/v1/suppressions/import", tag = "suppressions",
     request_body(content = String, content_type = "text/csv", example = "channel,address,reason\nemail,ada@example.com,complaint\n"),

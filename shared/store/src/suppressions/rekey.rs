@@ -28,14 +28,28 @@ struct Hashed {
 }
 
 impl Suppressions {
-    /// Hashes the addresses of users anew if the key has changed since they were hashed. Returns their number.
-    pub async fn follow_key(&self) -> Result<u64, StoreError> {
+    /// Whether the addresses of users are hashed under this key; true if the database knows no key yet.
+    pub async fn has_key(&self) -> Result<bool, StoreError> {
+        let known = self.fingerprints().await?;
+        Ok(known.is_empty() || known == [self.fingerprint()])
+    }
+
+    fn fingerprint(&self) -> Uuid {
         // No address of a channel begins with NUL.
-        let own = self.key.hash(Channel::Push, "\0the key").0;
+        self.key.hash(Channel::Push, "\0the key").0
+    }
+
+    async fn fingerprints(&self) -> Result<Vec<Uuid>, StoreError> {
         let mut session = self.db.read().await?;
         let known = fetch!(all, session => (Uuid,), "SELECT fingerprint FROM address_keys")?;
-        drop(session);
-        if known == [(own,)] {
+        Ok(known.into_iter().map(|(fingerprint,)| fingerprint).collect())
+    }
+
+    /// Hashes the addresses of users anew if the key has changed since they were hashed. Returns their number.
+    pub async fn follow_key(&self) -> Result<u64, StoreError> {
+        let own = self.fingerprint();
+        let known = self.fingerprints().await?;
+        if known == [own] {
             return Ok(0);
         }
         let (mut after, mut changed) = (Uuid::nil(), 0);

@@ -624,7 +624,9 @@ async fn under_a_new_address_key_the_entries_of_users_addresses_go_on_counting()
             .put(&store.tenant, &"u-3".into(), &written, None)
             .await
             .unwrap();
+        assert!(!renewed.suppressions().has_key().await.unwrap());
         assert_eq!(renewed.suppressions().follow_key().await.unwrap(), 2);
+        assert!(renewed.suppressions().has_key().await.unwrap());
         assert_eq!(renewed.suppressions().follow_key().await.unwrap(), 0);
         let ids: Vec<UserId> = ["u-1", "u-2", "u-3"].map(UserId::from).to_vec();
         let facts = renewed.users().load_facts(&store.tenant, &ids).await.unwrap();
