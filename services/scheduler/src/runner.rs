@@ -100,7 +100,7 @@ impl Runner {
                 store.outbox().wake();
             }
             StepEnd::Lost => {
-                tracing::info!(job = %job.id, "a step was given up: the job was cancelled or taken over")
+                tracing::info!(job = %job.id, "a step was given up: the job was cancelled or taken over");
             }
         }
         Ok(())
