@@ -131,7 +131,7 @@ async fn deliver(bed: &Bed, sink: &Sink, count: usize) -> anyhow::Result<()> {
     let fcm = FcmConfig {
         service_account_path: None,
         service_account: Some(Secret::from(service_account(sink)?)),
-        base_url: sink.url.clone(),
+        base_url: sink.url.parse().map_err(anyhow::Error::msg)?,
         request_timeout: Duration::from_secs(8),
         rate_per_second: None,
     };

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Remote, examples, limit};
+use super::{Remote, examples, remote::limit};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {

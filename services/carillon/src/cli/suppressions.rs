@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{ChannelArg, Remote, examples, limit};
+use super::{ChannelArg, Remote, examples, remote::limit};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SuppressionsCommand {

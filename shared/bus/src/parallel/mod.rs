@@ -1,9 +1,11 @@
 //! Processing many records at once: order is kept for each key, records complete in any order, only the contiguous
 //! frontier is committed, and no record is dropped silently.
 
+mod held;
 mod inbound;
 mod queue;
 mod runner;
+mod suspects;
 
 use std::{sync::Arc, time::Duration};
 

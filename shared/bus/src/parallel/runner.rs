@@ -1,10 +1,6 @@
 //! The loop of a parallel consumer: polls, hands over, completes, commits, drains.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use carillon_domain::{Timestamp, clock::later};
 use carillon_runtime::{
@@ -19,12 +15,14 @@ use tokio::{
 
 use super::{
     Context, Handler, PANICS,
+    held::HeldPartitions,
     inbound::{EndedRecord, Inbound},
     queue::{KeyedQueue, Waiting},
+    suspects::Suspects,
 };
 use crate::{
     error::BusError,
-    ledger::{Ledger, Ticket},
+    ledger::Ledger,
     member::{Member, Polled},
     record::{Partition, Record},
     retry,
@@ -33,14 +31,6 @@ use crate::{
 
 /// The pause of a partition after one of its records was dropped, and of the loop after a failed poll.
 const REST: Duration = Duration::from_millis(500);
-
-/// A partition whose first record may not be handed out yet.
-struct HeldPartition {
-    wake: Timestamp,
-    records: VecDeque<Record>,
-    /// The offset from which the partition has to be read again. Until the seek succeeds, its records are ignored.
-    restart: Option<i64>,
-}
 
 /// Partitions that were revoked and are being drained.
 struct Revoking {
@@ -54,13 +44,12 @@ pub(super) struct Runner {
     handler: Arc<dyn Handler>,
     ledger: Ledger,
     queue: KeyedQueue,
-    held: HashMap<Partition, HeldPartition>,
+    held: HeldPartitions,
     /// The number of records in hand, by partition.
     in_hand: HashMap<Partition, usize>,
     total_in_hand: usize,
     revoking: Option<Revoking>,
-    /// Records whose handling has panicked, with the number of panics. They are handed over alone.
-    suspects: HashMap<(Partition, i64), u32>,
+    suspects: Suspects,
     last_panic: Option<Panic>,
     complaints: Limited,
     /// The role for which panics are counted.
@@ -86,7 +75,7 @@ impl Runner {
             reading: stall("reading"),
             committing: stall("committing"),
             role,
-            suspects: HashMap::new(),
+            suspects: Suspects::default(),
             last_panic: None,
             complaints: Limited::default(),
             member,
@@ -94,7 +83,7 @@ impl Runner {
             handler,
             ledger: Ledger::default(),
             queue: KeyedQueue::default(),
-            held: HashMap::new(),
+            held: HeldPartitions::default(),
             in_hand: HashMap::new(),
             total_in_hand: 0,
             revoking: None,
@@ -204,26 +193,16 @@ impl Runner {
     /// Queues a record, or holds it back until it may be handed out.
     fn admit(&mut self, record: Record, now: Timestamp) -> Result<(), BusError> {
         let partition = record.position().partition();
-        if let Some(held) = self.held.get_mut(&partition) {
-            if held.restart.is_none() {
-                held.records.push_back(record);
-            }
+        let Some(record) = self.held.admit(&partition, record) else {
             return Ok(());
-        }
+        };
         if let Some(TopicKind::Retry { tier, .. }) = self.context.topics.kind_of(&record.topic)
             && record.unreadable.is_none()
         {
             let wake = retry::wake_at(&record, tier);
             if wake > now {
                 self.member.pause(&partition)?;
-                self.held.insert(
-                    partition,
-                    HeldPartition {
-                        wake,
-                        records: [record].into(),
-                        restart: None,
-                    },
-                );
+                self.held.wait(partition, record, wake);
                 return Ok(());
             }
         }
@@ -233,7 +212,7 @@ impl Runner {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let first = self.held.values().map(|held| held.wake).min()?;
+        let first = self.held.next_wake()?;
         let wait = (first - self.context.clock.now()).to_std().unwrap_or_default();
         // The clock counts microseconds and the timer milliseconds; one more millisecond ensures that no record is
         // early.
@@ -242,16 +221,7 @@ impl Runner {
 
     async fn release_due(&mut self) -> Result<(), BusError> {
         let now = self.context.clock.now();
-        let due: Vec<Partition> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.wake <= now)
-            .map(|(partition, _)| partition.clone())
-            .collect();
-        for partition in due {
-            let Some(mut held) = self.held.remove(&partition) else {
-                continue;
-            };
+        for (partition, mut held) in self.held.take_due(now) {
             if let Some(offset) = held.restart {
                 match self.member.seek(&partition, offset).await {
                     Ok(()) => {}
@@ -259,7 +229,7 @@ impl Runner {
                         tracing::warn!(topic = %partition.topic, partition = partition.index, %error,
                             "a partition was not read again; trying again");
                         held.wake = self.rested();
-                        self.held.insert(partition, held);
+                        self.held.put_back(partition, held);
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -268,7 +238,7 @@ impl Runner {
             for record in held.records {
                 self.admit(record, now)?;
             }
-            if !self.held.contains_key(&partition) {
+            if !self.held.holds(&partition) {
                 self.member.resume(&partition)?;
             }
         }
@@ -282,7 +252,7 @@ impl Runner {
             for waiting in taken {
                 // A record on which a handler panicked is handed over alone, so that another panic affects no
                 // other record.
-                let panics = self.panics_of(&waiting.ticket);
+                let panics = self.suspects.panics_of(&waiting.ticket);
                 let inbound = self.hand(waiting);
                 match panics {
                     0 => batch.push(inbound),
@@ -327,24 +297,6 @@ impl Runner {
             .spawn(async move { panics::catch(role, handler.bury(inbound, &panic)).await });
     }
 
-    fn panics_of(&self, ticket: &Ticket) -> u32 {
-        if self.suspects.is_empty() {
-            return 0;
-        }
-        let place = (ticket.partition.clone(), ticket.offset);
-        self.suspects.get(&place).copied().unwrap_or(0)
-    }
-
-    /// Updates the number of panics of a record.
-    fn note_panic(&mut self, ended: &EndedRecord) {
-        let place = || (ended.ticket.partition.clone(), ended.ticket.offset);
-        if ended.panicked {
-            *self.suspects.entry(place()).or_default() += 1;
-        } else if ended.done && !self.suspects.is_empty() {
-            self.suspects.remove(&place());
-        }
-    }
-
     async fn on_ended(&mut self, first: EndedRecord) -> Result<(), BusError> {
         let mut next = Some(first);
         while let Some(ended) = next {
@@ -353,7 +305,7 @@ impl Runner {
                 *count -= 1;
             }
             self.queue.ended(ended.key.as_ref());
-            self.note_panic(&ended);
+            self.suspects.note(&ended);
             if ended.done {
                 self.ledger.complete(&ended.ticket);
             } else {
@@ -382,12 +334,8 @@ impl Runner {
         };
         self.queue.forget(partition);
         self.member.pause(partition)?;
-        let held = HeldPartition {
-            wake: self.rested(),
-            records: VecDeque::new(),
-            restart: Some(restart),
-        };
-        self.held.insert(partition.clone(), held);
+        let wake = self.rested();
+        self.held.rest(partition.clone(), wake, restart);
         Ok(())
     }
 
@@ -419,7 +367,7 @@ impl Runner {
         for partition in &revoking.partitions {
             self.held.remove(partition);
             self.ledger.revoke(partition);
-            self.suspects.retain(|(of, _), _| of != partition);
+            self.suspects.forget(partition);
         }
         self.member.release(&revoking.partitions).await;
         Ok(())
@@ -428,7 +376,7 @@ impl Runner {
     /// Discards the records that wait and are not in hand. They are not committed, so the next owner reads them.
     fn give_back_waiting(&mut self) {
         self.queue = KeyedQueue::default();
-        self.held.clear();
+        self.held = HeldPartitions::default();
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
@@ -459,70 +407,4 @@ async fn at(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use carillon_domain::SystemClock;
-    use parking_lot::Mutex;
-
-    use super::*;
-    use crate::{
-        ParallelOptions, TopicSettings, Topics,
-        member::fake::{Fake, State},
-        meter::Work,
-    };
-
-    /// Drops the first record that it receives, once.
-    struct DropsOne(AtomicUsize);
-
-    #[async_trait::async_trait]
-    impl Handler for DropsOne {
-        async fn handle(&self, batch: Vec<Inbound>) {
-            for inbound in batch {
-                if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
-                    inbound.done();
-                }
-            }
-        }
-
-        async fn bury(&self, _: Inbound, _: &Panic) {}
-    }
-
-    #[tokio::test]
-    async fn a_partition_that_cannot_be_read_again_yet_rests_and_ends_no_role() {
-        let state = Arc::new(Mutex::new(State {
-            end: 5,
-            failing_seeks: 2,
-            ..State::default()
-        }));
-        let tiers = [Duration::from_secs(1)];
-        let context = Context {
-            group: "g".into(),
-            topics: Arc::new(Topics::new("t", &tiers, &TopicSettings::default())),
-            clock: Arc::new(SystemClock),
-            options: ParallelOptions {
-                commit_interval: Duration::from_millis(10),
-                ..ParallelOptions::default()
-            },
-            work: Work::new("fake", "g"),
-        };
-        let shutdown = Shutdown::new();
-        let handler = Arc::new(DropsOne(AtomicUsize::new(0)));
-        let runner = Runner::new(
-            Box::new(Fake(Arc::clone(&state))),
-            context,
-            handler,
-            shutdown.stall_limit,
-        );
-        let run = tokio::spawn(runner.run(shutdown.clone()));
-        let done = async {
-            while state.lock().committed < 5 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), done).await.unwrap();
-        assert_eq!(state.lock().failing_seeks, 0);
-        shutdown.begin();
-        run.await.unwrap().unwrap();
-    }
-}
+mod tests;

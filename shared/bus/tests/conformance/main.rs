@@ -11,7 +11,6 @@ mod atomic;
 mod groups;
 mod kafka;
 mod log;
-mod pace;
 mod parallel;
 mod producers;
 mod retries;
