@@ -23,7 +23,7 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(ProblemKind::NotFound, format!("there is no such {what}"))
+        Self(Problem::no_such(what))
     }
 
     /// There is no such user.
@@ -90,25 +90,7 @@ impl From<Problem> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::PreconditionFailed(unmet) => {
-                Self::new(ProblemKind::PreconditionFailed, unmet.to_string())
-            }
-            StoreError::NotFound { what } => Self::not_found(what),
-            error => {
-                if let Some(after) = error.retry_after() {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a request was not processed"
-                    );
-                    let detail = format!("{error}; try again later");
-                    Self(Problem::new(ProblemKind::Unavailable, detail).with_retry_after(after))
-                } else {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-                    Self::new(ProblemKind::Internal, "the request could not be processed")
-                }
-            }
-        }
+        Self(Problem::of_store(&error))
     }
 }
 

@@ -1,38 +1,12 @@
-//! Conversion of errors to problem documents. Text of the database stays in the log.
+//! Conversion of errors to problem documents.
 
 use std::time::Duration;
 
 use carillon_domain::{FieldError, field_error::echo, mask::HIDDEN};
 use carillon_render::{RenderError, TemplateIssue, WorkError};
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
-use carillon_store::StoreError;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-
-/// A store's error.
-pub(crate) fn store(error: &StoreError) -> Problem {
-    match error {
-        StoreError::PreconditionFailed(unmet) => {
-            Problem::new(ProblemKind::PreconditionFailed, unmet.to_string())
-        }
-        StoreError::NotFound { what } => {
-            Problem::new(ProblemKind::NotFound, format!("there is no such {what}"))
-        }
-        error => {
-            if let Some(after) = error.retry_after() {
-                tracing::warn!(
-                    error = error as &dyn std::error::Error,
-                    "a request was not processed"
-                );
-                Problem::new(ProblemKind::Unavailable, format!("{error}; try again later"))
-                    .with_retry_after(after)
-            } else {
-                tracing::error!(error = error as &dyn std::error::Error, "the store failed");
-                Problem::new(ProblemKind::Internal, "the store failed")
-            }
-        }
-    }
-}
 
 /// The reason for which a message was not rendered: the problem, and the renderer's own error for clients that use it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -49,7 +49,7 @@ pub(crate) async fn judge_aside(
     // Files of texts that have not changed since are not read again.
     let known = api.renderer.latest(tenant);
     let catalog = api.store.catalog().get(tenant).await;
-    let catalog = catalog.map_err(|error| errors::store(&error))?;
+    let catalog = catalog.map_err(|error| Problem::of_store(&error))?;
     let judging = api.renderer.work(tenant, move || {
         let catalog = catalog.as_ref().map(|catalog| &catalog.value);
         judge(&published, catalog, known.as_deref(), &owner, &draft)

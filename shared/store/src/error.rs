@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use carillon_runtime::http::Unmet;
+use carillon_runtime::http::{Failure, StoreFailure, Unmet};
 
 use crate::fault::Fault;
 
@@ -89,6 +89,19 @@ impl StoreError {
                 _ => false,
             },
             _ => false,
+        }
+    }
+}
+
+impl Failure for StoreError {
+    fn failure(&self) -> StoreFailure {
+        match self {
+            Self::PreconditionFailed(unmet) => StoreFailure::Unmet(unmet.clone()),
+            Self::NotFound { what } => StoreFailure::NotFound(what),
+            error => match error.retry_after() {
+                Some(after) => StoreFailure::Passing(after),
+                None => StoreFailure::Lasting,
+            },
         }
     }
 }

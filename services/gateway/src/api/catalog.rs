@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, response::Response};
 use carillon_domain::Catalog;
-use carillon_runtime::http::{Conditions, JsonBody, Problem};
+use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, Problem};
 
 use crate::{
     auth::{Admin, Caller},
@@ -35,7 +35,7 @@ pub(crate) async fn get_catalog(
 /// Replace the catalog.
 #[utoipa::path(
     put, path = "/v1/catalog", tag = "catalog",
-    params(("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(ConditionHeaders),
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),

@@ -2,7 +2,9 @@
 
 use axum::{Json, extract::State, response::Response};
 use carillon_domain::{Catalog, FieldError, Preferences, UserId, compiled::CompiledCatalog};
-use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, serde_code, serde_sentence};
+use carillon_runtime::http::{
+    ConditionHeaders, Conditions, JsonBody, Path, Problem, serde_code, serde_sentence,
+};
 use carillon_store::{before_first, etag};
 use serde_json::Value;
 
@@ -40,7 +42,7 @@ pub(crate) async fn get_preferences(
 /// Replace a user's preferences.
 #[utoipa::path(
     put, path = "/v1/users/{id}/preferences", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ConditionHeaders),
     request_body(content = schemas::PreferencesBody, example = json!({"global": {"email": true},
         "categories": {"marketing": {"email": false}}, "types": {"OrderShipped": {"sms": true}},
         "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]})),
@@ -76,7 +78,7 @@ pub(crate) async fn put_preferences(
 /// Change some of a user's preferences: JSON merge patch (RFC 7396); null inherits.
 #[utoipa::path(
     patch, path = "/v1/users/{id}/preferences", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ConditionHeaders),
     request_body(content = schemas::PreferencesPatch, example = json!({"categories": {"marketing": {"email": null}}})),
     responses((status = 200, description = "Changed", body = schemas::PreferencesBody),
         (status = 404, description = "There is no such user", body = Problem),

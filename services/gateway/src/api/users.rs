@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
-use carillon_runtime::http::{Conditions, JsonBody, NoConditions, Path, Problem};
+use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, NoConditions, Path, Problem};
 use carillon_store::users::{Device, UserPut};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -132,7 +132,7 @@ pub fn checked_user(id: &str, body: &[u8]) -> Result<(UserId, UserPut), Problem>
 /// Create or replace a user. The answer shows masked addresses.
 #[utoipa::path(
     put, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ConditionHeaders),
     request_body = UserBody,
     responses(
         (status = 200, description = "Replaced", body = answers::User), (status = 201, description = "Made", body = answers::User),
@@ -198,7 +198,7 @@ pub(crate) async fn get_user(
 /// Erase a user: at once in the database, by retention in topics.
 #[utoipa::path(
     delete, path = "/v1/users/{id}", tag = "users",
-    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
+    params(("id" = String, Path, min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"), ConditionHeaders),
     responses((status = 204, description = "Erased"),
         (status = 404, description = "There is no such user", body = Problem),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem))

@@ -207,3 +207,37 @@ async fn concurrent_changes_of_preferences_without_a_version_are_all_merged() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_openapi_document_describes_the_headers_of_conditions_alike_at_every_route() {
+    on_gateway(async |setting| {
+        let document = setting.get("/openapi.json").await.json();
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+        let mut described = Vec::new();
+        for operation in operations.filter(|operation| operation["responses"]["412"].is_object()) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            let headers: Vec<_> = parameters
+                .iter()
+                .filter(|parameter| parameter["in"] == "header")
+                .collect();
+            let names: Vec<_> = headers
+                .iter()
+                .map(|header| header["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(names, ["If-Match", "If-None-Match"], "{operation}");
+            assert!(
+                headers
+                    .iter()
+                    .all(|header| header["required"] == false && header["description"].is_string())
+            );
+            described.push(headers);
+        }
+        assert!(described.len() >= 5, "{described:?}");
+        assert!(
+            described.iter().all(|headers| *headers == described[0]),
+            "{described:?}"
+        );
+    })
+    .await;
+}

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, ProblemKind};
+use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, Path, Problem, ProblemKind};
 use carillon_store::{
     StoreError,
     templates::{Draft, Parts, TemplateDraft, TemplateName},
@@ -20,7 +20,7 @@ use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of, no_
 use crate::{
     StoreTemplates,
     access::{Reads, Writes},
-    body, errors, gate,
+    body, gate,
     query::QueryOf,
 };
 
@@ -110,7 +110,7 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let state = api.store.templates().state(&tenant, &name).await;
-    let state = state.map_err(|error| errors::store(&error))?;
+    let state = state.map_err(|error| Problem::of_store(&error))?;
     if !state.exists() {
         return Err(Problem::new(
             ProblemKind::NotFound,
@@ -140,7 +140,7 @@ pub(super) async fn get(
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ConditionHeaders,
     ),
     request_body = PutDraft,
     responses(
@@ -166,7 +166,7 @@ pub(super) async fn put(
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
-        .map_err(|error| errors::store(&error))?;
+        .map_err(|error| Problem::of_store(&error))?;
     let judged = gate::judge_aside(&api, published, &tenant, &draft)
         .await?
         .validation;
@@ -175,7 +175,7 @@ pub(super) async fn put(
         .templates()
         .put_draft(&tenant, &draft, conditions.given())
         .await
-        .map_err(|error| errors::store(&error))?;
+        .map_err(|error| Problem::of_store(&error))?;
     let tag = state.etag();
     let TemplateName { id, locale } = draft.name.clone();
     let saved = Saved {
@@ -197,7 +197,7 @@ pub(super) async fn put(
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ConditionHeaders,
     ),
     responses(
         (status = 204, description = "The draft is discarded"),
@@ -217,7 +217,7 @@ pub(super) async fn discard(
     let discarded = templates.discard_draft(&tenant, &name, conditions.given()).await;
     discarded.map_err(|error| match error {
         StoreError::NotFound { .. } => no_draft(&name),
-        error => errors::store(&error),
+        error => Problem::of_store(&error),
     })?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,7 +8,7 @@ use carillon_store::{MAX_LIMIT, templates::TemplateName};
 use serde::{Deserialize, Serialize};
 
 use super::TemplatesApi;
-use crate::{access::Reads, errors, query::QueryOf};
+use crate::{access::Reads, query::QueryOf};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +62,7 @@ pub(super) async fn list(
     for row in templates
         .published(&tenant)
         .await
-        .map_err(|error| errors::store(&error))?
+        .map_err(|error| Problem::of_store(&error))?
     {
         let name = TemplateName {
             id: row.id,
@@ -73,7 +73,7 @@ pub(super) async fn list(
     for (name, draft) in templates
         .drafts(&tenant)
         .await
-        .map_err(|error| errors::store(&error))?
+        .map_err(|error| Problem::of_store(&error))?
     {
         let entry = entries.entry(name).or_default();
         entry.draft_version = Some(draft.version);

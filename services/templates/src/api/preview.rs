@@ -181,9 +181,9 @@ pub(super) async fn preview(
     let set = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
-        .map_err(|error| errors::store(&error))?;
+        .map_err(|error| Problem::of_store(&error))?;
     let catalog = api.store.catalog().get(&tenant).await;
-    let catalog = catalog.map_err(|error| errors::store(&error))?;
+    let catalog = catalog.map_err(|error| Problem::of_store(&error))?;
     let mut warnings = Vec::new();
     let instead = shown(&api, &tenant, &name, sample.parts, &mut warnings).await?;
     let (shows, engine) = match instead {
@@ -333,7 +333,7 @@ async fn shown(
         return Ok(Some((Shows::Parts, of(gate::without_marks(parts)))));
     }
     let state = api.store.templates().state(tenant, name).await;
-    let state = state.map_err(|error| errors::store(&error))?;
+    let state = state.map_err(|error| Problem::of_store(&error))?;
     if !state.exists() {
         let text = format!("there is no template {name}");
         return Err(Problem::new(ProblemKind::NotFound, text));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use carillon_domain::Timestamp;
-use carillon_runtime::http::{Conditions, Path, Problem, ProblemKind};
+use carillon_runtime::http::{ConditionHeaders, Conditions, Path, Problem, ProblemKind};
 use carillon_store::{
     StoreError,
     templates::{Draft, TemplateDraft, TemplateName},
@@ -42,7 +42,7 @@ pub(super) struct PublishedTemplate {
         ("type" = String, Path),
         ("channel" = String, Path),
         LocaleQuery,
-        ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the template's, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one"),
+        ConditionHeaders,
     ),
     responses(
         (status = 200, description = "In use", body = PublishedTemplate),
@@ -63,10 +63,10 @@ pub(super) async fn publish(
     let source = StoreTemplates::new(api.store.clone());
     for _ in 0..MAX_JUDGED {
         let state = templates.state(&tenant, &name).await;
-        let state = state.map_err(|error| errors::store(&error))?;
+        let state = state.map_err(|error| Problem::of_store(&error))?;
         conditions
             .check(state.exists(), &state.etag())
-            .map_err(|unmet| errors::store(&StoreError::PreconditionFailed(unmet)))?;
+            .map_err(|unmet| Problem::of_store(&StoreError::PreconditionFailed(unmet)))?;
         let outdated = state.is_outdated();
         let before = state.published.map(|row| row.version);
         let kept = state.draft.ok_or_else(|| no_draft(&name))?;
@@ -75,7 +75,7 @@ pub(super) async fn publish(
             parts: kept.parts.clone(),
         });
         let published = source.published(&tenant).await;
-        let published = published.map_err(|error| errors::store(&error))?;
+        let published = published.map_err(|error| Problem::of_store(&error))?;
         let revision = published.revision;
         let judged = gate::judge_aside(&api, published, &tenant, &draft)
             .await?
@@ -91,7 +91,7 @@ pub(super) async fn publish(
             .await;
         let published = published.map_err(|error| match error {
             StoreError::NotFound { .. } => no_draft(&name),
-            error => errors::store(&error),
+            error => Problem::of_store(&error),
         })?;
         let Some(row) = published else { continue };
         api.renderer.refresh().await;

@@ -10,6 +10,18 @@ use axum::{
 use super::problem::{MAX_ECHO, Problem, ProblemError, ProblemKind, cut};
 use crate::quoted::quoted;
 
+/// The headers of conditional requests, for the OpenAPI document.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct ConditionHeaders {
+    /// Entity tags, one of which must be the present one, or `*`: it must exist
+    #[param(rename = "If-Match")]
+    pub if_match: Option<String>,
+    /// `*`: it must not exist; or entity tags that must not be the present one
+    #[param(rename = "If-None-Match")]
+    pub if_none_match: Option<String>,
+}
+
 /// The conditions of a request. Without headers, they hold for every resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
