@@ -13,6 +13,7 @@ use carillon_domain::{
     TenantId, Timestamp,
     clock::later,
     event::{MediaType, TRACE_ATTRIBUTES},
+    field_error::quoted,
 };
 use carillon_runtime::http::{Passing, Problem, ProblemKind};
 use carillon_store::{
@@ -45,10 +46,14 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let text = value.to_str().unwrap_or_default().trim().trim_matches('"');
     // The key may become an event's id, so the rule for ids applies. (A tab is a control character.)
     if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-        return Err(ApiError::new(
-            ProblemKind::Validation,
-            "Idempotency-Key: expected 1 to 255 visible characters",
-        ));
+        let given = String::from_utf8_lossy(value.as_bytes());
+        let expected = format!(
+            "expected 1 to 255 visible ASCII characters, not {}",
+            quoted(&given)
+        );
+        let malformed = attributes::wrong(&name, "format", &expected);
+        let problem = Problem::new(ProblemKind::Validation, malformed.detail);
+        return Err(problem.with_errors(malformed.errors).into());
     }
     Ok(Some(text.to_owned()))
 }

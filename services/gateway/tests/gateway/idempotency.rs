@@ -284,14 +284,29 @@ async fn an_answer_about_an_event_in_progress_is_not_stored_under_the_key() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_that_is_no_event_id_is_refused() {
+async fn an_idempotency_key_that_is_no_event_id_is_refused_with_its_value_and_what_was_expected() {
     on_gateway(async |setting| {
         let mut event = shipped("x");
         event.as_object_mut().unwrap().remove("id");
-        let ask = Ask::post("/v1/events")
-            .header("idempotency-key", "tab\there")
-            .json(&event);
-        setting.ask(ask).await.problem(422, "validation");
+        let long = "k".repeat(256);
+        for (key, shown) in [
+            ("tab\there", "tab\\there"),
+            ("", ""),
+            ("\"\"", "\\\"\\\""),
+            ("schlüssel", "schlüssel"),
+            (&long, &*format!("{}…", "k".repeat(99))),
+        ] {
+            let ask = Ask::post("/v1/events")
+                .header("idempotency-key", key)
+                .json(&event);
+            let answer = setting.ask(ask).await;
+            assert_eq!(answer.problem(422, "validation"), [" format"]);
+            let message = format!(
+                "the header idempotency-key: expected 1 to 255 visible ASCII characters, not \"{shown}\""
+            );
+            assert_eq!(answer.json()["errors"][0]["message"], message);
+            assert_eq!(answer.json()["detail"], message);
+        }
         assert!(setting.published().await.is_empty());
     })
     .await;

@@ -34,6 +34,18 @@ fn the_plain_form_is_read_and_survives_the_wire() {
 }
 
 #[test]
+fn a_cloudevent_may_name_recipients_in_an_extension_and_the_plain_form_may_not() {
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"T","recipient":"u-1","data":{}}"#;
+    let event = Event::from_cloudevent(event.as_bytes(), defaults()).unwrap();
+    assert_eq!(event.recipients.len(), 1);
+    let plain = r#"{"type":"T","recipient":"u-1","recipients":["u-2"],"data":{}}"#;
+    assert_eq!(
+        pointers(Event::from_plain(plain.as_bytes(), defaults())),
+        [("/recipient".to_owned(), "unknown-field".to_owned())]
+    );
+}
+
+#[test]
 fn every_wrong_field_of_the_plain_form_is_named() {
     let json = r#"{"type":7,"recipients":[{"user_id":"u"},{"emial":"x"},{"email":"nope"},{}],"priority":"urgent",
         "sendat":"tomorrow","data":[],"extra":1}"#;

@@ -48,11 +48,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
 pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let text = uri.query().unwrap_or_default();
     for (name, value) in pairs(text) {
-        for part in [name, value] {
-            if percent_decode_str(part).decode_utf8().is_err() {
-                let expected = format!("expected UTF-8, percent-encoded, not {}", quoted(&cut(value)));
-                return Err(wrong(&decoded(name), "encoding", &expected));
-            }
+        let is_utf8 = |part| percent_decode_str(part).decode_utf8().is_ok();
+        let expected = |part| format!("expected UTF-8, percent-encoded, not {}", quoted(&cut(part)));
+        // A name that cannot be read cannot be pointed at.
+        if !is_utf8(name) {
+            let message = format!("the name of a parameter: {}", expected(name));
+            return Err(told("", "encoding", message));
+        }
+        if !is_utf8(value) {
+            return Err(wrong(&decoded(name), "encoding", &expected(value)));
         }
     }
     let read = serde_html_form::Deserializer::from_bytes(text.as_bytes());
@@ -132,9 +136,15 @@ fn unknown(name: &str, known: &[&str]) -> Problem {
     )
 }
 
+/// The problem of a parameter; the name is empty if the parameter has none that can be read.
 fn told(name: &str, code: &str, message: String) -> Problem {
+    let pointer = cut(name).replace('~', "~0").replace('/', "~1");
     let error = ProblemError {
-        pointer: format!("/{}", cut(name).replace('~', "~0").replace('/', "~1")),
+        pointer: if name.is_empty() {
+            pointer
+        } else {
+            format!("/{pointer}")
+        },
         code: code.to_owned(),
         message,
     };
@@ -227,7 +237,12 @@ mod tests {
                 "encoding",
                 "the parameter q: expected UTF-8, percent-encoded, not \"%ff\"",
             ),
-            ("%ff=1", "/\u{fffd}", "encoding", "expected UTF-8"),
+            (
+                "%ff=1",
+                "",
+                "encoding",
+                "the name of a parameter: expected UTF-8, percent-encoded, not \"%ff\"",
+            ),
             ("kind=1&kind=x", "/kind", "type", "the parameter kind: "),
             (
                 "other=1",
