@@ -3,22 +3,30 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
-use carillon_domain::{contact::AddressKey, duration_text, retry::RetryPolicy};
+use carillon_domain::{
+    contact::AddressKey,
+    duration_text,
+    field_error::quoted,
+    retry::{RetryPolicy, RetryPolicyError},
+};
 use carillon_gateway::GatewayConfig;
 use carillon_providers::ProvidersConfig;
 use carillon_router::RouterConfig;
 use carillon_runtime::{
     Secret,
-    config::{comma_separated, duration, hidden, listen},
+    config::{HttpUrl, comma_separated, duration, hidden, listen, number},
     http::HttpConfig,
     telemetry::TelemetryConfig,
 };
 use carillon_simulator::SimulatorConfig;
-use carillon_store::StoreConfig;
+use carillon_store::{DatabaseUrl, RedisUrl, StoreConfig};
 use carillon_workers::{ChannelsConfig, WorkersConfig};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+/// The longest prefix of topics. Kafka takes names of 249 characters.
+const LONGEST_PREFIX: usize = 100;
 
 /// All settings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -66,7 +74,10 @@ pub(crate) struct BusSection {
     /// The embedded log's file.
     pub(crate) path: PathBuf,
     /// The time after which a group that has waiting records and finishes none is called stuck.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 86_400_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub(crate) stuck_after: Duration,
     /// Partitions, replication, retention.
     pub(crate) topics: TopicSettings,
@@ -79,6 +90,7 @@ pub(crate) struct RetrySection {
     #[serde(with = "comma_separated")]
     pub(crate) tiers: Vec<String>,
     /// The most attempts of a delivery.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000>")]
     pub(crate) max_attempts: u32,
 }
 
@@ -86,14 +98,18 @@ pub(crate) struct RetrySection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DatabaseSection {
     /// `postgres://…` or `sqlite://…`.
-    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
-    pub(crate) url: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<DatabaseUrl>,
     /// The most connections of this process.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 10_000>")]
     pub(crate) max_connections: u32,
     /// Whether connections to PostgreSQL go through a pooler in transaction mode, such as PgBouncer.
     pub(crate) transaction_pooling: bool,
     /// The retention of timelines.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 3_153_600_000_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub(crate) history_retention: Duration,
 }
 
@@ -101,8 +117,8 @@ pub(crate) struct DatabaseSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RedisSection {
     /// `redis://…` or `rediss://…`.
-    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
-    pub(crate) url: Option<Secret>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<RedisUrl>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -121,7 +137,7 @@ pub(crate) struct SecuritySection {
 pub(crate) struct TemplatesSection {
     /// The templates role's URL; without it, templates are rendered in the worker.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<HttpUrl>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -168,10 +184,16 @@ pub(crate) struct SimulatorSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ShutdownSection {
     /// The time between the soft and the hard signal.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 0, 86_400_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub(crate) grace: Duration,
     /// The time for which a role's retried work may fail before the process ends with an error.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 604_800_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub(crate) stall_limit: Duration,
 }
 
@@ -264,11 +286,13 @@ impl Config {
 
     /// Checks rules that involve several fields.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
-        self.retry_policy()?;
+        let retry = self.retry_policy()?;
         let bad = self.gateway.validate();
         bad.map_err(|(key, expected)| invalid(format!("gateway.{key}"), expected))?;
         let bad = self.http.validate();
         bad.map_err(|(key, expected)| invalid(format!("http.{key}"), expected))?;
+        let bad = self.bus.topics.validate(retry.tiers());
+        bad.map_err(|(key, expected)| invalid(format!("bus.topics.{key}"), expected))?;
         let wrong = self.channels.validate(&self.providers);
         wrong.map_err(|error| invalid(error.key, error.expected))?;
         let ratio = self.telemetry.trace_ratio;
@@ -276,31 +300,65 @@ impl Config {
             let expected = format!("expected a number from 0 to 1, not {ratio}");
             return Err(invalid("telemetry.trace_ratio", expected));
         }
-        let timeout = self.providers.longest_call();
-        if self.workers.lease <= timeout {
-            let expected =
-                format!("expected more than the longest request_timeout of a provider ({timeout:?})");
-            return Err(invalid("workers.lease", expected));
-        }
-        if self.shutdown.grace < timeout {
-            let expected =
-                format!("expected no less than the longest request_timeout of a provider ({timeout:?})");
-            return Err(invalid("shutdown.grace", expected));
-        }
+        self.validate_times()?;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if self.bus.prefix.is_empty() || !self.bus.prefix.chars().all(fits) {
+        let prefix = &self.bus.prefix;
+        if !(1..=LONGEST_PREFIX).contains(&prefix.len()) || !prefix.chars().all(fits) {
             return Err(invalid(
                 "bus.prefix",
-                "expected letters, digits, '.', '_' and '-'",
+                format!(
+                    "expected 1 to {LONGEST_PREFIX} ASCII letters, digits, '.', '_' and '-', not {}",
+                    quoted(prefix)
+                ),
             ));
-        }
-        if self.bus.topics.partitions == 0 || self.bus.topics.side_partitions == 0 {
-            return Err(invalid("bus.topics.partitions", "expected at least 1"));
         }
         if self.is_distributed() && self.security.address_key.is_none() {
             let expected = "expected a secret text, the same for every process (addresses of guests and of the suppression list are \
                  hashed with it)";
             return Err(invalid("security.address_key", expected));
+        }
+        let token = self.security.internal_token.as_ref();
+        if self.templates.url.is_some() && token.is_none() {
+            let expected = "expected a secret text, as in the templates role, since templates.url is set";
+            return Err(invalid("security.internal_token", expected));
+        }
+        // Leading and trailing spaces do not belong to a header's value.
+        let fits_a_header = |secret: &Secret| {
+            let text = secret.expose_secret();
+            text.trim() == text && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        if !token.is_none_or(fits_a_header) {
+            let expected = "expected visible ASCII characters, with spaces between them at most, because it travels in a header";
+            return Err(invalid("security.internal_token", expected));
+        }
+        Ok(())
+    }
+
+    /// Checks times that have to be longer than others.
+    fn validate_times(&self) -> Result<(), Invalid> {
+        let call = self.providers.longest_call();
+        let (lease, grace) = (self.workers.lease, self.shutdown.grace);
+        if lease <= call {
+            let [call, lease] = [call, lease].map(duration::text);
+            let expected = format!(
+                "expected more than {call}, which is the longest call of a provider (its request_timeout, and for SMTP the reset \
+                 after it), not {lease}"
+            );
+            return Err(invalid("workers.lease", expected));
+        }
+        if grace < call {
+            let [call, grace] = [call, grace].map(duration::text);
+            let expected = format!(
+                "expected no less than {call}, which is the longest call of a provider (its request_timeout, and for SMTP the \
+                 reset after it), not {grace}"
+            );
+            return Err(invalid("shutdown.grace", expected));
+        }
+        let (claim, delivery) = (self.gateway.claim_lease, self.kafka.delivery_timeout);
+        if self.is_distributed() && claim <= delivery {
+            let [claim, delivery] = [claim, delivery].map(duration::text);
+            let expected = format!("expected more than kafka.delivery_timeout ({delivery}), not {claim}");
+            return Err(invalid("gateway.claim_lease", expected));
         }
         Ok(())
     }
@@ -347,15 +405,20 @@ impl Config {
     }
 
     pub(crate) fn retry_policy(&self) -> Result<RetryPolicy, Invalid> {
-        let tiers: Option<Vec<Duration>> = self
-            .retry
-            .tiers
-            .iter()
-            .map(|tier| duration_text::parse(tier))
-            .collect();
-        let tiers = tiers.ok_or_else(|| invalid("retry.tiers", "expected durations such as 5s,1m,10m,1h"))?;
-        RetryPolicy::new(tiers, self.retry.max_attempts)
-            .map_err(|error| invalid("retry.tiers", error.to_string()))
+        let tiers = self.retry.tiers.iter().map(|tier| {
+            duration_text::parse(tier).ok_or_else(|| {
+                let expected = format!("expected durations such as 5s,1m,10m,1h, not {}", quoted(tier));
+                invalid("retry.tiers", expected)
+            })
+        });
+        let tiers = tiers.collect::<Result<Vec<Duration>, _>>()?;
+        RetryPolicy::new(tiers, self.retry.max_attempts).map_err(|error| match error {
+            RetryPolicyError::NoAttempts => invalid("retry.max_attempts", error.to_string()),
+            RetryPolicyError::Empty | RetryPolicyError::NotAscending => {
+                let tiers = quoted(&self.retry.tiers.join(","));
+                invalid("retry.tiers", format!("{error}, not {tiers}"))
+            }
+        })
     }
 
     pub(crate) fn bus_config(&self) -> Result<BusConfig, Invalid> {
@@ -386,7 +449,7 @@ impl Config {
             transaction_pooling: self.database.transaction_pooling,
             history_retention: self.database.history_retention,
             address_key: self.address_key(),
-            ..StoreConfig::new(url)
+            ..StoreConfig::new(url.secret())
         })
     }
 

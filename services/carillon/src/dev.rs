@@ -16,10 +16,10 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::{Channel, TenantId};
-use carillon_providers::{FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
+use carillon_providers::{BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
 use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
-use carillon_store::{Store, api_keys};
+use carillon_store::{DatabaseUrl, Store, api_keys};
 use include_dir::{Dir, include_dir};
 use rand::RngExt as _;
 use rsa::{
@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{first_event::first_event, new_folder::NewFolder};
 use crate::{
+    check,
     cli::{DevArgs, Without},
     config::Config,
     folder_lock,
@@ -85,8 +86,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let operations = http::operations(roles::simulator_readiness(), metrics.clone());
     let simulator = start_simulator(&args, &secrets, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
-    embed(&mut config, &args, &secrets, &simulator);
-    config.validate()?;
+    embed(&mut config, &args, &secrets, &simulator)?;
+    check::of_roles(&config, &roles::ALL)?;
 
     let grace = config.shutdown.grace;
     let foundation = Foundation::connect(config, metrics, shutdown.clone()).await?;
@@ -256,15 +257,23 @@ async fn start_simulator(
 
 /// The configuration of the embedded mode: all data in the folder, and an account at the simulator for each channel
 /// that has no account. Other explicit settings stay.
-fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Simulator) {
+fn embed(
+    config: &mut Config,
+    args: &DevArgs,
+    secrets: &Secrets,
+    simulator: &Simulator,
+) -> anyhow::Result<()> {
     config.http.listen = args.listen;
     config.kafka.brokers.clear();
     config.redis.url = None;
     config.bus.path = args.data_dir.join("bus.db");
-    config.database.url = Some(format!("sqlite://{}", args.data_dir.join("store.db").display()).into());
+    config.database.url = Some(DatabaseUrl::sqlite(&args.data_dir.join("store.db")));
     config.security.address_key = Some(secrets.address_key.clone().into());
     let defaults = SimulatorConfig::default();
-    let base_url = format!("http://{}", simulator.http_addr());
+    let url_of = |address: SocketAddr| -> anyhow::Result<BaseUrl> {
+        format!("http://{address}").parse().map_err(anyhow::Error::msg)
+    };
+    let base_url = url_of(simulator.http_addr())?;
     let request_timeout = Duration::from_secs(8);
     let providers = &mut config.providers;
     if !providers.serve(Channel::Push) {
@@ -272,7 +281,7 @@ fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Sim
             "project_id": "carillon-dev",
             "client_email": "carillon@carillon-dev.iam.gserviceaccount.com",
             "private_key": secrets.service_account_key,
-            "token_uri": format!("{base_url}/token"),
+            "token_uri": format!("http://{}/token", simulator.http_addr()),
         });
         let fcm = FcmConfig {
             service_account_path: None,
@@ -285,11 +294,11 @@ fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Sim
     }
     if !providers.serve(Channel::Sms) {
         let twilio = TwilioConfig {
-            account_sid: defaults.twilio_account_sid,
+            account_sid: defaults.twilio_account_sid.parse().map_err(anyhow::Error::msg)?,
             auth_token: Some(defaults.twilio_auth_token.into()),
-            from: Some("+15550001111".to_owned()),
+            from: Some("+15550001111".parse().map_err(anyhow::Error::msg)?),
             messaging_service_sid: None,
-            callback_url: Some(format!("http://{}", args.listen)),
+            callback_url: Some(url_of(args.listen)?),
             base_url,
             request_timeout,
             rate_per_second: None,
@@ -298,18 +307,19 @@ fn embed(config: &mut Config, args: &DevArgs, secrets: &Secrets, simulator: &Sim
     }
     if !providers.serve(Channel::Email) {
         let smtp = SmtpConfig {
-            host: simulator.smtp_addr().ip().to_string(),
-            port: simulator.smtp_addr().port(),
+            host: (simulator.smtp_addr().ip().to_string().parse()).map_err(anyhow::Error::msg)?,
+            port: simulator.smtp_addr().port().try_into()?,
             tls: SmtpTls::None,
             username: None,
             password: None,
-            from: "Carillon Shop <shop@example.com>".to_owned(),
-            max_connections: 32,
+            from: ("Carillon Shop <shop@example.com>".parse()).map_err(anyhow::Error::msg)?,
+            max_connections: 32.try_into()?,
             request_timeout,
             rate_per_second: None,
         };
         providers.insert("smtp", smtp);
     }
+    Ok(())
 }
 
 /// Puts the catalog, templates and users of the sample shop into an empty installation.
@@ -319,7 +329,8 @@ async fn open_shop(store: &Store, folder: &Path) -> anyhow::Result<()> {
     let tenant = TenantId::default();
     let catalog = carillon_templates::catalog_folder::load(folder)?;
     // The catalog comes last: without it the next start repeats all steps, so an interrupted start omits nothing.
-    users_folder::import(store, &tenant, &folder.join("users")).await?;
+    let users = users_folder::read(&folder.join("users"))?;
+    users_folder::import(store, &tenant, &users).await?;
     carillon_templates::catalog_folder::apply(store, &tenant, &catalog).await?;
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Foundation {
 pub(crate) fn quotas(config: &Config) -> anyhow::Result<Arc<dyn Quotas>> {
     Ok(match &config.redis.url {
         Some(url) => {
-            Arc::new(RedisQuotas::connect(RedisQuotasConfig::new(url.clone())).context("redis.url")?)
+            Arc::new(RedisQuotas::connect(RedisQuotasConfig::new(url.secret())).context("redis.url")?)
         }
         None => Arc::new(InProcessQuotas::new(DEDUPE_WINDOW)),
     })
@@ -94,6 +94,6 @@ fn renderer(config: &Config, in_process: &Arc<InProcess>) -> anyhow::Result<Arc<
         request_timeout: RENDER_TIMEOUT,
         ..ClientOptions::default()
     })?;
-    let renderer = HttpRenderer::new(url, client, token.expose_secret(), RENDER_TIMEOUT);
+    let renderer = HttpRenderer::new(url.as_str(), client, token.expose_secret(), RENDER_TIMEOUT);
     Ok(Arc::new(renderer.traced(telemetry::current_traceparent)))
 }

@@ -1,5 +1,6 @@
 //! `carillon <role>`: wires roles and contains no logic of its own.
 
+mod check;
 mod cli;
 mod commands;
 mod config;
@@ -143,6 +144,7 @@ async fn serve(config: Config, roles: &[roles::ProcessRole]) -> anyhow::Result<E
         [role] => role.service_name(),
         _ => "carillon",
     };
+    check::of_roles(&config, roles)?;
     let telemetry = telemetry::init(&config.telemetry, service)?;
     let shutdown = Shutdown {
         stall_limit: config.shutdown.stall_limit,

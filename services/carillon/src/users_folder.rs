@@ -18,14 +18,17 @@ pub(crate) struct Imported {
     pub(crate) existed: usize,
 }
 
-/// Creates the users of the folder that do not exist yet. All files are checked before the first user is created.
-pub(crate) async fn import(store: &Store, tenant: &TenantId, folder: &Path) -> anyhow::Result<Imported> {
-    let users = read(folder)?;
+/// Creates the users that do not exist yet.
+pub(crate) async fn import(
+    store: &Store,
+    tenant: &TenantId,
+    users: &[(UserId, UserPut)],
+) -> anyhow::Result<Imported> {
     let mut imported = Imported {
         created: 0,
         existed: 0,
     };
-    for (id, put) in &users {
+    for (id, put) in users {
         if store.users().get(tenant, id).await?.is_some() {
             imported.existed += 1;
         } else {
@@ -37,12 +40,13 @@ pub(crate) async fn import(store: &Store, tenant: &TenantId, folder: &Path) -> a
 }
 
 /// The users of a folder, ordered by file name. The error lists the invalid fields of all files.
-fn read(folder: &Path) -> anyhow::Result<Vec<(UserId, UserPut)>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+pub(crate) fn read(folder: &Path) -> anyhow::Result<Vec<(UserId, UserPut)>> {
+    let place = || folder.display().to_string();
+    let entries = fs::read_dir(folder).with_context(place)?;
     let mut files: Vec<PathBuf> = entries
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<_>>()
-        .with_context(|| format!("{} cannot be read", folder.display()))?;
+        .with_context(place)?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     anyhow::ensure!(
         !files.is_empty(),
@@ -55,7 +59,7 @@ fn read(folder: &Path) -> anyhow::Result<Vec<(UserId, UserPut)>> {
         let name = file.display();
         let id = file.file_stem().and_then(|stem| stem.to_str());
         let id = id.with_context(|| format!("{name}: expected a file name in UTF-8"))?;
-        let body = fs::read(&file).with_context(|| format!("{name} cannot be read"))?;
+        let body = fs::read(&file).with_context(|| name.to_string())?;
         match checked_user(id, &body) {
             Ok(user) => users.push(user),
             Err(problem) if problem.errors.is_empty() => issues.push(format!("{name}: {}", problem.detail)),

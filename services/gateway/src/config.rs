@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon_runtime::config::duration;
+use carillon_runtime::config::{HttpUrl, duration, number};
 use serde::{Deserialize, Serialize};
 
 /// An invalid value: its key within `[gateway]`, and the expected value.
@@ -13,12 +13,16 @@ pub type BadLimit = (String, String);
 #[serde(deny_unknown_fields)]
 pub struct ShareConfig {
     /// The most requests a second; also the largest burst after a pause.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 4_294_967_295>")]
     pub requests_per_second: u32,
     /// The most posts of events that are being read or processed.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
     pub posts_in_flight: usize,
     /// The most other requests and pages that are being read or processed.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub others_in_flight: usize,
     /// The most bytes of bodies in memory. Bodies of at most 64 KiB are not counted.
+    #[serde(deserialize_with = "number::between::<_, _, 65_536, 4_294_967_296>")]
     pub held_bytes: usize,
 }
 
@@ -49,23 +53,30 @@ impl ShareConfig {
 pub struct GatewayConfig {
     /// The most posts that are processed at the same time. Others are answered 503, except the first few of each
     /// tenant.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
     pub max_in_flight: usize,
     /// The most bytes of large bodies in memory at the same time; further requests are answered 503.
+    #[serde(deserialize_with = "number::between::<_, _, 65_536, 4_294_967_296>")]
     pub max_held_bytes: usize,
     /// The most sign-ins to the dashboard with one key in a minute.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
     pub sign_ins_per_minute: u32,
     /// The share of one API key.
     pub key: ShareConfig,
     /// The share of one tenant.
     pub tenant: ShareConfig,
     /// The most bytes of a batch's body.
+    #[serde(deserialize_with = "number::between::<_, _, 1_024, 1_073_741_824>")]
     pub max_batch_bytes: usize,
     /// The lease of a gateway's claim. After it, another gateway may publish an event whose publishing was not finished.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub claim_lease: Duration,
     /// The URL at which the gateway is reached from outside; `https` makes cookies secure.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_url: Option<String>,
+    pub public_url: Option<HttpUrl>,
 }
 
 impl Default for GatewayConfig {
@@ -88,47 +99,33 @@ impl GatewayConfig {
     pub fn validate(&self) -> Result<(), BadLimit> {
         let (key, tenant) = (&self.key, &self.tenant);
         let rates = [key.requests_per_second, tenant.requests_per_second].map(u64::from);
-        let counts = |of: fn(&ShareConfig) -> usize, whole: usize| {
-            [of(key), of(tenant), whole].map(|count| count as u64)
+        let counts = |of: fn(&ShareConfig) -> usize, whole: Option<(usize, &'static str)>| {
+            let [key, tenant] = [of(key), of(tenant)].map(|count| count as u64);
+            ([key, tenant], whole.map(|(whole, name)| (whole as u64, name)))
         };
-        for (name, [own, all, whole]) in [
-            ("requests_per_second", [rates[0], rates[1], u64::from(u32::MAX)]),
-            (
-                "posts_in_flight",
-                counts(|share| share.posts_in_flight, self.max_in_flight),
-            ),
-            (
-                "others_in_flight",
-                counts(|share| share.others_in_flight, 100_000),
-            ),
-            (
-                "held_bytes",
-                counts(|share| share.held_bytes, self.max_held_bytes),
-            ),
+        let posts = Some((self.max_in_flight, "gateway.max_in_flight"));
+        let bytes = Some((self.max_held_bytes, "gateway.max_held_bytes"));
+        for (name, ([own, all], whole)) in [
+            ("requests_per_second", (rates, None)),
+            ("posts_in_flight", counts(|share| share.posts_in_flight, posts)),
+            ("others_in_flight", counts(|share| share.others_in_flight, None)),
+            ("held_bytes", counts(|share| share.held_bytes, bytes)),
         ] {
             if !(1..=all).contains(&own) {
-                let expected = format!("expected 1 to {all}, which is the tenant's, got {own}");
+                let expected = format!("expected 1 to {all}, which is gateway.tenant.{name}, not {own}");
                 return Err((format!("key.{name}"), expected));
             }
-            if all > whole {
-                return Err((
-                    format!("tenant.{name}"),
-                    format!("expected at most {whole}, got {all}"),
-                ));
+            if let Some((whole, of)) = whole.filter(|(whole, _)| all > *whole) {
+                let expected = format!("expected at most {whole}, which is {of}, not {all}");
+                return Err((format!("tenant.{name}"), expected));
             }
         }
         if key.held_bytes < self.max_batch_bytes {
-            let expected = format!("expected no less than max_batch_bytes ({})", self.max_batch_bytes);
+            let expected = format!(
+                "expected no less than gateway.max_batch_bytes ({}), not {}",
+                self.max_batch_bytes, key.held_bytes
+            );
             return Err(("key.held_bytes".to_owned(), expected));
-        }
-        if self.max_held_bytes > 1 << 32 {
-            return Err((
-                "max_held_bytes".to_owned(),
-                "expected at most 4294967296".to_owned(),
-            ));
-        }
-        if self.sign_ins_per_minute == 0 {
-            return Err(("sign_ins_per_minute".to_owned(), "expected at least 1".to_owned()));
         }
         Ok(())
     }
@@ -163,9 +160,5 @@ mod tests {
             "key.held_bytes"
         );
         assert_eq!(refused(|gateway| gateway.max_held_bytes = 1), "tenant.held_bytes");
-        assert_eq!(
-            refused(|gateway| gateway.sign_ins_per_minute = 0),
-            "sign_ins_per_minute"
-        );
     }
 }

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct RouterConfig {
     /// The longest wait of a limited, non-critical event while limits cannot be counted. After that it is
     /// decided without them, and its decision says so.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 0, 2_592_000_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub limits_patience: Duration,
 }
 

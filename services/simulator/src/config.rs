@@ -3,6 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use jsonwebtoken::DecodingKey;
+
+use crate::error::SimulatorError;
+
 /// The configuration for [`Simulator::start`](crate::Simulator::start). The default listens on free loopback ports
 /// and keeps its data in memory, as tests need it.
 #[derive(Clone)]
@@ -34,6 +38,17 @@ pub struct SimulatorConfig {
     pub smtp_user: Option<(String, String)>,
     /// Whether SMTP offers SMTPUTF8; without it, addresses and headers have to be ASCII.
     pub smtp_utf8: bool,
+}
+
+impl SimulatorConfig {
+    /// Checks the settings; nothing is opened.
+    pub fn check(&self) -> Result<(), SimulatorError> {
+        let key = self.service_account_public_key_pem.as_deref();
+        let read = key
+            .map(|pem| DecodingKey::from_rsa_pem(pem.as_bytes()))
+            .transpose();
+        read.map(drop).map_err(|_| SimulatorError::PublicKey)
+    }
 }
 
 impl Default for SimulatorConfig {

@@ -38,8 +38,8 @@ pub enum SimulatorError {
     #[error("the simulator is stopping")]
     Stopping,
     /// The public key for FCM assertions is not an RSA public key in PEM.
-    #[error("the service account's public key cannot be read")]
-    PublicKey(#[source] jsonwebtoken::errors::Error),
+    #[error("simulator.service_account_public_key_pem: expected an RSA public key in PEM")]
+    PublicKey,
     /// A fault script is refused; see each field's message.
     #[error("the fault script has {} invalid field(s)", .0.len())]
     InvalidFaults(Vec<crate::faults::InvalidField>),

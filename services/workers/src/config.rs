@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use carillon_domain::{Channel, Platform};
 use carillon_providers::{AccountsError, ProviderConfig, ProviderKind, ProvidersConfig, platforms_served};
-use carillon_runtime::config::{comma_separated, duration};
+use carillon_runtime::config::{comma_separated, duration, number};
 use serde::{Deserialize, Serialize};
 
 /// Worker tuning: concurrency, lease and waits.
@@ -12,21 +12,33 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct WorkersConfig {
     /// Records in flight on the high lane, for each channel.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub high_in_flight: usize,
     /// Records in flight on the normal lane and its retry topics, for each channel.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub normal_in_flight: usize,
     /// Records in flight on the bulk lane and its retry topics, for each channel.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub bulk_in_flight: usize,
     /// The lease of a claim. It is longer than any provider's request timeout, so that by its end the attempt has
     /// certainly ended.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub lease: Duration,
     /// The longest wait of an account, a domain or a message after consecutive throttles without a
     /// `Retry-After`.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 86_400_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub longest_back_off: Duration,
     /// The time since its first failure after which a delivery that has only been told to wait becomes a dead letter.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 31_536_000_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub give_up_after: Duration,
 }
 

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use carillon_domain::retry::RetryPolicy;
+use carillon_domain::{field_error::quoted, retry::RetryPolicy};
 use carillon_runtime::{
     Secret,
     config::{duration, hidden},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::topics::TopicSettings;
 
@@ -44,16 +44,17 @@ pub struct EmbeddedConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
-    /// `host:port`, comma-separated.
+    /// `host:port`, comma-separated; a broker without a port is asked at 9092. Empty without Kafka.
+    #[serde(deserialize_with = "brokers")]
     pub brokers: String,
     /// The protocol to the brokers.
     pub security: Security,
     /// CA certificates in PEM, used instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    /// The way in which user and password are proved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sasl_mechanism: Option<String>,
+    pub sasl_mechanism: Option<SaslMechanism>,
     /// SASL user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl_username: Option<String>,
@@ -61,10 +62,16 @@ pub struct KafkaConfig {
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub sasl_password: Option<Secret>,
     /// The time after which a publish that is not acknowledged fails.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 300_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub delivery_timeout: Duration,
     /// The time without a sign of life after which a member loses its partitions to others.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 1_800_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub session_timeout: Duration,
     /// Further librdkafka properties, such as `client.rack`. They win over Carillon's own; those that the guarantees
     /// need are refused.
@@ -104,6 +111,18 @@ pub enum Security {
 }
 
 impl Security {
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Whether user and password are sent.
+    #[must_use]
+    pub fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
     /// librdkafka's name of the protocol.
     #[must_use]
     pub fn protocol(self) -> &'static str {
@@ -112,6 +131,111 @@ impl Security {
             Self::Ssl => "SSL",
             Self::SaslPlaintext => "SASL_PLAINTEXT",
             Self::SaslSsl => "SASL_SSL",
+        }
+    }
+}
+
+/// The way in which user and password are proved to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SaslMechanism {
+    /// The password itself is sent.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// RFC 7677.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// librdkafka's name of the mechanism.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Reads the list of brokers.
+fn brokers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Ok(String::new());
+    }
+    let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
+    match brokers.iter().find(|broker| !is_broker(broker)) {
+        None => Ok(brokers.join(",")),
+        Some(wrong) => Err(D::Error::custom(format!(
+            "expected brokers as HOST:PORT, separated by commas, such as kafka-1:9092,kafka-2:9092, not {}",
+            quoted(wrong)
+        ))),
+    }
+}
+
+/// Whether a text is `host`, `host:port`, `[IPv6]:port`, or one of them behind a protocol, as in
+/// `SASL_SSL://host:port`.
+fn is_broker(text: &str) -> bool {
+    let address = match text.split_once("://") {
+        Some(("PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL", address)) => address,
+        Some(_) => return false,
+        None => text,
+    };
+    let (host, port) = match address.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
+            None => return false,
+        },
+        None => match address.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (address, None),
+        },
+    };
+    let is_host = if address.starts_with('[') {
+        host.parse::<std::net::Ipv6Addr>().is_ok()
+    } else {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        !host.is_empty() && host.chars().all(fits)
+    };
+    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_have_a_host_and_a_port_that_may_be_left_out() {
+        for text in [
+            "kafka",
+            "kafka:9092",
+            "10.0.0.1:9092",
+            "[::1]:9092",
+            "[::1]",
+            "SASL_SSL://b-1.example.com:9094",
+        ] {
+            assert!(is_broker(text), "{text}");
+        }
+        for text in [
+            "",
+            ":9092",
+            "kafka:",
+            "kafka:0",
+            "kafka:x",
+            "kafka:99999",
+            "a b:1",
+            "http://kafka:9092",
+            "::1:9092",
+            "[::1",
+            "k/x",
+            "[kafka]:1",
+        ] {
+            assert!(!is_broker(text), "{text}");
         }
     }
 }

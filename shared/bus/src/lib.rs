@@ -25,14 +25,16 @@ use carillon_domain::{clock::SharedClock, retry::RetryPolicy};
 use carillon_runtime::Shutdown;
 
 pub use batch::{Batch, BatchConsumer, BatchLimits};
-pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, Security};
+pub use config::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, SaslMechanism, Security};
 pub use dead_letter::Queue;
 pub use error::BusError;
 pub use headers::Headers;
 pub use lag::{CrowdedTopic, TopicLag};
 pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
-pub use topics::{MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics};
+pub use topics::{
+    BadTopicSetting, MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics,
+};
 
 use crate::{
     member::Member,
@@ -80,6 +82,14 @@ impl Handle {
 }
 
 impl Bus {
+    /// Checks the settings without connecting or opening anything.
+    pub fn check_settings(config: &BusConfig) -> Result<(), BusError> {
+        match &config.backend {
+            Backend::Kafka(kafka) => kafka::check(kafka),
+            Backend::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Connects to Kafka, which need not answer yet, or opens the embedded log.
     pub async fn connect(config: BusConfig, clock: SharedClock) -> Result<Self, BusError> {
         let topics = Arc::new(Topics::new(&config.prefix, config.retry.tiers(), &config.topics));

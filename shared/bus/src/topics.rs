@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use carillon_domain::{Channel, Lane, retry::RetryPolicy};
-use carillon_runtime::config::duration;
+use carillon_domain::{Channel, Lane, field_error::quoted, retry::RetryPolicy};
+use carillon_runtime::config::{duration, number};
 use serde::{Deserialize, Serialize};
 
 /// The purpose of a topic.
@@ -37,18 +37,28 @@ pub enum TopicKind {
 #[serde(deny_unknown_fields, default)]
 pub struct TopicSettings {
     /// Partitions of the topics with high load (events, channels, status).
+    #[serde(deserialize_with = "number::between::<_, _, 1, 10_000>")]
     pub partitions: u32,
     /// Partitions of retry tiers, dead letters and scheduled work.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 10_000>")]
     pub side_partitions: u32,
     /// Replicas of each partition (Kafka only).
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100>")]
     pub replication: u32,
     /// Replicas that have to have a record before it counts as written (Kafka only).
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100>")]
     pub min_insync_replicas: u32,
     /// Retention of events, deliveries and retries.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 3_153_600_000_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub retention: Duration,
     /// Retention of statuses and dead letters. A rebuild of the read model reaches back this far.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 1_000, 3_153_600_000_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub long_retention: Duration,
     /// Exceptions by the topic's name without its prefix, such as `email.bulk`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -60,16 +70,29 @@ pub struct TopicSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct TopicException {
     /// Partitions.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 10_000>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub partitions: Option<u32>,
     /// Replicas of each partition.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 100>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub replication: Option<u32>,
     /// Replicas that have to have a record before it counts as written.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 100>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_insync_replicas: Option<u32>,
     /// Retention.
-    #[serde(default, with = "duration::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "duration::between_or_none::<_, 1_000, 3_153_600_000_000>",
+        serialize_with = "duration::option::serialize",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub retention: Option<Duration>,
 }
 
@@ -84,6 +107,54 @@ impl Default for TopicSettings {
             long_retention: Duration::from_hours(30 * 24),
             topics: BTreeMap::new(),
         }
+    }
+}
+
+/// A setting that cannot work: its key within `[bus.topics]`, and the expected value.
+pub type BadTopicSetting = (String, String);
+
+impl TopicSettings {
+    /// Checks that the settings go together, and with the retry tiers.
+    pub fn validate(&self, tiers: &[Duration]) -> Result<(), BadTopicSetting> {
+        let topics = Topics::new("", tiers, self);
+        let known = |name: &str| {
+            topics
+                .specs
+                .iter()
+                .any(|spec| spec.name.strip_prefix('.') == Some(name))
+        };
+        if let Some(name) = self.topics.keys().find(|name| !known(name)) {
+            let expected = format!(
+                "expected names of topics without their prefix, such as email.bulk, not {}",
+                quoted(name)
+            );
+            return Err(("topics".to_owned(), expected));
+        }
+        for spec in &topics.specs {
+            let name = spec.name.strip_prefix('.').unwrap_or_default();
+            let key = |setting: &str| match self.topics.get(name) {
+                Some(_) => format!("topics.{name}.{setting}"),
+                None => setting.to_owned(),
+            };
+            if spec.min_insync_replicas > spec.replication {
+                let expected = format!(
+                    "expected no more than {}, which is the replication, not {}",
+                    spec.replication, spec.min_insync_replicas
+                );
+                return Err((key("min_insync_replicas"), expected));
+            }
+            if let TopicKind::Retry { tier, .. } = spec.kind
+                && tier >= spec.retention
+            {
+                let expected = format!(
+                    "expected more than the longest of retry.tiers ({}), whose records would be deleted before they are due, not {}",
+                    duration::text(tier),
+                    duration::text(spec.retention)
+                );
+                return Err((key("retention"), expected));
+            }
+        }
+        Ok(())
     }
 }
 

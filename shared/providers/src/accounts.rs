@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::{Channel, Platform};
+use carillon_domain::{Channel, Platform, field_error::quoted};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderConfig, ProviderKind, setting::echo};
+use crate::{ProviderConfig, ProviderKind};
 
 /// The platforms that each account of a list serves. A platform is served by the accounts that are the first choice for
 /// it, or else by those that reach it through another provider.
@@ -57,7 +57,7 @@ impl ProvidersConfig {
         calls.max().unwrap_or_default()
     }
 
-    /// Checks the names of all accounts. A name stands in environment variables, where `__` separates, and in logs,
+    /// Checks the names of all accounts, and their settings. A name stands in environment variables, where `__` separates, and in logs,
     /// metrics and URLs.
     pub fn validate(&self) -> Result<(), AccountsError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
@@ -68,17 +68,23 @@ impl ProvidersConfig {
                 && name.chars().all(fits)
                 && !["__", "--", "-_", "_-"].iter().any(|two| name.contains(two))
         };
-        match self.0.keys().find(|name| !is_name(name)) {
-            Some(name) => Err(AccountsError {
+        if let Some(name) = self.0.keys().find(|name| !is_name(name)) {
+            return Err(AccountsError {
                 key: "providers".to_owned(),
                 expected: format!(
                     "expected names of at most {LONGEST_NAME} small letters and digits that begin with a letter, with single '-' \
                      or '_' between them, not {}",
-                    echo(name)
+                    quoted(name)
                 ),
-            }),
-            None => Ok(()),
+            });
         }
+        for (name, account) in &self.0 {
+            account.check(name).map_err(|fault| AccountsError {
+                key: format!("providers.{name}.{}", fault.key),
+                expected: fault.expected,
+            })?;
+        }
+        Ok(())
     }
 
     /// The accounts of a channel, first choice first: those of the order, or else all of the channel's kinds by name.
@@ -106,7 +112,7 @@ impl ProvidersConfig {
             let Some((name, account)) = self.0.get_key_value(name) else {
                 return Err(wrong(format!(
                     "expected names of accounts of providers, not {}",
-                    echo(name)
+                    quoted(name)
                 )));
             };
             let kind = account.kind();

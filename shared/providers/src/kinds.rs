@@ -1,7 +1,7 @@
 //! The list of providers, with one line for each. Everything else follows from the line and from its
 //! settings, which implement [`ProviderSettings`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use carillon_domain::{Channel, Platform};
 use serde::{
@@ -10,8 +10,8 @@ use serde::{
 };
 
 use crate::{
-    apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, ses::SesConfig, setting::ProviderSettings,
-    smtp::SmtpConfig, twilio::TwilioConfig,
+    SettingError, apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, ses::SesConfig,
+    setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
 };
 
 macro_rules! kinds {
@@ -82,9 +82,16 @@ macro_rules! kinds {
 
             /// The most messages a second; without it, no limit.
             #[must_use]
-            pub fn rate_per_second(&self) -> Option<u32> {
+            pub fn rate_per_second(&self) -> Option<NonZeroU32> {
                 match self {
                     $(Self::$Kind(config) => config.rate_per_second(),)+
+                }
+            }
+
+            /// Checks the rules that involve several settings. `account` is the account's name.
+            pub(crate) fn check(&self, account: &str) -> Result<(), SettingError> {
+                match self {
+                    $(Self::$Kind(config) => config.check(account),)+
                 }
             }
 

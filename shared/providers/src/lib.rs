@@ -27,6 +27,6 @@ pub use outcome::{Class, Refusal, Scope, SendOutcome};
 pub use retry_after::parse_retry_after;
 pub use sendgrid::SendGridConfig;
 pub use ses::SesConfig;
-pub use setting::{BaseUrl, SettingError};
+pub use setting::{BaseUrl, HostName, SettingError};
 pub use smtp::{SmtpConfig, SmtpTls};
 pub use twilio::TwilioConfig;

@@ -1,14 +1,11 @@
 //! The common parts of all providers' settings.
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use carillon_domain::{Channel, Platform, duration_text, field_error::quoted};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use url::Url;
-
-/// The longest part of a value that an error repeats, in characters.
-const MAX_ECHO: usize = 100;
 
 /// The common interface of all providers' settings.
 pub(crate) trait ProviderSettings {
@@ -25,7 +22,11 @@ pub(crate) trait ProviderSettings {
     fn longest_call(&self) -> Duration;
 
     /// The most messages a second; without it, no limit.
-    fn rate_per_second(&self) -> Option<u32>;
+    fn rate_per_second(&self) -> Option<NonZeroU32>;
+
+    /// Checks the rules that involve several settings, and the content of secrets. Files are read where they are used.
+    /// `account` is the account's name.
+    fn check(&self, account: &str) -> Result<(), SettingError>;
 }
 
 /// A setting of an account that is missing or cannot work.
@@ -95,6 +96,36 @@ impl FromStr for BaseUrl {
     }
 }
 
+/// The name of a server: a host name in ASCII, or an IP address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostName(String);
+
+impl HostName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.chars().all(fits);
+        let is_name = text.len() <= 253 && text.trim_end_matches('.').split('.').all(is_label);
+        if is_name || text.parse::<IpAddr>().is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "expected a host name such as smtp.example.com, or an IP address, not {}",
+            quoted(text)
+        ))
+    }
+}
+
 /// Lets serde read a type by its `FromStr` and write it as its text.
 macro_rules! by_text {
     ($($Type:ident),+) => {
@@ -115,10 +146,9 @@ macro_rules! by_text {
         )+
     };
 }
-
 pub(crate) use by_text;
 
-by_text!(BaseUrl);
+by_text!(BaseUrl, HostName);
 
 /// Reads a secret. The value in an error is left out, since it may be a secret that was written as another type, such as a
 /// number.
@@ -128,6 +158,12 @@ pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
         Ok(Some(text)) if !text.trim().is_empty() => Ok(Some(text.into())),
         Ok(Some(_)) | Err(_) => Err(D::Error::custom("expected a text that is not empty")),
     }
+}
+
+/// Writes a secret as `***`, so that the effective configuration can be printed.
+#[expect(clippy::ref_option, reason = "the form that serde calls")]
+pub(crate) fn hidden<S: Serializer>(_: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_some("***")
 }
 
 /// The shortest and the longest request timeout.
@@ -146,27 +182,53 @@ pub(crate) fn read_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     )))
 }
 
-/// A value in an error: its beginning, in quotes.
-pub(crate) fn echo(text: &str) -> String {
-    let beginning: String = text.chars().take(MAX_ECHO).collect();
-    format!("{beginning:?}")
-}
-
-/// Reads the URL of a setting. Its value is repeated in the error.
-pub(crate) fn http_url(key: &'static str, text: &str) -> Result<Url, SettingError> {
-    let url = Url::parse(text).ok().filter(|url| {
-        matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty())
-    });
-    url.ok_or_else(|| SettingError::new(key, format!("expected an http or https URL, not {}", echo(text))))
-}
-
-/// Writes a secret as `***`, so that the effective configuration can be printed.
-#[expect(clippy::ref_option, reason = "the form that serde calls")]
-pub(crate) fn hidden<S: Serializer>(_: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_some("***")
-}
-
 /// The request timeout of an account that sets none.
 pub(crate) fn request_timeout() -> Duration {
     Duration::from_secs(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_http_or_https_and_errors_show_no_password() {
+        let url: BaseUrl = "https://api.twilio.com/".parse().unwrap();
+        let joined = url.join("base_url", "/v1").unwrap();
+        assert_eq!(joined.as_str(), "https://api.twilio.com/v1");
+        for text in [
+            "",
+            "shop.example",
+            "ftp://shop.example",
+            "http://",
+            "https://h:0x",
+            "https://h?x",
+            "http://u:hunter2@h",
+            "htp://u:hunter2@h",
+        ] {
+            let said = text.parse::<BaseUrl>().unwrap_err();
+            assert!(said.starts_with("expected an http or https URL"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_in_ascii_or_an_ip_address() {
+        for text in ["simulator", "smtp.example.com", "smtp_relay", "127.0.0.1", "::1"] {
+            text.parse::<HostName>().unwrap();
+        }
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "smtp.example.com:25",
+            "smtp://a",
+            "bücher.example",
+            "[::1]",
+        ] {
+            let said = text.parse::<HostName>().unwrap_err();
+            assert!(said.starts_with("expected a host name"), "{said}");
+        }
+    }
 }

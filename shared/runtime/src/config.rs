@@ -2,9 +2,12 @@
 //! an error; a secret may come from a file (`CARILLON_SECTION__KEY_FILE`).
 
 pub mod duration;
+mod environment;
 pub mod listen;
 mod mistake;
+pub mod number;
 mod read;
+mod url;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -15,6 +18,8 @@ use figment::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::environment::{unknown, variable};
+pub use self::{environment::environment, url::HttpUrl};
 use crate::os_sentence;
 
 /// A text that is not shown by `Debug`.
@@ -56,14 +61,6 @@ pub struct Layers<'a, T> {
     pub flags: Vec<(String, String)>,
 }
 
-/// The process's environment variables that begin with [`PREFIX`].
-#[must_use]
-pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars()
-        .filter(|(name, _)| name.starts_with(PREFIX))
-        .collect()
-}
-
 /// The value of a single key, if it can be read alone. Errors in other keys have no effect, so this is used while
 /// such errors are reported.
 pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T> {
@@ -78,7 +75,7 @@ pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T>
     }
     for (key, value) in layers.flags {
         figment = figment.merge(Override {
-            origin: format!("--set {key}"),
+            origin: format!("{}{key}", mistake::FLAG),
             key,
             value,
             is_text: false,
@@ -97,12 +94,17 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         is_toml(path)?;
         base = base.merge(Toml::file_exact(path));
     }
+    if let Some(error) = unknown(&layers.environment, &|own: Override| {
+        read::read::<T>(&base.clone().merge(own)).err()
+    }) {
+        return Err(error);
+    }
     let mut overrides = Vec::new();
     for (name, value) in layers.environment {
         overrides.extend(variable(&name, value)?);
     }
     overrides.extend(layers.flags.into_iter().map(|(key, value)| Override {
-        origin: format!("--set {key}"),
+        origin: format!("{}{key}", mistake::FLAG),
         key,
         value,
         is_text: false,
@@ -147,46 +149,6 @@ fn is_toml(path: &Path) -> Result<(), ConfigError> {
     let error = format!("{name}, line {line}, column {column}: expected TOML: {what}");
     Err(ConfigError::Invalid(error))
 }
-
-/// `CARILLON_SECTION__KEY` → (`section.key`, value). The value of a name that ends in `_FILE` is read from the file.
-/// A name without a section, such as `CARILLON_API_KEY`, is the variable of a flag, not configuration.
-fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> {
-    let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
-        return Ok(None);
-    };
-    let key = rest.to_ascii_lowercase().replace("__", ".");
-    let origin = name.to_owned();
-    let Some(key) = key
-        .strip_suffix("_file")
-        .filter(|_| !NAMES_A_FILE.contains(&key.as_str()))
-    else {
-        return Ok(Some(Override {
-            key,
-            value,
-            is_text: false,
-            origin,
-        }));
-    };
-    match std::fs::read_to_string(&value) {
-        Ok(secret) => {
-            let value = secret.trim_end_matches(['\r', '\n']).to_owned();
-            Ok(Some(Override {
-                key: key.to_owned(),
-                value,
-                is_text: true,
-                origin,
-            }))
-        }
-        Err(error) => Err(ConfigError::SecretFile {
-            variable: name.to_owned(),
-            path: value,
-            error,
-        }),
-    }
-}
-
-/// Keys that themselves end in `_file`: the value is a path, not the file of another key's secret.
-const NAMES_A_FILE: [&str; 1] = ["kafka.ca_file"];
 
 /// A value that overrides lower layers, spelled as on a command line: `true`, `8`, `1s,2s`, `text`.
 #[derive(Clone)]
@@ -247,11 +209,14 @@ pub mod comma_separated {
 }
 
 /// Secrets in a serialisable configuration. They are written as `"***"`, so that the effective configuration can be
-/// printed, and read as text.
+/// printed, and read as a text that is not empty.
 pub mod hidden {
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use super::Secret;
+
+    /// The value in the error is left out, since it may be a secret that was written as another type, such as a number.
+    const EXPECTED: &str = "expected a text that is not empty";
 
     /// Writes `"***"` if there is a secret.
     pub fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -263,198 +228,13 @@ pub mod hidden {
 
     /// Reads a text.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
+        match Option::<String>::deserialize(deserializer) {
+            Ok(None) => Ok(None),
+            Ok(Some(text)) if !text.trim().is_empty() => Ok(Some(text.into())),
+            Ok(Some(_)) | Err(_) => Err(D::Error::custom(EXPECTED)),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret as _;
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Config {
-        http: Http,
-        retry: Retry,
-    }
-
-    #[derive(Debug, Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Http {
-        port: u16,
-        #[serde(with = "hidden", default)]
-        token: Option<Secret>,
-    }
-
-    #[derive(Debug, Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Retry {
-        #[serde(with = "comma_separated")]
-        tiers: Vec<String>,
-    }
-
-    fn defaults() -> Config {
-        Config {
-            http: Http { port: 1, token: None },
-            retry: Retry {
-                tiers: vec!["5s".into()],
-            },
-        }
-    }
-
-    fn with(
-        environment: &[(&str, &str)],
-        file: Option<&Path>,
-        flags: &[(&str, &str)],
-    ) -> Result<Config, ConfigError> {
-        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
-        };
-        load(Layers {
-            defaults: defaults(),
-            file,
-            environment: own(environment).into_iter().collect(),
-            flags: own(flags),
-        })
-    }
-
-    #[test]
-    fn a_flag_overrides_the_environment_which_overrides_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("carillon.toml");
-        std::fs::write(&file, "[http]\nport = 2\n").unwrap();
-        assert_eq!(with(&[], Some(&file), &[]).unwrap().http.port, 2);
-        assert_eq!(
-            with(&[("CARILLON_HTTP__PORT", "3")], Some(&file), &[])
-                .unwrap()
-                .http
-                .port,
-            3
-        );
-        assert_eq!(
-            with(
-                &[("CARILLON_HTTP__PORT", "3")],
-                Some(&file),
-                &[("http.port", "4")]
-            )
-            .unwrap()
-            .http
-            .port,
-            4
-        );
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_that_names_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("carillon.toml");
-        std::fs::write(&file, "[http]\nprot = 2\n").unwrap();
-        let said = |environment: &[(&str, &str)], file: Option<&Path>, flags: &[(&str, &str)]| {
-            with(environment, file, flags).unwrap_err().to_string()
-        };
-        let ending = "there is no such setting; did you mean http.port?";
-        assert_eq!(
-            said(&[("CARILLON_HTTP__PROT", "3")], None, &[]),
-            format!("CARILLON_HTTP__PROT: http.prot: {ending}")
-        );
-        assert_eq!(
-            said(&[], None, &[("http.prot", "3")]),
-            format!("--set http.prot: {ending}")
-        );
-        assert_eq!(
-            said(&[], Some(&file), &[]),
-            format!("{}: http.prot: {ending}", file.display())
-        );
-        assert_eq!(
-            said(&[("CARILLON_QUEUE__X", "3")], None, &[]),
-            "CARILLON_QUEUE__X: queue: there is no such setting; expected one of http, retry"
-        );
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_its_place_and_the_expected_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("carillon.toml");
-        std::fs::write(&file, "[http]\nport = \"eighty\"\n").unwrap();
-        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        let expected = "http.port: expected a whole number from 0 to 65535, not \"eighty\"";
-        assert_eq!(error, format!("{}: {expected}", file.display()));
-        let error = with(&[("CARILLON_HTTP__PORT", "eighty")], None, &[])
-            .unwrap_err()
-            .to_string();
-        assert_eq!(error, format!("CARILLON_HTTP__PORT: {expected}"));
-    }
-
-    #[test]
-    fn a_file_that_is_no_toml_or_cannot_be_read_is_named_in_one_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("carillon.toml");
-        std::fs::write(&file, "[http]\nport = [\n").unwrap();
-        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        let begin = format!("{}, line 2, column 9: expected TOML: ", file.display());
-        assert!(error.starts_with(&begin) && error.lines().count() == 1, "{error}");
-        std::fs::write(&file, b"\xff").unwrap();
-        let error = with(&[], Some(&file), &[]).unwrap_err().to_string();
-        assert_eq!(error, format!("{}: it is not a text in UTF-8", file.display()));
-        let error = with(&[], Some(dir.path()), &[]).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("{}: it is a folder, and a file is expected", dir.path().display())
-        );
-    }
-
-    #[test]
-    fn a_secret_can_come_from_a_file_and_does_not_print_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("token");
-        std::fs::write(&file, "s3cret\n").unwrap();
-        let config = with(
-            &[("CARILLON_HTTP__TOKEN_FILE", file.to_str().unwrap())],
-            None,
-            &[],
-        )
-        .unwrap();
-        assert_eq!(config.http.token.as_ref().unwrap().expose_secret(), "s3cret");
-        assert!(!format!("{config:?}{}", toml::to_string(&config).unwrap()).contains("s3cret"));
-        assert!(matches!(
-            with(&[("CARILLON_HTTP__TOKEN_FILE", "/nowhere")], None, &[]),
-            Err(ConfigError::SecretFile { .. })
-        ));
-    }
-
-    #[test]
-    fn digits_are_a_text_where_a_text_is_expected() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("token");
-        std::fs::write(&file, "0123").unwrap();
-        for (name, value) in [
-            ("CARILLON_HTTP__TOKEN", "+15550001111"),
-            ("CARILLON_HTTP__TOKEN_FILE", file.to_str().unwrap()),
-        ] {
-            let config = with(&[(name, value)], None, &[]).unwrap();
-            let token = config.http.token.unwrap().expose_secret().to_owned();
-            assert!(token == "+15550001111" || token == "0123", "{token}");
-        }
-        assert!(with(&[("CARILLON_HTTP__PORT", "eighty")], None, &[]).is_err());
-    }
-
-    #[test]
-    fn a_list_can_be_written_with_commas() {
-        let config = with(&[("CARILLON_RETRY__TIERS", "1s, 2s")], None, &[]).unwrap();
-        assert_eq!(config.retry.tiers, ["1s", "2s"]);
-    }
-
-    #[test]
-    fn a_named_file_that_is_not_there_is_an_error() {
-        assert!(matches!(
-            with(&[], Some(Path::new("/nowhere.toml")), &[]),
-            Err(ConfigError::NoFile(_))
-        ));
-    }
-}
+mod tests;

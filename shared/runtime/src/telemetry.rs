@@ -9,7 +9,7 @@ use std::{ffi::OsStr, io::IsTerminal as _, sync::Arc};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{LevelFilter, Targets},
@@ -22,18 +22,20 @@ pub use self::{
     context::{current_traceparent, follow, join, set_parent},
     exemplars::{SampledSpan, sampled_span},
 };
+use crate::{config::HttpUrl, quoted::quoted};
 
 /// The settings of logs and traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
     /// `tracing` filter directives, such as `info,carillon_bus=debug`.
+    #[serde(deserialize_with = "directives")]
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
     /// The OTLP/HTTP endpoint of a collector, such as `http://127.0.0.1:4318`; without it, no traces are exported.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub otlp_endpoint: Option<String>,
+    pub otlp_endpoint: Option<HttpUrl>,
     /// The share of traces that are kept, 0 to 1.
     pub trace_ratio: f64,
 }
@@ -47,6 +49,24 @@ impl Default for TelemetryConfig {
             trace_ratio: 0.01,
         }
     }
+}
+
+/// The filter of log lines; the error says what was expected.
+fn filter(directives: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(directives).map_err(|_| {
+        let shown: String = directives.chars().take(100).collect();
+        format!(
+            "expected directives such as info,carillon_bus=debug, not {}",
+            quoted(&shown)
+        )
+    })
+}
+
+/// Reads filter directives.
+fn directives<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    filter(&text).map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 /// The format of logs.
@@ -64,7 +84,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter directives are wrong.
-    #[error("telemetry.log: expected directives such as info,carillon_bus=debug, not {0:?}")]
+    #[error("telemetry.log: {0}")]
     Filter(String),
     /// The exporter cannot be built.
     #[error("telemetry.otlp_endpoint: {0}")]
@@ -151,9 +171,7 @@ fn exported() -> Targets {
 
 /// Sets up logs (to standard error), traces and metrics, once in a process.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
-    let filter = EnvFilter::builder()
-        .parse(&config.log)
-        .map_err(|_| TelemetryError::Filter(config.log.chars().take(100).collect()))?;
+    let filter = filter(&config.log).map_err(TelemetryError::Filter)?;
     let logs = match config.log_format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .with_ansi(has_colours(
@@ -169,7 +187,7 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
     };
     let tracer = config
         .otlp_endpoint
-        .as_deref()
+        .as_ref()
         .map(|endpoint| tracer(endpoint, config, service))
         .transpose()?;
     let spans = tracer.as_ref().map(|provider| {
@@ -221,7 +239,7 @@ fn has_colours(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
 }
 
 fn tracer(
-    endpoint: &str,
+    endpoint: &HttpUrl,
     config: &TelemetryConfig,
     service: &'static str,
 ) -> Result<SdkTracerProvider, TelemetryError> {
@@ -231,7 +249,7 @@ fn tracer(
     crate::http::install_tls();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+        .with_endpoint(format!("{endpoint}/v1/traces"))
         .build()?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)

@@ -11,6 +11,7 @@ mod fault;
 mod lease;
 mod page;
 mod store;
+mod urls;
 mod versioned;
 
 pub mod api_keys;
@@ -39,4 +40,5 @@ pub use fault::Fault;
 pub use lease::Lease;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
 pub use store::Store;
+pub use urls::{DatabaseUrl, RedisUrl};
 pub use versioned::{Versioned, Written, before_first, etag};

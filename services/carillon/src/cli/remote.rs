@@ -109,4 +109,3 @@ pub(crate) enum DeliveriesCommand {
         remote: Remote,
     },
 }
-

@@ -32,8 +32,8 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
         tenant,
         stores,
     } = command;
-    let config = folder::configured(config, &stores)?;
     let catalog = catalog_folder::load(&source)?;
+    let config = folder::configured(config, &stores)?;
     for warning in &catalog.warnings {
         eprintln!("Warning: {}", visible_lines(&warning.to_string()));
     }
@@ -66,6 +66,7 @@ pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Resu
         tenant,
         stores,
     } = command;
+    let users = users_folder::read(&source)?;
     let config = folder::configured(config, &stores)?;
     let store = store(&config).await?;
     anyhow::ensure!(
@@ -73,7 +74,7 @@ pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Resu
         "security.address_key: expected the key under which the addresses in this database are hashed; after a change of \
          the key, start the tracker first, which hashes them anew"
     );
-    let imported = users_folder::import(&store, &tenant, &source).await?;
+    let imported = users_folder::import(&store, &tenant, &users).await?;
     output::say(&format!(
         "{} users imported, {} existed.",
         imported.created, imported.existed
@@ -152,6 +153,8 @@ pub(super) async fn topics(command: TopicsCommand, config: Config) -> anyhow::Re
 /// nothing.
 pub(super) async fn setup(folder: &Path, stores: &Stores, config: &Config) -> anyhow::Result<()> {
     let tenant = TenantId::default();
+    // A folder that cannot be applied leaves no topics behind.
+    catalog_folder::load(folder)?;
     topics(TopicsCommand::Create(stores.clone()), config.clone()).await?;
     let apply = CatalogCommand::Apply {
         folder: folder.to_owned(),

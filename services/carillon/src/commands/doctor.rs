@@ -18,11 +18,28 @@ use crate::{cli::Stores, config::Config, foundation, output, roles};
 /// The longest wait for the local process's readiness.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// The part of the report about the process at an address.
+const PROCESS: &str = "running process";
+
 #[derive(Serialize)]
 struct Finding {
     what: String,
+    /// Whether there is no fault.
     ok: bool,
     detail: String,
+    /// Whether there was something to check.
+    #[serde(skip)]
+    is_checked: bool,
+}
+
+impl Finding {
+    fn verdict(&self) -> &'static str {
+        match (self.is_checked, self.ok) {
+            (false, _) => "–",
+            (true, true) => "ok",
+            (true, false) => "WRONG",
+        }
+    }
 }
 
 fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
@@ -31,10 +48,14 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
         what: what.into(),
         ok,
         detail: result.unwrap_or_else(|detail| detail),
+        is_checked: true,
     }
 }
 
 async fn database(config: &Config, clock: &SharedClock) -> Result<String, String> {
+    if folder::names_no_stores(config) {
+        return Err(folder::no_stores());
+    }
     let settings = config.store_config().map_err(|error| error.to_string())?;
     let store = Store::connect(&settings, Arc::clone(clock))
         .await
@@ -49,6 +70,9 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<String, String
 }
 
 async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
+    if folder::names_no_stores(config) {
+        return Err("nothing says where it is, as for the database".to_owned());
+    }
     let settings = config.bus_config().map_err(|error| error.to_string())?;
     let bus = match Bus::connect(settings, Arc::clone(clock)).await {
         Ok(bus) => bus,
@@ -77,12 +101,21 @@ async fn limits(config: &Config) -> Result<String, String> {
 /// one is expected.
 async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
     let absent = |detail: String| {
-        let result = if is_expected { Err(detail) } else { Ok(detail) };
-        vec![finding("running process", result)]
+        vec![if is_expected {
+            finding(PROCESS, Err(detail))
+        } else {
+            Finding {
+                is_checked: false,
+                ..finding(
+                    PROCESS,
+                    Ok(format!("{detail}; --url names another process to check")),
+                )
+            }
+        }]
     };
     let report = match readiness::ask(url, WITHIN).await {
         Ok(report) => report,
-        Err(error @ Silent::Client(_)) => return vec![finding("running process", Err(causes(&error)))],
+        Err(error @ Silent::Client(_)) => return vec![finding(PROCESS, Err(causes(&error)))],
         Err(error) => return absent(error.to_string()),
     };
     if report.parts.keys().all(|part| part == roles::SIMULATOR) {
@@ -100,7 +133,7 @@ async fn running(url: &str, is_expected: bool) -> Vec<Finding> {
         })
         .collect();
     if findings.is_empty() {
-        findings.push(finding("running process", Ok(format!("{url} is ready"))));
+        findings.push(finding(PROCESS, Ok(format!("{url} is ready"))));
     }
     findings
 }
@@ -175,10 +208,9 @@ pub(super) async fn run(
     if json {
         output::json(&findings)?;
     } else {
-        let rows = findings.iter().map(|finding| {
-            let verdict = if finding.ok { "ok" } else { "WRONG" };
-            vec![finding.what.as_str(), verdict, finding.detail.as_str()]
-        });
+        let rows = findings
+            .iter()
+            .map(|finding| vec![finding.what.as_str(), finding.verdict(), finding.detail.as_str()]);
         output::table(&["what", "", "detail"], rows)?;
     }
     let well = findings.iter().all(|finding| finding.ok);
@@ -192,6 +224,7 @@ pub(super) async fn run(
 #[cfg(test)]
 mod tests {
     use carillon_runtime::http::Readiness;
+    use carillon_store::DatabaseUrl;
 
     use super::*;
     use crate::commands::readiness::tests::serve;
@@ -248,9 +281,14 @@ mod tests {
         );
         simulating.abort();
 
-        assert!(
-            running(&url, false).await[0].ok,
-            "that none runs where none was named is no fault"
+        let absent = running(&url, false).await;
+        assert!(absent[0].ok, "that none runs where none was named is no fault");
+        assert_eq!(
+            (absent[0].verdict(), &*absent[0].detail),
+            (
+                "–",
+                &*format!("no process answers at {url}; --url names another process to check")
+            )
         );
         assert!(
             !running(&url, true).await[0].ok,
@@ -264,7 +302,7 @@ mod tests {
         let clock: SharedClock = Arc::new(SystemClock);
         let mut running = Config::default();
         running.bus.path = dir.path().join("bus.db");
-        running.database.url = Some(format!("sqlite://{}", dir.path().join("store.db").display()).into());
+        running.database.url = Some(DatabaseUrl::sqlite(&dir.path().join("store.db")));
         let _store = Store::connect(&running.store_config().unwrap(), Arc::clone(&clock))
             .await
             .unwrap();

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
+use carillon_store::DatabaseUrl;
 
 use crate::{
     cli::{DATA_DIR, Stores},
@@ -30,7 +31,7 @@ pub(super) fn chosen<'a>(config: &Config, stores: &'a Stores) -> anyhow::Result<
 
 /// The configuration with a folder's stores, and the key with which the addresses in them are hashed.
 pub(super) fn within(mut config: Config, folder: &Path) -> anyhow::Result<Config> {
-    config.database.url = Some(format!("sqlite://{}", folder.join("store.db").display()).into());
+    config.database.url = Some(DatabaseUrl::sqlite(&folder.join("store.db")));
     config.bus.path = folder.join("bus.db");
     config.kafka.brokers.clear();
     config.redis.url = None;
@@ -42,8 +43,22 @@ pub(super) fn within(mut config: Config, folder: &Path) -> anyhow::Result<Config
 
 /// The configuration with the stores that a command opens.
 pub(super) fn configured(config: Config, stores: &Stores) -> anyhow::Result<Config> {
-    Ok(match chosen(&config, stores)? {
-        Some(folder) => within(config, folder)?,
-        None => config,
-    })
+    match chosen(&config, stores)? {
+        Some(folder) => within(config, folder),
+        None if names_no_stores(&config) => bail!("{}", no_stores()),
+        None => Ok(config),
+    }
+}
+
+/// Whether nothing says where the stores are.
+pub(super) fn names_no_stores(config: &Config) -> bool {
+    config.database.url.is_none() && !config.is_distributed() && config.bus.path == Config::default().bus.path
+}
+
+/// The sentence about stores of which nothing says where they are.
+pub(super) fn no_stores() -> String {
+    format!(
+        "there is no data folder {DATA_DIR} here, and the configuration names no stores: start `carillon dev` first, name its \
+         folder with --data-dir, or set database.url and kafka.brokers (CARILLON_DATABASE__URL, CARILLON_KAFKA__BROKERS)"
+    )
 }

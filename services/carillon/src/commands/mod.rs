@@ -16,6 +16,7 @@ use std::process::ExitCode;
 pub(crate) use readiness::ready;
 
 use crate::{
+    check,
     cli::{Command, ConfigCommand},
     config::Config,
     output,
@@ -38,6 +39,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Setup { folder, stores } => admin::setup(&folder, &stores, &config).await?,
         Command::Secrets { folder, owner } => secrets::generate(&folder, owner)?,
         Command::Config(ConfigCommand::Check) => {
+            check::of_all(&config)?;
             // The output can be read back as TOML, because its sentences are comments.
             let warning = config
                 .unserved_devices()

@@ -1,8 +1,16 @@
 //! The configuration as a start reads it.
 
+mod impossible;
+
+use std::sync::LazyLock;
+
 use carillon_domain::Channel;
-use carillon_providers::{ProviderConfig, SmtpConfig, SmtpTls};
+use carillon_providers::ProviderConfig;
 use carillon_runtime::config::{Layers, load};
+use rsa::{
+    RsaPrivateKey,
+    pkcs8::{EncodePrivateKey as _, LineEnding},
+};
 
 use super::*;
 
@@ -39,8 +47,16 @@ fn a_channel_has_all_accounts_of_its_kinds_by_name_unless_it_has_an_order() {
     assert_eq!(names(&config, Channel::Sms), ["spare"]);
 }
 
-/// A value that looks like a section and is a text.
-const SERVICE_ACCOUNT: &str = r#"{"project_id": "shop", "private_key": "a\nb"}"#;
+/// A service account's key: a value that looks like a section and is a text.
+static SERVICE_ACCOUNT: LazyLock<String> = LazyLock::new(|| {
+    let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap();
+    let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+    serde_json::json!({
+        "project_id": "shop", "client_email": "shop@example.com", "private_key": pem,
+        "token_uri": "https://oauth2.googleapis.com/token",
+    })
+    .to_string()
+});
 
 #[test]
 fn an_account_can_stand_in_the_environment_alone() {
@@ -48,12 +64,12 @@ fn an_account_can_stand_in_the_environment_alone() {
         "",
         &[
             ("CARILLON_PROVIDERS__MAIN__KIND", "twilio"),
-            ("CARILLON_PROVIDERS__MAIN__ACCOUNT_SID", "123"),
+            ("CARILLON_PROVIDERS__MAIN__ACCOUNT_SID", "AC123"),
             ("CARILLON_PROVIDERS__MAIN__AUTH_TOKEN", "0123"),
             ("CARILLON_PROVIDERS__MAIN__FROM", "+15550001111"),
             ("CARILLON_PROVIDERS__MAIN__RATE_PER_SECOND", "10"),
             ("CARILLON_PROVIDERS__PUSH__KIND", "fcm"),
-            ("CARILLON_PROVIDERS__PUSH__SERVICE_ACCOUNT", SERVICE_ACCOUNT),
+            ("CARILLON_PROVIDERS__PUSH__SERVICE_ACCOUNT", &SERVICE_ACCOUNT),
         ],
     )
     .unwrap();
@@ -61,9 +77,9 @@ fn an_account_can_stand_in_the_environment_alone() {
     let [("main", ProviderConfig::Twilio(twilio))] = &accounts[..] else {
         panic!("{accounts:?}")
     };
-    assert_eq!(twilio.from.as_deref(), Some("+15550001111"));
+    assert_eq!(twilio.from.as_ref().unwrap().as_str(), "+15550001111");
     assert_eq!(twilio.auth_token.as_ref().unwrap().expose_secret(), "0123");
-    assert_eq!(twilio.rate_per_second, Some(10));
+    assert_eq!(twilio.rate_per_second.unwrap().get(), 10);
     let accounts = config
         .channels
         .accounts(Channel::Push, &config.providers)
@@ -73,7 +89,7 @@ fn an_account_can_stand_in_the_environment_alone() {
     };
     assert_eq!(
         fcm.service_account.as_ref().unwrap().expose_secret(),
-        SERVICE_ACCOUNT
+        *SERVICE_ACCOUNT
     );
     let printed = toml::to_string(&config).unwrap();
     assert!(
@@ -110,7 +126,7 @@ fn a_setting_of_an_account_that_is_missing_unknown_or_wrong_is_named_with_its_pl
         ),
         (
             load_with(&format!("{TWO_ACCOUNTS}\nrate_per_second = \"fast\""), &[]),
-            "providers.spare.rate_per_second: expected a whole number from 0 to 4294967295, not \
+            "providers.spare.rate_per_second: expected a whole number from 1 to 4294967295, not \
              \"fast\"",
         ),
         (
@@ -183,7 +199,7 @@ fn a_name_of_an_account_that_no_environment_variable_could_have_is_refused() {
 fn the_defaults_are_valid_and_print_no_secret() {
     let mut config = Config::default();
     config.validate().unwrap();
-    config.database.url = Some("postgres://u:hunter2@h/d".to_owned().into());
+    config.database.url = Some("postgres://u:hunter2@h/d".parse().unwrap());
     let printed = toml::to_string(&config).unwrap();
     assert!(
         printed.contains("***") && !printed.contains("hunter2"),
@@ -195,6 +211,13 @@ const REFERENCE: &str = include_str!("../../../../deploy/carillon.toml");
 
 /// Reads a file as a start does, with these environment variables.
 fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let config = load_unchecked(text, environment)?;
+    config.validate().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+/// Reads each setting, without the rules that involve several.
+fn load_unchecked(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("carillon.toml");
     std::fs::write(&file, text).unwrap();
@@ -205,12 +228,10 @@ fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, String>
         environment: environment.iter().map(owned).collect(),
         flags: Vec::new(),
     });
-    let config: Config = config.map_err(|error| {
+    config.map_err(|error| {
         let place = format!("{}: ", file.display());
         error.to_string().replace(&place, "")
-    })?;
-    config.validate().map_err(|error| error.to_string())?;
-    Ok(config)
+    })
 }
 
 fn read(text: &str) -> Config {
@@ -235,7 +256,8 @@ fn every_key_of_the_reference_file_is_known_and_every_optional_key_stands_in_it(
                 .unwrap_or(line)
         })
         .collect();
-    let config = read(&uncommented.join("\n"));
+    // The file shows alternatives, such as a sender's number and a messaging service, which do not go together.
+    let config = load_unchecked(&uncommented.join("\n"), &[]).unwrap_or_else(|error| panic!("{error}"));
     // Unset optional settings are left out, so that a key that the file omits shows as a missing line.
     let debug = format!("{config:?}");
     assert!(
@@ -245,35 +267,20 @@ fn every_key_of_the_reference_file_is_known_and_every_optional_key_stands_in_it(
 }
 
 #[test]
-fn a_lease_shorter_than_a_request_refuses_to_start() {
-    let mut config = Config::default();
-    let account = SmtpConfig {
-        host: "localhost".into(),
-        port: 25,
-        tls: SmtpTls::None,
-        username: None,
-        password: None,
-        from: "a@example.com".into(),
-        max_connections: 1,
-        request_timeout: Duration::from_secs(30),
-        rate_per_second: None,
-    };
-    config.providers.insert("relay", account);
-    assert!(
-        config
-            .validate()
-            .unwrap_err()
-            .to_string()
-            .starts_with("workers.lease")
+fn a_lease_shorter_than_a_request_refuses_to_start_and_names_the_bound() {
+    let relay = "[providers.relay]\nkind = 'smtp'\nhost = 'h'\nfrom = 'a@example.com'\n";
+    let said = load_with(&format!("{relay}[workers]\nlease = '9s'"), &[]).unwrap_err();
+    assert_eq!(
+        said,
+        "workers.lease: expected more than 9s, which is the longest call of a provider (its request_timeout, and for SMTP the \
+         reset after it), not 9s"
     );
-}
-
-#[test]
-fn a_bound_that_cannot_work_refuses_to_start() {
-    let mut config = Config::default();
-    config.http.header_timeout = Duration::ZERO;
-    let error = config.validate().unwrap_err().to_string();
-    assert!(error.starts_with("http.header_timeout: expected"), "{error}");
+    load_with(&format!("{relay}[workers]\nlease = '10s'"), &[]).unwrap();
+    let said = load_with(&format!("{relay}[shutdown]\ngrace = '5s'"), &[]).unwrap_err();
+    assert!(
+        said.starts_with("shutdown.grace: expected no less than 9s"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -290,8 +297,36 @@ fn kafka_without_a_shared_address_key_refuses_to_start() {
 }
 
 #[test]
-fn tiers_that_are_no_durations_are_refused() {
-    let mut config = Config::default();
-    config.retry.tiers = vec!["soon".into()];
-    assert!(config.validate().is_err());
+fn a_secret_of_another_type_is_refused_without_being_repeated() {
+    for text in [
+        "[security]\naddress_key = 8675309",
+        "[security]\ninternal_token = [8675309]",
+        "[database]\nurl = 8675309",
+        "[redis]\nurl = 8675309",
+        "[kafka]\nsasl_password = 8675309",
+        "[simulator]\ntwilio_auth_token = 8675309",
+        "[providers.a]\nkind = 'twilio'\nauth_token = 8675309",
+        "[providers.a]\nkind = 'smtp'\npassword = 8675309",
+        "[providers.a]\nkind = 'fcm'\nservice_account = 8675309",
+        "[providers.a]\nkind = 'apns'\nkey = 8675309",
+    ] {
+        let said = load_with(text, &[]).unwrap_err();
+        assert!(said.contains("expected") && !said.contains("8675309"), "{said}");
+    }
+}
+
+#[test]
+fn brokers_may_leave_out_the_port_that_kafka_has_by_default() {
+    let kafka = |brokers| {
+        [
+            ("CARILLON_KAFKA__BROKERS", brokers),
+            ("CARILLON_SECURITY__ADDRESS_KEY", "k"),
+        ]
+    };
+    for (brokers, kept) in [
+        ("kafka", "kafka"),
+        ("kafka-1:9092, [::1]:9093", "kafka-1:9092,[::1]:9093"),
+    ] {
+        assert_eq!(load_with("", &kafka(brokers)).unwrap().kafka.brokers, kept);
+    }
 }

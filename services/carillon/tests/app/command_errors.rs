@@ -47,11 +47,11 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--set", "providers.relay.kind=smtp", "--set", "providers.relay.port=99999", "config", "check"],
-            "expected a whole number from 0 to 65535, not".to_owned(),
+            "expected a whole number from 1 to 65535, not".to_owned(),
         ),
         (
             vec!["--set", "bus.topics.partitions=-1", "config", "check"],
-            "expected a whole number from 0 to 4294967295, not \"-1\"\n".to_owned(),
+            "expected a whole number from 1 to 10000, not \"-1\"\n".to_owned(),
         ),
         (
             vec!["catalog", "apply", "none"],
@@ -93,7 +93,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--set", "bus.path=/proc/none/bus.db", "topics", "create"],
-            "/proc/none/bus.db.lock: there is no such file or folder\n".to_owned(),
+            "bus.path: the embedded log /proc/none/bus.db cannot be opened: there is no such file or folder\n".to_owned(),
         ),
         (
             vec!["deliveries", "list", "--key", "a\nb"],
@@ -105,7 +105,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--set", "telemetry.log=a=b=c", "gateway"],
-            "carillon: telemetry.log: expected directives such as info,carillon_bus=debug, not \"a=b=c\"\n".to_owned(),
+            "carillon: --set telemetry.log: expected directives such as info,carillon_bus=debug, not \"a=b=c\"\n".to_owned(),
         ),
         (
             vec!["--set", &of_database("sqlite://folder"), "keys", "list"],
@@ -117,6 +117,69 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         for phrase in FOREIGN {
             assert!(!said.contains(phrase), "{args:?}: {said}");
         }
+    }
+}
+
+#[test]
+fn a_command_without_data_folder_and_configuration_says_so_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
+    for args in [
+        &["setup", shop][..],
+        &["topics", "create"],
+        &["keys", "list"],
+        &["books", "show"],
+        &["catalog", "apply", shop],
+        &["read-model", "rebuild"],
+    ] {
+        let said = stderr(&run(folder.path(), args));
+        assert_eq!(
+            said,
+            "carillon: there is no data folder carillon-data here, and the configuration names no stores: start `carillon dev` \
+             first, name its folder with --data-dir, or set database.url and kafka.brokers (CARILLON_DATABASE__URL, \
+             CARILLON_KAFKA__BROKERS)\n",
+            "{args:?}"
+        );
+    }
+    let doctor = run(folder.path(), &["doctor", "--set", "http.listen=127.0.0.1:1"]);
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert!(!doctor.status.success() && !said.contains(".lock"), "{said}");
+    assert_eq!(
+        count(&said, "there is no data folder carillon-data here"),
+        1,
+        "{said}"
+    );
+    let process = said
+        .lines()
+        .find(|line| line.contains("running process"))
+        .unwrap();
+    assert!(
+        process.contains('–')
+            && !process.contains(" ok ")
+            && process.contains("no process answers at http://127.0.0.1:1"),
+        "{process}"
+    );
+    assert!(
+        fs::read_dir(folder.path()).unwrap().next().is_none(),
+        "nothing is made"
+    );
+}
+
+#[test]
+fn a_folder_of_users_that_is_not_there_is_named_before_the_database_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("database.url=sqlite://{}/store.db", folder.path().display());
+    for (source, why) in [
+        ("nofolder", "there is no such file or folder"),
+        ("file", "a part of the path is a file, and a folder is expected"),
+    ] {
+        fs::write(folder.path().join("file"), "").unwrap();
+        let said = stderr(&run(
+            folder.path(),
+            &["users", "import", source, "--set", &database],
+        ));
+        assert_eq!(said, format!("carillon: {source}: {why}\n"));
+        assert!(!folder.path().join("store.db").exists());
     }
 }
 

@@ -10,6 +10,7 @@ mod chaos;
 mod command_errors;
 mod command_line;
 mod command_words;
+mod configuration;
 mod connections;
 mod dead_letters;
 mod delivery;

@@ -11,7 +11,7 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_domain::{Timestamp, clock::SharedClock};
-use carillon_runtime::Secret;
+use carillon_runtime::{Secret, config::HttpUrl};
 use carillon_store::api_keys::Role;
 use parking_lot::Mutex;
 use rand::Rng as _;
@@ -153,12 +153,12 @@ fn hash(token: &str) -> Hash {
 
 /// A cookie that scripts do not see and other sites do not send.
 pub(crate) fn cookie(dashboard: &Dashboard, name: &'static str, value: String) -> Cookie<'static> {
-    let public_url = dashboard.gateway.config.public_url.as_deref();
+    let public_url = dashboard.gateway.config.public_url.as_ref();
     Cookie::build((name, value))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(public_url.is_some_and(|url| url.starts_with("https://")))
+        .secure(public_url.is_some_and(HttpUrl::is_https))
         .build()
 }
 

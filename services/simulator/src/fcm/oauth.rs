@@ -61,7 +61,7 @@ impl Tokens {
         let assertion = public_key_pem
             .map(|pem| DecodingKey::from_rsa_pem(pem.as_bytes()))
             .transpose()
-            .map_err(SimulatorError::PublicKey)?;
+            .map_err(|_| SimulatorError::PublicKey)?;
         let keys = Keys {
             assertion,
             issue: EncodingKey::from_secret(secret),

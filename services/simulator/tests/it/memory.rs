@@ -117,7 +117,7 @@ async fn a_simulator_that_cannot_start_names_the_cause() {
         ..config()
     };
     let started = Simulator::start(no_key, axum::Router::new(), CancellationToken::new()).await;
-    assert!(matches!(started.err(), Some(SimulatorError::PublicKey(_))));
+    assert!(matches!(started.err(), Some(SimulatorError::PublicKey)));
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let no_folder = SimulatorConfig {

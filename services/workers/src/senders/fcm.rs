@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use carillon_domain::clock::SharedClock;
 use carillon_providers::{
     FcmConfig, OutgoingMessage, ProviderResponse, Refusal, Scope, SendOutcome, SettingError,
-    fcm::{FcmRequests, Push, ServiceAccount, TokenRequests, classify, is_unauthenticated},
+    fcm::{
+        FcmRequests, Push, ServiceAccount, ServiceAccountKey, TokenRequests, classify, is_unauthenticated,
+    },
 };
 use carillon_runtime::{http, os_sentence};
 use secrecy::ExposeSecret as _;
@@ -28,13 +30,14 @@ impl FcmSender {
     /// Reads the service account's key.
     pub fn new(config: &FcmConfig, clock: SharedClock) -> Result<Self, OpenError> {
         let account = service_account(config)?;
+        let tokens = TokenRequests::new(account.clone()).map_err(|fault| placed(config, fault))?;
         let client = http::client(&http::ClientOptions {
             request_timeout: config.request_timeout,
             ..http::ClientOptions::default()
         })?;
         Ok(Self {
             requests: FcmRequests::new(config, &account)?,
-            tokens: Tokens::new(TokenRequests::new(account)?, client.clone(), clock.clone()),
+            tokens: Tokens::new(tokens, client.clone(), clock.clone()),
             client,
             timeout: config.request_timeout,
             clock,
@@ -73,17 +76,27 @@ impl FcmSender {
 
 /// Reads the service account's key, from its file if it has one.
 fn service_account(config: &FcmConfig) -> Result<ServiceAccount, SettingError> {
-    let wrong = |expected: String| SettingError::new("service_account", expected);
-    match (&config.service_account, &config.service_account_path) {
-        (Some(json), None) => ServiceAccount::parse(json.expose_secret()),
-        (None, Some(path)) => {
-            let json = std::fs::read_to_string(path)
-                .map_err(|error| wrong(format!("{}: {}", path.display(), os_sentence(&error))))?;
+    let account = match config.key()? {
+        ServiceAccountKey::Content(json) => ServiceAccount::parse(json.expose_secret()),
+        ServiceAccountKey::File(path) => {
+            let json = std::fs::read_to_string(path).map_err(|error| {
+                let text = format!("{}: {}", path.display(), os_sentence(&error));
+                SettingError::new("service_account_path", text)
+            })?;
             ServiceAccount::parse(&json)
         }
-        _ => Err(wrong(
-            "expected service_account or service_account_path".to_owned(),
-        )),
+    };
+    account.map_err(|fault| placed(config, fault))
+}
+
+/// A fault of the service account's key, with the file in which it stands.
+fn placed(config: &FcmConfig, fault: SettingError) -> SettingError {
+    match &config.service_account_path {
+        Some(path) => {
+            let text = format!("{} in the file {}", fault.expected, path.display());
+            SettingError::new("service_account_path", text)
+        }
+        None => fault,
     }
 }
 

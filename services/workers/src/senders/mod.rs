@@ -9,7 +9,7 @@ mod ses;
 mod smtp;
 mod twilio;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use carillon_domain::{Channel, clock::SharedClock};
 use carillon_providers::{
@@ -83,7 +83,7 @@ pub fn accounts(
     let opened = accounts.into_iter().zip(served).map(|((name, config), served)| {
         let sender = open(name, config, Arc::clone(clock)).map_err(|error| error.of(name))?;
         let platforms = (channel == Channel::Push).then_some(served);
-        let rate = config.rate_per_second();
+        let rate = config.rate_per_second().map(NonZeroU32::get);
         Ok(Account::for_platforms(name, channel, sender, rate, platforms))
     });
     opened.collect()

@@ -4,7 +4,7 @@
 use std::{error::Error as _, time::Duration};
 
 use async_trait::async_trait;
-use carillon_domain::clock::SharedClock;
+use carillon_domain::{clock::SharedClock, field_error::quoted};
 use carillon_providers::{
     OutgoingMessage, SendOutcome, SettingError, SmtpConfig, SmtpTls,
     smtp::{Mail, RESET_TIMEOUT, SmtpFault, SmtpMails, Stage, classify},
@@ -49,17 +49,19 @@ pub struct SmtpSender {
 impl SmtpSender {
     /// Checks the configuration; nothing is connected yet.
     pub fn new(config: &SmtpConfig, clock: SharedClock) -> Result<Self, SettingError> {
-        let mails = SmtpMails::new(config)?;
+        let mails = SmtpMails::new(config);
         let credentials = config
             .credentials()?
             .map(|(user, password)| Credentials::new(user.to_owned(), password.expose_secret().to_owned()));
         carillon_runtime::http::install_tls();
-        let tls_parameters = TlsParameters::new(config.host.clone())
-            .map_err(|_| SettingError::new("host", "expected a host name"))?;
-        let max_connections = config.max_connections.max(1);
+        let tls_parameters = TlsParameters::new(config.host.as_str().to_owned()).map_err(|_| {
+            let expected = format!("expected a host name, not {}", quoted(config.host.as_str()));
+            SettingError::new("host", expected)
+        })?;
+        let max_connections = usize::from(config.max_connections.get());
         Ok(Self {
-            host: config.host.clone(),
-            port: config.port,
+            host: config.host.as_str().to_owned(),
+            port: config.port.get(),
             tls: config.tls,
             tls_parameters,
             credentials,

@@ -63,7 +63,10 @@ fn an_account_that_cannot_work_is_named_with_its_setting() {
     let Err(error) = accounts(&providers, &ChannelsConfig::default(), Channel::Sms, &clock()) else {
         panic!("an account without a token is refused")
     };
-    assert_eq!(error.to_string(), "providers.spare.auth_token: expected a token");
+    assert_eq!(
+        error.to_string(),
+        "providers.spare.auth_token: expected a token, and none is set"
+    );
 }
 
 #[test]
@@ -81,8 +84,23 @@ fn a_service_account_is_read_from_a_file() {
         ..fcm_tokens::config("http://127.0.0.1:1", "http://127.0.0.1:1")
     };
     assert!(FcmSender::new(&config(Some(path)), clock()).is_ok());
-    for path in [None, Some(dir.path().join("missing.json"))] {
-        assert_eq!(blamed(FcmSender::new(&config(path), clock())), "service_account");
+    assert_eq!(blamed(FcmSender::new(&config(None), clock())), "service_account");
+    let missing = dir.path().join("missing.json");
+    let Err(OpenError::Setting(fault)) = FcmSender::new(&config(Some(missing.clone())), clock()) else {
+        panic!("a file that is not there is refused")
+    };
+    assert_eq!(
+        fault.to_string(),
+        format!(
+            "service_account_path: {}: there is no such file or folder",
+            missing.display()
+        )
+    );
+    let wrong = dir.path().join("wrong.json");
+    for content in ["postgres://u:secret@h/d", "{\"project_id\": \"secret\"}"] {
+        std::fs::write(&wrong, content).unwrap();
+        let blamed = blamed(FcmSender::new(&config(Some(wrong.clone())), clock()));
+        assert_eq!(blamed, "service_account_path");
     }
 }
 
@@ -99,71 +117,29 @@ fn a_configuration_that_cannot_work_is_refused_with_its_key() {
     }
 
     let twilio = twilio::config("http://127.0.0.1:1");
-    for url in ["shop.example", "ftp://shop.example", "http://"] {
-        let no_url = TwilioConfig {
-            base_url: url.to_owned(),
-            ..twilio.clone()
-        };
-        let no_callback = TwilioConfig {
-            callback_url: Some(url.to_owned()),
-            ..twilio.clone()
-        };
-        assert_eq!(blamed(TwilioSender::new("main", &no_url, clock())), "base_url");
-        assert_eq!(
-            blamed(TwilioSender::new("main", &no_callback, clock())),
-            "callback_url"
-        );
-    }
     let two_origins = TwilioConfig {
-        messaging_service_sid: Some("MG9".to_owned()),
+        messaging_service_sid: Some("MG9".parse().unwrap()),
+        ..twilio.clone()
+    };
+    let no_origin = TwilioConfig {
+        from: None,
         ..twilio.clone()
     };
     let no_token = TwilioConfig {
         auth_token: None,
         ..twilio
     };
-    assert_eq!(blamed(TwilioSender::new("main", &two_origins, clock())), "from");
+    for config in [two_origins, no_origin] {
+        assert_eq!(blamed(TwilioSender::new("main", &config, clock())), "from");
+    }
     assert_eq!(
         blamed(TwilioSender::new("main", &no_token, clock())),
         "auth_token"
     );
 
-    let smtp = relay::config("127.0.0.1:1".parse().unwrap());
-    let no_sender = SmtpConfig {
-        from: "Shop".to_owned(),
-        ..smtp.clone()
-    };
     let no_password = SmtpConfig {
         username: Some("shop".to_owned()),
-        ..smtp
-    };
-    assert_eq!(blamed(SmtpSender::new(&no_sender, clock())), "from");
-    assert_eq!(blamed(SmtpSender::new(&no_password, clock())), "password");
-}
-
-#[tokio::test]
-async fn a_sender_of_mail_follows_the_rule_for_addresses() {
-    let with = |from: &str| SmtpConfig {
-        from: from.to_owned(),
         ..relay::config("127.0.0.1:1".parse().unwrap())
     };
-    for from in [
-        "shop@example.com",
-        "Shop <shop@bücher.example>",
-        "Große Läden <shop@example.com>",
-    ] {
-        assert!(SmtpSender::new(&with(from), clock()).is_ok(), "{from}");
-    }
-    let long = format!("{} <shop@example.com>", "n".repeat(1_000));
-    for from in [
-        "shop@[127.0.0.1]",
-        "Shop <shop@localhost>",
-        "Shop <läden@example.com>",
-        "Shop <shop\u{200b}@example.com>",
-        "Sho\u{202e}p <shop@example.com>",
-        "Shop\u{2067} <shop@example.com>",
-        &long,
-    ] {
-        assert_eq!(blamed(SmtpSender::new(&with(from), clock())), "from", "{from}");
-    }
+    assert_eq!(blamed(SmtpSender::new(&no_password, clock())), "password");
 }

@@ -42,7 +42,7 @@ pub(crate) fn config(url: &str, tokens: &str) -> FcmConfig {
     FcmConfig {
         service_account_path: None,
         service_account: Some(service_account(&format!("{tokens}/token")).to_string().into()),
-        base_url: url.to_owned(),
+        base_url: url.parse().unwrap(),
         request_timeout: Duration::from_secs(5),
         rate_per_second: None,
     }

@@ -101,13 +101,13 @@ pub(crate) fn open(config: &SmtpConfig) -> SmtpSender {
 
 pub(crate) fn config(address: SocketAddr) -> SmtpConfig {
     SmtpConfig {
-        host: address.ip().to_string(),
-        port: address.port(),
+        host: address.ip().to_string().parse().unwrap(),
+        port: address.port().try_into().unwrap(),
         tls: SmtpTls::None,
         username: None,
         password: None,
-        from: "Shop <shop@shop.example>".to_owned(),
-        max_connections: 2,
+        from: "Shop <shop@shop.example>".parse().unwrap(),
+        max_connections: 2.try_into().unwrap(),
         request_timeout: Duration::from_secs(5),
         rate_per_second: None,
     }

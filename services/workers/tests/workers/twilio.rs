@@ -18,12 +18,12 @@ const MESSAGES: &str = "/Messages.json";
 
 pub(crate) fn config(url: &str) -> TwilioConfig {
     TwilioConfig {
-        account_sid: "AC123".to_owned(),
+        account_sid: "AC123".parse().unwrap(),
         auth_token: Some("secret".to_owned().into()),
-        from: Some("+14155550100".to_owned()),
+        from: Some("+14155550100".parse().unwrap()),
         messaging_service_sid: None,
-        callback_url: Some("https://carillon.example".to_owned()),
-        base_url: url.to_owned(),
+        callback_url: Some("https://carillon.example".parse().unwrap()),
+        base_url: url.parse().unwrap(),
         request_timeout: Duration::from_secs(5),
         rate_per_second: None,
     }
@@ -71,9 +71,9 @@ async fn a_messaging_service_replaces_the_number_and_an_expiring_message_has_a_v
     let server = HttpServer::start().await;
     let config = TwilioConfig {
         from: None,
-        messaging_service_sid: Some("MG9".to_owned()),
-        callback_url: Some("https://carillon.example/".to_owned()),
-        base_url: format!("{}/", server.url),
+        messaging_service_sid: Some("MG9".parse().unwrap()),
+        callback_url: Some("https://carillon.example/".parse().unwrap()),
+        base_url: format!("{}/", server.url).parse().unwrap(),
         ..config(&server.url)
     };
     let (sender, now) = (sender(&config), ManualClock::at(START).now());

@@ -22,8 +22,12 @@ pub(super) async fn acquire(log: &Path) -> Result<File, BusError> {
     let mut path = log.as_os_str().to_owned();
     path.push(".lock");
     let path = std::path::PathBuf::from(path);
-    let unusable =
-        |error: &std::io::Error| BusError::Config(format!("{}: {}", path.display(), os_sentence(error)));
+    let unusable = |error: &std::io::Error| {
+        let (log, why) = (log.display(), os_sentence(error));
+        BusError::Config(format!(
+            "bus.path: the embedded log {log} cannot be opened: {why}"
+        ))
+    };
     let mut file = File::options()
         .create(true)
         .truncate(false)

@@ -2,24 +2,54 @@
 
 use std::{sync::Arc, time::Duration};
 
+use carillon_runtime::os_sentence;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use super::brokers::REPORTS;
 use crate::{
-    config::{KafkaConfig, Security},
+    config::{KafkaConfig, SaslMechanism, Security},
     error::BusError,
 };
 
+/// The beginning of a certificate in PEM.
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// The properties that every client has.
 pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
+    let wrong = |key: &str, expected: &str| Err(BusError::Config(format!("kafka.{key}: {expected}")));
     if config.brokers.trim().is_empty() {
-        return Err(BusError::Config(
-            "kafka.brokers: expected host:port, comma-separated".to_owned(),
-        ));
+        return wrong("brokers", "expected host:port, comma-separated");
     }
     if config.security != Security::Plaintext && !cfg!(feature = "kafka-tls") {
-        let text = "kafka.security: this binary was built without the feature kafka-tls";
-        return Err(BusError::Config(text.to_owned()));
+        return wrong("security", "this binary was built without the feature kafka-tls");
+    }
+    let has_user = config.sasl_username.is_some() || config.sasl_password.is_some();
+    if has_user && !config.security.has_sasl() {
+        return wrong(
+            "security",
+            "expected sasl_ssl or sasl_plaintext beside a SASL user or password",
+        );
+    }
+    if config.security.has_sasl() {
+        for (key, is_set) in [
+            ("sasl_mechanism", config.sasl_mechanism.is_some()),
+            ("sasl_username", config.sasl_username.is_some()),
+            ("sasl_password", config.sasl_password.is_some()),
+        ] {
+            if !is_set {
+                return wrong(key, "expected a value, since kafka.security has SASL");
+            }
+        }
+    }
+    let ca_file = config.ca_file.as_deref().filter(|_| config.security.has_tls());
+    if let Some(path) = ca_file {
+        let shown = path.display();
+        let read = std::fs::read(path);
+        let pem = read
+            .map_err(|error| BusError::Config(format!("kafka.ca_file: {shown}: {}", os_sentence(&error))))?;
+        if !pem.windows(CERTIFICATE.len()).any(|part| part == CERTIFICATE) {
+            return wrong("ca_file", &format!("expected certificates in PEM in {shown}"));
+        }
     }
     let mut client = ClientConfig::new();
     client
@@ -33,7 +63,7 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
         client.set("security.protocol", config.security.protocol());
     }
     let texts = [
-        ("sasl.mechanism", config.sasl_mechanism.as_deref()),
+        ("sasl.mechanism", config.sasl_mechanism.map(SaslMechanism::as_str)),
         ("sasl.username", config.sasl_username.as_deref()),
         (
             "sasl.password",
@@ -42,10 +72,7 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
                 .as_ref()
                 .map(secrecy::ExposeSecret::expose_secret),
         ),
-        (
-            "ssl.ca.location",
-            config.ca_file.as_deref().and_then(|path| path.to_str()),
-        ),
+        ("ssl.ca.location", ca_file.and_then(|path| path.to_str())),
     ];
     for (key, value) in texts {
         if let Some(value) = value {
@@ -54,12 +81,28 @@ pub(super) fn base(config: &KafkaConfig) -> Result<ClientConfig, BusError> {
     }
     for (key, value) in &config.properties {
         if let Some((_, why)) = FIXED.iter().find(|(fixed, _)| fixed == key) {
-            let text = format!("kafka.properties: {key} cannot be set here: {why}");
+            let text = format!("kafka.properties.{key}: it cannot be set here: {why}");
             return Err(BusError::Config(text));
         }
         client.set(key, value);
     }
     Ok(client)
+}
+
+/// Checks the settings without connecting: those of Carillon, and the user's properties, which librdkafka reads.
+pub(super) fn check(config: &KafkaConfig) -> Result<(), BusError> {
+    let base = base(config)?;
+    for (key, value) in &config.properties {
+        let mut alone = ClientConfig::new();
+        alone.set(key, value);
+        if alone.create_native_config().is_err() {
+            return Err(BusError::Config(format!(
+                "kafka.properties.{key}: expected a property of librdkafka with a value that it takes"
+            )));
+        }
+    }
+    let made = producer(&base, config.delivery_timeout).create_native_config();
+    made.map(drop).map_err(BusError::Kafka)
 }
 
 /// Properties that cannot be set by `kafka.properties`, each with its reason. All others that are set there win over

@@ -61,6 +61,11 @@ impl Publisher {
     }
 }
 
+/// Checks the settings of Kafka without connecting.
+pub(crate) fn check(config: &KafkaConfig) -> Result<(), BusError> {
+    client::check(config)
+}
+
 /// A connection to Kafka.
 pub(crate) struct Kafka {
     base: ClientConfig,

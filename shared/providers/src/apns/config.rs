@@ -1,13 +1,19 @@
 //! The settings of an APNs account. Values that Apple cannot have given out are refused when the configuration is read.
 
-use std::{fmt, num::NonZeroU16, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
-use carillon_domain::{Channel, Platform, duration_text};
+use carillon_domain::{duration_text, field_error::quoted};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::setting::{ProviderSettings, echo, hidden, request_timeout};
+use crate::setting::{by_text, hidden, read_timeout, request_timeout, secret};
 
 /// Apple Push Notification service with a provider token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,7 +27,12 @@ pub struct ApnsConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_path: Option<PathBuf>,
     /// The content of that file; set instead of the path.
-    #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub key: Option<SecretString>,
     /// The app's bundle id.
     pub topic: Topic,
@@ -38,28 +49,19 @@ pub struct ApnsConfig {
     #[serde(default = "max_connections")]
     pub max_connections: NonZeroU16,
     /// The longest time of a request, to the end of the answer.
-    #[serde(default = "request_timeout", with = "duration_text")]
+    #[serde(
+        default = "request_timeout",
+        deserialize_with = "read_timeout",
+        serialize_with = "duration_text::serialize"
+    )]
     pub request_timeout: Duration,
     /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
+    pub rate_per_second: Option<NonZeroU32>,
 }
 
 const fn max_connections() -> NonZeroU16 {
     NonZeroU16::MIN.saturating_add(1)
-}
-
-impl ProviderSettings for ApnsConfig {
-    const CHANNEL: Channel = Channel::Push;
-    const PLATFORMS: &[Platform] = &[Platform::Ios];
-
-    fn longest_call(&self) -> Duration {
-        self.request_timeout
-    }
-
-    fn rate_per_second(&self) -> Option<u32> {
-        self.rate_per_second
-    }
 }
 
 impl ApnsConfig {
@@ -116,7 +118,7 @@ impl FromStr for AppleId {
         }
         Err(format!(
             "expected 10 capital letters and digits, such as A1B2C3D4E5, not {}",
-            echo(text)
+            quoted(text)
         ))
     }
 }
@@ -148,7 +150,7 @@ impl FromStr for Topic {
         }
         Err(format!(
             "expected the app's bundle id, such as com.example.shop, not {}",
-            echo(text)
+            quoted(text)
         ))
     }
 }
@@ -203,7 +205,7 @@ impl FromStr for HttpsOrigin {
         origin.ok_or_else(|| {
             format!(
                 "expected https:// with a host and perhaps a port, and no path, not {}",
-                echo(text)
+                quoted(text)
             )
         })
     }
@@ -221,34 +223,15 @@ impl From<HttpsOrigin> for String {
     }
 }
 
-macro_rules! text {
-    ($($Type:ident),+) => {
-        $(
-            impl From<$Type> for String {
-                fn from(value: $Type) -> Self {
-                    value.0
-                }
-            }
-        )+
-    };
+impl TryFrom<String> for HttpsOrigin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
-macro_rules! read {
-    ($($Type:ident),+) => {
-        $(
-            impl TryFrom<String> for $Type {
-                type Error = String;
-
-                fn try_from(text: String) -> Result<Self, String> {
-                    text.parse()
-                }
-            }
-        )+
-    };
-}
-
-text!(AppleId, Topic);
-read!(AppleId, Topic, HttpsOrigin);
+by_text!(AppleId, Topic);
 
 #[cfg(test)]
 mod tests {
@@ -262,7 +245,7 @@ mod tests {
             ("a1b2c3d4e5", "A1B2C3D4E5"),
         ] {
             let told = wrong.parse::<AppleId>().unwrap_err();
-            assert!(told.contains(fault) && told.contains(&echo(wrong)), "{told}");
+            assert!(told.contains(fault) && told.contains(&quoted(wrong)), "{told}");
         }
         for wrong in ["", "com..shop", ".com", "com.example shop", "com/example"] {
             assert!(wrong.parse::<Topic>().is_err(), "{wrong}");

@@ -5,6 +5,7 @@
 //! "Establishing a connection to APNs" (streams, GOAWAY) and "Establishing a token-based connection to APNs" (tokens).
 
 mod answer;
+mod check;
 mod config;
 mod request;
 mod token;

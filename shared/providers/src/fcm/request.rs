@@ -12,7 +12,7 @@ use crate::{
     http::ProviderRequest,
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, Scope},
-    setting::{SettingError, http_url},
+    setting::SettingError,
 };
 
 /// The longest time for which FCM keeps a message.
@@ -118,11 +118,9 @@ pub struct FcmRequests {
 impl FcmRequests {
     /// Builds the project's URL.
     pub fn new(config: &FcmConfig, account: &ServiceAccount) -> Result<Self, SettingError> {
-        let base = config.base_url.trim_end_matches('/');
-        http_url("base_url", base)?;
-        let url = format!("{base}/v1/projects/{}/messages:send", account.project_id);
+        let path = format!("/v1/projects/{}/messages:send", account.project_id);
         Ok(Self {
-            url: http_url("base_url", &url)?,
+            url: config.base_url.join("base_url", &path)?,
         })
     }
 

@@ -1,14 +1,14 @@
 //! The settings of a SendGrid account.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use carillon_domain::{Channel, duration_text};
+use carillon_domain::duration_text;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::Categories;
 use crate::{
-    setting::{BaseUrl, ProviderSettings, hidden, read_timeout, request_timeout, secret},
+    setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
     smtp::MailSender,
 };
 
@@ -44,7 +44,7 @@ pub struct SendGridConfig {
     pub request_timeout: Duration,
     /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
+    pub rate_per_second: Option<NonZeroU32>,
 }
 
 #[expect(
@@ -53,16 +53,4 @@ pub struct SendGridConfig {
 )]
 fn base_url() -> BaseUrl {
     "https://api.sendgrid.com".parse().expect("a URL")
-}
-
-impl ProviderSettings for SendGridConfig {
-    const CHANNEL: Channel = Channel::Email;
-
-    fn longest_call(&self) -> Duration {
-        self.request_timeout
-    }
-
-    fn rate_per_second(&self) -> Option<u32> {
-        self.rate_per_second
-    }
 }

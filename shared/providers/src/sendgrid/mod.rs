@@ -2,6 +2,7 @@
 
 mod answer;
 mod categories;
+mod check;
 mod config;
 mod request;
 

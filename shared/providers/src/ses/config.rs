@@ -1,14 +1,14 @@
 //! The settings of an Amazon SES account.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use carillon_domain::{Channel, duration_text};
+use carillon_domain::duration_text;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{AccessKeyId, ConfigurationSet, Region};
 use crate::{
-    setting::{BaseUrl, ProviderSettings, hidden, read_timeout, request_timeout, secret},
+    setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
     smtp::MailSender,
 };
 
@@ -53,17 +53,5 @@ pub struct SesConfig {
     pub request_timeout: Duration,
     /// The most messages a second; without it, no limit. SES refuses mails beyond the region's sending rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
-}
-
-impl ProviderSettings for SesConfig {
-    const CHANNEL: Channel = Channel::Email;
-
-    fn longest_call(&self) -> Duration {
-        self.request_timeout
-    }
-
-    fn rate_per_second(&self) -> Option<u32> {
-        self.rate_per_second
-    }
+    pub rate_per_second: Option<NonZeroU32>,
 }

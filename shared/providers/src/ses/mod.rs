@@ -1,6 +1,7 @@
 //! Amazon SES, API v2.
 
 mod answer;
+mod check;
 mod codes;
 mod config;
 mod names;

@@ -1,12 +1,18 @@
 //! The settings of an SMTP relay.
 
-use std::time::Duration;
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
 
 use carillon_domain::{Channel, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{ProviderSettings, SettingError, hidden, request_timeout};
+use super::sender::MailSender;
+use crate::setting::{
+    HostName, ProviderSettings, SettingError, hidden, read_timeout, request_timeout, secret,
+};
 
 /// The time that a relay has to reset a refused transaction; after that the connection is closed.
 pub const RESET_TIMEOUT: Duration = Duration::from_secs(1);
@@ -16,10 +22,10 @@ pub const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields)]
 pub struct SmtpConfig {
     /// Host name; TLS certificates are checked against it.
-    pub host: String,
+    pub host: HostName,
     /// Port.
     #[serde(default = "port")]
-    pub port: u16,
+    pub port: NonZeroU16,
     /// The security of the connection.
     #[serde(default)]
     pub tls: SmtpTls,
@@ -27,19 +33,28 @@ pub struct SmtpConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// AUTH password.
-    #[serde(default, serialize_with = "hidden", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub password: Option<SecretString>,
     /// The sender, such as `Shop <shop@example.com>`.
-    pub from: String,
+    pub from: MailSender,
     /// The most connections at the same time.
     #[serde(default = "connections")]
-    pub max_connections: usize,
+    pub max_connections: NonZeroU16,
     /// The longest time of one message's transaction.
-    #[serde(default = "request_timeout", with = "duration_text")]
+    #[serde(
+        default = "request_timeout",
+        deserialize_with = "read_timeout",
+        serialize_with = "duration_text::serialize"
+    )]
     pub request_timeout: Duration,
     /// The most messages a second; without it, no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_per_second: Option<u32>,
+    pub rate_per_second: Option<NonZeroU32>,
 }
 
 /// The security of an SMTP connection.
@@ -55,12 +70,12 @@ pub enum SmtpTls {
     None,
 }
 
-fn port() -> u16 {
-    587
+fn port() -> NonZeroU16 {
+    const { NonZeroU16::new(587).unwrap() }
 }
 
-fn connections() -> usize {
-    32
+fn connections() -> NonZeroU16 {
+    const { NonZeroU16::new(32).unwrap() }
 }
 
 impl SmtpConfig {
@@ -84,7 +99,11 @@ impl ProviderSettings for SmtpConfig {
         self.request_timeout + RESET_TIMEOUT
     }
 
-    fn rate_per_second(&self) -> Option<u32> {
+    fn rate_per_second(&self) -> Option<NonZeroU32> {
         self.rate_per_second
+    }
+
+    fn check(&self, _: &str) -> Result<(), SettingError> {
+        self.credentials().map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! Builds mails for a relay: addresses in SMTP's form, and header lines that no text can break or make too
 //! long.
 
-use carillon_domain::{Content, EmailAddress, Timestamp, visible::is_steering};
+use carillon_domain::{Content, EmailAddress, Timestamp};
 use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use lettre::{
     Address, Message,
@@ -9,19 +9,16 @@ use lettre::{
     message::{Mailbox, MultiPart, header, header::HeaderName, header::HeaderValue},
 };
 
-use super::{MailSender, SmtpConfig};
+use super::{MailSender, SmtpConfig, sender::to_lettre};
 use crate::{
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, Scope},
-    setting::SettingError,
 };
 
 /// The longest word, in octets, of a header that is sent as plain text. A header with a longer word is
 /// encoded, because encoded words can be folded anywhere. Lines thus keep to the 78 characters that RFC 5322
 /// §2.1.1 recommends.
 const LONGEST_WORD: usize = 60;
-/// The longest display name of a sender, in octets.
-const LONGEST_NAME: usize = 200;
 
 /// A mail and its envelope.
 pub struct Mail {
@@ -35,36 +32,18 @@ pub struct Mail {
     pub needs_smtputf8: bool,
 }
 
-/// Reads a sender, such as `Shop <shop@example.com>`; the error names the expected form.
-fn sender(text: &str) -> Result<Mailbox, String> {
-    let expected = "an address such as Shop <shop@example.com>";
-    let mailbox: Mailbox = text.parse().map_err(|_| format!("expected {expected}"))?;
-    let name = mailbox.name.as_deref().unwrap_or_default();
-    if name.len() > LONGEST_NAME || name.chars().any(is_steering) {
-        return Err(format!(
-            "expected a display name of at most {LONGEST_NAME} octets without characters that control the text or its \
-             direction, as in {expected}"
-        ));
-    }
-    let address = EmailAddress::parse(mailbox.email.as_ref()).map_err(|error| error.to_string())?;
-    if address.needs_smtputf8() {
-        return Err(format!(
-            "expected {expected} with ASCII letters before the @: bounces come from servers that know no others"
-        ));
-    }
-    Ok(Mailbox::new(mailbox.name, to_lettre(&address)))
-}
-
 /// The mails of one relay's account.
 pub struct SmtpMails {
     from: Mailbox,
 }
 
 impl SmtpMails {
-    /// Checks the sender.
-    pub fn new(config: &SmtpConfig) -> Result<Self, SettingError> {
-        let from = sender(&config.from).map_err(|expected| SettingError::new("from", expected))?;
-        Ok(Self { from })
+    /// The mails of an account.
+    #[must_use]
+    pub fn new(config: &SmtpConfig) -> Self {
+        Self {
+            from: config.from.mailbox().clone(),
+        }
     }
 
     /// The mails of a sender.
@@ -149,11 +128,6 @@ pub(crate) fn own_headers(message: &OutgoingMessage) -> [(&'static str, String);
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("X-Auto-Response-Suppress", "OOF, AutoReply".to_owned()),
     ]
-}
-
-/// Converts an address for lettre without lettre's own check, whose rule differs from Carillon's.
-fn to_lettre(address: &EmailAddress) -> Address {
-    Address::new_dangerous(address.local(), address.domain())
 }
 
 /// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words; other text is written as encoded words.

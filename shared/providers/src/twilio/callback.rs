@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::{
     message::OutgoingMessage,
-    setting::{SettingError, http_url},
+    setting::{BaseUrl, SettingError},
 };
 
 /// The status callbacks of one account.
@@ -14,12 +14,9 @@ pub(super) struct StatusCallback {
 
 impl StatusCallback {
     /// Callbacks to Carillon's public URL. `account` is the account's name in the configuration.
-    pub(super) fn new(public_url: &str, account: &str) -> Result<Self, SettingError> {
-        http_url("callback_url", public_url)?;
-        let url = format!("{}/v1/receipts/{account}", public_url.trim_end_matches('/'));
-        Ok(Self {
-            url: http_url("callback_url", &url)?,
-        })
+    pub(super) fn new(public_url: &BaseUrl, account: &str) -> Result<Self, SettingError> {
+        let url = public_url.join("callback_url", &format!("/v1/receipts/{account}"))?;
+        Ok(Self { url })
     }
 
     /// The URL for one message, which names its delivery and event.

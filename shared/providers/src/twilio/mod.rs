@@ -2,10 +2,11 @@
 
 mod answer;
 mod callback;
+mod check;
 mod codes;
 mod config;
 mod request;
 
 pub use answer::classify;
-pub use config::TwilioConfig;
+pub use config::{AccountSid, SenderId, ServiceSid, TwilioConfig};
 pub use request::TwilioRequests;

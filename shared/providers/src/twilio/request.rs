@@ -11,7 +11,7 @@ use crate::{
     http::ProviderRequest,
     message::{OutgoingMessage, wrong_content},
     outcome::Refusal,
-    setting::{SettingError, http_url},
+    setting::SettingError,
 };
 
 /// The requests to one Twilio account.
@@ -30,22 +30,26 @@ impl TwilioRequests {
         let auth_token = config
             .auth_token
             .as_ref()
-            .ok_or_else(|| SettingError::new("auth_token", "expected a token"))?;
+            .ok_or_else(|| SettingError::new("auth_token", "expected a token, and none is set"))?;
         let origin = match (&config.messaging_service_sid, &config.from) {
-            (Some(service), None) => ("MessagingServiceSid", service.clone()),
-            (None, Some(number)) => ("From", number.clone()),
-            _ => {
-                let expected = "expected either from or messaging_service_sid";
+            (Some(service), None) => ("MessagingServiceSid", service.as_str().to_owned()),
+            (None, Some(sender)) => ("From", sender.as_str().to_owned()),
+            (neither_or_both, _) => {
+                let state = if neither_or_both.is_some() {
+                    "both are set"
+                } else {
+                    "neither is set"
+                };
+                let expected = format!("expected either from or messaging_service_sid, and {state}");
                 return Err(SettingError::new("from", expected));
             }
         };
-        let base = config.base_url.trim_end_matches('/');
-        http_url("base_url", base)?;
-        let url = format!("{base}/2010-04-01/Accounts/{}/Messages.json", config.account_sid);
-        let callback = config.callback_url.as_deref();
+        let sid = config.account_sid.as_str();
+        let path = format!("/2010-04-01/Accounts/{sid}/Messages.json");
+        let callback = config.callback_url.as_ref();
         Ok(Self {
-            url: http_url("base_url", &url)?,
-            authorization: basic(&config.account_sid, auth_token.expose_secret())?,
+            url: config.base_url.join("base_url", &path)?,
+            authorization: basic(sid, auth_token.expose_secret())?,
             origin,
             callback: callback
                 .map(|public_url| StatusCallback::new(public_url, account))
@@ -92,12 +96,12 @@ mod tests {
 
     fn config() -> TwilioConfig {
         TwilioConfig {
-            account_sid: "AC1".to_owned(),
+            account_sid: "AC1".parse().unwrap(),
             auth_token: Some("hunter2".to_owned().into()),
-            from: Some("+15550001111".to_owned()),
+            from: Some("+15550001111".parse().unwrap()),
             messaging_service_sid: None,
-            callback_url: Some("https://carillon.example/".to_owned()),
-            base_url: "https://api.twilio.com/".to_owned(),
+            callback_url: Some("https://carillon.example/".parse().unwrap()),
+            base_url: "https://api.twilio.com/".parse().unwrap(),
             request_timeout: Duration::from_secs(8),
             rate_per_second: None,
         }

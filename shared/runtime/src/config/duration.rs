@@ -13,6 +13,21 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
     serializer.collect_str(&text(*duration))
 }
 
+/// Reads a duration from `LEAST` to `MOST` milliseconds.
+pub fn between<'de, D: Deserializer<'de>, const LEAST: u64, const MOST: u64>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let duration = deserialize(deserializer)?;
+    let [least, most] = [LEAST, MOST].map(Duration::from_millis);
+    if (least..=most).contains(&duration) {
+        return Ok(duration);
+    }
+    let [least, most, duration] = [least, most, duration].map(text);
+    Err(D::Error::custom(format!(
+        "expected a duration from {least} to {most}, not {duration}"
+    )))
+}
+
 /// Reads a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -25,7 +40,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     })
 }
 
-fn text(duration: Duration) -> String {
+/// The duration in the largest unit that divides it.
+#[must_use]
+pub fn text(duration: Duration) -> String {
     let units = [
         ("d", 86_400_000_000_000),
         ("h", 3_600_000_000_000),
@@ -43,6 +60,20 @@ fn text(duration: Duration) -> String {
         Some((unit, size)) => format!("{}{unit}", nanos / size),
         None => "0s".to_owned(),
     }
+}
+
+/// Reads a duration from `LEAST` to `MOST` milliseconds, or its absence.
+pub fn between_or_none<'de, D: Deserializer<'de>, const LEAST: u64, const MOST: u64>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    struct Present<const LEAST: u64, const MOST: u64>(Duration);
+    impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Present<LEAST, MOST> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            between::<D, LEAST, MOST>(deserializer).map(Self)
+        }
+    }
+    let read = Option::<Present<LEAST, MOST>>::deserialize(deserializer)?;
+    Ok(read.map(|Present(duration)| duration))
 }
 
 /// The same for durations that may be absent.

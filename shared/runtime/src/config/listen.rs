@@ -4,11 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-use crate::os_sentence;
+use crate::{os_sentence, quoted::quoted};
+
+const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
+/// The most characters of a value that an error repeats.
+const MAX_ECHO: usize = 100;
 
 /// Reads an address. A name is looked up; if it has IPv4 and IPv6 addresses, the IPv4 address is used.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
-    const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -35,7 +38,14 @@ pub fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S
 
 /// Reads an address.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    let text = String::deserialize(deserializer)?;
+    parse(&text).map_err(|error| {
+        if error != EXPECTED {
+            return D::Error::custom(error);
+        }
+        let shown: String = text.chars().take(MAX_ECHO).collect();
+        D::Error::custom(format!("{error}, not {}", quoted(&shown)))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use crate::quoted::quoted;
 /// The longest part of a value that an error repeats, in characters.
 const MAX_ECHO: usize = 100;
 
+/// The beginning of a flag's place, before its key.
+pub(super) const FLAG: &str = "--set ";
+
 /// Describes the error. `written` returns the place of a key that the environment or a flag set.
 pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> String {
     let mut path = error.path.clone();
@@ -19,10 +22,21 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
     }
     let key = path.join(".");
     let place = written(&key).or_else(|| file(error));
+    // A flag names its key. If its key is unknown from the section on, the section's name adds nothing.
+    let names_key = |place: &str| {
+        let flag = place.strip_prefix(FLAG).and_then(|flag| flag.strip_prefix(&key));
+        let is_unknown = matches!(error.kind, Kind::UnknownField(..));
+        flag.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && is_unknown)
+    };
+    // A setting that is missing is set nowhere, so the place of another setting of its section would mislead.
+    let is_elsewhere = |place: &str| {
+        let flag = place.strip_prefix(FLAG);
+        flag.is_some_and(|flag| flag.starts_with(&format!("{key}."))) && !names_key(place)
+    };
     let mut text = match (place, key.is_empty()) {
         (Some(place), true) => format!("{place}: "),
-        // A flag's place names the key.
-        (Some(place), false) if place.ends_with(&format!(" {key}")) => format!("{place}: "),
+        (Some(place), false) if names_key(&place) => format!("{place}: "),
+        (Some(place), false) if is_elsewhere(&place) => format!("{key}: "),
         (Some(place), false) => format!("{place}: {key}: "),
         (None, true) => String::new(),
         (None, false) => format!("{key}: "),
@@ -80,6 +94,8 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
 fn plain(expected: &str) -> Cow<'_, str> {
     let whole = |least: i64, most: u64| Cow::Owned(format!("a whole number from {least} to {most}"));
     match expected {
+        "a nonzero u16" => whole(1, u16::MAX.into()),
+        "a nonzero u32" => whole(1, u32::MAX.into()),
         "u8" => whole(0, u8::MAX.into()),
         "u16" => whole(0, u16::MAX.into()),
         "u32" => whole(0, u32::MAX.into()),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{duration, listen};
+use crate::config::{duration, listen, number};
 
 /// The address of a process, and the bounds of its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,24 +16,39 @@ pub struct HttpConfig {
     /// The most connections at the same time. At the bound, connections without a request are closed to make
     /// room: first those that never had a request, then those that have been idle longest. If every
     /// connection has a request in progress, a new connection is answered 503 and closed.
+    #[serde(deserialize_with = "number::between::<_, _, 16, 1_000_000>")]
     pub max_connections: usize,
     /// The longest time from the connection, or from the first byte of a later request, to the end of the
     /// request's head.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub header_timeout: Duration,
     /// The longest time from the first wait for a request's body to the body's end.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub body_timeout: Duration,
     /// The longest time between two pieces of a request's body, and between two pieces of an answer that the
     /// client reads.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub stall_timeout: Duration,
     /// The time for which a connection is kept open between two requests.
-    #[serde(with = "duration")]
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
     pub idle_timeout: Duration,
     /// The most bytes in a request's head.
+    #[serde(deserialize_with = "number::between::<_, _, 1_024, 1_048_576>")]
     pub max_header_bytes: usize,
     /// The most header fields of a request.
+    #[serde(deserialize_with = "number::between::<_, _, 16, 1_000>")]
     pub max_headers: usize,
 }
 
@@ -56,32 +71,12 @@ impl Default for HttpConfig {
 pub type BadBound = (&'static str, String);
 
 impl HttpConfig {
-    /// Checks the bounds.
+    /// Checks that the bounds go together.
     pub fn validate(&self) -> Result<(), BadBound> {
-        let times = [
-            ("header_timeout", self.header_timeout),
-            ("body_timeout", self.body_timeout),
-            ("stall_timeout", self.stall_timeout),
-            ("idle_timeout", self.idle_timeout),
-        ];
-        for (key, time) in times {
-            if !(Duration::from_millis(100)..=Duration::from_hours(1)).contains(&time) {
-                return Err((key, format!("expected 100ms to 1h, got {time:?}")));
-            }
-        }
         if self.stall_timeout > self.body_timeout {
-            let expected = format!("expected no more than body_timeout ({:?})", self.body_timeout);
+            let [body, stall] = [self.body_timeout, self.stall_timeout].map(duration::text);
+            let expected = format!("expected no more than http.body_timeout ({body}), not {stall}");
             return Err(("stall_timeout", expected));
-        }
-        let counts = [
-            ("max_connections", self.max_connections, 16, 1_000_000),
-            ("max_header_bytes", self.max_header_bytes, 1 << 10, 1 << 20),
-            ("max_headers", self.max_headers, 16, 1_000),
-        ];
-        for (key, count, least, most) in counts {
-            if !(least..=most).contains(&count) {
-                return Err((key, format!("expected {least} to {most}, got {count}")));
-            }
         }
         Ok(())
     }
@@ -91,25 +86,48 @@ impl HttpConfig {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<HttpConfig, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
     #[test]
-    fn bounds_that_cannot_work_are_named() {
-        let refused = |change: fn(&mut HttpConfig)| {
-            let mut config = HttpConfig::default();
-            change(&mut config);
-            config.validate().unwrap_err().0
-        };
+    fn bounds_that_cannot_work_are_refused_with_their_value() {
+        for (text, expected) in [
+            (
+                "header_timeout = '0s'",
+                "expected a duration from 100ms to 1h, not 0s",
+            ),
+            (
+                "idle_timeout = '2h'",
+                "expected a duration from 100ms to 1h, not 2h",
+            ),
+            (
+                "max_connections = 0",
+                "invalid value: integer `0`, expected a whole number from 16 to 1000000",
+            ),
+            (
+                "max_header_bytes = 10",
+                "invalid value: integer `10`, expected a whole number from 1024 to 1048576",
+            ),
+            (
+                "max_headers = -1",
+                "invalid value: integer `-1`, expected a whole number from 16 to 1000",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err(), expected);
+        }
+        assert_eq!(read("").unwrap(), HttpConfig::default());
+    }
+
+    #[test]
+    fn bounds_that_do_not_go_together_are_named() {
         HttpConfig::default().validate().unwrap();
-        assert_eq!(
-            refused(|http| http.header_timeout = Duration::ZERO),
-            "header_timeout"
-        );
-        assert_eq!(refused(|http| http.idle_timeout = Duration::MAX), "idle_timeout");
-        assert_eq!(
-            refused(|http| http.stall_timeout = http.body_timeout * 2),
-            "stall_timeout"
-        );
-        assert_eq!(refused(|http| http.max_connections = 0), "max_connections");
-        assert_eq!(refused(|http| http.max_header_bytes = 10), "max_header_bytes");
-        assert_eq!(refused(|http| http.max_headers = 100_000), "max_headers");
+        let http = HttpConfig {
+            stall_timeout: Duration::from_secs(40),
+            ..HttpConfig::default()
+        };
+        let (key, expected) = http.validate().unwrap_err();
+        assert_eq!(key, "stall_timeout");
+        assert_eq!(expected, "expected no more than http.body_timeout (30s), not 40s");
     }
 }

@@ -43,7 +43,13 @@ pub struct ApnsSender {
 impl ApnsSender {
     /// Reads the key and the certificates. Nothing is connected yet. `account` is the account's name, for the log.
     pub fn new(account: &str, config: &ApnsConfig, clock: SharedClock) -> Result<Self, OpenError> {
-        let tokens = ProviderTokens::new(config, &key(config)?)?;
+        let tokens = ProviderTokens::new(config, &key(config)?).map_err(|fault| match &config.key_path {
+            Some(path) => {
+                let text = format!("{} in the file {}", fault.expected, path.display());
+                SettingError::new("key_path", text)
+            }
+            None => fault,
+        })?;
         Ok(Self {
             requests: ApnsRequests::new(config)?,
             token: CurrentToken::new(tokens),

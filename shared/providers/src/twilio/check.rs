@@ -1,0 +1,24 @@
+//! The check of an account's settings.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use carillon_domain::Channel;
+
+use super::{config::TwilioConfig, request::TwilioRequests};
+use crate::setting::{ProviderSettings, SettingError};
+
+impl ProviderSettings for TwilioConfig {
+    const CHANNEL: Channel = Channel::Sms;
+
+    fn longest_call(&self) -> Duration {
+        self.request_timeout
+    }
+
+    fn rate_per_second(&self) -> Option<NonZeroU32> {
+        self.rate_per_second
+    }
+
+    fn check(&self, account: &str) -> Result<(), SettingError> {
+        TwilioRequests::new(account, self).map(drop)
+    }
+}
