@@ -2,11 +2,13 @@
 //! the job, which the scheduler runs.
 
 mod document;
+mod make;
 mod rehearsal;
 mod request;
 mod verdicts;
 
 pub(crate) use document::JobDocument;
+pub(crate) use make::create;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
-pub(crate) use request::{FilterBody, SettleBody, create};
+pub(crate) use request::{FilterBody, SettleBody};
 pub(crate) use verdicts::{VerdictDocument, verdicts_of};

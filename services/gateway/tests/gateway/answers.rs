@@ -3,6 +3,7 @@
 use carillon_domain::{Channel, DeliveryStatus};
 use carillon_store::audit::Acceptance;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{
     dead_letter_jobs::{replayable, work_off},
@@ -131,6 +132,35 @@ fn of_suppressions() -> Vec<(&'static str, Ask)> {
     ]
 }
 
+/// Requests for dead letters: an open one, a settled one and its job.
+fn of_dead_letters(letter: &str, settled: &Uuid, job: &str) -> Vec<(&'static str, Ask)> {
+    vec![
+        ("/v1/dlq", Ask::get("/v1/dlq")),
+        ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{letter}"))),
+        ("/v1/dlq/groups", Ask::get("/v1/dlq/groups")),
+        (
+            "/v1/dlq/replay",
+            Ask::post("/v1/dlq/replay").json(&json!({"filter": {}, "dry_run": true})),
+        ),
+        (
+            "/v1/dlq/discard",
+            Ask::post("/v1/dlq/discard").json(&json!({"filter": {}, "dry_run": true})),
+        ),
+        (
+            "/v1/dlq/replay",
+            Ask::post("/v1/dlq/replay").json(&json!({"filter": {"class": ["render"]}})),
+        ),
+        (
+            "/v1/dlq/discard",
+            Ask::post("/v1/dlq/discard").json(&json!({"fingerprint": "f"})),
+        ),
+        ("/v1/dlq/jobs", Ask::get("/v1/dlq/jobs")),
+        ("/v1/dlq/jobs/{id}", Ask::get(job)),
+        ("/v1/dlq/jobs/{id}/cancel", Ask::post(&format!("{job}/cancel"))),
+        ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{settled}"))),
+    ]
+}
+
 #[tokio::test]
 async fn every_answer_has_the_fields_that_the_document_says() {
     on_gateway(async |setting| {
@@ -186,34 +216,12 @@ async fn every_answer_has_the_fields_that_the_document_says() {
                 "/v1/deliveries/{id}",
                 Ask::get(&format!("/v1/deliveries/{id}?reveal=true")),
             ),
-            ("/v1/dlq", Ask::get("/v1/dlq")),
-            ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{letter}"))),
-            ("/v1/dlq/groups", Ask::get("/v1/dlq/groups")),
-            (
-                "/v1/dlq/replay",
-                Ask::post("/v1/dlq/replay").json(&json!({"filter": {}, "dry_run": true})),
-            ),
-            (
-                "/v1/dlq/discard",
-                Ask::post("/v1/dlq/discard").json(&json!({"filter": {}, "dry_run": true})),
-            ),
-            (
-                "/v1/dlq/replay",
-                Ask::post("/v1/dlq/replay").json(&json!({"filter": {"class": ["render"]}})),
-            ),
-            (
-                "/v1/dlq/discard",
-                Ask::post("/v1/dlq/discard").json(&json!({"fingerprint": "f"})),
-            ),
-            ("/v1/dlq/jobs", Ask::get("/v1/dlq/jobs")),
-            ("/v1/dlq/jobs/{id}", Ask::get(&job)),
-            ("/v1/dlq/jobs/{id}/cancel", Ask::post(&format!("{job}/cancel"))),
-            ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{settled}"))),
             ("/v1/keys", Ask::get("/v1/keys")),
             ("/v1/audit", Ask::get("/v1/audit")),
             ("/v1/stats", Ask::get("/v1/stats")),
         ];
-        for (path, ask) in asks.into_iter().chain(of_suppressions()) {
+        let of_letters = of_dead_letters(&letter, &settled, &job);
+        for (path, ask) in asks.into_iter().chain(of_suppressions()).chain(of_letters) {
             check(setting, &document, path, ask).await;
         }
     })

@@ -19,7 +19,7 @@ async fn round(setting: &Setting, round: i64) -> (std::ops::Range<i64>, uuid::Uu
     let numbers = round * LETTERS..(round + 1) * LETTERS;
     let rows: Vec<_> = numbers.clone().map(|number| letter("default", number)).collect();
     setting.bury(&rows).await;
-    setting.clock.advance(Duration::from_secs(600));
+    setting.clock.advance(Duration::from_mins(10));
     let ids = numbers.clone().map(letter_id).collect();
     let filter = DeadLetterFilter {
         ids,
@@ -41,7 +41,9 @@ async fn each_letter_is_put_back_once_wherever_the_job_runner_dies() {
             let (_, job) = round(setting, rounds).await;
             let waits = usize::try_from(rounds).unwrap();
             rounds += 1;
-            let survived = killed_after(waits, setting.runner().step()).await.is_some();
+            let survived = killed_after(waits, Box::pin(setting.runner().step()))
+                .await
+                .is_some();
             // Another instance takes over when the lease has ended.
             setting.clock.advance(Duration::from_secs(61));
             // PostgreSQL rolls the transaction of a dropped future back in its own time.
@@ -76,7 +78,9 @@ async fn each_letter_is_published_at_least_once_and_always_as_the_same_attempt_w
             let waits = usize::try_from(rounds).unwrap();
             rounds += 1;
             setting.run_jobs().await;
-            let survived = killed_after(waits, setting.publisher().step()).await.is_some();
+            let survived = killed_after(waits, Box::pin(setting.publisher().step()))
+                .await
+                .is_some();
             setting.clock.advance(Duration::from_secs(61));
             setting.publish_all().await;
             if survived {
@@ -108,13 +112,13 @@ async fn two_instances_share_a_job_and_put_no_letter_back_twice() {
         for some in rows.chunks(300) {
             setting.bury(some).await;
         }
-        setting.clock.advance(Duration::from_secs(3_600));
+        setting.clock.advance(Duration::from_hours(1));
         let all = DeadLetterFilter::default();
         let jobs = [
             setting.job(JobKind::Replay, all.clone(), None).await,
             setting.job(JobKind::Replay, all, None).await,
         ];
-        tokio::join!(setting.run_jobs(), setting.run_jobs());
+        tokio::join!(Box::pin(setting.run_jobs()), Box::pin(setting.run_jobs()));
         let mut settled = 0;
         for job in jobs {
             let view = setting.view(job).await;
@@ -123,8 +127,8 @@ async fn two_instances_share_a_job_and_put_no_letter_back_twice() {
         }
         assert_eq!(settled, 1_200);
         tokio::join!(
-            async { while setting.publisher().step().await.unwrap() > 0 {} },
-            async { while setting.publisher().step().await.unwrap() > 0 {} }
+            async { while Box::pin(setting.publisher().step()).await.unwrap() > 0 {} },
+            async { while Box::pin(setting.publisher().step()).await.unwrap() > 0 {} }
         );
         setting.publish_all().await;
         assert_eq!(setting.deliveries().await, once(1_200));

@@ -23,7 +23,7 @@ use crate::support::{delivery_id, letter, letter_id, on_scheduler, row, start, w
 async fn a_replay_reopens_the_delivery_tells_the_verdict_and_puts_the_record_back() {
     on_scheduler(async |setting| {
         setting.bury(&[letter("default", 1)]).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -62,7 +62,7 @@ async fn a_discard_publishes_verdicts_alone() {
         let unreadable = row("default", 2, Some(Channel::Sms), "sms", vec![0xff]);
         let event = row("default", 3, None, "elsewhere", b"no event".to_vec());
         setting.bury(&[letter("default", 1), unreadable, event]).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting.job(JobKind::Discard, DeadLetterFilter::default(), None).await;
         setting.run_jobs().await;
         setting.publish_all().await;
@@ -93,7 +93,7 @@ async fn letters_that_cannot_be_put_back_stay_open_and_are_counted_by_reason() {
         setting
             .bury(&[expired, cut, unreadable, letter("default", 4)])
             .await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -121,7 +121,7 @@ async fn a_job_does_not_touch_letters_of_other_tenants_later_ones_and_its_own_re
         setting
             .bury(&[letter("default", 1), letter("other", 2), letter("default", 90)])
             .await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -150,7 +150,7 @@ async fn a_delivery_that_was_replayed_before_gets_the_next_generation() {
             .headers
             .push((headers::GENERATION.to_owned(), "1".to_owned()));
         setting.bury(&[again]).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -200,7 +200,7 @@ async fn an_event_is_put_back_unless_the_router_has_claimed_it() {
         .map(|(value, number)| row("default", number, None, &topic, value))
         .collect();
         setting.bury(&rows).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -226,7 +226,7 @@ async fn a_job_with_a_rate_takes_its_time_and_keeps_no_other_waiting() {
     on_scheduler(async |setting| {
         let rows: Vec<_> = (0..5).map(|number| letter("default", number)).collect();
         setting.bury(&rows).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let slow = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), Some(2))
             .await;
@@ -264,7 +264,7 @@ async fn a_cancelled_job_leaves_the_rest_open() {
     on_scheduler(async |setting| {
         let rows: Vec<_> = (0..5).map(|number| letter("default", number)).collect();
         setting.bury(&rows).await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), Some(2))
             .await;
@@ -277,7 +277,7 @@ async fn a_cancelled_job_leaves_the_rest_open() {
             .await
             .unwrap();
         assert!(matches!(cancelled, Some(Cancelled::Now(_))));
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         setting.run_jobs().await;
         setting.publish_all().await;
         assert_eq!(setting.view(job).await.settled, 2);
@@ -293,7 +293,7 @@ async fn the_role_runs_jobs_publishes_and_ends_at_the_shutdown() {
         for some in rows.chunks(350) {
             setting.bury(some).await;
         }
-        setting.clock.advance(Duration::from_secs(3_600));
+        setting.clock.advance(Duration::from_hours(1));
         let job = setting
             .job(JobKind::Replay, DeadLetterFilter::default(), None)
             .await;
@@ -319,7 +319,7 @@ async fn the_role_runs_jobs_publishes_and_ends_at_the_shutdown() {
         assert!(!readiness.is_ready());
         let published = setting.deliveries().await;
         assert!(published.len() == 700 && published.values().all(|count| *count == 1));
-        assert_eq!(start() + Duration::from_secs(3_600), setting.env.store.now());
+        assert_eq!(start() + Duration::from_hours(1), setting.env.store.now());
     })
     .await;
 }

@@ -1,4 +1,5 @@
 //! Tests of the scheduler on the embedded backends, and on the real ones where they are configured.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
 mod jobs;

@@ -202,13 +202,13 @@ impl Setting {
 
     /// Takes steps until none is due.
     pub(crate) async fn run_jobs(&self) {
-        while self.runner().step().await.unwrap() == Stepped::Worked {}
+        while Box::pin(self.runner().step()).await.unwrap() == Stepped::Worked {}
     }
 
     /// Publishes until the outbox is empty.
     pub(crate) async fn publish_all(&self) {
         eventually("the outbox is empty", || async {
-            while self.publisher().step().await.unwrap() > 0 {}
+            while Box::pin(self.publisher().step()).await.unwrap() > 0 {}
             self.env.store.outbox().depth().await.unwrap().records == 0
         })
         .await;

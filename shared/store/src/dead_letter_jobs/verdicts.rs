@@ -8,7 +8,7 @@ use crate::{
     columns,
     config::Dialect,
     db::{Db, Input, Tx},
-    dead_letters::Settled,
+    dead_letters::settled::Settled,
     error::StoreError,
 };
 

@@ -3,12 +3,11 @@
 mod batch;
 mod query;
 mod rows;
+pub(crate) mod settled;
 
 use std::{borrow::Cow, collections::HashSet, time::Duration};
 
-use carillon_domain::{
-    Channel, TenantId, dead_letter::LetterVerdict, ids::dead_letter_id, status::VerdictGiven,
-};
+use carillon_domain::{Channel, TenantId, ids::dead_letter_id};
 use uuid::Uuid;
 
 pub use batch::BatchOf;
@@ -71,7 +70,7 @@ impl DeadLetters {
             insert(&mut tx, rows).await?;
             let ids: Vec<Uuid> = rows.iter().map(id_of).collect();
             let given = dead_letter_jobs::given(&self.verdicts, &mut tx, &ids).await?;
-            settle(&mut tx, &given).await?;
+            settled::settle(&mut tx, &given).await?;
             tx.commit().await
         })
         .await
@@ -138,45 +137,6 @@ impl DeadLetters {
     pub async fn prune(&self) -> Result<u64, StoreError> {
         self.db.prune(PRUNABLE, self.retention).await
     }
-}
-
-/// A verdict about a letter of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settled {
-    pub(crate) tenant: TenantId,
-    pub(crate) letter_id: Uuid,
-    pub(crate) verdict: LetterVerdict,
-}
-
-impl From<&VerdictGiven> for Settled {
-    fn from(given: &VerdictGiven) -> Self {
-        Self {
-            tenant: given.tenant.clone(),
-            letter_id: given.letter_id,
-            verdict: given.verdict,
-        }
-    }
-}
-
-/// Moves open letters to the states of their verdicts. A letter that is not there yet finds its verdict when it comes.
-pub(crate) async fn settle(tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
-    let mut settled: Vec<&Settled> = settled.iter().collect();
-    settled.sort_by_key(|settled| settled.letter_id);
-    settled.dedup_by_key(|settled| settled.letter_id);
-    Input::new(settled.len())
-        .uuid("letter", settled.iter().map(|settled| settled.letter_id))
-        .text("tenant", settled.iter().map(|settled| settled.tenant.as_str()))
-        .text(
-            "state",
-            settled.iter().map(|settled| <&str>::from(settled.verdict)),
-        )
-        .execute(
-            tx.conn(),
-            "UPDATE dead_letters AS d SET state = i.state FROM input AS i
-            WHERE d.id = i.letter AND d.tenant = i.tenant AND d.state = 'open'",
-        )
-        .await?;
-    Ok(())
 }
 
 /// Inserts letters. A letter is identified by its position on the bus, so repeated ones are ignored and keep their

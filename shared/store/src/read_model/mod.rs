@@ -25,7 +25,7 @@ use crate::{
     config::Dialect,
     counters::{self, Changes},
     db::{Db, Tx, again, execute},
-    dead_letters::{self, Settled},
+    dead_letters::settled::{Settled, settle},
     error::StoreError,
     page::{Page, PageOf},
 };
@@ -68,7 +68,7 @@ impl ReadModel {
         attempts::insert(&mut tx, &projection.attempts).await?;
         // After the deliveries: a replay reopens its delivery first, and only the delivery of an open letter is kept for long.
         let settled: Vec<Settled> = projection.verdicts.iter().map(Settled::from).collect();
-        dead_letters::settle(&mut tx, &settled).await?;
+        settle(&mut tx, &settled).await?;
         changes.write(&mut tx, self.shard).await?;
         tx.commit().await
     }
