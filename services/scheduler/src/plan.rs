@@ -30,7 +30,7 @@ pub(crate) async fn step(
 ) -> Result<JobStep, StoreError> {
     let topics = deps.bus.topics();
     let mut step = JobStep::default();
-    // Letters of this very job: what it has put back has failed again. The clocks of two processes may differ, so the
+    // Letters of this very job: records that it put back have failed again. The clocks of two processes may differ, so the
     // time at which it died does not tell.
     let own = job.id.to_string();
     let is_own = |letter: &LetterRecord| {

@@ -1,4 +1,4 @@
-//! Jobs over dead letters, as the API and the dashboard ask for them: checking what is asked, rehearsing it, and making
+//! Jobs over dead letters, as the API and the dashboard ask for them: checking the request, rehearsing it, and making
 //! the job, which the scheduler runs.
 
 mod document;
