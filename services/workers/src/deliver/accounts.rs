@@ -8,10 +8,12 @@ use carillon_domain::{DeliveryStatus, Platform, dead_letter::FailureClass, statu
 use super::{
     Deliver,
     claim::ClaimedTask,
-    send::MEANWHILE,
     task::{Conclusion, Task, Verdict},
 };
 use crate::account::{Account, Room};
+
+/// The wait before a delivery returns to an account that closed in the meantime.
+pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
 
 /// The next step of deliveries that wait for an account.
 pub(super) enum Turn {

@@ -24,9 +24,6 @@ use crate::{
     policy::Course,
 };
 
-/// The wait before a delivery returns to an account that closed in the meantime.
-pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
-
 impl Deliver {
     /// Sends in a span of the record's trace. The future is boxed because it is large and would be copied by each
     /// wrapper around it.
@@ -93,7 +90,11 @@ impl Deliver {
                 None => match self.opens_in(platform) {
                     Some(opens_in) => {
                         // While every account is closed, the record is held in hand once it is back.
-                        let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
+                        let wait = if self.is_any_open() {
+                            opens_in
+                        } else {
+                            accounts::MEANWHILE
+                        };
                         self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
                     }
                     None => self.unserved(claimed, platform),
@@ -208,7 +209,11 @@ impl Deliver {
             && self
                 .serving(task.delivery.platform)
                 .any(|account| account.breaker.is_open());
-        if is_elsewhere { wait.min(MEANWHILE) } else { wait }
+        if is_elsewhere {
+            wait.min(accounts::MEANWHILE)
+        } else {
+            wait
+        }
     }
 
     fn is_given_up(&self, task: &Task) -> bool {
@@ -251,7 +256,7 @@ impl Deliver {
 
     /// Lets a delivery that was not sent to a provider come back shortly.
     pub(super) fn postpone(&self, claimed: ClaimedTask, code: &str, detail: &str) {
-        self.postpone_for(claimed, MEANWHILE, code, detail);
+        self.postpone_for(claimed, accounts::MEANWHILE, code, detail);
     }
 
     pub(super) fn postpone_for(&self, claimed: ClaimedTask, wait: Duration, code: &str, detail: &str) {
