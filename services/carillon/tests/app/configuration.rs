@@ -75,7 +75,7 @@ fn an_account_without_what_it_needs_is_refused_at_config_check_and_at_the_start(
         ),
         (
             &["--set", "providers.a.host=h"],
-            "providers.a: kind is missing; expected one of apns, fcm, sendgrid, smtp, twilio",
+            "providers.a: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio",
         ),
     ] {
         let said = refused(folder.path(), settings, &["gateway"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carillon_testkit::{
-    installation::{Installation, Setup},
+    installation::{Installation, Setup, is_distributed},
     wait_for,
 };
 use chrono::{DateTime, Utc};
@@ -189,8 +189,11 @@ async fn a_refused_account_is_parked(carillon: Installation, mailer: &Mailer) {
     assert!(carillon.messages("channel=email").await.is_empty());
     let list = carillon.get("/v1/deliveries?status=failed").await;
     assert_eq!(list["items"], json!([]));
-    let ready = carillon.cli(&["doctor"]);
-    assert!(ready.contains("mails is parked"), "{ready}");
+    // `doctor` asks one process; of an installation of several, that is the gateway, which has no accounts.
+    if !is_distributed() {
+        let ready = carillon.cli(&["doctor"]);
+        assert!(ready.contains("mails is parked"), "{ready}");
+    }
 }
 
 #[test]
