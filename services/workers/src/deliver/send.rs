@@ -13,7 +13,8 @@ use futures::future::BoxFuture;
 use tracing::Instrument as _;
 
 use super::{
-    Deliver, accounts,
+    Deliver,
+    accounts::{self, MEANWHILE},
     claim::ClaimedTask,
     conclude::first_failed_at,
     prepare::Ready,
@@ -90,11 +91,7 @@ impl Deliver {
                 None => match self.opens_in(platform) {
                     Some(opens_in) => {
                         // While every account is closed, the record is held in hand once it is back.
-                        let wait = if self.is_any_open() {
-                            opens_in
-                        } else {
-                            accounts::MEANWHILE
-                        };
+                        let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
                         self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
                     }
                     None => self.unserved(claimed, platform),
@@ -209,11 +206,7 @@ impl Deliver {
             && self
                 .serving(task.delivery.platform)
                 .any(|account| account.breaker.is_open());
-        if is_elsewhere {
-            wait.min(accounts::MEANWHILE)
-        } else {
-            wait
-        }
+        if is_elsewhere { wait.min(MEANWHILE) } else { wait }
     }
 
     fn is_given_up(&self, task: &Task) -> bool {
@@ -256,7 +249,7 @@ impl Deliver {
 
     /// Lets a delivery that was not sent to a provider come back shortly.
     pub(super) fn postpone(&self, claimed: ClaimedTask, code: &str, detail: &str) {
-        self.postpone_for(claimed, accounts::MEANWHILE, code, detail);
+        self.postpone_for(claimed, MEANWHILE, code, detail);
     }
 
     pub(super) fn postpone_for(&self, claimed: ClaimedTask, wait: Duration, code: &str, detail: &str) {
