@@ -100,8 +100,8 @@ def check_secrets(project):
     """Each container sees its own audience's secrets only."""
     audiences = {
         "carillon": ("address_key", "database_url", "internal_token"),
-        "providers": ("fcm_service_account.json", "twilio_auth_token"),
-        "simulator": ("fcm_public_key.pem", "twilio_auth_token"),
+        "providers": ("apns_authority.pem", "apns_key.p8", "fcm_service_account.json", "twilio_auth_token"),
+        "simulator": ("apns_certificate.pem", "apns_certificate_key.pem", "apns_public_key.pem", "fcm_public_key.pem", "twilio_auth_token"),
         "postgres": ("password",),
     }
     sees = {service: ["carillon"] for service in ROLES}

@@ -1,6 +1,6 @@
 //! The whole configuration: defaults < `carillon.toml` < environment < flags. `deploy/carillon.toml` is its reference.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use carillon_bus::{Backend, BusConfig, EmbeddedConfig, KafkaConfig, TopicSettings};
 use carillon_domain::{
@@ -18,7 +18,7 @@ use carillon_runtime::{
     http::HttpConfig,
     telemetry::TelemetryConfig,
 };
-use carillon_simulator::SimulatorConfig;
+use carillon_simulator::{ApnsIdentity, SimulatorConfig};
 use carillon_store::{DatabaseUrl, RedisUrl, StoreConfig};
 use carillon_workers::{ChannelsConfig, WorkersConfig};
 use secrecy::ExposeSecret as _;
@@ -149,6 +149,20 @@ pub(crate) struct SimulatorSection {
     /// The address for SMTP.
     #[serde(with = "listen")]
     pub(crate) smtp_listen: SocketAddr,
+    /// The address for APNs, over HTTP/2 with TLS.
+    #[serde(with = "listen")]
+    pub(crate) apns_listen: SocketAddr,
+    /// The certificate of its APNs, in PEM; without it, one is generated for this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apns_certificate_pem: Option<String>,
+    /// The private key of that certificate, in PEM.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) apns_certificate_key_pem: Option<Secret>,
+    /// The key with which its APNs checks provider tokens; without it, signatures are not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apns_public_key_pem: Option<String>,
+    /// The most streams of one connection to its APNs.
+    pub(crate) apns_max_streams: NonZeroU32,
     /// The folder of its memory; without it, the memory is not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -238,6 +252,11 @@ impl Default for SimulatorSection {
         Self {
             listen: ([127, 0, 0, 1], 8081).into(),
             smtp_listen: ([127, 0, 0, 1], 8025).into(),
+            apns_listen: ([127, 0, 0, 1], 8443).into(),
+            apns_certificate_pem: None,
+            apns_certificate_key_pem: None,
+            apns_public_key_pem: None,
+            apns_max_streams: NonZeroU32::MIN.saturating_add(999),
             data_dir: None,
             service_account_public_key_pem: None,
             twilio_account_sid: None,
@@ -299,6 +318,11 @@ impl Config {
         if !(0.0..=1.0).contains(&ratio) {
             let expected = format!("expected a number from 0 to 1, not {ratio}");
             return Err(invalid("telemetry.trace_ratio", expected));
+        }
+        let simulator = &self.simulator;
+        if simulator.apns_certificate_pem.is_some() != simulator.apns_certificate_key_pem.is_some() {
+            let expected = "expected apns_certificate_pem and apns_certificate_key_pem, or neither of them";
+            return Err(invalid("simulator.apns_certificate_pem", expected));
         }
         self.validate_times()?;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -373,6 +397,21 @@ impl Config {
         SimulatorConfig {
             listen: section.listen,
             smtp_listen: section.smtp_listen,
+            apns_listen: section.apns_listen,
+            apns_identity: match (&section.apns_certificate_pem, &section.apns_certificate_key_pem) {
+                (Some(certificate), Some(key)) => Some(ApnsIdentity {
+                    // Its clients have it; the server needs only its own certificate.
+                    authority_pem: String::new(),
+                    certificate_pem: certificate.clone(),
+                    key_pem: key.expose_secret().to_owned(),
+                }),
+                _ => None,
+            },
+            apns_public_key_pem: section.apns_public_key_pem.clone(),
+            apns_team_id: defaults.apns_team_id,
+            apns_key_id: defaults.apns_key_id,
+            apns_topic: defaults.apns_topic,
+            apns_max_streams: section.apns_max_streams.get(),
             data_dir: section.data_dir.clone(),
             service_account_public_key_pem: section.service_account_public_key_pem.clone(),
             twilio_account_sid: section

@@ -7,8 +7,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU16,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    str::FromStr,
     time::Duration,
 };
 
@@ -16,12 +18,15 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::{Channel, TenantId};
-use carillon_providers::{BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig};
+use carillon_providers::{
+    ApnsConfig, BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig, apns::ApnsEnvironment,
+};
 use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{DatabaseUrl, Store, api_keys};
 use include_dir::{Dir, include_dir};
 use rand::RngExt as _;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rsa::{
     RsaPrivateKey,
     pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
@@ -62,12 +67,17 @@ struct Ready<'a> {
     data_dir: &'a Path,
 }
 
+/// The simulator's folder in the data folder.
+const SIMULATOR_FOLDER: &str = "simulator";
+
 /// Secrets that are generated once.
 #[derive(Serialize, Deserialize)]
 struct Secrets {
     address_key: String,
     /// The key of the simulator's FCM service account, PKCS #8 in PEM.
     service_account_key: String,
+    /// The key of the simulator's APNs team, PKCS #8 in PEM.
+    apns_signer: String,
 }
 
 /// Runs until a signal.
@@ -225,6 +235,7 @@ fn secrets(path: &Path) -> anyhow::Result<Secrets> {
     let secrets = Secrets {
         address_key,
         service_account_key: key.to_pkcs8_pem(LineEnding::LF)?.to_string(),
+        apns_signer: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem(),
     };
     write_private(path, &serde_json::to_string(&secrets)?)?;
     Ok(secrets)
@@ -241,7 +252,8 @@ async fn start_simulator(
     let key = RsaPrivateKey::from_pkcs8_pem(&secrets.service_account_key)?;
     let config = SimulatorConfig {
         listen: args.simulator_listen,
-        data_dir: Some(args.data_dir.join("simulator")),
+        data_dir: Some(args.data_dir.join(SIMULATOR_FOLDER)),
+        apns_public_key_pem: Some(KeyPair::from_pem(&secrets.apns_signer)?.public_key_pem()),
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
     };
@@ -291,6 +303,20 @@ fn embed(
             rate_per_second: None,
         };
         providers.insert("fcm", fcm);
+        let apns = ApnsConfig {
+            team_id: written(&defaults.apns_team_id)?,
+            key_id: written(&defaults.apns_key_id)?,
+            key_path: None,
+            key: Some(secrets.apns_signer.clone().into()),
+            topic: written(&defaults.apns_topic)?,
+            environment: ApnsEnvironment::Sandbox,
+            base_url: Some(written(&format!("https://{}", simulator.apns_addr()))?),
+            root_certificates_path: Some(args.data_dir.join(SIMULATOR_FOLDER).join("apns-authority.pem")),
+            max_connections: NonZeroU16::MIN.saturating_add(1),
+            request_timeout,
+            rate_per_second: None,
+        };
+        providers.insert("apns", apns);
     }
     if !providers.serve(Channel::Sms) {
         let twilio = TwilioConfig {
@@ -320,6 +346,11 @@ fn embed(
         providers.insert("smtp", smtp);
     }
     Ok(())
+}
+
+/// A setting of the simulator's APNs, in the form of an account's.
+fn written<T: FromStr<Err = String>>(text: &str) -> anyhow::Result<T> {
+    text.parse().map_err(anyhow::Error::msg)
 }
 
 /// Puts the catalog, templates and users of the sample shop into an empty installation.

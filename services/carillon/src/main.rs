@@ -169,13 +169,15 @@ async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     let mut lifecycle = Lifecycle::new(shutdown.clone(), config.shutdown.grace);
     let settings = config.simulator_config();
-    let smtp = settings.smtp_listen;
+    let (smtp, apns) = (settings.smtp_listen, settings.apns_listen);
     let operations = http::operations(roles::simulator_readiness(), telemetry.metrics());
     let starting = Simulator::start(settings, operations, shutdown.soft.clone()).await;
     let simulator = starting.map_err(|error| match error {
         SimulatorError::Listen { address, source } => {
             let option = if address == smtp {
                 "simulator.smtp_listen"
+            } else if address == apns {
+                "simulator.apns_listen"
             } else {
                 "simulator.listen"
             };
@@ -183,7 +185,8 @@ async fn simulate(config: Config) -> anyhow::Result<ExitCode> {
         }
         error => error.into(),
     })?;
-    tracing::info!(http = %simulator.http_addr(), smtp = %simulator.smtp_addr(), "the simulator listens");
+    tracing::info!(http = %simulator.http_addr(), smtp = %simulator.smtp_addr(),
+        apns = %simulator.apns_addr(), "the simulator listens");
     lifecycle.spawn("simulator", async move { Ok(simulator.finished().await?) });
     let ended = lifecycle.run().await;
     telemetry.finish();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jsonwebtoken::DecodingKey;
 
+use crate::ApnsIdentity;
 use crate::error::SimulatorError;
 
 /// The configuration for [`Simulator::start`](crate::Simulator::start). The default listens on free loopback ports
@@ -15,6 +16,21 @@ pub struct SimulatorConfig {
     pub listen: SocketAddr,
     /// The address for SMTP. Port 0 takes a free one.
     pub smtp_listen: SocketAddr,
+    /// The address for APNs over HTTP/2 with TLS. Port 0 takes a free one.
+    pub apns_listen: SocketAddr,
+    /// The certificate of APNs and its key; `None` generates one for this machine at the first start, and keeps it in the
+    /// data folder, where `apns-authority.pem` is the authority that clients have to trust.
+    pub apns_identity: Option<ApnsIdentity>,
+    /// Public key (PEM) of the curve P-256 that provider tokens must be signed for; `None` checks their claims only.
+    pub apns_public_key_pem: Option<String>,
+    /// The id of APNs' only team.
+    pub apns_team_id: String,
+    /// The id of its key.
+    pub apns_key_id: String,
+    /// The topic (bundle id) of its only app.
+    pub apns_topic: String,
+    /// The most streams of one connection to APNs.
+    pub apns_max_streams: u32,
     /// The folder of `simulator.db`, created if missing; `None` keeps all data in memory.
     pub data_dir: Option<PathBuf>,
     /// RSA public key (PEM) that FCM assertions must be signed for; `None` checks their claims only.
@@ -57,6 +73,13 @@ impl Default for SimulatorConfig {
         Self {
             listen: free_port,
             smtp_listen: free_port,
+            apns_listen: free_port,
+            apns_identity: None,
+            apns_public_key_pem: None,
+            apns_team_id: "SIMTEAM001".to_owned(),
+            apns_key_id: "SIMKEY0001".to_owned(),
+            apns_topic: "dev.carillon.shop".to_owned(),
+            apns_max_streams: 1_000,
             data_dir: None,
             service_account_public_key_pem: None,
             twilio_account_sid: "ACsimulator0000000000000000000000".to_owned(),
@@ -77,6 +100,8 @@ impl std::fmt::Debug for SimulatorConfig {
         f.debug_struct("SimulatorConfig")
             .field("listen", &self.listen)
             .field("smtp_listen", &self.smtp_listen)
+            .field("apns_listen", &self.apns_listen)
+            .field("apns_topic", &self.apns_topic)
             .field("data_dir", &self.data_dir)
             .field(
                 "verifies_assertions",

@@ -40,6 +40,23 @@ pub enum SimulatorError {
     /// The public key for FCM assertions is not an RSA public key in PEM.
     #[error("simulator.service_account_public_key_pem: expected an RSA public key in PEM")]
     PublicKey,
+    /// The public key for APNs' provider tokens is not one of the curve P-256 in PEM.
+    #[error("the public key of APNs' provider tokens cannot be read")]
+    ApnsPublicKey(#[source] jsonwebtoken::errors::Error),
+    /// APNs' certificate or its key cannot be read, or they do not fit.
+    #[error("the certificate of APNs and its key cannot be read, or do not fit one another")]
+    Certificate,
+    /// No certificate could be generated.
+    #[error("no certificate could be generated")]
+    Generate(#[from] rcgen::Error),
+    /// A file of APNs' certificate cannot be read or written.
+    #[error("{}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// A fault script is refused; see each field's message.
     #[error("the fault script has {} invalid field(s)", .0.len())]
     InvalidFaults(Vec<crate::faults::InvalidField>),

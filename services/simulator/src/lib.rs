@@ -1,4 +1,4 @@
-//! A simulator of FCM, Twilio, SMTP, SendGrid and Amazon SES, with faults on request, which shows the messages that it received.
+//! A simulator of FCM, APNs, Twilio, SMTP, SendGrid and Amazon SES, with faults on request, which shows the messages that it received.
 //!
 //! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the
 //! sink of load tests. It does not depend on Carillon: it knows the wire formats, and the places in which Carillon
@@ -7,6 +7,7 @@
 //! | provider | delivery id | event id |
 //! |---|---|---|
 //! | FCM | `message.data.carillon_delivery_id` | `message.data.carillon_event_id` |
+//! | APNs | `carillon_delivery_id` beside `aps` | `carillon_event_id` beside `aps` |
 //! | Twilio | query parameter `delivery_id` of `StatusCallback` | `event_id` of the same |
 //! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
 //! | SendGrid | custom argument `carillon_delivery_id` | header `X-Carillon-Event` |
@@ -18,6 +19,7 @@
 //! and SES, which also refuse senders whose address starts with `unverified`. All others fail only by fault script
 //! ([`faults`], `PUT /v1/faults`).
 
+mod apns;
 mod clock;
 mod config;
 mod context;
@@ -34,6 +36,7 @@ mod smtp;
 mod store;
 mod twilio;
 
+pub use apns::ApnsIdentity;
 pub use config::SimulatorConfig;
 pub use error::SimulatorError;
 pub use message::{Channel, Duplicate, Message, MessageFilter, Provider, Stats, StoredMessage};

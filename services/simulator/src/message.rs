@@ -19,16 +19,26 @@ pub enum Provider {
     SendGrid,
     /// Amazon SES, API v2.
     Ses,
+    /// Apple Push Notification service.
+    Apns,
 }
 
 impl Provider {
     /// All providers.
-    pub const ALL: [Self; 5] = [Self::Fcm, Self::Twilio, Self::Smtp, Self::SendGrid, Self::Ses];
+    pub const ALL: [Self; 6] = [
+        Self::Fcm,
+        Self::Apns,
+        Self::Twilio,
+        Self::Smtp,
+        Self::SendGrid,
+        Self::Ses,
+    ];
 
     /// The name used in the API and in fault scripts.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fcm => "fcm",
+            Self::Apns => "apns",
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
             Self::SendGrid => "sendgrid",
@@ -44,7 +54,7 @@ impl Provider {
     /// The channel that this provider serves.
     pub fn channel(self) -> Channel {
         match self {
-            Self::Fcm => Channel::Push,
+            Self::Fcm | Self::Apns => Channel::Push,
             Self::Twilio => Channel::Sms,
             Self::Smtp | Self::SendGrid | Self::Ses => Channel::Email,
         }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::apns::{self, Apns, ApnsIdentity, ProviderTokens};
 use crate::context::Context;
 use crate::faults::Faults;
 use crate::fcm::Tokens;
@@ -16,11 +17,16 @@ use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
 use crate::{SimulatorConfig, SimulatorError, http, ses, smtp};
 
+/// The names of this machine in a certificate.
+const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// A running simulator. It runs until the token given to [`start`](Self::start) is cancelled, even if this is
 /// dropped.
 pub struct Simulator {
     http_addr: SocketAddr,
     smtp_addr: SocketAddr,
+    apns_addr: SocketAddr,
+    apns_authority: String,
     messages: Messages,
     faults: Faults,
     tasks: JoinHandle<Result<(), SimulatorError>>,
@@ -42,6 +48,17 @@ impl Simulator {
         let tokens = Tokens::new(&secret, config.service_account_public_key_pem.as_deref())?;
         let (http_listener, http_addr) = listen(config.listen).await?;
         let (smtp_listener, smtp_addr) = listen(config.smtp_listen).await?;
+        let (apns_listener, apns_addr) = listen(config.apns_listen).await?;
+        let identity = match (config.apns_identity, &config.data_dir) {
+            (Some(identity), _) => identity,
+            (None, Some(folder)) => ApnsIdentity::of_folder(folder, &THIS_MACHINE)?,
+            (None, None) => ApnsIdentity::generate(&THIS_MACHINE)?,
+        };
+        let provider_tokens = ProviderTokens::new(
+            config.apns_team_id,
+            config.apns_key_id,
+            config.apns_public_key_pem.as_deref(),
+        )?;
         let faults = Faults::none();
         let messages = store.messages().clone();
         let context = Context {
@@ -63,6 +80,7 @@ impl Simulator {
                 session_token: config.ses_session_token,
             },
         };
+        let apns_context = context.clone();
         let router = http::router(&context, accounts, operations);
         let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));
         let serve_smtp = tokio::spawn(smtp::serve(
@@ -73,20 +91,34 @@ impl Simulator {
                 offers_utf8: config.smtp_utf8,
             },
         ));
+        let serve_apns = tokio::spawn(apns::serve(
+            apns_listener,
+            Apns {
+                context: apns_context,
+                tls: identity.acceptor()?,
+                tokens: provider_tokens,
+                topic: config.apns_topic,
+                max_streams: config.apns_max_streams,
+            },
+        ));
         let nobody_sends = CancellationToken::new();
         let write = tokio::spawn(writer.run(nobody_sends.clone()));
         let tasks = tokio::spawn(async move {
             let served = serve_http.await;
             let mailed = serve_smtp.await;
+            let pushed = serve_apns.await;
             nobody_sends.cancel();
             write.await?;
             mailed?;
+            pushed??;
             served?
         });
-        tracing::info!(http = %http_addr, smtp = %smtp_addr, "the simulator is ready");
+        tracing::info!(http = %http_addr, smtp = %smtp_addr, apns = %apns_addr, "the simulator is ready");
         Ok(Self {
             http_addr,
             smtp_addr,
+            apns_addr,
+            apns_authority: identity.authority_pem,
             messages,
             faults,
             tasks,
@@ -101,6 +133,16 @@ impl Simulator {
     /// The address of SMTP.
     pub fn smtp_addr(&self) -> SocketAddr {
         self.smtp_addr
+    }
+
+    /// The address of APNs.
+    pub fn apns_addr(&self) -> SocketAddr {
+        self.apns_addr
+    }
+
+    /// The certificate of the authority that vouches for APNs, in PEM.
+    pub fn apns_authority_pem(&self) -> &str {
+        &self.apns_authority
     }
 
     /// The received messages.

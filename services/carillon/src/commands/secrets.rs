@@ -11,7 +11,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use carillon_simulator::ApnsIdentity;
 use rand::RngExt as _;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rsa::{
     RsaPrivateKey,
     pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding},
@@ -75,6 +77,31 @@ pub(super) fn generate(folder: &Path, owner: Option<u32>) -> anyhow::Result<()> 
         let key = RsaPrivateKey::from_pkcs8_pem(&account.private_key)?;
         Ok(key.to_public_key().to_public_key_pem(LineEnding::LF)?)
     })?;
+    let (key, public) = (
+        file("providers/apns_key.p8"),
+        file("simulator/apns_public_key.pem"),
+    );
+    if !key.exists() {
+        public.remove()?;
+    }
+    let key = key.keep(|| Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem()))?;
+    public.keep(|| Ok(KeyPair::from_pem(&key)?.public_key_pem()))?;
+
+    // The simulator's certificate, and the authority that the workers trust. They are generated together.
+    let (authority, certificate, certificate_key) = (
+        file("providers/apns_authority.pem"),
+        file("simulator/apns_certificate.pem"),
+        file("simulator/apns_certificate_key.pem"),
+    );
+    let all = [&certificate_key, &certificate, &authority];
+    if !all.iter().all(|file| file.exists()) {
+        let identity = ApnsIdentity::generate(&["simulator", "localhost", "127.0.0.1"])?;
+        let texts = [identity.key_pem, identity.certificate_pem, identity.authority_pem];
+        for (file, text) in all.into_iter().zip(texts) {
+            file.remove()?;
+            file.keep(|| Ok(text))?;
+        }
+    }
     Ok(())
 }
 
@@ -164,13 +191,18 @@ mod tests {
 
     use super::*;
 
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 13] = [
         "carillon/address_key",
         "carillon/database_url",
         "carillon/internal_token",
         "postgres/password",
+        "providers/apns_authority.pem",
+        "providers/apns_key.p8",
         "providers/fcm_service_account.json",
         "providers/twilio_auth_token",
+        "simulator/apns_certificate.pem",
+        "simulator/apns_certificate_key.pem",
+        "simulator/apns_public_key.pem",
         "simulator/fcm_public_key.pem",
         "simulator/twilio_auth_token",
     ];
@@ -203,6 +235,8 @@ mod tests {
         let key = RsaPrivateKey::from_pkcs8_pem(&account.private_key).unwrap();
         let public = RsaPublicKey::from_public_key_pem(&files["simulator/fcm_public_key.pem"]).unwrap();
         assert_eq!(key.to_public_key(), public);
+        let key = KeyPair::from_pem(&files["providers/apns_key.p8"]).unwrap();
+        assert_eq!(key.public_key_pem(), files["simulator/apns_public_key.pem"]);
     }
 
     #[test]
@@ -241,12 +275,20 @@ mod tests {
         let before = read(folder.path());
         fs::remove_file(folder.path().join("providers/fcm_service_account.json")).unwrap();
         fs::write(folder.path().join("providers/fcm_service_account.new"), "{").unwrap();
+        fs::remove_file(folder.path().join("providers/apns_key.p8")).unwrap();
+        fs::remove_file(folder.path().join("simulator/apns_certificate.pem")).unwrap();
         fs::remove_file(folder.path().join("carillon/address_key")).unwrap();
         fs::write(folder.path().join("carillon/address_key"), "").unwrap();
         generate(folder.path(), None).unwrap();
         let after = read(folder.path());
         assert_eq!(after.keys().map(String::as_str).collect::<Vec<_>>(), FILES);
         assert_keys_match(&after);
+        for together in [
+            "providers/apns_authority.pem",
+            "simulator/apns_certificate_key.pem",
+        ] {
+            assert_ne!(after[together], before[together]);
+        }
         assert_eq!(after["carillon/address_key"].len(), 64);
         assert_eq!(after["postgres/password"], before["postgres/password"]);
     }

@@ -84,26 +84,26 @@ fn a_domain_that_greylists_waits_alone() {
 fn a_platform_without_a_credential_waits_alone() {
     with_installation(|carillon| async move {
         let device = |platform: &str| json!({"platform": platform, "token": format!("{platform}-1")});
-        for (user, platform) in [("apple", "ios"), ("droid", "android")] {
+        for (user, platform) in [("reader", "web"), ("droid", "android")] {
             let body = json!({"devices": [device(platform)]});
             carillon.put(&format!("/v1/users/{user}"), &body).await;
         }
         carillon
             .faults(
-                &json!([{"provider": "fcm", "to": "ios-*", "status": 401, "code": "THIRD_PARTY_AUTH_ERROR"}]),
+                &json!([{"provider": "fcm", "to": "web-*", "status": 401, "code": "THIRD_PARTY_AUTH_ERROR"}]),
             )
             .await;
         carillon
-            .post(&to("ios", "push", &json!([{"user_id": "apple"}])))
+            .post(&to("web", "push", &json!([{"user_id": "reader"}])))
             .await;
-        until_all(&carillon, "ios", "retrying", 1).await;
+        until_all(&carillon, "web", "retrying", 1).await;
         carillon
             .post(&to("android", "push", &json!([{"user_id": "droid"}])))
             .await;
         let android = until_all(&carillon, "android", "sent", 1).await;
         assert_eq!(android[0]["attempt"], 1);
         carillon.faults(&json!([])).await;
-        until_all(&carillon, "ios", "sent", 1).await;
+        until_all(&carillon, "web", "sent", 1).await;
         assert_eq!(dead_letters(&carillon).await, 0);
     });
 }

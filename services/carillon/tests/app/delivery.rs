@@ -66,6 +66,53 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
 }
 
 #[test]
+fn an_iphone_gets_its_push_from_apns_and_goes_without_while_apns_refuses_the_key_but_not_android() {
+    with_installation(|carillon| async move {
+        let push = |id: &str, user: &str| {
+            json!({"id": id, "source": "/shop", "type": "OrderShipped", "recipients": [{"user_id": user}],
+                "channels": ["push"], "data": {"order_id": id, "carrier": "DHL"}})
+        };
+        let iphone = json!({"devices": [{"platform": "ios", "token": "a1".repeat(32)}]});
+        carillon.put("/v1/users/u-7", &iphone).await;
+        carillon.post(&push("i-1", "u-7")).await;
+        let has = async |query: &str| !carillon.messages(query).await.is_empty();
+        wait_for("a push to the iPhone", Duration::from_secs(20), || {
+            has("channel=push")
+        })
+        .await;
+        let message = carillon.messages("channel=push").await.remove(0);
+        assert_eq!(
+            (&message["provider"], &message["event_id"]),
+            (&json!("apns"), &json!("i-1"))
+        );
+        assert_eq!(message["headers"]["apns-topic"], "dev.carillon.shop");
+
+        carillon
+            .faults(&json!([{"provider": "apns", "status": 403, "code": "InvalidProviderToken"}]))
+            .await;
+        carillon.post(&push("i-2", "u-7")).await;
+        wait_for("a parked account", Duration::from_secs(20), || async {
+            let event = carillon.get("/v1/events/i-2").await;
+            event["deliveries"][0]["status"] == "retrying"
+        })
+        .await;
+        carillon.post(&push("a-1", "u-42")).await;
+        wait_for("a push to Android", Duration::from_secs(20), || {
+            has("channel=push&to=demo-android-token-ada")
+        })
+        .await;
+        carillon.faults(&json!([])).await;
+        wait_for(
+            "the second push to the iPhone",
+            Duration::from_mins(1),
+            || async { carillon.messages("channel=push").await.len() == 3 },
+        )
+        .await;
+        carillon.settle(3).await;
+    });
+}
+
+#[test]
 fn a_provider_that_fails_is_asked_again_and_one_that_refuses_fills_the_dead_letter_queue() {
     with_installation(|carillon| async move {
         carillon

@@ -126,6 +126,9 @@ fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
         Target::Ses if !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             Some("SES's codes are written like TooManyRequestsException")
         }
+        Target::Apns if !code.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            Some("APNs' reasons are written like TooManyRequests")
+        }
         Target::SendGrid => Some("SendGrid's errors have no codes"),
         Target::Smtp if !enhanced_code_fits(code, fault.status) => {
             Some("must be an enhanced status code of the status' class, such as 4.7.1 for 451")

@@ -116,6 +116,8 @@ impl Fault {
 pub enum Target {
     /// FCM's sends.
     Fcm,
+    /// APNs' sends.
+    Apns,
     /// Twilio's sends.
     Twilio,
     /// SMTP sessions.
@@ -134,6 +136,7 @@ impl Target {
         match self {
             Self::Any => true,
             Self::Fcm => provider == Provider::Fcm,
+            Self::Apns => provider == Provider::Apns,
             Self::Twilio => provider == Provider::Twilio,
             Self::Smtp => provider == Provider::Smtp,
             Self::SendGrid => provider == Provider::SendGrid,

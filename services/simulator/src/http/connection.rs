@@ -104,6 +104,23 @@ pub(crate) struct ResettableStream {
     heads: u64,
 }
 
+impl ResettableStream {
+    /// A stream whose requests have no heads of HTTP/1.1, with the control over it.
+    pub(crate) fn without_heads(stream: TcpStream) -> (Self, Connection) {
+        let control: Arc<Control> = Arc::default();
+        // No head is waited for while a request is worked on.
+        control.at_work.store(true, Ordering::Release);
+        let connection = Connection(Arc::clone(&control));
+        let stream = Self {
+            stream,
+            control,
+            head: None,
+            heads: 0,
+        };
+        (stream, connection)
+    }
+}
+
 impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,

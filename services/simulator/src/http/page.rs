@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::context::Context;
-use crate::{Channel, Message, MessageFilter, Stats, StoredMessage};
+use crate::{Channel, Message, MessageFilter, Provider, Stats, StoredMessage};
 
 const PER_PAGE: u32 = 30;
 const REFRESH_SECONDS: u32 = 5;
@@ -110,6 +110,14 @@ impl Card {
         }
     }
 
+    /// The kind of a push message's device.
+    fn device(&self) -> &'static str {
+        match self.message.provider {
+            Provider::Apns => "iphone",
+            _ => "android",
+        }
+    }
+
     fn is(&self, channel: &str) -> bool {
         self.message.channel.as_str() == channel
     }
@@ -121,7 +129,13 @@ fn sender(message: &Message) -> String {
         Channel::Sms => message
             .datum("from")
             .or_else(|| message.datum("messaging_service_sid")),
-        Channel::Push => message.headers.get("project").map(String::as_str),
+        Channel::Push => {
+            let named = ["project", "apns-topic"];
+            named
+                .into_iter()
+                .find_map(|name| message.headers.get(name))
+                .map(String::as_str)
+        }
     };
     named
         .filter(|name| !name.is_empty())

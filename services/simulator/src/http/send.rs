@@ -9,10 +9,19 @@ use crate::faults::{Answer, Effect, Sent, SmtpStep, Verdict};
 use crate::{Message, Provider, SimulatorError};
 
 /// A request that the provider accepts: its messages, and the answer that acknowledges it.
-pub(crate) struct Accepted {
+pub(crate) struct Accepted<R = Response> {
     /// The message of each receiver; empty if no message is to be recorded (a dry run).
     pub(crate) messages: Vec<Message>,
-    pub(crate) answer: Response,
+    pub(crate) answer: R,
+}
+
+/// The end of a send.
+pub(crate) enum Fate<R> {
+    Answer(R),
+    /// The connection takes no request after this answer.
+    LastAnswer(R),
+    /// The connection is reset.
+    Reset,
 }
 
 /// Handles a send to `provider` and applies the fault script.
@@ -28,6 +37,23 @@ pub(crate) async fn send<E: IntoResponse>(
     judge: impl FnOnce() -> Result<Accepted, E>,
     fail: impl Fn(&Answer) -> Response,
 ) -> Response {
+    match fate(context, provider, to, judge, IntoResponse::into_response, fail).await {
+        Fate::Answer(answer) => answer,
+        Fate::LastAnswer(answer) => closing(answer),
+        Fate::Reset => match connection.reset().await {},
+    }
+}
+
+/// Like [`send`], for answers of any form. `refuse` makes an answer of the provider's own error.
+pub(crate) async fn fate<R, E, T: AsRef<str>>(
+    context: &Context,
+    provider: Provider,
+    to: &[T],
+    judge: impl FnOnce() -> Result<Accepted<R>, E>,
+    refuse: impl FnOnce(E) -> R,
+    fail: impl Fn(&Answer) -> R,
+) -> Fate<R> {
+    let to: Vec<&str> = to.iter().map(AsRef::as_ref).collect();
     let Verdict {
         before,
         after,
@@ -36,40 +62,40 @@ pub(crate) async fn send<E: IntoResponse>(
     } = context.faults.roll(&Sent {
         provider,
         step: SmtpStep::End,
-        to,
+        to: &to,
     });
     context.pause(before).await;
     let usual = match &effect {
         Some(Effect::Answer(_) | Effect::Hang | Effect::Reset | Effect::GoAway(Some(_))) if !recorded => None,
         _ => match receive(context, judge).await {
             Ok(answer) => Some(answer),
-            Err(Refused::ByProvider(error)) => return error.into_response(),
+            Err(Refused::ByProvider(error)) => return Fate::Answer(refuse(error)),
             Err(Refused::ByMemory(error)) => {
                 tracing::error!(error = %error, provider = provider.as_str(), "a message was not received");
-                return fail(&Answer {
+                return Fate::Answer(fail(&Answer {
                     status: 503,
                     code: None,
                     retry_after: None,
                     field: None,
-                });
+                }));
             }
         },
     };
     context.pause(after).await;
-    let answer = match effect {
-        None => usual,
-        Some(Effect::Answer(answer)) => Some(fail(&answer)),
-        Some(Effect::GoAway(answer)) => answer.map(|answer| fail(&answer)).or(usual).map(closing),
+    let answered = match effect {
+        None => usual.map(Fate::Answer),
+        Some(Effect::Answer(answer)) => Some(Fate::Answer(fail(&answer))),
+        Some(Effect::GoAway(answer)) => {
+            let answer = answer.map(|answer| fail(&answer)).or(usual);
+            answer.map(Fate::LastAnswer)
+        }
         Some(Effect::Hang) => {
             context.shutdown.cancelled().await;
             None
         }
         Some(Effect::Reset) => None,
     };
-    match answer {
-        Some(answer) => answer,
-        None => match connection.reset().await {},
-    }
+    answered.unwrap_or(Fate::Reset)
 }
 
 enum Refused<E> {
@@ -77,10 +103,10 @@ enum Refused<E> {
     ByMemory(SimulatorError),
 }
 
-async fn receive<E>(
+async fn receive<R, E>(
     context: &Context,
-    judge: impl FnOnce() -> Result<Accepted, E>,
-) -> Result<Response, Refused<E>> {
+    judge: impl FnOnce() -> Result<Accepted<R>, E>,
+) -> Result<R, Refused<E>> {
     let accepted = judge().map_err(Refused::ByProvider)?;
     if !accepted.messages.is_empty() {
         let received = context.receive(accepted.messages).await;

@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod apns;
 mod faults_http;
 mod faults_smtp;
 mod fcm;

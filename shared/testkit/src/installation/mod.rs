@@ -271,6 +271,7 @@ impl Installation {
             ("PROVIDERS__FCM__REQUEST_TIMEOUT", "4s"),
             ("WORKERS__LEASE", "6s"),
         ]);
+        self.set_apns();
         self.set_templates();
         self.set_extra();
         self.output(&["topics", "create"]);
@@ -293,6 +294,43 @@ impl Installation {
         let user = json!({"email": "ada@example.com", "phone": "+15145550142", "locale": "fr-CA",
             "devices": [{"platform": "android", "token": "demo-android-token-ada"}]});
         self.put("/v1/users/u-42", &user).await;
+    }
+
+    /// The simulator's APNs, and an account there, with secrets as the compose files have them.
+    fn set_apns(&mut self) {
+        let apns = format!("127.0.0.1:{}", free_port());
+        let secrets = self.dir.path().join("secrets");
+        for audience in ["carillon", "providers", "simulator", "postgres"] {
+            std::fs::create_dir_all(secrets.join(audience)).expect("a folder");
+        }
+        self.output(&["secrets", &secrets.to_string_lossy()]);
+        let secret = |name: &str| secrets.join(name).to_string_lossy().into_owned();
+        self.set(&[
+            ("SIMULATOR__APNS_LISTEN", &apns),
+            (
+                "SIMULATOR__APNS_CERTIFICATE_PEM_FILE",
+                &secret("simulator/apns_certificate.pem"),
+            ),
+            (
+                "SIMULATOR__APNS_CERTIFICATE_KEY_PEM_FILE",
+                &secret("simulator/apns_certificate_key.pem"),
+            ),
+            (
+                "SIMULATOR__APNS_PUBLIC_KEY_PEM_FILE",
+                &secret("simulator/apns_public_key.pem"),
+            ),
+            ("PROVIDERS__APNS__KIND", "apns"),
+            ("PROVIDERS__APNS__TEAM_ID", "SIMTEAM001"),
+            ("PROVIDERS__APNS__KEY_ID", "SIMKEY0001"),
+            ("PROVIDERS__APNS__KEY_PATH", &secret("providers/apns_key.p8")),
+            ("PROVIDERS__APNS__TOPIC", "dev.carillon.shop"),
+            ("PROVIDERS__APNS__BASE_URL", &format!("https://{apns}")),
+            (
+                "PROVIDERS__APNS__ROOT_CERTIFICATES_PATH",
+                &secret("providers/apns_authority.pem"),
+            ),
+            ("PROVIDERS__APNS__REQUEST_TIMEOUT", "4s"),
+        ]);
     }
 
     async fn answers(&self) -> bool {
