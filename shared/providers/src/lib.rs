@@ -8,6 +8,7 @@ pub mod apns;
 pub mod fcm;
 mod http;
 mod kinds;
+pub mod mail;
 mod message;
 mod outcome;
 mod retry_after;

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use carillon_domain::{clock::SharedClock, field_error::quoted};
 use carillon_providers::{
     OutgoingMessage, SendOutcome, SettingError, SmtpConfig, SmtpTls,
-    smtp::{Mail, RESET_TIMEOUT, SmtpFault, SmtpMails, Stage, classify},
+    mail::{Mail, Mails},
+    smtp::{RESET_TIMEOUT, SmtpFault, Stage, classify},
 };
 use lettre::transport::smtp::{
     authentication::{Credentials, Mechanism},
@@ -38,7 +39,7 @@ pub struct SmtpSender {
     tls_parameters: TlsParameters,
     credentials: Option<Credentials>,
     hello: ClientId,
-    mails: SmtpMails,
+    mails: Mails,
     clock: SharedClock,
     timeout: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
@@ -49,7 +50,7 @@ pub struct SmtpSender {
 impl SmtpSender {
     /// Checks the configuration; nothing is connected yet.
     pub fn new(config: &SmtpConfig, clock: SharedClock) -> Result<Self, SettingError> {
-        let mails = SmtpMails::new(config);
+        let mails = Mails::new(&config.from);
         let credentials = config
             .credentials()?
             .map(|(user, password)| Credentials::new(user.to_owned(), password.expose_secret().to_owned()));

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Categories;
 use crate::{
+    mail::MailSender,
     setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
-    smtp::MailSender,
 };
 
 /// SendGrid's v3 API.

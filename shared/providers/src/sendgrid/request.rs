@@ -11,13 +11,10 @@ use url::Url;
 use super::SendGridConfig;
 use crate::{
     http::ProviderRequest,
+    mail::{MailSender, ascii_receiver, header_line, message_id, own_headers},
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, Scope},
     setting::SettingError,
-    smtp::{
-        MailSender,
-        mail::{ascii_receiver, header_line, message_id, own_headers},
-    },
 };
 
 #[derive(Serialize)]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccessKeyId, ConfigurationSet, Region};
 use crate::{
+    mail::MailSender,
     setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
-    smtp::MailSender,
 };
 
 /// Amazon SES, API v2, in one region.

@@ -12,10 +12,10 @@ use url::Url;
 use super::{ConfigurationSet, SesConfig, signature::Signer};
 use crate::{
     http::ProviderRequest,
+    mail::{Mails, ascii_receiver},
     message::OutgoingMessage,
     outcome::{Refusal, Scope},
     setting::SettingError,
-    smtp::{SmtpMails, mail::ascii_receiver},
 };
 
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ struct Tag {
 /// The requests to SES of one account.
 pub struct SesRequests {
     url: Url,
-    mails: SmtpMails,
+    mails: Mails,
     signer: Signer,
     configuration_set: Option<ConfigurationSet>,
 }
@@ -74,7 +74,7 @@ impl SesRequests {
         };
         Ok(Self {
             url,
-            mails: SmtpMails::by(&config.from),
+            mails: Mails::new(&config.from),
             signer: Signer::new(config)?,
             configuration_set: config.configuration_set.clone(),
         })

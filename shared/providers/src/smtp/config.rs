@@ -9,9 +9,9 @@ use carillon_domain::{Channel, duration_text};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::sender::MailSender;
-use crate::setting::{
-    HostName, ProviderSettings, SettingError, hidden, read_timeout, request_timeout, secret,
+use crate::{
+    mail::MailSender,
+    setting::{HostName, ProviderSettings, SettingError, hidden, read_timeout, request_timeout, secret},
 };
 
 /// The time that a relay has to reset a refused transaction; after that the connection is closed.
