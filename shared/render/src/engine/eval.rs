@@ -7,7 +7,7 @@ use super::{
     exec::Machine,
     lack::lack,
     program::{Call, Expr, From, Helper, Path},
-    scope::{Found, Scope, Val, dig, find, round},
+    scope::{Resolved, Scope, Val, dig, find, round},
 };
 use crate::{
     budget::Budget,
@@ -40,14 +40,14 @@ impl Machine<'_> {
     fn look_up<'s>(&'s self, expr: &'s Expr, path: &'s Path, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
         self.budget.pay_bytes(path.raw.len())?;
         let found = match path.from {
-            From::Root => dig(self.root, &path.names).map(Found::Value),
-            From::Round(level) => round(level, &path.names, scope).map(Found::Made),
+            From::Root => dig(self.root, &path.names).map(Resolved::Value),
+            From::Round(level) => round(level, &path.names, scope).map(Resolved::Made),
             From::Scope(level) => find(level, &path.names, scope),
         };
         Ok(match found {
-            Some(Found::Value(value)) => Val::Ref(value),
-            Some(Found::Made(value)) => Val::Own(value),
-            Some(Found::Missing(expr, scope)) => Val::Missing(expr, scope),
+            Some(Resolved::Value(value)) => Val::Ref(value),
+            Some(Resolved::Made(value)) => Val::Own(value),
+            Some(Resolved::Missing(expr, scope)) => Val::Missing(expr, scope),
             None => Val::Missing(expr, scope),
         })
     }

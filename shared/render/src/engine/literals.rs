@@ -84,14 +84,14 @@ impl Engine {
     }
 }
 
-/// The value of an expression, as far as it is known without the data.
-enum Known {
+/// The value of an expression as far as constant folding, which has no data, tells.
+enum Folded {
     /// The value is the same with any data.
     Value(Value),
     /// The expression finds no value.
-    Nothing,
+    Absent,
     /// The value depends on the data, or the expression has been reported as wrong.
-    No,
+    Unknown,
 }
 
 struct Judge<'e> {
@@ -118,7 +118,7 @@ impl Judge<'_> {
         match element {
             Element::Text(_) => {}
             Element::Print(expr) => {
-                if let Known::Nothing = self.expr(expr) {
+                if let Folded::Absent = self.expr(expr) {
                     let sentence = format!("expected {} to find a value", short(expr));
                     self.findings.push((self.line, sentence));
                 }
@@ -140,7 +140,7 @@ impl Judge<'_> {
                 otherwise,
                 ..
             } => {
-                if let Known::Value(value) = self.expr(list)
+                if let Folded::Value(value) = self.expr(list)
                     && otherwise.is_none()
                     && !matches!(value, Value::Array(_) | Value::Object(_))
                 {
@@ -175,37 +175,37 @@ impl Judge<'_> {
         }
     }
 
-    fn expr(&mut self, expr: &Expr) -> Known {
+    fn expr(&mut self, expr: &Expr) -> Folded {
         match expr {
-            Expr::Literal(value) => Known::Value(value.clone()),
-            Expr::Path(_) => Known::No,
+            Expr::Literal(value) => Folded::Value(value.clone()),
+            Expr::Path(_) => Folded::Unknown,
             Expr::Call(call) => {
-                let args: Vec<Known> = call.args.iter().map(|arg| self.expr(arg)).collect();
-                let named: Vec<Known> = call.named.iter().map(|(_, arg)| self.expr(arg)).collect();
+                let args: Vec<Folded> = call.args.iter().map(|arg| self.expr(arg)).collect();
+                let named: Vec<Folded> = call.named.iter().map(|(_, arg)| self.expr(arg)).collect();
                 let all = args
                     .iter()
                     .chain(&named)
-                    .all(|arg| matches!(arg, Known::Value(_)));
+                    .all(|arg| matches!(arg, Folded::Value(_)));
                 if all {
                     return self.evaluate(expr, call);
                 }
                 self.partly(call, &args);
-                Known::No
+                Folded::Unknown
             }
         }
     }
 
     /// Executes a call whose arguments are literals.
-    fn evaluate(&mut self, expr: &Expr, call: &Call) -> Known {
+    fn evaluate(&mut self, expr: &Expr, call: &Call) -> Folded {
         let scope = Scope::of_data(self.machine.root);
         let fault = match self.machine.eval(expr, &scope) {
-            Ok(Val::Ref(value)) => return Known::Value(value.clone()),
-            Ok(Val::Own(value)) => return Known::Value(value),
-            Ok(Val::Missing(..)) => return Known::Nothing,
+            Ok(Val::Ref(value)) => return Folded::Value(value.clone()),
+            Ok(Val::Own(value)) => return Folded::Value(value),
+            Ok(Val::Missing(..)) => return Folded::Absent,
             Err(fault) => fault,
         };
         self.report(&fault, call.helper);
-        Known::No
+        Folded::Unknown
     }
 
     fn report(&mut self, fault: &Fault, helper: Helper) {
@@ -221,9 +221,9 @@ impl Judge<'_> {
     }
 
     /// Tries the literals of a call whose other arguments depend on the data; valid values stand in for these.
-    fn partly(&mut self, call: &Call, args: &[Known]) {
+    fn partly(&mut self, call: &Call, args: &[Folded]) {
         let value_or = |index: usize, fitting: &str| match args.get(index) {
-            Some(Known::Value(value)) => value.clone(),
+            Some(Folded::Value(value)) => value.clone(),
             _ => Value::from(fitting),
         };
         let arg = |index: usize, value| Arg {
@@ -243,7 +243,7 @@ impl Judge<'_> {
                 helpers::money(&arg(0, &amount), &arg(1, &currency), language)
             }
             Helper::T => match &args[0] {
-                Known::Value(key) if key.as_str().is_none() => Err(helpers::no_key(&arg(0, key))),
+                Folded::Value(key) if key.as_str().is_none() => Err(helpers::no_key(&arg(0, key))),
                 _ => return,
             },
             _ => return,

@@ -16,9 +16,9 @@ const MAX_LISTED: usize = 12;
 /// The schema of the data of a type that has none: an object of which nothing else is known.
 pub(super) static ANY: LazyLock<Value> = LazyLock::new(|| json!({"type": "object"}));
 
-/// The value of a variable, as far as the schema tells.
+/// The values that a variable may have, inferred from the schema.
 #[derive(Debug, Clone)]
-pub(super) enum Seen<'s> {
+pub(super) enum Inferred<'s> {
     /// It may be anything, or absent.
     Unknown,
     /// It is absent, or fits this schema.
@@ -38,14 +38,14 @@ pub(super) struct Never {
     pub(super) may_be_asked: bool,
 }
 
-impl Seen<'static> {
+impl Inferred<'static> {
     /// A value that a helper or a loop makes.
     pub(super) fn made(name: &str) -> Self {
         made(name).map_or(Self::Unknown, Self::Fits)
     }
 }
 
-impl<'s> Seen<'s> {
+impl<'s> Inferred<'s> {
     pub(super) fn schema(&self) -> Option<&'s Value> {
         match self {
             Self::Fits(schema) => Some(schema),
@@ -70,17 +70,17 @@ pub(super) struct Schema<'e> {
 
 impl<'e> Schema<'e> {
     /// A variable of the whole data, where Carillon's own variables come first.
-    pub(super) fn of_root(self, names: &[String]) -> Seen<'e> {
+    pub(super) fn of_root(self, names: &[String]) -> Inferred<'e> {
         match names.split_first() {
-            Some((first, rest)) if first == "data" => self.dig(Seen::Fits(self.data), "data", rest),
-            Some((first, [])) if is_never_set(first) => Seen::Never(Never {
+            Some((first, rest)) if first == "data" => self.dig(Inferred::Fits(self.data), "data", rest),
+            Some((first, [])) if is_never_set(first) => Inferred::Never(Never {
                 why: "no message has one at present; ask for it with {{#if unsubscribe_url}}".to_owned(),
                 is_own: true,
                 may_be_asked: true,
             }),
             Some((first, rest)) => match self.own.get(first) {
-                Some(own) => match self.dig(Seen::Fits(own), first, rest) {
-                    Seen::Never(never) => Seen::Never(Never {
+                Some(own) => match self.dig(Inferred::Fits(own), first, rest) {
+                    Inferred::Never(never) => Inferred::Never(Never {
                         why: format!(
                             "{}; write data.{} for a field of the event's data",
                             never.why,
@@ -90,20 +90,20 @@ impl<'e> Schema<'e> {
                     }),
                     seen => seen,
                 },
-                None => self.dig(Seen::Fits(self.root), "the event's data", names),
+                None => self.dig(Inferred::Fits(self.root), "the event's data", names),
             },
-            None => Seen::Fits(self.root),
+            None => Inferred::Fits(self.root),
         }
     }
 
     /// The variable that these names lead to, from a holder with this name.
-    pub(super) fn dig<'s>(self, holder: Seen<'s>, label: &str, names: &[String]) -> Seen<'s>
+    pub(super) fn dig<'s>(self, holder: Inferred<'s>, label: &str, names: &[String]) -> Inferred<'s>
     where
         'e: 's,
     {
         let mut seen = holder;
         for (index, name) in names.iter().enumerate() {
-            let Seen::Fits(schema) = seen else {
+            let Inferred::Fits(schema) = seen else {
                 return seen;
             };
             let holder = || match (index, label) {
@@ -117,7 +117,7 @@ impl<'e> Schema<'e> {
     }
 
     /// A field of an object, or an item of a list by its number.
-    fn field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s>
+    fn field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Inferred<'s>
     where
         'e: 's,
     {
@@ -127,7 +127,7 @@ impl<'e> Schema<'e> {
             && may_be("array")
         {
             if may_be("object") {
-                return Seen::Unknown;
+                return Inferred::Unknown;
             }
             return self.numbered(schema, index, holder);
         }
@@ -143,11 +143,11 @@ impl<'e> Schema<'e> {
                 ),
             );
         }
-        let mut found = Seen::Unknown;
+        let mut found = Inferred::Unknown;
         for part in self.conjuncts(schema) {
             match (self.own_field(part, name, &holder), &found) {
-                (Seen::Never(why), _) => return Seen::Never(why),
-                (seen, Seen::Unknown) => found = seen,
+                (Inferred::Never(why), _) => return Inferred::Never(why),
+                (seen, Inferred::Unknown) => found = seen,
                 _ => {}
             }
         }
@@ -159,19 +159,19 @@ impl<'e> Schema<'e> {
 
     /// A value that no data has, because together with it nothing fits a schema. The schema and its parts say so in a way
     /// that has no sentence of its own.
-    fn ruled_out<'s>(self, schema: &Value, wish: &Value, why: impl Fn() -> String) -> Option<Seen<'s>> {
+    fn ruled_out<'s>(self, schema: &Value, wish: &Value, why: impl Fn() -> String) -> Option<Inferred<'s>> {
         let is_of_type = !is_own(schema) && self.event_type.is_some();
         let is_out = is_of_type && !self.possible.may_fit(&[schema], &[wish]);
         is_out.then(|| never(schema, why()))
     }
 
     /// A field, as one object's schema has it, without the schemas beside it.
-    fn own_field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Seen<'s> {
+    fn own_field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Inferred<'s> {
         let fields = schema.get("properties").and_then(Value::as_object);
         if let Some(field) = fields.and_then(|fields| fields.get(name)) {
             return match field {
                 Value::Bool(false) => never(schema, format!("{} has no field {}", holder(), echo(name))),
-                field => Seen::Fits(field),
+                field => Inferred::Fits(field),
             };
         }
         let patterns = schema.get("patternProperties").and_then(Value::as_object);
@@ -182,8 +182,8 @@ impl<'e> Schema<'e> {
                     let why = format!("{} has no field {}", holder(), echo(&name));
                     return never(schema, why);
                 }
-                Some(true) => return Seen::Fits(field),
-                None => return Seen::Unknown,
+                Some(true) => return Inferred::Fits(field),
+                None => return Inferred::Unknown,
             }
         }
         match schema.get("additionalProperties") {
@@ -212,17 +212,17 @@ impl<'e> Schema<'e> {
                 };
                 never(schema, why)
             }
-            Some(other @ Value::Object(_)) => Seen::Fits(other),
-            _ => Seen::Unknown,
+            Some(other @ Value::Object(_)) => Inferred::Fits(other),
+            _ => Inferred::Unknown,
         }
     }
 
     /// An item of a list by its number, from 0.
-    fn numbered<'s>(self, list: &'s Value, index: usize, holder: impl Fn() -> String) -> Seen<'s>
+    fn numbered<'s>(self, list: &'s Value, index: usize, holder: impl Fn() -> String) -> Inferred<'s>
     where
         'e: 's,
     {
-        let mut found = Seen::Unknown;
+        let mut found = Inferred::Unknown;
         for list in self.conjuncts(list) {
             let most = list.get("maxItems").and_then(Value::as_u64);
             let first = list
@@ -239,8 +239,8 @@ impl<'e> Schema<'e> {
                 return never(list, format!("{} has at most {most} items", holder()));
             }
             let item = first.and_then(|first| first.get(index)).or(rest);
-            if let (Some(item), Seen::Unknown) = (item, &found) {
-                found = Seen::Fits(item);
+            if let (Some(item), Inferred::Unknown) = (item, &found) {
+                found = Inferred::Fits(item);
             }
         }
         let least = (index as u64).saturating_add(1);
@@ -258,7 +258,7 @@ impl<'e> Schema<'e> {
         label: &str,
         key: Option<&carillon_domain::json::Value>,
         (by_name, by_index): (bool, bool),
-    ) -> Seen<'s>
+    ) -> Inferred<'s>
     where
         'e: 's,
     {
@@ -275,15 +275,15 @@ impl<'e> Schema<'e> {
             };
             return never(holder, why);
         }
-        let Some(key) = key else { return Seen::Unknown };
+        let Some(key) = key else { return Inferred::Unknown };
         match (key.as_str(), key.as_u64()) {
             (Some(name), _) if name.parse::<usize>().is_err() || !may_be("array") => {
                 self.field(holder, name, || label.to_owned())
             }
-            (None, Some(index)) => usize::try_from(index).map_or(Seen::Unknown, |index| {
+            (None, Some(index)) => usize::try_from(index).map_or(Inferred::Unknown, |index| {
                 self.numbered(holder, index, || label.to_owned())
             }),
-            _ => Seen::Unknown,
+            _ => Inferred::Unknown,
         }
     }
 
@@ -350,9 +350,9 @@ impl<'e> Schema<'e> {
 }
 
 /// A variable that no data gives a value, below a holder with this schema.
-fn never<'s>(holder: &Value, why: String) -> Seen<'s> {
+fn never<'s>(holder: &Value, why: String) -> Inferred<'s> {
     let is_own = is_own(holder);
-    Seen::Never(Never {
+    Inferred::Never(Never {
         why,
         is_own,
         may_be_asked: !is_own,

@@ -84,7 +84,7 @@ impl Val<'_> {
 }
 
 /// The result of looking up a variable's path.
-pub(super) enum Found<'s> {
+pub(super) enum Resolved<'s> {
     Value(&'s Value),
     Made(Value),
     /// A name that stands for a variable which is missing itself.
@@ -92,17 +92,17 @@ pub(super) enum Found<'s> {
 }
 
 /// Looks up a path in the scope `level` levels up.
-pub(super) fn find<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Found<'s>> {
+pub(super) fn find<'s>(level: usize, names: &[String], scope: &'s Scope<'s>) -> Option<Resolved<'s>> {
     if let Some((first, rest)) = names.split_first()
         && let Some(given) = given(level, first, scope)
     {
         return match given {
-            Val::Ref(value) => dig(value, rest).map(Found::Value),
-            Val::Own(value) => dig(value, rest).map(Found::Value),
-            Val::Missing(expr, scope) => Some(Found::Missing(expr, scope)),
+            Val::Ref(value) => dig(value, rest).map(Resolved::Value),
+            Val::Own(value) => dig(value, rest).map(Resolved::Value),
+            Val::Missing(expr, scope) => Some(Resolved::Missing(expr, scope)),
         };
     }
-    dig(ancestor(scope, level)?.this, names).map(Found::Value)
+    dig(ancestor(scope, level)?.this, names).map(Resolved::Value)
 }
 
 /// The scope `level` levels up.

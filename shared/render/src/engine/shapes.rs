@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use self::{
     scope::{Round, Scope},
-    uses::Wanted,
+    uses::Presence,
 };
 use super::{
     Engine,
@@ -156,7 +156,7 @@ impl Shapes<'_> {
                 branches,
             } => {
                 if let Some(expr) = include_zero {
-                    self.used(expr, Wanted::Maybe, scope);
+                    self.used(expr, Presence::Optional, scope);
                 }
                 self.choose(test, branches, scope, given)
             }
@@ -233,7 +233,7 @@ impl Shapes<'_> {
             None => (scope.this, scope.label.clone()),
         };
         for (_, expr) in variables {
-            self.used(expr, Wanted::Maybe, scope);
+            self.used(expr, Presence::Optional, scope);
         }
         let constants: Vec<Option<Value>> = variables.iter().map(|(_, expr)| constant(expr)).collect();
         let names = variables.iter().zip(&constants);

@@ -23,7 +23,7 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
     };
     for path in entries(&folder.join("templates"))? {
         let files = entries(&path)?;
-        let mut seen = Seen::default();
+        let mut seen = FilesByName::default();
         for file in files {
             add_template(&mut set, &mut seen, name(&path), &file)?;
         }
@@ -31,7 +31,7 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
     for file in entries(&folder.join("partials"))? {
         add_partial(&mut set, &file)?;
     }
-    let mut seen = Seen::default();
+    let mut seen = FilesByName::default();
     for file in entries(&folder.join("locales"))? {
         let tag = tag_of(&file).ok_or_else(|| misnamed(&file, LOCALE))?;
         seen.once(tag.clone(), &file)?;
@@ -42,9 +42,9 @@ pub(super) fn load(folder: &Path) -> Result<TemplateSet, FolderError> {
 
 /// The files of a folder, by the text or template that they hold.
 #[derive(Default)]
-struct Seen(BTreeMap<String, PathBuf>);
+struct FilesByName(BTreeMap<String, PathBuf>);
 
-impl Seen {
+impl FilesByName {
     /// Refuses a second file that holds the same text or template.
     fn once(&mut self, holds: String, file: &Path) -> Result<(), FolderError> {
         match self.0.insert(holds, file.to_owned()) {
@@ -73,7 +73,7 @@ pub(super) fn locale_file(folder: &Path, tag: &str) -> PathBuf {
 
 fn add_template(
     set: &mut TemplateSet,
-    seen: &mut Seen,
+    seen: &mut FilesByName,
     event_type: &str,
     file: &Path,
 ) -> Result<(), FolderError> {

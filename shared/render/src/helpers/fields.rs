@@ -28,13 +28,13 @@ pub(crate) struct Fields {
     has_time: bool,
 }
 
-/// The wanted fields. `None` stands for a field that is not written.
+/// The fields of date and time that a template asks for. `None` stands for a field that is not written.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "one for each field, independent of each other"
 )]
-pub(crate) struct Wanted {
+pub(crate) struct DateTimeFields {
     pub(crate) weekday: Option<Width>,
     pub(crate) month: Option<Width>,
     pub(crate) year: bool,
@@ -56,7 +56,7 @@ pub(crate) enum Width {
 
 impl Fields {
     /// The fields that are written together. The error names the expected fields.
-    pub(crate) fn of(wanted: Wanted) -> Result<Self, &'static str> {
+    pub(crate) fn of(wanted: DateTimeFields) -> Result<Self, &'static str> {
         let date = match (
             wanted.weekday.is_some(),
             wanted.year,

@@ -12,7 +12,7 @@ use carillon_domain::{field_error::echo, json::Value};
 
 pub(crate) use self::{
     date::{DateFormat, LocalReader, Style, date, formatted_date, is_date, is_date_style},
-    fields::{Fields, Wanted, Width},
+    fields::{DateTimeFields, Fields, Width},
     link::{check_link, is_link, percent_encode},
     number::{NumberFormat, NumberStyle, digits, formatted_number, is_currency, is_number, money, number},
     translate::{no_key, translate},

@@ -27,7 +27,7 @@ const ALLOWED: &str = "a variable may stand in text, in <title> and <textarea>, 
 
 /// A variable that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::engine) struct Found {
+pub(in crate::engine) struct RefusedVariable {
     /// The line of the variable.
     pub(in crate::engine) line: Option<usize>,
     /// If it stands in a partial: the partial's name, and the line of the part that includes it.
@@ -37,7 +37,7 @@ pub(in crate::engine) struct Found {
 }
 
 /// Judges a part, or a partial that stands in text.
-pub(in crate::engine) fn judge(block: &Block, partials: &BTreeMap<String, Block>) -> Vec<Found> {
+pub(in crate::engine) fn judge(block: &Block, partials: &BTreeMap<String, Block>) -> Vec<RefusedVariable> {
     let mut judge = Judge {
         partials,
         found: Vec::new(),
@@ -71,7 +71,7 @@ struct Given<'e> {
 
 struct Judge<'e> {
     partials: &'e BTreeMap<String, Block>,
-    found: Vec<Found>,
+    found: Vec<RefusedVariable>,
     /// Partials without a block in which nothing was refused: the places before and after each.
     clean: HashMap<&'e str, Vec<(States, States)>>,
     line: Option<usize>,
@@ -84,7 +84,7 @@ type States = Vec<State>;
 
 impl Judge<'_> {
     fn refuse(&mut self, place: JudgedSite<'_>, code: &'static str, sentence: String) {
-        let found = Found {
+        let found = RefusedVariable {
             line: self.line,
             inside: place.partial.map(|(name, via)| (name.to_owned(), via)),
             code,

@@ -13,7 +13,7 @@ mod state;
 
 use std::collections::{BTreeMap, HashSet};
 
-use self::judge::{Found, judge};
+use self::judge::{RefusedVariable, judge};
 pub(super) use self::{
     always::always_shows,
     sight::{Sight, shows},
@@ -26,7 +26,7 @@ use super::{
 /// The partials for HTML parts, and the faults that each has in text.
 pub(super) struct Gate<'e> {
     partials: &'e BTreeMap<String, Block>,
-    in_partials: HashSet<(&'e str, Found)>,
+    in_partials: HashSet<(&'e str, RefusedVariable)>,
 }
 
 impl<'e> Gate<'e> {
@@ -36,7 +36,7 @@ impl<'e> Gate<'e> {
             partials,
             in_partials: HashSet::new(),
         };
-        let all: Vec<(&str, Vec<Found>)> = partials
+        let all: Vec<(&str, Vec<RefusedVariable>)> = partials
             .iter()
             .map(|(name, block)| (name.as_str(), judge(block, partials)))
             .collect();
@@ -56,9 +56,9 @@ impl<'e> Gate<'e> {
         self.report(place, judge(block, self.partials), errors);
     }
 
-    fn report(&self, place: &IssueSite, found: Vec<Found>, errors: &mut Vec<TemplateIssue>) {
+    fn report(&self, place: &IssueSite, found: Vec<RefusedVariable>, errors: &mut Vec<TemplateIssue>) {
         for found in found {
-            let Found {
+            let RefusedVariable {
                 line,
                 inside,
                 code,
@@ -68,7 +68,7 @@ impl<'e> Gate<'e> {
                 errors.push(place.issue(line, code, sentence));
                 continue;
             };
-            let own = Found {
+            let own = RefusedVariable {
                 line,
                 inside: None,
                 code,

@@ -8,7 +8,7 @@ use super::Shapes;
 use crate::engine::{
     lack::of_the_loop,
     program::{Call, Expr, From, Helper, Path},
-    schemas::{Never, Seen},
+    schemas::{Inferred, Never},
 };
 
 /// A scope of schemas, the twin of the scope of values. `None` stands for a value without a schema.
@@ -31,7 +31,7 @@ pub(super) struct Round {
 
 impl<'e> Shapes<'e> {
     /// The value of an expression, as far as it is known.
-    pub(super) fn see<'s>(&self, expr: &Expr, scope: &Scope<'s>) -> Seen<'s>
+    pub(super) fn see<'s>(&self, expr: &Expr, scope: &Scope<'s>) -> Inferred<'s>
     where
         'e: 's,
     {
@@ -39,39 +39,39 @@ impl<'e> Shapes<'e> {
             Expr::Path(path) => self.look_up(path, scope),
             Expr::Call(call) => match call.helper {
                 Helper::Lookup => self.looked_up(call, scope),
-                Helper::Len => Seen::made("integer"),
-                Helper::Date => Seen::made("date"),
-                Helper::Number => Seen::made("number"),
-                Helper::Money => Seen::made("money"),
-                Helper::Encode => Seen::made("encoded"),
-                Helper::Url => Seen::made("link"),
-                Helper::T => Seen::made("text"),
-                _ => Seen::made("boolean"),
+                Helper::Len => Inferred::made("integer"),
+                Helper::Date => Inferred::made("date"),
+                Helper::Number => Inferred::made("number"),
+                Helper::Money => Inferred::made("money"),
+                Helper::Encode => Inferred::made("encoded"),
+                Helper::Url => Inferred::made("link"),
+                Helper::T => Inferred::made("text"),
+                _ => Inferred::made("boolean"),
             },
             Expr::Literal(value) => match value {
-                Json::String(_) => Seen::made("text"),
+                Json::String(_) => Inferred::made("text"),
                 Json::Number(number) if number.to_string().bytes().all(|byte| byte.is_ascii_digit()) => {
-                    Seen::made("integer")
+                    Inferred::made("integer")
                 }
-                Json::Number(_) => Seen::made("decimal"),
-                Json::Bool(_) => Seen::made("boolean"),
-                _ => Seen::Unknown,
+                Json::Number(_) => Inferred::made("decimal"),
+                Json::Bool(_) => Inferred::made("boolean"),
+                _ => Inferred::Unknown,
             },
         }
     }
 
     /// The value that `lookup` finds.
-    fn looked_up<'s>(&self, call: &Call, scope: &Scope<'s>) -> Seen<'s>
+    fn looked_up<'s>(&self, call: &Call, scope: &Scope<'s>) -> Inferred<'s>
     where
         'e: 's,
     {
         let [holder, key] = &call.args[..] else {
-            return Seen::Unknown;
+            return Inferred::Unknown;
         };
         let schema = match (holder, self.see(holder, scope)) {
             // Literals are executed; see `literals`.
-            (Expr::Literal(_), _) => return Seen::Unknown,
-            (_, Seen::Fits(schema)) => schema,
+            (Expr::Literal(_), _) => return Inferred::Unknown,
+            (_, Inferred::Fits(schema)) => schema,
             (_, seen) => return seen,
         };
         let literal = match key {
@@ -101,7 +101,7 @@ impl<'e> Shapes<'e> {
     }
 
     /// Looks up a variable's schema, in the order in which a running template looks up its value.
-    pub(super) fn look_up<'s>(&self, path: &Path, scope: &Scope<'s>) -> Seen<'s>
+    pub(super) fn look_up<'s>(&self, path: &Path, scope: &Scope<'s>) -> Inferred<'s>
     where
         'e: 's,
     {
@@ -110,7 +110,7 @@ impl<'e> Shapes<'e> {
             From::Root => return self.schema.of_root(&path.names),
             From::Scope(level) => level,
         };
-        let fits = |schema: Option<&'s Value>| schema.map_or(Seen::Unknown, Seen::Fits);
+        let fits = |schema: Option<&'s Value>| schema.map_or(Inferred::Unknown, Inferred::Fits);
         if let Some((first, rest)) = path.names.split_first() {
             let named = |scope: &Scope<'s>| {
                 let found = scope.names.iter().find(|(name, _)| name == first);
@@ -129,7 +129,7 @@ impl<'e> Shapes<'e> {
             }
         }
         let Some(holder) = ancestors(scope).nth(level) else {
-            return Seen::Never(Never {
+            return Inferred::Never(Never {
                 why: "it reaches further out than the event's data; write fewer ../".to_owned(),
                 is_own: true,
                 may_be_asked: false,
@@ -144,11 +144,11 @@ impl<'e> Shapes<'e> {
 }
 
 /// The value of `@index`, `@key`, `@first` or `@last`, as far as it is known.
-fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Seen<'s> {
+fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Inferred<'s> {
     let around = ancestors(scope).skip(level).find_map(|scope| scope.round);
     let never = || {
         let is_in_loop = around.is_some() || ancestors(scope).any(|scope| scope.round.is_some());
-        Seen::Never(Never {
+        Inferred::Never(Never {
             why: of_the_loop(level, names, is_in_loop).replacen("which ", "it ", 1),
             is_own: true,
             may_be_asked: false,
@@ -156,9 +156,9 @@ fn round<'s>(level: usize, names: &[String], scope: &Scope<'_>) -> Seen<'s> {
     };
     match (names, around) {
         ([name], Some(around)) => match name.as_str() {
-            "index" => Seen::made("integer"),
-            "first" | "last" => Seen::made("boolean"),
-            "key" if around.may_have_key => Seen::made("text"),
+            "index" => Inferred::made("integer"),
+            "first" | "last" => Inferred::made("boolean"),
+            "key" if around.may_have_key => Inferred::made("text"),
             _ => never(),
         },
         _ => never(),

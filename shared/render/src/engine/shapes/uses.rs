@@ -8,16 +8,16 @@ use crate::engine::{
     made::is_own,
     program::{Call, Expr, Helper},
     readings::Reading,
-    schemas::{Never, Seen},
+    schemas::{Inferred, Never},
 };
 
-/// The use of a value, which determines the effect of an absent one.
+/// Whether the use of a value requires that it is present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Presence {
     /// The value may be absent, as in a condition.
-    Maybe,
+    Optional,
     /// An absent value is an error.
-    Present,
+    Required,
 }
 
 impl<'e> Shapes<'e> {
@@ -28,14 +28,16 @@ impl<'e> Shapes<'e> {
     /// Looks at an expression that decides between blocks. Returns whether it mentions a variable that the schema
     /// does not have.
     pub(super) fn tested(&mut self, expr: &Expr, scope: &Scope<'_>) -> bool {
-        self.used(expr, Wanted::Maybe, scope);
+        self.used(expr, Presence::Optional, scope);
         self.mentions_unknown(expr, scope)
     }
 
     fn mentions_unknown(&self, expr: &Expr, scope: &Scope<'_>) -> bool {
         match expr {
             Expr::Literal(_) => false,
-            Expr::Path(path) => matches!(self.look_up(path, scope), Seen::Never(never) if never.may_be_asked),
+            Expr::Path(path) => {
+                matches!(self.look_up(path, scope), Inferred::Never(never) if never.may_be_asked)
+            }
             Expr::Call(call) => {
                 let named = call.named.iter().map(|(_, expr)| expr);
                 call.args
@@ -47,18 +49,22 @@ impl<'e> Shapes<'e> {
     }
 
     /// Looks at the subject of a block, which must be there unless the block has an `else`.
-    pub(super) fn subject<'s>(&mut self, expr: &Expr, has_else: bool, scope: &Scope<'s>) -> Seen<'s>
+    pub(super) fn subject<'s>(&mut self, expr: &Expr, has_else: bool, scope: &Scope<'s>) -> Inferred<'s>
     where
         'e: 's,
     {
-        let wanted = if has_else { Wanted::Maybe } else { Wanted::Present };
-        self.used(expr, wanted, scope);
+        let presence = if has_else {
+            Presence::Optional
+        } else {
+            Presence::Required
+        };
+        self.used(expr, presence, scope);
         self.see(expr, scope)
     }
 
     /// Looks at an expression whose value is written.
     pub(super) fn written(&mut self, expr: &Expr, scope: &Scope<'_>) {
-        self.used(expr, Wanted::Present, scope);
+        self.used(expr, Presence::Required, scope);
         self.has_text(expr, scope);
     }
 
@@ -96,17 +102,17 @@ impl<'e> Shapes<'e> {
     }
 
     /// Looks at an expression whose value is used.
-    pub(super) fn used(&mut self, expr: &Expr, wanted: Wanted, scope: &Scope<'_>) {
+    pub(super) fn used(&mut self, expr: &Expr, presence: Presence, scope: &Scope<'_>) {
         if let Expr::Call(call) = expr {
-            self.called(call, wanted, scope);
+            self.called(call, presence, scope);
         }
-        if let Seen::Never(never) = self.see(expr, scope) {
-            self.never(expr, &never, wanted);
+        if let Inferred::Never(never) = self.see(expr, scope) {
+            self.never(expr, &never, presence);
         }
     }
 
-    fn never(&mut self, expr: &Expr, never: &Never, wanted: Wanted) {
-        if never.may_be_asked && (wanted == Wanted::Maybe || self.guards > 0) {
+    fn never(&mut self, expr: &Expr, never: &Never, presence: Presence) {
+        if never.may_be_asked && (presence == Presence::Optional || self.guards > 0) {
             return;
         }
         let by = match self.schema.event_type {
@@ -117,19 +123,19 @@ impl<'e> Shapes<'e> {
         self.find("unknown-variable", sentence);
     }
 
-    fn called(&mut self, call: &Call, wanted: Wanted, scope: &Scope<'_>) {
+    fn called(&mut self, call: &Call, presence: Presence, scope: &Scope<'_>) {
         let of_args = match call.helper {
-            helper if helper.is_condition() => Wanted::Maybe,
-            Helper::Lookup => Wanted::Maybe,
+            helper if helper.is_condition() => Presence::Optional,
+            Helper::Lookup => Presence::Optional,
             // An absent list has no items in a condition.
-            Helper::Len => wanted,
-            _ => Wanted::Present,
+            Helper::Len => presence,
+            _ => Presence::Required,
         };
         for expr in &call.args {
             self.used(expr, of_args, scope);
         }
         for (_, expr) in &call.named {
-            self.used(expr, Wanted::Present, scope);
+            self.used(expr, Presence::Required, scope);
         }
         for (_, expr) in &call.named {
             if call.helper == Helper::T {
@@ -149,7 +155,7 @@ impl<'e> Shapes<'e> {
                 _ => true,
             };
             // In a condition, the length of null is 0.
-            let may_be_null = call.helper == Helper::Len && wanted == Wanted::Maybe;
+            let may_be_null = call.helper == Helper::Len && presence == Presence::Optional;
             if has_text
                 && !(may_be_null && self.may_be_null(expr, scope))
                 && let Some(reading) = Reading::of(call.helper, index, style)

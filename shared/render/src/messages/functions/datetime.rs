@@ -3,7 +3,7 @@
 use fluent_syntax::ast::NamedArgument;
 
 use super::{Function, Refusal, Setting};
-use crate::helpers::{DateFormat, Fields, Style, Wanted, Width};
+use crate::helpers::{DateFormat, DateTimeFields, Fields, Style, Width};
 
 const OPTIONS: &str =
     "dateStyle, timeStyle, weekday, year, month, day, hour, minute, second, hour12 or hourCycle";
@@ -11,7 +11,7 @@ const OPTIONS: &str =
 pub(super) fn read(options: &[NamedArgument<&str>]) -> Result<Function, Refusal> {
     let mut date = None;
     let mut time = false;
-    let mut wanted = Wanted::default();
+    let mut wanted = DateTimeFields::default();
     let mut has_fields = false;
     for option in options {
         let option = Setting::of("DATETIME", option);

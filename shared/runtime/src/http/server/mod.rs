@@ -2,8 +2,8 @@
 //! time, so that a bound on connections is a bound on requests.
 
 mod connection;
-mod crowd;
 mod head;
+mod open_connections;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use self::crowd::Crowd;
+use self::open_connections::OpenConnections;
 use super::HttpConfig;
 use crate::{lifecycle::Shutdown, panics};
 
@@ -66,7 +66,7 @@ pub async fn serve(
     // takes a megabyte.
     let router: Router = router.with_state(());
     let config = Arc::new(config);
-    let crowd = Crowd::new(crowd::affordable(config.max_connections));
+    let open_connections = OpenConnections::new(open_connections::affordable(config.max_connections));
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -75,11 +75,19 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => enter(stream, peer, &router, &config, &crowd, &tasks, &shutdown),
+            Ok((stream, peer)) => enter(
+                stream,
+                peer,
+                &router,
+                &config,
+                &open_connections,
+                &tasks,
+                &shutdown,
+            ),
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted; connections without a request are closed");
-                crowd.make_room();
+                open_connections.make_room();
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     () = shutdown.soft() => break,
@@ -98,11 +106,11 @@ fn enter(
     peer: SocketAddr,
     router: &Router,
     config: &Arc<HttpConfig>,
-    crowd: &Arc<Crowd>,
+    open_connections: &Arc<OpenConnections>,
     tasks: &TaskTracker,
     shutdown: &Shutdown,
 ) {
-    let Some(place) = crowd.enter() else {
+    let Some(place) = open_connections.enter() else {
         metrics::counter!("carillon_http_connections_closed_total", "reason" => "refused").increment(1);
         // The socket's buffer is empty, so the whole answer is written at once. A client that has left needs
         // no answer.

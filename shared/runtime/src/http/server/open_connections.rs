@@ -18,7 +18,7 @@ const RESERVED_FILES: u64 = 512;
 
 /// All open connections.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct OpenConnections {
     max: usize,
     next: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Progress>>>,
@@ -27,12 +27,12 @@ pub(super) struct Crowd {
 /// A connection's place; dropping it frees the place.
 #[derive(Debug)]
 pub(super) struct Admission {
-    crowd: Arc<Crowd>,
+    open_connections: Arc<OpenConnections>,
     id: u64,
     pub(super) progress: Arc<Progress>,
 }
 
-impl Crowd {
+impl OpenConnections {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -56,7 +56,7 @@ impl Crowd {
         open.insert(id, Arc::clone(&progress));
         metrics::gauge!("carillon_http_connections").increment(1);
         Some(Admission {
-            crowd: Arc::clone(self),
+            open_connections: Arc::clone(self),
             id,
             progress,
         })
@@ -88,7 +88,7 @@ impl Crowd {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.crowd.open.lock().remove(&self.id);
+        self.open_connections.open.lock().remove(&self.id);
         metrics::gauge!("carillon_http_connections").decrement(1);
     }
 }
@@ -117,30 +117,30 @@ mod tests {
 
     #[test]
     fn at_the_bound_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does() {
-        let crowd = Crowd::new(3);
-        let places: Vec<Admission> = (0..3).map(|_| crowd.enter().unwrap()).collect();
-        let is_open = |place: &Admission| crowd.open.lock().contains_key(&place.id);
+        let open_connections = OpenConnections::new(3);
+        let places: Vec<Admission> = (0..3).map(|_| open_connections.enter().unwrap()).collect();
+        let is_open = |place: &Admission| open_connections.open.lock().contains_key(&place.id);
         places[0].progress.begin();
         places[1].progress.begin();
         places[1].progress.end();
-        let fourth = crowd.enter().unwrap();
+        let fourth = open_connections.enter().unwrap();
         // The third never had a request, the second waits for its next one.
         assert_eq!(
             places.iter().map(is_open).collect::<Vec<_>>(),
             [true, true, false]
         );
         fourth.progress.begin();
-        let fifth = crowd.enter().unwrap();
+        let fifth = open_connections.enter().unwrap();
         assert_eq!(
             places.iter().map(is_open).collect::<Vec<_>>(),
             [true, false, false]
         );
         fifth.progress.begin();
-        assert!(crowd.enter().is_none(), "all have a request");
+        assert!(open_connections.enter().is_none(), "all have a request");
         places[0].progress.end();
-        assert!(crowd.enter().is_some() && !is_open(&places[0]));
+        assert!(open_connections.enter().is_some() && !is_open(&places[0]));
         drop(fifth);
         drop((places, fourth));
-        assert_eq!(crowd.open.lock().len(), 0);
+        assert_eq!(open_connections.open.lock().len(), 0);
     }
 }
