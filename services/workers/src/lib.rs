@@ -19,10 +19,7 @@ use carillon_store::Store;
 pub use account::Account;
 pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
-pub use senders::{
-    AccountError, ApnsSender, FcmSender, OpenError, SendGridSender, SesSender, SmtpSender, TwilioSender,
-    accounts,
-};
+pub use senders::{AccountError, ApnsSender, FcmSender, HttpSender, OpenError, SmtpSender, accounts};
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.
 const MAX_BATCH: usize = 64;

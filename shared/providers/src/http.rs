@@ -3,9 +3,22 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
+use carillon_domain::Timestamp;
 use url::Url;
 
-use crate::outcome::{Refusal, Scope, SendOutcome};
+use crate::{
+    message::OutgoingMessage,
+    outcome::{Refusal, Scope, SendOutcome},
+};
+
+/// An account whose messages are each one HTTP request with one answer.
+pub trait HttpRequests: Send + Sync + 'static {
+    /// The request that sends a message. The error is the reason for which the message cannot be sent by this account.
+    fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal>;
+
+    /// The outcome that an answer stands for.
+    fn classify(&self, answer: &ProviderResponse, now: Timestamp) -> SendOutcome;
+}
 
 /// A complete request. Headers with credentials are marked as sensitive.
 #[derive(Debug)]

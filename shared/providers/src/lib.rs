@@ -21,7 +21,7 @@ pub mod twilio;
 pub use accounts::{AccountsError, ProvidersConfig, platforms_served};
 pub use apns::ApnsConfig;
 pub use fcm::FcmConfig;
-pub use http::{NoAnswer, ProviderRequest, ProviderResponse};
+pub use http::{HttpRequests, NoAnswer, ProviderRequest, ProviderResponse};
 pub use kinds::{ProviderConfig, ProviderKind};
 pub use message::OutgoingMessage;
 pub use outcome::{Class, Refusal, Scope, SendOutcome};

@@ -1,13 +1,58 @@
-//! The common parts of the HTTP senders.
+//! Messages and answers over HTTP.
 
 use std::time::Duration;
 
-use carillon_domain::Timestamp;
-use carillon_providers::{NoAnswer, ProviderRequest, ProviderResponse, parse_retry_after};
+use async_trait::async_trait;
+use carillon_domain::{Timestamp, clock::SharedClock};
+use carillon_providers::{
+    HttpRequests, NoAnswer, OutgoingMessage, ProviderRequest, ProviderResponse, SendOutcome,
+    parse_retry_after,
+};
+use carillon_runtime::http::{ClientOptions, client};
 use reqwest::{Client, Request, Response, header::RETRY_AFTER};
+
+use super::OpenError;
+use crate::sender::Sender;
 
 /// The most bytes of an answer that are read; the rest is cut.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// Sends messages through an account that takes each as one HTTP request.
+pub struct HttpSender<R> {
+    client: Client,
+    requests: R,
+    clock: SharedClock,
+}
+
+impl<R> HttpSender<R> {
+    /// A sender whose calls end within `timeout`; nothing is connected yet.
+    pub fn new(requests: R, timeout: Duration, clock: SharedClock) -> Result<Self, OpenError> {
+        let client = client(&ClientOptions {
+            request_timeout: timeout,
+            ..ClientOptions::default()
+        })?;
+        Ok(Self {
+            client,
+            requests,
+            clock,
+        })
+    }
+}
+
+#[async_trait]
+impl<R: HttpRequests> Sender for HttpSender<R> {
+    async fn send(&self, message: &OutgoingMessage) -> SendOutcome {
+        let sent_at = self.clock.now();
+        let request = match self.requests.build(message, sent_at) {
+            Ok(request) => request,
+            Err(refusal) => return SendOutcome::Terminal(refusal),
+        };
+        match exchange(&self.client, request, None, sent_at).await {
+            Ok(answer) => self.requests.classify(&answer, self.clock.now()),
+            Err(why) => why.into(),
+        }
+    }
+}
 
 /// Sends a request and reads the whole answer. `within` replaces the client's time limit.
 pub(super) async fn exchange(

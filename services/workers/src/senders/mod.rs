@@ -4,24 +4,20 @@ mod apns;
 mod fcm;
 mod http;
 mod oauth;
-mod sendgrid;
-mod ses;
 mod smtp;
-mod twilio;
 
 use std::{num::NonZeroU32, sync::Arc};
 
 use carillon_domain::{Channel, clock::SharedClock};
 use carillon_providers::{
     AccountsError, ProviderConfig, ProviderKind, ProvidersConfig, SettingError, platforms_served,
+    sendgrid::SendGridRequests, ses::SesRequests, twilio::TwilioRequests,
 };
 
+pub use self::http::HttpSender;
 pub use apns::ApnsSender;
 pub use fcm::FcmSender;
-pub use sendgrid::SendGridSender;
-pub use ses::SesSender;
 pub use smtp::SmtpSender;
-pub use twilio::TwilioSender;
 
 use crate::{account::Account, config::ChannelsConfig, sender::Sender};
 
@@ -91,12 +87,19 @@ pub fn accounts(
 
 /// The connections to an account: one line for each kind of provider.
 fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<dyn Sender>, OpenError> {
+    let timeout = config.longest_call();
     Ok(match config {
         ProviderConfig::Apns(apns) => Arc::new(ApnsSender::new(name, apns, clock)?),
         ProviderConfig::Fcm(fcm) => Arc::new(FcmSender::new(fcm, clock)?),
-        ProviderConfig::SendGrid(sendgrid) => Arc::new(SendGridSender::new(sendgrid, clock)?),
-        ProviderConfig::Ses(ses) => Arc::new(SesSender::new(ses, clock)?),
+        ProviderConfig::SendGrid(sendgrid) => {
+            Arc::new(HttpSender::new(SendGridRequests::new(sendgrid)?, timeout, clock)?)
+        }
+        ProviderConfig::Ses(ses) => Arc::new(HttpSender::new(SesRequests::new(ses)?, timeout, clock)?),
         ProviderConfig::Smtp(smtp) => Arc::new(SmtpSender::new(smtp, clock)?),
-        ProviderConfig::Twilio(twilio) => Arc::new(TwilioSender::new(name, twilio, clock)?),
+        ProviderConfig::Twilio(twilio) => Arc::new(HttpSender::new(
+            TwilioRequests::new(name, twilio)?,
+            timeout,
+            clock,
+        )?),
     })
 }

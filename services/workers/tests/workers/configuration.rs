@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
-use carillon_providers::{FcmConfig, ProvidersConfig, SmtpConfig, TwilioConfig};
-use carillon_workers::{ChannelsConfig, FcmSender, OpenError, SmtpSender, TwilioSender, accounts};
+use carillon_providers::{FcmConfig, ProvidersConfig, SmtpConfig, TwilioConfig, twilio::TwilioRequests};
+use carillon_workers::{ChannelsConfig, FcmSender, OpenError, SmtpSender, accounts};
 
 use crate::{fcm_tokens, http_server::nobody, relay, twilio};
 
@@ -130,12 +130,9 @@ fn a_configuration_that_cannot_work_is_refused_with_its_key() {
         ..twilio
     };
     for config in [two_origins, no_origin] {
-        assert_eq!(blamed(TwilioSender::new("main", &config, clock())), "from");
+        assert_eq!(blamed(TwilioRequests::new("main", &config)), "from");
     }
-    assert_eq!(
-        blamed(TwilioSender::new("main", &no_token, clock())),
-        "auth_token"
-    );
+    assert_eq!(blamed(TwilioRequests::new("main", &no_token)), "auth_token");
 
     let no_password = SmtpConfig {
         username: Some("shop".to_owned()),

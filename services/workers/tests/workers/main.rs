@@ -15,6 +15,7 @@ mod expiry;
 mod fcm;
 mod fcm_tokens;
 mod goaway;
+mod http_sender;
 mod http_server;
 mod lanes;
 mod outcomes;

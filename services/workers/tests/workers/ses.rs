@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Content;
-use carillon_providers::SesConfig;
+use carillon_providers::{SesConfig, ses::SesRequests};
 use carillon_testkit::ManualClock;
-use carillon_workers::{Sender as _, SesSender};
+use carillon_workers::{HttpSender, Sender as _};
 use serde_json::json;
 
 use crate::{
-    http_server::{HttpServer, Reply, breaks_off, message, nobody, reply, reply_after, reply_with, told},
+    http_server::{HttpServer, message, reply, reply_after, reply_with, told},
     smtp::mail,
     support::{PHONE, START},
 };
@@ -30,8 +30,9 @@ fn config(url: &str) -> SesConfig {
     }
 }
 
-fn sender(config: &SesConfig) -> SesSender {
-    SesSender::new(config, Arc::new(ManualClock::at(START))).unwrap()
+fn sender(config: &SesConfig) -> HttpSender<SesRequests> {
+    let requests = SesRequests::new(config).unwrap();
+    HttpSender::new(requests, config.request_timeout, Arc::new(ManualClock::at(START))).unwrap()
 }
 
 #[tokio::test]
@@ -91,27 +92,6 @@ async fn answers_are_told_apart_by_their_types() {
         server.answers(SEND, [answer]);
         assert_eq!(told(&sender.send(&mail()).await), expected);
     }
-}
-
-#[tokio::test]
-async fn without_an_answer_the_outcome_depends_on_whether_bytes_may_have_been_sent() {
-    let server = HttpServer::start().await;
-    server.answers(SEND, [Reply::Silence]);
-    let hurried = SesConfig {
-        request_timeout: Duration::from_millis(400),
-        ..config(&server.url)
-    };
-    assert_eq!(told(&sender(&hurried).send(&mail()).await), "uncertain timeout");
-    let refused = format!("http://{}", nobody().await);
-    assert_eq!(
-        told(&sender(&config(&refused)).send(&mail()).await),
-        "retry connect"
-    );
-    let url = breaks_off("").await;
-    assert_eq!(
-        told(&sender(&config(&url)).send(&mail()).await),
-        "uncertain connection-lost"
-    );
 }
 
 #[tokio::test]

@@ -4,17 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use carillon_domain::Content;
 use carillon_domain::{Channel, Clock as _, Target, clock::SharedClock};
-use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig};
+use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig, twilio::TwilioRequests};
 use carillon_testkit::ManualClock;
-use carillon_workers::{ChannelsConfig, Sender as _, TwilioSender, accounts};
+use carillon_workers::{ChannelsConfig, HttpSender, Sender as _, accounts};
 use serde_json::{Value, json};
 
 use crate::{
-    http_server::{HttpServer, Reply, breaks_off, message, nobody, reply, reply_after, told},
+    http_server::{HttpServer, message, reply, reply_after, told},
     support::{PHONE, START, on_workers, to_guest},
 };
 
-const MESSAGES: &str = "/Messages.json";
+pub(crate) const MESSAGES: &str = "/Messages.json";
 
 pub(crate) fn config(url: &str) -> TwilioConfig {
     TwilioConfig {
@@ -29,11 +29,12 @@ pub(crate) fn config(url: &str) -> TwilioConfig {
     }
 }
 
-fn sender(config: &TwilioConfig) -> TwilioSender {
-    TwilioSender::new("main", config, Arc::new(ManualClock::at(START))).unwrap()
+fn sender(config: &TwilioConfig) -> HttpSender<TwilioRequests> {
+    let requests = TwilioRequests::new("main", config).unwrap();
+    HttpSender::new(requests, config.request_timeout, Arc::new(ManualClock::at(START))).unwrap()
 }
 
-fn text() -> OutgoingMessage {
+pub(crate) fn text() -> OutgoingMessage {
     message(
         PHONE,
         Content::Sms {
@@ -126,44 +127,6 @@ async fn answers_are_told_apart_by_their_codes() {
     ] {
         server.answers(MESSAGES, [answer]);
         assert_eq!(told(&sender.send(&text()).await), expected);
-    }
-}
-
-#[tokio::test]
-async fn without_an_answer_the_outcome_depends_on_whether_bytes_were_sent() {
-    let server = HttpServer::start().await;
-    server.answers(MESSAGES, [Reply::Silence]);
-    let hurried = |url: &str| TwilioConfig {
-        request_timeout: Duration::from_millis(400),
-        ..config(url)
-    };
-    let outcome = sender(&hurried(&server.url)).send(&text()).await;
-    assert_eq!(told(&outcome), "uncertain timeout");
-
-    let refused = format!("http://{}", nobody().await);
-    assert_eq!(
-        told(&sender(&config(&refused)).send(&text()).await),
-        "retry connect"
-    );
-
-    for (bytes, expected) in [
-        ("", "uncertain connection-lost"),
-        (
-            "HTTP/1.1 201 Created\r\ncontent-length: 90\r\n\r\n{\"sid\":",
-            "uncertain connection-lost",
-        ),
-        // A status line that refuses is an answer, even if the body is cut off.
-        (
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 90\r\n\r\n{\"co",
-            "terminal http-400",
-        ),
-    ] {
-        let url = breaks_off(bytes).await;
-        assert_eq!(
-            told(&sender(&config(&url)).send(&text()).await),
-            expected,
-            "{bytes}"
-        );
     }
 }
 

@@ -46,7 +46,7 @@ enum Part {
 }
 
 /// The outcome of a mail by the answer to its request.
-pub fn classify(answer: &ProviderResponse, now: Timestamp) -> SendOutcome {
+pub(super) fn classify(answer: &ProviderResponse, now: Timestamp) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let message_id = answer.header(MESSAGE_ID).map(str::to_owned);
         return SendOutcome::Ok { message_id };

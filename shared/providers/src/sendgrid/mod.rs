@@ -6,7 +6,6 @@ mod check;
 mod config;
 mod request;
 
-pub use answer::classify;
 pub use categories::Categories;
 pub use config::SendGridConfig;
 pub use request::SendGridRequests;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use carillon_domain::Content;
+use carillon_domain::{Content, Timestamp};
 use http::{HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use url::Url;
 
-use super::SendGridConfig;
+use super::{SendGridConfig, answer::classify};
 use crate::{
-    http::ProviderRequest,
+    http::{HttpRequests, ProviderRequest, ProviderResponse},
     mail::{MailSender, ascii_receiver, header_line, message_id, own_headers},
     message::{OutgoingMessage, wrong_content},
-    outcome::{Refusal, Scope},
+    outcome::{Refusal, Scope, SendOutcome},
     setting::SettingError,
 };
 
@@ -93,9 +93,10 @@ impl SendGridRequests {
             sandbox: config.sandbox,
         })
     }
+}
 
-    /// The request that sends a mail.
-    pub fn build(&self, message: &OutgoingMessage) -> Result<ProviderRequest, Refusal> {
+impl HttpRequests for SendGridRequests {
+    fn build(&self, message: &OutgoingMessage, _now: Timestamp) -> Result<ProviderRequest, Refusal> {
         let Content::Email { subject, text, html } = &message.content else {
             return Err(wrong_content("an e-mail"));
         };
@@ -129,6 +130,10 @@ impl SendGridRequests {
         let mut request = ProviderRequest::json(self.url.clone(), json);
         request.headers.insert(AUTHORIZATION, self.authorization.clone());
         Ok(request)
+    }
+
+    fn classify(&self, answer: &ProviderResponse, now: Timestamp) -> SendOutcome {
+        classify(answer, now)
     }
 }
 
@@ -182,6 +187,10 @@ mod tests {
         message("ada@läden.example", content)
     }
 
+    fn now() -> Timestamp {
+        "2026-11-24T10:00:00Z".parse().unwrap()
+    }
+
     fn body(request: &ProviderRequest) -> Value {
         serde_json::from_slice(&request.body).unwrap()
     }
@@ -189,7 +198,7 @@ mod tests {
     #[test]
     fn a_mail_has_its_plain_text_first_and_its_references_as_custom_args() {
         let requests = SendGridRequests::new(&config()).unwrap();
-        let request = requests.build(&mail(Some("<p>Hallo</p>"))).unwrap();
+        let request = requests.build(&mail(Some("<p>Hallo</p>")), now()).unwrap();
         assert_eq!(request.url.as_str(), "https://api.sendgrid.com/v3/mail/send");
         assert_eq!(request.headers[AUTHORIZATION], "Bearer SG.hunter2");
         assert_eq!(request.headers["content-type"], "application/json");
@@ -230,7 +239,7 @@ mod tests {
         };
         let request = SendGridRequests::new(&config)
             .unwrap()
-            .build(&mail(None))
+            .build(&mail(None), now())
             .unwrap();
         let body = body(&request);
         assert_eq!(body["categories"], json!(["shop"]));
@@ -248,7 +257,7 @@ mod tests {
         let body = body(
             &SendGridRequests::new(&config())
                 .unwrap()
-                .build(&outgoing)
+                .build(&outgoing, now())
                 .unwrap(),
         );
         let header = body["headers"]["X-Carillon-Event"].as_str().unwrap();
@@ -264,10 +273,10 @@ mod tests {
             to: "läden@example.com".to_owned(),
             ..mail(None)
         };
-        let refused = SendGridRequests::new(&config()).unwrap().build(&outgoing);
+        let refused = SendGridRequests::new(&config()).unwrap().build(&outgoing, now());
         assert_eq!(refused.unwrap_err().code, "smtputf8-unsupported");
         let sms = message("+491511234567", Content::Sms { text: "x".to_owned() });
-        let refused = SendGridRequests::new(&config()).unwrap().build(&sms);
+        let refused = SendGridRequests::new(&config()).unwrap().build(&sms, now());
         assert_eq!(refused.unwrap_err().code, "wrong-content");
     }
 

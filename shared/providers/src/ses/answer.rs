@@ -28,7 +28,7 @@ struct Failed {
 }
 
 /// The outcome of a mail by the answer to its request.
-pub fn classify(answer: &ProviderResponse) -> SendOutcome {
+pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
         return SendOutcome::Ok {

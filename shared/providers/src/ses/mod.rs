@@ -8,7 +8,6 @@ mod names;
 mod request;
 mod signature;
 
-pub use answer::classify;
 pub use config::SesConfig;
 pub use names::{AccessKeyId, ConfigurationSet, Region};
 pub use request::SesRequests;

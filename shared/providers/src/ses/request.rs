@@ -9,12 +9,12 @@ use carillon_domain::Timestamp;
 use serde::Serialize;
 use url::Url;
 
-use super::{ConfigurationSet, SesConfig, signature::Signer};
+use super::{ConfigurationSet, SesConfig, answer::classify, signature::Signer};
 use crate::{
-    http::ProviderRequest,
+    http::{HttpRequests, ProviderRequest, ProviderResponse},
     mail::{Mails, ascii_receiver},
     message::OutgoingMessage,
-    outcome::{Refusal, Scope},
+    outcome::{Refusal, Scope, SendOutcome},
     setting::SettingError,
 };
 
@@ -79,9 +79,10 @@ impl SesRequests {
             configuration_set: config.configuration_set.clone(),
         })
     }
+}
 
-    /// The request that sends a mail, signed with the time.
-    pub fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
+impl HttpRequests for SesRequests {
+    fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
         let mail = self.mails.build(message, now)?;
         let tags = message.references().into_iter();
         let body = SendEmail {
@@ -103,6 +104,10 @@ impl SesRequests {
             .sign(&mut request, now)
             .map_err(|_| Refusal::new(Scope::Account, "signature", "the request cannot be signed"))?;
         Ok(request)
+    }
+
+    fn classify(&self, answer: &ProviderResponse, _now: Timestamp) -> SendOutcome {
+        classify(answer)
     }
 }
 

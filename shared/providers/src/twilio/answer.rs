@@ -20,7 +20,7 @@ struct Failed {
 }
 
 /// The outcome of a message by the answer to its request.
-pub fn classify(answer: &ProviderResponse) -> SendOutcome {
+pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let created = serde_json::from_slice::<Created>(&answer.body).ok();
         return SendOutcome::Ok {

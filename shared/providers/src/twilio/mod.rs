@@ -7,6 +7,5 @@ mod codes;
 mod config;
 mod request;
 
-pub use answer::classify;
 pub use config::{AccountSid, SenderId, ServiceSid, TwilioConfig};
 pub use request::TwilioRequests;

@@ -6,11 +6,11 @@ use http::{HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret as _;
 use url::{Url, form_urlencoded};
 
-use super::{TwilioConfig, callback::StatusCallback};
+use super::{TwilioConfig, answer::classify, callback::StatusCallback};
 use crate::{
-    http::ProviderRequest,
+    http::{HttpRequests, ProviderRequest, ProviderResponse},
     message::{OutgoingMessage, wrong_content},
-    outcome::Refusal,
+    outcome::{Refusal, SendOutcome},
     setting::SettingError,
 };
 
@@ -56,9 +56,10 @@ impl TwilioRequests {
                 .transpose()?,
         })
     }
+}
 
-    /// The request that sends a text message.
-    pub fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
+impl HttpRequests for TwilioRequests {
+    fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
         let Content::Sms { text } = &message.content else {
             return Err(wrong_content("a text message"));
         };
@@ -77,6 +78,10 @@ impl TwilioRequests {
         let mut request = ProviderRequest::form(self.url.clone(), form.finish());
         request.headers.insert(AUTHORIZATION, self.authorization.clone());
         Ok(request)
+    }
+
+    fn classify(&self, answer: &ProviderResponse, _now: Timestamp) -> SendOutcome {
+        classify(answer)
     }
 }
 
