@@ -19,7 +19,7 @@ pub(crate) use self::{
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,
     },
-    suppressions::SuppressionsCommand,
+    suppressions::{Expiry, SuppressionsCommand},
 };
 
 /// Carillon delivers notifications: events in, messages out by e-mail, text message and push.

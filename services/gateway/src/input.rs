@@ -32,6 +32,17 @@ pub(crate) async fn json<T: DeserializeOwned>(JsonBody(body): JsonBody) -> Resul
     json_of(&read_capped(body, MAX_BODY).await?)
 }
 
+/// Reads a JSON body of a closed shape whose fields are all optional, and which may be left out.
+pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(
+    JsonBody(body): JsonBody,
+) -> Result<T, ApiError> {
+    let bytes = read_capped(body, MAX_BODY).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    json_of(&bytes)
+}
+
 /// Reads JSON of a closed shape; an error names the field.
 pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let bytes = without_mark(bytes);

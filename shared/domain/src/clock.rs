@@ -37,10 +37,10 @@ pub fn truncate(at: Timestamp) -> Timestamp {
 }
 
 /// The last time that all stores can hold and sort: the end of the year 9999.
-const LAST: Timestamp =
+pub(crate) const LAST: Timestamp =
     DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("a time that chrono knows");
 /// The first such time: the beginning of the year 1.
-const FIRST: Timestamp =
+pub(crate) const FIRST: Timestamp =
     DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("a time that chrono knows");
 
 /// The time `wait` after `at`, no later than the end of the year 9999. `at + wait` panics where the sum leaves chrono's

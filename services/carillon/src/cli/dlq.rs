@@ -1,5 +1,6 @@
 //! The arguments of `carillon dlq`.
 
+use carillon_domain::Moment;
 use clap::{Args, Subcommand};
 
 use super::{Remote, examples, remote::limit};
@@ -82,12 +83,13 @@ pub(crate) struct LetterFilter {
     /// Only letters of this event type; may be repeated.
     #[arg(long = "type")]
     pub(crate) event_type: Vec<String>,
-    /// Only letters that died at this time or later, such as 2026-11-24T10:00:00Z.
+    /// Only letters that died at this time or later: `2026-11-24T10:00:00Z`, or a date such as `2026-11-24`, which begins at
+    /// 00:00 UTC.
     #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<Moment>,
     /// Only letters that died before this time.
     #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<String>,
+    pub(crate) to: Option<Moment>,
 }
 
 /// The letters of a job, and how it works.
@@ -132,8 +134,8 @@ impl LetterFilter {
     }
 
     /// The times, by the API's names.
-    pub(crate) fn times(&self) -> [(&'static str, &Option<String>); 2] {
-        [("from", &self.from), ("to", &self.to)]
+    pub(crate) fn times(&self) -> [(&'static str, Option<Moment>); 2] {
+        [("from", self.from), ("to", self.to)]
     }
 
     /// Whether any condition is given.

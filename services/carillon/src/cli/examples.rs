@@ -59,7 +59,7 @@ examples! {
         "carillon suppressions list --channel sms --reason opted_out --limit 500 --json";
     SUPPRESSIONS_ADD:
         "carillon suppressions add email ada@example.com --note 'asked us by phone'",
-        "carillon suppressions add sms +4915112345678 --expires-at 2027-06-01T00:00:00Z";
+        "carillon suppressions add sms +4915112345678 --expires-at 2027-06-01";
     SUPPRESSIONS_REMOVE: "carillon suppressions remove sms +4915112345678";
     SUPPRESSIONS_IMPORT: "carillon suppressions import former-provider.csv", "carillon suppressions import - --json < former-provider.csv";
     CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme --data-dir /var/tmp/carillon";

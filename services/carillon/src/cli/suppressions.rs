@@ -1,7 +1,8 @@
 //! `carillon suppressions`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
+use carillon_domain::{Moment, moment::NoMoment};
 use clap::Subcommand;
 
 use super::{ChannelArg, Remote, examples, remote::limit};
@@ -24,19 +25,21 @@ pub(crate) enum SuppressionsCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Put an address on the list: it takes no messages from then on.
+    /// Put an address on the list: it takes no messages from then on. Of an address that is on the list already, only the
+    /// given note and expiry are written.
     #[command(after_help = examples::SUPPRESSIONS_ADD)]
     Add {
         /// The channel.
         channel: ChannelArg,
         /// The address: an e-mail address, a phone in E.164 form, or a registration token.
         address: String,
-        /// A note for other people.
+        /// A note for other people; an empty one removes the present note.
         #[arg(long)]
         note: Option<String>,
-        /// The time at which the entry stops counting, such as `2027-01-31T10:00:00Z`; by default never.
+        /// The time at which the entry stops counting: `2027-01-31T10:00:00Z`, a date such as `2027-01-31`, which begins at
+        /// 00:00 UTC, or `never`, which a new entry has by default.
         #[arg(long, value_name = "TIME")]
-        expires_at: Option<String>,
+        expires_at: Option<Expiry>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -59,4 +62,22 @@ pub(crate) enum SuppressionsCommand {
         #[command(flatten)]
         remote: Remote,
     },
+}
+
+/// When an entry stops counting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expiry {
+    Never,
+    At(Moment),
+}
+
+impl FromStr for Expiry {
+    type Err = NoMoment;
+
+    fn from_str(text: &str) -> Result<Self, NoMoment> {
+        match text {
+            "never" => Ok(Self::Never),
+            time => time.parse().map(Self::At),
+        }
+    }
 }

@@ -45,10 +45,11 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
             let fingerprint = fingerprint.iter().map(|text| ("fingerprint", text));
             let lists = filter.lists().into_iter();
             let lists = lists.flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-            let times = filter.times().into_iter();
-            let times = times.filter_map(|(name, time)| Some((name, time.as_ref()?)));
-            let all = state.chain(fingerprint).chain(lists).chain(times);
+            let all = state.chain(fingerprint).chain(lists);
             query.extend(all.map(|(name, value)| format!("{name}={}", encoded(value))));
+            let times = filter.times().into_iter();
+            let times = times.filter_map(|(name, time)| Some((name, time?.to_string())));
+            query.extend(times.map(|(name, time)| format!("{name}={}", encoded(&time))));
             let path = format!("/v1/dlq?{}", query.join("&"));
             let list = remote.call(Method::GET, &path, None).await?;
             print_list(&list, &LETTERS, remote.json)
@@ -164,7 +165,7 @@ fn filter(filter: &LetterFilter) -> Value {
         .filter(|(_, values)| !values.is_empty());
     let lists = lists.map(|(name, values)| (name.to_owned(), json!(values)));
     let times = filter.times().into_iter();
-    let times = times.filter_map(|(name, time)| Some((name.to_owned(), json!(time.as_ref()?))));
+    let times = times.filter_map(|(name, time)| Some((name.to_owned(), json!(time?))));
     Value::Object(lists.chain(times).collect())
 }
 

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use carillon_domain::{Channel, visible::visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::parts::Parts;
 use super::remote::{encoded, print_list};
 use crate::{
-    cli::{ChannelArg, Remote, SuppressionsCommand},
+    cli::{ChannelArg, Expiry, Remote, SuppressionsCommand},
     output::{self, cell},
 };
 
@@ -63,10 +63,13 @@ pub(super) async fn run(command: SuppressionsCommand) -> anyhow::Result<ExitCode
             remote,
         } => {
             let mut body = json!({});
-            for (name, value) in [("note", note), ("expires_at", expires_at)] {
-                if let Some(value) = value {
-                    body[name] = json!(value);
-                }
+            if let Some(note) = note {
+                body["note"] = json!((!note.is_empty()).then_some(note));
+            }
+            match expires_at {
+                Some(Expiry::Never) => body["expires_at"] = Value::Null,
+                Some(Expiry::At(time)) => body["expires_at"] = json!(time),
+                None => {}
             }
             let entry = remote
                 .call(Method::PUT, &path(channel, &address), Some(body))
@@ -74,12 +77,7 @@ pub(super) async fn run(command: SuppressionsCommand) -> anyhow::Result<ExitCode
             if remote.json {
                 output::json(&entry)?;
             } else {
-                output::say(&format!(
-                    "{} takes no messages by {}: {}",
-                    cell(&entry["address_masked"]),
-                    cell(&entry["channel"]),
-                    cell(&entry["reason"])
-                ))?;
+                output::say(&added(&entry, matches!(expires_at, Some(Expiry::At(_)))))?;
             }
         }
         SuppressionsCommand::Remove {
@@ -99,6 +97,17 @@ pub(super) async fn run(command: SuppressionsCommand) -> anyhow::Result<ExitCode
         SuppressionsCommand::Import { file, remote } => return import(&file, &remote).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sentence about an entry that was written.
+fn added(entry: &Value, is_to_expire: bool) -> String {
+    let [address, channel, reason] = ["address_masked", "channel", "reason"].map(|name| cell(&entry[name]));
+    let until = match &entry["expires_at"] {
+        Value::Null if is_to_expire => "; it does not expire, because the recipient asked for it".to_owned(),
+        Value::Null => String::new(),
+        time => format!(", until {}", cell(time)),
+    };
+    format!("{address} takes no messages by {channel}: {reason}{until}")
 }
 
 fn path(channel: ChannelArg, address: &str) -> String {
@@ -131,6 +140,14 @@ async fn import(file: &Path, remote: &Remote) -> anyhow::Result<ExitCode> {
         progress.inc(part.size);
     }
     progress.finish_and_clear();
+    if total["read"] == 0 {
+        let expected = if parts.has_heading() {
+            "expected lines with addresses after the heading"
+        } else {
+            "expected lines such as email,ada@example.com, not an empty file"
+        };
+        bail!("{name}: {expected}");
+    }
     let refused = total["refused"].as_u64().unwrap_or_default();
     if remote.json {
         output::json(&total)?;

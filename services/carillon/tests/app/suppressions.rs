@@ -59,6 +59,31 @@ fn a_file_is_imported_in_parts_and_its_refusals_name_line_and_field() {
         &["suppressions", "remove", "sms", "+4915112345678"],
     );
     assert!(stderr(&missing).contains("is not on the suppression list"));
+
+    for (text, says) in [
+        (
+            "",
+            "empty.csv: expected lines such as email,ada@example.com, not an empty file",
+        ),
+        (
+            "\n \n",
+            "empty.csv: expected lines such as email,ada@example.com, not an empty file",
+        ),
+        (
+            "channel,address,reason\n\n",
+            "empty.csv: expected lines with addresses after the heading",
+        ),
+        (
+            "email,created\nada@example.com,1764633600\n",
+            "the first line: expected each of the columns channel, address, reason, expires_at, note at most once",
+        ),
+    ] {
+        fs::write(folder.path().join("empty.csv"), text).unwrap();
+        let refused = run(folder.path(), &["suppressions", "import", "empty.csv"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = stderr(&refused);
+        assert!(said.contains(says), "{text:?}: {said}");
+    }
 }
 
 #[test]
@@ -75,6 +100,38 @@ fn an_address_that_a_person_adds_gets_no_message_and_the_event_says_why() {
     ];
     let added = stdout(&run(folder.path(), &add));
     assert_eq!(added, "g…@example.com takes no messages by email: manual\n");
+    let add = |more: &[&str]| {
+        let args = [&["suppressions", "add", "email", "guest@example.com"], more].concat();
+        run(folder.path(), &args)
+    };
+    assert_eq!(
+        stdout(&add(&["--expires-at", "2999-01-31"])),
+        "g…@example.com takes no messages by email: manual, until 2999-01-31T00:00:00Z\n"
+    );
+    let entry = json_of(&stdout(&add(&["--json"])));
+    assert_eq!(
+        (&entry["note"], &entry["expires_at"]),
+        (&json!("asked us by phone"), &json!("2999-01-31T00:00:00Z")),
+        "options that are not given change nothing"
+    );
+    let entry = json_of(&stdout(&add(&["--expires-at", "never", "--note", "", "--json"])));
+    assert_eq!(
+        (&entry["note"], &entry["expires_at"]),
+        (&json!(null), &json!(null))
+    );
+    for (time, says) in [
+        (
+            "tomorrow",
+            "expected a time such as 2027-01-31T10:00:00Z, or a date such as 2027-01-31",
+        ),
+        ("2020-01-31", "expected a time in the future, after "),
+    ] {
+        let said = stderr(&add(&["--expires-at", time]));
+        assert!(
+            said.contains(says) && said.contains(time) && said.contains("expires"),
+            "{said}"
+        );
+    }
     let event = json!({
         "id": "o-1", "type": "OrderShipped", "recipients": [{"email": "Guest@example.com"}],
         "data": {"order_id": "1", "carrier": "DHL"},

@@ -7,7 +7,8 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use carillon_domain::{
-    Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Recipient, Timestamp, UserId, event::Defaults,
+    Channel, DeliveryId, DeliveryState, DeliveryStatus, Event, Moment, Recipient, Timestamp, UserId,
+    event::Defaults,
 };
 use carillon_render::{Content, RenderContext, RenderRequest};
 use carillon_runtime::http::Problem;
@@ -36,8 +37,8 @@ pub(crate) struct Asked {
     user: Vec<String>,
     provider: Vec<String>,
     code: Vec<String>,
-    from: Given<Timestamp>,
-    to: Given<Timestamp>,
+    from: Given<Moment>,
+    to: Given<Moment>,
     q: Option<String>,
     limit: Given<u32>,
     cursor: Given<String>,
@@ -56,8 +57,8 @@ pub(crate) struct Asked {
         ("channel" = Option<Vec<schemas::ChannelName>>, Query), ("type" = Option<Vec<String>>, Query),
         ("category" = Option<Vec<String>>, Query), ("user" = Option<Vec<String>>, Query),
         ("provider" = Option<Vec<String>>, Query), ("code" = Option<Vec<String>>, Query),
-        ("from" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Created at or after, RFC 3339"),
-        ("to" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Created before, RFC 3339"),
+        ("from" = Option<schemas::MomentText>, Query, description = "Created at or after"),
+        ("to" = Option<schemas::MomentText>, Query, description = "Created before"),
         ("q" = Option<String>, Query, description = "Text in ids, user, type, masked address"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
@@ -81,8 +82,8 @@ pub(crate) async fn list_deliveries(
         user: asked.user,
         provider: asked.provider,
         code: asked.code,
-        from: asked.from.0,
-        to: asked.to.0,
+        from: asked.from.0.map(|Moment(at)| at),
+        to: asked.to.0.map(|Moment(at)| at),
         q: asked.q.filter(|text| !text.trim().is_empty()),
     };
     let mut found = state
@@ -102,7 +103,7 @@ pub(crate) async fn list_deliveries(
 #[serde(deny_unknown_fields)]
 pub(crate) struct At {
     #[serde(default)]
-    as_of: Given<Timestamp>,
+    as_of: Given<Moment>,
     #[serde(default)]
     reveal: bool,
 }
@@ -128,7 +129,7 @@ pub(crate) struct DeliveryDocument {
 #[utoipa::path(
     get, path = "/v1/deliveries/{id}", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id"),
-        ("as_of" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "As it was at this time, RFC 3339"),
+        ("as_of" = Option<schemas::MomentText>, Query, description = "As it was at this time"),
         ("reveal" = Option<bool>, Query, description = "Show masked values; admins only, noted in the audit log")),
     responses(
         (status = 200, description = "The delivery", body = answers::DeliveryDocument),
@@ -143,9 +144,15 @@ pub(crate) async fn get_delivery(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<DeliveryDocument>, ApiError> {
     let sight = Sight::asked(&state, &caller, at.reveal, &uri).await?;
-    find(&state, &caller, sight, DeliveryId(id), at.as_of.0)
-        .await
-        .map(Json)
+    find(
+        &state,
+        &caller,
+        sight,
+        DeliveryId(id),
+        at.as_of.0.map(|Moment(at)| at),
+    )
+    .await
+    .map(Json)
 }
 
 /// Finds a delivery, in its present state or its state at a time.

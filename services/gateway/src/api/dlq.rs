@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{OriginalUri, State},
 };
-use carillon_domain::{Channel, Timestamp, dead_letter::FailureClass};
+use carillon_domain::{Channel, Moment, dead_letter::FailureClass};
 use carillon_runtime::http::Problem;
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ pub(crate) struct Asked {
     fingerprint: Vec<String>,
     #[serde(rename = "type")]
     event_type: Vec<String>,
-    from: Given<Timestamp>,
-    to: Given<Timestamp>,
+    from: Given<Moment>,
+    to: Given<Moment>,
     limit: Given<u32>,
     cursor: Given<String>,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Asked {
         ("channel" = Option<Vec<schemas::QueueName>>, Query, description = "push, email, sms, events"),
         ("class" = Option<Vec<schemas::FailureClassName>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
-        ("type" = Option<Vec<String>>, Query), ("from" = Option<chrono::DateTime<chrono::Utc>>, Query), ("to" = Option<chrono::DateTime<chrono::Utc>>, Query),
+        ("type" = Option<Vec<String>>, Query), ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses((status = 200, description = "A page", body = answers::DeadLetterPage),
@@ -99,8 +99,8 @@ pub(crate) async fn list_dead_letters(
         code: asked.code,
         fingerprint: asked.fingerprint,
         event_type: asked.event_type,
-        from: asked.from.0,
-        to: asked.to.0,
+        from: asked.from.0.map(|Moment(at)| at),
+        to: asked.to.0.map(|Moment(at)| at),
     };
     let mut found = state
         .store

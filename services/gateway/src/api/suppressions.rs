@@ -2,17 +2,17 @@
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use carillon_domain::{
-    Channel, FieldError, Timestamp, contact, field_error::quoted, suppression::SuppressionReason,
+    Channel, FieldError, Moment, Timestamp, contact, field_error::quoted, suppression::SuppressionReason,
 };
 use carillon_runtime::http::{Conditions, JsonBody, Path, Problem, ProblemKind};
-use carillon_store::suppressions::{SuppressionFilter, SuppressionPut, SuppressionView};
+use carillon_store::suppressions::{Change, SuppressionFilter, SuppressionPut, SuppressionView};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
     auth::{Caller, Operator},
     error::ApiError,
-    input::{Given, Listed, NoQuery, Query, json, page, tagged},
+    input::{Given, Listed, NoQuery, Query, json_or_default, page, tagged},
     openapi::{answers, schemas},
     privacy::mask_suppression,
     state::GatewayState,
@@ -31,39 +31,44 @@ pub(crate) struct Asked {
     cursor: Given<String>,
 }
 
-/// A person's entry.
-#[derive(Debug, Deserialize, ToSchema)]
+/// A person's entry. A field that is absent stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SuppressionBody {
-    /// A note for other people; it should not name the recipient.
-    #[schema(max_length = 500, example = "asked us by phone")]
-    note: Option<String>,
-    /// The time at which the entry stops counting; absent: never.
-    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
-    expires_at: Option<Timestamp>,
+    /// A note for other people; it should not name the recipient. Null removes the present one.
+    #[schema(value_type = Option<String>, max_length = 500, example = "asked us by phone")]
+    #[serde(default)]
+    note: Change<String>,
+    /// The time at which the entry stops counting: an instant, or a date, which begins at 00:00 UTC. Null: never, as of a
+    /// new entry without it.
+    #[schema(value_type = Option<schemas::MomentText>)]
+    #[serde(default)]
+    expires_at: Change<Moment>,
 }
 
-/// Checks note and expiry of a body, or of a line.
+/// Checks the note and the expiry of a body, or of a line.
 pub(super) fn check(
-    note: Option<String>,
-    expires_at: Option<Timestamp>,
+    note: Option<&str>,
+    expires_at: Option<Moment>,
     now: Timestamp,
     errors: &mut Vec<FieldError>,
-) -> SuppressionPut {
-    if let Some(note) = &note
+) {
+    if let Some(note) = note
         && (note.chars().count() > MAX_NOTE || note.contains('\0'))
     {
         let text = format!("expected a note of at most {MAX_NOTE} characters, without U+0000");
         errors.push(FieldError::new("/note", "range", text));
     }
-    if let Some(expires_at) = expires_at.filter(|expires_at| *expires_at <= now) {
+    if let Some(Moment(expires_at)) = expires_at
+        && expires_at <= now
+    {
         let text = format!(
-            "expected a time in the future, not {}",
-            quoted(&expires_at.to_rfc3339())
+            "expected a time in the future, after {}, not {}",
+            Moment(now),
+            Moment(expires_at)
         );
         errors.push(FieldError::new("/expires_at", "range", text));
     }
-    SuppressionPut { note, expires_at }
 }
 
 /// The channel and the address of a path.
@@ -155,14 +160,17 @@ pub(crate) async fn get_suppression(
 /// Put an address on the suppression list by hand, or change its entry. It takes no messages from then on, critical ones
 /// included, and neither does any other user or guest with this address.
 ///
-/// An entry for the recipient's own wish (`opted_out`, `complaint`) keeps its reason and origin and does not expire: only
-/// the note is written. The audit log gets an entry.
+/// The body may be left out. A field that is absent stays as it is, so a request never removes a note or an expiry that it
+/// does not name. `created_at` and the cause of an entry that is there already (`provider`, `code`, `delivery_id`) stay,
+/// too. A provider's verdict (`hard_bounce`, `dead_token`) becomes `manual`, which a registration of the address does not
+/// end. An entry for the recipient's own wish (`opted_out`, `complaint`) does not expire: only its note is written. The
+/// audit log gets an entry.
 #[utoipa::path(
     put, path = "/v1/suppressions/{channel}/{address}", tag = "suppressions",
     params(("channel" = schemas::ChannelName, Path),
         ("address" = String, Path, min_length = 1, description = "E-mail address, phone in E.164 or registration token"),
         ("If-Match" = Option<String>, Header, description = "Entity tags, one of which must be the present one, or `*`: it must exist"), ("If-None-Match" = Option<String>, Header, description = "`*`: it must not exist; or entity tags that must not be the present one")),
-    request_body = SuppressionBody,
+    request_body = Option<SuppressionBody>,
     responses((status = 200, description = "It was on the list", body = answers::Suppression),
         (status = 201, description = "It is on the list now", body = answers::Suppression),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
@@ -177,12 +185,21 @@ pub(crate) async fn put_suppression(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let channel = place(&channel, &address)?;
-    let SuppressionBody { note, expires_at } = json(body).await?;
+    let SuppressionBody { note, expires_at } = json_or_default(body).await?;
     let mut errors = Vec::new();
-    let put = check(note, expires_at, state.clock.now(), &mut errors);
+    check(
+        note.value().map(String::as_str),
+        expires_at.value().copied(),
+        state.clock.now(),
+        &mut errors,
+    );
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
+    let put = SuppressionPut {
+        note,
+        expires_at: expires_at.map(|Moment(at)| at),
+    };
     let suppressions = state.store.suppressions();
     let written = suppressions
         .put(&caller.0, channel, &address, &put, conditions.given())

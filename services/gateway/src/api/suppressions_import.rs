@@ -60,12 +60,12 @@ pub(crate) struct RefusedLine {
 /// The body is CSV (RFC 4180, UTF-8) of at most 8 MiB with the columns `channel,address[,reason][,expires_at][,note]`: in
 /// this order, or in the order of a heading. Without a reason the entry has the reason `import`. Wrong lines are left out
 /// and listed; the others are added, each address once. An address that is on the list stays as it is, unless the
-/// file's reason is stronger. If the body breaks off, lines before may be on the list: send the file again.
+/// file's reason is stronger; it then keeps its note if the line has none. If the body breaks off, lines before may be on the list: send the file again.
 #[utoipa::path(
     post, path = "/v1/suppressions/import", tag = "suppressions",
     request_body(content = String, content_type = "text/csv", example = "channel,address,reason\nemail,ada@example.com,complaint\n"),
     responses((status = 200, description = "What was done with the lines", body = ImportAnswer),
-        (status = 422, description = "The body is empty, or its heading names an unknown column", body = Problem))
+        (status = 422, description = "The body has no line with an address, or its first line is neither a heading nor an entry", body = Problem))
 )]
 pub(crate) async fn import_suppressions(
     State(state): State<GatewayState>,
@@ -151,8 +151,12 @@ impl Import<'_> {
                 break;
             }
         }
-        if size == 0 {
-            let text = "expected a file with at least one line as the body";
+        if self.answer.read == 0 {
+            let text = if size == 0 {
+                "expected CSV with at least one line as the body, not an empty body"
+            } else {
+                "expected at least one line with an address, beside the heading"
+            };
             return Err(ApiError::fields(vec![FieldError::new("", "required", text)]));
         }
         self.add(&mut is_noted).await?;

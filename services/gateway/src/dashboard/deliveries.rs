@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use carillon_domain::{Channel, DeliveryStatus, FieldError, Timestamp, field_error::quoted};
+use carillon_domain::{Channel, DeliveryStatus, FieldError, Moment, Timestamp, field_error::quoted};
 use carillon_store::read_model::{DeliveryFilter, DeliveryView};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -184,13 +184,20 @@ fn each<T: FromStr>(texts: &[String], pointer: &str, expected: &str) -> Result<V
 }
 
 fn time(text: Option<&str>, pointer: &str) -> Result<Option<Timestamp>, ApiError> {
-    let expected = "a time of RFC 3339, such as 2026-11-24T10:00:00Z";
-    let parsed = text.map(|text| text.parse().map_err(|_| wrong(pointer, expected, text)));
+    let parsed = text.map(|text| {
+        let read: Result<Moment, _> = text.parse();
+        read.map(|Moment(at)| at)
+            .map_err(|error| told(pointer, &error.to_string()))
+    });
     parsed.transpose()
 }
 
 fn wrong(pointer: &str, expected: &str, found: &str) -> ApiError {
+    told(pointer, &format!("expected {expected}, not {}", quoted(found)))
+}
+
+fn told(pointer: &str, sentence: &str) -> ApiError {
     let name = pointer.trim_start_matches('/');
-    let message = format!("the parameter {name}: expected {expected}, not {}", quoted(found));
+    let message = format!("the parameter {name}: {sentence}");
     ApiError::fields(vec![FieldError::new(pointer, "format", message)])
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::{Timestamp, clock::later, dead_letter::SkipReason};
+use carillon_domain::{Moment, Timestamp, clock::later, dead_letter::SkipReason};
 use carillon_store::dead_letter_jobs::{JobKind, JobState, JobView};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -97,8 +97,8 @@ impl JobDocument {
                     provider: selection.provider.clone(),
                     code: selection.code.clone(),
                     event_type: selection.event_type.clone(),
-                    from: selection.from,
-                    to: selection.to,
+                    from: selection.from.map(Moment),
+                    to: selection.to.map(Moment),
                 }),
             },
             reasons: job.skipped,

@@ -1,6 +1,8 @@
 //! The request for a job.
 
-use carillon_domain::{FieldError, TenantId, Timestamp, dead_letter::FailureClass, field_error::quoted};
+use carillon_domain::{
+    FieldError, Moment, TenantId, Timestamp, dead_letter::FailureClass, field_error::quoted,
+};
 use carillon_store::{
     dead_letter_jobs::JobKind,
     dead_letters::{BatchOf, DeadLetterFilter, DeadLetterState},
@@ -65,13 +67,13 @@ pub(crate) struct FilterBody {
     #[serde(rename = "type", skip_serializing_if = "Vec::is_empty")]
     pub(crate) event_type: Vec<String>,
     /// Earliest time of death.
-    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>, nullable = false)]
+    #[schema(value_type = Option<schemas::MomentText>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<Timestamp>,
+    pub(crate) from: Option<Moment>,
     /// Time of death before this.
-    #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>, nullable = false)]
+    #[schema(value_type = Option<schemas::MomentText>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) to: Option<Timestamp>,
+    pub(crate) to: Option<Moment>,
 }
 
 /// A request that was checked.
@@ -114,8 +116,8 @@ impl SettleBody {
         {
             let text = format!(
                 "expected a time after from ({}), not {}",
-                from.to_rfc3339(),
-                to.to_rfc3339()
+                from.0.to_rfc3339(),
+                to.0.to_rfc3339()
             );
             wrong("/filter/to", "range", text);
         }
@@ -176,8 +178,8 @@ fn selection(
         code: filter.code,
         fingerprint: fingerprint.into_iter().collect(),
         event_type: filter.event_type,
-        from: filter.from,
-        to: filter.to,
+        from: filter.from.map(|Moment(at)| at),
+        to: filter.to.map(|Moment(at)| at),
     }
 }
 

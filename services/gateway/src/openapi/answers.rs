@@ -395,7 +395,7 @@ pub(crate) struct Suppression {
     #[schema(required)]
     address_masked: Option<String>,
     reason: SuppressionReasonName,
-    /// The provider account whose answer is the cause.
+    /// The provider account whose answer is the cause, also of an entry that a person wrote over a provider's verdict.
     #[schema(required)]
     provider: Option<String>,
     /// The provider's structured code.
@@ -404,7 +404,7 @@ pub(crate) struct Suppression {
     /// The delivery that caused it.
     #[schema(required)]
     delivery_id: Option<Uuid>,
-    /// The name of the API key with which a person made the entry.
+    /// The name of the API key with which a person gave the entry its reason.
     #[schema(required)]
     actor: Option<String>,
     /// A person's note.

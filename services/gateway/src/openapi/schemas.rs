@@ -5,9 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+/// An instant in RFC 3339, or a date, which means the instant at which it begins in UTC.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum MomentText {
+    Instant(DateTime<Utc>),
+    Date(NaiveDate),
+}
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]

@@ -126,7 +126,7 @@ fn of_suppressions() -> Vec<(&'static str, Ask)> {
         ("/v1/suppressions", Ask::get("/v1/suppressions")),
         (
             "/v1/suppressions/import",
-            Ask::post("/v1/suppressions/import").text("text/csv", "sms,x\n".to_owned()),
+            Ask::post("/v1/suppressions/import").text("text/csv", "sms,0151\n".to_owned()),
         ),
         ("/v1/users/{id}", Ask::get("/v1/users/u-77")),
     ]

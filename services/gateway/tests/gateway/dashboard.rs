@@ -330,7 +330,7 @@ async fn a_page_names_an_unknown_or_wrong_parameter_and_the_expected_value() {
             ),
             (
                 "/deliveries?from=yesterday".to_owned(),
-                "the parameter from: expected a time of RFC 3339",
+                "the parameter from: expected a time such as 2027-01-31T10:00:00Z, or a date",
             ),
             (
                 "/deliveries?cursor=x".to_owned(),

@@ -17,7 +17,8 @@ async fn a_wrong_query_parameter_is_named_with_its_value_and_the_expected_one() 
             (
                 "/v1/deliveries?from=2020",
                 " /from type",
-                "the parameter from: expected a time of RFC 3339, such as 2026-11-24T10:00:00Z, not \"2020\"",
+                "the parameter from: expected a time such as 2027-01-31T10:00:00Z, or a date such as 2027-01-31, which \
+                 begins at 00:00 UTC, not \"2020\"",
             ),
             (
                 "/v1/deliveries?limit=501",

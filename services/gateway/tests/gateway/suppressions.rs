@@ -59,6 +59,14 @@ async fn an_operator_puts_an_address_on_the_list_changes_it_under_conditions_and
         // Another spelling is the same address.
         let spelled = setting.get("/v1/suppressions/email/ADA%40Example.COM").await;
         assert_eq!(spelled.json(), entry);
+        for empty in [put(ADA, &json!({})), Ask::put(ADA)] {
+            let same = setting.ask(empty).await;
+            assert_eq!(
+                (same.status, same.json()),
+                (200, entry.clone()),
+                "absent fields stay"
+            );
+        }
         let stale = put(ADA, &json!({})).header("if-match", "\"1\"");
         setting.ask(stale).await.problem(412, "precondition-failed");
         let fresh = put(ADA, &json!({"expires_at": "2026-11-24T12:00:00+01:00"})).header("if-match", &etag);
@@ -66,6 +74,15 @@ async fn an_operator_puts_an_address_on_the_list_changes_it_under_conditions_and
         assert_eq!(changed.status, 200);
         assert_eq!(changed.json()["expires_at"], "2026-11-24T11:00:00Z");
         assert_eq!(changed.json()["created_at"], "2026-11-24T10:00:00Z");
+        assert_eq!(changed.json()["note"], "by phone");
+        let cleared = setting
+            .ask(put(ADA, &json!({"note": null, "expires_at": "2026-11-25"})))
+            .await
+            .json();
+        assert_eq!(
+            (&cleared["note"], &cleared["expires_at"]),
+            (&json!(null), &json!("2026-11-25T00:00:00Z"))
+        );
         setting
             .ask(put(ADA, &json!({})).header("if-none-match", "*"))
             .await
@@ -110,6 +127,7 @@ async fn wrong_fields_are_refused_by_name_and_viewers_change_nothing() {
                 json!({"expires_at": "2026-11-24T10:00:00Z"}),
                 "/expires_at range",
             ),
+            (ADA, json!({"expires_at": "2026-11-24"}), "/expires_at range"),
             (ADA, json!({"expires_at": "soon"}), "/expires_at type"),
             (ADA, json!({"note": "x".repeat(501)}), "/note range"),
             (ADA, json!({"reason": "opted_out"}), "/reason unknown-field"),
@@ -196,6 +214,72 @@ async fn the_list_is_filtered_by_channel_and_reason_and_paged() {
                 .get(&format!("/v1/suppressions?{query}"))
                 .await
                 .problem(422, "validation");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_keeps_its_note_and_its_cause_when_the_address_is_put_again_without_fields() {
+    on_gateway(async |setting| {
+        let number = "/v1/suppressions/sms/%2B4915112345678";
+        stop(setting, Channel::Sms, "+4915112345678").await;
+        let noted = setting
+            .ask(put(number, &json!({"note": "also by phone"})))
+            .await
+            .json();
+        assert_eq!(noted["reason"], "opted_out");
+        for ask in [
+            Ask::put(number),
+            put(number, &json!({})),
+            put(number, &json!({"expires_at": "2027-01-31"})),
+        ] {
+            let again = setting.ask(ask).await;
+            assert_eq!((again.status, again.json()), (200, noted.clone()));
+        }
+        assert_eq!(
+            (
+                &noted["provider"],
+                &noted["code"],
+                &noted["note"],
+                &noted["expires_at"]
+            ),
+            (
+                &json!("twilio"),
+                &json!("21610"),
+                &json!("also by phone"),
+                &json!(null)
+            )
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_time_is_told_with_field_value_and_both_forms_wherever_a_time_is_given() {
+    on_gateway(async |setting| {
+        let says = "expected a time such as 2027-01-31T10:00:00Z, or a date such as 2027-01-31, which begins at 00:00 \
+            UTC, not \"tomorrow\"";
+        let filter = json!({"filter": {"from": "tomorrow"}});
+        for ask in [
+            put(ADA, &json!({"expires_at": "tomorrow"})),
+            Ask::get("/v1/deliveries?from=tomorrow"),
+            Ask::get("/v1/deliveries?to=tomorrow"),
+            Ask::get("/v1/dlq?from=tomorrow"),
+            Ask::get("/v1/dlq?to=tomorrow"),
+            Ask::post("/v1/dlq/discard").json(&filter),
+        ] {
+            let refused = setting.ask(ask).await;
+            let text = refused.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+            assert!(refused.status == 422 && text.ends_with(says), "{text}");
+        }
+        let imported = setting
+            .ask(import("email,a@example.com,,tomorrow\nemail,b@example.com\n"))
+            .await
+            .json();
+        assert_eq!(imported["errors"][0]["message"], says);
+        for query in ["/v1/deliveries?from=2026-11-24", "/v1/dlq?to=2026-11-24"] {
+            assert_eq!(setting.get(query).await.status, 200, "{query}");
         }
     })
     .await;
@@ -305,11 +389,10 @@ async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files(
                 answer["read"], answer["added"], answer["present"], answer["refused"]
             )
         };
-        assert_eq!(counts("channel,address\n").await, "0 0 0 0");
-        assert_eq!(
-            setting.ask(import("")).await.problem(422, "validation"),
-            [" required"]
-        );
+        for text in ["", "\r\n\n", "channel,address\n", "\u{feff}channel,address\n\n"] {
+            let refused = setting.ask(import(text)).await;
+            assert_eq!(refused.problem(422, "validation"), [" required"], "{text:?}");
+        }
         assert_eq!(counts("email,a@example.com").await, "1 1 0 0");
         assert_eq!(
             counts("\u{feff}Address,Channel\nb@example.com,email\n").await,
@@ -336,6 +419,8 @@ async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files(
             "channel,address,colour\n",
             "channel,channel,address\n",
             "channel,reason\n",
+            "email,created,reason\nada@example.com,1764633600,550\n",
+            "Channel;Address\nemail;ada@example.com\n",
         ] {
             let refused = setting.ask(import(text)).await;
             assert_eq!(refused.problem(422, "validation"), [" heading"], "{text}");

@@ -22,7 +22,6 @@ const MAX_ECHO: usize = 100;
 fn expectation(name: &str) -> Option<&'static str> {
     match name {
         "limit" => Some("expected a whole number from 1 to 500"),
-        "from" | "to" | "as_of" => Some("expected a time of RFC 3339, such as 2026-11-24T10:00:00Z"),
         "reveal" => Some("expected true or false"),
         _ => None,
     }

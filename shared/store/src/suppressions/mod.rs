@@ -21,7 +21,7 @@ use carillon_domain::{
     decide::SuppressedGuests,
 };
 
-pub use self::rows::{Imported, Strike, SuppressionFilter, SuppressionPut, SuppressionView};
+pub use self::rows::{Change, Imported, Strike, SuppressionFilter, SuppressionPut, SuppressionView};
 pub(crate) use self::{
     former::{adopt_user, former_reason},
     list::entries_of,
@@ -84,7 +84,8 @@ impl Suppressions {
         Ok(())
     }
 
-    /// Revokes strikes that turned out to be a fault of the provider account.
+    /// Revokes strikes that turned out to be a fault of the provider account. An entry that a person has written over a
+    /// strike stays.
     pub async fn revoke(&self, strikes: &[Strike]) -> Result<(), StoreError> {
         again(|| async {
             let mut strikes: Vec<&Strike> = strikes.iter().collect();
@@ -96,7 +97,7 @@ impl Suppressions {
                 .uuid("delivery", strikes.iter().map(|strike| strike.delivery_id.0))
                 .execute(
                     write.conn(),
-                    "DELETE FROM suppressions WHERE (tenant, address_hash, delivery_id) IN
+                    "DELETE FROM suppressions WHERE actor IS NULL AND (tenant, address_hash, delivery_id) IN
                         (SELECT tenant, hash, delivery FROM input)",
                 )
                 .await?;

@@ -28,8 +28,10 @@ fn path(channel: Channel, masked: &str) -> String {
 }
 
 impl Suppressions {
-    /// Puts an address on the list by hand, or changes its entry. Of an entry that stands for the recipient's own wish,
-    /// reason and origin stay and it does not expire; only the note is written.
+    /// Puts an address on the list by hand, or changes its entry. The fields that the request keeps stay as they are, and so
+    /// do the cause of the entry and the time since which the address takes no messages. A provider's verdict becomes a
+    /// person's entry, which a registration does not end; any other reason stays. An entry that stands for the recipient's
+    /// own wish does not expire: only its note is written.
     pub async fn put(
         &self,
         who: &Principal,
@@ -63,45 +65,27 @@ impl Suppressions {
         if let Some(conditions) = conditions {
             require(conditions, present.is_some(), present.map(|row| row.version))?;
         }
-        let reason = present.map(Row::reason).transpose()?;
-        let is_wish = matches!(
-            reason,
-            Some(SuppressionReason::OptedOut | SuppressionReason::Complaint)
-        );
-        let is_manual = reason == Some(SuppressionReason::Manual);
+        let after = After::of(present, put, who)?;
         if let Some(row) = present
-            && row.note == put.note
-            && (is_wish || (is_manual && row.expires_at == put.expires_at))
+            && row.note == after.note
+            && row.expires_at == after.expires_at
+            && row.reason()? == after.reason
         {
-            let version = row.version;
-            return Ok((
-                Written {
-                    created: false,
-                    version,
-                },
-                false,
-            ));
+            let (created, version) = (false, row.version);
+            return Ok((Written { created, version }, false));
         }
         let masked = contact::mask(channel, address);
         audit_log::append(&mut tx, who, AuditAction::Suppress, &path(channel, &masked), now).await?;
         let version = row.as_ref().map_or_else(drawn, |row| row.version) + 1;
-        if is_wish {
-            execute!(
-                tx,
-                "UPDATE suppressions SET note = $1, masked = $2, version = $3 WHERE tenant = $4 AND address_hash = $5",
-                put.note.as_deref(),
-                &*masked,
-                version,
-                who.tenant.as_str(),
-                hash.0
-            )?;
+        if let Some(row) = present {
+            change(&mut tx, who, row, &masked, &after, version).await?;
         } else {
-            let since = present.filter(|_| is_manual).map_or(now, |row| row.created_at);
-            write_manual(&mut tx, who, (channel, hash, &masked), put, (since, version)).await?;
+            insert(&mut tx, who, (channel, hash, &masked), &after, (now, version)).await?;
         }
+        let is_new = present.map(Row::reason).transpose()? != Some(after.reason);
         let created = present.is_none();
         tx.commit().await?;
-        Ok((Written { created, version }, !is_wish && !is_manual))
+        Ok((Written { created, version }, is_new))
     }
 
     /// Takes an address from the list, for every reason of its entry. `false` if it is not on the list.
@@ -182,13 +166,13 @@ impl Suppressions {
                     channel: line.channel,
                     reason: line.reason,
                     masked,
-                    note: line.put.note.as_deref(),
+                    note: line.note.as_deref(),
                     provider: None,
                     code: None,
                     delivery: None,
                     actor: Some(&who.name),
                     created_at: now,
-                    expires_at: line.put.expires_at,
+                    expires_at: line.expires_at,
                     seen_at: None,
                     now,
                 })
@@ -213,29 +197,91 @@ async fn row(tx: &mut Tx, tenant: &TenantId, hash: AddressHash) -> Result<Option
     )
 }
 
-async fn write_manual(
+/// The fields of an entry after a person has written it.
+struct After<'a> {
+    reason: SuppressionReason,
+    note: Option<String>,
+    expires_at: Option<Timestamp>,
+    actor: Option<&'a str>,
+}
+
+impl<'a> After<'a> {
+    fn of(present: Option<&'a Row>, put: &SuppressionPut, who: &'a Principal) -> Result<Self, StoreError> {
+        let before = present.map(Row::reason).transpose()?;
+        let is_wish = matches!(
+            before,
+            Some(SuppressionReason::OptedOut | SuppressionReason::Complaint)
+        );
+        let reason = before
+            .filter(|reason| !reason.ends_with_registration())
+            .unwrap_or(SuppressionReason::Manual);
+        let expires_at = present.and_then(|row| row.expires_at);
+        Ok(Self {
+            reason,
+            note: put.note.clone().of(present.and_then(|row| row.note.clone())),
+            expires_at: if is_wish {
+                expires_at
+            } else {
+                put.expires_at.clone().of(expires_at)
+            },
+            actor: match present {
+                Some(row) if before == Some(reason) => row.actor.as_deref(),
+                _ => Some(&who.name),
+            },
+        })
+    }
+}
+
+/// Changes an entry that counts.
+async fn change(
+    tx: &mut Tx,
+    who: &Principal,
+    row: &Row,
+    masked: &str,
+    after: &After<'_>,
+    version: i64,
+) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "UPDATE suppressions SET reason = $1, masked = $2, note = $3, expires_at = $4, actor = $5, version = $6
+        WHERE tenant = $7 AND address_hash = $8",
+        <&str>::from(after.reason),
+        masked,
+        after.note.as_deref(),
+        after.expires_at,
+        after.actor,
+        version,
+        who.tenant.as_str(),
+        row.address_hash
+    )?;
+    Ok(())
+}
+
+/// Adds an entry. Another one of the address, which does not count any more, is replaced.
+async fn insert(
     tx: &mut Tx,
     who: &Principal,
     (channel, hash, masked): (Channel, AddressHash, &str),
-    put: &SuppressionPut,
-    (since, version): (Timestamp, i64),
+    after: &After<'_>,
+    (now, version): (Timestamp, i64),
 ) -> Result<(), StoreError> {
     execute!(
         tx,
         "INSERT INTO suppressions (tenant, address_hash, channel, reason, masked, note, actor, created_at, expires_at,
             version)
-        VALUES ($1, $2, $3, 'manual', $4, $5, $6, $7, $8, $9)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (tenant, address_hash) DO UPDATE SET reason = excluded.reason, masked = excluded.masked,
             note = excluded.note, provider = NULL, code = NULL, delivery_id = NULL, actor = excluded.actor,
             created_at = excluded.created_at, expires_at = excluded.expires_at, version = excluded.version",
         who.tenant.as_str(),
         hash.0,
         channel.as_str(),
+        <&str>::from(after.reason),
         masked,
-        put.note.as_deref(),
-        who.name.as_str(),
-        since,
-        put.expires_at,
+        after.note.as_deref(),
+        after.actor,
+        now,
+        after.expires_at,
         version
     )?;
     Ok(())

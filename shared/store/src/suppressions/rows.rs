@@ -7,7 +7,7 @@ use carillon_domain::{
     contact::AddressHash,
     suppression::{Suppression, SuppressionReason},
 };
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::{columns, error::StoreError};
@@ -21,13 +21,13 @@ pub struct SuppressionView {
     pub address_masked: Option<String>,
     /// Why the address takes no messages.
     pub reason: SuppressionReason,
-    /// The provider account whose answer is the cause.
+    /// The provider account whose answer is the cause, also of an entry that a person wrote over a provider's verdict.
     pub provider: Option<String>,
     /// The provider's structured code.
     pub code: Option<String>,
     /// The delivery that caused it.
     pub delivery_id: Option<DeliveryId>,
-    /// The name of the API key with which a person made the entry.
+    /// The name of the API key with which a person gave the entry its reason.
     pub actor: Option<String>,
     /// A person's note.
     pub note: Option<String>,
@@ -60,13 +60,56 @@ pub struct Strike {
     pub seen_at: Timestamp,
 }
 
+/// What a request does to an optional field of an entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// The field stays as it is.
+    #[default]
+    Keep,
+    /// The field gets this value, or none.
+    Set(Option<T>),
+}
+
+impl<T> Change<T> {
+    /// The change with another type of value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Set(value) => Change::Set(value.map(f)),
+        }
+    }
+
+    /// The value that is written, if there is one.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Keep => None,
+            Self::Set(value) => value.as_ref(),
+        }
+    }
+
+    /// The field after the change.
+    pub(super) fn of(self, present: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => present,
+            Self::Set(value) => value,
+        }
+    }
+}
+
+/// A field that is absent has to have its default, which is to stay; null removes its value.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Set)
+    }
+}
+
 /// An entry as a person writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SuppressionPut {
     /// A note for other people.
-    pub note: Option<String>,
-    /// The time at which the entry stops counting; `None`: never.
-    pub expires_at: Option<Timestamp>,
+    pub note: Change<String>,
+    /// The time at which the entry stops counting; without it, never.
+    pub expires_at: Change<Timestamp>,
 }
 
 /// A line of a file. The caller has checked the address.
@@ -78,8 +121,10 @@ pub struct Imported {
     pub address: String,
     /// The reason.
     pub reason: SuppressionReason,
-    /// Note and expiry.
-    pub put: SuppressionPut,
+    /// A note for other people.
+    pub note: Option<String>,
+    /// The time at which the entry stops counting; `None`: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Conditions on a list of entries.
@@ -102,7 +147,7 @@ pub(super) struct Row {
     provider: Option<String>,
     code: Option<String>,
     delivery_id: Option<Uuid>,
-    actor: Option<String>,
+    pub(super) actor: Option<String>,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) version: i64,

@@ -56,6 +56,29 @@ macro_rules! strength {
     };
 }
 
+/// Whether the entry that is being replaced still counts.
+macro_rules! counts {
+    () => {
+        "(suppressions.expires_at IS NULL OR suppressions.expires_at > excluded.created_at)"
+    };
+}
+
+/// A column that tells the cause of an entry. A person's entry has none of its own, so it keeps the cause of the entry that
+/// it replaces.
+macro_rules! cause {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN excluded.reason IN ('manual', 'import') AND ",
+            counts!(),
+            " THEN suppressions.",
+            $column,
+            " ELSE excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+
 const INSERT: &str = concat!(
     "INSERT INTO suppressions (tenant, address_hash, channel, reason, masked, note, provider, code, delivery_id, actor,
         created_at, expires_at, version)
@@ -69,9 +92,18 @@ const INSERT: &str = concat!(
         AND (i.reason NOT IN ('hard_bounce', 'dead_token') OR NOT EXISTS (SELECT 1 FROM contact_points AS c
             WHERE c.tenant = i.tenant AND c.address_hash = i.hash AND c.registered_at > i.seen_at)))
     ON CONFLICT (tenant, address_hash) DO UPDATE SET channel = excluded.channel, reason = excluded.reason,
-        masked = excluded.masked, note = excluded.note, provider = excluded.provider, code = excluded.code,
-        delivery_id = excluded.delivery_id, actor = excluded.actor, created_at = excluded.created_at,
-        expires_at = excluded.expires_at, version = excluded.version
+        masked = excluded.masked, note = ",
+    "CASE WHEN ",
+    counts!(),
+    " THEN COALESCE(excluded.note, suppressions.note) ELSE excluded.note END, provider = ",
+    cause!("provider"),
+    ", code = ",
+    cause!("code"),
+    ", delivery_id = ",
+    cause!("delivery_id"),
+    ", created_at = ",
+    cause!("created_at"),
+    ", actor = excluded.actor, expires_at = excluded.expires_at, version = excluded.version
     WHERE suppressions.expires_at <= excluded.created_at OR ",
     strength!("suppressions"),
     " < ",

@@ -17,6 +17,7 @@ mod quotas;
 mod read_model;
 mod start;
 mod support;
+mod suppressed_by_people;
 mod suppressions;
 mod upgrade;
 mod work;

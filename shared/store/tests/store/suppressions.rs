@@ -5,11 +5,10 @@ use carillon_domain::{
     contact::{AddressKey, mask},
     suppression::{Suppression, SuppressionReason},
 };
-use carillon_runtime::http::Conditions;
 use carillon_store::{
     Page, Store, StoreConfig, StoreError,
     api_keys::{Principal, Role},
-    suppressions::{Imported, Strike, SuppressionFilter, SuppressionPut, SuppressionView},
+    suppressions::{Change, Strike, SuppressionFilter, SuppressionPut, SuppressionView},
     users::{Device, UserPut},
 };
 use uuid::Uuid;
@@ -53,7 +52,12 @@ async fn reason(store: &TestStore) -> Option<SuppressionReason> {
     phone_of(store, "u-1").await.map(|entry| entry.reason)
 }
 
-fn strike(store: &TestStore, channel: Channel, address: &str, reason: SuppressionReason) -> Strike {
+pub(crate) fn strike(
+    store: &TestStore,
+    channel: Channel,
+    address: &str,
+    reason: SuppressionReason,
+) -> Strike {
     Strike {
         tenant: store.tenant.clone(),
         channel,
@@ -67,22 +71,22 @@ fn strike(store: &TestStore, channel: Channel, address: &str, reason: Suppressio
     }
 }
 
-fn stop(store: &TestStore) -> Strike {
+pub(crate) fn stop(store: &TestStore) -> Strike {
     strike(store, Channel::Sms, NUMBER, SuppressionReason::OptedOut)
 }
 
-fn bounce(store: &TestStore) -> Strike {
+pub(crate) fn bounce(store: &TestStore) -> Strike {
     strike(store, Channel::Sms, NUMBER, SuppressionReason::HardBounce)
 }
 
 /// The entry of an address as a decision sees it.
-async fn seen(store: &TestStore, channel: Channel, address: &str) -> Option<Suppression> {
+pub(crate) async fn seen(store: &TestStore, channel: Channel, address: &str) -> Option<Suppression> {
     let hash = store.address_key().hash(channel, address);
     let found = store.suppressions().of(&store.tenant, &[hash]).await.unwrap();
     found.get(&hash).copied()
 }
 
-async fn get(store: &TestStore) -> Option<SuppressionView> {
+pub(crate) async fn get(store: &TestStore) -> Option<SuppressionView> {
     let entry = store
         .suppressions()
         .get(&store.tenant, Channel::Sms, NUMBER)
@@ -91,10 +95,17 @@ async fn get(store: &TestStore) -> Option<SuppressionView> {
     entry.map(|entry| entry.value)
 }
 
-fn until(expires_at: Timestamp) -> SuppressionPut {
+pub(crate) fn noted(note: &str) -> SuppressionPut {
     SuppressionPut {
-        note: None,
-        expires_at: Some(expires_at),
+        note: Change::Set(Some(note.to_owned())),
+        ..SuppressionPut::default()
+    }
+}
+
+pub(crate) fn until(expires_at: Timestamp) -> SuppressionPut {
+    SuppressionPut {
+        expires_at: Change::Set(Some(expires_at)),
+        ..SuppressionPut::default()
     }
 }
 
@@ -321,10 +332,7 @@ async fn only_strikes_that_were_the_accounts_fault_are_revoked() {
 async fn an_entry_survives_the_erasure_of_the_user_without_its_personal_data() {
     on_each(async |store| {
         put(store, "u-1", Some(NUMBER)).await;
-        let note = SuppressionPut {
-            note: Some("asked Ada by phone".to_owned()),
-            expires_at: None,
-        };
+        let note = noted("asked Ada by phone");
         let suppressions = store.suppressions();
         suppressions.strike(&[stop(store)]).await.unwrap();
         suppressions
@@ -378,217 +386,6 @@ async fn an_entry_that_has_expired_does_not_count_and_is_deleted_a_day_later() {
         assert_eq!(suppressions.prune().await.unwrap(), 0);
         store.clock.advance(seconds(24 * 3_600 + 1));
         assert_eq!(suppressions.prune().await.unwrap(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_person_puts_an_address_on_the_list_once_changes_the_entry_and_lifts_it() {
-    on_each(async |store| {
-        let (suppressions, who) = (store.suppressions(), operator(store));
-        let plain = SuppressionPut::default();
-        let put = async |put: &SuppressionPut, conditions: Option<&Conditions>| {
-            suppressions
-                .put(&who, Channel::Email, "Ada@Example.com", put, conditions)
-                .await
-        };
-        let made = put(&plain, None).await.unwrap();
-        assert!(made.created);
-        let again = put(&plain, None).await.unwrap();
-        assert_eq!(
-            (again.created, again.version),
-            (false, made.version),
-            "the same wish twice"
-        );
-        let none = put(&plain, Some(&Conditions::exactly("\"7\""))).await;
-        assert!(matches!(none, Err(StoreError::PreconditionFailed(_))));
-        let noted = SuppressionPut {
-            note: Some("moved away".to_owned()),
-            expires_at: None,
-        };
-        let seen = Conditions::exactly(&made.etag());
-        assert_eq!(put(&noted, Some(&seen)).await.unwrap().version, made.version + 1);
-
-        let get = async || {
-            suppressions
-                .get(&store.tenant, Channel::Email, "ada@example.com")
-                .await
-                .unwrap()
-        };
-        let entry = get().await.unwrap();
-        assert_eq!(entry.version, made.version + 1);
-        let entry = entry.value;
-        assert_eq!(
-            (entry.reason, entry.created_at),
-            (SuppressionReason::Manual, store.now())
-        );
-        assert_eq!(entry.actor.as_deref(), Some("support desk"));
-        assert_eq!(entry.note.as_deref(), Some("moved away"));
-        assert_eq!(entry.address_masked.as_deref(), Some("A…@Example.com"));
-
-        let lift = async |conditions| {
-            suppressions
-                .lift(&who, Channel::Email, "ADA@example.com", conditions)
-                .await
-        };
-        assert!(matches!(
-            lift(Some(&seen)).await,
-            Err(StoreError::PreconditionFailed(_))
-        ));
-        assert!(lift(None).await.unwrap());
-        assert!(!lift(None).await.unwrap());
-        assert!(get().await.is_none());
-
-        let log = store
-            .audit_log()
-            .list(&store.tenant, Page::default())
-            .await
-            .unwrap();
-        let mut told: Vec<String> = log
-            .items
-            .iter()
-            .map(|entry| format!("{} {} {}", entry.key_name, entry.action, entry.route))
-            .collect();
-        told.sort();
-        assert_eq!(
-            told,
-            [
-                "support desk lift /v1/suppressions/email/A…@example.com",
-                "support desk suppress /v1/suppressions/email/A…@Example.com",
-                "support desk suppress /v1/suppressions/email/A…@Example.com",
-            ],
-            "each change has its entry, and the address is in none"
-        );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_persons_entry_keeps_a_stop_as_it_is_and_replaces_a_bounce() {
-    on_each(async |store| {
-        let (suppressions, who) = (store.suppressions(), operator(store));
-        suppressions.strike(&[bounce(store)]).await.unwrap();
-        let ends = store.now() + seconds(60);
-        let put = SuppressionPut {
-            note: Some("n".to_owned()),
-            expires_at: Some(ends),
-        };
-        suppressions
-            .put(&who, Channel::Sms, NUMBER, &put, None)
-            .await
-            .unwrap();
-        let entry = get(store).await.unwrap();
-        assert_eq!(
-            (entry.reason, entry.expires_at, entry.code),
-            (SuppressionReason::Manual, Some(ends), None)
-        );
-        suppressions.strike(&[stop(store)]).await.unwrap();
-        for _ in 0..2 {
-            suppressions
-                .put(&who, Channel::Sms, NUMBER, &put, None)
-                .await
-                .unwrap();
-            let entry = get(store).await.unwrap();
-            assert_eq!(
-                (entry.reason, entry.expires_at),
-                (SuppressionReason::OptedOut, None)
-            );
-            assert_eq!(
-                (entry.note.as_deref(), entry.provider.as_deref()),
-                (Some("n"), Some("twilio"))
-            );
-        }
-        assert!(suppressions.lift(&who, Channel::Sms, NUMBER, None).await.unwrap());
-        assert_eq!(get(store).await, None);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_list_is_filtered_and_paged_newest_first() {
-    on_each(async |store| {
-        let suppressions = store.suppressions();
-        for number in 0..5 {
-            store.clock.advance(seconds(1));
-            let reason = if number == 2 {
-                SuppressionReason::OptedOut
-            } else {
-                SuppressionReason::HardBounce
-            };
-            let one = strike(store, Channel::Sms, &format!("+491511234567{number}"), reason);
-            suppressions.strike(&[one]).await.unwrap();
-        }
-        let mail = strike(
-            store,
-            Channel::Email,
-            "a@example.com",
-            SuppressionReason::HardBounce,
-        );
-        suppressions.strike(&[mail]).await.unwrap();
-        let page = |after| Page { after, limit: 2 };
-        let sms = SuppressionFilter {
-            channels: vec![Channel::Sms],
-            reasons: Vec::new(),
-        };
-        let (mut after, mut hints) = (None, Vec::new());
-        loop {
-            let list = suppressions.list(&store.tenant, &sms, page(after)).await.unwrap();
-            hints.extend(list.items.into_iter().map(|entry| entry.address_masked.unwrap()));
-            let Some(cursor) = list.next_cursor else { break };
-            after = carillon_store::Cursor::parse(&cursor);
-        }
-        assert_eq!(hints, ["+49…74", "+49…73", "+49…72", "+49…71", "+49…70"]);
-        let stopped = SuppressionFilter {
-            channels: Vec::new(),
-            reasons: vec![SuppressionReason::OptedOut, SuppressionReason::Manual],
-        };
-        let list = suppressions
-            .list(&store.tenant, &stopped, Page::default())
-            .await
-            .unwrap();
-        assert_eq!(list.items.len(), 1);
-        let foreign = suppressions
-            .list(&"other".into(), &stopped, Page::default())
-            .await
-            .unwrap();
-        assert!(foreign.items.is_empty());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_import_adds_each_address_once_and_keeps_present_entries() {
-    on_each(async |store| {
-        let (suppressions, who) = (store.suppressions(), operator(store));
-        suppressions.strike(&[stop(store)]).await.unwrap();
-        let line = |channel, address: &str, reason| Imported {
-            channel,
-            address: address.to_owned(),
-            reason,
-            put: SuppressionPut::default(),
-        };
-        let lines = [
-            line(Channel::Sms, NUMBER, SuppressionReason::Import),
-            line(Channel::Email, "a@example.com", SuppressionReason::Complaint),
-            line(Channel::Email, "A@Example.com", SuppressionReason::Import),
-            line(Channel::Email, "b@example.com", SuppressionReason::Import),
-        ];
-        suppressions.begin_import(&who).await.unwrap();
-        assert_eq!(suppressions.import(&who, &lines).await.unwrap(), 2);
-        assert_eq!(suppressions.import(&who, &lines).await.unwrap(), 0);
-        assert_eq!(get(store).await.unwrap().reason, SuppressionReason::OptedOut);
-        let first = seen(store, Channel::Email, "a@example.com").await.unwrap();
-        assert_eq!(first.reason, SuppressionReason::Complaint);
-        let many: Vec<_> = (0..700)
-            .map(|n| {
-                line(
-                    Channel::Email,
-                    &format!("m{n}@example.com"),
-                    SuppressionReason::Import,
-                )
-            })
-            .collect();
-        assert_eq!(suppressions.import(&who, &many).await.unwrap(), 700);
     })
     .await;
 }

@@ -16,6 +16,8 @@ pub(super) struct Part {
     pub(super) lines_before: i64,
     /// Its size in the file, in bytes.
     pub(super) size: u64,
+    /// Whether it has no record.
+    is_blank: bool,
 }
 
 /// Reads a file in parts.
@@ -36,11 +38,25 @@ impl<R: BufRead> Parts<R> {
         }
     }
 
-    /// The next part; `None` at the end of the file.
+    /// Whether the first line, if it was read, names the columns.
+    pub(super) fn has_heading(&self) -> bool {
+        self.heading.is_some()
+    }
+
+    /// The next part that has a record; `None` at the end of the file.
     pub(super) fn next(&mut self) -> io::Result<Option<Part>> {
+        loop {
+            match self.read()? {
+                Some(part) if part.is_blank => {}
+                part => return Ok(part),
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Option<Part>> {
         let before = self.lines;
         let mut body = self.heading.clone().unwrap_or_default();
-        let (start, mut is_quoted) = (body.len(), false);
+        let (start, mut is_quoted, mut is_blank) = (body.len(), false, true);
         loop {
             let from = body.len();
             if self.file.read_until(b'\n', &mut body)? == 0 {
@@ -50,6 +66,8 @@ impl<R: BufRead> Parts<R> {
             let line = &body[from..];
             if self.lines == 1 && is_heading(line) {
                 self.heading = Some(line.to_vec());
+            } else {
+                is_blank &= line.trim_ascii().is_empty();
             }
             // A record ends where the quotation marks before it are paired.
             is_quoted ^= line.iter().fold(false, |odd, byte| odd ^ (*byte == b'"'));
@@ -68,6 +86,7 @@ impl<R: BufRead> Parts<R> {
             first_line: before + 1,
             lines_before: before.cast_signed() - i64::from(has_heading_of_its_own),
             size: size as u64,
+            is_blank,
         }))
     }
 }
@@ -110,7 +129,20 @@ mod tests {
             .map(|part| (part.first_line, part.lines_before))
             .collect();
         assert_eq!(firsts, [(1, 0), (2_001, 2_000), (4_001, 4_000)]);
-        assert!(parts("").is_empty());
+    }
+
+    #[test]
+    fn a_file_without_records_has_no_parts() {
+        for text in ["", "\n\r\n", "channel,address\n", "channel,address\n \n"] {
+            assert!(parts(text).is_empty(), "{text:?}");
+        }
+        let blank = "\n".repeat(2_500);
+        let parts = parts(&format!("channel,address\n{blank}email,m@example.com\n{blank}"));
+        let firsts: Vec<(u64, i64)> = parts
+            .iter()
+            .map(|part| (part.first_line, part.lines_before))
+            .collect();
+        assert_eq!(firsts, [(2_001, 1_999)]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The lines of an imported file, read piece by piece.
 
+mod heading;
+
 use carillon_domain::{
-    Channel, FieldError, Timestamp, contact, field_error::quoted, suppression::SuppressionReason,
+    Channel, FieldError, Moment, Timestamp, contact, field_error::quoted, moment::NoMoment,
+    suppression::SuppressionReason,
 };
 use carillon_store::suppressions::Imported;
-use chrono::{NaiveDate, NaiveTime};
 use csv_core::{ReadRecordResult, Reader};
 use memchr::memchr_iter;
 use serde::Serialize;
@@ -148,13 +150,11 @@ impl Lines {
             from = *end;
         }
         let Some(columns) = &self.columns else {
-            if !fields[0].eq_ignore_ascii_case("channel")
-                && !fields.iter().any(|field| field.eq_ignore_ascii_case("address"))
-            {
+            let Some(columns) = heading::columns(&fields)? else {
                 self.columns = Some((0..COLUMNS.len()).collect());
                 return self.line(line);
-            }
-            self.columns = Some(heading(&fields)?);
+            };
+            self.columns = Some(columns);
             return Ok(None);
         };
         if fields.len() > columns.len() {
@@ -179,32 +179,6 @@ fn whole(line: u64, code: &str, message: impl Into<String>) -> Line {
     }])
 }
 
-/// The columns of a heading.
-fn heading(fields: &[&str]) -> Result<Vec<usize>, FieldError> {
-    let mut columns = Vec::with_capacity(fields.len());
-    for field in fields {
-        let name = field.to_ascii_lowercase();
-        match COLUMNS.iter().position(|column| *column == name) {
-            Some(column) if !columns.contains(&column) => columns.push(column),
-            _ => {
-                let expected = COLUMNS.join(", ");
-                let text = format!(
-                    "the heading: expected each of {expected} at most once, not {}",
-                    quoted(field)
-                );
-                return Err(FieldError::new("", "heading", text));
-            }
-        }
-    }
-    for (column, name) in COLUMNS.iter().enumerate().take(2) {
-        if !columns.contains(&column) {
-            let text = format!("the heading: expected the column {name}");
-            return Err(FieldError::new("", "heading", text));
-        }
-    }
-    Ok(columns)
-}
-
 /// The entry of a line, or all that is wrong in it.
 fn entry(line: u64, [channel, address, reason, expires_at, note]: [&str; 5], now: Timestamp) -> Line {
     let mut errors = Vec::new();
@@ -225,21 +199,24 @@ fn entry(line: u64, [channel, address, reason, expires_at, note]: [&str; 5], now
             format!("{expected}, not {}", quoted(given)),
         ));
     }
-    let expires_at = match expires_at {
-        "" => Ok(None),
-        text => time(text).map(Some),
+    let expires_at: Option<Moment> = match expires_at {
+        "" => None,
+        text => text
+            .parse()
+            .map_err(|error: NoMoment| {
+                errors.push(FieldError::new("/expires_at", "format", error.to_string()));
+            })
+            .ok(),
     };
-    if let Err(text) = &expires_at {
-        errors.push(FieldError::new("/expires_at", "format", text.clone()));
-    }
-    let note = (!note.is_empty()).then(|| note.to_owned());
-    let put = suppressions::check(note, expires_at.unwrap_or_default(), now, &mut errors);
+    let note = (!note.is_empty()).then_some(note);
+    suppressions::check(note, expires_at, now, &mut errors);
     match (parsed, reason) {
         (Some(channel), Some(reason)) if errors.is_empty() => Line::Entry(Imported {
             channel,
             address: address.to_owned(),
             reason,
-            put,
+            note: note.map(str::to_owned),
+            expires_at: expires_at.map(|Moment(at)| at),
         }),
         _ => Line::Refused(
             errors
@@ -252,19 +229,5 @@ fn entry(line: u64, [channel, address, reason, expires_at, note]: [&str; 5], now
                 })
                 .collect(),
         ),
-    }
-}
-
-/// A time in RFC 3339, or a date, which means its beginning in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    match text.parse::<NaiveDate>() {
-        Ok(date) => Ok(date.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => Err(format!(
-            "expected a time such as 2027-01-31T10:00:00Z, or a date such as 2027-01-31, not {}",
-            quoted(text)
-        )),
     }
 }
