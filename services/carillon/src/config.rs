@@ -288,7 +288,7 @@ pub(crate) struct Invalid {
     expected: String,
 }
 
-fn invalid(key: impl Into<String>, expected: impl Into<String>) -> Invalid {
+pub(crate) fn invalid(key: impl Into<String>, expected: impl Into<String>) -> Invalid {
     Invalid {
         key: key.into(),
         expected: expected.into(),

@@ -44,7 +44,7 @@ pub struct EmbeddedConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
-    /// `host:port`, comma-separated; a broker without a port is asked at 9092. Empty without Kafka.
+    /// `host:port`, comma-separated. Empty without Kafka.
     #[serde(deserialize_with = "brokers")]
     pub brokers: String,
     /// The protocol to the brokers.
@@ -177,8 +177,8 @@ fn brokers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     }
 }
 
-/// Whether a text is `host`, `host:port`, `[IPv6]:port`, or one of them behind a protocol, as in
-/// `SASL_SSL://host:port`.
+/// Whether a text is `host:port` or `[IPv6]:port`, or one of them behind a protocol, as in `SASL_SSL://host:port`. librdkafka
+/// also takes a host alone, as which any single word passes.
 fn is_broker(text: &str) -> bool {
     let address = match text.split_once("://") {
         Some(("PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL", address)) => address,
@@ -187,13 +187,12 @@ fn is_broker(text: &str) -> bool {
     };
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
+            Some((host, port)) => (host, port.strip_prefix(':').unwrap_or_default()),
             None => return false,
         },
         None => match address.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
+            Some(parts) => parts,
+            None => return false,
         },
     };
     let is_host = if address.starts_with('[') {
@@ -202,7 +201,7 @@ fn is_broker(text: &str) -> bool {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         !host.is_empty() && host.chars().all(fits)
     };
-    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -210,19 +209,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brokers_have_a_host_and_a_port_that_may_be_left_out() {
+    fn brokers_have_a_host_and_a_port() {
         for text in [
-            "kafka",
             "kafka:9092",
             "10.0.0.1:9092",
             "[::1]:9092",
-            "[::1]",
             "SASL_SSL://b-1.example.com:9094",
         ] {
             assert!(is_broker(text), "{text}");
         }
         for text in [
             "",
+            "nonsense",
+            "[::1]",
+            "SSL://kafka",
             ":9092",
             "kafka:",
             "kafka:0",

@@ -87,6 +87,15 @@ impl ProvidersConfig {
         Ok(())
     }
 
+    /// The settings with which accounts work, and which are likely to be a mistake, with the account's channel: sentences,
+    /// without capital and full stop, that begin with the setting.
+    pub fn warnings(&self) -> impl Iterator<Item = (Channel, String)> {
+        self.0.iter().filter_map(|(name, account)| {
+            let warning = account.warning()?;
+            Some((account.kind().channel(), format!("providers.{name}.{warning}")))
+        })
+    }
+
     /// The accounts of a channel, first choice first: those of the order, or else all of the channel's kinds by name.
     pub fn in_order(
         &self,

@@ -95,6 +95,13 @@ macro_rules! kinds {
                 }
             }
 
+            /// A setting with which the account works, and which is likely to be a mistake.
+            pub(crate) fn warning(&self) -> Option<SettingError> {
+                match self {
+                    $(Self::$Kind(config) => config.warning(),)+
+                }
+            }
+
             /// Reads the settings of a kind.
             fn read<'de, D: Deserializer<'de>>(kind: ProviderKind, settings: D) -> Result<Self, D::Error> {
                 Ok(match kind {

@@ -1,6 +1,12 @@
 //! The common parts of all providers' settings.
 
-use std::{net::IpAddr, num::NonZeroU32, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
 use carillon_domain::{Channel, Platform, duration_text, field_error::quoted};
 use secrecy::SecretString;
@@ -27,6 +33,11 @@ pub(crate) trait ProviderSettings {
     /// Checks the rules that involve several settings, and the content of secrets. Files are read where they are used.
     /// `account` is the account's name.
     fn check(&self, account: &str) -> Result<(), SettingError>;
+
+    /// A setting with which the account works, and which is likely to be a mistake.
+    fn warning(&self) -> Option<SettingError> {
+        None
+    }
 }
 
 /// A setting of an account that is missing or cannot work.
@@ -148,6 +159,29 @@ macro_rules! by_text {
 }
 pub(crate) use by_text;
 
+impl HostName {
+    /// Whether it is this machine, or a host of a private network: a private address, a name of one label, such as a service
+    /// of compose, or a name below a domain that the public DNS does not have.
+    pub(crate) fn is_private(&self) -> bool {
+        let text = self.0.trim_end_matches('.').to_ascii_lowercase();
+        match text.parse() {
+            Ok(IpAddr::V4(ip)) => is_private_v4(ip),
+            Ok(IpAddr::V6(ip)) => match ip.to_ipv4_mapped() {
+                Some(ip) => is_private_v4(ip),
+                None => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            },
+            Err(_) => match text.rsplit_once('.') {
+                None => true,
+                Some((_, top)) => matches!(top, "localhost" | "local" | "internal"),
+            },
+        }
+    }
+}
+
+fn is_private_v4(ip: Ipv4Addr) -> bool {
+    ip.is_loopback() || ip.is_private() || ip.is_link_local()
+}
+
 by_text!(BaseUrl, HostName);
 
 /// Reads a secret. The value in an error is left out, since it may be a secret that was written as another type, such as a
@@ -209,6 +243,39 @@ mod tests {
             let said = text.parse::<BaseUrl>().unwrap_err();
             assert!(said.starts_with("expected an http or https URL"), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_private_host_is_this_machine_or_one_that_the_public_internet_does_not_reach() {
+        let is_private = |text: &str| text.parse::<HostName>().unwrap().is_private();
+        for text in [
+            "localhost",
+            "simulator",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.0.1",
+            "169.254.1.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "relay.mail.svc.cluster.local",
+            "relay.internal.",
+            "Mail.LocalHost",
+        ] {
+            assert!(is_private(text), "{text}");
+        }
+        for text in [
+            "smtp.example.com",
+            "smtp.example.com.",
+            "8.8.8.8",
+            "172.32.0.1",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(!is_private(text), "{text}");
         }
     }
 

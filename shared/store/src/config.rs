@@ -74,7 +74,13 @@ impl StoreConfig {
             .strip_prefix("sqlite://")
             .or_else(|| url.strip_prefix("sqlite:"))
         {
-            Some(path) if !path.is_empty() && !path.contains(":memory:") => {
+            // Parameters are those of other programs, and would become part of the file's name.
+            Some(path)
+                if !path.is_empty()
+                    && !path.ends_with('/')
+                    && !path.contains(":memory:")
+                    && !path.contains('?') =>
+            {
                 Ok(DatabaseAddress::Sqlite(PathBuf::from(path)))
             }
             Some(_) => Err(StoreError::Config(

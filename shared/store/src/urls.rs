@@ -27,6 +27,13 @@ impl DatabaseUrl {
         Self(format!("sqlite://{}", path.display()).into())
     }
 
+    /// Whether it is the address of SQLite's file.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        let config = StoreConfig::new(self.0.clone());
+        matches!(config.address(), Ok(DatabaseAddress::Sqlite(_)))
+    }
+
     /// The whole address, for a connection.
     #[must_use]
     pub fn secret(&self) -> Secret {
@@ -49,7 +56,7 @@ impl FromStr for DatabaseUrl {
         let config = StoreConfig::new(text.to_owned());
         let is_valid = match config.address() {
             Ok(DatabaseAddress::Sqlite(_)) => true,
-            Ok(DatabaseAddress::Postgres(url)) => PgConnectOptions::from_str(url).is_ok(),
+            Ok(DatabaseAddress::Postgres(url)) => names_host(url) && PgConnectOptions::from_str(url).is_ok(),
             Err(_) => false,
         };
         if is_valid {
@@ -60,6 +67,22 @@ impl FromStr for DatabaseUrl {
             shown(text)
         ))
     }
+}
+
+/// Whether an address of PostgreSQL names its server, as its host, or as `host` among its parameters, which may be the folder
+/// of a socket. sqlx would take the server from its own variables of the environment, or this machine.
+fn names_host(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let (place, parameters) = place.split_once('?').unwrap_or((place, ""));
+    let authority = place.split('/').next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_host = !host.is_empty() && !host.starts_with(':');
+    let is_host = |(name, value): (&str, &str)| matches!(name, "host" | "hostaddr") && !value.is_empty();
+    has_host
+        || parameters
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .any(is_host)
 }
 
 impl FromStr for RedisUrl {
@@ -129,6 +152,10 @@ mod tests {
         for text in [
             "postgres://carillon:hunter2@db/carillon?sslmode=verify-full",
             "postgresql://db/carillon",
+            "postgres://db",
+            "postgres://u:hunter2@[::1]:5432/d",
+            "postgres:///carillon?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/carillon",
             "sqlite:///var/lib/carillon/store.db",
         ] {
             text.parse::<DatabaseUrl>().unwrap();
@@ -137,9 +164,17 @@ mod tests {
             "",
             "mysql://u:hunter2@h/d",
             "hunter2",
+            "postgres://",
+            "postgres:///carillon",
+            "postgres://u:hunter2@/carillon",
+            "postgres://u:hunter2@:5432/carillon",
+            "postgres:///carillon?host=",
             "postgres://u:hunter2@h:port/d",
             "postgres://u:hunter2@h/d?sslmode=sometimes",
             "sqlite://",
+            "sqlite:///",
+            "sqlite:///var/lib/carillon/",
+            "sqlite://store.db?mode=rwc",
             "sqlite://:memory:",
         ] {
             let said = text.parse::<DatabaseUrl>().unwrap_err();
@@ -156,6 +191,9 @@ mod tests {
         for text in [
             "",
             "http://x",
+            "redis://",
+            "redis:///0",
+            "redis://:6379",
             "cache:6379",
             "redis://u:hunter2@h:x",
             "redis://h/x",

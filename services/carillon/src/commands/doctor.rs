@@ -13,7 +13,13 @@ use super::{
     readiness::{self, Silent},
     target,
 };
-use crate::{cli::Stores, config::Config, foundation, output, roles};
+use crate::{
+    check,
+    cli::Stores,
+    config::Config,
+    foundation, output,
+    roles::{self, ProcessRole},
+};
 
 /// The longest wait for the local process's readiness.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -157,9 +163,7 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
                     let names: Vec<&str> = accounts.iter().map(|account| &**account.name()).collect();
                     let verb = if names.len() == 1 { "is" } else { "are" };
                     let mut sentence = format!("{} {verb} configured", names.join(", "));
-                    if channel == Channel::Push
-                        && let Some(warning) = config.unserved_devices()
-                    {
+                    for warning in check::warnings(config, &[ProcessRole::Worker(channel)]) {
                         sentence.push_str("; ");
                         sentence.push_str(&warning);
                     }
@@ -318,5 +322,33 @@ mod tests {
                 .iter()
                 .any(|finding| finding.what == "bus" && finding.detail.starts_with("in use"))
         );
+    }
+
+    #[test]
+    fn doctor_warns_of_a_password_that_goes_unencrypted_to_a_relay_on_the_internet() {
+        let relay = |host: &str| {
+            let mut config = Config::default();
+            let settings = carillon_providers::SmtpConfig {
+                host: host.parse().unwrap(),
+                port: std::num::NonZeroU16::MIN,
+                tls: carillon_providers::SmtpTls::None,
+                username: Some("u".to_owned()),
+                password: Some("hunter2".to_owned().into()),
+                from: "shop@example.com".parse().unwrap(),
+                max_connections: std::num::NonZeroU16::MIN,
+                request_timeout: WITHIN,
+                rate_per_second: None,
+            };
+            config.providers.insert("relay", settings);
+            let clock: SharedClock = Arc::new(SystemClock);
+            let mut findings = providers(&config, &clock);
+            findings.remove(1).detail
+        };
+        assert_eq!(
+            relay("smtp.example.com"),
+            "relay is configured; providers.relay.tls: expected starttls or implicit, not none, because the password goes to \
+             smtp.example.com unencrypted"
+        );
+        assert_eq!(relay("simulator"), "relay is configured");
     }
 }

@@ -7,7 +7,7 @@ mod doctor;
 mod folder;
 mod readiness;
 mod remote;
-mod secrets;
+pub(crate) mod secrets;
 mod suppressions;
 mod target;
 
@@ -19,7 +19,7 @@ use crate::{
     check,
     cli::{Command, ConfigCommand},
     config::Config,
-    output,
+    output, roles,
 };
 
 /// Runs a command that is not a role.
@@ -41,12 +41,12 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Config(ConfigCommand::Check) => {
             check::of_all(&config)?;
             // The output can be read back as TOML, because its sentences are comments.
-            let warning = config
-                .unserved_devices()
-                .map(|warning| format!("# Push: {warning}.\n"));
+            let warnings: String = check::warnings(&config, &roles::ALL)
+                .iter()
+                .map(|warning| format!("# Warning: {warning}.\n"))
+                .collect();
             output::say(&format!(
-                "# The configuration is valid.\n{}\n{}",
-                warning.unwrap_or_default(),
+                "# The configuration is valid.\n{warnings}\n{}",
                 toml::to_string(&config)?
             ))?;
         }

@@ -35,7 +35,7 @@ struct ServiceAccount {
 }
 
 /// Generates the secrets that the folders lack.
-pub(super) fn generate(folder: &Path, owner: Option<u32>) -> anyhow::Result<()> {
+pub(crate) fn generate(folder: &Path, owner: Option<u32>) -> anyhow::Result<()> {
     for audience in AUDIENCES {
         let path = folder.join(audience);
         ensure!(

@@ -67,9 +67,9 @@ fn an_account_without_what_it_needs_is_refused_at_config_check_and_at_the_start(
                 "--set",
                 "providers.main.kind=twilio",
                 "--set",
-                "providers.main.account_sid=AC1",
+                "providers.main.account_sid=AC00000000000000000000000000000001",
                 "--set",
-                "providers.main.auth_token=t",
+                "providers.main.auth_token=5ec0de5ec0de5ec0de5ec0de5ec0de00",
             ],
             "providers.main.from: expected either from or messaging_service_sid, and neither is set",
         ),
@@ -89,7 +89,7 @@ fn a_setting_of_kafka_that_librdkafka_does_not_take_is_refused_before_anything_i
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("carillon.toml"),
-        "[security]\naddress_key = 'k'\n[kafka]\nbrokers = 'kafka'\nproperties = { 'linger.mss' = '1' }\n",
+        "[database]\nurl = 'postgres://h/d'\n[security]\naddress_key = 'k'\n[kafka]\nbrokers = 'kafka:9092'\nproperties = { 'linger.mss' = '1' }\n",
     )
     .unwrap();
     let said = refused(folder.path(), &[], &["gateway"]);
@@ -158,4 +158,86 @@ fn a_variable_that_is_no_setting_stops_every_command_with_the_name_that_was_mean
         .args(["config", "check"])
         .env("CARILLON_CI_KAFKA", "required");
     stdout(&asked.output().unwrap());
+}
+
+const KAFKA: [&str; 4] = [
+    "--set",
+    "kafka.brokers=kafka:9092",
+    "--set",
+    "security.address_key=k",
+];
+
+#[test]
+fn kafka_without_a_database_is_refused_at_config_check_and_at_the_start_of_each_role() {
+    let folder = tempfile::tempdir().unwrap();
+    for role in [
+        &["gateway"][..],
+        &["router"],
+        &["worker", "--channel", "sms"],
+        &["tracker"],
+        &["scheduler"],
+        &["templates"],
+        &["all"],
+    ] {
+        assert_eq!(
+            refused(folder.path(), &KAFKA, role),
+            "carillon: the configuration cannot work: database.url: expected postgres://user:password@host/database, since \
+             kafka.brokers is set, and none is set\n"
+        );
+    }
+}
+
+#[test]
+fn kafka_with_sqlite_is_refused_for_a_role_in_a_process_of_its_own_and_config_check_warns_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = [&KAFKA[..], &["--set", "database.url=sqlite://store.db"]].concat();
+    let said = stderr(&run(folder.path(), &[&["gateway"], &sqlite[..]].concat()));
+    assert_eq!(
+        said,
+        "carillon: the configuration cannot work: database.url: expected postgres://user:password@host/database, not \
+         sqlite://…: kafka.brokers is set and this process has not all roles, and SQLite serves one process only\n"
+    );
+    let checked = stdout(&run(folder.path(), &[&["config", "check"], &sqlite[..]].concat()));
+    let says = "# The configuration is valid.\n# Warning: database.url: SQLite serves `carillon all`";
+    assert!(checked.starts_with(says), "{checked}");
+}
+
+#[test]
+fn a_password_that_goes_unencrypted_to_a_relay_on_the_internet_is_a_warning_of_config_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |host: &str, more: &[&str]| {
+        let host = format!("providers.relay.host={host}");
+        let relay = [
+            "config",
+            "check",
+            "--set",
+            "providers.relay.kind=smtp",
+            "--set",
+            "providers.relay.from=shop@example.com",
+            "--set",
+            "providers.relay.username=u",
+            "--set",
+            "providers.relay.password=hunter2",
+            "--set",
+            &host,
+        ];
+        stdout(&run(folder.path(), &[&relay[..], more].concat()))
+    };
+    let open = ["--set", "providers.relay.tls=none"];
+    let warned = check("smtp.example.com", &open);
+    assert!(
+        warned.contains(
+            "# Warning: providers.relay.tls: expected starttls or implicit, not none, because the password goes to \
+             smtp.example.com unencrypted.\n"
+        ) && !warned.contains("hunter2"),
+        "{warned}"
+    );
+    for (host, more) in [
+        ("simulator", &open[..]),
+        ("127.0.0.1", &open),
+        ("10.0.0.7", &open),
+        ("smtp.example.com", &[]),
+    ] {
+        assert!(!check(host, more).contains("Warning"), "{host}");
+    }
 }

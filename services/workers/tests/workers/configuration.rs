@@ -118,7 +118,7 @@ fn a_configuration_that_cannot_work_is_refused_with_its_key() {
 
     let twilio = twilio::config("http://127.0.0.1:1");
     let two_origins = TwilioConfig {
-        messaging_service_sid: Some("MG9".parse().unwrap()),
+        messaging_service_sid: Some("MG00000000000000000000000000000009".parse().unwrap()),
         ..twilio.clone()
     };
     let no_origin = TwilioConfig {

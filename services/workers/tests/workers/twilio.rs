@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::Content;
 use carillon_domain::{Channel, Clock as _, Target, clock::SharedClock};
 use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig, twilio::TwilioRequests};
@@ -16,10 +17,14 @@ use crate::{
 
 pub(crate) const MESSAGES: &str = "/Messages.json";
 
+const SID: &str = "AC00000000000000000000000000000001";
+const TOKEN: &str = "5ec0de5ec0de5ec0de5ec0de5ec0de00";
+const SERVICE: &str = "MG00000000000000000000000000000009";
+
 pub(crate) fn config(url: &str) -> TwilioConfig {
     TwilioConfig {
-        account_sid: "AC123".parse().unwrap(),
-        auth_token: Some("secret".to_owned().into()),
+        account_sid: SID.parse().unwrap(),
+        auth_token: Some(TOKEN.to_owned().into()),
         from: Some("+14155550100".parse().unwrap()),
         messaging_service_sid: None,
         callback_url: Some("https://carillon.example".parse().unwrap()),
@@ -52,9 +57,9 @@ async fn a_text_message_is_a_form_with_basic_auth_and_a_callback_that_names_the_
     let server = HttpServer::start().await;
     assert_eq!(told(&sender(&config(&server.url)).send(&text()).await), "ok SM1");
     let asked = server.asked(MESSAGES).remove(0);
-    assert_eq!(asked.path, "/2010-04-01/Accounts/AC123/Messages.json");
-    // AC123:secret
-    assert_eq!(asked.authorization.as_deref(), Some("Basic QUMxMjM6c2VjcmV0"));
+    assert_eq!(asked.path, format!("/2010-04-01/Accounts/{SID}/Messages.json"));
+    let credentials = BASE64_STANDARD.encode(format!("{SID}:{TOKEN}"));
+    assert_eq!(asked.authorization, Some(format!("Basic {credentials}")));
     let callback = "https://carillon.example/v1/receipts/main\
         ?delivery_id=00000000-0000-0000-0000-000000000007&event_id=order+1001%2Fshipped";
     let expected = [
@@ -72,7 +77,7 @@ async fn a_messaging_service_replaces_the_number_and_an_expiring_message_has_a_v
     let server = HttpServer::start().await;
     let config = TwilioConfig {
         from: None,
-        messaging_service_sid: Some("MG9".parse().unwrap()),
+        messaging_service_sid: Some(SERVICE.parse().unwrap()),
         callback_url: Some("https://carillon.example/".parse().unwrap()),
         base_url: format!("{}/", server.url).parse().unwrap(),
         ..config(&server.url)
@@ -90,7 +95,7 @@ async fn a_messaging_service_replaces_the_number_and_an_expiring_message_has_a_v
                 .find(|(name, _)| name == wanted)
                 .map(|(_, value)| &**value)
         };
-        assert_eq!(field("MessagingServiceSid"), Some("MG9"));
+        assert_eq!(field("MessagingServiceSid"), Some(SERVICE));
         assert_eq!(field("From"), None);
         assert_eq!(field("ValidityPeriod"), Some(validity));
         let callback = field("StatusCallback").unwrap();

@@ -42,8 +42,16 @@ impl TokenRequests {
     pub fn new(account: ServiceAccount) -> Result<Self, SettingError> {
         let key = EncodingKey::from_rsa_pem(account.private_key.as_bytes())
             .map_err(|_| SettingError::new(KEY, "expected an RSA private_key in PEM"))?;
-        let url = Url::parse(&account.token_uri)
-            .map_err(|_| SettingError::new(KEY, "expected a URL as token_uri"))?;
+        let url = Url::parse(&account.token_uri).ok();
+        let url = url
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| SettingError::new(KEY, "expected an http or https URL as token_uri"))?;
+        if !account.client_email.contains('@') {
+            return Err(SettingError::new(
+                KEY,
+                "expected an e-mail address as client_email",
+            ));
+        }
         Ok(Self {
             client_email: account.client_email,
             token_uri: account.token_uri,

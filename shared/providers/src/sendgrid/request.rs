@@ -145,12 +145,16 @@ fn sender(from: &MailSender) -> Sender {
     }
 }
 
+/// The beginning of every API key.
+const PREFIX: &str = "SG.";
+
 fn bearer(api_key: &str) -> Result<HeaderValue, SettingError> {
-    let fits = !api_key.is_empty() && api_key.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = api_key.strip_prefix(PREFIX).is_some_and(|rest| !rest.is_empty())
+        && api_key.bytes().all(|byte| byte.is_ascii_graphic());
     let value = fits.then(|| HeaderValue::try_from(format!("Bearer {api_key}")).ok());
     let mut value = value.flatten().ok_or_else(|| {
-        let expected =
-            "expected a key of ASCII letters, digits and signs without spaces, as SendGrid shows it";
+        let expected = "expected a key that begins with SG. and has ASCII letters, digits and signs without spaces, as SendGrid shows \
+                        it once";
         SettingError::new("api_key", expected)
     })?;
     value.set_sensitive(true);
@@ -282,7 +286,15 @@ mod tests {
 
     #[test]
     fn a_key_that_no_header_can_have_is_refused_and_not_shown() {
-        for key in ["SG.hunter2 x", "SG.hunter2\n", "SG.hünter2", ""] {
+        for key in [
+            "SG.hunter2 x",
+            "SG.hunter2\n",
+            "SG.hünter2",
+            "",
+            "SG.",
+            "hunter2",
+            "sg.hunter2",
+        ] {
             let config = SendGridConfig {
                 api_key: Some(key.to_owned().into()),
                 ..config()

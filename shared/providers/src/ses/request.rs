@@ -231,7 +231,15 @@ mod tests {
             secret_access_key: None,
             ..config()
         };
-        for (config, key) in [(broken_token, "session_token"), (no_secret, "secret_access_key")] {
+        let broken_secret = SesConfig {
+            secret_access_key: Some("hunter2 ".to_owned().into()),
+            ..config()
+        };
+        for (config, key) in [
+            (broken_token, "session_token"),
+            (no_secret, "secret_access_key"),
+            (broken_secret, "secret_access_key"),
+        ] {
             let error = SesRequests::new(&config).err().unwrap();
             assert_eq!(error.key, key);
             assert!(!error.expected.contains("hunter2"), "{error}");

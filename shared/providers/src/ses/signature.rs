@@ -33,6 +33,12 @@ impl Signer {
             .secret_access_key
             .as_ref()
             .ok_or_else(|| SettingError::new("secret_access_key", "expected a secret, and none is set"))?;
+        // A key's secret has no spaces, which a copy from a page may bring along.
+        if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            let expected =
+                "expected a secret of ASCII letters, digits and signs without spaces, as AWS shows it once";
+            return Err(SettingError::new("secret_access_key", expected));
+        }
         let token = config.session_token.as_ref().map(ExposeSecret::expose_secret);
         // The token is a header; the secret never leaves the process.
         if !token.is_none_or(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {

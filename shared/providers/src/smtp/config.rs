@@ -106,4 +106,15 @@ impl ProviderSettings for SmtpConfig {
     fn check(&self, _: &str) -> Result<(), SettingError> {
         self.credentials().map(drop)
     }
+
+    fn warning(&self) -> Option<SettingError> {
+        let is_open = self.password.is_some() && self.tls == SmtpTls::None && !self.host.is_private();
+        is_open.then(|| {
+            let text = format!(
+                "expected starttls or implicit, not none, because the password goes to {} unencrypted",
+                self.host.as_str()
+            );
+            SettingError::new("tls", text)
+        })
+    }
 }

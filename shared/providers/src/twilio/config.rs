@@ -6,15 +6,15 @@ use carillon_domain::{duration_text, field_error::quoted};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{BaseUrl, by_text, hidden, read_timeout, request_timeout, secret};
+use crate::setting::{BaseUrl, SettingError, by_text, hidden, read_timeout, request_timeout, secret};
 
 /// Twilio's Messages API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwilioConfig {
-    /// The account's id, `AC…`.
+    /// The account's id, `AC…`; not the id of an API key, `SK…`.
     pub account_sid: AccountSid,
-    /// The account's secret token.
+    /// The account's secret token, 32 hexadecimal digits.
     #[serde(
         default,
         deserialize_with = "secret",
@@ -54,12 +54,12 @@ fn base_url() -> BaseUrl {
     "https://api.twilio.com".parse().expect("a URL")
 }
 
-/// An account's id: `AC` with letters and digits.
+/// An account's id: `AC` with 32 hexadecimal digits (<https://www.twilio.com/docs/glossary/what-is-a-sid>).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AccountSid(String);
 
-/// A messaging service's id: `MG` with letters and digits.
+/// A messaging service's id: `MG` with 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceSid(String);
@@ -73,16 +73,47 @@ pub struct SenderId(String);
 
 by_text!(AccountSid, ServiceSid, SenderId);
 
+/// The hexadecimal digits of an id and of an account's token.
+const DIGITS: usize = 32;
+
+fn is_hexadecimal(text: &str) -> bool {
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Reads an id with a prefix of two letters.
 fn sid(text: &str, prefix: &str) -> Result<String, String> {
-    let rest = text.strip_prefix(prefix);
-    if rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric())) {
+    if text.strip_prefix(prefix).is_some_and(is_hexadecimal) {
         return Ok(text.to_owned());
     }
+    let expected =
+        format!("expected {prefix} followed by {DIGITS} hexadecimal digits, as Twilio's console shows it");
+    // Digits alone may be the account's token.
+    if is_hexadecimal(text) {
+        return Err(format!("{expected}, not digits alone"));
+    }
+    let is_other = |kind: &str| text.strip_prefix(kind).is_some_and(is_hexadecimal);
+    let kind = [
+        ("SK", "an API key"),
+        ("AC", "an account"),
+        ("MG", "a messaging service"),
+    ]
+    .into_iter()
+    .find_map(|(kind, of)| is_other(kind).then(|| format!(", which is the id of {of}")));
     Err(format!(
-        "expected {prefix} followed by letters and digits, as Twilio's console shows it, not {}",
-        quoted(text)
+        "{expected}, not {}{}",
+        quoted(text),
+        kind.unwrap_or_default()
     ))
+}
+
+/// Checks an account's token. The error repeats nothing of it.
+pub(super) fn check_token(token: &str) -> Result<(), SettingError> {
+    if is_hexadecimal(token) {
+        return Ok(());
+    }
+    let expected =
+        format!("expected the {DIGITS} hexadecimal digits that Twilio's console shows as the auth token");
+    Err(SettingError::new("auth_token", expected))
 }
 
 impl FromStr for AccountSid {
@@ -175,12 +206,52 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_twilio_begins_with_the_letters_of_its_kind() {
-        "AC0123456789abcdef".parse::<AccountSid>().unwrap();
-        "MG0123456789abcdef".parse::<ServiceSid>().unwrap();
-        for text in ["", "AC", "MG1", "AC/1", "ac1"] {
-            assert!(text.parse::<AccountSid>().is_err(), "{text}");
+    fn an_id_of_twilio_has_the_letters_of_its_kind_and_32_hexadecimal_digits() {
+        let digits = "0123456789abcdef0123456789ABCDEF";
+        let account = |text: &str| text.parse::<AccountSid>().map(drop);
+        let service = |text: &str| text.parse::<ServiceSid>().map(drop);
+        account(&format!("AC{digits}")).unwrap();
+        service(&format!("MG{digits}")).unwrap();
+        for text in [
+            "",
+            "AC",
+            "AC0123456789abcdef",
+            &format!("AC{digits}0"),
+            &format!("ac{digits}"),
+        ] {
+            let said = account(text).unwrap_err();
+            assert_eq!(
+                said,
+                format!(
+                    "expected AC followed by 32 hexadecimal digits, as Twilio's console shows it, not {}",
+                    quoted(text)
+                )
+            );
         }
-        assert!("AC1".parse::<ServiceSid>().is_err());
+        let said = account(&format!("SK{digits}")).unwrap_err();
+        assert!(said.ends_with("which is the id of an API key"), "{said}");
+        let said = service(&format!("AC{digits}")).unwrap_err();
+        assert!(said.ends_with("which is the id of an account"), "{said}");
+        let said = account(digits).unwrap_err();
+        assert!(
+            said.ends_with("not digits alone") && !said.contains(digits),
+            "a token is not shown: {said}"
+        );
+    }
+
+    #[test]
+    fn a_token_of_twilio_has_32_hexadecimal_digits_and_errors_do_not_show_it() {
+        check_token("0123456789abcdef0123456789abcdef").unwrap();
+        for token in [
+            "t",
+            "0123456789abcdef0123456789abcde",
+            "0123456789abcdef0123456789abcdeg",
+        ] {
+            let said = check_token(token).unwrap_err().to_string();
+            assert_eq!(
+                said,
+                "auth_token: expected the 32 hexadecimal digits that Twilio's console shows as the auth token"
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret as _;
 use url::{Url, form_urlencoded};
 
-use super::{TwilioConfig, answer::classify, callback::StatusCallback};
+use super::{TwilioConfig, answer::classify, callback::StatusCallback, config::check_token};
 use crate::{
     http::{HttpRequests, ProviderRequest, ProviderResponse},
     message::{OutgoingMessage, wrong_content},
@@ -31,6 +31,7 @@ impl TwilioRequests {
             .auth_token
             .as_ref()
             .ok_or_else(|| SettingError::new("auth_token", "expected a token, and none is set"))?;
+        check_token(auth_token.expose_secret())?;
         let origin = match (&config.messaging_service_sid, &config.from) {
             (Some(service), None) => ("MessagingServiceSid", service.as_str().to_owned()),
             (None, Some(sender)) => ("From", sender.as_str().to_owned()),
@@ -99,10 +100,13 @@ mod tests {
 
     use super::*;
 
+    const SID: &str = "AC00000000000000000000000000000001";
+    const TOKEN: &str = "5ec0de5ec0de5ec0de5ec0de5ec0de00";
+
     fn config() -> TwilioConfig {
         TwilioConfig {
-            account_sid: "AC1".parse().unwrap(),
-            auth_token: Some("hunter2".to_owned().into()),
+            account_sid: SID.parse().unwrap(),
+            auth_token: Some(TOKEN.to_owned().into()),
             from: Some("+15550001111".parse().unwrap()),
             messaging_service_sid: None,
             callback_url: Some("https://carillon.example/".parse().unwrap()),
@@ -128,7 +132,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             request.url.as_str(),
-            "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages.json"
+            format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json")
         );
         let fields: Vec<_> = form_urlencoded::parse(&request.body).into_owned().collect();
         let callback = "https://carillon.example/v1/receipts/spare\
@@ -143,9 +147,24 @@ mod tests {
             fields,
             expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
-        // AC1:hunter2
-        assert_eq!(request.headers[AUTHORIZATION], "Basic QUMxOmh1bnRlcjI=");
-        assert!(!format!("{request:?}").contains("QUMxOmh1bnRlcjI"));
+        let credentials = BASE64_STANDARD.encode(format!("{SID}:{TOKEN}"));
+        assert_eq!(
+            request.headers[AUTHORIZATION].to_str().unwrap(),
+            format!("Basic {credentials}")
+        );
+        assert!(!format!("{request:?}").contains(&credentials[..20]));
+    }
+
+    #[test]
+    fn a_token_that_twilio_never_gives_is_refused_and_not_shown() {
+        let config = TwilioConfig {
+            auth_token: Some("hunter2".to_owned().into()),
+            ..config()
+        };
+        let said = TwilioRequests::new("spare", &config).err().unwrap().to_string();
+        assert!(
+            said.starts_with("auth_token: expected the 32 hexadecimal digits") && !said.contains("hunter2")
+        );
     }
 
     #[test]

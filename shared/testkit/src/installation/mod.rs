@@ -258,9 +258,12 @@ impl Installation {
             ("PROVIDERS__TWILIO__KIND", "twilio"),
             (
                 "PROVIDERS__TWILIO__ACCOUNT_SID",
-                "ACsimulator0000000000000000000000",
+                "AC00000000000000000000000000000000",
             ),
-            ("PROVIDERS__TWILIO__AUTH_TOKEN", "simulator-auth-token"),
+            (
+                "PROVIDERS__TWILIO__AUTH_TOKEN",
+                "0123456789abcdef0123456789abcdef",
+            ),
             ("PROVIDERS__TWILIO__FROM", "+15550001111"),
             ("PROVIDERS__TWILIO__BASE_URL", &simulator_url),
             ("PROVIDERS__TWILIO__REQUEST_TIMEOUT", "4s"),

@@ -28,7 +28,12 @@ fn plain(cases: &[(&str, &'static str, &'static str)]) {
 #[test]
 fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and_what_was_expected() {
     let fcm = |settings: &str| account("fcm", settings);
-    let twilio = |settings: &str| account("twilio", &format!("auth_token = 't'\n{settings}"));
+    let twilio = |settings: &str| {
+        account(
+            "twilio",
+            &format!("auth_token = '5ec0de5ec0de5ec0de5ec0de5ec0de00'\n{settings}"),
+        )
+    };
     refused(&[
         (fcm(""), "providers.a.service_account: expected", "neither is set"),
         (
@@ -52,17 +57,19 @@ fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and
             "not -1",
         ),
         (
-            twilio("account_sid = 'AC1'"),
+            twilio("account_sid = 'AC00000000000000000000000000000001'"),
             "providers.a.from: expected",
             "neither is set",
         ),
         (
-            twilio("account_sid = 'AC1'\nfrom = 'x'\nmessaging_service_sid = 'MG1'"),
+            twilio(
+                "account_sid = 'AC00000000000000000000000000000001'\nfrom = 'x'\nmessaging_service_sid = 'MG00000000000000000000000000000009'",
+            ),
             "providers.a.from: expected",
             "both are set",
         ),
         (
-            twilio("account_sid = 'AC1'\nmessaging_service_sid = ''"),
+            twilio("account_sid = 'AC00000000000000000000000000000001'\nmessaging_service_sid = ''"),
             "providers.a.messaging_service_sid: expected MG",
             "not \"\"",
         ),
@@ -72,12 +79,12 @@ fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and
             "not \"\"",
         ),
         (
-            twilio("account_sid = 'AC1'\nfrom = '0049 151'"),
+            twilio("account_sid = 'AC00000000000000000000000000000001'\nfrom = '0049 151'"),
             "providers.a.from: expected a number",
             "not \"0049 151\"",
         ),
         (
-            twilio("account_sid = 'AC1'\nfrom = 'x'\ncallback_url = 'foo'"),
+            twilio("account_sid = 'AC00000000000000000000000000000001'\nfrom = 'x'\ncallback_url = 'foo'"),
             "providers.a.callback_url: expected an http",
             "not \"foo\"",
         ),
@@ -254,7 +261,7 @@ fn a_store_or_bus_that_can_never_be_reached_is_refused_with_key_value_and_what_w
             "not 0s",
         ),
         (
-            kafka("brokers = 'kafka'\ndelivery_timeout = '20s'"),
+            kafka("brokers = 'kafka:9092'\ndelivery_timeout = '20s'"),
             "gateway.claim_lease: expected more than kafka.delivery_timeout (20s)",
             "not 10s",
         ),
