@@ -85,7 +85,8 @@ pub(crate) enum Command {
     /// Run the scheduler, which works dead letters off and publishes the outbox.
     #[command(after_help = examples::SCHEDULER)]
     Scheduler,
-    /// Run the provider simulator.
+    /// Run the provider simulator. Its providers fail as a script of `PUT /v1/faults` says, which `docs/simulator.md`
+    /// describes.
     #[command(after_help = examples::SIMULATOR)]
     Simulator,
     /// Post an event.

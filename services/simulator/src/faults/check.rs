@@ -2,11 +2,14 @@
 
 use axum::http::HeaderValue;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Action, Fault, MAX_RULES, Target};
 
 const MAX_DELAY_MS: u64 = 600_000;
 const MAX_CODE_BYTES: usize = 64;
+/// The most characters of a value that an error repeats.
+const MAX_ECHO: usize = 100;
 
 /// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,119 +22,148 @@ pub struct InvalidField {
     pub message: String,
 }
 
+impl InvalidField {
+    /// The error of a value, which the message repeats as JSON, cut to 100 characters.
+    pub(crate) fn new(pointer: String, code: &'static str, expected: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_string(&value).unwrap_or_default();
+        let mut shown: String = value.chars().take(MAX_ECHO).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        Self {
+            pointer,
+            code,
+            message: format!("expected {expected}, not {shown}"),
+        }
+    }
+}
+
 /// All invalid fields; empty if the script is valid.
 pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
+    const PERCENT: &str = "more than 0 and at most 100";
+    const MILLIS: &str = "at most 600000 milliseconds, which are ten minutes";
     let mut invalid = Vec::new();
     if faults.len() > MAX_RULES {
-        invalid.push(InvalidField {
-            pointer: String::new(),
-            code: "too-many",
-            message: format!("a script has at most {MAX_RULES} rules"),
-        });
+        let expected = format!("at most {MAX_RULES} rules");
+        invalid.push(InvalidField::new(
+            String::new(),
+            "too-many",
+            &expected,
+            faults.len(),
+        ));
     }
     for (index, fault) in faults.iter().enumerate() {
-        let mut refuse = |field: &str, code: &'static str, message: &str| {
-            invalid.push(InvalidField {
-                pointer: format!("/{index}/{field}"),
-                code,
-                message: message.to_owned(),
-            });
+        let is_smtp = fault.provider == Target::Smtp;
+        let mut refuse = |field: &str, code: &'static str, expected: &str, value: &dyn Shown| {
+            let pointer = format!("/{index}/{field}");
+            invalid.push(InvalidField::new(pointer, code, expected, value.shown()));
         };
-        if !(fault.percent > 0.0 && fault.percent <= 100.0) {
-            refuse("percent", "out-of-range", "must be more than 0 and at most 100");
+        let percents = [
+            ("percent", Some(fault.percent)),
+            ("recipients_percent", fault.recipients_percent),
+        ];
+        for (name, percent) in percents {
+            if percent.is_some_and(|percent| !(percent > 0.0 && percent <= 100.0)) {
+                refuse(name, "out-of-range", PERCENT, &percent);
+            }
         }
-        if fault.delay_ms.is_some_and(|delay| delay > MAX_DELAY_MS) {
-            refuse("delay_ms", "out-of-range", "must be at most 600000, ten minutes");
-        }
-        for (name, millis) in [("greylist_ms", fault.greylist_ms), ("idle_ms", fault.idle_ms)] {
+        let waits = [
+            ("delay_ms", fault.delay_ms, true),
+            ("greylist_ms", fault.greylist_ms, is_smtp),
+            ("idle_ms", fault.idle_ms, is_smtp),
+        ];
+        for (name, millis, is_asked) in waits {
             if millis.is_some_and(|millis| millis > MAX_DELAY_MS) {
-                refuse(name, "out-of-range", "must be at most 600000, ten minutes");
+                refuse(name, "out-of-range", MILLIS, &millis);
             }
-            if millis.is_some() && fault.provider != Target::Smtp {
-                refuse(name, "not-asked", "only SMTP has it");
+            if millis.is_some() && !is_asked {
+                refuse(name, "not-asked", "no value, because only SMTP has it", &millis);
             }
         }
-        if fault.at.is_some() && fault.provider != Target::Smtp {
-            refuse("at", "not-asked", "only SMTP has steps");
+        if fault.at.is_some() && !is_smtp {
+            refuse(
+                "at",
+                "not-asked",
+                "no value, because only SMTP has steps",
+                &fault.at,
+            );
         }
         if fault.field.is_some() && !matches!(fault.provider, Target::Fcm | Target::SendGrid) {
-            refuse(
-                "field",
-                "not-asked",
-                "only errors of FCM and SendGrid name a field",
-            );
+            let expected = "no value, because only errors of FCM and SendGrid name a field";
+            refuse("field", "not-asked", expected, &fault.field);
         }
         let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
         if !fault.retry_after.as_ref().is_none_or(is_header) {
-            refuse(
-                "retry_after",
-                "malformed",
-                "must be a text that a header can have",
-            );
-        }
-        if fault
-            .recipients_percent
-            .is_some_and(|percent| !(percent > 0.0 && percent <= 100.0))
-        {
-            refuse(
-                "recipients_percent",
-                "out-of-range",
-                "must be more than 0 and at most 100",
-            );
+            let expected = "seconds, or another text that a header can have";
+            refuse("retry_after", "malformed", expected, &fault.retry_after);
         }
         if fault.status.is_some_and(|status| !(400..=599).contains(&status)) {
-            refuse("status", "out-of-range", "must be from 400 to 599");
+            refuse(
+                "status",
+                "out-of-range",
+                "a status from 400 to 599",
+                &fault.status,
+            );
         }
         match fault.action {
             Some(Action::Answer) if fault.status.is_none() => {
-                refuse("status", "required", "an answer needs a status");
+                let expected = "a status from 400 to 599 for the action answer";
+                refuse("status", "required", expected, &fault.status);
             }
             Some(Action::Hang | Action::Reset) if fault.status.is_some() => {
-                refuse(
-                    "status",
-                    "not-answered",
-                    "nothing is answered, so there is no status",
-                );
+                let expected = "no value, because nothing is answered";
+                refuse("status", "not-answered", expected, &fault.status);
             }
             None if [fault.delay_ms, fault.greylist_ms, fault.idle_ms] == [None; 3]
                 && fault.status.is_none() =>
             {
-                refuse(
-                    "action",
-                    "required",
-                    "a rule needs an action, a status or a delay",
-                );
+                let expected = "answer, hang, reset or goaway, or else a status or a delay_ms in the rule";
+                refuse("action", "required", expected, &fault.action);
             }
             _ => {}
         }
         if fault.status.is_none() && fault.greylist_ms.is_none() && fault.code.is_some() {
-            refuse("code", "not-answered", "a code needs a status to come with");
+            refuse("code", "not-answered", "a status beside the code", &fault.code);
         }
-        if let Some(message) = fault.code.as_deref().and_then(|code| code_at_fault(fault, code)) {
-            refuse("code", "malformed", message);
+        if let Some(expected) = fault.code.as_deref().and_then(|code| code_at_fault(fault, code)) {
+            refuse("code", "malformed", expected, &fault.code);
         }
     }
     invalid
 }
 
+/// A value as an error shows it.
+trait Shown {
+    fn shown(&self) -> Value;
+}
+
+impl<T: Serialize> Shown for T {
+    fn shown(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// The expected code, if the rule's does not have the form of its provider's.
 fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
     if code.is_empty() || code.len() > MAX_CODE_BYTES {
-        return Some("must have 1 to 64 bytes");
+        return Some("1 to 64 bytes");
     }
     match fault.provider {
-        Target::Twilio if code.parse::<u32>().is_err() => Some("Twilio's codes are numbers"),
+        Target::Twilio if code.parse::<u32>().is_err() => {
+            Some("a number, as Twilio's codes are, such as 20429")
+        }
         Target::Fcm if !code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => {
-            Some("FCM's codes are written like QUOTA_EXCEEDED")
+            Some("a code of FCM, such as QUOTA_EXCEEDED")
         }
         Target::Ses if !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            Some("SES's codes are written like TooManyRequestsException")
+            Some("an error type of SES, such as TooManyRequestsException")
         }
         Target::Apns if !code.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
-            Some("APNs' reasons are written like TooManyRequests")
+            Some("a reason of APNs, such as TooManyRequests")
         }
-        Target::SendGrid => Some("SendGrid's errors have no codes"),
+        Target::SendGrid => Some("no value, because SendGrid's errors have no codes"),
         Target::Smtp if !enhanced_code_fits(code, fault.status) => {
-            Some("must be an enhanced status code of the status' class, such as 4.7.1 for 451")
+            Some("an enhanced status code of the status' class, such as 4.7.1 for 451")
         }
         _ => None,
     }
@@ -182,6 +214,23 @@ mod tests {
         assert_eq!(
             pointers(fault),
             ["/0/percent", "/0/delay_ms", "/0/retry_after", "/0/status"]
+        );
+        let messages: Vec<String> = check(&[Fault {
+            percent: 101.0,
+            status: Some(200),
+            code: Some("busy".to_owned()),
+            ..Fault::every(Target::Twilio)
+        }])
+        .into_iter()
+        .map(|field| field.message)
+        .collect();
+        assert_eq!(
+            messages,
+            [
+                "expected more than 0 and at most 100, not 101.0",
+                "expected a status from 400 to 599, not 200",
+                "expected a number, as Twilio's codes are, such as 20429, not \"busy\"",
+            ]
         );
     }
 

@@ -7,9 +7,9 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::problem::Problem;
+use super::script;
 use crate::context::Context;
 use crate::faults::{Fault, InvalidField};
 use crate::{Channel, Duplicate, Message, MessageFilter, Stats};
@@ -45,7 +45,7 @@ async fn list_messages(State(context): State<Context>, uri: Uri) -> Result<Json<
             "to" => filter.to = Some(value),
             "channel" => {
                 let channel = Channel::parse(&value)
-                    .ok_or_else(|| Problem::parameter("channel", "must be push, email or sms"))?;
+                    .ok_or_else(|| Problem::parameter("channel", "push, email or sms", &value))?;
                 filter.channel = Some(channel);
             }
             "limit" => limit = parse_limit(&value)?,
@@ -114,48 +114,30 @@ async fn replace_faults(
         if name != "seed" {
             return Err(unknown(&name));
         }
-        let number = value
-            .parse()
-            .map_err(|_| Problem::parameter("seed", "must be a whole number"))?;
-        seed = Some(number);
+        let number = value.parse();
+        let wrong = |_| Problem::parameter("seed", "a whole number", &value);
+        seed = Some(number.map_err(wrong)?);
     }
-    context.faults.replace(parse_faults(&body)?, seed)?;
+    context.faults.replace(script::parse(&body)?, seed)?;
     Ok(Json(context.faults.list()))
 }
 
-fn parse_faults(body: &[u8]) -> Result<Vec<Fault>, Problem> {
-    let script: Value = serde_json::from_slice(body).map_err(|_| Problem::MalformedJson)?;
-    serde_path_to_error::deserialize(script).map_err(|error| {
-        let pointer = pointer(error.path());
-        Problem::Validation(vec![InvalidField {
-            pointer,
-            code: "malformed",
-            message: error.inner().to_string(),
-        }])
+fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    Query::try_from_uri(uri).map(|Query(pairs)| pairs).map_err(|_| {
+        Problem::parameter(
+            "",
+            "a query string such as limit=50",
+            uri.query().unwrap_or_default(),
+        )
     })
 }
 
-/// The path as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-            Segment::Enum { variant } => format!("/{variant}"),
-            Segment::Unknown => "/?".to_owned(),
-        })
-        .collect()
-}
-
-fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
-    Query::try_from_uri(uri)
-        .map(|Query(pairs)| pairs)
-        .map_err(|_| Problem::parameter("", "the query string cannot be read"))
-}
-
 fn unknown(name: &str) -> Problem {
-    Problem::parameter(name, "there is no such parameter")
+    Problem::Validation(vec![InvalidField {
+        pointer: format!("/{name}"),
+        code: "unknown",
+        message: "there is no such parameter".to_owned(),
+    }])
 }
 
 fn parse_limit(value: &str) -> Result<u32, Problem> {
@@ -163,27 +145,11 @@ fn parse_limit(value: &str) -> Result<u32, Problem> {
         .parse()
         .ok()
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| Problem::parameter("limit", "must be a whole number from 1 to 500"))
+        .ok_or_else(|| Problem::parameter("limit", "a whole number from 1 to 500", value))
 }
 
 fn parse_cursor(value: &str) -> Result<i64, Problem> {
     value
         .parse()
-        .map_err(|_| Problem::parameter("cursor", "must be a next_cursor of an earlier answer"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_unknown_field_of_a_fault_is_named_by_its_pointer() {
-        let body = json!([{ "provider": "fcm", "status": 500 }, { "provider": "fcm", "colour": 1 }]);
-        match parse_faults(body.to_string().as_bytes()) {
-            Err(Problem::Validation(fields)) => assert_eq!(fields[0].pointer, "/1/colour"),
-            other => panic!("{other:?}"),
-        }
-    }
+        .map_err(|_| Problem::parameter("cursor", "next_cursor of an earlier answer", value))
 }

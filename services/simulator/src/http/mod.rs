@@ -4,6 +4,7 @@ mod api;
 pub(crate) mod connection;
 mod page;
 pub(crate) mod problem;
+mod script;
 pub(crate) mod send;
 
 use axum::Router;

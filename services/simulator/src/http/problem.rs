@@ -11,7 +11,11 @@ use crate::faults::InvalidField;
 /// An error of the API.
 #[derive(Debug)]
 pub(crate) enum Problem {
-    MalformedJson,
+    /// The body is not JSON; the place at which it stops being JSON.
+    MalformedJson {
+        line: usize,
+        column: usize,
+    },
     Validation(Vec<InvalidField>),
     NotFound,
     Unavailable,
@@ -23,18 +27,15 @@ struct Body {
     kind: String,
     title: &'static str,
     status: u16,
-    detail: &'static str,
+    detail: String,
     errors: Vec<InvalidField>,
 }
 
 impl Problem {
     /// A query parameter that cannot be read.
-    pub(crate) fn parameter(name: &str, message: &str) -> Self {
-        Self::Validation(vec![InvalidField {
-            pointer: format!("/{name}"),
-            code: "malformed",
-            message: message.to_owned(),
-        }])
+    pub(crate) fn parameter(name: &str, expected: &str, value: &str) -> Self {
+        let pointer = format!("/{name}");
+        Self::Validation(vec![InvalidField::new(pointer, "malformed", expected, value)])
     }
 }
 
@@ -50,30 +51,30 @@ impl From<SimulatorError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, slug, title, detail) = match self {
-            Self::MalformedJson => (
+        let (status, slug, title, detail) = match &self {
+            Self::MalformedJson { line, column } => (
                 StatusCode::BAD_REQUEST,
                 "malformed-json",
                 "Malformed JSON",
-                "The body is not JSON.",
+                format!("expected JSON; the body is none from line {line}, column {column}"),
             ),
-            Self::Validation(_) => (
+            Self::Validation(fields) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "validation",
                 "Invalid request",
-                "At least one field cannot be taken; each is named under errors.",
+                told(fields),
             ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "not-found",
                 "Not found",
-                "There is nothing here.",
+                "There is nothing here.".to_owned(),
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
                 "Unavailable",
-                "The simulator's memory cannot be used now; its log says why.",
+                "The simulator's memory cannot be used now; its log says why.".to_owned(),
             ),
         };
         let errors = if let Self::Validation(fields) = self {
@@ -96,4 +97,22 @@ impl IntoResponse for Problem {
         );
         response
     }
+}
+
+/// The first error with its field, and the number of the others.
+fn told(fields: &[InvalidField]) -> String {
+    let Some((first, others)) = fields.split_first() else {
+        return "Invalid request".to_owned();
+    };
+    let place = if first.pointer.is_empty() {
+        "the body"
+    } else {
+        &first.pointer
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        1 => "; there is one more error".to_owned(),
+        count => format!("; there are {count} more errors"),
+    };
+    format!("{place}: {}{more}", first.message)
 }

@@ -200,7 +200,7 @@ async fn a_bad_fault_script_is_a_problem_that_names_the_field() {
     let running = start().await;
     let cases = [
         (json!([{ "provider": "fax", "status": 500 }]), "/0/provider"),
-        (json!([{ "status": 500 }]), "/0"),
+        (json!([{ "status": 500 }]), "/0/provider"),
         (
             json!([{ "provider": "fcm", "status": 500 }, { "provider": "fcm", "status": "500" }]),
             "/1/status",
