@@ -284,7 +284,8 @@ fn visible(address: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// An address, masked for display: `a…e@example.com`, `+49…89`, `dGhp…`.
+/// An address, masked for display: `a…@example.com`, `+49…89`, `…3f9c`. Of a device's token the end is shown, which differs
+/// between the devices of a user: a third of the token, and four characters at most.
 #[must_use]
 pub fn mask(channel: Channel, address: &str) -> String {
     let chars: Vec<char> = address.chars().collect();
@@ -303,8 +304,11 @@ pub fn mask(channel: Channel, address: &str) -> String {
                 chars[chars.len() - 2..].iter().collect::<String>()
             )
         }
-        Channel::Push if chars.len() > 8 => format!("{}…", chars[..4].iter().collect::<String>()),
-        Channel::Sms | Channel::Push => "…".to_owned(),
+        Channel::Push => {
+            let shown = (chars.len() / 3).min(4);
+            format!("…{}", chars[chars.len() - shown..].iter().collect::<String>())
+        }
+        Channel::Sms => "…".to_owned(),
     }
 }
 
@@ -402,6 +406,13 @@ mod tests {
     fn a_masked_address_does_not_give_the_address_away() {
         assert_eq!(mask(Channel::Email, "ada@example.com"), "a…@example.com");
         assert_eq!(mask(Channel::Sms, "+4915112345678"), "+49…78");
-        assert_eq!(mask(Channel::Push, "tiny"), "…");
+    }
+
+    #[test]
+    fn masked_tokens_of_devices_differ_and_show_four_characters_at_most() {
+        assert_eq!(mask(Channel::Push, "dGhpcyBpcyBhIHRva2VuIDNmOWM"), "…mOWM");
+        assert_eq!(mask(Channel::Push, "ios-1"), "…1");
+        assert_eq!(mask(Channel::Push, "phone-12"), "…12");
+        assert_eq!(mask(Channel::Push, "ab"), "…");
     }
 }

@@ -437,6 +437,11 @@ async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files(
 async fn the_users_page_shows_each_address_masked_and_why_it_takes_no_messages() {
     on_gateway(async |setting| {
         stop(setting, Channel::Sms, "+4915112345678").await;
+        for (token, platform) in [("token-of-ada-1", "android"), ("token-of-ada-2", "ios")] {
+            let device = Ask::put(&format!("/v1/users/u-42/devices/{token}"));
+            let put = setting.ask(device.json(&json!({"platform": platform}))).await;
+            assert!(put.status < 300, "{put:?}");
+        }
         let session = sign_in(setting, &setting.viewer).await;
         let shown = setting.ask(page("/users/u-42", &session)).await;
         assert_eq!(shown.status, 200);
@@ -448,6 +453,10 @@ async fn the_users_page_shows_each_address_masked_and_why_it_takes_no_messages()
             "twilio",
             "21610",
             "2026-11-24 10:00:00",
+            "<small>android</small></td>",
+            "<bdi>…da-1</bdi>",
+            "<small>ios</small></td>",
+            "<bdi>…da-2</bdi>",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -118,7 +118,7 @@ async fn rows_of_the_former_release_are_moved_to_the_suppression_list_once() {
             told,
             [
                 "sms +49…22 opted_out 21610 twilio 32",
-                "push … dead_token UNREGISTERED fcm 31",
+                "push …-b dead_token UNREGISTERED fcm 31",
                 "sms +49…78 opted_out 21610 twilio 30",
             ]
         );
