@@ -57,10 +57,10 @@ pub struct RouterDeps {
 #[derive(Debug, thiserror::Error)]
 pub enum RouterError {
     /// The bus failed for good.
-    #[error("bus")]
+    #[error("the router cannot use the bus")]
     Bus(#[from] BusError),
     /// The database failed.
-    #[error("store")]
+    #[error("the router cannot use the database")]
     Store(#[from] StoreError),
     /// Events wait until limits can be counted.
     #[error("limits cannot be counted")]

@@ -35,10 +35,10 @@ pub struct SchedulerDeps {
 #[derive(Debug, thiserror::Error)]
 pub enum SchedulerError {
     /// The bus failed for good.
-    #[error("bus")]
+    #[error("the scheduler cannot use the bus")]
     Bus(#[from] BusError),
     /// The database failed.
-    #[error("store")]
+    #[error("the scheduler cannot use the database")]
     Store(#[from] StoreError),
     /// The code panicked.
     #[error("{0}")]

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use carillon_bus::{
-    OutRecord, Queue, Topics, headers,
-    replay::{Replay, StoredLetter, replay},
+    OutRecord, Topics, headers,
+    replay::{Replay, replay},
 };
 use carillon_domain::{
     Delivery, DeliveryStatus, EventId, StatusRecord, Timestamp,
-    dead_letter::SkipReason,
+    dead_letter::{RejectedEvent, SkipReason},
     status::{DeliveryUpdate, STATUS_VERSION, TimelineStep, VerdictGiven},
 };
 use carillon_store::{
     StoreError,
     dead_letter_jobs::{JobKind, JobStep, JobView, SettledLetter},
     dead_letters::{LetterBatch, LetterRecord},
-    events::EventKey,
     outbox::OutboxRecord,
 };
 
@@ -49,9 +48,15 @@ pub(crate) async fn step(
         return Ok(step);
     }
     let replays: Vec<(&LetterRecord, Result<Replay, SkipReason>)> = letters
-        .map(|letter| (letter, replay(topics, stored(job, letter), job.id, now)))
+        .map(|letter| (letter, replay(topics, letter.stored(&job.tenant), job.id, now)))
         .collect();
-    let mut in_the_way = in_the_way(deps, job, &replays).await?.into_iter();
+    let events = replays
+        .iter()
+        .filter_map(|(_, replay)| replay.as_ref().ok()?.event());
+    let events: Vec<RejectedEvent> = events.cloned().collect();
+    // For each event, in order, the reason for which the router would not route it.
+    let in_the_way = deps.store.events().standing_in_the_way(&job.tenant, &events);
+    let mut in_the_way = in_the_way.await?.into_iter();
     for (letter, replay) in replays {
         let settled = replay.and_then(|replay| match replay {
             Replay::Delivery {
@@ -84,40 +89,6 @@ pub(crate) async fn step(
         }
     }
     Ok(step)
-}
-
-/// For each event among the replays, in order, the reason for which the router would not route it.
-async fn in_the_way(
-    deps: &SchedulerDeps,
-    job: &JobView,
-    replays: &[(&LetterRecord, Result<Replay, SkipReason>)],
-) -> Result<Vec<Option<SkipReason>>, StoreError> {
-    let events = replays.iter().filter_map(|(_, replay)| match replay {
-        Ok(Replay::Event {
-            event: Some(place), ..
-        }) => Some((
-            EventKey {
-                tenant: job.tenant.clone(),
-                event_id: place.event_id.clone(),
-                source: Arc::clone(&place.source),
-            },
-            place.origin.clone(),
-        )),
-        _ => None,
-    });
-    let events: Vec<_> = events.collect();
-    deps.store.events().standing_in_the_way(&events).await
-}
-
-fn stored<'a>(job: &'a JobView, letter: &'a LetterRecord) -> StoredLetter<'a> {
-    StoredLetter {
-        tenant: &job.tenant,
-        queue: letter.channel.map_or(Queue::Events, Queue::Channel),
-        source_topic: &letter.source_topic,
-        headers: &letter.headers,
-        key: letter.key.as_deref(),
-        value: &letter.value,
-    }
 }
 
 /// The status by which the tracker moves the letter to its state.

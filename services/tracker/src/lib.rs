@@ -41,10 +41,10 @@ pub struct TrackerDeps {
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
     /// The bus failed for good.
-    #[error("bus")]
+    #[error("the tracker cannot use the bus")]
     Bus(#[from] BusError),
     /// The database failed.
-    #[error("store")]
+    #[error("the tracker cannot use the database")]
     Store(#[from] StoreError),
     /// No record was applied for longer than the stall limit.
     #[error("the tracker makes no progress")]

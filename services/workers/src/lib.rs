@@ -49,7 +49,7 @@ pub struct WorkerDeps {
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The bus failed for good.
-    #[error("bus")]
+    #[error("the worker cannot use the bus")]
     Bus(#[from] BusError),
     /// A call for a delivery can never succeed, or has failed for longer than the stall limit.
     #[error("a delivery makes no progress")]

@@ -9,15 +9,15 @@ use std::{borrow::Cow, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use carillon_domain::{
-    Delivery, Event, EventId, TenantId, Timestamp,
-    dead_letter::SkipReason,
+    Delivery, Event, Timestamp,
+    dead_letter::{RejectedEvent, SkipReason, StoredLetter},
     event::{BinaryHeaders, DefaultId, Defaults, MediaType, Mode, without_mark},
     status::Origin,
 };
 use uuid::Uuid;
 
 use crate::{
-    dead_letter::{OFFSET, PARTITION, Queue},
+    dead_letter::{OFFSET, PARTITION},
     headers::{self, Headers},
     record::OutRecord,
     topics::{TopicKind, Topics},
@@ -25,23 +25,6 @@ use crate::{
 
 /// Begins the text form of a header whose value is not text.
 pub const BASE64: &str = "base64:";
-
-/// A dead letter as it is stored.
-#[derive(Debug, Clone, Copy)]
-pub struct StoredLetter<'a> {
-    /// The tenant.
-    pub tenant: &'a TenantId,
-    /// The queue that it is in.
-    pub queue: Queue,
-    /// The topic that the record came from.
-    pub source_topic: &'a str,
-    /// The headers of the dead letter; values that are not text as base64 after [`BASE64`].
-    pub headers: &'a [(String, String)],
-    /// The record's key.
-    pub key: Option<&'a [u8]>,
-    /// The record's bytes.
-    pub value: &'a [u8],
-}
 
 /// The record that a replay of a dead letter publishes.
 #[derive(Debug)]
@@ -60,19 +43,19 @@ pub enum Replay {
         /// The record.
         record: OutRecord,
         /// The event, if its bytes are one. A record that is no event has no claim that could stand in its way.
-        event: Option<EventPlace>,
+        event: Option<RejectedEvent>,
     },
 }
 
-/// The identity of an event, and the position of the record that was rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventPlace {
-    /// The event's id.
-    pub event_id: EventId,
-    /// The event's source.
-    pub source: Arc<str>,
-    /// The rejected record.
-    pub origin: Origin,
+impl Replay {
+    /// The event that a router would have to claim, if there is one.
+    #[must_use]
+    pub fn event(&self) -> Option<&RejectedEvent> {
+        match self {
+            Self::Delivery { .. } => None,
+            Self::Event { event, .. } => event.as_ref(),
+        }
+    }
 }
 
 /// The record by which a job puts a dead letter back, or the reason for which that is not possible.
@@ -85,8 +68,8 @@ pub fn replay(
     if letter.text(headers::TRUNCATED).is_some() {
         return Err(SkipReason::Truncated);
     }
-    match letter.queue {
-        Queue::Channel(channel) => {
+    match letter.channel {
+        Some(channel) => {
             let delivery = Delivery::parse(letter.value).map_err(|_| SkipReason::Unreadable)?;
             if delivery.channel != channel || delivery.tenant != *letter.tenant {
                 return Err(SkipReason::Unreadable);
@@ -106,7 +89,7 @@ pub fn replay(
                 generation,
             })
         }
-        Queue::Events => {
+        None => {
             if letter.value.is_empty() && !letter.is_binary() {
                 return Err(SkipReason::Unreadable);
             }
@@ -121,14 +104,24 @@ pub fn replay(
     }
 }
 
-impl StoredLetter<'_> {
-    /// The last value of the name.
+/// The record that a stored dead letter was, before it failed.
+trait Original {
+    /// The last value of the header.
+    fn text(&self, name: &str) -> Option<&str>;
+    /// The original record, on its way to `topic`.
+    fn record(&self, topic: Arc<str>, job: Uuid) -> OutRecord;
+    /// Whether the record is an event in binary mode; the same rule as the router's.
+    fn is_binary(&self) -> bool;
+    /// The event's identity, as the router reads it.
+    fn event(&self, now: Timestamp) -> Option<RejectedEvent>;
+}
+
+impl Original for StoredLetter<'_> {
     fn text(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().rev().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The original record, on its way to `topic`.
     fn record(&self, topic: Arc<str>, job: Uuid) -> OutRecord {
         let mut headers = Headers::default();
         for (name, value) in self.headers.iter().filter(|(name, _)| is_original(name)) {
@@ -143,18 +136,13 @@ impl StoredLetter<'_> {
         }
     }
 
-    fn mode(&self) -> Mode {
-        let content_type = self.text(headers::CONTENT_TYPE);
-        content_type.map_or(Mode::Data, |text| MediaType::parse(text).mode())
-    }
-
-    /// Whether the record is an event in binary mode; the same rule as the router's.
     fn is_binary(&self) -> bool {
-        self.mode() == Mode::Data && self.headers.iter().any(|(name, _)| name.starts_with("ce_"))
+        let content_type = self.text(headers::CONTENT_TYPE);
+        let mode = content_type.map_or(Mode::Data, |text| MediaType::parse(text).mode());
+        mode == Mode::Data && self.headers.iter().any(|(name, _)| name.starts_with("ce_"))
     }
 
-    /// The event's identity, as the router reads it.
-    fn event(&self, now: Timestamp) -> Option<EventPlace> {
+    fn event(&self, now: Timestamp) -> Option<RejectedEvent> {
         let partition = i32::from_be_bytes(bytes(self.text(PARTITION)?).as_ref().try_into().ok()?);
         let offset = i64::from_be_bytes(bytes(self.text(OFFSET)?).as_ref().try_into().ok()?);
         let defaults = Defaults {
@@ -179,7 +167,7 @@ impl StoredLetter<'_> {
             Event::from_cloudevent(without_mark(self.value), defaults)
         };
         let event = event.ok()?;
-        Some(EventPlace {
+        Some(RejectedEvent {
             event_id: event.id,
             source: event.source,
             origin: Origin {
@@ -213,12 +201,12 @@ mod tests {
     use std::time::Duration;
 
     use carillon_domain::{
-        Channel, Lane,
+        Channel, Lane, TenantId,
         dead_letter::{DeadLetter, FailureClass},
     };
 
     use super::*;
-    use crate::{Record, TopicSettings, dead_letter};
+    use crate::{Record, TopicSettings, dead_letter, dead_letter::Queue};
 
     const DELIVERY: &str = r#"{"v":1,"delivery_id":"6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "notification_id":"6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a11","tenant":"acme","event_id":"e-1","source":"/shop",
@@ -272,7 +260,10 @@ mod tests {
     ) -> StoredLetter<'a> {
         StoredLetter {
             tenant,
-            queue,
+            channel: match queue {
+                Queue::Channel(channel) => Some(channel),
+                Queue::Events => None,
+            },
             source_topic: topic,
             headers,
             key: Some(b"acme|u-1"),

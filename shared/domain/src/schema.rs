@@ -9,6 +9,7 @@ mod keywords;
 mod pattern;
 pub mod possible;
 mod ranges;
+mod vocabulary;
 
 use jsonschema::{PatternOptions, ValidationOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;

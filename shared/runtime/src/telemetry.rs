@@ -51,7 +51,7 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// The filter of log lines; the error says what was expected.
+/// Reads directives as a filter of log lines. The error is a sentence with the expected value and the given one.
 fn filter(directives: &str) -> Result<EnvFilter, String> {
     EnvFilter::builder().parse(directives).map_err(|_| {
         let shown: String = directives.chars().take(100).collect();

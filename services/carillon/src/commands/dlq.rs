@@ -259,8 +259,8 @@ mod tests {
             ("--fingerprint f", json!({"fingerprint": "f"})),
             ("--all", json!({"filter": {}})),
             (
-                "--channel sms --channel email --type T --from x",
-                json!({"filter": {"channel": ["sms", "email"], "type": ["T"], "from": "x"}}),
+                "--channel sms --channel email --type T --from 2026-11-24",
+                json!({"filter": {"channel": ["sms", "email"], "type": ["T"], "from": "2026-11-24T00:00:00Z"}}),
             ),
         ] {
             assert_eq!(selected(&format!("carillon dlq replay {words}")), Ok(expected));

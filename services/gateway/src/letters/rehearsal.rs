@@ -1,19 +1,12 @@
 //! The dry run: the outcome of each letter, by the rules that the scheduler applies.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use carillon_bus::{
-    Queue,
-    replay::{Replay, StoredLetter, replay},
-};
+use carillon_bus::replay::{Replay, replay};
 use carillon_domain::{FieldError, TenantId, Timestamp, dead_letter::SkipReason};
 use carillon_store::{
     dead_letter_jobs::JobKind,
     dead_letters::{BatchOf, LetterRecord},
-    events::EventKey,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -173,39 +166,18 @@ async fn outcomes(
         } else if kind == JobKind::Discard {
             None
         } else {
-            match replay(state.bus.topics(), stored(tenant, letter), Uuid::nil(), now) {
-                Ok(Replay::Event {
-                    event: Some(place), ..
-                }) => {
-                    let key = EventKey {
-                        tenant: tenant.clone(),
-                        event_id: place.event_id,
-                        source: Arc::clone(&place.source),
-                    };
-                    places.push(outcomes.len());
-                    events.push((key, place.origin));
-                    None
-                }
-                Ok(_) => None,
-                Err(reason) => Some(reason),
+            let replayed = replay(state.bus.topics(), letter.stored(tenant), Uuid::nil(), now);
+            if let Some(event) = replayed.as_ref().ok().and_then(Replay::event) {
+                places.push(outcomes.len());
+                events.push(event.clone());
             }
+            replayed.err()
         };
         outcomes.push((letter.id, skipped));
     }
-    let in_the_way = state.store.events().standing_in_the_way(&events).await?;
+    let in_the_way = state.store.events().standing_in_the_way(tenant, &events).await?;
     for (place, reason) in places.into_iter().zip(in_the_way) {
         outcomes[place].1 = reason;
     }
     Ok(outcomes)
-}
-
-fn stored<'a>(tenant: &'a TenantId, letter: &'a LetterRecord) -> StoredLetter<'a> {
-    StoredLetter {
-        tenant,
-        queue: letter.channel.map_or(Queue::Events, Queue::Channel),
-        source_topic: &letter.source_topic,
-        headers: &letter.headers,
-        key: letter.key.as_deref(),
-        value: &letter.value,
-    }
 }

@@ -2,6 +2,9 @@
 //! document with real answers (`tests/gateway/answers.rs`).
 #![expect(dead_code, reason = "only their schemas are used")]
 
+mod addresses;
+mod dead_letters;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -9,12 +12,11 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::letters::JobDocument;
-
-use super::schemas::{
-    ChannelName, DeadLetterStateName, FailureClassName, PlatformName, QueueName, RoleName, StatusName,
-    SuppressionReasonName,
+pub(crate) use self::{
+    addresses::{RegisteredDevice, Suppression, SuppressionPage, User},
+    dead_letters::{DeadLetterDocument, DeadLetterGroups, DeadLetterPage, JobPage},
 };
+use super::schemas::{ChannelName, RoleName, StatusName};
 
 /// A page of deliveries, newest first.
 #[derive(ToSchema)]
@@ -217,204 +219,6 @@ pub(crate) struct DecisionStep {
     result: String,
     /// The values that the rule examined.
     inputs: Map<String, Value>,
-}
-
-/// A page of dead letters, newest first.
-#[derive(ToSchema)]
-pub(crate) struct DeadLetterPage {
-    items: Vec<DeadLetterDocument>,
-    /// The cursor of the next page; null on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-/// A record that was given up, with its reason.
-#[derive(ToSchema)]
-pub(crate) struct DeadLetterDocument {
-    id: Uuid,
-    /// The topic that the record came from.
-    source_topic: String,
-    /// The channel whose queue it is in; null for the queue of events.
-    #[schema(required)]
-    channel: Option<ChannelName>,
-    class: FailureClassName,
-    /// The provider account, if one was asked.
-    #[schema(required)]
-    provider: Option<String>,
-    /// The structured code.
-    code: String,
-    /// The same for all letters with the same cause.
-    fingerprint: String,
-    /// The reason as a sentence.
-    reason: String,
-    /// The number of attempts.
-    attempts: u32,
-    first_failed_at: DateTime<Utc>,
-    /// When it was put into the queue.
-    dead_at: DateTime<Utc>,
-    state: DeadLetterStateName,
-    /// The delivery, if the record is one.
-    #[schema(required)]
-    delivery_id: Option<Uuid>,
-    /// The event's type, if the record says one.
-    #[schema(required)]
-    r#type: Option<String>,
-    /// The verdict; null if the letter is open.
-    #[schema(required)]
-    verdict: Option<VerdictDocument>,
-    /// The partition that the record came from; null if the record does not say it.
-    #[schema(required)]
-    source_partition: Option<i32>,
-    /// The offset that the record came from; null if the record does not say it.
-    #[schema(required)]
-    source_offset: Option<i64>,
-    /// The time of the record at that place; null if the record does not say it.
-    #[schema(required)]
-    source_timestamp: Option<DateTime<Utc>>,
-    /// The record's headers, in order: pairs of name and value; null for viewers.
-    #[schema(required)]
-    headers: Option<Vec<Vec<String>>>,
-    /// The record's bytes, base64; null if they are not shown.
-    #[schema(required)]
-    value_base64: Option<String>,
-    /// The reason for which the record is hidden or masked; null if it is shown unchanged.
-    #[schema(required)]
-    hidden: Option<String>,
-}
-
-/// The verdict about a dead letter.
-#[derive(ToSchema)]
-pub(crate) struct VerdictDocument {
-    verdict: VerdictName,
-    at: DateTime<Utc>,
-    /// The name of the API key that asked for it.
-    by: String,
-    job_id: Uuid,
-    /// The job's note.
-    #[schema(required)]
-    note: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum VerdictName {
-    Replayed,
-    Discarded,
-}
-
-/// A page of jobs, newest first.
-#[derive(ToSchema)]
-pub(crate) struct JobPage {
-    items: Vec<JobDocument>,
-    /// The cursor of the next page; null on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-/// The causes of dead letters.
-#[derive(ToSchema)]
-pub(crate) struct DeadLetterGroups {
-    items: Vec<DeadLetterGroup>,
-    /// Always null: all causes are on one page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-/// Dead letters with the same cause.
-#[derive(ToSchema)]
-pub(crate) struct DeadLetterGroup {
-    fingerprint: String,
-    queue: QueueName,
-    class: FailureClassName,
-    /// The provider account.
-    #[schema(required)]
-    provider: Option<String>,
-    /// The structured code.
-    code: String,
-    /// The number of open letters.
-    open: u64,
-    /// The number of all letters.
-    total: u64,
-    first_at: DateTime<Utc>,
-    last_at: DateTime<Utc>,
-    /// The id of the last letter.
-    sample_id: Uuid,
-    /// The reason of that letter.
-    sample_reason: String,
-}
-
-/// A user. Addresses are masked unless they are revealed.
-#[derive(ToSchema)]
-pub(crate) struct User {
-    id: String,
-    #[schema(required)]
-    email: Option<String>,
-    /// The e-mail address's entry in the suppression list; absent if it takes messages.
-    #[schema(nullable = false)]
-    email_suppressed: Option<Suppression>,
-    /// E.164.
-    #[schema(required)]
-    phone: Option<String>,
-    /// The phone's entry in the suppression list; absent if it takes messages.
-    #[schema(nullable = false)]
-    phone_suppressed: Option<Suppression>,
-    /// BCP 47.
-    #[schema(required)]
-    locale: Option<String>,
-    /// IANA name.
-    #[schema(required)]
-    timezone: Option<String>,
-    /// In order of registration.
-    devices: Vec<RegisteredDevice>,
-}
-
-/// A device of a user.
-#[derive(ToSchema)]
-pub(crate) struct RegisteredDevice {
-    platform: PlatformName,
-    token: String,
-    /// The token's entry in the suppression list; absent if it takes messages.
-    #[schema(nullable = false)]
-    suppressed: Option<Suppression>,
-}
-
-/// A page of the suppression list, newest first.
-#[derive(ToSchema)]
-pub(crate) struct SuppressionPage {
-    items: Vec<Suppression>,
-    /// The cursor of the next page; null on the last one.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-/// An entry of the suppression list: an address that takes no messages, and why.
-#[derive(ToSchema)]
-pub(crate) struct Suppression {
-    channel: ChannelName,
-    /// The address, masked; null after the user that had it was erased.
-    #[schema(required)]
-    address_masked: Option<String>,
-    reason: SuppressionReasonName,
-    /// The provider account whose answer is the cause, also of an entry that a person wrote over a provider's verdict.
-    #[schema(required)]
-    provider: Option<String>,
-    /// The provider's structured code.
-    #[schema(required)]
-    code: Option<String>,
-    /// The delivery that caused it.
-    #[schema(required)]
-    delivery_id: Option<Uuid>,
-    /// The name of the API key with which a person gave the entry its reason.
-    #[schema(required)]
-    actor: Option<String>,
-    /// A person's note.
-    #[schema(required)]
-    note: Option<String>,
-    /// The time since which the address takes no messages.
-    created_at: DateTime<Utc>,
-    /// The time at which the entry stops counting; null: never.
-    #[schema(required)]
-    expires_at: Option<DateTime<Utc>>,
 }
 
 /// The tenant's API keys.

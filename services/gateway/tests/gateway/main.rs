@@ -14,6 +14,7 @@ mod catalog_and_keys;
 mod conditions;
 mod crashes;
 mod dashboard;
+mod dead_letter_job_pages;
 mod dead_letter_jobs;
 mod events_bad;
 mod events_good;

@@ -4,6 +4,7 @@
 //! and names the limits to check; [`Draft::conclude`] applies their verdicts.
 
 mod explain;
+mod limits;
 mod once;
 mod rules;
 mod steps;
@@ -257,7 +258,7 @@ impl Draft {
     /// Applies the verdicts, one for each check in order.
     #[must_use]
     pub fn conclude(self, verdicts: &[LimitVerdict]) -> Decisions {
-        rules::conclude(self, verdicts)
+        limits::conclude(self, verdicts)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Contact, Decision, Decisions, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
+    Contact, Decision, Draft, Facts, Outcome, Reason, explain, limits,
     steps::{Input, Notes},
 };
 use crate::{
@@ -29,7 +29,7 @@ enum Ruling {
     Stop(Reason),
 }
 
-/// The rules in their order. The limits come after them ([`conclude`]), because they are counted elsewhere.
+/// The rules in their order. The limits come after them ([`limits`]), because they are counted elsewhere.
 const RULES: [Rule; 8] = [
     type_channels,
     expiry,
@@ -69,13 +69,6 @@ struct Trail<'a> {
 struct Choice {
     level: Level,
     wanted: bool,
-}
-
-#[derive(Serialize)]
-struct Limited {
-    channel: Channel,
-    max: u32,
-    per: String,
 }
 
 impl<'a> Trail<'a> {
@@ -354,7 +347,7 @@ fn draft(mut trail: Trail<'_>) -> Draft {
         })
         .collect();
     let checks = match targets.first() {
-        Some((_, first)) if !facts.definition.critical => limit_checks(facts, channel, first),
+        Some((_, first)) if !facts.definition.critical => limits::checks(facts, channel, first),
         _ => Vec::new(),
     };
     Draft {
@@ -362,27 +355,6 @@ fn draft(mut trail: Trail<'_>) -> Draft {
         targets,
         checks,
     }
-}
-
-fn limit_checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> Vec<LimitCheck> {
-    let counted = match &facts.recipient.user_id {
-        Some(user) => user.to_string(),
-        None => facts.recipient.identity(facts.address_key),
-    };
-    let category = &facts.definition.category;
-    let limits = facts
-        .category
-        .limits
-        .iter()
-        .filter(|limit| limit.channel == channel);
-    limits
-        .enumerate()
-        .map(|(index, limit)| LimitCheck {
-            id: uuid::Uuid::new_v5(&first.delivery_id.0, &index.to_be_bytes()),
-            key: format!("{}|{counted}|{category}|{channel}|{index}", facts.tenant),
-            limit: limit.clone(),
-        })
-        .collect()
 }
 
 fn delivery(
@@ -434,71 +406,5 @@ fn delivery(
         on_uncertain: facts.category.on_uncertain,
         accepted_at: facts.accepted_at,
         data: Arc::clone(&event.data),
-    }
-}
-
-/// Applies the verdicts of the limits.
-pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
-    let Draft {
-        mut decision,
-        targets,
-        checks,
-    } = draft;
-    if decision.outcome != Outcome::Send {
-        return Decisions {
-            decisions: vec![decision],
-            deliveries: Vec::new(),
-        };
-    }
-    let (mut is_over, mut is_unknown) = (false, false);
-    for (check, verdict) in checks.iter().zip(
-        verdicts
-            .iter()
-            .chain(std::iter::repeat(&LimitVerdict::Unavailable)),
-    ) {
-        let result = match verdict {
-            LimitVerdict::Allowed => "pass",
-            LimitVerdict::Exceeded => "stop",
-            // The limits could not be counted for longer than the router waits: one message too many is better than a
-            // lost one.
-            LimitVerdict::Unavailable => "skip",
-        };
-        is_over |= *verdict == LimitVerdict::Exceeded;
-        is_unknown |= *verdict == LimitVerdict::Unavailable;
-        let limit = Limited {
-            channel: check.limit.channel,
-            max: check.limit.max,
-            per: crate::duration_text::format(check.limit.per),
-        };
-        decision.steps.note("limit", result, &limit);
-    }
-    if is_over {
-        decision.outcome = Outcome::Drop;
-        decision.reason = Reason::OverLimit;
-        decision.sentence = explain::over_limit(&decision);
-        return Decisions {
-            decisions: vec![decision],
-            deliveries: Vec::new(),
-        };
-    }
-    if is_unknown {
-        decision.reason = Reason::LimitUnknown;
-        decision.sentence = explain::limit_unknown(&decision);
-    }
-    let (mut decisions, mut deliveries) = (
-        Vec::with_capacity(targets.len()),
-        Vec::with_capacity(targets.len()),
-    );
-    for (masked, delivery) in targets {
-        decisions.push(Decision {
-            to_masked: masked,
-            delivery_id: Some(delivery.delivery_id),
-            ..decision.clone()
-        });
-        deliveries.push(delivery);
-    }
-    Decisions {
-        decisions,
-        deliveries,
     }
 }

@@ -2,55 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::possible::Language;
+use super::{
+    possible::Language,
+    vocabulary::{checked, is_checked},
+};
 use crate::field_error::{FieldError, echo, escape_token};
 
-/// The keywords of all drafts that are checked.
-const CHECKED: [&str; 43] = [
-    "$ref",
-    "type",
-    "enum",
-    "const",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "format",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "contains",
-    "minContains",
-    "maxContains",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "dependentSchemas",
-    "dependencies",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "properties",
-    "patternProperties",
-    "additionalProperties",
-    "propertyNames",
-    "items",
-    "prefixItems",
-    "additionalItems",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "$defs",
-    "definitions",
-];
 /// Names of annotations, which may be similar to a keyword.
 const ANNOTATIONS: [&str; 20] = [
     "$schema",
@@ -117,7 +74,7 @@ impl Search {
     fn keywords(&mut self, keywords: &Map<String, Value>, at: &str) {
         for (keyword, value) in keywords {
             let below = format!("{at}/{}", escape_token(keyword));
-            let warning = if CHECKED.contains(&keyword.as_str()) {
+            let warning = if is_checked(keyword) {
                 (!self.language.has(keyword)).then(|| {
                     format!(
                         "expected another keyword than {keyword}, which the schema's draft does not have: it is not checked"
@@ -137,7 +94,7 @@ impl Search {
                 for (name, schema) in value.as_object().into_iter().flatten() {
                     self.visit(schema, &format!("{below}/{}", escape_token(name)));
                 }
-            } else if CHECKED.contains(&keyword.as_str()) && !VALUES.contains(&keyword.as_str()) {
+            } else if is_checked(keyword) && !VALUES.contains(&keyword.as_str()) {
                 self.visit(value, &below);
             }
         }
@@ -151,7 +108,7 @@ fn meant(unknown: &str) -> Option<&'static str> {
     }
     let bare = |name: &str| name.replace(['_', '-', '$'], "").to_lowercase();
     let written = bare(unknown);
-    let near = CHECKED.iter().map(|known| {
+    let near = checked().map(|known| {
         let known_bare = bare(known);
         // Short names are near to many words, such as `of` to `if`.
         let most = match known_bare.len() {
@@ -159,7 +116,7 @@ fn meant(unknown: &str) -> Option<&'static str> {
             4..=6 => 1,
             _ => 2,
         };
-        (strsim::osa_distance(&written, &known_bare), most, *known)
+        (strsim::osa_distance(&written, &known_bare), most, known)
     });
     let near = near.filter(|(distance, most, _)| distance <= most);
     near.min_by_key(|(distance, ..)| *distance)

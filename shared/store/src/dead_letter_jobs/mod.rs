@@ -1,6 +1,6 @@
 //! Jobs that work dead letters off (table `dead_letter_jobs`), and the verdicts that they give (table
 //! `dead_letter_verdicts`). A letter gets at most one verdict, and the records of a replay are written into the outbox in
-//! the transaction that gives it: each letter is put back exactly once, whatever process dies when.
+//! the transaction that gives it. So each letter is put back exactly once, even if a process dies at any point.
 
 mod rows;
 mod step;

@@ -165,7 +165,7 @@ pub struct JobStep {
 /// The end of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepEnd {
-    /// It was written; so many letters got the verdict.
+    /// The step was written. The number is that of letters which got the verdict.
     Written(u64),
     /// Nothing was written: the job was cancelled, or another process has taken it over.
     Lost,

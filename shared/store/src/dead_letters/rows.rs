@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_domain::{
     Channel, DeliveryId, TenantId, Timestamp,
-    dead_letter::{DeadLetter, FailureClass, LetterVerdict},
+    dead_letter::{DeadLetter, FailureClass, LetterVerdict, StoredLetter},
     status::Origin,
 };
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,21 @@ pub struct LetterRecord {
     pub key: Option<Vec<u8>>,
     /// The record's bytes.
     pub value: Vec<u8>,
+}
+
+impl LetterRecord {
+    /// The letter as a replay reads it.
+    #[must_use]
+    pub fn stored<'a>(&'a self, tenant: &'a TenantId) -> StoredLetter<'a> {
+        StoredLetter {
+            tenant,
+            channel: self.channel,
+            source_topic: &self.source_topic,
+            headers: &self.headers,
+            key: self.key.as_deref(),
+            value: &self.value,
+        }
+    }
 }
 
 /// The next letters of a job, oldest first.

@@ -1,15 +1,18 @@
 //! Whether the event of a rejected record can be routed from another record.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use carillon_domain::{dead_letter::SkipReason, status::Origin};
+use carillon_domain::{
+    TenantId,
+    dead_letter::{RejectedEvent, SkipReason},
+    status::Origin,
+};
 
 use super::{EventKey, Events, keys};
 use crate::{db::Session, error::StoreError};
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    tenant: String,
     event_id: String,
     source: String,
     topic: Option<String>,
@@ -35,30 +38,39 @@ impl Events {
     /// rejected after its claim.
     pub async fn standing_in_the_way(
         &self,
-        events: &[(EventKey, Origin)],
+        tenant: &TenantId,
+        events: &[RejectedEvent],
     ) -> Result<Vec<Option<SkipReason>>, StoreError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let mut wanted: Vec<&EventKey> = events.iter().map(|(key, _)| key).collect();
+        let mut wanted: Vec<EventKey> = events
+            .iter()
+            .map(|event| EventKey {
+                tenant: tenant.clone(),
+                event_id: event.event_id.clone(),
+                source: Arc::clone(&event.source),
+            })
+            .collect();
         wanted.sort();
         wanted.dedup();
+        let wanted: Vec<&EventKey> = wanted.iter().collect();
         let mut session: Session = self.db.read().await?;
         let rows: Vec<Row> = keys(&wanted)
             .fetch(
                 session.conn(),
-                "SELECT c.tenant, c.event_id, c.source, c.topic, c.partition_id, c.record_offset
+                "SELECT c.event_id, c.source, c.topic, c.partition_id, c.record_offset
                 FROM input i JOIN event_claims c
                 ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source",
             )
             .await?;
-        let claimed: HashMap<(&str, &str, &str), &Row> = rows
+        let claimed: HashMap<(&str, &str), &Row> = rows
             .iter()
-            .map(|row| ((&*row.tenant, &*row.event_id, &*row.source), row))
+            .map(|row| ((&*row.event_id, &*row.source), row))
             .collect();
-        let reason = |(key, origin): &(EventKey, Origin)| {
-            let row = claimed.get(&(key.tenant.as_str(), key.event_id.as_str(), &*key.source))?;
-            Some(if row.is_of(origin) {
+        let reason = |event: &RejectedEvent| {
+            let row = claimed.get(&(event.event_id.as_str(), &*event.source))?;
+            Some(if row.is_of(&event.origin) {
                 SkipReason::EventClaimed
             } else {
                 SkipReason::EventRouted

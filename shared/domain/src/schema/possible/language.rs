@@ -3,7 +3,10 @@
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
-use crate::text::is_blank;
+use crate::{
+    schema::vocabulary::{is_constraint, is_plain},
+    text::is_blank,
+};
 
 /// The format of a text with a visible character, in a [`Language::Wish`].
 pub const VISIBLE: &str = "carillon-visible";
@@ -21,84 +24,6 @@ pub(in crate::schema) enum Language {
     /// Draft 2020-12 with [`VISIBLE`] and [`SOME`].
     Wish,
 }
-
-/// Keywords that rule out values. Any other keyword is an annotation.
-const CONSTRAINTS: [&str; 48] = [
-    "$ref",
-    "$dynamicRef",
-    "$recursiveRef",
-    "type",
-    "enum",
-    "const",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "format",
-    "contentEncoding",
-    "contentMediaType",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "contains",
-    "minContains",
-    "maxContains",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "dependentSchemas",
-    "dependencies",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "properties",
-    "patternProperties",
-    "additionalProperties",
-    "propertyNames",
-    "items",
-    "prefixItems",
-    "additionalItems",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "extends",
-    "disallow",
-    SOME,
-];
-
-/// Constraints without subschemas.
-const PLAIN: [&str; 22] = [
-    "type",
-    "enum",
-    "const",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "format",
-    "contentEncoding",
-    "contentMediaType",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "$schema",
-];
 
 impl Language {
     /// The draft that a document names.
@@ -150,7 +75,7 @@ impl Language {
     pub(super) fn plain(self, schema: &Map<String, Value>) -> Option<Validator> {
         let mut own: Map<String, Value> = schema
             .iter()
-            .filter(|(keyword, _)| PLAIN.contains(&keyword.as_str()))
+            .filter(|(keyword, _)| is_plain(keyword))
             .map(|(keyword, value)| (keyword.clone(), value.clone()))
             .collect();
         own.insert("$schema".to_owned(), self.uri().into());
@@ -167,7 +92,7 @@ impl Language {
 /// The keywords of a schema that rule out values.
 pub(super) fn constraints(schema: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
     let all = schema.iter().map(|(keyword, value)| (keyword.as_str(), value));
-    all.filter(|(keyword, _)| CONSTRAINTS.contains(keyword))
+    all.filter(|(keyword, _)| is_constraint(keyword))
 }
 
 /// Sets of kinds of values, as bits.
