@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    addresses::{RegisteredDevice, Suppression, SuppressionPage, User},
+    addresses::{Suppression, SuppressionPage, User},
     dead_letters::{DeadLetterDocument, DeadLetterGroups, DeadLetterPage, JobPage},
 };
 use super::schemas::{ChannelName, RoleName, StatusName};
