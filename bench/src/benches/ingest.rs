@@ -114,6 +114,7 @@ fn gateway(bed: &Bed) -> Router {
         catalogs: bed.catalogs.clone(),
         renderer: None,
         clock: Arc::clone(&bed.clock),
+        receipts: Arc::default(),
         config: GatewayConfig::default(),
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),

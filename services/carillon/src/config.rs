@@ -190,6 +190,31 @@ pub(crate) struct SimulatorSection {
     /// The session token that requests to its SES must have.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) ses_session_token: Option<Secret>,
+    /// The time from a message's receipt to the providers' reports of its fate; without it, there are none.
+    #[serde(
+        deserialize_with = "duration::between_or_none::<_, 0, 600_000>",
+        serialize_with = "duration::option::serialize",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) receipts_after: Option<Duration>,
+    /// The URL to which its SendGrid reports; without it, SendGrid reports nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sendgrid_webhook_url: Option<HttpUrl>,
+    /// The private key with which its SendGrid signs reports, PKCS #8 in PEM.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) sendgrid_webhook_key_pem: Option<Secret>,
+    /// The SNS topic to which its SES publishes reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ses_topic: Option<String>,
+    /// The URL to which its SNS passes them on; without it, SES reports nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sns_subscriber_url: Option<HttpUrl>,
+    /// The URL at which the subscriber reaches the simulator; without it, `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sns_endpoint: Option<HttpUrl>,
+    /// The version of its SNS's signatures: 1 (SHA-1) or 2 (SHA-256).
+    #[serde(deserialize_with = "number::between::<_, _, 1, 2>")]
+    pub(crate) sns_signature_version: u8,
     /// Whether its SMTP offers SMTPUTF8.
     pub(crate) smtp_utf8: bool,
 }
@@ -266,6 +291,13 @@ impl Default for SimulatorSection {
             ses_access_key_id: None,
             ses_secret_access_key: None,
             ses_session_token: None,
+            receipts_after: None,
+            sendgrid_webhook_url: None,
+            sendgrid_webhook_key_pem: None,
+            ses_topic: None,
+            sns_subscriber_url: None,
+            sns_endpoint: None,
+            sns_signature_version: 2,
             smtp_utf8: true,
         }
     }
@@ -433,6 +465,22 @@ impl Config {
                 .ses_session_token
                 .as_ref()
                 .map(|token| token.expose_secret().to_owned()),
+            receipts_after: section.receipts_after,
+            sendgrid_webhook_url: section
+                .sendgrid_webhook_url
+                .as_ref()
+                .map(|url| url.as_str().to_owned()),
+            sendgrid_webhook_key_pem: given(
+                section.sendgrid_webhook_key_pem.as_ref(),
+                defaults.sendgrid_webhook_key_pem,
+            ),
+            ses_topic: section.ses_topic.clone().unwrap_or(defaults.ses_topic),
+            sns_subscriber_url: section
+                .sns_subscriber_url
+                .as_ref()
+                .map(|url| url.as_str().to_owned()),
+            sns_endpoint: section.sns_endpoint.as_ref().map(|url| url.as_str().to_owned()),
+            sns_signature_version: section.sns_signature_version,
             smtp_user: None,
             smtp_utf8: section.smtp_utf8,
         }

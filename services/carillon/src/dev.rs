@@ -94,7 +94,8 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     };
     let end_of_simulator = CancellationToken::new();
     let operations = http::operations(roles::simulator_readiness(), metrics.clone());
-    let simulator = start_simulator(&args, &secrets, operations, &end_of_simulator).await?;
+    let settings = config.simulator_config();
+    let simulator = start_simulator(&args, &secrets, settings, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator)?;
     check::of_roles(&config, &roles::ALL)?;
@@ -244,6 +245,7 @@ fn secrets(path: &Path) -> anyhow::Result<Secrets> {
 async fn start_simulator(
     args: &DevArgs,
     secrets: &Secrets,
+    settings: SimulatorConfig,
     operations: Router,
     end: &CancellationToken,
 ) -> anyhow::Result<Simulator> {
@@ -253,6 +255,13 @@ async fn start_simulator(
     let config = SimulatorConfig {
         listen: args.simulator_listen,
         data_dir: Some(args.data_dir.join(SIMULATOR_FOLDER)),
+        receipts_after: settings.receipts_after,
+        sendgrid_webhook_url: settings.sendgrid_webhook_url,
+        sendgrid_webhook_key_pem: settings.sendgrid_webhook_key_pem,
+        ses_topic: settings.ses_topic,
+        sns_subscriber_url: settings.sns_subscriber_url,
+        sns_endpoint: settings.sns_endpoint,
+        sns_signature_version: settings.sns_signature_version,
         apns_public_key_pem: Some(KeyPair::from_pem(&secrets.apns_signer)?.public_key_pem()),
         service_account_public_key_pem: Some(key.to_public_key().to_public_key_pem(LineEnding::LF)?),
         ..SimulatorConfig::default()
@@ -322,6 +331,7 @@ fn embed(
         let twilio = TwilioConfig {
             account_sid: defaults.twilio_account_sid.parse().map_err(anyhow::Error::msg)?,
             auth_token: Some(defaults.twilio_auth_token.into()),
+            secondary_auth_token: None,
             from: Some("+15550001111".parse().map_err(anyhow::Error::msg)?),
             messaging_service_sid: None,
             callback_url: Some(url_of(args.listen)?),

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use carillon_domain::Channel;
-use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState};
+use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState, ReceiptAccounts};
 use carillon_router::RouterDeps;
 use carillon_runtime::{Lifecycle, http, os_sentence};
 use carillon_scheduler::SchedulerDeps;
@@ -130,7 +130,7 @@ pub(crate) fn spawn(
         return Ok(address);
     }
     let app = if roles.contains(&ProcessRole::Gateway) {
-        gateway(foundation)
+        gateway(foundation)?
     } else {
         http::operations(foundation.readiness.clone(), foundation.metrics.clone())
     };
@@ -192,7 +192,7 @@ fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
     });
 }
 
-fn gateway(foundation: &Foundation) -> Router {
+fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
     foundation.readiness.register("gateway").ready();
     let deps = GatewayDeps {
         bus: foundation.bus.clone(),
@@ -200,6 +200,10 @@ fn gateway(foundation: &Foundation) -> Router {
         catalogs: foundation.catalogs.clone(),
         renderer: Some(Arc::clone(&foundation.renderer)),
         clock: Arc::clone(&foundation.clock),
+        receipts: Arc::new(ReceiptAccounts::new(
+            &foundation.config.providers,
+            foundation.config.gateway.receipts_per_second,
+        )?),
         config: foundation.config.gateway.clone(),
         readiness: foundation.readiness.clone(),
         metrics: foundation.metrics.clone(),
@@ -208,9 +212,9 @@ fn gateway(foundation: &Foundation) -> Router {
         store: foundation.store.clone(),
         renderer: Arc::clone(&foundation.in_process),
     };
-    carillon_gateway::router(deps, |state| {
+    Ok(carillon_gateway::router(deps, |state| {
         vec![behind_api_keys(carillon_templates::router(templates), state)]
-    })
+    }))
 }
 
 /// The template routes, with the gateway's API keys in front.

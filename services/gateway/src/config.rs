@@ -68,6 +68,9 @@ pub struct GatewayConfig {
     /// The most bytes of a batch's body.
     #[serde(deserialize_with = "number::between::<_, _, 1_024, 1_073_741_824>")]
     pub max_batch_bytes: usize,
+    /// The most calls with receipts of one provider account in a second.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
+    pub receipts_per_second: u32,
     /// The lease of a gateway's claim. After it, another gateway may publish an event whose publishing was not finished.
     #[serde(
         deserialize_with = "duration::between::<_, 1_000, 3_600_000>",
@@ -88,6 +91,7 @@ impl Default for GatewayConfig {
             key: ShareConfig::of_key(),
             tenant: ShareConfig::of_tenant(),
             max_batch_bytes: 8 << 20,
+            receipts_per_second: 2_000,
             claim_lease: Duration::from_secs(10),
             public_url: None,
         }

@@ -15,6 +15,7 @@ mod letters;
 mod limits;
 mod openapi;
 mod privacy;
+mod receipts;
 mod state;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use api::users::checked_user;
 pub use auth::{Caller, Operator};
 pub use config::{BadLimit, GatewayConfig, ShareConfig};
 pub use error::ApiError;
+pub use receipts::{ReceiptAccounts, ReceiptAccountsError};
 pub use state::{GatewayDeps, GatewayState};
 
 /// A route of another crate, mounted behind the gateway's authentication.

@@ -4,6 +4,7 @@ use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
 use carillon_bus::Bus;
 use carillon_domain::{TenantId, UserId, clock::SharedClock};
+use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{Store, catalog_cache::CatalogCache};
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::{config::GatewayConfig, limits::Limits};
+use crate::{config::GatewayConfig, limits::Limits, receipts::ReceiptAccounts};
 
 /// The dependencies of the gateway.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct GatewayDeps {
     pub renderer: Option<Arc<dyn Renderer>>,
     /// The clock.
     pub clock: SharedClock,
+    /// The provider accounts that take receipts.
+    pub receipts: Arc<ReceiptAccounts>,
     /// Settings.
     pub config: GatewayConfig,
     /// The source of `/readyz`.
@@ -43,6 +46,8 @@ pub(crate) struct Inner {
     /// The id of this process in claims of events.
     pub(crate) owner: Uuid,
     pub(crate) limits: Limits,
+    /// The key of the references in receipts.
+    pub(crate) reference_key: ReferenceKey,
     /// Permits for long work; see `ingest::aside`.
     pub(crate) heavy_work: Semaphore,
     pub(crate) known_users: KnownUsers,
@@ -53,6 +58,7 @@ impl Inner {
         Self {
             owner: Uuid::now_v7(),
             limits: Limits::new(&deps.config),
+            reference_key: ReferenceKey::of(deps.store.address_key()),
             heavy_work: Semaphore::new(heavy_turns()),
             known_users: KnownUsers::default(),
             deps,

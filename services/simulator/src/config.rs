@@ -2,11 +2,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
 
 use crate::ApnsIdentity;
 use crate::error::SimulatorError;
+
+/// The private key of SendGrid's event webhook, which is as little a secret as the simulator's other credentials. Its public key is
+/// `MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEyKRVIiN/VbUw0ergYWh/2ZVy/JmoPaaBs9j3PQ7f0wugvBW04/e3lVdGtiaoFMm1JbeGjdf3PFfVXbC+8re4Wg==`.
+const SENDGRID_WEBHOOK_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqaS2C7+EP84q0ACk
+oieTkeDlDt7yyApQk0Al0tj4p+ehRANCAATIpFUiI39VtTDR6uBhaH/ZlXL8mag9
+poGz2Pc9Dt/TC6C8FbTj97eVV0a2JqgUybUlt4aN1/c8V9VdsL7yt7ha
+-----END PRIVATE KEY-----
+";
 
 /// The configuration for [`Simulator::start`](crate::Simulator::start). The default listens on free loopback ports
 /// and keeps its data in memory, as tests need it.
@@ -49,6 +59,21 @@ pub struct SimulatorConfig {
     pub ses_secret_access_key: String,
     /// The session token that requests to SES must have; `None` accepts none.
     pub ses_session_token: Option<String>,
+    /// The time from a message's receipt to the provider's reports of its fate; `None`: there are no reports. Twilio reports to
+    /// the message's `StatusCallback`.
+    pub receipts_after: Option<Duration>,
+    /// The URL to which SendGrid reports; `None`: it reports nothing.
+    pub sendgrid_webhook_url: Option<String>,
+    /// The private key with which SendGrid signs its reports, PKCS #8 in PEM.
+    pub sendgrid_webhook_key_pem: String,
+    /// The SNS topic to which SES publishes its reports.
+    pub ses_topic: String,
+    /// The URL to which SNS passes them on; `None`: there is no subscriber.
+    pub sns_subscriber_url: Option<String>,
+    /// The URL at which the subscriber reaches this simulator; `None`: the address of HTTP.
+    pub sns_endpoint: Option<String>,
+    /// The version of SNS's signatures: 1 (SHA-1) or 2 (SHA-256).
+    pub sns_signature_version: u8,
     /// User and password of the only SMTP account; if set, mail is accepted only after `AUTH`. `None` accepts mail
     /// from all clients, and any credentials.
     pub smtp_user: Option<(String, String)>,
@@ -89,6 +114,13 @@ impl Default for SimulatorConfig {
             ses_access_key_id: "AKIASIMULATOR0000000".to_owned(),
             ses_secret_access_key: "simulator-secret-access-key".to_owned(),
             ses_session_token: None,
+            receipts_after: None,
+            sendgrid_webhook_url: None,
+            sendgrid_webhook_key_pem: SENDGRID_WEBHOOK_KEY.to_owned(),
+            ses_topic: "arn:aws:sns:eu-central-1:000000000000:receipts".to_owned(),
+            sns_subscriber_url: None,
+            sns_endpoint: None,
+            sns_signature_version: 2,
             smtp_user: None,
             smtp_utf8: true,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
+use crate::receipts::Reports;
 use crate::store::{Store, Transmission};
 use crate::{Message, SimulatorError};
 
@@ -16,13 +17,17 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
+    pub(crate) reports: Reports,
     pub(crate) shutdown: CancellationToken,
 }
 
 impl Context {
-    /// Records one transmission; returns once it may be acknowledged.
+    /// Records one transmission; returns once it may be acknowledged. Its providers report the messages later.
     pub(crate) async fn receive(&self, messages: Vec<Message>) -> Result<(), SimulatorError> {
-        self.store.record(Transmission(messages)).await
+        let reported = self.reports.of(&messages);
+        self.store.record(Transmission(messages)).await?;
+        self.reports.report(reported);
+        Ok(())
     }
 
     /// Waits for a scripted delay; a shutdown cuts it short.

@@ -57,6 +57,18 @@ pub enum SimulatorError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The key of SendGrid's event webhook is not a private key of the curve P-256 in PEM.
+    #[error("simulator.sendgrid_webhook_key_pem: expected a private key of the curve P-256, PKCS #8 in PEM")]
+    WebhookKey,
+    /// A URL of receipts is not one.
+    #[error("{0}: expected a URL")]
+    Url(&'static str),
+    /// No key of SNS could be generated.
+    #[error("no key of SNS could be generated")]
+    SnsKey,
+    /// The HTTP client of receipts cannot be made.
+    #[error("the HTTP client of receipts cannot be made")]
+    Client(#[source] reqwest::Error),
     /// A fault script is refused; see each field's message.
     #[error("the fault script has {} invalid field(s)", .0.len())]
     InvalidFaults(Vec<crate::faults::InvalidField>),

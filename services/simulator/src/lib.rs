@@ -29,6 +29,7 @@ mod fcm;
 mod http;
 mod mail;
 mod message;
+mod receipts;
 mod sendgrid;
 mod ses;
 mod simulator;

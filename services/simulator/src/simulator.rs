@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +13,11 @@ use crate::context::Context;
 use crate::faults::Faults;
 use crate::fcm::Tokens;
 use crate::http::Accounts;
+use crate::receipts::{Reports, sns};
 use crate::smtp::Smtp;
 use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
-use crate::{SimulatorConfig, SimulatorError, http, ses, smtp};
+use crate::{SimulatorConfig, SimulatorError, http, receipts, ses, smtp};
 
 /// The names of this machine in a certificate.
 const THIS_MACHINE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -61,9 +63,36 @@ impl Simulator {
         )?;
         let faults = Faults::none();
         let messages = store.messages().clone();
+        let url = |name, text: Option<&String>| {
+            let url = text.map(|text| Url::parse(text)).transpose();
+            url.map_err(|_| SimulatorError::Url(name))
+        };
+        let of_http = Some(format!("http://{http_addr}"));
+        let endpoint = config.sns_endpoint.as_ref().or(of_http.as_ref());
+        let topic = match url("simulator.sns_endpoint", endpoint)? {
+            Some(endpoint) if config.receipts_after.is_some() => sns::Topic::new(sns::Settings {
+                topic: config.ses_topic,
+                subscriber: url("simulator.sns_subscriber_url", config.sns_subscriber_url.as_ref())?,
+                endpoint,
+                signature_version: config.sns_signature_version,
+            })?,
+            _ => None,
+        };
+        let settings = receipts::Settings {
+            sendgrid_url: url(
+                "simulator.sendgrid_webhook_url",
+                config.sendgrid_webhook_url.as_ref(),
+            )?,
+            sendgrid_key_pem: config.sendgrid_webhook_key_pem,
+            sns: topic.clone(),
+            after: config.receipts_after,
+            twilio_sid: config.twilio_account_sid.clone(),
+            twilio_token: config.twilio_auth_token.clone(),
+        };
         let context = Context {
             store,
             faults: faults.clone(),
+            reports: Reports::new(settings, faults.clone(), shutdown.clone())?,
             shutdown,
         };
         let accounts = Accounts {
@@ -81,6 +110,10 @@ impl Simulator {
             },
         };
         let apns_context = context.clone();
+        let operations = match topic {
+            Some(topic) => operations.merge(topic.routes()),
+            None => operations,
+        };
         let router = http::router(&context, accounts, operations);
         let serve_http = tokio::spawn(http::serve(http_listener, router, context.clone()));
         let serve_smtp = tokio::spawn(smtp::serve(

@@ -28,6 +28,7 @@ pub(crate) async fn projection(
         match StatusRecord::parse(&record.value) {
             Ok(StatusRecord::EventDecided(decided)) => add_event(&mut projection, decided),
             Ok(StatusRecord::Delivery(update)) => add_update(&mut projection, update),
+            Ok(StatusRecord::Receipt(receipt)) => projection.receipts.push(receipt),
             Ok(StatusRecord::Verdict(given)) => projection.verdicts.push(given),
             Err(error) => {
                 // Only our own roles write to this topic; a record that cannot be read was written by another
@@ -106,6 +107,7 @@ fn add_update(projection: &mut Projection, update: DeliveryUpdate) {
         provider: update.provider,
         due_at: update.next_attempt_at,
         steps: update.steps,
+        receipt_id: None,
     });
 }
 

@@ -12,6 +12,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError, Handler, ParallelOptions, Subscription};
 use carillon_domain::{Channel, Lane, clock::SharedClock};
+use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
 use carillon_store::Store;
@@ -81,6 +82,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         renderer: Arc::clone(&deps.renderer),
         clock: Arc::clone(&deps.clock),
         accounts: deps.accounts.clone(),
+        reference_key: ReferenceKey::of(deps.store.address_key()),
         owners: deliver::Owners::default(),
         others_are_dead: deps.only_process,
         lease: deps.config.lease,

@@ -161,6 +161,17 @@ impl AddressKey {
         first.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         AddressHash(Uuid::from_bytes(first))
     }
+
+    /// A key for another purpose, which follows from this one and does not reveal it.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        // A channel's name is no purpose, so no hash of an address is a derived key.
+        mac.update(b"purpose\0");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
 }
 
 /// The form in which two spellings of one address are equal.

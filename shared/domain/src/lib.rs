@@ -20,6 +20,7 @@ pub mod locale;
 pub mod mask;
 pub mod moment;
 pub mod preference;
+pub mod receipt;
 pub mod recipient;
 pub mod retry;
 mod schema;

@@ -14,6 +14,7 @@ use crate::{
     dead_letter::LetterVerdict,
     decide::Decision,
     ids::{DeliveryId, EventId, TenantId, UserId},
+    receipt::DeliveryReceipt,
     wire::{self, WireError},
 };
 
@@ -152,6 +153,9 @@ pub enum StatusRecord {
     /// A change of a delivery.
     #[serde(rename = "delivery.status")]
     Delivery(DeliveryUpdate),
+    /// A provider's receipt for a message that it has accepted.
+    #[serde(rename = "delivery.receipt")]
+    Receipt(DeliveryReceipt),
     /// A verdict about a dead letter.
     #[serde(rename = "dead_letter.verdict")]
     Verdict(VerdictGiven),
@@ -173,11 +177,14 @@ impl StatusRecord {
             "delivery.status" => {
                 wire::read(json, STATUS_VERSION, |update: &DeliveryUpdate| update.v).map(Self::Delivery)
             }
+            "delivery.receipt" => {
+                wire::read(json, STATUS_VERSION, |receipt: &DeliveryReceipt| receipt.v).map(Self::Receipt)
+            }
             "dead_letter.verdict" => {
                 wire::read(json, STATUS_VERSION, |given: &VerdictGiven| given.v).map(Self::Verdict)
             }
             _ => {
-                let expected = "expected the kind event.decided, delivery.status or dead_letter.verdict";
+                let expected = "expected the kind event.decided, delivery.status, delivery.receipt or dead_letter.verdict";
                 Err(serde_json::Error::custom(expected).into())
             }
         }
@@ -200,6 +207,7 @@ impl StatusRecord {
         match self {
             Self::EventDecided(decided) => format!("{}|{}", decided.tenant, decided.event_id),
             Self::Delivery(update) => format!("{}|{}", update.tenant, update.event_id),
+            Self::Receipt(receipt) => format!("{}|{}", receipt.tenant, receipt.event_id),
             Self::Verdict(given) => match &given.event_id {
                 Some(event_id) => format!("{}|{event_id}", given.tenant),
                 None => format!("{}|{}", given.tenant, given.letter_id),

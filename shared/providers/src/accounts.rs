@@ -44,6 +44,11 @@ impl ProvidersConfig {
         self.0.insert(name.to_owned(), account.into());
     }
 
+    /// All accounts by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ProviderConfig)> {
+        self.0.iter().map(|(name, account)| (&**name, account))
+    }
+
     /// Whether there is an account for a channel.
     #[must_use]
     pub fn serve(&self, channel: Channel) -> bool {
@@ -79,7 +84,10 @@ impl ProvidersConfig {
             });
         }
         for (name, account) in &self.0 {
-            account.check(name).map_err(|fault| AccountsError {
+            let checked = account
+                .check(name)
+                .and_then(|()| account.receipts(name).map(drop));
+            checked.map_err(|fault| AccountsError {
                 key: format!("providers.{name}.{}", fault.key),
                 expected: fault.expected,
             })?;

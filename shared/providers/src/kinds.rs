@@ -10,8 +10,8 @@ use serde::{
 };
 
 use crate::{
-    SettingError, apns::ApnsConfig, fcm::FcmConfig, sendgrid::SendGridConfig, ses::SesConfig,
-    setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
+    SettingError, apns::ApnsConfig, fcm::FcmConfig, receipt::Receipts, sendgrid::SendGridConfig,
+    ses::SesConfig, setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
 };
 
 macro_rules! kinds {
@@ -99,6 +99,13 @@ macro_rules! kinds {
             pub(crate) fn warning(&self) -> Option<SettingError> {
                 match self {
                     $(Self::$Kind(config) => config.warning(),)+
+                }
+            }
+
+            /// The way in which receipts reach the account. `account` is the account's name.
+            pub fn receipts(&self, account: &str) -> Result<Receipts, SettingError> {
+                match self {
+                    $(Self::$Kind(config) => config.receipts(account),)+
                 }
             }
 

@@ -11,6 +11,8 @@ mod kinds;
 pub mod mail;
 mod message;
 mod outcome;
+mod receipt;
+mod reference;
 mod retry_after;
 pub mod sendgrid;
 pub mod ses;
@@ -25,9 +27,13 @@ pub use http::{HttpRequests, NoAnswer, ProviderRequest, ProviderResponse};
 pub use kinds::{ProviderConfig, ProviderKind};
 pub use message::OutgoingMessage;
 pub use outcome::{Class, Refusal, Scope, SendOutcome};
+pub use receipt::{
+    Callback, NotGenuine, Receipt, ReceiptStep, Receipts, SignedReceipts, SuppressedAddress, UnreadableCall,
+};
+pub use reference::{BadReference, REFERENCE_LIFETIME, Reference, ReferenceKey};
 pub use retry_after::parse_retry_after;
 pub use sendgrid::SendGridConfig;
-pub use ses::SesConfig;
+pub use ses::{SesConfig, SnsContent, SnsReceipts};
 pub use setting::{BaseUrl, HostName, SettingError};
 pub use smtp::{SmtpConfig, SmtpTls};
 pub use twilio::TwilioConfig;

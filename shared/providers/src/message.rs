@@ -1,12 +1,17 @@
 //! The message that a provider is to deliver.
 
-use carillon_domain::{Content, DeliveryId, EventId, Platform, Timestamp};
+use carillon_domain::{Content, DeliveryId, EventId, Platform, TenantId, Timestamp};
 
-use crate::outcome::{Refusal, Scope};
+use crate::{
+    outcome::{Refusal, Scope},
+    reference::{Reference, ReferenceKey},
+};
 
 /// A rendered message with its address.
 #[derive(Clone)]
 pub struct OutgoingMessage {
+    /// The tenant.
+    pub tenant: TenantId,
     /// The delivery. Requests carry its id, so that a second copy can be recognised.
     pub delivery_id: DeliveryId,
     /// The event of the message.
@@ -25,21 +30,29 @@ pub struct OutgoingMessage {
     pub content: Content,
     /// The time after which the message must not be delivered.
     pub expires_at: Option<Timestamp>,
+    /// The key that signs the reference of its receipts.
+    pub reference_key: ReferenceKey,
 }
 
 impl OutgoingMessage {
-    /// Names and values that a provider keeps with a message and returns with its receipts, so that a receipt finds its
-    /// attempt. They are the key of the send ledger, and tell nothing of a tenant, an event or a person: providers keep and
-    /// show them. They consist of letters, digits, `_` and `-`, as SES demands.
-    pub(crate) fn references(&self) -> [(&'static str, String); 4] {
+    /// The signed reference, by which a receipt finds this attempt.
+    pub(crate) fn reference(&self) -> String {
+        self.reference_key.sign(&Reference {
+            tenant: self.tenant.clone(),
+            event_id: self.event_id.clone(),
+            delivery_id: self.delivery_id,
+            accepted_at: self.accepted_at,
+            generation: self.generation,
+            attempt: self.attempt,
+        })
+    }
+
+    /// Names and values that a provider keeps with a message and returns with its receipts. They consist of letters, digits,
+    /// `_` and `-`, as SES demands. They name no person, because providers keep and show them.
+    pub(crate) fn references(&self) -> [(&'static str, String); 2] {
         [
             ("carillon_delivery_id", self.delivery_id.to_string()),
-            (
-                "carillon_accepted_at",
-                self.accepted_at.timestamp_micros().to_string(),
-            ),
-            ("carillon_generation", self.generation.to_string()),
-            ("carillon_attempt", self.attempt.to_string()),
+            ("carillon_reference", self.reference()),
         ]
     }
 }
@@ -56,6 +69,7 @@ pub(crate) mod testing {
     /// The second attempt at the first replay of a delivery.
     pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
         OutgoingMessage {
+            tenant: TenantId::default(),
             delivery_id: DeliveryId(uuid::Uuid::nil()),
             event_id: "o 7".into(),
             accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),
@@ -65,6 +79,7 @@ pub(crate) mod testing {
             platform: None,
             content,
             expires_at: None,
+            reference_key: ReferenceKey::of(&carillon_domain::contact::AddressKey::new([7; 32])),
         }
     }
 }

@@ -13,6 +13,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use url::Url;
 
+use crate::receipt::Receipts;
+
 /// The common interface of all providers' settings.
 pub(crate) trait ProviderSettings {
     /// The channel of the provider's messages.
@@ -37,6 +39,12 @@ pub(crate) trait ProviderSettings {
     /// A setting with which the account works, and which is likely to be a mistake.
     fn warning(&self) -> Option<SettingError> {
         None
+    }
+
+    /// The way in which receipts reach the account. `account` is the account's name.
+    fn receipts(&self, account: &str) -> Result<Receipts, SettingError> {
+        let _ = account;
+        Ok(Receipts::None(None))
     }
 }
 

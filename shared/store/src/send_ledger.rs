@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     batcher::{Batcher, Gathered, Work},
     columns::int,
-    db::{Db, Document, Input, Prunable, prunable, write_one},
+    db::{Db, Document, Input, Prunable, fetch, prunable, write_one},
     error::StoreError,
     lease::Lease,
 };
@@ -205,6 +205,22 @@ impl SendLedger {
     /// Records the outcomes of attempts; the first outcome stays. Concurrent callers share transactions.
     pub async fn record(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> Result<(), StoreError> {
         self.records.submit(outcomes).await.map(|_| ())
+    }
+
+    /// The time at which an attempt was claimed, which is shortly before its message was sent; `None` if the claim was
+    /// deleted meanwhile.
+    pub async fn claimed_at(&self, key: SendKey) -> Result<Option<Timestamp>, StoreError> {
+        let mut session = self.db.read().await?;
+        let row = fetch!(
+            optional, session => (Timestamp,),
+            "SELECT claimed_at FROM send_claims
+            WHERE accepted_at = $1 AND delivery_id = $2 AND generation = $3 AND attempt = $4",
+            key.accepted_at,
+            key.delivery_id.0,
+            int(key.generation),
+            int(key.attempt)
+        )?;
+        Ok(row.map(|(claimed_at,)| claimed_at))
     }
 
     /// Deletes claims older than `age`, and then their outcomes. Returns the number of claims.

@@ -18,6 +18,7 @@ mod documents;
 mod logs;
 mod mailers;
 mod readiness;
+mod receipts;
 mod suppressions;
 mod traces;
 

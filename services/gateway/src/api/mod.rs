@@ -11,6 +11,7 @@ pub(crate) mod events_post;
 mod keys;
 mod opt_outs;
 mod preferences;
+mod receipts_post;
 mod stats;
 pub(crate) mod suppressions;
 mod suppressions_import;
@@ -54,6 +55,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
             suppressions::put_suppression,
             suppressions::delete_suppression
         ))
+        .routes(routes!(receipts_post::post_receipts))
         .routes(routes!(audit::list_audit))
         .routes(routes!(stats::get_stats))
 }

@@ -12,4 +12,5 @@ pub(crate) use aside::aside;
 pub(crate) use check::{Checked, check};
 pub(crate) use forms::{Context, Form, read};
 pub(crate) use idempotency::{Keyed, is_passing, key, replayed};
+pub(crate) use patience::in_time;
 pub(crate) use publish::{Accepted, publish};

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 
 /// The result of a call that a post waits for; after [`LIMIT`] the answer is 503. The call may still take effect. A
 /// claim that does is free again after its lease, so a repeated post loses and doubles nothing.
-pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, ApiError> {
+pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, ApiError> {
     match tokio::time::timeout(LIMIT, call).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(StoreError::Unavailable(Fault::Slow, None).into()),

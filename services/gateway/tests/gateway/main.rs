@@ -27,6 +27,7 @@ mod plain_answers;
 mod privacy;
 mod privacy_versions;
 mod producers;
+mod receipts;
 mod repeated_requests;
 mod seed;
 mod status;

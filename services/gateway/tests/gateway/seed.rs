@@ -142,6 +142,7 @@ async fn project(
             generation: row.state.generation,
             attempt: row.state.attempt,
             provider: row.provider.clone(),
+            receipt_id: None,
             // The tracker writes the reason of the decision as the code of the first step.
             steps: vec![TimelineStep {
                 at: row.at,

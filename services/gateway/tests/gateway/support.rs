@@ -13,7 +13,8 @@ use axum::{
 };
 use carillon_bus::{BatchLimits, Bus, OutRecord, Record, Subscription};
 use carillon_domain::{Lane, TenantId};
-use carillon_gateway::{GatewayConfig, GatewayDeps};
+use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
+use carillon_providers::ProvidersConfig;
 use carillon_render::{InProcess, load_folder};
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{Store, api_keys::Role, catalog_cache::CatalogCache, users::UserPut};
@@ -78,11 +79,24 @@ fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualCl
         catalogs: CatalogCache::new(store.clone()),
         renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
         clock: clock.clone(),
+        receipts: Arc::new(ReceiptAccounts::new(&providers(), config.receipts_per_second).unwrap()),
         config,
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),
     };
     carillon_gateway::router(deps, |_| Vec::new())
+}
+
+/// The provider accounts that take receipts.
+pub(crate) fn providers() -> ProvidersConfig {
+    // As text, because `kind` has to come first.
+    let accounts = r#"{
+        "texts": {"kind": "twilio", "account_sid": "AC00000000000000000000000000000001", "auth_token": "token-1", "secondary_auth_token": "token-2",
+            "from": "+15550001111", "callback_url": "https://notify.example.com"},
+        "mute": {"kind": "twilio", "account_sid": "AC00000000000000000000000000000001", "auth_token": "token-1", "from": "+15550001111"},
+        "relay": {"kind": "smtp", "host": "127.0.0.1", "from": "Shop <shop@example.com>"}
+    }"#;
+    serde_json::from_str(accounts).unwrap()
 }
 
 /// The catalog of all tests.
@@ -173,13 +187,21 @@ impl Setting {
     }
 
     pub(crate) async fn published_in(&self, lane: Lane) -> Vec<Record> {
+        self.records_of(self.env.bus.topics().events(lane)).await
+    }
+
+    /// All records on the status topic.
+    pub(crate) async fn statuses(&self) -> Vec<Record> {
+        self.records_of(self.env.bus.topics().status()).await
+    }
+
+    async fn records_of(&self, topic: Arc<str>) -> Vec<Record> {
         const LIMITS: BatchLimits = BatchLimits {
             max_records: 1_000,
             max_bytes: 8 << 20,
             linger: Duration::from_millis(5),
         };
         let bus = &self.env.bus;
-        let topic = bus.topics().events(lane);
         let subscription = Subscription {
             group: format!("reader-{}", Uuid::now_v7()),
             topics: vec![Arc::clone(&topic)],

@@ -92,6 +92,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "POST /v1/dlq/replay",
             "POST /v1/events",
             "POST /v1/keys",
+            "POST /v1/receipts/{account}",
             "POST /v1/suppressions/import",
             "PUT /v1/catalog",
             "PUT /v1/suppressions/{channel}/{address}",
@@ -101,6 +102,10 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
         ];
         assert_eq!(described, expected);
         for route in expected {
+            // Providers call it with a signature instead of a key.
+            if route == "POST /v1/receipts/{account}" {
+                continue;
+            }
             let (method, path) = route.split_once(' ').unwrap();
             let path = path
                 .replace("{id}", "6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10")

@@ -89,7 +89,7 @@ impl Reader {
         statuses
             .map(|record| match StatusRecord::parse(&record.value).unwrap() {
                 StatusRecord::EventDecided(decided) => decided,
-                StatusRecord::Delivery(_) | StatusRecord::Verdict(_) => {
+                StatusRecord::Delivery(_) | StatusRecord::Receipt(_) | StatusRecord::Verdict(_) => {
                     panic!("a router writes statuses of events only")
                 }
             })

@@ -105,6 +105,29 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
                 &fault.status,
             );
         }
+        if let Some(receipt) = &fault.receipt {
+            if receipt.copies.is_some_and(|copies| !(1..=10).contains(&copies)) {
+                refuse(
+                    "receipt/copies",
+                    "out-of-range",
+                    "a number from 1 to 10",
+                    &receipt.copies,
+                );
+            }
+            let others = [fault.delay_ms, fault.greylist_ms, fault.idle_ms];
+            if fault.action.is_some() || fault.status.is_some() || others != [None; 3] {
+                let expected = "no value beside an action, a status or a delay";
+                refuse("receipt", "not-alone", expected, receipt);
+            }
+            if !matches!(
+                fault.provider,
+                Target::Twilio | Target::SendGrid | Target::Ses | Target::Any
+            ) {
+                let expected = "no value, because only Twilio, SendGrid and SES report the fate of messages";
+                refuse("receipt", "not-asked", expected, receipt);
+            }
+            continue;
+        }
         match fault.action {
             Some(Action::Answer) if fault.status.is_none() => {
                 let expected = "a status from 400 to 599 for the action answer";

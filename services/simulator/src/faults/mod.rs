@@ -82,6 +82,42 @@ pub struct Fault {
     /// Whether the message is received all the same, so that its outcome is uncertain for the sender.
     #[serde(default)]
     pub recorded: bool,
+    /// The reports of the message's fate. A rule with it has no other effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptFault>,
+}
+
+/// The deviation of a message's reports from the usual: delivered, once, in order, signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptFault {
+    /// The last report, in the provider's word, such as `undelivered` of Twilio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// The code that comes with it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text_or_number"
+    )]
+    pub code: Option<String>,
+    /// The number of times that each report is sent, up to 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u8>,
+    /// Whether the last report is sent first.
+    #[serde(default)]
+    pub reversed: bool,
+    /// A fault of the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureFault>,
+}
+
+/// A fault of a report's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignatureFault {
+    /// It is of other content.
+    Wrong,
 }
 
 fn every_one() -> f64 {
@@ -106,6 +142,7 @@ impl Fault {
             delay_ms: None,
             action: None,
             recorded: false,
+            receipt: None,
         }
     }
 }

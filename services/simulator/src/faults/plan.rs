@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::check::check;
-use super::{Action, Fault, Sent};
+use super::{Action, Fault, ReceiptFault, Sent};
 use crate::SimulatorError;
 
 /// The fault script in force; clones share it.
@@ -108,6 +108,18 @@ impl Faults {
         Some((Duration::from_millis(millis), answer))
     }
 
+    /// The deviation of a message's reports.
+    pub(crate) fn receipt(&self, sent: &Sent<'_>) -> Option<ReceiptFault> {
+        let mut plan = self.plan.lock();
+        let Plan { rules, dice, .. } = &mut *plan;
+        rules
+            .iter()
+            .filter(|rule| rule.receipt.is_some() && rule.is_about(sent))
+            .find(|rule| dice.random_range(0.0..100.0) < rule.percent)?
+            .receipt
+            .clone()
+    }
+
     pub(crate) fn roll(&self, sent: &Sent<'_>) -> Verdict {
         let mut plan = self.plan.lock();
         let Plan {
@@ -116,7 +128,11 @@ impl Faults {
             first_tried,
         } = &mut *plan;
         let mut verdict = Verdict::default();
-        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.is_about(sent)) {
+        for (index, rule) in rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.receipt.is_none() && rule.is_about(sent))
+        {
             if dice.random_range(0.0..100.0) >= rule.percent {
                 continue;
             }

@@ -9,6 +9,7 @@ mod books;
 mod dead_letters;
 mod projection;
 mod rebuild;
+mod receipts;
 mod running;
 mod statuses;
 mod support;

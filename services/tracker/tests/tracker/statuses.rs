@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryStatus, StatusRecord, Timestamp,
     decide::{Decision, Outcome, Reason, Steps},
+    receipt::DeliveryReceipt,
     status::{DeliveryUpdate, EventDecided, EventVerdict, Origin, STATUS_VERSION, TemplateRef, TimelineStep},
 };
 use serde_json::value::RawValue;
@@ -132,6 +133,34 @@ pub(crate) fn said(
     steps: &[(u64, DeliveryStatus)],
 ) -> StatusRecord {
     StatusRecord::Delivery(update(event, channel, attempt, steps))
+}
+
+/// A provider's receipt for an attempt at a text.
+pub(crate) fn receipt(
+    event: u32,
+    (generation, attempt): (u32, u32),
+    id: &str,
+    (seconds, status): (u64, DeliveryStatus),
+) -> StatusRecord {
+    StatusRecord::Receipt(DeliveryReceipt {
+        v: STATUS_VERSION,
+        tenant: "default".into(),
+        delivery_id: delivery_id(event, Channel::Sms),
+        event_id: event_id(event),
+        accepted_at: at(0),
+        generation,
+        attempt,
+        provider: "texts".into(),
+        provider_message_id: Some("SM1".to_owned()),
+        receipt_id: id.to_owned(),
+        step: TimelineStep {
+            at: at(seconds),
+            status,
+            code: (status == DeliveryStatus::Bounced).then(|| "30005".to_owned()),
+            detail: (status == DeliveryStatus::Bounced)
+                .then(|| "the number takes no text messages".to_owned()),
+        },
+    })
 }
 
 /// The records of an e-mail that was deferred once, sent, and opened; oldest first.

@@ -47,6 +47,7 @@ impl Deliver {
             rendered,
         } = ready;
         let message = OutgoingMessage {
+            tenant: claimed.task.delivery.tenant.clone(),
             delivery_id: claimed.task.delivery.delivery_id,
             event_id: claimed.task.delivery.event_id.clone(),
             accepted_at: claimed.task.delivery.accepted_at,
@@ -56,6 +57,7 @@ impl Deliver {
             platform,
             content: rendered.content,
             expires_at: claimed.task.delivery.expires_at,
+            reference_key: self.reference_key.clone(),
         };
         let reservation = claimed.reservation.take();
         let (mut turn, mut part_opens) = (None, None);

@@ -225,9 +225,16 @@ async fn read_request(stream: &mut TcpStream) {
     }
 }
 
+/// The key of references in tests of senders.
+pub(crate) fn reference_key() -> carillon_providers::ReferenceKey {
+    carillon_providers::ReferenceKey::of(&carillon_domain::contact::AddressKey::new([7; 32]))
+}
+
 /// A message to send.
 pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
     OutgoingMessage {
+        tenant: carillon_domain::TenantId::default(),
+        reference_key: reference_key(),
         delivery_id: DeliveryId(Uuid::from_u128(7)),
         event_id: "order 1001/shipped".into(),
         accepted_at: START.parse().unwrap(),

@@ -25,6 +25,8 @@ fn config(url: &str) -> SendGridConfig {
         from: "Shop <shop@shop.example>".parse().unwrap(),
         categories: Categories::default(),
         sandbox: false,
+        webhook_key: None,
+        secondary_webhook_key: None,
         base_url: url.parse().unwrap(),
         request_timeout: Duration::from_secs(5),
         rate_per_second: None,

@@ -24,6 +24,8 @@ fn config(url: &str) -> SesConfig {
         session_token: None,
         from: "Shop <shop@shop.example>".parse().unwrap(),
         configuration_set: None,
+        receipts_topic: None,
+        sns_endpoint: None,
         base_url: Some(url.parse().unwrap()),
         request_timeout: Duration::from_secs(5),
         rate_per_second: None,

@@ -10,7 +10,7 @@ use carillon_workers::{ChannelsConfig, HttpSender, Sender as _, accounts};
 use serde_json::{Value, json};
 
 use crate::{
-    http_server::{HttpServer, message, reply, reply_after, told},
+    http_server::{HttpServer, message, reference_key, reply, reply_after, told},
     support::{PHONE, START, on_workers, to_guest},
 };
 
@@ -24,6 +24,7 @@ pub(crate) fn config(url: &str) -> TwilioConfig {
     TwilioConfig {
         account_sid: SID.parse().unwrap(),
         auth_token: Some(TOKEN.to_owned().into()),
+        secondary_auth_token: None,
         from: Some("+14155550100".parse().unwrap()),
         messaging_service_sid: None,
         callback_url: Some("https://carillon.example".parse().unwrap()),
@@ -61,13 +62,30 @@ async fn a_text_message_is_a_form_with_basic_auth_and_a_callback_that_names_the_
     let credentials =
         "QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMTo1ZWMwZGU1ZWMwZGU1ZWMwZGU1ZWMwZGU1ZWMwZGUwMA==";
     assert_eq!(asked.authorization, Some(format!("Basic {credentials}")));
-    let callback = "https://carillon.example/v1/receipts/main\
-        ?delivery_id=00000000-0000-0000-0000-000000000007&event_id=order+1001%2Fshipped";
+    let callback = asked
+        .form()
+        .into_iter()
+        .find(|(name, _)| name == "StatusCallback")
+        .unwrap()
+        .1;
+    let prefix = "https://carillon.example/v1/receipts/main?delivery_id=00000000-0000-0000-0000-000000000007\
+        &event_id=order+1001%2Fshipped&reference=";
+    // Twilio repeats a callback that was not answered 2xx.
+    let reference = callback
+        .strip_prefix(prefix)
+        .unwrap()
+        .strip_suffix("#rc=5&rp=all")
+        .unwrap();
+    let attempt = reference_key().open(reference, START.parse().unwrap()).unwrap();
+    assert_eq!(
+        (attempt.event_id.as_str(), attempt.attempt),
+        ("order 1001/shipped", 1)
+    );
     let expected = [
         ("To", PHONE),
         ("From", "+14155550100"),
         ("Body", "Your parcel & more: 100 % café"),
-        ("StatusCallback", callback),
+        ("StatusCallback", &callback),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(asked.form(), expected);

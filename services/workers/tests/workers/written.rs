@@ -87,7 +87,7 @@ impl Written {
             .iter()
             .map(|record| match StatusRecord::parse(&record.value).unwrap() {
                 StatusRecord::Delivery(update) => update,
-                StatusRecord::EventDecided(_) | StatusRecord::Verdict(_) => {
+                StatusRecord::EventDecided(_) | StatusRecord::Receipt(_) | StatusRecord::Verdict(_) => {
                     panic!("a worker writes statuses of deliveries only")
                 }
             });

@@ -199,6 +199,8 @@ mod tests {
 
     fn message(data: &[(&str, &str)], collapse: Option<&str>) -> OutgoingMessage {
         OutgoingMessage {
+            tenant: carillon_domain::TenantId::default(),
+            reference_key: crate::ReferenceKey::of(&carillon_domain::contact::AddressKey::new([7; 32])),
             delivery_id: DeliveryId(Uuid::from_u128(7)),
             event_id: EventId::from("order-1001"),
             accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),

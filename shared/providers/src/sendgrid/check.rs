@@ -4,8 +4,11 @@ use std::{num::NonZeroU32, time::Duration};
 
 use carillon_domain::Channel;
 
-use super::{config::SendGridConfig, request::SendGridRequests};
-use crate::setting::{ProviderSettings, SettingError};
+use super::{config::SendGridConfig, request::SendGridRequests, signature::SendGridReceipts};
+use crate::{
+    receipt::Receipts,
+    setting::{ProviderSettings, SettingError},
+};
 
 impl ProviderSettings for SendGridConfig {
     const CHANNEL: Channel = Channel::Email;
@@ -20,5 +23,14 @@ impl ProviderSettings for SendGridConfig {
 
     fn check(&self, _: &str) -> Result<(), SettingError> {
         SendGridRequests::new(self).map(drop)
+    }
+
+    fn receipts(&self, _: &str) -> Result<Receipts, SettingError> {
+        let keys = [&self.webhook_key, &self.secondary_webhook_key];
+        Ok(if keys.iter().all(|key| key.is_none()) {
+            Receipts::None(Some("webhook_key"))
+        } else {
+            Receipts::Signed(Box::new(SendGridReceipts::new(keys.into_iter().flatten())))
+        })
     }
 }

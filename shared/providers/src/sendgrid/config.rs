@@ -6,7 +6,7 @@ use carillon_domain::duration_text;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::Categories;
+use super::{Categories, WebhookKey};
 use crate::{
     mail::MailSender,
     setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
@@ -32,6 +32,12 @@ pub struct SendGridConfig {
     /// Whether SendGrid only checks mails and delivers none.
     #[serde(default)]
     pub sandbox: bool,
+    /// The verification key of the event webhook; without it, no receipts are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_key: Option<WebhookKey>,
+    /// The other key while keys are changed: calls that it verifies are taken too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secondary_webhook_key: Option<WebhookKey>,
     /// The base URL of the API; for a subuser of the region EU, `https://api.eu.sendgrid.com`.
     #[serde(default = "base_url")]
     pub base_url: BaseUrl,

@@ -4,8 +4,11 @@ use std::{num::NonZeroU32, time::Duration};
 
 use carillon_domain::Channel;
 
-use super::{config::SesConfig, request::SesRequests};
-use crate::setting::{ProviderSettings, SettingError};
+use super::{SnsReceipts, config::SesConfig, request::SesRequests};
+use crate::{
+    receipt::Receipts,
+    setting::{ProviderSettings, SettingError},
+};
 
 impl ProviderSettings for SesConfig {
     const CHANNEL: Channel = Channel::Email;
@@ -20,5 +23,12 @@ impl ProviderSettings for SesConfig {
 
     fn check(&self, _: &str) -> Result<(), SettingError> {
         SesRequests::new(self).map(drop)
+    }
+
+    fn receipts(&self, _: &str) -> Result<Receipts, SettingError> {
+        match &self.receipts_topic {
+            Some(topic) => Ok(Receipts::Sns(Box::new(SnsReceipts::new(topic, self)?))),
+            None => Ok(Receipts::None(Some("receipts_topic"))),
+        }
     }
 }

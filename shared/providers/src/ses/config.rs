@@ -6,7 +6,7 @@ use carillon_domain::duration_text;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{AccessKeyId, ConfigurationSet, Region};
+use super::{AccessKeyId, ConfigurationSet, Region, TopicArn};
 use crate::{
     mail::MailSender,
     setting::{BaseUrl, hidden, read_timeout, request_timeout, secret},
@@ -41,6 +41,12 @@ pub struct SesConfig {
     /// The configuration set, through which receipts come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration_set: Option<ConfigurationSet>,
+    /// The SNS topic to which the configuration set publishes events; without it, no receipts are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts_topic: Option<TopicArn>,
+    /// Another server than SNS's own for certificates and confirmations, for tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sns_endpoint: Option<BaseUrl>,
     /// The base URL of the API; without it, the region's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<BaseUrl>,

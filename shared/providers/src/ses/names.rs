@@ -23,7 +23,12 @@ pub struct AccessKeyId(String);
 #[serde(try_from = "String", into = "String")]
 pub struct ConfigurationSet(String);
 
-by_text!(Region, AccessKeyId, ConfigurationSet);
+/// The ARN of an SNS topic, such as `arn:aws:sns:eu-central-1:123456789012:receipts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicArn(String);
+
+by_text!(Region, AccessKeyId, ConfigurationSet, TopicArn);
 
 impl Region {
     /// The region's name.
@@ -35,12 +40,54 @@ impl Region {
     /// The host of the region's API. Regions in China have a domain of their own
     /// (<https://docs.aws.amazon.com/general/latest/gr/ses.html>).
     pub(super) fn host(&self) -> String {
+        self.host_of("email")
+    }
+
+    fn host_of(&self, service: &str) -> String {
         let domain = if self.0.starts_with("cn-") {
             "amazonaws.com.cn"
         } else {
             "amazonaws.com"
         };
-        format!("email.{}.{domain}", self.0)
+        format!("{service}.{}.{domain}", self.0)
+    }
+}
+
+impl TopicArn {
+    /// The ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// SNS's own host for the topic's region.
+    pub(super) fn host(&self) -> String {
+        let region = self.0.split(':').nth(3).unwrap_or_default();
+        Region(region.to_owned()).host_of("sns")
+    }
+}
+
+impl FromStr for TopicArn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        if let ["arn", partition, "sns", region, account, name] = &parts[..]
+            && partition.starts_with("aws")
+            && region.parse::<Region>().is_ok()
+            && account.len() == 12
+            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && (1..=256).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "expected the ARN of a standard topic such as arn:aws:sns:eu-central-1:123456789012:receipts, not {}",
+            quoted(text)
+        ))
     }
 }
 
@@ -141,6 +188,39 @@ mod tests {
         ] {
             let said = text.parse::<Region>().unwrap_err();
             assert!(said.starts_with("expected an AWS region"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_topic_is_an_arn_whose_region_names_snss_host() {
+        for (arn, host) in [
+            (
+                "arn:aws:sns:eu-central-1:123456789012:receipts",
+                "sns.eu-central-1.amazonaws.com",
+            ),
+            (
+                "arn:aws-us-gov:sns:us-gov-west-1:123456789012:a_b-1",
+                "sns.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "arn:aws-cn:sns:cn-north-1:123456789012:receipts",
+                "sns.cn-north-1.amazonaws.com.cn",
+            ),
+        ] {
+            assert_eq!(arn.parse::<TopicArn>().unwrap().host(), host);
+        }
+        for text in [
+            "",
+            "receipts",
+            "arn:aws:sqs:eu-central-1:123456789012:receipts",
+            "arn:aws:sns:evil.example:123456789012:receipts",
+            "arn:aws:sns:eu-central-1:12:receipts",
+            "arn:aws:sns:eu-central-1:123456789012:",
+            "arn:aws:sns:eu-central-1:123456789012:receipts.fifo",
+            "arn:aws:sns:eu-central-1:123456789012:receipts:6b0e71bd-7e97-4d97-80ce-4a0994e55286",
+        ] {
+            let said = text.parse::<TopicArn>().unwrap_err();
+            assert!(said.starts_with("expected the ARN"), "{text}: {said}");
         }
     }
 

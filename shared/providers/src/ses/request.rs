@@ -9,7 +9,7 @@ use carillon_domain::Timestamp;
 use serde::Serialize;
 use url::Url;
 
-use super::{ConfigurationSet, SesConfig, answer::classify, signature::Signer};
+use super::{ConfigurationSet, SesConfig, answer::classify, reference::tags, signature::Signer};
 use crate::{
     http::{HttpRequests, ProviderRequest, ProviderResponse},
     mail::{Mails, ascii_receiver},
@@ -84,7 +84,8 @@ impl SesRequests {
 impl HttpRequests for SesRequests {
     fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
         let mail = self.mails.build(message, now)?;
-        let tags = message.references().into_iter();
+        let [delivery, (_, reference)] = message.references();
+        let tags = std::iter::once(delivery).chain(tags(&reference));
         let body = SendEmail {
             destination: Destination {
                 to_addresses: [ascii_receiver(message)?],
@@ -113,26 +114,10 @@ impl HttpRequests for SesRequests {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::testing::message;
-
-    fn config() -> SesConfig {
-        SesConfig {
-            region: "eu-central-1".parse().unwrap(),
-            access_key_id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
-            secret_access_key: Some("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned().into()),
-            session_token: None,
-            from: "Große Läden <shop@bücher.example>".parse().unwrap(),
-            configuration_set: None,
-            base_url: None,
-            request_timeout: Duration::from_secs(8),
-            rate_per_second: None,
-        }
-    }
+    use crate::{message::testing::message, ses::testing::config};
 
     fn mail() -> OutgoingMessage {
         let content = carillon_domain::Content::Email {
@@ -181,9 +166,7 @@ mod tests {
             "Content": {"Raw": {"Data": null}},
             "EmailTags": [
                 tag("carillon_delivery_id", "00000000-0000-0000-0000-000000000000"),
-                tag("carillon_accepted_at", "1795514400000000"),
-                tag("carillon_generation", "1"),
-                tag("carillon_attempt", "2"),
+                tag("carillon_reference", &mail().reference()),
             ],
             "ConfigurationSetName": "receipts",
         });

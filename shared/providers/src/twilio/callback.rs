@@ -2,29 +2,28 @@
 
 use url::Url;
 
-use crate::{
-    message::OutgoingMessage,
-    setting::{BaseUrl, SettingError},
-};
+use super::{TwilioConfig, receipt::REFERENCE};
+use crate::{message::OutgoingMessage, setting::SettingError};
 
-/// The status callbacks of one account.
-pub(super) struct StatusCallback {
-    url: Url,
+/// Twilio repeats a callback up to five times if it is not answered 2xx; by default it repeats none
+/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+pub(super) const RETRIES: &str = "#rc=5&rp=all";
+
+/// The URL of an account's callbacks; `None` if Carillon's public URL is not set. `account` is the account's name in the
+/// configuration.
+pub(super) fn callback_url(account: &str, config: &TwilioConfig) -> Result<Option<Url>, SettingError> {
+    let public_url = config.callback_url.as_ref();
+    let url = public_url.map(|url| url.join("callback_url", &format!("/v1/receipts/{account}")));
+    url.transpose()
 }
 
-impl StatusCallback {
-    /// Callbacks to Carillon's public URL. `account` is the account's name in the configuration.
-    pub(super) fn new(public_url: &BaseUrl, account: &str) -> Result<Self, SettingError> {
-        let url = public_url.join("callback_url", &format!("/v1/receipts/{account}"))?;
-        Ok(Self { url })
-    }
-
-    /// The URL for one message, which names its delivery and event.
-    pub(super) fn url(&self, message: &OutgoingMessage) -> Url {
-        let mut url = self.url.clone();
-        url.query_pairs_mut()
-            .append_pair("delivery_id", &message.delivery_id.to_string())
-            .append_pair("event_id", message.event_id.as_str());
-        url
-    }
+/// The URL for one message. Delivery and event are for the eyes of people; the signed reference is what counts.
+pub(super) fn url_of(callbacks: &Url, message: &OutgoingMessage) -> Url {
+    let mut url = callbacks.clone();
+    url.query_pairs_mut()
+        .append_pair("delivery_id", &message.delivery_id.to_string())
+        .append_pair("event_id", message.event_id.as_str())
+        .append_pair(REFERENCE, &message.reference());
+    url.set_fragment(Some(&RETRIES[1..]));
+    url
 }

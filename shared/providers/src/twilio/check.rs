@@ -4,8 +4,13 @@ use std::{num::NonZeroU32, time::Duration};
 
 use carillon_domain::Channel;
 
-use super::{config::TwilioConfig, request::TwilioRequests};
-use crate::setting::{ProviderSettings, SettingError};
+use super::{
+    callback::callback_url, config::TwilioConfig, request::TwilioRequests, signature::TwilioReceipts,
+};
+use crate::{
+    receipt::Receipts,
+    setting::{ProviderSettings, SettingError},
+};
 
 impl ProviderSettings for TwilioConfig {
     const CHANNEL: Channel = Channel::Sms;
@@ -20,5 +25,12 @@ impl ProviderSettings for TwilioConfig {
 
     fn check(&self, account: &str) -> Result<(), SettingError> {
         TwilioRequests::new(account, self).map(drop)
+    }
+
+    fn receipts(&self, account: &str) -> Result<Receipts, SettingError> {
+        Ok(match callback_url(account, self)? {
+            Some(url) => Receipts::Signed(Box::new(TwilioReceipts::new(&url, self))),
+            None => Receipts::None(Some("callback_url")),
+        })
     }
 }

@@ -22,13 +22,21 @@ pub struct TwilioConfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub auth_token: Option<SecretString>,
+    /// Twilio's secondary token, while tokens are rotated: status callbacks that it signs are accepted too.
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "hidden",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub secondary_auth_token: Option<SecretString>,
     /// The sender: a number, a short code or a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<SenderId>,
     /// A messaging service, `MG…`; set instead of the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messaging_service_sid: Option<ServiceSid>,
-    /// Carillon's public URL, for status callbacks.
+    /// Carillon's public URL, to which Twilio posts status callbacks; without it, there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<BaseUrl>,
     /// The base URL of the API.
@@ -106,14 +114,14 @@ fn sid(text: &str, prefix: &str) -> Result<String, String> {
     ))
 }
 
-/// Checks an account's token. The error repeats nothing of it.
-pub(super) fn check_token(token: &str) -> Result<(), SettingError> {
+/// Checks an account's token, which is the value of `key`. The error repeats nothing of it.
+pub(super) fn check_token(key: &'static str, token: &str) -> Result<(), SettingError> {
     if is_hexadecimal(token) {
         return Ok(());
     }
     let expected =
         format!("expected the {DIGITS} hexadecimal digits that Twilio's console shows as the auth token");
-    Err(SettingError::new("auth_token", expected))
+    Err(SettingError::new(key, expected))
 }
 
 impl FromStr for AccountSid {
@@ -241,13 +249,13 @@ mod tests {
 
     #[test]
     fn a_token_of_twilio_has_32_hexadecimal_digits_and_errors_do_not_show_it() {
-        check_token("0123456789abcdef0123456789abcdef").unwrap();
+        check_token("auth_token", "0123456789abcdef0123456789abcdef").unwrap();
         for token in [
             "t",
             "0123456789abcdef0123456789abcde",
             "0123456789abcdef0123456789abcdeg",
         ] {
-            let said = check_token(token).unwrap_err().to_string();
+            let said = check_token("auth_token", token).unwrap_err().to_string();
             assert_eq!(
                 said,
                 "auth_token: expected the 32 hexadecimal digits that Twilio's console shows as the auth token"

@@ -6,7 +6,12 @@ use http::{HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret as _;
 use url::{Url, form_urlencoded};
 
-use super::{TwilioConfig, answer::classify, callback::StatusCallback, config::check_token};
+use super::{
+    TwilioConfig,
+    answer::classify,
+    callback::{callback_url, url_of},
+    config::check_token,
+};
 use crate::{
     http::{HttpRequests, ProviderRequest, ProviderResponse},
     message::{OutgoingMessage, wrong_content},
@@ -21,7 +26,8 @@ pub struct TwilioRequests {
     authorization: HeaderValue,
     /// `From` or `MessagingServiceSid`, and its value.
     origin: (&'static str, String),
-    callback: Option<StatusCallback>,
+    /// The URL of status callbacks.
+    callbacks: Option<Url>,
 }
 
 impl TwilioRequests {
@@ -31,7 +37,10 @@ impl TwilioRequests {
             .auth_token
             .as_ref()
             .ok_or_else(|| SettingError::new("auth_token", "expected a token, and none is set"))?;
-        check_token(auth_token.expose_secret())?;
+        check_token("auth_token", auth_token.expose_secret())?;
+        if let Some(secondary) = &config.secondary_auth_token {
+            check_token("secondary_auth_token", secondary.expose_secret())?;
+        }
         let origin = match (&config.messaging_service_sid, &config.from) {
             (Some(service), None) => ("MessagingServiceSid", service.as_str().to_owned()),
             (None, Some(sender)) => ("From", sender.as_str().to_owned()),
@@ -47,14 +56,11 @@ impl TwilioRequests {
         };
         let sid = config.account_sid.as_str();
         let path = format!("/2010-04-01/Accounts/{sid}/Messages.json");
-        let callback = config.callback_url.as_ref();
         Ok(Self {
             url: config.base_url.join("base_url", &path)?,
             authorization: basic(sid, auth_token.expose_secret())?,
             origin,
-            callback: callback
-                .map(|public_url| StatusCallback::new(public_url, account))
-                .transpose()?,
+            callbacks: callback_url(account, config)?,
         })
     }
 }
@@ -68,8 +74,8 @@ impl HttpRequests for TwilioRequests {
         form.append_pair("To", &message.to)
             .append_pair(self.origin.0, &self.origin.1)
             .append_pair("Body", text);
-        if let Some(callback) = &self.callback {
-            form.append_pair("StatusCallback", callback.url(message).as_str());
+        if let Some(callbacks) = &self.callbacks {
+            form.append_pair("StatusCallback", url_of(callbacks, message).as_str());
         }
         if let Some(expires_at) = message.expires_at {
             // Twilio takes 1 to 36,000 seconds.
@@ -96,25 +102,8 @@ fn basic(user: &str, password: &str) -> Result<HeaderValue, SettingError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    const SID: &str = "AC00000000000000000000000000000001";
-    const TOKEN: &str = "5ec0de5ec0de5ec0de5ec0de5ec0de00";
-
-    fn config() -> TwilioConfig {
-        TwilioConfig {
-            account_sid: SID.parse().unwrap(),
-            auth_token: Some(TOKEN.to_owned().into()),
-            from: Some("+15550001111".parse().unwrap()),
-            messaging_service_sid: None,
-            callback_url: Some("https://carillon.example/".parse().unwrap()),
-            base_url: "https://api.twilio.com/".parse().unwrap(),
-            request_timeout: Duration::from_secs(8),
-            rate_per_second: None,
-        }
-    }
+    use crate::twilio::testing::{SID, TOKEN, config};
 
     fn message(content: Content) -> OutgoingMessage {
         crate::message::testing::message("+491511234567", content)
@@ -135,13 +124,16 @@ mod tests {
             format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json")
         );
         let fields: Vec<_> = form_urlencoded::parse(&request.body).into_owned().collect();
-        let callback = "https://carillon.example/v1/receipts/spare\
-            ?delivery_id=00000000-0000-0000-0000-000000000000&event_id=o+7";
+        let reference = message(Content::Sms { text: String::new() }).reference();
+        let callback = format!(
+            "https://carillon.example/v1/receipts/spare?delivery_id=00000000-0000-0000-0000-000000000000&event_id=o+7\
+             &reference={reference}#rc=5&rp=all"
+        );
         let expected = [
             ("To", "+491511234567"),
             ("From", "+15550001111"),
             ("Body", "Grüße & 100 %"),
-            ("StatusCallback", callback),
+            ("StatusCallback", &callback),
         ];
         assert_eq!(
             fields,

@@ -38,7 +38,13 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[AttemptRow]) -> Result<(), Store
         .int("generation", rows.iter().map(|row| int(row.generation)))
         .int("attempt", rows.iter().map(|row| int(row.attempt)))
         .time("at", rows.iter().filter_map(|row| row.at()))
-        .big("digest", rows.iter().zip(documents()).map(|(row, steps)| digest(row, steps)))
+        .big(
+            "digest",
+            rows.iter().zip(documents()).map(|(row, steps)| match &row.receipt_id {
+                Some(receipt) => receipt_digest(receipt, row.provider.as_deref()),
+                None => digest(row, steps),
+            }),
+        )
         .opt_text("provider", rows.iter().map(|row| row.provider.as_deref()))
         .opt_time("due_at", rows.iter().map(|row| row.due_at))
         .json("steps", documents().map(|steps| Some(steps.into())))
@@ -60,6 +66,18 @@ fn digest(row: &AttemptRow, steps: &str) -> i64 {
     hash.update([0]);
     hash.update(row.due_at.map_or(0, |due| due.timestamp_micros()).to_le_bytes());
     hash.update(steps);
+    let hash = hash.finalize();
+    hash.first_chunk().map_or(0, |first| i64::from_le_bytes(*first))
+}
+
+/// The digest of a receipt, which does not depend on its time: providers repeat receipts, and some name no time.
+pub(super) fn receipt_digest(receipt_id: &str, provider: Option<&str>) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update("receipt");
+    hash.update([0]);
+    hash.update(provider.unwrap_or_default());
+    hash.update([0]);
+    hash.update(receipt_id);
     let hash = hash.finalize();
     hash.first_chunk().map_or(0, |first| i64::from_le_bytes(*first))
 }

@@ -8,6 +8,7 @@ mod merge;
 mod offsets;
 mod partitions;
 mod query;
+mod receipts;
 mod rows;
 
 pub use rows::{
@@ -53,8 +54,10 @@ impl ReadModel {
     /// The offsets have to name the partitions from which the rows come: two members that both believe to own a
     /// partition then take turns, which keeps the counts exact.
     pub async fn apply(&self, projection: &Projection) -> Result<(), StoreError> {
+        let attempts = projection.attempts.iter().filter_map(AttemptRow::at);
+        let receipts = projection.receipts.iter().map(|receipt| receipt.step.at);
         self.partitions
-            .prepare(&self.db, projection.attempts.iter().filter_map(AttemptRow::at))
+            .prepare(&self.db, attempts.chain(receipts))
             .await?;
         again(|| self.try_apply(projection)).await
     }
@@ -66,6 +69,8 @@ impl ReadModel {
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
         deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
         attempts::insert(&mut tx, &projection.attempts).await?;
+        // After the decisions that they belong to, which the same batch may contain.
+        receipts::apply(&mut tx, &projection.receipts, &mut changes).await?;
         // After the deliveries: a replay reopens its delivery first, and only the delivery of an open letter is kept for long.
         let settled: Vec<Settled> = projection.verdicts.iter().map(Settled::from).collect();
         settle(&mut tx, &settled).await?;

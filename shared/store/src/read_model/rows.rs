@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, EventId, TenantId, Timestamp, UserId,
     decide::Decision,
+    receipt::DeliveryReceipt,
     status::{EventVerdict, Origin, TemplateRef, TimelineStep, VerdictGiven},
 };
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub struct Projection {
     pub deliveries: Vec<DeliveryRow>,
     /// Steps of attempts.
     pub attempts: Vec<AttemptRow>,
+    /// Receipts of providers.
+    pub receipts: Vec<DeliveryReceipt>,
     /// Verdicts about dead letters.
     pub verdicts: Vec<VerdictGiven>,
     /// The consumer's offsets after this batch.
@@ -135,6 +138,8 @@ pub struct AttemptRow {
     pub due_at: Option<Timestamp>,
     /// The steps, oldest first; a row without any is not stored.
     pub steps: Vec<TimelineStep>,
+    /// [`DeliveryReceipt::receipt_id`], if the step is a provider's receipt. Rows with the same identity are one.
+    pub receipt_id: Option<String>,
 }
 
 impl AttemptRow {

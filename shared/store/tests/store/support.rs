@@ -202,6 +202,7 @@ pub(crate) fn attempt_row(row: &DeliveryRow) -> AttemptRow {
             code: row.error_code.clone(),
             detail: row.reason.clone(),
         }],
+        receipt_id: None,
     }
 }
 

@@ -80,7 +80,8 @@ pub struct Setup {
     pub services: Option<Services>,
     /// The processes of the distributed mode.
     pub roles: &'static [RoleArgs],
-    /// Additional settings, without the prefix `CARILLON_`. In a value, `{simulator}` stands for the simulator's URL.
+    /// Additional settings, without the prefix `CARILLON_`. In a value, `{simulator}` stands for the simulator's URL and
+    /// `{gateway}` for the gateway's.
     pub settings: Vec<(String, String)>,
     /// Additional arguments of `carillon dev`.
     pub dev_args: &'static [&'static str],
@@ -194,7 +195,9 @@ impl Installation {
     fn set_extra(&mut self) {
         let extra = self.setup.settings.clone();
         for (name, value) in extra {
-            let value = value.replace("{simulator}", &self.simulator);
+            let value = value
+                .replace("{simulator}", &self.simulator)
+                .replace("{gateway}", &self.url);
             self.set(&[(&name, &value)]);
         }
     }
@@ -231,6 +234,7 @@ impl Installation {
         self.schema = Some((url, name));
         self.prefix = format!("app-{}", Uuid::now_v7());
         let simulator_url = self.simulator.clone();
+        let gateway_url = self.url.clone();
         let prefix = self.prefix.clone();
         let smtp = free_port().to_string();
         let account = service_account(&simulator_url);
@@ -267,7 +271,7 @@ impl Installation {
             ("PROVIDERS__TWILIO__FROM", "+15550001111"),
             ("PROVIDERS__TWILIO__BASE_URL", &simulator_url),
             ("PROVIDERS__TWILIO__REQUEST_TIMEOUT", "4s"),
-            ("PROVIDERS__TWILIO__CALLBACK_URL", "http://127.0.0.1:1"),
+            ("PROVIDERS__TWILIO__CALLBACK_URL", &gateway_url),
             ("PROVIDERS__FCM__KIND", "fcm"),
             ("PROVIDERS__FCM__SERVICE_ACCOUNT", &account),
             ("PROVIDERS__FCM__BASE_URL", &simulator_url),

@@ -32,6 +32,10 @@ fn account(script: Vec<SendOutcome>) -> Arc<Account> {
 
 fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMessage {
     OutgoingMessage {
+        tenant: carillon_domain::TenantId::default(),
+        reference_key: carillon_providers::ReferenceKey::of(&carillon_domain::contact::AddressKey::new(
+            [7; 32],
+        )),
         delivery_id: DeliveryId(Uuid::nil()),
         event_id: "e".into(),
         accepted_at: Timestamp::UNIX_EPOCH,

@@ -1,0 +1,105 @@
+//! The accounts of an installation, as far as they take receipts.
+
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
+
+use carillon_domain::Channel;
+use carillon_providers::{ProvidersConfig, Receipts, SettingError, SignedReceipts};
+use carillon_runtime::http::{Problem, ProblemKind};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::Sns;
+use crate::error::ApiError;
+
+/// The most calls of one account that are in progress. Each holds its body.
+const IN_PROGRESS: usize = 32;
+/// `Retry-After` when as many calls are in progress.
+const SOON: Duration = Duration::from_secs(1);
+
+/// An account that cannot take receipts.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptAccountsError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The HTTP client for SNS's certificates cannot be made.
+    #[error("the HTTP client for SNS's certificates cannot be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The provider accounts by name.
+#[derive(Default)]
+pub struct ReceiptAccounts(BTreeMap<String, ReceiptAccount>);
+
+impl ReceiptAccounts {
+    /// The accounts of a configuration. `per_second` is the most calls a second of each.
+    pub fn new(providers: &ProvidersConfig, per_second: u32) -> Result<Self, ReceiptAccountsError> {
+        let accounts = providers.iter().map(|(name, config)| {
+            let source = match config.receipts(name)? {
+                Receipts::None(missing) => Source::None(missing),
+                Receipts::Signed(signed) => Source::Signed(signed),
+                Receipts::Sns(receipts) => Source::Sns(Sns::new(receipts)?),
+            };
+            let account = ReceiptAccount {
+                name: Arc::from(name),
+                channel: config.kind().channel(),
+                source,
+                per_second,
+                rate: RateLimiter::direct(Quota::per_second(
+                    NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN),
+                )),
+                places: Semaphore::new(IN_PROGRESS),
+            };
+            Ok((name.to_owned(), account))
+        });
+        Ok(Self(accounts.collect::<Result<_, ReceiptAccountsError>>()?))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&ReceiptAccount> {
+        self.0.get(name)
+    }
+}
+
+/// The way in which receipts reach an account.
+pub(crate) enum Source {
+    /// None do. It holds the setting that is missing, if one is.
+    None(Option<&'static str>),
+    /// Calls are verified by the account's secrets.
+    Signed(Box<dyn SignedReceipts>),
+    /// Calls come from Amazon SNS.
+    Sns(Sns),
+}
+
+/// An account.
+pub(crate) struct ReceiptAccount {
+    pub(crate) name: Arc<str>,
+    /// The channel of its messages.
+    pub(crate) channel: Channel,
+    pub(crate) source: Source,
+    per_second: u32,
+    rate: DefaultDirectRateLimiter,
+    places: Semaphore,
+}
+
+impl ReceiptAccount {
+    /// Takes a place for a call, before its body is read.
+    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        let limited = |bound: &'static str, wait, text: String| {
+            metrics::counter!("carillon_http_limited_total", "owner" => "receipts", "bound" => bound)
+                .increment(1);
+            ApiError::from(Problem::new(ProblemKind::RateLimited, text).with_retry_after(wait))
+        };
+        if let Err(refused) = self.rate.check() {
+            let most = self.per_second;
+            let text = format!(
+                "expected at most {most} calls a second of one account (gateway.receipts_per_second)"
+            );
+            let wait = refused.wait_time_from(self.rate.clock().now());
+            return Err(limited("receipts_per_second", wait, text));
+        }
+        self.places.try_acquire().map_err(|_| {
+            let text = format!("expected at most {IN_PROGRESS} calls of one account in progress");
+            limited("receipts_in_progress", SOON, text)
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! The signature of Twilio's callbacks (<https://www.twilio.com/docs/usage/security#validating-requests>): base64 of an HMAC-SHA1
+//! under the account's auth token over the URL exactly as it is called, followed by the name and the value of each parameter of
+//! a form, sorted. Of a JSON body, the URL has the SHA-256 as `bodySHA256`.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use ring::{
+    digest::{SHA256, digest},
+    hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, verify},
+};
+use secrecy::ExposeSecret as _;
+use url::{Url, form_urlencoded};
+
+use super::{
+    TwilioConfig,
+    callback::RETRIES,
+    receipt::{is_json, query, read},
+};
+use crate::receipt::{Callback, NotGenuine, Receipt, SignedReceipts, UnreadableCall};
+
+/// The callbacks to one account.
+pub(super) struct TwilioReceipts {
+    /// The spellings of the public URL, without the query.
+    urls: Vec<String>,
+    /// One token, or two during a rotation.
+    tokens: Vec<Key>,
+}
+
+impl TwilioReceipts {
+    /// `url` is the URL of the account's callbacks.
+    pub(super) fn new(url: &Url, config: &TwilioConfig) -> Self {
+        let tokens = [&config.auth_token, &config.secondary_auth_token]
+            .into_iter()
+            .flatten();
+        Self {
+            urls: spellings(url),
+            tokens: tokens
+                .map(|token| Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose_secret().as_bytes()))
+                .collect(),
+        }
+    }
+}
+
+/// The URL without its port and with the scheme's own: behind a proxy, either may be what Twilio has called. Twilio's own
+/// validators try both.
+fn spellings(url: &Url) -> Vec<String> {
+    let mut urls = vec![url.to_string()];
+    let path = url.path();
+    if let (None, Some(host), Some(port)) = (url.port(), url.host_str(), url.port_or_known_default()) {
+        urls.push(format!("{}://{host}:{port}{path}", url.scheme()));
+    } else if let Some(host) = url.host_str() {
+        urls.push(format!("{}://{host}{path}", url.scheme()));
+    }
+    urls
+}
+
+impl SignedReceipts for TwilioReceipts {
+    fn verify(&self, call: &Callback<'_>, _: carillon_domain::Timestamp) -> Result<(), NotGenuine> {
+        let signature = call.header("x-twilio-signature").ok_or(NotGenuine::Unsigned)?;
+        let signature = BASE64_STANDARD
+            .decode(signature)
+            .map_err(|_| NotGenuine::Unsigned)?;
+        let parameters = if is_json(call) {
+            let named = query(call).remove("bodySHA256").ok_or(NotGenuine::Unsigned)?;
+            let hash: String = digest(&SHA256, call.body)
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            // The hash is public, and stands in the signed URL.
+            if !named.eq_ignore_ascii_case(&hash) {
+                return Err(NotGenuine::WrongSignature);
+            }
+            String::new()
+        } else {
+            sorted(call.body)
+        };
+        let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
+        // The documentation does not say whether the fragment of the URL, which is not sent, is signed.
+        for (url, fragment) in self.urls.iter().flat_map(|url| [(url, ""), (url, RETRIES)]) {
+            let content = format!("{url}{query}{fragment}{parameters}");
+            if self
+                .tokens
+                .iter()
+                .any(|token| verify(token, content.as_bytes(), &signature).is_ok())
+            {
+                return Ok(());
+            }
+        }
+        Err(NotGenuine::WrongSignature)
+    }
+
+    fn read(&self, call: &Callback<'_>) -> Result<Vec<Receipt>, UnreadableCall> {
+        read(call).map(|receipt| vec![receipt])
+    }
+}
+
+/// Name and value of each parameter, sorted; of equal ones only the first.
+fn sorted(form: &[u8]) -> String {
+    let mut pairs: Vec<_> = form_urlencoded::parse(form).collect();
+    pairs.sort();
+    pairs.dedup();
+    pairs
+        .iter()
+        .flat_map(|(name, value)| [&**name, &**value])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn receipts(url: &str, tokens: [Option<&str>; 2]) -> TwilioReceipts {
+        let [auth_token, secondary_auth_token] =
+            tokens.map(|token| token.map(|token| token.to_owned().into()));
+        let config = TwilioConfig {
+            auth_token,
+            secondary_auth_token,
+            ..super::super::testing::config()
+        };
+        TwilioReceipts::new(&url.parse().unwrap(), &config)
+    }
+
+    fn judge(
+        receipts: &TwilioReceipts,
+        query: Option<&str>,
+        signature: Option<&str>,
+        body: &str,
+    ) -> Result<(), NotGenuine> {
+        judge_as(
+            "application/x-www-form-urlencoded",
+            receipts,
+            query,
+            signature,
+            body,
+        )
+    }
+
+    fn judge_as(
+        media: &'static str,
+        receipts: &TwilioReceipts,
+        query: Option<&str>,
+        signature: Option<&str>,
+        body: &str,
+    ) -> Result<(), NotGenuine> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(media));
+        if let Some(signature) = signature {
+            headers.insert(
+                HeaderName::from_static("x-twilio-signature"),
+                HeaderValue::from_str(signature).unwrap(),
+            );
+        }
+        let call = Callback {
+            query,
+            headers: &headers,
+            body: body.as_bytes(),
+        };
+        receipts.verify(&call, carillon_domain::Timestamp::UNIX_EPOCH)
+    }
+
+    // The example of Twilio's documentation, which its own libraries test.
+    const EXAMPLE: &str =
+        "CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
+    const SIGNED: &str = "RSOYDt4T1cUTdK1PDd93/VVr8B8=";
+
+    #[test]
+    fn the_documented_example_is_genuine_and_any_change_of_it_is_not() {
+        let receipts = receipts("https://mycompany.com/myapp.php", [Some("12345"), None]);
+        let query = Some("foo=1&bar=2");
+        judge(&receipts, query, Some(SIGNED), EXAMPLE).unwrap();
+        // The order of parameters does not matter.
+        let reversed: Vec<&str> = EXAMPLE.split('&').rev().collect();
+        judge(&receipts, query, Some(SIGNED), &reversed.join("&")).unwrap();
+        let wrong = Err(NotGenuine::WrongSignature);
+        assert_eq!(
+            judge(&receipts, Some("bar=2&foo=1"), Some(SIGNED), EXAMPLE),
+            wrong
+        );
+        assert_eq!(judge(&receipts, None, Some(SIGNED), EXAMPLE), wrong);
+        assert_eq!(
+            judge(&receipts, query, Some(SIGNED), &EXAMPLE.replace("1234&", "1235&")),
+            wrong
+        );
+        assert_eq!(
+            judge(&receipts, query, Some(SIGNED), &format!("{EXAMPLE}&More=1")),
+            wrong
+        );
+        assert_eq!(
+            judge(&receipts, query, Some("RSOYDt4T1cUTdK1PDd93/VVr8B9="), EXAMPLE),
+            Err(NotGenuine::Unsigned)
+        );
+        assert_eq!(
+            judge(&receipts, query, Some("AAAADt4T1cUTdK1PDd93/VVr8B8="), EXAMPLE),
+            wrong
+        );
+        assert_eq!(judge(&receipts, query, Some(""), EXAMPLE), wrong);
+        for unsigned in [None, Some("not base64!")] {
+            assert_eq!(
+                judge(&receipts, query, unsigned, EXAMPLE),
+                Err(NotGenuine::Unsigned)
+            );
+        }
+    }
+
+    #[test]
+    fn during_a_rotation_either_token_signs_and_the_port_of_the_scheme_may_be_written() {
+        let query = Some("foo=1&bar=2");
+        for tokens in [[Some("12345"), Some("new")], [Some("new"), Some("12345")]] {
+            let receipts = receipts("https://mycompany.com/myapp.php", tokens);
+            judge(&receipts, query, Some(SIGNED), EXAMPLE).unwrap();
+        }
+        let other = receipts("https://mycompany.com/myapp.php", [Some("new"), None]);
+        assert_eq!(
+            judge(&other, query, Some(SIGNED), EXAMPLE),
+            Err(NotGenuine::WrongSignature)
+        );
+        let with_port = receipts("https://mycompany.com:8443/myapp.php", [Some("12345"), None]);
+        judge(&with_port, query, Some(SIGNED), EXAMPLE).unwrap();
+        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"12345");
+        let content = format!(
+            "https://mycompany.com:443/myapp.php?foo=1{}",
+            sorted(EXAMPLE.as_bytes())
+        );
+        let signature = BASE64_STANDARD.encode(ring::hmac::sign(&key, content.as_bytes()));
+        let receipts = receipts("https://mycompany.com/myapp.php", [Some("12345"), None]);
+        judge(&receipts, Some("foo=1"), Some(&signature), EXAMPLE).unwrap();
+    }
+
+    #[test]
+    fn a_json_body_is_signed_through_its_hash_in_the_url() {
+        let receipts = receipts("https://mycompany.com/myapp.php", [Some("12345"), None]);
+        let body = r#"{"MessageSid":"SM1"}"#;
+        let hash: String = digest(&SHA256, body.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let query = format!("foo=1&bodySHA256={hash}");
+        let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"12345");
+        let signed = format!("https://mycompany.com/myapp.php?{query}");
+        let signature = BASE64_STANDARD.encode(ring::hmac::sign(&key, signed.as_bytes()));
+        let judge =
+            |query: &str, body| judge_as("application/json", &receipts, Some(query), Some(&signature), body);
+        judge(&query, body).unwrap();
+        assert_eq!(
+            judge(&query, r#"{"MessageSid":"SM2"}"#),
+            Err(NotGenuine::WrongSignature)
+        );
+        assert_eq!(judge("foo=1", body), Err(NotGenuine::Unsigned));
+    }
+
+    #[test]
+    fn of_a_parameter_with_several_values_each_is_signed_once() {
+        assert_eq!(sorted(b"b=2&a=1&b=1&b=2"), "a1b1b2");
+    }
+}
