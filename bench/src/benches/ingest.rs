@@ -113,6 +113,7 @@ fn gateway(bed: &Bed) -> Router {
         store: bed.store.clone(),
         catalogs: bed.catalogs.clone(),
         renderer: None,
+        links: None,
         clock: Arc::clone(&bed.clock),
         receipts: Arc::default(),
         config: GatewayConfig::default(),

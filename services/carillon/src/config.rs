@@ -8,6 +8,7 @@ use carillon_domain::{
     duration_text,
     field_error::quoted,
     retry::{RetryPolicy, RetryPolicyError},
+    unsubscribe::UnsubscribeLinks,
 };
 use carillon_gateway::GatewayConfig;
 use carillon_providers::ProvidersConfig;
@@ -373,6 +374,10 @@ impl Config {
                  hashed with it)";
             return Err(invalid("security.address_key", expected));
         }
+        if self.http.public_url.is_some() && self.security.address_key.is_none() {
+            let expected = "expected a secret text, since http.public_url is set: links to unsubscribe are signed with it";
+            return Err(invalid("security.address_key", expected));
+        }
         let token = self.security.internal_token.as_ref();
         if self.templates.url.is_some() && token.is_none() {
             let expected = "expected a secret text, as in the templates role, since templates.url is set";
@@ -538,6 +543,12 @@ impl Config {
             address_key: self.address_key(),
             ..StoreConfig::new(url.secret())
         })
+    }
+
+    /// The links by which recipients of mails unsubscribe.
+    pub(crate) fn unsubscribe_links(&self) -> Option<UnsubscribeLinks> {
+        let url = self.http.public_url.as_ref()?;
+        Some(UnsubscribeLinks::new(url.as_str(), &self.address_key()))
     }
 
     /// The key with which addresses are hashed: 32 bytes derived from the configured text.

@@ -88,6 +88,10 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let _lock = open_folder(dir)?;
     let secrets = secrets(&dir.join(SECRETS_FILE))?;
     let listener = roles::bind(args.listen, "--listen")?;
+    if config.http.public_url.is_none() {
+        let url = format!("http://{}", reachable(listener.local_addr()?));
+        config.http.public_url = Some(url.parse().map_err(anyhow::Error::msg)?);
+    }
     let shutdown = Shutdown {
         stall_limit: config.shutdown.stall_limit,
         ..Shutdown::default()

@@ -199,6 +199,7 @@ fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
         store: foundation.store.clone(),
         catalogs: foundation.catalogs.clone(),
         renderer: Some(Arc::clone(&foundation.renderer)),
+        links: foundation.config.unsubscribe_links(),
         clock: Arc::clone(&foundation.clock),
         receipts: Arc::new(ReceiptAccounts::new(
             &foundation.config.providers,
@@ -269,6 +270,7 @@ fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifec
         renderer: Arc::clone(&foundation.renderer),
         clock: Arc::clone(&foundation.clock),
         accounts,
+        links: foundation.config.unsubscribe_links(),
         config: foundation.config.workers.clone(),
         only_process: !foundation.config.is_distributed(),
         ready: foundation.readiness.register(&format!("worker-{channel}")),

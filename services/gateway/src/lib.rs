@@ -17,6 +17,7 @@ mod openapi;
 mod privacy;
 mod receipts;
 mod state;
+mod unsubscribe;
 
 use std::sync::Arc;
 
@@ -48,6 +49,10 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
         .merge(openapi::route(&document))
         .layer(from_fn_with_state(state.clone(), admission::admit))
         .with_state(state.clone());
-    let all = api.merge(dashboard::router(state)).merge(docs).merge(operations);
+    let all = api
+        .merge(unsubscribe::router(state.clone()))
+        .merge(dashboard::router(state))
+        .merge(docs)
+        .merge(operations);
     fallback::wrap(all)
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
 use carillon_bus::Bus;
-use carillon_domain::{TenantId, UserId, clock::SharedClock};
+use carillon_domain::{TenantId, UserId, clock::SharedClock, unsubscribe::UnsubscribeLinks};
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
@@ -25,6 +25,8 @@ pub struct GatewayDeps {
     pub catalogs: CatalogCache,
     /// The renderer that renders a delivery's content again. With `None`, content is not shown.
     pub renderer: Option<Arc<dyn Renderer>>,
+    /// Reads the links by which recipients unsubscribe; `None`: there are none.
+    pub links: Option<UnsubscribeLinks>,
     /// The clock.
     pub clock: SharedClock,
     /// The provider accounts that take receipts.

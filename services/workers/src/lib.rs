@@ -11,7 +11,7 @@ mod senders;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError, Handler, ParallelOptions, Subscription};
-use carillon_domain::{Channel, Lane, clock::SharedClock};
+use carillon_domain::{Channel, Lane, clock::SharedClock, unsubscribe::UnsubscribeLinks};
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
@@ -38,6 +38,8 @@ pub struct WorkerDeps {
     pub clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub accounts: Vec<Arc<Account>>,
+    /// Makes the links by which recipients unsubscribe; `None`: mails have no such link.
+    pub links: Option<UnsubscribeLinks>,
     /// The worker's tuning.
     pub config: WorkersConfig,
     /// Whether no other process works on this channel, so that claims of other owners are a dead process's.
@@ -83,6 +85,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         clock: Arc::clone(&deps.clock),
         accounts: deps.accounts.clone(),
         reference_key: ReferenceKey::of(deps.store.address_key()),
+        links: deps.links.clone(),
         owners: deliver::Owners::default(),
         others_are_dead: deps.only_process,
         lease: deps.config.lease,

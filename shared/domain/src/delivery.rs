@@ -65,6 +65,9 @@ pub struct Delivery {
     /// The treatment of an attempt that may have been sent.
     #[serde(default)]
     pub on_uncertain: OnUncertain,
+    /// Whether the recipient, a known user, may unsubscribe from the category.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_unsubscribe: bool,
     /// The time at which the bus took the event's record. It is the same however often the record is read and
     /// decided, so that tables can order their rows about a delivery by it.
     #[serde(alias = "decided_at")]

@@ -28,6 +28,7 @@ mod schema_errors;
 pub mod status;
 pub mod suppression;
 pub mod text;
+pub mod unsubscribe;
 pub mod visible;
 mod wire;
 

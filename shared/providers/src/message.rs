@@ -32,6 +32,8 @@ pub struct OutgoingMessage {
     pub expires_at: Option<Timestamp>,
     /// The key that signs the reference of its receipts.
     pub reference_key: ReferenceKey,
+    /// The link by which the recipient of a mail unsubscribes with one click (RFC 8058), in ASCII.
+    pub unsubscribe_url: Option<String>,
 }
 
 impl OutgoingMessage {
@@ -80,6 +82,7 @@ pub(crate) mod testing {
             content,
             expires_at: None,
             reference_key: ReferenceKey::of(&carillon_domain::contact::AddressKey::new([7; 32])),
+            unsubscribe_url: None,
         }
     }
 }

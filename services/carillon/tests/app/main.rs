@@ -21,6 +21,7 @@ mod readiness;
 mod receipts;
 mod suppressions;
 mod traces;
+mod unsubscribe;
 
 use std::future::Future;
 

@@ -35,3 +35,4 @@ mod strict_bodies;
 mod support;
 mod suppressions;
 mod surface;
+mod unsubscribe;

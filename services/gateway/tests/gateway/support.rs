@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, Method, Request},
 };
 use carillon_bus::{BatchLimits, Bus, OutRecord, Record, Subscription};
-use carillon_domain::{Lane, TenantId};
+use carillon_domain::{Lane, TenantId, contact::AddressKey, unsubscribe::UnsubscribeLinks};
 use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
 use carillon_providers::ProvidersConfig;
 use carillon_render::{InProcess, load_folder};
@@ -69,6 +69,11 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
     }
 }
 
+/// The links of all gateways.
+pub(crate) fn links() -> UnsubscribeLinks {
+    UnsubscribeLinks::new("https://notify.example/", &AddressKey::new([7; 32]))
+}
+
 /// A gateway process on an environment.
 fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
@@ -78,6 +83,7 @@ fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualCl
         store: store.clone(),
         catalogs: CatalogCache::new(store.clone()),
         renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
+        links: Some(links()),
         clock: clock.clone(),
         receipts: Arc::new(ReceiptAccounts::new(&providers(), config.receipts_per_second).unwrap()),
         config,

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
-use carillon_domain::{Channel, Platform, Timestamp, clock::SharedClock};
+use carillon_domain::{Channel, Platform, Timestamp, clock::SharedClock, unsubscribe::UnsubscribeLinks};
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{
@@ -50,6 +50,8 @@ pub(crate) struct Deliver {
     pub(crate) accounts: Vec<Arc<Account>>,
     /// The key that signs the references of receipts.
     pub(crate) reference_key: ReferenceKey,
+    /// Makes the links by which recipients of mails unsubscribe.
+    pub(crate) links: Option<UnsubscribeLinks>,
     /// The ids of this process's claims.
     pub(crate) owners: Owners,
     /// Whether a claim by another process is known to be a dead one's, which is true if there is only one process.

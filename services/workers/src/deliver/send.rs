@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use carillon_bus::headers;
 use carillon_domain::{
-    DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later, dead_letter::FailureClass,
-    status::TimelineStep,
+    Channel, Delivery, DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later,
+    dead_letter::FailureClass, status::TimelineStep, unsubscribe::Subscription,
 };
 use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
 use carillon_runtime::telemetry;
@@ -38,6 +38,19 @@ impl Deliver {
         Box::pin(self.send_traced(ready).instrument(span))
     }
 
+    /// The link by which the recipient of a mail unsubscribes from the delivery's category.
+    fn unsubscribe_url(&self, delivery: &Delivery) -> Option<String> {
+        if delivery.channel != Channel::Email || !delivery.may_unsubscribe {
+            return None;
+        }
+        let subscription = Subscription {
+            tenant: delivery.tenant.clone(),
+            user: delivery.user_id.clone()?,
+            category: delivery.category.to_string(),
+        };
+        Some(self.links.as_ref()?.url(&subscription))
+    }
+
     async fn send_traced(&self, ready: Ready) {
         let Ready {
             mut claimed,
@@ -58,6 +71,7 @@ impl Deliver {
             content: rendered.content,
             expires_at: claimed.task.delivery.expires_at,
             reference_key: self.reference_key.clone(),
+            unsubscribe_url: self.unsubscribe_url(&claimed.task.delivery),
         };
         let reservation = claimed.reservation.take();
         let (mut turn, mut part_opens) = (None, None);

@@ -23,6 +23,7 @@ pub(super) fn deliver(env: &TestEnv, shutdown: &Shutdown) -> (Deliver, Queued) {
         clock: Arc::clone(&env.clock),
         accounts: Vec::new(),
         reference_key: carillon_providers::ReferenceKey::of(env.store.address_key()),
+        links: None,
         owners: Owners::default(),
         others_are_dead: true,
         lease: Duration::from_secs(12),

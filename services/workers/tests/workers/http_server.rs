@@ -244,6 +244,7 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
         platform: None,
         content,
         expires_at: None,
+        unsubscribe_url: None,
     }
 }
 

@@ -99,6 +99,25 @@ async fn a_mail_has_its_parts_and_names_its_delivery() {
     );
 }
 
+#[tokio::test]
+async fn the_link_to_unsubscribe_is_one_unbroken_header_however_long_it_is() {
+    let relay = Relay::start().await;
+    let url = format!("https://notify.example/u/{}", "A1-_".repeat(150));
+    let linked = OutgoingMessage {
+        unsubscribe_url: Some(url.clone()),
+        ..mail()
+    };
+    assert_eq!(relay.sender().send(&linked).await.name(), "ok");
+    assert_eq!(relay.sender().send(&mail()).await.name(), "ok");
+    let mails = relay.mails();
+    assert_eq!(header(&mails[0], "List-Unsubscribe:"), Some(&*format!("<{url}>")));
+    assert_eq!(
+        header(&mails[0], "List-Unsubscribe-Post"),
+        Some("List-Unsubscribe=One-Click")
+    );
+    assert!(!mails[1].contains("List-Unsubscribe"));
+}
+
 const OFFERS_SMTPUTF8: &str = "250-relay\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN LOGIN";
 
 fn mail_to(address: &str) -> OutgoingMessage {

@@ -140,6 +140,7 @@ impl Setting {
             renderer: Arc::clone(&self.renderer),
             clock: Arc::clone(&self.env.clock),
             accounts,
+            links: None,
             config: WorkersConfig::default(),
             only_process: false,
             ready: ready(),

@@ -404,6 +404,7 @@ fn delivery(
         priority: facts.priority(),
         expires_at: event.expires_at,
         on_uncertain: facts.category.on_uncertain,
+        may_unsubscribe: facts.user.is_some() && !facts.definition.critical,
         accepted_at: facts.accepted_at,
         data: Arc::clone(&event.data),
     }

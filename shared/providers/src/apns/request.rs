@@ -218,6 +218,7 @@ mod tests {
                 collapse: collapse.map(str::to_owned),
             },
             expires_at: None,
+            unsubscribe_url: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Header lines that no text can break or make too long, and the headers that every mail has.
 
+use std::borrow::Cow;
+
 use email_encoding::headers::{rfc2047, writer::EmailWriter};
 use lettre::message::header::{HeaderName, HeaderValue};
 
@@ -10,31 +12,79 @@ use crate::message::OutgoingMessage;
 /// §2.1.1 recommends.
 const LONGEST_WORD: usize = 60;
 
-/// The headers that every mail has besides sender, receiver, subject, date and id.
-pub(crate) fn own_headers(message: &OutgoingMessage) -> [(&'static str, String); 4] {
-    [
-        ("X-Carillon-Delivery", message.delivery_id.to_string()),
-        ("X-Carillon-Event", message.event_id.to_string()),
+/// The headers of a mail besides sender, receiver, subject, date and id.
+pub(crate) fn own_headers(message: &OutgoingMessage) -> impl Iterator<Item = Header<'_>> {
+    let every = [
+        Header::text("X-Carillon-Delivery", message.delivery_id.to_string()),
+        Header::text("X-Carillon-Event", message.event_id.to_string()),
         // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces still come.
-        ("Auto-Submitted", "auto-generated".to_owned()),
-        ("X-Auto-Response-Suppress", "OOF, AutoReply".to_owned()),
-    ]
+        Header::text("Auto-Submitted", "auto-generated"),
+        Header::text("X-Auto-Response-Suppress", "OOF, AutoReply"),
+    ];
+    let unsubscribe = message.unsubscribe_url.as_ref().map(|url| {
+        [
+            Header::exact("List-Unsubscribe", format!("<{url}>")),
+            Header::exact("List-Unsubscribe-Post", ONE_CLICK),
+        ]
+    });
+    every.into_iter().chain(unsubscribe.into_iter().flatten())
 }
 
-/// An unstructured header (RFC 5322 §2.2.1). Plain text is folded between its words; other text is written as encoded words.
-pub(super) fn text_header(name: &'static str, text: &str) -> HeaderValue {
-    let header = HeaderName::new_from_ascii_str(name);
-    match encoded_words(name, text) {
-        None => HeaderValue::new(header, text.to_owned()),
-        Some(encoded) => HeaderValue::dangerous_new_pre_encoded(header, text.to_owned(), encoded),
+/// The value of `List-Unsubscribe-Post`, which mail clients send back (RFC 8058 §3.1).
+const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
+
+/// A header of a mail.
+pub(crate) struct Header<'a> {
+    pub(crate) name: &'static str,
+    value: Cow<'a, str>,
+    /// Whether the value has a syntax of its own, which encoded words would break. It is ASCII then.
+    is_exact: bool,
+}
+
+impl<'a> Header<'a> {
+    /// An unstructured header (RFC 5322 §2.2.1).
+    pub(super) fn text(name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
+        let value = value.into();
+        Self {
+            name,
+            value,
+            is_exact: false,
+        }
     }
-}
 
-/// The value of an unstructured header on one line of ASCII.
-pub(crate) fn header_line(name: &str, text: &str) -> String {
-    match encoded_words(name, text) {
-        None => text.to_owned(),
-        Some(encoded) => encoded.replace("\r\n", ""),
+    fn exact(name: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            is_exact: true,
+            ..Self::text(name, value)
+        }
+    }
+
+    /// The header for MIME. Plain text is folded between its words; other text is written as encoded words.
+    pub(super) fn to_mime(&self) -> HeaderValue {
+        let name = HeaderName::new_from_ascii_str(self.name);
+        let value = self.value.clone().into_owned();
+        let encoded = if self.is_exact {
+            Some(value.clone())
+        } else {
+            encoded_words(self.name, &value)
+        };
+        match encoded {
+            None => HeaderValue::new(name, value),
+            Some(encoded) => HeaderValue::dangerous_new_pre_encoded(name, value, encoded),
+        }
+    }
+
+    /// The value on one line of ASCII.
+    pub(crate) fn line(&self) -> String {
+        let encoded = if self.is_exact {
+            None
+        } else {
+            encoded_words(self.name, &self.value)
+        };
+        encoded.map_or_else(
+            || self.value.clone().into_owned(),
+            |encoded| encoded.replace("\r\n", ""),
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use lettre::{
 
 use super::{
     MailSender,
-    headers::{own_headers, text_header},
+    headers::{Header, own_headers},
     receiver::{message_id, receiver},
     sender::to_lettre,
 };
@@ -69,10 +69,10 @@ impl Mails {
             .date(now.into())
             .from(from.clone())
             .to(Mailbox::new(None, to_lettre(&to)))
-            .raw_header(text_header("Subject", subject))
+            .raw_header(Header::text("Subject", subject).to_mime())
             .message_id(Some(format!("<{message_id}>")));
-        for (name, value) in own_headers(message) {
-            builder = builder.raw_header(text_header(name, &value));
+        for header in own_headers(message) {
+            builder = builder.raw_header(header.to_mime());
         }
         // Bodies are sent as ASCII. Text that is not ASCII, or has a line that is too long, is sent as
         // quoted-printable or Base64.

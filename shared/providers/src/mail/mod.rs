@@ -8,6 +8,6 @@ mod sender;
 pub use mime::{Mail, Mails};
 pub use sender::MailSender;
 pub(crate) use {
-    headers::{header_line, own_headers},
+    headers::own_headers,
     receiver::{ascii_receiver, message_id},
 };

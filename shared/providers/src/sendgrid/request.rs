@@ -11,7 +11,7 @@ use url::Url;
 use super::{SendGridConfig, answer::classify};
 use crate::{
     http::{HttpRequests, ProviderRequest, ProviderResponse},
-    mail::{MailSender, ascii_receiver, header_line, message_id, own_headers},
+    mail::{MailSender, ascii_receiver, message_id, own_headers},
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, Scope, SendOutcome},
     setting::SettingError,
@@ -110,7 +110,7 @@ impl HttpRequests for SendGridRequests {
         });
         // A header is on one line of ASCII: SendGrid folds it, and does not encode it.
         let id = ("Message-ID", format!("<{}>", message_id(message, &self.domain)));
-        let own = own_headers(message).map(|(name, value)| (name, header_line(name, &value)));
+        let own = own_headers(message).map(|header| (header.name, header.line()));
         let body = Body {
             personalizations: [Personalization {
                 to: [Receiver { email: to }],
@@ -119,7 +119,7 @@ impl HttpRequests for SendGridRequests {
             from: &self.from,
             subject,
             content: content.collect(),
-            headers: own.into_iter().chain([id]).collect(),
+            headers: own.chain([id]).collect(),
             categories: &self.categories,
             mail_settings: self.sandbox.then_some(MailSettings {
                 sandbox_mode: SandboxMode { enable: true },
@@ -269,6 +269,19 @@ mod tests {
         assert!(header.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{header}");
         let args = body["personalizations"][0]["custom_args"].to_string();
         assert!(!args.contains("ada") && !args.contains("eve"), "{args}");
+    }
+
+    #[test]
+    fn the_link_to_unsubscribe_is_a_header_without_encoded_words() {
+        let url = format!("https://notify.example/u/{}", "A1-_".repeat(50));
+        let outgoing = OutgoingMessage {
+            unsubscribe_url: Some(url.clone()),
+            ..mail(None)
+        };
+        let requests = SendGridRequests::new(&config()).unwrap();
+        let headers = body(&requests.build(&outgoing, now()).unwrap())["headers"].take();
+        assert_eq!(headers["List-Unsubscribe"], format!("<{url}>"));
+        assert_eq!(headers["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click");
     }
 
     #[test]

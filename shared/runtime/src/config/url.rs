@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use url::Host;
 
 use crate::quoted::quoted;
 
@@ -21,6 +22,18 @@ impl HttpUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a mail can carry links below this URL: it is ASCII, and https unless it is this machine's.
+    #[must_use]
+    pub fn is_fit_for_mail(&self) -> bool {
+        let is_local = |url: &Url| match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        self.0.is_ascii() && (self.is_https() || Url::parse(&self.0).is_ok_and(|url| is_local(&url)))
     }
 
     /// Whether the scheme is https.

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{duration, listen, number};
+use crate::{
+    config::{HttpUrl, duration, listen, number},
+    quoted::quoted,
+};
 
 /// The address of a process, and the bounds of its connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +16,9 @@ pub struct HttpConfig {
     /// The gateway's address, the templates role's, or that of another role's health and metrics.
     #[serde(with = "listen")]
     pub listen: SocketAddr,
+    /// The URL under which the gateway is reached from outside; without it, mails have no link to unsubscribe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<HttpUrl>,
     /// The most connections at the same time. At the bound, connections without a request are closed to make
     /// room: first those that never had a request, then those that have been idle longest. If every
     /// connection has a request in progress, a new connection is answered 503 and closed.
@@ -56,6 +62,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: ([127, 0, 0, 1], 8080).into(),
+            public_url: None,
             max_connections: 4_096,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -71,8 +78,17 @@ impl Default for HttpConfig {
 pub type BadBound = (&'static str, String);
 
 impl HttpConfig {
-    /// Checks that the bounds go together.
+    /// Checks that the bounds go together, and that mail clients take links below the public URL.
     pub fn validate(&self) -> Result<(), BadBound> {
+        if let Some(url) = &self.public_url
+            && !url.is_fit_for_mail()
+        {
+            let expected = format!(
+                "expected an https URL in ASCII, because mail clients unsubscribe by no other (http is for this machine alone), not {}",
+                quoted(url.as_str())
+            );
+            return Err(("public_url", expected));
+        }
         if self.stall_timeout > self.body_timeout {
             let [body, stall] = [self.body_timeout, self.stall_timeout].map(duration::text);
             let expected = format!("expected no more than http.body_timeout ({body}), not {stall}");
@@ -117,6 +133,31 @@ mod tests {
             assert_eq!(read(text).unwrap_err(), expected);
         }
         assert_eq!(read("").unwrap(), HttpConfig::default());
+    }
+
+    #[test]
+    fn a_public_url_is_one_that_mail_clients_take() {
+        let of = |url: &str| HttpConfig {
+            public_url: Some(url.parse().unwrap()),
+            ..HttpConfig::default()
+        };
+        for url in [
+            "https://notify.shop.example/base",
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:8080",
+        ] {
+            of(url).validate().unwrap();
+        }
+        for url in [
+            "http://notify.shop.example",
+            "https://läden.example",
+            "http://127.0.0.1.example",
+        ] {
+            let (key, expected) = of(url).validate().unwrap_err();
+            assert_eq!(key, "public_url");
+            assert!(expected.ends_with(&quoted(url)), "{expected}");
+        }
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Installation {
             .json(event)
     }
 
+    /// Posts a form to a page, as a mail client or a browser does; returns the status.
+    pub async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> u16 {
+        let request = self.http.post(url).form(fields);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
     /// Puts a document; returns the status.
     pub async fn put(&self, path: &str, body: &Value) -> u16 {
         let url = format!("{}{path}", self.url);

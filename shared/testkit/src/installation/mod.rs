@@ -237,6 +237,7 @@ impl Installation {
         let gateway_url = self.url.clone();
         let prefix = self.prefix.clone();
         let smtp = free_port().to_string();
+        let public_url = self.url.clone();
         let account = service_account(&simulator_url);
         let simulator_data = self.dir.path().join("simulator");
         self.set(&[
@@ -250,6 +251,7 @@ impl Installation {
             ("BUS__TOPICS__SIDE_PARTITIONS", "1"),
             ("RETRY__TIERS", "1s,2s"),
             ("SECURITY__ADDRESS_KEY", "of this installation"),
+            ("HTTP__PUBLIC_URL", &public_url),
             ("SIMULATOR__LISTEN", simulator_url.trim_start_matches("http://")),
             ("SIMULATOR__SMTP_LISTEN", &format!("127.0.0.1:{smtp}")),
             ("SIMULATOR__DATA_DIR", &simulator_data.to_string_lossy()),

@@ -45,6 +45,7 @@ fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMe
         platform,
         content,
         expires_at: None,
+        unsubscribe_url: None,
     }
 }
 
