@@ -109,11 +109,10 @@ impl Account {
     }
 
     /// Sends and learns from the outcome.
-    pub(crate) async fn send(&self, permit: Permit, message: &OutgoingMessage, tries: Tries) -> Ruled {
-        let call = self.breaker.call(permit);
+    pub(crate) async fn send(&self, permit: Permit<'_>, message: &OutgoingMessage, tries: Tries) -> Ruled {
         let started = Instant::now();
         let outcome = self.sender.send(message).await;
         self.measures.sent(outcome.class(), started.elapsed());
-        call.learn(outcome, message, tries)
+        permit.learn(outcome, message, tries)
     }
 }

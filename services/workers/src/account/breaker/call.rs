@@ -13,8 +13,10 @@ use super::{
 };
 use crate::policy::{Course, Reaction};
 
-/// Permission to send one message.
-pub(crate) struct Permit {
+/// Permission to send one message. Its end ends the probe that it may be: after the provider's answer, if its task is aborted,
+/// and if no message is sent after all.
+pub(crate) struct Permit<'a> {
+    pub(super) breaker: &'a Breaker,
     pub(in crate::account) is_probe: bool,
     pub(super) part: Option<AccountPart>,
     pub(super) is_probe_of_part: bool,
@@ -50,13 +52,7 @@ pub(crate) struct Ruled {
     pub(super) proof: Proof,
 }
 
-/// A permitted call. Its end ends the probe that it may be, even if its task was aborted.
-pub(in crate::account) struct PermittedCall<'a> {
-    pub(super) breaker: &'a Breaker,
-    pub(super) permit: Permit,
-}
-
-impl PermittedCall<'_> {
+impl Permit<'_> {
     /// Learns from the outcome.
     pub(in crate::account) fn learn(
         self,
@@ -64,7 +60,7 @@ impl PermittedCall<'_> {
         message: &OutgoingMessage,
         tries: Tries,
     ) -> Ruled {
-        let (breaker, part) = (self.breaker, self.permit.part.as_ref());
+        let (breaker, part) = (self.breaker, self.part.as_ref());
         let now = Instant::now();
         let proof = *breaker.proof.borrow();
         let (mut state, mut parts) = (breaker.state.lock(), breaker.parts.lock());
@@ -106,14 +102,14 @@ impl PermittedCall<'_> {
     }
 }
 
-impl Drop for PermittedCall<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.permit.is_probe_of_part
-            && let Some(part) = &self.permit.part
+        if self.is_probe_of_part
+            && let Some(part) = &self.part
         {
             self.breaker.parts.lock().end_probe(part);
         }
-        if self.permit.is_probe {
+        if self.is_probe {
             self.breaker.state.lock().end_probe();
             self.breaker.changed.notify_waiters();
         }

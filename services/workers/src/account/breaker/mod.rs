@@ -23,16 +23,15 @@ use tokio::{
     time::Instant,
 };
 
-use self::{
-    call::PermittedCall,
-    doubt::Proof,
-    part::{AccountPart, AccountParts, MEANWHILE},
-    state::{Learnt, State},
-};
 pub(crate) use self::{
     call::{Closed, Permit, Ruled, Tries},
     complaint::Complaint,
     doubt::Blame,
+};
+use self::{
+    doubt::Proof,
+    part::{AccountPart, AccountParts, MEANWHILE},
+    state::{Learnt, State},
 };
 use super::measures::BreakerMeasures;
 
@@ -93,7 +92,7 @@ impl Breaker {
     }
 
     /// Permission to send a message, if the account and the message's part of it are open or need a probe.
-    pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit, Closed> {
+    pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit<'_>, Closed> {
         let part = AccountPart::of(message);
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -106,18 +105,11 @@ impl Breaker {
             None => false,
         };
         Ok(Permit {
+            breaker: self,
             is_probe: state.enter(),
             part,
             is_probe_of_part,
         })
-    }
-
-    /// The call for which a permission was given.
-    pub(super) fn call(&self, permit: Permit) -> PermittedCall<'_> {
-        PermittedCall {
-            breaker: self,
-            permit,
-        }
     }
 
     /// Waits until [`Breaker::is_open`] may have changed.

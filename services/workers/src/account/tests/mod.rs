@@ -139,7 +139,7 @@ async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
         account.breaker.try_acquire(&text("+49")).is_err(),
         "one probe at a time"
     );
-    drop(account.breaker.call(first));
+    drop(first);
     assert!(send(&account).await.is_some(), "the probe fails");
     tokio::time::advance(FIRST_PARK).await;
     assert!(!account.breaker.is_open(), "the second park is longer");
@@ -231,10 +231,26 @@ async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
     tokio::time::advance(FIRST_PARK).await;
     let permit = account.breaker.try_acquire(&text("+49")).unwrap();
     assert!(!account.breaker.is_open(), "a handler looks, and decides to wait");
-    drop(account.breaker.call(permit));
+    drop(permit);
     tokio::time::timeout(FIRST_PARK, account.breaker.wait())
         .await
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_is_not_used_leaves_the_account_open_for_the_next_message() {
+    let account = account(vec![config()]);
+    assert!(send(&account).await.is_some());
+    tokio::time::advance(FIRST_PARK).await;
+    // The first message has expired meanwhile, and is not sent.
+    assert!(account.breaker.try_acquire(&text("+49")).unwrap().is_probe);
+    assert!(account.breaker.is_open());
+    assert!(send(&account).await.is_some());
+    let parts = self::account(vec![SendOutcome::Config(refusal(Scope::Platform))]);
+    send_message(&parts, &push(Platform::Ios)).await.unwrap();
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(parts.breaker.try_acquire(&push(Platform::Ios)).is_ok());
+    assert!(parts.breaker.try_acquire(&push(Platform::Ios)).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,7 +328,7 @@ async fn a_platform_without_a_credential_is_parked_and_the_other_platforms_go_on
         "one probe at a time"
     );
     assert!(account.breaker.try_acquire(&push(Platform::Web)).is_ok());
-    drop(account.breaker.call(probe));
+    drop(probe);
     send_message(&account, &push(Platform::Ios)).await.unwrap();
     tokio::time::advance(FIRST_PARK).await;
     assert!(
