@@ -19,6 +19,18 @@ READY = 240
 PROGRESS = 180
 
 
+# The beginnings of the metrics that show where records wait, and why.
+TELLING = (
+    "carillon_consumer_lag", "carillon_consumer_stuck_seconds", "carillon_queue_age_seconds", "carillon_bus_rejoins_total",
+    "carillon_bus_poll_errors_total", "carillon_bus_dropped_total", "carillon_provider_",
+)
+
+
+def is_telling(line):
+    """Whether a line of /metrics has one of these metrics with another value than 0."""
+    return line.startswith(TELLING) and line.rsplit(" ", 1)[-1] not in ("0", "0.0")
+
+
 class Container:
     """A container as `docker inspect` shows it."""
 
@@ -120,6 +132,19 @@ class Project:
         """Lines that a service's containers logged since a time (`time.time()`)."""
         return self.compose("logs", "--no-color", "--no-log-prefix", "--since", f"{since:.0f}", service).splitlines()
 
+    def evidence(self):
+        """What each role says of itself while nothing goes on: its readiness, and those of its metrics that show where records wait."""
+        lines = []
+        for container in self.containers(*ROLES):
+            for path, chosen in (("/readyz", lambda line: True), ("/metrics", is_telling)):
+                try:
+                    _, answer = shop.ask("GET", container.url(path), timeout=5)
+                except (OSError, ValueError) as error:
+                    answer = str(error)
+                text = answer if isinstance(answer, str) else json.dumps(answer)
+                lines += [f"  {container.service}: {line}" for line in text.splitlines() if chosen(line)]
+        return "\n".join(lines)
+
     def wait_for(self, load):
         """Waits until every delivery has ended and the books balance, for as long as there is progress, and requires that
         each acknowledged event has become three messages that ended."""
@@ -131,6 +156,7 @@ class Project:
                 break
             if stats != seen:
                 seen, since = stats, time.monotonic()
-            require(time.monotonic() - since < PROGRESS, f"no progress for {PROGRESS} s: {stats}; not ready: {self.unready()}")
+            if time.monotonic() - since >= PROGRESS:
+                raise Failed(f"no progress for {PROGRESS} s: {stats}\n{self.evidence()}")
             time.sleep(0.5)
         load.check(self.key)

@@ -1,4 +1,4 @@
-"""What compose-check does without containers: it says in one line why it cannot run here, reads the README, reads spans."""
+"""What compose-check does without containers: it says in one line why it cannot run here, reads the README, reads spans and metrics."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import project
 import readme
 import sink
 from engine import COMPOSE, PACKAGES
@@ -77,6 +78,12 @@ class Readme(unittest.TestCase):
         shown = "x 01a21801-1c15-760b-b583-358e76813d89 2026-11-26T13:17:35.714Z\ny"
         self.assertEqual(readme.comparable(shown), readme.comparable("y\nx 01a2180e-5a7b-765b-9449-a272c050400a 2026-11-27T00:00:00.1Z"))
         self.assertNotEqual(readme.comparable(shown), readme.comparable("y"))
+
+
+class Evidence(unittest.TestCase):
+    def test_it_has_the_metrics_that_show_where_records_wait_and_no_zeros(self):
+        lines = ['carillon_consumer_lag{group="g"} 230', 'carillon_consumer_lag{group="g"} 0', "carillon_deliveries_total 7"]
+        self.assertEqual([line for line in lines if project.is_telling(line)], lines[:1])
 
 
 class Spans(unittest.TestCase):

@@ -20,12 +20,13 @@ const LOOK_AT_AGE: Duration = Duration::from_secs(2);
 impl Bus {
     /// Keeps the gauges `carillon_consumer_lag{group,topic}`, `carillon_consumer_stuck_seconds{group,topic}`,
     /// `carillon_consumer_idle_members{group}` and `carillon_queue_age_seconds{group,topic,lane}` current until the
-    /// shutdown. While the group is stuck or has idle members, its part of the readiness has a note.
+    /// shutdown. While the group is stuck or has idle members, its part of the readiness has a note, and the log has a line
+    /// when that begins.
     pub async fn report_lag(&self, group: String, part: ReadySwitch, shutdown: Shutdown) {
         let mut timer = tokio::time::interval(LOOK_AT_LAG.min(self.stuck_after));
         let mut ages = tokio::time::interval(LOOK_AT_AGE);
         let mut movement = Movement::default();
-        let mut known = Vec::new();
+        let (mut known, mut was_stuck) = (Vec::new(), false);
         let (lag_note, crowd_note) = (format!("lag of {group}"), format!("members of {group}"));
         loop {
             tokio::select! {
@@ -37,7 +38,14 @@ impl Bus {
                 () = shutdown.soft() => return,
             }
             match self.lag(&group).await {
-                Ok(lags) => part.note(&lag_note, self.tell_lag(&group, &lags, &mut movement)),
+                Ok(lags) => {
+                    let stuck = self.tell_lag(&group, &lags, &mut movement);
+                    if let Some(why) = stuck.as_deref().filter(|_| !was_stuck) {
+                        tracing::warn!(group, why, "a consumer group stands still");
+                    }
+                    was_stuck = stuck.is_some();
+                    part.note(&lag_note, stuck);
+                }
                 Err(error) => tracing::debug!(group, %error, "the lag is not known"),
             }
             match self.crowds(&group).await {

@@ -2,14 +2,15 @@
 
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::KafkaError,
+    types::RDKafkaRespErr,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -23,6 +24,10 @@ use crate::record::Partition;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// The longest time of a seek, which waits for librdkafka's threads, not for a broker.
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest time in which the coordinator is asked for the offsets of an assignment, and the pause between two tries. The
+/// offsets of a transaction that is not ended are refused; it is open for ten seconds at most.
+const STARTS_TIMEOUT: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The consumer's callbacks.
 pub(super) struct Callbacks {
@@ -32,7 +37,7 @@ pub(super) struct Callbacks {
 
 impl ClientContext for Callbacks {
     fn stats_raw(&self, statistics: &[u8]) {
-        self.shared.brokers.report(statistics);
+        self.shared.report(statistics);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -45,76 +50,108 @@ impl ClientContext for Callbacks {
 }
 
 impl ConsumerContext for Callbacks {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(list) = rebalance
-            && list.count() > 0
-        {
-            self.flush();
-            let (drained, wait) = mpsc::sync_channel(1);
-            if self
-                .events
-                .send(PollerEvent::Revoked(partitions(list), drained))
-                .is_ok()
-                && wait.recv_timeout(DRAIN_TIMEOUT).is_err()
-            {
-                tracing::warn!("partitions were revoked before they were drained");
-            }
-            let mut owned = self.shared.owned.lock();
-            let mut flow = self.shared.flow.lock();
-            for partition in partitions(list) {
-                owned.remove(&partition);
-                flow.held.remove(&partition);
-                flow.paused.remove(&partition);
-            }
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) if list.count() > 0 => self.assigned(consumer, list),
-            Rebalance::Error(error) => {
-                let _ = self.events.send(PollerEvent::Failed(error.clone()));
-            }
-            Rebalance::Assign(_) | Rebalance::Revoke(_) => {}
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let taken_in = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, list)
+        } else {
+            self.revoke(list);
+            consumer.incremental_unassign(list)
+        };
+        if let Err(error) = taken_in {
+            let _ = self.events.send(PollerEvent::Failed(error));
         }
     }
 }
 
 impl Callbacks {
-    /// Takes in an assignment. The client keeps a partition's pause even if the partition is lost and returns, so
-    /// each new one is set to the state of the others.
-    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+    /// Waits until the member has released the partitions, for a bounded time.
+    fn revoke(&self, list: &TopicPartitionList) {
+        if list.count() == 0 {
+            return;
+        }
+        self.flush();
+        let (drained, wait) = mpsc::sync_channel(1);
+        if self
+            .events
+            .send(PollerEvent::Revoked(partitions(list), drained))
+            .is_ok()
+            && wait.recv_timeout(DRAIN_TIMEOUT).is_err()
+        {
+            tracing::warn!("partitions were revoked before they were drained");
+        }
+        let mut owned = self.shared.owned.lock();
+        let mut flow = self.shared.flow.lock();
+        for partition in partitions(list) {
+            owned.remove(&partition);
+            flow.held.remove(&partition);
+            flow.paused.remove(&partition);
+        }
+    }
+
+    /// Assigns the partitions to the client, with the offsets at which it begins to read.
+    ///
+    /// The client would ask for the offsets itself. If the coordinator refuses one such request, it never asks again and
+    /// reads none of the partitions ([librdkafka#5586](https://github.com/confluentinc/librdkafka/issues/5586), in 2.12).
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        if list.count() == 0 {
+            return consumer.incremental_assign(list);
+        }
+        // If the coordinator does not name them, the client asks too. If it stands still after that, it is replaced
+        // (`fetching`).
+        let starts = self.starts(consumer, list).unwrap_or_else(|| list.clone());
+        // Only this thread changes it.
+        let rests = self.shared.flow.lock().all;
+        // The client keeps a partition's pause even if the partition is lost and returns, so each new one is set to the
+        // state of the others. A resume before the start does not make the client start twice.
+        let resumed = if rests { Ok(()) } else { consumer.resume(list) };
+        let assigned = consumer.incremental_assign(&starts);
+        let told = if rests { consumer.pause(list) } else { resumed };
+        self.assigned(list, rests == told.is_ok(), told.is_err());
+        assigned
+    }
+
+    /// The offsets at which the group reads on; `None` if the coordinator does not name them in time.
+    fn starts(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Option<TopicPartitionList> {
+        let deadline = Instant::now() + STARTS_TIMEOUT;
+        while !self.shared.closing.load(Ordering::Acquire) {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            match consumer.committed_offsets(list.clone(), left).and_then(begin) {
+                Ok(starts) => return Some(starts),
+                Err(error) => {
+                    tracing::debug!(%error, "the coordinator did not name the committed offsets; asking again");
+                    #[expect(clippy::disallowed_methods, reason = "no runtime's thread")]
+                    std::thread::sleep(ASK_AGAIN);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes in an assignment, of partitions that count as paused or not. After an error they are recorded in the opposite
+    /// state, so that the call is repeated.
+    fn assigned(&self, list: &TopicPartitionList, paused: bool, again: bool) {
         let partitions = partitions(list);
         let number = self.shared.assignments.fetch_add(1, Ordering::Relaxed);
-        let all = {
+        self.shared
+            .sought
+            .lock()
+            .retain(|partition, _| !partitions.contains(partition));
+        {
             let mut flow = self.shared.flow.lock();
             for partition in &partitions {
                 flow.held.remove(partition);
                 flow.paused.remove(partition);
             }
-            flow.all
-        };
-        self.shared
-            .sought
-            .lock()
-            .retain(|partition, _| !partitions.contains(partition));
-        let told = if all {
-            consumer.pause(list)
-        } else {
-            consumer.resume(list)
-        };
-        {
-            let mut flow = self.shared.flow.lock();
-            // After an error the partitions are recorded in the opposite state, so that the call is repeated.
-            if all == told.is_ok() {
+            if paused {
                 flow.paused.extend(partitions.iter().cloned());
             }
-            flow.changed |= told.is_err();
+            flow.changed |= again;
         }
         self.shared
             .owned
             .lock()
             .extend(partitions.iter().map(|partition| (partition.clone(), number)));
+        self.shared.fetching.assigned();
         // Fails only if the member is gone; the thread then ends soon.
         let _ = self.events.send(PollerEvent::Assigned(partitions, number));
     }
@@ -178,6 +215,17 @@ impl Callbacks {
         // Fails only if the member is gone; the thread then ends soon.
         let _ = self.events.send(PollerEvent::Sought(seek.number, results));
     }
+}
+
+/// Committed offsets with the start of each partition that has none, or the first partition's error.
+fn begin(committed: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    for mut element in committed.elements() {
+        element.error()?;
+        if element.offset() == Offset::Invalid {
+            element.set_offset(Offset::Beginning)?;
+        }
+    }
+    Ok(committed)
 }
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {

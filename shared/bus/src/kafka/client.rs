@@ -233,6 +233,8 @@ pub(super) struct MemberConfig {
     pub(super) group: String,
     pub(super) topics: Vec<Arc<str>>,
     pub(super) session_timeout: Duration,
+    /// The time after which a client that does not read its partitions is replaced.
+    pub(super) reading_patience: Duration,
     /// Lets a fetch wait briefly for more records, which means fewer fetches.
     pub(super) gathers: bool,
 }
@@ -318,6 +320,7 @@ mod tests {
             group: "g".to_owned(),
             topics: Vec::new(),
             session_timeout: Duration::from_secs(10),
+            reading_patience: Duration::from_secs(20),
             gathers: true,
         };
         let consumer = consumer(&base, &membership);

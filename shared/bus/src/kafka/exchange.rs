@@ -7,12 +7,13 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList, error::KafkaError};
 
-use super::{brokers::Brokers, pressure::HIGH_WATER};
+use super::{brokers::Brokers, fetching::Fetching, pressure::HIGH_WATER};
 use crate::record::{Partition, Record};
 
 /// The most records, and the most bytes, in one piece.
@@ -30,8 +31,17 @@ pub(super) enum PollerEvent {
     /// seek.
     Sought(u64, Vec<(Partition, Result<(), KafkaError>)>),
     Failed(KafkaError),
-    /// The client has lost its brokers and does not recover: no further event follows.
-    Lost,
+    /// The client is of no use any more: no further event follows.
+    Lost(Loss),
+}
+
+/// The reason for which a client is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It has lost all brokers and does not find them again.
+    Brokers,
+    /// It does not read a partition that is assigned to it.
+    Reading,
 }
 
 /// A request of the member, answered by [`PollerEvent::Sought`].
@@ -65,6 +75,8 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
     /// The state of the client's brokers.
     pub(super) brokers: Brokers,
+    /// Whether the client reads its partitions.
+    pub(super) fetching: Fetching,
     /// Partitions that belong to the member, each with the number of its assignment.
     pub(super) owned: Mutex<HashMap<Partition, u64>>,
     /// The number of the next assignment.
@@ -111,6 +123,30 @@ impl Piece {
 }
 
 impl Shared {
+    /// The state of a new client, which is watched by `fetching`.
+    pub(super) fn new(fetching: Fetching) -> Self {
+        Self {
+            fetching,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a statistics report of the client.
+    pub(super) fn report(&self, statistics: &[u8]) {
+        self.brokers.report(statistics);
+        let owned = self.owned.lock();
+        self.fetching.report(statistics, owned.keys(), Instant::now());
+    }
+
+    /// The reason for which the client has to be replaced, if it has to.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        if self.brokers.are_lost() {
+            Some(Loss::Brokers)
+        } else {
+            self.fetching.stands().then_some(Loss::Reading)
+        }
+    }
+
     /// Whether each partition still belongs to the member by the same assignment. Brokers check the generation of a
     /// commit, not its partitions. This check therefore tells a member that drained too slowly that the partitions
     /// belong to another.

@@ -13,6 +13,7 @@ use super::{
     classify,
     client::{self, MemberConfig},
     exchange::{PollerConfig, PollerEvent, Seek, Shared},
+    fetching::Fetching,
     poller,
 };
 use crate::error::BusError;
@@ -26,9 +27,14 @@ pub(super) struct ConsumerLink {
 }
 
 impl ConsumerLink {
-    pub(super) fn new(base: &ClientConfig, membership: &MemberConfig) -> Result<Self, BusError> {
+    /// A new consumer, whose reading `fetching` watches.
+    pub(super) fn new(
+        base: &ClientConfig,
+        membership: &MemberConfig,
+        fetching: Fetching,
+    ) -> Result<Self, BusError> {
         let MemberConfig { group, topics, .. } = membership;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(fetching));
         let (sender, events) = unbounded_channel();
         let callbacks = || Callbacks {
             shared: Arc::clone(&shared),
@@ -59,9 +65,9 @@ impl ConsumerLink {
         })
     }
 
-    /// Whether the client has lost its brokers, so that no further event will come.
+    /// Whether the client has to be replaced, so that no further event will come.
     pub(super) fn is_lost(&self) -> bool {
-        self.shared.brokers.are_lost()
+        self.shared.loss().is_some()
     }
 }
 

@@ -12,7 +12,8 @@ use super::{
     classify_offsets,
     client::MemberConfig,
     describe,
-    exchange::{PollerEvent, Seek, SeekTarget, native},
+    exchange::{Loss, PollerEvent, Seek, SeekTarget, native},
+    fetching::Fetching,
     link::ConsumerLink,
     logs,
     transaction::{Fence, Transactions},
@@ -54,7 +55,7 @@ pub(super) struct KafkaMember {
     pending: VecDeque<PollerEvent>,
     /// Answered once the partitions revoked last are released.
     releasing: Option<mpsc::SyncSender<()>>,
-    /// Set after the link was lost: once all partitions are released, the member needs a new link.
+    /// Set after the client was lost: once all partitions are released, the member needs a new link.
     relinking: bool,
     transactions: Transactions,
 }
@@ -63,7 +64,7 @@ impl KafkaMember {
     pub(super) fn join(base: &ClientConfig, membership: MemberConfig) -> Result<Self, BusError> {
         Ok(Self {
             base: base.clone(),
-            link: ConsumerLink::new(base, &membership)?,
+            link: ConsumerLink::new(base, &membership, Fetching::new(membership.reading_patience))?,
             transactions: Transactions::new(base.clone(), &membership.group),
             membership,
             last_seek: 0,
@@ -79,15 +80,31 @@ impl KafkaMember {
     #[cfg(test)]
     pub(super) fn lose_brokers(&self) {
         for _ in 0..2 {
-            self.link.shared.brokers.report(b"{}");
+            self.link.shared.report(b"{}");
         }
     }
 
-    /// Handles the loss of all brokers: the member releases its partitions and then joins again through a new client.
-    fn lost(&mut self) -> Option<Polled> {
-        tracing::warn!(group = %self.membership.group, "a consumer has lost all brokers; it joins again through a new client");
-        metrics::counter!("carillon_bus_rejoins_total", "group" => self.membership.group.clone())
-            .increment(1);
+    /// Makes the client ask for the offsets of its partitions itself.
+    #[cfg(test)]
+    pub(super) fn assign_without_offsets(&self) {
+        let owned: Vec<Partition> = self.assigned.keys().cloned().collect();
+        let list = native(owned.into_iter().map(|partition| (partition, None)));
+        self.link.consumer.incremental_unassign(&list).unwrap();
+        self.link.consumer.incremental_assign(&list).unwrap();
+    }
+
+    /// Handles the loss of the client: the member releases its partitions and then joins again through a new one.
+    fn lost(&mut self, loss: Loss) -> Option<Polled> {
+        let group = &self.membership.group;
+        match loss {
+            Loss::Brokers => {
+                tracing::warn!(%group, "a consumer has lost all brokers; it joins again through a new client");
+            }
+            Loss::Reading => {
+                tracing::warn!(%group, "a consumer does not read its partitions; it joins again through a new client");
+            }
+        }
+        metrics::counter!("carillon_bus_rejoins_total", "group" => group.clone()).increment(1);
         self.relinking = true;
         self.link.shared.disown();
         self.ready.clear();
@@ -286,7 +303,8 @@ impl Member for KafkaMember {
                 return Ok(self.hand_out(max));
             }
             if self.relinking && self.assigned.is_empty() {
-                self.link = ConsumerLink::new(&self.base, &self.membership)?;
+                let fetching = self.link.shared.fetching.of_the_next();
+                self.link = ConsumerLink::new(&self.base, &self.membership, fetching)?;
                 self.relinking = false;
             }
             match self.next_event().await? {
@@ -312,8 +330,8 @@ impl Member for KafkaMember {
                 // The caller of this seek was cancelled, or has already received the error.
                 PollerEvent::Sought(number, results) => drop(self.sought(number, results)),
                 PollerEvent::Failed(error) => self.failed(error)?,
-                PollerEvent::Lost => {
-                    if let Some(revoked) = self.lost() {
+                PollerEvent::Lost(loss) => {
+                    if let Some(revoked) = self.lost(loss) {
                         return Ok(revoked);
                     }
                 }

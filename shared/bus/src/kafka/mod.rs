@@ -1,10 +1,13 @@
 //! Apache Kafka, through librdkafka.
 
 mod admin;
+#[cfg(test)]
+mod assignment_tests;
 mod brokers;
 mod callbacks;
 mod client;
 mod exchange;
+mod fetching;
 mod group;
 mod lag;
 mod link;
@@ -136,6 +139,7 @@ impl Kafka {
             group: group.to_owned(),
             topics: topics.to_vec(),
             session_timeout: self.session_timeout,
+            reading_patience: fetching::PATIENCE,
             gathers,
         };
         Ok(Box::new(member::KafkaMember::join(&self.base, membership)?))

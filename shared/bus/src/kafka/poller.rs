@@ -87,9 +87,11 @@ pub(super) fn run(
             }
         }
         regulate(consumer, shared);
-        if shared.brokers.are_lost() && !std::mem::replace(&mut lost, true) {
+        if let Some(loss) = shared.loss()
+            && !std::mem::replace(&mut lost, true)
+        {
             // Fails only if the member is gone; the thread then ends soon.
-            let _ = callbacks.events.send(PollerEvent::Lost);
+            let _ = callbacks.events.send(PollerEvent::Lost(loss));
         }
     }
     consumer.unsubscribe();

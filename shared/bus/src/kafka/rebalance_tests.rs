@@ -17,19 +17,20 @@ use crate::{
     record::Partition,
 };
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
-fn base(brokers: &str) -> ClientConfig {
+pub(super) fn base(brokers: &str) -> ClientConfig {
     let mut base = ClientConfig::new();
     base.set("bootstrap.servers", brokers);
     base
 }
 
-fn join(base: &ClientConfig, topic: &str) -> KafkaMember {
+pub(super) fn join(base: &ClientConfig, topic: &str) -> KafkaMember {
     let membership = MemberConfig {
         group: topic.to_owned(),
         topics: vec![Arc::from(topic)],
         session_timeout: Duration::from_secs(6),
+        reading_patience: Duration::from_secs(8),
         gathers: false,
     };
     KafkaMember::join(base, membership).unwrap()
@@ -48,7 +49,7 @@ pub(super) fn produce(base: &ClientConfig, topic: &str, partition: i32, values: 
 }
 
 /// Polls, releases revoked partitions, keeps `owned` current; returns records.
-async fn poll(member: &mut KafkaMember, owned: &mut BTreeSet<Partition>) -> Vec<(i32, i64)> {
+pub(super) async fn poll(member: &mut KafkaMember, owned: &mut BTreeSet<Partition>) -> Vec<(i32, i64)> {
     let Ok(polled) = tokio::time::timeout(Duration::from_millis(50), member.poll(10_000)).await else {
         return Vec::new();
     };
@@ -68,7 +69,7 @@ async fn poll(member: &mut KafkaMember, owned: &mut BTreeSet<Partition>) -> Vec<
     Vec::new()
 }
 
-async fn patiently(what: &str, test: impl Future<Output = ()>) {
+pub(super) async fn patiently(what: &str, test: impl Future<Output = ()>) {
     assert!(tokio::time::timeout(PATIENCE, test).await.is_ok(), "{what}");
 }
 

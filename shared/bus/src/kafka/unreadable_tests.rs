@@ -124,6 +124,7 @@ impl Setting {
             group: "g".to_owned(),
             topics: vec![Arc::from(TOPIC)],
             session_timeout: Duration::from_secs(6),
+            reading_patience: Duration::from_secs(20),
             gathers: false,
         };
         KafkaMember::join(&self.base, membership).unwrap()

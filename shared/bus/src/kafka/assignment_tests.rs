@@ -1,0 +1,73 @@
+//! Assignments whose offsets the coordinator does not name at once: each assigned partition is read all the same. (On the
+//! mock cluster.)
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    mocking::MockCluster,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+
+use super::rebalance_tests::{base, join, patiently, poll, produce};
+
+/// The first refusals of a coordinator that has just started.
+const REFUSALS: [RDKafkaRespErr; 3] = [
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_is_read_although_the_coordinator_first_refuses_to_name_its_offset() {
+    for refused in 1..=REFUSALS.len() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 2, 1).unwrap();
+        let base = base(&cluster.bootstrap_servers());
+        for partition in 0..2 {
+            produce(&base, "t", partition, 0..3);
+        }
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &REFUSALS[..refused]);
+        let (mut member, mut owned) = (join(&base, "t"), BTreeSet::new());
+        let began = Instant::now();
+        patiently("every record is read", async {
+            let mut read = Vec::new();
+            while read.len() < 6 {
+                read.extend(poll(&mut member, &mut owned).await);
+            }
+        })
+        .await;
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_client_stands_still_goes_on_with_a_new_client() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let base = base(&cluster.bootstrap_servers());
+    let (mut member, mut owned) = (join(&base, "t"), BTreeSet::new());
+    patiently("it is assigned", async {
+        while owned.is_empty() {
+            poll(&mut member, &mut owned).await;
+        }
+    })
+    .await;
+    cluster.request_errors(RDKafkaApiKey::OffsetFetch, &REFUSALS[..1]);
+    member.assign_without_offsets();
+    produce(&base, "t", 0, 0..3);
+    let mut read = Vec::new();
+    // Until the client is replaced, it reads nothing.
+    for _ in 0..40 {
+        read.extend(poll(&mut member, &mut owned).await);
+    }
+    assert_eq!(read, []);
+    patiently("a new client reads all", async {
+        while read.len() < 3 {
+            read.extend(poll(&mut member, &mut owned).await);
+        }
+    })
+    .await;
+}
