@@ -20,12 +20,13 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// The settings that hold the content of a file.
-const CONTENTS: [(&str, &str); 6] = [
+const CONTENTS: [(&str, &str); 7] = [
     ("service_account", "providers/fcm_service_account.json"),
     ("key", "providers/apns_key.p8"),
     ("apns_certificate_pem", "simulator/apns_certificate.pem"),
     ("apns_certificate_key_pem", "simulator/apns_certificate_key.pem"),
     ("apns_public_key_pem", "simulator/apns_public_key.pem"),
+    ("sendgrid_webhook_key_pem", "providers/apns_key.p8"),
     ("service_account_public_key_pem", "simulator/fcm_public_key.pem"),
 ];
 
