@@ -32,7 +32,7 @@ pub(crate) async fn json<T: DeserializeOwned>(JsonBody(body): JsonBody) -> Resul
     json_of(&read_capped(body, MAX_BODY).await?)
 }
 
-/// Reads a JSON body of a closed shape whose fields are all optional, and which may be left out.
+/// Reads a JSON body of a closed shape whose fields are all optional, and which may be left out, or be null.
 pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(
     JsonBody(body): JsonBody,
 ) -> Result<T, ApiError> {
@@ -40,7 +40,8 @@ pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    json_of(&bytes)
+    let read: Option<T> = json_of(&bytes)?;
+    Ok(read.unwrap_or_default())
 }
 
 /// Reads JSON of a closed shape; an error names the field.

@@ -8,8 +8,9 @@ use carillon_bus::{
 };
 use carillon_domain::{
     Delivery, DeliveryStatus, EventId, StatusRecord, Timestamp,
-    dead_letter::{RejectedEvent, SkipReason},
+    dead_letter::SkipReason,
     status::{DeliveryUpdate, STATUS_VERSION, TimelineStep, VerdictGiven},
+    stored_letter::RejectedEvent,
 };
 use carillon_store::{
     StoreError,

@@ -10,9 +10,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use carillon_domain::{
     Delivery, Event, Timestamp,
-    dead_letter::{RejectedEvent, SkipReason, StoredLetter},
+    dead_letter::SkipReason,
     event::{BinaryHeaders, DefaultId, Defaults, MediaType, Mode, without_mark},
     status::Origin,
+    stored_letter::{RejectedEvent, StoredLetter},
 };
 use uuid::Uuid;
 

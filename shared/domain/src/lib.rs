@@ -26,6 +26,7 @@ pub mod retry;
 mod schema;
 mod schema_errors;
 pub mod status;
+pub mod stored_letter;
 pub mod suppression;
 pub mod text;
 pub mod unsubscribe;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A row that was not renewed for this long belongs to a process that has ended.
-const KEPT: Duration = Duration::from_secs(30);
+pub(crate) const KEPT: Duration = Duration::from_secs(30);
 
 /// A channel on which a process sends nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct ChannelHolds {
 }
 
 impl ChannelHolds {
-    /// The interval at which a process renews its row.
+    /// The interval at which a process renews its rows, here and in `account_holds`.
     pub const RENEW: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(db: Db) -> Self {

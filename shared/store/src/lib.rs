@@ -14,6 +14,7 @@ mod store;
 mod urls;
 mod versioned;
 
+pub mod account_holds;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_log;

@@ -8,6 +8,7 @@ use carillon_domain::{
 };
 
 use crate::{
+    account_holds::AccountHolds,
     api_keys::ApiKeys,
     audit::Audit,
     audit_log::AuditLog,
@@ -58,6 +59,7 @@ struct Parts {
     audit: Audit,
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
+    account_holds: AccountHolds,
 }
 
 impl Store {
@@ -84,6 +86,7 @@ impl Store {
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
             channel_holds: ChannelHolds::new(db.clone()),
+            account_holds: AccountHolds::new(db.clone()),
             events,
             db,
             model,
@@ -223,6 +226,12 @@ impl Store {
     pub fn audit(&self) -> &Audit {
         &self.0.audit
     }
+    /// Account holds.
+    #[must_use]
+    pub fn account_holds(&self) -> &AccountHolds {
+        &self.0.account_holds
+    }
+
     /// Channels on which nothing is sent at present.
     #[must_use]
     pub fn channel_holds(&self) -> &ChannelHolds {

@@ -3,9 +3,9 @@
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError};
-use carillon_domain::{Channel, SystemClock, clock::SharedClock};
+use carillon_domain::{Channel, Moment, SystemClock, clock::SharedClock};
 use carillon_runtime::causes;
-use carillon_store::Store;
+use carillon_store::{Store, account_holds::AccountHold};
 use serde::Serialize;
 
 use super::{
@@ -58,7 +58,8 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-async fn database(config: &Config, clock: &SharedClock) -> Result<String, String> {
+/// The database's state, and the provider accounts that workers have closed, which they say in it.
+async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<AccountHold>), String> {
     if folder::names_no_stores(config) {
         return Err(folder::no_stores());
     }
@@ -68,11 +69,32 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<String, String
         .map_err(|error| causes(&error))?;
     let checked = store.check().await;
     let dialect = store.dialect().as_str();
+    let holds = match checked {
+        Ok(()) => store.account_holds().all().await,
+        Err(error) => Err(error),
+    };
     store.close().await;
-    checked.map_err(|error| causes(&error))?;
-    Ok(format!(
-        "{dialect} answers and takes writes; the schema is up to date"
-    ))
+    let holds = holds.map_err(|error| causes(&error))?;
+    let state = format!("{dialect} answers and takes writes; the schema is up to date");
+    Ok((state, holds))
+}
+
+/// A finding for each account that a worker has closed, unless the readiness of the examined process has told it.
+fn closed(holds: Vec<AccountHold>, told: &[Finding]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for hold in holds {
+        let what = format!("account {}", hold.account);
+        let is_told = told.iter().any(|finding| finding.detail.contains(&hold.cause));
+        if !is_told && findings.iter().all(|finding| finding.what != what) {
+            let ends = hold.ends_at.map_or_else(
+                || "; the next message tries it".to_owned(),
+                |ends_at| format!("; the next message tries it at {}", Moment(ends_at)),
+            );
+            let detail = format!("a worker of {} says: {}{ends}", hold.channel, hold.cause);
+            findings.push(finding(what, Err(detail)));
+        }
+    }
+    findings
 }
 
 async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
@@ -189,7 +211,13 @@ async fn examine(config: Config, folder: Option<&Path>, url: Option<&str>) -> an
     };
     let mut findings = vec![finding("configuration", Ok("valid".to_owned()))];
     findings.extend(running(&address, is_named).await);
-    findings.push(finding("database", database(&config, &clock).await));
+    let (state, holds) = match database(&config, &clock).await {
+        Ok((state, holds)) => (Ok(state), holds),
+        Err(fault) => (Err(fault), Vec::new()),
+    };
+    let closed = closed(holds, &findings);
+    findings.push(finding("database", state));
+    findings.extend(closed);
     findings.push(finding("bus", bus(&config, &clock).await));
     findings.push(finding("limits", limits(&config).await));
     if folder.is_some() {
@@ -301,19 +329,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn doctor_examines_the_folder_of_a_running_carillon_dev_and_finds_no_fault() {
+    async fn doctor_examines_the_folder_of_a_running_carillon_dev_and_finds_only_accounts_that_workers_have_closed()
+     {
         let dir = tempfile::tempdir().unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
         let mut running = Config::default();
         running.bus.path = dir.path().join("bus.db");
         running.database.url = Some(DatabaseUrl::sqlite(&dir.path().join("store.db")));
-        let _store = Store::connect(&running.store_config().unwrap(), Arc::clone(&clock))
+        let store = Store::connect(&running.store_config().unwrap(), Arc::clone(&clock))
             .await
             .unwrap();
         let _bus = Bus::connect(running.bus_config().unwrap(), clock).await.unwrap();
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 1).into();
-        let findings = examine(config, Some(dir.path()), None).await.unwrap();
+        let findings = examine(config.clone(), Some(dir.path()), None).await.unwrap();
         for finding in &findings {
             assert!(finding.ok, "{}: {}", finding.what, finding.detail);
         }
@@ -321,6 +350,29 @@ mod tests {
             findings
                 .iter()
                 .any(|finding| finding.what == "bus" && finding.detail.starts_with("in use"))
+        );
+
+        // A worker at an address that doctor does not know.
+        let hold = AccountHold {
+            account: "relay".to_owned(),
+            channel: Channel::Email,
+            cause: "the provider account relay is parked: 535".to_owned(),
+            ends_at: Some(store.now() + Duration::from_secs(60)),
+        };
+        for process in [1, 2] {
+            let process = uuid::Uuid::from_u128(process);
+            store.account_holds().put(process, &hold).await.unwrap();
+        }
+        let findings = examine(config, Some(dir.path()), None).await.unwrap();
+        let wrong: Vec<_> = findings.iter().filter(|finding| !finding.ok).collect();
+        assert_eq!(wrong.len(), 1, "one finding for two processes");
+        assert_eq!(wrong[0].what, "account relay");
+        assert!(
+            wrong[0]
+                .detail
+                .starts_with("a worker of email says: the provider account relay is parked: 535; the next message tries it at 2"),
+            "{}",
+            wrong[0].detail
         );
     }
 

@@ -59,7 +59,7 @@ async fn an_operator_puts_an_address_on_the_list_changes_it_under_conditions_and
         // Another spelling is the same address.
         let spelled = setting.get("/v1/suppressions/email/ADA%40Example.COM").await;
         assert_eq!(spelled.json(), entry);
-        for empty in [put(ADA, &json!({})), Ask::put(ADA)] {
+        for empty in [put(ADA, &json!({})), put(ADA, &json!(null)), Ask::put(ADA)] {
             let same = setting.ask(empty).await;
             assert_eq!(
                 (same.status, same.json()),

@@ -158,6 +158,16 @@ async fn while_the_first_account_is_parked_the_second_sends() {
         setting.publish(&[to_guest("e-1")]).await;
         let worker = setting.start_with(vec![first.account("first"), second.account("second")], |_| {});
         setting.written.reaches("e-1", "1 retrying 401").await;
+        let store = &setting.env.store;
+        eventually(
+            "the parked account is a hold, and its channel is none",
+            || async {
+                let held = store.account_holds().all().await.unwrap();
+                let names: Vec<&str> = held.iter().map(|hold| hold.account.as_str()).collect();
+                names == ["first"] && store.channel_holds().all().await.unwrap().is_empty()
+            },
+        )
+        .await;
         setting.publish(&["e-2", "e-3"].map(to_guest)).await;
         for event in ["e-2", "e-3"] {
             setting.written.reaches(event, "1 sent").await;
@@ -196,9 +206,15 @@ async fn a_parked_account_is_a_hold_in_the_store_for_all_processes_until_it_work
                 .contains("is parked: the provider refuses the account"),
             "{told:?}"
         );
+        let accounts = setting.env.store.account_holds();
+        eventually("the account's hold is stored", || async {
+            let held = accounts.all().await.unwrap();
+            held.len() == 1 && held[0].cause == told[0].cause && held[0].channel == told[0].channel
+        })
+        .await;
         until_sent(setting, &["e-1"]).await;
-        eventually("the hold is gone", || async {
-            holds.all().await.unwrap().is_empty()
+        eventually("the holds are gone", || async {
+            holds.all().await.unwrap().is_empty() && accounts.all().await.unwrap().is_empty()
         })
         .await;
         worker.end().await;

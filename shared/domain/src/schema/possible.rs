@@ -20,11 +20,12 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 pub(super) use self::language::Language;
-pub use self::language::{SOME, VISIBLE};
+pub use self::language::VISIBLE;
 use self::{
     language::kinds,
     together::{Node, Question, Together},
 };
+pub use super::vocabulary::SOME;
 use super::{facts::Part, ranges};
 
 /// The most steps of one question, and of all questions about a schema.

@@ -3,7 +3,8 @@
 use Effect::{Definitions, Plain, Subschemas};
 use Use::{Checked, Rare};
 
-use super::possible::SOME;
+/// The keyword for an object of which the value of some property fits a schema, in the language of wishes (`possible`).
+pub const SOME: &str = "carillon-some";
 
 /// What a keyword does to a value.
 #[derive(Clone, Copy, PartialEq, Eq)]

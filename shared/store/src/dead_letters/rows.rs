@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use carillon_domain::{
     Channel, DeliveryId, TenantId, Timestamp,
-    dead_letter::{DeadLetter, FailureClass, LetterVerdict, StoredLetter},
+    dead_letter::{DeadLetter, FailureClass, LetterVerdict},
     status::Origin,
+    stored_letter::StoredLetter,
 };
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};

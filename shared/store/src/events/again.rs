@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use carillon_domain::{
-    TenantId,
-    dead_letter::{RejectedEvent, SkipReason},
-    status::Origin,
-};
+use carillon_domain::{TenantId, dead_letter::SkipReason, status::Origin, stored_letter::RejectedEvent};
 
 use super::{EventKey, Events, keys};
 use crate::{db::Session, error::StoreError};

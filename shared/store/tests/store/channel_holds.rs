@@ -1,7 +1,7 @@
-//! Holds of channels.
+//! Holds of channels and accounts.
 
 use carillon_domain::Channel;
-use carillon_store::channel_holds::ChannelHold;
+use carillon_store::{account_holds::AccountHold, channel_holds::ChannelHold};
 use uuid::Uuid;
 
 use crate::support::{on_each, seconds};
@@ -28,6 +28,38 @@ async fn a_hold_exists_until_it_is_removed_or_no_longer_renewed() {
         holds.remove(one, Channel::Email).await.unwrap();
         assert_eq!(holds.all().await.unwrap(), [renewed]);
         holds.remove(one, Channel::Sms).await.unwrap();
+        assert!(holds.all().await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_accounts_hold_exists_until_its_process_removes_it_or_no_longer_renews_it() {
+    on_each(async |store| {
+        let holds = store.account_holds();
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let hold = |account: &str, cause: &str| AccountHold {
+            account: account.to_owned(),
+            channel: Channel::Email,
+            cause: cause.to_owned(),
+            ends_at: Some(store.now() + seconds(60)),
+        };
+        let (relay, spare) = (hold("relay", "a"), hold("spare", "b"));
+        holds.put(one, &hold("relay", "before")).await.unwrap();
+        holds.put(one, &relay).await.unwrap();
+        holds.put(one, &spare).await.unwrap();
+        holds.put(other, &relay).await.unwrap();
+        assert_eq!(
+            holds.all().await.unwrap(),
+            [relay.clone(), relay.clone(), spare.clone()]
+        );
+        store.clock.advance(seconds(20));
+        holds.put(one, &relay).await.unwrap();
+        store.clock.advance(seconds(20));
+        assert_eq!(holds.all().await.unwrap(), std::slice::from_ref(&relay));
+        holds.remove(other, "relay").await.unwrap();
+        assert_eq!(holds.all().await.unwrap(), [relay]);
+        holds.remove(one, "relay").await.unwrap();
         assert!(holds.all().await.unwrap().is_empty());
     })
     .await;

@@ -4,14 +4,12 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use crate::{
-    schema::vocabulary::{is_constraint, is_plain},
+    schema::vocabulary::{SOME, is_constraint, is_plain},
     text::is_blank,
 };
 
 /// The format of a text with a visible character, in a [`Language::Wish`].
 pub const VISIBLE: &str = "carillon-visible";
-/// The keyword for an object of which the value of some property fits a schema, in a [`Language::Wish`].
-pub const SOME: &str = "carillon-some";
 
 /// The keywords that a schema is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

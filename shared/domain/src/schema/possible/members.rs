@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use serde_json::{Map, Value, json};
 
 use super::{
-    MAX_DEPTH, MAX_LISTED, Possible,
-    language::{Language, SOME},
+    MAX_DEPTH, MAX_LISTED, Possible, SOME,
+    language::Language,
     together::{Keywords, Node, Together},
 };
 
