@@ -74,4 +74,11 @@ pub(crate) fn warnings(config: &Config, roles: &[ProcessRole]) -> Vec<String> {
     warnings
 }
 
+/// Logs the warnings at the start of these roles.
+pub(crate) fn warn(config: &Config, roles: &[ProcessRole]) {
+    for warning in warnings(config, roles) {
+        tracing::warn!("{warning}");
+    }
+}
+
 const CANNOT_WORK: &str = "the configuration cannot work";

@@ -103,6 +103,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator)?;
     check::of_roles(&config, &roles::ALL)?;
+    check::warn(&config, &roles::ALL);
 
     let grace = config.shutdown.grace;
     let foundation = Foundation::connect(config, metrics, shutdown.clone()).await?;

@@ -146,9 +146,7 @@ async fn serve(config: Config, roles: &[roles::ProcessRole]) -> anyhow::Result<E
     };
     check::of_roles(&config, roles)?;
     let telemetry = telemetry::init(&config.telemetry, service)?;
-    for warning in check::warnings(&config, roles) {
-        tracing::warn!("{warning}");
-    }
+    check::warn(&config, roles);
     let shutdown = Shutdown {
         stall_limit: config.shutdown.stall_limit,
         ..Shutdown::default()

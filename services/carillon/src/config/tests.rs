@@ -316,3 +316,35 @@ fn each_broker_has_a_host_and_a_port_and_spaces_between_them_do_not_matter() {
         );
     }
 }
+
+#[test]
+fn the_url_of_a_provider_and_the_url_of_a_process_follow_one_rule() {
+    // Two types, because providers do no I/O and the runtime does not know what a notification is.
+    for text in [
+        "https://shop.example",
+        "http://127.0.0.1:8081/",
+        "https://[::1]:8443/base",
+        "HTTPS://shop.example",
+        "",
+        "shop.example",
+        "ftp://shop.example",
+        "http://",
+        "http:///path",
+        "https://h:0x",
+        "https://h?x",
+        "https://h#x",
+        "http://u@h",
+        "http://u:hunter2@h",
+        " https://h",
+        "https://h h",
+    ] {
+        let of_provider: Result<carillon_providers::BaseUrl, String> = text.parse();
+        let of_process: Result<HttpUrl, String> = text.parse();
+        assert_eq!(of_provider.is_ok(), of_process.is_ok(), "{text}");
+        if let (Err(provider), Err(process)) = (of_provider, of_process) {
+            let begins = "expected an http or https URL without user, query and fragment";
+            assert!(provider.starts_with(begins) && process.starts_with(begins));
+            assert!(!provider.contains("hunter2") && !process.contains("hunter2"));
+        }
+    }
+}
