@@ -69,39 +69,36 @@ pub fn replay(
     if letter.text(headers::TRUNCATED).is_some() {
         return Err(SkipReason::Truncated);
     }
-    match letter.channel {
-        Some(channel) => {
-            let delivery = Delivery::parse(letter.value).map_err(|_| SkipReason::Unreadable)?;
-            if delivery.channel != channel || delivery.tenant != *letter.tenant {
-                return Err(SkipReason::Unreadable);
-            }
-            if delivery.is_expired(now) {
-                return Err(SkipReason::Expired);
-            }
-            let former = letter
-                .text(headers::GENERATION)
-                .and_then(|text| text.parse().ok());
-            let generation = former.unwrap_or(0_u32).saturating_add(1);
-            let mut record = letter.record(topics.channel(channel, delivery.priority), job);
-            record.headers.insert(headers::GENERATION, generation.to_string());
-            Ok(Replay::Delivery {
-                record,
-                delivery: Box::new(delivery),
-                generation,
-            })
+    if let Some(channel) = letter.channel {
+        let delivery = Delivery::parse(letter.value).map_err(|_| SkipReason::Unreadable)?;
+        if delivery.channel != channel || delivery.tenant != *letter.tenant {
+            return Err(SkipReason::Unreadable);
         }
-        None => {
-            if letter.value.is_empty() && !letter.is_binary() {
-                return Err(SkipReason::Unreadable);
-            }
-            let Some(TopicKind::Events(lane)) = topics.kind_of(letter.source_topic) else {
-                return Err(SkipReason::UnknownSource);
-            };
-            Ok(Replay::Event {
-                event: letter.event(now),
-                record: letter.record(topics.events(lane), job),
-            })
+        if delivery.is_expired(now) {
+            return Err(SkipReason::Expired);
         }
+        let former = letter
+            .text(headers::GENERATION)
+            .and_then(|text| text.parse().ok());
+        let generation = former.unwrap_or(0_u32).saturating_add(1);
+        let mut record = letter.record(topics.channel(channel, delivery.priority), job);
+        record.headers.insert(headers::GENERATION, generation.to_string());
+        Ok(Replay::Delivery {
+            record,
+            delivery: Box::new(delivery),
+            generation,
+        })
+    } else {
+        if letter.value.is_empty() && !letter.is_binary() {
+            return Err(SkipReason::Unreadable);
+        }
+        let Some(TopicKind::Events(lane)) = topics.kind_of(letter.source_topic) else {
+            return Err(SkipReason::UnknownSource);
+        };
+        Ok(Replay::Event {
+            event: letter.event(now),
+            record: letter.record(topics.events(lane), job),
+        })
     }
 }
 

@@ -357,7 +357,7 @@ mod tests {
             account: "relay".to_owned(),
             channel: Channel::Email,
             cause: "the provider account relay is parked: 535".to_owned(),
-            ends_at: Some(store.now() + Duration::from_secs(60)),
+            ends_at: Some(store.now() + Duration::from_mins(1)),
         };
         for process in [1, 2] {
             let process = uuid::Uuid::from_u128(process);

@@ -41,14 +41,12 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Config(ConfigCommand::Check) => {
             check::of_all(&config)?;
             // The output can be read back as TOML, because its sentences are comments.
-            let warnings: String = check::warnings(&config, &roles::ALL)
-                .iter()
-                .map(|warning| format!("# Warning: {warning}.\n"))
+            let warnings = check::warnings(&config, &roles::ALL);
+            let warnings = warnings.iter().map(|warning| format!("# Warning: {warning}."));
+            let head: Vec<String> = std::iter::once("# The configuration is valid.".to_owned())
+                .chain(warnings)
                 .collect();
-            output::say(&format!(
-                "# The configuration is valid.\n{warnings}\n{}",
-                toml::to_string(&config)?
-            ))?;
+            output::say(&format!("{}\n\n{}", head.join("\n"), toml::to_string(&config)?))?;
         }
         Command::Doctor { url, json, stores } => {
             return doctor::run(config, url.as_deref(), json, &stores).await;
