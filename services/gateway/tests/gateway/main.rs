@@ -34,5 +34,6 @@ mod status;
 mod strict_bodies;
 mod support;
 mod suppressions;
+mod suppressions_import;
 mod surface;
 mod unsubscribe;
