@@ -36,7 +36,8 @@ fn a_file_that_a_role_reads_at_its_start_is_read_by_config_check_too() {
          client_email, private_key and token_uri in the file key.json\n"
     );
     // Another role does not read the file, and may not have it.
-    let said = stderr(&run(folder.path(), &[&["tracker"], &ACCOUNT[..]].concat()));
+    let tracker = ["tracker", "--set", "http.listen=127.0.0.1:0"];
+    let said = stderr(&run(folder.path(), &[&tracker[..], &ACCOUNT].concat()));
     assert!(said.contains("database.url: expected"), "{said}");
     for audience in ["carillon", "providers", "simulator", "postgres"] {
         fs::create_dir(folder.path().join(audience)).unwrap();
