@@ -4,7 +4,7 @@ use axum::http::HeaderValue;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Action, Fault, MAX_RULES, Target};
+use super::{Action, Fault, MAX_RULES, ReceiptFault, Target};
 
 const MAX_DELAY_MS: u64 = 600_000;
 const MAX_CODE_BYTES: usize = 64;
@@ -40,8 +40,6 @@ impl InvalidField {
 
 /// All invalid fields; empty if the script is valid.
 pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
-    const PERCENT: &str = "more than 0 and at most 100";
-    const MILLIS: &str = "at most 600000 milliseconds, which are ten minutes";
     let mut invalid = Vec::new();
     if faults.len() > MAX_RULES {
         let expected = format!("at most {MAX_RULES} rules");
@@ -53,106 +51,124 @@ pub(super) fn check(faults: &[Fault]) -> Vec<InvalidField> {
         ));
     }
     for (index, fault) in faults.iter().enumerate() {
-        let is_smtp = fault.provider == Target::Smtp;
         let mut refuse = |field: &str, code: &'static str, expected: &str, value: &dyn Shown| {
             let pointer = format!("/{index}/{field}");
             invalid.push(InvalidField::new(pointer, code, expected, value.shown()));
         };
-        let percents = [
-            ("percent", Some(fault.percent)),
-            ("recipients_percent", fault.recipients_percent),
-        ];
-        for (name, percent) in percents {
-            if percent.is_some_and(|percent| !(percent > 0.0 && percent <= 100.0)) {
-                refuse(name, "out-of-range", PERCENT, &percent);
-            }
-        }
-        let waits = [
-            ("delay_ms", fault.delay_ms, true),
-            ("greylist_ms", fault.greylist_ms, is_smtp),
-            ("idle_ms", fault.idle_ms, is_smtp),
-        ];
-        for (name, millis, is_asked) in waits {
-            if millis.is_some_and(|millis| millis > MAX_DELAY_MS) {
-                refuse(name, "out-of-range", MILLIS, &millis);
-            }
-            if millis.is_some() && !is_asked {
-                refuse(name, "not-asked", "no value, because only SMTP has it", &millis);
-            }
-        }
-        if fault.at.is_some() && !is_smtp {
-            refuse(
-                "at",
-                "not-asked",
-                "no value, because only SMTP has steps",
-                &fault.at,
-            );
-        }
-        if fault.field.is_some() && !matches!(fault.provider, Target::Fcm | Target::SendGrid) {
-            let expected = "no value, because only errors of FCM and SendGrid name a field";
-            refuse("field", "not-asked", expected, &fault.field);
-        }
-        let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
-        if !fault.retry_after.as_ref().is_none_or(is_header) {
-            let expected = "seconds, or another text that a header can have";
-            refuse("retry_after", "malformed", expected, &fault.retry_after);
-        }
-        if fault.status.is_some_and(|status| !(400..=599).contains(&status)) {
-            refuse(
-                "status",
-                "out-of-range",
-                "a status from 400 to 599",
-                &fault.status,
-            );
-        }
-        if let Some(receipt) = &fault.receipt {
-            if receipt.copies.is_some_and(|copies| !(1..=10).contains(&copies)) {
-                refuse(
-                    "receipt/copies",
-                    "out-of-range",
-                    "a number from 1 to 10",
-                    &receipt.copies,
-                );
-            }
-            let others = [fault.delay_ms, fault.greylist_ms, fault.idle_ms];
-            if fault.action.is_some() || fault.status.is_some() || others != [None; 3] {
-                let expected = "no value beside an action, a status or a delay";
-                refuse("receipt", "not-alone", expected, receipt);
-            }
-            if !matches!(
-                fault.provider,
-                Target::Twilio | Target::SendGrid | Target::Ses | Target::Any
-            ) {
-                let expected = "no value, because only Twilio, SendGrid and SES report the fate of messages";
-                refuse("receipt", "not-asked", expected, receipt);
-            }
-            continue;
-        }
-        match fault.action {
-            Some(Action::Answer) if fault.status.is_none() => {
-                let expected = "a status from 400 to 599 for the action answer";
-                refuse("status", "required", expected, &fault.status);
-            }
-            Some(Action::Hang | Action::Reset) if fault.status.is_some() => {
-                let expected = "no value, because nothing is answered";
-                refuse("status", "not-answered", expected, &fault.status);
-            }
-            None if [fault.delay_ms, fault.greylist_ms, fault.idle_ms] == [None; 3]
-                && fault.status.is_none() =>
-            {
-                let expected = "answer, hang, reset or goaway, or else a status or a delay_ms in the rule";
-                refuse("action", "required", expected, &fault.action);
-            }
-            _ => {}
-        }
-        if fault.status.is_none() && fault.greylist_ms.is_none() && fault.code.is_some() {
-            refuse("code", "not-answered", "a status beside the code", &fault.code);
-        }
-        if let Some(expected) = fault.code.as_deref().and_then(|code| code_at_fault(fault, code)) {
-            refuse("code", "malformed", expected, &fault.code);
-        }
+        check_fields(fault, &mut refuse);
+        check_answer(fault, &mut refuse);
     }
     invalid
+}
+
+/// Notes an invalid field: its name, a stable name of the error, the expected value and the given one.
+type Refuse<'a> = dyn FnMut(&str, &'static str, &str, &dyn Shown) + 'a;
+
+/// Checks the fields that select messages, and those that delay them.
+fn check_fields(fault: &Fault, refuse: &mut Refuse<'_>) {
+    const PERCENT: &str = "more than 0 and at most 100";
+    const MILLIS: &str = "at most 600000 milliseconds, which are ten minutes";
+    let is_smtp = fault.provider == Target::Smtp;
+    let percents = [
+        ("percent", Some(fault.percent)),
+        ("recipients_percent", fault.recipients_percent),
+    ];
+    for (name, percent) in percents {
+        if percent.is_some_and(|percent| !(percent > 0.0 && percent <= 100.0)) {
+            refuse(name, "out-of-range", PERCENT, &percent);
+        }
+    }
+    let waits = [
+        ("delay_ms", fault.delay_ms, true),
+        ("greylist_ms", fault.greylist_ms, is_smtp),
+        ("idle_ms", fault.idle_ms, is_smtp),
+    ];
+    for (name, millis, is_asked) in waits {
+        if millis.is_some_and(|millis| millis > MAX_DELAY_MS) {
+            refuse(name, "out-of-range", MILLIS, &millis);
+        }
+        if millis.is_some() && !is_asked {
+            refuse(name, "not-asked", "no value, because only SMTP has it", &millis);
+        }
+    }
+    if fault.at.is_some() && !is_smtp {
+        refuse(
+            "at",
+            "not-asked",
+            "no value, because only SMTP has steps",
+            &fault.at,
+        );
+    }
+    if fault.field.is_some() && !matches!(fault.provider, Target::Fcm | Target::SendGrid) {
+        let expected = "no value, because only errors of FCM and SendGrid name a field";
+        refuse("field", "not-asked", expected, &fault.field);
+    }
+    let is_header = |text: &String| HeaderValue::from_str(text).is_ok();
+    if !fault.retry_after.as_ref().is_none_or(is_header) {
+        let expected = "seconds, or another text that a header can have";
+        refuse("retry_after", "malformed", expected, &fault.retry_after);
+    }
+}
+
+/// Checks the action, the status and the code.
+fn check_answer(fault: &Fault, refuse: &mut Refuse<'_>) {
+    if fault.status.is_some_and(|status| !(400..=599).contains(&status)) {
+        refuse(
+            "status",
+            "out-of-range",
+            "a status from 400 to 599",
+            &fault.status,
+        );
+    }
+    if let Some(receipt) = &fault.receipt {
+        check_receipt(fault, receipt, refuse);
+        return;
+    }
+    match fault.action {
+        Some(Action::Answer) if fault.status.is_none() => {
+            let expected = "a status from 400 to 599 for the action answer";
+            refuse("status", "required", expected, &fault.status);
+        }
+        Some(Action::Hang | Action::Reset) if fault.status.is_some() => {
+            let expected = "no value, because nothing is answered";
+            refuse("status", "not-answered", expected, &fault.status);
+        }
+        None if [fault.delay_ms, fault.greylist_ms, fault.idle_ms] == [None; 3] && fault.status.is_none() => {
+            let expected = "answer, hang, reset or goaway, or else a status or a delay_ms in the rule";
+            refuse("action", "required", expected, &fault.action);
+        }
+        _ => {}
+    }
+    if fault.status.is_none() && fault.greylist_ms.is_none() && fault.code.is_some() {
+        refuse("code", "not-answered", "a status beside the code", &fault.code);
+    }
+    if let Some(expected) = fault.code.as_deref().and_then(|code| code_at_fault(fault, code)) {
+        refuse("code", "malformed", expected, &fault.code);
+    }
+}
+
+/// Checks a rule about receipts, which has neither an answer nor a delay.
+fn check_receipt(fault: &Fault, receipt: &ReceiptFault, refuse: &mut Refuse<'_>) {
+    if receipt.copies.is_some_and(|copies| !(1..=10).contains(&copies)) {
+        refuse(
+            "receipt/copies",
+            "out-of-range",
+            "a number from 1 to 10",
+            &receipt.copies,
+        );
+    }
+    let others = [fault.delay_ms, fault.greylist_ms, fault.idle_ms];
+    if fault.action.is_some() || fault.status.is_some() || others != [None; 3] {
+        let expected = "no value beside an action, a status or a delay";
+        refuse("receipt", "not-alone", expected, receipt);
+    }
+    if !matches!(
+        fault.provider,
+        Target::Twilio | Target::SendGrid | Target::Ses | Target::Any
+    ) {
+        let expected = "no value, because only Twilio, SendGrid and SES report the fate of messages";
+        refuse("receipt", "not-asked", expected, receipt);
+    }
 }
 
 /// A value as an error shows it.
