@@ -11,6 +11,7 @@ mod content;
 pub mod dead_letter;
 pub mod decide;
 pub mod delivery;
+mod delivery_state;
 pub mod duration_text;
 pub mod event;
 pub mod field_error;

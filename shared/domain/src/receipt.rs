@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
+    delivery_state::TimelineStep,
     ids::{DeliveryId, EventId, TenantId},
-    status::TimelineStep,
 };
 
 /// A provider's receipt, as a record of the status topic. It names the attempt to which it belongs; all else that is known of
 /// the delivery stands in the records before it in the same partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryReceipt {
-    /// The version of the wire form, [`crate::status::STATUS_VERSION`].
+    /// The version of the wire form, `STATUS_VERSION` of the status topic.
     pub v: u32,
     /// The tenant.
     pub tenant: TenantId,

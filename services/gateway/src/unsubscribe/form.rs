@@ -9,7 +9,7 @@ use carillon_domain::{Catalog, Channel, Preferences, unsubscribe::Subscription};
 use carillon_runtime::http::{Problem, ProblemKind};
 use url::form_urlencoded;
 
-use super::{choices, page::Notice};
+use super::choices;
 use crate::dashboard::page::PageError;
 
 /// The field that a mail client sends (RFC 8058 §3.1), and its value.
@@ -17,6 +17,13 @@ const ONE_CLICK: (&str, &str) = ("List-Unsubscribe", "One-Click");
 /// The fields of the page: a choice that it shows, and a choice that is ticked. Their values are made by [`value`].
 const SHOWN: &str = "shown";
 const TICKED: &str = "wanted";
+
+/// The consequence of a posted form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    Unsubscribed,
+    Saved,
+}
 
 /// A posted form.
 pub(super) enum Form {

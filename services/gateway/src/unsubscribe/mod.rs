@@ -24,8 +24,8 @@ use carillon_runtime::http::{Conditions, Path};
 use carillon_store::StoreError;
 
 use self::{
-    form::Form,
-    page::{Notice, changed, unknown},
+    form::{Form, Notice},
+    page::{changed, unknown},
     texts::Texts,
 };
 use crate::{

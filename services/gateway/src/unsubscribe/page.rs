@@ -7,15 +7,12 @@ use axum::{
 };
 use carillon_domain::{Catalog, Channel, Preferences, unsubscribe::Subscription};
 
-use super::{choices, form, texts::Texts};
+use super::{
+    choices,
+    form::{self, Notice},
+    texts::Texts,
+};
 use crate::dashboard::page::{render, words};
-
-/// The consequence of a posted form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
-    Unsubscribed,
-    Saved,
-}
 
 /// A category with the choices that it offers.
 struct CategoryChoices {
