@@ -18,6 +18,7 @@ LINES_AT_ONCE, LINES_PER_SECOND = 60, 5
 
 def check_faults(project):
     """Each container is restarted and killed in turn under load: nothing is lost, and what went out twice says so."""
+    shop.put_users(project.key)
     shop.delay_answers(400)
     load = shop.Load(project.key, "faults")
     load.start()
