@@ -101,7 +101,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let settings = config.simulator_config();
     let simulator = start_simulator(&args, &secrets, settings, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
-    embed(&mut config, &args, &secrets, &simulator)?;
+    embed(&mut config, &args, &secrets, &simulator, listener.local_addr()?)?;
     check::of_roles(&config, &roles::ALL)?;
     check::warn(&config, &roles::ALL);
 
@@ -288,6 +288,7 @@ fn embed(
     args: &DevArgs,
     secrets: &Secrets,
     simulator: &Simulator,
+    listening: SocketAddr,
 ) -> anyhow::Result<()> {
     config.http.listen = args.listen;
     config.kafka.brokers.clear();
@@ -339,7 +340,7 @@ fn embed(
             secondary_auth_token: None,
             from: Some("+15550001111".parse().map_err(anyhow::Error::msg)?),
             messaging_service_sid: None,
-            callback_url: Some(url_of(args.listen)?),
+            callback_url: Some(url_of(reachable(listening))?),
             base_url,
             request_timeout,
             rate_per_second: None,

@@ -1,12 +1,13 @@
 //! The calls of Amazon SNS: its certificates, which are fetched once a day, and the confirmation of a subscription. Both URLs are on
 //! SNS's own host, which `carillon_providers::SnsReceipts` checks.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use axum::body::Bytes;
 use carillon_domain::{Timestamp, clock::later};
 use carillon_providers::{Callback, NotGenuine, Receipt, SnsContent, SnsReceipts};
 use carillon_runtime::http::{ClientOptions, Problem, ProblemKind, client};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use reqwest::Url;
 
@@ -21,6 +22,8 @@ const KEPT: Duration = Duration::from_hours(24);
 const MOST: usize = 16;
 /// The longest time of a fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The most fetches in a second.
+const FETCHES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// `Retry-After` when SNS's host did not answer.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -29,6 +32,7 @@ pub(crate) struct Sns {
     receipts: Box<SnsReceipts>,
     http: reqwest::Client,
     kept: Mutex<HashMap<Url, (Bytes, Timestamp)>>,
+    fetches: DefaultDirectRateLimiter,
 }
 
 impl Sns {
@@ -41,6 +45,7 @@ impl Sns {
             receipts,
             http: client(&options)?,
             kept: Mutex::default(),
+            fetches: RateLimiter::direct(Quota::per_second(FETCHES)),
         })
     }
 
@@ -53,8 +58,14 @@ impl Sns {
     ) -> Result<Vec<Receipt>, ApiError> {
         let refused = |error: NotGenuine| refuse(&account.name, error);
         let opened = self.receipts.open(call).map_err(refused)?;
-        let certificate = self.certificate(opened.certificate_url(), now).await?;
-        opened.verify(&certificate, now).map_err(refused)?;
+        let url = opened.certificate_url();
+        let certificate = self.certificate(url, now).await?;
+        let verified = opened.verify(&certificate, now);
+        // An answer that is no certificate is not kept, so that the next call asks again.
+        if verified != Err(NotGenuine::BadCertificate) {
+            self.keep(url, certificate, now);
+        }
+        verified.map_err(refused)?;
         match opened.content().map_err(|error| unreadable(account, &error.0))? {
             SnsContent::Receipts(receipts) => Ok(receipts),
             SnsContent::Confirm(url) => {
@@ -79,26 +90,40 @@ impl Sns {
         if let Some((certificate, _)) = kept {
             return Ok(certificate);
         }
-        let certificate = self.get(url).await?;
+        self.get(url).await
+    }
+
+    fn keep(&self, url: &Url, certificate: Bytes, now: Timestamp) {
         let mut kept = self.kept.lock();
+        if kept.get(url).is_some_and(|(_, until)| now < *until) {
+            return;
+        }
         if kept.len() >= MOST {
             kept.clear();
         }
-        kept.insert(url.clone(), (certificate.clone(), later(now, KEPT)));
-        Ok(certificate)
+        kept.insert(url.clone(), (certificate, later(now, KEPT)));
     }
 
-    /// The answer to a GET, of at most [`LARGEST`] bytes.
+    /// The answer to a GET, of at most [`LARGEST`] bytes. Calls that are not genuine can cause it, so it has a rate.
     async fn get(&self, url: &Url) -> Result<Bytes, ApiError> {
+        if self.fetches.check().is_err() {
+            let text = "SNS's host was asked too often within a second; repeat the call";
+            return Err(unavailable(text));
+        }
         let answer = self.http.get(url.clone()).send().await;
         let mut answer = answer
             .and_then(reqwest::Response::error_for_status)
             .map_err(|error| away(&error))?;
+        if !answer.status().is_success() {
+            return Err(unavailable(
+                "SNS's host did not answer as expected; repeat the call",
+            ));
+        }
         let mut bytes = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(|error| away(&error))? {
             if bytes.len() + piece.len() > LARGEST {
                 let text = format!("expected an answer of at most {LARGEST} bytes from SNS's host");
-                return Err(ApiError::new(ProblemKind::Unavailable, text));
+                return Err(unavailable(&text));
             }
             bytes.extend_from_slice(&piece);
         }
@@ -106,13 +131,17 @@ impl Sns {
     }
 }
 
-/// SNS repeats the call.
+/// The answer when SNS's host is away.
 fn away(error: &reqwest::Error) -> ApiError {
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "SNS's host did not answer with a certificate or a confirmation"
     );
-    let text = "SNS's host did not answer as expected; repeat the call";
+    unavailable("SNS's host did not answer as expected; repeat the call")
+}
+
+/// The answer after which SNS repeats the call.
+fn unavailable(text: &str) -> ApiError {
     Problem::new(ProblemKind::Unavailable, text)
         .with_retry_after(SOON)
         .into()

@@ -1,14 +1,21 @@
 //! Receipts of providers: signatures, references, and the records that follow.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{body::Body, http::Request};
+use axum::{Router, body::Body, http::Request, response::Redirect, routing::get};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use carillon_bus::Record;
+use carillon_bus::{Backend, Bus, KafkaConfig, Record};
 use carillon_domain::{
     Channel, DeliveryId, DeliveryStatus, StatusRecord, TenantId, Timestamp, receipt::DeliveryReceipt,
     suppression::SuppressionReason,
 };
+use carillon_gateway::GatewayConfig;
 use carillon_providers::{Reference, ReferenceKey};
 use carillon_store::{
     Lease,
@@ -19,7 +26,7 @@ use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Answer, Ask, START, Setting, on_gateway};
+use crate::support::{Answer, Ask, START, Setting, on_gateway, on_gateway_with, send_to};
 
 const PHONE: &str = "+4915112345678";
 
@@ -303,6 +310,133 @@ async fn a_signed_call_without_a_message_names_what_is_missing_and_a_large_one_i
             .body(vec![b'x'; (1 << 20) + 1].into())
             .unwrap();
         setting.send(large).await.problem(413, "too-large");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_a_receipt_is_answered_503_and_its_repeat_is_recorded() {
+    on_gateway(async |setting| {
+        let mut config = setting.env.bus_config.clone();
+        config.backend = Backend::Kafka(Box::new(KafkaConfig {
+            // No server listens on this port.
+            brokers: "127.0.0.1:1".to_owned(),
+            ..KafkaConfig::default()
+        }));
+        let away = Bus::connect(config, setting.clock.clone()).await.unwrap();
+        let gateway = setting.process_on(&away);
+        let reference = signed_reference(setting, &reference());
+        let call = || callback("token-1", &reference, &fate("undelivered", "30005"));
+        let refused = send_to(&gateway, call()).await;
+        refused.problem(503, "unavailable");
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(setting.send(call()).await.status, 204);
+        assert_eq!(recorded(setting).await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_account_has_a_bound_of_calls_a_second_and_does_not_take_those_of_another() {
+    let config = GatewayConfig {
+        receipts_per_second: 1,
+        ..GatewayConfig::default()
+    };
+    on_gateway_with(config, async |setting| {
+        let post = |account: &str| {
+            let path = format!("/v1/receipts/{account}");
+            setting.send(Request::post(path).body(Body::empty()).unwrap())
+        };
+        post("texts").await.problem(401, "unauthorized");
+        let limited = post("texts").await;
+        limited.problem(429, "rate-limited");
+        assert!(limited.header("retry-after").is_some());
+        post("mails").await.problem(401, "unauthorized");
+    })
+    .await;
+}
+
+/// SendGrid's test vector: its libraries verify this body.
+const SENDGRID_BODY: &str = concat!(
+    r#"[{"email":"hello@world.com","event":"dropped","reason":"Bounced Address","sg_event_id":"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA","sg_message_id":"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0","smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]"#,
+    "\r\n"
+);
+
+#[tokio::test]
+async fn a_call_of_sendgrid_from_another_year_is_refused_although_its_signature_fits() {
+    on_gateway(async |setting| {
+        let signature =
+            "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=";
+        let call = Request::post("/v1/receipts/mails")
+            .header("x-twilio-email-event-webhook-signature", signature)
+            .header("x-twilio-email-event-webhook-timestamp", "1600112502")
+            .body(SENDGRID_BODY.into())
+            .unwrap();
+        let refused = setting.send(call).await;
+        refused.problem(401, "unauthorized");
+        assert_eq!(refused.json()["detail"], "the signature is not of this time");
+    })
+    .await;
+}
+
+/// A call of SNS with a signature that fits nothing.
+fn of_sns(certificate_url: &str) -> Request<Body> {
+    let envelope = json!({"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-central-1:000000000000:receipts",
+        "Message": "{}", "Timestamp": START, "SignatureVersion": "2", "Signature": "", "SigningCertURL": certificate_url});
+    Request::post("/v1/receipts/amazon")
+        .body(envelope.to_string().into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn snss_certificate_is_fetched_once_within_bounds_and_from_its_own_host_alone() {
+    // The account's `sns_endpoint`; tests of this file share it.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["sns.amazonaws.com".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let host = Router::new()
+        .route(
+            "/certificate.pem",
+            get(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let certificate = certificate.clone();
+                async move { certificate }
+            }),
+        )
+        .route("/other.pem", get(|| async { "no certificate" }))
+        .route("/large.pem", get(|| async { "x".repeat(17 << 10) }))
+        .route(
+            "/moved.pem",
+            get(|| async { Redirect::temporary("/certificate.pem") }),
+        );
+    tokio::spawn(async move { axum::serve(listener, host).await });
+    on_gateway(async |setting| {
+        let gateway = setting.with_sns_at(&endpoint);
+        let send = |path: &str| send_to(&gateway, of_sns(&format!("{endpoint}{path}")));
+        for path in ["/large.pem", "/moved.pem", "/missing.pem"] {
+            // SNS repeats a call that is answered 503.
+            send(path).await.problem(503, "unavailable");
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "no redirect is followed");
+        for _ in 0..3 {
+            let refused = send("/certificate.pem").await;
+            refused.problem(401, "unauthorized");
+            let detail = "the signature does not fit the content and the account's secrets";
+            assert_eq!(refused.json()["detail"], detail);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let refused = send("/other.pem").await;
+        refused.problem(401, "unauthorized");
+        let detail = "the certificate cannot be read, or is not valid now";
+        assert_eq!(refused.json()["detail"], detail);
+        let foreign = send_to(&gateway, of_sns("http://127.0.0.1:1/certificate.pem")).await;
+        foreign.problem(401, "unauthorized");
+        let detail = "the URL of the certificate or of the confirmation is not on SNS's own host";
+        assert_eq!(foreign.json()["detail"], detail);
     })
     .await;
 }

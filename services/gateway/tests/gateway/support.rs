@@ -76,6 +76,16 @@ pub(crate) fn links() -> UnsubscribeLinks {
 
 /// A gateway process on an environment.
 fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
+    gateway_with_sns_at("http://127.0.0.1:1", bus, store, config, clock)
+}
+
+fn gateway_with_sns_at(
+    sns: &str,
+    bus: &Bus,
+    store: &Store,
+    config: GatewayConfig,
+    clock: &Arc<ManualClock>,
+) -> Router {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
     let deps = GatewayDeps {
@@ -85,7 +95,7 @@ fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualCl
         renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
         links: Some(links()),
         clock: clock.clone(),
-        receipts: Arc::new(ReceiptAccounts::new(&providers(), config.receipts_per_second).unwrap()),
+        receipts: Arc::new(ReceiptAccounts::new(&providers(sns), config.receipts_per_second).unwrap()),
         config,
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),
@@ -93,16 +103,21 @@ fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualCl
     carillon_gateway::router(deps, |_| Vec::new())
 }
 
-/// The provider accounts that take receipts.
-pub(crate) fn providers() -> ProvidersConfig {
+/// The provider accounts that take receipts; SNS is at a URL.
+fn providers(sns: &str) -> ProvidersConfig {
     // As text, because `kind` has to come first.
     let accounts = r#"{
         "texts": {"kind": "twilio", "account_sid": "AC00000000000000000000000000000001", "auth_token": "token-1", "secondary_auth_token": "token-2",
             "from": "+15550001111", "callback_url": "https://notify.example.com"},
         "mute": {"kind": "twilio", "account_sid": "AC00000000000000000000000000000001", "auth_token": "token-1", "from": "+15550001111"},
+        "mails": {"kind": "sendgrid", "api_key": "SG.key", "from": "Shop <shop@example.com>",
+            "webhook_key": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="},
+        "amazon": {"kind": "ses", "region": "eu-central-1", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "x",
+            "from": "Shop <shop@example.com>", "sns_endpoint": "{sns}",
+            "receipts_topic": "arn:aws:sns:eu-central-1:000000000000:receipts"},
         "relay": {"kind": "smtp", "host": "127.0.0.1", "from": "Shop <shop@example.com>"}
     }"#;
-    serde_json::from_str(accounts).unwrap()
+    serde_json::from_str(&accounts.replace("{sns}", sns)).unwrap()
 }
 
 /// The catalog of all tests.
@@ -158,6 +173,17 @@ impl Setting {
     /// The gateway as another process on the same database and another bus.
     pub(crate) fn process_on(&self, bus: &Bus) -> Router {
         gateway(bus, &self.env.store, GatewayConfig::default(), &self.clock)
+    }
+
+    /// The gateway as another process for which SNS is at this URL.
+    pub(crate) fn with_sns_at(&self, sns: &str) -> Router {
+        gateway_with_sns_at(
+            sns,
+            &self.env.bus,
+            &self.env.store,
+            GatewayConfig::default(),
+            &self.clock,
+        )
     }
 
     /// Sends a request as the admin, unless it names another key.
@@ -252,7 +278,7 @@ pub(crate) async fn ask_at(router: &Router, ask: Ask, key: &str) -> Answer {
     send_to(router, ask.request(key)).await
 }
 
-async fn send_to(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send_to(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();

@@ -12,6 +12,7 @@ mod faults_smtp;
 mod fcm;
 mod memory;
 mod page;
+mod receipts;
 mod sendgrid;
 mod ses;
 mod smtp;
