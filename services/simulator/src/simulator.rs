@@ -51,6 +51,7 @@ impl Simulator {
         let (http_listener, http_addr) = listen(config.listen).await?;
         let (smtp_listener, smtp_addr) = listen(config.smtp_listen).await?;
         let (apns_listener, apns_addr) = listen(config.apns_listen).await?;
+        let (settings, topic) = reporting(&config, http_addr)?;
         let identity = match (config.apns_identity, &config.data_dir) {
             (Some(identity), _) => identity,
             (None, Some(folder)) => ApnsIdentity::of_folder(folder, &THIS_MACHINE)?,
@@ -63,32 +64,6 @@ impl Simulator {
         )?;
         let faults = Faults::none();
         let messages = store.messages().clone();
-        let url = |name, text: Option<&String>| {
-            let url = text.map(|text| Url::parse(text)).transpose();
-            url.map_err(|_| SimulatorError::Url(name))
-        };
-        let of_http = Some(format!("http://{http_addr}"));
-        let endpoint = config.sns_endpoint.as_ref().or(of_http.as_ref());
-        let topic = match url("simulator.sns_endpoint", endpoint)? {
-            Some(endpoint) if config.receipts_after.is_some() => sns::Topic::new(sns::Settings {
-                topic: config.ses_topic,
-                subscriber: url("simulator.sns_subscriber_url", config.sns_subscriber_url.as_ref())?,
-                endpoint,
-                signature_version: config.sns_signature_version,
-            })?,
-            _ => None,
-        };
-        let settings = receipts::Settings {
-            sendgrid_url: url(
-                "simulator.sendgrid_webhook_url",
-                config.sendgrid_webhook_url.as_ref(),
-            )?,
-            sendgrid_key_pem: config.sendgrid_webhook_key_pem,
-            sns: topic.clone(),
-            after: config.receipts_after,
-            twilio_sid: config.twilio_account_sid.clone(),
-            twilio_token: config.twilio_auth_token.clone(),
-        };
         let context = Context {
             store,
             faults: faults.clone(),
@@ -192,6 +167,40 @@ impl Simulator {
     pub async fn finished(self) -> Result<(), SimulatorError> {
         self.tasks.await?
     }
+}
+
+/// The settings of reports, and SES's topic if it has a subscriber.
+fn reporting(
+    config: &SimulatorConfig,
+    http_addr: SocketAddr,
+) -> Result<(receipts::Settings, Option<sns::Topic>), SimulatorError> {
+    let url = |name, text: Option<&String>| {
+        let url = text.map(|text| Url::parse(text)).transpose();
+        url.map_err(|_| SimulatorError::Url(name))
+    };
+    let of_http = Some(format!("http://{http_addr}"));
+    let endpoint = config.sns_endpoint.as_ref().or(of_http.as_ref());
+    let topic = match url("simulator.sns_endpoint", endpoint)? {
+        Some(endpoint) if config.receipts_after.is_some() => sns::Topic::new(sns::Settings {
+            topic: config.ses_topic.clone(),
+            subscriber: url("simulator.sns_subscriber_url", config.sns_subscriber_url.as_ref())?,
+            endpoint,
+            signature_version: config.sns_signature_version,
+        })?,
+        _ => None,
+    };
+    let settings = receipts::Settings {
+        sendgrid_url: url(
+            "simulator.sendgrid_webhook_url",
+            config.sendgrid_webhook_url.as_ref(),
+        )?,
+        sendgrid_key_pem: config.sendgrid_webhook_key_pem.clone(),
+        sns: topic.clone(),
+        after: config.receipts_after,
+        twilio_sid: config.twilio_account_sid.clone(),
+        twilio_token: config.twilio_auth_token.clone(),
+    };
+    Ok((settings, topic))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulatorError> {

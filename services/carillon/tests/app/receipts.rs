@@ -203,6 +203,7 @@ fn with_mails(mailer: &Mailer, more: &[(&str, &str)]) -> Setup {
         ("CHANNELS__EMAIL__ACCOUNTS", "mails"),
         ("PROVIDERS__MAILS__FROM", "Shop <shop@example.com>"),
         ("PROVIDERS__MAILS__BASE_URL", "{simulator}"),
+        ("PROVIDERS__MAILS__REQUEST_TIMEOUT", "4s"),
     ];
     with_receipts(&[&common, mailer.settings, more].concat())
 }

@@ -56,7 +56,7 @@ fn callback(token: &str, reference: &str, fields: &[(&str, &str)]) -> Request<Bo
     sorted.sort_unstable();
     let mut content = format!("https://notify.example.com{path}");
     for (name, value) in sorted {
-        content += &format!("{name}{value}");
+        content.extend([name, value]);
     }
     let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
     let form: Vec<String> = fields

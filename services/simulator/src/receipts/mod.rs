@@ -91,13 +91,13 @@ impl Reports {
         match &self.0 {
             None => Vec::new(),
             Some(reporter) => {
-                let reported = messages.iter().filter(|message| match message.provider {
+                let ours = messages.iter().filter(|message| match message.provider {
                     Provider::Twilio => true,
                     Provider::SendGrid => reporter.sendgrid.is_some(),
                     Provider::Ses => reporter.sns.is_some(),
                     Provider::Fcm | Provider::Apns | Provider::Smtp => false,
                 });
-                reported.cloned().collect()
+                ours.cloned().collect()
             }
         }
     }
@@ -183,7 +183,7 @@ impl Reporter {
                     return tracing::debug!(url = %call.url, "a report was not taken for genuine");
                 }
                 Ok(answer) => {
-                    tracing::debug!(url = %call.url, status = %answer.status(), "a report is repeated")
+                    tracing::debug!(url = %call.url, status = %answer.status(), "a report is repeated");
                 }
                 Err(error) => tracing::debug!(url = %call.url, %error, "a report is repeated"),
             }

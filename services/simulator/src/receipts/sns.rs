@@ -32,7 +32,7 @@ const CONFIRM: &str = "/sns/confirm";
 const SHA1_PREFIX: &[u8] = b"\x30\x21\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00\x04\x14";
 const SHA256_PREFIX: &[u8] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
 /// The longest wait for a subscriber's confirmation before a notification is dropped.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The settings of the topic.
 pub(crate) struct Settings {
@@ -231,10 +231,10 @@ fn event(message: &Message, set: &str, kind: &str, code: Option<&str>) -> Value 
         }
         "Delivery" => {
             event["delivery"] =
-                json!({"timestamp": now, "recipients": [message.to], "smtpResponse": "250 OK"})
+                json!({"timestamp": now, "recipients": [message.to], "smtpResponse": "250 OK"});
         }
         "DeliveryDelay" => {
-            event["deliveryDelay"] = json!({"timestamp": now, "delayType": code.unwrap_or("MailboxFull")})
+            event["deliveryDelay"] = json!({"timestamp": now, "delayType": code.unwrap_or("MailboxFull")});
         }
         "Open" => event["open"] = json!({"timestamp": now, "userAgent": "simulator"}),
         "Click" => event["click"] = json!({"timestamp": now, "link": "https://example.com/"}),

@@ -85,10 +85,8 @@ async fn text(running: &Running, callback: &str) {
 
 /// The status in a callback of Twilio.
 fn status(called: &Called) -> String {
-    let fields = called.body.split('&');
-    let status = fields
-        .filter_map(|field| field.strip_prefix("MessageStatus="))
-        .next();
+    let mut fields = called.body.split('&');
+    let status = fields.find_map(|field| field.strip_prefix("MessageStatus="));
     status.unwrap().to_owned()
 }
 

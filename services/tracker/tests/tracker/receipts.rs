@@ -1,6 +1,6 @@
 //! Providers' receipts in the read model.
 
-use carillon_domain::{Channel, DeliveryStatus, StatusRecord};
+use carillon_domain::{Channel, DeliveryStatus, StatusRecord, UserId};
 
 use crate::{
     statuses::{at, delivery_id, event_id, receipt, routed, said},
@@ -42,7 +42,7 @@ async fn a_receipt_is_a_step_of_its_attempt_and_the_state_of_the_delivery() {
         assert_eq!(delivery.provider.as_deref(), Some("texts"));
         assert_eq!(delivery.provider_message_id.as_deref(), Some("SM1"));
         // The columns that a receipt does not name are the decision's.
-        assert_eq!(delivery.user_id.as_ref().map(|user| user.as_str()), Some("u-42"));
+        assert_eq!(delivery.user_id.as_ref().map(UserId::as_str), Some("u-42"));
         assert_eq!(delivery.event_type, "OrderShipped");
         let timeline = setting.timeline(delivery.id).await;
         let last = timeline.last().unwrap();

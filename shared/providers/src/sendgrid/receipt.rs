@@ -11,7 +11,8 @@ use crate::receipt::{Receipt, ReceiptStep, SuppressedAddress, UnreadableCall};
 /// An event; fields that lead to nothing are left out.
 #[derive(Deserialize)]
 struct Event {
-    event: String,
+    #[serde(rename = "event")]
+    name: String,
     sg_event_id: String,
     sg_message_id: Option<String>,
     /// Seconds since 1970.
@@ -80,15 +81,12 @@ fn receipt(event: Event) -> Receipt {
 /// The code of a step: the enhanced status code, else the kind of the event.
 fn code(event: &Event) -> String {
     let status = event.status.as_deref().filter(|status| !status.is_empty());
-    status
-        .or(event.kind.as_deref())
-        .unwrap_or(&event.event)
-        .to_owned()
+    status.or(event.kind.as_deref()).unwrap_or(&event.name).to_owned()
 }
 
 fn step(event: &Event) -> Option<ReceiptStep> {
     let with = |status, detail| Some(ReceiptStep::of(status, code(event), detail));
-    match event.event.as_str() {
+    match event.name.as_str() {
         "processed" => Some(ReceiptStep {
             detail: Some("the provider has passed the message on".to_owned()),
             ..ReceiptStep::plain(DeliveryStatus::Sent)
@@ -130,7 +128,7 @@ fn is_hard(event: &Event) -> bool {
 }
 
 fn suppression(event: &Event) -> Option<SuppressionReason> {
-    match event.event.as_str() {
+    match event.name.as_str() {
         "bounce" if is_hard(event) => Some(SuppressionReason::HardBounce),
         "spamreport" => Some(SuppressionReason::Complaint),
         "unsubscribe" => Some(SuppressionReason::OptedOut),

@@ -13,7 +13,8 @@ use crate::receipt::{Receipt, ReceiptStep, SuppressedAddress, UnreadableCall};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    event_type: String,
+    #[serde(rename = "eventType")]
+    name: String,
     mail: Mail,
     bounce: Option<Bounce>,
     complaint: Option<Complaint>,
@@ -41,8 +42,10 @@ struct Timed {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bounce {
-    bounce_type: Option<String>,
-    bounce_sub_type: Option<String>,
+    #[serde(rename = "bounceType")]
+    kind: Option<String>,
+    #[serde(rename = "bounceSubType")]
+    sub_kind: Option<String>,
     #[serde(default)]
     bounced_recipients: Vec<Recipient>,
     timestamp: Option<Timestamp>,
@@ -51,7 +54,8 @@ struct Bounce {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Complaint {
-    complaint_feedback_type: Option<String>,
+    #[serde(rename = "complaintFeedbackType")]
+    feedback: Option<String>,
     #[serde(default)]
     complained_recipients: Vec<Recipient>,
     timestamp: Option<Timestamp>,
@@ -91,7 +95,7 @@ pub(super) fn read(message: &str, id: &str) -> Result<Receipt, UnreadableCall> {
     };
     let mut receipt = nothing(joined(&event.mail.tags), event.mail.message_id);
     let plain = ReceiptStep::plain;
-    match event.event_type.as_str() {
+    match event.name.as_str() {
         "Send" => {
             receipt.at = event.mail.timestamp;
             receipt.step = Some(ReceiptStep {
@@ -150,9 +154,9 @@ fn lacks(member: &str) -> UnreadableCall {
 }
 
 fn bounced(receipt: &mut Receipt, bounce: Bounce) {
-    let is_permanent = bounce.bounce_type.as_deref() == Some("Permanent");
+    let is_permanent = bounce.kind.as_deref() == Some("Permanent");
     let word = |word: Option<String>| word.unwrap_or_else(|| "Undetermined".to_owned());
-    let code = format!("{}/{}", word(bounce.bounce_type), word(bounce.bounce_sub_type));
+    let code = format!("{}/{}", word(bounce.kind), word(bounce.sub_kind));
     let detail = if is_permanent {
         "the recipient's server does not know the mailbox"
     } else {
@@ -166,9 +170,7 @@ fn bounced(receipt: &mut Receipt, bounce: Bounce) {
 }
 
 fn complained(receipt: &mut Receipt, complaint: Complaint) {
-    let code = complaint
-        .complaint_feedback_type
-        .unwrap_or_else(|| "complaint".to_owned());
+    let code = complaint.feedback.unwrap_or_else(|| "complaint".to_owned());
     // The recipient has moved the message out of the folder of unwanted mail.
     if code == "not-spam" {
         return;
@@ -236,7 +238,7 @@ mod tests {
             "timestamp": "2026-11-24T10:00:07.000Z", "feedbackId": "f"}})
     }
 
-    fn complaint(kind: Value) -> Value {
+    fn complaint(kind: &Value) -> Value {
         json!({"eventType": "Complaint", "complaint": {"complaintFeedbackType": kind, "timestamp": "2026-11-24T10:00:07.000Z",
             "complainedRecipients": [{"emailAddress": "Ada <ada@example.com>"}]}})
     }
@@ -270,14 +272,14 @@ mod tests {
                 "bounced Undetermined/Undetermined".to_owned(),
             ),
             (
-                complaint(json!("abuse")),
+                complaint(&json!("abuse")),
                 "complained abuse complaint ada@example.com".to_owned(),
             ),
             (
-                complaint(Value::Null),
+                complaint(&Value::Null),
                 "complained complaint complaint ada@example.com".to_owned(),
             ),
-            (complaint(json!("not-spam")), "nothing".to_owned()),
+            (complaint(&json!("not-spam")), "nothing".to_owned()),
             (
                 json!({"eventType": "Reject", "reject": {"reason": "Bad content"}}),
                 "failed Bad content".to_owned(),

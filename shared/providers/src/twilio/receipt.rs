@@ -81,13 +81,10 @@ fn step(status: &str, code: Option<u32>) -> Option<ReceiptStep> {
             "the carrier reports no delivery of the message",
         ),
         "partially_delivered" | "delivered" => ReceiptStep::plain(DeliveryStatus::Delivered),
-        "undelivered" if code == Some(VALIDITY_EXPIRED) => {
+        "undelivered" | "failed" if code == Some(VALIDITY_EXPIRED) => {
             failure(DeliveryStatus::Expired, "the message came too late")
         }
         "undelivered" => failure(DeliveryStatus::Bounced, "the carrier did not deliver the message"),
-        "failed" if code == Some(VALIDITY_EXPIRED) => {
-            failure(DeliveryStatus::Expired, "the message came too late")
-        }
         "failed" => failure(DeliveryStatus::Failed, "the provider could not send the message"),
         "canceled" => failure(
             DeliveryStatus::Cancelled,
