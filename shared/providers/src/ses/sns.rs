@@ -72,13 +72,12 @@ enum Kind {
 
 impl SnsReceipts {
     pub(super) fn new(topic: &TopicArn, config: &SesConfig) -> Result<Self, SettingError> {
-        let url = match &config.sns_endpoint {
-            Some(endpoint) => endpoint.join("sns_endpoint", "/")?,
-            None => {
-                let text = format!("https://{}/", topic.host());
-                Url::parse(&text)
-                    .map_err(|_| SettingError::new("receipts_topic", "expected the ARN of a topic"))?
-            }
+        let url = if let Some(endpoint) = &config.sns_endpoint {
+            endpoint.join("sns_endpoint", "/")?
+        } else {
+            let text = format!("https://{}/", topic.host());
+            Url::parse(&text)
+                .map_err(|_| SettingError::new("receipts_topic", "expected the ARN of a topic"))?
         };
         Ok(Self {
             topic: topic.clone(),
