@@ -109,7 +109,7 @@ impl Bed {
         })
     }
 
-    /// Waits until a group has read all records. The end is exact to one look.
+    /// Waits until a group has read all records. The end is detected within one [`LOOK`].
     pub(crate) async fn until_read(&self, group: &str) -> anyhow::Result<()> {
         loop {
             if self.lag(group).await? == Some(0) {

@@ -49,8 +49,8 @@ fn database(config: &Config, roles: &[ProcessRole]) -> Result<(), Invalid> {
     Err(invalid("database.url", format!("{EXPECTED}, {why}")))
 }
 
-/// Sentences, without capital and full stop, about settings with which these roles work, and which are likely to be a
-/// mistake.
+/// Warnings about valid settings of these roles that are probably mistakes. Each is a sentence without capital and full
+/// stop.
 pub(crate) fn warnings(config: &Config, roles: &[ProcessRole]) -> Vec<String> {
     let sends = |channel| roles.contains(&ProcessRole::Worker(channel));
     let mut warnings = Vec::new();

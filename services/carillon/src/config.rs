@@ -207,7 +207,7 @@ pub(crate) struct SimulatorSection {
     /// The SNS topic to which its SES publishes reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ses_topic: Option<String>,
-    /// The URL to which its SNS passes them on; without it, SES reports nothing.
+    /// The URL to which its SNS passes SES's reports on; without it, SES reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sns_subscriber_url: Option<HttpUrl>,
     /// The URL at which the subscriber reaches the simulator; without it, `listen`.
@@ -437,7 +437,7 @@ impl Config {
             apns_listen: section.apns_listen,
             apns_identity: match (&section.apns_certificate_pem, &section.apns_certificate_key_pem) {
                 (Some(certificate), Some(key)) => Some(ApnsIdentity {
-                    // Its clients have it; the server needs only its own certificate.
+                    // Only clients need the authority; the server needs its own certificate.
                     authority_pem: String::new(),
                     certificate_pem: certificate.clone(),
                     key_pem: key.expose_secret().to_owned(),

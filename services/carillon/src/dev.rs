@@ -364,7 +364,7 @@ fn embed(
     Ok(())
 }
 
-/// A setting of the simulator's APNs, in the form of an account's.
+/// Parses a setting of the simulator's APNs as the type that the APNs account has for it.
 fn written<T: FromStr<Err = String>>(text: &str) -> anyhow::Result<T> {
     text.parse().map_err(anyhow::Error::msg)
 }

@@ -32,7 +32,7 @@ pub(crate) async fn json<T: DeserializeOwned>(JsonBody(body): JsonBody) -> Resul
     json_of(&read_capped(body, MAX_BODY).await?)
 }
 
-/// Reads a JSON body of a closed shape whose fields are all optional, and which may be left out, or be null.
+/// Reads a JSON body of a closed shape whose fields are all optional. The body may also be absent or null.
 pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(
     JsonBody(body): JsonBody,
 ) -> Result<T, ApiError> {

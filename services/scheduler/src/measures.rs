@@ -1,4 +1,4 @@
-//! Metrics of outbox and jobs. All instances export the same counts, which the database has.
+//! Metrics of outbox and jobs. All instances export the same counts, because they read them from the database.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
     loop {
         tokio::select! {
             _ = timer.tick() => {}
-            // The roles' work ends the scheduler.
+            // After that this future stays pending: the publisher and the runner end the scheduler.
             () = shutdown.soft() => return std::future::pending().await,
         }
         if let Err(error) = count(store).await {

@@ -1,6 +1,6 @@
-//! The publisher: outbox → bus, then delete. A crash in between publishes records again. Each kind of record bears that:
-//! a doubled delivery finds its attempt claimed in the send ledger, a doubled event is a duplicate to the router, and
-//! statuses are applied once.
+//! The publisher: outbox → bus, then delete. A crash in between publishes records again. This is harmless for each kind
+//! of record: a doubled delivery finds its attempt claimed in the send ledger, a doubled event is a duplicate to the
+//! router, and statuses are applied once.
 
 use std::time::Duration;
 

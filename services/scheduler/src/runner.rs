@@ -19,8 +19,8 @@ use crate::{LEASE, SchedulerDeps, SchedulerError, plan};
 pub(crate) const POLL: Duration = Duration::from_millis(500);
 /// The most letters of a step.
 const MAX_LETTERS: u32 = 500;
-/// The records in the outbox from which on no further step is taken, so that a bus that is away does not fill the
-/// database.
+/// The number of records in the outbox at which no further step is taken, so that the database does not fill while the
+/// bus is away.
 const FULL: u32 = 5_000;
 
 /// Runs jobs.
@@ -77,7 +77,8 @@ impl Runner {
             .batch(BatchOf {
                 tenant: &job.tenant,
                 filter: &job.selection,
-                // Named letters are meant whenever they died; others have to have died before.
+                // Letters that the job names by id may have died at any time; others must have died before the job was
+                // made.
                 until: job.selection.ids.is_empty().then_some(job.created_at),
                 after: job.after,
                 limit,

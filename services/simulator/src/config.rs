@@ -31,13 +31,13 @@ pub struct SimulatorConfig {
     /// The certificate of APNs and its key; `None` generates one for this machine at the first start, and keeps it in the
     /// data folder, where `apns-authority.pem` is the authority that clients have to trust.
     pub apns_identity: Option<ApnsIdentity>,
-    /// Public key (PEM) of the curve P-256 that provider tokens must be signed for; `None` checks their claims only.
+    /// Public key (PEM) of the curve P-256 that verifies provider tokens; `None` checks their claims only.
     pub apns_public_key_pem: Option<String>,
     /// The id of APNs' only team.
     pub apns_team_id: String,
-    /// The id of its key.
+    /// The id of that team's only key.
     pub apns_key_id: String,
-    /// The topic (bundle id) of its only app.
+    /// The topic (bundle id) of that team's only app.
     pub apns_topic: String,
     /// The most streams of one connection to APNs.
     pub apns_max_streams: u32,
@@ -68,9 +68,9 @@ pub struct SimulatorConfig {
     pub sendgrid_webhook_key_pem: String,
     /// The SNS topic to which SES publishes its reports.
     pub ses_topic: String,
-    /// The URL to which SNS passes them on; `None`: there is no subscriber.
+    /// The URL to which SNS passes SES's reports on; `None`: there is no subscriber.
     pub sns_subscriber_url: Option<String>,
-    /// The URL at which the subscriber reaches this simulator; `None`: the address of HTTP.
+    /// The URL at which the subscriber reaches this simulator; `None`: the simulator's own HTTP address.
     pub sns_endpoint: Option<String>,
     /// The version of SNS's signatures: 1 (SHA-1) or 2 (SHA-256).
     pub sns_signature_version: u8,

@@ -27,7 +27,7 @@ impl StoreTemplates {
     /// All published templates and texts of a tenant.
     pub async fn published(&self, tenant: &TenantId) -> Result<TemplateSet, StoreError> {
         let templates = self.store.templates();
-        // Read first: a later change has another revision, so it is read again.
+        // The revision is read first. A change after that has another revision, which causes a new reading.
         let revision = templates.revision(tenant).await?;
         let mut set = TemplateSet {
             revision,

@@ -43,8 +43,8 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
     }
 }
 
-/// Brings the hashes of addresses up to date: those under another key, and those that roles of the former release have
-/// not computed, with the verdicts that such roles have written.
+/// Updates the hashes of addresses: those computed under another key, and those that roles of the former release left
+/// out. Converts the verdicts about addresses that such roles have written.
 async fn hash_addresses(store: &Store) {
     let suppressions = store.suppressions();
     let hashed = match suppressions.follow_key().await {

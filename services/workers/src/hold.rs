@@ -89,7 +89,7 @@ impl Hold {
     }
 }
 
-/// The last hold of a channel or an account that was written to the store, and the time at which it was; `None` after a
+/// The last hold of a channel or an account that was written to the store, and the time of that write; `None` after a
 /// removal.
 #[derive(Debug, Default)]
 struct Told(Option<(Hold, Instant)>);

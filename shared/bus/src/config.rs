@@ -177,8 +177,8 @@ fn brokers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
     }
 }
 
-/// Whether a text is `host:port` or `[IPv6]:port`, or one of them behind a protocol, as in `SASL_SSL://host:port`. librdkafka
-/// also takes a host alone, as which any single word passes.
+/// Whether a text is `host:port` or `[IPv6]:port`, optionally behind a protocol, as in `SASL_SSL://host:port`.
+/// librdkafka also accepts a host without a port. Carillon does not, because any single word would then be valid.
 fn is_broker(text: &str) -> bool {
     let address = match text.split_once("://") {
         Some(("PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL", address)) => address,

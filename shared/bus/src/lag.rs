@@ -19,7 +19,8 @@ pub struct TopicLag {
     pub committed: i64,
 }
 
-/// A subscription that more members of a group share than any of its topics has partitions.
+/// A subscription that has more members in a group than each of its topics has partitions, so that some members receive
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CrowdedTopic {
     /// The topic of the subscription that has the most partitions.
@@ -72,7 +73,7 @@ pub(crate) struct Still {
 pub(crate) struct Movement(HashMap<Arc<str>, (i64, Instant)>);
 
 impl Movement {
-    /// Takes in one observation. Returns the topics on which records wait and the group has not moved, each with the
+    /// Evaluates one observation. Returns the topics on which records wait and the group has not moved, each with the
     /// time since its last move.
     pub(crate) fn observe(&mut self, lags: &[TopicLag], now: Instant) -> Vec<Still> {
         let mut all = Vec::new();

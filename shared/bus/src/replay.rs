@@ -102,11 +102,11 @@ pub fn replay(
     }
 }
 
-/// The record that a stored dead letter was, before it failed.
+/// The original record of a stored dead letter, as it was before it failed.
 trait Original {
     /// The last value of the header.
     fn text(&self, name: &str) -> Option<&str>;
-    /// The original record, on its way to `topic`.
+    /// The original record, to be published to `topic`.
     fn record(&self, topic: Arc<str>, job: Uuid) -> OutRecord;
     /// Whether the record is an event in binary mode; the same rule as the router's.
     fn is_binary(&self) -> bool;

@@ -162,12 +162,13 @@ impl AddressKey {
         AddressHash(Uuid::from_bytes(first))
     }
 
-    /// A key for another purpose, which follows from this one and does not reveal it.
+    /// Derives a key for another purpose. The derived key does not reveal this one.
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        // A channel's name is no purpose, so no hash of an address is a derived key.
+        // The input of an address's hash begins with a channel's name, and no channel is named `purpose`. A derived key
+        // therefore never equals the hash of an address.
         mac.update(b"purpose\0");
         mac.update(purpose.as_bytes());
         mac.finalize().into_bytes().into()
@@ -295,8 +296,8 @@ fn visible(address: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// An address, masked for display: `a…@example.com`, `+49…89`, `…3f9c`. Of a device's token the end is shown, which differs
-/// between the devices of a user: a third of the token, and four characters at most.
+/// An address, masked for display: `a…@example.com`, `+49…89`, `…3f9c`. A device's token shows its end, because the
+/// ends differ between a user's devices: a third of the token, at most four characters.
 #[must_use]
 pub fn mask(channel: Channel, address: &str) -> String {
     let chars: Vec<char> = address.chars().collect();

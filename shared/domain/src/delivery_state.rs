@@ -62,7 +62,7 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// The rank: the higher one wins within an attempt.
+    /// The rank. Within an attempt, the status with the higher rank wins.
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {

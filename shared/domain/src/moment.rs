@@ -38,7 +38,7 @@ impl FromStr for Moment {
         let at = instant(text)
             .or_else(|| date(text))
             .ok_or_else(|| NoMoment(quoted(text)))?;
-        // An offset may lead out of the years that the stores can hold.
+        // Converted to UTC, the time may lie outside the years that the stores can hold.
         Ok(Self(truncate(at).clamp(FIRST, LAST)))
     }
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_an_instant_of_rfc_3339_or_a_date_that_means_its_beginning_in_utc() {
+    fn a_moment_is_an_instant_of_rfc_3339_or_a_date_which_means_its_beginning_in_utc() {
         for (text, means) in [
             ("2027-01-31T10:00:00Z", "2027-01-31T10:00:00+00:00"),
             (
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_in_json_is_told_in_the_same_words() {
+    fn a_wrong_value_in_json_has_the_same_error_text() {
         let said = serde_json::from_str::<Moment>("5").unwrap_err().to_string();
         assert!(said.contains(EXPECTED), "{said}");
         let moment: Moment = serde_json::from_str("\"2027-01-31\"").unwrap();

@@ -1,4 +1,4 @@
-//! Receipts: what a provider reports of a message that it has accepted.
+//! Receipts: a provider's reports about the fate of a message that it has accepted.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     ids::{DeliveryId, EventId, TenantId},
 };
 
-/// A provider's receipt, as a record of the status topic. It names the attempt to which it belongs; all else that is known of
-/// the delivery stands in the records before it in the same partition.
+/// A provider's receipt, as a record of the status topic. It names its attempt. Earlier records of the same partition
+/// contain the other data of the delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryReceipt {
     /// The version of the wire form, `STATUS_VERSION` of the status topic.

@@ -1,4 +1,4 @@
-//! A stored dead letter, and the event that it may hold, as they are looked at before the letter is put back.
+//! A stored dead letter and the event in it, as a replay examines them before it puts the letter back.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Links by which a person unsubscribes from a category of e-mail (RFC 8058). The link names user and category under a
-//! signature, so it works without signing in and nobody can make one for another person.
+//! Links by which a person unsubscribes from a category of e-mail (RFC 8058). The link contains the user, the category
+//! and a signature over both. It therefore works without signing in, and cannot be forged for another person.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,7 +12,7 @@ use crate::{
 
 /// The length of a signature, in bytes.
 const SIGNATURE: usize = 16;
-/// The longest token that is looked at, in bytes.
+/// The longest token that is accepted, in bytes.
 const LONGEST: usize = 4_096;
 
 /// A user's subscription to a category of e-mail.

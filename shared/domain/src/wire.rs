@@ -15,7 +15,7 @@ pub enum WireError {
         /// The version of the record.
         found: u32,
     },
-    /// It does not have the form.
+    /// The record's JSON does not have the expected form.
     #[error(transparent)]
     Form(#[from] serde_json::Error),
 }

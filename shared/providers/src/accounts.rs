@@ -95,8 +95,8 @@ impl ProvidersConfig {
         Ok(())
     }
 
-    /// The settings with which accounts work, and which are likely to be a mistake, with the account's channel: sentences,
-    /// without capital and full stop, that begin with the setting.
+    /// Warnings about valid settings that are probably mistakes, each with the account's channel. A warning is a
+    /// sentence without capital and full stop that begins with the setting.
     pub fn warnings(&self) -> impl Iterator<Item = (Channel, String)> {
         self.0.iter().filter_map(|(name, account)| {
             let warning = account.warning()?;

@@ -13,10 +13,10 @@ use crate::{
 
 /// An account whose messages are each one HTTP request with one answer.
 pub trait HttpRequests: Send + Sync + 'static {
-    /// The request that sends a message. The error is the reason for which the message cannot be sent by this account.
+    /// Builds the request that sends a message. The error says why this account cannot send the message.
     fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal>;
 
-    /// The outcome that an answer stands for.
+    /// The outcome of the message, according to the provider's answer.
     fn classify(&self, answer: &ProviderResponse, now: Timestamp) -> SendOutcome;
 }
 

@@ -95,7 +95,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// A setting with which the account works, and which is likely to be a mistake.
+            /// The warning about a valid setting that is probably a mistake, if there is one.
             pub(crate) fn warning(&self) -> Option<SettingError> {
                 match self {
                     $(Self::$Kind(config) => config.warning(),)+

@@ -28,10 +28,11 @@ impl Callback<'_> {
     }
 }
 
-/// The age up to which a signed call is taken. SendGrid and SNS repeat a call for 24 hours at most, and the time that they sign may
-/// be that of the first try. A call that is replayed within this time changes nothing, because its receipts are known.
+/// The greatest accepted age of a signed call. SendGrid and SNS repeat a call for at most 24 hours, and the signed time
+/// may be that of the first try. A call that is replayed within this time has no effect, because its receipts are
+/// already recorded.
 const OLDEST_CALL: Duration = Duration::from_hours(25);
-/// The difference of clocks up to which a call may be ahead of its time.
+/// The greatest accepted lead of the provider's clock.
 const AHEAD: Duration = Duration::from_mins(10);
 
 /// Checks the time at which a call was signed.
@@ -44,16 +45,16 @@ pub(crate) fn check_time(signed_at: Timestamp, now: Timestamp) -> Result<(), Not
     Ok(())
 }
 
-/// Why a call is not taken for the provider's.
+/// The reason for which a call is not accepted as the provider's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotGenuine {
-    /// It has no signature, or one that does not have the form.
+    /// It has no signature, or a malformed one.
     #[error("expected the provider's signature")]
     Unsigned,
-    /// The signature is of other content, or by another key.
+    /// The signature belongs to other content or another key.
     #[error("the signature does not fit the content and the account's secrets")]
     WrongSignature,
-    /// It was signed too long ago, or ahead of time.
+    /// The signed time is too old, or in the future.
     #[error("the signature is not of this time")]
     OutOfTime,
     /// SNS: it is about another topic than the account's.
@@ -98,17 +99,17 @@ pub struct Receipt {
     pub reference: Option<String>,
     /// The identity of the receipt within its attempt, which is the same in all repeats.
     pub id: String,
-    /// The time that the provider names for it.
+    /// The time of the reported event, as the provider states it.
     pub at: Option<Timestamp>,
     /// The provider's id of the message.
     pub message_id: Option<String>,
     /// The step of the timeline; `None` if the report leads to none.
     pub step: Option<ReceiptStep>,
-    /// The address that takes no messages any more, if that follows.
+    /// The address to be suppressed, if the report requires it.
     pub suppressed: Option<SuppressedAddress>,
 }
 
-/// A step of a delivery's timeline, by a receipt.
+/// The step that a receipt adds to a delivery's timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptStep {
     /// The status.
@@ -129,7 +130,7 @@ impl ReceiptStep {
         }
     }
 
-    /// A step that needs no words.
+    /// A step without code and sentence.
     pub(crate) fn plain(status: DeliveryStatus) -> Self {
         Self {
             status,
@@ -139,7 +140,7 @@ impl ReceiptStep {
     }
 }
 
-/// An address that takes no messages any more by a receipt.
+/// An address that is suppressed because of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuppressedAddress {
     /// The address as the provider names it.

@@ -2,9 +2,10 @@
 //! is recorded without a search, and it is signed, so that a receipt can concern no other delivery than the one for which the
 //! message was sent.
 //!
-//! Its form is base64url without padding over: version (1 byte), the time at which the bus took the event (microseconds, 8
-//! bytes), the delivery (16), generation (4), attempt (4), the length of the tenant's name (1), the name, the event's id, and
-//! the first 16 bytes of an HMAC-SHA256 over all before. Numbers are big-endian. It has some 125 characters, and at most 582.
+//! Its form is base64url without padding over: version (1 byte), the time at which the bus took the event
+//! (microseconds, 8 bytes), the delivery (16), generation (4), attempt (4), the length of the tenant's name (1), the
+//! name, the event's id, and the first 16 bytes of an HMAC-SHA256 over all before. Numbers are big-endian. Its usual
+//! length is about 125 characters, and its greatest is 582.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,7 +46,7 @@ pub struct Reference {
 /// Why a reference is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadReference {
-    /// It does not have the form.
+    /// It is malformed.
     #[error("the reference does not have the form of one")]
     Malformed,
     /// It was not signed with this key.
@@ -79,7 +80,7 @@ impl std::fmt::Debug for ReferenceKey {
 }
 
 impl ReferenceKey {
-    /// The key that follows from an installation's secret.
+    /// Derives the key from an installation's secret.
     #[must_use]
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     pub fn of(secret: &AddressKey) -> Self {
@@ -99,7 +100,7 @@ impl ReferenceKey {
         bytes.extend(reference.delivery_id.0.as_bytes());
         bytes.extend(reference.generation.to_be_bytes());
         bytes.extend(reference.attempt.to_be_bytes());
-        // `TenantId::MAX_BYTES` is 128.
+        // The length fits into a byte, because `TenantId::MAX_BYTES` is 128.
         bytes.push(u8::try_from(tenant.len()).unwrap_or(u8::MAX));
         bytes.extend(tenant.as_bytes());
         bytes.extend(event.as_bytes());
@@ -109,7 +110,7 @@ impl ReferenceKey {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The attempt that a text of [`ReferenceKey::sign`] names.
+    /// Verifies a text made by [`ReferenceKey::sign`], and returns the attempt that it names.
     pub fn open(&self, text: &str, now: Timestamp) -> Result<Reference, BadReference> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text);
         let bytes = bytes.map_err(|_| BadReference::Malformed)?;

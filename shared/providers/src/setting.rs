@@ -36,7 +36,7 @@ pub(crate) trait ProviderSettings {
     /// `account` is the account's name.
     fn check(&self, account: &str) -> Result<(), SettingError>;
 
-    /// A setting with which the account works, and which is likely to be a mistake.
+    /// The warning about a valid setting that is probably a mistake, if there is one.
     fn warning(&self) -> Option<SettingError> {
         None
     }
@@ -168,8 +168,8 @@ macro_rules! by_text {
 pub(crate) use by_text;
 
 impl HostName {
-    /// Whether it is this machine, or a host of a private network: a private address, a name of one label, such as a service
-    /// of compose, or a name below a domain that the public DNS does not have.
+    /// Whether the host is this machine or belongs to a private network. These are private: a private address; a name
+    /// of one label, such as a compose service; a name below a domain that does not exist in the public DNS.
     pub(crate) fn is_private(&self) -> bool {
         let text = self.0.trim_end_matches('.').to_ascii_lowercase();
         match text.parse() {

@@ -1,5 +1,6 @@
-//! Account holds (table `account_holds`): the provider accounts through which workers send nothing at present, and why, for
-//! processes that report faults. A channel is held only while all its accounts are (`channel_holds.rs`).
+//! Account holds (table `account_holds`): the provider accounts through which a worker sends nothing at present, each
+//! with its cause. `carillon doctor` reads them. A channel is held only while all its accounts are held
+//! (`channel_holds.rs`).
 
 use carillon_domain::{Channel, Timestamp};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ pub struct AccountHold {
     pub channel: Channel,
     /// The cause, a sentence without a full stop.
     pub cause: String,
-    /// The time at which the next message goes out; `None` if one message goes first now.
+    /// The time at which the next message is sent; `None` if a probe, a single message, may be sent now.
     pub ends_at: Option<Timestamp>,
 }
 

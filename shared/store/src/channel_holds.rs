@@ -22,7 +22,7 @@ pub struct ChannelHold {
     pub channel: Channel,
     /// The cause, a sentence without a full stop.
     pub cause: String,
-    /// The time at which the next message goes out; `None` if one message goes first now.
+    /// The time at which the next message is sent; `None` if a probe, a single message, may be sent now.
     pub ends_at: Option<Timestamp>,
 }
 

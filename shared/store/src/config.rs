@@ -74,7 +74,8 @@ impl StoreConfig {
             .strip_prefix("sqlite://")
             .or_else(|| url.strip_prefix("sqlite:"))
         {
-            // Parameters are those of other programs, and would become part of the file's name.
+            // Parameters after a `?` belong to the URLs of other programs. Here they would become part of the file's
+            // name.
             Some(path)
                 if !path.is_empty()
                     && !path.ends_with('/')

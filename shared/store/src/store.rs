@@ -121,7 +121,7 @@ impl Store {
     /// Waits until the writes in progress have ended, and closes the connections.
     pub async fn close(&self) {
         if let Err(error) = self.0.events.flush().await {
-            // Routers mark the events, or their lease ends.
+            // The marks are not lost: a router marks each event that it routes, or the lease of the event's claim ends.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "published events were not marked"

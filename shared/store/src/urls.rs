@@ -69,8 +69,8 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-/// Whether an address of PostgreSQL names its server, as its host, or as `host` among its parameters, which may be the folder
-/// of a socket. sqlx would take the server from its own variables of the environment, or this machine.
+/// Whether a PostgreSQL URL names its server: as the URL's host, or by the parameter `host`, whose value may be the
+/// folder of a socket. Without a server, sqlx would use its own environment variables, or this machine.
 fn names_host(url: &str) -> bool {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     let (place, parameters) = place.split_once('?').unwrap_or((place, ""));

@@ -28,7 +28,7 @@ impl LogLines {
             .with_writer(written.clone())
             .with_ansi(false)
             .without_time();
-        // See `Spans::of_this_thread`.
+        // With only one subscriber in the process, `tracing` would remember the answer of another test's thread.
         let second = Dispatch::new(tracing_subscriber::registry());
         Self {
             written,

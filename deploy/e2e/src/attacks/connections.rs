@@ -61,7 +61,8 @@ pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> 
     loop {
         while streams.len() < FEW {
             streams.extend(attacker.connect_narrow(&many).await.ok());
-            // This attack holds responses. Connections opened all at once would be a flood of requests instead.
+            // This attack leaves responses unread. Its connections are opened one after another, because opening all at
+            // once would be a flood of requests.
             tokio::time::sleep(PACE).await;
         }
         // Closed connections are opened again.

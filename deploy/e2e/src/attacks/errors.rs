@@ -20,7 +20,7 @@ fn event(kind: &str, data: &Value) -> Value {
     json!({"type": kind, "recipients": [{"email": "mallory@example.com"}], "data": data})
 }
 
-/// Thirty events of 80,000 errors each in a batch, again and again.
+/// Posts batches of thirty events with 80,000 errors each, repeatedly.
 pub(super) async fn full_batches(attacker: Attacker) -> anyhow::Result<()> {
     let data = json!({"deals": vec![json!({}); 80_000]});
     let batch = json!(vec![event("WeeklyDeals", &data); 30]);
@@ -29,7 +29,7 @@ pub(super) async fn full_batches(attacker: Attacker) -> anyhow::Result<()> {
     }
 }
 
-/// Many small keys: as fields of the event, as attributes, as fields of a recipient, and as data.
+/// Posts events with many small keys: as fields of the event, as attributes, as fields of a recipient, and as data.
 pub(super) async fn small_keys(attacker: Attacker) -> anyhow::Result<()> {
     let keys =
         |count: usize| -> Map<String, Value> { (0..count).map(|n| (format!("{n:x}"), json!(1))).collect() };

@@ -12,7 +12,7 @@ use super::attacker::Attacker;
 const CLIENTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Lets clients send requests in a loop. Any status is accepted, but each request must be answered.
+/// Makes clients send requests in a loop. Any status is accepted, but each request must be answered.
 async fn flood<F>(clients: usize, ask: impl Fn(usize) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -72,7 +72,7 @@ pub(super) async fn requests(attacker: Attacker) -> anyhow::Result<()> {
     .await
 }
 
-/// Events of the high lane, as many as the gateway accepts.
+/// Posts events of the high lane in a loop. The gateway accepts some and refuses the others.
 pub(super) async fn posts(attacker: Attacker) -> anyhow::Result<()> {
     flood(CLIENTS, |number| {
         let attacker = attacker.clone();

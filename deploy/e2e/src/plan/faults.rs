@@ -11,7 +11,7 @@ use crate::args::Backend;
 pub(crate) enum FaultKind {
     /// `kill -9` of a process, and its restart as by a supervisor.
     Kill(&'static str),
-    /// SIGSTOP and later SIGCONT of a process: a zombie that does not know how long it was stopped.
+    /// SIGSTOP and later SIGCONT of a process. The process cannot tell how long it was stopped.
     Freeze(&'static str),
     /// `kill -9` of Kafka, PostgreSQL or Redis, and its restart.
     KillService(&'static str),

@@ -1,7 +1,7 @@
 //! First attempts arrive in the order in which their events were posted: for each user, channel and lane.
 //!
-//! While Redis is away, limits cannot be counted, and events with limits wait apart from the others, so that
-//! these are not delayed. Such events have no place in the order.
+//! While Redis is away, limits cannot be counted. Events with limits then wait apart from the others, so that the
+//! others are not delayed. If Redis was away during a run, events with limits are therefore left out of the check.
 
 use std::collections::HashMap;
 

@@ -58,7 +58,7 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
     }
 }
 
-/// The database's state, and the provider accounts that workers have closed, which they say in it.
+/// The state of the database, and the provider accounts that workers have closed. Workers record these in the database.
 async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<AccountHold>), String> {
     if folder::names_no_stores(config) {
         return Err(folder::no_stores());
@@ -79,7 +79,8 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<A
     Ok((state, holds))
 }
 
-/// A finding for each account that a worker has closed, unless the readiness of the examined process has told it.
+/// A finding for each account that a worker has closed, unless the readiness of the examined process has already
+/// reported it.
 fn closed(holds: Vec<AccountHold>, told: &[Finding]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for hold in holds {
@@ -352,7 +353,7 @@ mod tests {
                 .any(|finding| finding.what == "bus" && finding.detail.starts_with("in use"))
         );
 
-        // A worker at an address that doctor does not know.
+        // The hold of a worker whose address `doctor` does not know.
         let hold = AccountHold {
             account: "relay".to_owned(),
             channel: Channel::Email,

@@ -55,7 +55,7 @@ pub(super) fn names_no_stores(config: &Config) -> bool {
     config.database.url.is_none() && !config.is_distributed() && config.bus.path == Config::default().bus.path
 }
 
-/// The sentence about stores of which nothing says where they are.
+/// The error of a command for which neither a data folder nor the configuration names stores.
 pub(super) fn no_stores() -> String {
     format!(
         "there is no data folder {DATA_DIR} here, and the configuration names no stores: start `carillon dev` first, name its \

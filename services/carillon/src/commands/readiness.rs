@@ -26,7 +26,7 @@ pub(super) struct ReadyPart {
     for_seconds: u64,
     #[serde(default)]
     cause: String,
-    /// A fault of a part that is ready all the same, such as a parked account.
+    /// A fault that does not make the part unready, such as a parked account.
     #[serde(default)]
     pub(super) note: String,
 }

@@ -319,7 +319,8 @@ fn each_broker_has_a_host_and_a_port_and_spaces_between_them_do_not_matter() {
 
 #[test]
 fn the_url_of_a_provider_and_the_url_of_a_process_follow_one_rule() {
-    // Two types, because providers do no I/O and the runtime does not know what a notification is.
+    // The two URLs are of different types, because `carillon-providers` does no I/O and `carillon-runtime` is
+    // independent of notifications.
     for text in [
         "https://shop.example",
         "http://127.0.0.1:8081/",

@@ -47,7 +47,7 @@ async fn fingerprint(carillon: &Installation) -> String {
     group["fingerprint"].as_str().unwrap().to_owned()
 }
 
-/// How many messages each delivery has.
+/// The number of messages of each delivery.
 async fn sent(carillon: &Installation) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for message in carillon.messages("channel=sms").await {

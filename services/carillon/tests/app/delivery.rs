@@ -66,7 +66,7 @@ fn an_order_becomes_an_email_a_text_message_and_a_push_and_survives_a_kill() {
 }
 
 #[test]
-fn an_iphone_gets_its_push_from_apns_and_goes_without_while_apns_refuses_the_key_but_not_android() {
+fn pushes_to_iphones_go_through_apns_and_wait_while_it_refuses_the_key_and_pushes_to_android_do_not_wait() {
     with_installation(|carillon| async move {
         let push = |id: &str, user: &str| {
             json!({"id": id, "source": "/shop", "type": "OrderShipped", "recipients": [{"user_id": user}],

@@ -70,8 +70,7 @@ async fn counted(carillon: &Installation, metric: &str, labels: [&str; 2]) -> u6
 }
 
 #[test]
-fn a_text_message_is_delivered_and_its_receipt_is_in_the_timeline_once_however_often_and_in_whatever_order_it_comes()
- {
+fn a_text_message_is_delivered_and_repeated_or_reordered_receipts_are_in_the_timeline_once() {
     with_installation_of(with_receipts(&[]), |carillon| async move {
         post(&carillon, "fine", "sms", json!({"phone": "+4915112345678"})).await;
         let delivery = reaches(&carillon, "fine", "delivered").await;
@@ -151,13 +150,13 @@ fn a_receipt_with_a_wrong_signature_is_refused_and_counted() {
     });
 }
 
-/// The settings of an e-mail account, and how its provider names what it reports.
+/// The settings of an e-mail account, and its provider's names for events.
 struct Mailer {
     provider: &'static str,
     settings: &'static [(&'static str, &'static str)],
     /// The reports of a dead mailbox, a complaint and an opened mail.
     reports: [&'static str; 3],
-    /// The codes of the first two.
+    /// The codes of the reports of a dead mailbox and of a complaint.
     codes: [&'static str; 2],
 }
 
@@ -272,7 +271,7 @@ async fn each_report_has_its_consequence(carillon: Installation, mailer: &Mailer
         steps(&reaches(&carillon, "forged", "sent").await),
         ["queued", "sending", "sent"]
     );
-    // Copies of a report are one step.
+    // All copies of a report are one step of the timeline.
     let keen = reaches(&carillon, "keen", "opened").await;
     assert_eq!(
         steps(&keen).iter().filter(|step| **step == "opened").count(),

@@ -51,8 +51,8 @@ pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], no
     }
 }
 
-/// The time of a waiting delivery's next attempt, of which the timeline says `due`: not before its channel's accounts
-/// open again, and never a time that has passed.
+/// The time of a waiting delivery's next attempt. `due` is this time according to the timeline. The result is not
+/// before the channel's accounts open again, and is never in the past.
 pub(crate) fn next_attempt(
     delivery: &DeliveryView,
     due: Option<Timestamp>,

@@ -20,7 +20,8 @@ use crate::{
     state::GatewayState,
 };
 
-/// The cost of an event besides its data, in bytes of data: about 4 µs, of which 64 KiB take a millisecond.
+/// The cost of an event besides its data, expressed in bytes of data. The cost is about 4 µs; 64 KiB of data take about
+/// a millisecond.
 const OVERHEAD: usize = 256;
 /// The most work of schema checks on the answering thread, in units of [`CompiledCatalog::work`]: about a millisecond.
 const AT_ONCE: u64 = 1 << 19;

@@ -9,7 +9,7 @@ use serde_path_to_error::{Path, Segment};
 
 use super::pointer;
 
-/// The largest body, in bytes, of which all errors are looked for. Each error takes a few more readings of the body.
+/// The largest body, in bytes, in which all errors are searched for. Each error takes a few more readings of the body.
 const MAX_BYTES: usize = 64 * 1024;
 /// The most errors that are looked for.
 const MAX_ERRORS: usize = 10;
@@ -18,7 +18,7 @@ const MAX_READINGS: usize = 200;
 /// The most levels of objects that replace a missing value.
 const MAX_DEPTH: usize = 2;
 
-/// The errors of a body that does not have the shape of `T`, the first of which is known.
+/// The errors of a body that does not have the shape of `T`. The first one is known.
 pub(super) fn errors<T: DeserializeOwned>(
     bytes: &[u8],
     first: &serde_path_to_error::Error<serde_json::Error>,

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{rehearsal, request::Settling};
 use crate::{error::ApiError, state::GatewayState};
 
-/// Makes a job with this id and returns the number of its letters. A replay of ids of which none can be put back is
-/// refused with the reason of each.
+/// Makes a job with this id and returns the number of its letters. A replay of ids is refused if no letter can be put
+/// back; the error has the reason for each.
 pub(crate) async fn create(
     state: &GatewayState,
     who: &Principal,

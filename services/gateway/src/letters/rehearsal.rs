@@ -110,7 +110,7 @@ pub(crate) async fn rehearse(
     }
 }
 
-/// Refuses a job over ids none of which would get its verdict, with the reason of each.
+/// Refuses a job over ids if no letter would get its verdict. The error has the reason for each.
 pub(super) async fn refuse_fruitless(
     state: &GatewayState,
     tenant: &TenantId,

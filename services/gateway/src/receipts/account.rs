@@ -1,4 +1,4 @@
-//! The accounts of an installation, as far as they take receipts.
+//! The provider accounts of an installation that take receipts.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,9 +11,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::Sns;
 use crate::error::ApiError;
 
-/// The most calls of one account that are in progress. Each holds its body.
+/// The most calls of one account in progress at a time. Each holds its body in memory.
 const IN_PROGRESS: usize = 32;
-/// `Retry-After` when as many calls are in progress.
+/// The `Retry-After` of an answer when [`IN_PROGRESS`] calls are in progress.
 const SOON: Duration = Duration::from_secs(1);
 
 /// An account that cannot take receipts.
@@ -62,7 +62,7 @@ impl ReceiptAccounts {
 
 /// The way in which receipts reach an account.
 pub(crate) enum Source {
-    /// None do. It holds the setting that is missing, if one is.
+    /// The account takes no receipts. The value is the missing setting, if there is one.
     None(Option<&'static str>),
     /// Calls are verified by the account's secrets.
     Signed(Box<dyn SignedReceipts>),
@@ -82,7 +82,7 @@ pub(crate) struct ReceiptAccount {
 }
 
 impl ReceiptAccount {
-    /// Takes a place for a call, before its body is read.
+    /// Admits a call before its body is read. The permit stands for one call in progress.
     pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         let limited = |bound: &'static str, wait, text: String| {
             metrics::counter!("carillon_http_limited_total", "owner" => "receipts", "bound" => bound)

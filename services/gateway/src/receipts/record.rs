@@ -18,8 +18,8 @@ use crate::{error::ApiError, ingest::in_time, state::GatewayState};
 /// `Retry-After` when the bus did not take the records.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Records receipts; all is durable on return. After an error some may be recorded, and the provider repeats the call: an
-/// address is suppressed once, and repeated records are one receipt to their readers.
+/// Records receipts, durably on success. After an error some may be recorded, and the provider repeats the call. The
+/// repeat is harmless: an address is suppressed once, and readers count records of the same receipt once.
 pub(crate) async fn record(
     state: &GatewayState,
     account: &ReceiptAccount,

@@ -25,7 +25,8 @@ pub(crate) fn unreadable(account: &ReceiptAccount, expected: &str) -> ApiError {
     ApiError::new(ProblemKind::Validation, expected.to_owned())
 }
 
-/// The answer to a call for an account that takes no receipts. Names from outside are no labels.
+/// The answer to a call for an account that takes no receipts. The metric's label is `unknown`, because callers could
+/// otherwise create any number of labels.
 pub(crate) fn no_account(text: String) -> ApiError {
     count("unknown", "no-account");
     ApiError::new(ProblemKind::NotFound, text)

@@ -49,7 +49,8 @@ impl Sns {
         })
     }
 
-    /// Verifies a call and returns its receipts. The confirmation of a subscription is carried out, and has none.
+    /// Verifies a call and returns its receipts. If the call asks to confirm a subscription, this confirms it and
+    /// returns no receipts.
     pub(crate) async fn receive(
         &self,
         account: &ReceiptAccount,
@@ -131,7 +132,7 @@ impl Sns {
     }
 }
 
-/// The answer when SNS's host is away.
+/// The answer while SNS's host cannot be reached.
 fn away(error: &reqwest::Error) -> ApiError {
     tracing::warn!(
         error = error as &dyn std::error::Error,

@@ -33,7 +33,7 @@ struct UnsubscribePage {
     texts: &'static Texts,
     /// The headline, such as the consequence of a form.
     headline: String,
-    /// Whether the headline reports a consequence, which a screen reader reads aloud.
+    /// Whether the headline is the result of a form, so that a screen reader announces it.
     is_notice: bool,
     /// The link's category, if the user still gets its mails.
     category: Option<String>,

@@ -20,7 +20,7 @@ pub(super) struct Texts {
     sms: &'static str,
 }
 
-/// The languages; the first is for everybody else.
+/// The languages. The first one is for users whose languages are not in the list.
 static ALL: [Texts; 5] = [
     Texts {
         language: "en",
@@ -97,8 +97,8 @@ impl Texts {
             .unwrap_or_else(|| Self::accepted(headers))
     }
 
-    /// The texts in the first language that the browser accepts and there are texts in. Browsers list languages in
-    /// order of preference.
+    /// The texts in the first of the browser's languages that has texts. Browsers list languages in order of
+    /// preference.
     pub(super) fn accepted(headers: &HeaderMap) -> &'static Self {
         let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let ranges = accepted.into_iter().flat_map(|value| value.split(','));

@@ -21,7 +21,7 @@ use crate::{
     support::{Ask, START, Setting, on_gateway},
 };
 
-/// A dead text message, and its id. It died as many seconds after the start as its number says.
+/// A dead text message, and its id. It died `number` seconds after the start.
 pub(crate) async fn replayable(
     setting: &Setting,
     tenant: &str,

@@ -131,7 +131,7 @@ async fn a_signed_receipt_is_recorded_for_the_attempt_of_its_reference() {
 async fn a_call_without_the_providers_signature_is_401_and_changes_nothing() {
     on_gateway(async |setting| {
         let reference = signed_reference(setting, &reference());
-        // The second token counts while tokens are rotated.
+        // The secondary token is accepted too, for the time of a rotation.
         for (token, status) in [("token-2", 204), ("token-3", 401), ("", 401)] {
             let call = callback(token, &reference, &fate("undelivered", "30005"));
             assert_eq!(setting.send(call).await.status, status, "{token}");
@@ -210,7 +210,7 @@ async fn a_number_that_a_carrier_reports_as_dead_or_stopped_takes_no_messages_an
             (&json!("opted_out"), &json!("21610"))
         );
         setting.advance(10);
-        // Lifted by a person: a repeat of the old receipt does not bring it back.
+        // A person lifts the entry. A repeat of the old receipt does not restore it.
         assert_eq!(setting.ask(Ask::delete(&path)).await.status, 204);
         report(setting, "failed", "21610").await;
         assert_eq!(setting.get(&path).await.status, 404);
@@ -299,7 +299,7 @@ async fn an_account_that_takes_no_receipts_says_why() {
 }
 
 #[tokio::test]
-async fn a_signed_call_without_a_message_names_what_is_missing_and_a_large_one_is_refused() {
+async fn a_signed_call_without_a_message_is_refused_with_the_missing_parameter_and_a_large_call_is_refused() {
     on_gateway(async |setting| {
         let reference = signed_reference(setting, &reference());
         let call = callback("token-1", &reference, &[("MessageStatus", "sent")]);

@@ -53,7 +53,7 @@ async fn events_without_ids_get_them_from_key_and_place_so_that_repeated_work_do
             let first = setting.ask(with_key(key, media_type, body.clone())).await;
             assert_eq!(first.status, 202, "{first:?}");
             let ids = of_items(&first, "event_id");
-            // Half a second later the gateway notes what it has published; here it is noted at once.
+            // The gateway marks published events half a second later. Here they are marked at once.
             let keys = ids.iter().map(|id| EventKey {
                 tenant: "default".into(),
                 event_id: id.as_str().into(),

@@ -69,7 +69,7 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
     }
 }
 
-/// The links of all gateways.
+/// The unsubscribe links of all gateways in these tests.
 pub(crate) fn links() -> UnsubscribeLinks {
     UnsubscribeLinks::new("https://notify.example/", &AddressKey::new([7; 32]))
 }

@@ -256,7 +256,7 @@ async fn a_stop_keeps_its_note_and_its_cause_when_the_address_is_put_again_witho
 }
 
 #[tokio::test]
-async fn a_wrong_time_is_told_with_field_value_and_both_forms_wherever_a_time_is_given() {
+async fn a_wrong_time_is_refused_at_every_route_with_field_value_and_both_forms() {
     on_gateway(async |setting| {
         let says = "expected a time such as 2027-01-31T10:00:00Z, or a date such as 2027-01-31, which begins at 00:00 \
             UTC, not \"tomorrow\"";

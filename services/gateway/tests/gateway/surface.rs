@@ -102,7 +102,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
         ];
         assert_eq!(described, expected);
         for route in expected {
-            // Providers call it with a signature instead of a key.
+            // Providers call this route with a signature instead of an API key.
             if route == "POST /v1/receipts/{account}" {
                 continue;
             }

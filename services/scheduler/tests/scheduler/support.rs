@@ -64,7 +64,7 @@ pub(crate) fn letter_id(number: i64) -> Uuid {
     dead_letter_id("dead", 0, number)
 }
 
-/// A dead text message. It died as many seconds after the start as its number says.
+/// A dead text message. It died `number` seconds after the start.
 pub(crate) fn letter(tenant: &str, number: i64) -> DeadLetterRow {
     let delivery = json!({
         "v": 1, "delivery_id": delivery_id(number), "notification_id": delivery_id(number), "tenant": tenant,
@@ -288,7 +288,8 @@ pub(crate) fn who() -> Principal {
     }
 }
 
-/// Runs work until it has waited so often, and drops it there, as the end of its process does. `None` if it was dropped.
+/// Polls work until it has been pending `waits` times. At the next wait, drops it as the end of its process would, and
+/// returns `None`.
 pub(crate) async fn killed_after<T>(waits: usize, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = waits;

@@ -1,8 +1,8 @@
 //! Apple Push Notification service: HTTP/2 with TLS, a provider token in each request.
 //!
-//! Every hexadecimal device token is an iPhone, except those that begin as [`push`] says, which fail as such devices do.
-//! Sources: "Sending notification requests to APNs", "Handling notification responses from APNs" and "Establishing a
-//! token-based connection to APNs" at developer.apple.com/documentation/usernotifications.
+//! Every hexadecimal device token stands for an iPhone. Tokens with one of the beginnings in [`push`] fail, each with
+//! its own error. Sources: "Sending notification requests to APNs", "Handling notification responses from APNs" and
+//! "Establishing a token-based connection to APNs" at developer.apple.com/documentation/usernotifications.
 
 mod identity;
 mod push;
@@ -30,7 +30,7 @@ use crate::{Provider, SimulatorError};
 
 /// The longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The most bytes of a payload that are read. A larger one is refused all the same.
+/// The most bytes of a payload that are read. A larger payload is refused whatever it contains.
 const READ: usize = 64 * 1024;
 
 /// The server, and the account that it knows.
@@ -84,7 +84,7 @@ async fn connection(stream: TcpStream, apns: Arc<Apns>) {
     let Ok(Some(mut connection)) = opened.await else {
         return;
     };
-    // Dropped with the connection, which ends the streams that are never answered.
+    // The set is dropped with the connection. This ends the streams that are never answered.
     let mut streams = JoinSet::new();
     let (goes_away, mut is_leaving) = (Arc::new(Notify::new()), false);
     loop {

@@ -147,7 +147,7 @@ fn check(apns: &Apns, head: &Parts, body: &[u8]) -> Result<Map<String, Value>, (
     fate_of(device).map_or(Ok(payload), Err)
 }
 
-/// The refusal of devices whose token begins so, and of tokens that are none.
+/// The refusal of a token with one of the failing beginnings, or of a text that is not a token; `None` for all others.
 fn fate_of(device: &str) -> Option<(u16, &'static str)> {
     const FATES: [(&str, u16, &str); 4] = [
         ("dead", 410, "Unregistered"),

@@ -1,4 +1,4 @@
-//! Provider tokens: their signature, their age, and how often a team makes new ones.
+//! Checks provider tokens: their signature, their age, and the time between two tokens of a team.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -82,7 +82,8 @@ impl ProviderTokens {
         self.one_at_a_time(token, claims.iat)
     }
 
-    /// Refuses a second token within 20 minutes of the first, as one from each worker would be.
+    /// Refuses a second token within 20 minutes of the first. This happens to a team whose workers each make tokens of
+    /// their own.
     fn one_at_a_time(&self, token: &str, issued_at: i64) -> Result<(), (u16, &'static str)> {
         let mut current = self.current.lock();
         match &*current {
@@ -90,7 +91,7 @@ impl ProviderTokens {
             Some((_, known_at)) if (issued_at - known_at).abs() < BETWEEN => {
                 return Err((429, "TooManyProviderTokenUpdates"));
             }
-            // A message that was under way when the next token came.
+            // The message was already under way with an older token when the current one came.
             Some((_, known_at)) if issued_at < *known_at => return Ok(()),
             _ => {}
         }

@@ -182,7 +182,7 @@ impl<T: Serialize> Shown for T {
     }
 }
 
-/// The expected code, if the rule's does not have the form of its provider's.
+/// The expected form of the code; `None` if the rule's code has the form of its provider.
 fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
     if code.is_empty() || code.len() > MAX_CODE_BYTES {
         return Some("1 to 64 bytes");

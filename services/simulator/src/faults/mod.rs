@@ -79,7 +79,7 @@ pub struct Fault {
     /// The failure; by default `answer` if there is a status, else only the delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Whether the message is received all the same, so that its outcome is uncertain for the sender.
+    /// Whether the message is received in spite of the fault, so that its outcome is uncertain for the sender.
     #[serde(default)]
     pub recorded: bool,
     /// The reports of the message's fate. A rule with it has no other effect.
@@ -94,7 +94,7 @@ pub struct ReceiptFault {
     /// The last report, in the provider's word, such as `undelivered` of Twilio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
-    /// The code that comes with it.
+    /// The code of the last report.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -116,7 +116,7 @@ pub struct ReceiptFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureFault {
-    /// It is of other content.
+    /// The signature belongs to other content.
     Wrong,
 }
 

@@ -105,10 +105,10 @@ pub(crate) struct ResettableStream {
 }
 
 impl ResettableStream {
-    /// A stream whose requests have no heads of HTTP/1.1, with the control over it.
+    /// A stream of a protocol without HTTP/1.1 heads, with the control over it.
     pub(crate) fn without_heads(stream: TcpStream) -> (Self, Connection) {
         let control: Arc<Control> = Arc::default();
-        // No head is waited for while a request is worked on.
+        // The stream counts as working on a request for ever, so the time limit for heads does not apply.
         control.at_work.store(true, Ordering::Release);
         let connection = Connection(Arc::clone(&control));
         let stream = Self {

@@ -18,7 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Fault>, Problem> {
     })
 }
 
-/// serde's sentence about a value, in the terms of JSON. serde has no codes.
+/// An error of serde about a value, in the terms of JSON. serde's errors have no codes of their own.
 fn invalid(pointer: String, text: &str, script: &Value) -> InvalidField {
     let expected = text
         .rsplit_once(", expected ")
@@ -57,7 +57,7 @@ fn pointer(path: &Path) -> String {
         .map_while(|segment| match segment {
             Segment::Seq { index } => Some(format!("/{index}")),
             Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-            // The variant is a part of the value.
+            // JSON has no member for an enum's variant, so the pointer ends at the whole value.
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()

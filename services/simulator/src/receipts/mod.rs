@@ -1,5 +1,5 @@
-//! Receipts: some time after a message was received, its provider reports its fate, signed as the real one signs. Providers
-//! repeat a report that is not answered 2xx, and so does this.
+//! Receipts: the simulated providers report the fate of a message some time after they received it, signed as the real
+//! ones sign. As the real ones do, they repeat a report that is not answered 2xx.
 
 mod sendgrid;
 pub(crate) mod sns;
@@ -168,7 +168,7 @@ impl Reporter {
         }
     }
 
-    /// Sends a call until it is answered 2xx. One that is not taken for genuine is given up.
+    /// Sends a call until it is answered 2xx. A call that is refused as not genuine is given up.
     async fn send_until_taken(&self, call: &Call) {
         let mut wait = FIRST_REPEAT;
         for _ in 0..MOST_TRIES {

@@ -65,7 +65,7 @@ pub(super) fn scripted(answer: &Answer) -> Response {
         .and_then(|text| text.parse::<i64>().ok());
     match seconds {
         Some(seconds) if answer.status == 429 => {
-            // A whole second of which a part is over counts as one, so that no client comes early.
+            // The time is rounded up to a whole second, so that no client retries too early.
             let reset = clock::now().timestamp().saturating_add(1).saturating_add(seconds);
             let headers = response.headers_mut();
             headers.insert("x-ratelimit-limit", HeaderValue::from(600));

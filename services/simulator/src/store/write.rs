@@ -111,7 +111,7 @@ impl Writer {
     }
 }
 
-/// Answers a sender. A sender that has gone away gets no answer; its message was received all the same.
+/// Answers a sender. A sender that has gone away gets no answer, but its message was received.
 fn answer(sender: oneshot::Sender<Result<(), SimulatorError>>, result: Result<(), SimulatorError>) {
     if sender.send(result).is_err() {
         tracing::debug!("a sender did not wait for its message to be recorded");

@@ -167,7 +167,7 @@ async fn a_provider_token_is_checked_by_signature_key_team_and_age() {
 }
 
 #[tokio::test]
-async fn a_second_token_within_twenty_minutes_is_one_too_many() {
+async fn a_second_token_within_twenty_minutes_is_refused() {
     let phone = phone().await;
     let send = |iat| {
         phone

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Running, answer, config, start, start_with};
 
-/// What a request is signed with.
+/// The inputs of a request's signature.
 #[derive(Clone)]
 struct Signed {
     key: &'static str,

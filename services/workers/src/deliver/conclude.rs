@@ -137,7 +137,7 @@ impl Deliver {
             .patience
             .until_done("record", || ledger.record(outcomes.clone()));
         if let Err(error) = kept.await {
-            // The outcome is published on the bus all the same.
+            // The outcome is still published on the bus.
             metrics::counter!("carillon_worker_refused_total").increment(1);
             tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -1,4 +1,4 @@
-//! Messages and answers over HTTP.
+//! The transport of provider accounts that take each message as one HTTP request.
 
 use std::time::Duration;
 

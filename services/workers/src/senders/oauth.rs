@@ -29,7 +29,7 @@ struct Token {
     renew_at: Timestamp,
 }
 
-/// The account's current token, and how to obtain a new one.
+/// The account's current access token, and the means to obtain a new one.
 pub(super) struct Tokens {
     requests: TokenRequests,
     client: Client,

@@ -203,7 +203,7 @@ async fn commit(connection: &mut SqliteConnection, writes: Vec<LogWrite>, clock:
             }
             for (done, pending, range) in answers {
                 drop(pending);
-                // A caller that has left does not need the answer; its records are written all the same.
+                // A caller that has left does not need the answer; its records are written nevertheless.
                 let _ = done.send(Ok(positions[range].to_vec()));
             }
         }

@@ -1,5 +1,5 @@
-//! Assignments whose offsets the coordinator does not name at once: each assigned partition is read all the same. (On the
-//! mock cluster.)
+//! Assignments on a mock cluster. Each assigned partition is read, even if the coordinator at first refuses to return
+//! its committed offset.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use rdkafka::{
 
 use super::rebalance_tests::{base, join, patiently, poll, produce};
 
-/// The first refusals of a coordinator that has just started.
+/// The errors with which a coordinator refuses requests shortly after its start.
 const REFUSALS: [RDKafkaRespErr; 3] = [
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
@@ -59,7 +59,7 @@ async fn a_member_whose_client_stands_still_goes_on_with_a_new_client() {
     member.assign_without_offsets();
     produce(&base, "t", 0, 0..3);
     let mut read = Vec::new();
-    // Until the client is replaced, it reads nothing.
+    // The first client reads nothing until it is replaced.
     for _ in 0..40 {
         read.extend(poll(&mut member, &mut owned).await);
     }

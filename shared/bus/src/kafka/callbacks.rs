@@ -24,8 +24,9 @@ use crate::record::Partition;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// The longest time of a seek, which waits for librdkafka's threads, not for a broker.
 pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time in which the coordinator is asked for the offsets of an assignment, and the pause between two tries. The
-/// offsets of a transaction that is not ended are refused; it is open for ten seconds at most.
+/// The longest time for which the coordinator is asked for the committed offsets of an assignment, and the pause
+/// between two requests. The coordinator refuses while a transaction of the group is open, which lasts at most ten
+/// seconds.
 const STARTS_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -96,10 +97,10 @@ impl Callbacks {
         if list.count() == 0 {
             return consumer.incremental_assign(list);
         }
-        // If the coordinator does not name them, the client asks too. If it stands still after that, it is replaced
-        // (`fetching`).
+        // If the coordinator did not return the offsets in time, the client asks for them itself. If the client then
+        // reads nothing, it is replaced (`fetching`).
         let starts = self.starts(consumer, list).unwrap_or_else(|| list.clone());
-        // Only this thread changes it.
+        // Only this thread changes `flow.all`, so the value stays current after the lock is released.
         let rests = self.shared.flow.lock().all;
         // The client keeps a partition's pause even if the partition is lost and returns, so each new one is set to the
         // state of the others. A resume before the start does not make the client start twice.
@@ -110,7 +111,7 @@ impl Callbacks {
         assigned
     }
 
-    /// The offsets at which the group reads on; `None` if the coordinator does not name them in time.
+    /// The offsets at which the group reads on; `None` if the coordinator does not return them in time.
     fn starts(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Option<TopicPartitionList> {
         let deadline = Instant::now() + STARTS_TIMEOUT;
         while !self.shared.closing.load(Ordering::Acquire) {
@@ -127,8 +128,8 @@ impl Callbacks {
         None
     }
 
-    /// Takes in an assignment, of partitions that count as paused or not. After an error they are recorded in the opposite
-    /// state, so that the call is repeated.
+    /// Records an assignment. `paused` is the state in which its partitions are recorded. After a failed pause or
+    /// resume (`again`), it is the opposite of the wanted state, so that the call is repeated.
     fn assigned(&self, list: &TopicPartitionList, paused: bool, again: bool) {
         let partitions = partitions(list);
         let number = self.shared.assignments.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +218,8 @@ impl Callbacks {
     }
 }
 
-/// Committed offsets with the start of each partition that has none, or the first partition's error.
+/// Replaces each missing offset by the start of its partition. Returns the first error of a partition, if one has an
+/// error.
 fn begin(committed: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
     for mut element in committed.elements() {
         element.error()?;

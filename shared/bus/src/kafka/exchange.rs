@@ -31,7 +31,7 @@ pub(super) enum PollerEvent {
     /// seek.
     Sought(u64, Vec<(Partition, Result<(), KafkaError>)>),
     Failed(KafkaError),
-    /// The client is of no use any more: no further event follows.
+    /// The client has to be replaced; no further event of it follows.
     Lost(Loss),
 }
 
@@ -131,14 +131,14 @@ impl Shared {
         }
     }
 
-    /// Takes in a statistics report of the client.
+    /// Evaluates a statistics report of the client.
     pub(super) fn report(&self, statistics: &[u8]) {
         self.brokers.report(statistics);
         let owned = self.owned.lock();
         self.fetching.report(statistics, owned.keys(), Instant::now());
     }
 
-    /// The reason for which the client has to be replaced, if it has to.
+    /// The reason for which the client has to be replaced; `None` while it works.
     pub(super) fn loss(&self) -> Option<Loss> {
         if self.brokers.are_lost() {
             Some(Loss::Brokers)

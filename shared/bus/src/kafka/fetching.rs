@@ -1,10 +1,10 @@
-//! Detects a client that does not read a partition that is assigned to it, although the brokers answer.
+//! Detects a client that does not read one of its assigned partitions although the brokers answer.
 //!
-//! librdkafka starts a partition in several steps, such as asking for its committed offset and checking its leader's epoch.
-//! A refusal at the wrong moment ends some of them for good
+//! librdkafka starts a partition in several steps, such as asking for its committed offset and checking its leader's
+//! epoch. A broker's refusal of some of these steps stops the partition for good
 //! ([librdkafka#5586](https://github.com/confluentinc/librdkafka/issues/5586),
-//! [#4492](https://github.com/confluentinc/librdkafka/issues/4492)). The client reports nothing, keeps its partitions and
-//! reads none of their records. Only a new client helps.
+//! [#4492](https://github.com/confluentinc/librdkafka/issues/4492)). The client reports nothing, keeps its partitions
+//! and reads none of their records until it is replaced by a new client.
 
 use std::{
     collections::HashMap,
@@ -16,19 +16,20 @@ use serde::Deserialize;
 
 use crate::record::Partition;
 
-/// The time for which a client may leave a partition unread. It is longer than a transaction may stay open, because the
-/// offsets of an open transaction are not known.
+/// The time for which a client may leave a partition unread. It exceeds the longest time of a transaction, because the
+/// committed offsets are unknown while a transaction is open.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// The longest such time. Clients that stand still one after the other get twice the time of the one before, so that a group
-/// does not rebalance all the time if new clients do not help.
+/// The longest time for which a client may leave a partition unread. If the new client stands still too, the next one
+/// gets twice the time, so that a group does not rebalance constantly while new clients do not help.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
-/// The least number of consecutive reports that show it. A process that was frozen may have one old report.
+/// The least number of consecutive reports with an unread partition. A single report is not enough: it may be old, if
+/// the process was frozen.
 const ENOUGH: u32 = 5;
 
-/// The reading of a client's partitions, from its statistics reports.
+/// Watches whether a client reads its partitions, by its statistics reports.
 #[derive(Debug)]
 pub(super) struct Fetching {
-    /// The patience with a client that follows one that read its partitions.
+    /// The patience with a client whose predecessor read its partitions.
     first: Duration,
     /// The patience with this client.
     patience: Duration,
@@ -43,9 +44,9 @@ impl Default for Fetching {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The present run of reports in which a partition is not read.
+    /// The present run of consecutive reports with an unread partition.
     unread: Option<Unread>,
-    /// Whether the client has read all its partitions at some time.
+    /// Whether the client has ever read all its partitions.
     has_read: bool,
     stands: bool,
 }
@@ -57,7 +58,7 @@ struct Unread {
 }
 
 impl Fetching {
-    /// The reading of a first client.
+    /// A watch over the first client of a member.
     pub(super) fn new(patience: Duration) -> Self {
         Self {
             first: patience,
@@ -66,7 +67,7 @@ impl Fetching {
         }
     }
 
-    /// The reading of the client that replaces this one.
+    /// A watch over the client that replaces this one.
     pub(super) fn of_the_next(&self) -> Self {
         let state = self.state.lock();
         let patience = if state.stands && !state.has_read {
@@ -80,7 +81,7 @@ impl Fetching {
         }
     }
 
-    /// Takes in a report. `owned` are the partitions that are assigned to the client.
+    /// Evaluates a report. `owned` are the partitions that are assigned to the client.
     pub(super) fn report<'a>(
         &self,
         statistics: &[u8],
@@ -109,7 +110,7 @@ impl Fetching {
         state.stands |= is_over;
     }
 
-    /// Begins anew: partitions were assigned now.
+    /// Begins a new wait, because partitions were assigned now.
     pub(super) fn assigned(&self) {
         self.state.lock().unread = None;
     }
@@ -197,7 +198,7 @@ mod tests {
         .into_bytes()
     }
 
-    /// The seconds after which a client stands still that sends this report every two seconds.
+    /// The number of seconds after which a client that sends this report every two seconds counts as standing still.
     fn stands_after(fetching: &Fetching, report: &[u8], owned: &[Partition]) -> Option<u64> {
         let start = Instant::now();
         (0..300).map(|tick| tick * 2).find(|second| {

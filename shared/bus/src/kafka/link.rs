@@ -27,7 +27,7 @@ pub(super) struct ConsumerLink {
 }
 
 impl ConsumerLink {
-    /// A new consumer, whose reading `fetching` watches.
+    /// A new consumer. `fetching` watches whether it reads its partitions.
     pub(super) fn new(
         base: &ClientConfig,
         membership: &MemberConfig,

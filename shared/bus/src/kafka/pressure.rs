@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 /// The approximate limit of bytes that wait for the member.
 pub(super) const HIGH_WATER: usize = 4 * 1024 * 1024;
-/// The time over which the member's pace is measured, and the bytes below which it is too slow. A rebalance waits
-/// behind the bytes that the client has fetched, at most `HIGH_WATER`, and so for at most two seconds.
+/// The time over which the member's pace is measured, and the number of bytes in that time below which the member is
+/// too slow. A rebalance waits until the member has taken the bytes that the client has fetched. These are at most
+/// `HIGH_WATER`, so the wait is at most two seconds.
 const WINDOW: Duration = Duration::from_millis(500);
 const FEW: usize = 1024 * 1024;
 

@@ -1,5 +1,6 @@
-//! Rebalances: which records come back afterwards. (On Apache Kafka where one is available: librdkafka's mock
-//! coordinator is so slow that its members' sessions expire.) Seeks: which records follow. (On the mock cluster.)
+//! Rebalances, and the records that are read again after them. These tests use Apache Kafka if it is available, because
+//! librdkafka's mock coordinator is so slow that its members' sessions expire. Seeks, and the records that follow them,
+//! on the mock cluster.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The limits of a category, which are counted elsewhere: what is to be counted, and the decision by the counts.
+//! The limits of a category: the checks that a message needs, and the decision that follows from their verdicts. The
+//! messages are counted elsewhere.
 
 use serde::Serialize;
 

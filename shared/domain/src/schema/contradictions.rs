@@ -130,7 +130,8 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Looks for contradictions in a schema and below it. Returns whether it has one of which the reason was found.
+    /// Looks for contradictions in a schema and below it. Returns whether it found a contradiction together with its
+    /// reason.
     fn visit(&mut self, schema: &'s Value, at: &str) -> bool {
         let Value::Object(keywords) = schema else {
             return false;
@@ -249,7 +250,7 @@ impl<'s> Search<'s> {
         taken.map_or(Taken::Unsaid, Taken::Kinds)
     }
 
-    /// Refuses alternatives none of which fits the kinds that the schema takes.
+    /// Refuses alternatives if none of them fits the kinds that the schema takes.
     fn branches(&mut self, parts: &[Part<'s>], taken: Option<&[&str]>) {
         for part in parts {
             for keyword in ["anyOf", "oneOf"] {
@@ -315,7 +316,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Refuses a list of values, or a constant, of which none fits the rest of the schema.
+    /// Refuses a list of values, or a constant, if none of its values fits the rest of the schema.
     fn values(&mut self, parts: &[Part<'s>]) {
         for part in parts {
             let constant = part.schema.get("const").map(std::slice::from_ref);

@@ -31,7 +31,7 @@ impl Matching {
     }
 }
 
-/// The work of matching a pattern, or the sentence with which it is refused.
+/// The cost of matching a pattern. The error is the sentence that refuses the pattern.
 pub(super) fn matching(pattern: &str) -> Result<Matching, String> {
     let translated = jsonschema_regex::to_rust_regex(pattern).map_err(|()| untranslatable(pattern))?;
     let parsed = Parser::new().parse(&translated);

@@ -3,10 +3,11 @@
 use Effect::{Definitions, Plain, Subschemas};
 use Use::{Checked, Rare};
 
-/// The keyword for an object of which the value of some property fits a schema, in the language of wishes (`possible`).
+/// A keyword of Carillon's own, for the wishes in `possible`. It requires an object with at least one property whose
+/// value fits a schema.
 pub const SOME: &str = "carillon-some";
 
-/// What a keyword does to a value.
+/// The effect of a keyword on the values that a schema admits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     /// It rules out values by itself.
@@ -17,16 +18,16 @@ enum Effect {
     Definitions,
 }
 
-/// Whether a schema of the catalog may be meant to have the keyword.
+/// Whether an author of a catalog's schema may expect the keyword to be checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// The check of a value evaluates it in some draft.
+    /// The validator evaluates it in at least one draft.
     Checked,
-    /// The check does not evaluate it, or no author writes it.
+    /// The validator does not evaluate it, or authors do not use it.
     Rare,
 }
 
-/// All keywords that are no annotations.
+/// All keywords that are not annotations.
 const KEYWORDS: [(&str, Effect, Use); 50] = [
     ("$ref", Subschemas, Checked),
     ("$dynamicRef", Subschemas, Rare),
@@ -85,13 +86,13 @@ fn find(name: &str) -> Option<(Effect, Use)> {
     found.map(|(_, effect, usage)| (*effect, *usage))
 }
 
-/// The keywords that the check of a value evaluates in some draft, and those that hold definitions.
+/// The keywords that the validator evaluates in at least one draft, and those that hold definitions.
 pub(super) fn checked() -> impl Iterator<Item = &'static str> {
     let checked = KEYWORDS.iter().filter(|(.., usage)| *usage == Checked);
     checked.map(|(name, ..)| *name)
 }
 
-/// Whether the check of a value evaluates the keyword in some draft, or it holds definitions.
+/// Whether the validator evaluates the keyword in at least one draft, or the keyword holds definitions.
 pub(super) fn is_checked(name: &str) -> bool {
     find(name).is_some_and(|(_, usage)| usage == Checked)
 }

@@ -17,7 +17,8 @@ pub(crate) fn own_headers(message: &OutgoingMessage) -> impl Iterator<Item = Hea
     let every = [
         Header::text("X-Carillon-Delivery", message.delivery_id.to_string()),
         Header::text("X-Carillon-Event", message.event_id.to_string()),
-        // Keeps vacation responders from answering (RFC 3834 §5). Exchange uses a header of its own; bounces still come.
+        // These two headers keep vacation responders from answering: RFC 3834 §5, and Exchange's own. Bounces are still
+        // sent.
         Header::text("Auto-Submitted", "auto-generated"),
         Header::text("X-Auto-Response-Suppress", "OOF, AutoReply"),
     ];
@@ -37,7 +38,7 @@ const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
 pub(crate) struct Header<'a> {
     pub(crate) name: &'static str,
     value: Cow<'a, str>,
-    /// Whether the value has a syntax of its own, which encoded words would break. It is ASCII then.
+    /// Whether the value is ASCII text in a syntax that encoded words would break.
     is_exact: bool,
 }
 
@@ -88,8 +89,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Encoded words (RFC 2047), folded, for text with control characters, long words, other characters than ASCII, or the look
-/// of an encoded word. `None`: the text may stand as it is.
+/// The text as folded encoded words (RFC 2047), if it has control characters, long words or non-ASCII characters, or
+/// looks like an encoded word; `None` if the text can be sent unchanged.
 fn encoded_words(name: &str, text: &str) -> Option<String> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !text.contains("=?")

@@ -35,7 +35,7 @@ pub struct SendGridConfig {
     /// The verification key of the event webhook; without it, no receipts are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_key: Option<WebhookKey>,
-    /// The other key while keys are changed: calls that it verifies are taken too.
+    /// A second key while keys are rotated: calls that it verifies are accepted too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary_webhook_key: Option<WebhookKey>,
     /// The base URL of the API; for a subuser of the region EU, `https://api.eu.sendgrid.com`.

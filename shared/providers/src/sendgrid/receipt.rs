@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::receipt::{Receipt, ReceiptStep, SuppressedAddress, UnreadableCall};
 
-/// An event; fields that lead to nothing are left out.
+/// An event, with the fields that Carillon uses.
 #[derive(Deserialize)]
 struct Event {
     #[serde(rename = "event")]
@@ -18,12 +18,12 @@ struct Event {
     /// Seconds since 1970.
     timestamp: Option<i64>,
     email: Option<String>,
-    /// Of a bounce: `bounce`, or `blocked`, which is about the message or passes.
+    /// The type of a bounce: `bounce`, or `blocked` for a refusal that is temporary or concerns the message.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// An enhanced status code, such as `5.1.1`.
     status: Option<String>,
-    /// Of a dropped mail, a documented word.
+    /// The documented reason for which a mail was dropped.
     reason: Option<String>,
     sg_machine_open: Option<bool>,
     carillon_reference: Option<String>,
@@ -33,7 +33,7 @@ struct Event {
 pub(super) fn read(body: &[u8]) -> Result<Vec<Receipt>, UnreadableCall> {
     let events: Vec<Value> = serde_json::from_slice(body)
         .map_err(|_| UnreadableCall("expected a JSON list of events".to_owned()))?;
-    // An event of a form that is not documented does not cost the others.
+    // An event that cannot be read does not prevent the others from being recorded.
     let events = events.into_iter().map(serde_json::from_value::<Event>);
     Ok(events
         .map(|event| event.map_or_else(|_| foreign(), receipt))
@@ -65,7 +65,7 @@ fn receipt(event: Event) -> Receipt {
     Receipt {
         reference: event.carillon_reference,
         id: event.sg_event_id,
-        // The end of the second that SendGrid names: an event is not shown before what has led to it.
+        // SendGrid states whole seconds. The end of the second is used, so that an event is not shown before its cause.
         at: event
             .timestamp
             .and_then(|seconds| Timestamp::from_timestamp(seconds, 999_999_000)),
@@ -116,13 +116,14 @@ fn step(event: &Event) -> Option<ReceiptStep> {
             DeliveryStatus::Complained,
             "the recipient reported the message as unwanted",
         ),
-        // `unsubscribe` is about the address alone; `group_unsubscribe` and `group_resubscribe` are about groups that
-        // Carillon does not know.
+        // `unsubscribe` concerns the address, not the message. `group_unsubscribe` and `group_resubscribe` concern
+        // SendGrid's groups, which Carillon does not use.
         _ => None,
     }
 }
 
-/// Whether the mailbox does not exist. `blocked` passes, or is about the message.
+/// Whether the bounce means that the mailbox does not exist. `blocked` does not: it is temporary or concerns the
+/// message.
 fn is_hard(event: &Event) -> bool {
     event.kind.as_deref() == Some("bounce")
 }
@@ -132,7 +133,7 @@ fn suppression(event: &Event) -> Option<SuppressionReason> {
         "bounce" if is_hard(event) => Some(SuppressionReason::HardBounce),
         "spamreport" => Some(SuppressionReason::Complaint),
         "unsubscribe" => Some(SuppressionReason::OptedOut),
-        // The address is on a list of SendGrid's own. The words are documented.
+        // SendGrid drops a mail whose address is on one of its own suppression lists. These reasons are documented.
         "dropped" => match event.reason.as_deref()? {
             "Bounced Address" | "Invalid" => Some(SuppressionReason::HardBounce),
             "Spam Reporting Address" => Some(SuppressionReason::Complaint),

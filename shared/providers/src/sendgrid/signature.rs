@@ -22,7 +22,8 @@ pub struct WebhookKey(String);
 
 by_text!(WebhookKey);
 
-/// All before the point in a SubjectPublicKeyInfo of P-256 (RFC 5480): algorithm, curve, and the length of the point.
+/// The bytes before the point in a SubjectPublicKeyInfo of P-256 (RFC 5480): algorithm, curve, and the length of the
+/// point.
 const BEFORE_POINT: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -49,7 +50,7 @@ impl FromStr for WebhookKey {
     }
 }
 
-/// The calls to one account.
+/// Verifies and reads the calls to one account.
 pub(super) struct SendGridReceipts {
     /// One key, or two while they are changed.
     keys: Vec<UnparsedPublicKey<Vec<u8>>>,

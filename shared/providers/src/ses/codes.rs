@@ -17,8 +17,8 @@ pub(super) enum Meaning {
     Clock,
     /// The message cannot be sent in this form.
     Message,
-    /// The input is refused. It may be the address, the message, or the sender, which one type stands for; a long run of
-    /// them is the account's fault.
+    /// The input is refused, because of the address, the message or the sender: SES has one type for all three. A long
+    /// run of such errors is the account's fault.
     Address,
     /// The account's rate or quota is exceeded.
     Throttle,

@@ -44,7 +44,7 @@ pub struct SesConfig {
     /// The SNS topic to which the configuration set publishes events; without it, no receipts are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipts_topic: Option<TopicArn>,
-    /// Another server than SNS's own for certificates and confirmations, for tests.
+    /// The server for certificates and confirmations, in place of SNS's own; only for tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sns_endpoint: Option<BaseUrl>,
     /// The base URL of the API; without it, the region's.

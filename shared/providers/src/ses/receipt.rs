@@ -143,7 +143,7 @@ pub(super) fn read(message: &str, id: &str) -> Result<Receipt, UnreadableCall> {
                 detail,
             ));
         }
-        // `Subscription` is about lists of SES's own.
+        // `Subscription` concerns SES's own contact lists.
         _ => {}
     }
     Ok(receipt)
@@ -171,7 +171,7 @@ fn bounced(receipt: &mut Receipt, bounce: Bounce) {
 
 fn complained(receipt: &mut Receipt, complaint: Complaint) {
     let code = complaint.feedback.unwrap_or_else(|| "complaint".to_owned());
-    // The recipient has moved the message out of the folder of unwanted mail.
+    // The recipient has moved the message out of the spam folder.
     if code == "not-spam" {
         return;
     }

@@ -13,7 +13,7 @@ const NAMES: [&str; 3] = [
 
 /// A reference as tags.
 pub(super) fn tags(reference: &str) -> impl Iterator<Item = (&'static str, String)> {
-    // It is ASCII.
+    // The reference is ASCII, so it can be divided at any byte.
     let parts = reference.as_bytes().chunks(LONGEST);
     let parts = parts.map(|part| String::from_utf8_lossy(part).into_owned());
     NAMES.into_iter().zip(parts)

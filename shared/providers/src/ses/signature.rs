@@ -33,7 +33,7 @@ impl Signer {
             .secret_access_key
             .as_ref()
             .ok_or_else(|| SettingError::new("secret_access_key", "expected a secret, and none is set"))?;
-        // A key's secret has no spaces, which a copy from a page may bring along.
+        // A key's secret has no spaces; one copied from a web page may have them by mistake.
         if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
             let expected =
                 "expected a secret of ASCII letters, digits and signs without spaces, as AWS shows it once";

@@ -1,6 +1,7 @@
 //! Amazon SNS's calls, which carry the events of SES
-//! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>). A call is signed with a certificate that SNS
-//! serves. Its URL is in the call, so it counts only on SNS's own host for the region of the topic.
+//! (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>). A certificate that SNS serves
+//! verifies the signature. The call itself contains the certificate's URL, so the URL is accepted only on SNS's own
+//! host for the region of the topic.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::Timestamp;
@@ -17,7 +18,7 @@ use crate::{
     setting::SettingError,
 };
 
-/// The calls about one topic.
+/// Reads the calls about one topic.
 #[derive(Debug)]
 pub struct SnsReceipts {
     topic: TopicArn,
@@ -40,7 +41,7 @@ pub enum SnsContent {
     Confirm(Url),
     /// The receipts of an event.
     Receipts(Vec<Receipt>),
-    /// Somebody has ended the subscription.
+    /// The subscription was ended.
     Unsubscribed,
 }
 

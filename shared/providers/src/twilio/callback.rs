@@ -5,8 +5,8 @@ use url::Url;
 use super::{TwilioConfig, receipt::REFERENCE};
 use crate::{message::OutgoingMessage, setting::SettingError};
 
-/// Twilio repeats a callback up to five times if it is not answered 2xx; by default it repeats none
-/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+/// The fragment by which Twilio repeats a callback up to five times until it is answered 2xx; without it, Twilio
+/// repeats none (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
 pub(super) const RETRIES: &str = "#rc=5&rp=all";
 
 /// The URL of an account's callbacks; `None` if Carillon's public URL is not set. `account` is the account's name in the
@@ -17,7 +17,8 @@ pub(super) fn callback_url(account: &str, config: &TwilioConfig) -> Result<Optio
     url.transpose()
 }
 
-/// The URL for one message. Delivery and event are for the eyes of people; the signed reference is what counts.
+/// The URL for one message. Carillon reads only the signed reference. The ids of delivery and event are for people who
+/// read the URL.
 pub(super) fn url_of(callbacks: &Url, message: &OutgoingMessage) -> Url {
     let mut url = callbacks.clone();
     url.query_pairs_mut()

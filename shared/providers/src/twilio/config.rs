@@ -95,7 +95,7 @@ fn sid(text: &str, prefix: &str) -> Result<String, String> {
     }
     let expected =
         format!("expected {prefix} followed by {DIGITS} hexadecimal digits, as Twilio's console shows it");
-    // Digits alone may be the account's token.
+    // A text of hexadecimal digits alone may be the account's token, so the error does not repeat it.
     if is_hexadecimal(text) {
         return Err(format!("{expected}, not digits alone"));
     }
@@ -114,7 +114,7 @@ fn sid(text: &str, prefix: &str) -> Result<String, String> {
     ))
 }
 
-/// Checks an account's token, which is the value of `key`. The error repeats nothing of it.
+/// Checks an account's token, the value of the setting `key`. The error contains no part of the token.
 pub(super) fn check_token(key: &'static str, token: &str) -> Result<(), SettingError> {
     if is_hexadecimal(token) {
         return Ok(());

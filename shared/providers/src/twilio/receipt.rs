@@ -25,7 +25,7 @@ pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
             .find_map(|name| parameters.get(name))
             .map(String::as_str)
     };
-    // The second name of each is that of Twilio's older callbacks.
+    // The second name of each parameter is the one in Twilio's older callbacks.
     let named = |names: [&str; 2]| {
         given(names).ok_or_else(|| UnreadableCall(format!("expected the parameter {}", names[0])))
     };
@@ -49,7 +49,7 @@ pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
     });
     Ok(Receipt {
         reference: query(call).remove(REFERENCE),
-        // Twilio names no event. A message has each status once.
+        // A callback has no id of its own. A message has each status once, so message and status identify the receipt.
         id: format!("{sid}/{status}"),
         at: None,
         message_id: Some(sid.to_owned()),
@@ -58,8 +58,8 @@ pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
     })
 }
 
-/// The step that follows from a status; `None` before `sent`, because a message that Twilio has accepted is `sent` to Carillon.
-/// A callback `sent` proves that where the worker had no answer.
+/// The step that follows from a status. Statuses before `sent` lead to none, because Carillon's own `sent` means that
+/// Twilio has accepted the message. The callback `sent` proves this where the worker got no answer.
 fn step(status: &str, code: Option<u32>) -> Option<ReceiptStep> {
     let failure = |status, usual: &str| {
         let detail = code.and_then(meaning).map_or(usual, |(_, detail)| detail);
@@ -74,7 +74,7 @@ fn step(status: &str, code: Option<u32>) -> Option<ReceiptStep> {
             detail: Some("the provider has passed the message on".to_owned()),
             ..ReceiptStep::plain(DeliveryStatus::Sent)
         },
-        // A carrier that reports no delivery for some time has taken the message all the same.
+        // The carrier has accepted the message, and has reported no delivery for some time.
         "delivery_unknown" => ReceiptStep::of(
             DeliveryStatus::Sent,
             status,
@@ -91,7 +91,8 @@ fn step(status: &str, code: Option<u32>) -> Option<ReceiptStep> {
             "the message was cancelled at the provider",
         ),
         "read" => ReceiptStep::plain(DeliveryStatus::Opened),
-        // Of the others, `receiving` and `received` are of messages to the sender.
+        // Other statuses lead to no step. `receiving` and `received` belong to messages that the account itself
+        // receives.
         _ => return None,
     })
 }
@@ -225,7 +226,7 @@ mod tests {
         }
         let form = "MessageSid=SM1&MessageStatus=failed&To=%2B491511234567&ErrorCode=21610";
         assert_eq!(told(form), "failed 21610 opted_out +491511234567");
-        // A warning with a success suppresses nothing, nor does an address of another channel.
+        // A warning about a delivered message suppresses nothing, nor does a failure at an address of another channel.
         let form = "MessageSid=SM1&MessageStatus=delivered&To=%2B491511234567&ErrorCode=30005";
         assert_eq!(told(form), "delivered -");
         let form = "MessageSid=SM1&MessageStatus=failed&To=whatsapp%3A%2B491511234567&ErrorCode=21610";

@@ -1,6 +1,6 @@
-//! The signature of Twilio's callbacks (<https://www.twilio.com/docs/usage/security#validating-requests>): base64 of an HMAC-SHA1
-//! under the account's auth token over the URL exactly as it is called, followed by the name and the value of each parameter of
-//! a form, sorted. Of a JSON body, the URL has the SHA-256 as `bodySHA256`.
+//! The signature of Twilio's callbacks (<https://www.twilio.com/docs/usage/security#validating-requests>): base64 of an
+//! HMAC-SHA1 under the account's auth token over the URL exactly as it is called, followed by the name and the value of
+//! each parameter of a form, sorted. If the body is JSON, the URL's parameter `bodySHA256` is the body's SHA-256.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::receipt::{Callback, NotGenuine, Receipt, SignedReceipts, UnreadableCall};
 
-/// The callbacks to one account.
+/// Verifies and reads the callbacks to one account.
 pub(super) struct TwilioReceipts {
     /// The spellings of the public URL, without the query.
     urls: Vec<String>,
@@ -42,8 +42,8 @@ impl TwilioReceipts {
     }
 }
 
-/// The URL without its port and with the scheme's own: behind a proxy, either may be what Twilio has called. Twilio's own
-/// validators try both.
+/// The URL without a port, and with the default port of its scheme. Behind a proxy, Twilio may have called either one.
+/// Twilio's own validators try both.
 fn spellings(url: &Url) -> Vec<String> {
     let mut urls = vec![url.to_string()];
     let path = url.path();
@@ -64,7 +64,7 @@ impl SignedReceipts for TwilioReceipts {
         let parameters = if is_json(call) {
             let named = query(call).remove("bodySHA256").ok_or(NotGenuine::Unsigned)?;
             let hash = hexadecimal(digest(&SHA256, call.body).as_ref());
-            // The hash is public, and stands in the signed URL.
+            // The hash is not secret, because it stands in the URL, so the comparison need not take constant time.
             if !named.eq_ignore_ascii_case(&hash) {
                 return Err(NotGenuine::WrongSignature);
             }
@@ -73,7 +73,8 @@ impl SignedReceipts for TwilioReceipts {
             sorted(call.body)
         };
         let query = call.query.map(|query| format!("?{query}")).unwrap_or_default();
-        // The documentation does not say whether the fragment of the URL, which is not sent, is signed.
+        // Twilio does not send the URL's fragment, and its documentation does not say whether the fragment is signed.
+        // Both are tried.
         for (url, fragment) in self.urls.iter().flat_map(|url| [(url, ""), (url, RETRIES)]) {
             let content = format!("{url}{query}{fragment}{parameters}");
             if self
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_parameter_with_several_values_each_is_signed_once() {
+    fn each_different_value_of_a_repeated_parameter_is_signed_once() {
         assert_eq!(sorted(b"b=2&a=1&b=1&b=2"), "a1b1b2");
     }
 }

@@ -84,7 +84,7 @@ impl Engine {
     }
 }
 
-/// The value of an expression as far as constant folding, which has no data, tells.
+/// The result of constant folding, which has no data.
 enum Folded {
     /// The value is the same with any data.
     Value(Value),

@@ -93,7 +93,7 @@ static OF_KINDS: LazyLock<[Vec<Value>; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// The schema of values of these kinds, of which nothing else is known.
+/// The schema of values of which only these kinds are known.
 pub(super) fn of_kinds(kinds: &[&str], is_own: bool) -> Option<&'static Value> {
     let bit = |kind: &&str| KINDS.iter().position(|known| known == kind);
     let bits = kinds.iter().filter_map(bit).fold(0, |bits, bit| bits | 1 << bit);

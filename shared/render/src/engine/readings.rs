@@ -159,7 +159,7 @@ impl Reading {
 }
 
 impl<'e> Schema<'e> {
-    /// The schema's value in words, if the reading can never be read from it; `None` if it may be.
+    /// A description of the schema's values, if none of them can be read in this way; `None` if some may be.
     pub(super) fn unreadable<'s>(self, schema: &'s Value, reading: Reading) -> Option<String>
     where
         'e: 's,

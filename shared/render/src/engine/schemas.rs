@@ -34,7 +34,7 @@ pub(super) struct Never {
     pub(super) why: String,
     /// Whether the variable belongs to Carillon, so that no data and no schema gives it a value.
     pub(super) is_own: bool,
-    /// Whether a condition may ask for the variable all the same.
+    /// Whether a condition may nevertheless ask for the variable.
     pub(super) may_be_asked: bool,
 }
 

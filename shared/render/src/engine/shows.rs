@@ -36,7 +36,7 @@ pub(super) struct Here<'b> {
     pub(super) given: Option<&'b Given<'b>>,
 }
 
-/// One way to go on at a condition, a loop or `with`.
+/// One of the branches at a condition, a loop or `with`.
 struct Branch<'b> {
     /// The block that runs, if any.
     block: Option<&'b Block>,
@@ -44,7 +44,7 @@ struct Branch<'b> {
     wish: serde_json::Value,
     /// Its scope, if it has one of its own.
     spot: Option<Spot<'b>>,
-    /// Whether it may run many times.
+    /// Whether the block may run many times.
     is_loop: bool,
 }
 
@@ -60,7 +60,7 @@ impl Look<'_> {
         self.places.may_be(&around.chain([wish]).collect::<Vec<_>>())
     }
 
-    /// The ways to go on at a condition, a loop or `with`. Exactly one of them is gone.
+    /// The branches at a condition, a loop or `with`. A rendering takes exactly one of them.
     fn branches<'b>(&self, element: &'b Element, here: Here<'b>) -> Vec<Branch<'b>> {
         let outside = |block: &'b Option<Block>, wish| Branch {
             block: block.as_ref(),
@@ -116,7 +116,7 @@ impl Look<'_> {
         }
     }
 
-    /// Looks at a branch, if it may be gone.
+    /// Examines a branch, if a rendering may take it.
     fn within<R>(
         &self,
         branch: Branch<'_>,
@@ -139,8 +139,8 @@ impl Look<'_> {
         .map(Some)
     }
 
-    /// Looks at the partial, or at the block that a partial is given, that an element stands for. `None` if that is not
-    /// known.
+    /// Examines the content that an element stands for: a partial, or the block that a partial is given. `None` if the
+    /// content is not known.
     fn included<R>(
         &self,
         element: &Element,

@@ -210,9 +210,9 @@ struct Decimal {
 /// The reason for which a value is not written as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoDecimal {
-    /// It is none.
+    /// The value is not a number.
     NoNumber,
-    /// It is one, but too large or too small.
+    /// The value is a number, but too large or too small.
     OutOfBounds,
 }
 

@@ -16,8 +16,8 @@ const FORGET_FROM: usize = 1_024;
 /// The most pieces of work of a tenant's callers at a time, those in progress included.
 const ASKED_OF_ONE: usize = 16;
 
-/// Runs as many pieces of work at a time as there are processors but one, and at most half of these for one
-/// tenant. One tenant's work therefore never blocks the others'.
+/// Runs pieces of work at the same time: at most one less than the number of processors, and at most half of that for
+/// one tenant. One tenant's work therefore never blocks the others'.
 #[derive(Debug)]
 pub(super) struct Workshop {
     places: Arc<Semaphore>,

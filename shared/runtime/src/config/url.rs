@@ -24,7 +24,8 @@ impl HttpUrl {
         &self.0
     }
 
-    /// Whether a mail can carry links below this URL: it is ASCII, and https unless it is this machine's.
+    /// Whether mails can contain links below this URL: it is ASCII, and its scheme is https unless its host is this
+    /// machine.
     #[must_use]
     pub fn is_fit_for_mail(&self) -> bool {
         let is_local = |url: &Url| match url.host() {
@@ -61,7 +62,7 @@ impl FromStr for HttpUrl {
             return Ok(Self(text.trim_end_matches('/').to_owned()));
         }
         let expected = "expected an http or https URL without user, query and fragment, such as https://carillon.example";
-        // What stands before an @ may be a password.
+        // The text before an @ may be a password.
         let shown = match text.rsplit_once('@') {
             Some((_, host)) => format!("***@{host}"),
             None => text.to_owned(),

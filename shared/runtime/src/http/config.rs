@@ -78,7 +78,7 @@ impl Default for HttpConfig {
 pub type BadBound = (&'static str, String);
 
 impl HttpConfig {
-    /// Checks that the bounds go together, and that mail clients take links below the public URL.
+    /// Checks that the bounds are consistent, and that mail clients accept links below the public URL.
     pub fn validate(&self) -> Result<(), BadBound> {
         if let Some(url) = &self.public_url
             && !url.is_fit_for_mail()

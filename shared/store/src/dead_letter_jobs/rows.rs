@@ -165,7 +165,7 @@ pub struct JobStep {
 /// The end of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepEnd {
-    /// The step was written. The number is that of letters which got the verdict.
+    /// The step was written; the number of letters that got the verdict.
     Written(u64),
     /// Nothing was written: the job was cancelled, or another process has taken it over.
     Lost,

@@ -69,7 +69,7 @@ impl ReadModel {
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
         deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
         attempts::insert(&mut tx, &projection.attempts).await?;
-        // After the decisions that they belong to, which the same batch may contain.
+        // Receipts follow the decisions, because the same batch may contain the decision of a receipt's delivery.
         receipts::apply(&mut tx, &projection.receipts, &mut changes).await?;
         // After the deliveries: a replay reopens its delivery first, and only the delivery of an open letter is kept for long.
         let settled: Vec<Settled> = projection.verdicts.iter().map(Settled::from).collect();

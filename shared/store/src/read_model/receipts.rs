@@ -1,5 +1,6 @@
-//! Receipts of providers: each is a row of `attempts`, and a state of its delivery. A receipt names its delivery only; the other
-//! columns of the delivery's row stand in it since the decision, which precedes all receipts in their partition.
+//! Receipts of providers. Each becomes a row of `attempts`, and may change the state of its delivery. A receipt
+//! contains the delivery's id only. The delivery's decision, which precedes all receipts in their partition, has
+//! written the other columns of the delivery's row.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -19,7 +20,7 @@ use crate::{
     error::StoreError,
 };
 
-/// A receipt, and whether the read model has its delivery and the receipt itself.
+/// A receipt with its delivery's row, and whether the read model contains the delivery and the receipt.
 #[derive(sqlx::FromRow)]
 struct Found {
     place: i32,
@@ -34,15 +35,16 @@ struct Found {
     known: bool,
 }
 
-/// Looks receipts up. A step is never earlier than its event, which spares PostgreSQL the partitions of earlier days.
+/// Looks up receipts. A step is never earlier than its event, so PostgreSQL need not read the partitions of earlier
+/// days.
 const LOOK_UP: &str = "SELECT i.place, d.tenant, d.event_id, d.source, d.event_type, d.category, d.user_id, d.channel, d.created_at,
         EXISTS (SELECT 1 FROM attempts AS a
             WHERE a.created_at = i.created_at AND a.delivery_id = i.delivery_id AND a.generation = i.generation
                 AND a.attempt = i.attempt AND a.at >= i.created_at AND a.digest = i.digest) AS known
     FROM input AS i JOIN deliveries AS d ON d.id = i.delivery_id AND d.tenant = i.tenant AND d.created_at = i.created_at";
 
-/// Applies receipts. A repeated one changes nothing, and neither does one whose delivery was deleted meanwhile, which is
-/// counted.
+/// Applies receipts. A repeated receipt changes nothing. A receipt whose delivery was deleted meanwhile changes nothing
+/// either, and is counted.
 pub(super) async fn apply(
     tx: &mut Tx,
     receipts: &[DeliveryReceipt],
@@ -103,7 +105,7 @@ pub(super) async fn apply(
 }
 
 impl Found {
-    /// The delivery in the state of the receipt.
+    /// The row of the delivery, in the state that the receipt reports.
     fn row(self, receipt: &DeliveryReceipt) -> Result<DeliveryRow, StoreError> {
         let corrupt = StoreError::Corrupt {
             what: "a delivery's channel",

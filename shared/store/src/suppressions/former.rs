@@ -50,7 +50,7 @@ struct FormerOptOut {
     noted_at: Timestamp,
 }
 
-/// The reason of a verdict in `dead_reason`, of which an old one has none.
+/// The reason of a verdict in the column `dead_reason`. It is absent from old verdicts.
 pub(crate) fn former_reason(channel: Channel, reason: Option<&str>) -> Result<SuppressionReason, StoreError> {
     let reason = match reason {
         Some(reason) => columns::parse(reason, "why an address is dead")?,

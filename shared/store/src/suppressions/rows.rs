@@ -60,7 +60,7 @@ pub struct Strike {
     pub seen_at: Timestamp,
 }
 
-/// What a request does to an optional field of an entry.
+/// A request's change of an optional field of an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Change<T> {
     /// The field stays as it is.
@@ -96,7 +96,8 @@ impl<T> Change<T> {
     }
 }
 
-/// A field that is absent has to have its default, which is to stay; null removes its value.
+/// Reads a field that is present; null removes its value. For an absent field, the containing type has to use the
+/// default, [`Change::Keep`].
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(Self::Set)

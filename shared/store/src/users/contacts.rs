@@ -28,7 +28,7 @@ pub(super) struct Row {
     platform: Option<String>,
     registered_at: Timestamp,
     address_hash: Option<Uuid>,
-    /// The verdict of a role of the former release, which counts as long as there is no hash.
+    /// The verdict that a role of the former release wrote. It counts until the address has a hash.
     dead_reason: Option<String>,
     dead_at: Option<Timestamp>,
     /// The entry in the suppression list.

@@ -226,7 +226,7 @@ impl Users {
         Ok(removed == 1)
     }
 
-    /// Registers one device. What a provider said against its token does not count any more. Returns
+    /// Registers one device. A provider's verdict against its token does not count any more. Returns
     /// [`StoreError::NotFound`] if the user does not exist.
     pub async fn put_device(
         &self,

@@ -102,7 +102,7 @@ async fn a_person_puts_an_address_on_the_list_once_changes_the_entry_and_lifts_i
 }
 
 #[tokio::test]
-async fn a_persons_entry_keeps_a_stop_and_makes_a_bounce_lasting_with_its_cause() {
+async fn a_persons_entry_does_not_replace_a_stop_and_makes_a_bounce_permanent_with_its_cause() {
     on_each(async |store| {
         let (suppressions, who) = (store.suppressions(), operator(store));
         let put = async |put: &SuppressionPut| {
@@ -188,7 +188,7 @@ async fn a_request_without_a_field_leaves_the_field_of_every_entry_as_it_is() {
         put(noted("by phone")).await;
         assert_eq!(get(store).await.unwrap().expires_at, Some(ends));
 
-        // A STOP, which takes the note over.
+        // A STOP, which keeps the note of the entry that it replaces.
         suppressions.strike(&[stop(store)]).await.unwrap();
         let stopped = get(store).await.unwrap();
         assert_eq!(

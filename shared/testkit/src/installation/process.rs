@@ -86,7 +86,7 @@ impl Role {
         self.signal(Signal::STOP);
     }
 
-    /// Sends SIGCONT: the process continues and does not know how long it was stopped.
+    /// Sends SIGCONT: the process continues, and cannot tell how long it was stopped.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }

@@ -16,7 +16,7 @@ pub(super) struct Part {
     pub(super) lines_before: i64,
     /// Its size in the file, in bytes.
     pub(super) size: u64,
-    /// Whether it has no record.
+    /// Whether the part has no record.
     is_blank: bool,
 }
 

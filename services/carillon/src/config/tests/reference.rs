@@ -7,7 +7,7 @@ use crate::{check, commands::secrets, config::Config};
 
 const REFERENCE: &str = include_str!("../../../../../deploy/carillon.toml");
 
-/// The mark of a setting without a default, and of an alternative to it.
+/// The beginning of a line whose setting is not in use: one without a default, or an alternative to another setting.
 const MARK: &str = "#";
 const ALTERNATIVE: &str = "#or ";
 
@@ -37,8 +37,8 @@ fn setting<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
         .then_some(rest)
 }
 
-/// The file with the settings behind a `#` in use. The alternatives are in use too, where they are wanted, instead of the
-/// settings that their comments name.
+/// The file with the settings behind a `#` in use. If `with_alternatives` is set, each alternative behind `#or`
+/// replaces the setting that its comment names.
 fn in_use(with_alternatives: bool) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut section = 0;
@@ -136,7 +136,7 @@ fn the_reference_file_with_all_its_alternatives_in_use_passes_the_check_of_the_c
         .replace("\nbrokers = \"\"", "\nbrokers = \"kafka-1:9092,kafka-2:9092\"")
         .replace("\nsecurity = \"plaintext\"", "\nsecurity = \"sasl_ssl\"");
     match checked(&text) {
-        // A binary without TLS to Kafka has no other fault.
+        // In a binary without TLS to Kafka, the missing feature is the only error.
         Err(error) if !cfg!(feature = "kafka-tls") => assert_eq!(
             error,
             "the configuration cannot work: bus configuration: kafka.security: this binary was built without the feature kafka-tls"

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::policy::{Course, Reaction};
 
-/// Permission to send one message. Its end ends the probe that it may be: after the provider's answer, if its task is aborted,
-/// and if no message is sent after all.
+/// Permission to send one message, which may be a probe. Dropping the permission ends the probe in every case: after
+/// the provider's answer, when the task is aborted, and when no message is sent.
 pub(crate) struct Permit<'a> {
     pub(super) breaker: &'a Breaker,
     pub(in crate::account) is_probe: bool,

@@ -9,7 +9,7 @@ use crate::policy::Cause;
 pub(crate) struct Complaint {
     /// A sentence without a full stop.
     pub(crate) cause: String,
-    /// The time until the next message goes out; `None` if one goes first now.
+    /// The time until the next message is sent; `None` if a probe, a single message, may be sent now.
     pub(crate) left: Option<Duration>,
 }
 

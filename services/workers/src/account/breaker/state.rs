@@ -20,14 +20,14 @@ pub(super) const NOTED_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct State {
     paused_until: Option<Instant>,
-    /// Parks since it last worked. If above 0, the account is on probation.
+    /// Parks since the account last worked. If above 0, the account is on probation.
     parks: u32,
     cause: Option<Cause>,
-    /// Pauses since it last worked.
+    /// Pauses since the account last worked.
     throttles: u32,
     /// Whether a probe is under way.
     probing: bool,
-    /// The time since which the log says that it is paused or parked.
+    /// The time since which the log says that the account is paused or parked.
     told: Option<Instant>,
     /// Consecutive failures.
     failures: u32,

@@ -22,7 +22,7 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of an answer that are read. APNs' have about a hundred.
 const MAX_ANSWER: usize = 16 * 1024;
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     NotSent,

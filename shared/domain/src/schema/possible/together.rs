@@ -211,7 +211,7 @@ impl<'w> Together<'w> {
         })
     }
 
-    /// The values one of which a value has to be, if the schemas list them.
+    /// The only admitted values, if the schemas list them.
     pub(super) fn values(&self) -> Option<&'w [Value]> {
         let listed = self.positive().filter_map(|node| {
             let constant = node.get("const").map(std::slice::from_ref);

@@ -30,7 +30,8 @@ const ALLOWED: &str = "a variable may stand in text, in <title> and <textarea>, 
 pub(in crate::engine) struct RefusedVariable {
     /// The line of the variable.
     pub(in crate::engine) line: Option<usize>,
-    /// If it stands in a partial: the partial's name, and the line of the part that includes it.
+    /// The partial in which the variable stands, if it stands in one: its name, and the line of the part that includes
+    /// it.
     pub(in crate::engine) inside: Option<(String, Option<usize>)>,
     pub(in crate::engine) code: &'static str,
     pub(in crate::engine) sentence: String,
@@ -274,7 +275,7 @@ fn written(state: State) -> State {
             link: Link::Safe,
         },
         State::Text | State::Raw { matched: 0, .. } => state,
-        // It is refused, and counts as a letter.
+        // The variable is refused. The text after it is read as if the variable were a letter.
         state => state.step('x'),
     }
 }

@@ -43,8 +43,8 @@ pub(super) fn columns(fields: &[&str]) -> Result<Option<Vec<usize>>, FieldError>
     }
 }
 
-/// Whether a line is an entry, which may have errors: its first field names a channel, or one of its fields is an address,
-/// and the second one may be meant as an address.
+/// Whether a line is an entry, which may have errors. If its first field names a channel, the second one has to look
+/// like an address or token. Otherwise, any one of its fields has to be an address.
 fn is_entry(fields: &[&str]) -> bool {
     let is_address = |channel: Channel, text: &str| {
         let mut errors = Vec::new();
