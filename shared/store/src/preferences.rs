@@ -42,9 +42,9 @@ impl PreferencesRepo {
         .transpose()
     }
 
-    /// Replaces a user's preferences, if the conditions hold. Returns [`StoreError::NotFound`] if the user does
-    /// not exist. The preferences of a user for whom none are stored exist, and have the version
-    /// [`crate::before_first`] of the user's.
+    /// Replaces a user's preferences, if the conditions hold. Returns [`StoreError::NotFound`] if the user does not
+    /// exist. If none are stored, the user's preferences count as existing, with the version [`crate::before_first`] of
+    /// the user's version.
     pub async fn put(
         &self,
         tenant: &TenantId,
@@ -56,7 +56,7 @@ impl PreferencesRepo {
         again(|| self.try_put(tenant, user, &document, conditions)).await
     }
 
-    /// Changes a user's preferences to the ones that `change` makes of the present ones, if the conditions hold. No
+    /// Replaces a user's preferences by the result of `change` on the present ones, if the conditions hold. No
     /// concurrent write comes between the reading and the writing. An error of `change` comes before a condition that
     /// does not hold. Returns [`StoreError::NotFound`] if the user does not exist.
     pub async fn change<E: Send>(
@@ -151,8 +151,8 @@ async fn write(
     now: Timestamp,
     seen: Option<i64>,
 ) -> Result<i64, StoreError> {
-    // Preferences that a concurrent request has written since none were seen have a version above the one seen. The
-    // first version is `before_first` of the user's, plus 1.
+    // If a concurrent request has written the first preferences meanwhile, their version is above the one seen. The
+    // first version is `before_first` of the user's version, plus 1.
     written(fetch!(
         optional, tx => (i64,),
         "INSERT INTO preferences (tenant, user_id, version, document, updated_at)

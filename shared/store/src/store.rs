@@ -66,7 +66,7 @@ impl Store {
     /// Connects and brings the schema up to date; several processes may do so at once.
     pub async fn connect(config: &StoreConfig, clock: SharedClock) -> Result<Self, StoreError> {
         let (db, model) = Db::connect(config, clock).await?;
-        // Processes that share a database may share a shard, but rarely do.
+        // The shard is random. Two processes rarely choose the same one, and then still count correctly.
         let shard = rand::random_range(0..SHARDS);
         let events = Events::new(db.clone(), shard);
         Ok(Self(Arc::new(Parts {
@@ -121,7 +121,7 @@ impl Store {
     /// Waits until the writes in progress have ended, and closes the connections.
     pub async fn close(&self) {
         if let Err(error) = self.0.events.flush().await {
-            // The marks are not lost: a router marks each event that it routes, or the lease of the event's claim ends.
+            // Missing marks do no harm: a router marks each event that it routes, and the leases of other claims end.
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "published events were not marked"

@@ -62,7 +62,7 @@ impl Sns {
         let url = opened.certificate_url();
         let certificate = self.certificate(url, now).await?;
         let verified = opened.verify(&certificate, now);
-        // An answer that is no certificate is not kept, so that the next call asks again.
+        // An answer that is not a certificate is not kept, so that the next call fetches again.
         if verified != Err(NotGenuine::BadCertificate) {
             self.keep(url, certificate, now);
         }
@@ -105,7 +105,8 @@ impl Sns {
         kept.insert(url.clone(), (certificate, later(now, KEPT)));
     }
 
-    /// The answer to a GET, of at most [`LARGEST`] bytes. Calls that are not genuine can cause it, so it has a rate.
+    /// The answer to a GET, of at most [`LARGEST`] bytes. The rate is bounded, because calls that are not genuine can
+    /// also cause such a GET.
     async fn get(&self, url: &Url) -> Result<Bytes, ApiError> {
         if self.fetches.check().is_err() {
             let text = "SNS's host was asked too often within a second; repeat the call";
@@ -141,7 +142,7 @@ fn away(error: &reqwest::Error) -> ApiError {
     unavailable("SNS's host did not answer as expected; repeat the call")
 }
 
-/// The answer after which SNS repeats the call.
+/// A 503 with `Retry-After`, after which SNS repeats the call.
 fn unavailable(text: &str) -> ApiError {
     Problem::new(ProblemKind::Unavailable, text)
         .with_retry_after(SOON)

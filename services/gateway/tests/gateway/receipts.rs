@@ -379,7 +379,7 @@ async fn a_call_of_sendgrid_from_another_year_is_refused_although_its_signature_
     .await;
 }
 
-/// A call of SNS with a signature that fits nothing.
+/// A call of SNS with an empty signature, which is never valid.
 fn of_sns(certificate_url: &str) -> Request<Body> {
     let envelope = json!({"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-central-1:000000000000:receipts",
         "Message": "{}", "Timestamp": START, "SignatureVersion": "2", "Signature": "", "SigningCertURL": certificate_url});

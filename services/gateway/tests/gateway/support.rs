@@ -175,7 +175,7 @@ impl Setting {
         gateway(bus, &self.env.store, GatewayConfig::default(), &self.clock)
     }
 
-    /// The gateway as another process for which SNS is at this URL.
+    /// Another gateway process, whose SNS endpoint is at this URL.
     pub(crate) fn with_sns_at(&self, sns: &str) -> Router {
         gateway_with_sns_at(
             sns,

@@ -1,4 +1,4 @@
-//! Reports of messages' fates, as a receiver of them gets them.
+//! The simulator's reports of messages' fates, as their receiver gets them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -47,8 +47,8 @@ impl Users {
         Self { db, model, key }
     }
 
-    /// Brings the hashes of a user's addresses up to date before the user is written: those under another key, and those
-    /// that the former release has not computed.
+    /// Updates the hashes of a user's addresses before the user is written: those computed under another key, and those
+    /// that the former release did not compute.
     async fn hash_anew(
         &self,
         tx: &mut Tx,
@@ -108,7 +108,7 @@ impl Users {
             None => None,
         };
         let (locale, timezone) = (put.locale.as_deref(), put.timezone.as_deref());
-        // A user whom a concurrent request has made since the conditions were looked at has a version above 0.
+        // A version above 0 means that a concurrent request has created the user after the conditions were checked.
         let version = fetch!(
             optional, tx => (i64,),
             "INSERT INTO users (tenant, user_id, locale, timezone, version, created_at, updated_at)
@@ -219,7 +219,7 @@ impl Users {
             seen.unwrap_or(0)
         )?;
         if removed == 0 && seen.is_some() {
-            // A concurrent request has changed or deleted the user since the conditions were looked at.
+            // A concurrent request has changed or deleted the user after the conditions were checked.
             return Err(StoreError::Unavailable(Fault::Conflict, None));
         }
         tx.commit().await?;

@@ -80,7 +80,7 @@ struct Judge<'e> {
     depth: usize,
 }
 
-/// The places in which the output may be. After a refusal that leaves them unknown, there are none.
+/// The possible places of the output. The list is empty after a refusal that leaves them unknown.
 type States = Vec<State>;
 
 impl Judge<'_> {
