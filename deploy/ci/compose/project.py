@@ -19,7 +19,7 @@ READY = 240
 PROGRESS = 180
 
 
-# The beginnings of the metrics that show where records wait, and why.
+# The beginnings of the names of metrics that show where records wait, and why.
 TELLING = (
     "carillon_consumer_lag", "carillon_consumer_stuck_seconds", "carillon_queue_age_seconds", "carillon_bus_rejoins_total",
     "carillon_bus_poll_errors_total", "carillon_bus_dropped_total", "carillon_provider_",
@@ -133,7 +133,7 @@ class Project:
         return self.compose("logs", "--no-color", "--no-log-prefix", "--since", f"{since:.0f}", service).splitlines()
 
     def evidence(self):
-        """What each role says of itself while nothing goes on: its readiness, and those of its metrics that show where records wait."""
+        """The readiness of each role and its metrics that show where records wait, for a check without progress."""
         lines = []
         for container in self.containers(*ROLES):
             for path, chosen in (("/readyz", lambda line: True), ("/metrics", is_telling)):

@@ -1,4 +1,4 @@
-"""What compose-check does without containers: it says in one line why it cannot run here, reads the README, reads spans and metrics."""
+"""Tests of compose-check's parts that need no containers: the reason why it cannot run here, the README, spans and metrics."""
 
 import os
 import shutil

@@ -16,7 +16,8 @@ use crate::{
 /// The time after which a probe has failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(50);
-/// The number of looks at messages for each look at statuses, which come by way of the tracker.
+/// The number of checks of messages for each check of statuses. Statuses change later than messages, because they pass
+/// through the tracker.
 const LOOKS_A_STATUS: u32 = 10;
 /// The number of events of a probe. The records of their users lie on several partitions.
 const EVENTS: usize = 3;

@@ -40,7 +40,7 @@ pub(crate) async fn misbehave(api: &Api, seed: u64) {
     }
 }
 
-/// Removes the script. The simulator answers by now, or soon.
+/// Removes the script. If the simulator does not answer yet, tries again up to 100 times.
 pub(crate) async fn behave(api: &Api) -> anyhow::Result<()> {
     let mut tries = 0;
     loop {

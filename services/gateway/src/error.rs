@@ -32,7 +32,7 @@ impl ApiError {
         Self::new(ProblemKind::NotFound, text)
     }
 
-    /// The error of a store's call for a user, which names the user if there is none.
+    /// The error of a store's call about a user. If the user does not exist, the error names the user.
     pub(crate) fn of_user(error: StoreError, id: &UserId) -> Self {
         match error {
             StoreError::NotFound { what: "user" } => Self::no_user(id),

@@ -86,7 +86,7 @@ async fn load_users(deps: &RouterDeps, events: &[IncomingEvent<'_>]) -> Result<U
     Ok(users)
 }
 
-/// The suppressed ones among the addresses of guests. Events without guests cost nothing.
+/// The suppressed addresses of guests. If no event has a guest, there is no query.
 async fn load_suppressed_guests(
     deps: &RouterDeps,
     events: &[IncomingEvent<'_>],

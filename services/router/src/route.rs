@@ -180,9 +180,9 @@ impl Route {
         Ok(parts.last())
     }
 
-    /// For each event, whether it is held until their limits can be counted. On the topic for waiting records, all
-    /// are read again until one has waited long enough. That one is then decided, and the others are moved to the end
-    /// of the topic.
+    /// For each event, whether it is held until its limits can be counted. On the topic for waiting records, all are
+    /// read again until one has waited long enough. That one is then decided, and the others are moved to the end of
+    /// the topic.
     fn waiting(
         &self,
         events: &[IncomingEvent<'_>],

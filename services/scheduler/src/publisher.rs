@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{LEASE, SchedulerDeps, SchedulerError};
 
-/// The interval at which an empty outbox is looked at, for records of other processes.
+/// The interval at which an empty outbox is checked for records of other processes.
 pub(crate) const POLL: Duration = Duration::from_millis(500);
 
 /// Publishes the outbox.

@@ -16,7 +16,7 @@ const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
 /// segments, so a letter may be read for longer than its topic's retention says.
 const VERDICT_SLACK: Duration = Duration::from_hours(14 * 24);
 
-/// The age from which on a verdict about a dead letter is of no use: the letter is in no topic any more.
+/// The age at which a verdict about a dead letter can be deleted, because no topic contains the letter any more.
 fn verdict_window(bus: &Bus) -> Duration {
     let is_queue = |kind| matches!(kind, TopicKind::DeadLetters(_) | TopicKind::EventDeadLetters);
     let queues = bus.topics().all().iter().filter(|topic| is_queue(topic.kind));

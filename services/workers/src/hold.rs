@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{Account, WorkerDeps, account::Complaint};
 
-/// The interval at which accounts are looked at.
+/// The interval at which accounts are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Reports closed accounts until the future is dropped.

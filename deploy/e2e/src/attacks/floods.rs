@@ -27,7 +27,7 @@ where
     Ok(())
 }
 
-/// 1,100 posts whose bodies never arrive.
+/// Opens 1,100 posts whose bodies never arrive.
 pub(super) async fn held_posts(attacker: Attacker) -> anyhow::Result<()> {
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-length: 1000\r\n\r\n{{",
@@ -40,7 +40,7 @@ pub(super) async fn held_posts(attacker: Attacker) -> anyhow::Result<()> {
     std::future::pending().await
 }
 
-/// Bodies of eight megabytes that are not JSON, sixteen at a time.
+/// Posts bodies of eight megabytes that are not JSON, sixteen at a time.
 pub(super) async fn large_bodies(attacker: Attacker) -> anyhow::Result<()> {
     flood(16, |_| {
         let attacker = attacker.clone();
@@ -56,7 +56,7 @@ pub(super) async fn large_bodies(attacker: Attacker) -> anyhow::Result<()> {
     .await
 }
 
-/// Requests for the most expensive lists, without a pause.
+/// Requests the most expensive lists, without a pause.
 pub(super) async fn requests(attacker: Attacker) -> anyhow::Result<()> {
     flood(CLIENTS * 2, |_| {
         let attacker = attacker.clone();

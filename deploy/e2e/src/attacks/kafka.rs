@@ -11,7 +11,7 @@ use super::attacker::Attacker;
 const EVENT: &str = r#"{"specversion":"1.0","id":"z-1","source":"/erp","type":"OrderShipped","recipient":"u-42",
     "data":{"order_id":"1","carrier":"UPS"}}"#;
 
-/// Records compressed by every codec, with nonsense among them.
+/// Writes records with every compression codec. Most of the records are not events.
 pub(super) async fn records(attacker: Attacker) -> anyhow::Result<()> {
     let brokers = attacker.brokers.context("Kafka")?;
     for codec in ["zstd", "snappy", "lz4", "gzip"] {

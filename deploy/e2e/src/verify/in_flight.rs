@@ -1,4 +1,4 @@
-//! Measures the time until the deliveries in flight when a process was killed had ended.
+//! Measures the time from the restart of a killed process to the end of the deliveries that were in flight at the kill.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 /// The worker's code for an attempt whose owner died.
 const WORKER_LOST: &str = "worker-lost";
 
-/// Lines for the report by kind of fault, for faults without another in between.
+/// Lines for the report by kind of fault. A fault is left out if another one fell between it and the last end.
 pub(super) async fn summary(
     api: &Api,
     evidence: &Evidence,

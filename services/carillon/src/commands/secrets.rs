@@ -1,6 +1,6 @@
-//! `carillon secrets`: the secrets of `docker-compose.yml`. They are generated at its first start, so that there are none to
-//! commit, copy or forget. Each audience has a folder (a volume) of its own, and each file belongs to the one user that
-//! reads it.
+//! `carillon secrets`: the secrets of `docker-compose.yml`. They are generated at its first start, so that no secret
+//! has to be committed, copied or remembered. Each audience has a folder (a volume) of its own, and each file belongs
+//! to the one user that reads it.
 
 use std::{
     fmt::Write as _,

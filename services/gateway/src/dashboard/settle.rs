@@ -45,7 +45,7 @@ impl SettlePage {
         self.rehearsal.would.send + self.rehearsal.would.discard
     }
 
-    /// Whether only a part of the letters was looked at.
+    /// Whether only a part of the letters was examined.
     fn is_partial(&self) -> bool {
         self.rehearsal.examined < self.rehearsal.total
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::request::Settling;
 use crate::{error::ApiError, state::GatewayState};
 
-/// The most letters that a dry run looks at.
+/// The most letters that a dry run examines.
 const MAX_EXAMINED: u64 = 10_000;
 /// The samples of each outcome.
 const SAMPLES: usize = 5;

@@ -1,5 +1,5 @@
-//! Schemas of answers whose types are in crates without OpenAPI. No answer is made of these types; a test compares the
-//! document with real answers (`tests/gateway/answers.rs`).
+//! Schemas of answers whose types are in crates without OpenAPI. No answer is built from these types; a test compares
+//! the document with real answers (`tests/gateway/answers.rs`).
 #![expect(dead_code, reason = "only their schemas are used")]
 
 mod addresses;

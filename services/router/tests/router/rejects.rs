@@ -342,7 +342,7 @@ async fn an_event_whose_record_its_topic_has_refused_is_rejected_and_its_neighbo
         );
         assert!(dead.value.is_empty());
 
-        // The record was found: later events are not taken to be refused.
+        // The commit has contained the refused event, so later events of this size are not rejected.
         refused.committed();
         assert_eq!(setting.route_after(&batch, &mut refused).await.dead.len(), 0);
     })

@@ -3,7 +3,7 @@
 //! Sources: the reference of the endpoint and its list of errors
 //! (<https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send>, …/mail-send/errors), and the pages on
 //! authentication, errors and rate limits of the v3 API. Receivers whose address starts with `invalid` are refused as
-//! addresses that are none, senders whose address starts with `unverified` as unverified ones.
+//! invalid addresses, senders whose address starts with `unverified` as unverified ones.
 
 mod body;
 mod error;

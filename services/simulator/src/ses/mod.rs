@@ -3,7 +3,7 @@
 //! Sources: the service model `sesv2` 2019-09-27 of botocore, the reference of `SendEmail` and its common errors
 //! (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>), the developer guide on header fields,
 //! quotas and sending errors, and the user guide of IAM on Signature Version 4. Receivers whose address starts with
-//! `invalid` are refused as addresses that are none, senders whose address starts with `unverified` as unverified ones,
+//! `invalid` are refused as invalid addresses, senders whose address starts with `unverified` as unverified ones,
 //! configuration sets whose name starts with `missing` as unknown ones.
 
 mod address;

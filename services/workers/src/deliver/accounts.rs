@@ -19,8 +19,8 @@ pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
 pub(super) enum Turn {
     /// An account is open and has room.
     Room(Room),
-    /// Every account of the platform is closed, at least for this long, while accounts of other platforms work. A record
-    /// that waited in hand would hold theirs.
+    /// Every account of the platform is closed, at least for this long, and accounts of other platforms are open.
+    /// Waiting for the account would hold up the records of the other platforms.
     Closed(Duration),
     /// No account serves the platform.
     Unserved,

@@ -36,7 +36,7 @@ pub(crate) use self::{
 };
 use crate::account::Account;
 
-/// The interval at which a wait looks at the clock or the ledger again.
+/// The interval at which a wait checks the clock or the ledger.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Delivers the records of one channel.

@@ -222,7 +222,8 @@ impl Deliver {
 }
 
 impl Addresses {
-    /// The address of a delivery and the platform of a device, or the code and the sentence of why there is none.
+    /// The address of a delivery, and the platform if it is a device. The error is the code and the sentence of the
+    /// reason why there is no address.
     fn of(
         &self,
         deliver: &Deliver,

@@ -106,7 +106,8 @@ impl Deliver {
                 }
                 None => match self.opens_in(platform) {
                     Some(opens_in) => {
-                        // While every account is closed, the record is held in hand once it is back.
+                        // If every account is closed, the record may return soon: the worker then holds it until an
+                        // account opens.
                         let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
                         self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
                     }

@@ -21,7 +21,7 @@ pub use smtp::SmtpSender;
 
 use crate::{account::Account, config::ChannelsConfig, sender::Sender};
 
-/// Why a sender cannot be made of an account's settings.
+/// The reason for which a sender cannot be made from an account's settings.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A setting is missing or wrong.

@@ -18,7 +18,7 @@ use crate::{
     suppression::{Suppression, SuppressionReason},
 };
 
-/// A rule about one recipient on one channel. It notes itself in the steps, unless it has nothing to look at.
+/// A rule about one recipient on one channel. It adds a step to the decision, unless it has nothing to check.
 type Rule = fn(&mut Trail<'_>) -> Ruling;
 
 /// A rule's answer about the message.

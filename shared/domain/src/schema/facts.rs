@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-/// The most schemas that are looked at for one value.
+/// The most schemas that are examined for one value.
 const MAX_PARTS: usize = 64;
 
 /// One of the schemas that a value has to fit at once, and its pointer.

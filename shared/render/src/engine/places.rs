@@ -194,9 +194,9 @@ impl Places<'_> {
             .map_or(true, |value| value.get().is_none_or(value_shows))
     }
 
-    /// When the condition of a block is true.
+    /// The data with which the condition of a block is true, and those with which it is false.
     pub(super) fn condition(&self, test: &Expr, include_zero: Option<&Expr>, spot: &Spot<'_>) -> Condition {
-        // The number 0 counts as true if that is asked for, or if it is not known whether it is.
+        // The number 0 counts as true if the template sets `includeZero`, or if the value of `includeZero` is unknown.
         let zero =
             include_zero.is_some_and(|expr| self.condition(expr, None, spot).yes != Value::Bool(false));
         let is_known = include_zero.is_none_or(is_literal);

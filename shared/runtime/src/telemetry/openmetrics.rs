@@ -28,8 +28,8 @@ pub(super) fn write(prometheus: &str, exemplars: &Exemplars) -> String {
     out
 }
 
-/// Writes the type of a family, and its unit if its name says one. A counter's family has the name without `_total`; a
-/// counter without that ending is none in this format.
+/// Writes the type of a family, and its unit if its name says one. The name of a counter's family has no `_total`. A
+/// counter whose name lacks that ending is not a counter in this format, so its type is `unknown`.
 fn begin(out: &mut String, name: &str, kind: &str) {
     let (name, kind) = match (kind, name.strip_suffix("_total")) {
         ("counter", Some(family)) => (family, kind),

@@ -153,11 +153,11 @@ async fn open_file(
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(STATEMENTS)
         .foreign_keys(true)
-        // An automatic index would let SQLite scan a whole table and look up each row in an index that it builds of
-        // the batch.
+        // Without this, SQLite might build an index of the batch, scan a whole table, and look up each of its rows in
+        // that index.
         .pragma("automatic_index", "off")
-        // Pages in the write-ahead log from which a commit copies the rest that [`checkpoint`] has not; then the log
-        // starts over.
+        // The number of pages in the write-ahead log at which a commit copies the pages that [`checkpoint`] has not
+        // copied. The log then starts over.
         .pragma("wal_autocheckpoint", "16000");
     let writer = options
         .clone()
@@ -241,7 +241,8 @@ async fn warn_of_newer_schema(pool: &PgPool) -> Result<(), StoreError> {
         .iter()
         .map(|migration| migration.version)
         .max();
-    // One message there and one back: a pooler may run the next on another session.
+    // A raw statement takes one message and one answer. A prepared one would take several, which a pooler may run on
+    // different sessions.
     let row = sqlx::raw_sql("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(pool)
         .await?;

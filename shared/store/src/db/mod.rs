@@ -77,7 +77,7 @@ pub(crate) struct Tx(Write);
 
 /// The connection on which statements run.
 pub(crate) enum Conn<'c> {
-    /// A SQLite connection. The health is present if it is the writer.
+    /// A SQLite connection. The health is present if the connection is the writer.
     Sqlite(&'c mut SqliteConnection, Option<&'c Health>),
     Postgres(&'c mut PgConnection, &'c PostgresLink),
 }

@@ -1,4 +1,4 @@
-//! A template as it stands: the version in use and the draft beside it.
+//! The present state of a template: the version in use and the draft beside it.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub struct Draft {
     pub base: Option<u32>,
 }
 
-/// A template as it stands.
+/// The present state of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TemplateState {
     /// The version in use.

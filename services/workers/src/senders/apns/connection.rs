@@ -94,7 +94,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes no further message to this connection; those under way go on.
+    /// Prevents further messages on this connection; messages under way continue.
     pub(super) fn leave(&self) {
         self.connection.slots.close();
     }

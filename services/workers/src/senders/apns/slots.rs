@@ -60,7 +60,7 @@ impl Slots {
         Some(limit)
     }
 
-    /// No further stream is opened; those that are open go on.
+    /// Prevents further streams; open ones continue.
     pub(super) fn close(&self) {
         self.change(|state| state.is_closed = true);
     }

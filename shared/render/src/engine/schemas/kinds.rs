@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Schema;
 
-/// How many references of a schema are followed in a row, and how many schemas are looked at for one value.
+/// The most references of a schema that are followed in a row, and the most schemas that are examined for one value.
 const MAX_REFERENCES: usize = 16;
 
 impl<'e> Schema<'e> {
