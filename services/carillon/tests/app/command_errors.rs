@@ -121,7 +121,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
 }
 
 #[test]
-fn a_command_without_data_folder_and_configuration_says_so_and_what_to_do() {
+fn a_command_without_data_folder_and_configuration_is_refused_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     for args in [

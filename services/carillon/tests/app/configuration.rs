@@ -56,7 +56,7 @@ fn a_file_that_a_role_reads_at_its_start_is_read_by_config_check_too() {
 }
 
 #[test]
-fn an_account_without_what_it_needs_is_refused_at_config_check_and_at_the_start() {
+fn an_account_without_a_required_setting_is_refused_at_config_check_and_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     for (settings, says) in [
         (

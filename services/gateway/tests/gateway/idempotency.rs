@@ -284,7 +284,7 @@ async fn an_answer_about_an_event_in_progress_is_not_stored_under_the_key() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_that_is_no_event_id_is_refused_with_its_value_and_what_was_expected() {
+async fn an_idempotency_key_that_is_no_event_id_is_refused_with_its_value_and_the_expected_value() {
     on_gateway(async |setting| {
         let mut event = shipped("x");
         event.as_object_mut().unwrap().remove("id");

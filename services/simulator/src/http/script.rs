@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_cannot_be_read_is_refused_with_place_value_and_what_was_expected() {
+    fn a_script_that_cannot_be_read_is_refused_with_place_value_and_the_expected_value() {
         let begins = |body: &str, says: &str| {
             let said = told(body);
             assert!(said.starts_with(says), "{body}: {said}");

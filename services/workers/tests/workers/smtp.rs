@@ -100,7 +100,7 @@ async fn a_mail_has_its_parts_and_names_its_delivery() {
 }
 
 #[tokio::test]
-async fn the_link_to_unsubscribe_is_one_unbroken_header_however_long_it_is() {
+async fn the_unsubscribe_link_is_one_unbroken_header_at_any_length() {
     let relay = Relay::start().await;
     let url = format!("https://notify.example/u/{}", "A1-_".repeat(150));
     let linked = OutgoingMessage {

@@ -233,7 +233,7 @@ fn a_refusal_by_suppression_says_why_and_since_when() {
 }
 
 #[test]
-fn one_suppressed_device_of_two_costs_the_other_nothing_and_both_cost_the_channel() {
+fn one_suppressed_device_of_two_does_not_affect_the_other_and_two_suppress_the_channel() {
     let mut setting = setting();
     setting.event.channels = vec![Channel::Push];
     let contacts = |setting: &mut Setting, device: usize, reason| {

@@ -26,7 +26,7 @@ fn plain(cases: &[(&str, &'static str, &'static str)]) {
 }
 
 #[test]
-fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and_what_was_expected() {
+fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and_the_expected_value() {
     let fcm = |settings: &str| account("fcm", settings);
     let twilio = |settings: &str| {
         account(
@@ -92,7 +92,7 @@ fn an_account_at_fcm_or_twilio_that_can_never_send_is_refused_with_key_value_and
 }
 
 #[test]
-fn an_account_at_apns_that_can_never_send_is_refused_with_key_value_and_what_was_expected() {
+fn an_account_at_apns_that_can_never_send_is_refused_with_key_value_and_the_expected_value() {
     let ids = "team_id = 'A1B2C3D4E5'\nkey_id = 'A1B2C3D4E5'\ntopic = 'com.example.shop'\n";
     let apns = |settings: &str| account("apns", &format!("{ids}{settings}"));
     refused(&[
@@ -126,7 +126,7 @@ fn an_account_at_apns_that_can_never_send_is_refused_with_key_value_and_what_was
 }
 
 #[test]
-fn an_smtp_relay_that_can_never_be_reached_is_refused_with_key_value_and_what_was_expected() {
+fn an_smtp_relay_that_can_never_be_reached_is_refused_with_key_value_and_the_expected_value() {
     let smtp = |settings: &str| account("smtp", settings);
     let relay = |settings: &str| smtp(&format!("host = 'h'\nfrom = 'a@b.example'\n{settings}"));
     refused(&[
@@ -184,7 +184,7 @@ fn an_smtp_relay_that_can_never_be_reached_is_refused_with_key_value_and_what_wa
 }
 
 #[test]
-fn a_store_or_bus_that_can_never_be_reached_is_refused_with_key_value_and_what_was_expected() {
+fn a_store_or_bus_that_can_never_be_reached_is_refused_with_key_value_and_the_expected_value() {
     let kafka = |settings: &str| format!("[security]\naddress_key = 'k'\n[kafka]\n{settings}");
     plain(&[
         (
@@ -274,7 +274,7 @@ fn a_store_or_bus_that_can_never_be_reached_is_refused_with_key_value_and_what_w
 }
 
 #[test]
-fn a_setting_of_a_role_that_can_never_work_is_refused_with_key_value_and_what_was_expected() {
+fn a_setting_of_a_role_that_can_never_work_is_refused_with_key_value_and_the_expected_value() {
     plain(&[
         (
             "[telemetry]\nlog = 'foo=bar=baz'",

@@ -12,7 +12,7 @@ fn may_have(schema: &Value, name: &str) -> bool {
 }
 
 #[test]
-fn a_schema_that_no_value_fits_is_known_however_its_parts_contradict_each_other() {
+fn a_schema_that_no_value_fits_is_found_in_every_kind_of_contradiction() {
     for schema in [
         json!(false),
         json!({"allOf": [{"type": "string"}, {"type": "number"}]}),
