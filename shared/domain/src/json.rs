@@ -53,11 +53,19 @@ struct Parts {
 }
 
 impl Number {
-    /// The number of a numeric text, which is a number literal of JSON, possibly with zeros before it and white space
-    /// around it. A text with a plus sign is not a number, because it may be a phone number.
+    /// The longest numeric text, in bytes, without the white space around it. It bounds the work of reading one; the
+    /// longest number of binary64 has 309 digits before its point.
+    pub const LONGEST_TEXT: usize = 1_000;
+
+    /// The number of a numeric text, which is a number literal of JSON of at most [`Self::LONGEST_TEXT`] bytes,
+    /// possibly with zeros before it and white space around it. A text with a plus sign is not a number, because it may
+    /// be a phone number.
     #[must_use]
     pub fn of_text(text: &str) -> Option<Self> {
         let text = text.trim();
+        if text.len() > Self::LONGEST_TEXT {
+            return None;
+        }
         let is_whole = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, Some(exponent)),
@@ -86,7 +94,19 @@ impl Number {
         match self {
             Self::Unsigned(number) => *number == 0,
             Self::Negative(number) => *number == 0,
-            Self::Written(text) => parts(text).digits.is_empty(),
+            Self::Written(text) => {
+                let mut mantissa = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+                !mantissa.any(|byte| matches!(byte, b'1'..=b'9'))
+            }
+        }
+    }
+
+    /// The bytes of its text; 0 for an integer of 64 bits, whose size is bounded.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        match self {
+            Self::Unsigned(_) | Self::Negative(_) => 0,
+            Self::Written(text) => text.len(),
         }
     }
 

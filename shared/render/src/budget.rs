@@ -1,9 +1,10 @@
-//! Bounds on the work of rendering one message. Each executed element of a template, each looked-up value and
-//! each written stretch of text costs steps. Steps do not depend on time, so the same template and data
+//! Bounds on the work of rendering one message. Each executed element of a template, each looked-up value, and
+//! each stretch of text that is read or written costs steps. Steps do not depend on time, so the same template and data
 //! always end at the same place.
 
 use std::{cell::Cell, time::Duration};
 
+use carillon_domain::json::Value;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::abandoned;
@@ -15,11 +16,13 @@ pub(crate) const STEPS: u64 = 500_000;
 const DEPTH: u32 = 128;
 /// The maximum processor time of one message: a second bound, in case steps are unexpectedly slow. Time in which the
 /// process does not run, because it is paused or the machine is busy, is not counted.
-const PROCESSOR_TIME: Duration = Duration::from_secs(5);
-/// Steps between two readings of the processor time; each reading is a system call.
-const STEPS_PER_CHECK: u32 = 16;
+const PROCESSOR_TIME: Duration = Duration::from_secs(2);
+/// The binary logarithm of the steps between two readings of the processor time; each reading is a system call.
+const STEPS_PER_CHECK: u32 = 10;
 /// Bytes of text that one step pays for.
 const BYTES_PER_STEP: usize = 64;
+/// Bytes of a number's text that one step pays for: comparing numbers reads each digit several times.
+const DIGITS_PER_STEP: usize = 16;
 
 /// The bound that a template exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,17 @@ impl Budget {
     #[inline]
     pub(crate) fn pay_bytes(&self, bytes: usize) -> Result<(), Exceeded> {
         self.pay((bytes / BYTES_PER_STEP) as u64)
+    }
+
+    /// Pays for reading a value's own text or digits. The items of lists and the fields of objects pay for themselves
+    /// when they are read.
+    #[inline]
+    pub(crate) fn pay_value(&self, value: &Value) -> Result<(), Exceeded> {
+        match value {
+            Value::String(text) => self.pay_bytes(text.len()),
+            Value::Number(number) => self.pay((number.written_bytes() / DIGITS_PER_STEP) as u64),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Ok(()),
+        }
     }
 
     /// Enters one level of nesting; [`Budget::leave`] leaves it.

@@ -237,3 +237,111 @@ fn a_template_of_ten_megabytes_or_with_ten_thousand_blocks_is_refused_when_it_is
         assert_eq!(errors[0].code, "syntax");
     }
 }
+
+/// Renders a template over data of 4,000 items, a text of 200,000 bytes, and the given fields.
+fn outcome_of_large(template: &str, fields: &str) -> Result<String, RenderError> {
+    let set = texts(sms(template), "m = { $s }\n".to_owned());
+    let engine = Engine::compile(&set);
+    assert_eq!(engine.issues(), []);
+    let (items, text) = (vec!["1"; 4_000].join(","), "x".repeat(200_000));
+    let data = format!("{{\"a\":[{items}],\"s\":\"{text}\",\"u\":\"{text}\",{fields}}}");
+    let rendered = engine.render(&request(Channel::Sms, &data))?;
+    match rendered.content {
+        Content::Sms { text } => Ok(text),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn assert_ends_by_its_steps(template: &str, fields: &str) {
+    let error = outcome_of_large(template, fields).unwrap_err();
+    assert_eq!(error.code(), "template-budget", "{template}: {error}");
+    assert!(error.to_string().contains(" steps"), "{template}: {error}");
+}
+
+#[test]
+fn comparing_long_numbers_costs_steps_in_proportion_to_their_digits() {
+    let (b, c) = ("7".repeat(115_000), format!("{}8", "7".repeat(114_999)));
+    let texts = format!("\"b\":\"{b}\",\"c\":\"{c}\"");
+    let fractions = format!("\"b\":0.{b},\"c\":0.{c}");
+    for fields in [&texts, &fractions] {
+        for helper in ["gt", "gte", "lt", "lte", "eq", "ne"] {
+            let template =
+                format!("{{{{#each a}}}}{{{{#if ({helper} ../b ../c)}}}}y{{{{/if}}}}{{{{/each}}}}x");
+            assert_ends_by_its_steps(&template, fields);
+        }
+    }
+    // The same work is within the budget if it is done once.
+    for fields in [&texts, &fractions] {
+        assert_eq!(
+            outcome_of_large("{{#if (lt b c)}}less{{/if}}", fields).unwrap(),
+            "less"
+        );
+    }
+}
+
+#[test]
+fn each_helper_pays_for_the_size_of_its_inputs() {
+    let digits = "0".repeat(100_000);
+    let key = "k".repeat(100_000);
+    let fields = format!(
+        "\"n\":0.{digits}1,\"z\":0.{digits},\"l\":[0.{digits}1],\"k\":\"{key}\",\"o\":{{\"{key}\":1}},\
+         \"link\":\"https://x/{key}\",\"w\":\"{}1\"",
+        " ".repeat(100_000)
+    );
+    for work in [
+        "(eq ../s ../u)",
+        "(ne ../s ../u)",
+        "(lt ../s ../u)",
+        "(gt ../s 1)",
+        "(eq ../w 2)",
+        "(eq ../n 1)",
+        "(eq ../l ../l)",
+        "(eq ../o ../o)",
+        "(gte ../n 1)",
+        "../n",
+        "(not ../z)",
+        "(and ../n 0)",
+        "(or ../z 1)",
+        "(len ../s)",
+        "(encode ../s)",
+        "(encode ../n)",
+        "(encode ../l)",
+        "(url ../link)",
+        "(lookup ../o ../k)",
+        "(number ../w)",
+        "(money ../w \"EUR\")",
+        "(t \"m\" s=../s)",
+        "(t \"m\" s=../n)",
+        "(t \"m\" s=../l)",
+    ] {
+        assert_ends_by_its_steps(
+            &format!("{{{{#each a}}}}{{{{#if {work}}}}}{{{{/if}}}}{{{{/each}}}}x"),
+            &fields,
+        );
+    }
+    assert_ends_by_its_steps("{{#each a}}{{#with ../n}}{{/with}}{{/each}}x", &fields);
+    assert_ends_by_its_steps("{{#each a}}{{#each ../o}}{{/each}}{{/each}}x", &fields);
+    assert_ends_by_its_steps(
+        "{{#each o}}{{#each @root.a}}{{#if @../key}}{{/if}}{{/each}}{{/each}}x",
+        &fields,
+    );
+    // A text that is no date, and a number that is too long, end the message at once.
+    for (work, expected) in [
+        ("{{date s}}", "a date"),
+        ("{{number n}}", "a number of at most 1000 characters"),
+        ("{{number z}}", "a number of at most 1000 characters"),
+        ("{{money n \"EUR\"}}", "a number of at most 1000 characters"),
+    ] {
+        let error = outcome_of_large(work, &fields).unwrap_err();
+        assert_eq!(error.code(), "template-bad-value", "{work}");
+        assert!(error.to_string().contains(expected), "{work}: {error}");
+    }
+}
+
+#[test]
+fn a_text_of_more_than_1_000_characters_is_not_numeric() {
+    let of = |length: usize| format!("\"n\":\"{}7\"", "0".repeat(length - 1));
+    let template = "{{#if (eq n 7)}}seven{{else}}text{{/if}}";
+    assert_eq!(outcome_of_large(template, &of(1_000)).unwrap(), "seven");
+    assert_eq!(outcome_of_large(template, &of(1_001)).unwrap(), "text");
+}

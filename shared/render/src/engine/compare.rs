@@ -19,14 +19,12 @@ pub(super) fn equal(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<bool, F
 
 fn same(a: &Value, b: &Value, budget: &Budget) -> Result<bool, Fault> {
     budget.pay(1)?;
+    budget.pay_value(a)?;
+    budget.pay_value(b)?;
     Ok(match (a, b) {
-        (Value::String(a), Value::String(b)) => {
-            budget.pay_bytes(a.len().min(b.len()))?;
-            a == b
-        }
+        (Value::String(a), Value::String(b)) => a == b,
         (Value::Number(a), Value::Number(b)) => a.order(b).is_eq(),
         (Value::Number(number), Value::String(text)) | (Value::String(text), Value::Number(number)) => {
-            budget.pay_bytes(text.len())?;
             Number::of_text(text).is_some_and(|text| text.order(number).is_eq())
         }
         (Value::Array(a), Value::Array(b)) => {
@@ -62,8 +60,8 @@ pub(super) fn compare(a: &Val<'_>, b: &Val<'_>, budget: &Budget) -> Result<Optio
     let (Some(a), Some(b)) = (a.get(), b.get()) else {
         return Ok(None);
     };
-    let length = |value: &Value| value.as_str().map_or(0, str::len);
-    budget.pay_bytes(length(a).max(length(b)))?;
+    budget.pay_value(a)?;
+    budget.pay_value(b)?;
     Ok(match (a, b) {
         (Value::Number(a), Value::Number(b)) => Some(a.order(b)),
         (Value::String(a), Value::String(b)) => Some(match (Number::of_text(a), Number::of_text(b)) {

@@ -37,6 +37,14 @@ impl Machine<'_> {
         self.eval(expr, scope)
     }
 
+    /// Whether a value counts as true. A number's digits are paid for, because they are searched for one that is not 0.
+    pub(super) fn is_true(&self, value: &Val<'_>, include_zero: bool) -> Result<bool, Fault> {
+        if let Some(number @ Value::Number(_)) = value.get() {
+            self.budget.pay_value(number)?;
+        }
+        Ok(value.truthy(include_zero))
+    }
+
     fn look_up<'s>(&'s self, expr: &'s Expr, path: &'s Path, scope: &'s Scope<'s>) -> Result<Val<'s>, Fault> {
         self.budget.pay_bytes(path.raw.len())?;
         let found = match path.from {
@@ -46,7 +54,10 @@ impl Machine<'_> {
         };
         Ok(match found {
             Some(Resolved::Value(value)) => Val::Ref(value),
-            Some(Resolved::Made(value)) => Val::Own(value),
+            Some(Resolved::Made(value)) => {
+                self.budget.pay_value(&value)?;
+                Val::Own(value)
+            }
             Some(Resolved::Missing(expr, scope)) => Val::Missing(expr, scope),
             None => Val::Missing(expr, scope),
         })
@@ -75,13 +86,13 @@ impl Machine<'_> {
             Helper::And | Helper::Or => {
                 let all = call.helper == Helper::And;
                 for arg in &call.args {
-                    if self.operand(arg, scope)?.truthy(false) != all {
+                    if self.is_true(&self.operand(arg, scope)?, false)? != all {
                         return Ok(truth(!all));
                     }
                 }
                 Ok(truth(all))
             }
-            Helper::Not => Ok(truth(!operand(0)?.truthy(false))),
+            Helper::Not => Ok(truth(!self.is_true(&operand(0)?, false)?)),
             Helper::Len => {
                 let value = arg(0)?;
                 let value = self.arg(&call.args[0], &value)?;
@@ -163,9 +174,7 @@ impl Machine<'_> {
             Val::Own(value) => value,
             Val::Missing(expr, scope) => return Err(lack(expr, scope)),
         };
-        if let Value::String(text) = value {
-            self.budget.pay_bytes(text.len())?;
-        }
+        self.budget.pay_value(value)?;
         Ok(Arg {
             written,
             value,

@@ -94,10 +94,10 @@ impl Machine<'_> {
                 branches: [yes, no],
             } => {
                 let include_zero = match include_zero {
-                    Some(expr) => self.eval(expr, scope)?.truthy(false),
+                    Some(expr) => self.is_true(&self.eval(expr, scope)?, false)?,
                     None => false,
                 };
-                let chosen = if self.operand(test, scope)?.truthy(include_zero) {
+                let chosen = if self.is_true(&self.operand(test, scope)?, include_zero)? {
                     yes
                 } else {
                     no
@@ -131,7 +131,8 @@ impl Machine<'_> {
                 otherwise,
             } => {
                 let value = self.eval(expr, scope)?;
-                match (value.get().filter(|_| value.truthy(false)), otherwise) {
+                let is_full = self.is_true(&value, false)?;
+                match (value.get().filter(|_| is_full), otherwise) {
                     (Some(this), _) => {
                         let names: Vec<_> =
                             names.iter().map(|name| (name.as_str(), Val::Ref(this))).collect();
@@ -206,8 +207,9 @@ impl Machine<'_> {
         out: &mut Output<'_>,
     ) -> Result<(), Box<Stop>> {
         let mut round = |index: usize, key: Option<&str>, item: &Value| {
-            // A round costs a step even if its body is empty.
+            // A round costs a step even if its body is empty, and more if its key is long.
             self.budget.pay(1)?;
+            self.budget.pay_bytes(key.map_or(0, str::len))?;
             let second = key.map_or_else(|| Value::from(index), Value::from);
             let names: Vec<_> = names
                 .iter()

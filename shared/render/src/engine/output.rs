@@ -1,7 +1,7 @@
 //! The output of a template: a string that stops growing at the channel's limit, so that no loop in a template can
 //! fill the memory.
 
-use carillon_domain::json::Value;
+use carillon_domain::json::{Number, Value};
 
 use crate::{budget::Budget, fault::Fault};
 
@@ -35,6 +35,7 @@ impl<'b> Output<'b> {
     pub(super) fn value(&mut self, value: &Value) -> Result<(), Fault> {
         match value {
             Value::String(text) => self.text(text),
+            Value::Number(Number::Written(text)) => self.text(text),
             Value::Number(number) => self.text(&number.to_string()),
             Value::Bool(flag) => self.text(if *flag { "true" } else { "false" }),
             Value::Null | Value::Object(_) => Ok(()),

@@ -115,14 +115,12 @@ pub(crate) fn plain<'v>(arg: &Arg<'v>, budget: &Budget) -> Result<Cow<'v, str>, 
 
 fn write_plain(arg: &Arg<'_>, value: &Value, text: &mut String, budget: &Budget) -> Result<(), Fault> {
     budget.pay(1)?;
+    budget.pay_value(value)?;
     match value {
         Value::Null => {}
         Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
         Value::Number(number) => text.push_str(&number.to_string()),
-        Value::String(value) => {
-            budget.pay_bytes(value.len())?;
-            text.push_str(value);
-        }
+        Value::String(value) => text.push_str(value),
         Value::Object(_) => return Err(arg.refuse_part(value, WRITABLE)),
         Value::Array(list) => {
             text.push('[');

@@ -2,7 +2,7 @@
 //! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point. The size of a number
 //! is bounded, because its digits are written out.
 
-use carillon_domain::json::Value;
+use carillon_domain::json::{Number, Value};
 
 use super::{Arg, Language};
 use crate::fault::Fault;
@@ -12,6 +12,8 @@ use crate::fault::Fault;
 const MAX_WHOLE: usize = 30;
 /// The expectation that a number beyond these bounds does not meet.
 const BOUNDED: &str = "a number below 1e30 (without its sign) that is 0 or at least 1e-30";
+/// The expectation that a longer text does not meet; its bound is [`Number::LONGEST_TEXT`].
+const SHORT: &str = "a number of at most 1000 characters";
 
 pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
     let decimal = Decimal::of(value.value).map_err(|no| value.refuse(no.expected("a number")))?;
@@ -214,6 +216,8 @@ enum NoDecimal {
     NoNumber,
     /// The value is a number, but too large or too small.
     OutOfBounds,
+    /// The value's text is longer than that of any number that is read.
+    TooLong,
 }
 
 impl NoDecimal {
@@ -221,6 +225,7 @@ impl NoDecimal {
         match self {
             Self::NoNumber => number,
             Self::OutOfBounds => BOUNDED,
+            Self::TooLong => SHORT,
         }
     }
 }
@@ -228,6 +233,7 @@ impl NoDecimal {
 impl Decimal {
     fn of(value: &Value) -> Result<Self, NoDecimal> {
         match value {
+            Value::Number(Number::Written(text)) => Self::parse(text),
             Value::Number(number) => Self::parse(&number.to_string()),
             Value::String(text) => Self::parse(text.trim()),
             _ => Err(NoDecimal::NoNumber),
@@ -235,6 +241,9 @@ impl Decimal {
     }
 
     fn parse(text: &str) -> Result<Self, NoDecimal> {
+        if text.len() > Number::LONGEST_TEXT {
+            return Err(NoDecimal::TooLong);
+        }
         let (text, exponent) = match text.split_once(['e', 'E']) {
             Some((text, exponent)) => (text, Some(exponent)),
             None => (text, None),
@@ -482,6 +491,9 @@ mod tests {
         ] {
             assert_eq!(Decimal::parse(text), Err(NoDecimal::OutOfBounds), "{text}");
         }
+        let longest = "0".repeat(Number::LONGEST_TEXT);
+        assert_eq!(Decimal::parse(&format!("{longest}1")), Err(NoDecimal::TooLong));
+        assert_eq!(Decimal::parse(&longest).map(|zero| zero.is_zero()), Ok(true));
         for (text, shown) in [
             ("0e999", "0".to_owned()),
             ("0.0e-99999999999999999999", "0.0".to_owned()),

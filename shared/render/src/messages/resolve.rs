@@ -142,7 +142,11 @@ impl<'r> Resolver<'r> {
             Expr::Literal(text) => Chosen::plain(text.as_str()),
             Expr::Variable(name) => match place.term {
                 Some(given) => match given.iter().find(|(given, _)| given == name) {
-                    Some((_, value)) => value.clone(),
+                    Some((_, value)) => {
+                        let shown = value.shown.as_ref().map_or(0, String::len);
+                        self.budget.pay_bytes(value.plain.len() + shown)?;
+                        value.clone()
+                    }
                     None => return Ok(None),
                 },
                 None => match self.args.iter().find(|(given, _)| given == name) {
@@ -183,6 +187,7 @@ impl<'r> Resolver<'r> {
         plain: &str,
         place: TermSite<'_, 'r>,
     ) -> Result<Chosen<'r>, MessageError> {
+        self.budget.pay_bytes(plain.len())?;
         let text = Value::String(plain.to_owned());
         let written = Written(arg);
         // A text is taken from the event itself, so that an error can point at it.
@@ -228,13 +233,23 @@ impl<'r> Resolver<'r> {
         place: TermSite<'_, 'r>,
     ) -> Result<Option<usize>, MessageError> {
         let bundle = &self.messages.0[place.bundle];
-        let operands = numeric(&value.plain);
+        let digits = number(&value.plain);
+        let operands = digits.as_deref().and_then(operands);
         let category = operands.and_then(|operands| bundle.category(operands, value.ordinal));
         for (index, (key, _)) in variants.iter().enumerate() {
             self.budget.pay(1)?;
             let selected = match key {
-                VariantKey::Word(word) => *word == value.plain || category == Some(word.as_str()),
-                VariantKey::Number(number) => same_number(number, &value.plain),
+                VariantKey::Word(word) => {
+                    self.budget.pay_bytes(word.len())?;
+                    *word == value.plain || category == Some(word.as_str())
+                }
+                VariantKey::Number(key) => match &digits {
+                    Some(digits) => {
+                        self.budget.pay_bytes(key.len() + digits.len())?;
+                        number(key).is_some_and(|key| same_number(&key, digits))
+                    }
+                    None => false,
+                },
             };
             if selected {
                 return Ok(Some(index));
@@ -274,20 +289,19 @@ impl std::fmt::Display for Written<'_> {
     }
 }
 
-/// The digits of a number that may select by its plural category; at most 18 behind the point. The rules are
+/// The operands by which a number's digits select a plural category; at most 18 behind the point. The rules are
 /// computed in floating point, which holds 15 digits. For a longer number the last digits suffice in every
 /// language, together with the fact that there are more.
-fn numeric(text: &str) -> Option<PluralOperands> {
+fn operands(digits: &str) -> Option<PluralOperands> {
     const EXACT: usize = 15;
     const DECIDING: usize = 9;
-    let digits = number(text)?;
-    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     if fraction.len() > 18 {
         return None;
     }
     let whole = whole.trim_start_matches('-');
     if whole.len() <= EXACT {
-        return PluralOperands::try_from(digits.as_str()).ok();
+        return PluralOperands::try_from(digits).ok();
     }
     let last = &whole[whole.len() - DECIDING..];
     let point = if fraction.is_empty() { "" } else { "." };
@@ -300,19 +314,17 @@ fn number(text: &str) -> Option<String> {
     helpers::digits(text).filter(|_| !text.ends_with('.'))
 }
 
-/// Whether two decimal numbers are equal, regardless of leading and trailing zeros.
+/// Whether two numbers without an exponent are equal, regardless of leading and trailing zeros.
 fn same_number(a: &str, b: &str) -> bool {
-    let (Some(a), Some(b)) = (number(a), number(b)) else {
-        return false;
-    };
-    let bare = |text: &str| -> (bool, String, String) {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let whole = whole.trim_start_matches('0').to_owned();
-        let fraction = fraction.trim_end_matches('0').to_owned();
-        (text.starts_with('-'), whole, fraction)
-    };
-    bare(&a) == bare(&b)
+    bare(a) == bare(b)
+}
+
+/// A number's sign, and its digits before and behind the point without the zeros that do not count.
+fn bare(text: &str) -> (bool, &str, &str) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    (text.starts_with('-'), whole, fraction)
 }
 
 impl Bundle {
