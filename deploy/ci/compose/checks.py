@@ -105,7 +105,9 @@ def check_secrets(project):
         "postgres": ("password",),
     }
     sees = {service: ["carillon"] for service in ROLES}
-    sees |= {service: ["carillon", "providers"] for service in ROLES if service.startswith("worker-")}
+    # The gateway checks the signatures of receipts with the accounts' secrets.
+    sees |= {service: ["carillon", "providers"] for service in ROLES
+             if service.startswith("worker-") or service == "gateway"}
     sees |= {"simulator": ["simulator"], "postgres": ["postgres"], "redis": [], "kafka": []}
     for container in project.containers():
         run = root_of(container) / "run"
@@ -119,7 +121,7 @@ def check_cli(project):
     said = project.compose("run", "--rm", "cli")
     require("WRONG" not in said and len(re.findall("(is|are) configured", said)) == 3, f"`docker compose run --rm cli`:\n{said}")
     findings = json.loads(project.compose("run", "--rm", "-T", "cli", "doctor", "--json"))
-    wrong = [finding for finding in findings if not finding["ok"]]
+    wrong = [finding for finding in findings if finding["ok"] is False]
     require(not wrong, f"doctor: {wrong}")
     refused = subprocess.run(["docker", "compose", "run", "--rm", "-T", "cli", "deliveries", "list"], cwd=project.root,
                              env=project.engine.env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)

@@ -65,6 +65,15 @@ impl StoreConfig {
         }
     }
 
+    /// The database's file on SQLite; `None` on PostgreSQL.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match self.address() {
+            Ok(DatabaseAddress::Sqlite(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     pub(crate) fn address(&self) -> Result<DatabaseAddress<'_>, StoreError> {
         let url = self.url.expose_secret();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {

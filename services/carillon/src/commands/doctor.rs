@@ -27,18 +27,33 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The part of the report about the process at an address.
 const PROCESS: &str = "running process";
 
-#[derive(Serialize)]
 struct Finding {
     what: String,
     /// Whether there is no fault.
     ok: bool,
     detail: String,
     /// Whether there was something to check.
-    #[serde(skip)]
     is_checked: bool,
 }
 
+/// A finding as JSON.
+#[derive(Serialize)]
+struct FindingDocument<'a> {
+    what: &'a str,
+    /// Whether there is no fault; null if there was nothing to check.
+    ok: Option<bool>,
+    detail: &'a str,
+}
+
 impl Finding {
+    fn document(&self) -> FindingDocument<'_> {
+        FindingDocument {
+            what: &self.what,
+            ok: self.is_checked.then_some(self.ok),
+            detail: &self.detail,
+        }
+    }
+
     fn verdict(&self) -> &'static str {
         match (self.is_checked, self.ok) {
             (false, _) => "–",
@@ -64,6 +79,12 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<A
         return Err(folder::no_stores());
     }
     let settings = config.store_config().map_err(|error| error.to_string())?;
+    // Opening a file would create it.
+    if let Some(file) = settings.file()
+        && !file.exists()
+    {
+        return Err(absent(&file));
+    }
     let store = Store::connect(&settings, Arc::clone(clock))
         .await
         .map_err(|error| causes(&error))?;
@@ -98,9 +119,20 @@ fn closed(holds: Vec<AccountHold>, told: &[Finding]) -> Vec<Finding> {
     findings
 }
 
+/// The fault of a file that is not there.
+fn absent(file: &Path) -> String {
+    format!(
+        "there is no file {}: a role creates it at its first start, and so does carillon setup",
+        file.display()
+    )
+}
+
 async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
     if folder::names_no_stores(config) {
         return Err("nothing says where it is, as for the database".to_owned());
+    }
+    if !config.is_distributed() && !config.bus.path.exists() {
+        return Err(absent(&config.bus.path));
     }
     let settings = config.bus_config().map_err(|error| error.to_string())?;
     let bus = match Bus::connect(settings, Arc::clone(clock)).await {
@@ -239,7 +271,7 @@ pub(super) async fn run(
     let folder = folder::chosen(&config, stores)?;
     let findings = examine(config, folder, url).await?;
     if json {
-        output::json(&findings)?;
+        output::json(&findings.iter().map(Finding::document).collect::<Vec<_>>())?;
     } else {
         let rows = findings
             .iter()
@@ -281,6 +313,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn doctor_creates_no_database_and_no_log_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("misspelt");
+        let mut config = Config::default();
+        config.database.url = Some(DatabaseUrl::sqlite(&missing.join("store.db")));
+        config.bus.path = missing.join("bus.db");
+        let clock: SharedClock = Arc::new(SystemClock);
+        for fault in [
+            database(&config, &clock).await.unwrap_err(),
+            bus(&config, &clock).await.unwrap_err(),
+        ] {
+            assert!(
+                fault.contains("there is no file") && fault.contains("misspelt"),
+                "{fault}"
+            );
+        }
+        assert!(!missing.exists());
+    }
+
+    #[tokio::test]
     async fn doctor_reports_each_fault_of_a_running_process_with_its_cause() {
         let readiness = Readiness::default();
         readiness.register("bus").ready();
@@ -315,6 +367,8 @@ mod tests {
         simulating.abort();
 
         let absent = running(&url, false).await;
+        let document = serde_json::to_value(absent[0].document()).unwrap();
+        assert_eq!(document["ok"], serde_json::Value::Null);
         assert!(absent[0].ok, "that none runs where none was named is no fault");
         assert_eq!(
             (absent[0].verdict(), &*absent[0].detail),

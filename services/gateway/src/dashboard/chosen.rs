@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     error::ApiError,
-    letters::{FilterBody, SettleBody},
+    letters::{FilterBody, LetterId, SettleBody},
 };
 
 /// A selection of dead letters. A form sends empty fields too.
@@ -91,11 +91,11 @@ impl Chosen {
     /// The request for a job over these letters.
     pub(crate) fn body(&self) -> Result<SettleBody, ApiError> {
         if let Some(id) = self.set("id") {
-            let id = id
+            let uuid = id
                 .parse()
                 .map_err(|_| wrong("id", "the id of a dead letter", &id))?;
             return Ok(SettleBody {
-                ids: Some(vec![id]),
+                ids: Some(vec![LetterId(uuid)]),
                 ..SettleBody::default()
             });
         }

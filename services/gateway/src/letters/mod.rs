@@ -10,5 +10,5 @@ mod verdicts;
 pub(crate) use document::JobDocument;
 pub(crate) use make::create;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
-pub(crate) use request::{FilterBody, SettleBody};
+pub(crate) use request::{FilterBody, LetterId, SettleBody};
 pub(crate) use verdicts::{VerdictDocument, verdicts_of};

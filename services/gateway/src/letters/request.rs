@@ -25,8 +25,8 @@ const MAX_NOTE: usize = 500;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SettleBody {
     /// Dead letters by id, 1 to 1,000.
-    #[schema(max_items = 1000, min_items = 1)]
-    pub(crate) ids: Option<Vec<Uuid>>,
+    #[schema(value_type = Option<Vec<Uuid>>, max_items = 1000, min_items = 1)]
+    pub(crate) ids: Option<Vec<LetterId>>,
     /// All open dead letters with this cause.
     #[schema(example = "9f86d081884c7d65", min_length = 1)]
     pub(crate) fingerprint: Option<String>,
@@ -40,6 +40,20 @@ pub(crate) struct SettleBody {
     /// A note that the job and its letters show.
     #[schema(max_length = 500, example = "template 7 is fixed")]
     pub(crate) note: Option<String>,
+}
+
+/// The id of a dead letter.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct LetterId(pub(crate) Uuid);
+
+impl TryFrom<String> for LetterId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let id = text.parse().map(Self);
+        id.map_err(|_| format!("expected the id of a dead letter (a UUID), not {}", quoted(&text)))
+    }
 }
 
 /// Conditions on open dead letters, the same as in the list. A letter has to match one value of each list.
@@ -158,13 +172,13 @@ impl SettleBody {
 /// Letters by id are selected in any state, so that those which are settled already are counted; others while they are
 /// open.
 fn selection(
-    ids: Option<Vec<Uuid>>,
+    ids: Option<Vec<LetterId>>,
     fingerprint: Option<String>,
     filter: Option<FilterBody>,
 ) -> DeadLetterFilter {
     if let Some(ids) = ids {
         return DeadLetterFilter {
-            ids,
+            ids: ids.into_iter().map(|LetterId(id)| id).collect(),
             ..DeadLetterFilter::default()
         };
     }
@@ -195,7 +209,7 @@ impl Settling {
         }
     }
 
-    /// Refuses ids that no letter of the tenant has.
+    /// Refuses ids and causes that no letter of the tenant has. A cause whose letters are settled is known.
     pub(crate) async fn refuse_unknown(
         &self,
         state: &GatewayState,
@@ -210,10 +224,24 @@ impl Settling {
                 FieldError::new(format!("/ids/{index}"), "not-found", text)
             })
             .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::fields(errors))
+        if !errors.is_empty() {
+            return Err(ApiError::fields(errors));
         }
+        if let [fingerprint] = self.selection.fingerprint.as_slice()
+            && !state
+                .store
+                .dead_letters()
+                .knows_cause(tenant, fingerprint)
+                .await?
+        {
+            let expected = "expected a fingerprint as GET /v1/dlq/groups lists them; no dead letter has";
+            let text = format!("{expected} {}", quoted(fingerprint));
+            return Err(ApiError::fields(vec![FieldError::new(
+                "/fingerprint",
+                "not-found",
+                text,
+            )]));
+        }
+        Ok(())
     }
 }

@@ -271,6 +271,7 @@ async fn a_wrong_request_is_answered_with_the_field_and_the_expectation() {
             (json!({"ids": [known, foreign]}), "/ids/1 not-found"),
             (json!({"ids": ["x"]}), "/ids/0 type"),
             (json!({"fingerprint": ""}), "/fingerprint empty"),
+            (json!({"fingerprint": "misspelt"}), "/fingerprint not-found"),
             (
                 json!({"filter": {"state": ["open"]}}),
                 "/filter/state unknown-field",

@@ -115,6 +115,12 @@ impl Fetching {
         self.state.lock().unread = None;
     }
 
+    /// Declares that the client stands still.
+    #[cfg(test)]
+    pub(super) fn declare_still(&self) {
+        self.state.lock().stands = true;
+    }
+
     /// Whether the client stands still and has to be replaced.
     pub(super) fn stands(&self) -> bool {
         self.state.lock().stands

@@ -84,13 +84,13 @@ impl KafkaMember {
         }
     }
 
-    /// Makes the client ask for the offsets of its partitions itself.
+    /// Makes the client stop reading its partitions, although the member still owns them, and the watch notice it.
     #[cfg(test)]
-    pub(super) fn assign_without_offsets(&self) {
+    pub(super) fn stop_reading(&self) {
         let owned: Vec<Partition> = self.assigned.keys().cloned().collect();
         let list = native(owned.into_iter().map(|partition| (partition, None)));
         self.link.consumer.incremental_unassign(&list).unwrap();
-        self.link.consumer.incremental_assign(&list).unwrap();
+        self.link.shared.fetching.declare_still();
     }
 
     /// Handles the loss of the client: the member releases its partitions and then joins again through a new one.

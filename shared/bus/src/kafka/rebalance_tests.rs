@@ -93,7 +93,10 @@ async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assign
     for partition in &of_first {
         first.pause(partition).unwrap();
     }
-    // A held partition brings no records; meanwhile the thread has told the client.
+    // The thread tells the client of the pause between two polls. From then on a held partition brings no records.
+    for _ in 0..6 {
+        assert_eq!(poll(&mut first, &mut of_first).await, []);
+    }
     for partition in 0..2 {
         produce(&base, &topic, partition, 0..1);
     }
@@ -129,6 +132,37 @@ async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assign
     first.resume(&kept).unwrap();
     patiently("what was kept goes on", async {
         while poll(&mut first, &mut of_first).await != [(1 - moved, 0)] {}
+    })
+    .await;
+    admin
+        .delete_topics(&[&topic], &AdminOptions::new())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_client_stands_still_goes_on_with_a_new_client() {
+    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
+        return;
+    };
+    let (base, topic) = (base(&brokers), format!("test-{}", uuid::Uuid::now_v7()));
+    let admin: AdminClient<DefaultClientContext> = base.create().unwrap();
+    let spec = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+    admin.create_topics(&[spec], &AdminOptions::new()).await.unwrap();
+    let (mut member, mut owned) = (join(&base, &topic), BTreeSet::new());
+    patiently("it is assigned", async {
+        while owned.is_empty() {
+            poll(&mut member, &mut owned).await;
+        }
+    })
+    .await;
+    member.stop_reading();
+    produce(&base, &topic, 0, 0..3);
+    let mut read = Vec::new();
+    patiently("a new client reads all", async {
+        while read.len() < 3 {
+            read.extend(poll(&mut member, &mut owned).await);
+        }
     })
     .await;
     admin

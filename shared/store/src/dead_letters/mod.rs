@@ -128,6 +128,19 @@ impl DeadLetters {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
+    /// Whether a letter of the tenant, in any state, has this cause.
+    pub async fn knows_cause(&self, tenant: &TenantId, fingerprint: &str) -> Result<bool, StoreError> {
+        let filter = DeadLetterFilter {
+            fingerprint: vec![fingerprint.to_owned()],
+            ..DeadLetterFilter::default()
+        };
+        let page = Page {
+            limit: 1,
+            ..Page::default()
+        };
+        Ok(!self.list(tenant, &filter, page).await?.items.is_empty())
+    }
+
     /// The number of letters of a selection.
     pub async fn count(&self, of: BatchOf<'_>) -> Result<u64, StoreError> {
         batch::count(&mut self.db.read().await?, of).await
