@@ -3,6 +3,7 @@ hold."""
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
