@@ -11,7 +11,7 @@ use carillon_domain::{
     FieldError,
     event::{MediaType, without_mark},
     field_error::{escape_token, quoted},
-    json::fault,
+    json::{fault, readable},
 };
 pub(crate) use carillon_runtime::http::Given;
 use carillon_runtime::http::{self, JsonBody, ProblemKind, query, read_capped, repeated_member};
@@ -47,6 +47,8 @@ pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(
 /// Reads JSON of a closed shape; an error names the field.
 pub(crate) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let bytes = without_mark(bytes);
+    readable(bytes)
+        .map_err(|fault| ApiError::new(ProblemKind::MalformedJson, format!("expected JSON: {fault}")))?;
     // serde also accepts a list of values as an object. No body of this API is a list, so lists are refused
     // here.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {

@@ -1,6 +1,6 @@
 //! JSON bodies, limited in size while they stream in, with precise errors.
 
-use carillon_domain::{event::without_mark, json::fault};
+use carillon_domain::{event::without_mark, json::fault_in};
 use carillon_runtime::http::{
     JsonBody, Problem, ProblemError, ProblemKind, read_capped, repeated_member, serde_code, serde_sentence,
 };
@@ -19,7 +19,7 @@ pub(crate) async fn read<T: DeserializeOwned>(JsonBody(body): JsonBody, max: usi
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error, bytes))?;
-    json.end().map_err(|error| malformed(&error))?;
+    json.end().map_err(|error| malformed(bytes, &error))?;
     match repeated_member(bytes) {
         None => Ok(value),
         Some(path) => Err(duplicate(&path)),
@@ -29,7 +29,7 @@ pub(crate) async fn read<T: DeserializeOwned>(JsonBody(body): JsonBody, max: usi
 fn refuse(error: &serde_path_to_error::Error<serde_json::Error>, bytes: &[u8]) -> Problem {
     let inner = error.inner();
     if !inner.is_data() {
-        return malformed(inner);
+        return malformed(bytes, inner);
     }
     // Structures refuse repeated members themselves, without their place.
     match repeated_member(bytes) {
@@ -51,10 +51,10 @@ fn wrong(pointer: String, code: &str, message: String) -> Problem {
     Problem::new(ProblemKind::Validation, message).with_errors(vec![field])
 }
 
-fn malformed(error: &serde_json::Error) -> Problem {
+fn malformed(bytes: &[u8], error: &serde_json::Error) -> Problem {
     Problem::new(
         ProblemKind::MalformedJson,
-        format!("expected JSON: {}", fault(error)),
+        format!("expected JSON: {}", fault_in(bytes, error, 1)),
     )
 }
 

@@ -3,6 +3,7 @@
 //! applies to the whole workspace; tagged and flattened types could then not read numbers any more.)
 
 mod fault;
+mod readable;
 
 use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt};
 
@@ -11,7 +12,11 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
-pub use self::fault::{base64_fault, fault};
+pub(crate) use self::readable::is_deeper;
+pub use self::{
+    fault::{base64_fault, fault, fault_in},
+    readable::{MAX_LEVELS, readable},
+};
 
 /// An object's fields.
 pub type Map = BTreeMap<String, Value>;

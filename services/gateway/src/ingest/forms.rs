@@ -5,7 +5,7 @@ use carillon_domain::{
     Event, FieldError, TenantId, Timestamp,
     event::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MediaType, Mode, first_byte, json_kind,
-        without_mark,
+        object_error, without_mark,
     },
     field_error::{echo, quoted},
     json,
@@ -183,7 +183,10 @@ fn array(body: &[u8], parse: impl Fn(usize, &[u8]) -> Parsed) -> Result<Form, Pr
             let text = format!("expected a JSON array of events, not {}", json_kind(body));
             return Problem::new(ProblemKind::Validation, text);
         }
-        let text = format!("expected a JSON array of events: {}", json::fault(&error));
+        let text = format!(
+            "expected a JSON array of events: {}",
+            json::fault_in(body, &error, 1)
+        );
         Problem::new(ProblemKind::MalformedJson, text)
     })?;
     batch(items.len())?;
@@ -197,16 +200,22 @@ fn array(body: &[u8], parse: impl Fn(usize, &[u8]) -> Parsed) -> Result<Form, Pr
 }
 
 fn lines(body: &[u8], context: Context<'_>) -> Result<Form, Problem> {
-    let lines: Vec<&[u8]> = body
-        .split(|byte| *byte == b'\n')
-        .filter(|line| first_byte(line).is_some())
+    let lines: Vec<(usize, &[u8])> = (1..)
+        .zip(body.split(|byte| *byte == b'\n'))
+        .filter(|(_, line)| first_byte(line).is_some())
         .collect();
     batch(lines.len())?;
     Ok(Form::Batch(
         lines
             .into_iter()
             .enumerate()
-            .map(|(index, line)| sized(line, |line| either(line, context.item(index))))
+            .map(|(index, (number, line))| {
+                sized(line, |line| {
+                    either(line, context.item(index))
+                        // An event's own reader counts lines from the beginning of the event.
+                        .map_err(|errors| object_error(line, number).map_or(errors, |error| vec![error]))
+                })
+            })
             .collect(),
     ))
 }

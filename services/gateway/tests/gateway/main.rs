@@ -36,4 +36,5 @@ mod support;
 mod suppressions;
 mod suppressions_import;
 mod surface;
+mod unreadable_bodies;
 mod unsubscribe;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{Defaults, Event, MediaType, text};
 use crate::field_error::FieldError;
-use crate::json::fault;
+use crate::json::fault_in;
 
 /// The headers of a binary-mode event, without prefix, names in lower case.
 #[derive(Debug, Default, Clone)]
@@ -81,7 +81,7 @@ fn data<'a>(headers: &BinaryHeaders, body: &'a [u8]) -> Result<Option<&'a RawVal
         }
     }
     serde_json::from_slice(body).map(Some).map_err(|error| {
-        let text = format!("expected JSON: {}", fault(&error));
+        let text = format!("expected JSON: {}", fault_in(body, &error, 1));
         vec![FieldError::new("/data", "malformed-json", text)]
     })
 }

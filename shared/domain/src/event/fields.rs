@@ -11,7 +11,7 @@ use crate::{
     channel::Priority,
     clock::{Timestamp, truncate},
     field_error::{FieldError, MAX_ERRORS, echo, end_full, escape_token, is_full, quoted},
-    json::fault,
+    json::fault_in,
     recipient::Recipient,
 };
 
@@ -24,19 +24,29 @@ pub(super) struct Fields<'a> {
     pub(super) errors: Vec<FieldError>,
 }
 
+/// The error of bytes that are no JSON object, with the lines of a body in which the bytes begin at the line `line`.
+#[must_use]
+pub fn object_error(json: &[u8], line: usize) -> Option<FieldError> {
+    members(json, line).err()
+}
+
+fn members(json: &[u8], line: usize) -> Result<Members<'_>, FieldError> {
+    let json = text::json(json, "")?;
+    serde_json::from_slice(json).map_err(|error| {
+        if error.is_data() {
+            let text = format!("expected a JSON object, not {}", text::json_kind(json));
+            FieldError::new("", "type", text)
+        } else {
+            let text = format!("expected a JSON object: {}", fault_in(json, &error, line));
+            FieldError::new("", "malformed-json", text)
+        }
+    })
+}
+
 impl<'a> Fields<'a> {
     /// Splits an object. Anything else is one error at the document's root.
     pub(super) fn of(json: &'a [u8]) -> Result<Self, Vec<FieldError>> {
-        let json = text::json(json, "").map_err(|error| vec![error])?;
-        let Members { raw, repeated } = serde_json::from_slice(json).map_err(|error| {
-            vec![if error.is_data() {
-                let text = format!("expected a JSON object, not {}", text::json_kind(json));
-                FieldError::new("", "type", text)
-            } else {
-                let text = format!("expected a JSON object: {}", fault(&error));
-                FieldError::new("", "malformed-json", text)
-            }]
-        })?;
+        let Members { raw, repeated } = members(json, 1).map_err(|error| vec![error])?;
         let mut fields = Self {
             raw,
             are_attributes: false,

@@ -18,7 +18,7 @@ use chrono::{Datelike as _, SecondsFormat};
 use serde_json::value::RawValue;
 
 pub use binary::BinaryHeaders;
-pub use fields::read_time;
+pub use fields::{object_error, read_time};
 pub use media_type::{MediaType, Mode};
 pub use recipients::{InvalidRecipient, MAX_RECIPIENTS};
 pub use sound::unsound;

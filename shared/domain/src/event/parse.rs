@@ -15,7 +15,7 @@ use crate::{
     channel::{Channel, Priority},
     field_error::{FieldError, bounded, quoted},
     ids::EventId,
-    json::{base64_fault, fault},
+    json::{base64_fault, fault_in},
 };
 
 const PLAIN_FIELDS: &str =
@@ -266,7 +266,10 @@ fn take_encoded(fields: &mut Fields<'_>, encoded: &RawValue) -> Option<Arc<RawVa
             None
         }
         Err(error) => {
-            let text = format!("expected the base64 of a JSON object: {}", fault(&error));
+            let text = format!(
+                "expected the base64 of a JSON object: {}",
+                fault_in(json, &error, 1)
+            );
             fields.wrong(POINTER, "type", &text);
             None
         }

@@ -15,7 +15,10 @@ use serde_json::value::RawValue;
 
 use self::names::Names;
 use super::members::Members;
-use crate::field_error::{FieldError, echo, escape_token};
+use crate::{
+    field_error::{FieldError, echo, escape_token},
+    json::{MAX_LEVELS, is_deeper},
+};
 
 /// The prefix of the keys by which serde_json distinguishes its own types from objects.
 const PRIVATE: &str = "$serde_json::private::";
@@ -50,6 +53,12 @@ fn fault(name: &str, json: &RawValue) -> (String, &'static str, String) {
         let expected = format!("expected a name that does not begin with {PRIVATE}");
         return (String::new(), UNSUPPORTED, expected);
     }
+    if is_deeper(json.get(), MAX_LEVELS) {
+        // A value that is nested too deeply is at fault as a whole; the pointer does not name an inner level.
+        let place = deep_child(json).map_or_else(String::new, |token| format!("/{}", escape_token(&token)));
+        let expected = format!("expected JSON of at most {MAX_LEVELS} levels");
+        return (place, UNSUPPORTED, expected);
+    }
     let mut place = String::new();
     let mut json = json;
     for _ in 0..MAX_LEVELS {
@@ -71,17 +80,6 @@ fn fault(name: &str, json: &RawValue) -> (String, &'static str, String) {
     }
     let text = json.get();
     let expected = match text.bytes().next() {
-        Some(b'[' | b'{') if has_sound_keys(json) => {
-            // A value that is nested too deeply is at fault as a whole; the pointer does not name an inner
-            // level.
-            let end = place
-                .bytes()
-                .skip(1)
-                .position(|byte| byte == b'/')
-                .map_or(place.len(), |at| at + 1);
-            place.truncate(end);
-            format!("expected JSON of at most {MAX_LEVELS} levels")
-        }
         Some(b'[' | b'{') => "expected keys of whole Unicode characters".to_owned(),
         Some(b'"') => format!("expected whole Unicode characters, not {}", echo(text)),
         _ => format!(
@@ -100,11 +98,18 @@ fn repeated(json: &RawValue) -> Option<String> {
     members.repeated.into_iter().next()
 }
 
-/// The most levels of lists and objects that parsers follow.
-const MAX_LEVELS: usize = 127;
-
-fn has_sound_keys(json: &RawValue) -> bool {
-    json.get().starts_with('[') || serde_json::from_str::<Members<'_>>(json.get()).is_ok()
+/// The pointer token of the first child that makes a list or an object too deep.
+fn deep_child(json: &RawValue) -> Option<String> {
+    let is_deep = |child: &RawValue| is_deeper(child.get(), MAX_LEVELS - 1);
+    if json.get().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;
+        let index = items.into_iter().position(is_deep)?;
+        return Some(index.to_string());
+    }
+    let members: Members<'_> = serde_json::from_str(json.get()).ok()?;
+    let mut members = members.raw.into_iter();
+    let (key, _) = members.find(|(_, value)| is_deep(value))?;
+    Some(key.into_owned())
 }
 
 /// The first unsound child of a list or an object, and its pointer token.
@@ -308,6 +313,29 @@ mod tests {
             let (found, _, text) = fault("data", &raw);
             assert_eq!(found, place, "{json}");
             assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_value_of_120_000_levels_is_found_in_a_few_passes_over_it() {
+        let deep = format!("{}1{}", "[".repeat(120_000), "]".repeat(120_000));
+        for (json, expected) in [
+            (format!("{{\"b\":[1],\"a\":{deep}}}"), "/a"),
+            (format!("[[],{deep}]"), "/1"),
+            (deep.clone(), "/0"),
+            (
+                format!("{{\"a\":{}1{}}}", "{\"k\":".repeat(40_000), "}".repeat(40_000)),
+                "/a",
+            ),
+        ] {
+            let raw = RawValue::from_string(json).unwrap();
+            for _ in 0..30 {
+                let (place, _, sentence) = fault("data", &raw);
+                assert_eq!(
+                    (place.as_str(), sentence.as_str()),
+                    (expected, "expected JSON of at most 127 levels")
+                );
+            }
         }
     }
 

@@ -3,15 +3,36 @@
 use base64::DecodeError;
 use serde_json::error::Category;
 
+use super::readable::{MAX_LEVELS, place};
+
 /// The end of a sentence that says why a text is not the expected JSON.
 #[must_use]
 pub fn fault(error: &serde_json::Error) -> String {
-    let at = format!("line {}, column {}", error.line(), error.column());
+    fault_from(error, 1)
+}
+
+/// The end of a sentence that says why these bytes are not the expected JSON. They begin at the line `first_line` of a
+/// larger text.
+#[must_use]
+pub fn fault_in(json: &[u8], error: &serde_json::Error, first_line: usize) -> String {
+    utf8_fault(json, first_line).unwrap_or_else(|| fault_from(error, first_line))
+}
+
+/// The end of a sentence that says that bytes are not UTF-8; `None` if they are.
+pub(super) fn utf8_fault(bytes: &[u8], first_line: usize) -> Option<String> {
+    let error = std::str::from_utf8(bytes).err()?;
+    let at = place(bytes, error.valid_up_to(), first_line);
+    Some(format!("the text is not UTF-8 at {at}"))
+}
+
+fn fault_from(error: &serde_json::Error, first_line: usize) -> String {
+    let line = (error.line() + first_line).saturating_sub(1);
+    let at = format!("line {line}, column {}", error.column());
     match error.classify() {
         Category::Eof if error.line() <= 1 && error.column() == 0 => "the text is empty".to_owned(),
         Category::Eof => format!("the text ends too early, at {at}"),
         Category::Syntax if error.to_string().starts_with("recursion limit exceeded") => {
-            format!("the text is nested too deeply, at {at}")
+            format!("the text is nested deeper than {MAX_LEVELS} levels, at {at}")
         }
         Category::Syntax => format!("the text cannot be read at {at}"),
         Category::Data => format!("the value at {at} is of another kind"),
@@ -64,7 +85,10 @@ mod tests {
         }
         let deep = "[".repeat(200);
         let said = fault(&serde_json::from_str::<Value>(&deep).unwrap_err());
-        assert!(said.starts_with("the text is nested too deeply"), "{said}");
+        assert!(
+            said.starts_with("the text is nested deeper than 127 levels"),
+            "{said}"
+        );
         let said = fault(&serde_json::from_str::<Vec<u8>>("[true]").unwrap_err());
         assert!(said.starts_with("the value at line 1, column "), "{said}");
     }
