@@ -153,6 +153,10 @@ pub struct SuppressedAddress {
 
 /// A provider whose calls can be verified by the account's secrets alone.
 pub trait SignedReceipts: Send + Sync {
+    /// Checks the head of a call before its body is read: whether it has a signature, and of the provider's form. The body
+    /// of `head` is empty.
+    fn check_head(&self, head: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine>;
+
     /// Checks that the provider made a call.
     fn verify(&self, call: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine>;
 

@@ -55,6 +55,13 @@ pub(super) async fn half_bodies(attacker: Attacker) -> anyhow::Result<()> {
     trickle(attacker, FEW, begin, b" ").await
 }
 
+/// Calls with receipts whose signature has Twilio's form, and whose bodies never end.
+pub(super) async fn half_receipts(attacker: Attacker) -> anyhow::Result<()> {
+    let begin = "POST /v1/receipts/twilio HTTP/1.1\r\nhost: a\r\n\
+        x-twilio-signature: BwcHBwcHBwcHBwcHBwcHBwcHBwc=\r\ncontent-length: 100000\r\n\r\n";
+    trickle(attacker, FEW, begin, b" ").await
+}
+
 pub(super) async fn answers_not_taken(attacker: Attacker) -> anyhow::Result<()> {
     let many = "GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
     let mut streams = Vec::with_capacity(FEW);

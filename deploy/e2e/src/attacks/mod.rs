@@ -6,6 +6,7 @@
 //! started again, so that it has to process the records that the attack left in the log.
 
 mod attacker;
+mod bodies;
 mod connections;
 mod errors;
 mod floods;
@@ -60,6 +61,9 @@ fn all() -> Vec<Attack> {
         attack!("idle connections", connections::idle),
         attack!("half heads", connections::half_heads),
         attack!("half bodies without a key", connections::half_bodies),
+        attack!("half receipts without a key", connections::half_receipts),
+        attack!("empty encoded bodies without a key", bodies::without_a_key),
+        attack!("empty encoded bodies of one key", bodies::of_one_key),
         attack!(
             "answers that the client does not read",
             connections::answers_not_taken

@@ -7,11 +7,10 @@ use axum::{
 };
 use carillon_domain::field_error::quoted;
 use carillon_providers::Callback;
-use carillon_runtime::http::{Path, Problem, read_capped};
+use carillon_runtime::http::{Path, Problem};
 
 use crate::{
     error::ApiError,
-    input::MAX_BODY,
     receipts::{ReceiptAccount, Source, no_account, record, refuse, unreadable},
     state::GatewayState,
 };
@@ -19,9 +18,10 @@ use crate::{
 /// Report the fate of messages. Providers call this route; it needs no API key.
 ///
 /// The call has to be signed by the provider of the account, as `docs/receipts.md` describes: without a valid signature the
-/// answer is 401. The answer is 204 once all receipts of the call are recorded, and 503 if they cannot be recorded now, so that
-/// the provider repeats the call; a repeated receipt has no further effect. A receipt of a message that this installation did not
-/// send, or sent more than 90 days ago, is counted and answered 204 as well, because no repeat would change it.
+/// answer is 401. A call whose headers lack the signature is answered before its body is read. The answer is 204 once all
+/// receipts of the call are recorded, and 503 if they cannot be recorded now, so that the provider repeats the call; a repeated
+/// receipt has no further effect. A receipt of a message that this installation did not send, or sent more than 90 days ago, is
+/// counted and answered 204 as well, because no repeat would change it.
 #[utoipa::path(
     post, path = "/v1/receipts/{account}", tag = "deliveries", security(()),
     params(("account" = String, Path, description = "The name of a provider account in the configuration")),
@@ -41,12 +41,19 @@ pub(crate) async fn post_receipts(
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let account = account(&state, &name)?;
-    let _place = account.admit()?;
-    let body = read_capped(body, MAX_BODY).await?;
-    let call = Callback {
+    let head = Callback {
         query: uri.query(),
         headers: &headers,
-        body: &body,
+        body: &[],
+    };
+    account
+        .check_head(&head, state.clock.now())
+        .map_err(|error| refuse(&account.name, error))?;
+    let body = account.read(body).await?;
+    let _place = account.admit()?;
+    let call = Callback {
+        body: &body.bytes,
+        ..head
     };
     let now = state.clock.now();
     let receipts = match &account.source {

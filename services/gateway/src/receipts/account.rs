@@ -2,19 +2,23 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use carillon_domain::Channel;
-use carillon_providers::{ProvidersConfig, Receipts, SettingError, SignedReceipts};
+use axum::body::Body;
+use carillon_domain::{Channel, Timestamp};
+use carillon_providers::{Callback, NotGenuine, ProvidersConfig, Receipts, SettingError, SignedReceipts};
 use carillon_runtime::http::{Problem, ProblemKind};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::Sns;
+use super::{
+    Sns,
+    body::{BodyBytes, ReceivedBody},
+};
 use crate::error::ApiError;
 
-/// The most calls of one account in progress at a time. Each holds its body in memory.
+/// The most calls of one account in progress at a time: those that are verified and recorded.
 const IN_PROGRESS: usize = 32;
-/// The `Retry-After` of an answer when [`IN_PROGRESS`] calls are in progress.
-const SOON: Duration = Duration::from_secs(1);
+/// The `Retry-After` of an answer when too many calls or bytes are held at present.
+pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// An account that cannot take receipts.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,7 @@ impl ReceiptAccounts {
                     NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN),
                 )),
                 places: Semaphore::new(IN_PROGRESS),
+                bodies: BodyBytes::default(),
             };
             Ok((name.to_owned(), account))
         });
@@ -79,16 +84,26 @@ pub(crate) struct ReceiptAccount {
     per_second: u32,
     rate: DefaultDirectRateLimiter,
     places: Semaphore,
+    bodies: BodyBytes,
 }
 
 impl ReceiptAccount {
-    /// Admits a call before its body is read. The permit stands for one call in progress.
+    /// Checks a call before its body is read: its headers must have the form of the provider's. `head` has no body.
+    pub(crate) fn check_head(&self, head: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine> {
+        match &self.source {
+            Source::None(_) => Ok(()),
+            Source::Signed(signed) => signed.check_head(head, now),
+            Source::Sns(sns) => sns.check_head(head),
+        }
+    }
+
+    /// Reads the body of a call.
+    pub(crate) async fn read(&self, body: Body) -> Result<ReceivedBody, ApiError> {
+        self.bodies.read(body).await
+    }
+
+    /// Admits a call whose body has arrived. The permit stands for one call in progress.
     pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        let limited = |bound: &'static str, wait, text: String| {
-            metrics::counter!("carillon_http_limited_total", "owner" => "receipts", "bound" => bound)
-                .increment(1);
-            ApiError::from(Problem::new(ProblemKind::RateLimited, text).with_retry_after(wait))
-        };
         if let Err(refused) = self.rate.check() {
             let most = self.per_second;
             let text = format!(
@@ -102,4 +117,12 @@ impl ReceiptAccount {
             limited("receipts_in_progress", SOON, text)
         })
     }
+}
+
+/// The answer to a call beyond a bound of its account.
+pub(super) fn limited(bound: &'static str, wait: Duration, text: String) -> ApiError {
+    metrics::counter!("carillon_http_limited_total", "owner" => "receipts", "bound" => bound).increment(1);
+    Problem::new(ProblemKind::RateLimited, text)
+        .with_retry_after(wait)
+        .into()
 }

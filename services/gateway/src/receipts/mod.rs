@@ -1,6 +1,7 @@
 //! Receipts of providers: the accounts that take them, and their way to the status topic and the suppression list.
 
 mod account;
+mod body;
 mod record;
 mod refusal;
 mod sns;

@@ -49,6 +49,11 @@ impl Sns {
         })
     }
 
+    /// Checks the headers of a call.
+    pub(crate) fn check_head(&self, head: &Callback<'_>) -> Result<(), NotGenuine> {
+        self.receipts.check_head(head)
+    }
+
     /// Verifies a call and returns its receipts. If the call asks to confirm a subscription, this confirms it and
     /// returns no receipts.
     pub(crate) async fn receive(

@@ -5,10 +5,17 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request, response::Redirect, routing::get};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::Request,
+    response::Redirect,
+    routing::get,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_bus::{Backend, Bus, KafkaConfig, Record};
 use carillon_domain::{
@@ -22,8 +29,10 @@ use carillon_store::{
     send_ledger::{SendClaim, SendKey},
     users::UserPut,
 };
+use futures::{StreamExt as _, stream};
 use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use serde_json::json;
+use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 
 use crate::support::{Answer, Ask, START, Setting, on_gateway, on_gateway_with, send_to};
@@ -307,6 +316,7 @@ async fn a_signed_call_without_a_message_is_refused_with_the_missing_parameter_a
         answer.problem(422, "validation");
         assert_eq!(answer.json()["detail"], "expected the parameter MessageSid");
         let large = Request::post("/v1/receipts/texts")
+            .header("x-twilio-signature", BASE64_STANDARD.encode([7; 20]))
             .body(vec![b'x'; (1 << 20) + 1].into())
             .unwrap();
         setting.send(large).await.problem(413, "too-large");
@@ -343,15 +353,90 @@ async fn an_account_has_a_bound_of_calls_a_second_and_does_not_take_those_of_ano
         ..GatewayConfig::default()
     };
     on_gateway_with(config, async |setting| {
-        let post = |account: &str| {
-            let path = format!("/v1/receipts/{account}");
-            setting.send(Request::post(path).body(Body::empty()).unwrap())
-        };
-        post("texts").await.problem(401, "unauthorized");
-        let limited = post("texts").await;
+        let forged = || setting.send(callback("token-3", "x", &fate("delivered", "0")));
+        // A call without a signature does not count.
+        let mut unsigned = callback("token-1", "x", &fate("delivered", "0"));
+        unsigned.headers_mut().remove("x-twilio-signature");
+        setting.send(unsigned).await.problem(401, "unauthorized");
+        forged().await.problem(401, "unauthorized");
+        let limited = forged().await;
         limited.problem(429, "rate-limited");
         assert!(limited.header("retry-after").is_some());
-        post("mails").await.problem(401, "unauthorized");
+        let other = setting.send(of_sns("http://127.0.0.1:1/certificate.pem")).await;
+        other.problem(503, "unavailable");
+    })
+    .await;
+}
+
+/// A call to the account `texts` with a signature of Twilio's form, whose body begins and never ends. `read` counts bodies of
+/// which the gateway awaits more.
+fn half_call(read: &Arc<Semaphore>) -> Request<Body> {
+    let read = Arc::clone(read);
+    let begin = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"M")) });
+    let rest = stream::once(async move {
+        read.add_permits(1);
+        std::future::pending().await
+    });
+    Request::post("/v1/receipts/texts")
+        .header("x-twilio-signature", BASE64_STANDARD.encode([7; 20]))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(begin.chain(rest)))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_genuine_receipt_is_recorded_while_forty_calls_hold_back_their_bodies() {
+    on_gateway(async |setting| {
+        let read = Arc::new(Semaphore::new(0));
+        let mut held = JoinSet::new();
+        for _ in 0..40 {
+            let (gateway, call) = (setting.router.clone(), half_call(&read));
+            let read = Arc::clone(&read);
+            held.spawn(async move {
+                let answer = send_to(&gateway, call).await;
+                read.add_permits(1);
+                answer
+            });
+        }
+        let _all = read.acquire_many(40).await.unwrap();
+        assert_eq!(report(setting, "delivered", "0").await.status, 204);
+        assert_eq!(recorded(setting).await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_whose_headers_are_not_the_providers_is_401_before_its_body_is_read() {
+    on_gateway(async |setting| {
+        let signature = |text: &'static str| [("x-twilio-signature", text)];
+        let sendgrid = |signature, timestamp| {
+            [
+                ("x-twilio-email-event-webhook-signature", signature),
+                ("x-twilio-email-event-webhook-timestamp", timestamp),
+            ]
+        };
+        let of_a_form = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=";
+        for (account, headers) in [
+            ("texts", vec![]),
+            ("texts", signature("AAAA").to_vec()),
+            ("texts", signature("no base64!").to_vec()),
+            ("mails", vec![]),
+            ("mails", sendgrid("AAAA", "1600112502").to_vec()),
+            ("mails", sendgrid(of_a_form, "soon").to_vec()),
+            ("mails", sendgrid(of_a_form, "1600112502").to_vec()),
+            ("amazon", vec![("x-amz-sns-rawdelivery", "true")]),
+            ("amazon", vec![("x-amz-sns-topic-arn", "arn:aws:sns:eu-central-1:1:other")]),
+        ] {
+            let mut call = Request::post(format!("/v1/receipts/{account}"));
+            for (name, value) in &headers {
+                call = call.header(*name, *value);
+            }
+            let unread = stream::poll_fn(|_| -> Poll<Option<std::io::Result<Bytes>>> {
+                panic!("the body is read");
+            });
+            let answer = setting.send(call.body(Body::from_stream(unread)).unwrap()).await;
+            assert_eq!(answer.status, 401, "{account} {headers:?} {answer:?}");
+        }
     })
     .await;
 }

@@ -50,6 +50,11 @@ impl FromStr for WebhookKey {
     }
 }
 
+/// The lengths of a signature: a DER sequence of two positive integers of at most 33 bytes each.
+const SIGNATURE_LENGTHS: std::ops::RangeInclusive<usize> = 8..=72;
+/// The tag of a DER sequence.
+const SEQUENCE: u8 = 0x30;
+
 /// Verifies and reads the calls to one account.
 pub(super) struct SendGridReceipts {
     /// One key, or two while they are changed.
@@ -67,8 +72,16 @@ impl SendGridReceipts {
     }
 }
 
-impl SignedReceipts for SendGridReceipts {
-    fn verify(&self, call: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine> {
+/// The headers of a call that prove its origin.
+struct Proof<'a> {
+    signature: Vec<u8>,
+    /// The signed time as it was sent.
+    timestamp: &'a str,
+    seconds: i64,
+}
+
+impl<'a> Proof<'a> {
+    fn of(call: &'a Callback<'_>) -> Result<Self, NotGenuine> {
         let signature = call
             .header("x-twilio-email-event-webhook-signature")
             .ok_or(NotGenuine::Unsigned)?;
@@ -78,17 +91,39 @@ impl SignedReceipts for SendGridReceipts {
         let signature = BASE64_STANDARD
             .decode(signature)
             .map_err(|_| NotGenuine::Unsigned)?;
+        if !SIGNATURE_LENGTHS.contains(&signature.len()) || signature.first() != Some(&SEQUENCE) {
+            return Err(NotGenuine::Unsigned);
+        }
         let seconds = timestamp.parse::<i64>().map_err(|_| NotGenuine::Unsigned)?;
-        let content = [timestamp.as_bytes(), call.body].concat();
+        Ok(Self {
+            signature,
+            timestamp,
+            seconds,
+        })
+    }
+
+    fn check_time(&self, now: Timestamp) -> Result<(), NotGenuine> {
+        let at = Timestamp::from_timestamp(self.seconds, 0).ok_or(NotGenuine::OutOfTime)?;
+        check_time(at, now)
+    }
+}
+
+impl SignedReceipts for SendGridReceipts {
+    fn check_head(&self, head: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine> {
+        Proof::of(head)?.check_time(now)
+    }
+
+    fn verify(&self, call: &Callback<'_>, now: Timestamp) -> Result<(), NotGenuine> {
+        let proof = Proof::of(call)?;
+        let content = [proof.timestamp.as_bytes(), call.body].concat();
         if !self
             .keys
             .iter()
-            .any(|key| key.verify(&content, &signature).is_ok())
+            .any(|key| key.verify(&content, &proof.signature).is_ok())
         {
             return Err(NotGenuine::WrongSignature);
         }
-        let at = Timestamp::from_timestamp(seconds, 0).ok_or(NotGenuine::OutOfTime)?;
-        check_time(at, now)
+        proof.check_time(now)
     }
 
     fn read(&self, call: &Callback<'_>) -> Result<Vec<Receipt>, UnreadableCall> {

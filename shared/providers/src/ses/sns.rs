@@ -86,11 +86,21 @@ impl SnsReceipts {
         })
     }
 
-    /// Reads a call and checks that it is about the topic and that its URLs are SNS's own.
-    pub fn open(&self, call: &Callback<'_>) -> Result<SnsCall, NotGenuine> {
-        if call.header("x-amz-sns-rawdelivery") == Some("true") {
+    /// Checks the head of a call before its body is read. SNS's signature is in the body, so this refuses only raw messages
+    /// and calls whose header names another topic.
+    pub fn check_head(&self, head: &Callback<'_>) -> Result<(), NotGenuine> {
+        if head.header("x-amz-sns-rawdelivery") == Some("true") {
             return Err(NotGenuine::RawDelivery);
         }
+        match head.header("x-amz-sns-topic-arn") {
+            Some(topic) if topic != self.topic.as_str() => Err(NotGenuine::WrongTopic),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a call and checks that it is about the topic and that its URLs are SNS's own.
+    pub fn open(&self, call: &Callback<'_>) -> Result<SnsCall, NotGenuine> {
+        self.check_head(call)?;
         let envelope: Envelope = serde_json::from_slice(call.body).map_err(|_| NotGenuine::Unsigned)?;
         if envelope.topic_arn != self.topic.as_str() {
             return Err(NotGenuine::WrongTopic);

@@ -2,19 +2,18 @@
 
 use std::io;
 
-use async_compression::tokio::bufread::{DeflateDecoder, GzipDecoder, ZlibDecoder};
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::Request,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead};
-use tokio_util::io::{ReaderStream, StreamReader};
+use futures::TryStreamExt as _;
+use tokio_util::io::StreamReader;
 
 use super::{
     body::RefusedBody,
+    inflate::inflate,
     problem::{Problem, ProblemKind},
 };
 use crate::quoted::quoted;
@@ -25,7 +24,7 @@ const MAX_CODINGS: usize = 2;
 
 /// An encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
     Gzip,
     Deflate,
 }
@@ -83,42 +82,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Problem> {
 
 fn decoded(body: Body, coding: Coding) -> Body {
     let reader = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-    let stream = match coding {
-        Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(reader);
-            decoder.multiple_members(true);
-            chunks(decoder)
-        }
-        Coding::Deflate => futures::stream::once(inflated(reader)).try_flatten().boxed(),
-    };
-    Body::from_stream(stream.map_err(move |error| told(error, coding)))
-}
-
-/// RFC 9110's deflate has a zlib header, but some clients send the bare deflate stream.
-async fn inflated(
-    reader: impl AsyncBufRead + Send + 'static,
-) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
-    let mut reader = Box::pin(reader);
-    let head = reader.fill_buf().await?;
-    let is_zlib = match head {
-        [first, second, ..] => first & 0x0f == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0,
-        [first] => first & 0x0f == 8,
-        [] => true,
-    };
-    Ok(if is_zlib {
-        chunks(ZlibDecoder::new(reader))
-    } else {
-        chunks(DeflateDecoder::new(reader))
-    })
-}
-
-fn chunks(decoder: impl AsyncRead + Send + 'static) -> BoxStream<'static, io::Result<Bytes>> {
-    fn boxed(
-        stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    ) -> BoxStream<'static, io::Result<Bytes>> {
-        stream.boxed()
-    }
-    boxed(ReaderStream::new(decoder))
+    Body::from_stream(inflate(reader, coding).map_err(move |error| told(error, coding)))
 }
 
 /// Turns a decoding error into that of the body. An error of the underlying body is passed on; any other means that
@@ -142,7 +106,7 @@ fn told(error: io::Error, coding: Coding) -> axum::Error {
 mod tests {
     use async_compression::tokio::bufread::{DeflateEncoder, GzipEncoder, ZlibEncoder};
     use axum::{Router, http::StatusCode, middleware::map_request, routing::post};
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncRead, AsyncReadExt as _};
     use tower::ServiceExt as _;
 
     use super::*;

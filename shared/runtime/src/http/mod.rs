@@ -6,6 +6,7 @@ mod conditions;
 mod config;
 mod encoding;
 mod failure;
+mod inflate;
 mod input;
 mod measure;
 mod media;
