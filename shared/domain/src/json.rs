@@ -3,6 +3,7 @@
 //! applies to the whole workspace; tagged and flattened types could then not read numbers any more.)
 
 mod fault;
+mod place;
 mod readable;
 
 use std::{cell::RefCell, cmp::Ordering, collections::BTreeMap, fmt};

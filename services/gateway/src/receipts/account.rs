@@ -1,24 +1,22 @@
 //! The provider accounts of an installation that take receipts.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use axum::body::Body;
 use carillon_domain::{Channel, Timestamp};
 use carillon_providers::{Callback, NotGenuine, ProvidersConfig, Receipts, SettingError, SignedReceipts};
-use carillon_runtime::http::{Problem, ProblemKind};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Sns,
     body::{BodyBytes, ReceivedBody},
+    bounded::{SOON, limited},
 };
 use crate::error::ApiError;
 
 /// The most calls of one account in progress at a time: those that are verified and recorded.
 const IN_PROGRESS: usize = 32;
-/// The `Retry-After` of an answer when too many calls or bytes are held at present.
-pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// An account that cannot take receipts.
 #[derive(Debug, thiserror::Error)]
@@ -117,12 +115,4 @@ impl ReceiptAccount {
             limited("receipts_in_progress", SOON, text)
         })
     }
-}
-
-/// The answer to a call beyond a bound of its account.
-pub(super) fn limited(bound: &'static str, wait: Duration, text: String) -> ApiError {
-    metrics::counter!("carillon_http_limited_total", "owner" => "receipts", "bound" => bound).increment(1);
-    Problem::new(ProblemKind::RateLimited, text)
-        .with_retry_after(wait)
-        .into()
 }

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::account::{SOON, limited};
+use super::bounded::{SOON, limited};
 use crate::{error::ApiError, input::MAX_BODY};
 
 /// The longest time until the body of a call has arrived.

@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod bounded;
 mod record;
 mod refusal;
 mod sns;

@@ -3,7 +3,7 @@
 use base64::DecodeError;
 use serde_json::error::Category;
 
-use super::readable::{MAX_LEVELS, place};
+use super::{place::utf8_fault, readable::MAX_LEVELS};
 
 /// The end of a sentence that says why a text is not the expected JSON.
 #[must_use]
@@ -16,13 +16,6 @@ pub fn fault(error: &serde_json::Error) -> String {
 #[must_use]
 pub fn fault_in(json: &[u8], error: &serde_json::Error, first_line: usize) -> String {
     utf8_fault(json, first_line).unwrap_or_else(|| fault_from(error, first_line))
-}
-
-/// The end of a sentence that says that bytes are not UTF-8; `None` if they are.
-pub(super) fn utf8_fault(bytes: &[u8], first_line: usize) -> Option<String> {
-    let error = std::str::from_utf8(bytes).err()?;
-    let at = place(bytes, error.valid_up_to(), first_line);
-    Some(format!("the text is not UTF-8 at {at}"))
 }
 
 fn fault_from(error: &serde_json::Error, first_line: usize) -> String {

@@ -1,7 +1,7 @@
 //! Text that parsers can read: UTF-8, with a bounded nesting. The check is one pass over the bytes, so that text which
 //! is nested deeply costs no more than other text of its length.
 
-use super::fault::utf8_fault;
+use super::place::{place, utf8_fault};
 
 /// The most levels of lists and objects that parsers follow.
 pub const MAX_LEVELS: usize = 127;
@@ -26,20 +26,6 @@ pub fn readable(json: &[u8]) -> Result<(), String> {
 /// Whether a text has more than so many levels of lists and objects.
 pub(crate) fn is_deeper(json: &str, levels: usize) -> bool {
     level_beyond(json.as_bytes(), levels).is_some()
-}
-
-/// The place of a byte in a text whose first line has the number `first_line`. Columns are counted in bytes, from 1.
-pub(super) fn place(text: &[u8], at: usize, first_line: usize) -> String {
-    let mut line = first_line;
-    let mut column = 1;
-    for byte in &text[..at] {
-        if *byte == b'\n' {
-            (line, column) = (line + 1, 1);
-        } else {
-            column += 1;
-        }
-    }
-    format!("line {line}, column {column}")
 }
 
 /// The index of the bracket that opens the first level beyond `levels`.

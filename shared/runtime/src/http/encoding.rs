@@ -13,7 +13,7 @@ use tokio_util::io::StreamReader;
 
 use super::{
     body::RefusedBody,
-    inflate::inflate,
+    inflate::{Coding, inflate},
     problem::{Problem, ProblemKind},
 };
 use crate::quoted::quoted;
@@ -21,13 +21,6 @@ use crate::quoted::quoted;
 const TAKEN: &str = "gzip, deflate, identity";
 /// The most encodings of one body.
 const MAX_CODINGS: usize = 2;
-
-/// An encoding of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Gzip,
-    Deflate,
-}
 
 /// Decodes the request's body by its `Content-Encoding`, gzip or deflate, while it is read. For another encoding the
 /// error is the answer: 415 with `Accept-Encoding`.

@@ -17,9 +17,15 @@ use tokio::{
 
 use super::{
     body::RefusedBody,
-    encoding::Coding,
     problem::{Problem, ProblemKind},
 };
+
+/// An encoding of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+}
 
 /// The most members of a gzip body. Each costs a new decoder, although it may decode to nothing.
 const MAX_MEMBERS: usize = 1_000;
