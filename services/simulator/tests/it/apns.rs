@@ -18,6 +18,8 @@ struct Phone {
     running: Running,
     client: Client,
     key: KeyPair,
+    /// The team's token. It stays the same, because a team may not change it within 20 minutes.
+    token: String,
 }
 
 #[expect(
@@ -43,6 +45,7 @@ async fn phone() -> Phone {
     Phone {
         client: client(&running.simulator),
         running,
+        token: signed(&key, KEY_ID, TEAM, now() - 60),
         key,
     }
 }
@@ -72,10 +75,6 @@ fn payload() -> Value {
 }
 
 impl Phone {
-    fn token(&self) -> String {
-        signed(&self.key, KEY_ID, TEAM, now() - 60)
-    }
-
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("https://{}{path}", self.running.simulator.apns_addr());
         self.client.request(method, url).body(payload().to_string())
@@ -85,7 +84,7 @@ impl Phone {
         self.request(Method::POST, &format!("/3/device/{device}"))
             .header("apns-topic", TOPIC)
             .header("apns-push-type", "alert")
-            .bearer_auth(self.token())
+            .bearer_auth(&self.token)
     }
 }
 
@@ -227,7 +226,7 @@ async fn headers_payload_and_device_are_checked_as_apple_does() {
     ] {
         assert_eq!(refused(request).await, (status, reason.to_owned()));
     }
-    let token = phone.token();
+    let token = phone.token.clone();
     let topicless = |topic: Option<&'static str>| {
         let request = phone.request(Method::POST, "/3/device/a1").bearer_auth(&token);
         topic
