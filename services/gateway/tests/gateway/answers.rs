@@ -152,7 +152,7 @@ fn of_dead_letters(letter: &str, settled: &Uuid, job: &str) -> Vec<(&'static str
         ),
         (
             "/v1/dlq/discard",
-            Ask::post("/v1/dlq/discard").json(&json!({"fingerprint": "f"})),
+            Ask::post("/v1/dlq/discard").json(&json!({"filter": {}})),
         ),
         ("/v1/dlq/jobs", Ask::get("/v1/dlq/jobs")),
         ("/v1/dlq/jobs/{id}", Ask::get(job)),
