@@ -44,10 +44,10 @@ async fn each_letter_is_put_back_once_wherever_the_job_runner_dies() {
             let survived = killed_after(waits, Box::pin(setting.runner().step()))
                 .await
                 .is_some();
-            // Another instance takes over when the lease has ended.
-            setting.clock.advance(Duration::from_secs(61));
-            // PostgreSQL rolls the transaction of a dropped future back in its own time.
+            // Another instance takes over when the lease has ended. PostgreSQL rolls the transaction of a dropped future back
+            // in its own time, so an instance may take the job and fail; the next one waits for its lease too.
             eventually("the job ends", || async {
+                setting.clock.advance(Duration::from_secs(61));
                 setting.run_jobs().await;
                 setting.view(job).await.state == JobState::Done
             })
