@@ -183,3 +183,23 @@ impl std::fmt::Debug for Receipts {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// The step and the suppressed address of a receipt, such as `failed 21610 opted_out +491511234567`.
+    pub(crate) fn summary(receipt: &Receipt) -> String {
+        let step = receipt.step.as_ref().map(|step| {
+            let code = step.code.as_deref().unwrap_or("-");
+            format!("{} {code}", step.status)
+        });
+        let suppressed = receipt.suppressed.as_ref();
+        let suppressed = suppressed.map(|found| format!(" {} {}", found.reason, found.address));
+        format!(
+            "{}{}",
+            step.unwrap_or_else(|| "nothing".to_owned()),
+            suppressed.unwrap_or_default()
+        )
+    }
+}

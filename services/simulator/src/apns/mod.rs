@@ -30,7 +30,7 @@ use crate::{Provider, SimulatorError};
 
 /// The longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The most bytes of a payload that are read. A larger payload is refused whatever it contains.
+/// The number of bytes after which a payload is no longer read. A payload of that size is refused.
 const READ: usize = 64 * 1024;
 
 /// The server, and the account that it knows.

@@ -6,7 +6,7 @@ use serde_path_to_error::{Path, Segment};
 use super::problem::Problem;
 use crate::faults::{Fault, InvalidField};
 
-/// Reads a script; the error names the place, the value, and what was expected there.
+/// Reads a script of faults. The error names the place of a wrong value, the value, and the expected value.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Fault>, Problem> {
     let script: Value = serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
         line: error.line(),

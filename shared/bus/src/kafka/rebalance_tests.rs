@@ -74,15 +74,23 @@ pub(super) async fn patiently(what: &str, test: impl Future<Output = ()>) {
     assert!(tokio::time::timeout(PATIENCE, test).await.is_ok(), "{what}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assigned_again() {
-    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
-        return;
-    };
+/// A new topic on Apache Kafka, with a client that can delete it; `None` where Kafka is not available.
+async fn topic_on_kafka(
+    partitions: i32,
+) -> Option<(ClientConfig, String, AdminClient<DefaultClientContext>)> {
+    let brokers = std::env::var("CARILLON_KAFKA__BROKERS").ok()?;
     let (base, topic) = (base(&brokers), format!("test-{}", uuid::Uuid::now_v7()));
     let admin: AdminClient<DefaultClientContext> = base.create().unwrap();
-    let spec = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+    let spec = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
     admin.create_topics(&[spec], &AdminOptions::new()).await.unwrap();
+    Some((base, topic, admin))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assigned_again() {
+    let Some((base, topic, admin)) = topic_on_kafka(2).await else {
+        return;
+    };
     let (mut first, mut of_first) = (join(&base, &topic), BTreeSet::new());
     patiently("both are assigned", async {
         while of_first.len() < 2 {
@@ -142,13 +150,9 @@ async fn a_partition_that_was_held_when_it_was_revoked_is_read_when_it_is_assign
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_whose_client_stands_still_goes_on_with_a_new_client() {
-    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
+    let Some((base, topic, admin)) = topic_on_kafka(1).await else {
         return;
     };
-    let (base, topic) = (base(&brokers), format!("test-{}", uuid::Uuid::now_v7()));
-    let admin: AdminClient<DefaultClientContext> = base.create().unwrap();
-    let spec = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
-    admin.create_topics(&[spec], &AdminOptions::new()).await.unwrap();
     let (mut member, mut owned) = (join(&base, &topic), BTreeSet::new());
     patiently("it is assigned", async {
         while owned.is_empty() {
@@ -173,13 +177,9 @@ async fn a_member_whose_client_stands_still_goes_on_with_a_new_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_whose_client_lost_every_broker_joins_anew_and_goes_on_where_it_committed() {
-    let Ok(brokers) = std::env::var("CARILLON_KAFKA__BROKERS") else {
+    let Some((base, topic, admin)) = topic_on_kafka(1).await else {
         return;
     };
-    let (base, topic) = (base(&brokers), format!("test-{}", uuid::Uuid::now_v7()));
-    let admin: AdminClient<DefaultClientContext> = base.create().unwrap();
-    let spec = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
-    admin.create_topics(&[spec], &AdminOptions::new()).await.unwrap();
     produce(&base, &topic, 0, 0..3);
     let (mut member, mut owned) = (join(&base, &topic), BTreeSet::new());
     let mut seen = Vec::new();

@@ -23,7 +23,7 @@ pub fn readable(json: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a text has more than so many levels of lists and objects.
+/// Whether lists and objects in a text are nested more than `levels` deep.
 pub(crate) fn is_deeper(json: &str, levels: usize) -> bool {
     level_beyond(json.as_bytes(), levels).is_some()
 }

@@ -149,6 +149,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::receipt::testing::summary;
 
     fn read_one(mut event: Value) -> Receipt {
         let common = json!({
@@ -164,18 +165,7 @@ mod tests {
     }
 
     fn told(event: Value) -> String {
-        let receipt = read_one(event);
-        let step = receipt
-            .step
-            .map(|step| format!("{} {}", step.status, step.code.as_deref().unwrap_or("-")));
-        let suppressed = receipt
-            .suppressed
-            .map(|found| format!(" {} {}", found.reason, found.address));
-        format!(
-            "{}{}",
-            step.unwrap_or_else(|| "nothing".to_owned()),
-            suppressed.unwrap_or_default()
-        )
+        summary(&read_one(event))
     }
 
     #[test]

@@ -208,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::receipt::testing::summary;
 
     fn read_event(mut event: Value) -> Result<Receipt, UnreadableCall> {
         event["mail"] = json!({
@@ -218,18 +219,7 @@ mod tests {
     }
 
     fn told(event: Value) -> String {
-        let receipt = read_event(event).unwrap();
-        let step = receipt
-            .step
-            .map(|step| format!("{} {}", step.status, step.code.as_deref().unwrap_or("-")));
-        let suppressed = receipt
-            .suppressed
-            .map(|found| format!(" {} {}", found.reason, found.address));
-        format!(
-            "{}{}",
-            step.unwrap_or_else(|| "nothing".to_owned()),
-            suppressed.unwrap_or_default()
-        )
+        summary(&read_event(event).unwrap())
     }
 
     fn bounce(kind: &str, sub: &str) -> Value {

@@ -154,6 +154,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::*;
+    use crate::receipt::testing::summary;
 
     fn read_form(form: &str) -> Result<Receipt, UnreadableCall> {
         read(&Callback {
@@ -164,19 +165,7 @@ mod tests {
     }
 
     fn told(form: &str) -> String {
-        let receipt = read_form(form).unwrap();
-        let step = receipt.step.map(|step| {
-            let code = step.code.as_deref().unwrap_or("-");
-            format!("{} {code}", step.status)
-        });
-        let suppressed = receipt
-            .suppressed
-            .map(|suppressed| format!(" {} {}", suppressed.reason, suppressed.address));
-        format!(
-            "{}{}",
-            step.unwrap_or_else(|| "nothing".to_owned()),
-            suppressed.unwrap_or_default()
-        )
+        summary(&read_form(form).unwrap())
     }
 
     #[test]
