@@ -42,8 +42,8 @@ pub(super) struct Guard {
 pub(super) struct Seen {
     /// The slowest answer of `/healthz`, and its process.
     health: (Duration, &'static str),
-    /// The slowest one-time password.
-    password: Duration,
+    /// The slowest one-time password, and the time of its post after the attack's begin.
+    password: (Duration, Duration),
     passwords: usize,
     /// The most memory, and its process.
     memory: (u64, &'static str),
@@ -112,18 +112,20 @@ impl Guard {
         (slowest, failures)
     }
 
-    async fn passwords(&self, until: Instant) -> (Duration, usize, Vec<String>) {
+    async fn passwords(&self, until: Instant) -> ((Duration, Duration), usize, Vec<String>) {
+        let begin = Instant::now();
         let mut waiting = Vec::new();
         while Instant::now() < until {
             let victim = self.victim.clone();
-            waiting.push(tokio::spawn(async move { password(&victim).await }));
+            let posted = begin.elapsed();
+            waiting.push((posted, tokio::spawn(async move { password(&victim).await })));
             tokio::time::sleep(PASSWORD).await;
         }
         let count = waiting.len();
-        let (mut slowest, mut failures) = (Duration::ZERO, Vec::new());
-        for arrived in waiting {
+        let (mut slowest, mut failures) = ((Duration::ZERO, Duration::ZERO), Vec::new());
+        for (posted, arrived) in waiting {
             match arrived.await {
-                Ok(Ok(took)) => slowest = slowest.max(took),
+                Ok(Ok(took)) => slowest = slowest.max((took, posted)),
                 Ok(Err(error)) => failures.push(format!("a one-time password: {error:#}")),
                 Err(error) => failures.push(format!("a one-time password: {error}")),
             }
@@ -214,8 +216,11 @@ impl Seen {
         if took > HEALTHY.mul_f64(self.slack) {
             violations.push(format!("/healthz of {name} took {took:.1?}"));
         }
-        if self.password > DELIVERED.mul_f64(self.slack) {
-            violations.push(format!("a one-time password took {:.1?}", self.password));
+        let (took, posted) = self.password;
+        if took > DELIVERED.mul_f64(self.slack) {
+            violations.push(format!(
+                "a one-time password took {took:.1?}, posted {posted:.1?} after the begin"
+            ));
         }
         let (bytes, name) = self.memory;
         if bytes > MEMORY {
@@ -232,11 +237,12 @@ impl Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "health within {:.0?} ({}), {} passwords within {:.0?}, {} MB at most ({}), {} failures",
+            "health within {:.0?} ({}), {} passwords within {} ms (the one posted at {:.1?}), {} MB at most ({}), {} failures",
             self.health.0,
             self.health.1,
             self.passwords,
-            self.password,
+            self.password.0.as_millis(),
+            self.password.1,
             self.memory.0 / 1_000_000,
             self.memory.1,
             self.failures.len(),

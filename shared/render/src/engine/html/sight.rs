@@ -87,9 +87,32 @@ impl Sight {
 
     /// Reads a piece of the document. Returns whether it shows anything; reading may end there.
     pub(in crate::engine) fn read(&mut self, text: &str) -> bool {
-        text.chars()
-            .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
-            .any(|c| self.step(c))
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            if let Some(seen_from) = self.passes_unseen(rest) {
+                rest = seen_from;
+                continue;
+            }
+            rest = &rest[c.len_utf8()..];
+            if (!c.is_control() || matches!(c, '\n' | '\r' | '\t')) && self.step(c) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The rest of a text behind its characters that change nothing and show nothing, if it begins with one: the
+    /// content of style, script and title up to the next `<`. It is the longest part of most mails' heads.
+    fn passes_unseen<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+        match &self.place {
+            State::Raw { element, matched: 0 } if !self.outlook && !SHOWN_RAW.contains(element) => {
+                let end = text.find('<').unwrap_or(text.len());
+                // A hyphen counts only directly before the character that is read next, which is a `<`.
+                self.hyphens = 0;
+                (end > 0).then(|| &text[end..])
+            }
+            _ => None,
+        }
     }
 
     /// Passes the output of a variable. Returns whether it is seen, if it is not blank.
@@ -119,37 +142,31 @@ impl Sight {
             self.outlook = false;
         }
         self.hyphens = if c == '-' { (self.hyphens + 1).min(2) } else { 0 };
-        let before = std::mem::replace(&mut self.place, State::Text);
-        self.place = before.clone().step(c);
+        let before = Before::of(&self.place, c);
+        self.place = std::mem::replace(&mut self.place, State::Text).step(c);
         match before {
-            State::Text if c == '<' => {
+            Before::Text if c == '<' => {
                 self.tag.clear();
                 self.refer(false)
             }
-            State::Text => self.character(c),
+            Before::Text => self.character(c),
             // `<` before another character than a letter is text.
-            State::TagOpen if matches!(self.place, State::Text | State::TagOpen) => self.is_shown(),
-            State::Raw { element, .. } => {
+            Before::TagOpen if matches!(self.place, State::Text | State::TagOpen) => self.is_shown(),
+            Before::Raw(element) => {
                 self.is_shown() && SHOWN_RAW.contains(&element) && !c.is_whitespace() && c != '<'
             }
-            State::Comment { .. } => {
+            Before::Comment => {
                 self.outlook |= matches!(self.place, State::Bogus);
                 false
             }
-            State::Declaration { .. } | State::Bogus => false,
-            State::TagOpen => {
+            Before::Unseen => false,
+            Before::TagOpen => {
                 self.tag.push(c);
                 false
             }
-            State::TagName(element)
-            | State::InTag { element }
-            | State::AttributeName { element, .. }
-            | State::AfterName { element, .. }
-            | State::BeforeValue { element, .. }
-            | State::Quoted { element, .. }
-            | State::Unquoted { element, .. } => {
+            Before::Tag(element) => {
                 if matches!(self.place, State::Text | State::Raw { .. }) {
-                    return self.whole_tag(&element);
+                    return self.whole_tag(&element.unwrap_or_default());
                 }
                 if self.tag.len() < LONGEST_TAG {
                     self.tag.push(c);
@@ -211,6 +228,37 @@ impl Sight {
         }
         let draws = DRAWN.contains(&element) || has_attribute(&tag, "background") || tag.contains("url(");
         draws && self.is_shown()
+    }
+}
+
+/// The part of the place before a character that decides what the character shows.
+enum Before {
+    Text,
+    TagOpen,
+    /// In a tag, with its element before a `>`, which alone can end the tag.
+    Tag(Option<String>),
+    Raw(&'static str),
+    Comment,
+    /// In another place whose characters are not seen.
+    Unseen,
+}
+
+impl Before {
+    fn of(place: &State, c: char) -> Self {
+        match place {
+            State::Text => Self::Text,
+            State::TagOpen => Self::TagOpen,
+            State::TagName(element)
+            | State::InTag { element }
+            | State::AttributeName { element, .. }
+            | State::AfterName { element, .. }
+            | State::BeforeValue { element, .. }
+            | State::Quoted { element, .. }
+            | State::Unquoted { element, .. } => Self::Tag((c == '>').then(|| element.clone())),
+            State::Raw { element, .. } => Self::Raw(element),
+            State::Comment { .. } => Self::Comment,
+            State::Declaration { .. } | State::Bogus => Self::Unseen,
+        }
     }
 }
 
