@@ -112,6 +112,7 @@ fn gateway(bed: &Bed) -> Router {
         bus: bed.bus.clone(),
         store: bed.store.clone(),
         catalogs: bed.catalogs.clone(),
+        quotas: Arc::clone(&bed.quotas),
         renderer: None,
         links: None,
         clock: Arc::clone(&bed.clock),

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     dev::{DATA_DIR, DevArgs, Without},
     dlq::{DlqCommand, LetterFilter, SettleArgs},
-    remote::{DeliveriesCommand, EventsCommand, Remote, SendArgs},
+    remote::{DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,
     },
@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Post an event.
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
+    /// Show what would be decided about an event, and the messages. Nothing is sent, counted or stored.
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(SimulateArgs),
     /// Show an event with its decisions and deliveries.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),

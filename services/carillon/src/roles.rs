@@ -198,6 +198,7 @@ fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),
         catalogs: foundation.catalogs.clone(),
+        quotas: Arc::clone(&foundation.quotas),
         renderer: Some(Arc::clone(&foundation.renderer)),
         links: foundation.config.unsubscribe_links(),
         clock: Arc::clone(&foundation.clock),

@@ -16,6 +16,7 @@ mod limits;
 mod openapi;
 mod privacy;
 mod receipts;
+mod simulation;
 mod state;
 mod unsubscribe;
 

@@ -7,7 +7,7 @@ use carillon_domain::{TenantId, UserId, clock::SharedClock, unsubscribe::Unsubsc
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
-use carillon_store::{Store, catalog_cache::CatalogCache};
+use carillon_store::{Store, catalog_cache::CatalogCache, quota::Quotas};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ pub struct GatewayDeps {
     pub store: Store,
     /// Catalogs in memory.
     pub catalogs: CatalogCache,
+    /// Per-user limits, which a simulation looks at.
+    pub quotas: Arc<dyn Quotas>,
     /// The renderer that renders a delivery's content again. With `None`, content is not shown.
     pub renderer: Option<Arc<dyn Renderer>>,
     /// Reads the links by which recipients unsubscribe; `None`: there are none.

@@ -1,6 +1,6 @@
 //! Reading a record as an event, or as a reject with the reason.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use carillon_bus::{Record, headers};
@@ -9,6 +9,7 @@ use carillon_domain::{
     catalog::{EventTypeDef, RecipientRule},
     compiled::{CatalogType, CompiledCatalog},
     dead_letter::FailureClass,
+    decide::take_repeated,
     event::{
         BinaryHeaders, DefaultId, Defaults, MAX_EVENT_BYTES, MAX_WIRE_BYTES, MediaType, Mode, first_byte,
         without_mark,
@@ -281,9 +282,8 @@ pub(crate) async fn check(
         return reject(event, "schema", reason::of(&errors));
     }
     let fingerprint = event.fingerprint();
-    let repeated = take_repeated(&mut event.recipients);
-    let (mut seen, named) = (HashSet::new(), event.channels.len());
-    event.channels.retain(|channel| seen.insert(*channel));
+    let named = event.channels.len();
+    let repeated = take_repeated(&mut event);
     let is_wire = is_wire(record) && repeated.is_empty() && event.channels.len() == named;
     Ok(IncomingEvent {
         record,
@@ -305,19 +305,6 @@ fn nobody(event: &Event, definition: &EventTypeDef) -> Option<EventVerdict> {
         return Some(EventVerdict::DeletedRow);
     }
     (definition.recipients == RecipientRule::Optional).then_some(EventVerdict::NoRecipient)
-}
-
-/// Removes repeated recipients from the list and returns them.
-fn take_repeated(recipients: &mut Vec<Recipient>) -> Vec<Recipient> {
-    if recipients.len() < 2 {
-        return Vec::new();
-    }
-    let mut seen = HashSet::with_capacity(recipients.len());
-    let (first, repeated) = recipients
-        .drain(..)
-        .partition(|recipient| seen.insert(recipient.distinction()));
-    *recipients = first;
-    repeated
 }
 
 #[cfg(test)]

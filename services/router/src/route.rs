@@ -1,7 +1,9 @@
 //! The stages through which a batch of records passes.
 
 use carillon_bus::{BusError, OutRecord, Record};
-use carillon_domain::{TenantId, Timestamp, dead_letter::FailureClass, event::FRAMED, status::EventVerdict};
+use carillon_domain::{
+    TenantId, Timestamp, dead_letter::FailureClass, decide::Concluded, event::FRAMED, status::EventVerdict,
+};
 use carillon_runtime::{Fair, Limited};
 use carillon_store::{
     StoreError,
@@ -9,9 +11,7 @@ use carillon_store::{
 };
 
 use crate::{
-    RouterDeps, RouterError, claim,
-    decide::{self, Decided},
-    group,
+    RouterDeps, RouterError, claim, decide, group,
     held::{self, Hold},
     incoming::{self, IncomingEvent, Reject},
     limits::UserLimits,
@@ -127,7 +127,7 @@ impl Route {
             if decided.is_unlimited {
                 metrics::counter!("carillon_limits_left_out_total").increment(1);
             }
-            let concluded = decided.concluded;
+            let concluded = decided.decisions;
             if let Some(too_large) = output::too_large(topics, event, via_gateway, &concluded, now, refused) {
                 let reject = Reject {
                     record: event.record,
@@ -186,7 +186,7 @@ impl Route {
     fn waiting(
         &self,
         events: &[IncomingEvent<'_>],
-        decided: &[Decided],
+        decided: &[Concluded],
         now: Timestamp,
     ) -> Result<Vec<bool>, RouterError> {
         let Hold::Stay(patience) = self.hold else {

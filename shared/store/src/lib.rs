@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod db;
 mod error;
+mod facts;
 mod fault;
 mod lease;
 mod page;
@@ -37,6 +38,7 @@ pub mod users;
 
 pub use config::{Dialect, StoreConfig};
 pub use error::StoreError;
+pub use facts::RecipientFacts;
 pub use fault::Fault;
 pub use lease::Lease;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};

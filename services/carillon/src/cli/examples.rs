@@ -29,6 +29,10 @@ examples! {
         "carillon send --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",
         "carillon send --file events.json",
         "carillon send --file - --url https://carillon.example --key \"$KEY\" < events.json";
+    SIMULATE:
+        "carillon simulate --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}' --messages",
+        "carillon simulate --file event.json --at 2026-11-28T02:00:00Z",
+        "carillon simulate --type WeeklyDeals --user u-42 --as-if-preferences '{\"global\":{\"email\":true}}' --as-if-catalog examples/shop";
     EVENTS: "carillon events get order-1001-shipped", "carillon events get order-1001-shipped --source /shop/orders --json";
     DELIVERIES: "carillon deliveries list", "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DELIVERIES_LIST:

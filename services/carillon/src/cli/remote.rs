@@ -36,6 +36,36 @@ pub(crate) struct Remote {
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) remote: Remote,
+    #[command(flatten)]
+    pub(crate) event: EventArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    #[command(flatten)]
+    pub(crate) event: EventArgs,
+    /// The time of the decisions, such as 2026-11-28T02:00:00Z; by default now.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
+    /// Preferences that hold for all users of the event, in place of their own: a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) as_if_preferences: Option<String>,
+    /// A catalog folder whose catalog.yaml holds, in place of the tenant's catalog.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) as_if_catalog: Option<PathBuf>,
+    /// Show the rendered messages too.
+    #[arg(long)]
+    pub(crate) messages: bool,
+    /// Show masked values; needs an admin's key, and is recorded in the audit log.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+/// An event.
+#[derive(Debug, Args)]
+pub(crate) struct EventArgs {
     /// The event's type.
     #[arg(long = "type", required_unless_present = "file")]
     pub(crate) event_type: Option<String>,

@@ -8,6 +8,7 @@ mod folder;
 mod readiness;
 mod remote;
 pub(crate) mod secrets;
+mod simulate;
 mod suppressions;
 mod target;
 
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Send(args) => remote::send(args).await?,
+        Command::Simulate(args) => simulate::run(args).await?,
         Command::Events(command) => remote::events(command).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => dlq::run(command).await?,

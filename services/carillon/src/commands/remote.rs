@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{DeliveriesCommand, EventsCommand, Remote, SendArgs},
+    cli::{DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs},
     output::{self, cell},
 };
 
@@ -128,22 +128,24 @@ pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
-    let event = if let Some(path) = &args.file {
-        let mut text = String::new();
-        if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut text)?;
-        } else {
-            text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+impl EventArgs {
+    /// The event, or the content of the file.
+    pub(super) fn read(&self) -> anyhow::Result<Value> {
+        if let Some(path) = &self.file {
+            let mut text = String::new();
+            if path.as_os_str() == "-" {
+                std::io::stdin().read_to_string(&mut text)?;
+            } else {
+                text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            }
+            return serde_json::from_slice(without_mark(text.as_bytes()))
+                .map_err(|error| anyhow!("{}: expected JSON: {}", path.display(), fault(&error)));
         }
-        serde_json::from_slice(without_mark(text.as_bytes()))
-            .map_err(|error| anyhow!("{}: expected JSON: {}", path.display(), fault(&error)))?
-    } else {
-        let data: Value = serde_json::from_str(&args.data)
+        let data: Value = serde_json::from_str(&self.data)
             .map_err(|error| anyhow!("--data: expected a JSON object: {}", fault(&error)))?;
-        let recipients: Vec<Value> = args.users.iter().map(|user| json!({ "user_id": user })).collect();
-        let mut event = json!({ "type": args.event_type, "recipients": recipients, "data": data });
-        for (name, value) in [("id", &args.id), ("priority", &args.priority)] {
+        let recipients: Vec<Value> = self.users.iter().map(|user| json!({ "user_id": user })).collect();
+        let mut event = json!({ "type": self.event_type, "recipients": recipients, "data": data });
+        for (name, value) in [("id", &self.id), ("priority", &self.priority)] {
             if let Some(value) = value {
                 event[name] = json!(value);
             }
@@ -153,8 +155,12 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
         {
             event.remove("recipients");
         }
-        event
-    };
+        Ok(event)
+    }
+}
+
+pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
+    let event = args.event.read()?;
     let answer = args.remote.call(Method::POST, "/v1/events", Some(event)).await?;
     if args.remote.json {
         output::json(&answer)?;

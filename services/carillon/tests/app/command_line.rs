@@ -179,7 +179,7 @@ fn text_from_a_server_cannot_steer_the_terminal() {
         "title": nasty, "detail": nasty, "errors": [{"pointer": nasty, "message": nasty}],
         "items": [{"index": nasty, "problem": {"title": nasty, "detail": nasty}}],
     });
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["events", "get", "x"],
         &["deliveries", "list"],
         &["deliveries", "get", "x"],
@@ -187,6 +187,7 @@ fn text_from_a_server_cannot_steer_the_terminal() {
         &["dlq", "get", "x"],
         &["dlq", "show", "x"],
         &["send", "--type", "T"],
+        &["simulate", "--type", "T", "--messages"],
     ];
     for (status, answer) in [(200, &event), (422, &problem)] {
         let stranger = Stranger::at(ANYWHERE, status, answer);

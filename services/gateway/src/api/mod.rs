@@ -10,8 +10,9 @@ pub(crate) mod event_get;
 pub(crate) mod events_post;
 mod keys;
 mod opt_outs;
-mod preferences;
+pub(crate) mod preferences;
 mod receipts_post;
+mod simulate;
 mod stats;
 pub(crate) mod suppressions;
 mod suppressions_import;
@@ -26,6 +27,7 @@ use crate::state::GatewayState;
 pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
     OpenApiRouter::new()
         .routes(routes!(events_post::post_events))
+        .routes(routes!(simulate::post_simulate))
         .routes(routes!(event_get::get_event))
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::get_delivery))

@@ -133,7 +133,11 @@ fn merged(
 
 /// Refuses invalid preferences, and choices for categories and event types that are not in the catalog. Those that the
 /// user has already stay, also after a catalog without them.
-fn check(said: &Preferences, before: &Preferences, catalog: Option<&Catalog>) -> Result<(), Vec<FieldError>> {
+pub(crate) fn check(
+    said: &Preferences,
+    before: &Preferences,
+    catalog: Option<&Catalog>,
+) -> Result<(), Vec<FieldError>> {
     let unknown = said.unknown_names(catalog, before);
     let errors = if unknown.is_empty() {
         said.validate()

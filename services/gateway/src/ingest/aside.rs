@@ -17,6 +17,14 @@ pub(crate) async fn aside<T: Send + 'static>(
     aside_if(state, bytes > SMALL, work).await
 }
 
+/// Runs work that may take many milliseconds on a blocking thread when its turn comes.
+pub(crate) async fn aside_long<T: Send + 'static>(
+    state: &GatewayState,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    aside_if(state, true, work).await
+}
+
 /// Runs work at once if it is small, otherwise on a blocking thread when its turn comes. The system shares the
 /// processors between those threads and the answering ones.
 pub(super) async fn aside_if<T: Send + 'static>(

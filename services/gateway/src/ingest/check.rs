@@ -49,7 +49,17 @@ pub(crate) async fn check(
     parsed: Vec<Read>,
 ) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
     let catalog = state.catalogs.get(tenant).await?;
-    let now = state.clock.now();
+    check_by(state, tenant, catalog, state.clock.now(), parsed).await
+}
+
+/// Checks parsed events as [`check`] does, by a catalog and at a time.
+pub(crate) async fn check_by(
+    state: &GatewayState,
+    tenant: &TenantId,
+    catalog: Option<Arc<CompiledCatalog>>,
+    now: Timestamp,
+    parsed: Vec<Read>,
+) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
     let mut checked = Vec::new();
     let mut rest = parsed;
     while !rest.is_empty() {

@@ -114,6 +114,11 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], context: Context<'_>) -> Re
     }
 }
 
+/// Reads one event as JSON, in the plain form or as a CloudEvent.
+pub(crate) fn read_json(json: &[u8], context: Context<'_>) -> Parsed {
+    sized(json, |json| either(json, context.one()))
+}
+
 fn unsupported(media_type: &str, what: &str) -> Problem {
     let text = format!("{MEDIA_TYPES}, which carry {what}, not {}", echo(media_type));
     Problem::new(ProblemKind::UnsupportedMediaType, text)

@@ -8,9 +8,9 @@ mod idempotency;
 mod patience;
 mod publish;
 
-pub(crate) use aside::aside;
-pub(crate) use check::{Checked, check};
-pub(crate) use forms::{Context, Form, read};
+pub(crate) use aside::{aside, aside_long};
+pub(crate) use check::{Checked, check, check_by};
+pub(crate) use forms::{Context, Form, read, read_json};
 pub(crate) use idempotency::{Keyed, is_passing, key, replayed};
 pub(crate) use patience::in_time;
 pub(crate) use publish::{Accepted, publish};

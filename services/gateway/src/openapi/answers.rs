@@ -221,6 +221,69 @@ pub(crate) struct DecisionStep {
     inputs: Map<String, Value>,
 }
 
+/// What would be decided about an event.
+#[derive(ToSchema)]
+pub(crate) struct SimulationDocument {
+    event_id: String,
+    source: String,
+    /// The catalog's name of the event's type.
+    r#type: String,
+    /// The time of the decisions.
+    at: DateTime<Utc>,
+    status: SimulationStatusName,
+    /// Why it would be skipped: `deleted_row` or `no_recipient`.
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    /// Whether an event of this source and id was accepted before, so that a post of it would send nothing.
+    duplicate: bool,
+    /// The event as CloudEvents JSON; null if it cannot be masked.
+    #[schema(required)]
+    event: Option<Map<String, Value>>,
+    decisions: Vec<SimulatedDecision>,
+    /// The number of messages that were not rendered: at most 100 are.
+    messages_left_out: usize,
+    /// Whether sensitive values and addresses are masked.
+    masked: bool,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum SimulationStatusName {
+    Routed,
+    Skipped,
+}
+
+/// A decision with its message. `delivery_id` is the id that the delivery would have.
+#[derive(ToSchema)]
+pub(crate) struct SimulatedDecision {
+    #[serde(flatten)]
+    decision: Decision,
+    /// The message that would be sent; null if none would.
+    #[schema(required)]
+    message: Option<SimulatedMessage>,
+}
+
+/// A message that would be sent.
+#[derive(ToSchema)]
+pub(crate) struct SimulatedMessage {
+    /// The template and its locale; null if the message cannot be rendered.
+    #[schema(required)]
+    template: Option<TemplateUsed>,
+    /// The content; null if the message cannot be rendered.
+    #[schema(required)]
+    content: Option<MessageContent>,
+    /// Why it cannot be rendered; null if it can.
+    #[schema(required)]
+    error: Option<MessageError>,
+}
+
+/// Why a message cannot be rendered. The code `masked` says that only its masked form cannot.
+#[derive(ToSchema)]
+pub(crate) struct MessageError {
+    code: String,
+    detail: String,
+}
+
 /// The tenant's API keys.
 #[derive(ToSchema)]
 pub(crate) struct KeyList {

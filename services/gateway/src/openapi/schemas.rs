@@ -219,6 +219,45 @@ pub(crate) enum EventOrBatch {
     Batch(Vec<Map<String, Value>>),
 }
 
+/// One event, or an event with the conditions of its simulation.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum EventOrSimulation {
+    Plain(PlainEvent),
+    Cloud(CloudEvent),
+    Simulation(SimulationBody),
+}
+
+/// An event with the conditions of its simulation.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SimulationBody {
+    /// The event.
+    event: PlainOrCloudEvent,
+    /// The time of the decisions; now if absent.
+    at: Option<MomentText>,
+    /// Changes that hold for the simulation only.
+    as_if: Option<AsIfBody>,
+}
+
+/// An event in the plain form, or a CloudEvent.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum PlainOrCloudEvent {
+    Plain(PlainEvent),
+    Cloud(CloudEvent),
+}
+
+/// Changes that hold for a simulation only.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AsIfBody {
+    /// The preferences of all users that the event names, in place of their own.
+    preferences: Option<PreferencesBody>,
+    /// The catalog, in place of the tenant's. Templates stay those that are published.
+    catalog: Option<CatalogBody>,
+}
+
 /// A user's preferences; absent values are inherited.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]

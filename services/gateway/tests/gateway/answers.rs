@@ -209,6 +209,7 @@ async fn every_answer_has_the_fields_that_the_document_says() {
             ),
             ("/v1/catalog", Ask::get("/v1/catalog")),
             ("/v1/events", Ask::post("/v1/events").json(&shipped("e-2"))),
+            ("/v1/simulate", Ask::post("/v1/simulate").json(&shipped("e-9"))),
             ("/v1/events/{id}", Ask::get("/v1/events/e-1")),
             ("/v1/events/{id}", Ask::get("/v1/events/order-1")),
             ("/v1/deliveries", Ask::get("/v1/deliveries")),

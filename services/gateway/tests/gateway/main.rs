@@ -30,6 +30,7 @@ mod producers;
 mod receipts;
 mod repeated_requests;
 mod seed;
+mod simulation;
 mod status;
 mod strict_bodies;
 mod support;

@@ -17,7 +17,13 @@ use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
 use carillon_providers::ProvidersConfig;
 use carillon_render::{InProcess, load_folder};
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
-use carillon_store::{Store, api_keys::Role, catalog_cache::CatalogCache, users::UserPut};
+use carillon_store::{
+    Store,
+    api_keys::Role,
+    catalog_cache::CatalogCache,
+    quota::{InProcessQuotas, Quotas},
+    users::UserPut,
+};
 use carillon_testkit::{ManualClock, TestEnv};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -31,6 +37,8 @@ pub(crate) const START: &str = "2026-11-24T10:00:00Z";
 pub(crate) struct Setting {
     pub(crate) env: TestEnv,
     pub(crate) clock: Arc<ManualClock>,
+    /// The limits that all gateways of the test look at.
+    pub(crate) quotas: Arc<dyn Quotas>,
     pub(crate) router: Router,
     pub(crate) tenant: TenantId,
     pub(crate) admin: String,
@@ -51,12 +59,14 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
     let tenant = TenantId::default();
     let keys = env.store.api_keys();
     let key = async |tenant: &TenantId, role| keys.create(tenant, "a test", role).await.unwrap().secret;
+    let quotas: Arc<dyn Quotas> = Arc::new(InProcessQuotas::new(Duration::from_hours(1)));
     let setting = Setting {
         admin: key(&tenant, Role::Admin).await,
         operator: key(&tenant, Role::Operator).await,
         viewer: key(&tenant, Role::Viewer).await,
         foreign: key(&TenantId::from("other".to_owned()), Role::Admin).await,
-        router: gateway(&env.bus, &env.store, config, &clock),
+        router: gateway(&env.bus, &env.store, config, &clock, &quotas),
+        quotas,
         tenant,
         clock,
         env,
@@ -75,8 +85,14 @@ pub(crate) fn links() -> UnsubscribeLinks {
 }
 
 /// A gateway process on an environment.
-fn gateway(bus: &Bus, store: &Store, config: GatewayConfig, clock: &Arc<ManualClock>) -> Router {
-    gateway_with_sns_at("http://127.0.0.1:1", bus, store, config, clock)
+fn gateway(
+    bus: &Bus,
+    store: &Store,
+    config: GatewayConfig,
+    clock: &Arc<ManualClock>,
+    quotas: &Arc<dyn Quotas>,
+) -> Router {
+    gateway_with_sns_at("http://127.0.0.1:1", bus, store, config, clock, quotas)
 }
 
 fn gateway_with_sns_at(
@@ -85,6 +101,7 @@ fn gateway_with_sns_at(
     store: &Store,
     config: GatewayConfig,
     clock: &Arc<ManualClock>,
+    quotas: &Arc<dyn Quotas>,
 ) -> Router {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
@@ -92,6 +109,7 @@ fn gateway_with_sns_at(
         bus: bus.clone(),
         store: store.clone(),
         catalogs: CatalogCache::new(store.clone()),
+        quotas: Arc::clone(quotas),
         renderer: Some(Arc::new(InProcess::new(Arc::new(templates)))),
         links: Some(links()),
         clock: clock.clone(),
@@ -172,7 +190,13 @@ impl Setting {
 
     /// The gateway as another process on the same database and another bus.
     pub(crate) fn process_on(&self, bus: &Bus) -> Router {
-        gateway(bus, &self.env.store, GatewayConfig::default(), &self.clock)
+        gateway(
+            bus,
+            &self.env.store,
+            GatewayConfig::default(),
+            &self.clock,
+            &self.quotas,
+        )
     }
 
     /// Another gateway process, whose SNS endpoint is at this URL.
@@ -183,6 +207,7 @@ impl Setting {
             &self.env.store,
             GatewayConfig::default(),
             &self.clock,
+            &self.quotas,
         )
     }
 

@@ -93,6 +93,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "POST /v1/events",
             "POST /v1/keys",
             "POST /v1/receipts/{account}",
+            "POST /v1/simulate",
             "POST /v1/suppressions/import",
             "PUT /v1/catalog",
             "PUT /v1/suppressions/{channel}/{address}",

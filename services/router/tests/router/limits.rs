@@ -174,6 +174,10 @@ impl Quotas for Switched {
         }
     }
 
+    async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
+        self.quotas.look(checks, at).await
+    }
+
     async fn check(&self) -> Result<(), QuotaFault> {
         Ok(())
     }

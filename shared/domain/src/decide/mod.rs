@@ -9,6 +9,7 @@ mod once;
 mod rules;
 mod steps;
 mod unusable;
+mod whole;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,6 +21,7 @@ pub use once::once_per_address;
 pub use rules::{evaluate, repeated};
 pub use steps::{Step, Steps};
 pub use unusable::unusable;
+pub use whole::{Concluded, EventFacts, conclude, guests_of, take_repeated, users_of};
 
 use crate::{
     catalog::{CategoryDef, EventTypeDef, LimitDef},

@@ -90,6 +90,34 @@ impl State {
         self.forgetting.push_back((later(now, memory), check.id));
         allowed
     }
+
+    fn look(&self, check: &LimitCheck, at: Timestamp) -> bool {
+        if let Some(verdict) = self.verdicts.get(&check.id) {
+            return *verdict;
+        }
+        let max = check.limit.max;
+        // Time only lowers the count, so the entries have to be searched only if there is no room now.
+        if self
+            .taken
+            .get(check.key.as_str())
+            .is_none_or(|taken| *taken < max)
+        {
+            return true;
+        }
+        let counted = self
+            .leaving
+            .iter()
+            .filter(|Reverse((leaves, key))| *leaves > at && **key == *check.key);
+        counted.count() < max as usize
+    }
+}
+
+fn verdict(allowed: bool) -> LimitVerdict {
+    if allowed {
+        LimitVerdict::Allowed
+    } else {
+        LimitVerdict::Exceeded
+    }
 }
 
 #[async_trait]
@@ -97,15 +125,15 @@ impl Quotas for InProcessQuotas {
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         let mut state = self.state.lock();
         state.expire(now);
+        let take = |check| verdict(state.take(check, now, self.memory));
+        checks.iter().map(take).collect()
+    }
+
+    async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
+        let state = self.state.lock();
         checks
             .iter()
-            .map(|check| {
-                if state.take(check, now, self.memory) {
-                    LimitVerdict::Allowed
-                } else {
-                    LimitVerdict::Exceeded
-                }
-            })
+            .map(|check| verdict(state.look(check, at)))
             .collect()
     }
 

@@ -24,6 +24,10 @@ pub trait Quotas: Send + Sync + std::fmt::Debug {
     /// fails: if limits cannot be counted, the verdict is [`LimitVerdict::Unavailable`] after a short time.
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict>;
 
+    /// The verdicts that [`Self::take`] would give at a time, without counting or remembering anything. Counts that have
+    /// left their period by then are left out.
+    async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict>;
+
     /// Whether limits can be counted now.
     async fn check(&self) -> Result<(), QuotaFault>;
 

@@ -50,12 +50,20 @@ impl RedisQuotasConfig {
     }
 }
 
+/// What a call does with limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Take,
+    Look,
+}
+
 /// Limits counted in Redis, by one script call for up to [`CALL`] checks.
 pub struct RedisQuotas {
     client: Client,
     /// Replaced after a failure, because the address may then lead to another server.
     connection: Mutex<ConnectionManager>,
-    script: Script,
+    take: Script,
+    look: Script,
     prefix: String,
     timeout: Duration,
     memory: Duration,
@@ -109,7 +117,8 @@ impl RedisQuotas {
         Ok(Self {
             client,
             connection: Mutex::new(connection),
-            script: Script::new(include_str!("take.lua")),
+            take: Script::new(include_str!("take.lua")),
+            look: Script::new(include_str!("look.lua")),
             prefix: config.prefix,
             timeout: config.timeout,
             memory: config.memory,
@@ -140,9 +149,21 @@ impl RedisQuotas {
         }
     }
 
-    async fn call(&self, checks: &[LimitCheck], now: Timestamp) -> Result<Vec<LimitVerdict>, Failure> {
-        let mut call = self.script.prepare_invoke();
-        call.arg(now.timestamp_micros()).arg(millis(self.memory));
+    async fn call(
+        &self,
+        kind: Call,
+        checks: &[LimitCheck],
+        now: Timestamp,
+    ) -> Result<Vec<LimitVerdict>, Failure> {
+        let script = match kind {
+            Call::Take => &self.take,
+            Call::Look => &self.look,
+        };
+        let mut call = script.prepare_invoke();
+        call.arg(now.timestamp_micros());
+        if kind == Call::Take {
+            call.arg(millis(self.memory));
+        }
         for check in checks {
             let mut verdict = Vec::with_capacity(self.prefix.len() + 18);
             verdict.extend_from_slice(self.prefix.as_bytes());
@@ -180,16 +201,16 @@ impl RedisQuotas {
     }
 }
 
-#[async_trait]
-impl Quotas for RedisQuotas {
-    async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
+impl RedisQuotas {
+    /// Calls a script for any number of checks. A check that Redis does not answer is `Unavailable`.
+    async fn ask(&self, kind: Call, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         let mut verdicts = Vec::with_capacity(checks.len());
         for checks in checks.chunks(CALL) {
             if self.is_resting() {
                 verdicts.extend(checks.iter().map(|_| LimitVerdict::Unavailable));
                 continue;
             }
-            match self.call(checks, now).await {
+            match self.call(kind, checks, now).await {
                 Ok(answers) => {
                     *self.resting_until.lock() = None;
                     verdicts.extend(answers);
@@ -207,6 +228,17 @@ impl Quotas for RedisQuotas {
             }
         }
         verdicts
+    }
+}
+
+#[async_trait]
+impl Quotas for RedisQuotas {
+    async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
+        self.ask(Call::Take, checks, now).await
+    }
+
+    async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
+        self.ask(Call::Look, checks, at).await
     }
 
     async fn check(&self) -> Result<(), QuotaFault> {

@@ -124,6 +124,49 @@ async fn a_repeated_check_of_a_limit_gives_the_same_verdict_and_counts_once() {
 }
 
 #[tokio::test]
+async fn a_look_at_limits_gives_the_verdict_of_a_take_at_that_time_and_changes_nothing() {
+    on_each(async |quotas| {
+        let per = seconds(60);
+        let look = async |check: &LimitCheck, at| quotas.look(std::slice::from_ref(check), at).await[0];
+        let (first, second, third) = (check("u", 2, per), check("u", 2, per), check("u", 2, per));
+        // Looking takes nothing, however often it is done.
+        for _ in 0..5 {
+            assert_eq!(look(&first, start()).await, LimitVerdict::Allowed);
+        }
+        for taken in [&first, &second] {
+            assert_eq!(take(quotas, taken.clone(), start()).await, LimitVerdict::Allowed);
+        }
+        let just_before = start() + per - Duration::from_micros(1);
+        for (at, expected) in [
+            (start(), LimitVerdict::Exceeded),
+            (just_before, LimitVerdict::Exceeded),
+            (start() + per, LimitVerdict::Allowed),
+            (start(), LimitVerdict::Exceeded),
+        ] {
+            assert_eq!(look(&third, at).await, expected, "{at} ({})", quotas.name());
+        }
+        // A verdict that was given stays.
+        assert_eq!(look(&first, start()).await, LimitVerdict::Allowed);
+        // A look is not remembered: the check that was looked at is judged when it is made.
+        assert_eq!(
+            take(quotas, third.clone(), start() + per).await,
+            LimitVerdict::Allowed
+        );
+        let larger = LimitDef {
+            max: 4,
+            ..third.limit.clone()
+        };
+        let changed = LimitCheck {
+            limit: larger,
+            ..check("u", 2, per)
+        };
+        assert_eq!(look(&changed, start() + per).await, LimitVerdict::Allowed);
+        assert!(quotas.look(&[], start()).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_key_has_a_limit_of_its_own_and_batches_may_be_large() {
     on_each(async |quotas| {
         let checks: Vec<_> = (0..2_500)
@@ -151,6 +194,7 @@ async fn without_redis_the_answer_is_unavailable_and_comes_quickly() {
     for _ in 0..20 {
         let verdicts = quotas.take(&checks, start()).await;
         assert_eq!(verdicts, vec![LimitVerdict::Unavailable; 5_000]);
+        assert_eq!(quotas.look(&checks, start()).await, verdicts);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(quotas.check().await, Err(QuotaFault::Silent));

@@ -1,0 +1,143 @@
+//! The decision about a whole event: the drafts of all of its recipients, and the conclusion once the limits have given
+//! their verdicts.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Decisions, Draft, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate, once_per_address, repeated,
+    unusable,
+};
+use crate::{
+    channel::Channel,
+    clock::Timestamp,
+    compiled::CatalogType,
+    contact::{AddressHash, AddressKey},
+    event::Event,
+    ids::{TenantId, UserId},
+    recipient::Recipient,
+};
+
+/// The facts on which the decisions about an event are based. The router and the simulation both decide by them.
+#[derive(Debug, Clone, Copy)]
+pub struct EventFacts<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// The event, without repeated recipients.
+    pub event: &'a Event,
+    /// The recipients that the event names more than once, from [`take_repeated`].
+    pub repeated: &'a [Recipient],
+    /// Its type in the catalog.
+    pub catalog_type: CatalogType<'a>,
+    /// The known ones among the users that the event names.
+    pub users: &'a HashMap<UserId, UserFacts>,
+    /// The suppressed ones among the addresses of its guests.
+    pub suppressed_guests: &'a SuppressedGuests,
+    /// The key with which addresses are hashed.
+    pub address_key: &'a AddressKey,
+    /// The time at which the bus took the event's record.
+    pub accepted_at: Timestamp,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// The decisions about an event after the verdicts of its limits.
+#[derive(Debug)]
+pub struct Concluded {
+    /// The decisions and deliveries.
+    pub decisions: Decisions,
+    /// Whether one of its limits could not be counted and was left out.
+    pub is_unlimited: bool,
+}
+
+impl EventFacts<'_> {
+    /// The drafts of all recipients: the usable ones in the event's order, then the repeated and the invalid ones.
+    #[must_use]
+    pub fn drafts(&self) -> Vec<Draft> {
+        let facts = |recipient| Facts {
+            tenant: self.tenant,
+            event: self.event,
+            type_name: self.catalog_type.name,
+            definition: self.catalog_type.definition,
+            category: self.catalog_type.category,
+            recipient,
+            user: None,
+            address_key: self.address_key,
+            suppressed_guests: self.suppressed_guests,
+            accepted_at: self.accepted_at,
+            now: self.now,
+        };
+        let each = self.event.recipients.iter().map(|recipient| {
+            let user = recipient.user_id.as_ref().and_then(|id| self.users.get(id));
+            let facts = Facts {
+                user,
+                ..facts(recipient)
+            };
+            let drafts = evaluate(&facts);
+            (facts, drafts)
+        });
+        let mut each: Vec<(Facts<'_>, Vec<Draft>)> = each.collect();
+        once_per_address(&mut each);
+        let mut drafts: Vec<Draft> = each.into_iter().flat_map(|(_, drafts)| drafts).collect();
+        let again = self.repeated.iter();
+        drafts.extend(again.flat_map(|recipient| repeated(&facts(recipient))));
+        let (definition, channels) = (self.catalog_type.definition, &self.event.channels);
+        let others = self.event.unusable.iter();
+        drafts.extend(others.flat_map(|other| unusable(definition, channels, other)));
+        drafts
+    }
+}
+
+/// Applies verdicts to the drafts of an event. The verdicts are those of the drafts' checks, in order; those of further
+/// events may follow.
+pub fn conclude(drafts: Vec<Draft>, verdicts: &mut impl Iterator<Item = LimitVerdict>) -> Concluded {
+    let mut decisions = Decisions {
+        decisions: Vec::new(),
+        deliveries: Vec::new(),
+    };
+    let mut is_unlimited = false;
+    for draft in drafts {
+        let own: Vec<LimitVerdict> = verdicts.by_ref().take(draft.checks().len()).collect();
+        is_unlimited |= own.contains(&LimitVerdict::Unavailable);
+        decisions.extend(draft.conclude(&own));
+    }
+    Concluded {
+        decisions,
+        is_unlimited,
+    }
+}
+
+/// Removes repeated recipients and channels from an event, and returns the recipients.
+pub fn take_repeated(event: &mut Event) -> Vec<Recipient> {
+    let mut named = HashSet::new();
+    event.channels.retain(|channel| named.insert(*channel));
+    if event.recipients.len() < 2 {
+        return Vec::new();
+    }
+    let mut seen = HashSet::with_capacity(event.recipients.len());
+    let (first, repeated) = event
+        .recipients
+        .drain(..)
+        .partition(|recipient| seen.insert(recipient.distinction()));
+    event.recipients = first;
+    repeated
+}
+
+/// The ids of the users that an event names.
+pub fn users_of(event: &Event) -> impl Iterator<Item = &UserId> {
+    event
+        .recipients
+        .iter()
+        .filter_map(|recipient| recipient.user_id.as_ref())
+}
+
+/// The hashes of the addresses of an event's guests.
+pub fn guests_of(event: &Event, key: &AddressKey) -> impl Iterator<Item = AddressHash> {
+    let guests = event
+        .recipients
+        .iter()
+        .filter(|recipient| recipient.user_id.is_none());
+    guests.flat_map(|guest| {
+        let channels = [Channel::Email, Channel::Sms].into_iter();
+        channels.filter_map(|channel| Some(key.hash(channel, guest.inline_address(channel)?)))
+    })
+}
