@@ -1,38 +1,80 @@
 //! The check of a configuration, which `carillon config check` and the start of each role share.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use anyhow::Context as _;
 use carillon_bus::Bus;
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
+use carillon_runtime::{
+    causes,
+    config::{Mistake, lines},
+};
+use carillon_simulator::SimulatorError;
 use carillon_store::DatabaseUrl;
+use carillon_workers::AccountError;
 
 use crate::{
     config::{Config, Invalid, invalid},
     roles::{self, ProcessRole},
 };
 
+/// A configuration as it was read, with all its mistakes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct Mistakes(Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [mistake] = &self.0[..] {
+            write!(f, "the configuration is invalid: {mistake}")
+        } else {
+            f.write_str(&lines(&self.0))
+        }
+    }
+}
+
+/// Checks the rules that involve several settings, for commands that are no role. `unreadable` are the settings that could not
+/// be read.
+pub(crate) fn of_settings(config: &Config, unreadable: Vec<Mistake>) -> Result<(), Mistakes> {
+    told(config.validate(), unreadable, Vec::new())
+}
+
 /// Checks the settings that these roles read, with the files that the settings name. Nothing is connected or opened.
-pub(crate) fn of_roles(config: &Config, roles: &[ProcessRole]) -> anyhow::Result<()> {
-    config.validate().context(CANNOT_WORK)?;
-    database(config, roles).context(CANNOT_WORK)?;
-    Bus::check_settings(&config.bus_config()?).context(CANNOT_WORK)?;
+pub(crate) fn of_roles(
+    config: &Config,
+    roles: &[ProcessRole],
+    unreadable: Vec<Mistake>,
+) -> Result<(), Mistakes> {
+    let mut broken = config.validate();
+    broken.extend(config.links_rule());
+    broken.extend(database(config, roles).err());
+    let mut unusable = Vec::new();
+    if let Ok(settings) = config.bus_config()
+        && let Err(error) = Bus::check_settings(&settings)
+    {
+        unusable.push(Mistake::new("kafka", causes(&error)));
+    }
     let clock: SharedClock = Arc::new(SystemClock);
     for role in roles {
         if let ProcessRole::Worker(channel) = role {
-            carillon_workers::accounts(&config.providers, &config.channels, *channel, &clock)
-                .context(CANNOT_WORK)?;
+            let accounts =
+                carillon_workers::unusable_accounts(&config.providers, &config.channels, *channel, &clock);
+            unusable.extend(accounts.iter().map(of_account));
         }
     }
-    Ok(())
+    told(broken, unreadable, unusable)
 }
 
 /// Checks the settings of all roles.
-pub(crate) fn of_all(config: &Config) -> anyhow::Result<()> {
-    of_roles(config, &roles::ALL)?;
-    config.simulator_config().check().context(CANNOT_WORK)
+pub(crate) fn of_all(config: &Config, unreadable: Vec<Mistake>) -> Result<(), Mistakes> {
+    let simulator = config.simulator_config().check();
+    let Err(Mistakes(mut mistakes)) = of_roles(config, &roles::ALL, unreadable) else {
+        return match simulator {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Mistakes(vec![of_simulator(&error)])),
+        };
+    };
+    mistakes.extend(simulator.err().as_ref().map(of_simulator));
+    Err(Mistakes(mistakes))
 }
-
 /// Checks that the roles can share a database. All roles of one process can use SQLite's file, also with Kafka.
 fn database(config: &Config, roles: &[ProcessRole]) -> Result<(), Invalid> {
     const EXPECTED: &str = "expected postgres://user:password@host/database";
@@ -46,7 +88,7 @@ fn database(config: &Config, roles: &[ProcessRole]) -> Result<(), Invalid> {
         }
         Some(_) => return Ok(()),
     };
-    Err(invalid("database.url", format!("{EXPECTED}, {why}")))
+    Err(invalid("database.url", format!("{EXPECTED}, {why}")).given(&["kafka.brokers"]))
 }
 
 /// Warnings about valid settings of these roles that are probably mistakes. Each is a sentence without capital and full
@@ -81,4 +123,36 @@ pub(crate) fn warn(config: &Config, roles: &[ProcessRole]) {
     }
 }
 
-const CANNOT_WORK: &str = "the configuration cannot work";
+/// All mistakes: settings that could not be read, broken rules, and settings that cannot be used. A rule or a use that
+/// involves a setting of an earlier mistake cannot be judged, and is left out.
+fn told(broken: Vec<Invalid>, mut mistakes: Vec<Mistake>, unusable: Vec<Mistake>) -> Result<(), Mistakes> {
+    let judged = broken
+        .into_iter()
+        .filter(|rule| !mistakes.iter().any(|mistake| rule.depends_on(mistake)));
+    let judged: Vec<Mistake> = judged.map(Mistake::from).collect();
+    mistakes.extend(judged);
+    for mistake in unusable {
+        if !mistakes.iter().any(|earlier| earlier.concerns(mistake.key())) {
+            mistakes.push(mistake);
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
+fn of_account(error: &AccountError) -> Mistake {
+    let key = match error {
+        AccountError::Accounts(error) => error.key.clone(),
+        AccountError::Setting { account, .. } | AccountError::Client { account, .. } => {
+            format!("providers.{account}")
+        }
+    };
+    Mistake::new(key, causes(error))
+}
+
+fn of_simulator(error: &SimulatorError) -> Mistake {
+    Mistake::new("simulator", causes(error))
+}

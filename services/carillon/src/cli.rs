@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use carillon_domain::Channel;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::roles::{self, ProcessRole};
+
 pub(crate) use self::{
     dev::{DATA_DIR, DevArgs, Without},
     dlq::{DlqCommand, LetterFilter, SettleArgs},
@@ -140,12 +142,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         stores: Stores,
     },
-    /// Ask a process whether it is ready; the exit code is 0 if it is. Needs no configuration, so it suits health checks.
+    /// Ask a process whether it is ready; the exit code is 0 if it is. Of the configuration it reads http.listen alone, so
+    /// it suits health checks.
     #[command(after_help = examples::READY)]
     Ready {
-        /// The address of the process.
-        #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = url)]
-        url: String,
+        /// The address of the process; by default http.listen of --set, of the environment or of the configuration file, at
+        /// which the process of the same settings listens.
+        #[arg(long, value_parser = url)]
+        url: Option<String>,
     },
     /// Prepare an installation: create the topics, apply a catalog folder and import the users in its folder `users`.
     /// Existing topics and users stay unchanged.
@@ -159,7 +163,7 @@ pub(crate) enum Command {
     /// Generate the secrets of docker-compose.yml. Existing secrets stay unchanged.
     #[command(after_help = examples::SECRETS)]
     Secrets {
-        /// The folder with one folder for each audience: `carillon`, `providers`, `simulator` and `postgres`.
+        /// The folder with one folder for each audience: `carillon`, `providers`, `receipts`, `simulator` and `postgres`.
         folder: PathBuf,
         /// The user id that owns the files, except PostgreSQL's, which stays with this process's user.
         #[arg(long, value_name = "UID")]
@@ -174,6 +178,20 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// The roles of the distributed mode that the command runs.
+    pub(crate) fn roles(&self) -> Vec<ProcessRole> {
+        match self {
+            Self::All => roles::ALL.to_vec(),
+            Self::Gateway => vec![ProcessRole::Gateway],
+            Self::Router => vec![ProcessRole::Router],
+            Self::Worker { channel } => vec![ProcessRole::Worker((*channel).into())],
+            Self::Templates => vec![ProcessRole::Templates],
+            Self::Tracker => vec![ProcessRole::Tracker],
+            Self::Scheduler => vec![ProcessRole::Scheduler],
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the command is a role, which runs until a signal and writes a log. All other commands print for
     /// people.
     pub(crate) fn is_role(&self) -> bool {

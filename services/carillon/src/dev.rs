@@ -6,7 +6,7 @@ mod new_folder;
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     num::NonZeroU16,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
@@ -21,7 +21,9 @@ use carillon_domain::{Channel, TenantId};
 use carillon_providers::{
     ApnsConfig, BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig, apns::ApnsEnvironment,
 };
-use carillon_runtime::{Lifecycle, Secret, Shutdown, http, telemetry::MetricsHandle};
+use carillon_runtime::{
+    Lifecycle, Secret, Shutdown, config::listen::reachable, http, telemetry::MetricsHandle,
+};
 use carillon_simulator::{Simulator, SimulatorConfig, SimulatorError};
 use carillon_store::{DatabaseUrl, Store, api_keys};
 use include_dir::{Dir, include_dir};
@@ -102,7 +104,7 @@ pub(crate) async fn run(mut config: Config, args: DevArgs, metrics: MetricsHandl
     let simulator = start_simulator(&args, &secrets, settings, operations, &end_of_simulator).await?;
     let simulator_url = format!("http://{}", simulator.http_addr());
     embed(&mut config, &args, &secrets, &simulator, listener.local_addr()?)?;
-    check::of_roles(&config, &roles::ALL)?;
+    check::of_roles(&config, &roles::ALL, Vec::new())?;
     check::warn(&config, &roles::ALL);
 
     let grace = config.shutdown.grace;
@@ -159,17 +161,6 @@ fn apart(listen: SocketAddr, simulator: SocketAddr) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// The address at which this machine reaches a listener.
-fn reachable(mut listening: SocketAddr) -> SocketAddr {
-    if listening.ip().is_unspecified() {
-        listening.set_ip(match listening {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    listening
 }
 
 /// All roles except those that are left out.

@@ -14,19 +14,19 @@ mod users_folder;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use carillon_domain::visible::visible_lines;
 use carillon_runtime::{
     Lifecycle, Shutdown, causes,
-    config::{Layers, environment, load, peek},
-    http, os_sentence,
+    config::{Layers, Reading, environment, listen, load_with_mistakes, peek},
+    http::{self, HttpConfig},
+    os_sentence,
     telemetry::{self, LogFormat},
 };
 use carillon_simulator::{Simulator, SimulatorError};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
-    cli::{Cli, Command, DevArgs},
+    cli::{Cli, Command, ConfigCommand, DevArgs},
     config::Config,
 };
 
@@ -90,7 +90,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(Command::Ready { url }) = &cli.command {
-        return commands::ready(url).await;
+        let url = url.clone().map_or_else(|| listening(&cli), Ok)?;
+        return commands::ready(&url).await;
     }
     let config = read_config(&cli)?;
     private::create_for_this_user_alone();
@@ -101,15 +102,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             telemetry.finish();
             ended.map(|()| ExitCode::SUCCESS)
         }
-        Command::All => serve(config, &roles::ALL).await,
-        Command::Gateway => serve(config, &[roles::ProcessRole::Gateway]).await,
-        Command::Router => serve(config, &[roles::ProcessRole::Router]).await,
-        Command::Worker { channel } => serve(config, &[roles::ProcessRole::Worker(channel.into())]).await,
-        Command::Templates => serve(config, &[roles::ProcessRole::Templates]).await,
-        Command::Tracker => serve(config, &[roles::ProcessRole::Tracker]).await,
-        Command::Scheduler => serve(config, &[roles::ProcessRole::Scheduler]).await,
         Command::Simulator => simulate(config).await,
-        other => commands::run(other, config).await,
+        other => match other.roles() {
+            roles if roles.is_empty() => commands::run(other, config).await,
+            roles => serve(config, &roles).await,
+        },
     }
 }
 
@@ -132,9 +129,25 @@ fn layers<T>(cli: &Cli, defaults: T) -> Layers<'_, T> {
     }
 }
 
+/// The URL of the process with the settings of this command line. The other settings need not be readable.
+fn listening(cli: &Cli) -> anyhow::Result<String> {
+    let Some(written) = peek::<String>(layers(cli, ()), "http.listen") else {
+        return Ok(format!("http://{}", HttpConfig::default().listen));
+    };
+    let listen = listen::parse(&written).map_err(|expected| anyhow::anyhow!("http.listen: {expected}"))?;
+    Ok(format!("http://{}", listen::reachable(listen)))
+}
+
+/// Reads the configuration, and checks what the command reads of it. The error has all mistakes.
 fn read_config(cli: &Cli) -> anyhow::Result<Config> {
-    let config = load(layers(cli, Config::default()))?;
-    config.validate().context("the configuration cannot work")?;
+    let Reading { config, mistakes } = load_with_mistakes(layers(cli, Config::default()))?;
+    match &cli.command {
+        Some(Command::Config(ConfigCommand::Check)) => check::of_all(&config, mistakes)?,
+        Some(command) if !command.roles().is_empty() => {
+            check::of_roles(&config, &command.roles(), mistakes)?;
+        }
+        _ => check::of_settings(&config, mistakes)?,
+    }
     Ok(config)
 }
 
@@ -144,7 +157,6 @@ async fn serve(config: Config, roles: &[roles::ProcessRole]) -> anyhow::Result<E
         [role] => role.service_name(),
         _ => "carillon",
     };
-    check::of_roles(&config, roles)?;
     let telemetry = telemetry::init(&config.telemetry, service)?;
     check::warn(&config, roles);
     let shutdown = Shutdown {

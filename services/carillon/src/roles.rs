@@ -88,7 +88,7 @@ pub(crate) fn bind(listen: SocketAddr, option: &str) -> anyhow::Result<TcpListen
 pub(crate) fn taken(listen: SocketAddr, option: &str, error: &std::io::Error) -> anyhow::Error {
     let why = match error.kind() {
         ErrorKind::AddrInUse => "is in use by another process".to_owned(),
-        ErrorKind::AddrNotAvailable => "is no address of this machine".to_owned(),
+        ErrorKind::AddrNotAvailable => "is not an address of this machine".to_owned(),
         ErrorKind::PermissionDenied => "is not permitted to this user".to_owned(),
         _ => format!("cannot be listened on ({})", os_sentence(error)),
     };

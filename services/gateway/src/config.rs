@@ -99,8 +99,10 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// Checks that a key's bounds do not exceed a tenant's, nor a tenant's the gateway's.
-    pub fn validate(&self) -> Result<(), BadLimit> {
+    /// Checks that a key's bounds do not exceed a tenant's, nor a tenant's the gateway's. Returns the mistakes.
+    #[must_use]
+    pub fn validate(&self) -> Vec<BadLimit> {
+        let mut mistakes = Vec::new();
         let (key, tenant) = (&self.key, &self.tenant);
         let rates = [key.requests_per_second, tenant.requests_per_second].map(u64::from);
         let counts = |of: fn(&ShareConfig) -> usize, whole: Option<(usize, &'static str)>| {
@@ -117,11 +119,11 @@ impl GatewayConfig {
         ] {
             if !(1..=all).contains(&own) {
                 let expected = format!("expected 1 to {all}, which is gateway.tenant.{name}, not {own}");
-                return Err((format!("key.{name}"), expected));
+                mistakes.push((format!("key.{name}"), expected));
             }
             if let Some((whole, of)) = whole.filter(|(whole, _)| all > *whole) {
                 let expected = format!("expected at most {whole}, which is {of}, not {all}");
-                return Err((format!("tenant.{name}"), expected));
+                mistakes.push((format!("tenant.{name}"), expected));
             }
         }
         if key.held_bytes < self.max_batch_bytes {
@@ -129,9 +131,9 @@ impl GatewayConfig {
                 "expected no less than gateway.max_batch_bytes ({}), not {}",
                 self.max_batch_bytes, key.held_bytes
             );
-            return Err(("key.held_bytes".to_owned(), expected));
+            mistakes.push(("key.held_bytes".to_owned(), expected));
         }
-        Ok(())
+        mistakes
     }
 }
 
@@ -141,11 +143,11 @@ mod tests {
 
     #[test]
     fn bounds_that_contradict_each_other_are_named() {
-        GatewayConfig::default().validate().unwrap();
+        assert_eq!(GatewayConfig::default().validate(), []);
         let refused = |change: fn(&mut GatewayConfig)| {
             let mut config = GatewayConfig::default();
             change(&mut config);
-            config.validate().unwrap_err().0
+            config.validate().swap_remove(0).0
         };
         assert_eq!(
             refused(|gateway| gateway.key.posts_in_flight = 0),

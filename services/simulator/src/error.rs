@@ -44,7 +44,7 @@ pub enum SimulatorError {
     #[error("the public key of APNs' provider tokens cannot be read")]
     ApnsPublicKey(#[source] jsonwebtoken::errors::Error),
     /// APNs' certificate or its key cannot be read, or they do not fit.
-    #[error("the certificate of APNs and its key cannot be read, or do not fit one another")]
+    #[error("the certificate of APNs and its key cannot be read, or do not belong together")]
     Certificate,
     /// No certificate could be generated.
     #[error("no certificate could be generated")]

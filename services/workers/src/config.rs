@@ -98,12 +98,11 @@ impl ChannelsConfig {
         Ok(Platform::ALL.into_iter().filter(is_unserved).collect())
     }
 
-    /// Checks the names of the accounts, and the order of each channel.
-    pub fn validate(&self, providers: &ProvidersConfig) -> Result<(), AccountsError> {
-        providers.validate()?;
-        for channel in Channel::ALL {
-            self.accounts(channel, providers)?;
-        }
-        Ok(())
+    /// Checks the names and settings of the accounts, and the order of each channel. Returns the mistakes.
+    #[must_use]
+    pub fn validate(&self, providers: &ProvidersConfig) -> Vec<AccountsError> {
+        let orders = Channel::ALL.into_iter();
+        let orders = orders.filter_map(|channel| self.accounts(channel, providers).err());
+        providers.validate().into_iter().chain(orders).collect()
     }
 }

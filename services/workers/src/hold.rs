@@ -4,7 +4,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use carillon_domain::{Channel, Timestamp, clock::later};
-use carillon_runtime::Limited;
+use carillon_runtime::{Limited, Shutdown};
 use carillon_store::{
     StoreError,
     account_holds::AccountHold,
@@ -13,45 +13,110 @@ use carillon_store::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{Account, WorkerDeps, account::Complaint};
+use crate::{Account, WorkerDeps, account::Complaint, policy::Cause};
 
 /// The interval at which accounts are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Reports closed accounts until the future is dropped.
-pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
-    let process = Uuid::now_v7();
+/// Continues with the holds of earlier processes, so that a restart sends nothing during a pause that the provider asked
+/// for, and only one message after a park. While the store does not answer, it waits, because no message could be claimed.
+pub(crate) async fn resume(deps: &WorkerDeps, channel: Channel, shutdown: &Shutdown) {
     let failures = Limited::default();
-    let (channels, accounts) = (deps.store.channel_holds(), deps.store.account_holds());
-    let mut of_channel = Told::default();
-    let mut of_accounts: Vec<Told> = deps.accounts.iter().map(|_| Told::default()).collect();
-    let mut timer = tokio::time::interval(LOOK);
-    loop {
-        timer.tick().await;
-        for (account, told) in deps.accounts.iter().zip(&mut of_accounts) {
+    while let Err(error) = resumed(deps, channel).await {
+        if let Some(left_out) = failures.admit("resume") {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                left_out,
+                "the holds of accounts cannot be read; the worker waits for the store"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shutdown.soft() => return,
+        }
+    }
+}
+
+async fn resumed(deps: &WorkerDeps, channel: Channel) -> Result<(), StoreError> {
+    let now = deps.clock.now();
+    for hold in deps.store.account_holds().to_resume().await? {
+        let account = deps
+            .accounts
+            .iter()
+            .find(|account| **account.name() == *hold.account);
+        let Some(account) = account.filter(|_| hold.channel == channel) else {
+            continue;
+        };
+        let left = hold.ends_at.and_then(|ends_at| (ends_at - now).to_std().ok());
+        // A newer release may know more causes.
+        let park = hold.park.map(|code| code.parse().unwrap_or(Cause::Operator));
+        account.breaker.resume(park, left.unwrap_or_default());
+        tracing::warn!(provider = %account.name(), %channel, cause = hold.cause,
+            "the provider account is still held after a restart");
+    }
+    Ok(())
+}
+
+/// Reports closed accounts.
+pub(crate) struct Reporter<'a> {
+    deps: &'a WorkerDeps,
+    channel: Channel,
+    process: Uuid,
+    of_channel: Told,
+    of_accounts: Vec<Told>,
+    failures: Limited,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(deps: &'a WorkerDeps, channel: Channel) -> Self {
+        Self {
+            deps,
+            channel,
+            process: Uuid::now_v7(),
+            of_channel: Told::default(),
+            of_accounts: deps.accounts.iter().map(|_| Told::default()).collect(),
+            failures: Limited::default(),
+        }
+    }
+
+    /// Reports until the future is dropped.
+    pub(crate) async fn run(&mut self) -> Infallible {
+        let mut timer = tokio::time::interval(LOOK);
+        loop {
+            timer.tick().await;
+            self.report().await;
+        }
+    }
+
+    /// Reports the present state.
+    pub(crate) async fn report(&mut self) {
+        let (deps, channel, process) = (self.deps, self.channel, self.process);
+        let (channels, accounts) = (deps.store.channel_holds(), deps.store.account_holds());
+        for (account, told) in deps.accounts.iter().zip(&mut self.of_accounts) {
             let complaint = account.breaker.complaint();
             deps.ready
                 .note(account.name(), complaint.as_ref().map(ToString::to_string));
             let done = match told.due(complaint.map(|complaint| Hold::of(complaint, deps))) {
                 None => continue,
                 Some(Write::Remove) => accounts.remove(process, account.name()).await,
-                Some(Write::Put(Hold { cause, ends_at })) => {
+                Some(Write::Put(Hold { cause, ends_at, park })) => {
                     let hold = AccountHold {
                         account: account.name().to_string(),
                         channel,
                         cause,
                         ends_at,
+                        park: park.map(|cause| cause.code().to_owned()),
                     };
                     accounts.put(process, &hold).await
                 }
             };
-            log(&failures, done);
+            log(&self.failures, done);
         }
         let hold = present(&deps.accounts).map(|complaint| Hold::of(complaint, deps));
-        let done = match of_channel.due(hold) {
-            None => continue,
+        let done = match self.of_channel.due(hold) {
+            None => return,
             Some(Write::Remove) => channels.remove(process, channel).await,
-            Some(Write::Put(Hold { cause, ends_at })) => {
+            Some(Write::Put(Hold { cause, ends_at, .. })) => {
                 let hold = ChannelHold {
                     channel,
                     cause,
@@ -60,7 +125,7 @@ pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
                 channels.put(process, &hold).await
             }
         };
-        log(&failures, done);
+        log(&self.failures, done);
     }
 }
 
@@ -69,6 +134,8 @@ pub(crate) async fn tell(deps: &WorkerDeps, channel: Channel) -> Infallible {
 struct Hold {
     cause: String,
     ends_at: Option<Timestamp>,
+    /// The cause of a park.
+    park: Option<Cause>,
 }
 
 impl Hold {
@@ -76,6 +143,7 @@ impl Hold {
         Self {
             cause: complaint.cause,
             ends_at: complaint.left.map(|left| later(deps.clock.now(), left)),
+            park: complaint.park,
         }
     }
 

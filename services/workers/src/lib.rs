@@ -20,7 +20,9 @@ use carillon_store::Store;
 pub use account::Account;
 pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
-pub use senders::{AccountError, ApnsSender, FcmSender, HttpSender, OpenError, SmtpSender, accounts};
+pub use senders::{
+    AccountError, ApnsSender, FcmSender, HttpSender, OpenError, SmtpSender, accounts, unusable_accounts,
+};
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.
 const MAX_BATCH: usize = 64;
@@ -120,7 +122,9 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
             .await;
         std::future::pending::<Infallible>().await
     };
-    let complaints = hold::tell(&deps, channel);
+    hold::resume(&deps, channel, &shutdown).await;
+    let mut reporter = hold::Reporter::new(&deps, channel);
+    let complaints = reporter.run();
     deps.ready.ready();
     // The conclusion of attempts does not end by itself either, because the handler holds its sender.
     let conclude = async {
@@ -135,6 +139,8 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         never = complaints => match never {},
         never = conclude => match never {},
     };
+    // The next process continues with the holds of this one.
+    reporter.report().await;
     deps.ready.not_ready("the role has ended");
     ended
 }

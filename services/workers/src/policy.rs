@@ -49,7 +49,8 @@ pub(crate) const FIRST_WAIT: Duration = Duration::from_mins(1);
 const LAST_PAUSE_OF_DOMAIN: Duration = Duration::from_mins(5);
 
 /// The cause of an account's park.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Cause {
     /// The operator must repair something.
     Operator,
@@ -60,6 +61,11 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// The stable word under which it is stored.
+    pub(crate) fn code(self) -> &'static str {
+        self.into()
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "the provider refuses the account",

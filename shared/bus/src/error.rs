@@ -24,8 +24,8 @@ pub enum BusError {
     /// The topic does not exist; `carillon topics create` creates it.
     #[error("there is no topic {0}; run `carillon topics create`")]
     NoTopic(String),
-    /// The configuration cannot work.
-    #[error("bus configuration: {0}")]
+    /// The configuration is invalid. The text begins with the setting.
+    #[error("{0}")]
     Config(String),
     /// Reading or committing has failed for longer than is allowed.
     #[error("the bus makes no progress")]

@@ -1,6 +1,10 @@
 //! The list of all topics.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use carillon_domain::{Channel, Lane, field_error::quoted, retry::RetryPolicy};
 use carillon_runtime::config::{duration, number};
@@ -114,8 +118,10 @@ impl Default for TopicSettings {
 pub type BadTopicSetting = (String, String);
 
 impl TopicSettings {
-    /// Checks that the settings go together, and with the retry tiers.
-    pub fn validate(&self, tiers: &[Duration]) -> Result<(), BadTopicSetting> {
+    /// Checks that the settings go together, and with the retry tiers. Returns the mistakes.
+    #[must_use]
+    pub fn validate(&self, tiers: &[Duration]) -> Vec<BadTopicSetting> {
+        let mut mistakes = Vec::new();
         let topics = Topics::new("", tiers, self);
         let known = |name: &str| {
             topics
@@ -123,12 +129,12 @@ impl TopicSettings {
                 .iter()
                 .any(|spec| spec.name.strip_prefix('.') == Some(name))
         };
-        if let Some(name) = self.topics.keys().find(|name| !known(name)) {
+        for name in self.topics.keys().filter(|name| !known(name)) {
             let expected = format!(
                 "expected names of topics without their prefix, such as email.bulk, not {}",
                 quoted(name)
             );
-            return Err(("topics".to_owned(), expected));
+            mistakes.push(("topics".to_owned(), expected));
         }
         for spec in &topics.specs {
             let name = spec.name.strip_prefix('.').unwrap_or_default();
@@ -141,7 +147,7 @@ impl TopicSettings {
                     "expected no more than {}, which is the replication, not {}",
                     spec.replication, spec.min_insync_replicas
                 );
-                return Err((key("min_insync_replicas"), expected));
+                mistakes.push((key("min_insync_replicas"), expected));
             }
             if let TopicKind::Retry { tier, .. } = spec.kind
                 && tier >= spec.retention
@@ -151,10 +157,13 @@ impl TopicSettings {
                     duration::text(tier),
                     duration::text(spec.retention)
                 );
-                return Err((key("retention"), expected));
+                mistakes.push((key("retention"), expected));
             }
         }
-        Ok(())
+        // Topics without settings of their own share a mistake.
+        let mut seen = HashSet::new();
+        mistakes.retain(|mistake| seen.insert(mistake.clone()));
+        mistakes
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod warnings;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -11,9 +14,13 @@ use crate::{
     channel::{Channel, Priority},
     duration_text,
     field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
+    locale,
     mask::place,
     schema,
 };
+
+/// The longest title of a category, in characters.
+const MAX_TITLE: usize = 60;
 
 /// The longest text of `match`, in bytes.
 const MAX_MATCH: usize = 1_024;
@@ -106,6 +113,9 @@ pub enum ChannelMode {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CategoryDef {
+    /// The name that recipients read, by language tag, such as `en` or `pt-BR`. Without one they read the category's id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub title: BTreeMap<String, String>,
     /// The choice for a user without one.
     pub default: DefaultChoice,
     /// Limits for each user.
@@ -180,6 +190,7 @@ impl Catalog {
             }
             let at = format!("/categories/{}", escape_token(name));
             validate_name(name, &at, &mut errors);
+            validate_title(&def.title, &at, &mut errors);
             for (index, limit) in def.limits.iter().enumerate() {
                 if limit.max == 0 || limit.per.is_zero() {
                     let at = format!("{at}/limits/{index}");
@@ -285,6 +296,43 @@ impl Catalog {
     }
 }
 
+fn validate_title(title: &BTreeMap<String, String>, at: &str, errors: &mut Vec<FieldError>) {
+    for (tag, text) in title {
+        let at = format!("{at}/title/{}", escape_token(tag));
+        if let Err(wrong) = locale::parse(tag) {
+            errors.push(FieldError::new(
+                at,
+                "format",
+                format!("{wrong}, not {}", quoted(tag)),
+            ));
+        } else if text.trim().is_empty()
+            || text.chars().count() > MAX_TITLE
+            || text.chars().any(char::is_control)
+        {
+            let expected = format!(
+                "expected 1 to {MAX_TITLE} characters without control characters, not {}",
+                quoted(text)
+            );
+            errors.push(FieldError::new(at, "format", expected));
+        }
+    }
+}
+
+impl CategoryDef {
+    /// The name for readers of a language: the title in it, else in English.
+    #[must_use]
+    pub fn title(&self, language: &str) -> Option<&str> {
+        let in_language = |wanted: &str| {
+            let title = self.title.iter().find(|(tag, _)| {
+                let spoken = tag.split(['-', '_']).next();
+                spoken.is_some_and(|spoken| spoken.eq_ignore_ascii_case(wanted))
+            });
+            title.map(|(_, text)| text.as_str())
+        };
+        in_language(language).or_else(|| in_language("en"))
+    }
+}
+
 fn validate_name(name: &str, at: &str, errors: &mut Vec<FieldError>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 128 || !name.chars().all(fits) || name.starts_with('.') {
@@ -299,6 +347,29 @@ fn validate_name(name: &str, at: &str, errors: &mut Vec<FieldError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_title_is_chosen_by_language_then_in_english_and_a_wrong_one_is_refused_with_its_place() {
+        let category: CategoryDef =
+            serde_json::from_str(r#"{"title":{"en":"Offers","de-AT":"Angebote"}}"#).unwrap();
+        assert_eq!(category.title("de"), Some("Angebote"));
+        assert_eq!(category.title("fr"), Some("Offers"));
+        assert_eq!(CategoryDef::default().title("de"), None);
+        let wrong: Catalog = serde_json::from_str(
+            r#"{"categories":{"a":{"title":{"not a tag":"x","en":" ","de":"Angebote"}}}}"#,
+        )
+        .unwrap();
+        let errors = wrong.validate();
+        let pointers: Vec<_> = errors.iter().map(|error| &*error.pointer).collect();
+        assert_eq!(
+            pointers,
+            ["/categories/a/title/en", "/categories/a/title/not a tag"]
+        );
+        assert_eq!(
+            errors[0].message,
+            "expected 1 to 60 characters without control characters, not \" \""
+        );
+    }
 
     #[test]
     fn a_catalog_that_refers_to_missing_entries_is_refused_with_their_pointers() {

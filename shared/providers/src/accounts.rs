@@ -63,8 +63,9 @@ impl ProvidersConfig {
     }
 
     /// Checks the names of all accounts, and their settings. A name stands in environment variables, where `__` separates, and in logs,
-    /// metrics and URLs.
-    pub fn validate(&self) -> Result<(), AccountsError> {
+    /// metrics and URLs. Returns the mistakes, at most one of an account's settings.
+    #[must_use]
+    pub fn validate(&self) -> Vec<AccountsError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
         let is_name = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -73,26 +74,25 @@ impl ProvidersConfig {
                 && name.chars().all(fits)
                 && !["__", "--", "-_", "_-"].iter().any(|two| name.contains(two))
         };
-        if let Some(name) = self.0.keys().find(|name| !is_name(name)) {
-            return Err(AccountsError {
-                key: "providers".to_owned(),
-                expected: format!(
-                    "expected names of at most {LONGEST_NAME} small letters and digits that begin with a letter, with single '-' \
-                     or '_' between them, not {}",
-                    quoted(name)
-                ),
-            });
-        }
-        for (name, account) in &self.0 {
+        let names = self.0.keys().filter(|name| !is_name(name)).map(|name| AccountsError {
+            key: "providers".to_owned(),
+            expected: format!(
+                "expected names of at most {LONGEST_NAME} small letters and digits that begin with a letter, with single '-' or \
+                 '_' between them, not {}",
+                quoted(name)
+            ),
+        });
+        let settings = self.0.iter().filter_map(|(name, account)| {
             let checked = account
                 .check(name)
                 .and_then(|()| account.receipts(name).map(drop));
-            checked.map_err(|fault| AccountsError {
+            let fault = checked.err()?;
+            Some(AccountsError {
                 key: format!("providers.{name}.{}", fault.key),
                 expected: fault.expected,
-            })?;
-        }
-        Ok(())
+            })
+        });
+        names.chain(settings).collect()
     }
 
     /// Warnings about valid settings that are probably mistakes, each with the account's channel. A warning is a

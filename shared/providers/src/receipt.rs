@@ -52,7 +52,7 @@ pub enum NotGenuine {
     #[error("expected the provider's signature")]
     Unsigned,
     /// The signature belongs to other content or another key.
-    #[error("the signature does not fit the content and the account's secrets")]
+    #[error("the signature does not match the content and the account's secrets")]
     WrongSignature,
     /// The signed time is too old, or in the future.
     #[error("the signature is not of this time")]

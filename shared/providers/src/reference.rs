@@ -47,7 +47,7 @@ pub struct Reference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadReference {
     /// It is malformed.
-    #[error("the reference does not have the form of one")]
+    #[error("the reference is malformed")]
     Malformed,
     /// It was not signed with this key.
     #[error("the reference has another signature")]

@@ -58,7 +58,7 @@ pub fn os_sentence(error: &io::Error) -> String {
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "the network does not reach it",
         ErrorKind::TimedOut => "it did not answer in time",
         ErrorKind::AddrInUse => "the address is in use by another process",
-        ErrorKind::AddrNotAvailable => "it is no address of this machine",
+        ErrorKind::AddrNotAvailable => "it is not an address of this machine",
         ErrorKind::InvalidData if error.raw_os_error().is_none() => "it is not a text in UTF-8",
         _ => {
             let text = error.to_string();

@@ -7,6 +7,7 @@ pub mod listen;
 mod mistake;
 pub mod number;
 mod read;
+mod repair;
 mod url;
 
 use std::{collections::BTreeMap, path::Path};
@@ -18,8 +19,15 @@ use figment::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::environment::{unknown, variable};
-pub use self::{environment::environment, url::HttpUrl};
+pub use self::{
+    environment::environment,
+    mistake::{Mistake, lines},
+    url::HttpUrl,
+};
+use self::{
+    environment::{unknown, variable},
+    repair::Repairs,
+};
 use crate::os_sentence;
 
 /// A text that is not shown by `Debug`.
@@ -31,22 +39,21 @@ pub const PREFIX: &str = "CARILLON_";
 /// The reason for which a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value is missing, wrong or unknown. The text names the key in its original spelling, and its place.
-    #[error("{0}")]
-    Invalid(String),
-    /// A secret's file cannot be read.
-    #[error("{variable}: cannot read {path}: {}", os_sentence(.error))]
-    SecretFile {
-        /// The environment variable.
-        variable: String,
-        /// The file.
-        path: String,
-        /// The error.
-        error: std::io::Error,
-    },
+    /// Values are missing, wrong or unknown.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Mistake>),
     /// The named configuration file does not exist.
     #[error("the configuration file {0} does not exist")]
     NoFile(String),
+}
+
+/// A configuration of which some settings may have been unreadable.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// The configuration, with defaults in the place of unreadable settings.
+    pub config: T,
+    /// All unreadable settings.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// The sources of a configuration, weakest first.
@@ -84,9 +91,23 @@ pub fn peek<T: DeserializeOwned>(layers: Layers<'_, ()>, key: &str) -> Option<T>
     figment.extract_inner(key).ok()
 }
 
-/// Merges the layers.
+/// Merges the layers, which must have no mistake.
 pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T, ConfigError> {
-    let mut base = Figment::from(Serialized::defaults(layers.defaults));
+    let reading = load_with_mistakes(layers)?;
+    if reading.mistakes.is_empty() {
+        Ok(reading.config)
+    } else {
+        Err(ConfigError::Invalid(reading.mistakes))
+    }
+}
+
+/// Merges the layers, and goes on after a mistake with the setting's default, so that all mistakes are found. It fails
+/// if a file cannot be read at all.
+pub fn load_with_mistakes<T: Serialize + DeserializeOwned>(
+    layers: Layers<'_, T>,
+) -> Result<Reading<T>, ConfigError> {
+    let defaults = Figment::from(Serialized::defaults(layers.defaults));
+    let mut base = defaults.clone();
     if let Some(path) = layers.file {
         if !path.exists() {
             return Err(ConfigError::NoFile(path.display().to_string()));
@@ -94,14 +115,15 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         is_toml(path)?;
         base = base.merge(Toml::file_exact(path));
     }
-    if let Some(error) = unknown(&layers.environment, &|own: Override| {
-        read::read::<T>(&base.clone().merge(own)).err()
-    }) {
-        return Err(error);
-    }
+    let mut mistakes = unknown(&layers.environment, &|own: Override| {
+        read::read::<T>(&base.clone().merge(own), &Repairs::default()).err()
+    });
     let mut overrides = Vec::new();
     for (name, value) in layers.environment {
-        overrides.extend(variable(&name, value)?);
+        match variable(&name, value) {
+            Ok(own) => overrides.extend(own),
+            Err(mistake) => mistakes.push(mistake),
+        }
     }
     overrides.extend(layers.flags.into_iter().map(|(key, value)| Override {
         origin: format!("{}{key}", mistake::FLAG),
@@ -109,10 +131,11 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
         value,
         is_text: false,
     }));
+    let mut repairs = Repairs::new(&defaults);
     loop {
         let layered = overrides.iter().cloned().fold(base.clone(), Figment::merge);
-        let error = match read::read(&layered) {
-            Ok(config) => return Ok(config),
+        let error = match read::read(&layered, &repairs) {
+            Ok(config) => return Ok(Reading { config, mistakes }),
             Err(error) => error,
         };
         // `0123` and `+15550001111` look like numbers, but are texts where a text is expected.
@@ -129,15 +152,21 @@ pub fn load<T: Serialize + DeserializeOwned>(layers: Layers<'_, T>) -> Result<T,
             };
             Some(overrides.iter().rev().find(sets)?.origin.clone())
         };
-        return Err(ConfigError::Invalid(mistake::describe(&error, written)));
+        if !repairs.has_caused(&error) {
+            mistakes.push(mistake::describe(&error, written));
+        }
+        if !repairs.add(&error) {
+            return Err(ConfigError::Invalid(mistakes));
+        }
     }
 }
 
 /// Whether a file can be read as TOML. The error names the line in which it cannot.
 fn is_toml(path: &Path) -> Result<(), ConfigError> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::Invalid(format!("{name}: {}", os_sentence(&error))))?;
+    let invalid = |text: String| ConfigError::Invalid(vec![Mistake::new("", text)]);
+    let text =
+        std::fs::read_to_string(path).map_err(|error| invalid(format!("{name}: {}", os_sentence(&error))))?;
     let Err(error) = toml::from_str::<toml::Table>(&text) else {
         return Ok(());
     };
@@ -146,8 +175,9 @@ fn is_toml(path: &Path) -> Result<(), ConfigError> {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    let error = format!("{name}, line {line}, column {column}: expected TOML: {what}");
-    Err(ConfigError::Invalid(error))
+    Err(invalid(format!(
+        "{name}, line {line}, column {column}: expected TOML: {what}"
+    )))
 }
 
 /// A value that overrides lower layers, spelled as on a command line: `true`, `8`, `1s,2s`, `text`.

@@ -24,6 +24,8 @@ pub struct StoreConfig {
     /// statements are prepared without names, and no session settings are used. Each statement takes a few
     /// more round trips.
     pub transaction_pooling: bool,
+    /// The time after which PostgreSQL ends a statement. If no answer comes for up to 5 s longer, the connection is closed.
+    pub statement_timeout: Duration,
     /// Retention of the read model: steps of deliveries' timelines, decided events, deliveries that have ended, and
     /// dead letters that are not open.
     pub history_retention: Duration,
@@ -33,7 +35,7 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults for an address: 8 connections, 5 s to get one, 90 days of history, and a key that is not secret.
+    /// The defaults for an address: 8 connections, 5 s to get one, statements of up to 60 s, 90 days of history, and a key that is not secret.
     #[must_use]
     pub fn new(url: impl Into<Secret>) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl StoreConfig {
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
             transaction_pooling: false,
+            statement_timeout: Duration::from_mins(1),
             history_retention: Duration::from_hours(90 * 24),
             address_key: AddressKey::new([0; 32]),
         }

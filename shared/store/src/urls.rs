@@ -4,6 +4,7 @@ use std::{path::Path, str::FromStr};
 
 use carillon_runtime::Secret;
 use redis::IntoConnectionInfo as _;
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sqlx::postgres::PgConnectOptions;
 
@@ -34,6 +35,22 @@ impl DatabaseUrl {
         matches!(config.address(), Ok(DatabaseAddress::Sqlite(_)))
     }
 
+    /// The server and port, or SQLite's file: the part of the address that may be shown.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let config = StoreConfig::new(self.0.clone());
+        match config.address() {
+            Ok(DatabaseAddress::Sqlite(path)) => path.display().to_string(),
+            Ok(DatabaseAddress::Postgres(url)) => PgConnectOptions::from_str(url)
+                .map(|options| match options.get_socket() {
+                    Some(folder) => folder.display().to_string(),
+                    None => format!("{}:{}", options.get_host(), options.get_port()),
+                })
+                .unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
     /// The whole address, for a connection.
     #[must_use]
     pub fn secret(&self) -> Secret {
@@ -42,6 +59,13 @@ impl DatabaseUrl {
 }
 
 impl RedisUrl {
+    /// The server and port, or the socket: the part of the address that may be shown.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let info = self.0.expose_secret().into_connection_info();
+        info.map(|info| info.addr().to_string()).unwrap_or_default()
+    }
+
     /// The whole address, for a connection.
     #[must_use]
     pub fn secret(&self) -> Secret {

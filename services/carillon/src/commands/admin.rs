@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
-use carillon_domain::{SystemClock, TenantId, field_error::quoted, visible::visible_lines};
+use carillon_domain::{Moment, SystemClock, TenantId, field_error::quoted, visible::visible_lines};
 use carillon_store::Store;
 use carillon_templates::catalog_folder;
 
@@ -105,8 +105,9 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             if json {
                 return output::json(&keys);
             }
-            let time =
-                |at: Option<carillon_domain::Timestamp>| at.map_or_else(String::new, |at| at.to_rfc3339());
+            let time = |at: Option<carillon_domain::Timestamp>| {
+                at.map_or_else(String::new, |at| Moment(at).to_string())
+            };
             let rows = keys.into_iter().map(|key| {
                 vec![
                     key.id.to_string(),

@@ -1,5 +1,6 @@
 //! `carillon books`: the auditor's books, and lasting differences that an operator accepts.
 
+use carillon_domain::Moment;
 use carillon_store::audit::{Acceptance, Accepted, AuditCounts};
 use serde::Serialize;
 
@@ -67,7 +68,7 @@ fn show(books: &Books) -> anyhow::Result<()> {
     }
     let rows = books.accepted.iter().map(|accepted| {
         vec![
-            accepted.at.to_rfc3339(),
+            Moment(accepted.at).to_string(),
             accepted.accepted_by.clone(),
             accepted.events.to_string(),
             accepted.deliveries.to_string(),

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 use carillon_bus::{Bus, BusError};
 use carillon_domain::{Channel, Moment, SystemClock, clock::SharedClock};
 use carillon_runtime::causes;
-use carillon_store::{Store, account_holds::AccountHold};
+use carillon_store::{DatabaseUrl, Store, StoreError, account_holds::AccountHold};
 use serde::Serialize;
 
 use super::{
@@ -87,7 +87,7 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<A
     }
     let store = Store::connect(&settings, Arc::clone(clock))
         .await
-        .map_err(|error| causes(&error))?;
+        .map_err(|error| of_database(config, &error))?;
     let checked = store.check().await;
     let dialect = store.dialect().as_str();
     let holds = match checked {
@@ -95,9 +95,24 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<A
         Err(error) => Err(error),
     };
     store.close().await;
-    let holds = holds.map_err(|error| causes(&error))?;
+    let holds = holds.map_err(|error| of_database(config, &error))?;
     let state = format!("{dialect} answers and takes writes; the schema is up to date");
     Ok((state, holds))
+}
+
+/// A fault of the database, with its place.
+fn of_database(config: &Config, error: &StoreError) -> String {
+    let place = config.database.url.as_ref().map(DatabaseUrl::place);
+    format!("{}: {}", place.unwrap_or_default(), causes(error))
+}
+
+/// A fault of the bus, with the brokers.
+fn of_bus(config: &Config, error: &BusError) -> String {
+    if config.is_distributed() {
+        format!("{}: {}", config.kafka.brokers, causes(error))
+    } else {
+        causes(error)
+    }
 }
 
 /// A finding for each account that a worker has closed, unless the readiness of the examined process has already
@@ -141,20 +156,20 @@ async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
         Err(BusError::InUse { log, .. }) => {
             return Ok(format!("in use by a running carillon ({})", log.display()));
         }
-        Err(error) => return Err(causes(&error)),
+        Err(error) => return Err(of_bus(config, &error)),
     };
-    bus.check().await.map_err(|error| causes(&error))?;
+    bus.check().await.map_err(|error| of_bus(config, &error))?;
     Ok(format!("{} answers; every topic is there", bus.backend_name()))
 }
 
 async fn limits(config: &Config) -> Result<String, String> {
-    if config.redis.url.is_none() {
+    let Some(url) = &config.redis.url else {
         return Ok("kept in the process (redis.url is not set): right for one router only".to_owned());
-    }
+    };
     let quotas = foundation::quotas(config).map_err(|error| causes(error.as_ref()))?;
     match quotas.check().await {
         Ok(()) => Ok("redis answers and takes writes".to_owned()),
-        Err(fault) => Err(fault.to_string()),
+        Err(fault) => Err(format!("{}: {fault}", url.place())),
     }
 }
 
@@ -289,7 +304,6 @@ pub(super) async fn run(
 #[cfg(test)]
 mod tests {
     use carillon_runtime::http::Readiness;
-    use carillon_store::DatabaseUrl;
 
     use super::*;
     use crate::commands::readiness::tests::serve;
@@ -413,6 +427,7 @@ mod tests {
             channel: Channel::Email,
             cause: "the provider account relay is parked: 535".to_owned(),
             ends_at: Some(store.now() + Duration::from_mins(1)),
+            park: Some("operator".to_owned()),
         };
         for process in [1, 2] {
             let process = uuid::Uuid::from_u128(process);

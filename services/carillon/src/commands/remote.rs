@@ -242,6 +242,7 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 "status",
                 "provider",
                 "attempt",
+                "next_attempt_at",
                 "created_at",
             ];
             print_list(&list, &columns, remote.json)?;
@@ -259,9 +260,12 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 cell(&delivery["to_masked"]),
                 cell(&delivery["status"])
             ))?;
+            if let Some(next) = delivery["next_attempt_at"].as_str() {
+                output::say(&format!("The next attempt is due at {next}."))?;
+            }
             print_table(
                 &delivery["timeline"],
-                &["at", "status", "attempt", "provider", "code", "detail"],
+                &["at", "status", "attempt", "provider", "code", "detail", "due_at"],
             )?;
             output::pretty(&delivery["content"])?;
         }

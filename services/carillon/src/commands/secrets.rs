@@ -21,7 +21,7 @@ use rsa::{
 use serde::{Deserialize, Serialize};
 
 /// The folders, one for each audience.
-const AUDIENCES: [&str; 4] = ["carillon", "providers", "simulator", "postgres"];
+const AUDIENCES: [&str; 5] = ["carillon", "providers", "receipts", "simulator", "postgres"];
 
 /// A service account as Google hands it out. The token endpoint is the simulator's.
 #[derive(Serialize, Deserialize)]
@@ -60,7 +60,10 @@ pub(crate) fn generate(folder: &Path, owner: Option<u32>) -> anyhow::Result<()> 
     file("carillon/address_key").keep(|| Ok(hex::<32>()))?;
     file("carillon/internal_token").keep(|| Ok(hex::<32>()))?;
     let token = file("providers/twilio_auth_token").keep(|| Ok(hex::<16>()))?;
-    file("simulator/twilio_auth_token").keep(|| Ok(token))?;
+    // Twilio signs its callbacks with the token too, so that the gateway has to know it.
+    for audience in ["receipts", "simulator"] {
+        file(&format!("{audience}/twilio_auth_token")).keep(|| Ok(token.clone()))?;
+    }
 
     // The workers sign with the private key. The simulator checks signatures with the public key, derived from it.
     let (account, public) = (
@@ -191,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    const FILES: [&str; 13] = [
+    const FILES: [&str; 14] = [
         "carillon/address_key",
         "carillon/database_url",
         "carillon/internal_token",
@@ -200,6 +203,7 @@ mod tests {
         "providers/apns_key.p8",
         "providers/fcm_service_account.json",
         "providers/twilio_auth_token",
+        "receipts/twilio_auth_token",
         "simulator/apns_certificate.pem",
         "simulator/apns_certificate_key.pem",
         "simulator/apns_public_key.pem",
@@ -298,7 +302,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let said = generate(folder.path(), None).unwrap_err().to_string();
         assert!(
-            said.contains("carillon, providers, simulator, postgres") && said.contains("is not there"),
+            said.contains("carillon, providers, receipts, simulator, postgres")
+                && said.contains("is not there"),
             "{said}"
         );
     }

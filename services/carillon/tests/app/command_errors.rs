@@ -105,7 +105,7 @@ fn no_error_has_numbers_of_the_operating_system_or_phrases_of_libraries() {
         ),
         (
             vec!["--set", "telemetry.log=a=b=c", "gateway"],
-            "carillon: --set telemetry.log: expected directives such as info,carillon_bus=debug, not \"a=b=c\"\n".to_owned(),
+            "carillon: the configuration is invalid: --set telemetry.log: expected directives such as info,carillon_bus=debug, not \"a=b=c\"\n".to_owned(),
         ),
         (
             vec!["--set", &of_database("sqlite://folder"), "keys", "list"],

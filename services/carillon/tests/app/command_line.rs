@@ -274,7 +274,10 @@ fn an_unknown_setting_is_named_as_it_was_written() {
         folder.path(),
         &["config", "check", "--set", "http.listn=localhost:1"],
     ));
-    assert_eq!(said, format!("carillon: --set http.listn: {meant}\n"));
+    assert_eq!(
+        said,
+        format!("carillon: the configuration is invalid: --set http.listn: {meant}\n")
+    );
     let mut asked = carillon(folder.path());
     asked
         .args(["config", "check"])
@@ -282,7 +285,7 @@ fn an_unknown_setting_is_named_as_it_was_written() {
     let said = stderr(&asked.output().unwrap());
     assert_eq!(
         said,
-        format!("carillon: CARILLON_HTTP__LISTN: http.listn: {meant}\n")
+        format!("carillon: the configuration is invalid: CARILLON_HTTP__LISTN: http.listn: {meant}\n")
     );
     std::fs::write(
         folder.path().join("carillon.toml"),

@@ -76,7 +76,7 @@ fn an_address_that_cannot_be_bound_is_one_sentence_with_its_cause() {
     ));
     assert_eq!(
         said,
-        "carillon: 192.0.2.1:8080 is no address of this machine; choose another address with --listen\n"
+        "carillon: 192.0.2.1:8080 is not an address of this machine; choose another address with --listen\n"
     );
 }
 

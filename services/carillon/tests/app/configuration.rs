@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::command_line::{carillon, run, stderr, stdout};
+use crate::command_line::{Dev, carillon, run, stderr, stdout};
 
 const ACCOUNT: [&str; 4] = [
     "--set",
@@ -26,20 +26,20 @@ fn a_file_that_a_role_reads_at_its_start_is_read_by_config_check_too() {
     let worker = ["worker", "--channel", "push"];
     assert_eq!(
         refused(folder.path(), &ACCOUNT, &worker),
-        "carillon: the configuration cannot work: providers.push.service_account_path: key.json: there is no such file or \
+        "carillon: the configuration is invalid: providers.push.service_account_path: key.json: there is no such file or \
          folder\n"
     );
     fs::write(folder.path().join("key.json"), "postgres://u:hunter2@h/d").unwrap();
     assert_eq!(
         refused(folder.path(), &ACCOUNT, &worker),
-        "carillon: the configuration cannot work: providers.push.service_account_path: expected JSON with project_id, \
+        "carillon: the configuration is invalid: providers.push.service_account_path: expected JSON with project_id, \
          client_email, private_key and token_uri in the file key.json\n"
     );
     // Another role does not read the file, and may not have it.
     let tracker = ["tracker", "--set", "http.listen=127.0.0.1:0"];
     let said = stderr(&run(folder.path(), &[&tracker[..], &ACCOUNT].concat()));
     assert!(said.contains("database.url: expected"), "{said}");
-    for audience in ["carillon", "providers", "simulator", "postgres"] {
+    for audience in ["carillon", "providers", "receipts", "simulator", "postgres"] {
         fs::create_dir(folder.path().join(audience)).unwrap();
     }
     stdout(&run(folder.path(), &["secrets", "."]));
@@ -150,7 +150,9 @@ fn a_variable_that_is_no_setting_stops_every_command_with_the_name_that_was_mean
             let said = stderr(&asked.output().unwrap());
             assert_eq!(
                 said,
-                format!("carillon: {name}: there is no such variable; {meant}\n")
+                format!(
+                    "carillon: the configuration is invalid: {name}: there is no such variable; {meant}\n"
+                )
             );
         }
     }
@@ -182,7 +184,7 @@ fn kafka_without_a_database_is_refused_at_config_check_and_at_the_start_of_each_
     ] {
         assert_eq!(
             refused(folder.path(), &KAFKA, role),
-            "carillon: the configuration cannot work: database.url: expected postgres://user:password@host/database, since \
+            "carillon: the configuration is invalid: database.url: expected postgres://user:password@host/database, since \
              kafka.brokers is set, and none is set\n"
         );
     }
@@ -195,7 +197,7 @@ fn kafka_with_sqlite_is_refused_for_a_role_in_a_process_of_its_own_and_config_ch
     let said = stderr(&run(folder.path(), &[&["gateway"], &sqlite[..]].concat()));
     assert_eq!(
         said,
-        "carillon: the configuration cannot work: database.url: expected postgres://user:password@host/database, not \
+        "carillon: the configuration is invalid: database.url: expected postgres://user:password@host/database, not \
          sqlite://…: kafka.brokers is set and this process has not all roles, and SQLite serves one process only\n"
     );
     let checked = stdout(&run(folder.path(), &[&["config", "check"], &sqlite[..]].concat()));
@@ -241,4 +243,83 @@ fn a_password_that_goes_unencrypted_to_a_relay_on_the_internet_is_a_warning_of_c
     ] {
         assert!(!check(host, more).contains("Warning"), "{host}");
     }
+}
+
+#[test]
+fn config_check_and_a_role_list_all_mistakes_of_values_rules_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("carillon.toml"),
+        "[http]\nlisten = 'nonsense'\nstall_timeout = '40s'\n[retry]\ntiers = ['soon']\n[providers.a]\nkind = 'fax'\n\
+         [providers.b]\nkind = 'smtp'\nhost = 'h'\nfrom = 'a@example.com'\nrequest_timeout = '5m'\n\
+         [channels.email]\naccounts = ['a']\n[workers]\nlease = '1s'\n[telemetry]\ntrace_ratio = 2\n",
+    )
+    .unwrap();
+    let said = refused(
+        folder.path(),
+        &[&["--set", "bus.prefix=a b"], &ACCOUNT[..]].concat(),
+        &["worker", "--channel", "push"],
+    );
+    let said = said.replace("carillon.toml: ", "");
+    let lines: Vec<&str> = said.lines().collect();
+    let begins = [
+        "carillon: the configuration has 7 mistakes:",
+        "  http.listen: expected ",
+        "  providers.a.kind: expected one of apns, ",
+        "  http.stall_timeout: expected no more than http.body_timeout (30s), not 40s",
+        "  retry.tiers: expected durations such as 5s,1m,10m,1h, not \"soon\"",
+        "  telemetry.trace_ratio: expected a number from 0 to 1, not 2",
+        "  bus.prefix: expected 1 to 100 ASCII letters, ",
+        "  providers.push.service_account_path: key.json: there is no such file or folder",
+    ];
+    assert_eq!(lines.len(), begins.len(), "{said}");
+    for (line, begin) in lines.iter().zip(begins) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+}
+
+#[test]
+fn ready_asks_at_the_configured_address_and_reads_nothing_else_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for (settings, asked) in [
+        (&["--set", "http.listen=127.0.0.1:1"][..], "127.0.0.1:1"),
+        (
+            &["--set", "http.listen=0.0.0.0:1", "--set", "retry.tiers=x"],
+            "127.0.0.1:1",
+        ),
+        (
+            &["--set", "http.listen=127.0.0.1:2", "--url", "http://127.0.0.1:1"],
+            "127.0.0.1:1",
+        ),
+    ] {
+        let said = stderr(&run(folder.path(), &[&["ready"], settings].concat()));
+        assert_eq!(said, format!("carillon: no process answers at http://{asked}\n"));
+    }
+    let said = stderr(&run(folder.path(), &["ready", "--set", "http.listen=x"]));
+    assert!(
+        said.starts_with("carillon: http.listen: expected HOST:PORT"),
+        "{said}"
+    );
+}
+
+#[test]
+fn dev_signs_links_of_a_public_url_with_the_key_of_its_folder_and_commands_write_times_with_z() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("carillon.toml"),
+        "[http]\npublic_url = 'https://notify.example'\n",
+    )
+    .unwrap();
+    let dev = Dev::start(folder.path());
+    assert!(dev.ready["api_key"].is_string());
+    let keys = stdout(&run(folder.path(), &["keys", "list"]));
+    assert!(keys.contains("Z ") && !keys.contains("+00:00"), "{keys}");
+    // A role of its own has no folder, and needs the key.
+    let said = stderr(&run(folder.path(), &["gateway"]));
+    assert!(
+        said.starts_with(
+            "carillon: the configuration is invalid: security.address_key: expected a secret text"
+        ),
+        "{said}"
+    );
 }

@@ -1,14 +1,15 @@
 //! `/v1/catalog`.
 
 use axum::{Json, extract::State, response::Response};
-use carillon_domain::Catalog;
+use carillon_domain::{Catalog, FieldError};
 use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, Problem};
+use serde::Serialize;
 
 use crate::{
     auth::{Admin, Caller},
     error::ApiError,
     input::{NoQuery, json, tagged},
-    openapi::schemas,
+    openapi::{answers, schemas},
     state::GatewayState,
 };
 
@@ -39,7 +40,8 @@ pub(crate) async fn get_catalog(
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),
-    responses((status = 200, description = "Replaced", body = schemas::CatalogBody),
+    responses((status = 200, description = "Replaced; `warnings` names what is probably a mistake, such as a misspelt keyword of a schema",
+            body = answers::CatalogWritten),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))
 )]
@@ -61,5 +63,19 @@ pub(crate) async fn put_catalog(
         .put(caller.tenant(), &catalog, conditions.given())
         .await?;
     state.catalogs.refresh().await?;
-    Ok(tagged(&written.etag(), Json(written.value)))
+    let etag = written.etag();
+    let document = CatalogWritten {
+        warnings: written.value.warnings(),
+        catalog: written.value,
+    };
+    Ok(tagged(&etag, Json(document)))
+}
+
+/// The catalog as it is stored.
+#[derive(Serialize)]
+struct CatalogWritten {
+    #[serde(flatten)]
+    catalog: Catalog,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<FieldError>,
 }

@@ -138,7 +138,7 @@ pub(crate) async fn list_suppressions(
         ("address" = String, Path, min_length = 1, description = "E-mail address, phone in E.164 or registration token")),
     responses((status = 200, description = "The entry", body = answers::Suppression),
         (status = 404, description = "The address is not on the list", body = Problem),
-        (status = 422, description = "This is no address of the channel", body = Problem))
+        (status = 422, description = "This is not an address of the channel", body = Problem))
 )]
 pub(crate) async fn get_suppression(
     State(state): State<GatewayState>,

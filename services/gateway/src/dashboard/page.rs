@@ -106,6 +106,13 @@ struct ErrorPage {
     status: u16,
 }
 
+impl PageError {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
 impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
         Self(problem)
@@ -126,7 +133,7 @@ impl From<StoreError> for PageError {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let page = ErrorPage {
             frame: None,
             title: self.0.title,

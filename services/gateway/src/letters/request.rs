@@ -128,11 +128,7 @@ impl SettleBody {
             && let (Some(from), Some(to)) = (filter.from, filter.to)
             && to <= from
         {
-            let text = format!(
-                "expected a time after from ({}), not {}",
-                from.0.to_rfc3339(),
-                to.0.to_rfc3339()
-            );
+            let text = format!("expected a time after from ({from}), not {to}");
             wrong("/filter/to", "range", text);
         }
         if let Some(rate) = self.rate

@@ -7,6 +7,7 @@ mod dead_letters;
 
 use std::collections::BTreeMap;
 
+use carillon_runtime::http::ProblemError;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -80,6 +81,18 @@ pub(crate) struct TemplateUsed {
     version: u32,
     /// The locale of the template, which was chosen for that of the recipient.
     locale: String,
+}
+
+/// A catalog that was stored.
+#[derive(ToSchema)]
+pub(crate) struct CatalogWritten {
+    /// Event types by name.
+    types: BTreeMap<String, Map<String, Value>>,
+    /// Categories by name.
+    categories: BTreeMap<String, Map<String, Value>>,
+    /// What is probably a mistake, such as a misspelt keyword of a schema; absent if there is nothing to warn of.
+    #[schema(nullable = false)]
+    warnings: Option<Vec<ProblemError>>,
 }
 
 /// A delivery with its timeline and the content of its message.

@@ -313,7 +313,7 @@ pub(crate) struct CatalogBody {
     /// Event types by name: `category`, `channels`, `critical`, `priority`, `schema`, `match`, `recipients_from`, `sensitive`.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, Map<String, Value>>>,
-    /// Categories by name: `default`, `limits`, `overflow`, `on_uncertain`.
+    /// Categories by name: `title`, `default`, `limits`, `overflow`, `on_uncertain`.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, Map<String, Value>>>,
 }

@@ -3,14 +3,12 @@
 use axum::{
     RequestExt as _,
     extract::{FromRequest, Multipart, RawForm, Request},
-    http::header::CONTENT_TYPE,
+    http::{StatusCode, header::CONTENT_TYPE},
 };
 use carillon_domain::{Catalog, Channel, Preferences, unsubscribe::Subscription};
-use carillon_runtime::http::{Problem, ProblemKind};
 use url::form_urlencoded;
 
 use super::choices;
-use crate::dashboard::page::PageError;
 
 /// The field that a mail client sends (RFC 8058 §3.1), and its value.
 const ONE_CLICK: (&str, &str) = ("List-Unsubscribe", "One-Click");
@@ -98,10 +96,10 @@ pub(super) fn value(category: &str, channel: Channel) -> String {
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = PageError;
+    type Rejection = StatusCode;
 
     /// Reads a form of either encoding: RFC 8058 §3.1 lets mail clients choose.
-    async fn from_request(request: Request, _: &S) -> Result<Self, PageError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, StatusCode> {
         let kind = request.headers().get(CONTENT_TYPE);
         let is_multipart = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data"));
         let fields = if is_multipart {
@@ -110,10 +108,9 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             let form: Option<RawForm> = request.extract().await.ok();
             form.map(|RawForm(body)| form_urlencoded::parse(&body).into_owned().collect())
         };
-        fields.and_then(|fields| Self::of(&fields)).ok_or_else(|| {
-            let expected = "expected a form with List-Unsubscribe=One-Click, or the choices of this page";
-            Problem::new(ProblemKind::MalformedRequest, expected).into()
-        })
+        fields
+            .and_then(|fields| Self::of(&fields))
+            .ok_or(StatusCode::BAD_REQUEST)
     }
 }
 

@@ -10,8 +10,8 @@ use std::convert::Infallible;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
-    http::HeaderMap,
+    extract::{DefaultBodyLimit, FromRequestParts, State},
+    http::{HeaderMap, StatusCode},
     response::Response,
     routing::get,
 };
@@ -21,11 +21,11 @@ use carillon_domain::{
     unsubscribe::{Subscription, UnsubscribeLinks},
 };
 use carillon_runtime::http::{Conditions, Path};
-use carillon_store::StoreError;
+use carillon_store::{StoreError, users::User};
 
 use self::{
     form::{Form, Notice},
-    page::{changed, unknown},
+    page::{changed, unavailable, unknown, unreadable},
     texts::Texts,
 };
 use crate::{
@@ -54,79 +54,99 @@ struct Unsubscribing {
     links: UnsubscribeLinks,
 }
 
+/// Answers a failure in the language that the browser accepts.
+fn answered(result: Result<Response, PageError>, headers: &HeaderMap) -> Response {
+    result.unwrap_or_else(|error| unavailable(Texts::accepted(headers), error.status()))
+}
+
+/// The subscription of a link; `None` if Carillon has not made the link.
+type Link = Result<Path<String>, <Path<String> as FromRequestParts<Unsubscribing>>::Rejection>;
+
 /// Shows the user's choices.
-async fn show(
-    State(unsubscribing): State<Unsubscribing>,
-    Path(token): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, PageError> {
-    let Some(subscription) = unsubscribing.links.read(&token) else {
-        return Ok(unknown(Texts::accepted(&headers)));
-    };
-    let store = &unsubscribing.state.store;
-    let Some(user) = store
-        .users()
-        .get(&subscription.tenant, &subscription.user)
-        .await?
-    else {
-        return Ok(unknown(Texts::accepted(&headers)));
-    };
-    let stored = store
-        .preferences()
-        .get(&subscription.tenant, &subscription.user)
-        .await?;
-    let preferences = stored.map(|stored| stored.value).unwrap_or_default();
-    let texts = Texts::of(user.value.locale.as_deref(), &headers);
-    unsubscribing.page(&subscription, &preferences, texts, None).await
+async fn show(State(unsubscribing): State<Unsubscribing>, link: Link, headers: HeaderMap) -> Response {
+    answered(unsubscribing.shown(link, &headers).await, &headers)
 }
 
 /// Unsubscribes with one click, or saves the choices of the page.
 async fn change(
     State(unsubscribing): State<Unsubscribing>,
-    Path(token): Path<String>,
+    link: Link,
     headers: HeaderMap,
-    form: Form,
-) -> Result<Response, PageError> {
-    let Some(subscription) = unsubscribing.links.read(&token) else {
-        return Ok(unknown(Texts::accepted(&headers)));
-    };
-    let state = &unsubscribing.state;
-    let catalog = state.catalogs.get(&subscription.tenant).await?;
-    let catalog = catalog.as_deref().map(CompiledCatalog::catalog);
-    let changed_by_form = |before: &Preferences| -> Result<Preferences, Infallible> {
-        Ok(form.apply(before, &subscription, catalog))
-    };
-    let written = state
-        .store
-        .preferences()
-        .change(
-            &subscription.tenant,
-            &subscription.user,
-            &Conditions::default(),
-            changed_by_form,
-        )
-        .await;
-    let preferences = match written {
-        Ok(Ok(written)) => written.value,
-        Ok(Err(never)) => match never {},
-        // A person who was erased gets no more messages.
-        Err(StoreError::NotFound { .. }) => return Ok(changed(Texts::accepted(&headers))),
-        Err(error) => return Err(error.into()),
-    };
-    metrics::counter!("carillon_unsubscribe_forms_total", "form" => form.name()).increment(1);
-    let user = state
-        .store
-        .users()
-        .get(&subscription.tenant, &subscription.user)
-        .await?;
-    let locale = user.and_then(|user| user.value.locale);
-    let texts = Texts::of(locale.as_deref(), &headers);
-    unsubscribing
-        .page(&subscription, &preferences, texts, Some(form.notice()))
-        .await
+    form: Result<Form, StatusCode>,
+) -> Response {
+    answered(unsubscribing.changed(link, form, &headers).await, &headers)
 }
 
 impl Unsubscribing {
+    fn subscription(&self, link: Link) -> Option<Subscription> {
+        let Path(token) = link.ok()?;
+        self.links.read(&token)
+    }
+
+    async fn shown(&self, link: Link, headers: &HeaderMap) -> Result<Response, PageError> {
+        let Some(subscription) = self.subscription(link) else {
+            return Ok(unknown(Texts::accepted(headers)));
+        };
+        let Some(user) = self.user(&subscription).await? else {
+            return Ok(unknown(Texts::accepted(headers)));
+        };
+        let preferences = self.state.store.preferences();
+        let stored = preferences.get(&subscription.tenant, &subscription.user).await?;
+        let preferences = stored.map(|stored| stored.value).unwrap_or_default();
+        let texts = Texts::of(user.locale.as_deref(), headers);
+        self.page(&subscription, &preferences, texts, None).await
+    }
+
+    async fn changed(
+        &self,
+        link: Link,
+        form: Result<Form, StatusCode>,
+        headers: &HeaderMap,
+    ) -> Result<Response, PageError> {
+        let Some(subscription) = self.subscription(link) else {
+            return Ok(unknown(Texts::accepted(headers)));
+        };
+        let form = match form {
+            Ok(form) => form,
+            Err(status) => {
+                let locale = self.user(&subscription).await?.and_then(|user| user.locale);
+                return Ok(unreadable(Texts::of(locale.as_deref(), headers), status));
+            }
+        };
+        let catalog = self.state.catalogs.get(&subscription.tenant).await?;
+        let catalog = catalog.as_deref().map(CompiledCatalog::catalog);
+        let changed_by_form = |before: &Preferences| -> Result<Preferences, Infallible> {
+            Ok(form.apply(before, &subscription, catalog))
+        };
+        let preferences = self.state.store.preferences();
+        let written = preferences
+            .change(
+                &subscription.tenant,
+                &subscription.user,
+                &Conditions::default(),
+                changed_by_form,
+            )
+            .await;
+        let preferences = match written {
+            Ok(Ok(written)) => written.value,
+            Ok(Err(never)) => match never {},
+            // A person who was erased gets no more messages.
+            Err(StoreError::NotFound { .. }) => return Ok(changed(Texts::accepted(headers))),
+            Err(error) => return Err(error.into()),
+        };
+        metrics::counter!("carillon_unsubscribe_forms_total", "form" => form.name()).increment(1);
+        let locale = self.user(&subscription).await?.and_then(|user| user.locale);
+        let texts = Texts::of(locale.as_deref(), headers);
+        self.page(&subscription, &preferences, texts, Some(form.notice()))
+            .await
+    }
+
+    async fn user(&self, subscription: &Subscription) -> Result<Option<User>, PageError> {
+        let users = self.state.store.users();
+        let found = users.get(&subscription.tenant, &subscription.user).await?;
+        Ok(found.map(|user| user.value))
+    }
+
     async fn page(
         &self,
         subscription: &Subscription,

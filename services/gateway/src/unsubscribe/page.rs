@@ -48,7 +48,7 @@ pub(super) fn choices(
     texts: &'static Texts,
     notice: Option<Notice>,
 ) -> Response {
-    let named = words(&subscription.category);
+    let named = title(catalog, &subscription.category, texts);
     let is_wanted = choices::is_wanted(preferences, catalog, &subscription.category, Channel::Email);
     let headline = match notice {
         Some(Notice::Unsubscribed) => texts.unsubscribed.replace("{}", &named),
@@ -64,7 +64,7 @@ pub(super) fn choices(
         });
         let channels: Vec<_> = offered.collect();
         (!channels.is_empty()).then(|| CategoryChoices {
-            name: words(name),
+            name: title(catalog, name, texts),
             channels,
         })
     });
@@ -75,6 +75,13 @@ pub(super) fn choices(
         category: is_wanted.then_some(named),
         categories: categories.collect(),
     })
+}
+
+/// A category's name for a reader: its title in the page's language, else its id in words.
+fn title(catalog: &Catalog, category: &str, texts: &Texts) -> String {
+    let def = catalog.categories.get(category);
+    let title = def.and_then(|def| def.title(texts.language));
+    title.map_or_else(|| words(category).replace(['-', '.'], " "), ToOwned::to_owned)
 }
 
 /// The answer to a form of a person who is not known any more.
@@ -90,14 +97,28 @@ pub(super) fn changed(texts: &'static Texts) -> Response {
 
 /// The answer to a link that leads to no known person.
 pub(super) fn unknown(texts: &'static Texts) -> Response {
+    failed(texts, texts.unknown, StatusCode::NOT_FOUND)
+}
+
+/// The answer to a form that cannot be read.
+pub(super) fn unreadable(texts: &'static Texts, status: StatusCode) -> Response {
+    failed(texts, texts.unreadable, status)
+}
+
+/// The answer while the page cannot work.
+pub(super) fn unavailable(texts: &'static Texts, status: StatusCode) -> Response {
+    failed(texts, texts.unavailable, status)
+}
+
+fn failed(texts: &'static Texts, headline: &str, status: StatusCode) -> Response {
     let mut response = finished(&UnsubscribePage {
         texts,
-        headline: texts.unknown.to_owned(),
+        headline: headline.to_owned(),
         is_notice: true,
         category: None,
         categories: Vec::new(),
     });
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    *response.status_mut() = status;
     response
 }
 

@@ -29,6 +29,27 @@ async fn the_catalog_is_replaced_only_with_the_present_version_in_if_match() {
 }
 
 #[tokio::test]
+async fn a_misspelt_keyword_of_a_schema_is_a_warning_in_the_answer_and_not_in_the_catalog() {
+    on_gateway(async |setting| {
+        let mut misspelt = catalog();
+        misspelt["types"]["OrderShipped"]["schema"] = json!({"type": "object", "requird": ["order_id"]});
+        let written = setting.ask(Ask::put("/v1/catalog").json(&misspelt)).await;
+        assert_eq!(written.status, 200, "{written:?}");
+        let warnings = &written.json()["warnings"];
+        assert_eq!(warnings.as_array().map(Vec::len), Some(1), "{written:?}");
+        assert_eq!(warnings[0]["pointer"], "/types/OrderShipped/schema/requird");
+        assert!(
+            warnings[0]["message"].as_str().unwrap().contains("required"),
+            "{written:?}"
+        );
+        assert!(setting.get("/v1/catalog").await.json().get("warnings").is_none());
+        let right = setting.ask(Ask::put("/v1/catalog").json(&catalog())).await;
+        assert!(right.json().get("warnings").is_none(), "{right:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_wrong_catalog_is_refused_field_by_field() {
     on_gateway(async |setting| {
         let put = async |body| setting.ask(Ask::put("/v1/catalog").json(&body)).await;

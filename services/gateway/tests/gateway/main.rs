@@ -28,6 +28,7 @@ mod privacy;
 mod privacy_versions;
 mod producers;
 mod receipts;
+mod receipts_calls;
 mod repeated_requests;
 mod seed;
 mod simulation;

@@ -108,9 +108,16 @@ async fn a_link_that_was_not_made_here_changes_nothing_and_an_erased_person_need
         let (kept, _) = link.split_at(link.len() - 4);
         for wrong in [&format!("{kept}AAAA"), "/u/x", "/u/%00", "/u/%ff"] {
             let answer = post(setting, wrong, FORM, "List-Unsubscribe=One-Click").await;
-            assert!(matches!(answer.status, 400 | 404), "{wrong}: {answer:?}");
-            let answer = setting.ask(Ask::get(wrong).anonymous()).await;
-            assert!(matches!(answer.status, 400 | 404), "{wrong}: {answer:?}");
+            assert_eq!(answer.status, 404, "{wrong}: {answer:?}");
+            let ask = Ask::get(wrong)
+                .anonymous()
+                .header("accept-language", "it-CH, en;q=0.5");
+            let answer = setting.ask(ask).await;
+            assert_eq!(answer.status, 404, "{wrong}: {answer:?}");
+            assert!(
+                answer.text().contains("Questo link non è più valido."),
+                "{answer:?}"
+            );
         }
         for (media_type, body) in [
             (FORM, "List-Unsubscribe=Later"),
@@ -127,6 +134,51 @@ async fn a_link_that_was_not_made_here_changes_nothing_and_an_erased_person_need
         assert_eq!(setting.ask(Ask::get(&stranger).anonymous()).await.status, 404);
         let answer = post(setting, &stranger, FORM, "List-Unsubscribe=One-Click").await;
         assert_eq!(answer.status, 200, "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_read_is_answered_in_the_users_language_and_with_readable_categories() {
+    on_gateway(async |setting| {
+        let german = json!({"email": "ada@example.com", "locale": "de-AT"});
+        assert_eq!(
+            setting.ask(Ask::put("/v1/users/u-42").json(&german)).await.status,
+            200
+        );
+        let mut catalog = setting.get("/v1/catalog").await.json();
+        catalog["categories"]["marketing"]["title"] = json!({"en": "Offers", "de": "Angebote & Aktionen"});
+        catalog["categories"]["transactional"]["title"] = json!({"fr": "Commandes"});
+        let put = setting.ask(Ask::put("/v1/catalog").json(&catalog)).await;
+        assert_eq!(put.status, 200, "{put:?}");
+        let link = path("u-42", "marketing");
+        let answer = post(setting, &link, FORM, "List-Unsubscribe=Later").await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let text = answer.text();
+        assert!(
+            text.contains("<html lang=\"de\">") && text.contains("Ihre Auswahl konnte nicht gelesen werden."),
+            "{text}"
+        );
+        let text = setting.ask(Ask::get(&link).anonymous()).await.text();
+        for part in ["<bdi>Angebote &#38; Aktionen</bdi>", "<bdi>transactional</bdi>"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_database_fails_the_page_says_so_in_the_browsers_language() {
+    on_gateway(async |setting| {
+        setting.env.store.close().await;
+        let ask = Ask::get(&path("u-42", "marketing"))
+            .anonymous()
+            .header("accept-language", "fr");
+        let answer = setting.ask(ask).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        let text = answer.text();
+        assert!(text.contains("Rien n’a été modifié"), "{text}");
+        assert_eq!(answer.header("x-robots-tag"), Some("noindex"));
     })
     .await;
 }

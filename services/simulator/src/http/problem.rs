@@ -56,7 +56,9 @@ impl IntoResponse for Problem {
                 StatusCode::BAD_REQUEST,
                 "malformed-json",
                 "Malformed JSON",
-                format!("expected JSON; the body is none from line {line}, column {column}"),
+                format!(
+                    "expected JSON; the body cannot be read as JSON from line {line}, column {column}, on"
+                ),
             ),
             Self::Validation(fields) => (
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -98,7 +98,7 @@ fn document(draft: Option<Draft>, outdated: bool) -> Option<DraftDocument> {
     tag = "templates",
     params(("type" = String, Path), ("channel" = String, Path), LocaleQuery),
     responses(
-        (status = 200, description = "The template; its `ETag` stands for the published version and the draft together", body = TemplateDocument),
+        (status = 200, description = "The template; its `ETag` covers the published version and the draft together", body = TemplateDocument),
         (status = 404, description = "Neither published nor a draft", body = Problem),
     )
 )]

@@ -85,6 +85,23 @@ pub fn accounts(
     opened.collect()
 }
 
+/// The mistakes for which accounts of a channel cannot be opened, such as a file that cannot be read. A mistake in the
+/// order of the accounts is [`ChannelsConfig::validate`]'s to tell.
+#[must_use]
+pub fn unusable_accounts(
+    providers: &ProvidersConfig,
+    channels: &ChannelsConfig,
+    channel: Channel,
+    clock: &SharedClock,
+) -> Vec<AccountError> {
+    let accounts = channels.accounts(channel, providers).unwrap_or_default();
+    let opened = accounts.into_iter().map(|(name, config)| {
+        let opened = open(name, config, Arc::clone(clock));
+        opened.err().map(|error| error.of(name))
+    });
+    opened.flatten().collect()
+}
+
 /// The connections to an account: one line for each kind of provider.
 fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<dyn Sender>, OpenError> {
     let timeout = config.longest_call();

@@ -221,3 +221,69 @@ async fn a_parked_account_is_a_hold_in_the_store_for_all_processes_until_it_work
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_restart_during_a_pause_that_the_provider_asked_for_sends_nothing() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [throttle("429", Duration::from_mins(10))]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 429").await;
+        worker.end().await;
+        let holds = setting.env.store.account_holds();
+        let told = holds.all().await.unwrap();
+        assert_eq!((told.len(), told[0].park.as_deref()), (1, None), "{told:?}");
+
+        setting.publish(&["e-2", "e-3"].map(to_guest)).await;
+        let worker = setting.start(&provider);
+        eventually("the next process holds the account too", || async {
+            holds.all().await.unwrap().len() == 2
+        })
+        .await;
+        let again = holds.all().await.unwrap();
+        let [first, second] = [&again[0], &again[1]].map(|hold| hold.ends_at.unwrap());
+        assert!(
+            (first - second).abs() < chrono::TimeDelta::seconds(30),
+            "{again:?}"
+        );
+        worker.end().await;
+        assert_eq!(provider.asked(), ["e-1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_restart_a_parked_account_gets_one_message_and_the_others_wait_for_its_answer() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-0", [config("20003")]);
+        setting.publish(&[to_guest("e-0")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-0", "1 retrying 20003").await;
+        worker.end().await;
+        let holds = setting.env.store.account_holds();
+        let told = holds.all().await.unwrap();
+        assert_eq!(told[0].park.as_deref(), Some("operator"), "{told:?}");
+
+        provider.holds_everything();
+        let events: Vec<String> = (1..=20).map(|n| format!("e-{n}")).collect();
+        let deliveries: Vec<_> = events.iter().map(|event| to_guest(event)).collect();
+        setting.publish(&deliveries).await;
+        let worker = setting.start(&provider);
+        eventually("the probe", || async { provider.calls().len() == 2 }).await;
+        eventually("the parked account is reported again", || async {
+            holds.all().await.unwrap().len() == 2
+        })
+        .await;
+        assert_eq!(provider.calls().len(), 2, "the others wait for the probe");
+        provider.lets_go();
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        until_sent(setting, &events).await;
+        worker.end().await;
+        // The row of the first process ends with its park.
+        setting.advance(60_000);
+        assert!(holds.to_resume().await.unwrap().is_empty());
+    })
+    .await;
+}

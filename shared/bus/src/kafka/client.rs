@@ -150,7 +150,7 @@ const FIXED: [(&str, &str); 29] = [
         "partition.assignment.strategy",
         "members hand partitions over one by one",
     ),
-    ("enable.partition.eof", "the end of a partition is no error"),
+    ("enable.partition.eof", "the end of a partition is not an error"),
     (
         "isolation.level",
         "records of aborted transactions must not be read",

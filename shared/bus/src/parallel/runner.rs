@@ -48,6 +48,8 @@ pub(super) struct Runner {
     /// The number of records in hand, by partition.
     in_hand: HashMap<Partition, usize>,
     total_in_hand: usize,
+    /// Whether the soft signal of the shutdown has come.
+    ending: bool,
     revoking: Option<Revoking>,
     suspects: Suspects,
     last_panic: Option<Panic>,
@@ -86,6 +88,7 @@ impl Runner {
             held: HeldPartitions::default(),
             in_hand: HashMap::new(),
             total_in_hand: 0,
+            ending: false,
             revoking: None,
             handlers: JoinSet::new(),
             ended_sender,
@@ -96,16 +99,15 @@ impl Runner {
     pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), BusError> {
         let mut commit_timer = tokio::time::interval(self.context.options.commit_interval);
         commit_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut ending = false;
         let mut rest_until: Option<Instant> = None;
-        while !(ending && self.total_in_hand == 0) {
-            let may_poll = !ending && self.revoking.is_none() && rest_until.is_none() && self.has_room();
+        while !(self.ending && self.total_in_hand == 0) {
+            let may_poll = !self.ending && self.revoking.is_none() && rest_until.is_none() && self.has_room();
             let room = self.room();
-            let wake = if ending { None } else { self.next_wake() };
+            let wake = if self.ending { None } else { self.next_wake() };
             tokio::select! {
                 () = shutdown.hard() => break,
-                () = shutdown.soft(), if !ending => {
-                    ending = true;
+                () = shutdown.soft(), if !self.ending => {
+                    self.ending = true;
                     self.give_back_waiting();
                 }
                 Some(ended) = self.ended.recv() => self.on_ended(ended).await?,
@@ -131,7 +133,7 @@ impl Runner {
                     Err(error) => return Err(error),
                 },
             }
-            if !ending {
+            if !self.ending {
                 self.hand_over();
             }
         }
@@ -325,7 +327,11 @@ impl Runner {
         if !self.ledger.is_current(&ended.ticket) {
             return Ok(());
         }
-        if let Some(left_out) = self.complaints.admit(&partition.topic) {
+        if self.ending && !ended.panicked {
+            // At the shutdown handlers give up what they have not begun; the next process reads it.
+            tracing::debug!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
+                "a handler gave a record back at the shutdown");
+        } else if let Some(left_out) = self.complaints.admit(&partition.topic) {
             tracing::warn!(topic = %partition.topic, partition = partition.index, offset = ended.ticket.offset,
                 panicked = ended.panicked, left_out, "a handler dropped a record; it is read again");
         }

@@ -55,8 +55,8 @@ pub(super) fn suppressed(suppression: &Suppression, channel: Channel) -> String 
 /// The sentence of a decision about an invalid recipient.
 pub(super) fn invalid_recipient(errors: &[FieldError]) -> String {
     match errors.first() {
-        Some(first) => format!("Not sent: this is no recipient. {first}"),
-        None => "Not sent: this is no recipient.".to_owned(),
+        Some(first) => format!("Not sent: this is not a recipient. {first}"),
+        None => "Not sent: this is not a recipient.".to_owned(),
     }
 }
 

@@ -46,9 +46,7 @@ pub fn base64_fault(error: &DecodeError) -> String {
         }
         DecodeError::InvalidByte(at, _) => format!("the character at byte {} does not belong to it", at + 1),
         DecodeError::InvalidLength(_) => "it has one character too many or too few".to_owned(),
-        DecodeError::InvalidLastSymbol { .. } => {
-            "its last character is none with which base64 ends".to_owned()
-        }
+        DecodeError::InvalidLastSymbol { .. } => "its last character cannot end a base64 text".to_owned(),
         DecodeError::InvalidPadding => "it has a wrong number of = at its end".to_owned(),
     }
 }
@@ -93,7 +91,7 @@ mod tests {
             ("YW\nJj", "the character at byte 3 does not belong to it"),
             ("YWJjZ", "it has one character too many or too few"),
             ("YWJjZA", "it has a wrong number of = at its end"),
-            ("YWJjZB==", "its last character is none with which base64 ends"),
+            ("YWJjZB==", "its last character cannot end a base64 text"),
         ] {
             assert_eq!(
                 base64_fault(&BASE64_STANDARD.decode(text).unwrap_err()),

@@ -79,7 +79,7 @@ pub(super) fn classify(answer: &ProviderResponse, now: Timestamp) -> SendOutcome
         )),
         _ => SendOutcome::Uncertain(refusal(
             Scope::Connection,
-            "the provider's answer is none that it documents",
+            "the provider's answer is not one that it documents",
         )),
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
             400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the mail was refused")),
             _ => SendOutcome::Uncertain(refusal(
                 Scope::Connection,
-                "the provider's answer is none that it documents",
+                "the provider's answer is not one that it documents",
             )),
         },
     }

@@ -136,7 +136,7 @@ pub(super) fn meaning(code: u32) -> Option<(Meaning, &'static str)> {
         63_022 => (Account, "the channel's certificate is not accepted"),
         63_024 => (Gone, "the channel does not know the number"),
         63_026 => (Message, "the message was filtered"),
-        63_027..=63_028 => (Message, "the channel's template does not fit"),
+        63_027..=63_028 => (Message, "the channel's template does not match the message"),
         63_030 => (Message, "a parameter is not accepted"),
         63_031..=63_033 => (Address, "the channel does not send to this number"),
         63_034 => (Message, "the media is too big"),

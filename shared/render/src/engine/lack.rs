@@ -51,7 +51,7 @@ pub(super) fn of_the_loop(level: usize, names: &[String], is_in_loop: bool) -> S
             "key" => "which is set only in a loop over an object".to_owned(),
             _ => "which is set only inside {{#each}}".to_owned(),
         },
-        _ => "which is no variable of a loop: those are @index, @first, @last and @key".to_owned(),
+        _ => "which is not a variable of a loop: those are @index, @first, @last and @key".to_owned(),
     }
 }
 

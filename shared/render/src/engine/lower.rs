@@ -157,7 +157,7 @@ impl Lowering {
             if !test.helper.is_condition() {
                 return self.find(
                     "misused-helper",
-                    format!("{name} is no block: expected {{{{{name} …}}}}"),
+                    format!("{name} is not a block: expected {{{{{name} …}}}}"),
                 );
             }
             return Some(Element::Choose {

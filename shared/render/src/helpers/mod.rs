@@ -1,6 +1,7 @@
 //! The output of Carillon's own helpers: `t`, `date`, `number`, `money`, `url`, `encode`.
 
 mod date;
+mod decimal;
 mod fields;
 mod link;
 mod number;

@@ -148,6 +148,32 @@ fn parse(source: &str) -> MessagesFile {
     reader.reading
 }
 
+/// The first escape of a literal that stands for no Unicode character: half a surrogate pair, or a number beyond the last
+/// character. The parser has checked the number of its digits.
+fn no_character(literal: &str) -> Option<&str> {
+    let mut rest = literal;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at..];
+        let digits = match escape.as_bytes().get(1) {
+            Some(b'u') => 4,
+            Some(b'U') => 6,
+            _ => 0,
+        };
+        // An escaped backslash or quote has two bytes, and all of these characters have one.
+        let end = 2 + digits;
+        if digits > 0 {
+            let number = escape
+                .get(2..end)
+                .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+            if number.is_none_or(|number| char::from_u32(number).is_none()) {
+                return Some(escape.get(..end).unwrap_or(escape));
+            }
+        }
+        rest = escape.get(end..).unwrap_or_default();
+    }
+    None
+}
+
 /// The name that an unreadable entry defines: that of a message, or a term's with its hyphen.
 fn defined(entry: &str) -> Option<&str> {
     let bare = entry.strip_prefix('-').unwrap_or(entry);
@@ -281,6 +307,14 @@ impl Reader {
         };
         Some(match inline {
             ast::InlineExpression::StringLiteral { value } => {
+                if let Some(escape) = no_character(value) {
+                    let message = format!(
+                        "expected an escape of a Unicode character, \\u0000 to \\uFFFF or \\U000000 to \\U10FFFF without the \
+                         surrogates D800 to DFFF, not {escape}"
+                    );
+                    self.find("syntax", &message);
+                    return None;
+                }
                 Expr::Literal(unescape_unicode_to_string(value).into_owned())
             }
             ast::InlineExpression::NumberLiteral { value } => Expr::Literal((*value).to_owned()),
@@ -328,5 +362,33 @@ impl Reader {
             }
             ast::InlineExpression::Placeable { expression } => return self.expression(expression),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_that_is_no_character_is_refused_with_its_line_and_others_are_read() {
+        let file = read(
+            "a = { \"\\u00e9\\\\uD800\\U01F600\" }\nb = x\n    .c = { \"\\uD800\" }\nd = { \"ok \\U110000\" }\ne = { \"\\\"\\uDFFF\" }\n",
+        );
+        let found: Vec<(usize, &str)> = file
+            .issues
+            .iter()
+            .map(|issue| (issue.line, issue.message.rsplit("not ").next().unwrap()))
+            .collect();
+        assert_eq!(found, [(2, "\\uD800"), (4, "\\U110000"), (5, "\\uDFFF")]);
+        assert_eq!(
+            file.unreadable,
+            BTreeSet::from(["b.c", "d", "e"].map(str::to_owned))
+        );
+        let Some(Piece::Placeable(Expr::Literal(text))) =
+            file.texts.get("a").and_then(|text| text.pattern.first())
+        else {
+            panic!("{:?}", file.texts.get("a"))
+        };
+        assert_eq!(text, "é\\uD800😀");
     }
 }

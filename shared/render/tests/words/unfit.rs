@@ -96,7 +96,7 @@ fn a_variable_of_a_loop_is_refused_outside_of_loops() {
         (
             "{{#each list}}{{@number}}{{/each}}",
             "@number",
-            "it is no variable of a loop: those are @index, @first, @last and @key",
+            "it is not a variable of a loop: those are @index, @first, @last and @key",
         ),
     ] {
         let sentence = format!("{raw} never has a value: {why}");

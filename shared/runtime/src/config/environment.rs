@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use figment::error::Kind;
 
-use super::{ConfigError, Override, PREFIX};
+use super::{Mistake, Override, PREFIX};
+use crate::os_sentence;
 
 /// Carillon's environment variables that are no settings: those of flags, and, by their beginning, those of this
 /// repository's scripts and tests. Every other variable that begins with [`PREFIX`] has to be a setting.
@@ -36,7 +37,7 @@ pub fn environment() -> BTreeMap<String, String> {
 
 /// `CARILLON_SECTION__KEY` → (`section.key`, value). The value of a name that ends in `_FILE` is read from the file.
 /// A name without a section, such as `CARILLON_API_KEY`, is no setting.
-pub(super) fn variable(name: &str, value: String) -> Result<Option<Override>, ConfigError> {
+pub(super) fn variable(name: &str, value: String) -> Result<Option<Override>, Mistake> {
     let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__")) else {
         return Ok(None);
     };
@@ -63,31 +64,31 @@ pub(super) fn variable(name: &str, value: String) -> Result<Option<Override>, Co
                 origin,
             }))
         }
-        Err(error) => Err(ConfigError::SecretFile {
-            variable: name.to_owned(),
-            path: value,
-            error,
-        }),
+        Err(error) => Err(Mistake::new(
+            key,
+            format!("{name}: cannot read {value}: {}", os_sentence(&error)),
+        )),
     }
 }
 
-/// The error of the first variable that is neither a setting nor a variable of something else. `fault` reads the
-/// configuration with one more value.
+/// The variables that are neither settings nor variables of something else. `fault` reads the configuration with one
+/// more value.
 pub(super) fn unknown(
     environment: &BTreeMap<String, String>,
     fault: &dyn Fn(Override) -> Option<figment::Error>,
-) -> Option<ConfigError> {
-    let (name, value) = environment.iter().find(|(name, value)| {
+) -> Vec<Mistake> {
+    let unknown = environment.iter().filter(|(name, value)| {
         let is_setting = name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__"));
         !is_setting && !is_no_setting(name) && !is_of_kubernetes(name, value)
-    })?;
-    let hint = match nearest(name, value, fault) {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None => "settings are named CARILLON_SECTION__KEY, such as CARILLON_HTTP__LISTEN".to_owned(),
+    });
+    let mistake = |(name, value): (&String, &String)| {
+        let hint = match nearest(name, value, fault) {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => "settings are named CARILLON_SECTION__KEY, such as CARILLON_HTTP__LISTEN".to_owned(),
+        };
+        Mistake::new("", format!("{name}: there is no such variable; {hint}"))
     };
-    Some(ConfigError::Invalid(format!(
-        "{name}: there is no such variable; {hint}"
-    )))
+    unknown.map(mistake).collect()
 }
 
 fn is_no_setting(name: &str) -> bool {

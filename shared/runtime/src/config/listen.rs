@@ -1,6 +1,6 @@
 //! Addresses to listen on: `127.0.0.1:8080`, `[::1]:8080` or a name with a port, such as `localhost:8080`.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -29,6 +29,18 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     found
         .min_by_key(|address| !address.is_ipv4())
         .ok_or_else(|| format!("{EXPECTED}; the name {host} has no address"))
+}
+
+/// The address at which this machine reaches a listener.
+#[must_use]
+pub fn reachable(mut listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        listening.set_ip(match listening {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listening
 }
 
 /// Writes an address.

@@ -1,6 +1,6 @@
 //! A configuration error in the terms of the setting's author: its key, its place and the expected value.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt, fmt::Write as _};
 
 use figment::error::{Actual, Kind};
 
@@ -12,14 +12,73 @@ const MAX_ECHO: usize = 100;
 /// The beginning of a flag's place, before its key.
 pub(super) const FLAG: &str = "--set ";
 
-/// Describes the error. `written` returns the place of a key that the environment or a flag set.
-pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> String {
+/// A setting that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    key: String,
+    text: String,
+}
+
+impl Mistake {
+    /// A mistake in a setting. The text names the key in its original spelling, its place, the value and the expected
+    /// one. The key is empty if the mistake is in no known setting.
+    pub fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            text: text.into(),
+        }
+    }
+
+    /// The setting, or its section.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the mistake is in this setting, in a section that contains it, or in a setting of this section.
+    #[must_use]
+    pub fn concerns(&self, key: &str) -> bool {
+        let is_within = |inner: &str, outer: &str| {
+            let rest = inner.strip_prefix(outer);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !self.key.is_empty() && (is_within(key, &self.key) || is_within(&self.key, key))
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The text of all mistakes: a single one alone, several below their number, one a line.
+#[must_use]
+pub fn lines(mistakes: &[Mistake]) -> String {
+    let [mistake] = mistakes else {
+        let mut text = format!("the configuration has {} mistakes:", mistakes.len());
+        for mistake in mistakes {
+            let _ = write!(text, "\n  {mistake}");
+        }
+        return text;
+    };
+    mistake.to_string()
+}
+
+/// The path of the setting that an error is about.
+pub(super) fn path(error: &figment::Error) -> Vec<String> {
     let mut path = error.path.clone();
     if let Kind::UnknownField(name, _) = &error.kind
         && path.last() != Some(name)
     {
         path.push(name.clone());
     }
+    path
+}
+
+/// Describes the error. `written` returns the place of a key that the environment or a flag set.
+pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> Mistake {
+    let path = path(error);
     let key = path.join(".");
     let place = written(&key).or_else(|| file(error));
     // A flag names its key. If its key is unknown from the section on, the section's name adds nothing.
@@ -71,7 +130,7 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
             let _ = write!(text, "{other}");
         }
     }
-    text
+    Mistake::new(key, text)
 }
 
 /// The file that contains the wrong setting.

@@ -8,16 +8,15 @@ use serde::de::{
     value::MapAccessDeserializer,
 };
 
-/// The setting that comes first.
-const KIND: &str = "kind";
+use super::repair::{KIND, Repairs};
 
-/// Reads all settings. An error has the path of its setting, and the source of the setting if it is a file.
+/// Reads all settings, with the repairs of unreadable ones. An error has the path of its setting, and the source of the setting if it is a file.
 #[expect(
     clippy::result_large_err,
     reason = "figment's error, which its deserializers return"
 )]
-pub(super) fn read<T: DeserializeOwned>(layers: &Figment) -> Result<T, Error> {
-    let value = layers.find_value("")?;
+pub(super) fn read<T: DeserializeOwned>(layers: &Figment, repairs: &Repairs) -> Result<T, Error> {
+    let value = repairs.apply(layers.find_value("")?);
     T::deserialize(MergedValue {
         layers,
         value: &value,
@@ -197,8 +196,11 @@ mod tests {
 
     #[test]
     fn the_kind_of_a_section_is_read_before_its_other_settings() {
-        let sections: BTreeMap<String, Keys> =
-            read(&layers("[a]\nb = 1\nkind = 2\nz = 3\n[c]\nz = 1\nb = 2")).unwrap();
+        let sections: BTreeMap<String, Keys> = read(
+            &layers("[a]\nb = 1\nkind = 2\nz = 3\n[c]\nz = 1\nb = 2"),
+            &Repairs::default(),
+        )
+        .unwrap();
         assert_eq!(sections["a"].0, ["kind", "b", "z"]);
         assert_eq!(sections["c"].0, ["b", "z"]);
     }
@@ -206,13 +208,14 @@ mod tests {
     #[test]
     fn an_error_has_the_path_of_its_setting() {
         let path = |text: &str| {
-            let error = read::<BTreeMap<String, Keys>>(&layers(text)).unwrap_err();
+            let error = read::<BTreeMap<String, Keys>>(&layers(text), &Repairs::default()).unwrap_err();
             error.path.join(".")
         };
         assert_eq!(path("[a]\nkind = 1\nb = 'x'"), "a.b");
         assert_eq!(path("[a]\nkind = 'x'"), "a.kind");
         assert_eq!(path("a = 'x'"), "a");
-        let error = read::<BTreeMap<String, Vec<u16>>>(&layers("a = [1, 'x']")).unwrap_err();
+        let error =
+            read::<BTreeMap<String, Vec<u16>>>(&layers("a = [1, 'x']"), &Repairs::default()).unwrap_err();
         assert_eq!(error.path, ["a", "1"]);
     }
 }

@@ -153,10 +153,11 @@ fn a_secret_can_come_from_a_file_and_does_not_print_itself() {
     .unwrap();
     assert_eq!(config.http.token.as_ref().unwrap().expose_secret(), "s3cret");
     assert!(!format!("{config:?}{}", toml::to_string(&config).unwrap()).contains("s3cret"));
-    assert!(matches!(
-        with(&[("CARILLON_HTTP__TOKEN_FILE", "/nowhere")], None, &[]),
-        Err(ConfigError::SecretFile { .. })
-    ));
+    let said = with(&[("CARILLON_HTTP__TOKEN_FILE", "/nowhere")], None, &[]).unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "CARILLON_HTTP__TOKEN_FILE: cannot read /nowhere: there is no such file or folder"
+    );
 }
 
 #[test]
@@ -254,4 +255,80 @@ fn the_error_of_a_flag_names_its_key_once() {
         said(&[("queue.x", "1")]),
         "--set queue.x: there is no such setting; expected one of http, retry"
     );
+}
+
+#[test]
+fn all_mistakes_are_listed_and_none_that_only_follows_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("carillon.toml");
+    std::fs::write(
+        &file,
+        "[http]\nport = \"eighty\"\nprot = 2\n[retry]\ntiers = [1, 2]\n",
+    )
+    .unwrap();
+    let environment = [
+        ("CARILLON_FOO", "1"),
+        ("CARILLON_QUEUE__X", "1"),
+        ("CARILLON_HTTP__TOKEN_FILE", "/nowhere"),
+    ];
+    let flags = [("http.token", "")];
+    let said = with(&environment, Some(&file), &flags).unwrap_err().to_string();
+    let place = format!("{}: ", file.display());
+    let lines: Vec<String> = said.lines().map(|line| line.replace(&place, "")).collect();
+    assert_eq!(lines[0], "the configuration has 7 mistakes:");
+    for expected in [
+        "  CARILLON_FOO: there is no such variable; ",
+        "  CARILLON_HTTP__TOKEN_FILE: cannot read /nowhere: ",
+        "  CARILLON_QUEUE__X: queue: there is no such setting; ",
+        "  http.port: expected a whole number from 0 to 65535, not \"eighty\"",
+        "  http.prot: there is no such setting; did you mean http.port?",
+        "  --set http.token: expected a text that is not empty",
+        "  retry.tiers: ",
+    ] {
+        let found = lines.iter().filter(|line| line.starts_with(expected)).count();
+        assert_eq!(found, 1, "{expected} in {said}");
+    }
+}
+
+#[test]
+fn a_setting_without_a_default_that_cannot_be_read_is_not_called_missing_too() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Accounts {
+        accounts: BTreeMap<String, Account>,
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Account {
+        port: u16,
+        #[serde(rename = "kind")]
+        _kind: String,
+    }
+    let flags = [
+        ("accounts.a.kind", "x"),
+        ("accounts.a.port", "eighty"),
+        ("accounts.b.port", "80"),
+        ("accounts.c.kind", "{}"),
+        ("accounts.c.port", "eighty"),
+    ];
+    let reading = load_with_mistakes(Layers {
+        defaults: Accounts::default(),
+        file: None,
+        environment: BTreeMap::new(),
+        flags: flags
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+    })
+    .unwrap();
+    let said: Vec<String> = reading.mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "--set accounts.a.port: expected a whole number from 0 to 65535, not \"eighty\"",
+            "accounts.b: kind is missing",
+            "--set accounts.c.kind: expected a string, not a section",
+        ]
+    );
+    assert!(reading.config.accounts.is_empty());
+    assert!(reading.mistakes[0].concerns("accounts.a") && reading.mistakes[0].concerns("accounts.a.port"));
+    assert!(!reading.mistakes[0].concerns("accounts.ab") && !reading.mistakes[0].concerns("http"));
 }

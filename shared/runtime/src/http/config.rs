@@ -79,7 +79,10 @@ pub type BadBound = (&'static str, String);
 
 impl HttpConfig {
     /// Checks that the bounds are consistent, and that mail clients accept links below the public URL.
-    pub fn validate(&self) -> Result<(), BadBound> {
+    /// Returns the mistakes.
+    #[must_use]
+    pub fn validate(&self) -> Vec<BadBound> {
+        let mut mistakes = Vec::new();
         if let Some(url) = &self.public_url
             && !url.is_fit_for_mail()
         {
@@ -87,14 +90,14 @@ impl HttpConfig {
                 "expected an https URL in ASCII, because mail clients unsubscribe by no other (http is for this machine alone), not {}",
                 quoted(url.as_str())
             );
-            return Err(("public_url", expected));
+            mistakes.push(("public_url", expected));
         }
         if self.stall_timeout > self.body_timeout {
             let [body, stall] = [self.body_timeout, self.stall_timeout].map(duration::text);
             let expected = format!("expected no more than http.body_timeout ({body}), not {stall}");
-            return Err(("stall_timeout", expected));
+            mistakes.push(("stall_timeout", expected));
         }
-        Ok(())
+        mistakes
     }
 }
 
@@ -147,14 +150,14 @@ mod tests {
             "http://localhost",
             "http://[::1]:8080",
         ] {
-            of(url).validate().unwrap();
+            assert_eq!(of(url).validate(), []);
         }
         for url in [
             "http://notify.shop.example",
             "https://läden.example",
             "http://127.0.0.1.example",
         ] {
-            let (key, expected) = of(url).validate().unwrap_err();
+            let (key, expected) = of(url).validate().swap_remove(0);
             assert_eq!(key, "public_url");
             assert!(expected.ends_with(&quoted(url)), "{expected}");
         }
@@ -162,12 +165,12 @@ mod tests {
 
     #[test]
     fn bounds_that_do_not_go_together_are_named() {
-        HttpConfig::default().validate().unwrap();
+        assert_eq!(HttpConfig::default().validate(), []);
         let http = HttpConfig {
             stall_timeout: Duration::from_secs(40),
             ..HttpConfig::default()
         };
-        let (key, expected) = http.validate().unwrap_err();
+        let (key, expected) = http.validate().swap_remove(0);
         assert_eq!(key, "stall_timeout");
         assert_eq!(expected, "expected no more than http.body_timeout (30s), not 40s");
     }

@@ -74,7 +74,7 @@ impl ProblemKind {
             Self::IdempotencyConflict => (
                 "idempotency-conflict",
                 422,
-                "The same name stands for other content",
+                "The same id or key was used with different content",
             ),
             Self::InProgress => ("in-progress", 409, "It is still in progress"),
             Self::PreconditionFailed => (

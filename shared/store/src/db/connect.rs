@@ -190,7 +190,10 @@ async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreEr
         options.options([
             // The planner takes batches for expensive, but compiling them costs more than running them.
             ("jit", "off"),
-            ("statement_timeout", "60s"),
+            (
+                "statement_timeout",
+                &config.statement_timeout.as_millis().to_string(),
+            ),
             // A process that froze inside a transaction must not hold its locks for long.
             ("idle_in_transaction_session_timeout", "10s"),
         ])
@@ -218,6 +221,7 @@ async fn open_postgres(url: &str, config: &StoreConfig) -> Result<Pools, StoreEr
         pool,
         health,
         config.transaction_pooling,
+        config.statement_timeout,
     )))
 }
 

@@ -125,7 +125,7 @@ impl Dynamic {
                 bind!(arguments, self.values);
                 let query = sqlx::query_as_with::<Postgres, R, _>(sql, arguments);
                 let query = query.persistent(link.keeps_statements());
-                link.note(query.fetch_all(connection).await)
+                link.answer(query.fetch_all(connection)).await
             }
         }
     }

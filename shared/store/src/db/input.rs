@@ -131,7 +131,8 @@ impl<'a> Input<'a> {
                 note(writer, fetched)
             }
             Conn::Postgres(connection, link) => {
-                link.note(self.fetch_postgres(connection, link, statement).await)
+                link.answer(self.fetch_postgres(connection, link, statement))
+                    .await
             }
         }
     }
@@ -194,11 +195,9 @@ impl<'a> Input<'a> {
             Conn::Postgres(connection, link) => {
                 let sql = AssertSqlSafe(self.postgres_sql(statement));
                 let arguments = self.postgres_arguments()?;
-                let done = sqlx::query_with::<Postgres, _>(sql, arguments)
-                    .persistent(link.keeps_statements())
-                    .execute(connection)
-                    .await;
-                Ok(link.note(done)?.rows_affected())
+                let query =
+                    sqlx::query_with::<Postgres, _>(sql, arguments).persistent(link.keeps_statements());
+                Ok(link.answer(query.execute(connection)).await?.rows_affected())
             }
         }
     }

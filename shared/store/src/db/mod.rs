@@ -15,7 +15,15 @@ mod prune;
 mod retry;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use carillon_domain::clock::SharedClock;
 use carillon_runtime::disk::DiskError;
@@ -82,16 +90,65 @@ pub(crate) enum Conn<'c> {
     Postgres(&'c mut PgConnection, &'c PostgresLink),
 }
 
-/// State that all connections to a PostgreSQL database share.
-#[derive(Debug, Clone)]
+/// The way to a PostgreSQL server, of one held connection.
+#[derive(Debug)]
 pub(crate) struct PostgresLink {
+    /// Shared by all connections to the database.
     health: Health,
     /// Whether a pooler gives each transaction another server connection. If so, statements have no names,
     /// and each runs inside a transaction.
     is_pooled: bool,
+    /// The longest wait for an answer.
+    limit: Duration,
+    /// Whether an answer is being waited for, or the wait was given up.
+    waits: AtomicBool,
+    /// Whether an answer did not come in time.
+    hangs: AtomicBool,
 }
 
 impl PostgresLink {
+    fn new(health: Health, is_pooled: bool, limit: Duration) -> Self {
+        Self {
+            health,
+            is_pooled,
+            limit,
+            waits: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    fn is_hung(&self) -> bool {
+        self.hangs.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the answer to a statement, and updates the health with it. If it does not come in time, the server counts
+    /// as unreachable, and the connection is closed.
+    pub(crate) async fn answer<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        self.bounded(async { self.note(statement.await) }).await
+    }
+
+    /// Waits for work that consists of statements, as long as for one.
+    pub(crate) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.waits.store(true, Ordering::Relaxed);
+        let answer = tokio::time::timeout(self.limit, work).await;
+        let result = answer.unwrap_or_else(|_| {
+            self.hangs.store(true, Ordering::Relaxed);
+            self.note(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+        });
+        self.waits.store(false, Ordering::Relaxed);
+        result
+    }
+
     /// Whether prepared statements may have names and be reused.
     pub(crate) fn keeps_statements(&self) -> bool {
         !self.is_pooled
@@ -281,7 +338,7 @@ macro_rules! fetch {
             $crate::db::Conn::Postgres(connection, link) => {
                 let query = sqlx::query_as::<sqlx::Postgres, $row>($sql)$(.bind($bind))*;
                 let query = query.persistent(link.keeps_statements());
-                link.note(query.$method(connection).await)
+                link.answer(query.$method(connection)).await
             }
         }
     };
@@ -298,8 +355,8 @@ macro_rules! execute {
             }
             $crate::db::Conn::Postgres(connection, link) => {
                 let query = sqlx::query::<sqlx::Postgres>($sql)$(.bind($bind))*;
-                let done = query.persistent(link.keeps_statements()).execute(connection).await;
-                link.note(done.map(|done| done.rows_affected()))
+                let query = query.persistent(link.keeps_statements());
+                link.answer(query.execute(connection)).await.map(|done| done.rows_affected())
             }
         }
     };

@@ -59,9 +59,9 @@ impl Partitions {
             return Ok(());
         }
         let mut tx = db.begin().await?;
-        if let Conn::Postgres(connection, _) = tx.conn() {
+        if let Conn::Postgres(connection, link) = tx.conn() {
             for day in &missing {
-                create(connection, *day).await?;
+                link.bounded(create(connection, *day)).await?;
             }
         }
         tx.commit().await?;
@@ -82,21 +82,22 @@ impl Partitions {
 
     async fn drop_old(&self, db: &Db, first_kept: NaiveDate) -> Result<(), StoreError> {
         let mut tx = db.begin().await?;
-        if let Conn::Postgres(connection, _) = tx.conn() {
-            lock(connection).await?;
-            for day in partitions(connection)
+        if let Conn::Postgres(connection, link) = tx.conn() {
+            link.bounded(lock(connection)).await?;
+            for day in link
+                .bounded(partitions(connection))
                 .await?
                 .iter()
                 .filter_map(|name| day_of(name))
                 .filter(|day| *day < first_kept)
             {
-                run(connection, format!("DROP TABLE {}", name_of(day))).await?;
+                link.bounded(run(connection, format!("DROP TABLE {}", name_of(day))))
+                    .await?;
             }
-            sqlx::query("DELETE FROM attempts_default WHERE at < $1")
+            let of_past = sqlx::query("DELETE FROM attempts_default WHERE at < $1")
                 .persistent(false)
-                .bind(first_kept.and_time(chrono::NaiveTime::MIN).and_utc())
-                .execute(&mut *connection)
-                .await?;
+                .bind(first_kept.and_time(chrono::NaiveTime::MIN).and_utc());
+            link.answer(of_past.execute(&mut *connection)).await?;
         }
         tx.commit().await?;
         self.known.lock().retain(|day| *day >= first_kept);

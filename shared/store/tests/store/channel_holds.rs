@@ -43,6 +43,7 @@ async fn an_accounts_hold_exists_until_its_process_removes_it_or_no_longer_renew
             channel: Channel::Email,
             cause: cause.to_owned(),
             ends_at: Some(store.now() + seconds(60)),
+            park: Some("operator".to_owned()),
         };
         let (relay, spare) = (hold("relay", "a"), hold("spare", "b"));
         holds.put(one, &hold("relay", "before")).await.unwrap();
@@ -61,6 +62,42 @@ async fn an_accounts_hold_exists_until_its_process_removes_it_or_no_longer_renew
         assert_eq!(holds.all().await.unwrap(), [relay]);
         holds.remove(one, "relay").await.unwrap();
         assert!(holds.all().await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_of_an_ended_process_is_resumed_until_it_ends_or_another_process_sends() {
+    on_each(async |store| {
+        let holds = store.account_holds();
+        let (dead, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let hold = |account: &str, ends_at| AccountHold {
+            account: account.to_owned(),
+            channel: Channel::Email,
+            cause: "a".to_owned(),
+            ends_at,
+            park: None,
+        };
+        let paused = hold("relay", Some(store.now() + seconds(600)));
+        let spare = hold("spare", Some(store.now() + seconds(600)));
+        for of_dead in [
+            &paused,
+            &spare,
+            &hold("probed", None),
+            &hold("brief", Some(store.now())),
+        ] {
+            holds.put(dead, of_dead).await.unwrap();
+        }
+        store.clock.advance(seconds(60));
+        holds.put(other, &hold("third", None)).await.unwrap();
+        let present = hold("third", None);
+        assert_eq!(holds.all().await.unwrap(), std::slice::from_ref(&present));
+        assert_eq!(holds.to_resume().await.unwrap(), [paused.clone(), spare, present]);
+        holds.remove(other, "spare").await.unwrap();
+        holds.remove(other, "third").await.unwrap();
+        assert_eq!(holds.to_resume().await.unwrap(), [paused]);
+        store.clock.advance(seconds(600));
+        assert!(holds.to_resume().await.unwrap().is_empty());
     })
     .await;
 }

@@ -12,6 +12,7 @@ mod dead_letter_jobs;
 mod dead_letters;
 mod faults;
 mod former;
+mod hung;
 mod queries;
 mod quotas;
 mod read_model;

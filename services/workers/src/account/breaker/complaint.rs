@@ -11,16 +11,18 @@ pub(crate) struct Complaint {
     pub(crate) cause: String,
     /// The time until the next message is sent; `None` if a probe, a single message, may be sent now.
     pub(crate) left: Option<Duration>,
+    /// The cause of a park; `None` if the provider asked for a pause.
+    pub(crate) park: Option<Cause>,
 }
 
 impl Complaint {
     /// A park has a cause, a pause has none.
-    pub(super) fn new(account: &str, cause: Option<Cause>, left: Option<Duration>) -> Self {
-        let cause = match cause {
+    pub(super) fn new(account: &str, park: Option<Cause>, left: Option<Duration>) -> Self {
+        let cause = match park {
             Some(cause) => format!("the provider account {account} is parked: {}", cause.as_str()),
             None => format!("the provider account {account} is paused at the provider's request"),
         };
-        Self { cause, left }
+        Self { cause, left, park }
     }
 }
 

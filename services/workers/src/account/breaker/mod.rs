@@ -34,6 +34,7 @@ use self::{
     state::{Learnt, State},
 };
 use super::measures::BreakerMeasures;
+use crate::policy::Cause;
 
 /// The breaker of one account.
 pub(crate) struct Breaker {
@@ -75,6 +76,13 @@ impl Breaker {
             None if state.is_probing() => MEANWHILE,
             None => Duration::ZERO,
         }
+    }
+
+    /// Continues with a hold of an earlier process, which ends after `left`.
+    pub(crate) fn resume(&self, park: Option<Cause>, left: Duration) {
+        let mut state = self.state.lock();
+        state.resume(park, left, Instant::now());
+        self.tell(&state);
     }
 
     /// Whether one message goes first.

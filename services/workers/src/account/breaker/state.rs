@@ -178,6 +178,20 @@ impl State {
         self.paused_until = Some(self.paused_until.map_or(until, |before| before.max(until)));
     }
 
+    /// Continues with a hold of an earlier process. A pause lasts until its end. After a park one message goes first, at
+    /// once: the operator may have repaired the fault before the restart.
+    pub(super) fn resume(&mut self, park: Option<Cause>, left: Duration, now: Instant) {
+        if let Some(cause) = park {
+            self.parks = self.parks.max(1);
+            self.cause = Some(cause);
+        } else {
+            // One message goes first, as after several throttles in a row.
+            self.throttles = self.throttles.max(2);
+            self.pause(now + left);
+        }
+        self.tell(now);
+    }
+
     /// Remembers that the log says that the account is closed.
     pub(super) fn tell(&mut self, now: Instant) {
         self.told.get_or_insert(now);
