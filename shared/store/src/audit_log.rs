@@ -34,6 +34,10 @@ pub enum AuditAction {
     Discard,
     /// A job was cancelled.
     Cancel,
+    /// A job was paused.
+    Pause,
+    /// A paused job goes on.
+    Resume,
 }
 
 /// An entry of the audit log.

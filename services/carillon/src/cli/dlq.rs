@@ -55,6 +55,22 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Pause a job. No further letter is worked off until it is resumed.
+    #[command(after_help = examples::DLQ_PAUSE)]
+    Pause {
+        /// The job's id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Let a paused job go on where it stopped.
+    #[command(after_help = examples::DLQ_RESUME)]
+    Resume {
+        /// The job's id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Cancel a job. Letters that it has worked off stay so.
     #[command(after_help = examples::DLQ_CANCEL)]
     Cancel {

@@ -53,6 +53,8 @@ examples! {
         "carillon dlq discard 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --note 'the order was cancelled'",
         "carillon dlq discard --channel events --code malformed-json --dry-run";
     DLQ_JOBS: "carillon dlq jobs", "carillon dlq jobs 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f --json";
+    DLQ_PAUSE: "carillon dlq pause 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f";
+    DLQ_RESUME: "carillon dlq resume 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f";
     DLQ_CANCEL: "carillon dlq cancel 01939c2e-7d5b-7c3e-9d0a-6f0b1c2d3e4f";
     DLQ_GET:
         "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",

@@ -92,20 +92,9 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
                 output::pretty(&job)
             }
         }
-        DlqCommand::Cancel { id, remote } => {
-            let path = format!("/v1/dlq/jobs/{}/cancel", encoded(&id));
-            let answer = remote.call(Method::POST, &path, None).await?;
-            if remote.json {
-                return output::json(&answer);
-            }
-            let job = &answer["job"];
-            output::say(&format!(
-                "{}: {} of {} letters are worked off",
-                cell(&answer["result"]),
-                cell(&job["processed"]),
-                cell(&job["total"])
-            ))
-        }
+        DlqCommand::Cancel { id, remote } => change(&remote, &id, "cancel").await,
+        DlqCommand::Pause { id, remote } => change(&remote, &id, "pause").await,
+        DlqCommand::Resume { id, remote } => change(&remote, &id, "resume").await,
     }
 }
 
@@ -203,7 +192,7 @@ async fn wait(remote: &Remote, made: &Value) -> anyhow::Result<()> {
     let job = loop {
         let job = remote.call(Method::GET, &path, None).await?;
         bar.set_position(job["processed"].as_u64().unwrap_or_default());
-        if job["state"] != "running" {
+        if job["state"] != "running" && job["state"] != "paused" {
             break job;
         }
         tokio::time::sleep(LOOK).await;
@@ -233,6 +222,22 @@ async fn wait(remote: &Remote, made: &Value) -> anyhow::Result<()> {
         bail!("the job is {}", cell(&job["state"]));
     }
     Ok(())
+}
+
+/// Changes a job's state, and prints the result with the job's progress.
+async fn change(remote: &Remote, id: &str, how: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/dlq/jobs/{}/{how}", encoded(id));
+    let answer = remote.call(Method::POST, &path, None).await?;
+    if remote.json {
+        return output::json(&answer);
+    }
+    let job = &answer["job"];
+    output::say(&format!(
+        "{}: {} of {} letters are worked off",
+        cell(&answer["result"]),
+        cell(&job["processed"]),
+        cell(&job["total"])
+    ))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use carillon_runtime::http::{NoConditions, Problem};
-use carillon_store::dead_letter_jobs::Cancelled;
+use carillon_store::dead_letter_jobs::{Cancelled, JobState, Moved};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -91,4 +91,69 @@ pub(crate) async fn cancel_job(
         result,
         job: JobDocument::of(*job),
     }))
+}
+
+/// The result of a pause or a resumption.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MoveAnswer {
+    /// `paused` or `resumed`; `already_paused` or `already_running` if it was so before; `already_ended` if the job has ended.
+    #[schema(example = "paused")]
+    result: &'static str,
+    job: JobDocument,
+}
+
+impl MoveAnswer {
+    fn of(moved: Option<Moved>, result: &'static str) -> Result<Json<Self>, ApiError> {
+        let Moved { is_moved, job } = moved.ok_or_else(|| ApiError::not_found("job"))?;
+        let result = match (is_moved, job.state) {
+            (true, _) => result,
+            (false, JobState::Paused) => "already_paused",
+            (false, JobState::Running) => "already_running",
+            (false, _) => "already_ended",
+        };
+        Ok(Json(Self {
+            result,
+            job: JobDocument::of(job),
+        }))
+    }
+}
+
+/// Pause a job. Letters that it has settled stay settled; no further one is until the job is resumed.
+#[utoipa::path(
+    post, path = "/v1/dlq/jobs/{id}/pause", tag = "dlq", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "Paused, or not running before", body = MoveAnswer),
+        (status = 403, description = "The key's role may only read", body = Problem),
+        (status = 404, description = "The job does not exist", body = Problem))
+)]
+pub(crate) async fn pause_job(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Id(id): Id,
+    NoQuery: NoQuery,
+    NoConditions: NoConditions,
+) -> Result<Json<MoveAnswer>, ApiError> {
+    MoveAnswer::of(
+        state.store.dead_letter_jobs().pause(&caller.0, id).await?,
+        "paused",
+    )
+}
+
+/// Let a paused job go on where it stopped.
+#[utoipa::path(
+    post, path = "/v1/dlq/jobs/{id}/resume", tag = "dlq", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "Resumed, or not paused before", body = MoveAnswer),
+        (status = 403, description = "The key's role may only read", body = Problem),
+        (status = 404, description = "The job does not exist", body = Problem))
+)]
+pub(crate) async fn resume_job(
+    State(state): State<GatewayState>,
+    caller: Operator,
+    Id(id): Id,
+    NoQuery: NoQuery,
+    NoConditions: NoConditions,
+) -> Result<Json<MoveAnswer>, ApiError> {
+    MoveAnswer::of(
+        state.store.dead_letter_jobs().resume(&caller.0, id).await?,
+        "resumed",
+    )
 }

@@ -50,6 +50,8 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(dlq_jobs::list_jobs))
         .routes(routes!(dlq_jobs::get_job))
         .routes(routes!(dlq_jobs::cancel_job))
+        .routes(routes!(dlq_jobs::pause_job))
+        .routes(routes!(dlq_jobs::resume_job))
         .routes(routes!(suppressions::list_suppressions))
         .routes(routes!(suppressions_import::import_suppressions))
         .routes(routes!(

@@ -9,6 +9,7 @@ use axum::{
 use carillon_domain::dead_letter::SkipReason;
 use carillon_store::{api_keys::Role, dead_letter_jobs::JobState};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::{
     Dashboard,
@@ -61,7 +62,8 @@ struct JobPage {
     frame: Option<Frame>,
     job: JobDocument,
     is_running: bool,
-    may_cancel: bool,
+    is_paused: bool,
+    may_change: bool,
     /// The reasons for which letters stay as they are: number, word and sentence.
     reasons: Vec<(u64, SkipReason, &'static str)>,
 }
@@ -80,12 +82,13 @@ pub(crate) async fn show(
         .await?
         .ok_or_else(|| ApiError::not_found("job"))?;
     let job = JobDocument::of(job);
-    let is_running = job.state == JobState::Running;
+    let (is_running, is_paused) = (job.state == JobState::Running, job.state == JobState::Paused);
     let reasons = job.reasons.iter();
     Ok(render(&JobPage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
         is_running,
-        may_cancel: is_running && signed_in.role() >= Role::Operator,
+        is_paused,
+        may_change: (is_running || is_paused) && signed_in.role() >= Role::Operator,
         reasons: reasons
             .map(|(reason, count)| (*count, *reason, reason.sentence()))
             .collect(),
@@ -98,9 +101,29 @@ pub(crate) fn filter_text(filter: &FilterBody) -> String {
     serde_json::to_string(filter).unwrap_or_default()
 }
 
+/// The form of a button that changes a job.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Cancel {
+pub(crate) struct Change {
     csrf: String,
+}
+
+/// The id of the job that the form changes, if the user may.
+fn changed(
+    signed_in: &SignedIn,
+    id: Result<Id, ApiError>,
+    Form(change): Form<Change>,
+) -> Result<Uuid, PageError> {
+    if !same(&signed_in.csrf, &change.csrf) {
+        return Err(forged());
+    }
+    check_role(signed_in)?;
+    Ok(id?.0)
+}
+
+/// The answer to a form: the job's page.
+fn back<T>(id: Uuid, changed: Option<T>) -> Result<Response, PageError> {
+    changed.ok_or_else(|| ApiError::not_found("job"))?;
+    Ok(Redirect::to(&format!("/dlq/jobs/{id}")).into_response())
 }
 
 /// Cancels a job.
@@ -108,15 +131,33 @@ pub(crate) async fn cancel(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
-    Form(cancel): Form<Cancel>,
+    form: Form<Change>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &cancel.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
-    let id = id?.0;
+    let id = changed(&signed_in, id, form)?;
     let jobs = dashboard.gateway.store.dead_letter_jobs();
-    let cancelled = jobs.cancel(&signed_in.caller.0, id).await?;
-    cancelled.ok_or_else(|| ApiError::not_found("job"))?;
-    Ok(Redirect::to(&format!("/dlq/jobs/{id}")).into_response())
+    back(id, jobs.cancel(&signed_in.caller.0, id).await?)
+}
+
+/// Pauses a job.
+pub(crate) async fn pause(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+    form: Form<Change>,
+) -> Result<Response, PageError> {
+    let id = changed(&signed_in, id, form)?;
+    let jobs = dashboard.gateway.store.dead_letter_jobs();
+    back(id, jobs.pause(&signed_in.caller.0, id).await?)
+}
+
+/// Lets a paused job go on.
+pub(crate) async fn resume(
+    State(dashboard): State<Dashboard>,
+    signed_in: SignedIn,
+    id: Result<Id, ApiError>,
+    form: Form<Change>,
+) -> Result<Response, PageError> {
+    let id = changed(&signed_in, id, form)?;
+    let jobs = dashboard.gateway.store.dead_letter_jobs();
+    back(id, jobs.resume(&signed_in.caller.0, id).await?)
 }

@@ -65,6 +65,8 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/dlq/jobs", get(jobs::list))
         .route("/dlq/jobs/{id}", get(jobs::show))
         .route("/dlq/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/dlq/jobs/{id}/pause", post(jobs::pause))
+        .route("/dlq/jobs/{id}/resume", post(jobs::resume))
         .route("/reveal", post(reveal::reveal))
         .route("/sign-in", get(sign_in::form).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))

@@ -70,6 +70,7 @@ pub(crate) fn job_tone(state: &JobState) -> &'static str {
         JobState::Running => "busy",
         JobState::Done => "good",
         JobState::Cancelled => "calm",
+        JobState::Paused => "warn",
         JobState::Failed => "bad",
     }
 }

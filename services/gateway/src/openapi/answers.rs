@@ -337,7 +337,7 @@ pub(crate) struct AuditEntry {
     /// The API key that was used.
     key_id: Uuid,
     key_name: String,
-    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard` or `cancel`.
+    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard`, `cancel`, `pause` or `resume`.
     #[schema(example = "reveal")]
     action: String,
     /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.

@@ -99,6 +99,7 @@ pub(crate) enum JobKindName {
 #[schema(rename_all = "lowercase")]
 pub(crate) enum JobStateName {
     Running,
+    Paused,
     Done,
     Cancelled,
     Failed,

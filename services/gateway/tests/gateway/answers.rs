@@ -156,6 +156,8 @@ fn of_dead_letters(letter: &str, settled: &Uuid, job: &str) -> Vec<(&'static str
         ),
         ("/v1/dlq/jobs", Ask::get("/v1/dlq/jobs")),
         ("/v1/dlq/jobs/{id}", Ask::get(job)),
+        ("/v1/dlq/jobs/{id}/pause", Ask::post(&format!("{job}/pause"))),
+        ("/v1/dlq/jobs/{id}/resume", Ask::post(&format!("{job}/resume"))),
         ("/v1/dlq/jobs/{id}/cancel", Ask::post(&format!("{job}/cancel"))),
         ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{settled}"))),
     ]

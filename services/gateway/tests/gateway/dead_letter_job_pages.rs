@@ -57,6 +57,26 @@ async fn a_page_shows_the_dry_run_first_and_makes_one_job_of_a_form_that_is_sent
             running.contains("http-equiv=\"refresh\"") && running.contains("fixed"),
             "{running}"
         );
+        for (how, button, state) in [("pause", "Resume", "paused"), ("resume", "Pause", "running")] {
+            let path = format!("/dlq/jobs/{job}/{how}");
+            let forged = form(&path, &session, &[("csrf", "x")]);
+            assert_eq!(setting.ask(forged).await.status, 403);
+            let sent = form(&path, &session, &[("csrf", token.as_str())]);
+            assert_eq!(setting.ask(sent).await.status, 303);
+            let shown = setting
+                .ask(page(&format!("/dlq/jobs/{job}"), &session))
+                .await
+                .text();
+            assert!(
+                shown.contains(&format!(">{button}</button>")) && shown.contains(state),
+                "{shown}"
+            );
+            assert_eq!(
+                shown.contains("http-equiv=\"refresh\""),
+                state == "running",
+                "{shown}"
+            );
+        }
         let forged = form(&format!("/dlq/jobs/{job}/cancel"), &session, &[("csrf", "x")]);
         assert_eq!(setting.ask(forged).await.status, 403);
         let cancel = form(
@@ -96,7 +116,7 @@ async fn viewers_see_jobs_and_verdicts_and_no_way_to_make_any() {
             let shown = setting.ask(page(&path, &session)).await;
             assert_eq!(shown.status, 200, "{path}");
             let text = shown.text();
-            let has_none = ["/dlq/replay", "/dlq/discard", "/cancel"]
+            let has_none = ["/dlq/replay", "/dlq/discard", "/cancel", "/pause", "/resume"]
                 .iter()
                 .all(|act| !text.contains(act));
             assert!(has_none, "{path} {text}");

@@ -386,3 +386,38 @@ async fn a_job_is_cancelled_by_an_operator_of_its_tenant() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_job_is_paused_and_resumed_by_an_operator_of_its_tenant() {
+    on_gateway(async |setting| {
+        replayable(setting, "default", 1, "x", LATER).await;
+        setting.advance(600);
+        let made = settle(setting, "replay", &json!({"filter": {}})).await;
+        let job = made["status_url"].as_str().unwrap();
+        for how in ["pause", "resume"] {
+            let path = format!("{job}/{how}");
+            let viewer = Ask::post(&path).key(&setting.viewer);
+            setting.ask(viewer).await.problem(403, "forbidden");
+            let foreign = Ask::post(&path).key(&setting.foreign);
+            setting.ask(foreign).await.problem(404, "not-found");
+        }
+        for (how, result, state) in [
+            ("resume", "already_running", "running"),
+            ("pause", "paused", "paused"),
+            ("pause", "already_paused", "paused"),
+            ("resume", "resumed", "running"),
+            ("cancel", "cancelled", "cancelled"),
+            ("pause", "already_ended", "cancelled"),
+            ("resume", "already_ended", "cancelled"),
+        ] {
+            let ask = Ask::post(&format!("{job}/{how}")).key(&setting.operator);
+            let answer = setting.ask(ask).await.json();
+            assert_eq!(
+                (&answer["result"], &answer["job"]["state"]),
+                (&json!(result), &json!(state)),
+                "{how}"
+            );
+        }
+    })
+    .await;
+}

@@ -89,6 +89,8 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "PATCH /v1/users/{id}/preferences",
             "POST /v1/dlq/discard",
             "POST /v1/dlq/jobs/{id}/cancel",
+            "POST /v1/dlq/jobs/{id}/pause",
+            "POST /v1/dlq/jobs/{id}/resume",
             "POST /v1/dlq/replay",
             "POST /v1/events",
             "POST /v1/keys",

@@ -12,7 +12,8 @@ use carillon_domain::TenantId;
 use uuid::Uuid;
 
 pub use rows::{
-    Cancelled, JobKind, JobState, JobStep, JobView, NewJob, SettledLetter, StepEnd, TakenJob, VerdictView,
+    Cancelled, JobKind, JobState, JobStep, JobView, Moved, NewJob, SettledLetter, StepEnd, TakenJob,
+    VerdictView,
 };
 pub(crate) use verdicts::given;
 
@@ -28,7 +29,11 @@ use crate::{
     page::{Cursor, Page, PageOf},
 };
 
-const JOBS: Prunable = prunable!("dead_letter_jobs", "updated_at", "state <> 'running'");
+const JOBS: Prunable = prunable!(
+    "dead_letter_jobs",
+    "updated_at",
+    "state NOT IN ('running', 'paused')"
+);
 const VERDICTS: Prunable = prunable!("dead_letter_verdicts", "at");
 
 const TAKE_ONE: &str = concat!(
@@ -153,7 +158,7 @@ impl DeadLetterJobs {
                 tx,
                 "UPDATE dead_letter_jobs SET state = 'cancelled', ended_at = $1, updated_at = $1, owner = NULL,
                     lease_until = NULL
-                WHERE tenant = $2 AND id = $3 AND state = 'running'",
+                WHERE tenant = $2 AND id = $3 AND state IN ('running', 'paused')",
                 now,
                 who.tenant.as_str(),
                 id
@@ -173,6 +178,56 @@ impl DeadLetterJobs {
                 Cancelled::HadEnded(job)
             }
         }))
+    }
+
+    /// Stops a running job until it is resumed, and notes it in the audit log. A step that is under way writes nothing more.
+    /// `None` if there is no such job.
+    pub async fn pause(&self, who: &Principal, id: Uuid) -> Result<Option<Moved>, StoreError> {
+        let now = self.db.now();
+        let is_moved = again(|| async {
+            let mut tx = self.db.begin().await?;
+            let paused = execute!(
+                tx,
+                "UPDATE dead_letter_jobs SET state = 'paused', updated_at = $1, owner = NULL, lease_until = NULL
+                WHERE tenant = $2 AND id = $3 AND state = 'running'",
+                now,
+                who.tenant.as_str(),
+                id
+            )?;
+            if paused > 0 {
+                audit_log::append(&mut tx, who, AuditAction::Pause, &route(id), now).await?;
+            }
+            tx.commit().await?;
+            Ok::<_, StoreError>(paused > 0)
+        });
+        self.moved(who, id, is_moved.await?).await
+    }
+
+    /// Lets a paused job go on where it stopped, and notes it in the audit log. `None` if there is no such job.
+    pub async fn resume(&self, who: &Principal, id: Uuid) -> Result<Option<Moved>, StoreError> {
+        let now = self.db.now();
+        let is_moved = again(|| async {
+            let mut tx = self.db.begin().await?;
+            let resumed = execute!(
+                tx,
+                "UPDATE dead_letter_jobs SET state = 'running', updated_at = $1, next_step_at = $1
+                WHERE tenant = $2 AND id = $3 AND state = 'paused'",
+                now,
+                who.tenant.as_str(),
+                id
+            )?;
+            if resumed > 0 {
+                audit_log::append(&mut tx, who, AuditAction::Resume, &route(id), now).await?;
+            }
+            tx.commit().await?;
+            Ok::<_, StoreError>(resumed > 0)
+        });
+        self.moved(who, id, is_moved.await?).await
+    }
+
+    async fn moved(&self, who: &Principal, id: Uuid, is_moved: bool) -> Result<Option<Moved>, StoreError> {
+        let job = self.get(&who.tenant, id).await?;
+        Ok(job.map(|job| Moved { is_moved, job }))
     }
 
     /// Takes the job whose next step is due first, of any tenant, for one step. A lease of another process counts until its

@@ -53,6 +53,8 @@ impl JobKind {
 pub enum JobState {
     /// It has letters left, or has not looked yet.
     Running,
+    /// It was stopped, and goes on when it is resumed.
+    Paused,
     /// Each of its letters has a verdict or was skipped.
     Done,
     /// It was cancelled; verdicts given before stay.
@@ -178,6 +180,15 @@ pub enum Cancelled {
     Now(Box<JobView>),
     /// The job had ended before.
     HadEnded(Box<JobView>),
+}
+
+/// The answer to a pause or a resumption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Whether the job's state has changed; otherwise it was another one than expected.
+    pub is_moved: bool,
+    /// The job.
+    pub job: JobView,
 }
 
 /// A verdict as it is read.

@@ -179,6 +179,57 @@ async fn a_letter_that_is_read_after_its_verdict_is_never_open() {
 }
 
 #[tokio::test]
+async fn a_paused_job_settles_no_further_letter_until_it_is_resumed_where_it_stopped() {
+    on_each(async |store| {
+        let jobs = store.dead_letter_jobs();
+        let made = job(store, JobKind::Replay).await;
+        let taken = take(store).await.unwrap();
+        let written = jobs.step(&taken, &over(&[1], store.now())).await.unwrap();
+        assert_eq!(written, StepEnd::Written(1));
+        let taken = take(store).await.unwrap();
+        assert_eq!(
+            jobs.pause(&who("other"), made).await.unwrap(),
+            None,
+            "of another tenant"
+        );
+        let paused = jobs.pause(&who("default"), made).await.unwrap().unwrap();
+        assert_eq!((paused.is_moved, paused.job.state), (true, JobState::Paused));
+        // The step that was under way has no effect, and no other is taken.
+        let lost = jobs.step(&taken, &over(&[2], store.now())).await.unwrap();
+        assert_eq!(lost, StepEnd::Lost);
+        assert!(take(store).await.is_none());
+        let again = jobs.pause(&who("default"), made).await.unwrap().unwrap();
+        assert_eq!((again.is_moved, again.job.state), (false, JobState::Paused));
+        // It waits, however long it takes.
+        store.clock.advance(seconds(400 * 24 * 3_600));
+        jobs.prune(seconds(1)).await.unwrap();
+
+        let resumed = jobs.resume(&who("default"), made).await.unwrap().unwrap();
+        assert_eq!((resumed.is_moved, resumed.job.state), (true, JobState::Running));
+        assert_eq!((resumed.job.settled, resumed.job.after), (1, taken.job.after));
+        let again = jobs.resume(&who("default"), made).await.unwrap().unwrap();
+        assert!(!again.is_moved);
+        let taken = take(store).await.unwrap();
+        let written = jobs.step(&taken, &over(&[2], store.now())).await.unwrap();
+        assert_eq!(written, StepEnd::Written(1));
+
+        jobs.pause(&who("default"), made).await.unwrap();
+        let cancelled = jobs.cancel(&who("default"), made).await.unwrap();
+        assert!(matches!(cancelled, Some(Cancelled::Now(_))), "{cancelled:?}");
+        let ended = jobs.resume(&who("default"), made).await.unwrap().unwrap();
+        assert_eq!((ended.is_moved, ended.job.state), (false, JobState::Cancelled));
+        let log = store
+            .audit_log()
+            .list(&store.tenant, Page::default())
+            .await
+            .unwrap();
+        let noted = |action: AuditAction| log.items.iter().filter(|entry| entry.action == action).count();
+        assert_eq!((noted(AuditAction::Pause), noted(AuditAction::Resume)), (2, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_cancelled_job_settles_no_further_letter_and_both_are_audited() {
     on_each(async |store| {
         let jobs = store.dead_letter_jobs();
