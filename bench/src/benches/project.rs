@@ -111,6 +111,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             sentence: "Sent by push: no rule forbids it.".to_owned(),
             steps: Steps::default(),
             to_masked: Some("demo…".to_owned()),
+            until: None,
             delivery_id: Some(id),
         }],
     };

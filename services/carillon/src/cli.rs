@@ -17,7 +17,7 @@ use crate::roles::{self, ProcessRole};
 pub(crate) use self::{
     dev::{DATA_DIR, DevArgs, Without},
     dlq::{DlqCommand, LetterFilter, SettleArgs},
-    remote::{DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
+    remote::{DecisionsArgs, DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,
     },
@@ -100,6 +100,9 @@ pub(crate) enum Command {
     /// Show an event with its decisions and deliveries.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
+    /// List decisions, newest first: every recipient and channel, sent or not, and why.
+    #[command(after_help = examples::DECISIONS)]
+    Decisions(DecisionsArgs),
     /// List and show deliveries, the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),

@@ -14,7 +14,7 @@ use carillon_store::{
     api_keys::Role,
     audit_log::AuditAction,
     dead_letters::{DeadLetterGroup, DeadLetterView},
-    read_model::{DeliveryView, StepView},
+    read_model::{DecisionView, DeliveryView, StepView},
     suppressions::SuppressionView,
     users::User,
 };
@@ -121,6 +121,14 @@ pub(crate) fn mask_decisions(decisions: &mut [Decision]) {
         if decision.user_id.is_none() {
             mask_text(&mut decision.recipient);
         }
+    }
+}
+
+/// A decision of a list.
+pub(crate) fn mask_decision(decision: &mut DecisionView) {
+    mask_text(&mut decision.sentence);
+    if decision.user_id.is_none() {
+        mask_text(&mut decision.recipient);
     }
 }
 

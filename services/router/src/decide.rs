@@ -3,7 +3,7 @@
 
 use carillon_domain::{
     Timestamp,
-    decide::{Concluded, Draft, EventFacts, LimitCheck, conclude},
+    decide::{Concluded, Draft, Entry, EventFacts, LimitCheck, conclude},
 };
 use carillon_runtime::Fair;
 use carillon_store::{RecipientFacts, StoreError};
@@ -54,6 +54,8 @@ fn draft(
         users: facts.users(&inbound.tenant),
         suppressed_guests: facts.suppressed_guests(&inbound.tenant),
         address_key: deps.store.address_key(),
+        entry: Entry::Start,
+        may_wait: false,
         accepted_at: inbound.accepted_at,
         now,
     };

@@ -16,6 +16,8 @@ use crate::{
     field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
     locale,
     mask::place,
+    quiet_hours::{self, QuietHours},
+    recipient::validate_timezone,
     schema,
 };
 
@@ -33,6 +35,12 @@ pub struct Catalog {
     pub types: IndexMap<String, EventTypeDef>,
     /// Categories by name.
     pub categories: IndexMap<String, CategoryDef>,
+    /// The timezone, IANA, of recipients of whom none is known; UTC if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// The quiet hours of recipients who have set none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quiet_hours: Vec<QuietHours>,
 }
 
 /// An event type.
@@ -202,6 +210,8 @@ impl Catalog {
                 }
             }
         }
+        validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
+        quiet_hours::check(&self.quiet_hours, "/quiet_hours", &mut errors);
         if is_full(&errors) {
             end_full(&mut errors, None);
         }
@@ -402,8 +412,24 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("`providers`, expected `types` or `categories`"),
+                .contains("`providers`, expected one of `types`, `categories`, `timezone`, `quiet_hours`"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_timezone_and_quiet_hours_that_cannot_be_meant_are_refused_with_place_and_value() {
+        let catalog: Catalog = serde_json::from_str(
+            r#"{"timezone":"Europe/Bern","quiet_hours":[{"from":"22:00","to":"22:00"}]}"#,
+        )
+        .unwrap();
+        let errors: Vec<String> = catalog.validate().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "/timezone: expected an IANA timezone, such as Europe/Berlin, not \"Europe/Bern\"",
+                "/quiet_hours/0: expected from and to to differ, not 22:00 for both",
+            ]
         );
     }
 

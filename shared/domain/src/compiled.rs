@@ -8,6 +8,7 @@ use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
     field_error::{FieldError, quoted},
     mask::{Former, Mask},
+    quiet_hours::{QuietHours, Zone},
     schema::{self, Schema},
     schema_errors,
 };
@@ -23,6 +24,7 @@ pub struct CompiledCatalog {
     names: HashMap<Arc<str>, Arc<str>>,
     schemas: HashMap<String, Schema>,
     former: Former,
+    zone: Zone,
 }
 
 /// An event type of a catalog.
@@ -34,6 +36,10 @@ pub struct CatalogType<'a> {
     pub definition: &'a EventTypeDef,
     /// Its category.
     pub category: &'a CategoryDef,
+    /// The timezone of recipients of whom none is known.
+    pub zone: Zone,
+    /// The quiet hours of recipients who have set none.
+    pub quiet_hours: &'a [QuietHours],
 }
 
 impl CompiledCatalog {
@@ -54,7 +60,9 @@ impl CompiledCatalog {
             }
             names.insert(Arc::clone(&name), name);
         }
+        let zone = catalog.timezone.as_deref().and_then(|name| name.parse().ok());
         Self {
+            zone: zone.unwrap_or(Zone::UTC),
             catalog,
             names,
             schemas,
@@ -69,6 +77,7 @@ impl CompiledCatalog {
         Some(Self::new(Catalog {
             types: [(name.to_owned(), definition.clone())].into_iter().collect(),
             categories: catalog.categories.clone(),
+            ..Catalog::default()
         }))
     }
 
@@ -104,6 +113,8 @@ impl CompiledCatalog {
             name,
             definition,
             category: self.catalog.categories.get(&definition.category)?,
+            zone: self.zone,
+            quiet_hours: &self.catalog.quiet_hours,
         })
     }
 

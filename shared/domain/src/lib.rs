@@ -21,6 +21,7 @@ pub mod locale;
 pub mod mask;
 pub mod moment;
 pub mod preference;
+pub mod quiet_hours;
 pub mod receipt;
 pub mod recipient;
 pub mod retry;

@@ -4,13 +4,13 @@ mod choices;
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveTime, Weekday};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::Catalog,
     channel::Channel,
     field_error::{FieldError, escape_token, is_full, quoted},
+    quiet_hours::{self, QuietHours},
 };
 
 /// A choice for each channel that has one.
@@ -35,52 +35,10 @@ pub struct Preferences {
         deserialize_with = "choices::by_name"
     )]
     pub types: BTreeMap<String, ChannelChoices>,
-    /// Windows without messages, in the user's timezone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub quiet_hours: Vec<QuietHours>,
-}
-
-/// A quiet window. If its end is before its start, it runs over midnight.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuietHours {
-    /// The days on which it starts; none means every day.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub days: Vec<Day>,
-    /// Local start, `HH:MM`.
-    #[serde(with = "hh_mm")]
-    pub from: NaiveTime,
-    /// Local end, `HH:MM`, exclusive.
-    #[serde(with = "hh_mm")]
-    pub to: NaiveTime,
-}
-
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the days speak for themselves")]
-pub enum Day {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
-}
-
-impl From<Day> for Weekday {
-    fn from(day: Day) -> Self {
-        match day {
-            Day::Mon => Self::Mon,
-            Day::Tue => Self::Tue,
-            Day::Wed => Self::Wed,
-            Day::Thu => Self::Thu,
-            Day::Fri => Self::Fri,
-            Day::Sat => Self::Sat,
-            Day::Sun => Self::Sun,
-        }
-    }
+    /// Windows in which messages wait, in the user's timezone. `None` inherits those of the catalog, an empty list means
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<Vec<QuietHours>>,
 }
 
 /// The level at which a choice was found.
@@ -152,42 +110,17 @@ impl Preferences {
         errors
     }
 
-    /// Checks the rules that serde cannot: at most 32 quiet windows, none empty.
+    /// Checks the rules that serde cannot, which are those of quiet hours. Quiet hours of before stay, since a former
+    /// release may have accepted them.
     #[must_use]
-    pub fn validate(&self) -> Vec<FieldError> {
+    pub fn validate(&self, before: &Self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        if self.quiet_hours.len() > 32 {
-            errors.push(FieldError::new(
-                "/quiet_hours",
-                "range",
-                "expected at most 32 windows",
-            ));
-        }
-        for (index, window) in self.quiet_hours.iter().enumerate() {
-            if window.from == window.to {
-                errors.push(FieldError::new(
-                    format!("/quiet_hours/{index}"),
-                    "range",
-                    "expected from and to to differ",
-                ));
-            }
+        if let Some(windows) = self.quiet_hours.as_ref()
+            && before.quiet_hours.as_ref() != Some(windows)
+        {
+            quiet_hours::check(windows, "/quiet_hours", &mut errors);
         }
         errors
-    }
-}
-
-mod hh_mm {
-    use chrono::NaiveTime;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    pub(super) fn serialize<S: Serializer>(time: &NaiveTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&time.format("%H:%M"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveTime, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        NaiveTime::parse_from_str(&text, "%H:%M").map_err(|_| D::Error::custom("expected a time as HH:MM"))
     }
 }
 
@@ -255,11 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_a_time_and_an_unknown_field_are_refused() {
-        assert!(
-            serde_json::from_str::<Preferences>(r#"{"quiet_hours":[{"from":"25:00","to":"07:00"}]}"#)
-                .is_err()
-        );
+    fn quiet_hours_are_inherited_set_or_set_to_none_and_wrong_ones_are_refused_unless_they_were_there_before()
+    {
+        let read = |json: &str| serde_json::from_str::<Preferences>(json).unwrap();
+        assert_eq!(read("{}").quiet_hours, None);
+        assert_eq!(read(r#"{"quiet_hours":null}"#).quiet_hours, None);
+        let none = read(r#"{"quiet_hours":[]}"#);
+        assert_eq!(none.quiet_hours.as_deref(), Some(&[][..]));
+        assert_eq!(serde_json::to_string(&none).unwrap(), r#"{"quiet_hours":[]}"#);
+        assert_eq!(serde_json::to_string(&Preferences::default()).unwrap(), "{}");
+        let wrong = read(r#"{"quiet_hours":[{"from":"08:00","to":"08:00"}]}"#);
+        assert_eq!(wrong.validate(&none)[0].pointer, "/quiet_hours/0");
+        assert_eq!(wrong.validate(&wrong), []);
         assert!(serde_json::from_str::<Preferences>(r#"{"globl":{}}"#).is_err());
     }
 }

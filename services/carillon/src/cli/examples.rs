@@ -34,6 +34,9 @@ examples! {
         "carillon simulate --file event.json --at 2026-11-28T02:00:00Z",
         "carillon simulate --type WeeklyDeals --user u-42 --as-if-preferences '{\"global\":{\"email\":true}}' --as-if-catalog examples/shop";
     EVENTS: "carillon events get order-1001-shipped", "carillon events get order-1001-shipped --source /shop/orders --json";
+    DECISIONS:
+        "carillon decisions --user u-42",
+        "carillon decisions --reason opted_out_type --reason not_opted_in --from 2026-11-24 --json";
     DELIVERIES: "carillon deliveries list", "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DELIVERIES_LIST:
         "carillon deliveries list --status dead_lettered --channel sms",

@@ -104,6 +104,36 @@ pub(crate) enum EventsCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DecisionsArgs {
+    /// Only decisions about this user; may be repeated, like all filters.
+    #[arg(long)]
+    pub(crate) user: Vec<String>,
+    /// Only decisions about the event of this id.
+    #[arg(long)]
+    pub(crate) event: Vec<String>,
+    /// Only decisions on this channel.
+    #[arg(long)]
+    pub(crate) channel: Vec<String>,
+    /// Only decisions with this outcome: `send`, `suppress`, `defer` or `drop`.
+    #[arg(long)]
+    pub(crate) outcome: Vec<String>,
+    /// Only decisions with this reason, such as `opted_out_type`.
+    #[arg(long)]
+    pub(crate) reason: Vec<String>,
+    /// Only decisions made at this time or later.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Only decisions made before this time.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// The most rows, up to 500.
+    #[arg(long, default_value_t = 50, value_parser = limit)]
+    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
     /// List deliveries, newest first.

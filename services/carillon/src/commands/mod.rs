@@ -29,6 +29,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Send(args) => remote::send(args).await?,
         Command::Simulate(args) => simulate::run(args).await?,
         Command::Events(command) => remote::events(command).await?,
+        Command::Decisions(args) => remote::decisions(args).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => dlq::run(command).await?,
         Command::Suppressions(command) => return suppressions::run(command).await,

@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs},
+    cli::{DecisionsArgs, DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs},
     output::{self, cell},
 };
 
@@ -210,6 +210,35 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
         &event["deliveries"],
         &["id", "channel", "to_masked", "status", "provider"],
     )
+}
+
+pub(super) async fn decisions(args: DecisionsArgs) -> anyhow::Result<()> {
+    let mut query = vec![format!("limit={}", args.limit)];
+    let (from, to): (Vec<_>, Vec<_>) = (args.from.into_iter().collect(), args.to.into_iter().collect());
+    for (name, values) in [
+        ("user", &args.user),
+        ("event", &args.event),
+        ("channel", &args.channel),
+        ("outcome", &args.outcome),
+        ("reason", &args.reason),
+        ("from", &from),
+        ("to", &to),
+    ] {
+        query.extend(values.iter().map(|value| format!("{name}={}", encoded(value))));
+    }
+    let path = format!("/v1/decisions?{}", query.join("&"));
+    let list = args.remote.call(Method::GET, &path, None).await?;
+    let columns = [
+        "at",
+        "type",
+        "event_id",
+        "recipient",
+        "channel",
+        "outcome",
+        "reason",
+        "sentence",
+    ];
+    print_list(&list, &columns, args.remote.json)
 }
 
 pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()> {

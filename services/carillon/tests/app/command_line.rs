@@ -179,8 +179,9 @@ fn text_from_a_server_cannot_steer_the_terminal() {
         "title": nasty, "detail": nasty, "errors": [{"pointer": nasty, "message": nasty}],
         "items": [{"index": nasty, "problem": {"title": nasty, "detail": nasty}}],
     });
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["events", "get", "x"],
+        &["decisions"],
         &["deliveries", "list"],
         &["deliveries", "get", "x"],
         &["dlq", "list"],

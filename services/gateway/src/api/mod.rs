@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalog;
+mod decisions;
 pub(crate) mod deliveries;
 pub(crate) mod dlq;
 mod dlq_jobs;
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(events_post::post_events))
         .routes(routes!(simulate::post_simulate))
         .routes(routes!(event_get::get_event))
+        .routes(routes!(decisions::list_decisions))
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::get_delivery))
         .routes(routes!(users::put_user, users::get_user, users::delete_user))

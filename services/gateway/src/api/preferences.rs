@@ -140,7 +140,7 @@ pub(crate) fn check(
 ) -> Result<(), Vec<FieldError>> {
     let unknown = said.unknown_names(catalog, before);
     let errors = if unknown.is_empty() {
-        said.validate()
+        said.validate(before)
     } else {
         unknown
     };

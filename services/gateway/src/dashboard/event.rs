@@ -35,7 +35,7 @@ struct EventPage {
 
 /// The colour of an outcome, beside its name.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
-fn tone(outcome: &Outcome) -> &'static str {
+pub(super) fn tone(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Send => "good",
         Outcome::Defer | Outcome::Digest => "busy",

@@ -1,17 +1,27 @@
-//! `/users/{id}`: a user's addresses, and why those on the suppression list take no messages.
+//! `/users/{id}`: a user's addresses, why those on the suppression list take no messages, and the latest decisions about
+//! the user, sent or not.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
 use carillon_domain::{Channel, UserId};
 use carillon_runtime::http::Path;
-use carillon_store::{suppressions::SuppressionView, users::User};
+use carillon_store::{
+    Page,
+    read_model::{DecisionFilter, DecisionView},
+    suppressions::SuppressionView,
+    users::User,
+};
 
 use super::{
     Dashboard,
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
-use crate::{error::ApiError, input::NoQuery, privacy::mask_user};
+use crate::{
+    error::ApiError,
+    input::NoQuery,
+    privacy::{mask_decision, mask_user},
+};
 
 /// A contact point of the page.
 struct ContactLine {
@@ -29,7 +39,11 @@ struct UserPage {
     locale: Option<String>,
     timezone: Option<String>,
     contacts: Vec<ContactLine>,
+    decisions: Vec<DecisionView>,
 }
+
+/// The number of decisions that the page shows.
+const DECISIONS: u32 = 30;
 
 /// Renders the page.
 pub(crate) async fn show(
@@ -40,13 +54,29 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let NoQuery = asked?;
     let id = UserId::from(id);
-    let users = dashboard.gateway.store.users();
+    let store = &dashboard.gateway.store;
+    let users = store.users();
     let user = users.get(signed_in.caller.tenant(), &id).await?;
     let mut user = user.ok_or_else(|| ApiError::no_user(&id))?.value;
     if !signed_in.sight.is_revealed() {
         mask_user(&mut user);
     }
+    let filter = DecisionFilter {
+        user: vec![id.to_string()],
+        ..DecisionFilter::default()
+    };
+    let page = Page {
+        limit: DECISIONS,
+        ..Page::default()
+    };
+    let model = store.read_model();
+    let mut decisions = model
+        .decisions(signed_in.caller.tenant(), &filter, page)
+        .await?
+        .items;
+    decisions.iter_mut().for_each(mask_decision);
     Ok(render(&UserPage {
+        decisions,
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         id,
         locale: user.locale.clone(),

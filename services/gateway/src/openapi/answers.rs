@@ -17,7 +17,7 @@ pub(crate) use self::{
     addresses::{Suppression, SuppressionPage, User},
     dead_letters::{DeadLetterDocument, DeadLetterGroups, DeadLetterPage, JobPage},
 };
-use super::schemas::{ChannelName, RoleName, StatusName};
+use super::schemas::{ChannelName, OutcomeName, ReasonName, RoleName, StatusName};
 
 /// A page of deliveries, newest first.
 #[derive(ToSchema)]
@@ -207,20 +207,53 @@ pub(crate) struct Decision {
     /// The address, masked.
     #[schema(nullable = false)]
     to_masked: Option<String>,
+    /// The time until which the message waits; it is then decided again.
+    #[schema(nullable = false)]
+    until: Option<DateTime<Utc>>,
     /// The resulting delivery, if there is one.
     #[schema(nullable = false)]
     delivery_id: Option<Uuid>,
 }
 
+/// A page of decisions, newest first.
 #[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub(crate) enum OutcomeName {
-    Send,
-    Suppress,
-    Defer,
-    Digest,
-    Drop,
-    Duplicate,
+pub(crate) struct DecisionPage {
+    items: Vec<ListedDecision>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A decision of a list.
+#[derive(ToSchema)]
+pub(crate) struct ListedDecision {
+    /// The time of the decision.
+    at: DateTime<Utc>,
+    event_id: String,
+    source: String,
+    /// The event's type.
+    r#type: String,
+    category: String,
+    /// The recipient for display.
+    recipient: String,
+    /// The recipient's id; null for a guest.
+    #[schema(required)]
+    user_id: Option<String>,
+    channel: ChannelName,
+    outcome: OutcomeName,
+    /// The reason, as a stable word.
+    reason: ReasonName,
+    /// The reason, as a sentence.
+    sentence: String,
+    /// The address, masked; null if there is no delivery.
+    #[schema(required)]
+    to_masked: Option<String>,
+    /// The time until which the message waits; null if it does not.
+    #[schema(required)]
+    until: Option<DateTime<Utc>>,
+    /// The resulting delivery; null if there is none.
+    #[schema(required)]
+    delivery_id: Option<Uuid>,
 }
 
 /// A rule that was applied.
@@ -228,7 +261,7 @@ pub(crate) enum OutcomeName {
 pub(crate) struct DecisionStep {
     #[schema(example = "preference")]
     rule: String,
-    /// `pass`, `skip` or `stop`.
+    /// `pass`, `skip`, `stop` or `wait`.
     result: String,
     /// The values that the rule examined.
     inputs: Map<String, Value>,

@@ -48,6 +48,45 @@ pub(crate) enum StatusName {
 }
 
 #[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum OutcomeName {
+    Send,
+    Suppress,
+    Defer,
+    Digest,
+    Drop,
+    Duplicate,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum ReasonName {
+    Allowed,
+    Critical,
+    Expired,
+    UnknownUser,
+    NoAddress,
+    AddressDead,
+    Stopped,
+    Complained,
+    Suppressed,
+    OptedOutType,
+    OptedOutCategory,
+    OptedOutChannel,
+    NotOptedIn,
+    FallbackNotNeeded,
+    ChannelNotRequested,
+    ChannelNotOfType,
+    RepeatedRecipient,
+    RepeatedAddress,
+    InvalidRecipient,
+    QuietHours,
+    ExpiresInQuietHours,
+    OverLimit,
+    LimitUnknown,
+}
+
+#[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum DeadLetterStateName {
     Open,
@@ -226,7 +265,7 @@ pub(crate) enum EventOrBatch {
 pub(crate) enum EventOrSimulation {
     Plain(PlainEvent),
     Cloud(CloudEvent),
-    Simulation(SimulationBody),
+    Simulation(Box<SimulationBody>),
 }
 
 /// An event with the conditions of its simulation.
@@ -272,8 +311,9 @@ pub(crate) struct PreferencesBody {
     /// Choices by event type and channel.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, BTreeMap<ChannelName, bool>>>,
-    /// Quiet windows, in the user's timezone.
-    #[schema(nullable = false, max_items = 32)]
+    /// Quiet windows, in the user's timezone. Absent, those of the catalog hold; an empty list means none. No two overlap,
+    /// and some time of the week is left.
+    #[schema(max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
 }
 
@@ -287,7 +327,7 @@ pub(crate) struct PreferencesPatch {
     categories: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
     /// Choices by event type and channel.
     types: Option<BTreeMap<String, BTreeMap<ChannelName, Option<bool>>>>,
-    /// All quiet windows; they replace the present ones.
+    /// All quiet windows; they replace the present ones. Null: those of the catalog hold.
     #[schema(max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
 }
@@ -317,12 +357,21 @@ pub(crate) struct CatalogBody {
     /// Categories by name: `title`, `default`, `limits`, `overflow`, `on_uncertain`.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, Map<String, Value>>>,
+    /// The timezone, IANA, of recipients of whom none is known; UTC if absent.
+    #[schema(example = "Europe/Berlin")]
+    timezone: Option<String>,
+    /// The quiet hours of recipients who have set none.
+    #[schema(nullable = false, max_items = 32)]
+    quiet_hours: Option<Vec<QuietHoursBody>>,
 }
 
 #[cfg(test)]
 mod tests {
     use carillon_domain::{
-        Catalog, Channel, DeliveryStatus, Event, Preferences, dead_letter::FailureClass, event::Defaults,
+        Catalog, Channel, DeliveryStatus, Event, Preferences,
+        dead_letter::FailureClass,
+        decide::{Outcome, Reason},
+        event::Defaults,
         suppression::SuppressionReason,
     };
     use serde::Serialize;
@@ -376,6 +425,14 @@ mod tests {
         );
         assert_eq!(sorted(names::<QueueName>()), sorted(told(Queue::iter())));
         assert_eq!(
+            sorted(names::<OutcomeName>()),
+            sorted(told(Outcome::VARIANTS.iter()))
+        );
+        assert_eq!(
+            sorted(names::<ReasonName>()),
+            sorted(told(Reason::VARIANTS.iter()))
+        );
+        assert_eq!(
             sorted(names::<FailureClassName>()),
             sorted(told(FailureClass::ALL.iter()))
         );
@@ -396,7 +453,8 @@ mod tests {
             sorted(preferences.as_object().unwrap().keys().cloned().collect())
         );
         serde_json::from_value::<Preferences>(preferences).unwrap();
-        let catalog = json!({"types": {}, "categories": {}});
+        let catalog = json!({"types": {}, "categories": {}, "timezone": "UTC",
+            "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]});
         assert_eq!(
             properties::<CatalogBody>(),
             sorted(catalog.as_object().unwrap().keys().cloned().collect())

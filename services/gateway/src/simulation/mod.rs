@@ -10,7 +10,7 @@ use std::sync::Arc;
 use carillon_domain::{
     Event, TenantId, Timestamp,
     compiled::CompiledCatalog,
-    decide::{Decisions, Draft, EventFacts, LimitCheck, conclude, take_repeated},
+    decide::{Decisions, Draft, Entry, EventFacts, LimitCheck, conclude, take_repeated},
 };
 
 pub(crate) use self::{document::SimulationDocument, request::SimulationRequest};
@@ -70,6 +70,8 @@ pub(crate) async fn simulate(
             users: facts.users(tenant),
             suppressed_guests: facts.suppressed_guests(tenant),
             address_key: state.store.address_key(),
+            entry: Entry::Start,
+            may_wait: false,
             accepted_at: at,
             now: at,
         }

@@ -219,6 +219,7 @@ async fn every_answer_has_the_fields_that_the_document_says() {
                 "/v1/deliveries/{id}",
                 Ask::get(&format!("/v1/deliveries/{id}?reveal=true")),
             ),
+            ("/v1/decisions", Ask::get("/v1/decisions")),
             ("/v1/keys", Ask::get("/v1/keys")),
             ("/v1/audit", Ask::get("/v1/audit")),
             ("/v1/stats", Ask::get("/v1/stats")),

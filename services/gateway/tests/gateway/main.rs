@@ -16,6 +16,7 @@ mod crashes;
 mod dashboard;
 mod dead_letter_job_pages;
 mod dead_letter_jobs;
+mod decisions;
 mod events_bad;
 mod events_good;
 mod foreign_text;

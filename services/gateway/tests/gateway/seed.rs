@@ -97,6 +97,7 @@ async fn project(
             sentence: "To be sent by email: no rule forbids it.".to_owned(),
             steps: Steps::default(),
             to_masked: Some("a***@example.com".to_owned()),
+            until: None,
             delivery_id: Some(id),
         }],
     });

@@ -72,6 +72,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "DELETE /v1/users/{id}/opt-outs/{channel}",
             "GET /v1/audit",
             "GET /v1/catalog",
+            "GET /v1/decisions",
             "GET /v1/deliveries",
             "GET /v1/deliveries/{id}",
             "GET /v1/dlq",

@@ -43,6 +43,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
         sentence: format!("{outcome} by {channel}"),
         steps: Steps::default(),
         to_masked: sends.then(|| "a…@example.com".to_owned()),
+        until: None,
         delivery_id: sends.then(|| delivery_id(event, channel)),
     }
 }

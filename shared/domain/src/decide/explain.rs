@@ -2,7 +2,20 @@
 //! delivery's states.
 
 use super::{Decision, Facts, Reason};
-use crate::{channel::Channel, field_error::FieldError, suppression::Suppression};
+use crate::{
+    channel::Channel,
+    clock::Timestamp,
+    field_error::FieldError,
+    quiet_hours::{Zone, until_text},
+    suppression::Suppression,
+};
+
+/// A wait, with the timezone in which its end is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) until: Timestamp,
+    pub(super) zone: Zone,
+}
 
 /// The reason as a sentence, for a reader who looks at one recipient.
 pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> String {
@@ -12,7 +25,7 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::Allowed => format!("To be sent by {channel}: no rule forbids it."),
         Reason::Critical => {
             format!(
-                "To be sent by {channel}: {event_type} is critical, so preferences and limits do not apply."
+                "To be sent by {channel}: {event_type} is critical, so preferences, quiet hours and limits do not apply."
             )
         }
         Reason::Expired => "Not sent: the event had expired before it was decided.".to_owned(),
@@ -42,6 +55,9 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
             "Not sent: another recipient of the event is reached at this address.".to_owned()
         }
         Reason::InvalidRecipient => invalid_recipient(&[]),
+        // These have an end, which the sentence names.
+        Reason::QuietHours => "Held back: quiet hours.".to_owned(),
+        Reason::ExpiresInQuietHours => "Dropped: the event expires during quiet hours.".to_owned(),
         Reason::OverLimit => over_limit_of(category, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
     }
@@ -50,6 +66,20 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
 /// The sentence of a decision that a suppression has stopped.
 pub(super) fn suppressed(suppression: &Suppression, channel: Channel) -> String {
     format!("Not sent by {channel}: {}.", suppression.sentence())
+}
+
+/// The sentence of a message that waits.
+pub(super) fn held_back(wait: &Wait) -> String {
+    format!(
+        "Held back until {}: quiet hours.",
+        until_text(wait.until, wait.zone)
+    )
+}
+
+/// The sentence of a message that would expire while it waits.
+pub(super) fn expires_in_wait(wait: &Wait) -> String {
+    let end = until_text(wait.until, wait.zone);
+    format!("Dropped: the event expires before the end of the recipient's quiet hours at {end}.")
 }
 
 /// The sentence of a decision about an invalid recipient.

@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
-use super::{Decision, Decisions, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain};
+use super::{
+    Decision, Decisions, DeferredDelivery, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
+};
 use crate::{channel::Channel, delivery::Delivery};
 
 #[derive(Serialize)]
@@ -42,11 +44,10 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
         targets,
         checks,
     } = draft;
-    if decision.outcome != Outcome::Send {
-        return Decisions {
-            decisions: vec![decision],
-            deliveries: Vec::new(),
-        };
+    match decision.outcome {
+        Outcome::Send => {}
+        Outcome::Defer => return deferred(&decision, targets),
+        _ => return alone(decision),
     }
     let (mut is_over, mut is_unknown) = (false, false);
     for (check, verdict) in checks.iter().zip(
@@ -74,10 +75,7 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
         decision.outcome = Outcome::Drop;
         decision.reason = Reason::OverLimit;
         decision.sentence = explain::over_limit(&decision);
-        return Decisions {
-            decisions: vec![decision],
-            deliveries: Vec::new(),
-        };
+        return alone(decision);
     }
     if is_unknown {
         decision.reason = Reason::LimitUnknown;
@@ -98,5 +96,31 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
     Decisions {
         decisions,
         deliveries,
+        deferred: Vec::new(),
     }
+}
+
+/// A decision without a delivery.
+fn alone(decision: Decision) -> Decisions {
+    Decisions {
+        decisions: vec![decision],
+        ..Decisions::default()
+    }
+}
+
+/// The deliveries of a draft that waits, with a decision for each.
+fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> Decisions {
+    let Some(until) = decision.until else {
+        return alone(decision.clone());
+    };
+    let mut all = Decisions::default();
+    for (masked, delivery) in targets {
+        all.decisions.push(Decision {
+            to_masked: masked,
+            delivery_id: Some(delivery.delivery_id),
+            ..decision.clone()
+        });
+        all.deferred.push(DeferredDelivery { until, delivery });
+    }
+    all
 }

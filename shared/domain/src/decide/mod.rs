@@ -14,11 +14,11 @@ mod whole;
 use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 pub use once::once_per_address;
-pub use rules::{evaluate, repeated};
+pub use rules::{Entry, evaluate, repeated};
 pub use steps::{Step, Steps};
 pub use unusable::unusable;
 pub use whole::{Concluded, EventFacts, conclude, guests_of, take_repeated, users_of};
@@ -32,6 +32,7 @@ use crate::{
     event::Event,
     ids::{DeliveryId, TenantId, UserId},
     preference::Preferences,
+    quiet_hours::{QuietHours, Zone},
     recipient::Recipient,
     suppression::{Suppression, SuppressionReason},
 };
@@ -82,6 +83,14 @@ pub struct Facts<'a> {
     pub address_key: &'a AddressKey,
     /// The suppressed ones among the tenant's guests.
     pub suppressed_guests: &'a SuppressedGuests,
+    /// The timezone of a recipient of whom none is known.
+    pub zone: Zone,
+    /// The quiet hours of a recipient who has set none.
+    pub quiet_hours: &'a [QuietHours],
+    /// The rule with which the evaluation begins.
+    pub entry: Entry,
+    /// Whether messages may wait. If not, quiet hours are left out.
+    pub may_wait: bool,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -102,6 +111,7 @@ pub struct Facts<'a> {
     Display,
     EnumString,
     IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -114,7 +124,7 @@ pub enum Outcome {
     Defer,
     /// The message joins a digest.
     Digest,
-    /// The message is over a limit.
+    /// The message is over a limit, or would expire while it waits.
     Drop,
     /// The recipient gets this message already.
     Duplicate,
@@ -134,13 +144,14 @@ pub enum Outcome {
     Display,
     EnumString,
     IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// No rule forbids the message.
     Allowed,
-    /// The type is critical, so that preferences and limits do not apply.
+    /// The type is critical, so that preferences, quiet hours and limits do not apply.
     Critical,
     /// The event's `expiresat` has passed.
     Expired,
@@ -176,6 +187,10 @@ pub enum Reason {
     RepeatedAddress,
     /// The value at the place of a recipient is not a valid recipient.
     InvalidRecipient,
+    /// It is a quiet hour of the recipient.
+    QuietHours,
+    /// The event expires before the end of the recipient's quiet hours.
+    ExpiresInQuietHours,
     /// The limit of the category on the channel is used up.
     OverLimit,
     /// The limits could not be counted within `router.limits_patience`, so the message is sent without them.
@@ -205,6 +220,9 @@ pub struct Decision {
     /// The address, masked for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,
+    /// The time until which the message waits; it is then decided again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// The resulting delivery, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
@@ -242,12 +260,23 @@ pub struct Draft {
 }
 
 /// The result of a draft: a decision for each target, and the deliveries.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Decisions {
     /// The decisions, at least one.
     pub decisions: Vec<Decision>,
     /// The deliveries, one for each decision to send.
     pub deliveries: Vec<Delivery>,
+    /// The deliveries that wait, one for each decision to defer.
+    pub deferred: Vec<DeferredDelivery>,
+}
+
+/// A delivery that waits until it is decided again.
+#[derive(Debug, Clone)]
+pub struct DeferredDelivery {
+    /// The time at which it is decided again.
+    pub until: Timestamp,
+    /// The delivery as it would be sent now.
+    pub delivery: Delivery,
 }
 
 impl Draft {
@@ -269,10 +298,17 @@ impl Decisions {
     pub fn extend(&mut self, other: Self) {
         self.decisions.extend(other.decisions);
         self.deliveries.extend(other.deliveries);
+        self.deferred.extend(other.deferred);
     }
 }
 
 impl Reason {
+    /// Whether it is a reason for which a message is sent.
+    #[must_use]
+    pub fn sends(self) -> bool {
+        matches!(self, Self::Allowed | Self::Critical | Self::LimitUnknown)
+    }
+
     /// The reason of a decision that a suppression has stopped.
     #[must_use]
     pub fn of_suppression(reason: SuppressionReason) -> Self {
@@ -315,5 +351,7 @@ fn channels<'a>(
     order.iter().chain(others.map(|(_, channel)| channel)).copied()
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -33,8 +33,9 @@ pub fn once_per_address(recipients: &mut [(Facts<'_>, Vec<Draft>)]) {
     }
 }
 
+/// Whether a message is sent, now or after a wait.
 fn is_sent(draft: &Draft) -> bool {
-    draft.decision.outcome == Outcome::Send
+    matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer)
 }
 
 /// The address of a draft, in the form in which two spellings are equal. Guests have no devices, so push is
@@ -66,6 +67,7 @@ fn suppress(facts: &Facts<'_>, draft: &mut Draft) {
     let decision = &mut draft.decision;
     decision.outcome = Outcome::Suppress;
     decision.reason = reason;
+    decision.until = None;
     decision.sentence = explain::sentence(reason, facts, decision.channel);
     decision.steps.note("address", "stop", &Input("repeated", true));
 }

@@ -1,16 +1,21 @@
 //! The rules, in the order in which they apply.
 
+mod waits;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{
-    Contact, Decision, Draft, Facts, Outcome, Reason, explain, limits,
+    Contact, Decision, Draft, Facts, Outcome, Reason,
+    explain::{self, Wait},
+    limits,
     steps::{Input, Notes},
 };
 use crate::{
     catalog::{ChannelMode, DefaultChoice},
     channel::Channel,
+    clock::Timestamp,
     contact::{Target, mask},
     delivery::{DELIVERY_VERSION, Delivery},
     ids::{DeliveryId, NotificationId},
@@ -22,24 +27,50 @@ use crate::{
 type Rule = fn(&mut Trail<'_>) -> Ruling;
 
 /// A rule's answer about the message.
+#[derive(Debug, Clone, Copy)]
 enum Ruling {
     /// The next rule decides.
     Pass,
     /// The message is not sent.
     Stop(Reason),
+    /// The message waits until this time and is then decided again.
+    Wait(Timestamp, Reason),
 }
 
-/// The rules in their order. The limits come after them ([`limits`]), because they are counted elsewhere.
-const RULES: [Rule; 8] = [
-    type_channels,
-    expiry,
-    requested_channels,
-    fallback,
-    recipient,
-    address,
-    suppression,
-    preference,
+/// The rule with which the evaluation begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Entry {
+    /// The first one: the message is decided for the first time.
+    #[default]
+    Start,
+    /// Suppression: the message has waited. The rules before it that would judge the event's request again are left out;
+    /// those about its expiry, its recipient and the address are applied, because these may have changed.
+    Suppression,
+}
+
+/// The rules in their order, each with whether it is applied to a message that has waited. The limits come after them
+/// ([`limits`]), because they are counted elsewhere.
+const RULES: [(Rule, bool); 9] = [
+    (type_channels, false),
+    (expiry, true),
+    (requested_channels, false),
+    (fallback, false),
+    (recipient, true),
+    (address, true),
+    (suppression, true),
+    (preference, true),
+    (waits::quiet_hours, true),
 ];
+
+impl Entry {
+    /// The rules that are applied.
+    fn rules(self) -> impl Iterator<Item = Rule> {
+        let applied = RULES
+            .into_iter()
+            .filter(move |(_, again)| self == Self::Start || *again);
+        applied.map(|(rule, _)| rule)
+    }
+}
 
 /// A possible destination of a delivery.
 struct Reach {
@@ -63,6 +94,8 @@ struct Trail<'a> {
     reason: Reason,
     /// The suppression that has stopped the message.
     suppression: Option<Suppression>,
+    /// The wait that a rule demands, or for which the message is dropped.
+    wait: Option<Wait>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +114,7 @@ impl<'a> Trail<'a> {
             reaches: Vec::new(),
             reason: Reason::Allowed,
             suppression: None,
+            wait: None,
         }
     }
 
@@ -116,19 +150,26 @@ impl<'a> Trail<'a> {
             category: Arc::from(self.facts.definition.category.as_str()),
             outcome,
             reason,
-            sentence: match &self.suppression {
-                Some(suppression) => explain::suppressed(suppression, self.channel),
-                None => explain::sentence(reason, self.facts, self.channel),
+            sentence: match (reason, &self.suppression, &self.wait) {
+                (Reason::QuietHours, _, Some(wait)) => explain::held_back(wait),
+                (Reason::ExpiresInQuietHours, _, Some(wait)) => explain::expires_in_wait(wait),
+                (_, Some(suppression), _) => explain::suppressed(suppression, self.channel),
+                _ => explain::sentence(reason, self.facts, self.channel),
             },
             steps: self.steps.end(),
             to_masked: None,
+            until: None,
             delivery_id: None,
         }
     }
 
     fn stop(self, reason: Reason) -> Draft {
+        let outcome = match reason {
+            Reason::ExpiresInQuietHours => Outcome::Drop,
+            _ => Outcome::Suppress,
+        };
         Draft {
-            decision: self.decision(Outcome::Suppress, reason),
+            decision: self.decision(outcome, reason),
             targets: Vec::new(),
             checks: Vec::new(),
         }
@@ -144,7 +185,8 @@ pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     let mut taken = false;
     for channel in facts.channels() {
         let draft = evaluate_channel(facts, channel, taken && plan.mode == ChannelMode::Fallback);
-        taken |= draft.decision.outcome == Outcome::Send;
+        // A message that waits takes its turn in a fallback order: it is sent later.
+        taken |= matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer);
         drafts.push(draft);
     }
     drafts
@@ -165,13 +207,14 @@ pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
 
 fn evaluate_channel(facts: &Facts<'_>, channel: Channel, is_taken: bool) -> Draft {
     let mut trail = Trail::begin(facts, channel, is_taken);
-    for rule in RULES {
+    for rule in facts.entry.rules() {
         match rule(&mut trail) {
             Ruling::Pass => {}
             Ruling::Stop(reason) => return trail.stop(reason),
+            Ruling::Wait(until, reason) => return defer(trail, until, reason),
         }
     }
-    draft(trail)
+    send(trail)
 }
 
 /// The type sends on the channel.
@@ -327,25 +370,10 @@ fn preference(trail: &mut Trail<'_>) -> Ruling {
     trail.judge("preference", wanted, &Choice { level, wanted }, reason)
 }
 
-fn draft(mut trail: Trail<'_>) -> Draft {
+/// The draft of a message that no rule stops.
+fn send(mut trail: Trail<'_>) -> Draft {
     let (facts, channel, reason) = (trail.facts, trail.channel, trail.reason);
-    let reaches = std::mem::take(&mut trail.reaches);
-    let notification = NotificationId::derive(
-        facts.tenant,
-        &facts.event.source,
-        &facts.event.id,
-        &facts.recipient.identity(facts.address_key),
-    );
-    let targets: Vec<(Option<String>, Delivery)> = reaches
-        .into_iter()
-        .map(|reach| {
-            let id = DeliveryId::derive(notification, channel, &reach.name);
-            (
-                reach.masked,
-                delivery(facts, channel, notification, id, reach.target),
-            )
-        })
-        .collect();
+    let targets = targets(&mut trail);
     let checks = match targets.first() {
         Some((_, first)) if !facts.definition.critical => limits::checks(facts, channel, first),
         _ => Vec::new(),
@@ -355,6 +383,41 @@ fn draft(mut trail: Trail<'_>) -> Draft {
         targets,
         checks,
     }
+}
+
+/// The draft of a message that waits. Its limits are checked when it is sent.
+fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
+    let targets = targets(&mut trail);
+    Draft {
+        decision: Decision {
+            until: Some(until),
+            ..trail.decision(Outcome::Defer, reason)
+        },
+        targets,
+        checks: Vec::new(),
+    }
+}
+
+/// The deliveries to the destinations that the rules have left.
+fn targets(trail: &mut Trail<'_>) -> Vec<(Option<String>, Delivery)> {
+    let (facts, channel) = (trail.facts, trail.channel);
+    let reaches = std::mem::take(&mut trail.reaches);
+    let notification = NotificationId::derive(
+        facts.tenant,
+        &facts.event.source,
+        &facts.event.id,
+        &facts.recipient.identity(facts.address_key),
+    );
+    reaches
+        .into_iter()
+        .map(|reach| {
+            let id = DeliveryId::derive(notification, channel, &reach.name);
+            (
+                reach.masked,
+                delivery(facts, channel, notification, id, reach.target),
+            )
+        })
+        .collect()
 }
 
 fn delivery(

@@ -11,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 pub struct Step<I = Value> {
     /// The name of the rule.
     pub rule: Cow<'static, str>,
-    /// `pass`, `skip` or `stop`.
+    /// `pass`, `skip`, `stop` or `wait`.
     pub result: Cow<'static, str>,
     /// The inputs of the rule.
     pub inputs: I,

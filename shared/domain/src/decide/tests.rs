@@ -82,16 +82,17 @@ impl Setting {
             user: self.user.as_ref(),
             address_key: &AddressKey::new([1; 32]),
             suppressed_guests: &self.suppressed_guests,
+            zone: Zone::UTC,
+            quiet_hours: &self.catalog.quiet_hours,
+            entry: Entry::Start,
+            may_wait: true,
             accepted_at: now(),
             now: now(),
         })
     }
 
     fn decide(&self, verdict: LimitVerdict) -> Decisions {
-        let mut all = Decisions {
-            decisions: Vec::new(),
-            deliveries: Vec::new(),
-        };
+        let mut all = Decisions::default();
         for draft in self.drafts() {
             let verdicts = vec![verdict; draft.checks().len()];
             all.extend(draft.conclude(&verdicts));
@@ -347,6 +348,10 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
         user: None,
         address_key: &key,
         suppressed_guests: &setting.suppressed_guests,
+        zone: Zone::UTC,
+        quiet_hours: &[],
+        entry: Entry::Start,
+        may_wait: true,
         accepted_at: now(),
         now: now(),
     });

@@ -46,6 +46,7 @@ pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &Inv
                     sentence: explain::invalid_recipient(errors),
                     steps: steps.end(),
                     to_masked: None,
+                    until: None,
                     delivery_id: None,
                 },
                 targets: Vec::new(),

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Decisions, Draft, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate, once_per_address, repeated,
-    unusable,
+    Decisions, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate, once_per_address,
+    repeated, unusable,
 };
 use crate::{
     channel::Channel,
@@ -34,6 +34,10 @@ pub struct EventFacts<'a> {
     pub suppressed_guests: &'a SuppressedGuests,
     /// The key with which addresses are hashed.
     pub address_key: &'a AddressKey,
+    /// The rule with which the evaluation begins.
+    pub entry: Entry,
+    /// Whether messages may wait. If not, quiet hours are left out.
+    pub may_wait: bool,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -63,6 +67,10 @@ impl EventFacts<'_> {
             user: None,
             address_key: self.address_key,
             suppressed_guests: self.suppressed_guests,
+            zone: self.catalog_type.zone,
+            quiet_hours: self.catalog_type.quiet_hours,
+            entry: self.entry,
+            may_wait: self.may_wait,
             accepted_at: self.accepted_at,
             now: self.now,
         };
@@ -90,10 +98,7 @@ impl EventFacts<'_> {
 /// Applies verdicts to the drafts of an event. The verdicts are those of the drafts' checks, in order; those of further
 /// events may follow.
 pub fn conclude(drafts: Vec<Draft>, verdicts: &mut impl Iterator<Item = LimitVerdict>) -> Concluded {
-    let mut decisions = Decisions {
-        decisions: Vec::new(),
-        deliveries: Vec::new(),
-    };
+    let mut decisions = Decisions::default();
     let mut is_unlimited = false;
     for draft in drafts {
         let own: Vec<LimitVerdict> = verdicts.by_ref().take(draft.checks().len()).collect();

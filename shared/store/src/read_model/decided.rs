@@ -8,7 +8,7 @@ use carillon_domain::{
     status::EventVerdict,
 };
 
-use super::{EventRow, EventView};
+use super::{EventRow, EventView, decisions};
 use crate::{
     columns::{self, int},
     counters::{Changes, Counter},
@@ -49,7 +49,7 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
     let mut rows: Vec<&EventRow> = rows.iter().collect();
     rows.sort_by(|a, b| key(a).cmp(&key(b)));
     rows.dedup_by(|a, b| key(a) == key(b));
-    let decisions = rows
+    let documents = rows
         .iter()
         .map(|row| Document::of(&row.decisions, DECISIONS))
         .collect::<Result<Vec<_>, _>>()?;
@@ -63,10 +63,13 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
         )
         .await?;
     let known: HashSet<_> = known.iter().map(RecordKey::key).collect();
-    for row in rows.iter().filter(|row| !known.contains(&key(row))) {
+    let fresh = rows.iter().copied().filter(|row| !known.contains(&key(row)));
+    let fresh: Vec<&EventRow> = fresh.collect();
+    for row in &fresh {
         count(row, changes);
     }
-    input(&rows, &decisions)
+    decisions::insert(tx, &fresh).await?;
+    input(&rows, &documents)
         .execute(
             tx.conn(),
             "INSERT INTO decided_events (topic, partition_id, record_offset, part, tenant, event_id, source,

@@ -1,8 +1,9 @@
 //! The read model: the content of the status topic in the form in which it is queried (tables `deliveries`,
-//! `attempts`, `decided_events`, `projection_offsets`, `projection_rebuilds` and the projection's part of `counters`).
+//! `attempts`, `decided_events`, `decisions`, `projection_offsets`, `projection_rebuilds` and the projection's part of `counters`).
 
 mod attempts;
 mod decided;
+mod decisions;
 mod deliveries;
 mod merge;
 mod offsets;
@@ -11,6 +12,7 @@ mod query;
 mod receipts;
 mod rows;
 
+pub use decisions::{DecisionFilter, DecisionView};
 pub use rows::{
     AttemptRow, DeliveryFilter, DeliveryRow, DeliveryView, EventRow, EventView, Projection, Queued, StepView,
     StoredOffset,
@@ -104,9 +106,10 @@ impl ReadModel {
                 execute!(tx, "DELETE FROM deliveries")?;
                 execute!(tx, "DELETE FROM attempts")?;
                 execute!(tx, "DELETE FROM decided_events")?;
+                execute!(tx, "DELETE FROM decisions")?;
             }
             Dialect::Postgres => {
-                execute!(tx, "TRUNCATE deliveries, attempts, decided_events")?;
+                execute!(tx, "TRUNCATE deliveries, attempts, decided_events, decisions")?;
             }
         }
         counters::reset_projection(&mut tx).await?;
@@ -147,6 +150,16 @@ impl ReadModel {
         decided::views(&mut self.db.read().await?, tenant, id, source).await
     }
 
+    /// Decisions, newest first.
+    pub async fn decisions(
+        &self,
+        tenant: &TenantId,
+        filter: &DecisionFilter,
+        page: Page,
+    ) -> Result<PageOf<DecisionView>, StoreError> {
+        decisions::page(&mut self.db.read().await?, tenant, filter, page).await
+    }
+
     /// The deliveries of a tenant with these ids, oldest first.
     pub async fn by_ids(
         &self,
@@ -166,12 +179,14 @@ impl ReadModel {
     /// Deliveries that have not ended stay. The auditor's counts stay. Returns the number of rows.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let deliveries = deliveries::prune(&self.db, self.retention).await?;
-        Ok(deliveries + decided::prune(&self.db, self.retention).await?)
+        let decisions = decisions::prune(&self.db, self.retention).await?;
+        Ok(deliveries + decisions + decided::prune(&self.db, self.retention).await?)
     }
 }
 
 /// Erases a user's data in the read model.
 pub(crate) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) -> Result<(), StoreError> {
     decided::erase_user(tx, tenant, user).await?;
+    decisions::erase_user(tx, tenant, user).await?;
     deliveries::erase_user(tx, tenant, user).await
 }

@@ -10,6 +10,7 @@ mod content;
 mod convergence;
 mod dead_letter_jobs;
 mod dead_letters;
+mod decisions;
 mod faults;
 mod former;
 mod hung;

@@ -3,7 +3,7 @@
 use carillon_domain::{
     Channel, DeliveryStatus, UserId,
     decide::{Decision, Outcome, Reason, Steps},
-    status::EventVerdict,
+    status::{EventVerdict, Origin},
 };
 use carillon_store::{
     Store, StoreConfig,
@@ -28,6 +28,7 @@ fn decision(number: u128, outcome: Outcome) -> Decision {
         sentence: "It is sent.".into(),
         steps: Steps::default(),
         to_masked: None,
+        until: None,
         delivery_id: (outcome == Outcome::Send).then(|| delivery_id(number)),
     }
 }
@@ -50,6 +51,15 @@ fn event_row(number: u128, offset: i64, verdict: EventVerdict) -> EventRow {
         } else {
             vec![]
         },
+    }
+}
+
+/// A routed event with these decisions.
+pub(crate) fn routed(from: Origin, decisions: Vec<Decision>) -> EventRow {
+    EventRow {
+        origin: from,
+        decisions,
+        ..event_row(0, 0, EventVerdict::Routed)
     }
 }
 
@@ -442,7 +452,11 @@ async fn rows_past_the_retention_are_deleted_and_deliveries_that_have_not_ended_
         let mut young = event_row(5, 5, EventVerdict::Routed);
         young.at = store.now();
         apply(store, vec![young], vec![]).await;
-        assert_eq!(model.prune().await.unwrap(), 4, "a delivery and three events");
+        assert_eq!(
+            model.prune().await.unwrap(),
+            7,
+            "a delivery, and three events with a decision each"
+        );
         assert_eq!(model.prune().await.unwrap(), 0);
         for (n, stays) in [(1, false), (2, true), (3, true), (4, true)] {
             let delivery = model.delivery(&store.tenant, delivery_id(n)).await.unwrap();

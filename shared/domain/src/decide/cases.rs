@@ -1,0 +1,406 @@
+//! Cases of decisions as a table: the conditions, and what becomes of the message on each channel.
+//!
+//! Unless a row says otherwise, it is Tuesday, 24 November 2026, 10:00 UTC; the recipient is the user ada, who has an e-mail
+//! address, a phone and one device and has set nothing; no limit is used up. The types of the catalog are:
+//!
+//! - `OrderShipped`: transactional (sent until opted out), by e-mail, text message and push.
+//! - `Sale`: marketing (needs an opt-in, limited by e-mail), by push, or else by e-mail.
+//! - `News`: newsletters (sent until opted out, limited), by e-mail.
+//! - `Code`: security and critical, by text message, or else by e-mail.
+
+use std::collections::HashMap;
+
+use strum::VariantArray as _;
+
+use super::*;
+use crate::{
+    catalog::Catalog, compiled::CompiledCatalog, contact::AddressKey, event::Defaults, ids::ContactPointId,
+};
+
+const CATALOG: &str = r#"{"types": {
+        "OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}},
+        "Sale": {"category": "marketing", "channels": {"mode": "fallback", "order": ["push", "email"]}},
+        "News": {"category": "newsletters", "channels": {"order": ["email"]}},
+        "Code": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["sms", "email"]}}},
+    "categories": {"transactional": {}, "security": {"limits": [{"channel": "sms", "max": 1, "per": "1h"}]},
+        "newsletters": {"limits": [{"channel": "email", "max": 1, "per": "1h"}, {"channel": "email", "max": 3, "per": "1d"}]},
+        "marketing": {"default": "opt_out", "limits": [{"channel": "email", "max": 1, "per": "1h"}]}}}"#;
+
+const CASES: &str = "
+# Channels: a fan-out uses all of the type, a fallback the first possible one.
+OrderShipped                                     | email sent; sms sent; push sent
+OrderShipped, two devices                        | email sent; sms sent; push sent; push sent
+Sale, marketing push on, marketing email on      | push sent; email not sent: fallback_not_needed
+Sale, marketing email on                         | push not sent: not_opted_in; email sent
+Sale, marketing push on, no push                 | push not sent: no_address; email not sent: not_opted_in
+Code                                             | sms sent: critical; email not sent: fallback_not_needed
+Code, no sms                                     | sms not sent: no_address; email sent: critical
+
+# The event may name channels. Those that the type lacks have a decision too.
+OrderShipped, asks for sms                       | email not sent: channel_not_requested; sms sent; push not sent: channel_not_requested
+OrderShipped, asks for push, asks for email      | email sent; sms not sent: channel_not_requested; push sent
+Sale, marketing email on, asks for email         | push not sent: channel_not_requested; email sent
+Sale, marketing push on, asks for sms            | push not sent: channel_not_requested; email not sent: channel_not_requested; sms not sent: channel_not_of_type
+News, asks for push, asks for push               | email not sent: channel_not_requested; push not sent: channel_not_of_type
+Code, asks for email                             | sms not sent: channel_not_requested; email sent: critical
+
+# An event that has expired is sent to nobody, critical or not.
+News, expires 10:00                              | email not sent: expired
+News, expires 10:00:01                           | email sent
+News, expires 09:59                              | email not sent: expired
+Code, expires 09:00                              | sms not sent: expired; email not sent: expired
+Code, expires 09:00, asks for push               | sms not sent: expired; email not sent: expired; push not sent: channel_not_of_type
+
+# The recipient is a user who is known, or a guest with an address.
+News, to stranger                                | email not sent: unknown_user
+Code, to stranger                                | sms not sent: unknown_user; email not sent: unknown_user
+OrderShipped, to guest@example.com               | email sent; sms not sent: no_address; push not sent: no_address
+OrderShipped, to +4915155501234                  | email not sent: no_address; sms sent; push not sent: no_address
+Sale, to guest@example.com                       | push not sent: no_address; email not sent: not_opted_in
+Code, to guest@example.com                       | sms not sent: no_address; email sent: critical
+News, to ada, to ada                             | email sent; email not sent: repeated_recipient
+News, to guest@example.com, to GUEST@Example.com | email sent; email not sent: repeated_recipient
+News, to ada, to stranger                        | email sent; email not sent: unknown_user
+
+# The recipient has an address on the channel, and gets the message there once.
+OrderShipped, no email                           | email not sent: no_address; sms sent; push sent
+OrderShipped, no email, no sms, no push          | email not sent: no_address; sms not sent: no_address; push not sent: no_address
+News, to ada, to ada@example.com                 | email sent; email not sent: repeated_address
+News, to ada@example.com, to ada                 | email not sent: repeated_address; email sent
+News, newsletters email off, to ada, to ada@example.com | email not sent: opted_out_category; email sent
+
+# A suppressed address takes no message, critical ones included. The reason is the weightiest of the channel's addresses.
+News, email suppressed by hard_bounce            | email not sent: address_dead
+News, email suppressed by complaint              | email not sent: complained
+News, email suppressed by opted_out              | email not sent: stopped
+News, email suppressed by manual                 | email not sent: suppressed
+News, email suppressed by import                 | email not sent: suppressed
+OrderShipped, sms suppressed by opted_out        | email sent; sms not sent: stopped; push sent
+OrderShipped, asks for push, push suppressed by dead_token | email not sent: channel_not_requested; sms not sent: channel_not_requested; push not sent: address_dead
+OrderShipped, asks for push, two devices, push suppressed by dead_token | email not sent: channel_not_requested; sms not sent: channel_not_requested; push sent
+Code, sms suppressed by opted_out                | sms not sent: stopped; email sent: critical
+Code, sms suppressed by opted_out, email suppressed by manual | sms not sent: stopped; email not sent: suppressed
+Sale, marketing push on, marketing email on, push suppressed by dead_token | push not sent: address_dead; email sent
+News, to guest@example.com, guest@example.com suppressed by complaint | email not sent: complained
+News, to Guest@EXAMPLE.com, guest@example.com suppressed by manual | email not sent: suppressed
+News, newsletters email off, email suppressed by opted_out | email not sent: stopped
+
+# Preferences: type before category before channel before the category's default.
+News, News email off                             | email not sent: opted_out_type
+News, newsletters email off                      | email not sent: opted_out_category
+News, global email off                           | email not sent: opted_out_channel
+News, newsletters email off, News email on       | email sent
+News, global email off, newsletters email on     | email sent
+News, global email on, News email off            | email not sent: opted_out_type
+News, newsletters sms off                        | email sent
+Sale                                             | push not sent: not_opted_in; email not sent: not_opted_in
+Sale, global push on                             | push sent; email not sent: fallback_not_needed
+Sale, global push on, marketing push off         | push not sent: opted_out_category; email not sent: not_opted_in
+OrderShipped, global sms off                     | email sent; sms not sent: opted_out_channel; push sent
+Code, global sms off                             | sms sent: critical; email not sent: fallback_not_needed
+
+# Quiet hours: the message waits until they end, in the zone that the event names, or the user's, or the tenant's, or UTC.
+News, quiet 22:00-07:00                          | email sent
+News, quiet 22:00-07:00, at 21:59                | email sent
+News, quiet 22:00-07:00, at 22:00                | email waits until 07:00, 25 Nov (UTC): quiet_hours
+News, quiet 22:00-07:00, at 06:59                | email waits until 07:00, 24 Nov (UTC): quiet_hours
+News, quiet 22:00-07:00, at 07:00                | email sent
+News, quiet tue 22:00-07:00, at 23:00            | email waits until 07:00, 25 Nov (UTC): quiet_hours
+News, quiet tue 22:00-07:00, at 06:00            | email sent
+News, quiet mon 22:00-07:00, at 06:00            | email waits until 07:00, 24 Nov (UTC): quiet_hours
+News, quiet 09:00-10:30, quiet 10:30-12:00       | email waits until 12:00, 24 Nov (UTC): quiet_hours
+News, quiet 22:00-07:00, zone Europe/Berlin, at 21:30 | email waits until 07:00, 25 Nov (Europe/Berlin): quiet_hours
+News, quiet 22:00-07:00, tenant zone Asia/Tokyo, at 13:00 | email waits until 07:00, 25 Nov (Asia/Tokyo): quiet_hours
+News, quiet 22:00-07:00, tenant zone Asia/Tokyo, zone UTC, at 13:00 | email sent
+News, quiet 22:00-07:00, event zone Asia/Tokyo, zone UTC, at 13:00 | email waits until 07:00, 25 Nov (Asia/Tokyo): quiet_hours
+News, tenant quiet 22:00-07:00, at 23:00         | email waits until 07:00, 25 Nov (UTC): quiet_hours
+News, tenant quiet 22:00-07:00, quiet 12:00-13:00, at 23:00 | email sent
+News, tenant quiet 22:00-07:00, quiet none, at 23:00 | email sent
+News, tenant quiet 22:00-07:00, to guest@example.com, at 23:00 | email waits until 07:00, 25 Nov (UTC): quiet_hours
+Code, quiet 22:00-07:00, at 23:00                | sms sent: critical; email not sent: fallback_not_needed
+News, newsletters email off, quiet 22:00-07:00, at 23:00 | email not sent: opted_out_category
+News, email suppressed by manual, quiet 22:00-07:00, at 23:00 | email not sent: suppressed
+Sale, marketing push on, marketing email on, quiet 22:00-07:00, at 23:00 | push waits until 07:00, 25 Nov (UTC): quiet_hours; email not sent: fallback_not_needed
+OrderShipped, two devices, asks for push, quiet 22:00-07:00, at 23:00 | email not sent: channel_not_requested; sms not sent: channel_not_requested; push waits until 07:00, 25 Nov (UTC): quiet_hours; push waits until 07:00, 25 Nov (UTC): quiet_hours
+News, quiet 22:00-07:00, at 23:00, to ada, to ada@example.com | email waits until 07:00, 25 Nov (UTC): quiet_hours; email not sent: repeated_address
+
+# A message that would expire during the wait is dropped at once.
+News, quiet 09:00-12:00, expires 11:59           | email dropped: expires_in_quiet_hours
+News, quiet 09:00-12:00, expires 12:00           | email dropped: expires_in_quiet_hours
+News, quiet 09:00-12:00, expires 12:01           | email waits until 12:00, 24 Nov (UTC): quiet_hours
+Code, quiet 09:00-12:00, expires 11:00           | sms sent: critical; email not sent: fallback_not_needed
+
+# A message that has waited is decided again from suppression on.
+News, waited, quiet 22:00-07:00, at 07:00        | email sent
+News, waited, newsletters email off              | email not sent: opted_out_category
+News, waited, email suppressed by opted_out      | email not sent: stopped
+News, waited, quiet 09:00-12:00                  | email waits until 12:00, 24 Nov (UTC): quiet_hours
+News, waited, limit used up                      | email dropped: over_limit
+News, waited, expires 09:00                      | email not sent: expired
+News, waited, no email                           | email not sent: no_address
+News, waited, to stranger                        | email not sent: unknown_user
+
+# Limits come last. They are not asked about a critical message, nor about one that waits.
+News, limit used up                              | email dropped: over_limit
+News, limit unknown                              | email sent: limit_unknown
+Sale, marketing email on, limit used up          | push not sent: not_opted_in; email dropped: over_limit
+Sale, marketing push on, limit used up           | push sent; email not sent: fallback_not_needed
+OrderShipped, limit used up                      | email sent; sms sent; push sent
+Code, limit used up                              | sms sent: critical; email not sent: fallback_not_needed
+News, limit used up, quiet 09:00-12:00           | email waits until 12:00, 24 Nov (UTC): quiet_hours
+News, to guest@example.com, limit used up        | email dropped: over_limit
+News, newsletters email off, limit used up       | email not sent: opted_out_category
+";
+
+/// The conditions of a row.
+struct Given {
+    event: serde_json::Value,
+    catalog: serde_json::Value,
+    preferences: serde_json::Value,
+    zone: Option<String>,
+    event_zone: Option<String>,
+    suppressed: HashMap<String, SuppressionReason>,
+    contacts: Vec<(Channel, &'static str)>,
+    recipients: Vec<String>,
+    now: Timestamp,
+    verdict: LimitVerdict,
+    entry: Entry,
+}
+
+fn today(time: &str) -> Timestamp {
+    let seconds = if time.len() == 5 { ":00" } else { "" };
+    format!("2026-11-24T{time}{seconds}Z").parse().unwrap()
+}
+
+/// Reads `22:00-07:00` or `tue 22:00-07:00`.
+fn window(text: &str) -> serde_json::Value {
+    let (days, hours) = match text.split_once(' ') {
+        Some((day, hours)) => (vec![day], hours),
+        None => (Vec::new(), text),
+    };
+    let (from, to) = hours.split_once('-').unwrap();
+    serde_json::json!({"days": days, "from": from, "to": to})
+}
+
+impl Given {
+    fn read(conditions: &str) -> Self {
+        let mut words = conditions.split(", ").map(str::trim);
+        let event_type = words.next().unwrap();
+        let mut given = Self {
+            event: serde_json::json!({"id": "1", "type": event_type, "data": {}}),
+            catalog: serde_json::from_str(CATALOG).unwrap(),
+            preferences: serde_json::json!({}),
+            zone: None,
+            event_zone: None,
+            suppressed: HashMap::new(),
+            contacts: vec![
+                (Channel::Email, "ada@example.com"),
+                (Channel::Sms, "+4915112345678"),
+                (Channel::Push, "device-1"),
+            ],
+            recipients: Vec::new(),
+            now: today("10:00"),
+            verdict: LimitVerdict::Allowed,
+            entry: Entry::Start,
+        };
+        for condition in words {
+            given.apply(condition);
+        }
+        if given.recipients.is_empty() {
+            given.recipients.push("ada".to_owned());
+        }
+        given
+    }
+
+    fn apply(&mut self, condition: &str) {
+        fn push(list: &mut serde_json::Value, item: serde_json::Value) {
+            if list.is_null() {
+                *list = serde_json::json!([]);
+            }
+            list.as_array_mut().unwrap().push(item);
+        }
+        let first = |prefix: &str| condition.strip_prefix(prefix);
+        if let Some(who) = first("to ") {
+            self.recipients.push(who.to_owned());
+        } else if let Some(channel) = first("asks for ") {
+            push(&mut self.event["channels"], channel.into());
+        } else if let Some(time) = first("expires ") {
+            self.event["expiresat"] = today(time).to_rfc3339().into();
+        } else if let Some(time) = first("at ") {
+            self.now = today(time);
+        } else if let Some(channel) = first("no ") {
+            let channel: Channel = channel.parse().unwrap();
+            self.contacts.retain(|(known, _)| *known != channel);
+        } else if let Some(name) = first("zone ") {
+            self.zone = Some(name.to_owned());
+        } else if let Some(name) = first("event zone ") {
+            self.event_zone = Some(name.to_owned());
+        } else if let Some(name) = first("tenant zone ") {
+            self.catalog["timezone"] = name.into();
+        } else if let Some(text) = first("tenant quiet ") {
+            push(&mut self.catalog["quiet_hours"], window(text));
+        } else if condition == "quiet none" {
+            self.preferences["quiet_hours"] = serde_json::json!([]);
+        } else if let Some(text) = first("quiet ") {
+            push(&mut self.preferences["quiet_hours"], window(text));
+        } else if condition == "two devices" {
+            self.contacts.push((Channel::Push, "device-2"));
+        } else if condition == "waited" {
+            self.entry = Entry::Suppression;
+        } else if condition == "limit used up" {
+            self.verdict = LimitVerdict::Exceeded;
+        } else if condition == "limit unknown" {
+            self.verdict = LimitVerdict::Unavailable;
+        } else if let Some((what, reason)) = condition.split_once(" suppressed by ") {
+            self.suppressed.insert(what.to_owned(), reason.parse().unwrap());
+        } else {
+            let words: Vec<&str> = condition.split(' ').collect();
+            let [place, channel, choice] = words[..] else {
+                panic!("no such condition: {condition}")
+            };
+            let wanted = choice == "on";
+            assert!(wanted || choice == "off", "{condition}");
+            let at = match place {
+                "global" => vec!["global", channel],
+                category if category.starts_with(char::is_lowercase) => vec!["categories", category, channel],
+                event_type => vec!["types", event_type, channel],
+            };
+            let choice = at
+                .into_iter()
+                .fold(&mut self.preferences, |at, name| &mut at[name]);
+            *choice = wanted.into();
+        }
+    }
+
+    /// The first address of a channel is suppressed by the channel's name.
+    fn ada(&self) -> UserFacts {
+        let mut named = std::collections::HashSet::new();
+        let contacts = self.contacts.iter().map(|(channel, address)| {
+            let id = ContactPointId::device(&TenantId::default(), &"ada".into(), address);
+            let is_first = named.insert(*channel);
+            let reason = self.suppressed.get(channel.as_str()).filter(|_| is_first);
+            Contact {
+                point: ContactPoint {
+                    id,
+                    channel: *channel,
+                    address: (*address).into(),
+                    platform: None,
+                },
+                suppressed: reason.map(|reason| suppression(*reason)),
+            }
+        });
+        UserFacts {
+            locale: None,
+            timezone: self.zone.as_deref().map(Arc::from),
+            contacts: contacts.collect(),
+            preferences: Arc::new(serde_json::from_value(self.preferences.clone()).unwrap()),
+        }
+    }
+
+    fn decide(&self) -> Vec<Decision> {
+        let mut event = self.event.clone();
+        let recipients = self.recipients.iter().map(|who| {
+            let mut recipient = match who.as_str() {
+                email if email.contains('@') => serde_json::json!({"email": email}),
+                phone if phone.starts_with('+') => serde_json::json!({"phone": phone}),
+                user => serde_json::json!({"user_id": user}),
+            };
+            if let Some(zone) = &self.event_zone {
+                recipient["timezone"] = zone.as_str().into();
+            }
+            recipient
+        });
+        event["recipients"] = recipients.collect();
+        let mut event = Event::from_plain(event.to_string().as_bytes(), Defaults::at(self.now)).unwrap();
+        let catalog: Catalog = serde_json::from_value(self.catalog.clone()).unwrap();
+        assert_eq!(catalog.validate(), []);
+        let catalog = CompiledCatalog::new(catalog);
+        let key = AddressKey::new([1; 32]);
+        let guests = self.suppressed.iter().filter(|(what, _)| what.contains('@'));
+        let guests =
+            guests.map(|(address, reason)| (key.hash(Channel::Email, address), suppression(*reason)));
+        let repeated = take_repeated(&mut event);
+        let facts = EventFacts {
+            tenant: &TenantId::default(),
+            event: &event,
+            repeated: &repeated,
+            catalog_type: catalog.lookup(&event.event_type).unwrap(),
+            users: &[("ada".into(), self.ada())].into(),
+            suppressed_guests: &guests.collect(),
+            address_key: &key,
+            entry: self.entry,
+            may_wait: true,
+            accepted_at: self.now,
+            now: self.now,
+        };
+        let concluded = conclude(facts.drafts(), &mut std::iter::repeat(self.verdict));
+        concluded.decisions.decisions
+    }
+}
+
+fn suppression(reason: SuppressionReason) -> Suppression {
+    Suppression {
+        reason,
+        since: today("08:00"),
+    }
+}
+
+/// A decision as the table says it.
+fn told(decision: &Decision) -> String {
+    let (channel, reason) = (decision.channel, decision.reason);
+    match (decision.outcome, reason) {
+        (Outcome::Send, Reason::Allowed) => format!("{channel} sent"),
+        (Outcome::Send, _) => format!("{channel} sent: {reason}"),
+        (Outcome::Suppress, _) => format!("{channel} not sent: {reason}"),
+        (Outcome::Drop, _) => format!("{channel} dropped: {reason}"),
+        (Outcome::Defer, _) => {
+            let sentence = decision.sentence.strip_prefix("Held back until ").unwrap();
+            let until = sentence.strip_suffix(": quiet hours.").unwrap();
+            format!("{channel} waits until {until}: {reason}")
+        }
+        (other, _) => panic!("no rule has the outcome {other}"),
+    }
+}
+
+#[test]
+fn each_case_of_the_table_is_decided_as_it_says() {
+    let rows: Vec<(&str, &str)> = CASES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(" | ").unwrap_or_else(|| panic!("no bar: {line}")))
+        .collect();
+    assert!(rows.len() >= 80, "{}", rows.len());
+    let mut wrong = Vec::new();
+    let mut reasons = std::collections::HashSet::new();
+    for (conditions, expected) in rows {
+        let decisions = Given::read(conditions.trim()).decide();
+        for decision in &decisions {
+            reasons.insert(decision.reason);
+            assert!(
+                !decision.sentence.is_empty() && decision.sentence.ends_with('.'),
+                "{conditions}"
+            );
+            assert_eq!(
+                decision.delivery_id.is_some(),
+                matches!(decision.outcome, Outcome::Send | Outcome::Defer),
+                "{conditions}"
+            );
+        }
+        let found: Vec<String> = decisions.iter().map(told).collect();
+        let found = found.join("; ");
+        if found != expected.trim() {
+            wrong.push(format!(
+                "{}\n  expected {}\n  found    {found}",
+                conditions.trim(),
+                expected.trim()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    // An invalid recipient comes only from Kafka; its decisions have a test of their own.
+    let missing: Vec<&Reason> = Reason::VARIANTS
+        .iter()
+        .filter(|reason| **reason != Reason::InvalidRecipient && !reasons.contains(reason))
+        .collect();
+    assert!(missing.is_empty(), "no case has {missing:?}");
+}
