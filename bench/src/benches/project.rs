@@ -99,7 +99,11 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             offset: i64::try_from(n)?,
         },
         part: 0,
+        parts: 1,
         via_gateway: true,
+        release: None,
+        due: None,
+        user_id: None,
         event: Some(RawValue::from_string(String::from_utf8(event.to_wire())?)?),
         decisions: vec![Decision {
             recipient: user.to_string(),

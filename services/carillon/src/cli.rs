@@ -84,7 +84,7 @@ pub(crate) enum Command {
     /// Run the tracker, which projects statuses into the read model, and the auditor.
     #[command(after_help = examples::TRACKER)]
     Tracker,
-    /// Run the scheduler, which works dead letters off and publishes the outbox.
+    /// Run the scheduler, which releases what waits, works dead letters off and publishes the outbox.
     #[command(after_help = examples::SCHEDULER)]
     Scheduler,
     /// Run the provider simulator. Its providers fail as a script of `PUT /v1/faults` says, which `docs/simulator.md`
@@ -97,13 +97,13 @@ pub(crate) enum Command {
     /// Show what would be decided about an event, and the messages. Nothing is sent, counted or stored.
     #[command(after_help = examples::SIMULATE)]
     Simulate(SimulateArgs),
-    /// Show an event with its decisions and deliveries.
+    /// Show an event with its decisions and deliveries, or cancel it.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
     /// List decisions, newest first: every recipient and channel, sent or not, and why.
     #[command(after_help = examples::DECISIONS)]
     Decisions(DecisionsArgs),
-    /// List and show deliveries, the messages to single recipients.
+    /// List, show and cancel deliveries, the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
     /// List and show dead letters, and replay or discard them.

@@ -4,6 +4,7 @@
 mod admission;
 mod api;
 mod auth;
+mod cancel;
 mod config;
 mod dashboard;
 mod docs;

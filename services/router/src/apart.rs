@@ -9,6 +9,7 @@ use crate::{
     Refused, Route, RouterError,
     incoming::{self, Reject},
     parts::{Outlet, OutputParts},
+    releases::{self, Claimed},
     route::Read,
 };
 
@@ -65,7 +66,14 @@ impl Route {
         refused: &mut Refused,
     ) -> Result<Vec<OutRecord>, RouterError> {
         let now = self.deps.clock.now();
-        let event = catch(panics::role(), async { incoming::parse(record, now).await.ok() }).await;
+        let claimed = releases::claim(&self.deps.store, std::slice::from_ref(record)).await?;
+        let released = match claimed.into_iter().next() {
+            Some(Claimed::Yes(released)) => Some(released),
+            Some(Claimed::Cancelled) => return Ok(Vec::new()),
+            Some(Claimed::No) | None => None,
+        };
+        let parsed = async { incoming::parse(record, released.as_deref(), now).await.ok() };
+        let event = catch(panics::role(), parsed).await;
         let (class, code, reason) = match fault {
             Fault::Bug(panic) => (FailureClass::Bug, "panic", panic.to_string()),
             Fault::Refused => (
@@ -83,6 +91,7 @@ impl Route {
                 class,
                 code,
                 reason: reason.clone(),
+                released: released.clone(),
             }))
         };
         let mut out: Vec<Vec<OutRecord>> = Vec::new();

@@ -2,13 +2,81 @@
 //! decides.
 
 use carillon_domain::{
-    Timestamp,
-    decide::{Concluded, Draft, Entry, EventFacts, LimitCheck, conclude},
+    DeliveryId, Timestamp,
+    decide::{Decision, Decisions, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude},
+    waiting::{WaitingContent, WaitingPart},
 };
 use carillon_runtime::Fair;
 use carillon_store::{RecipientFacts, StoreError};
 
 use crate::{RouterDeps, incoming::IncomingEvent, limits::UserLimits};
+
+/// The decisions about an event.
+pub(crate) struct Decided {
+    pub(crate) concluded: Decisions,
+    /// Whether one of its limits could not be counted and was left out.
+    pub(crate) is_unlimited: bool,
+    /// Deliveries that have waited and end without a message.
+    pub(crate) unsent: Vec<Unsent>,
+}
+
+/// Deliveries that have waited and end without a message, and the decision about them if there is one.
+pub(crate) struct Unsent {
+    pub(crate) part: WaitingPart,
+    pub(crate) decision: Option<Decision>,
+}
+
+/// The drafts about an event.
+enum Drafts<'e> {
+    /// The event is decided as a whole.
+    Whole(Vec<Draft>),
+    /// Deliveries of it have waited; the others were decided before.
+    Parts {
+        drafts: Vec<(Draft, &'e WaitingPart)>,
+        /// Deliveries that are not the event's any more.
+        lost: Vec<&'e WaitingPart>,
+    },
+}
+
+impl Drafts<'_> {
+    fn checks(&self) -> Vec<LimitCheck> {
+        let of = |draft: &Draft| draft.checks().to_vec();
+        match self {
+            Self::Whole(drafts) => drafts.iter().flat_map(of).collect(),
+            Self::Parts { drafts, .. } => drafts.iter().flat_map(|(draft, _)| of(draft)).collect(),
+        }
+    }
+
+    fn conclude(self, verdicts: &mut impl Iterator<Item = LimitVerdict>) -> Decided {
+        let (drafts, lost) = match self {
+            Self::Whole(drafts) => {
+                let whole = conclude(drafts, verdicts);
+                return Decided {
+                    concluded: whole.decisions,
+                    is_unlimited: whole.is_unlimited,
+                    unsent: Vec::new(),
+                };
+            }
+            Self::Parts { drafts, lost } => (drafts, lost),
+        };
+        let lost = lost.into_iter().map(|part| Unsent {
+            part: part.clone(),
+            decision: None,
+        });
+        let mut decided = Decided {
+            concluded: Decisions::default(),
+            is_unlimited: false,
+            unsent: lost.collect(),
+        };
+        for (draft, part) in drafts {
+            let one = conclude(vec![draft], verdicts);
+            decided.is_unlimited |= one.is_unlimited;
+            decided.unsent.extend(left_over(part, &one.decisions));
+            decided.concluded.extend(one.decisions);
+        }
+        decided
+    }
+}
 
 /// Decides events; returns one result for each, in order.
 pub(crate) async fn decide(
@@ -16,35 +84,31 @@ pub(crate) async fn decide(
     limits: &UserLimits,
     events: &[IncomingEvent<'_>],
     now: Timestamp,
-) -> Result<Vec<Concluded>, StoreError> {
+) -> Result<Vec<Decided>, StoreError> {
     let named = events.iter().map(|event| (&event.tenant, &event.event));
     let facts = deps.store.recipient_facts(named).await?;
     let mut fair = Fair::default();
-    let mut drafts: Vec<Vec<Draft>> = Vec::with_capacity(events.len());
+    let mut drafts: Vec<Drafts<'_>> = Vec::with_capacity(events.len());
     for event in events {
         drafts.push(draft(deps, event, &facts, now));
         fair.step().await;
     }
-    let checks: Vec<LimitCheck> = drafts
-        .iter()
-        .flatten()
-        .flat_map(|draft| draft.checks().to_vec())
-        .collect();
+    let checks: Vec<LimitCheck> = drafts.iter().flat_map(Drafts::checks).collect();
     let mut verdicts = limits.take(&checks, now).await.into_iter();
     Ok(drafts
         .into_iter()
-        .map(|drafts| conclude(drafts, &mut verdicts))
+        .map(|drafts| drafts.conclude(&mut verdicts))
         .collect())
 }
 
-fn draft(
+fn draft<'e>(
     deps: &RouterDeps,
-    inbound: &IncomingEvent<'_>,
+    inbound: &'e IncomingEvent<'_>,
     facts: &RecipientFacts,
     now: Timestamp,
-) -> Vec<Draft> {
+) -> Drafts<'e> {
     let Some(catalog_type) = inbound.catalog.lookup(&inbound.type_name) else {
-        return Vec::new();
+        return Drafts::Whole(Vec::new());
     };
     let facts = EventFacts {
         tenant: &inbound.tenant,
@@ -54,10 +118,49 @@ fn draft(
         users: facts.users(&inbound.tenant),
         suppressed_guests: facts.suppressed_guests(&inbound.tenant),
         address_key: deps.store.address_key(),
-        entry: Entry::Start,
+        entry: match parts_of(inbound) {
+            Some(_) => Entry::Suppression,
+            None => Entry::Start,
+        },
         may_wait: false,
         accepted_at: inbound.accepted_at,
         now,
     };
-    facts.drafts()
+    match parts_of(inbound) {
+        Some(parts) => {
+            let (drafts, lost) = facts.drafts_of(parts);
+            Drafts::Parts { drafts, lost }
+        }
+        None => Drafts::Whole(facts.drafts()),
+    }
+}
+
+/// The deliveries that have waited, if the record is the release of some.
+fn parts_of<'e>(inbound: &'e IncomingEvent<'_>) -> Option<&'e [WaitingPart]> {
+    match &inbound.released.as_ref()?.release.content {
+        WaitingContent::Event => None,
+        WaitingContent::Deliveries { parts, .. } => Some(parts),
+    }
+}
+
+/// The deliveries of a part that are neither sent nor deferred again.
+fn left_over(part: &WaitingPart, concluded: &Decisions) -> Option<Unsent> {
+    let goes_on = |id: &DeliveryId| {
+        let mut sent = concluded.deliveries.iter().map(|delivery| delivery.delivery_id);
+        let mut deferred = concluded
+            .deferred
+            .iter()
+            .map(|deferred| deferred.delivery.delivery_id);
+        sent.any(|sent| sent == *id) || deferred.any(|deferred| deferred == *id)
+    };
+    let ids = part.deliveries.iter().filter(|id| !goes_on(id));
+    let ids: Vec<DeliveryId> = ids.copied().collect();
+    let decision = concluded.decisions.first()?;
+    (!ids.is_empty()).then(|| Unsent {
+        part: WaitingPart {
+            deliveries: ids,
+            ..part.clone()
+        },
+        decision: Some(decision.clone()),
+    })
 }

@@ -48,6 +48,11 @@ pub(crate) fn hold(topics: &Topics, record: &Record, since: Timestamp) -> OutRec
     }
 }
 
+/// Whether a record of the topic is a held one, and not one that waits for the scheduler.
+pub(crate) fn is_held(record: &Record) -> bool {
+    record.headers.get(headers::WAITS).is_none()
+}
+
 /// Restores the original position of a held record. A record without the header stays as it is.
 pub(crate) fn restore(mut record: Record) -> Record {
     if let Some(held) = held(&record)

@@ -16,9 +16,10 @@ use carillon_domain::{
     },
     field_error::{echo, escape_token, quoted},
     status::EventVerdict,
+    waiting::Release,
 };
 
-use crate::{reason, taken};
+use crate::{origin::origin, reason, releases::Released, taken};
 
 /// An event that was read from a record.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct IncomingEvent<'a> {
     pub(crate) is_wire: bool,
     /// The reason for which the event leads to no message; if set, there are no recipients.
     pub(crate) skipped: Option<EventVerdict>,
+    /// Its release, if the record has waited before.
+    pub(crate) released: Option<Box<Released>>,
 }
 
 /// A record that is not a valid event.
@@ -55,6 +58,8 @@ pub(crate) struct Reject<'a> {
     pub(crate) class: FailureClass,
     pub(crate) code: &'static str,
     pub(crate) reason: String,
+    /// Its release, if the record has waited before.
+    pub(crate) released: Option<Box<Released>>,
 }
 
 /// Whether the record has no value and is not an event in binary mode. On a compacted topic, such a record
@@ -101,15 +106,20 @@ pub(crate) fn is_via_gateway(record: &Record) -> bool {
 
 /// Reads the event, in structured or binary mode. (Plain form and batches exist only over HTTP: a record is one
 /// event.) Missing attributes are derived from the record, so that a second read gives the same event.
-pub(crate) async fn parse(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
+pub(crate) async fn parse(
+    record: &Record,
+    released: Option<&Released>,
+    now: Timestamp,
+) -> Result<Event, Vec<FieldError>> {
+    let first = released.map(|released| &released.release);
     if record.value.len() <= AT_ONCE {
-        return parse_now(record, now);
+        return parse_now(record, first, now);
     }
-    let record = record.clone();
-    aside(move || parse_now(&record, now)).await
+    let (record, first) = (record.clone(), first.cloned());
+    aside(move || parse_now(&record, first.as_ref(), now)).await
 }
 
-fn parse_now(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> {
+fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     // A gateway publishes more bytes than it received, because it writes out recipients and defaults.
     let max = if is_via_gateway(record) {
         MAX_WIRE_BYTES
@@ -120,12 +130,18 @@ fn parse_now(record: &Record, now: Timestamp) -> Result<Event, Vec<FieldError>> 
         let expected = "expected an event of at most 256 KiB";
         return Err(vec![FieldError::new("", "too-large", expected)]);
     }
+    // Attributes that are missing in a record that has waited are those of its first record.
+    let own = origin(record);
+    let (first, written_at) = match release {
+        Some(release) => (&release.origin, release.written_at),
+        None => (&own, taken::accepted_at(record.timestamp, Some(now))),
+    };
     let defaults = Defaults {
-        now: taken::accepted_at(record.timestamp, Some(now)),
+        now: written_at,
         id: DefaultId::Record {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
+            topic: &first.topic,
+            partition: first.partition,
+            offset: first.offset,
         },
     };
     match mode(record) {
@@ -220,10 +236,12 @@ pub(crate) async fn check(
     tenant: TenantId,
     mut event: Event,
     catalog: Option<Arc<CompiledCatalog>>,
+    released: Option<Box<Released>>,
     now: Timestamp,
 ) -> Result<IncomingEvent<'_>, Box<Reject<'_>>> {
     let reject = |event: Event, code, reason| {
         Err(Box::new(Reject {
+            released: released.clone(),
             record,
             tenant: tenant.clone(),
             via_gateway: is_via_gateway(record),
@@ -259,19 +277,14 @@ pub(crate) async fn check(
             return reject(event, "no-recipient", reason);
         }
     }
-    // A gateway has checked the time by its own clock.
-    if !is_via_gateway(record)
-        && let Some(error) = event.time_error(now)
-    {
-        return reject(event, "time", error.to_string());
-    }
-    if event.send_at.is_some_and(|send_at| send_at > now) {
-        // A rejection is better than sending the message early.
-        return reject(
-            event,
-            "sendat-unsupported",
-            "/sendat: scheduled sending is not available yet".to_owned(),
-        );
+    // A gateway has checked the times by its own clock; what has waited was checked before.
+    if !is_via_gateway(record) && released.is_none() {
+        if let Some(error) = event.time_error(now) {
+            return reject(event, "time", error.to_string());
+        }
+        if let Some(error) = event.send_at_error(now) {
+            return reject(event, "sendat", error.to_string());
+        }
     }
     let errors = if skipped.is_none() {
         schema_errors(&catalog, &type_name, &event).await
@@ -296,6 +309,7 @@ pub(crate) async fn check(
         repeated,
         is_wire,
         skipped,
+        released,
     })
 }
 

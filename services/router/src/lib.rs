@@ -11,12 +11,15 @@ mod decide;
 mod held;
 mod incoming;
 mod limits;
+mod origin;
 mod output;
 mod parts;
 mod reason;
 mod refused;
+mod releases;
 mod route;
 mod taken;
+mod waits;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -202,6 +205,8 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
             match batch? {
                 Some(mut batch) => {
                     if source == Source::Held {
+                        // The topic also carries what waits for the scheduler.
+                        batch.records.retain(held::is_held);
                         batch.records = batch.records.into_iter().map(held::restore).collect();
                     }
                     one_batch(&route, &mut consumer, &batch, &mut refused, apart).await

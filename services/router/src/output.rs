@@ -5,18 +5,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, headers};
 use carillon_domain::{
-    Delivery, EventId, StatusRecord, TenantId, Timestamp,
+    Delivery, DeliveryStatus, EventId, StatusRecord, TenantId, Timestamp,
     dead_letter::DeadLetter,
     decide::{Decision, Decisions},
-    status::{EventDecided, EventVerdict, Origin, STATUS_VERSION},
+    status::{EventDecided, EventVerdict, Origin, STATUS_VERSION, TimelineStep},
 };
 use carillon_runtime::telemetry;
 use serde_json::value::RawValue;
 
 use crate::{
+    decide::Unsent,
     incoming::{IncomingEvent, Reject},
+    origin::origin,
     parts::OutputParts,
     refused::Refused,
+    releases::Released,
+    waits,
 };
 
 /// The approximate limits of a status record: bytes of event and decisions, so that it fits into a Kafka message, and
@@ -25,14 +29,6 @@ const MAX_STATUS: usize = 700 << 10;
 const MAX_DECISIONS: usize = 400;
 /// The number of decisions up to which their size is not counted.
 const FEW_DECISIONS: usize = 50;
-
-pub(crate) fn origin(record: &Record) -> Origin {
-    Origin {
-        topic: Arc::clone(&record.topic),
-        partition: record.partition,
-        offset: record.offset,
-    }
-}
 
 /// The headers that all records of an event share.
 struct Origins<'a> {
@@ -79,6 +75,26 @@ pub(crate) async fn decided(
     Ok(())
 }
 
+/// Writes the statuses of deliveries that have waited and end without a message.
+pub(crate) async fn unsent(
+    parts: &mut OutputParts<'_>,
+    topics: &Topics,
+    inbound: &IncomingEvent<'_>,
+    unsent: Vec<Unsent>,
+    now: Timestamp,
+) -> Result<(), BusError> {
+    let Some(released) = &inbound.released else {
+        return Ok(());
+    };
+    let origins = Origins::of(inbound.record, inbound.tenant.as_str());
+    for Unsent { part, decision } in unsent {
+        for status in waits::ended(released, &part, waits::not_sent(decision.as_ref(), now)) {
+            parts.push(origins.status(topics, &status)).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The topic that is known to refuse a record of [`decided`], if there is one.
 pub(crate) fn too_large(
     topics: &Topics,
@@ -110,29 +126,40 @@ fn records<'a>(
         let topic = topics.channel(delivery.channel, delivery.priority);
         of_deliveries.record(topic, delivery.record_key(), serialise(&delivery))
     });
+    let mut waits = concluded
+        .decisions
+        .iter()
+        .filter(|decision| decision.until.is_some());
+    let reason: &'static str = waits.next().map_or("deferred", |decision| decision.reason.into());
+    let waiting = waits::deliveries(topics, inbound, concluded.deferred, reason);
     let mut event = raw_event(inbound);
     let bytes = event.as_ref().map_or(0, |event| event.get().len());
-    let statuses = (0..)
-        .zip(in_records(concluded.decisions, bytes))
-        .map(move |(part, some)| {
-            let status = StatusRecord::EventDecided(EventDecided {
-                v: STATUS_VERSION,
-                tenant: inbound.tenant.clone(),
-                event_id: inbound.event.id.clone(),
-                source: Arc::clone(&inbound.event.source),
-                event_type: Arc::clone(&inbound.type_name),
-                at: now,
-                accepted_at: inbound.accepted_at,
-                verdict: EventVerdict::Routed,
-                origin: origin(inbound.record),
-                part,
-                via_gateway,
-                event: event.take(),
-                decisions: some,
-            });
-            origins.status(topics, &status)
+    let divided = in_records(concluded.decisions, bytes);
+    let count = u32::try_from(divided.len()).unwrap_or(u32::MAX);
+    let release = Released::of(inbound.released.as_deref());
+    let statuses = (0..).zip(divided).map(move |(part, some)| {
+        let status = StatusRecord::EventDecided(EventDecided {
+            v: STATUS_VERSION,
+            tenant: inbound.tenant.clone(),
+            event_id: inbound.event.id.clone(),
+            source: Arc::clone(&inbound.event.source),
+            event_type: Arc::clone(&inbound.type_name),
+            at: now,
+            accepted_at: inbound.accepted_at,
+            verdict: EventVerdict::Routed,
+            origin: origin(inbound.record),
+            part,
+            parts: count,
+            via_gateway,
+            release: release.clone(),
+            due: None,
+            user_id: None,
+            event: event.take(),
+            decisions: some,
         });
-    deliveries.chain(statuses)
+        origins.status(topics, &status)
+    });
+    deliveries.chain(waiting).chain(statuses)
 }
 
 /// Divides decisions among status records, at least one; the first record also contains `event` bytes.
@@ -193,8 +220,12 @@ pub(crate) async fn duplicate(
         verdict: EventVerdict::Duplicate,
         origin: origin(inbound.record),
         part: 0,
+        parts: 1,
         // The gateway has acknowledged the event once, with its first record; this record counts separately.
         via_gateway: false,
+        release: Released::of(inbound.released.as_deref()),
+        due: None,
+        user_id: None,
         event: None,
         decisions: Vec::new(),
     });
@@ -248,11 +279,74 @@ pub(crate) async fn rejected(
         verdict: EventVerdict::Rejected,
         origin: at,
         part: 0,
+        parts: 1,
         via_gateway,
+        release: Released::of(reject.released.as_deref()),
+        due: None,
+        user_id: None,
         event: None,
         decisions: Vec::new(),
     });
     let origins = Origins::of(reject.record, reject.tenant.as_str());
+    parts.push(origins.status(topics, &status)).await?;
+    let why = TimelineStep {
+        at: now,
+        status: DeliveryStatus::Failed,
+        code: Some(reject.code.to_owned()),
+        detail: Some(reject.reason.clone()),
+    };
+    end_waiting(parts, topics, &origins, reject.released.as_deref(), &why).await
+}
+
+/// Writes the statuses of all deliveries that have waited with an event that is not decided any more.
+async fn end_waiting(
+    parts: &mut OutputParts<'_>,
+    topics: &Topics,
+    origins: &Origins<'_>,
+    released: Option<&Released>,
+    why: &TimelineStep,
+) -> Result<(), BusError> {
+    let Some(released) = released.filter(|released| released.is_first) else {
+        return Ok(());
+    };
+    for part in released.release.content.parts() {
+        for status in waits::ended(released, part, why.clone()) {
+            parts.push(origins.status(topics, &status)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the status of an event that is not decided now: it waits, or was cancelled.
+pub(crate) async fn undecided(
+    parts: &mut OutputParts<'_>,
+    topics: &Topics,
+    inbound: &IncomingEvent<'_>,
+    via_gateway: bool,
+    verdict: EventVerdict,
+    due: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), BusError> {
+    let status = StatusRecord::EventDecided(EventDecided {
+        v: STATUS_VERSION,
+        tenant: inbound.tenant.clone(),
+        event_id: inbound.event.id.clone(),
+        source: Arc::clone(&inbound.event.source),
+        event_type: Arc::clone(&inbound.type_name),
+        at: now,
+        accepted_at: inbound.accepted_at,
+        verdict,
+        origin: origin(inbound.record),
+        part: 0,
+        parts: 1,
+        via_gateway,
+        release: Released::of(inbound.released.as_deref()),
+        due,
+        user_id: waits::only_user(inbound),
+        event: raw_event(inbound),
+        decisions: Vec::new(),
+    });
+    let origins = Origins::of(inbound.record, inbound.tenant.as_str());
     parts.push(origins.status(topics, &status)).await
 }
 
@@ -292,12 +386,18 @@ pub(crate) async fn skipped(
         verdict,
         origin: at,
         part: 0,
+        parts: 1,
         via_gateway: event.is_some_and(|(_, via_gateway)| via_gateway),
+        release: event.and_then(|(inbound, _)| Released::of(inbound.released.as_deref())),
+        due: None,
+        user_id: None,
         event: event.and_then(|(inbound, _)| raw_event(inbound)),
         decisions: Vec::new(),
     });
     let origins = Origins::of(record, tenant.as_str());
-    parts.push(origins.status(topics, &status)).await
+    parts.push(origins.status(topics, &status)).await?;
+    let released = event.and_then(|(inbound, _)| inbound.released.as_deref());
+    end_waiting(parts, topics, &origins, released, &waits::not_sent(None, now)).await
 }
 
 fn raw_event(inbound: &IncomingEvent<'_>) -> Option<Box<RawValue>> {

@@ -2,24 +2,29 @@
 
 use carillon_bus::{BusError, OutRecord, Record};
 use carillon_domain::{
-    TenantId, Timestamp, dead_letter::FailureClass, decide::Concluded, event::FRAMED, status::EventVerdict,
+    TenantId, Timestamp, dead_letter::FailureClass, event::FRAMED, status::EventVerdict,
+    waiting::WaitingContent,
 };
 use carillon_runtime::{Fair, Limited};
 use carillon_store::{
     StoreError,
-    events::{RouteClaim, RouteVerdict},
+    events::{EventKey, RouteClaim, RouteVerdict},
 };
 
 use crate::{
-    RouterDeps, RouterError, claim, decide, group,
+    RouterDeps, RouterError, claim,
+    decide::{self, Decided},
+    group,
     held::{self, Hold},
     incoming::{self, IncomingEvent, Reject},
     limits::UserLimits,
-    output::{self, origin},
+    origin::origin,
+    output,
     parts::{Outlet, OutputParts},
     reason,
     refused::Refused,
-    taken,
+    releases::{self, Claimed, Released},
+    taken, waits,
 };
 
 /// Routes batches.
@@ -37,6 +42,8 @@ pub(crate) enum Read<'a> {
     Event(Box<IncomingEvent<'a>>),
     Tombstone(&'a Record, TenantId),
     Rejected(Box<Reject<'a>>),
+    /// The record of something that was cancelled after its release. Its status is written already.
+    Cancelled,
 }
 
 impl Route {
@@ -75,8 +82,9 @@ impl Route {
         let now = self.deps.clock.now();
         let mut reads = Vec::with_capacity(records.len());
         let mut fair = Fair::default();
-        for record in records {
-            reads.push(self.read(record, now).await?);
+        let releases = releases::claim(&self.deps.store, records).await?;
+        for (record, claimed) in records.iter().zip(releases) {
+            reads.push(self.read(record, claimed, now).await?);
             fair.step().await;
         }
         self.route_reads(reads, outlet, refused, now).await
@@ -92,7 +100,7 @@ impl Route {
         let mut fair = Fair::default();
         let verdicts = self.claim(&reads).await?;
         let mut events = Vec::with_capacity(reads.len());
-        let mut others = Vec::new();
+        let (mut scheduled, mut others) = (Vec::new(), Vec::new());
         for (read, verdict) in reads.into_iter().zip(verdicts) {
             match (read, verdict) {
                 (
@@ -102,8 +110,11 @@ impl Route {
                         claimed_at,
                     }),
                 ) => {
-                    event.accepted_at = taken::accepted_at(event.record.timestamp, claimed_at);
-                    events.push((*event, via_gateway));
+                    event.accepted_at = accepted_at(&event, claimed_at);
+                    match due(&event, now) {
+                        Some(due) => scheduled.push((event, via_gateway, due)),
+                        None => events.push((*event, via_gateway)),
+                    }
                 }
                 (read, verdict) => others.push((read, verdict)),
             }
@@ -127,17 +138,9 @@ impl Route {
             if decided.is_unlimited {
                 metrics::counter!("carillon_limits_left_out_total").increment(1);
             }
-            let concluded = decided.decisions;
+            let (concluded, unsent) = (decided.concluded, decided.unsent);
             if let Some(too_large) = output::too_large(topics, event, via_gateway, &concluded, now, refused) {
-                let reject = Reject {
-                    record: event.record,
-                    tenant: event.tenant.clone(),
-                    via_gateway,
-                    event: Some(event.event.clone()),
-                    class: FailureClass::Invalid,
-                    code: "too-large",
-                    reason: format!("a record of the event is too large for {too_large}"),
-                };
+                let reject = too_large_reject(event, via_gateway, &too_large);
                 self.reject(&mut parts, &reject, via_gateway, now, refused)
                     .await?;
                 continue;
@@ -156,11 +159,21 @@ impl Route {
             }
             count_decisions(&concluded.decisions);
             output::decided(&mut parts, topics, event, via_gateway, concluded, now).await?;
+            output::unsent(&mut parts, topics, event, unsent, now).await?;
             fair.step().await;
         }
+        self.schedule(&mut parts, &scheduled, now, refused).await?;
         for (read, verdict) in &others {
             match read {
-                Read::Event(event) => output::duplicate(&mut parts, topics, event, now).await?,
+                Read::Event(event) => match verdict {
+                    Some(RouteVerdict::Cancelled { via_gateway }) => {
+                        let verdict = EventVerdict::Cancelled;
+                        output::undecided(&mut parts, topics, event, *via_gateway, verdict, None, now)
+                            .await?;
+                    }
+                    _ => output::duplicate(&mut parts, topics, event, now).await?,
+                },
+                Read::Cancelled => {}
                 Read::Tombstone(record, tenant) => {
                     self.skip(&mut parts, record, tenant, EventVerdict::Tombstone, None, now)
                         .await?;
@@ -180,13 +193,37 @@ impl Route {
         Ok(parts.last())
     }
 
+    /// Passes events to the scheduler that wait until a time.
+    async fn schedule(
+        &self,
+        parts: &mut OutputParts<'_>,
+        scheduled: &[(Box<IncomingEvent<'_>>, bool, Timestamp)],
+        now: Timestamp,
+        refused: &mut Refused,
+    ) -> Result<(), BusError> {
+        let topics = self.deps.bus.topics();
+        for (event, via_gateway, due) in scheduled {
+            let record = waits::event(topics, event, *due);
+            if refused.meets(&record) {
+                let reject = too_large_reject(event, *via_gateway, &record.topic);
+                self.reject(parts, &reject, *via_gateway, now, refused).await?;
+                continue;
+            }
+            metrics::counter!("carillon_events_scheduled_total").increment(1);
+            parts.push(record).await?;
+            let verdict = EventVerdict::Scheduled;
+            output::undecided(parts, topics, event, *via_gateway, verdict, Some(*due), now).await?;
+        }
+        Ok(())
+    }
+
     /// For each event, whether it is held until its limits can be counted. On the topic for waiting records, all are
     /// read again until one has waited long enough. That one is then decided, and the others are moved to the end of
     /// the topic.
     fn waiting(
         &self,
         events: &[IncomingEvent<'_>],
-        decided: &[Concluded],
+        decided: &[Decided],
         now: Timestamp,
     ) -> Result<Vec<bool>, RouterError> {
         let Hold::Stay(patience) = self.hold else {
@@ -242,7 +279,17 @@ impl Route {
         output::rejected(parts, topics, reject, via_gateway, &self.group, now, refused).await
     }
 
-    async fn read<'a>(&self, record: &'a Record, now: Timestamp) -> Result<Read<'a>, StoreError> {
+    async fn read<'a>(
+        &self,
+        record: &'a Record,
+        claimed: Claimed,
+        now: Timestamp,
+    ) -> Result<Read<'a>, StoreError> {
+        let released = match claimed {
+            Claimed::No => None,
+            Claimed::Yes(released) => Some(released),
+            Claimed::Cancelled => return Ok(Read::Cancelled),
+        };
         if let Some(why) = record.unreadable {
             return Ok(Read::Rejected(Box::new(Reject {
                 record,
@@ -252,6 +299,7 @@ impl Route {
                 class: FailureClass::Unparseable,
                 code: why.code(),
                 reason: why.reason().to_owned(),
+                released,
             })));
         }
         let named = incoming::tenant(record);
@@ -259,7 +307,7 @@ impl Route {
         if incoming::is_tombstone(record) {
             return Ok(Read::Tombstone(record, tenant));
         }
-        let event = match incoming::parse(record, now).await {
+        let event = match incoming::parse(record, released.as_deref(), now).await {
             Ok(event) => event,
             Err(errors) => {
                 let is = |code: &&str| errors.iter().any(|error| error.code == *code);
@@ -278,6 +326,7 @@ impl Route {
                     },
                     code: code.unwrap_or("not-an-event"),
                     reason: reason::of(&errors),
+                    released,
                 })));
             }
         };
@@ -285,10 +334,22 @@ impl Route {
             Some(tenant) => self.deps.catalogs.get(tenant).await?,
             None => None,
         };
-        Ok(match incoming::check(record, tenant, event, catalog, now).await {
-            Ok(event) => Read::Event(Box::new(event)),
-            Err(reject) => Read::Rejected(reject),
-        })
+        // A header that was copied from another event's release is none.
+        let is_of = |released: &Released| {
+            let EventKey {
+                tenant,
+                event_id,
+                source,
+            } = &released.key;
+            named.as_ref() == Some(tenant) && *event_id == event.id && *source == event.source
+        };
+        let released = released.filter(|released| is_of(released));
+        Ok(
+            match incoming::check(record, tenant, event, catalog, released, now).await {
+                Ok(event) => Read::Event(Box::new(event)),
+                Err(reject) => Read::Rejected(reject),
+            },
+        )
     }
 
     /// Claims the events among the reads. A reject is claimed only if a gateway has acknowledged it. The id of a
@@ -297,14 +358,16 @@ impl Route {
         let wanted: Vec<Option<RouteClaim>> = reads
             .iter()
             .map(|read| match read {
+                Read::Event(event) if event.released.is_some() => None,
                 Read::Event(event) => {
                     let origin = origin(event.record);
                     let (of, name) = (&event.event, &event.type_name);
                     Some(claim::of(&event.tenant, of, name, event.fingerprint, origin))
                 }
-                Read::Tombstone(..) => None,
+                Read::Tombstone(..) | Read::Cancelled => None,
                 Read::Rejected(reject) => {
-                    let event = reject.event.as_ref().filter(|_| reject.via_gateway)?;
+                    let is_claimed = reject.via_gateway && reject.released.is_none();
+                    let event = reject.event.as_ref().filter(|_| is_claimed)?;
                     let origin = origin(reject.record);
                     let name = &event.event_type;
                     Some(claim::of(
@@ -319,10 +382,62 @@ impl Route {
             .collect();
         let claims: Vec<_> = wanted.iter().flatten().cloned().collect();
         let mut verdicts = claim::claim(&self.deps.store, &claims).await?.into_iter();
-        Ok(wanted
+        // A released record has its claim already.
+        let of_release = |read: &Read<'_>| match read {
+            Read::Event(event) => event.released.as_ref().map(|released| of_release(released)),
+            Read::Rejected(reject) => reject.released.as_ref().map(|released| of_release(released)),
+            Read::Tombstone(..) | Read::Cancelled => None,
+        };
+        Ok(reads
             .iter()
-            .map(|wanted| wanted.as_ref().and_then(|_| verdicts.next()))
+            .zip(&wanted)
+            .map(|(read, wanted)| match wanted {
+                Some(_) => verdicts.next(),
+                None => of_release(read),
+            })
             .collect())
+    }
+}
+
+/// [`carillon_domain::Delivery::accepted_at`] of an event that is decided now. Deliveries that have waited keep theirs.
+fn accepted_at(event: &IncomingEvent<'_>, claimed_at: Option<Timestamp>) -> Timestamp {
+    let released = event.released.as_ref().map(|released| &released.release.content);
+    match released {
+        Some(WaitingContent::Deliveries { accepted_at, .. }) => *accepted_at,
+        Some(WaitingContent::Event) | None => taken::accepted_at(event.record.timestamp, claimed_at),
+    }
+}
+
+/// The time until which an event waits as a whole. What was released has waited long enough, by the scheduler's clock.
+fn due(event: &IncomingEvent<'_>, now: Timestamp) -> Option<Timestamp> {
+    if event.released.is_some() || event.skipped.is_some() {
+        return None;
+    }
+    event.event.waits_until(now)
+}
+
+/// The verdict on a released record.
+fn of_release(released: &Released) -> RouteVerdict {
+    if released.is_first {
+        RouteVerdict::First {
+            via_gateway: false,
+            claimed_at: None,
+        }
+    } else {
+        RouteVerdict::Duplicate
+    }
+}
+
+fn too_large_reject<'a>(event: &IncomingEvent<'a>, via_gateway: bool, topic: &str) -> Reject<'a> {
+    Reject {
+        record: event.record,
+        tenant: event.tenant.clone(),
+        via_gateway,
+        event: Some(event.event.clone()),
+        class: FailureClass::Invalid,
+        code: "too-large",
+        reason: format!("a record of the event is too large for {topic}"),
+        released: event.released.clone(),
     }
 }
 

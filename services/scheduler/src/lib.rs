@@ -1,20 +1,23 @@
-//! The scheduler: jobs that work dead letters off, and the publisher of the outbox. Several instances share the work; each
-//! step and each record is leased. (Deferred events and digests will be released here as well; today nothing is deferred.)
+//! The scheduler: what waits until a time, jobs that work dead letters off, and the publisher of the outbox. Several
+//! instances share the work; each step and each record is leased.
 
 mod measures;
 mod plan;
 mod publisher;
 mod runner;
+mod waiting;
 
-use std::{future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, time::Duration};
 
 use carillon_bus::{Bus, BusError};
 use carillon_domain::clock::SharedClock;
 use carillon_runtime::{Limited, Shutdown, Stall, Stalled, http::ReadySwitch, panics};
 use carillon_store::{Store, StoreError};
+use tokio::sync::{Mutex, Notify};
 
 pub use publisher::Publisher;
 pub use runner::{Runner, Stepped};
+pub use waiting::{Collector, Looked, Releaser, group};
 
 /// The dependencies of the scheduler.
 #[derive(Clone)]
@@ -63,10 +66,40 @@ pub(crate) const LEASE: Duration = Duration::from_mins(1);
 /// The pause before work that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs jobs and publishes the outbox until the shutdown.
+/// Stores and releases what waits, runs jobs and publishes the outbox until the shutdown.
 pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), SchedulerError> {
     let runner = Runner::new(deps.clone());
     let publisher = Publisher::new(deps.clone());
+    let (collector, releaser) = (Collector::new(deps.clone())?, Releaser::new(deps.clone()));
+    let collector = Mutex::new(collector);
+    let added = Notify::new();
+    let collecting = keep("collecting", &shutdown, || async {
+        let mut collector = collector.lock().await;
+        let new = tokio::select! {
+            new = collector.step() => new?,
+            // Nothing is committed, so another member reads the records again.
+            () = shutdown.soft() => return Ok(()),
+        };
+        if new > 0 {
+            added.notify_one();
+        }
+        Ok(())
+    });
+    let releasing = keep("releasing", &shutdown, || async {
+        if let Looked::Wait(wait) = releaser.step().await? {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = added.notified() => {}
+            }
+        }
+        Ok(())
+    });
+    let lag = async {
+        deps.bus
+            .report_lag(group(&deps.bus), deps.ready.clone(), shutdown.clone())
+            .await;
+        std::future::pending::<Infallible>().await
+    };
     let jobs = keep("jobs", &shutdown, || async {
         match runner.step().await? {
             Stepped::Worked => {}
@@ -86,8 +119,9 @@ pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), Schedule
     let measures = measures::run(&deps.store, shutdown.clone());
     deps.ready.ready();
     let ended = tokio::select! {
-        ended = async { tokio::try_join!(jobs, outbox) } => ended.map(drop),
+        ended = async { tokio::try_join!(collecting, releasing, jobs, outbox) } => ended.map(drop),
         () = measures => Ok(()),
+        never = lag => match never {},
     };
     deps.ready.not_ready("the role has ended");
     ended

@@ -1,4 +1,4 @@
-//! Metrics of outbox and jobs. All instances export the same counts, because they read them from the database.
+//! Metrics of what waits, outbox and jobs. All instances export the same counts, because they read them from the database.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
         if let Err(error) = count(store).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "outbox and jobs were not counted"
+                "what waits, outbox and jobs were not counted"
             );
         }
     }
@@ -33,6 +33,12 @@ async fn count(store: &Store) -> Result<(), StoreError> {
     let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
     metrics::gauge!("carillon_outbox_records").set(depth.records as f64);
     metrics::gauge!("carillon_outbox_oldest_seconds").set(age.as_secs_f64());
+    let waiting = store.waiting().depth().await?;
+    let overdue = waiting.next_due.map(|due| store.now() - due);
+    let overdue = overdue.and_then(|age| age.to_std().ok()).unwrap_or_default();
+    metrics::gauge!("carillon_waiting", "kind" => "event").set(waiting.events as f64);
+    metrics::gauge!("carillon_waiting", "kind" => "deliveries").set(waiting.deliveries as f64);
+    metrics::gauge!("carillon_waiting_overdue_seconds").set(overdue.as_secs_f64());
     let (jobs, letters) = store.dead_letter_jobs().running().await?;
     metrics::gauge!("carillon_dlq_jobs_running").set(jobs as f64);
     metrics::gauge!("carillon_dlq_jobs_letters_left").set(letters as f64);

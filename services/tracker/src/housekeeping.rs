@@ -37,6 +37,11 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
         done("dead letters", store.dead_letters().prune()).await;
         done("verdicts", store.dead_letter_jobs().prune(verdict_window(bus))).await;
         done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
+        done(
+            "released and cancelled waits",
+            store.waiting().prune(DEDUPE_WINDOW),
+        )
+        .await;
         done("idempotency keys", store.idempotency().prune()).await;
         done("suppressions that have ended", store.suppressions().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;

@@ -45,6 +45,7 @@ pub(crate) async fn projection(
 fn add_event(projection: &mut Projection, decided: EventDecided) {
     for decision in &decided.decisions {
         projection.deliveries.extend(queued(&decided, decision));
+        projection.attempts.extend(deferred(&decided, decision));
     }
     projection.events.push(EventRow {
         origin: decided.origin,
@@ -56,16 +57,22 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
         at: decided.at,
         verdict: decided.verdict,
         via_gateway: decided.via_gateway,
+        parts: decided.parts,
+        release: decided.release,
+        due: decided.due,
+        user_id: decided.user_id,
         event: decided.event,
         decisions: decided.decisions,
     });
 }
 
-/// The delivery of a decision to send, in the state `queued`.
+/// The delivery of a decision to send, in the state `queued`, or of one to defer, in the state `deferred`.
 fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
-    if decision.outcome != Outcome::Send {
-        return None;
-    }
+    let status = match decision.outcome {
+        Outcome::Send => DeliveryStatus::Queued,
+        Outcome::Defer => DeliveryStatus::Deferred,
+        Outcome::Suppress | Outcome::Digest | Outcome::Drop | Outcome::Duplicate => return None,
+    };
     let reason: &'static str = decision.reason.into();
     Some(DeliveryRow {
         id: decision.delivery_id?,
@@ -79,7 +86,7 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
         state: DeliveryState {
             generation: 0,
             attempt: 0,
-            status: DeliveryStatus::Queued,
+            status,
         },
         created_at: decided.accepted_at,
         at: decided.at,
@@ -89,11 +96,34 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
         provider: None,
         provider_message_id: None,
         template: None,
-        queued: Some(Queued {
+        queued: (status == DeliveryStatus::Queued).then(|| Queued {
             at: decided.at,
             reason,
             detail: decision.sentence.clone(),
         }),
+    })
+}
+
+/// The step of a decision to defer a delivery.
+fn deferred(decided: &EventDecided, decision: &Decision) -> Option<AttemptRow> {
+    if decision.outcome != Outcome::Defer {
+        return None;
+    }
+    let reason: &'static str = decision.reason.into();
+    Some(AttemptRow {
+        delivery_id: decision.delivery_id?,
+        created_at: decided.accepted_at,
+        generation: 0,
+        attempt: 0,
+        provider: None,
+        due_at: None,
+        steps: vec![TimelineStep {
+            at: decided.at,
+            status: DeliveryStatus::Deferred,
+            code: Some(reason.to_owned()),
+            detail: Some(decision.sentence.clone()),
+        }],
+        receipt_id: None,
     })
 }
 

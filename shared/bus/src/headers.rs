@@ -14,7 +14,9 @@ pub const GENERATION: &str = "carillon-generation";
 pub const DUE: &str = "carillon-due";
 /// The replay job that put the record back.
 pub const REPLAY: &str = "carillon-replay";
-/// Marks waiting work that was released.
+/// What waits until a time: [`carillon_domain::waiting::Waiting`], as JSON.
+pub const WAITS: &str = "carillon-waits";
+/// The release of what has waited: [`carillon_domain::waiting::Release`], as JSON.
 pub const RELEASE: &str = "carillon-release";
 /// The position of the first record of an event that waits for its limits, and the time since which it waits.
 pub const HELD: &str = "carillon-held";

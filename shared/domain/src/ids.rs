@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::channel::Channel;
+use crate::{channel::Channel, clock::Timestamp};
 
 /// The namespace of all UUIDv5 that Carillon makes. Changing it would change all ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_51c8_90a4_4c8e_8f6b_0b1a_2c9d_4e57);
@@ -232,6 +232,25 @@ pub fn dead_letter_id(topic: &str, partition: i32, offset: i64) -> Uuid {
         topic.as_bytes(),
         &partition.to_be_bytes(),
         &offset.to_be_bytes(),
+    ])
+}
+
+/// The id of an event that waits (`due` is `None`), or of some of its deliveries that wait until a time.
+pub(crate) fn waiting_id(
+    tenant: &TenantId,
+    source: &str,
+    event: &EventId,
+    former: Option<Uuid>,
+    due: Option<Timestamp>,
+) -> Uuid {
+    let due = due.map(|due| due.timestamp_micros().to_be_bytes());
+    name_of(&[
+        b"waiting",
+        tenant.as_str().as_bytes(),
+        source.as_bytes(),
+        event.as_str().as_bytes(),
+        former.as_ref().map_or(&[][..], |former| former.as_bytes()),
+        due.as_ref().map_or(&[][..], |due| due),
     ])
 }
 

@@ -17,7 +17,11 @@ use crate::{
     wire::{self, WireError},
 };
 
-pub use crate::delivery_state::{DeliveryState, DeliveryStatus, TimelineStep};
+pub use crate::{
+    delivery_state::{DeliveryState, DeliveryStatus, TimelineStep},
+    origin::Origin,
+    waiting::ReleaseOf,
+};
 
 /// A record of `notifications.status`, which is public and versioned. The status topic is the source of the read
 /// model.
@@ -121,8 +125,20 @@ pub struct EventDecided {
     /// Number of the part, from 0. A very large fan-out is decided in several parts with the same origin.
     #[serde(default)]
     pub part: u32,
+    /// The number of parts; 0 if a router of the former release wrote the record.
+    #[serde(default)]
+    pub parts: u32,
     /// Whether the event came through the gateway, which counts it as acknowledged, or from a Kafka producer.
     pub via_gateway: bool,
+    /// The release, if the record has waited before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseOf>,
+    /// The time until which the event waits, if its verdict is `scheduled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// The user of an event that waits, if it is for one known user alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
     /// The event, CloudEvents JSON; absent for a duplicate or a reject (its bytes are in the dead letter queue).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Box<RawValue>>,
@@ -150,6 +166,10 @@ pub enum EventVerdict {
     DeletedRow,
     /// Skipped: the event has no recipient, and its type allows that.
     NoRecipient,
+    /// The event waits for its `sendat`.
+    Scheduled,
+    /// The event was cancelled before it was decided.
+    Cancelled,
 }
 
 impl EventVerdict {
@@ -158,17 +178,6 @@ impl EventVerdict {
     pub fn is_skipped(self) -> bool {
         matches!(self, Self::Tombstone | Self::DeletedRow | Self::NoRecipient)
     }
-}
-
-/// The coordinates of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Origin {
-    /// Topic, with its prefix.
-    pub topic: Arc<str>,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
 }
 
 /// A change of a delivery.

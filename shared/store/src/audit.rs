@@ -27,10 +27,12 @@ pub struct AuditCounts {
     /// Records that lead to no message by design: tombstones, deleted rows, and events without recipients
     /// whose type allows that.
     pub skipped: u64,
-    /// Events that a scheduler holds until they are due. No scheduler exists yet, so this is 0. An event that no
-    /// router has decided counts as unaccounted for, not as waiting; otherwise a lost event would wait for ever.
+    /// Events that were cancelled before they were decided.
+    pub cancelled: u64,
+    /// Events that a scheduler holds until they are due. An event that no router has decided counts as unaccounted for,
+    /// not as waiting; otherwise a lost event would wait for ever.
     pub waiting: u64,
-    /// Decisions to send.
+    /// Deliveries that were decided to be sent or deferred.
     pub deliveries_produced: u64,
     /// Deliveries whose state is final.
     pub ended: u64,
@@ -117,13 +119,13 @@ impl Acceptance {
 }
 
 impl AuditCounts {
-    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + waiting) − accepted
+    /// Events that are unaccounted for: acknowledged − (routed + duplicate + rejected + skipped + cancelled + waiting) − accepted
     /// differences. Events between gateway and tracker are included until they are projected; at rest the difference is 0.
     #[must_use]
     pub fn event_difference(&self) -> i64 {
         diff(
             self.acknowledged,
-            self.routed + self.duplicate + self.rejected + self.skipped + self.waiting,
+            self.routed + self.duplicate + self.rejected + self.skipped + self.cancelled + self.waiting,
         ) - self.accepted_events
     }
 
@@ -179,7 +181,8 @@ impl Audit {
             duplicate: of(Counter::Duplicate),
             rejected: of(Counter::Rejected),
             skipped: of(Counter::Skipped),
-            waiting: 0,
+            cancelled: of(Counter::Cancelled),
+            waiting: of(Counter::WaitingEvents),
             deliveries_produced: of(Counter::Produced),
             ended: of(Counter::Ended),
             pending: of(Counter::Pending),

@@ -1,5 +1,5 @@
-//! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list or worked dead
-//! letters off, when and on which route. An entry is written before the values are shown, or together with the change, and
+//! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list, worked dead
+//! letters off or cancelled something, when and on which route. An entry is written before the values are shown, or together with the change, and
 //! is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
@@ -32,7 +32,7 @@ pub enum AuditAction {
     Replay,
     /// A job was made that discards dead letters.
     Discard,
-    /// A job was cancelled.
+    /// A job, an event or a delivery was cancelled.
     Cancel,
     /// A job was paused.
     Pause,

@@ -25,7 +25,13 @@ pub(crate) enum Counter {
     Rejected,
     /// Decided records with the verdict `skipped`.
     Skipped,
-    /// Decisions to send.
+    /// Events that were cancelled before they were decided.
+    Cancelled,
+    /// Events that the scheduler holds.
+    WaitingEvents,
+    /// Groups of deferred deliveries that the scheduler holds.
+    WaitingDeliveries,
+    /// Decisions to send or to defer, each delivery once.
     Produced,
     /// Deliveries whose state is final.
     Ended,
@@ -34,12 +40,13 @@ pub(crate) enum Counter {
 }
 
 /// The counters that a rebuild of the read model resets.
-const OF_PROJECTION: [Counter; 8] = [
+const OF_PROJECTION: [Counter; 9] = [
     Counter::ReadElsewhere,
     Counter::Routed,
     Counter::Duplicate,
     Counter::Rejected,
     Counter::Skipped,
+    Counter::Cancelled,
     Counter::Produced,
     Counter::Ended,
     Counter::Pending,

@@ -35,6 +35,7 @@ pub mod send_ledger;
 pub mod suppressions;
 pub mod templates;
 pub mod users;
+pub mod waiting;
 
 pub use config::{Dialect, StoreConfig};
 pub use error::StoreError;

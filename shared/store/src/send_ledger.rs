@@ -14,9 +14,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
+    api_keys::Principal,
+    audit_log::{self, AuditAction},
     batcher::{Batcher, Gathered, Work},
     columns::int,
-    db::{Db, Document, Input, Prunable, fetch, prunable, write_one},
+    db::{Db, Document, Input, Prunable, again, fetch, prunable, write_one},
     error::StoreError,
     lease::Lease,
 };
@@ -25,6 +27,30 @@ const CLAIMS: Prunable = prunable!("send_claims", "claimed_at");
 const OUTCOMES: Prunable = prunable!("send_outcomes", "recorded_at");
 /// The approximate number of outcomes in one transaction.
 const BATCH: usize = 1_024;
+
+macro_rules! claim {
+    () => {
+        "INSERT INTO send_claims (accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until)
+        SELECT accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until FROM input WHERE true
+        ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING"
+    };
+}
+
+/// Claims that were made before, with their outcomes.
+const STANDING: &str =
+    "SELECT c.accepted_at, c.delivery_id, c.generation, c.attempt, c.owner, c.claimed_at, c.lease_until, o.outcome
+    FROM input i JOIN send_claims c
+    ON c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation
+        AND c.attempt = i.attempt
+    LEFT JOIN send_outcomes o
+    ON o.accepted_at = i.accepted_at AND o.delivery_id = i.delivery_id AND o.generation = i.generation
+        AND o.attempt = i.attempt";
+
+/// Of two outcomes of an attempt, the first stays.
+const RECORD: &str =
+    "INSERT INTO send_outcomes (accepted_at, delivery_id, generation, attempt, recorded_at, outcome)
+    SELECT accepted_at, delivery_id, generation, attempt, recorded_at, outcome FROM input WHERE true
+    ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING";
 
 /// One attempt of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +108,25 @@ struct Row {
     outcome: Option<Document>,
 }
 
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    accepted_at: Timestamp,
+    delivery_id: Uuid,
+    generation: i32,
+    attempt: i32,
+}
+
+impl KeyRow {
+    fn key(&self) -> SendKey {
+        SendKey {
+            accepted_at: self.accepted_at,
+            delivery_id: DeliveryId(self.delivery_id),
+            generation: self.generation.unsigned_abs(),
+            attempt: self.attempt.unsigned_abs(),
+        }
+    }
+}
+
 /// The send ledger.
 #[derive(Debug, Clone)]
 pub struct SendLedger {
@@ -111,33 +156,14 @@ impl SendLedger {
             .uuid("owner", first.iter().map(|claim| claim.lease.owner))
             .time("claimed_at", first.iter().map(|_| now))
             .time("lease_until", first.iter().map(|claim| claim.lease.until))
-            .execute(
-                write.conn(),
-                "INSERT INTO send_claims
-                    (accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until)
-                SELECT accepted_at, delivery_id, generation, attempt, owner, claimed_at, lease_until
-                FROM input WHERE true
-                ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING",
-            )
+            .execute(write.conn(), claim!())
             .await?;
         // The usual case: all claims are new, and no row has to be read.
         if claimed == claims.len() as u64 {
             write.commit().await?;
             return Ok(vec![ClaimVerdict::Claimed; claims.len()]);
         }
-        let rows: Vec<Row> = key_input(&keys)
-            .fetch(
-                write.conn(),
-                "SELECT c.accepted_at, c.delivery_id, c.generation, c.attempt, c.owner, c.claimed_at, c.lease_until,
-                    o.outcome
-                FROM input i JOIN send_claims c
-                ON c.accepted_at = i.accepted_at AND c.delivery_id = i.delivery_id AND c.generation = i.generation
-                    AND c.attempt = i.attempt
-                LEFT JOIN send_outcomes o
-                ON o.accepted_at = i.accepted_at AND o.delivery_id = i.delivery_id AND o.generation = i.generation
-                    AND o.attempt = i.attempt",
-            )
-            .await?;
+        let rows: Vec<Row> = key_input(&keys).fetch(write.conn(), STANDING).await?;
         write.commit().await?;
         let mut standing = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -155,6 +181,75 @@ impl SendLedger {
                 } else {
                     ClaimVerdict::Taken(taken.clone())
                 })
+            })
+            .collect()
+    }
+
+    /// Cancels attempts that no worker has claimed: claims each and records its outcome in one transaction, so that a worker
+    /// finds either no claim or the outcome. Returns one verdict for each, in order. If any attempt is cancelled, the audit
+    /// log notes it in the same transaction. Each attempt may be named once.
+    pub async fn cancel(
+        &self,
+        who: &Principal,
+        route: &str,
+        cancelled: &[(SendKey, Box<RawValue>)],
+    ) -> Result<Vec<ClaimVerdict>, StoreError> {
+        again(|| self.try_cancel(who, route, cancelled)).await
+    }
+
+    async fn try_cancel(
+        &self,
+        who: &Principal,
+        route: &str,
+        cancelled: &[(SendKey, Box<RawValue>)],
+    ) -> Result<Vec<ClaimVerdict>, StoreError> {
+        // Rows in one order cannot deadlock.
+        let mut sorted: Vec<&(SendKey, Box<RawValue>)> = cancelled.iter().collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        let keys: Vec<SendKey> = sorted.iter().map(|(key, _)| *key).collect();
+        let now = self.db.now();
+        let mut tx = self.db.begin_batch(keys.len()).await?;
+        let won: Vec<KeyRow> = key_input(&keys)
+            .uuid("owner", keys.iter().map(|_| Uuid::now_v7()))
+            .time("claimed_at", keys.iter().map(|_| now))
+            .time("lease_until", keys.iter().map(|_| now))
+            .fetch(
+                tx.conn(),
+                concat!(
+                    claim!(),
+                    " RETURNING accepted_at, delivery_id, generation, attempt"
+                ),
+            )
+            .await?;
+        let won: HashSet<SendKey> = won.iter().map(KeyRow::key).collect();
+        let (ours, others): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|(key, _)| won.contains(key));
+        let our_keys: Vec<SendKey> = ours.iter().map(|(key, _)| *key).collect();
+        key_input(&our_keys)
+            .time("recorded_at", ours.iter().map(|_| now))
+            .json(
+                "outcome",
+                ours.iter().map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
+            )
+            .execute(tx.conn(), RECORD)
+            .await?;
+        let other_keys: Vec<SendKey> = others.iter().map(|(key, _)| *key).collect();
+        let standing: Vec<Row> = key_input(&other_keys).fetch(tx.conn(), STANDING).await?;
+        if !won.is_empty() {
+            audit_log::append(&mut tx, who, AuditAction::Cancel, route, now).await?;
+        }
+        tx.commit().await?;
+        let mut taken = HashMap::with_capacity(standing.len());
+        for row in standing {
+            taken.insert(row.key(), row.taken()?);
+        }
+        cancelled
+            .iter()
+            .map(|(key, _)| {
+                if won.contains(key) {
+                    return Ok(ClaimVerdict::Claimed);
+                }
+                let taken = taken.remove(key).map(ClaimVerdict::Taken);
+                taken.ok_or(StoreError::Corrupt { what: "a send claim" })
             })
             .collect()
     }
@@ -255,12 +350,7 @@ impl Work for Record {
                     .iter()
                     .map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
             )
-            .execute(
-                write.conn(),
-                "INSERT INTO send_outcomes (accepted_at, delivery_id, generation, attempt, recorded_at, outcome)
-                SELECT accepted_at, delivery_id, generation, attempt, recorded_at, outcome FROM input WHERE true
-                ON CONFLICT (accepted_at, delivery_id, generation, attempt) DO NOTHING",
-            )
+            .execute(write.conn(), RECORD)
             .await?;
         write.commit().await?;
         Ok(vec![(); outcomes.len()])

@@ -28,6 +28,7 @@ use crate::{
     suppressions::Suppressions,
     templates::Templates,
     users::Users,
+    waiting::WaitingRecords,
 };
 
 /// The number of rows over which each of the auditor's counts is spread.
@@ -56,6 +57,7 @@ struct Parts {
     dead_letters: DeadLetters,
     dead_letter_jobs: DeadLetterJobs,
     outbox: Outbox,
+    waiting: WaitingRecords,
     audit: Audit,
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
@@ -69,6 +71,7 @@ impl Store {
         // The shard is random. Two processes rarely choose the same one, and then still count correctly.
         let shard = rand::random_range(0..SHARDS);
         let events = Events::new(db.clone(), shard);
+        let outbox = Outbox::new(db.clone());
         Ok(Self(Arc::new(Parts {
             api_keys: ApiKeys::new(db.clone()),
             users: Users::new(db.clone(), model.clone(), config.address_key.clone()),
@@ -82,7 +85,8 @@ impl Store {
             read_model: ReadModel::new(model.clone(), shard, config.history_retention),
             dead_letters: DeadLetters::new(model.clone(), db.clone(), config.history_retention),
             dead_letter_jobs: DeadLetterJobs::new(db.clone(), config.history_retention),
-            outbox: Outbox::new(db.clone()),
+            waiting: WaitingRecords::new(db.clone(), shard, outbox.clone()),
+            outbox,
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
             channel_holds: ChannelHolds::new(db.clone()),
@@ -219,6 +223,12 @@ impl Store {
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.0.outbox
+    }
+
+    /// What waits until a time.
+    #[must_use]
+    pub fn waiting(&self) -> &WaitingRecords {
+        &self.0.waiting
     }
 
     /// The auditor's counts.

@@ -27,6 +27,7 @@ examples! {
     SIMULATOR: "carillon simulator --set simulator.listen=localhost:8081";
     SEND:
         "carillon send --type OrderShipped --user u-42 --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",
+        "carillon send --type OrderShipped --user u-42 --sendat 2027-01-01T08:00:00Z --data '{\"order_id\":\"1001\",\"carrier\":\"DHL\"}'",
         "carillon send --file events.json",
         "carillon send --file - --url https://carillon.example --key \"$KEY\" < events.json";
     SIMULATE:
@@ -37,6 +38,7 @@ examples! {
     DECISIONS:
         "carillon decisions --user u-42",
         "carillon decisions --reason opted_out_type --reason not_opted_in --from 2026-11-24 --json";
+    EVENTS_CANCEL: "carillon events cancel order-1001-shipped", "carillon events cancel order-1001-shipped --source /shop/orders --json";
     DELIVERIES: "carillon deliveries list", "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DELIVERIES_LIST:
         "carillon deliveries list --status dead_lettered --channel sms",
@@ -44,6 +46,7 @@ examples! {
     DELIVERIES_GET:
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal";
+    DELIVERIES_CANCEL: "carillon deliveries cancel 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ: "carillon dlq list --state open", "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ_LIST: "carillon dlq list --state open", "carillon dlq list --channel sms --code 21612 --json";
     DLQ_GROUPS: "carillon dlq groups";

@@ -81,8 +81,11 @@ pub(crate) struct EventArgs {
     /// `high`, `normal` or `bulk`.
     #[arg(long)]
     pub(crate) priority: Option<String>,
+    /// The time before which no message is sent, such as `2026-11-24T10:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) sendat: Option<String>,
     /// A file with a whole event, or a list of events, as JSON; `-` is standard input.
-    #[arg(long, conflicts_with_all = ["event_type", "users", "id", "priority"])]
+    #[arg(long, conflicts_with_all = ["event_type", "users", "id", "priority", "sendat"])]
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -99,6 +102,17 @@ pub(crate) enum EventsCommand {
         /// Show masked values; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Cancel an event: the whole event if it waits or is not decided yet, else its deliveries that are not sent yet.
+    #[command(after_help = examples::EVENTS_CANCEL)]
+    Cancel {
+        /// The event's id.
+        id: String,
+        /// The event's source, if several sources use the id.
+        #[arg(long)]
+        source: Option<String>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -165,6 +179,14 @@ pub(crate) enum DeliveriesCommand {
         /// Show masked values; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
         reveal: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Cancel a delivery that is not sent yet.
+    #[command(after_help = examples::DELIVERIES_CANCEL)]
+    Cancel {
+        /// The delivery's id.
+        id: String,
         #[command(flatten)]
         remote: Remote,
     },

@@ -145,7 +145,11 @@ impl EventArgs {
             .map_err(|error| anyhow!("--data: expected a JSON object: {}", fault(&error)))?;
         let recipients: Vec<Value> = self.users.iter().map(|user| json!({ "user_id": user })).collect();
         let mut event = json!({ "type": self.event_type, "recipients": recipients, "data": data });
-        for (name, value) in [("id", &self.id), ("priority", &self.priority)] {
+        for (name, value) in [
+            ("id", &self.id),
+            ("priority", &self.priority),
+            ("sendat", &self.sendat),
+        ] {
             if let Some(value) = value {
                 event[name] = json!(value);
             }
@@ -183,20 +187,27 @@ pub(super) async fn send(args: SendArgs) -> anyhow::Result<()> {
 }
 
 pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
-    let EventsCommand::Get {
-        id,
-        source,
-        reveal,
-        remote,
-    } = command;
+    let (id, source, reveal, remote) = match command {
+        EventsCommand::Get {
+            id,
+            source,
+            reveal,
+            remote,
+        } => (id, source, reveal, remote),
+        EventsCommand::Cancel { id, source, remote } => return cancel_event(&id, source, &remote).await,
+    };
     let source = source.map_or_else(String::new, |source| format!("&source={}", encoded(&source)));
     let path = format!("/v1/events/{}?reveal={reveal}{source}", encoded(&id));
     let event = remote.call(Method::GET, &path, None).await?;
     if remote.json {
         return output::json(&event);
     }
+    let until = match event["scheduled_for"].as_str() {
+        Some(_) => format!(" for {}", cell(&event["scheduled_for"])),
+        None => String::new(),
+    };
     output::say(&format!(
-        "{} {} from {}: {}",
+        "{} {} from {}: {}{until}",
         cell(&event["type"]),
         cell(&event["event_id"]),
         cell(&event["source"]),
@@ -239,6 +250,24 @@ pub(super) async fn decisions(args: DecisionsArgs) -> anyhow::Result<()> {
         "sentence",
     ];
     print_list(&list, &columns, args.remote.json)
+}
+
+async fn cancel_event(id: &str, source: Option<String>, remote: &Remote) -> anyhow::Result<()> {
+    let source = source.map_or_else(String::new, |source| format!("?source={}", encoded(&source)));
+    let path = format!("/v1/events/{}/cancel{source}", encoded(id));
+    let answer = remote.call(Method::POST, &path, None).await?;
+    if remote.json {
+        return output::json(&answer);
+    }
+    let deliveries = &answer["deliveries"];
+    output::say(&format!(
+        "{}: the event is {}; of its deliveries {} are cancelled, {} are being sent, {} had ended",
+        cell(&answer["result"]),
+        cell(&answer["status"]),
+        cell(&deliveries["cancelled"]),
+        cell(&deliveries["too_late"]),
+        cell(&deliveries["already_final"])
+    ))
 }
 
 pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()> {
@@ -297,6 +326,18 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 &["at", "status", "attempt", "provider", "code", "detail", "due_at"],
             )?;
             output::pretty(&delivery["content"])?;
+        }
+        DeliveriesCommand::Cancel { id, remote } => {
+            let path = format!("/v1/deliveries/{}/cancel", encoded(&id));
+            let answer = remote.call(Method::POST, &path, None).await?;
+            if remote.json {
+                return output::json(&answer);
+            }
+            output::say(&format!(
+                "{}: the delivery is {}",
+                cell(&answer["result"]),
+                cell(&answer["status"])
+            ))?;
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ mod logs;
 mod mailers;
 mod readiness;
 mod receipts;
+mod scheduling;
 mod suppressions;
 mod traces;
 mod unsubscribe;

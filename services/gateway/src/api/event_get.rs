@@ -4,9 +4,12 @@ use axum::{
     Json,
     extract::{OriginalUri, State},
 };
-use carillon_domain::{EventId, decide::Decision, status::EventVerdict};
+use carillon_domain::{EventId, Timestamp, decide::Decision, status::EventVerdict};
 use carillon_runtime::http::{Path, Problem, ProblemKind};
-use carillon_store::read_model::{DeliveryView, EventView};
+use carillon_store::{
+    events::ClaimedEvent,
+    read_model::{DeliveryView, EventView},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -35,8 +38,11 @@ pub(crate) struct EventDocument {
     pub(crate) source: String,
     #[serde(rename = "type")]
     pub(crate) event_type: String,
-    /// `accepted`, `routed`, `skipped` or `rejected`.
+    /// `accepted`, `scheduled`, `routed`, `cancelled`, `skipped` or `rejected`.
     pub(crate) status: &'static str,
+    /// The time until which a scheduled event waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduled_for: Option<Timestamp>,
     /// Why it was skipped: `tombstone`, `deleted_row` or `no_recipient`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'static str>,
@@ -49,7 +55,8 @@ pub(crate) struct EventDocument {
 
 /// An event, each decision with its reasons, and its deliveries.
 ///
-/// Never 404 after a 202: until the router has decided, the status is `accepted`.
+/// Never 404 after a 202: until the router has decided, the status is `accepted`. An event with a future `sendat` is
+/// `scheduled` until then, and `scheduled_for` is that time.
 #[utoipa::path(
     get, path = "/v1/events/{id}", tag = "events",
     params(("id" = String, Path, description = "The event's id"),
@@ -91,17 +98,7 @@ pub(crate) async fn find(
     let tenant = caller.tenant();
     let mut decided = state.store.read_model().event(tenant, id, source).await?;
     let claims = state.store.events().find(tenant, id, source).await?;
-    let mut sources: Vec<&str> = decided.iter().map(|view| view.source.as_str()).collect();
-    sources.extend(claims.iter().map(|claim| &*claim.key.source));
-    sources.sort_unstable();
-    sources.dedup();
-    if sources.len() > 1 {
-        let text = format!(
-            "several sources have an event of this id; name one of: {}",
-            sources.join(", ")
-        );
-        return Err(ApiError::new(ProblemKind::AmbiguousEvent, text));
-    }
+    only_source(&decided, &claims)?;
     if let Some(view) = decided.pop() {
         return document(state, caller, sight, view).await;
     }
@@ -114,12 +111,40 @@ pub(crate) async fn find(
         source: claim.key.source.to_string(),
         event_type: claim.event_type,
         status: "accepted",
+        scheduled_for: None,
         reason: None,
         event: None,
         decisions: Vec::new(),
         deliveries: Vec::new(),
         masked: !sight.is_revealed(),
     })
+}
+
+/// Refuses an id that several sources use.
+pub(crate) fn only_source(views: &[EventView], claims: &[ClaimedEvent]) -> Result<(), ApiError> {
+    let mut sources: Vec<&str> = views.iter().map(|view| view.source.as_str()).collect();
+    sources.extend(claims.iter().map(|claim| &*claim.key.source));
+    sources.sort_unstable();
+    sources.dedup();
+    if sources.len() > 1 {
+        let text = format!(
+            "several sources have an event of this id; name one of: {}",
+            sources.join(", ")
+        );
+        return Err(ApiError::new(ProblemKind::AmbiguousEvent, text));
+    }
+    Ok(())
+}
+
+/// The status of an event.
+pub(crate) fn status_of(verdict: EventVerdict) -> &'static str {
+    match verdict {
+        EventVerdict::Scheduled => "scheduled",
+        EventVerdict::Cancelled => "cancelled",
+        EventVerdict::Rejected => "rejected",
+        EventVerdict::Routed | EventVerdict::Duplicate => "routed",
+        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => "skipped",
+    }
 }
 
 async fn document(
@@ -137,17 +162,14 @@ async fn document(
         deliveries.iter_mut().for_each(mask_delivery);
     }
     waiting::explain(state, &mut deliveries).await?;
-    let status = match view.verdict {
-        EventVerdict::Rejected => "rejected",
-        EventVerdict::Routed | EventVerdict::Duplicate => "routed",
-        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => "skipped",
-    };
+    let status = status_of(view.verdict);
     let reason = view.verdict.is_skipped().then(|| view.verdict.into());
     Ok(EventDocument {
         event_id: view.event_id,
         source: view.source,
         event_type: view.event_type,
         status,
+        scheduled_for: view.due.filter(|_| view.verdict == EventVerdict::Scheduled),
         reason,
         event: view.event,
         decisions: view.decisions,

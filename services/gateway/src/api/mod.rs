@@ -1,6 +1,7 @@
 //! The routes under `/v1`: one file each.
 
 mod audit;
+mod cancel;
 mod catalog;
 mod decisions;
 pub(crate) mod deliveries;
@@ -31,8 +32,10 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(simulate::post_simulate))
         .routes(routes!(event_get::get_event))
         .routes(routes!(decisions::list_decisions))
+        .routes(routes!(cancel::cancel_event))
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(cancel::cancel_delivery))
         .routes(routes!(users::put_user, users::get_user, users::delete_user))
         .routes(routes!(users::put_device, users::delete_device))
         .routes(routes!(opt_outs::delete_opt_out))

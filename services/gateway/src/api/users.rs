@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::{Caller, Operator},
+    cancel,
     error::ApiError,
     input::{NoQuery, Query, json, json_of, tagged},
     openapi::{answers, schemas},
@@ -208,11 +209,14 @@ pub(crate) async fn delete_user(
     caller: Operator,
     NoQuery: NoQuery,
     Path(id): Path<String>,
+    OriginalUri(uri): OriginalUri,
     conditions: Conditions,
 ) -> Result<StatusCode, ApiError> {
     let id = UserId::from(id);
     let users = state.store.users();
     if users.delete(caller.tenant(), &id, conditions.given()).await? {
+        // After a crash before this, the events are decided when they are due, for a user who is not known.
+        cancel::of_erased(&state, &caller.0, &id, uri.path()).await?;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::no_user(&id))

@@ -8,7 +8,11 @@ use axum::{
 };
 use carillon_domain::{DeliveryId, Timestamp};
 use carillon_render::Content;
-use carillon_store::read_model::{DeliveryView, StepView};
+use carillon_store::{
+    api_keys::Role,
+    read_model::{DeliveryView, StepView},
+};
+use serde::Deserialize;
 
 use super::{
     Dashboard,
@@ -17,8 +21,9 @@ use super::{
 };
 use crate::{
     api::deliveries::{DeliveryDocument, find},
+    cancel::CancelResult,
     error::ApiError,
-    input::{Id, NoQuery},
+    input::{Id, NoQuery, Query},
 };
 
 /// The content security policy of a message's HTML, which is foreign: no scripts, no forms, no loading, no navigation
@@ -33,6 +38,16 @@ struct DeliveryPage {
     next_attempt_at: Option<Timestamp>,
     timeline: Vec<StepView>,
     content: Option<Content>,
+    may_cancel: bool,
+    /// The result of a cancellation, as a sentence.
+    cancelled: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Asked {
+    /// The result of a cancellation that led here.
+    cancel: Option<CancelResult>,
 }
 
 /// Renders the page.
@@ -40,9 +55,9 @@ pub(crate) async fn show(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,
     id: Result<Id, ApiError>,
-    asked: Result<NoQuery, ApiError>,
+    asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
-    let NoQuery = asked?;
+    let Asked { cancel } = asked?.0;
     let DeliveryDocument {
         delivery,
         next_attempt_at,
@@ -58,6 +73,8 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeliveryPage {
+        may_cancel: !delivery.status.is_ended() && signed_in.role() >= Role::Operator,
+        cancelled: cancel.map(CancelResult::sentence),
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         item: delivery,
         next_attempt_at,

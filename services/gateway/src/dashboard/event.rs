@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use carillon_domain::{EventId, decide::Outcome};
 use carillon_runtime::http::Path;
-use carillon_store::read_model::DeliveryView;
+use carillon_store::{api_keys::Role, read_model::DeliveryView};
 use serde::Deserialize;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::event_get::{EventDocument, find},
+    cancel::CancelResult,
     error::ApiError,
     input::Query,
 };
@@ -22,6 +23,8 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Asked {
     source: Option<String>,
+    /// The result of a cancellation that led here.
+    cancel: Option<CancelResult>,
 }
 
 #[derive(Template)]
@@ -31,6 +34,9 @@ struct EventPage {
     event: EventDocument,
     json: Option<String>,
     items: Vec<DeliveryView>,
+    may_cancel: bool,
+    /// The result of a cancellation, as a sentence.
+    cancelled: Option<&'static str>,
 }
 
 /// The colour of an outcome, beside its name.
@@ -51,7 +57,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
-    let source = asked?.0.source;
+    let Asked { source, cancel } = asked?.0;
     let id = EventId::from(id);
     let mut event = find(
         &dashboard.gateway,
@@ -65,7 +71,14 @@ pub(crate) async fn show(
         .event
         .as_deref()
         .and_then(|json| serde_json::from_str(json.get()).ok());
+    let is_open = matches!(event.status, "accepted" | "scheduled")
+        || event
+            .deliveries
+            .iter()
+            .any(|delivery| !delivery.status.is_ended());
     Ok(render(&EventPage {
+        may_cancel: is_open && signed_in.role() >= Role::Operator,
+        cancelled: cancel.map(CancelResult::sentence),
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         json: value.map(|value| format!("{value:#}")),
         items: std::mem::take(&mut event.deliveries),

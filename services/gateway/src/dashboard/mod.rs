@@ -1,6 +1,7 @@
 //! The dashboard: server-rendered pages on the API's port, without scripts and external content, as its content
 //! security policy states.
 
+mod cancel;
 mod chosen;
 mod dead_letters;
 mod deliveries;
@@ -55,8 +56,10 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/", get(overview::show))
         .route("/deliveries", get(deliveries::show))
         .route("/deliveries/{id}", get(delivery::show))
+        .route("/deliveries/{id}/cancel", post(cancel::delivery))
         .route("/deliveries/{id}/message", get(delivery::message))
         .route("/events/{id}", get(event::show))
+        .route("/events/{id}/cancel", post(cancel::event))
         .route("/users/{id}", get(user::show))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", get(dead_letters::show))

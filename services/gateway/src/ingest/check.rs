@@ -139,9 +139,8 @@ fn check_one(
     if let Some(error) = event.time_error(now) {
         return Err(at(vec![error]));
     }
-    if event.send_at.is_some_and(|send_at| send_at > now) {
-        let text = "scheduled sending is not available yet: expected no sendat, or one that has passed";
-        return Err(at(vec![FieldError::new("/sendat", "unsupported", text)]));
+    if let Some(error) = event.send_at_error(now) {
+        return Err(at(vec![error]));
     }
     // The router skips an event without recipients and does not check its data; neither does the gateway.
     let errors = match catalog {

@@ -165,6 +165,9 @@ pub(crate) struct EventDocument {
     source: String,
     r#type: String,
     status: EventStatusName,
+    /// The time until which a scheduled event waits.
+    #[schema(nullable = false)]
+    scheduled_for: Option<DateTime<Utc>>,
     /// Why it was skipped: `tombstone`, `deleted_row` or `no_recipient`.
     #[schema(nullable = false)]
     reason: Option<String>,
@@ -181,7 +184,9 @@ pub(crate) struct EventDocument {
 #[schema(rename_all = "lowercase")]
 pub(crate) enum EventStatusName {
     Accepted,
+    Scheduled,
     Routed,
+    Cancelled,
     Skipped,
     Rejected,
 }
@@ -389,9 +394,11 @@ pub(crate) struct Stats {
     rejected: u64,
     /// Records that lead to no message by design.
     skipped: u64,
+    /// Events that were cancelled before they were decided.
+    cancelled: u64,
     /// Events that wait until they are due.
     waiting: u64,
-    /// Decisions to send.
+    /// Deliveries that were decided to be sent or deferred.
     deliveries_produced: u64,
     /// Deliveries whose state is final.
     ended: u64,
@@ -401,7 +408,7 @@ pub(crate) struct Stats {
     accepted_events: i64,
     /// The sum of the accepted differences of deliveries.
     accepted_deliveries: i64,
-    /// acknowledged − (routed + duplicate + rejected + skipped + waiting) − accepted.
+    /// acknowledged − (routed + duplicate + rejected + skipped + cancelled + waiting) − accepted.
     events_difference: i64,
     /// produced − (ended + pending) − accepted.
     deliveries_difference: i64,

@@ -87,7 +87,7 @@ async fn routed(setting: &Setting, records: &[Record]) -> HashMap<String, usize>
                 *count += 1;
             }
             RouteVerdict::Duplicate => {}
-            RouteVerdict::Conflict => panic!("the same event conflicts with itself"),
+            verdict @ (RouteVerdict::Conflict | RouteVerdict::Cancelled { .. }) => panic!("{verdict:?}"),
         }
     }
     routed

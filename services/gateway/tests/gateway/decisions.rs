@@ -39,6 +39,10 @@ async fn decided(setting: &Setting) {
         at: start(),
         verdict: EventVerdict::Routed,
         via_gateway: true,
+        parts: 1,
+        release: None,
+        due: None,
+        user_id: None,
         event: None,
         decisions: vec![
             decision(Some("u-42"), Outcome::Suppress, Reason::OptedOutType, off),

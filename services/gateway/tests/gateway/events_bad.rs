@@ -68,8 +68,8 @@ async fn a_wrong_field_is_named_with_its_pointer() {
                 vec!["/data schema", "/data/carrier schema"],
             ),
             (
-                with("sendat", json!("2026-11-25T00:00:00Z")),
-                vec!["/sendat unsupported"],
+                with("sendat", json!("2027-11-24T10:00:01Z")),
+                vec!["/sendat range"],
             ),
         ];
         for (event, expected) in cases {

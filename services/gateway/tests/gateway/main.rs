@@ -10,6 +10,7 @@ mod addresses;
 mod answers;
 mod bindings;
 mod bounded_errors;
+mod cancels;
 mod catalog_and_keys;
 mod conditions;
 mod crashes;

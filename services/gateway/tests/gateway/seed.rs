@@ -86,6 +86,10 @@ async fn project(
         at: at(0),
         verdict: EventVerdict::Routed,
         via_gateway: true,
+        parts: 1,
+        release: None,
+        due: None,
+        user_id: None,
         event: Some(RawValue::from_string(event.to_string()).unwrap()),
         decisions: vec![Decision {
             recipient: user.unwrap_or("a guest").to_owned(),

@@ -19,6 +19,7 @@ mod rejects;
 mod repeats;
 mod routed;
 mod running;
+mod scheduled;
 mod skipped;
 mod support;
 mod suppressions;

@@ -7,7 +7,7 @@ use carillon_bus::{OutRecord, Topics};
 use carillon_domain::{
     Channel, Delivery, StatusRecord,
     decide::Decision,
-    status::{EventDecided, EventVerdict},
+    status::{DeliveryUpdate, EventDecided, EventVerdict},
 };
 
 /// The output by kind, each kind in the order in which it was written.
@@ -16,6 +16,10 @@ pub(crate) struct Routed {
     pub(crate) deliveries: Vec<Sent>,
     pub(crate) decided: Vec<EventDecided>,
     pub(crate) dead: Vec<OutRecord>,
+    /// What waits for the scheduler.
+    pub(crate) waiting: Vec<OutRecord>,
+    /// Deliveries that have waited and end without a message.
+    pub(crate) updates: Vec<DeliveryUpdate>,
     pub(crate) all: Vec<OutRecord>,
 }
 
@@ -31,12 +35,15 @@ impl Routed {
         for record in records {
             routed.all.push(record.clone());
             if record.topic == topics.status() {
-                let StatusRecord::EventDecided(decided) = StatusRecord::parse(&record.value).unwrap() else {
-                    panic!("the router says nothing of deliveries");
-                };
-                routed.decided.push(decided);
+                match StatusRecord::parse(&record.value).unwrap() {
+                    StatusRecord::EventDecided(decided) => routed.decided.push(decided),
+                    StatusRecord::Delivery(update) => routed.updates.push(update),
+                    other => panic!("the router does not write {other:?}"),
+                }
             } else if record.topic == topics.events_dlq() {
                 routed.dead.push(record);
+            } else if record.topic == topics.scheduled() {
+                routed.waiting.push(record);
             } else {
                 let delivery = serde_json::from_slice(&record.value).unwrap();
                 routed.deliveries.push(Sent { record, delivery });

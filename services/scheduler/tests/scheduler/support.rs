@@ -128,7 +128,7 @@ pub(crate) fn row(
 }
 
 impl Setting {
-    fn deps(&self) -> SchedulerDeps {
+    pub(crate) fn deps(&self) -> SchedulerDeps {
         SchedulerDeps {
             bus: self.env.bus.clone(),
             store: self.env.store.clone(),

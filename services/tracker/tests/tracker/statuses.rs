@@ -72,7 +72,11 @@ pub(crate) fn decided(event: u32, verdict: EventVerdict) -> EventDecided {
             offset: i64::from(event),
         },
         part: 0,
+        parts: 1,
         via_gateway: false,
+        release: None,
+        due: None,
+        user_id: None,
         event: routed.then(|| RawValue::from_string(json).unwrap()),
         decisions: if routed { decisions.to_vec() } else { Vec::new() },
     }

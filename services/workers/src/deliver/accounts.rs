@@ -8,7 +8,7 @@ use carillon_domain::{DeliveryStatus, Platform, dead_letter::FailureClass, statu
 use super::{
     Deliver,
     claim::ClaimedTask,
-    task::{Conclusion, Task, Verdict},
+    task::{Conclusion, Consequence, Task},
 };
 use crate::account::{Account, Room};
 
@@ -146,7 +146,7 @@ impl Deliver {
             code: Some(code.to_owned()),
             detail: Some(reason.clone()),
         };
-        let verdict = Verdict::Dead {
+        let verdict = Consequence::Dead {
             class: FailureClass::Invalid,
             code: code.to_owned(),
             reason,

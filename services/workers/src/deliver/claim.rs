@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     Deliver, LOOK_AGAIN,
-    task::{Conclusion, Task, Verdict},
+    task::{Conclusion, Consequence, Task},
 };
 use crate::account::{Reservation, Room};
 
@@ -306,7 +306,7 @@ impl Deliver {
                 code: Some(code.to_owned()),
                 detail: Some("its category wants no second copy, or all attempts are spent".to_owned()),
             });
-            Verdict::Dead {
+            Consequence::Dead {
                 class: FailureClass::Uncertain,
                 code: code.to_owned(),
                 reason: detail.to_owned(),

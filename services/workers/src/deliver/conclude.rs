@@ -21,7 +21,7 @@ use super::{
     Deliver,
     claim::ClaimedTask,
     publish::Outgoing,
-    task::{Conclusion, Task, UNCOUNTED, Verdict},
+    task::{Conclusion, Consequence, Task, UNCOUNTED},
 };
 
 /// The most attempts in a group. Outcomes of the high lane stay a small write, which goes before large ones.
@@ -172,13 +172,13 @@ impl Deliver {
         let status = StatusRecord::Delivery(task.update(concluded));
         out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
         match &concluded.verdict {
-            Verdict::Again { due, counts } => out.push(self.another(task, *due, *counts)),
-            Verdict::Dead { class, code, reason } => {
+            Consequence::Again { due, counts } => out.push(self.another(task, *due, *counts)),
+            Consequence::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
                 self.warn_of_dead(code, Some(task.delivery.delivery_id), &task.inbound.record);
                 out.push(self.dead(task, *class, provider, code, reason));
             }
-            Verdict::Sent { .. } | Verdict::Over => {}
+            Consequence::Sent { .. } | Consequence::Over => {}
         }
     }
 
@@ -200,7 +200,7 @@ impl Deliver {
         let (code, reason) = ("too-large", "the record is too large for its retry topic");
         let dead = self.dead(task, FailureClass::Invalid, None, code, reason);
         let concluded = Conclusion {
-            verdict: Verdict::Over,
+            verdict: Consequence::Over,
             steps: vec![TimelineStep {
                 at: self.clock.now(),
                 status: DeliveryStatus::DeadLettered,
@@ -270,7 +270,7 @@ pub(super) fn bug(now: Timestamp, reason: String) -> Conclusion {
         detail: Some(reason.clone()),
     };
     Conclusion {
-        verdict: Verdict::Dead {
+        verdict: Consequence::Dead {
             class: FailureClass::Bug,
             code: BUG.to_owned(),
             reason,

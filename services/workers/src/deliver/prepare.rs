@@ -22,7 +22,7 @@ use super::{
     Deliver,
     claim::ClaimedTask,
     conclude::bug,
-    task::{Conclusion, Verdict},
+    task::{Conclusion, Consequence},
 };
 
 /// A task that is ready to be sent.
@@ -136,7 +136,7 @@ impl Deliver {
             detail: Some(detail.to_owned()),
         };
         let concluded = Conclusion {
-            verdict: Verdict::Over,
+            verdict: Consequence::Over,
             steps: vec![step],
             provider: None,
             to_masked: None,
@@ -152,7 +152,7 @@ impl Deliver {
             code: Some(code.to_owned()),
             detail: Some(reason.clone()),
         };
-        let verdict = Verdict::Dead {
+        let verdict = Consequence::Dead {
             class: FailureClass::Render,
             code: code.to_owned(),
             reason,

@@ -18,7 +18,7 @@ use super::{
     claim::ClaimedTask,
     conclude::first_failed_at,
     prepare::Ready,
-    task::{Conclusion, Task, Verdict},
+    task::{Conclusion, Consequence, Task},
 };
 use crate::{
     account::{Ruled, Tries},
@@ -156,19 +156,19 @@ impl Deliver {
     }
 
     /// Turns an outcome into the verdict, and the steps of the timeline after `sending`.
-    fn judge(&self, task: &Task, ruled: &Ruled) -> (Verdict, Vec<TimelineStep>) {
+    fn judge(&self, task: &Task, ruled: &Ruled) -> (Consequence, Vec<TimelineStep>) {
         let refusal = match &ruled.outcome {
             SendOutcome::Ok { message_id } => {
                 let message_id = message_id.clone();
-                return (Verdict::Sent { message_id }, vec![self.sent()]);
+                return (Consequence::Sent { message_id }, vec![self.sent()]);
             }
             other => other.refusal(),
         };
         let Some(refusal) = refusal else {
-            return (Verdict::Sent { message_id: None }, vec![self.sent()]);
+            return (Consequence::Sent { message_id: None }, vec![self.sent()]);
         };
         match ruled.course {
-            Course::Sent => (Verdict::Sent { message_id: None }, vec![self.sent()]),
+            Course::Sent => (Consequence::Sent { message_id: None }, vec![self.sent()]),
             Course::Retry { no_sooner } => match self.again(task, None, Some(no_sooner)) {
                 Some(verdict) => (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)]),
                 None => self.ends(FailureClass::RetriesExhausted, refusal),
@@ -192,8 +192,8 @@ impl Deliver {
     }
 
     /// Ends the delivery as a dead letter.
-    pub(super) fn ends(&self, class: FailureClass, refusal: &Refusal) -> (Verdict, Vec<TimelineStep>) {
-        let verdict = Verdict::Dead {
+    pub(super) fn ends(&self, class: FailureClass, refusal: &Refusal) -> (Consequence, Vec<TimelineStep>) {
+        let verdict = Consequence::Dead {
             class,
             code: refusal.code.clone(),
             reason: refusal.detail.clone(),
@@ -208,12 +208,12 @@ impl Deliver {
         task: &Task,
         wait: Duration,
         refusal: &Refusal,
-    ) -> (Verdict, Vec<TimelineStep>) {
+    ) -> (Consequence, Vec<TimelineStep>) {
         if self.is_given_up(task) {
             return self.ends(FailureClass::RetriesExhausted, refusal);
         }
         let due = later(self.clock.now(), wait);
-        let verdict = Verdict::Again { due, counts: false };
+        let verdict = Consequence::Again { due, counts: false };
         (verdict, vec![self.step(DeliveryStatus::Retrying, refusal)])
     }
 
@@ -254,11 +254,11 @@ impl Deliver {
         task: &Task,
         due: Option<Timestamp>,
         no_sooner: Option<Duration>,
-    ) -> Option<Verdict> {
+    ) -> Option<Consequence> {
         let policy = self.bus.retry_policy();
         let wait = policy.wait_after(task.attempts(), no_sooner, rand::random())?;
         let after = later(self.clock.now(), wait);
-        Some(Verdict::Again {
+        Some(Consequence::Again {
             due: due.unwrap_or(after),
             counts: true,
         })
@@ -283,13 +283,13 @@ impl Deliver {
             detail: Some(detail.to_owned()),
         };
         let verdict = if status == DeliveryStatus::DeadLettered {
-            Verdict::Dead {
+            Consequence::Dead {
                 class: FailureClass::RetriesExhausted,
                 code: code.to_owned(),
                 reason: detail.to_owned(),
             }
         } else {
-            Verdict::Again {
+            Consequence::Again {
                 due: later(now, wait),
                 counts: false,
             }

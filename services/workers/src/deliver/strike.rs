@@ -11,7 +11,7 @@ use carillon_store::suppressions::Strike;
 
 use super::{
     Deliver,
-    task::{Task, Verdict},
+    task::{Consequence, Task},
 };
 use crate::{
     account::{Account, Blame, Ruled},
@@ -28,7 +28,7 @@ impl Deliver {
         ruled: &Ruled,
         blame: Blame,
         sending_at: Timestamp,
-    ) -> (Verdict, Vec<TimelineStep>) {
+    ) -> (Consequence, Vec<TimelineStep>) {
         let refused = Refusal::new(Scope::Address, "refused", "the address was refused");
         let refusal = ruled.outcome.refusal().unwrap_or(&refused);
         if blame == Blame::Account {
@@ -60,7 +60,10 @@ impl Deliver {
             account.breaker.struck(strike);
         }
         // Sending again can never help, so the delivery fails without a dead letter. The suppression list has the reason.
-        (Verdict::Over, vec![self.step(DeliveryStatus::Failed, refusal)])
+        (
+            Consequence::Over,
+            vec![self.step(DeliveryStatus::Failed, refusal)],
+        )
     }
 
     /// Puts a refused address, of a user or a guest, on the suppression list.

@@ -3,11 +3,11 @@
 use carillon_bus::{Inbound, headers};
 use carillon_domain::{
     Delivery, Lane, Timestamp,
-    dead_letter::FailureClass,
-    status::{DeliveryUpdate, STATUS_VERSION, TemplateRef, TimelineStep},
+    status::{DeliveryUpdate, STATUS_VERSION},
 };
 use carillon_store::send_ledger::SendKey;
-use serde::{Deserialize, Serialize};
+
+pub(super) use carillon_domain::conclusion::{Conclusion, Consequence};
 
 /// The header with the number of attempts that do not count (the account was throttled or parked).
 pub(super) const UNCOUNTED: &str = "carillon-uncounted-attempts";
@@ -75,47 +75,15 @@ impl Task {
             to_masked: concluded.to_masked.clone(),
             provider: concluded.provider.as_deref().map(Into::into),
             provider_message_id: match &concluded.verdict {
-                Verdict::Sent { message_id } => message_id.clone(),
+                Consequence::Sent { message_id } => message_id.clone(),
                 _ => None,
             },
             template: concluded.template.clone(),
             next_attempt_at: match &concluded.verdict {
-                Verdict::Again { due, .. } => Some(delivery.by_expiry(*due)),
+                Consequence::Again { due, .. } => Some(delivery.by_expiry(*due)),
                 _ => None,
             },
             steps: concluded.steps.clone(),
         }
     }
-}
-
-/// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
-/// statuses without a second send.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Conclusion {
-    pub(super) verdict: Verdict,
-    pub(super) steps: Vec<TimelineStep>,
-    #[serde(default)]
-    pub(super) provider: Option<String>,
-    #[serde(default)]
-    pub(super) to_masked: Option<String>,
-    #[serde(default)]
-    pub(super) template: Option<TemplateRef>,
-}
-
-/// The consequence of an attempt.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// The provider accepted the message.
-    Sent { message_id: Option<String> },
-    /// Another attempt follows at `due`. `counts` is false if the account was to blame for this one.
-    Again { due: Timestamp, counts: bool },
-    /// The delivery becomes a dead letter.
-    Dead {
-        class: FailureClass,
-        code: String,
-        reason: String,
-    },
-    /// The delivery ends without a message: expired, suppressed, or its address is dead.
-    Over,
 }

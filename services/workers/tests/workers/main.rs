@@ -9,6 +9,7 @@
 mod accounts;
 mod apns;
 mod apple;
+mod cancels;
 mod claims;
 mod configuration;
 mod expiry;

@@ -262,7 +262,7 @@ pub struct Draft {
 /// The result of a draft: a decision for each target, and the deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
-    /// The decisions, at least one.
+    /// The decisions, at least one of a draft.
     pub decisions: Vec<Decision>,
     /// The deliveries, one for each decision to send.
     pub deliveries: Vec<Delivery>,

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexMap;
+
 use super::{
     Decisions, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate, once_per_address,
     repeated, unusable,
@@ -13,8 +15,9 @@ use crate::{
     compiled::CatalogType,
     contact::{AddressHash, AddressKey},
     event::Event,
-    ids::{TenantId, UserId},
+    ids::{NotificationId, TenantId, UserId},
     recipient::Recipient,
+    waiting::WaitingPart,
 };
 
 /// The facts on which the decisions about an event are based. The router and the simulation both decide by them.
@@ -53,11 +56,46 @@ pub struct Concluded {
     pub is_unlimited: bool,
 }
 
-impl EventFacts<'_> {
+impl<'a> EventFacts<'a> {
     /// The drafts of all recipients: the usable ones in the event's order, then the repeated and the invalid ones.
     #[must_use]
     pub fn drafts(&self) -> Vec<Draft> {
-        let facts = |recipient| Facts {
+        let each = self.evaluated().into_iter();
+        let mut drafts: Vec<Draft> = each.flat_map(|(_, drafts)| drafts).collect();
+        let again = self.repeated.iter();
+        drafts.extend(again.flat_map(|recipient| repeated(&self.of(recipient))));
+        let (definition, channels) = (self.catalog_type.definition, &self.event.channels);
+        let others = self.event.unusable.iter();
+        drafts.extend(others.flat_map(|other| unusable(definition, channels, other)));
+        drafts
+    }
+
+    /// The drafts for which deliveries have waited, and the parts that are not the event's any more.
+    #[must_use]
+    pub fn drafts_of<'p>(
+        &self,
+        parts: &'p [WaitingPart],
+    ) -> (Vec<(Draft, &'p WaitingPart)>, Vec<&'p WaitingPart>) {
+        let parts = parts.iter();
+        let mut waiting: IndexMap<(NotificationId, Channel), &WaitingPart> = parts
+            .map(|part| ((part.notification_id, part.channel), part))
+            .collect();
+        let mut drafts = Vec::with_capacity(waiting.len());
+        for (facts, of_recipient) in self.evaluated() {
+            let recipient = facts.recipient.identity(facts.address_key);
+            let event = facts.event;
+            let notification = NotificationId::derive(facts.tenant, &event.source, &event.id, &recipient);
+            for draft in of_recipient {
+                if let Some(part) = waiting.shift_remove(&(notification, draft.decision.channel)) {
+                    drafts.push((draft, part));
+                }
+            }
+        }
+        (drafts, waiting.into_values().collect())
+    }
+
+    fn of(&self, recipient: &'a Recipient) -> Facts<'a> {
+        Facts {
             tenant: self.tenant,
             event: self.event,
             type_name: self.catalog_type.name,
@@ -73,25 +111,23 @@ impl EventFacts<'_> {
             may_wait: self.may_wait,
             accepted_at: self.accepted_at,
             now: self.now,
-        };
+        }
+    }
+
+    /// The drafts of the usable recipients, with at most one message for each address.
+    fn evaluated(&self) -> Vec<(Facts<'a>, Vec<Draft>)> {
         let each = self.event.recipients.iter().map(|recipient| {
             let user = recipient.user_id.as_ref().and_then(|id| self.users.get(id));
             let facts = Facts {
                 user,
-                ..facts(recipient)
+                ..self.of(recipient)
             };
             let drafts = evaluate(&facts);
             (facts, drafts)
         });
-        let mut each: Vec<(Facts<'_>, Vec<Draft>)> = each.collect();
+        let mut each: Vec<(Facts<'a>, Vec<Draft>)> = each.collect();
         once_per_address(&mut each);
-        let mut drafts: Vec<Draft> = each.into_iter().flat_map(|(_, drafts)| drafts).collect();
-        let again = self.repeated.iter();
-        drafts.extend(again.flat_map(|recipient| repeated(&facts(recipient))));
-        let (definition, channels) = (self.catalog_type.definition, &self.event.channels);
-        let others = self.event.unusable.iter();
-        drafts.extend(others.flat_map(|other| unusable(definition, channels, other)));
-        drafts
+        each
     }
 }
 

@@ -26,7 +26,7 @@ pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
 use crate::{
     channel::{Channel, Priority},
-    clock::Timestamp,
+    clock::{Timestamp, later},
     field_error::FieldError,
     ids::{EventId, TenantId},
     recipient::Recipient,
@@ -37,6 +37,9 @@ pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// The largest event that a gateway publishes, in bytes of [`Event::to_wire`]. It is larger than the accepted one,
 /// because recipients are written out and defaults filled in.
 pub const MAX_WIRE_BYTES: usize = 640 * 1024;
+
+/// The longest time by which an event's `sendat` may lie in the future.
+const MAX_WAIT: Duration = Duration::from_hours(365 * 24);
 
 /// The longest time by which an event's `time` may lie in the future.
 const MAX_AHEAD: Duration = Duration::from_hours(24);
@@ -157,6 +160,23 @@ impl Event {
     #[must_use]
     pub fn time_error(&self, now: Timestamp) -> Option<FieldError> {
         time_error(self.time, now)
+    }
+
+    /// The error of `sendat`, if it is more than a year ahead.
+    #[must_use]
+    pub fn send_at_error(&self, now: Timestamp) -> Option<FieldError> {
+        let send_at = self.send_at.filter(|send_at| *send_at > later(now, MAX_WAIT))?;
+        let text = format!(
+            "expected a time at most 365 days from now, not {}",
+            send_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        );
+        Some(FieldError::new("/sendat", "range", text))
+    }
+
+    /// The time until which the event waits as a whole, if it does: a `sendat` that is not past.
+    #[must_use]
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.send_at.filter(|send_at| *send_at > now)
     }
 
     /// The record key that keeps one user's events in order: `tenant|user` for one known user, else the event id.

@@ -33,7 +33,14 @@ pub const DEDUPE_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 const PENDING: &str = "pending";
 const PUBLISHED: &str = "published";
-const PRUNABLE: Prunable = prunable!("event_claims", "accepted_at");
+/// The claim of an event that waits is kept: it recognises repeats of the event, and is where the event is cancelled.
+const PRUNABLE: Prunable = prunable!(
+    "event_claims",
+    "accepted_at",
+    "NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.tenant = event_claims.tenant
+        AND waiting.event_id = event_claims.event_id AND waiting.source = event_claims.source
+        AND waiting.state = 'waiting')"
+);
 /// The approximate number of items in one transaction of a batcher.
 const BATCH: usize = 256;
 
@@ -97,6 +104,11 @@ pub enum RouteVerdict {
         /// The time of the first claim, which stays the same however often the record is read. `None` if a gateway's
         /// claim was not read; the records of such claims have the bus's own time.
         claimed_at: Option<Timestamp>,
+    },
+    /// The event was cancelled before a router claimed it, and this record is its first.
+    Cancelled {
+        /// As above.
+        via_gateway: bool,
     },
     /// Another record of the same event came first.
     Duplicate,

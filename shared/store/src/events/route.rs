@@ -24,6 +24,7 @@ struct ClaimRow {
     fingerprint: Vec<u8>,
     via_gateway: bool,
     accepted_at: Timestamp,
+    cancelled_at: Option<Timestamp>,
     /// Set if the gateway had not marked the event as published before the claim.
     owner: Option<uuid::Uuid>,
     topic: Option<String>,
@@ -48,8 +49,8 @@ const CLAIM: &str = "INSERT INTO event_claims AS c
         partition_id = COALESCE(c.partition_id, excluded.partition_id),
         record_offset = COALESCE(c.record_offset, excluded.record_offset),
         reads = c.reads + 1
-    RETURNING tenant, event_id, source, fingerprint, via_gateway, accepted_at, owner, topic, partition_id,
-        record_offset, reads";
+    RETURNING tenant, event_id, source, fingerprint, via_gateway, accepted_at, cancelled_at, owner, topic,
+        partition_id, record_offset, reads";
 
 pub(super) async fn claim(
     db: &Db,
@@ -83,6 +84,7 @@ pub(super) async fn claim(
             fingerprint: &claim.fingerprint,
             via_gateway: true,
             claimed_at: None,
+            is_cancelled: false,
         };
         (key(&claim.key), first)
     });
@@ -99,11 +101,11 @@ pub(super) async fn claim(
         .collect()
 }
 
-/// The events that have no claim of a gateway with the coordinates of this record.
+/// The events that have no claim of a gateway with the coordinates of this record, or that are cancelled.
 const UNEXPECTED: &str = "SELECT i.tenant, i.event_id, i.source FROM input i LEFT JOIN event_claims c
     ON c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
     WHERE c.via_gateway IS NOT TRUE OR c.topic IS NOT i.topic OR c.partition_id IS NOT i.partition_id
-        OR c.record_offset IS NOT i.record_offset";
+        OR c.record_offset IS NOT i.record_offset OR c.cancelled_at IS NOT NULL";
 
 /// Claims events that a gateway has claimed with the same content and that no router has seen, as nearly all are.
 /// (Old and new values have the same total size, so the update stays in its page.)
@@ -114,7 +116,7 @@ macro_rules! claim_of {
                 partition_id = i.partition_id, record_offset = i.record_offset, reads = 1
             FROM input AS i
             WHERE c.tenant = i.tenant AND c.event_id = i.event_id AND c.source = i.source
-                AND c.fingerprint = i.fingerprint AND c.reads = 0 AND c.state = '",
+                AND c.fingerprint = i.fingerprint AND c.reads = 0 AND c.cancelled_at IS NULL AND c.state = '",
             $state,
             "'"
         )
@@ -168,11 +170,16 @@ struct First<'a> {
     fingerprint: &'a [u8],
     via_gateway: bool,
     claimed_at: Option<Timestamp>,
+    is_cancelled: bool,
 }
 
 impl First<'_> {
     fn verdict(&self, claim: &RouteClaim) -> RouteVerdict {
-        if self.origin.as_ref() == Some(&claim.origin) {
+        if self.origin.as_ref() == Some(&claim.origin) && self.is_cancelled {
+            RouteVerdict::Cancelled {
+                via_gateway: self.via_gateway,
+            }
+        } else if self.origin.as_ref() == Some(&claim.origin) {
             RouteVerdict::First {
                 via_gateway: self.via_gateway,
                 claimed_at: self.claimed_at,
@@ -204,6 +211,7 @@ impl ClaimRow {
             fingerprint: &self.fingerprint,
             via_gateway: self.via_gateway,
             claimed_at: Some(self.accepted_at),
+            is_cancelled: self.cancelled_at.is_some(),
         }
     }
 }

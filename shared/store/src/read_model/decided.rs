@@ -3,9 +3,10 @@
 use std::{borrow::Cow, collections::HashSet, time::Duration};
 
 use carillon_domain::{
-    EventId, TenantId, Timestamp, UserId,
+    DeliveryId, EventId, TenantId, Timestamp, UserId,
     decide::{Decision, Outcome},
     status::EventVerdict,
+    waiting::WaitingKind,
 };
 
 use super::{EventRow, EventView, decisions};
@@ -40,6 +41,9 @@ struct Row {
     event_type: String,
     at: Timestamp,
     verdict: String,
+    part: i32,
+    parts: Option<i32>,
+    due_at: Option<Timestamp>,
     event: Option<Document>,
     decisions: Document,
 }
@@ -73,9 +77,9 @@ pub(super) async fn apply(tx: &mut Tx, rows: &[EventRow], changes: &mut Changes)
         .execute(
             tx.conn(),
             "INSERT INTO decided_events (topic, partition_id, record_offset, part, tenant, event_id, source,
-                event_type, at, verdict, via_gateway, user_id, event, decisions)
+                event_type, at, verdict, via_gateway, user_id, parts, due_at, event, decisions)
             SELECT topic, partition_id, record_offset, part, tenant, event_id, source,
-                event_type, at, verdict, via_gateway, user_id, event, decisions
+                event_type, at, verdict, via_gateway, user_id, parts, due_at, event, decisions
             FROM input WHERE true
             ON CONFLICT (topic, partition_id, record_offset, part) DO NOTHING",
         )
@@ -93,28 +97,41 @@ fn key(row: &EventRow) -> (&str, i32, i64, i32) {
 }
 
 fn count(row: &EventRow, changes: &mut Changes) {
+    // A deferred delivery was counted when it was deferred.
+    let is_new = |id: &DeliveryId| {
+        row.release
+            .as_ref()
+            .is_none_or(|release| !release.deliveries.contains(id))
+    };
     let produced = row
         .decisions
         .iter()
-        .filter(|decision| decision.outcome == Outcome::Send && decision.delivery_id.is_some())
+        .filter(|decision| matches!(decision.outcome, Outcome::Send | Outcome::Defer))
+        .filter(|decision| decision.delivery_id.as_ref().is_some_and(is_new))
         .count();
     changes.add(Counter::Produced, i64::try_from(produced).unwrap_or(i64::MAX));
-    if row.part > 0 {
+    let released = row.release.as_ref().map(|release| release.kind);
+    // Of released deliveries, the event was counted when it was decided first.
+    if row.part > 0 || (released == Some(WaitingKind::Deliveries) && row.verdict != EventVerdict::Duplicate) {
         return;
     }
-    changes.add(
-        match row.verdict {
-            EventVerdict::Routed => Counter::Routed,
-            EventVerdict::Duplicate => Counter::Duplicate,
-            EventVerdict::Rejected => Counter::Rejected,
-            EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => {
-                Counter::Skipped
-            }
-        },
-        1,
-    );
-    // The gateway counts an event once, even if it published it several times.
-    if !row.via_gateway || row.verdict == EventVerdict::Duplicate {
+    let counted = match row.verdict {
+        EventVerdict::Routed => Some(Counter::Routed),
+        EventVerdict::Duplicate => Some(Counter::Duplicate),
+        EventVerdict::Rejected => Some(Counter::Rejected),
+        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => {
+            Some(Counter::Skipped)
+        }
+        EventVerdict::Cancelled => Some(Counter::Cancelled),
+        // The scheduler counts the events that it holds.
+        EventVerdict::Scheduled => None,
+    };
+    if let Some(counter) = counted {
+        changes.add(counter, 1);
+    }
+    // The gateway counts an event once, even if it published it several times. A released event was counted when it began
+    // to wait.
+    if (!row.via_gateway && released.is_none()) || row.verdict == EventVerdict::Duplicate {
         changes.add(Counter::ReadElsewhere, 1);
     }
 }
@@ -145,7 +162,13 @@ fn input<'a>(rows: &[&'a EventRow], decisions: &'a [Document]) -> Input<'a> {
         .time("at", rows.iter().map(|row| row.at))
         .text("verdict", rows.iter().map(|row| <&str>::from(row.verdict)))
         .bool("via_gateway", rows.iter().map(|row| row.via_gateway))
-        .opt_text("user_id", rows.iter().map(|row| only_user(&row.decisions)))
+        .opt_text(
+            "user_id",
+            rows.iter()
+                .map(|row| only_user(&row.decisions).or(row.user_id.as_ref().map(UserId::as_str))),
+        )
+        .int("parts", rows.iter().map(|row| int(row.parts)))
+        .opt_time("due_at", rows.iter().map(|row| row.due))
         .json(
             "event",
             rows.iter()
@@ -168,32 +191,52 @@ pub(super) async fn views(
 ) -> Result<Vec<EventView>, StoreError> {
     let rows = fetch!(
         all, session => Row,
-        "SELECT source, event_type, at, verdict, event, decisions FROM decided_events
+        "SELECT source, event_type, at, verdict, part, parts, due_at, event, decisions FROM decided_events
         WHERE tenant = $1 AND event_id = $2 AND ($3 IS NULL OR source = $3)
         ORDER BY source, at, topic, partition_id, record_offset, part",
         tenant.as_str(), id.as_str(), source
     )?;
     let mut views: Vec<EventView> = Vec::new();
+    // Parts that the event's decisions have, minus those that were read.
+    let mut missing = 0;
     for row in rows {
+        let parts = row.missing_after();
         let row = row.view(id)?;
+        let is_routed = row.verdict == EventVerdict::Routed;
         match views.last_mut().filter(|view| view.source == row.source) {
-            None => views.push(row),
+            None => {
+                missing = 0;
+                views.push(row);
+            }
             Some(view) => absorb(view, row),
+        }
+        if is_routed {
+            missing += parts;
+        }
+        if let Some(view) = views.last_mut() {
+            view.is_complete = missing <= 0;
         }
     }
     Ok(views)
 }
 
-/// Merges the rows of one event. The more informative verdict wins: routed before skipped, skipped before rejected.
+/// Merges the rows of one event, which come in the order of their times. The more informative verdict wins: routed before
+/// skipped and cancelled, these before rejected. Of a wait and a reject, the later one counts.
 fn absorb(view: &mut EventView, row: EventView) {
     let weight = |verdict| match verdict {
         EventVerdict::Routed => 3,
-        EventVerdict::Tombstone | EventVerdict::DeletedRow | EventVerdict::NoRecipient => 2,
-        EventVerdict::Rejected => 1,
+        EventVerdict::Tombstone
+        | EventVerdict::DeletedRow
+        | EventVerdict::NoRecipient
+        | EventVerdict::Cancelled => 2,
+        EventVerdict::Rejected | EventVerdict::Scheduled => 1,
         EventVerdict::Duplicate => 0,
     };
-    if weight(row.verdict) > weight(view.verdict) {
+    let (new, old) = (weight(row.verdict), weight(view.verdict));
+    if new > old || (new == old && row.verdict != view.verdict) {
+        let event = view.event.take();
         *view = row;
+        view.event = view.event.take().or(event);
     } else if view.verdict == EventVerdict::Routed && row.verdict == EventVerdict::Routed {
         view.decisions.extend(row.decisions);
         view.event = view.event.take().or(row.event);
@@ -201,6 +244,14 @@ fn absorb(view: &mut EventView, row: EventView) {
 }
 
 impl Row {
+    /// The number of parts that follow the first one, less one for each of them.
+    fn missing_after(&self) -> i32 {
+        match self.part {
+            0 => self.parts.unwrap_or(1).max(1) - 1,
+            _ => -1,
+        }
+    }
+
     fn view(self, id: &EventId) -> Result<EventView, StoreError> {
         Ok(EventView {
             event_id: id.clone(),
@@ -208,6 +259,8 @@ impl Row {
             event_type: self.event_type,
             at: self.at,
             verdict: columns::parse(&self.verdict, "a verdict")?,
+            due: self.due_at,
+            is_complete: true,
             event: self.event.map(|event| event.parse("an event")).transpose()?,
             decisions: self.decisions.parse(DECISIONS)?,
         })

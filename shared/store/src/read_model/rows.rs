@@ -6,7 +6,7 @@ use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, EventId, TenantId, Timestamp, UserId,
     decide::Decision,
     receipt::DeliveryReceipt,
-    status::{EventVerdict, Origin, TemplateRef, TimelineStep, VerdictGiven},
+    status::{EventVerdict, Origin, ReleaseOf, TemplateRef, TimelineStep, VerdictGiven},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -62,6 +62,14 @@ pub struct EventRow {
     pub verdict: EventVerdict,
     /// Whether a gateway counted it as acknowledged.
     pub via_gateway: bool,
+    /// The number of parts; 0 if it is not known.
+    pub parts: u32,
+    /// The release, if the record has waited before.
+    pub release: Option<ReleaseOf>,
+    /// The time until which it waits.
+    pub due: Option<Timestamp>,
+    /// The user of an event that waits, if it is for one known user alone.
+    pub user_id: Option<UserId>,
     /// The event, CloudEvents JSON.
     pub event: Option<Box<RawValue>>,
     /// The decisions.
@@ -255,6 +263,10 @@ pub struct EventView {
     /// `Routed` if any record of the event was routed, else the most informative verdict. `Duplicate` if the event's
     /// first record is older than the read model.
     pub verdict: EventVerdict,
+    /// The time until which it waits, if it does.
+    pub due: Option<Timestamp>,
+    /// Whether all parts of its decisions are there.
+    pub is_complete: bool,
     /// The event, CloudEvents JSON.
     pub event: Option<Box<RawValue>>,
     /// The decisions, in the order in which they were made.

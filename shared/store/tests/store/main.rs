@@ -22,5 +22,6 @@ mod support;
 mod suppressed_by_people;
 mod suppressions;
 mod upgrade;
+mod waiting;
 mod work;
 mod write_lock;

@@ -44,6 +44,10 @@ fn event_row(number: u128, offset: i64, verdict: EventVerdict) -> EventRow {
         at: start() + seconds(offset.unsigned_abs()),
         verdict,
         via_gateway: false,
+        parts: 1,
+        release: None,
+        due: None,
+        user_id: None,
         event: (verdict == EventVerdict::Routed)
             .then(|| RawValue::from_string(r#"{"b": 1.50, "a":"\u0000"}"#.into()).unwrap()),
         decisions: if verdict == EventVerdict::Routed {

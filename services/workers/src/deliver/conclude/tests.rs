@@ -36,7 +36,7 @@ impl Handler for EndsUrgentLast {
 
 fn sent(now: Timestamp) -> Conclusion {
     Conclusion {
-        verdict: Verdict::Sent { message_id: None },
+        verdict: Consequence::Sent { message_id: None },
         steps: vec![TimelineStep {
             at: now,
             status: DeliveryStatus::Sent,

@@ -1,0 +1,271 @@
+//! Cancelling deliveries: a claim in the send ledger, with the outcome `cancelled`, for the attempt that comes next. A
+//! worker that reads the delivery, now or when its retry is due, finds the outcome and sends nothing.
+
+use carillon_bus::OutRecord;
+use carillon_domain::{
+    DeliveryId, DeliveryStatus, StatusRecord, TenantId, Timestamp,
+    conclusion::{Conclusion, Consequence},
+    status::{DeliveryUpdate, STATUS_VERSION},
+};
+use carillon_store::{
+    StoreError,
+    api_keys::Principal,
+    read_model::DeliveryView,
+    send_ledger::{ClaimVerdict, SendKey, Taken},
+};
+use serde_json::value::RawValue;
+
+use super::{CancelResult, DeliveryCancelled, not_yet, record};
+use crate::{error::ApiError, ingest::in_time, state::GatewayState};
+
+/// The most attempts, after the one that the read model shows, that are looked through.
+const MOST: u32 = 64;
+
+/// Cancels a delivery.
+pub(crate) async fn delivery(
+    state: &GatewayState,
+    who: &Principal,
+    id: DeliveryId,
+    route: &str,
+) -> Result<DeliveryCancelled, ApiError> {
+    let found = in_time(state.store.read_model().delivery(&who.tenant, id)).await?;
+    let view = found.ok_or_else(|| ApiError::not_found("delivery"))?;
+    let mut answers = deliveries(state, who, std::slice::from_ref(&view), route).await?;
+    answers.pop().ok_or_else(|| ApiError::not_found("delivery"))
+}
+
+/// A delivery whose cancellation is not known yet.
+struct Open {
+    index: usize,
+    attempt: u32,
+}
+
+/// Cancels deliveries; returns one answer for each, in order.
+pub(super) async fn deliveries(
+    state: &GatewayState,
+    who: &Principal,
+    views: &[DeliveryView],
+    route: &str,
+) -> Result<Vec<DeliveryCancelled>, ApiError> {
+    let now = state.clock.now();
+    let conclusion = Conclusion::cancelled(now, &who.name);
+    let outcome = serde_json::value::to_raw_value(&conclusion).map_err(|error| {
+        tracing::error!(%error, "a cancellation cannot be serialised");
+        ApiError::from(StoreError::Corrupt {
+            what: "a cancellation",
+        })
+    })?;
+    let ended = |view: &DeliveryView| DeliveryCancelled {
+        result: CancelResult::AlreadyFinal,
+        status: view.status,
+    };
+    let mut answers: Vec<DeliveryCancelled> = views.iter().map(ended).collect();
+    let mut statuses = Vec::new();
+    let mut open: Vec<Open> = views
+        .iter()
+        .enumerate()
+        .filter(|(_, view)| !view.status.is_ended())
+        .map(|(index, view)| Open {
+            index,
+            attempt: next_attempt(view),
+        })
+        .collect();
+    while !open.is_empty() {
+        let claims: Vec<(SendKey, Box<RawValue>)> = open
+            .iter()
+            .map(|one| (key(&views[one.index], one.attempt), outcome.clone()))
+            .collect();
+        let verdicts = in_time(state.store.send_ledger().cancel(who, route, &claims)).await?;
+        let mut again = Vec::new();
+        for (one, verdict) in open.into_iter().zip(verdicts) {
+            let view = &views[one.index];
+            match judge(verdict) {
+                Judged::Ended(answer, Some(conclusion)) => {
+                    statuses.push(cancelled(state, &who.tenant, view, one.attempt, &conclusion));
+                    answers[one.index] = answer;
+                }
+                Judged::Ended(answer, None) => answers[one.index] = answer,
+                Judged::Won => {
+                    statuses.push(cancelled(state, &who.tenant, view, one.attempt, &conclusion));
+                    answers[one.index] = DeliveryCancelled {
+                        result: CancelResult::Cancelled,
+                        status: DeliveryStatus::Cancelled,
+                    };
+                }
+                Judged::Another if one.attempt < view.attempt + MOST => again.push(Open {
+                    attempt: one.attempt + 1,
+                    ..one
+                }),
+                Judged::Another => {
+                    answers[one.index] = DeliveryCancelled {
+                        result: CancelResult::TooLate,
+                        status: view.status,
+                    };
+                }
+            }
+        }
+        open = again;
+    }
+    if !statuses.is_empty() {
+        state.bus.publish(statuses).await.map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the bus did not take the statuses of cancelled deliveries"
+            );
+            not_yet("the cancellation is stored, and its status is not published yet: repeat the request")
+        })?;
+    }
+    Ok(answers)
+}
+
+/// The attempt that a worker claims next, as far as the read model knows. An attempt that is being sent, or may have been,
+/// is looked up in the ledger.
+fn next_attempt(view: &DeliveryView) -> u32 {
+    match view.status {
+        DeliveryStatus::Sending | DeliveryStatus::Uncertain => view.attempt.max(1),
+        _ => view.attempt + 1,
+    }
+}
+
+fn key(view: &DeliveryView, attempt: u32) -> SendKey {
+    SendKey {
+        accepted_at: view.created_at,
+        delivery_id: view.id,
+        generation: view.generation,
+        attempt,
+    }
+}
+
+/// The meaning of a verdict of the ledger.
+enum Judged {
+    /// The attempt is cancelled by this request.
+    Won,
+    /// The delivery has ended, or is being sent. With the conclusion of an earlier cancellation, whose status may not have
+    /// been published.
+    Ended(DeliveryCancelled, Option<Box<Conclusion>>),
+    /// The attempt has ended and another one follows.
+    Another,
+}
+
+fn judge(verdict: ClaimVerdict) -> Judged {
+    let ended = |result, status| Judged::Ended(DeliveryCancelled { result, status }, None);
+    let Taken { outcome, .. } = match verdict {
+        ClaimVerdict::Claimed => return Judged::Won,
+        ClaimVerdict::Taken(taken) => taken,
+    };
+    let Some(outcome) = outcome else {
+        return ended(CancelResult::TooLate, DeliveryStatus::Sending);
+    };
+    let Ok(conclusion) = serde_json::from_value::<Conclusion>(outcome) else {
+        return ended(CancelResult::TooLate, DeliveryStatus::Uncertain);
+    };
+    let status = match &conclusion.verdict {
+        Consequence::Again { .. } => return Judged::Another,
+        Consequence::Sent { .. } => DeliveryStatus::Sent,
+        Consequence::Dead { .. } => DeliveryStatus::DeadLettered,
+        Consequence::Over => conclusion.status().unwrap_or(DeliveryStatus::Failed),
+    };
+    let answer = DeliveryCancelled {
+        result: CancelResult::AlreadyFinal,
+        status,
+    };
+    let was_cancelled = status == DeliveryStatus::Cancelled;
+    Judged::Ended(answer, was_cancelled.then(|| Box::new(conclusion)))
+}
+
+/// The status record of a cancelled delivery. The worker that reads the delivery later publishes the same one.
+fn cancelled(
+    state: &GatewayState,
+    tenant: &TenantId,
+    view: &DeliveryView,
+    attempt: u32,
+    conclusion: &Conclusion,
+) -> OutRecord {
+    let created_at: Timestamp = view.created_at;
+    let status = StatusRecord::Delivery(DeliveryUpdate {
+        v: STATUS_VERSION,
+        tenant: tenant.clone(),
+        delivery_id: view.id,
+        event_id: view.event_id.clone(),
+        source: view.source.as_str().into(),
+        event_type: view.event_type.as_str().into(),
+        category: view.category.as_str().into(),
+        user_id: view.user_id.clone(),
+        channel: view.channel,
+        accepted_at: created_at,
+        generation: view.generation,
+        attempt,
+        to_masked: None,
+        provider: None,
+        provider_message_id: None,
+        template: None,
+        next_attempt_at: None,
+        steps: conclusion.steps.clone(),
+    });
+    record(state, tenant, &status)
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_store::Lease;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn taken(outcome: Option<Value>) -> ClaimVerdict {
+        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        ClaimVerdict::Taken(Taken {
+            lease: Lease {
+                owner: uuid::Uuid::nil(),
+                until: now,
+            },
+            claimed_at: now,
+            outcome,
+        })
+    }
+
+    #[test]
+    fn the_answer_follows_what_the_ledger_holds() {
+        use CancelResult::{AlreadyFinal, TooLate};
+        use DeliveryStatus as S;
+        let step = |status: &str| json!([{"at": "2026-11-24T10:00:00Z", "status": status}]);
+        let cases = [
+            (None, TooLate, S::Sending),
+            (Some(json!({"odd": true})), TooLate, S::Uncertain),
+            (
+                Some(json!({"verdict": {"kind": "sent", "message_id": "m"}, "steps": step("sent")})),
+                AlreadyFinal,
+                S::Sent,
+            ),
+            (
+                Some(
+                    json!({"verdict": {"kind": "dead", "class": "terminal", "code": "c", "reason": "r"},
+                    "steps": step("dead_lettered")}),
+                ),
+                AlreadyFinal,
+                S::DeadLettered,
+            ),
+            (
+                Some(json!({"verdict": {"kind": "over"}, "steps": step("expired")})),
+                AlreadyFinal,
+                S::Expired,
+            ),
+            (
+                Some(json!({"verdict": {"kind": "over"}, "steps": step("cancelled")})),
+                AlreadyFinal,
+                S::Cancelled,
+            ),
+        ];
+        for (outcome, result, status) in cases {
+            let Judged::Ended(answer, repeated) = judge(taken(outcome.clone())) else {
+                panic!("{outcome:?}")
+            };
+            assert_eq!((answer.result, answer.status), (result, status), "{outcome:?}");
+            assert_eq!(repeated.is_some(), status == S::Cancelled);
+        }
+        let again =
+            json!({"verdict": {"kind": "again", "due": "2026-11-24T10:00:05Z", "counts": true}, "steps": []});
+        assert!(matches!(judge(taken(Some(again))), Judged::Another));
+        assert!(matches!(judge(ClaimVerdict::Claimed), Judged::Won));
+    }
+}

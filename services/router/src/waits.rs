@@ -1,0 +1,172 @@
+//! What waits, as records for the scheduler: the event's record, unchanged, with a header that describes the wait.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use carillon_bus::{OutRecord, Topics, headers};
+use carillon_domain::{
+    DeliveryStatus, StatusRecord, Timestamp, UserId,
+    decide::{Decision, DeferredDelivery, Outcome, Reason},
+    status::{DeliveryUpdate, STATUS_VERSION, TimelineStep},
+    waiting::{Release, SEND_AT, WAITING_VERSION, Waiting, WaitingContent, WaitingPart},
+};
+
+use crate::{incoming::IncomingEvent, origin::origin, releases::Released};
+
+/// The record of an event that waits for its `sendat`.
+pub(crate) fn event(topics: &Topics, inbound: &IncomingEvent<'_>, due: Timestamp) -> OutRecord {
+    let waiting = waiting(inbound, due, SEND_AT, WaitingContent::Event);
+    record(topics, inbound, &waiting)
+}
+
+/// The records of deliveries that wait: one for each due time.
+pub(crate) fn deliveries(
+    topics: &Topics,
+    inbound: &IncomingEvent<'_>,
+    deferred: Vec<DeferredDelivery>,
+    reason: &'static str,
+) -> Vec<OutRecord> {
+    let mut groups: BTreeMap<Timestamp, Vec<WaitingPart>> = BTreeMap::new();
+    for DeferredDelivery { until, delivery } in deferred {
+        let parts = groups.entry(until).or_default();
+        let is_of = |part: &&mut WaitingPart| {
+            (part.notification_id, part.channel) == (delivery.notification_id, delivery.channel)
+        };
+        match parts.iter_mut().rev().find(is_of) {
+            Some(part) => part.deliveries.push(delivery.delivery_id),
+            None => parts.push(WaitingPart {
+                notification_id: delivery.notification_id,
+                user_id: delivery.user_id,
+                channel: delivery.channel,
+                deliveries: vec![delivery.delivery_id],
+            }),
+        }
+    }
+    let category = inbound
+        .catalog
+        .lookup(&inbound.type_name)
+        .map_or("", |found| found.definition.category.as_str());
+    let each = groups.into_iter().map(|(due, parts)| {
+        let content = WaitingContent::Deliveries {
+            accepted_at: inbound.accepted_at,
+            event_type: Arc::clone(&inbound.type_name),
+            category: category.into(),
+            parts,
+        };
+        record(topics, inbound, &waiting(inbound, due, reason, content))
+    });
+    each.collect()
+}
+
+fn waiting(inbound: &IncomingEvent<'_>, due: Timestamp, reason: &str, content: WaitingContent) -> Waiting {
+    let former = inbound.released.as_ref().map(|released| &released.release);
+    let (tenant, event) = (&inbound.tenant, &inbound.event);
+    let id = match content {
+        WaitingContent::Event => Waiting::id_of_event(tenant, &event.source, &event.id),
+        WaitingContent::Deliveries { .. } => {
+            let former = former.map(|former| former.id);
+            Waiting::id_of_deliveries(tenant, &event.source, &event.id, former, due)
+        }
+    };
+    Waiting {
+        tenant: inbound.tenant.clone(),
+        event_id: inbound.event.id.clone(),
+        source: Arc::clone(&inbound.event.source),
+        event_type: Arc::clone(&inbound.type_name),
+        user_id: only_user(inbound),
+        due,
+        reason: reason.into(),
+        release: Release {
+            v: WAITING_VERSION,
+            id,
+            number: former.map_or(0, |former| former.number) + 1,
+            origin: former.map_or_else(|| origin(inbound.record), |former| former.origin.clone()),
+            written_at: former.map_or(inbound.record.timestamp, |former| former.written_at),
+            content,
+        },
+    }
+}
+
+/// The user, if the event has one recipient, who is a known user.
+pub(crate) fn only_user(inbound: &IncomingEvent<'_>) -> Option<UserId> {
+    match &*inbound.event.recipients {
+        [only] => only.user_id.clone(),
+        _ => None,
+    }
+}
+
+fn record(topics: &Topics, inbound: &IncomingEvent<'_>, waiting: &Waiting) -> OutRecord {
+    let record = inbound.record;
+    let mut headers = record.headers.clone();
+    headers.insert(headers::WAITS, waiting.to_wire());
+    OutRecord {
+        topic: topics.scheduled(),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers,
+    }
+}
+
+/// The status records of deliveries that have waited and end without a message.
+pub(crate) fn ended<'a>(
+    released: &'a Released,
+    part: &'a WaitingPart,
+    why: TimelineStep,
+) -> impl Iterator<Item = StatusRecord> + 'a {
+    part.deliveries.iter().filter_map(move |id| {
+        let WaitingContent::Deliveries {
+            accepted_at,
+            event_type,
+            category,
+            ..
+        } = &released.release.content
+        else {
+            return None;
+        };
+        Some(StatusRecord::Delivery(DeliveryUpdate {
+            v: STATUS_VERSION,
+            tenant: released.key.tenant.clone(),
+            delivery_id: *id,
+            event_id: released.key.event_id.clone(),
+            source: Arc::clone(&released.key.source),
+            event_type: Arc::clone(event_type),
+            category: Arc::clone(category),
+            user_id: part.user_id.clone(),
+            channel: part.channel,
+            accepted_at: *accepted_at,
+            generation: 0,
+            attempt: 0,
+            to_masked: None,
+            provider: None,
+            provider_message_id: None,
+            template: None,
+            next_attempt_at: None,
+            steps: vec![why.clone()],
+        }))
+    })
+}
+
+/// The step of a delivery that has waited and is not sent, by the decision at its release. Without a decision, the event no
+/// longer has the recipient or the channel.
+pub(crate) fn not_sent(decision: Option<&Decision>, now: Timestamp) -> TimelineStep {
+    let (status, code, detail) = match decision {
+        Some(decision) => {
+            let status = match (decision.outcome, decision.reason) {
+                (_, Reason::Expired) => DeliveryStatus::Expired,
+                (Outcome::Drop, _) => DeliveryStatus::Failed,
+                _ => DeliveryStatus::Suppressed,
+            };
+            (status, decision.reason.into(), decision.sentence.as_str())
+        }
+        None => (
+            DeliveryStatus::Suppressed,
+            "not_a_recipient",
+            "by the present catalog the event has no such recipient on this channel",
+        ),
+    };
+    TimelineStep {
+        at: now,
+        status,
+        code: Some(code.to_owned()),
+        detail: Some(detail.to_owned()),
+    }
+}

@@ -1,0 +1,113 @@
+//! The outcome of an attempt, as the send ledger stores it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    dead_letter::FailureClass,
+    delivery_state::{DeliveryStatus, TimelineStep},
+    status::TemplateRef,
+};
+
+/// The code of a delivery that was cancelled.
+pub const CANCELLED: &str = "cancelled";
+
+/// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
+/// statuses without a second send.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Conclusion {
+    /// The consequence.
+    pub verdict: Consequence,
+    /// The steps of the attempt, oldest first.
+    pub steps: Vec<TimelineStep>,
+    /// The provider account that was asked.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// The address, masked for display.
+    #[serde(default)]
+    pub to_masked: Option<String>,
+    /// The template that was rendered.
+    #[serde(default)]
+    pub template: Option<TemplateRef>,
+}
+
+/// The consequence of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Consequence {
+    /// The provider accepted the message.
+    Sent {
+        /// The provider's id of the message.
+        message_id: Option<String>,
+    },
+    /// Another attempt follows.
+    Again {
+        /// The time of the next attempt.
+        due: Timestamp,
+        /// `false` if the account was to blame for this one.
+        counts: bool,
+    },
+    /// The delivery becomes a dead letter.
+    Dead {
+        /// The kind of the cause.
+        class: FailureClass,
+        /// The cause, as a stable word.
+        code: String,
+        /// The cause, as a sentence.
+        reason: String,
+    },
+    /// The delivery ends without a message: expired, suppressed, cancelled, or its address is dead.
+    Over,
+}
+
+impl Conclusion {
+    /// The outcome of an attempt that was cancelled before any worker claimed it. A worker that reads the delivery finds
+    /// this outcome, publishes it again and sends nothing.
+    #[must_use]
+    pub fn cancelled(at: Timestamp, by: &str) -> Self {
+        Self {
+            verdict: Consequence::Over,
+            steps: vec![TimelineStep {
+                at,
+                status: DeliveryStatus::Cancelled,
+                code: Some(CANCELLED.to_owned()),
+                detail: Some(format!("the API key {by} cancelled it")),
+            }],
+            provider: None,
+            to_masked: None,
+            template: None,
+        }
+    }
+
+    /// The status that the attempt ended in; `None` if it has no steps.
+    #[must_use]
+    pub fn status(&self) -> Option<DeliveryStatus> {
+        self.steps.last().map(|step| step.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_attempt_ends_without_a_message_and_names_the_key() {
+        let conclusion = Conclusion::cancelled("2026-11-24T10:00:00Z".parse().unwrap(), "ops");
+        let json = serde_json::to_string(&conclusion).unwrap();
+        let again: Conclusion = serde_json::from_str(&json).unwrap();
+        assert_eq!(again.verdict, Consequence::Over);
+        assert_eq!(again.status(), Some(DeliveryStatus::Cancelled));
+        assert!(json.contains("the API key ops cancelled it"), "{json}");
+    }
+
+    #[test]
+    fn outcomes_that_the_former_release_stored_are_read() {
+        let json = r#"{"verdict":{"kind":"again","due":"2026-11-24T10:00:00Z","counts":false},"steps":[]}"#;
+        let conclusion: Conclusion = serde_json::from_str(json).unwrap();
+        assert!(matches!(
+            conclusion.verdict,
+            Consequence::Again { counts: false, .. }
+        ));
+        assert_eq!(conclusion.status(), None);
+    }
+}
