@@ -74,6 +74,41 @@ impl ProviderResponse {
     }
 }
 
+/// The code of an answer without a structured code.
+pub(crate) fn status_code(answer: &ProviderResponse) -> String {
+    format!("http-{}", answer.status)
+}
+
+/// The outcome of an answer that the provider does not document, such as the page of a proxy with status 200. Without the
+/// documented proof of acceptance, the message's fate is unknown.
+pub(crate) fn undocumented(answer: &ProviderResponse) -> SendOutcome {
+    SendOutcome::Uncertain(Refusal::new(
+        Scope::Connection,
+        status_code(answer),
+        "the provider's answer is not one that it documents",
+    ))
+}
+
+/// The outcome of a status that servers and proxies on the way give before a provider has read the message; `None` for
+/// any other status. Source: RFC 9110 §15.5.8, §15.5.9 and §15.5.12, RFC 8470 §5.2.
+pub(crate) fn of_the_way(answer: &ProviderResponse) -> Option<SendOutcome> {
+    let refusal =
+        |scope, detail: &str| Refusal::new(scope, status_code(answer), detail).after(answer.retry_after);
+    Some(match answer.status {
+        407 => SendOutcome::Config(refusal(Scope::Account, "a proxy on the way asks for credentials")),
+        408 => SendOutcome::Uncertain(refusal(Scope::Connection, "the request was broken off")),
+        411 => SendOutcome::Config(refusal(
+            Scope::Account,
+            "a proxy on the way refuses the request's form",
+        )),
+        425 => SendOutcome::Retry(refusal(
+            Scope::Connection,
+            "the provider asks for the request once more",
+        )),
+        _ => return None,
+    })
+}
+
 /// Why there is no answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
@@ -114,5 +149,22 @@ mod tests {
             let outcome = SendOutcome::from(why);
             assert_eq!((outcome.name(), &*outcome.refusal().unwrap().code), expected);
         }
+    }
+
+    #[test]
+    fn a_status_of_a_proxy_on_the_way_ends_no_message() {
+        for (status, expected) in [
+            (407, "config"),
+            (408, "uncertain"),
+            (411, "config"),
+            (425, "retry"),
+        ] {
+            let answer = ProviderResponse {
+                status,
+                ..ProviderResponse::default()
+            };
+            assert_eq!(of_the_way(&answer).unwrap().name(), expected, "{status}");
+        }
+        assert_eq!(of_the_way(&ProviderResponse::default()), None);
     }
 }

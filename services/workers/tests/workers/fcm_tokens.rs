@@ -178,9 +178,12 @@ async fn without_a_token_no_message_is_sent() {
             "config oauth-http-400",
         ),
         (reply(401, &json!({})), "config oauth-http-401"),
-        (reply_after(503, "4", &json!({})), "retry oauth-http-503 after 4"),
-        (reply(429, &json!({})), "retry oauth-http-429"),
-        (reply(200, &json!({"token": "other"})), "retry oauth-answer"),
+        (
+            reply_after(503, "4", &json!({})),
+            "throttle oauth-http-503 after 4",
+        ),
+        (reply(429, &json!({})), "throttle oauth-http-429"),
+        (reply(200, &json!({"token": "other"})), "throttle oauth-answer"),
     ] {
         server.answers(TOKEN, [answer]);
         assert_eq!(told(&sender.send(&push()).await), expected);

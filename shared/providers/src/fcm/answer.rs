@@ -7,7 +7,7 @@ use carillon_domain::contact::DeathReason;
 use serde::Deserialize;
 
 use crate::{
-    http::ProviderResponse,
+    http::{ProviderResponse, of_the_way, status_code, undocumented},
     outcome::{Refusal, Scope, SendOutcome},
 };
 
@@ -62,6 +62,11 @@ fn details(answer: &ProviderResponse) -> Vec<Detail> {
         .unwrap_or_default()
 }
 
+/// Whether the body is an error in Google's form, not the page of a proxy.
+fn is_googles(answer: &ProviderResponse) -> bool {
+    serde_json::from_slice::<Failed>(&answer.body).is_ok()
+}
+
 fn error_code(details: &[Detail]) -> Option<&str> {
     details
         .iter()
@@ -80,14 +85,17 @@ pub fn is_unauthenticated(answer: &ProviderResponse) -> bool {
 pub fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
+        let Some(sent) = sent.filter(|sent| !sent.name.is_empty()) else {
+            return undocumented(answer);
+        };
         return SendOutcome::Ok {
-            message_id: sent.map(|sent| sent.name),
+            message_id: Some(sent.name),
         };
     }
     let details = details(answer);
     let code = error_code(&details);
     let refusal = |scope, detail: &str| {
-        let code = code.map_or_else(|| format!("http-{}", answer.status), str::to_owned);
+        let code = code.map_or_else(|| status_code(answer), str::to_owned);
         Refusal::new(scope, code, detail).after(answer.retry_after)
     };
     let gone = |detail| SendOutcome::AddressDead(refusal(Scope::Address, detail), DeathReason::Gone);
@@ -111,7 +119,12 @@ pub fn classify(answer: &ProviderResponse) -> SendOutcome {
         (_, 401 | 403) => SendOutcome::Config(refusal(Scope::Account, "the service account is not accepted")),
         (None, 404) => SendOutcome::Config(refusal(Scope::Account, "the project does not exist")),
         (_, 429) => SendOutcome::Throttle(refusal(Scope::Account, "the project sends too fast")),
+        // Perhaps not FCM's answer at all: it ends this message only, unless a long run of devices gets it; then the account
+        // is at fault.
+        (None, 400..500) if !is_googles(answer) => of_the_way(answer)
+            .unwrap_or_else(|| SendOutcome::Terminal(refusal(Scope::Address, "the message was refused"))),
         (_, 400..500) => SendOutcome::Terminal(refusal(Scope::Message, "the message was refused")),
+        (_, ..400) => undocumented(answer),
         _ => SendOutcome::Retry(refusal(Scope::Account, "FCM is not available")),
     }
 }
@@ -212,6 +225,12 @@ mod tests {
                 "terminal message",
             ),
             (bare(404, "{}"), "config account"),
+            (bare(400, "<html>nginx</html>"), "terminal address"),
+            (bare(408, ""), "uncertain connection"),
+            (bare(200, "<html>captive portal</html>"), "uncertain connection"),
+            (bare(200, "{}"), "uncertain connection"),
+            (bare(200, r#"{"name":""}"#), "uncertain connection"),
+            (bare(302, ""), "uncertain connection"),
         ] {
             let outcome = classify(&answer);
             let scope = outcome.refusal().unwrap().scope;

@@ -93,23 +93,45 @@ pub struct GrantedToken {
     pub life: Duration,
 }
 
+/// The life of a token whose answer names none, which RFC 6749 §5.1 allows.
+const LIFE_UNLESS_NAMED: Duration = Duration::from_mins(5);
+
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: u64,
+    /// Seconds. Some servers write the number as a text.
+    expires_in: Option<Seconds>,
 }
 
-/// The meaning of an answer to a request for a token. No message has been sent yet, so another try is safe.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    fn read(self) -> Option<Duration> {
+        let seconds = match self {
+            Self::Number(seconds) => seconds,
+            Self::Text(text) => text.parse().ok()?,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+/// The meaning of an answer to a request for a token. All messages of the account wait for the token, so the account is
+/// held, and no message counts an attempt.
 pub fn granted(answer: &ProviderResponse) -> Result<GrantedToken, SendOutcome> {
     let refusal = |code: String, detail| Refusal::new(Scope::Account, code, detail);
     match answer.status {
         200..300 => read(&answer.body).ok_or_else(|| {
             let detail = "the token endpoint's answer cannot be read";
-            SendOutcome::Retry(refusal("oauth-answer".to_owned(), detail))
+            SendOutcome::Throttle(refusal("oauth-answer".to_owned(), detail))
         }),
         status @ (429 | 500..) => {
             let refusal = refusal(format!("oauth-http-{status}"), "no token could be fetched");
-            Err(SendOutcome::Retry(refusal.after(answer.retry_after)))
+            Err(SendOutcome::Throttle(refusal.after(answer.retry_after)))
         }
         status => {
             let detail = "the service account is not accepted";
@@ -127,7 +149,9 @@ fn read(body: &[u8]) -> Option<GrantedToken> {
     authorization.set_sensitive(true);
     Some(GrantedToken {
         authorization,
-        life: Duration::from_secs(granted.expires_in),
+        life: granted
+            .expires_in
+            .map_or(Some(LIFE_UNLESS_NAMED), Seconds::read)?,
     })
 }
 
@@ -169,16 +193,34 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_token_is_tried_again_unless_the_account_is_refused() {
+    fn the_life_of_a_token_may_be_a_text_or_absent() {
+        for (body, life) in [
+            (
+                r#"{"access_token":"t","expires_in":"3600"}"#,
+                Duration::from_hours(1),
+            ),
+            (r#"{"access_token":"t"}"#, LIFE_UNLESS_NAMED),
+        ] {
+            assert_eq!(granted(&answer(200, body)).unwrap().life, life);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_token_pauses_the_account_unless_the_account_is_refused() {
         for (status, body, expected) in [
-            (200, "<html>", "retry oauth-answer"),
+            (200, "<html>", "throttle oauth-answer"),
             (
                 200,
                 r#"{"access_token":"a\nb","expires_in":1}"#,
-                "retry oauth-answer",
+                "throttle oauth-answer",
             ),
-            (429, "", "retry oauth-http-429"),
-            (503, "", "retry oauth-http-503"),
+            (
+                200,
+                r#"{"access_token":"t","expires_in":"soon"}"#,
+                "throttle oauth-answer",
+            ),
+            (429, "", "throttle oauth-http-429"),
+            (503, "", "throttle oauth-http-503"),
             (400, r#"{"error":"invalid_grant"}"#, "config oauth-http-400"),
             (401, "", "config oauth-http-401"),
         ] {

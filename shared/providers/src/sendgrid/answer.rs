@@ -14,7 +14,7 @@ use carillon_domain::{Timestamp, contact::DeathReason};
 use serde::Deserialize;
 
 use crate::{
-    http::ProviderResponse,
+    http::{ProviderResponse, of_the_way, status_code, undocumented},
     outcome::{Refusal, Scope, SendOutcome},
 };
 
@@ -47,17 +47,16 @@ enum Part {
 
 /// The outcome of a mail by the answer to its request.
 pub(super) fn classify(answer: &ProviderResponse, now: Timestamp) -> SendOutcome {
-    if (200..300).contains(&answer.status) {
+    // 202, or 200 in sandbox mode, and no body. Another 2xx is not SendGrid's answer to a mail, such as a proxy's page.
+    if answer.status == 202 || (answer.status == 200 && answer.body.is_empty()) {
         let message_id = answer.header(MESSAGE_ID).map(str::to_owned);
         return SendOutcome::Ok { message_id };
     }
     if answer.status == 400 {
         return bad_request(answer);
     }
-    let refusal = |scope, detail: &str| {
-        let code = format!("http-{}", answer.status);
-        Refusal::new(scope, code, detail).after(answer.retry_after)
-    };
+    let refusal =
+        |scope, detail: &str| Refusal::new(scope, status_code(answer), detail).after(answer.retry_after);
     let config = |detail| SendOutcome::Config(refusal(Scope::Account, detail));
     match answer.status {
         401 => config("the API key is not accepted, or the account's credits are used up"),
@@ -71,16 +70,14 @@ pub(super) fn classify(answer: &ProviderResponse, now: Timestamp) -> SendOutcome
         }
         451 => config("the account's region does not allow it"),
         // Another 4xx ends this message only, unless a long run of addresses gets it; then the account is at fault.
-        400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the mail was refused")),
+        400..500 => of_the_way(answer)
+            .unwrap_or_else(|| SendOutcome::Terminal(refusal(Scope::Address, "the mail was refused"))),
         // There is no idempotency key, so after a 5xx it is unknown whether the mail was accepted.
         500.. => SendOutcome::Uncertain(refusal(
             Scope::Connection,
             "the provider failed and may have taken the mail",
         )),
-        _ => SendOutcome::Uncertain(refusal(
-            Scope::Connection,
-            "the provider's answer is not one that it documents",
-        )),
+        _ => undocumented(answer),
     }
 }
 
@@ -258,6 +255,9 @@ mod tests {
             ..ProviderResponse::default()
         });
         assert_eq!(sandbox, SendOutcome::Ok { message_id: None });
+        for (status, body) in [(200, "<html>"), (200, "{}"), (204, "")] {
+            assert_eq!(told(status, body), format!("uncertain connection http-{status}"));
+        }
     }
 
     #[test]

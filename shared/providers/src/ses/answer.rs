@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::codes::{Meaning, meaning};
 use crate::{
-    http::ProviderResponse,
+    http::{ProviderResponse, of_the_way, status_code, undocumented},
     outcome::{Refusal, Scope, SendOutcome},
 };
 
@@ -31,13 +31,16 @@ struct Failed {
 pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
         let sent = serde_json::from_slice::<Sent>(&answer.body).ok();
+        let Some(sent) = sent.filter(|sent| !sent.message_id.is_empty()) else {
+            return undocumented(answer);
+        };
         return SendOutcome::Ok {
-            message_id: sent.map(|sent| sent.message_id),
+            message_id: Some(sent.message_id),
         };
     }
     let kind = error_type(answer);
     let refusal = |scope, detail: &str| {
-        let code = kind.clone().unwrap_or_else(|| format!("http-{}", answer.status));
+        let code = kind.clone().unwrap_or_else(|| status_code(answer));
         Refusal::new(scope, code, detail).after(answer.retry_after)
     };
     // There is no idempotency token, so after a 5xx it is unknown whether the mail was accepted.
@@ -59,15 +62,12 @@ pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
             429 => SendOutcome::Throttle(refusal(Scope::Account, "the account sends too fast")),
             401 | 403 => SendOutcome::Config(refusal(Scope::Account, "the credentials are not accepted")),
             404 | 405 => SendOutcome::Config(refusal(Scope::Account, "the account's URL is not SES's API")),
-            408 => SendOutcome::Uncertain(refusal(Scope::Connection, "the request was broken off")),
             413 => SendOutcome::Terminal(refusal(Scope::Message, "the mail is too big")),
             // A complete 4xx with a type that is not in the list: it ends this message only, unless a long run of addresses
             // gets it; then the account is at fault.
-            400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the mail was refused")),
-            _ => SendOutcome::Uncertain(refusal(
-                Scope::Connection,
-                "the provider's answer is not one that it documents",
-            )),
+            400..500 => of_the_way(answer)
+                .unwrap_or_else(|| SendOutcome::Terminal(refusal(Scope::Address, "the mail was refused"))),
+            _ => undocumented(answer),
         },
     }
 }
@@ -206,9 +206,12 @@ mod tests {
         let sent = classify(&answer(200, None, r#"{"MessageId":"0107-1"}"#));
         let message_id = Some("0107-1".to_owned());
         assert_eq!(sent, SendOutcome::Ok { message_id });
-        assert_eq!(
-            classify(&answer(200, None, "")),
-            SendOutcome::Ok { message_id: None }
-        );
+        for body in ["", "<html>", "{}", r#"{"MessageId":""}"#] {
+            assert_eq!(
+                told(&answer(200, None, body)),
+                "uncertain connection http-200",
+                "{body}"
+            );
+        }
     }
 }

@@ -5,13 +5,16 @@ use serde::Deserialize;
 
 use super::codes::{Meaning, meaning};
 use crate::{
-    http::ProviderResponse,
+    http::{ProviderResponse, of_the_way, status_code, undocumented},
     outcome::{Refusal, Scope, SendOutcome},
 };
 
+/// A message as Twilio created it.
 #[derive(Deserialize)]
 struct Created {
     sid: String,
+    status: Option<String>,
+    error_code: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -22,50 +25,84 @@ struct Failed {
 /// The outcome of a message by the answer to its request.
 pub(super) fn classify(answer: &ProviderResponse) -> SendOutcome {
     if (200..300).contains(&answer.status) {
-        let created = serde_json::from_slice::<Created>(&answer.body).ok();
-        return SendOutcome::Ok {
-            message_id: created.map(|created| created.sid),
-        };
+        return accepted(answer);
     }
     let code = serde_json::from_slice::<Failed>(&answer.body)
         .ok()
         .and_then(|failed| failed.code);
-    let refusal = |scope, detail: &str| {
-        let code = code.map_or_else(|| format!("http-{}", answer.status), |code| code.to_string());
-        Refusal::new(scope, code, detail).after(answer.retry_after)
-    };
     // There is no idempotency key, so after a 5xx it is unknown whether the message was accepted.
     if answer.status >= 500 {
         let detail = "the provider failed and may have taken the message";
-        return SendOutcome::Uncertain(refusal(Scope::Connection, detail));
+        return SendOutcome::Uncertain(refusal(answer, code, Scope::Connection, detail));
     }
-    match code.and_then(meaning) {
-        Some((Meaning::Account, detail)) => SendOutcome::Config(refusal(Scope::Account, detail)),
-        Some((Meaning::Message, detail)) => SendOutcome::Terminal(refusal(Scope::Message, detail)),
-        Some((Meaning::Address, detail)) => SendOutcome::Terminal(refusal(Scope::Address, detail)),
-        Some((Meaning::Gone, detail)) => {
-            SendOutcome::AddressDead(refusal(Scope::Address, detail), DeathReason::Gone)
-        }
-        Some((Meaning::Stopped, detail)) => {
-            SendOutcome::AddressDead(refusal(Scope::Address, detail), DeathReason::OptedOut)
-        }
-        Some((Meaning::Throttle | Meaning::Maintenance, detail)) => {
-            SendOutcome::Throttle(refusal(Scope::Account, detail))
-        }
-        Some((Meaning::ThrottleOfAddress, detail)) => SendOutcome::Throttle(refusal(Scope::Address, detail)),
-        None => match answer.status {
-            429 => SendOutcome::Throttle(refusal(Scope::Account, "the account sends too fast")),
-            401 | 403 => SendOutcome::Config(refusal(Scope::Account, "the credentials are not accepted")),
-            404 | 405 => SendOutcome::Config(refusal(Scope::Account, "the account's URL does not exist")),
-            // A complete 4xx with a code that is not in the list: it ends this message only, unless a long
-            // run of numbers gets it; then the account is at fault.
-            400..500 => SendOutcome::Terminal(refusal(Scope::Address, "the message was refused")),
-            _ => SendOutcome::Uncertain(refusal(
-                Scope::Connection,
-                "the provider gave an answer that it does not document",
-            )),
-        },
+    let meant = code.and_then(meaning);
+    // "Never processed and always safe to retry": a code beside 429 says nothing about the number.
+    let is_throttle = |meant| {
+        matches!(
+            meant,
+            Meaning::Throttle | Meaning::Maintenance | Meaning::ThrottleOfAddress
+        )
+    };
+    match meant.filter(|(meant, _)| answer.status != 429 || is_throttle(*meant)) {
+        Some((meaning, detail)) => refused(meaning, |scope| refusal(answer, code, scope, detail)),
+        None => without_meaning(answer, code),
     }
+}
+
+/// The outcome of a 2xx. Its proof is the message's id; a message that Twilio created as failed does not go out.
+fn accepted(answer: &ProviderResponse) -> SendOutcome {
+    let created = serde_json::from_slice::<Created>(&answer.body).ok();
+    let Some(created) = created.filter(|created| !created.sid.is_empty()) else {
+        return undocumented(answer);
+    };
+    let is_over = matches!(
+        created.status.as_deref(),
+        Some("failed" | "undelivered" | "canceled")
+    );
+    if !is_over {
+        return SendOutcome::Ok {
+            message_id: Some(created.sid),
+        };
+    }
+    let (meaning, detail) = created
+        .error_code
+        .and_then(meaning)
+        .unwrap_or((Meaning::Address, "the message was refused"));
+    refused(meaning, |scope| {
+        refusal(answer, created.error_code, scope, detail)
+    })
+}
+
+/// The outcome of a refusal without a known code.
+fn without_meaning(answer: &ProviderResponse, code: Option<u32>) -> SendOutcome {
+    let refusal = |scope, detail: &str| refusal(answer, code, scope, detail);
+    match answer.status {
+        429 => SendOutcome::Throttle(refusal(Scope::Account, "the account sends too fast")),
+        401 | 403 => SendOutcome::Config(refusal(Scope::Account, "the credentials are not accepted")),
+        404 | 405 => SendOutcome::Config(refusal(Scope::Account, "the account's URL does not exist")),
+        // A complete 4xx with a code that is not in the list: it ends this message only, unless a long
+        // run of numbers gets it; then the account is at fault.
+        400..500 => of_the_way(answer)
+            .unwrap_or_else(|| SendOutcome::Terminal(refusal(Scope::Address, "the message was refused"))),
+        _ => undocumented(answer),
+    }
+}
+
+fn refused(meaning: Meaning, refusal: impl FnOnce(Scope) -> Refusal) -> SendOutcome {
+    match meaning {
+        Meaning::Account => SendOutcome::Config(refusal(Scope::Account)),
+        Meaning::Message => SendOutcome::Terminal(refusal(Scope::Message)),
+        Meaning::Address => SendOutcome::Terminal(refusal(Scope::Address)),
+        Meaning::Gone => SendOutcome::AddressDead(refusal(Scope::Address), DeathReason::Gone),
+        Meaning::Stopped => SendOutcome::AddressDead(refusal(Scope::Address), DeathReason::OptedOut),
+        Meaning::Throttle | Meaning::Maintenance => SendOutcome::Throttle(refusal(Scope::Account)),
+        Meaning::ThrottleOfAddress => SendOutcome::Throttle(refusal(Scope::Address)),
+    }
+}
+
+fn refusal(answer: &ProviderResponse, code: Option<u32>, scope: Scope, detail: &str) -> Refusal {
+    let code = code.map_or_else(|| status_code(answer), |code| code.to_string());
+    Refusal::new(scope, code, detail).after(answer.retry_after)
 }
 
 #[cfg(test)]
@@ -128,6 +165,8 @@ mod tests {
             (400, 21_602, "terminal message"),
             (400, 63_021, "terminal message"),
             (400, 29_999, "terminal address"),
+            (429, 21_211, "throttle account"),
+            (429, 21_617, "throttle account"),
             (500, 21_211, "uncertain connection"),
         ] {
             assert_eq!(said(&error(status, code)), expected, "{code}");
@@ -153,5 +192,38 @@ mod tests {
         let taken = of(201, r#"{"sid":"SM1"}"#);
         let message_id = Some("SM1".to_owned());
         assert_eq!(taken, SendOutcome::Ok { message_id });
+    }
+
+    #[test]
+    fn only_an_answer_with_the_id_of_a_message_that_goes_out_counts_as_sent() {
+        for (status, body) in [
+            (200, "<html>Blocked by a proxy</html>"),
+            (200, ""),
+            (204, ""),
+            (201, "{}"),
+            (201, r#"{"sid":null}"#),
+            (201, r#"{"sid":""}"#),
+            (302, ""),
+        ] {
+            assert_eq!(said(&of(status, body)), "uncertain connection", "{status} {body}");
+        }
+        for (body, expected) in [
+            (
+                r#"{"sid":"SM1","status":"failed","error_code":30005}"#,
+                "address_dead address",
+            ),
+            (
+                r#"{"sid":"SM1","status":"failed","error_code":null}"#,
+                "terminal address",
+            ),
+            (
+                r#"{"sid":"SM1","status":"undelivered","error_code":30002}"#,
+                "config account",
+            ),
+        ] {
+            assert_eq!(said(&of(201, body)), expected, "{body}");
+        }
+        let queued = of(201, r#"{"sid":"SM1","status":"queued","error_code":null}"#);
+        assert_eq!(queued.name(), "ok");
     }
 }
