@@ -122,7 +122,6 @@ fn draft<'e>(
             Some(_) => Entry::Suppression,
             None => Entry::Start,
         },
-        may_wait: false,
         accepted_at: inbound.accepted_at,
         now,
     };

@@ -71,7 +71,6 @@ pub(crate) async fn simulate(
             suppressed_guests: facts.suppressed_guests(tenant),
             address_key: state.store.address_key(),
             entry: Entry::Start,
-            may_wait: false,
             accepted_at: at,
             now: at,
         }

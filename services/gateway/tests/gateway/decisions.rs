@@ -202,3 +202,31 @@ async fn quiet_hours_that_cannot_be_meant_are_refused_for_a_user_and_in_the_cata
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_simulation_in_quiet_hours_says_until_when_the_message_waits() {
+    on_gateway(async |setting| {
+        let event = crate::support::shipped("e-1");
+        let as_if = json!({"preferences": {"quiet_hours": [{"from": "22:00", "to": "07:00"}]}});
+        let body = json!({"event": event, "at": "2026-11-27T23:00:00Z", "as_if": as_if});
+        let told = setting.ask(Ask::post("/v1/simulate").json(&body)).await.json();
+        let email = &told["decisions"][0];
+        assert_eq!(
+            (&email["outcome"], &email["reason"], &email["until"]),
+            (
+                &json!("defer"),
+                &json!("quiet_hours"),
+                &json!("2026-11-28T07:00:00Z")
+            )
+        );
+        assert_eq!(
+            email["sentence"],
+            "Held back until 07:00, 28 Nov (UTC): quiet hours."
+        );
+        assert_eq!(
+            email["steps"].as_array().unwrap().last().unwrap()["result"],
+            "wait"
+        );
+    })
+    .await;
+}

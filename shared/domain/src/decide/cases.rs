@@ -329,7 +329,6 @@ impl Given {
             suppressed_guests: &guests.collect(),
             address_key: &key,
             entry: self.entry,
-            may_wait: true,
             accepted_at: self.now,
             now: self.now,
         };

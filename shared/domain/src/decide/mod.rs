@@ -89,8 +89,6 @@ pub struct Facts<'a> {
     pub quiet_hours: &'a [QuietHours],
     /// The rule with which the evaluation begins.
     pub entry: Entry,
-    /// Whether messages may wait. If not, quiet hours are left out.
-    pub may_wait: bool,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.

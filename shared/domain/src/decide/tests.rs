@@ -85,7 +85,6 @@ impl Setting {
             zone: Zone::UTC,
             quiet_hours: &self.catalog.quiet_hours,
             entry: Entry::Start,
-            may_wait: true,
             accepted_at: now(),
             now: now(),
         })
@@ -351,7 +350,6 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
         zone: Zone::UTC,
         quiet_hours: &[],
         entry: Entry::Start,
-        may_wait: true,
         accepted_at: now(),
         now: now(),
     });

@@ -39,8 +39,6 @@ pub struct EventFacts<'a> {
     pub address_key: &'a AddressKey,
     /// The rule with which the evaluation begins.
     pub entry: Entry,
-    /// Whether messages may wait. If not, quiet hours are left out.
-    pub may_wait: bool,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -108,7 +106,6 @@ impl<'a> EventFacts<'a> {
             zone: self.catalog_type.zone,
             quiet_hours: self.catalog_type.quiet_hours,
             entry: self.entry,
-            may_wait: self.may_wait,
             accepted_at: self.accepted_at,
             now: self.now,
         }

@@ -25,7 +25,7 @@ struct Quiet {
 pub(super) fn quiet_hours(trail: &mut Trail<'_>) -> Ruling {
     let facts = trail.facts;
     let (windows, set_by) = windows(facts);
-    if windows.is_empty() || !facts.may_wait {
+    if windows.is_empty() {
         return Ruling::Pass;
     }
     if facts.definition.critical {
