@@ -70,7 +70,7 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
     Ok(report)
 }
 
-async fn contacts(bed: &Bed) -> anyhow::Result<HashMap<UserId, ContactPointId>> {
+pub(super) async fn contacts(bed: &Bed) -> anyhow::Result<HashMap<UserId, ContactPointId>> {
     let users: Vec<UserId> = (0..USERS).map(|n| UserId::from(format!("b-{n}"))).collect();
     let facts = bed.store.users().load_facts(&bed.tenant, &users).await?;
     let first = facts
@@ -80,7 +80,7 @@ async fn contacts(bed: &Bed) -> anyhow::Result<HashMap<UserId, ContactPointId>> 
 }
 
 /// Publishes deliveries on the push topic, as a router does.
-async fn publish(
+pub(super) async fn publish(
     bed: &Bed,
     contacts: &HashMap<UserId, ContactPointId>,
     run: &str,

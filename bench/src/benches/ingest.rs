@@ -109,6 +109,7 @@ async fn serve(app: Router) -> anyhow::Result<String> {
 
 fn gateway(bed: &Bed) -> Router {
     let deps = GatewayDeps {
+        allows_http_endpoints: false,
         bus: bed.bus.clone(),
         store: bed.store.clone(),
         catalogs: bed.catalogs.clone(),

@@ -3,6 +3,7 @@
 mod backlog;
 mod deliver;
 mod e2e;
+mod failover;
 mod hops;
 mod ingest;
 mod lanes;
@@ -30,6 +31,8 @@ pub(crate) enum Name {
     Project,
     /// The whole path from a post to the provider, beside a loop of requests.
     E2e,
+    /// The first account of a channel dies and comes back.
+    Failover,
     /// A record on the bus alone, hop by hop.
     Hops,
     /// One-time passwords while a campaign drains, beside the same without the campaign.
@@ -65,6 +68,7 @@ pub(crate) fn run(name: Name, backend: &Backend, effort: Effort) -> anyhow::Resu
         Name::Deliver => deliver::run(backend, effort),
         Name::Project => project::run(backend, effort),
         Name::E2e => e2e::run(backend, effort),
+        Name::Failover => failover::run(backend, effort),
         Name::Hops => hops::run(backend, effort),
         Name::Lanes => lanes::run(backend, effort),
         Name::Backlog => backlog::run(backend, effort),

@@ -44,12 +44,16 @@ pub(crate) struct Arrival {
 impl Sink {
     /// Starts a sink that answers after `delay`.
     pub(crate) async fn start(delay: Duration) -> anyhow::Result<Self> {
+        Self::serve(TcpListener::bind("127.0.0.1:0").await?, delay)
+    }
+
+    /// Like [`Self::start`], on a listener.
+    pub(crate) fn serve(listener: TcpListener, delay: Duration) -> anyhow::Result<Self> {
         let state = Arc::new(Shared {
             arrivals: Mutex::default(),
             count: AtomicU64::new(0),
             delay,
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let app = Router::new().fallback(take).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -9,7 +9,7 @@ import time
 import shop
 from shell import Failed, require, run, until
 
-WORKERS = ("worker-push", "worker-email", "worker-sms")
+WORKERS = ("worker-push", "worker-email", "worker-sms", "worker-webhook")
 ROLES = ("gateway", "router", *WORKERS, "templates", "tracker", "scheduler")
 STORES = ("kafka", "postgres", "redis")
 # What runs and serves /healthz, /readyz and /metrics.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    events::{Event, Kind, To},
+    events::{CHANNELS, Event, Kind, To},
     load::{Door, Journal, post_now},
 };
 
@@ -72,7 +72,7 @@ async fn arrived(api: &Api, id: &str) -> (Instant, Channel) {
     let mut last = Channel::Email;
     let mut looks = 0;
     loop {
-        last = Channel::ALL
+        last = CHANNELS
             .into_iter()
             .find(|channel| !done.contains(channel))
             .unwrap_or(last);
@@ -81,7 +81,7 @@ async fn arrived(api: &Api, id: &str) -> (Instant, Channel) {
         if let Ok(messages) = messages(api, id).await {
             done.extend(messages.into_iter().map(|message| message.channel));
         }
-        if done.len() < Channel::ALL.len()
+        if done.len() < CHANNELS.len()
             && looks % LOOKS_A_STATUS == 0
             && let Ok(decided) = api.get::<Decided>(&format!("/v1/events/{id}")).await
         {
@@ -96,7 +96,7 @@ async fn arrived(api: &Api, id: &str) -> (Instant, Channel) {
                     .map(|delivery| delivery.channel),
             );
         }
-        if done.len() == Channel::ALL.len() {
+        if done.len() == CHANNELS.len() {
             return (Instant::now(), last);
         }
         tokio::time::sleep(LOOK).await;

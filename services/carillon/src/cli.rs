@@ -219,6 +219,7 @@ pub(crate) enum ChannelArg {
     Push,
     Email,
     Sms,
+    Webhook,
 }
 
 impl From<ChannelArg> for Channel {
@@ -227,6 +228,7 @@ impl From<ChannelArg> for Channel {
             ChannelArg::Push => Self::Push,
             ChannelArg::Email => Self::Email,
             ChannelArg::Sms => Self::Sms,
+            ChannelArg::Webhook => Self::Webhook,
         }
     }
 }

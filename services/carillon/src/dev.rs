@@ -19,7 +19,8 @@ use axum::Router;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use carillon_domain::{Channel, TenantId};
 use carillon_providers::{
-    ApnsConfig, BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig, apns::ApnsEnvironment,
+    ApnsConfig, BaseUrl, FcmConfig, SmtpConfig, SmtpTls, TwilioConfig, WebhookConfig, apns::ApnsEnvironment,
+    webhook::Networks,
 };
 use carillon_runtime::{
     Lifecycle, Secret, Shutdown, config::listen::reachable, http, telemetry::MetricsHandle,
@@ -254,6 +255,7 @@ async fn start_simulator(
         receipts_after: settings.receipts_after,
         sendgrid_webhook_url: settings.sendgrid_webhook_url,
         sendgrid_webhook_key_pem: settings.sendgrid_webhook_key_pem,
+        webhook_secret: settings.webhook_secret,
         ses_topic: settings.ses_topic,
         sns_subscriber_url: settings.sns_subscriber_url,
         sns_endpoint: settings.sns_endpoint,
@@ -351,6 +353,14 @@ fn embed(
             rate_per_second: None,
         };
         providers.insert("smtp", smtp);
+    }
+    if !providers.serve(Channel::Webhook) {
+        let webhooks = WebhookConfig {
+            allow_http: true,
+            allowed_networks: Networks::parse(["127.0.0.0/8", "::1/128"]).map_err(anyhow::Error::msg)?,
+            ..WebhookConfig::default()
+        };
+        providers.insert("webhooks", webhooks);
     }
     Ok(())
 }

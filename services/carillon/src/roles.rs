@@ -34,12 +34,13 @@ pub(crate) enum ProcessRole {
 }
 
 /// The roles of `carillon all` and `carillon dev`. Templates are rendered in the workers there.
-pub(crate) const ALL: [ProcessRole; 7] = [
+pub(crate) const ALL: [ProcessRole; 8] = [
     ProcessRole::Gateway,
     ProcessRole::Router,
     ProcessRole::Worker(Channel::Push),
     ProcessRole::Worker(Channel::Email),
     ProcessRole::Worker(Channel::Sms),
+    ProcessRole::Worker(Channel::Webhook),
     ProcessRole::Tracker,
     ProcessRole::Scheduler,
 ];
@@ -53,6 +54,7 @@ impl ProcessRole {
             Self::Worker(Channel::Push) => "carillon-worker-push",
             Self::Worker(Channel::Email) => "carillon-worker-email",
             Self::Worker(Channel::Sms) => "carillon-worker-sms",
+            Self::Worker(Channel::Webhook) => "carillon-worker-webhook",
             Self::Templates => "carillon-templates",
             Self::Tracker => "carillon-tracker",
             Self::Scheduler => "carillon-scheduler",
@@ -195,6 +197,7 @@ fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
 fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
     foundation.readiness.register("gateway").ready();
     let deps = GatewayDeps {
+        allows_http_endpoints: foundation.config.providers.allow_http_endpoints(),
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),
         catalogs: foundation.catalogs.clone(),
@@ -281,6 +284,7 @@ fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifec
         Channel::Push => "push worker",
         Channel::Email => "email worker",
         Channel::Sms => "sms worker",
+        Channel::Webhook => "webhook worker",
     };
     lifecycle.spawn(name, async move {
         Ok(carillon_workers::run(deps, channel, shutdown).await?)

@@ -36,6 +36,9 @@ impl ApiError {
     pub(crate) fn of_user(error: StoreError, id: &UserId) -> Self {
         match error {
             StoreError::NotFound { what: "user" } => Self::no_user(id),
+            error @ StoreError::Full { .. } => {
+                Self::fields(vec![FieldError::new("", "range", error.to_string())])
+            }
             error => error.into(),
         }
     }

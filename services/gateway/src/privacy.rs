@@ -153,7 +153,9 @@ pub(crate) fn mask_suppression(entry: &mut SuppressionView) {
 /// A user with every address masked.
 pub(crate) fn mask_user(user: &mut User) {
     let devices = user.devices.iter_mut().map(|device| &mut device.suppressed);
-    for entry in devices.chain([&mut user.email_suppressed, &mut user.phone_suppressed]) {
+    let endpoints = user.webhooks.iter_mut().map(|endpoint| &mut endpoint.suppressed);
+    let others = [&mut user.email_suppressed, &mut user.phone_suppressed];
+    for entry in devices.chain(endpoints).chain(others) {
         entry.as_mut().map(mask_suppression);
     }
     let mask = |channel, address: &mut String| *address = contact::mask(channel, address);
@@ -165,6 +167,9 @@ pub(crate) fn mask_user(user: &mut User) {
     }
     for device in &mut user.devices {
         mask(Channel::Push, &mut device.device.token);
+    }
+    for endpoint in &mut user.webhooks {
+        mask(Channel::Webhook, &mut endpoint.url);
     }
 }
 

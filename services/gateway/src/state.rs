@@ -33,6 +33,8 @@ pub struct GatewayDeps {
     pub clock: SharedClock,
     /// The provider accounts that take receipts.
     pub receipts: Arc<ReceiptAccounts>,
+    /// Whether endpoints of webhooks may have `http` URLs.
+    pub allows_http_endpoints: bool,
     /// Settings.
     pub config: GatewayConfig,
     /// The source of `/readyz`.

@@ -2,7 +2,7 @@
 //! decides.
 
 use carillon_domain::{
-    DeliveryId, Timestamp,
+    Channel, DeliveryId, Timestamp,
     decide::{Decision, Decisions, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude},
     waiting::{WaitingContent, WaitingPart},
 };
@@ -85,7 +85,12 @@ pub(crate) async fn decide(
     events: &[IncomingEvent<'_>],
     now: Timestamp,
 ) -> Result<Vec<Decided>, StoreError> {
-    let named = events.iter().map(|event| (&event.tenant, &event.event));
+    let named = events.iter().map(|event| {
+        let found = event.catalog.lookup(&event.type_name);
+        let sends_webhooks =
+            found.is_some_and(|found| found.definition.channels.order.contains(&Channel::Webhook));
+        (&event.tenant, &event.event, sends_webhooks)
+    });
     let facts = deps.store.recipient_facts(named).await?;
     let mut fair = Fair::default();
     let mut drafts: Vec<Drafts<'_>> = Vec::with_capacity(events.len());

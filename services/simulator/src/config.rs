@@ -74,6 +74,8 @@ pub struct SimulatorConfig {
     pub sns_endpoint: Option<String>,
     /// The version of SNS's signatures: 1 (SHA-1) or 2 (SHA-256).
     pub sns_signature_version: u8,
+    /// The secret with which requests to endpoints have to be signed, `whsec_` and base64.
+    pub webhook_secret: String,
     /// User and password of the only SMTP account; if set, mail is accepted only after `AUTH`. `None` accepts mail
     /// from all clients, and any credentials.
     pub smtp_user: Option<(String, String)>,
@@ -121,6 +123,7 @@ impl Default for SimulatorConfig {
             sns_subscriber_url: None,
             sns_endpoint: None,
             sns_signature_version: 2,
+            webhook_secret: "whsec_c2ltdWxhdG9yLXdlYmhvb2stc2VjcmV0".to_owned(),
             smtp_user: None,
             smtp_utf8: true,
         }

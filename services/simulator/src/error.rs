@@ -60,6 +60,9 @@ pub enum SimulatorError {
     /// The key of SendGrid's event webhook is not a private key of the curve P-256 in PEM.
     #[error("simulator.sendgrid_webhook_key_pem: expected a private key of the curve P-256, PKCS #8 in PEM")]
     WebhookKey,
+    /// The secret of endpoints is not one.
+    #[error("simulator.webhook_secret: expected whsec_ and base64")]
+    WebhookSecret,
     /// A URL of receipts is not one.
     #[error("{0}: expected a URL")]
     Url(&'static str),

@@ -1,4 +1,4 @@
-//! A simulator of FCM, APNs, Twilio, SMTP, SendGrid and Amazon SES, with faults on request, which shows the messages that it received.
+//! A simulator of FCM, APNs, Twilio, SMTP, SendGrid, Amazon SES and endpoints of webhooks, with faults on request, which shows the messages that it received.
 //!
 //! It is the provider of the embedded mode, the fake provider of tests (it starts in milliseconds in memory) and the
 //! sink of load tests. It does not depend on Carillon: it knows the wire formats, and the places in which Carillon
@@ -12,6 +12,7 @@
 //! | SMTP | header `X-Carillon-Delivery` | header `X-Carillon-Event` |
 //! | SendGrid | custom argument `carillon_delivery_id` | header `X-Carillon-Event` |
 //! | SES | tag `carillon_delivery_id` | header `X-Carillon-Event` |
+//! | webhooks | header `webhook-id` | `id` of the body |
 //!
 //! Receivers that fail without a script: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
 //! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local
@@ -36,6 +37,7 @@ mod simulator;
 mod smtp;
 mod store;
 mod twilio;
+mod webhook;
 
 pub use apns::ApnsIdentity;
 pub use config::SimulatorConfig;

@@ -21,17 +21,20 @@ pub enum Provider {
     Ses,
     /// Apple Push Notification service.
     Apns,
+    /// Endpoints of webhooks (Standard Webhooks).
+    Webhook,
 }
 
 impl Provider {
     /// All providers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Fcm,
         Self::Apns,
         Self::Twilio,
         Self::Smtp,
         Self::SendGrid,
         Self::Ses,
+        Self::Webhook,
     ];
 
     /// The name used in the API and in fault scripts.
@@ -39,6 +42,7 @@ impl Provider {
         match self {
             Self::Fcm => "fcm",
             Self::Apns => "apns",
+            Self::Webhook => "webhook",
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
             Self::SendGrid => "sendgrid",
@@ -56,6 +60,7 @@ impl Provider {
         match self {
             Self::Fcm | Self::Apns => Channel::Push,
             Self::Twilio => Channel::Sms,
+            Self::Webhook => Channel::Webhook,
             Self::Smtp | Self::SendGrid | Self::Ses => Channel::Email,
         }
     }
@@ -71,11 +76,13 @@ pub enum Channel {
     Email,
     /// A text message.
     Sms,
+    /// A request to an endpoint.
+    Webhook,
 }
 
 impl Channel {
     /// All channels.
-    pub const ALL: [Self; 3] = [Self::Push, Self::Email, Self::Sms];
+    pub const ALL: [Self; 4] = [Self::Push, Self::Email, Self::Sms, Self::Webhook];
 
     /// The name used in the API.
     pub fn as_str(self) -> &'static str {
@@ -83,6 +90,7 @@ impl Channel {
             Self::Push => "push",
             Self::Email => "email",
             Self::Sms => "sms",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -99,7 +107,7 @@ pub struct Message {
     pub provider: Provider,
     /// The channel.
     pub channel: Channel,
-    /// The receiver: a device token, a phone number or an e-mail address.
+    /// The receiver: a device token, a phone number, an e-mail address, or the path of an endpoint.
     pub to: String,
     /// Carillon's delivery id, if the sender put it in (see the crate's documentation).
     pub delivery_id: Option<String>,
@@ -107,12 +115,12 @@ pub struct Message {
     pub event_id: Option<String>,
     /// An e-mail's subject or a push message's title.
     pub subject: Option<String>,
-    /// The plain text: an e-mail's text part, the body of a push or text message.
+    /// The plain text: an e-mail's text part, the body of a push or text message or of a webhook.
     pub text: Option<String>,
     /// An e-mail's HTML part, as sent.
     pub html: Option<String>,
     /// The rest of the content: `message.data` of FCM, the other form fields of Twilio, the envelope of SMTP, sender, custom
-    /// arguments and categories of SendGrid, tags and configuration set of SES.
+    /// arguments and categories of SendGrid, tags and configuration set of SES, the fields of a webhook's body.
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Header lines of an e-mail (unfolded, names as sent, repeated ones joined by a comma); FCM's project and
     /// platform sections; empty for Twilio.

@@ -17,6 +17,7 @@ use crate::receipts::{Reports, sns};
 use crate::smtp::Smtp;
 use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
+use crate::webhook;
 use crate::{SimulatorConfig, SimulatorError, http, receipts, ses, smtp};
 
 /// The names of this machine in a certificate.
@@ -83,6 +84,7 @@ impl Simulator {
                 secret_access_key: config.ses_secret_access_key,
                 session_token: config.ses_session_token,
             },
+            webhooks: webhook::Key::parse(&config.webhook_secret).ok_or(SimulatorError::WebhookSecret)?,
         };
         let apns_context = context.clone();
         let operations = match topic {

@@ -21,7 +21,8 @@ pub use account::Account;
 pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
 pub use sender::Sender;
 pub use senders::{
-    AccountError, ApnsSender, FcmSender, HttpSender, OpenError, SmtpSender, accounts, unusable_accounts,
+    AccountError, ApnsSender, FcmSender, HttpSender, Lookup, OpenError, SmtpSender, SystemLookup,
+    WebhookSender, accounts, unusable_accounts,
 };
 
 /// The most deliveries in one call of the deliver stage. Larger batches would delay those of another lane.

@@ -99,7 +99,7 @@ pub(crate) struct History {
     pub(crate) refused: usize,
     /// Domains that deferred messages since the last success.
     pub(crate) domains: usize,
-    /// Pauses of the message's domain, or parks of its platform, since that last accepted a message.
+    /// Pauses of the message's domain or endpoint, or parks of its platform, since that last accepted a message.
     pub(crate) pauses: u32,
     /// Waits of the message that did not count as attempts.
     pub(crate) waits: u32,
@@ -147,7 +147,7 @@ pub(crate) enum Course {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) account: Reaction,
-    /// The message's domain or platform.
+    /// The message's domain, endpoint or platform.
     pub(crate) part: Reaction,
     pub(crate) message: Course,
 }
@@ -171,6 +171,7 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
     };
     match (class, scope) {
         (Class::Ok, _) => ruling(Reaction::Works, Reaction::Works, Course::Sent),
+        (_, Scope::Endpoint) => of_endpoint(answer, history, longest, jitter),
         (Class::Terminal, Scope::Address) | (Class::AddressDead, _) => {
             let is_probe = history.parks > 0 && history.cause == Some(Cause::Refusals);
             if is_probe || history.refused >= MANY_REFUSED {
@@ -240,6 +241,29 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
             };
             ruling(account, Reaction::None, message)
         }
+    }
+}
+
+/// The ruling on an endpoint's answer. It affects no other endpoint: whoever owns a few broken ones, or lets them break, could otherwise
+/// stop those of all tenants.
+fn of_endpoint(answer: AnswerKind, history: &History, longest: Duration, jitter: f64) -> Ruling {
+    let AnswerKind { class, named, .. } = answer;
+    let ruling = |part, message| Ruling {
+        account: Reaction::Answers,
+        part,
+        message,
+    };
+    match class {
+        Class::Ok => ruling(Reaction::Works, Course::Sent),
+        Class::Throttle => {
+            let own = doubled(FIRST_PAUSE, history.pauses, LAST_PAUSE_OF_DOMAIN.min(longest));
+            let pause = with_jitter(own, named.unwrap_or_default(), jitter);
+            ruling(Reaction::Pause(pause), Course::Wait(pause))
+        }
+        Class::Retry => ruling(Reaction::None, retry(named)),
+        Class::Uncertain => ruling(Reaction::None, Course::Uncertain),
+        Class::Terminal | Class::Config => ruling(Reaction::None, Course::End),
+        Class::AddressDead => ruling(Reaction::None, Course::Doubt),
     }
 }
 

@@ -30,11 +30,23 @@ pub enum Channel {
     Email,
     /// Twilio.
     Sms,
+    /// A signed request to an endpoint (Standard Webhooks).
+    Webhook,
 }
 
 impl Channel {
     /// All channels, in a fixed order.
-    pub const ALL: [Self; 3] = [Self::Push, Self::Email, Self::Sms];
+    pub const ALL: [Self; 4] = [Self::Push, Self::Email, Self::Sms, Self::Webhook];
+
+    /// The names of all channels as the end of a sentence: `push, email or sms`, with the last one after "or".
+    #[must_use]
+    pub fn names() -> String {
+        let names = Self::ALL.map(Self::as_str);
+        match names.split_last() {
+            Some((last, first)) => format!("{} or {last}", first.join(", ")),
+            None => String::new(),
+        }
+    }
 
     /// The channel's name on the wire, in topics and in SQL.
     #[must_use]

@@ -1,8 +1,10 @@
 //! Addresses: the rule for valid ones, which gateway, router and workers share, and their masking.
 
 mod email;
+mod endpoint;
 
 pub use email::EmailAddress;
+pub use endpoint::{SECRETS_AT_ONCE, SigningSecret, SigningSecretError};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
@@ -79,7 +81,7 @@ pub struct ContactPoint {
     pub id: ContactPointId,
     /// The channel that it serves.
     pub channel: Channel,
-    /// E-mail address, E.164 phone number, or device token.
+    /// E-mail address, E.164 phone number, device token, or the URL of an endpoint.
     pub address: String,
     /// The platform of a device, for push.
     pub platform: Option<Platform>,
@@ -183,6 +185,7 @@ pub fn normalise(channel: Channel, address: &str) -> String {
             Ok(address) => address.normal(),
             Err(_) => address.trim().to_lowercase(),
         },
+        Channel::Webhook => endpoint::normal(address),
         // E.164 numbers and device tokens have only one spelling.
         Channel::Sms | Channel::Push => address.to_owned(),
     }
@@ -241,6 +244,13 @@ pub enum AddressError {
     /// The text is not a registration token.
     #[error("expected a registration token: 1 to 4096 visible ASCII characters")]
     Token,
+    /// The text is not the URL of an endpoint.
+    #[error(
+        "expected an absolute https URL of at most {} visible ASCII characters, such as https://hooks.example.com/carillon, \
+         without user, password and fragment",
+        endpoint::MAX_URL
+    )]
+    Endpoint,
 }
 
 /// Checks that the text is an address of the channel.
@@ -255,6 +265,7 @@ pub fn check(channel: Channel, address: &str) -> Result<(), AddressError> {
                 && !digits.starts_with('0');
             if is_e164 { Ok(()) } else { Err(AddressError::Phone) }
         }
+        Channel::Webhook => endpoint::check(address),
         Channel::Push => {
             let is_token =
                 (1..=4096).contains(&address.len()) && address.bytes().all(|b| b.is_ascii_graphic());
@@ -296,7 +307,8 @@ fn visible(address: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// An address, masked for display: `a…@example.com`, `+49…89`, `…3f9c`. A device's token shows its end, because the
+/// An address, masked for display: `a…@example.com`, `+49…89`, `…3f9c`, `https://hooks.example.com/…`. Paths and queries of
+/// endpoints are often secret. A device's token shows its end, because the
 /// ends differ between a user's devices: a third of the token, at most four characters.
 #[must_use]
 pub fn mask(channel: Channel, address: &str) -> String {
@@ -316,6 +328,7 @@ pub fn mask(channel: Channel, address: &str) -> String {
                 chars[chars.len() - 2..].iter().collect::<String>()
             )
         }
+        Channel::Webhook => endpoint::mask(address),
         Channel::Push => {
             let shown = (chars.len() / 3).min(4);
             format!("…{}", chars[chars.len() - shown..].iter().collect::<String>())

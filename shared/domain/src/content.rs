@@ -38,6 +38,11 @@ pub enum Content {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         collapse: Option<String>,
     },
+    /// The body of a request to an endpoint.
+    Webhook {
+        /// JSON, as it is sent and signed.
+        body: String,
+    },
 }
 
 impl Content {
@@ -48,6 +53,7 @@ impl Content {
             Self::Email { .. } => Channel::Email,
             Self::Sms { .. } => Channel::Sms,
             Self::Push { .. } => Channel::Push,
+            Self::Webhook { .. } => Channel::Webhook,
         }
     }
 }

@@ -212,6 +212,18 @@ impl ContactPointId {
         ]))
     }
 
+    /// The id of an endpoint of the user, derived from its name. It stays when the URL changes, so that messages in progress
+    /// go to the new URL.
+    #[must_use]
+    pub fn endpoint(tenant: &TenantId, user: &UserId, name: &str) -> Self {
+        Self(name_of(&[
+            b"endpoint",
+            tenant.as_str().as_bytes(),
+            user.as_str().as_bytes(),
+            name.as_bytes(),
+        ]))
+    }
+
     /// The id of a device of the user, derived from its token.
     #[must_use]
     pub fn device(tenant: &TenantId, user: &UserId, token: &str) -> Self {

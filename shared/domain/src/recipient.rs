@@ -109,7 +109,7 @@ impl Recipient {
         match channel {
             Channel::Email => self.email.as_deref(),
             Channel::Sms => self.phone.as_deref(),
-            Channel::Push => None,
+            Channel::Push | Channel::Webhook => None,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{channel::Channel, clock::Timestamp, contact::DeathReason};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum SuppressionReason {
-    /// A provider said that the mailbox or the number does not exist.
+    /// A provider said that the mailbox or the number does not exist, or an endpoint that it is gone.
     HardBounce,
     /// The recipient reported a message as unwanted.
     Complaint,
@@ -46,7 +46,7 @@ impl SuppressionReason {
         match (reason, channel) {
             (DeathReason::OptedOut, _) => Self::OptedOut,
             (DeathReason::Gone, Channel::Push) => Self::DeadToken,
-            (DeathReason::Gone, Channel::Email | Channel::Sms) => Self::HardBounce,
+            (DeathReason::Gone, Channel::Email | Channel::Sms | Channel::Webhook) => Self::HardBounce,
         }
     }
 
@@ -111,6 +111,10 @@ mod tests {
     #[test]
     fn a_refused_address_is_a_dead_token_on_push_and_a_hard_bounce_elsewhere() {
         let of = SuppressionReason::of_refusal;
+        assert_eq!(
+            of(Channel::Webhook, DeathReason::Gone),
+            SuppressionReason::HardBounce
+        );
         assert_eq!(of(Channel::Push, DeathReason::Gone), SuppressionReason::DeadToken);
         assert_eq!(
             of(Channel::Email, DeathReason::Gone),

@@ -1,11 +1,11 @@
 //! The named accounts of an installation, and their order for a channel.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use carillon_domain::{Channel, Platform, field_error::quoted};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderConfig, ProviderKind};
+use crate::{ProviderConfig, ProviderKind, WebhookConfig};
 
 /// The platforms that each account of a list serves. A platform is served by the accounts that are the first choice for
 /// it, or else by those that reach it through another provider.
@@ -20,10 +20,16 @@ pub fn platforms_served(kinds: &[ProviderKind]) -> Vec<Vec<Platform>> {
     served.collect()
 }
 
+/// The account of webhooks in an installation that names none. It needs no credentials, so the channel works without settings.
+static DEFAULT_WEBHOOKS: LazyLock<ProviderConfig> = LazyLock::new(|| WebhookConfig::default().into());
+
+/// The name of the account of webhooks in an installation that names none.
+const WEBHOOKS: &str = "webhooks";
+
 /// The longest name of an account, in characters.
 const LONGEST_NAME: usize = 50;
 
-/// The accounts at providers, by name. The worker of a channel without an account does not start.
+/// The accounts at providers, by name. The worker of a channel without an account does not start; webhooks have one in any case.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProvidersConfig(BTreeMap<String, ProviderConfig>);
@@ -49,7 +55,14 @@ impl ProvidersConfig {
         self.0.iter().map(|(name, account)| (&**name, account))
     }
 
-    /// Whether there is an account for a channel.
+    /// Whether endpoints of webhooks may have `http` URLs.
+    #[must_use]
+    pub fn allow_http_endpoints(&self) -> bool {
+        let mut accounts = self.0.values();
+        accounts.any(|account| matches!(account, ProviderConfig::Webhook(config) if config.allow_http))
+    }
+
+    /// Whether the settings name an account for a channel.
     #[must_use]
     pub fn serve(&self, channel: Channel) -> bool {
         self.0.values().any(|account| account.kind().channel() == channel)
@@ -111,6 +124,9 @@ impl ProvidersConfig {
         order: Option<&[String]>,
     ) -> Result<Vec<(&str, &ProviderConfig)>, AccountsError> {
         let Some(order) = order else {
+            if channel == Channel::Webhook && !self.serve(channel) {
+                return Ok(vec![(WEBHOOKS, &*DEFAULT_WEBHOOKS)]);
+            }
             let all = self.0.iter().map(|(name, account)| (&**name, account));
             return Ok(all
                 .filter(|(_, account)| account.kind().channel() == channel)

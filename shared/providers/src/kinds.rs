@@ -12,6 +12,7 @@ use serde::{
 use crate::{
     SettingError, apns::ApnsConfig, fcm::FcmConfig, receipt::Receipts, sendgrid::SendGridConfig,
     ses::SesConfig, setting::ProviderSettings, smtp::SmtpConfig, twilio::TwilioConfig,
+    webhook::WebhookConfig,
 };
 
 macro_rules! kinds {
@@ -134,6 +135,7 @@ kinds! {
     Ses(SesConfig),
     Smtp(SmtpConfig),
     Twilio(TwilioConfig),
+    Webhook(WebhookConfig),
 }
 
 impl fmt::Display for ProviderKind {

@@ -19,6 +19,7 @@ pub mod ses;
 mod setting;
 pub mod smtp;
 pub mod twilio;
+pub mod webhook;
 
 pub use accounts::{AccountsError, ProvidersConfig, platforms_served};
 pub use apns::ApnsConfig;
@@ -37,3 +38,4 @@ pub use ses::{SesConfig, SnsContent, SnsReceipts};
 pub use setting::{BaseUrl, HostName, SettingError};
 pub use smtp::{SmtpConfig, SmtpTls};
 pub use twilio::TwilioConfig;
+pub use webhook::WebhookConfig;

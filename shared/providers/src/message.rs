@@ -1,6 +1,6 @@
 //! The message that a provider is to deliver.
 
-use carillon_domain::{Content, DeliveryId, EventId, Platform, TenantId, Timestamp};
+use carillon_domain::{Content, DeliveryId, EventId, Platform, TenantId, Timestamp, contact::SigningSecret};
 
 use crate::{
     outcome::{Refusal, Scope},
@@ -22,7 +22,7 @@ pub struct OutgoingMessage {
     pub generation: u32,
     /// The number of the attempt within the generation, from 1.
     pub attempt: u32,
-    /// E-mail address, E.164 phone number or device token.
+    /// E-mail address, E.164 phone number, device token, or the URL of an endpoint.
     pub to: String,
     /// The device's platform, for push.
     pub platform: Option<Platform>,
@@ -34,6 +34,8 @@ pub struct OutgoingMessage {
     pub reference_key: ReferenceKey,
     /// The link by which the recipient of a mail unsubscribes with one click (RFC 8058), in ASCII.
     pub unsubscribe_url: Option<String>,
+    /// The secrets that sign a request to an endpoint; empty on other channels.
+    pub secrets: Vec<SigningSecret>,
 }
 
 impl OutgoingMessage {
@@ -83,6 +85,7 @@ pub(crate) mod testing {
             expires_at: None,
             reference_key: ReferenceKey::of(&carillon_domain::contact::AddressKey::new([7; 32])),
             unsubscribe_url: None,
+            secrets: Vec::new(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Scope {
     Address,
     /// The domain of an e-mail address.
     Domain,
+    /// The endpoint of a webhook. Its answers say nothing about the account or about other endpoints.
+    Endpoint,
     /// The platform of a device (`android`, `ios`, `web`).
     Platform,
     /// The account: its credentials, its sender, its rate.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const DEFAULT_LOCALE: &str = "en";
 
 /// A template's text by part: `subject`, `text`, `html` (e-mail), `text` (SMS), `title`, `body`,
-/// `data.<key>`, `collapse` (push).
+/// `data.<key>`, `collapse` (push), `body` (webhook).
 pub type Parts = BTreeMap<String, String>;
 
 /// The published templates and texts of a tenant.
@@ -78,6 +78,7 @@ pub(crate) fn is_part(channel: Channel, part: &str) -> bool {
     match channel {
         Channel::Email => matches!(part, "subject" | "text" | "html"),
         Channel::Sms => part == "text",
+        Channel::Webhook => part == "body",
         Channel::Push => {
             matches!(part, "title" | "body" | "collapse")
                 || part.strip_prefix("data.").is_some_and(|key| !key.is_empty())
@@ -100,6 +101,7 @@ pub(crate) fn required_parts(channel: Channel) -> &'static [&'static str] {
     match channel {
         Channel::Email => &["subject", "text"],
         Channel::Sms => &["text"],
+        Channel::Webhook => &["body"],
         Channel::Push => &["title", "body"],
     }
 }

@@ -56,7 +56,7 @@ fn render(set: &TemplateSet, data: &Value) -> Result<Rendered, RenderError> {
 fn text(set: &TemplateSet, data: &Value) -> String {
     match render(set, data).unwrap().content {
         Content::Sms { text } | Content::Email { text, .. } => text,
-        Content::Push { body, .. } => body,
+        Content::Push { body, .. } | Content::Webhook { body } => body,
     }
 }
 
@@ -471,4 +471,65 @@ fn numbers_of_the_event_are_shown_with_the_digits_in_which_they_came() {
     ] {
         assert_eq!(shown(template, data), expected, "{template}");
     }
+}
+
+fn webhook(body: &str) -> TemplateSet {
+    TemplateSet {
+        templates: vec![def(Channel::Webhook, &[("body", body)])],
+        ..TemplateSet::default()
+    }
+}
+
+#[test]
+fn a_webhook_is_the_json_of_its_template_and_no_value_ends_the_string_that_it_stands_in() {
+    let set = webhook(r#"{"text": "Only {{left}} of {{product}}", "left": {{left}}}"#);
+    let data = json!({"product": "\"desk\" \\ \n\u{1}", "left": 3});
+    let body: Value = serde_json::from_str(&text(&set, &data)).unwrap();
+    assert_eq!(body, json!({"text": "Only 3 of \"desk\" \\ \n\u{1}", "left": 3}));
+    let sly = json!({"product": "\",\"admin\":true,\"x\":\"", "left": 3});
+    let body: Value = serde_json::from_str(&text(&set, &sly)).unwrap();
+    assert!(body.get("admin").is_none(), "{body}");
+}
+
+#[test]
+fn a_webhook_that_is_no_json_is_refused() {
+    for (body, data) in [
+        ("Only {{left}}", json!({"left": 3})),
+        (r#"{"left": {{left}}}"#, json!({"left": "three"})),
+        ("", json!({})),
+    ] {
+        let error = render(&webhook(body), &data).unwrap_err();
+        assert_eq!(error.code(), "template-invalid");
+        assert!(
+            error.to_string().contains("expected the body to be JSON"),
+            "{error}"
+        );
+        assert_eq!(error.pointer(), "/parts/body");
+    }
+}
+
+#[test]
+fn an_endpoint_without_a_template_gets_the_event_and_its_data_unchanged() {
+    let engine = Engine::compile(&TemplateSet::default());
+    let rendered = engine
+        .render(&request(
+            Channel::Webhook,
+            Some("de"),
+            &json!({"a": 1.50, "b": [null]}),
+        ))
+        .unwrap();
+    assert_eq!(
+        (&*rendered.template.id, rendered.template.version),
+        ("A/webhook", 0)
+    );
+    let Content::Webhook { body } = rendered.content else {
+        panic!("a webhook")
+    };
+    let read: Value = serde_json::from_str(&body).unwrap();
+    let members: Vec<&String> = read.as_object().unwrap().keys().collect();
+    assert_eq!(members.len(), 5, "{body}");
+    assert_eq!(read["type"], "A");
+    assert_eq!(read["data"], json!({"a": 1.5, "b": [null]}));
+    let none = engine.render(&request(Channel::Sms, None, &json!({})));
+    assert_eq!(none.unwrap_err().code(), "template-missing");
 }

@@ -149,7 +149,7 @@ fn the_tracking_link_is_optional_and_the_carrier_is_not() {
     let mut event = sample("OrderShipped");
     event["data"] = json!({"order_id": 7, "carrier": "DHL"});
     let engine = engine();
-    for channel in Channel::ALL {
+    for channel in [Channel::Push, Channel::Email, Channel::Sms] {
         let rendered = engine.render(&request(&event, channel, "en")).unwrap();
         let json = serde_json::to_string(&rendered.content).unwrap();
         assert!(json.contains('7') && !json.contains("rack your parcel"), "{json}");

@@ -19,6 +19,14 @@ pub enum StoreError {
         /// The kind of the row.
         what: &'static str,
     },
+    /// There are as many rows of this kind as there may be.
+    #[error("expected at most {most} {what}")]
+    Full {
+        /// The kind of the rows.
+        what: &'static str,
+        /// The most.
+        most: usize,
+    },
     /// The database has a fault that may pass; a later try may succeed. The error is the driver's, if there
     /// is one.
     #[error("{0}")]

@@ -44,14 +44,19 @@ impl RecipientFacts {
 
 impl Store {
     /// Loads the facts about the recipients of events. It takes three statements for each tenant with users, and one
-    /// for each tenant with guests.
+    /// for each tenant with guests. Endpoints are loaded, with one more statement, for tenants of whose events one is of a type that
+    /// sends webhooks (`true`).
     pub async fn recipient_facts<'e>(
         &self,
-        events: impl Iterator<Item = (&'e TenantId, &'e Event)>,
+        events: impl Iterator<Item = (&'e TenantId, &'e Event, bool)>,
     ) -> Result<RecipientFacts, StoreError> {
         let mut users: HashMap<&TenantId, HashSet<&UserId>> = HashMap::new();
         let mut guests: HashMap<&TenantId, HashSet<AddressHash>> = HashMap::new();
-        for (tenant, event) in events {
+        let mut with_endpoints: HashSet<&TenantId> = HashSet::new();
+        for (tenant, event, sends_webhooks) in events {
+            if sends_webhooks {
+                with_endpoints.insert(tenant);
+            }
             users.entry(tenant).or_default().extend(users_of(event));
             guests
                 .entry(tenant)
@@ -61,7 +66,11 @@ impl Store {
         let mut facts = RecipientFacts::default();
         for (tenant, ids) in users.into_iter().filter(|(_, ids)| !ids.is_empty()) {
             let ids: Vec<UserId> = ids.into_iter().cloned().collect();
-            let known = self.users().load_facts(tenant, &ids).await?;
+            let known = if with_endpoints.contains(tenant) {
+                self.users().load_facts_with_endpoints(tenant, &ids).await?
+            } else {
+                self.users().load_facts(tenant, &ids).await?
+            };
             facts.users.insert(tenant.clone(), known);
         }
         for (tenant, hashes) in guests.into_iter().filter(|(_, hashes)| !hashes.is_empty()) {

@@ -58,6 +58,7 @@ impl Guard {
             connect_timeout: Duration::from_secs(10),
             request_timeout: GIVEN_UP,
             pool_idle_per_host: 0,
+            resolver: None,
         };
         Ok(Self {
             http: client(&options)?,

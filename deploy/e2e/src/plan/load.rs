@@ -136,7 +136,7 @@ fn group(dice: &mut impl Rng) -> Vec<usize> {
 fn channels(dice: &mut impl Rng, to: &To) -> Vec<Channel> {
     let all: &[Channel] = match to {
         To::Guest(_) => &[Channel::Email, Channel::Sms],
-        To::User(_) | To::Group(_) => &Channel::ALL,
+        To::User(_) | To::Group(_) => &crate::events::CHANNELS,
     };
     if dice.random_bool(0.5) {
         return Vec::new();

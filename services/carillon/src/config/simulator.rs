@@ -75,6 +75,9 @@ pub(crate) struct SimulatorSection {
     /// The private key with which its SendGrid signs reports, PKCS #8 in PEM.
     #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
     pub(crate) sendgrid_webhook_key_pem: Option<Secret>,
+    /// The secret with which requests to its endpoints have to be signed.
+    #[serde(with = "hidden", skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook_secret: Option<Secret>,
     /// The SNS topic to which its SES publishes reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ses_topic: Option<String>,
@@ -113,6 +116,7 @@ impl Default for SimulatorSection {
             receipts_after: None,
             sendgrid_webhook_url: None,
             sendgrid_webhook_key_pem: None,
+            webhook_secret: None,
             ses_topic: None,
             sns_subscriber_url: None,
             sns_endpoint: None,
@@ -178,6 +182,7 @@ impl Config {
                 section.sendgrid_webhook_key_pem.as_ref(),
                 defaults.sendgrid_webhook_key_pem,
             ),
+            webhook_secret: given(section.webhook_secret.as_ref(), defaults.webhook_secret),
             ses_topic: section.ses_topic.clone().unwrap_or(defaults.ses_topic),
             sns_subscriber_url: section
                 .sns_subscriber_url

@@ -23,6 +23,7 @@ mod scheduling;
 mod suppressions;
 mod traces;
 mod unsubscribe;
+mod webhooks;
 
 use std::future::Future;
 

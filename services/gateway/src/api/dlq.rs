@@ -28,6 +28,7 @@ pub(crate) enum Queue {
     Push,
     Email,
     Sms,
+    Webhook,
     Events,
 }
 
@@ -38,6 +39,7 @@ impl Queue {
             Some(Channel::Push) => Self::Push,
             Some(Channel::Email) => Self::Email,
             Some(Channel::Sms) => Self::Sms,
+            Some(Channel::Webhook) => Self::Webhook,
             None => Self::Events,
         }
     }
@@ -47,6 +49,7 @@ impl Queue {
             Self::Push => Some(Channel::Push),
             Self::Email => Some(Channel::Email),
             Self::Sms => Some(Channel::Sms),
+            Self::Webhook => Some(Channel::Webhook),
             Self::Events => None,
         }
     }
@@ -75,7 +78,7 @@ pub(crate) struct Asked {
     get, path = "/v1/dlq", tag = "dlq",
     params(
         ("state" = Option<Vec<schemas::DeadLetterStateName>>, Query, description = "open, replayed, discarded; repeatable, like all filters"),
-        ("channel" = Option<Vec<schemas::QueueName>>, Query, description = "push, email, sms, events"),
+        ("channel" = Option<Vec<schemas::QueueName>>, Query, description = "push, email, sms, webhook, events"),
         ("class" = Option<Vec<schemas::FailureClassName>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
         ("type" = Option<Vec<String>>, Query), ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),

@@ -8,6 +8,7 @@ pub(crate) mod deliveries;
 pub(crate) mod dlq;
 mod dlq_jobs;
 mod dlq_settle;
+mod endpoints;
 pub(crate) mod event_get;
 pub(crate) mod events_post;
 mod keys;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(cancel::cancel_delivery))
         .routes(routes!(users::put_user, users::get_user, users::delete_user))
         .routes(routes!(users::put_device, users::delete_device))
+        .routes(routes!(endpoints::put_endpoint, endpoints::delete_endpoint))
         .routes(routes!(opt_outs::delete_opt_out))
         .routes(routes!(
             preferences::get_preferences,

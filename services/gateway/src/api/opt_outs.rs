@@ -24,7 +24,7 @@ pub(crate) async fn delete_opt_out(
     Path((id, channel)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let channel: Channel = channel.parse().map_err(|_| {
-        let expected = format!("expected push, email or sms, not {}", quoted(&channel));
+        let expected = format!("expected {}, not {}", Channel::names(), quoted(&channel));
         ApiError::fields(vec![FieldError::new("/channel", "type", expected)])
     })?;
     let users = state.store.users();

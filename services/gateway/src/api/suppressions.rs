@@ -74,7 +74,7 @@ pub(super) fn check(
 /// The channel and the address of a path.
 fn place(channel: &str, address: &str) -> Result<Channel, ApiError> {
     let channel: Channel = channel.parse().map_err(|_| {
-        let expected = format!("expected push, email or sms, not {}", quoted(channel));
+        let expected = format!("expected {}, not {}", Channel::names(), quoted(channel));
         ApiError::fields(vec![FieldError::new("/channel", "type", expected)])
     })?;
     let mut errors = Vec::new();

@@ -118,7 +118,7 @@ impl Chosen {
     fn conditions(&self) -> Result<FilterBody, ApiError> {
         let queues = self.set("channel").map(|text| {
             let known = text.parse();
-            known.map_err(|_| wrong("channel", "push, email, sms or events", &text))
+            known.map_err(|_| wrong("channel", "push, email, sms, webhook or events", &text))
         });
         let classes = self.set("class").map(|text| {
             let known = text.parse();

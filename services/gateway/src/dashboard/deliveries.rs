@@ -128,7 +128,7 @@ impl Asked {
     fn filter(&self) -> Result<DeliveryFilter, ApiError> {
         Ok(DeliveryFilter {
             status: each(&self.status, "/status", "a status such as sent")?,
-            channel: each(&self.channel, "/channel", "email, sms or push")?,
+            channel: each(&self.channel, "/channel", &Channel::names())?,
             event_type: self.event_type.clone(),
             category: self.category.clone(),
             user: self.user.clone(),

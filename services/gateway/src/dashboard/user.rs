@@ -104,5 +104,16 @@ fn contacts(user: User) -> Vec<ContactLine> {
         address: device.device.token,
         suppressed: device.suppressed,
     });
-    email.into_iter().chain(phone).chain(devices).collect()
+    let webhooks = user.webhooks.into_iter().map(|endpoint| ContactLine {
+        channel: Channel::Webhook,
+        platform: None,
+        address: format!("{}: {}", endpoint.name, endpoint.url),
+        suppressed: endpoint.suppressed,
+    });
+    email
+        .into_iter()
+        .chain(phone)
+        .chain(devices)
+        .chain(webhooks)
+        .collect()
 }

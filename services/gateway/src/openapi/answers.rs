@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use self::{
-    addresses::{Suppression, SuppressionPage, User},
+    addresses::{RegisteredEndpoint, Suppression, SuppressionPage, User},
     dead_letters::{DeadLetterDocument, DeadLetterGroups, DeadLetterPage, JobPage},
 };
 use super::schemas::{ChannelName, OutcomeName, ReasonName, RoleName, StatusName};
@@ -136,7 +136,7 @@ pub(crate) struct TimelineStep {
 }
 
 /// The content of a message. The fields are those of its channel: `subject`, `text` and `html` of an e-mail, `text` of a
-/// text message, `title`, `body`, `data` and `collapse` of a push message.
+/// text message, `title`, `body`, `data` and `collapse` of a push message, `body` of a webhook, which is JSON.
 #[derive(ToSchema)]
 pub(crate) struct MessageContent {
     channel: ChannelName,

@@ -23,6 +23,7 @@ pub(crate) enum ChannelName {
     Push,
     Email,
     Sms,
+    Webhook,
 }
 
 #[derive(ToSchema)]
@@ -100,6 +101,7 @@ pub(crate) enum QueueName {
     Push,
     Email,
     Sms,
+    Webhook,
     Events,
 }
 

@@ -8,7 +8,7 @@ mod request;
 use std::sync::Arc;
 
 use carillon_domain::{
-    Event, TenantId, Timestamp,
+    Channel, Event, TenantId, Timestamp,
     compiled::CompiledCatalog,
     decide::{Decisions, Draft, Entry, EventFacts, LimitCheck, conclude, take_repeated},
 };
@@ -50,9 +50,12 @@ pub(crate) async fn simulate(
     let Checked {
         mut event, type_name, ..
     } = checked;
+    let sends_webhooks = catalog
+        .lookup(&type_name)
+        .is_some_and(|found| found.definition.channels.order.contains(&Channel::Webhook));
     let mut facts = state
         .store
-        .recipient_facts([(tenant, &event)].into_iter())
+        .recipient_facts([(tenant, &event, sends_webhooks)].into_iter())
         .await?;
     if let Some(preferences) = preferences {
         let preferences = Arc::new(preferences);

@@ -22,6 +22,7 @@ pub(super) struct Texts {
     email: &'static str,
     push: &'static str,
     sms: &'static str,
+    webhook: &'static str,
 }
 
 /// The languages. The first one is for users whose languages are not in the list.
@@ -40,6 +41,7 @@ static ALL: [Texts; 5] = [
         email: "E-mail",
         push: "App notification",
         sms: "Text message",
+        webhook: "Webhook",
     },
     Texts {
         language: "de",
@@ -55,6 +57,7 @@ static ALL: [Texts; 5] = [
         email: "E-Mail",
         push: "App-Mitteilung",
         sms: "SMS",
+        webhook: "Webhook",
     },
     Texts {
         language: "fr",
@@ -70,6 +73,7 @@ static ALL: [Texts; 5] = [
         email: "E-mail",
         push: "Notification",
         sms: "SMS",
+        webhook: "Webhook",
     },
     Texts {
         language: "es",
@@ -85,6 +89,7 @@ static ALL: [Texts; 5] = [
         email: "Correo electrónico",
         push: "Notificación",
         sms: "SMS",
+        webhook: "Webhook",
     },
     Texts {
         language: "it",
@@ -100,6 +105,7 @@ static ALL: [Texts; 5] = [
         email: "E-mail",
         push: "Notifica",
         sms: "SMS",
+        webhook: "Webhook",
     },
 ];
 
@@ -133,6 +139,7 @@ impl Texts {
             Channel::Email => self.email,
             Channel::Push => self.push,
             Channel::Sms => self.sms,
+            Channel::Webhook => self.webhook,
         }
     }
 }

@@ -187,6 +187,7 @@ async fn every_answer_has_the_fields_that_the_document_says() {
         let preferences =
             json!({"global": {"email": true}, "quiet_hours": [{"from": "22:00", "to": "07:00"}]});
         let user = json!({"email": "a@example.com", "devices": [{"platform": "ios", "token": "t"}]});
+        let endpoint = json!({"url": "https://hooks.example.com/"});
         let letter = setting.get("/v1/dlq").await.json()["items"][0]["id"]
             .as_str()
             .unwrap()
@@ -200,6 +201,14 @@ async fn every_answer_has_the_fields_that_the_document_says() {
         let asks = [
             ("/v1/users/{id}", Ask::put("/v1/users/u-77").json(&user)),
             ("/v1/users/{id}", Ask::put("/v1/users/u-77").json(&user)),
+            (
+                "/v1/users/{id}/webhooks/{name}",
+                Ask::put("/v1/users/u-77/webhooks/erp").json(&endpoint),
+            ),
+            (
+                "/v1/users/{id}/webhooks/{name}",
+                Ask::put("/v1/users/u-77/webhooks/erp").json(&endpoint),
+            ),
             ("/v1/users/{id}", Ask::get("/v1/users/u-77")),
             (
                 "/v1/users/{id}/preferences",

@@ -18,6 +18,7 @@ mod dashboard;
 mod dead_letter_job_pages;
 mod dead_letter_jobs;
 mod decisions;
+mod endpoints;
 mod events_bad;
 mod events_good;
 mod foreign_text;

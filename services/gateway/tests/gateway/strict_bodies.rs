@@ -135,12 +135,20 @@ async fn routes_without_parameters_refuse_them() {
 async fn a_filter_by_a_value_that_no_dead_letter_can_have_is_refused_with_the_accepted_values() {
     on_gateway(async |setting| {
         for (query, pointer, accepted) in [
-            ("channel=fax", "/channel", "expected push, email, sms or events, "),
-            ("channel=", "/channel", "expected push, email, sms or events, "),
+            (
+                "channel=fax",
+                "/channel",
+                "expected push, email, sms, webhook or events, ",
+            ),
+            (
+                "channel=",
+                "/channel",
+                "expected push, email, sms, webhook or events, ",
+            ),
             (
                 "channel=Email",
                 "/channel",
-                "expected push, email, sms or events, ",
+                "expected push, email, sms, webhook or events, ",
             ),
             ("class=nope", "/class", "address_dead, retries_exhausted"),
             (
@@ -250,8 +258,8 @@ async fn errors_of_shape_name_the_place_the_value_and_a_kind_of_json() {
             ("PUT", "/v1/users/u-42", "7", "", "expected an object, not 7"),
             ("PUT", "/v1/users/u-42", r#"{"devices":{}}"#, "/devices", "expected a list, not an object"),
             ("PUT", PATH, r#"{"global":[]}"#, "/global", "expected an object, not a list"),
-            ("PUT", PATH, r#"{"global":{"fax":true}}"#, "/global/fax", "expected push, email or sms, not \"fax\""),
-            ("PATCH", PATH, r#"{"types":{"OrderShipped":{"fax":true}}}"#, "/types/OrderShipped/fax", "expected push, email or sms, not \"fax\""),
+            ("PUT", PATH, r#"{"global":{"fax":true}}"#, "/global/fax", "expected push, email, sms or webhook, not \"fax\""),
+            ("PATCH", PATH, r#"{"types":{"OrderShipped":{"fax":true}}}"#, "/types/OrderShipped/fax", "expected push, email, sms or webhook, not \"fax\""),
             ("PATCH", PATH, r#"{"global":{"email":"yes"}}"#, "/global/email", "expected true or false, not \"yes\""),
             ("PUT", "/v1/users/u-42", r#"{"timezone":"Mars/Olympus"}"#, "/timezone", "such as Europe/Berlin, not \"Mars/Olympus\""),
             ("PUT", "/v1/users/u-42", r#"{"phone":""}"#, "/phone", "got \"\""),

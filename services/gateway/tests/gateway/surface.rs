@@ -70,6 +70,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "DELETE /v1/users/{id}",
             "DELETE /v1/users/{id}/devices/{token}",
             "DELETE /v1/users/{id}/opt-outs/{channel}",
+            "DELETE /v1/users/{id}/webhooks/{name}",
             "GET /v1/audit",
             "GET /v1/catalog",
             "GET /v1/decisions",
@@ -105,6 +106,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "PUT /v1/users/{id}",
             "PUT /v1/users/{id}/devices/{token}",
             "PUT /v1/users/{id}/preferences",
+            "PUT /v1/users/{id}/webhooks/{name}",
         ];
         assert_eq!(described, expected);
         for route in expected {

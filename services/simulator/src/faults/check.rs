@@ -201,6 +201,7 @@ fn code_at_fault(fault: &Fault, code: &str) -> Option<&'static str> {
             Some("a reason of APNs, such as TooManyRequests")
         }
         Target::SendGrid => Some("no value, because SendGrid's errors have no codes"),
+        Target::Webhook => Some("no value, because the answers of endpoints have no codes"),
         Target::Smtp if !enhanced_code_fits(code, fault.status) => {
             Some("an enhanced status code of the status' class, such as 4.7.1 for 451")
         }
@@ -285,6 +286,7 @@ mod tests {
         assert_eq!(pointers(fault(Target::Smtp, "5.7.1")), ["/0/code"]);
         assert!(pointers(fault(Target::Smtp, "4.7.1")).is_empty());
         assert_eq!(pointers(fault(Target::SendGrid, "429")), ["/0/code"]);
+        assert_eq!(pointers(fault(Target::Webhook, "429")), ["/0/code"]);
         assert_eq!(pointers(fault(Target::Ses, "Too Many")), ["/0/code"]);
         assert!(pointers(fault(Target::Ses, "LimitExceededException")).is_empty());
         assert!(pointers(fault(Target::Twilio, "20429")).is_empty());

@@ -163,6 +163,8 @@ pub enum Target {
     SendGrid,
     /// SES's sends.
     Ses,
+    /// Requests to endpoints of webhooks.
+    Webhook,
     /// All providers.
     #[serde(rename = "*")]
     Any,
@@ -178,6 +180,7 @@ impl Target {
             Self::Smtp => provider == Provider::Smtp,
             Self::SendGrid => provider == Provider::SendGrid,
             Self::Ses => provider == Provider::Ses,
+            Self::Webhook => provider == Provider::Webhook,
         }
     }
 }

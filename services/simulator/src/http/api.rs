@@ -45,7 +45,7 @@ async fn list_messages(State(context): State<Context>, uri: Uri) -> Result<Json<
             "to" => filter.to = Some(value),
             "channel" => {
                 let channel = Channel::parse(&value)
-                    .ok_or_else(|| Problem::parameter("channel", "push, email or sms", &value))?;
+                    .ok_or_else(|| Problem::parameter("channel", "push, email, sms or webhook", &value))?;
                 filter.channel = Some(channel);
             }
             "limit" => limit = parse_limit(&value)?,

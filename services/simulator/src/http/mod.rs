@@ -19,6 +19,7 @@ use crate::fcm::{self, Tokens};
 use crate::sendgrid;
 use crate::ses;
 use crate::twilio::{self, Account};
+use crate::webhook;
 
 /// The accounts that the providers know.
 pub(crate) struct Accounts {
@@ -30,6 +31,8 @@ pub(crate) struct Accounts {
     pub(crate) sendgrid: String,
     /// The access key of SES.
     pub(crate) ses: ses::Account,
+    /// The key of the endpoints.
+    pub(crate) webhooks: webhook::Key,
 }
 
 pub(crate) fn router(context: &Context, accounts: Accounts, operations: Router) -> Router {
@@ -38,6 +41,7 @@ pub(crate) fn router(context: &Context, accounts: Accounts, operations: Router) 
         .merge(twilio::routes(context.clone(), accounts.twilio))
         .merge(sendgrid::routes(context.clone(), accounts.sendgrid))
         .merge(ses::routes(context.clone(), accounts.ses))
+        .merge(webhook::routes(context.clone(), accounts.webhooks))
         .merge(api::routes(context.clone()))
         .merge(page::routes(context.clone()))
         .fallback(|| async { Problem::NotFound.into_response() })

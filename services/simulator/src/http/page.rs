@@ -126,6 +126,7 @@ impl Card {
 fn sender(message: &Message) -> String {
     let named = match message.channel {
         Channel::Email => message.datum("from").or_else(|| message.datum("envelope_from")),
+        Channel::Webhook => message.datum("source"),
         Channel::Sms => message
             .datum("from")
             .or_else(|| message.datum("messaging_service_sid")),
@@ -148,6 +149,7 @@ fn label(channel: Channel) -> &'static str {
         Channel::Push => "Push",
         Channel::Email => "E-mail",
         Channel::Sms => "SMS",
+        Channel::Webhook => "Webhook",
     }
 }
 

@@ -88,7 +88,7 @@ mod tests {
         begins(r#"[{"status": 500}]"#, "/0/provider: expected the field provider");
         begins(
             r#"[{"provider": "fax"}]"#,
-            "/0/provider: expected one of fcm, apns, twilio, smtp, sendgrid, ses, *, not \"fax\"",
+            "/0/provider: expected one of fcm, apns, twilio, smtp, sendgrid, ses, webhook, *, not \"fax\"",
         );
         begins(
             r#"[{"provider": "fcm", "status": 500}, {"provider": "fcm", "colour": 1}]"#,

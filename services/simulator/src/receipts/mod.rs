@@ -95,7 +95,7 @@ impl Reports {
                     Provider::Twilio => true,
                     Provider::SendGrid => reporter.sendgrid.is_some(),
                     Provider::Ses => reporter.sns.is_some(),
-                    Provider::Fcm | Provider::Apns | Provider::Smtp => false,
+                    Provider::Fcm | Provider::Apns | Provider::Smtp | Provider::Webhook => false,
                 });
                 ours.cloned().collect()
             }
@@ -164,7 +164,7 @@ impl Reporter {
                 .as_ref()
                 .map(|topic| topic.calls(message, fault, is_forged))
                 .unwrap_or_default(),
-            Provider::Fcm | Provider::Apns | Provider::Smtp => Vec::new(),
+            Provider::Fcm | Provider::Apns | Provider::Smtp | Provider::Webhook => Vec::new(),
         }
     }
 

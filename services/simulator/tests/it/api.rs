@@ -122,7 +122,7 @@ async fn deliveries_received_twice_are_counted_and_named() {
     assert_eq!(
         stats,
         json!({
-            "received": { "apns": 0, "fcm": 0, "twilio": 6, "smtp": 0, "sendgrid": 0, "ses": 0 }, "kept": 6, "delivery_ids": 3,
+            "received": { "apns": 0, "fcm": 0, "twilio": 6, "smtp": 0, "sendgrid": 0, "ses": 0, "webhook": 0 }, "kept": 6, "delivery_ids": 3,
             "duplicated_delivery_ids": 2,
         })
     );

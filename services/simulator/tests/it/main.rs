@@ -18,3 +18,4 @@ mod ses;
 mod smtp;
 mod support;
 mod twilio;
+mod webhook;

@@ -71,7 +71,7 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
     if !is_known {
         return Err(Problem::new(
             ProblemKind::NotFound,
-            "expected <type>/<email|sms|push> or partials/<name>",
+            "expected <type>/<email|sms|push|webhook> or partials/<name>",
         ));
     }
     let Some(tag) = locale else {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use carillon_domain::{Catalog, field_error::escape_token};
+use carillon_domain::{Catalog, Channel, field_error::escape_token};
 use carillon_render::{Engine, TemplateIssue, TemplateSet, locale_file};
 
 use super::{CatalogFolder, FolderInvalid, FolderIssue};
@@ -35,7 +35,8 @@ pub(super) fn check(
             let general = |def: &carillon_render::TemplateDef| {
                 def.event_type == *name && def.channel == *channel && def.locale.is_none()
             };
-            if !templates.templates.iter().any(general) {
+            // Without a template, an endpoint gets the event.
+            if *channel != Channel::Webhook && !templates.templates.iter().any(general) {
                 issues.push(in_catalog(
                     format!("/types/{}/channels/order/{index}", escape_token(name)),
                     "missing-template",

@@ -155,7 +155,7 @@ async fn a_dead_letter_of_each_queue_is_a_row_with_its_position_and_its_whole_de
             }
         }
         let open = by_queue(setting.env.store.dead_letters().open_counts().await.unwrap());
-        let expected = ["email", "events", "push", "sms"].map(|queue| (queue.to_owned(), 1));
+        let expected = ["email", "events", "push", "sms", "webhook"].map(|queue| (queue.to_owned(), 1));
         assert_eq!(open, expected);
     })
     .await;

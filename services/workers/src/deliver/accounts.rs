@@ -30,7 +30,7 @@ pub(super) enum Turn {
 
 impl Deliver {
     /// The accounts that serve a platform, first choice first.
-    pub(super) fn serving(&self, platform: Option<Platform>) -> impl Iterator<Item = &Arc<Account>> {
+    pub(super) fn serving(&self, platform: Option<Platform>) -> impl Iterator<Item = &Arc<Account>> + Clone {
         self.accounts
             .iter()
             .filter(move |account| account.serves(platform))

@@ -4,6 +4,7 @@
 mod accounts;
 mod claim;
 mod conclude;
+mod failover;
 mod parse;
 mod patience;
 mod prepare;

@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use carillon_bus::headers;
 use carillon_domain::{
-    ContactPointId, DeliveryStatus, Platform, Target,
-    contact::{self, AddressHash},
+    Channel, ContactPointId, DeliveryStatus, Platform, Target,
+    contact::{self, AddressHash, SigningSecret},
     dead_letter::FailureClass,
     decide::{Contact, SuppressedGuests},
     status::TimelineStep,
@@ -32,6 +32,8 @@ pub(super) struct Ready {
     /// The device's platform, for push.
     pub(super) platform: Option<Platform>,
     pub(super) to_masked: String,
+    /// The secrets of an endpoint.
+    pub(super) secrets: Vec<SigningSecret>,
     pub(super) rendered: Rendered,
 }
 
@@ -70,6 +72,7 @@ impl Deliver {
         let mut ready = Vec::with_capacity(addressed.len());
         for ((claimed, (to, platform)), rendered) in addressed.into_iter().zip(rendered) {
             let to_masked = contact::mask(self.channel, &to);
+            let secrets = found.secrets_of(&claimed);
             let rendered = match rendered {
                 Ok(rendered) => rendered,
                 Err(panic) => {
@@ -83,6 +86,7 @@ impl Deliver {
                     to,
                     platform,
                     to_masked,
+                    secrets,
                     rendered,
                 }),
                 Err(error) if error.is_retriable() => {
@@ -174,6 +178,8 @@ impl Deliver {
 /// The addresses of a batch, as they are right before the send.
 struct Addresses {
     contacts: HashMap<ContactPointId, Contact>,
+    /// The secrets of endpoints.
+    secrets: HashMap<ContactPointId, Vec<SigningSecret>>,
     guests: SuppressedGuests,
 }
 
@@ -184,6 +190,7 @@ impl Deliver {
         let Some(tenant) = claimed.first().map(|claimed| &claimed.task.delivery.tenant) else {
             return Addresses {
                 contacts: HashMap::new(),
+                secrets: HashMap::new(),
                 guests: SuppressedGuests::new(),
             };
         };
@@ -196,12 +203,22 @@ impl Deliver {
         }
         let contacts = async {
             if ids.is_empty() {
-                return HashMap::new();
+                return (HashMap::new(), HashMap::new());
             }
             let users = self.store.users();
-            self.patience
-                .until_succeeded("resolve", || users.resolve(tenant, &ids))
-                .await
+            if self.channel == Channel::Webhook {
+                let found = self
+                    .patience
+                    .until_succeeded("resolve", || users.resolve_endpoints(tenant, &ids));
+                let found = found.await.into_iter();
+                return found
+                    .map(|(id, (contact, secrets))| ((id, contact), (id, secrets)))
+                    .unzip();
+            }
+            let contacts = self
+                .patience
+                .until_succeeded("resolve", || users.resolve(tenant, &ids));
+            (contacts.await, HashMap::new())
         };
         let guests = async {
             if guests.is_empty() {
@@ -212,8 +229,12 @@ impl Deliver {
                 .until_succeeded("suppressions", || suppressions.of(tenant, &guests))
                 .await
         };
-        let (contacts, guests) = tokio::join!(contacts, guests);
-        Addresses { contacts, guests }
+        let ((contacts, secrets), guests) = tokio::join!(contacts, guests);
+        Addresses {
+            contacts,
+            secrets,
+            guests,
+        }
     }
 
     fn hash(&self, address: &str) -> AddressHash {
@@ -222,6 +243,14 @@ impl Deliver {
 }
 
 impl Addresses {
+    /// The secrets of a delivery's endpoint. Another delivery of the batch may go to the same endpoint.
+    fn secrets_of(&self, claimed: &ClaimedTask) -> Vec<SigningSecret> {
+        match &claimed.task.delivery.target {
+            Target::ContactPoint { id } => self.secrets.get(id).cloned().unwrap_or_default(),
+            Target::Inline { .. } => Vec::new(),
+        }
+    }
+
     /// The address of a delivery, and the platform if it is a device. The error is the code and the sentence of the
     /// reason why there is no address.
     fn of(

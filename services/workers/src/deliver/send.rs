@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use carillon_bus::headers;
 use carillon_domain::{
-    Channel, Delivery, DeliveryStatus, Timestamp, catalog::OnUncertain, clock::later,
-    dead_letter::FailureClass, status::TimelineStep, unsubscribe::Subscription,
+    Channel, Content, Delivery, DeliveryStatus, Platform, Timestamp, catalog::OnUncertain, clock::later,
+    contact::SigningSecret, dead_letter::FailureClass, status::TimelineStep, unsubscribe::Subscription,
 };
 use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
 use carillon_runtime::telemetry;
@@ -17,6 +17,7 @@ use super::{
     accounts::{self, MEANWHILE},
     claim::ClaimedTask,
     conclude::first_failed_at,
+    failover::{self, Passed},
     prepare::Ready,
     task::{Conclusion, Consequence, Task},
 };
@@ -51,32 +52,70 @@ impl Deliver {
         Some(self.links.as_ref()?.url(&subscription))
     }
 
+    /// The message of an attempt.
+    fn message(
+        &self,
+        task: &Task,
+        to: String,
+        platform: Option<Platform>,
+        content: Content,
+        secrets: Vec<SigningSecret>,
+    ) -> OutgoingMessage {
+        OutgoingMessage {
+            tenant: task.delivery.tenant.clone(),
+            delivery_id: task.delivery.delivery_id,
+            event_id: task.delivery.event_id.clone(),
+            accepted_at: task.delivery.accepted_at,
+            generation: task.generation,
+            attempt: task.attempt,
+            to,
+            platform,
+            content,
+            expires_at: task.delivery.expires_at,
+            reference_key: self.reference_key.clone(),
+            unsubscribe_url: self.unsubscribe_url(&task.delivery),
+            secrets,
+        }
+    }
+
+    /// Lets a delivery come back that no account could take, or ends it if no account serves its device.
+    fn unsent(&self, claimed: ClaimedTask, platform: Option<Platform>, part_opens: Option<Duration>) {
+        match (part_opens, self.opens_in(platform)) {
+            (Some(wait), _) => {
+                let detail =
+                    "the recipient's domain, endpoint or platform is paused at every provider account";
+                self.postpone_for(claimed, wait, "part-paused", detail);
+            }
+            (None, Some(opens_in)) => {
+                // If every account is closed, the record may return soon: the worker then holds it until an account
+                // opens.
+                let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
+                self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
+            }
+            (None, None) => self.unserved(claimed, platform),
+        }
+    }
+
     async fn send_traced(&self, ready: Ready) {
         let Ready {
             mut claimed,
             to,
             platform,
             to_masked,
+            secrets,
             rendered,
         } = ready;
-        let message = OutgoingMessage {
-            tenant: claimed.task.delivery.tenant.clone(),
-            delivery_id: claimed.task.delivery.delivery_id,
-            event_id: claimed.task.delivery.event_id.clone(),
-            accepted_at: claimed.task.delivery.accepted_at,
-            generation: claimed.task.generation,
-            attempt: claimed.task.attempt,
-            to,
-            platform,
-            content: rendered.content,
-            expires_at: claimed.task.delivery.expires_at,
-            reference_key: self.reference_key.clone(),
-            unsubscribe_url: self.unsubscribe_url(&claimed.task.delivery),
-        };
-        let reservation = claimed.reservation.take();
-        let (mut turn, mut part_opens) = (None, None);
-        for account in self.serving(platform).filter(|account| account.breaker.is_open()) {
+        let message = self.message(&claimed.task, to, platform, rendered.content, secrets);
+        let mut reservation = claimed.reservation.take();
+        let (mut passed, mut last, mut part_opens) = (Passed::default(), None, None);
+        let mut accounts = self.serving(platform);
+        while let Some(account) = accounts.next() {
+            if let Some(complaint) = account.breaker.why_closed() {
+                passed.closed(self.clock.now(), &complaint);
+                continue;
+            }
             if let Some(wait) = account.breaker.part_is_closed(&message) {
+                passed.part_closed(self.clock.now(), account, wait);
                 part_opens = Some(part_opens.map_or(wait, |other: Duration| other.min(wait)));
                 continue;
             }
@@ -93,40 +132,41 @@ impl Deliver {
             let Some(connection) = self.keeping(&mut claimed, wait).await else {
                 return self.settle(claimed, None).await;
             };
-            if let Ok(permit) = account.breaker.try_acquire(&message) {
-                turn = Some((account, permit, connection));
+            let Ok(permit) = account.breaker.try_acquire(&message) else {
+                // It has closed during the wait.
+                if let Some(complaint) = account.breaker.why_closed() {
+                    passed.closed(self.clock.now(), &complaint);
+                }
+                continue;
+            };
+            let sending_at = self.clock.now();
+            if claimed.task.delivery.is_expired(sending_at) {
+                return self.expired(claimed);
+            }
+            let call =
+                tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
+            let tries = Tries {
+                waits: claimed.task.uncounted,
+                attempts: claimed.task.attempts(),
+                longest_back_off: self.longest_back_off,
+            };
+            let ruled = account.send(permit, &message, tries).instrument(call).await;
+            drop(connection);
+            reservation = None;
+            passed.sending(sending_at);
+            let goes_on = failover::may_fail_over(&ruled) && failover::is_any_open(accounts.clone());
+            if goes_on {
+                passed.refused(self.clock.now(), account, &ruled);
+            }
+            last = Some((account, ruled, sending_at));
+            if !goes_on {
                 break;
             }
         }
-        let Some((account, permit, connection)) = turn else {
-            return match part_opens {
-                Some(wait) => {
-                    let detail = "the recipient's domain or platform is paused at every provider account";
-                    self.postpone_for(claimed, wait, "part-paused", detail);
-                }
-                None => match self.opens_in(platform) {
-                    Some(opens_in) => {
-                        // If every account is closed, the record may return soon: the worker then holds it until an
-                        // account opens.
-                        let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
-                        self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
-                    }
-                    None => self.unserved(claimed, platform),
-                },
-            };
+        drop(reservation);
+        let Some((account, ruled, sending_at)) = last else {
+            return self.unsent(claimed, platform, part_opens);
         };
-        if claimed.task.delivery.is_expired(self.clock.now()) {
-            return self.expired(claimed);
-        }
-        let sending_at = self.clock.now();
-        let call = tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
-        let tries = Tries {
-            waits: claimed.task.uncounted,
-            attempts: claimed.task.attempts(),
-            longest_back_off: self.longest_back_off,
-        };
-        let ruled = account.send(permit, &message, tries).instrument(call).await;
-        drop((connection, reservation));
         let judged = if ruled.course == Course::Doubt {
             let Some(blame) = self.keeping(&mut claimed, account.breaker.blame(&ruled)).await else {
                 return self.settle(claimed, None).await;
@@ -137,13 +177,7 @@ impl Deliver {
             self.judge(&claimed.task, &ruled)
         };
         let (verdict, step) = judged;
-        let sending = TimelineStep {
-            at: sending_at,
-            status: DeliveryStatus::Sending,
-            code: None,
-            detail: None,
-        };
-        let mut steps = vec![sending];
+        let mut steps = passed.steps;
         steps.extend(step);
         let concluded = Conclusion {
             verdict,

@@ -101,7 +101,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-fn without_answer(error: &reqwest::Error) -> NoAnswer {
+pub(super) fn without_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_connect() || error.is_builder() {
         NoAnswer::NotSent
     } else if error.is_timeout() {
@@ -111,7 +111,7 @@ fn without_answer(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response, now: Timestamp) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     parse_retry_after(text, now)
 }

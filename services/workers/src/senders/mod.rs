@@ -5,6 +5,7 @@ mod fcm;
 mod http;
 mod oauth;
 mod smtp;
+mod webhook;
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -18,6 +19,7 @@ pub use self::http::HttpSender;
 pub use apns::ApnsSender;
 pub use fcm::FcmSender;
 pub use smtp::SmtpSender;
+pub use webhook::{Lookup, SystemLookup, WebhookSender};
 
 use crate::{account::Account, config::ChannelsConfig, sender::Sender};
 
@@ -118,5 +120,8 @@ fn open(name: &str, config: &ProviderConfig, clock: SharedClock) -> Result<Arc<d
             timeout,
             clock,
         )?),
+        ProviderConfig::Webhook(webhook) => {
+            Arc::new(WebhookSender::new(webhook, Arc::new(SystemLookup), clock)?)
+        }
     })
 }

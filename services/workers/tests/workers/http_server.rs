@@ -65,6 +65,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
     pub(crate) content_type: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -135,6 +136,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             path: uri.path().to_owned(),
             authorization: text("authorization"),
             content_type: text("content-type").unwrap_or_default(),
+            headers: headers.clone(),
             body,
         });
         asked.iter().filter(|asked| asked.path == uri.path()).count()
@@ -245,6 +247,7 @@ pub(crate) fn message(to: &str, content: Content) -> OutgoingMessage {
         content,
         expires_at: None,
         unsubscribe_url: None,
+        secrets: Vec::new(),
     }
 }
 

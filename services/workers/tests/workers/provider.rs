@@ -161,6 +161,10 @@ pub(crate) fn uncertain(code: &str) -> SendOutcome {
     SendOutcome::Uncertain(refusal(Scope::Connection, code))
 }
 
+pub(crate) fn retry_of(scope: Scope, code: &str) -> SendOutcome {
+    SendOutcome::Retry(refusal(scope, code))
+}
+
 /// The recipient refuses the message; the address may be good.
 pub(crate) fn refused_address(code: &str) -> SendOutcome {
     SendOutcome::Terminal(refusal(Scope::Address, code))

@@ -20,7 +20,7 @@ use crate::{
 
 const PLAIN_FIELDS: &str =
     "id, source, type, time, recipients, priority, sendat, expiresat, channels and data";
-const CHANNELS: &str = "expected a comma-separated list of push, email and sms";
+const CHANNELS: &str = "expected a comma-separated list of push, email, sms and webhook";
 /// The longest type, in bytes.
 const MAX_TYPE: usize = 1_024;
 
@@ -28,12 +28,13 @@ impl Event {
     /// Reads Carillon's plain form. It is closed: an unknown field is an error.
     pub fn from_plain(json: &[u8], defaults: Defaults<'_>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(json)?;
-        let channels = fields.take::<Vec<Channel>>("channels", "expected a list of push, email and sms");
+        let channels =
+            fields.take::<Vec<Channel>>("channels", "expected a list of push, email, sms and webhook");
         if channels.as_deref().is_some_and(<[_]>::is_empty) {
             fields.wrong(
                 "/channels",
                 "empty",
-                "expected at least one of push, email and sms",
+                "expected at least one of push, email, sms and webhook",
             );
         }
         let found = take_recipients(&mut fields);

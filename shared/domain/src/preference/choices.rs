@@ -105,7 +105,7 @@ impl<'de> DeserializeSeed<'de> for Refused {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
-        let text = format!("expected push, email or sms, not {}", self.0);
+        let text = format!("expected {}, not {}", Channel::names(), self.0);
         Err(D::Error::custom(text))
     }
 }

@@ -219,6 +219,7 @@ mod tests {
             },
             expires_at: None,
             unsubscribe_url: None,
+            secrets: Vec::new(),
         }
     }
 

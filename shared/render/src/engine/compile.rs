@@ -51,6 +51,9 @@ pub(super) enum CompiledParts {
         data: Vec<(String, Part)>,
         collapse: Option<Part>,
     },
+    Webhook {
+        body: Part,
+    },
 }
 
 impl CompiledParts {
@@ -58,6 +61,7 @@ impl CompiledParts {
         match self {
             Self::Email { subject, text, html } => [subject, text].into_iter().chain(html).collect(),
             Self::Sms { text } => vec![text],
+            Self::Webhook { body } => vec![body],
             Self::Push {
                 title,
                 body,
@@ -180,6 +184,7 @@ fn arrange(channel: Channel, mut parts: Vec<Part>) -> Option<CompiledParts> {
             html: take("html"),
         },
         Channel::Sms => CompiledParts::Sms { text: take("text")? },
+        Channel::Webhook => CompiledParts::Webhook { body: take("body")? },
         Channel::Push => CompiledParts::Push {
             title: take("title")?,
             body: take("body")?,

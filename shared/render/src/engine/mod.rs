@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod compile;
 mod context;
+mod default_body;
 mod eval;
 mod exec;
 mod html;
@@ -158,10 +159,14 @@ impl Engine {
         let family = self
             .types
             .get(&*request.event_type)
-            .and_then(|channels| channels[channel_index(request.channel)].as_ref())
-            .ok_or_else(missing)?;
+            .and_then(|channels| channels[channel_index(request.channel)].as_ref());
         let locale = self.locales.negotiate(request.locale.as_deref());
-        let slot = family.by_locale[locale].as_deref().ok_or_else(missing)?;
+        let slot = family.and_then(|family| family.by_locale[locale].as_deref());
+        // An endpoint that no template serves gets the event.
+        if slot.is_none() && request.channel == Channel::Webhook {
+            return default_body::rendered(request, &self.packs[locale].tag);
+        }
+        let slot = slot.ok_or_else(missing)?;
         let template = slot.as_ref().map_err(RenderError::clone)?;
         run::render(template, &self.packs[locale], &self.partials, request, steps)
     }
@@ -199,5 +204,6 @@ fn channel_index(channel: Channel) -> usize {
         Channel::Push => 0,
         Channel::Email => 1,
         Channel::Sms => 2,
+        Channel::Webhook => 3,
     }
 }

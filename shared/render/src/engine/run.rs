@@ -9,7 +9,7 @@ use super::{
     context,
     exec::Machine,
     html::shows,
-    output::Output,
+    output::{Escape, Output},
     pack::Pack,
     program::Block,
 };
@@ -32,7 +32,7 @@ pub(super) fn render(
     let variables = context::build(request, template.mentions, &template.id, &pack.tag)?;
     let steady = match &template.parts {
         CompiledParts::Email { .. } | CompiledParts::Push { .. } => steady(&variables),
-        CompiledParts::Sms { .. } => None,
+        CompiledParts::Sms { .. } | CompiledParts::Webhook { .. } => None,
     };
     let run = Run {
         template,
@@ -52,6 +52,7 @@ pub(super) fn render(
             data,
             collapse,
         } => run.push(title, body, data, collapse.as_ref())?,
+        CompiledParts::Webhook { body } => run.webhook(body)?,
     };
     Ok(Rendered {
         template: TemplateRef {
@@ -84,6 +85,7 @@ pub(super) fn excess(
     let error = match &template.parts {
         CompiledParts::Email { subject, .. } => run.checked_subject(limits::one_line(&least(subject)?)).err(),
         CompiledParts::Sms { text } => run.checked_sms(&least(text)?).err(),
+        CompiledParts::Webhook { .. } => None,
         CompiledParts::Push {
             title,
             body,
@@ -140,28 +142,36 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn part(&self, part: &Part) -> Result<String, RenderError> {
-        self.write(part, false, self.variables)
+        self.write(part, Escape::None, self.variables)
     }
 
     fn html(&self, part: &Part) -> Result<String, RenderError> {
-        self.write(part, true, self.variables)
+        self.write(part, Escape::Html, self.variables)
     }
 
     /// Renders a part that is one line, in which data cannot steer the text around it.
     fn line(&self, part: &Part) -> Result<String, RenderError> {
-        Ok(limits::one_line(&self.write(part, false, self.of_lines)?))
+        Ok(limits::one_line(&self.write(
+            part,
+            Escape::None,
+            self.of_lines,
+        )?))
     }
 
-    fn write(&self, part: &Part, html: bool, root: &Value) -> Result<String, RenderError> {
+    fn write(&self, part: &Part, escape: Escape, root: &Value) -> Result<String, RenderError> {
         let [html_partials, text_partials] = self.partials;
         let machine = Machine {
             pack: self.pack,
-            partials: if html { html_partials } else { text_partials },
+            partials: if escape == Escape::Html {
+                html_partials
+            } else {
+                text_partials
+            },
             root,
             timezone: self.timezone,
             budget: self.budget,
         };
-        let mut output = Output::new(limits::PART_BYTES, part.hint(), html, self.budget);
+        let mut output = Output::new(limits::PART_BYTES, part.hint(), escape, self.budget);
         match machine.run(&part.block, &mut output) {
             Ok(()) => {
                 part.wrote(output.text.len());
@@ -216,6 +226,22 @@ impl Run<'_> {
             return Err(self.too_long("text", limits::SMS_CHARACTERS, length, "characters"));
         }
         Ok(text)
+    }
+
+    /// The body of a request, which is JSON.
+    fn webhook(&self, part: &Part) -> Result<Content, RenderError> {
+        let body = tidy(self.write(part, Escape::Json, self.variables)?);
+        match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
+            Ok(_) => Ok(Content::Webhook { body }),
+            Err(error) => Err(RenderError::Invalid {
+                template: self.template.id.to_string(),
+                detail: format!(
+                    "expected the body to be JSON, which it is not: {}",
+                    carillon_domain::json::fault(&error)
+                ),
+                pointer: RenderError::part_pointer(&part.name).into(),
+            }),
+        }
     }
 
     fn push(

@@ -9,8 +9,8 @@ use carillon_domain::Channel;
 use super::FolderError;
 use crate::{PartialDef, Parts, TemplateDef, TemplateSet, canonical_locale, set::is_part};
 
-const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel email, sms or push and the \
-                        part subject, text or html (email), text (sms), title, body or data.<key> (push)";
+const TEMPLATE: &str = "templates/<type>/<channel>[.<locale>].<part>.hbs, with the channel push, email, sms or webhook and \
+                        the part title, body or data.<key> (push), subject, text or html (email), text (sms), body (webhook)";
 /// The maximum size of a file, in bytes; the publish gate's own bounds are tighter.
 const MAX_FILE: u64 = 16 << 20;
 const PARTIAL: &str = "partials/<name>.html.hbs or partials/<name>.text.hbs";

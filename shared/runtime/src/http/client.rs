@@ -1,6 +1,6 @@
 //! The HTTP client of the providers and the command line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The settings of a client.
 #[derive(Debug, Clone)]
@@ -11,6 +11,18 @@ pub struct ClientOptions {
     pub request_timeout: Duration,
     /// The number of idle connections that are kept to each host.
     pub pool_idle_per_host: usize,
+    /// Finds the addresses of a name, to which the client then connects; `None`: the system's resolver.
+    pub resolver: Option<Resolver>,
+}
+
+/// Finds the addresses of names.
+#[derive(Clone)]
+pub struct Resolver(pub Arc<dyn reqwest::dns::Resolve>);
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resolver(…)")
+    }
 }
 
 impl Default for ClientOptions {
@@ -19,6 +31,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(10),
             pool_idle_per_host: 256,
+            resolver: None,
         }
     }
 }
@@ -35,7 +48,7 @@ pub fn install_tls() {
 #[expect(clippy::disallowed_methods, reason = "the one place that builds HTTP clients")]
 pub fn client(options: &ClientOptions) -> Result<reqwest::Client, reqwest::Error> {
     install_tls();
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .connect_timeout(options.connect_timeout)
         .timeout(options.request_timeout)
         .pool_max_idle_per_host(options.pool_idle_per_host)
@@ -45,6 +58,9 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, reqwest::Error
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .tcp_nodelay(true)
-        .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
-        .build()
+        .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")));
+    if let Some(Resolver(resolver)) = &options.resolver {
+        builder = builder.dns_resolver(Arc::clone(resolver));
+    }
+    builder.build()
 }

@@ -18,7 +18,7 @@ mod trace;
 mod unique;
 
 pub use body::{RefusedBody, broken_off, read_capped};
-pub use client::{ClientOptions, client, install_tls};
+pub use client::{ClientOptions, Resolver, client, install_tls};
 pub use conditions::{ConditionHeaders, Conditions, NoConditions, Unmet};
 pub use config::{BadBound, HttpConfig};
 pub use encoding::decode;

@@ -200,7 +200,8 @@ pub(crate) async fn erase_user(tx: &mut Tx, tenant: &TenantId, user: &UserId) ->
         tx,
         "UPDATE suppressions SET masked = NULL, note = NULL, version = version + 1
         WHERE tenant = $1 AND address_hash IN
-            (SELECT address_hash FROM contact_points WHERE tenant = $1 AND user_id = $2)",
+            (SELECT address_hash FROM contact_points WHERE tenant = $1 AND user_id = $2
+            UNION ALL SELECT address_hash FROM webhook_endpoints WHERE tenant = $1 AND user_id = $2)",
         tenant.as_str(),
         user.as_str()
     )?;

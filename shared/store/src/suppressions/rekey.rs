@@ -61,6 +61,9 @@ impl Suppressions {
                 None => break,
             }
         }
+        if !known.is_empty() {
+            changed += again(|| self.endpoints()).await?;
+        }
         if changed > 0 {
             tracing::warn!(
                 addresses = changed,
@@ -87,9 +90,21 @@ impl Suppressions {
             WHERE id > $1 AND address_hash IS NOT NULL ORDER BY id LIMIT $2",
             after, STEP
         )?;
-        let changed = rehash(&mut tx, &self.key, &rows).await?;
+        let changed = rehash(&mut tx, &self.key, &rows, CONTACT_POINTS).await?;
         tx.commit().await?;
         Ok((rows.last().map(|row| row.id), changed))
+    }
+
+    /// Hashes all endpoints anew; there are few.
+    async fn endpoints(&self) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let rows = fetch!(
+            all, tx => Hashed,
+            "SELECT id, tenant, 'webhook' AS channel, url AS address, address_hash FROM webhook_endpoints"
+        )?;
+        let changed = rehash(&mut tx, &self.key, &rows, ENDPOINTS).await?;
+        tx.commit().await?;
+        Ok(changed)
     }
 }
 
@@ -105,12 +120,24 @@ pub(crate) async fn rehash_user(
         "SELECT id, tenant, channel, address, address_hash FROM contact_points WHERE tenant = $1 AND user_id = $2",
         tenant.as_str(), user.as_str()
     )?;
-    rehash(tx, key, &rows).await?;
+    rehash(tx, key, &rows, CONTACT_POINTS).await?;
     Ok(rows.iter().any(|row| row.address_hash.is_none()))
 }
 
+/// Replaces the hashes of contact points.
+const CONTACT_POINTS: &str = "UPDATE contact_points AS c SET address_hash = i.hash FROM input AS i
+    WHERE c.id = i.id AND c.address_hash = i.former";
+/// Replaces the hashes of endpoints.
+const ENDPOINTS: &str = "UPDATE webhook_endpoints AS c SET address_hash = i.hash FROM input AS i
+    WHERE c.id = i.id AND c.address_hash = i.former";
+
 /// Moves hashes under another key, and the entries of their addresses, to this key. Returns their number.
-async fn rehash(tx: &mut Tx, key: &AddressKey, rows: &[Hashed]) -> Result<u64, StoreError> {
+async fn rehash(
+    tx: &mut Tx,
+    key: &AddressKey,
+    rows: &[Hashed],
+    update: &'static str,
+) -> Result<u64, StoreError> {
     let mut changed = Vec::new();
     for row in rows {
         let channel: Channel = columns::parse(&row.channel, "a channel")?;
@@ -142,11 +169,5 @@ async fn rehash(tx: &mut Tx, key: &AddressKey, rows: &[Hashed]) -> Result<u64, S
                 (SELECT 1 FROM suppressions AS n WHERE n.tenant = i.tenant AND n.address_hash = i.hash)",
         )
         .await?;
-    input()
-        .execute(
-            tx.conn(),
-            "UPDATE contact_points AS c SET address_hash = i.hash FROM input AS i
-            WHERE c.id = i.id AND c.address_hash = i.former",
-        )
-        .await
+    input().execute(tx.conn(), update).await
 }

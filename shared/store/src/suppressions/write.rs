@@ -90,7 +90,9 @@ const INSERT: &str = concat!(
             WHERE s.tenant = i.tenant AND s.address_hash = i.hash AND s.expires_at > i.seen_at
                 AND s.expires_at <= i.now)
         AND (i.reason NOT IN ('hard_bounce', 'dead_token') OR NOT EXISTS (SELECT 1 FROM contact_points AS c
-            WHERE c.tenant = i.tenant AND c.address_hash = i.hash AND c.registered_at > i.seen_at)))
+            WHERE c.tenant = i.tenant AND c.address_hash = i.hash AND c.registered_at > i.seen_at))
+        AND (i.reason <> 'hard_bounce' OR NOT EXISTS (SELECT 1 FROM webhook_endpoints AS e
+            WHERE e.tenant = i.tenant AND e.address_hash = i.hash AND e.registered_at > i.seen_at)))
     ON CONFLICT (tenant, address_hash) DO UPDATE SET channel = excluded.channel, reason = excluded.reason,
         masked = excluded.masked, note = ",
     "CASE WHEN ",

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use carillon_domain::{Preferences, TenantId, UserId, decide::UserFacts};
 
-use super::contacts::Reader;
+use super::{contacts::Reader, endpoints};
 use crate::{db::Input, error::StoreError, preferences};
 
 #[derive(sqlx::FromRow)]
@@ -14,10 +14,11 @@ struct Profile {
     timezone: Option<String>,
 }
 
-/// Loads the facts of any number of users with three statements.
+/// Loads the facts of any number of users with three statements, or four with their endpoints.
 pub(super) async fn load(
     mut reader: Reader<'_>,
     ids: &[UserId],
+    webhooks: bool,
 ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
     let tenant = reader.tenant;
     let mut ids: Vec<&UserId> = ids.iter().collect();
@@ -46,6 +47,13 @@ pub(super) async fn load(
     for (user, contact) in reader.of_users(input(tenant, &ids)).await? {
         if let Some(known) = facts.get_mut(&user) {
             known.contacts.push(contact);
+        }
+    }
+    if webhooks {
+        for (user, contact) in endpoints::of_users(&mut reader, input(tenant, &ids)).await? {
+            if let Some(known) = facts.get_mut(&user) {
+                known.contacts.push(contact);
+            }
         }
     }
     for (user, preferences) in preferences::of_users(reader.session, input(tenant, &ids)).await? {

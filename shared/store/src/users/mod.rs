@@ -1,6 +1,7 @@
-//! Users and their addresses (tables `users` and `contact_points`).
+//! Users and their addresses (tables `users`, `contact_points` and `webhook_endpoints`).
 
 mod contacts;
+mod endpoints;
 mod facts;
 mod locks;
 mod profile;
@@ -9,14 +10,17 @@ use std::collections::HashMap;
 
 use carillon_domain::{
     Channel, ContactPointId, TenantId, Timestamp, UserId,
-    contact::{AddressHash, AddressKey},
+    contact::{AddressHash, AddressKey, SigningSecret},
     decide::{Contact, UserFacts},
 };
 use carillon_runtime::http::Conditions;
 use uuid::Uuid;
 
 use self::contacts::Reader;
-pub use self::profile::{Device, RegisteredDevice, User, UserPut};
+pub use self::{
+    endpoints::MOST_ENDPOINTS,
+    profile::{Device, Endpoint, EndpointPut, RegisteredDevice, User, UserPut},
+};
 use crate::{
     api_keys::Principal,
     audit_log::{self, AuditAction},
@@ -154,6 +158,7 @@ impl Users {
             locale: row.locale,
             timezone: row.timezone,
             devices: Vec::new(),
+            webhooks: Vec::new(),
         };
         let contacts = contacts::of_user(&mut self.reader(&mut session, tenant), id).await?;
         for (point, suppressed) in contacts {
@@ -169,9 +174,12 @@ impl Users {
                     let device = Device { platform, token };
                     user.devices.push(RegisteredDevice { device, suppressed });
                 }
-                (Channel::Push, None) => return Err(StoreError::Corrupt { what: "a device" }),
+                (Channel::Push, None) | (Channel::Webhook, _) => {
+                    return Err(StoreError::Corrupt { what: "a device" });
+                }
             }
         }
+        user.webhooks = endpoints::of_user(&mut self.reader(&mut session, tenant), id).await?;
         Ok(Some(Versioned {
             value: user,
             version: row.version,
@@ -277,6 +285,50 @@ impl Users {
         .await
     }
 
+    /// Registers an endpoint, or replaces the one of its name. A verdict against its URL does not count any more. Returns
+    /// [`StoreError::NotFound`] if the user does not exist, and [`StoreError::Full`] if the user has
+    /// [`MOST_ENDPOINTS`].
+    pub async fn put_endpoint(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        put: &EndpointPut,
+    ) -> Result<Written, StoreError> {
+        again(|| async {
+            let now = self.db.now();
+            let mut tx = self.db.begin().await?;
+            let address = [(Channel::Webhook, put.url.as_str())];
+            locks::take(&mut tx, &self.key, tenant, id, &address, &[]).await?;
+            let Some(version) = touch_one(&mut tx, tenant, id, now).await? else {
+                return Err(StoreError::NotFound { what: "user" });
+            };
+            let created = endpoints::put(&mut tx, &self.key, tenant, id, put, now).await?;
+            tx.commit().await?;
+            Ok(Written { created, version })
+        })
+        .await
+    }
+
+    /// Removes an endpoint; `false` if the user has none of that name.
+    pub async fn delete_endpoint(
+        &self,
+        tenant: &TenantId,
+        id: &UserId,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        again(|| async {
+            let mut tx = self.db.begin().await?;
+            locks::take(&mut tx, &self.key, tenant, id, &[], &[]).await?;
+            let removed = endpoints::remove(&mut tx, ContactPointId::endpoint(tenant, id, name)).await?;
+            if removed {
+                touch_one(&mut tx, tenant, id, self.db.now()).await?;
+            }
+            tx.commit().await?;
+            Ok(removed)
+        })
+        .await
+    }
+
     /// Takes back a user's opt-out of the present addresses on a channel: the user has consented again. `false` if there
     /// is none.
     pub async fn consent(&self, who: &Principal, id: &UserId, channel: Channel) -> Result<bool, StoreError> {
@@ -308,17 +360,36 @@ impl Users {
         .await
     }
 
-    /// The facts about users that a decision needs; unknown users are absent. One round trip for each table.
+    /// The facts about users that a decision needs, without their endpoints; unknown users are absent. One round trip for
+    /// each table.
     pub async fn load_facts(
         &self,
         tenant: &TenantId,
         ids: &[UserId],
     ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
+        self.load(tenant, ids, false).await
+    }
+
+    /// Like [`Self::load_facts`], with endpoints, for a decision about webhooks.
+    pub async fn load_facts_with_endpoints(
+        &self,
+        tenant: &TenantId,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
+        self.load(tenant, ids, true).await
+    }
+
+    async fn load(
+        &self,
+        tenant: &TenantId,
+        ids: &[UserId],
+        webhooks: bool,
+    ) -> Result<HashMap<UserId, UserFacts>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
         let mut session = self.db.read().await?;
-        facts::load(self.reader(&mut session, tenant), ids).await
+        facts::load(self.reader(&mut session, tenant), ids, webhooks).await
     }
 
     /// Looks up a tenant's addresses for sending; deleted ones are absent.
@@ -336,6 +407,19 @@ impl Users {
             .into_iter()
             .map(|contact| (contact.point.id, contact))
             .collect())
+    }
+
+    /// Looks up a tenant's endpoints and their secrets for sending; deleted ones are absent.
+    pub async fn resolve_endpoints(
+        &self,
+        tenant: &TenantId,
+        ids: &[ContactPointId],
+    ) -> Result<HashMap<ContactPointId, (Contact, Vec<SigningSecret>)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut session = self.db.read().await?;
+        endpoints::of_ids(&mut self.reader(&mut session, tenant), ids).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! A user with its addresses, and their entries in the suppression list.
 
-use carillon_domain::{Platform, UserId};
+use carillon_domain::{Platform, UserId, contact::SigningSecret};
 use serde::{Deserialize, Serialize};
 
 use crate::suppressions::SuppressionView;
@@ -33,6 +33,33 @@ pub struct RegisteredDevice {
     pub suppressed: Option<SuppressionView>,
 }
 
+/// An endpoint that receives webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// Its name, unique for the user.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+    /// The number of its secrets. The secrets themselves are not shown.
+    pub secrets: usize,
+    /// The URL's entry in the suppression list, if it takes no messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<SuppressionView>,
+}
+
+/// The content of a `PUT` of an endpoint. The caller has checked the URL.
+#[derive(Debug, Clone)]
+pub struct EndpointPut {
+    /// Its name, unique for the user.
+    pub name: String,
+    /// Its URL.
+    pub url: String,
+    /// Its secrets, the present one first; empty: those that it has.
+    pub secrets: Vec<SigningSecret>,
+    /// The secret of an endpoint that is new and has none yet.
+    pub first_secret: SigningSecret,
+}
+
 /// A user.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct User {
@@ -54,6 +81,8 @@ pub struct User {
     pub timezone: Option<String>,
     /// Devices, in order of registration.
     pub devices: Vec<RegisteredDevice>,
+    /// Endpoints that receive webhooks, by name.
+    pub webhooks: Vec<Endpoint>,
 }
 
 /// The content of a `PUT` of a user. The caller has checked the addresses.

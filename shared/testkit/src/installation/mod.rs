@@ -67,6 +67,7 @@ pub const ROLES: &[RoleArgs] = &[
     ("email-2", &["worker", "--channel", "email"]),
     ("sms", &["worker", "--channel", "sms"]),
     ("push", &["worker", "--channel", "push"]),
+    ("webhook", &["worker", "--channel", "webhook"]),
     ("tracker", &["tracker"]),
     ("scheduler", &["scheduler"]),
 ];
@@ -278,6 +279,10 @@ impl Installation {
             ("PROVIDERS__FCM__SERVICE_ACCOUNT", &account),
             ("PROVIDERS__FCM__BASE_URL", &simulator_url),
             ("PROVIDERS__FCM__REQUEST_TIMEOUT", "4s"),
+            ("PROVIDERS__WEBHOOKS__KIND", "webhook"),
+            ("PROVIDERS__WEBHOOKS__ALLOW_HTTP", "true"),
+            ("PROVIDERS__WEBHOOKS__ALLOWED_NETWORKS", "127.0.0.0/8"),
+            ("PROVIDERS__WEBHOOKS__REQUEST_TIMEOUT", "4s"),
             ("WORKERS__LEASE", "6s"),
         ]);
         self.set_apns();

@@ -186,7 +186,7 @@ fn entry(line: u64, [channel, address, reason, expires_at, note]: [&str; 5], now
     if let Some(channel) = parsed {
         contact::check_field(channel, address, "/address", &mut errors);
     } else {
-        let text = format!("expected push, email or sms, not {}", quoted(channel));
+        let text = format!("expected {}, not {}", Channel::names(), quoted(channel));
         errors.push(FieldError::new("/channel", "type", text));
     }
     let given = if reason.is_empty() { "import" } else { reason };

@@ -30,6 +30,30 @@ pub(crate) struct User {
     timezone: Option<String>,
     /// In order of registration.
     devices: Vec<RegisteredDevice>,
+    /// Endpoints that receive webhooks, by name.
+    webhooks: Vec<Endpoint>,
+}
+
+/// An endpoint of a user.
+#[derive(ToSchema)]
+pub(crate) struct Endpoint {
+    name: String,
+    url: String,
+    /// The number of secrets; the secrets themselves are never shown.
+    secrets: usize,
+    /// The URL's entry in the suppression list; absent if it takes messages.
+    #[schema(nullable = false)]
+    suppressed: Option<Suppression>,
+}
+
+/// An endpoint as it was written, its URL masked.
+#[derive(ToSchema)]
+pub(crate) struct RegisteredEndpoint {
+    name: String,
+    url: String,
+    /// A generated secret, which is shown this once; absent if the caller gave the secrets, or the endpoint had some.
+    #[schema(nullable = false)]
+    secret: Option<String>,
 }
 
 /// A device of a user.

@@ -27,7 +27,7 @@ pub(crate) struct Permit<'a> {
 pub(crate) enum Closed {
     /// The account is paused, or another message goes first.
     Account,
-    /// The message's domain or platform is paused for this long, or for about this long if another message
+    /// The message's domain, endpoint or platform is paused for this long, or for about this long if another message
     /// goes first.
     Part(Duration),
 }

@@ -1,5 +1,6 @@
 //! The party at fault for a refused address: the address, or an account that refuses every address.
 
+use carillon_providers::Scope;
 use tokio::time::Instant;
 
 use super::{Breaker, Learnt, Ruled};
@@ -40,6 +41,14 @@ impl Breaker {
     /// The party at fault for a refused address. Waits at most [`policy::PATIENCE`] for a success that shows
     /// that the account works.
     pub(crate) async fn blame(&self, ruled: &Ruled) -> Blame {
+        // An endpoint speaks for itself.
+        if ruled
+            .outcome
+            .refusal()
+            .is_some_and(|refusal| refusal.scope == Scope::Endpoint)
+        {
+            return Blame::Address;
+        }
         let before = ruled.proof;
         let mut proof = self.proof.subscribe();
         let shown = proof.wait_for(|now| now.successes > before.successes || now.doubts > before.doubts);

@@ -158,6 +158,16 @@ impl Breaker {
         Some(Complaint::new(&self.account, cause, left))
     }
 
+    /// The reason for which no message can go out now, and the time that is left; `None` if one can.
+    pub(crate) fn why_closed(&self) -> Option<Complaint> {
+        let (state, now) = (self.state.lock(), Instant::now());
+        if state.is_open(now) {
+            return None;
+        }
+        let left = state.paused_until(now).map(|until| until - now);
+        Some(Complaint::new(&self.account, state.cause(), left))
+    }
+
     fn tell(&self, state: &State) {
         self.measures
             .state(state.is_parked(), state.paused_until(Instant::now()).is_some());

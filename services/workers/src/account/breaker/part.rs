@@ -1,6 +1,6 @@
-//! The parts of an account: the domains that an e-mail account sends to, the platforms of a push account.
-//! Each has a pause of its own, so that one domain's greylisting or one platform's missing credential does
-//! not stop the others.
+//! The parts of an account: the domains that an e-mail account sends to, the platforms of a push account, the endpoints
+//! of webhooks. Each has a pause of its own, so that one domain's greylisting, one platform's missing credential or one
+//! endpoint's limit does not stop the others.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,6 +25,8 @@ pub(super) enum AccountPart {
     Domain(Arc<str>),
     /// A device's platform.
     Platform(Platform),
+    /// The URL of an endpoint.
+    Endpoint(Arc<str>),
 }
 
 impl AccountPart {
@@ -36,6 +38,7 @@ impl AccountPart {
                 Some(Self::Domain(Arc::from(domain.to_lowercase())))
             }
             Content::Push { .. } => message.platform.map(Self::Platform),
+            Content::Webhook { .. } => Some(Self::Endpoint(Arc::from(message.to.as_str()))),
             Content::Sms { .. } => None,
         }
     }

@@ -72,6 +72,8 @@ impl State {
     ) -> History {
         let scope = outcome.refusal().map(|refusal| refusal.scope);
         match (outcome.class(), scope) {
+            // An endpoint's refusal is no evidence about the account.
+            (_, Some(Scope::Endpoint)) => {}
             (Class::AddressDead, _) | (Class::Terminal, Some(Scope::Address))
                 if self.refused.len() < MANY_REFUSED =>
             {
@@ -227,6 +229,11 @@ impl State {
             (0, _) => None,
             (_, left) => Some((self.cause, left)),
         }
+    }
+
+    /// The cause of its park, if it is parked.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.cause.filter(|_| self.parks > 0)
     }
 
     pub(super) fn is_parked(&self) -> bool {

@@ -46,6 +46,7 @@ fn message(content: Content, to: &str, platform: Option<Platform>) -> OutgoingMe
         content,
         expires_at: None,
         unsubscribe_url: None,
+        secrets: Vec::new(),
     }
 }
 

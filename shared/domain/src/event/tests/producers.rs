@@ -141,7 +141,7 @@ fn an_error_names_the_field_its_value_and_the_expected_one() {
         (
             "[\"email\"]",
             "[\"fax\"]",
-            "/channels: expected a list of push, email and sms, not [\"fax\"]",
+            "/channels: expected a list of push, email, sms and webhook, not [\"fax\"]",
         ),
     ] {
         let json = PLAIN.replace(from, to);

@@ -55,6 +55,7 @@ fn is_entry(fields: &[&str]) -> bool {
     match fields[0].parse::<Channel>() {
         // Every short text could be a device's token.
         Ok(Channel::Push) => COLUMNS.iter().all(|column| !column.eq_ignore_ascii_case(second)),
+        Ok(Channel::Webhook) => second.contains("://"),
         Ok(Channel::Email | Channel::Sms) => second.contains(|c: char| c == '@' || c.is_ascii_digit()),
         Err(_) => fields
             .iter()
