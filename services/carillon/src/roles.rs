@@ -234,7 +234,7 @@ async fn authenticate(State(state): State<GatewayState>, request: Request, next:
             parts
                 .extensions
                 .insert(carillon_templates::TemplateCaller::Tenant {
-                    may_write: may_write_templates(principal.role),
+                    refusal: refusal_of_templates(principal.role),
                     tenant: principal.tenant,
                 });
             next.run(Request::from_parts(parts, body)).await
@@ -243,9 +243,10 @@ async fn authenticate(State(state): State<GatewayState>, request: Request, next:
     }
 }
 
-/// Whether a role may change templates, which is the case if it may change the catalog.
-fn may_write_templates(role: api_keys::Role) -> bool {
-    role >= api_keys::Role::Admin
+/// The reason for which a role may not change templates. A role may change them if it may change the catalog.
+fn refusal_of_templates(role: api_keys::Role) -> Option<String> {
+    let needed = api_keys::Role::Admin;
+    (role < needed).then(|| format!("this needs the role {needed}; the key has the role {role}"))
 }
 
 fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
@@ -348,9 +349,10 @@ mod tests {
     #[test]
     fn templates_are_published_by_admins_alone() {
         use api_keys::Role::{Admin, Operator, Viewer};
+        let refusal = |role: &str| Some(format!("this needs the role admin; the key has the role {role}"));
         assert_eq!(
-            [Viewer, Operator, Admin].map(may_write_templates),
-            [false, false, true]
+            [Viewer, Operator, Admin].map(refusal_of_templates),
+            [refusal("viewer"), refusal("operator"), None]
         );
     }
 }

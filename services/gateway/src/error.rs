@@ -66,6 +66,8 @@ pub(crate) fn problem_of_fields(errors: Vec<FieldError>, prefix: &str) -> Proble
         ProblemKind::Validation
     };
     let detail = match errors.as_slice() {
+        // The sentence about a repeated member does not name it.
+        [only] if only.code == "duplicate" => format!("{}: {prefix}{}", only.message, only.pointer),
         [only] => only.message.clone(),
         _ if more.is_some() => "fields are wrong".to_owned(),
         _ => format!("{} fields are wrong", errors.len()),
@@ -130,6 +132,14 @@ mod tests {
     use carillon_store::Fault;
 
     use super::*;
+
+    #[test]
+    fn the_detail_about_one_repeated_member_names_it() {
+        let repeated = FieldError::new("/data/x", "duplicate", "expected the member once");
+        let problem = problem_of_fields(vec![repeated], "/1");
+        assert_eq!(problem.detail, "expected the member once: /1/data/x");
+        assert_eq!(problem.errors[0].message, "expected the member once");
+    }
 
     #[test]
     fn a_fault_of_the_database_is_a_503_with_its_cause_and_the_time_of_the_next_try() {

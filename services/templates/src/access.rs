@@ -28,8 +28,8 @@ pub enum TemplateCaller {
     Tenant {
         /// The tenant of the key.
         tenant: TenantId,
-        /// Whether it may change templates.
-        may_write: bool,
+        /// The reason for which it may not change templates, if it may not.
+        refusal: Option<String>,
     },
 }
 
@@ -72,12 +72,11 @@ impl<S: Sync> FromRequestParts<S> for Writes {
             TemplateCaller::Service => Ok(Self(tenant_header(parts))),
             TemplateCaller::Tenant {
                 tenant,
-                may_write: true,
+                refusal: None,
             } => Ok(Self(tenant)),
-            TemplateCaller::Tenant { .. } => Err(Problem::new(
-                ProblemKind::Forbidden,
-                "this API key may not change templates",
-            )),
+            TemplateCaller::Tenant {
+                refusal: Some(text), ..
+            } => Err(Problem::new(ProblemKind::Forbidden, text)),
         }
     }
 }

@@ -61,7 +61,12 @@ pub(crate) fn render_sample(
     if let RenderError::BadValue { pointer, .. } = error
         && let Some(value) = value_at(pointer, masked)
     {
-        let sentence = format!("{error}, not {}", echo(&value));
+        let (error, value) = (error.to_string(), echo(&value));
+        let sentence = if error.ends_with("not an object") {
+            format!("{error} such as {value}")
+        } else {
+            format!("{error}, not {value}")
+        };
         for field in &mut problem.errors {
             field.message.clone_from(&sentence);
         }
@@ -106,4 +111,35 @@ pub(crate) fn invalid(issues: &[TemplateIssue], cannot: &str) -> Problem {
         })
         .collect();
     Problem::new(ProblemKind::TemplateInvalid, cannot).with_errors(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_at_fault_is_told_once_as_what_it_is_not() {
+        let detail = |expected: &str, data: &str| {
+            let error = RenderError::BadValue {
+                template: "A/sms".into(),
+                place: "text line 1".into(),
+                variable: "n".into(),
+                expected: expected.into(),
+                pointer: "/data/n".into(),
+            };
+            let data = RawValue::from_string(data.to_owned()).unwrap();
+            render_sample(&error, Some(&data), Vec::new()).detail
+        };
+        for (expected, data, says) in [
+            (
+                "a text, not an object",
+                r#"{"n":{"a":1}}"#,
+                r#"a text, not an object such as {"a":1}"#,
+            ),
+            ("a number", r#"{"n":"x"}"#, r#"a number, not "x""#),
+        ] {
+            let sentence = format!("A/sms (text line 1) expects n to be {says}");
+            assert_eq!(detail(expected, data), sentence);
+        }
+    }
 }

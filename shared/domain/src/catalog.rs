@@ -286,7 +286,7 @@ impl Catalog {
             }));
         }
         for (index, pointer) in def.recipients_from.iter().enumerate() {
-            if !pointer.starts_with('/') {
+            if !place::is_pointer(pointer) {
                 errors.push(FieldError::new(
                     format!("{at}/recipients_from/{index}"),
                     "format",
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn a_catalog_that_refers_to_missing_entries_is_refused_with_their_pointers() {
         let catalog: Catalog = serde_json::from_str(
-            r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"schema":{"type":"objct"},"recipients_from":["x"],"sensitive":["/data/x","/id","data"]}}}"#,
+            r#"{"types":{"A/b":{"category":"none","channels":{"order":[]},"schema":{"type":"objct"},"recipients_from":["x","/data/~","/data/a~1b"],"sensitive":["/data/x","/id","data"]}}}"#,
         )
         .unwrap();
         let pointers: Vec<_> = catalog
@@ -400,6 +400,7 @@ mod tests {
                 "/types/A~1b/channels/order",
                 "/types/A~1b/schema/type",
                 "/types/A~1b/recipients_from/0",
+                "/types/A~1b/recipients_from/1",
                 "/types/A~1b/sensitive/1",
                 "/types/A~1b/sensitive/2"
             ]

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub(crate) use self::{contradictions::contradictions, keywords::unknown_keywords};
 use self::{cost::CheckWork, pattern::MAX_COMPILED};
 use crate::{
+    contact::EmailAddress,
     field_error::{FieldError, echo},
     schema_errors,
 };
@@ -83,8 +84,15 @@ fn options<'a>() -> ValidationOptions<'a> {
                 .size_limit(MAX_COMPILED)
                 .dfa_size_limit(8 * MAX_COMPILED),
         )
+        // The rule of recipients: an address that a schema admits can be one.
+        .with_format("email", is_email)
+        .with_format("idn-email", is_email)
         // Drafts differ in whether `format` is a check or an annotation; here it is a check under each of them.
         .should_validate_formats(true)
+}
+
+fn is_email(text: &str) -> bool {
+    EmailAddress::parse(text).is_ok()
 }
 
 /// Compiles a schema. Errors point into the schema.
@@ -139,7 +147,7 @@ mod tests {
             r"(a)\1",
             r"(?<n>a)\k<n>",
             "(?>a)b",
-            "a{1000}{1000}",
+            "(a{1000}){1000}",
             "(",
         ] {
             let schema = json!({"properties": {"x": {"type": "string", "pattern": pattern}}});
@@ -187,6 +195,26 @@ mod tests {
                     known_later || !validator.is_valid(&json!({ "x": bad })),
                     "{draft:?} {format}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_format_email_is_the_rule_of_recipients() {
+        for format in ["email", "idn-email"] {
+            let validator = compile(&json!({"format": format})).unwrap().validator;
+            for good in ["ada@example.com", "a@b.c", "用户@例子.广告"] {
+                assert!(validator.is_valid(&json!(good)), "{format} {good}");
+            }
+            for bad in [
+                "Ada <a@b.c>",
+                "a@localhost",
+                "a@127.0.0.1",
+                "\"a\"@b.c",
+                " a@b.c",
+                "a@b.c,d@b.c",
+            ] {
+                assert!(!validator.is_valid(&json!(bad)), "{format} {bad}");
             }
         }
     }
@@ -329,7 +357,7 @@ mod tests {
     #[test]
     fn the_error_of_a_refused_pattern_names_its_size_or_the_unsupported_feature() {
         for (pattern, expected) in [
-            ("a{1000}{1000}", "compiles to more than 131072 bytes"),
+            ("(a{1000}){1000}", "compiles to more than 131072 bytes"),
             ("(?=a)b", "look-around is not supported"),
             (r"(a)\1", "backreferences are not supported"),
             ("(", "unclosed group"),

@@ -15,6 +15,12 @@ pub(crate) fn is_direction(c: char) -> bool {
     is_mark(c) || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
+/// Embeddings, overrides and isolates (U+202A to U+202E, U+2066 to U+2069). They change the direction of all text up to
+/// the end of their paragraph.
+fn is_turning(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A mark has the effect of one letter of its direction. It cannot reach beyond its neighbours.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}')
@@ -58,30 +64,37 @@ pub(crate) fn without_controls(text: &str) -> String {
 /// The variables for a part that is a single line. Their texts can neither hide characters nor change the direction
 /// of the line around them; of direction controls they keep only marks. `None` if no text has to change.
 pub(crate) fn steady(variables: &Value) -> Option<Value> {
-    is_unsteady(variables).then(|| steadied(variables))
+    has(variables, is_ignorable).then(|| rewritten(variables, &|text| remove(text, is_mark)))
 }
 
-fn is_unsteady(value: &Value) -> bool {
-    let is_unsteady_text = |text: &str| !text.is_ascii() && text.contains(is_ignorable);
+/// The variables for a part of several lines. Their texts keep all characters except those that would change the
+/// direction of the text around them. `None` if no text has to change.
+pub(crate) fn unturned(variables: &Value) -> Option<Value> {
+    has(variables, is_turning).then(|| rewritten(variables, &|text| text.replace(is_turning, "")))
+}
+
+/// Whether a text or a name has such a character, none of which is ASCII.
+fn has(value: &Value, is_such: fn(char) -> bool) -> bool {
+    let has_text = |text: &str| !text.is_ascii() && text.contains(is_such);
     match value {
-        Value::String(text) => is_unsteady_text(text),
-        Value::Array(list) => list.iter().any(is_unsteady),
+        Value::String(text) => has_text(text),
+        Value::Array(list) => list.iter().any(|item| has(item, is_such)),
         Value::Object(fields) => fields
             .iter()
-            .any(|(name, value)| is_unsteady_text(name) || is_unsteady(value)),
+            .any(|(name, value)| has_text(name) || has(value, is_such)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-fn steadied(value: &Value) -> Value {
+fn rewritten(value: &Value, rewrite: &impl Fn(&str) -> String) -> Value {
     match value {
-        Value::String(text) => Value::String(remove(text, is_mark)),
-        Value::Array(list) => Value::Array(list.iter().map(steadied).collect()),
+        Value::String(text) => Value::String(rewrite(text)),
+        Value::Array(list) => Value::Array(list.iter().map(|item| rewritten(item, rewrite)).collect()),
         Value::Object(fields) => {
             let fields = fields.iter();
             Value::Object(
                 fields
-                    .map(|(name, value)| (remove(name, is_mark), steadied(value)))
+                    .map(|(name, value)| (rewrite(name), rewritten(value, rewrite)))
                     .collect::<Map>(),
             )
         }

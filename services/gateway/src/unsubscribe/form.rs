@@ -2,6 +2,7 @@
 
 use axum::{
     RequestExt as _,
+    body::{Body, Bytes},
     extract::{FromRequest, Multipart, RawForm, Request},
     http::{StatusCode, header::CONTENT_TYPE},
 };
@@ -75,7 +76,12 @@ impl Form {
 
     /// The form of these fields.
     fn of(fields: &[(String, String)]) -> Option<Self> {
-        let has = |name: &str, value: &str| fields.iter().any(|(given, text)| given == name && text == value);
+        // Some mail clients send a line break behind the only line of the form.
+        let has = |name: &str, value: &str| {
+            fields
+                .iter()
+                .any(|(given, text)| given == name && text.trim_ascii_end() == value)
+        };
         if has(ONE_CLICK.0, ONE_CLICK.1) {
             return Some(Self::OneClick);
         }
@@ -115,6 +121,10 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 }
 
 async fn multipart(request: Request) -> Option<Vec<(String, String)>> {
+    let (head, body) = request.into_parts();
+    let whole = Request::from_parts(head.clone(), body);
+    let body: Bytes = whole.extract().await.ok()?;
+    let request = Request::from_parts(head, Body::from(with_crlf(body)));
     let mut parts: Multipart = request.extract().await.ok()?;
     let mut fields = Vec::new();
     while let Some(part) = parts.next_field().await.ok()? {
@@ -122,6 +132,15 @@ async fn multipart(request: Request) -> Option<Vec<(String, String)>> {
         fields.push((name, part.text().await.ok()?));
     }
     Some(fields)
+}
+
+/// The body with line breaks of CR and LF. Clients that write LF alone write it everywhere.
+fn with_crlf(body: Bytes) -> Bytes {
+    if !body.contains(&b'\n') || body.contains(&b'\r') {
+        return body;
+    }
+    let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
+    lines.join(&b"\r\n"[..]).into()
 }
 
 #[cfg(test)]

@@ -33,7 +33,12 @@ async fn a_mail_client_unsubscribes_with_one_post_in_either_encoding_and_repeats
             "--x\r\ncontent-disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--x--\r\n";
         for (media_type, body) in [
             (FORM, "List-Unsubscribe=One-Click"),
+            (FORM, "List-Unsubscribe=One-Click\r\n"),
             ("multipart/form-data; boundary=x", multipart),
+            (
+                "multipart/form-data; boundary=x",
+                &multipart.replace("\r\n", "\n"),
+            ),
         ] {
             let allowed = json!({"categories": {"transactional": {"email": true, "sms": true}}});
             let put = setting

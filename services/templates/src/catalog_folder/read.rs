@@ -46,6 +46,12 @@ fn unreadable(error: &serde_yaml_ng::Error) -> String {
         let key = key.split(" at line ").next().unwrap_or_default();
         return format!("expected the key {} once", echo(key));
     }
+    if said.contains("more than one document") {
+        return "expected one YAML document, not several".to_owned();
+    }
+    if said.contains("repetition limit") || said.contains("recursion limit") {
+        return "expected YAML of few levels whose aliases expand to little text".to_owned();
+    }
     match error.location() {
         Some(at) => format!("expected YAML: the text cannot be read at column {}", at.column()),
         None => "expected YAML: the text ends too early".to_owned(),
@@ -91,5 +97,35 @@ fn of_file(error: &FolderError) -> FolderIssue {
         line: None,
         code: code.to_owned(),
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_not_one_small_document_says_so() {
+        let unreadable = |text: &str| {
+            let read: Result<serde_yaml_ng::Value, _> = serde_yaml_ng::from_str(text);
+            unreadable(&read.unwrap_err())
+        };
+        let aliases = |name: char, of: char| {
+            let references = vec![format!("*{of}"); 9].join(",");
+            format!("{name}: &{name} [{references}]\n")
+        };
+        let mut bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for (name, of) in ('b'..='j').zip('a'..) {
+            bomb.push_str(&aliases(name, of));
+        }
+        for (text, expected) in [
+            ("a: 1\n---\nb: 2\n", "expected one YAML document, not several"),
+            (
+                bomb.as_str(),
+                "expected YAML of few levels whose aliases expand to little text",
+            ),
+        ] {
+            assert_eq!(unreadable(text), expected);
+        }
     }
 }

@@ -349,7 +349,7 @@ async fn callers_see_only_their_own_tenant_and_viewers_change_nothing() {
     let house = House::with_shop().await;
     let viewer = TemplateCaller::Tenant {
         tenant: TenantId::default(),
-        may_write: false,
+        refusal: Some("this needs the role admin; the key has the role viewer".to_owned()),
     };
     let viewer = Client(house.routes(Some(viewer)));
     assert_eq!(viewer.get(SMS).await.status, StatusCode::OK);
@@ -358,9 +358,13 @@ async fn callers_see_only_their_own_tenant_and_viewers_change_nothing() {
         (refused.status, slug(&refused.body)),
         (StatusCode::FORBIDDEN, "forbidden")
     );
+    assert_eq!(
+        refused.body["detail"],
+        "this needs the role admin; the key has the role viewer"
+    );
     let stranger = TemplateCaller::Tenant {
         tenant: TenantId::from("other"),
-        may_write: true,
+        refusal: None,
     };
     let stranger = Client(house.routes(Some(stranger)));
     assert_eq!(stranger.get(SMS).await.status, StatusCode::NOT_FOUND);

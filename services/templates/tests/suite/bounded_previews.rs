@@ -43,7 +43,7 @@ async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_oth
     );
     let other = Client(house.routes(Some(TemplateCaller::Tenant {
         tenant: TenantId::from("other"),
-        may_write: true,
+        refusal: None,
     })));
     assert_eq!(other.post(PREVIEW, &sample()).await.status, StatusCode::OK);
     for _ in &waiting {

@@ -80,7 +80,7 @@ impl House {
     pub(crate) fn as_admin(&self) -> Client {
         Client(self.routes(Some(TemplateCaller::Tenant {
             tenant: TenantId::default(),
-            may_write: true,
+            refusal: None,
         })))
     }
 }

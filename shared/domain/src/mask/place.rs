@@ -70,6 +70,12 @@ pub(crate) fn parse(pointer: &str) -> Result<Vec<String>, PlaceError> {
     }
 }
 
+/// Whether a text is a JSON pointer to something below the event (RFC 6901 §3).
+pub(crate) fn is_pointer(text: &str) -> bool {
+    let tokens = text.strip_prefix('/');
+    tokens.is_some_and(|tokens| tokens.split('/').all(|token| unescape(token).is_some()))
+}
+
 fn unescape(token: &str) -> Option<String> {
     let mut parts = token.split('~');
     let mut text = parts.next()?.to_owned();

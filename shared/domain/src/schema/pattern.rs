@@ -1,5 +1,7 @@
 //! Regular expressions of schemas: their errors, and the work of matching them.
 
+mod dialect;
+
 use regex_syntax::{
     Error, Parser,
     ast::{ErrorKind, parse},
@@ -33,6 +35,12 @@ impl Matching {
 
 /// The cost of matching a pattern. The error is the sentence that refuses the pattern.
 pub(super) fn matching(pattern: &str) -> Result<Matching, String> {
+    if let Some(why) = dialect::foreign(pattern) {
+        let shown = quoted(pattern);
+        return Err(format!(
+            "expected a regular expression of ECMA-262, not {shown}: {why}"
+        ));
+    }
     let translated = jsonschema_regex::to_rust_regex(pattern).map_err(|()| untranslatable(pattern))?;
     let parsed = Parser::new().parse(&translated);
     let hir = parsed.map_err(|error| match error {

@@ -262,7 +262,7 @@ fn length_of(format: &str, language: Language) -> Option<(u64, u64)> {
         "date-time" => (20, u64::MAX),
         "uuid" if language >= Language::Draft2019 => (36, 36),
         "ipv4" => (7, 15),
-        "email" => (3, u64::MAX),
+        "email" => (5, u64::MAX),
         _ => return None,
     })
 }

@@ -58,7 +58,7 @@ fn of_numbers(parts: &[Part<'_>], is_whole: bool) -> Option<Finding> {
     let most = smallest(parts, &["maximum", "exclusiveMaximum"])?;
     let is_open = least.is_open || most.is_open;
     let between = |least: &Bound<'_>, most: &Bound<'_>| {
-        let above = if least.is_open { "more than" } else { "at least" };
+        let above = if is_open { "more than" } else { "at least" };
         let what = most.at.rsplit('/').next().unwrap_or_default().to_owned();
         format!("expected {what} of {above} {}, not {}", least.value, most.value)
     };

@@ -17,7 +17,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::{Budget, STEPS},
     fault::{Fault, Stop},
-    invisible::{is_blank, steady, without_controls},
+    invisible::{is_blank, steady, unturned, without_controls},
     limits, sms,
 };
 
@@ -34,12 +34,18 @@ pub(super) fn render(
         CompiledParts::Email { .. } | CompiledParts::Push { .. } => steady(&variables),
         CompiledParts::Sms { .. } | CompiledParts::Webhook { .. } => None,
     };
+    // Characters that turn text are among those that `steady` finds.
+    let unturned = match &template.parts {
+        CompiledParts::Email { .. } | CompiledParts::Push { .. } if steady.is_none() => None,
+        _ => unturned(&variables),
+    };
     let run = Run {
         template,
         pack,
         partials,
         variables: &variables,
         of_lines: steady.as_ref().unwrap_or(&variables),
+        of_bodies: unturned.as_ref().unwrap_or(&variables),
         timezone: request.timezone.as_deref(),
         budget: &Budget::new(steps),
     };
@@ -79,6 +85,7 @@ pub(super) fn excess(
         partials,
         variables: none,
         of_lines: none,
+        of_bodies: none,
         timezone: None,
         budget: &Budget::new(STEPS),
     };
@@ -120,8 +127,9 @@ fn tidy(mut text: String) -> String {
     text
 }
 
-/// Removes control characters, because relays refuse a mail with a bare carriage return or another control character.
-fn mail(text: String) -> String {
+/// Removes control characters: relays refuse a mail with a bare carriage return or another control character, and devices
+/// draw them as boxes.
+fn printable(text: String) -> String {
     if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
         without_controls(&text)
     } else {
@@ -136,17 +144,25 @@ struct Run<'a> {
     variables: &'a Value,
     /// The variables for parts that are one line.
     of_lines: &'a Value,
+    /// The variables for parts of several lines that people read.
+    of_bodies: &'a Value,
     timezone: Option<&'a str>,
     budget: &'a Budget,
 }
 
 impl Run<'_> {
+    /// Renders a part that programs read.
     fn part(&self, part: &Part) -> Result<String, RenderError> {
         self.write(part, Escape::None, self.variables)
     }
 
+    /// Renders a part that people read, in which data cannot turn the text around it.
+    fn body(&self, part: &Part) -> Result<String, RenderError> {
+        Ok(printable(self.write(part, Escape::None, self.of_bodies)?))
+    }
+
     fn html(&self, part: &Part) -> Result<String, RenderError> {
-        self.write(part, Escape::Html, self.variables)
+        Ok(printable(self.write(part, Escape::Html, self.of_bodies)?))
     }
 
     /// Renders a part that is one line, in which data cannot steer the text around it.
@@ -183,11 +199,11 @@ impl Run<'_> {
 
     fn email(&self, subject: &Part, text: &Part, html: Option<&Part>) -> Result<Content, RenderError> {
         let subject = self.subject(subject)?;
-        let text = tidy(mail(self.part(text)?));
+        let text = tidy(self.body(text)?);
         // Beside a text, a blank HTML part would hide it from most readers.
         let html = match html {
             Some(part) => {
-                let html = mail(self.html(part)?);
+                let html = self.html(part)?;
                 (part.always_shows(&self.partials[0]) || shows(&html)).then_some(html)
             }
             None => None,
@@ -213,7 +229,7 @@ impl Run<'_> {
     }
 
     fn sms(&self, part: &Part) -> Result<String, RenderError> {
-        self.checked_sms(&self.part(part)?)
+        self.checked_sms(&self.body(part)?)
     }
 
     fn checked_sms(&self, text: &str) -> Result<String, RenderError> {
@@ -252,7 +268,7 @@ impl Run<'_> {
         collapse: Option<&Part>,
     ) -> Result<Content, RenderError> {
         let title = self.line(title)?;
-        let body = tidy(self.part(body)?);
+        let body = tidy(self.body(body)?);
         if is_blank(&title) && is_blank(&body) {
             return Err(self.blank("body"));
         }

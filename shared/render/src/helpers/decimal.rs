@@ -62,7 +62,11 @@ impl Decimal {
         let (negative, digits) = text
             .strip_prefix('-')
             .map_or((false, text), |digits| (true, digits));
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((_, "")) => return Err(NoDecimal::NoNumber),
+            Some(both) => both,
+            None => (digits, ""),
+        };
         let numeric = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
         let is_exponent = |text: &str| {
             let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -238,7 +242,9 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_a_decimal_number_is_refused_and_so_is_one_out_of_bounds() {
-        for text in ["", "1e", "1e+", "1e--1", "1,5", "NaN", "--1", ".5", "1.x"] {
+        for text in [
+            "", "1e", "1e+", "1e--1", "1,5", "NaN", "--1", ".5", "5.", "5.e1", "1.x",
+        ] {
             assert_eq!(Decimal::parse(text), Err(NoDecimal::NoNumber), "{text}");
         }
         for text in [

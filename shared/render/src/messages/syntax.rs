@@ -6,10 +6,20 @@ use fluent_syntax::parser::ErrorKind;
 /// The sentence about an entry, which is named by its first line.
 pub(super) fn sentence(kind: &ErrorKind, entry: &str) -> String {
     let first = entry.lines().map(str::trim).find(|line| !line.is_empty());
+    let expected = if entry.lines().any(is_indented_by_tab) {
+        "expected spaces at the beginning of a line, not a tab".to_owned()
+    } else {
+        expected(kind)
+    };
     match first {
-        Some(line) => format!("{} (here {})", expected(kind), echo(line)),
-        None => expected(kind),
+        Some(line) => format!("{expected} (here {})", echo(line)),
+        None => expected,
     }
+}
+
+/// Whether a line with text begins with a tab. Fluent's grammar knows only spaces there.
+fn is_indented_by_tab(line: &str) -> bool {
+    line.starts_with('\t') && !line.trim().is_empty()
 }
 
 fn expected(kind: &ErrorKind) -> String {

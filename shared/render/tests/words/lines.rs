@@ -2,13 +2,23 @@
 
 use super::*;
 
+/// The characters that change the direction of the text behind them.
+const STEERING: [char; 9] = [
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+    '\u{2069}',
+];
+
 fn subject_of(template: &str, name: &str) -> Result<String, RenderError> {
     let set = set(Channel::Email, &[("subject", template), ("text", "{{name}}")]);
     let data = serde_json::json!({ "name": name, "list": [name], "by": {name: 1}, "more": {"name": name} });
     match render(&set, &data.to_string())? {
         Content::Email { subject, text, .. } => {
             let lines = name.replace("\r\n", "\n").replace(['\u{7}', '\u{9b}'], "");
-            assert_eq!(text, lines, "of what is more than a line, only controls go");
+            let lines = lines.replace(STEERING, "");
+            assert_eq!(
+                text, lines,
+                "a body keeps all but controls and changes of direction"
+            );
             Ok(subject)
         }
         other => panic!("{other:?}"),
@@ -79,6 +89,54 @@ fn the_title_of_a_notification_is_a_line_too() {
         panic!("no push")
     };
     assert_eq!(title, "Hi evE");
+}
+
+#[test]
+fn data_cannot_turn_the_sentences_of_a_body_round_or_bring_controls_into_it() {
+    let name = format!(
+        "A{}\0\u{7}\u{200f}B\u{200d}\u{ad}\r\n\tc",
+        STEERING.iter().collect::<String>()
+    );
+    let shown = "A\u{200f}B\u{200d}\u{ad}\n\tc";
+    let data = serde_json::json!({ "name": name, "by": {name.as_str(): 1} }).to_string();
+    let template = "<{{name}}|{{#each by}}{{@key}}{{/each}}|{{t \"hello\" name=name}}>";
+    let expected = format!("<{shown}|{shown}|Hello \u{2068}{shown}\u{2069}>");
+    let rendered = |channel, parts: &[(&str, &str)]| {
+        let mut set = set(channel, parts);
+        let hello = "hello = Hello \u{2068}{ $name }\u{2069}".to_owned();
+        set.locales.insert("en".to_owned(), hello);
+        render(&set, &data).unwrap()
+    };
+    let html = "<p>{{name}}</p>";
+    match rendered(
+        Channel::Email,
+        &[("subject", "s"), ("text", template), ("html", html)],
+    ) {
+        Content::Email { text, html, .. } => {
+            assert_eq!(text, expected, "the author's own isolates stay");
+            assert_eq!(html.unwrap(), format!("<p>{shown}</p>"));
+        }
+        other => panic!("{other:?}"),
+    }
+    match rendered(
+        Channel::Push,
+        &[("title", "t"), ("body", template), ("data.name", "{{name}}")],
+    ) {
+        Content::Push { body, data, .. } => {
+            assert_eq!(body, expected);
+            assert_eq!(data["name"], name, "data for programs is not changed");
+        }
+        other => panic!("{other:?}"),
+    }
+    let (hebrew, sms) = (
+        "\u{5d0} \u{2067}b\u{2069} \u{202e}c",
+        "Hi {{name}} \u{2067}d\u{2069}.",
+    );
+    let set = set(Channel::Sms, &[("text", sms)]);
+    match render(&set, &serde_json::json!({ "name": hebrew }).to_string()).unwrap() {
+        Content::Sms { text } => assert_eq!(text, "Hi \u{5d0} b c \u{2067}d\u{2069}."),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -73,6 +73,11 @@ fn an_unreadable_entry_is_named_with_the_expected_syntax_and_without_the_parsers
         let (line, code, sentence) = issue(ftl);
         assert_eq!((line, code, &*sentence), (Some(1), "syntax", says), "{ftl}");
     }
+    let (_, _, sentence) = issue("hello =\n\tHello\n");
+    assert_eq!(
+        sentence,
+        "expected spaces at the beginning of a line, not a tab (here hello =)"
+    );
     let long = format!("hello = {{ $name {}\n", "x".repeat(5_000));
     assert!(issue(&long).2.chars().count() < 200);
     let (_, _, sentence) = issue("hello = { \u{202e}$name }\n");

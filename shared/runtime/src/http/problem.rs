@@ -67,7 +67,7 @@ impl ProblemKind {
             Self::TooLarge => ("too-large", 413, "The input is too large"),
             Self::BatchTooLarge => ("batch-too-large", 413, "The batch has too many items"),
             Self::TooManyRecipients => ("too-many-recipients", 422, "The event has too many recipients"),
-            Self::Unauthorized => ("unauthorized", 401, "A valid API key is needed"),
+            Self::Unauthorized => ("unauthorized", 401, "The caller is not authenticated"),
             Self::Forbidden => ("forbidden", 403, "The API key may not do this"),
             Self::NotFound => ("not-found", 404, "It was not found"),
             Self::AmbiguousEvent => ("ambiguous-event", 409, "Several sources have an event of this id"),

@@ -56,7 +56,7 @@ fn bounds_that_exclude_each_other_are_refused_at_the_upper_one() {
         (
             json!({"type": "number", "minimum": 3, "maximum": 3, "exclusiveMaximum": true}),
             "/maximum",
-            "expected maximum of at least 3, not 3",
+            "expected maximum of more than 3, not 3",
         ),
         (
             json!({"type": "integer", "minimum": 1.2, "maximum": 1.8}),
