@@ -114,7 +114,7 @@ fn a_setting_of_an_account_that_is_missing_unknown_or_wrong_is_named_with_its_pl
     for (wrong, expected) in [
         (
             load_with("[providers.smtp]\nhost = \"h\"\nfrom = \"a@example.com\"", &[]),
-            "providers.smtp: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio",
+            "providers.smtp: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio, webhook",
         ),
         (
             load_with("[providers.a]\nkind = \"smtp\"\nfrom = \"a@example.com\"", &[]),
@@ -122,7 +122,7 @@ fn a_setting_of_an_account_that_is_missing_unknown_or_wrong_is_named_with_its_pl
         ),
         (
             environment("CARILLON_PROVIDERS__MAIN__KIND", "sms77"),
-            "CARILLON_PROVIDERS__MAIN__KIND: providers.main.kind: expected one of apns, fcm, sendgrid, ses, smtp, twilio, not \"sms77\"",
+            "CARILLON_PROVIDERS__MAIN__KIND: providers.main.kind: expected one of apns, fcm, sendgrid, ses, smtp, twilio, webhook, not \"sms77\"",
         ),
         (
             environment("CARILLON_PROVIDERS__MAIN__ACCOUNT_ID", "AC9"),
@@ -171,7 +171,7 @@ fn an_order_that_cannot_be_kept_to_is_refused_and_names_the_account() {
         ),
         (
             load_with("", &[("CARILLON_CHANNELS__FAX__ACCOUNTS", "main")]),
-            "CARILLON_CHANNELS__FAX__ACCOUNTS: channels.fax: expected one of push, email, sms, not \"fax\"",
+            "CARILLON_CHANNELS__FAX__ACCOUNTS: channels.fax: expected one of push, email, sms, webhook, not \"fax\"",
         ),
     ] {
         assert_eq!(wrong.unwrap_err(), expected);

@@ -76,7 +76,7 @@ fn an_account_without_a_required_setting_is_refused_at_config_check_and_at_the_s
         ),
         (
             &["--set", "providers.a.host=h"],
-            "providers.a: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio",
+            "providers.a: kind is missing; expected one of apns, fcm, sendgrid, ses, smtp, twilio, webhook",
         ),
     ] {
         let said = refused(folder.path(), settings, &["gateway"]);
