@@ -1,8 +1,8 @@
 //! Webhooks: requests to the endpoints of users, signed as Standard Webhooks says
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
-//! The crate `standardwebhooks` of the specification's authors is not used: its Rust version signs with one secret at a time and
-//! brings second versions of hmac, sha2 and base64, for a signature that is one HMAC.
+//! The crate `standardwebhooks` (1.0.1) of the specification's authors is not used: it signs with one secret at a time, and brings
+//! `time`, a second `base64` and a second SHA-256 for a signature that is one HMAC.
 
 mod answer;
 mod check;
