@@ -314,7 +314,7 @@ impl Installation {
     fn set_apns(&mut self) {
         let apns = format!("127.0.0.1:{}", free_port());
         let secrets = self.dir.path().join("secrets");
-        for audience in ["carillon", "providers", "simulator", "postgres"] {
+        for audience in ["carillon", "providers", "receipts", "simulator", "postgres"] {
             std::fs::create_dir_all(secrets.join(audience)).expect("a folder");
         }
         self.output(&["secrets", &secrets.to_string_lossy()]);
