@@ -307,7 +307,7 @@ fn a_setting_without_a_default_that_cannot_be_read_is_not_called_missing_too() {
         ("accounts.a.kind", "x"),
         ("accounts.a.port", "eighty"),
         ("accounts.b.port", "80"),
-        ("accounts.c.kind", "{}"),
+        ("accounts.c.kind.x", "1"),
         ("accounts.c.port", "eighty"),
     ];
     let reading = load_with_mistakes(Layers {
@@ -325,7 +325,7 @@ fn a_setting_without_a_default_that_cannot_be_read_is_not_called_missing_too() {
         [
             "--set accounts.a.port: expected a whole number from 0 to 65535, not \"eighty\"",
             "accounts.b: kind is missing",
-            "--set accounts.c.kind: expected a string, not a section",
+            "accounts.c.kind: expected a string, not a section",
         ]
     );
     assert!(reading.config.accounts.is_empty());
