@@ -67,11 +67,12 @@ impl EndpointBody {
                 "expected an https URL; http is for development (allow_http of the webhook account)";
             errors.push(FieldError::new("/url", "format", expected));
         }
-        let given = self.secrets.unwrap_or_default();
-        if given.len() > SECRETS_AT_ONCE {
-            let expected = format!("expected at most {SECRETS_AT_ONCE} secrets");
+        let is_count = |secrets: &Vec<String>| (1..=SECRETS_AT_ONCE).contains(&secrets.len());
+        if self.secrets.as_ref().is_some_and(|secrets| !is_count(secrets)) {
+            let expected = format!("expected 1 to {SECRETS_AT_ONCE} secrets, or no member");
             errors.push(FieldError::new("/secrets", "range", expected));
         }
+        let given = self.secrets.unwrap_or_default();
         let mut secrets: Vec<SigningSecret> = Vec::with_capacity(given.len());
         for (index, text) in given.iter().take(SECRETS_AT_ONCE).enumerate() {
             let pointer = format!("/secrets/{index}");

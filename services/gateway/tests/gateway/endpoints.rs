@@ -61,6 +61,7 @@ async fn wrong_fields_of_an_endpoint_are_named_and_no_secret_is_repeated() {
                 "/url format",
             ),
             (json!({"url": URL, "secrets": ["hunter2"]}), "/secrets/0 format"),
+            (json!({"url": URL, "secrets": []}), "/secrets range"),
             (
                 json!({"url": URL, "secrets": [SECRET, SECRET]}),
                 "/secrets/1 duplicate",
