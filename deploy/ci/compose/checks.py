@@ -121,7 +121,7 @@ def check_secrets(project):
 def check_cli(project):
     """`docker compose run --rm cli` alone is `doctor`, which finds nothing wrong; without a key, it says what is missing."""
     said = project.compose("run", "--rm", "cli")
-    require("WRONG" not in said and len(re.findall("(is|are) configured", said)) == 3, f"`docker compose run --rm cli`:\n{said}")
+    require("WRONG" not in said and len(re.findall("(is|are) configured", said)) == 4, f"`docker compose run --rm cli`:\n{said}")
     findings = json.loads(project.compose("run", "--rm", "-T", "cli", "doctor", "--json"))
     wrong = [finding for finding in findings if finding["ok"] is False]
     require(not wrong, f"doctor: {wrong}")
