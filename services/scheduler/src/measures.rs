@@ -36,8 +36,8 @@ async fn count(store: &Store) -> Result<(), StoreError> {
     let waiting = store.waiting().depth().await?;
     let overdue = waiting.next_due.map(|due| store.now() - due);
     let overdue = overdue.and_then(|age| age.to_std().ok()).unwrap_or_default();
-    metrics::gauge!("carillon_waiting", "kind" => "event").set(waiting.events as f64);
-    metrics::gauge!("carillon_waiting", "kind" => "deliveries").set(waiting.deliveries as f64);
+    metrics::gauge!("carillon_waiting_items", "kind" => "event").set(waiting.events as f64);
+    metrics::gauge!("carillon_waiting_items", "kind" => "deliveries").set(waiting.deliveries as f64);
     metrics::gauge!("carillon_waiting_overdue_seconds").set(overdue.as_secs_f64());
     let (jobs, letters) = store.dead_letter_jobs().running().await?;
     metrics::gauge!("carillon_dlq_jobs_running").set(jobs as f64);
