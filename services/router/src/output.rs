@@ -126,36 +126,19 @@ fn records<'a>(
         let topic = topics.channel(delivery.channel, delivery.priority);
         of_deliveries.record(topic, delivery.record_key(), serialise(&delivery))
     });
-    let mut waits = concluded
-        .decisions
-        .iter()
-        .filter(|decision| decision.until.is_some());
-    let reason: &'static str = waits.next().map_or("deferred", |decision| decision.reason.into());
-    let waiting = waits::deliveries(topics, inbound, concluded.deferred, reason);
+    let waiting = waits::deliveries(topics, inbound, concluded.deferred);
     let mut event = raw_event(inbound);
     let bytes = event.as_ref().map_or(0, |event| event.get().len());
     let divided = in_records(concluded.decisions, bytes);
     let count = u32::try_from(divided.len()).unwrap_or(u32::MAX);
-    let release = Released::of(inbound.released.as_deref());
     let statuses = (0..).zip(divided).map(move |(part, some)| {
         let status = StatusRecord::EventDecided(EventDecided {
-            v: STATUS_VERSION,
-            tenant: inbound.tenant.clone(),
-            event_id: inbound.event.id.clone(),
-            source: Arc::clone(&inbound.event.source),
-            event_type: Arc::clone(&inbound.type_name),
-            at: now,
-            accepted_at: inbound.accepted_at,
-            verdict: EventVerdict::Routed,
-            origin: origin(inbound.record),
             part,
             parts: count,
             via_gateway,
-            release: release.clone(),
-            due: None,
-            user_id: None,
             event: event.take(),
             decisions: some,
+            ..status_of(inbound, EventVerdict::Routed, now)
         });
         origins.status(topics, &status)
     });
@@ -209,26 +192,8 @@ pub(crate) async fn duplicate(
     inbound: &IncomingEvent<'_>,
     now: Timestamp,
 ) -> Result<(), BusError> {
-    let status = StatusRecord::EventDecided(EventDecided {
-        v: STATUS_VERSION,
-        tenant: inbound.tenant.clone(),
-        event_id: inbound.event.id.clone(),
-        source: Arc::clone(&inbound.event.source),
-        event_type: Arc::clone(&inbound.type_name),
-        at: now,
-        accepted_at: inbound.accepted_at,
-        verdict: EventVerdict::Duplicate,
-        origin: origin(inbound.record),
-        part: 0,
-        parts: 1,
-        // The gateway has acknowledged the event once, with its first record; this record counts separately.
-        via_gateway: false,
-        release: Released::of(inbound.released.as_deref()),
-        due: None,
-        user_id: None,
-        event: None,
-        decisions: Vec::new(),
-    });
+    // The gateway has acknowledged the event once, with its first record; this record counts separately.
+    let status = StatusRecord::EventDecided(status_of(inbound, EventVerdict::Duplicate, now));
     let origins = Origins::of(inbound.record, inbound.tenant.as_str());
     parts.push(origins.status(topics, &status)).await
 }
@@ -259,33 +224,15 @@ pub(crate) async fn rejected(
         dead.value = Bytes::new();
     }
     parts.push(dead).await?;
-    let at = origin(reject.record);
-    let (id, source, event_type) = match &reject.event {
-        Some(event) => (
-            event.id.clone(),
-            Arc::clone(&event.source),
-            Arc::clone(&event.event_type),
-        ),
-        None => nameless(&at),
-    };
+    let name = reject.event.as_ref().map(|event| Name {
+        id: event.id.clone(),
+        source: Arc::clone(&event.source),
+        event_type: Arc::clone(&event.event_type),
+    });
     let status = StatusRecord::EventDecided(EventDecided {
-        v: STATUS_VERSION,
-        tenant: reject.tenant.clone(),
-        event_id: id,
-        source,
-        event_type,
-        at: now,
-        accepted_at: now,
-        verdict: EventVerdict::Rejected,
-        origin: at,
-        part: 0,
-        parts: 1,
         via_gateway,
         release: Released::of(reject.released.as_deref()),
-        due: None,
-        user_id: None,
-        event: None,
-        decisions: Vec::new(),
+        ..status_of_record(reject.record, &reject.tenant, name, EventVerdict::Rejected, now)
     });
     let origins = Origins::of(reject.record, reject.tenant.as_str());
     parts.push(origins.status(topics, &status)).await?;
@@ -328,32 +275,86 @@ pub(crate) async fn undecided(
     now: Timestamp,
 ) -> Result<(), BusError> {
     let status = StatusRecord::EventDecided(EventDecided {
-        v: STATUS_VERSION,
-        tenant: inbound.tenant.clone(),
-        event_id: inbound.event.id.clone(),
-        source: Arc::clone(&inbound.event.source),
-        event_type: Arc::clone(&inbound.type_name),
-        at: now,
-        accepted_at: inbound.accepted_at,
-        verdict,
-        origin: origin(inbound.record),
-        part: 0,
-        parts: 1,
         via_gateway,
-        release: Released::of(inbound.released.as_deref()),
         due,
         user_id: waits::only_user(inbound),
         event: raw_event(inbound),
-        decisions: Vec::new(),
+        ..status_of(inbound, verdict, now)
     });
     let origins = Origins::of(inbound.record, inbound.tenant.as_str());
     parts.push(origins.status(topics, &status)).await
 }
 
-/// Id, source and type for a record that is not an event.
-fn nameless(at: &Origin) -> (EventId, Arc<str>, Arc<str>) {
-    let id = format!("{}/{}/{}", at.topic, at.partition, at.offset);
-    (id.into(), Arc::from("/"), Arc::from(""))
+/// The parts of an event's identity that a status names, beside the tenant.
+struct Name {
+    id: EventId,
+    source: Arc<str>,
+    event_type: Arc<str>,
+}
+
+impl Name {
+    fn of(inbound: &IncomingEvent<'_>) -> Self {
+        Self {
+            id: inbound.event.id.clone(),
+            source: Arc::clone(&inbound.event.source),
+            event_type: Arc::clone(&inbound.type_name),
+        }
+    }
+
+    /// The name of a record that is not an event: its position.
+    fn of_position(at: &Origin) -> Self {
+        Self {
+            id: format!("{}/{}/{}", at.topic, at.partition, at.offset).into(),
+            source: Arc::from("/"),
+            event_type: Arc::from(""),
+        }
+    }
+}
+
+/// The status of an event, in one part, with neither the event itself nor decisions.
+fn status_of(inbound: &IncomingEvent<'_>, verdict: EventVerdict, now: Timestamp) -> EventDecided {
+    EventDecided {
+        accepted_at: inbound.accepted_at,
+        release: Released::of(inbound.released.as_deref()),
+        ..status_of_record(
+            inbound.record,
+            &inbound.tenant,
+            Some(Name::of(inbound)),
+            verdict,
+            now,
+        )
+    }
+}
+
+/// The status of a record, as [`status_of`], which counts as accepted now. Without a name, the record is not an event.
+fn status_of_record(
+    record: &Record,
+    tenant: &TenantId,
+    name: Option<Name>,
+    verdict: EventVerdict,
+    now: Timestamp,
+) -> EventDecided {
+    let origin = origin(record);
+    let name = name.unwrap_or_else(|| Name::of_position(&origin));
+    EventDecided {
+        v: STATUS_VERSION,
+        tenant: tenant.clone(),
+        event_id: name.id,
+        source: name.source,
+        event_type: name.event_type,
+        at: now,
+        accepted_at: now,
+        verdict,
+        origin,
+        part: 0,
+        parts: 1,
+        via_gateway: false,
+        release: None,
+        due: None,
+        user_id: None,
+        event: None,
+        decisions: Vec::new(),
+    }
 }
 
 /// Writes the status of a record that leads to no message, with the reason.
@@ -366,33 +367,12 @@ pub(crate) async fn skipped(
     event: Option<(&IncomingEvent<'_>, bool)>,
     now: Timestamp,
 ) -> Result<(), BusError> {
-    let at = origin(record);
-    let (event_id, source, event_type) = match event {
-        Some((inbound, _)) => (
-            inbound.event.id.clone(),
-            Arc::clone(&inbound.event.source),
-            Arc::clone(&inbound.type_name),
-        ),
-        None => nameless(&at),
-    };
+    let name = event.map(|(inbound, _)| Name::of(inbound));
     let status = StatusRecord::EventDecided(EventDecided {
-        v: STATUS_VERSION,
-        tenant: tenant.clone(),
-        event_id,
-        source,
-        event_type,
-        at: now,
-        accepted_at: now,
-        verdict,
-        origin: at,
-        part: 0,
-        parts: 1,
         via_gateway: event.is_some_and(|(_, via_gateway)| via_gateway),
         release: event.and_then(|(inbound, _)| Released::of(inbound.released.as_deref())),
-        due: None,
-        user_id: None,
         event: event.and_then(|(inbound, _)| raw_event(inbound)),
-        decisions: Vec::new(),
+        ..status_of_record(record, tenant, name, verdict, now)
     });
     let origins = Origins::of(record, tenant.as_str());
     parts.push(origins.status(topics, &status)).await?;

@@ -18,16 +18,20 @@ pub(crate) fn event(topics: &Topics, inbound: &IncomingEvent<'_>, due: Timestamp
     record(topics, inbound, &waiting)
 }
 
-/// The records of deliveries that wait: one for each due time.
+/// The records of deliveries that wait: one for each due time, with the reason of its first delivery.
 pub(crate) fn deliveries(
     topics: &Topics,
     inbound: &IncomingEvent<'_>,
     deferred: Vec<DeferredDelivery>,
-    reason: &'static str,
 ) -> Vec<OutRecord> {
-    let mut groups: BTreeMap<Timestamp, Vec<WaitingPart>> = BTreeMap::new();
-    for DeferredDelivery { until, delivery } in deferred {
-        let parts = groups.entry(until).or_default();
+    let mut groups: BTreeMap<Timestamp, (Reason, Vec<WaitingPart>)> = BTreeMap::new();
+    for deferred in deferred {
+        let DeferredDelivery {
+            until,
+            reason,
+            delivery,
+        } = deferred;
+        let (_, parts) = groups.entry(until).or_insert_with(|| (reason, Vec::new()));
         let is_of = |part: &&mut WaitingPart| {
             (part.notification_id, part.channel) == (delivery.notification_id, delivery.channel)
         };
@@ -45,14 +49,14 @@ pub(crate) fn deliveries(
         .catalog
         .lookup(&inbound.type_name)
         .map_or("", |found| found.definition.category.as_str());
-    let each = groups.into_iter().map(|(due, parts)| {
+    let each = groups.into_iter().map(|(due, (reason, parts))| {
         let content = WaitingContent::Deliveries {
             accepted_at: inbound.accepted_at,
             event_type: Arc::clone(&inbound.type_name),
             category: category.into(),
             parts,
         };
-        record(topics, inbound, &waiting(inbound, due, reason, content))
+        record(topics, inbound, &waiting(inbound, due, reason.into(), content))
     });
     each.collect()
 }

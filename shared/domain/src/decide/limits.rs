@@ -120,7 +120,11 @@ fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> De
             delivery_id: Some(delivery.delivery_id),
             ..decision.clone()
         });
-        all.deferred.push(DeferredDelivery { until, delivery });
+        all.deferred.push(DeferredDelivery {
+            until,
+            reason: decision.reason,
+            delivery,
+        });
     }
     all
 }

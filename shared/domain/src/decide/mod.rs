@@ -273,6 +273,8 @@ pub struct Decisions {
 pub struct DeferredDelivery {
     /// The time at which it is decided again.
     pub until: Timestamp,
+    /// The reason of the decision.
+    pub reason: Reason,
     /// The delivery as it would be sent now.
     pub delivery: Delivery,
 }
