@@ -277,7 +277,7 @@ pub(crate) async fn check(
             return reject(event, "no-recipient", reason);
         }
     }
-    // A gateway has checked the times by its own clock; what has waited was checked before.
+    // A gateway has checked the times by its own clock. The times of a released event were checked before it waited.
     if !is_via_gateway(record) && released.is_none() {
         if let Some(error) = event.time_error(now) {
             return reject(event, "time", error.to_string());

@@ -1,5 +1,6 @@
-//! Released records: what has waited comes back on its events topic with the header `carillon-release`, and is decided
-//! once. The header is believed only if the store knows the release, since any producer may write headers.
+//! Released records: the scheduler puts an event that has waited, or whose deliveries have, back on its events topic with
+//! the header `carillon-release`. Each release is decided once. The header is believed only if the store knows the release,
+//! since any producer may write headers.
 
 use carillon_bus::{Record, headers};
 use carillon_domain::{status::ReleaseOf, waiting::Release};

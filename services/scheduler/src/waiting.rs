@@ -172,7 +172,7 @@ impl Collector {
     }
 }
 
-/// Releases what is due.
+/// Releases due events and deliveries.
 pub struct Releaser {
     deps: SchedulerDeps,
 }
@@ -193,7 +193,7 @@ impl Releaser {
         Self { deps }
     }
 
-    /// Releases what is due first, if anything is due.
+    /// Releases the rows with the earliest due times, if any is due.
     pub async fn step(&self) -> Result<Looked, SchedulerError> {
         let store = &self.deps.store;
         let Some(due) = store.waiting().next_due().await? else {

@@ -24,9 +24,9 @@ pub(crate) struct Asked {
 
 /// Cancel an event.
 ///
-/// An event that is not decided yet, or that waits for its `sendat`, is cancelled as a whole. Of a decided event, each
-/// delivery is cancelled that no worker has claimed; the answer counts them. What is answered as cancelled is not sent. The
-/// same request may be repeated.
+/// An event that is not decided yet, or that waits for its `sendat`, is cancelled as a whole. If the event is decided, its
+/// deliveries that no worker has claimed are cancelled; the answer counts the deliveries by result. A delivery that counts as
+/// cancelled is not sent. The same request may be repeated.
 #[utoipa::path(
     post, path = "/v1/events/{id}/cancel", tag = "events",
     params(("id" = String, Path, description = "The event's id"),

@@ -1,5 +1,5 @@
-//! Cancelling events. An event that no router has decided, or that waits for its `sendat`, is cancelled as a whole. Of a
-//! decided event, each delivery is cancelled that no worker has claimed.
+//! Cancelling events. An event that no router has decided, or that waits for its `sendat`, is cancelled as a whole. If it
+//! is decided, its deliveries that no worker has claimed are cancelled.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Cancelling events and deliveries. The first claim wins, so the answers are true: what was cancelled is not sent, and
-//! what a worker has claimed is not called cancelled.
+//! Cancelling events and deliveries. The first claim wins, so the answers are true: a message that was answered as cancelled
+//! is not sent, and a message that a worker has claimed is not answered as cancelled.
 
 mod delivery;
 mod event;

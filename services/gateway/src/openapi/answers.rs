@@ -90,7 +90,7 @@ pub(crate) struct CatalogWritten {
     types: BTreeMap<String, Map<String, Value>>,
     /// Categories by name.
     categories: BTreeMap<String, Map<String, Value>>,
-    /// What is probably a mistake, such as a misspelt keyword of a schema; absent if there is nothing to warn of.
+    /// Probable mistakes, such as a misspelt keyword of a schema; absent if there are none.
     #[schema(nullable = false)]
     warnings: Option<Vec<ProblemError>>,
 }
