@@ -116,7 +116,7 @@ const FIXED: [(&str, &str); 29] = [
     ("session.timeout.ms", "set kafka.session_timeout instead"),
     (
         "heartbeat.interval.ms",
-        "it is a quarter of kafka.session_timeout",
+        "it is half a second, or a quarter of kafka.session_timeout if that is less",
     ),
     ("enable.idempotence", ONCE),
     ("enable.gapless.guarantee", ONCE),
@@ -239,6 +239,12 @@ pub(super) struct MemberConfig {
     pub(super) gathers: bool,
 }
 
+/// The longest time between two heartbeats of a member, in milliseconds.
+///
+/// A member learns of a rebalance by a heartbeat. A partition that moves from one member to another has no reader
+/// until every member has joined the round that gives it away, so its records wait for up to this time.
+const LONGEST_HEARTBEAT: u128 = 500;
+
 /// A group member that commits explicitly, reads only committed records, and prefetches little.
 pub(super) fn consumer(base: &ClientConfig, membership: &MemberConfig) -> ClientConfig {
     let session = membership.session_timeout.as_millis();
@@ -260,7 +266,7 @@ pub(super) fn consumer(base: &ClientConfig, membership: &MemberConfig) -> Client
         ("isolation.level", "read_committed"),
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("session.timeout.ms", &session.to_string()),
-        ("heartbeat.interval.ms", &(session / 4).max(100).to_string()),
+        ("heartbeat.interval.ms", &(session / 4).min(LONGEST_HEARTBEAT).to_string()),
         ("allow.auto.create.topics", "false"),
         // A batch damaged on the broker's disk then causes an error, not wrong data.
         ("check.crcs", "true"),
