@@ -46,6 +46,13 @@ pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
     kept
 }
 
+/// Whether a text has control characters other than tabs and line feeds.
+pub(crate) fn has_controls(text: &str) -> bool {
+    // The second byte of U+0080 to U+009F is looked at only where the first one occurs.
+    let may_have = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || matches!(byte, 0x7f | 0xc2);
+    text.bytes().any(may_have) && text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
 /// The text without control characters except tabs, and with line breaks of one character.
 pub(crate) fn without_controls(text: &str) -> String {
     let mut lines = String::with_capacity(text.len());

@@ -266,7 +266,10 @@ pub(super) fn consumer(base: &ClientConfig, membership: &MemberConfig) -> Client
         ("isolation.level", "read_committed"),
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("session.timeout.ms", &session.to_string()),
-        ("heartbeat.interval.ms", &(session / 4).min(LONGEST_HEARTBEAT).to_string()),
+        (
+            "heartbeat.interval.ms",
+            &(session / 4).min(LONGEST_HEARTBEAT).to_string(),
+        ),
         ("allow.auto.create.topics", "false"),
         // A batch damaged on the broker's disk then causes an error, not wrong data.
         ("check.crcs", "true"),

@@ -17,7 +17,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::{Budget, STEPS},
     fault::{Fault, Stop},
-    invisible::{is_blank, steady, unturned, without_controls},
+    invisible::{has_controls, is_blank, steady, unturned, without_controls},
     limits, sms,
 };
 
@@ -130,7 +130,7 @@ fn tidy(mut text: String) -> String {
 /// Removes control characters: relays refuse a mail with a bare carriage return or another control character, and devices
 /// draw them as boxes.
 fn printable(text: String) -> String {
-    if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+    if has_controls(&text) {
         without_controls(&text)
     } else {
         text

@@ -6,6 +6,7 @@
 
 mod allowed;
 mod always;
+mod glance;
 mod judge;
 mod link;
 mod sight;

@@ -1,0 +1,238 @@
+//! A fast look at HTML, which knows the common forms of tags only. It spares most mails the reading of their heads by
+//! the tokenizer, which takes longer than their rendering.
+
+use memchr::{memchr, memchr2, memmem::find};
+
+use crate::invisible::{has_controls, is_blank};
+
+/// Elements that are left to the tokenizer: they hide their content, or their content is not markup and is shown.
+const LEFT: [&str; 5] = ["noscript", "plaintext", "template", "textarea", "xmp"];
+/// Elements whose content is not markup and is not shown.
+const UNSEEN: [&str; 6] = ["iframe", "noembed", "noframes", "script", "style", "title"];
+
+/// Whether a document surely shows a character. `false` if that is not known: the look ends at the first thing that is not
+/// common, such as a comment, a hidden element or a character reference before any text.
+pub(super) fn surely_shows(html: &str) -> bool {
+    !has_controls(html) && reaches_text(html) == Some(true)
+}
+
+fn reaches_text(html: &str) -> Option<bool> {
+    let mut rest = html;
+    while let Some(place) = memchr2(b'<', b'&', rest.as_bytes()) {
+        let (text, markup) = rest.split_at(place);
+        if !is_blank(text) {
+            return Some(true);
+        }
+        rest = after_tag(markup)?;
+    }
+    Some(!is_blank(rest))
+}
+
+/// The document behind a tag, and behind the content of its element if that is not markup. `None` if the text does
+/// not begin with a tag of a common form that hides nothing.
+fn after_tag(markup: &str) -> Option<&str> {
+    let inner = markup.strip_prefix('<')?;
+    if inner
+        .get(..8)
+        .is_some_and(|word| word.eq_ignore_ascii_case("!doctype"))
+    {
+        return inner.split_once('>').map(|(_, behind)| behind);
+    }
+    let (is_end, inner) = match inner.strip_prefix('/') {
+        Some(inner) => (true, inner),
+        None => (false, inner),
+    };
+    let (element, rest) = word(inner, |byte| byte.is_ascii_alphanumeric());
+    if !element.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    let behind = after_attributes(rest)?;
+    if is_end {
+        return Some(behind);
+    }
+    let is = |names: &[&'static str]| {
+        names
+            .iter()
+            .copied()
+            .find(|name| name.eq_ignore_ascii_case(element))
+    };
+    if is(&LEFT).is_some() || may_hide(&rest[..rest.len() - behind.len()]) {
+        return None;
+    }
+    match is(&UNSEEN) {
+        Some(element) => from_end_tag(behind, element),
+        None => Some(behind),
+    }
+}
+
+/// The text behind a tag's attributes and its `>`. Values are in double quotes, or are short words.
+fn after_attributes(mut rest: &str) -> Option<&str> {
+    loop {
+        let inner = rest.trim_ascii_start();
+        let closed = inner.strip_prefix("/>").or_else(|| inner.strip_prefix('>'));
+        if closed.is_some() {
+            return closed;
+        }
+        let (name, behind) = word(inner, |byte| {
+            byte.is_ascii_alphanumeric() || b"-:_".contains(&byte)
+        });
+        if name.is_empty() || inner.len() == rest.len() {
+            return None;
+        }
+        rest = match behind.strip_prefix('=') {
+            Some(value) => after_value(value)?,
+            None => behind,
+        };
+    }
+}
+
+fn after_value(value: &str) -> Option<&str> {
+    if let Some(quoted) = value.strip_prefix('"') {
+        return quoted.split_once('"').map(|(_, behind)| behind);
+    }
+    let (value, behind) = word(value, |byte| {
+        byte.is_ascii_alphanumeric() || b"#%-.".contains(&byte)
+    });
+    (!value.is_empty()).then_some(behind)
+}
+
+/// The longest beginning of a text that has only such bytes, and the rest. The bytes are ASCII.
+fn word(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
+    text.split_at(
+        text.bytes()
+            .take_while(|byte| byte.is_ascii() && belongs(*byte))
+            .count(),
+    )
+}
+
+/// The text from an element's end tag on.
+fn from_end_tag<'h>(mut content: &'h str, element: &str) -> Option<&'h str> {
+    loop {
+        content = &content[memchr(b'<', content.as_bytes())?..];
+        let name = content
+            .strip_prefix("</")
+            .and_then(|tag| tag.get(..element.len()));
+        if name.is_some_and(|name| name.eq_ignore_ascii_case(element)) {
+            return content[2 + element.len()..].starts_with('>').then_some(content);
+        }
+        content = &content[1..];
+    }
+}
+
+/// Whether attributes have a word that may hide their element, as attribute or as style. Styles are looked at without
+/// white space.
+fn may_hide(attributes: &str) -> bool {
+    if attributes.len() < "hidden".len() {
+        return false;
+    }
+    let dense = attributes
+        .bytes()
+        .filter(|byte| byte.is_ascii() && !byte.is_ascii_whitespace());
+    let dense: Vec<u8> = dense.map(|byte| byte.to_ascii_lowercase()).collect();
+    [&b"hidden"[..], b"none"]
+        .iter()
+        .any(|word| find(&dense, word).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::html::sight::reads_as_shown;
+
+    #[test]
+    fn a_common_mail_is_known_to_show_its_text() {
+        let mail = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Order</title>\
+            <style>a > b { color: red }</style></head><body style=\"margin: 0\" bgcolor=#ffffff>\
+            <table width=\"100%\" data-note=\"a > b\"><tr><td>\n<br/><h1>Grüße</h1></td></tr></table></body></html>";
+        assert!(surely_shows(mail));
+    }
+
+    #[test]
+    fn other_markup_is_left_to_the_tokenizer() {
+        for html in [
+            "<!-- x -->y",
+            "<p hidden>x",
+            "<p style=\"display: no ne\">x",
+            "<p a=\"x\"b=\"y\">x",
+            "<p =\" b=\">\">",
+            "<p x=y=\" b=\">\">",
+            "<p a='x'>x",
+            "<template>x",
+            "<textarea>x",
+            "&nbsp;x",
+            "<style>x",
+            "<style></stylex></style>x",
+            "<p a=\"x",
+            "<>x",
+        ] {
+            assert!(!surely_shows(html), "{html}");
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "<",
+            ">",
+            "/",
+            "=",
+            "\"",
+            "'",
+            " ",
+            "\n",
+            "-",
+            "!",
+            "&",
+            ";",
+            "p",
+            "x",
+            "=\"",
+            "\" ",
+            "style",
+            "title",
+            "hidden",
+            "Hid",
+            "den",
+            "display:",
+            "no",
+            "none",
+            "<p ",
+            "<p>",
+            "</p>",
+            "<style>",
+            "</style>",
+            "</STYLE >",
+            "<title>",
+            "</title",
+            "<!doctype html>",
+            "<!--",
+            "-->",
+            "<!--[if mso]>",
+            "<![endif]-->",
+            "<template>",
+            "</template>",
+            "nbsp",
+            "#160",
+            "\u{a0}",
+            "\u{200b}",
+            "\u{1}",
+            "<br/>",
+            "<img",
+            "<a href=\"",
+            "<textarea>",
+            "<script>",
+            "</script>",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+        #[test]
+        fn the_tokenizer_agrees(pieces in prop::collection::vec(piece(), 1..16)) {
+            let html = pieces.concat();
+            prop_assert!(!surely_shows(&html) || reads_as_shown(&html), "{html}");
+        }
+    }
+}
