@@ -9,7 +9,7 @@ use icu_locale::{
 };
 use parking_lot::RwLock;
 
-use crate::TemplateSet;
+use crate::{TemplateSet, helpers::Conventions};
 
 /// The most cached results of negotiation. Readers use few tags. A tag that does not fit into the full cache is
 /// negotiated at each use.
@@ -33,6 +33,9 @@ pub(crate) fn canonical_name(tag: &str) -> String {
     }
 }
 
+/// The number of the locale that serves a reader, and the reader's own conventions if they may differ.
+pub(crate) type Served = (usize, Option<Arc<Conventions>>);
+
 /// The tenant's locales, numbered from 0.
 #[derive(Debug)]
 pub(crate) struct Locales {
@@ -44,7 +47,7 @@ pub(crate) struct Locales {
     by_name: HashMap<String, usize>,
     default: usize,
     twins: Vec<Twins>,
-    remembered: RwLock<HashMap<Box<str>, usize>>,
+    remembered: RwLock<HashMap<Box<str>, Served>>,
 }
 
 /// Two tags of files of texts that are the same locale.
@@ -170,19 +173,38 @@ impl Locales {
 
     /// The best locale for a reader's tag.
     pub(crate) fn negotiate(&self, wanted: Option<&str>) -> usize {
-        let Some(wanted) = wanted else { return self.default };
+        self.serve(wanted).0
+    }
+
+    /// The best locale for a reader's tag, and the conventions of the reader's region if they may differ from those of
+    /// the locale: a reader in `en-GB` has the texts of `en`, and the dates of the United Kingdom.
+    pub(crate) fn serve(&self, wanted: Option<&str>) -> Served {
+        let Some(wanted) = wanted else {
+            return (self.default, None);
+        };
         if let Some(index) = self.by_tag.get(wanted) {
-            return *index;
+            return (*index, None);
         }
-        if let Some(index) = self.remembered.read().get(wanted) {
-            return *index;
+        if let Some(served) = self.remembered.read().get(wanted) {
+            return served.clone();
         }
-        let index = self.nearest(&Line::of(wanted)).unwrap_or(self.default);
+        let line = Line::of(wanted);
+        let index = self.nearest(&line).unwrap_or(self.default);
+        let served = (index, self.of_region(wanted, &line, index));
         let mut remembered = self.remembered.write();
         if remembered.len() < REMEMBERED {
-            remembered.insert(wanted.into(), index);
+            remembered.insert(wanted.into(), served.clone());
         }
-        index
+        served
+    }
+
+    /// The conventions of a reader's region. `None` if the tag names no region, or if the locale that serves the reader
+    /// is another language or another script.
+    fn of_region(&self, wanted: &str, line: &Line, index: usize) -> Option<Arc<Conventions>> {
+        locale::parse(wanted).ok()?.region?;
+        let (own, texts) = (line.full.as_ref()?, self.lines[index].full.as_ref()?);
+        let is_readable = (own.language, own.script) == (texts.language, texts.script);
+        is_readable.then(|| Arc::new(Conventions::of(wanted)))
     }
 
     /// The locale itself, or else its nearest relative: the locale with the nearest common ancestor (`en-001`

@@ -81,7 +81,7 @@ fn an_order_message_is_rendered_in_english() {
         text.contains("Track your parcel: https://track.example/p/JD0146?lang=auto&src=mail"),
         "{text}"
     );
-    assert!(text.contains("Expected on: Friday, November 27, 2026"), "{text}");
+    assert!(text.contains("Expected on: Friday, 27 November 2026"), "{text}");
     assert!(html.contains(r#"<html lang="en">"#));
     assert!(html.contains(r#"href="https://track.example/p/JD0146?lang=auto&amp;src=mail""#));
     let sms = Content::Sms {
@@ -206,4 +206,15 @@ fn money_and_dates_follow_the_reader() {
     );
     assert!(text("de").contains("Summe: 1.248,90\u{a0}€"), "{}", text("de"));
     assert!(text("de").contains("vom 23. November 2026"), "{}", text("de"));
+    // The texts are those of the language, the forms those of the region.
+    assert!(text("en-GB").contains("23 November 2026"), "{}", text("en-GB"));
+    assert!(text("en-US").contains("November 23, 2026"), "{}", text("en-US"));
+    assert!(
+        text("de-CH").contains("Summe: EUR\u{a0}1'248.90")
+            || text("de-CH").contains("Summe: €\u{a0}1'248.90"),
+        "{}",
+        text("de-CH")
+    );
+    // A reader in Brazil gets English texts, so their numbers are English.
+    assert!(text("pt-BR").contains("Total: €1,248.90"), "{}", text("pt-BR"));
 }

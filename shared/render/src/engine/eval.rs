@@ -70,7 +70,6 @@ impl Machine<'_> {
             self.budget.pay_bytes(text.len())?;
             Ok(Val::Own(Value::String(text)))
         };
-        let language = self.pack.language;
         match call.helper {
             Helper::Eq => Ok(truth(equal(&operand(0)?, &operand(1)?, self.budget)?)),
             Helper::Ne => Ok(truth(!equal(&operand(0)?, &operand(1)?, self.budget)?)),
@@ -124,17 +123,20 @@ impl Machine<'_> {
                     (Some(written), Some(style)) => Some(self.arg(written, style)?),
                     _ => None,
                 };
-                text(helpers::date(&at, style.as_ref(), self.timezone, language)?)
+                text(helpers::date(&at, style.as_ref(), self.reader)?)
             }
             Helper::Number => {
                 let value = arg(0)?;
-                text(helpers::number(&self.arg(&call.args[0], &value)?, language)?)
+                text(helpers::number(
+                    &self.arg(&call.args[0], &value)?,
+                    self.reader.conventions,
+                )?)
             }
             Helper::Money => {
                 let (amount, currency) = (arg(0)?, arg(1)?);
                 let amount = self.arg(&call.args[0], &amount)?;
                 let currency = self.arg(&call.args[1], &currency)?;
-                text(helpers::money(&amount, &currency, language)?)
+                text(helpers::money(&amount, &currency, self.reader.conventions)?)
             }
             Helper::Url => {
                 let link = arg(0)?;
@@ -164,7 +166,7 @@ impl Machine<'_> {
             arg.check_writable(self.budget)?;
             args.push((*name, arg.value));
         }
-        helpers::translate(&key, &args, &self.pack.messages, self.timezone, self.budget)
+        helpers::translate(&key, &args, &self.pack.messages, self.reader, self.budget)
     }
 
     /// A required parameter; its steps are paid here.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     budget::Budget,
     fault::{Fault, Stop},
-    helpers::Arg,
+    helpers::{Arg, LocalReader},
     origin::pointer_to,
 };
 
@@ -24,8 +24,7 @@ pub(super) struct Machine<'e> {
     pub(super) partials: &'e BTreeMap<String, Block>,
     /// The whole data.
     pub(super) root: &'e Value,
-    /// The recipient's timezone (IANA name).
-    pub(super) timezone: Option<&'e str>,
+    pub(super) reader: LocalReader<'e>,
     pub(super) budget: &'e Budget,
 }
 

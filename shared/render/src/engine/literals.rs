@@ -67,7 +67,7 @@ impl Engine {
                     pack,
                     partials: if is_html { html } else { text },
                     root: none,
-                    timezone: None,
+                    reader: pack.texts_reader(),
                     budget: &budget,
                 },
                 line: None,
@@ -231,16 +231,16 @@ impl Judge<'_> {
             value,
             root: None,
         };
-        let language = self.machine.pack.language;
+        let reader = self.machine.reader;
         let result = match call.helper {
             Helper::Date => {
                 let (at, style) = (value_or(0, "2026-01-01T00:00:00Z"), value_or(1, "short"));
                 let style = (call.args.len() > 1).then(|| arg(1, &style));
-                helpers::date(&arg(0, &at), style.as_ref(), None, language)
+                helpers::date(&arg(0, &at), style.as_ref(), reader)
             }
             Helper::Money => {
                 let (amount, currency) = (value_or(0, "1"), value_or(1, "EUR"));
-                helpers::money(&arg(0, &amount), &arg(1, &currency), language)
+                helpers::money(&arg(0, &amount), &arg(1, &currency), reader.conventions)
             }
             Helper::T => match &args[0] {
                 Folded::Value(key) if key.as_str().is_none() => Err(helpers::no_key(&arg(0, key))),

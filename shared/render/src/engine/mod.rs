@@ -44,7 +44,10 @@ use self::{
     pack::{Pack, Partials},
     program::Block,
 };
-use crate::{RenderError, RenderRequest, Rendered, TemplateDef, TemplateSet, budget, locale::Locales};
+use crate::{
+    RenderError, RenderRequest, Rendered, TemplateDef, TemplateSet, budget, helpers::LocalReader,
+    locale::Locales,
+};
 
 /// A tenant's templates, compiled.
 #[derive(Debug)]
@@ -160,7 +163,7 @@ impl Engine {
             .types
             .get(&*request.event_type)
             .and_then(|channels| channels[channel_index(request.channel)].as_ref());
-        let locale = self.locales.negotiate(request.locale.as_deref());
+        let (locale, conventions) = self.locales.serve(request.locale.as_deref());
         let slot = family.and_then(|family| family.by_locale[locale].as_deref());
         // An endpoint that no template serves gets the event.
         if slot.is_none() && request.channel == Channel::Webhook {
@@ -168,7 +171,12 @@ impl Engine {
         }
         let slot = slot.ok_or_else(missing)?;
         let template = slot.as_ref().map_err(RenderError::clone)?;
-        run::render(template, &self.packs[locale], &self.partials, request, steps)
+        let pack = &self.packs[locale];
+        let reader = LocalReader {
+            conventions: conventions.as_deref().unwrap_or(&pack.conventions),
+            timezone: request.timezone.as_deref(),
+        };
+        run::render(template, pack, &self.partials, request, reader, steps)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     PartialDef,
-    helpers::Language,
+    helpers::{Conventions, LocalReader},
     locale::Locales,
     messages::{Bundle, Messages},
 };
@@ -28,11 +28,20 @@ const MAX_INCLUDES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Pack {
     pub(super) tag: Arc<str>,
-    pub(super) language: Language,
+    /// The conventions of the locale itself, which its readers in other regions may not share.
+    pub(super) conventions: Arc<Conventions>,
     pub(super) messages: Messages,
 }
 
 impl Pack {
+    /// A reader of the locale itself, whose clock is UTC.
+    pub(super) fn texts_reader(&self) -> LocalReader<'_> {
+        LocalReader {
+            conventions: &self.conventions,
+            timezone: None,
+        }
+    }
+
     pub(super) fn compile(
         locales: &Locales,
         files: &BTreeMap<String, String>,
@@ -43,7 +52,7 @@ impl Pack {
         tags.zip(messages(locales, files, former, issues))
             .map(|(tag, messages)| Self {
                 tag: Arc::clone(tag),
-                language: Language::of(tag),
+                conventions: Arc::new(Conventions::of(tag)),
                 messages,
             })
             .collect()

@@ -17,6 +17,7 @@ use crate::{
     Content, RenderError, RenderRequest, Rendered,
     budget::{Budget, STEPS},
     fault::{Fault, Stop},
+    helpers::LocalReader,
     invisible::{has_controls, is_blank, steady, unturned, without_controls},
     limits, sms,
 };
@@ -27,6 +28,7 @@ pub(super) fn render(
     pack: &Pack,
     partials: &[BTreeMap<String, Block>; 2],
     request: &RenderRequest,
+    reader: LocalReader<'_>,
     steps: u64,
 ) -> Result<Rendered, RenderError> {
     let variables = context::build(request, template.mentions, &template.id, &pack.tag)?;
@@ -46,7 +48,7 @@ pub(super) fn render(
         variables: &variables,
         of_lines: steady.as_ref().unwrap_or(&variables),
         of_bodies: unturned.as_ref().unwrap_or(&variables),
-        timezone: request.timezone.as_deref(),
+        reader,
         budget: &Budget::new(steps),
     };
     let content = match &template.parts {
@@ -86,7 +88,7 @@ pub(super) fn excess(
         variables: none,
         of_lines: none,
         of_bodies: none,
-        timezone: None,
+        reader: pack.texts_reader(),
         budget: &Budget::new(STEPS),
     };
     let error = match &template.parts {
@@ -146,7 +148,7 @@ struct Run<'a> {
     of_lines: &'a Value,
     /// The variables for parts of several lines that people read.
     of_bodies: &'a Value,
-    timezone: Option<&'a str>,
+    reader: LocalReader<'a>,
     budget: &'a Budget,
 }
 
@@ -184,7 +186,7 @@ impl Run<'_> {
                 text_partials
             },
             root,
-            timezone: self.timezone,
+            reader: self.reader,
             budget: self.budget,
         };
         let mut output = Output::new(limits::PART_BYTES, part.hint(), escape, self.budget);

@@ -85,7 +85,7 @@ pub(super) fn always_unusable(
         pack,
         partials,
         root: none,
-        timezone: None,
+        reader: pack.texts_reader(),
         budget: &budget,
     };
     let (of_text, of_html) = (machine(texts), machine(html_partials));

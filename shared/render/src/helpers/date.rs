@@ -1,36 +1,35 @@
-//! `{{date time "long"}}`: a point in time in the recipient's timezone and language. Styles: `short`, `long` (default),
-//! `full`, `time`, `datetime`.
+//! `{{date time "long"}}`: a point in time on the recipient's clock, as readers of the locale write it. Styles: `short`,
+//! `long` (default), `full`, `time`, `datetime`.
+
+use std::sync::LazyLock;
 
 use carillon_domain::Timestamp;
-use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Timelike as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
+use icu_datetime::{fieldsets::builder::DateFields, options::Length};
 
-use super::{Arg, Fields, Language};
+use super::{Arg, Conventions, Fields};
 use crate::{budget::Budget, fault::Fault};
 
-pub(crate) fn date(
-    at: &Arg<'_>,
-    style: Option<&Arg<'_>>,
-    timezone: Option<&str>,
-    language: Language,
-) -> Result<String, Fault> {
+/// Steps of preparing a format of single fields in a locale.
+const STEPS: u64 = 400;
+
+pub(crate) fn date(at: &Arg<'_>, style: Option<&Arg<'_>>, reader: LocalReader<'_>) -> Result<String, Fault> {
     let style = match style {
         Some(arg) => arg
             .value
             .as_str()
             .and_then(Style::parse)
             .ok_or_else(|| arg.refuse("a date style: short, long, full, time or datetime"))?,
-        None => Style::Long,
+        None => Style::LONG,
     };
-    let needs_time = matches!(style, Style::Time | Style::DateTime);
-    Ok(Moment::of(at, needs_time, timezone)?.write(style, language))
+    written_in_style(at, style, reader)
 }
 
 /// The format of Fluent's `DATETIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DateFormat {
-    /// The date, the time of day, or both.
-    Styles { date: Option<Style>, time: bool },
+    Style(Style),
     /// Single fields.
     Fields(Fields),
 }
@@ -39,7 +38,7 @@ impl DateFormat {
     /// Whether the time of day is written.
     pub(crate) fn has_time(self) -> bool {
         match self {
-            Self::Styles { time, .. } => time,
+            Self::Style(style) => style.time,
             Self::Fields(fields) => fields.has_time(),
         }
     }
@@ -58,11 +57,20 @@ pub(crate) fn is_date_style(text: &str) -> bool {
 /// The reader for whom a point in time is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalReader<'r> {
-    /// The locale of the texts that serves the reader.
-    pub(crate) tag: &'r str,
-    pub(crate) language: Language,
+    pub(crate) conventions: &'r Conventions,
     /// IANA name.
     pub(crate) timezone: Option<&'r str>,
+}
+
+impl LocalReader<'_> {
+    /// A reader whose locale does not matter.
+    pub(crate) fn any() -> LocalReader<'static> {
+        static ROOT: LazyLock<Conventions> = LazyLock::new(|| Conventions::of("und"));
+        LocalReader {
+            conventions: &ROOT,
+            timezone: None,
+        }
+    }
 }
 
 pub(crate) fn formatted_date(
@@ -71,47 +79,86 @@ pub(crate) fn formatted_date(
     reader: LocalReader<'_>,
     budget: &Budget,
 ) -> Result<String, Fault> {
-    let LocalReader {
-        tag,
-        language,
-        timezone,
-    } = reader;
-    Ok(match format {
-        DateFormat::Styles { date, time } => {
-            let moment = Moment::of(at, time, timezone)?;
-            match date {
-                Some(date) if time => moment.write_both(date, language),
-                Some(date) => moment.write(date, language),
-                None => moment.write(Style::Time, language),
-            }
-        }
+    match format {
+        DateFormat::Style(style) => written_in_style(at, style, reader),
         DateFormat::Fields(fields) => {
-            let moment = Moment::of(at, fields.has_time(), timezone)?;
-            let text = fields.write(moment.at, tag, budget)?;
-            text.ok_or_else(|| at.refuse("a date of the years 1 to 9999"))?
+            let moment = Moment::of(at, fields.has_time(), reader.timezone)?;
+            budget.pay(STEPS)?;
+            reader
+                .conventions
+                .fields(moment.at, fields)
+                .ok_or_else(|| no_year(at))
         }
-    })
+    }
+}
+
+fn written_in_style(at: &Arg<'_>, style: Style, reader: LocalReader<'_>) -> Result<String, Fault> {
+    let moment = Moment::of(at, style.time, reader.timezone)?;
+    reader
+        .conventions
+        .date(moment.at, style)
+        .ok_or_else(|| no_year(at))
+}
+
+fn no_year(at: &Arg<'_>) -> Fault {
+    at.refuse("a date of the years 1 to 9999")
+}
+
+/// A named style of dates and times. It writes the date, the time of day (hours and minutes), or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) date: Option<DateStyle>,
+    pub(crate) time: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum DateStyle {
+    /// `Nov 24, 2026`
     Short,
+    /// `November 24, 2026`
     Long,
+    /// `Tuesday, November 24, 2026`
     Full,
-    Time,
-    DateTime,
 }
 
 impl Style {
+    const LONG: Self = Self {
+        date: Some(DateStyle::Long),
+        time: false,
+    };
+    /// The number of different [`Style::index`]es.
+    pub(super) const COUNT: usize = 8;
+
     fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "short" => Self::Short,
-            "long" => Self::Long,
-            "full" => Self::Full,
-            "time" => Self::Time,
-            "datetime" => Self::DateTime,
+        let (date, time) = match name {
+            "short" => (Some(DateStyle::Short), false),
+            "long" => (Some(DateStyle::Long), false),
+            "full" => (Some(DateStyle::Full), false),
+            "time" => (None, true),
+            "datetime" => (Some(DateStyle::Long), true),
             _ => return None,
-        })
+        };
+        Some(Self { date, time })
+    }
+
+    pub(super) fn index(self) -> usize {
+        let date = match self.date {
+            None => 0,
+            Some(DateStyle::Short) => 1,
+            Some(DateStyle::Long) => 2,
+            Some(DateStyle::Full) => 3,
+        };
+        date * 2 + usize::from(self.time)
+    }
+
+    /// The fields of CLDR. `None` for neither date nor time.
+    pub(super) fn fields(self) -> Option<Fields> {
+        let date = self.date.map(|date| match date {
+            DateStyle::Short => (DateFields::YMD, Length::Medium),
+            DateStyle::Long => (DateFields::YMD, Length::Long),
+            DateStyle::Full => (DateFields::YMDE, Length::Long),
+        });
+        Fields::of_style(date, self.time)
     }
 }
 
@@ -146,152 +193,55 @@ impl Moment {
         let at = text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?;
         Some(Self { at, has_time: false })
     }
-
-    fn write_both(&self, date: Style, language: Language) -> String {
-        let date = self.write(date, language);
-        let time = self.write(Style::Time, language);
-        match language {
-            Language::English => format!("{date} at {time}"),
-            Language::French => format!("{date} à {time}"),
-            Language::German => format!("{date} um {time} Uhr"),
-            Language::Other => format!("{date} {time}"),
-        }
-    }
-
-    fn write(&self, style: Style, language: Language) -> String {
-        match (style, language) {
-            (Style::Time, Language::English) => {
-                let (pm, hour) = self.at.hour12();
-                format!("{hour}:{:02} {}", self.at.minute(), if pm { "PM" } else { "AM" })
-            }
-            (Style::Time, _) => format!("{:02}:{:02}", self.at.hour(), self.at.minute()),
-            (Style::DateTime, _) => self.write_both(Style::Long, language),
-            (_, Language::Other) => self.at.date().to_string(),
-            (Style::Short, Language::English) => self.at.format("%b %-d, %Y").to_string(),
-            (Style::Short, Language::French) => self.at.format("%d/%m/%Y").to_string(),
-            (Style::Short, Language::German) => self.at.format("%d.%m.%Y").to_string(),
-            (Style::Long, Language::English) => self.at.format("%B %-d, %Y").to_string(),
-            (Style::Long, Language::French) => {
-                let first = if self.at.day() == 1 { "er" } else { "" };
-                format!(
-                    "{}{first} {} {}",
-                    self.at.day(),
-                    MONTHS_FR[self.at.month0() as usize],
-                    self.at.year()
-                )
-            }
-            (Style::Long, Language::German) => {
-                format!(
-                    "{}. {} {}",
-                    self.at.day(),
-                    MONTHS_DE[self.at.month0() as usize],
-                    self.at.year()
-                )
-            }
-            (Style::Full, _) => {
-                let date = self.write(Style::Long, language);
-                let day = self.at.weekday().num_days_from_monday() as usize;
-                match language {
-                    Language::French => format!("{} {date}", DAYS_FR[day]),
-                    Language::German => format!("{}, {date}", DAYS_DE[day]),
-                    Language::English | Language::Other => format!("{}, {date}", self.at.format("%A")),
-                }
-            }
-        }
-    }
 }
-
-const MONTHS_FR: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
-const MONTHS_DE: [&str; 12] = [
-    "Januar",
-    "Februar",
-    "März",
-    "April",
-    "Mai",
-    "Juni",
-    "Juli",
-    "August",
-    "September",
-    "Oktober",
-    "November",
-    "Dezember",
-];
-const DAYS_FR: [&str; 7] = [
-    "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
-];
-const DAYS_DE: [&str; 7] = [
-    "Montag",
-    "Dienstag",
-    "Mittwoch",
-    "Donnerstag",
-    "Freitag",
-    "Samstag",
-    "Sonntag",
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(text: &str, zone: Option<&str>, style: &str, language: Language) -> String {
-        Moment::parse(text, zone)
+    fn written(text: &str, zone: Option<&str>, style: &str, tag: &str) -> String {
+        let moment = Moment::parse(text, zone).unwrap();
+        Conventions::of(tag)
+            .date(moment.at, Style::parse(style).unwrap())
             .unwrap()
-            .write(Style::parse(style).unwrap(), language)
     }
 
     #[test]
     fn a_time_is_written_on_the_recipients_clock() {
         let at = "2026-11-24T23:30:00Z";
-        assert_eq!(
-            written(at, None, "datetime", Language::English),
-            "November 24, 2026 at 11:30 PM"
-        );
-        assert_eq!(
-            written(at, Some("Europe/Berlin"), "datetime", Language::German),
-            "25. November 2026 um 00:30 Uhr"
-        );
-        assert_eq!(
-            written(at, Some("America/Montreal"), "datetime", Language::French),
-            "24 novembre 2026 à 18:30"
-        );
+        for (zone, tag, expected) in [
+            (None, "en", "November 24, 2026 at 11:30 PM"),
+            (Some("Europe/Berlin"), "de", "25. November 2026 um 00:30"),
+            (Some("America/Montreal"), "fr-CA", "24 novembre 2026 à 18 h 30"),
+            (Some("Europe/London"), "en-GB", "24 November 2026 at 23:30"),
+            (Some("Asia/Tokyo"), "ja", "2026年11月25日 8:30"),
+        ] {
+            assert_eq!(written(at, zone, "datetime", tag), expected, "{tag}");
+        }
     }
 
     #[test]
-    fn dates_are_written_as_each_language_does() {
-        let day = "2026-12-01";
-        assert_eq!(
-            written(day, Some("Asia/Tokyo"), "long", Language::English),
-            "December 1, 2026"
-        );
-        assert_eq!(written(day, None, "long", Language::French), "1er décembre 2026");
-        assert_eq!(
-            written(day, None, "full", Language::German),
-            "Dienstag, 1. Dezember 2026"
-        );
-        assert_eq!(
-            written(day, None, "full", Language::French),
-            "mardi 1er décembre 2026"
-        );
-        assert_eq!(
-            written(day, None, "full", Language::English),
-            "Tuesday, December 1, 2026"
-        );
-        assert_eq!(written(day, None, "short", Language::English), "Dec 1, 2026");
-        assert_eq!(written(day, None, "short", Language::German), "01.12.2026");
-        assert_eq!(written(day, None, "full", Language::Other), "2026-12-01");
+    fn dates_are_written_as_readers_of_each_locale_do() {
+        for (tag, style, expected) in [
+            ("en", "long", "December 1, 2026"),
+            ("en", "full", "Tuesday, December 1, 2026"),
+            ("en", "short", "Dec 1, 2026"),
+            ("en-GB", "long", "1 December 2026"),
+            ("en-GB", "short", "1 Dec 2026"),
+            ("fr", "long", "1 décembre 2026"),
+            ("fr", "full", "mardi 1 décembre 2026"),
+            ("de", "full", "Dienstag, 1. Dezember 2026"),
+            ("de", "short", "01.12.2026"),
+            ("es", "full", "martes, 1 de diciembre de 2026"),
+            ("pl", "long", "1 grudnia 2026"),
+            ("ja", "long", "2026年12月1日"),
+        ] {
+            assert_eq!(
+                written("2026-12-01", Some("Asia/Tokyo"), style, tag),
+                expected,
+                "{tag} {style}"
+            );
+        }
         assert!(Moment::parse("tomorrow", None).is_none());
     }
 }

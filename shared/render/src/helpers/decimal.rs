@@ -2,8 +2,6 @@
 
 use carillon_domain::json::{Number, Value};
 
-use super::Language;
-
 /// The most digits before the point in a number that is formatted for readers, and the most zeros behind it before the
 /// first other digit.
 const MAX_WHOLE: usize = 30;
@@ -42,6 +40,14 @@ impl NoDecimal {
 }
 
 impl Decimal {
+    pub(super) fn zero() -> Self {
+        Self {
+            negative: false,
+            whole: "0".to_owned(),
+            fraction: String::new(),
+        }
+    }
+
     pub(super) fn of(value: &Value) -> Result<Self, NoDecimal> {
         match value {
             Value::Number(Number::Written(text)) => Self::parse(text),
@@ -193,26 +199,11 @@ impl Decimal {
         digits.all(|digit| digit == b'0')
     }
 
-    pub(super) fn write(&self, language: Language) -> String {
-        self.write_with(language.group(), language.point())
-    }
-
-    pub(super) fn write_with(&self, group: &str, point: char) -> String {
-        let mut text = String::with_capacity(self.whole.len() * 2 + self.fraction.len() + 2);
-        if self.negative && !self.is_zero() {
-            text.push('-');
-        }
-        for (index, digit) in self.whole.chars().enumerate() {
-            if index > 0 && (self.whole.len() - index).is_multiple_of(3) {
-                text.push_str(group);
-            }
-            text.push(digit);
-        }
-        if !self.fraction.is_empty() {
-            text.push(point);
-            text.push_str(&self.fraction);
-        }
-        text
+    /// The digits, with a sign if the number is below 0, and without a group separator.
+    pub(super) fn digits(&self) -> String {
+        let sign = if self.negative && !self.is_zero() { "-" } else { "" };
+        let point = if self.fraction.is_empty() { "" } else { "." };
+        format!("{sign}{}{point}{}", self.whole, self.fraction)
     }
 }
 
@@ -236,7 +227,7 @@ mod tests {
             ("999", 1, Some(1), "1000"),
         ] {
             let rounded = Decimal::parse(number).unwrap().significant(least, most);
-            assert_eq!(rounded.write_with("", '.'), expected, "{number} {least} {most:?}");
+            assert_eq!(rounded.digits(), expected, "{number} {least} {most:?}");
         }
     }
 
@@ -271,9 +262,5 @@ mod tests {
         ] {
             assert_eq!(digits(text), Some(shown), "{text}");
         }
-        assert_eq!(
-            Decimal::parse("1234567").unwrap().write(Language::German),
-            "1.234.567"
-        );
     }
 }

@@ -14,10 +14,8 @@ use icu_datetime::{
 };
 use icu_locale::Locale;
 
-use crate::budget::{Budget, Exceeded};
-
-/// Steps of preparing a format in a language.
-const STEPS: u64 = 400;
+/// Writes dates and times of one set of fields in one locale.
+pub(super) type DateFormatter = FixedCalendarDateTimeFormatter<Gregorian, CompositeDateTimeFieldSet>;
 
 /// Which fields are written, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,24 +126,30 @@ impl Fields {
         self.has_time
     }
 
-    /// Writes a moment; `None` if the calendar does not have it.
-    pub(super) fn write(
-        self,
-        at: NaiveDateTime,
-        tag: &str,
-        budget: &Budget,
-    ) -> Result<Option<String>, Exceeded> {
-        budget.pay(STEPS)?;
-        Ok(self.text(at, tag))
+    /// A named style's fields. The error is a combination that does not exist.
+    pub(super) fn of_style(date: Option<(DateFields, Length)>, time: bool) -> Option<Self> {
+        let mut builder = FieldSetBuilder::new();
+        builder.date_fields = date.map(|(fields, _)| fields);
+        builder.length = date.map(|(_, length)| length);
+        builder.time_precision = time.then_some(TimePrecision::Minute);
+        let set = builder.build_composite_datetime().ok()?;
+        Some(Self {
+            set,
+            clock: None,
+            has_time: time,
+        })
     }
 
-    fn text(self, at: NaiveDateTime, tag: &str) -> Option<String> {
-        let number = |number: u32| u8::try_from(number).ok();
-        let locale = Locale::try_from_str(tag).ok()?;
-        let mut preferences = icu_datetime::DateTimeFormatterPreferences::from(&locale);
+    /// The formatter of the fields in a locale. `None` for a locale without data.
+    pub(super) fn formatter(self, locale: &Locale) -> Option<DateFormatter> {
+        let mut preferences = icu_datetime::DateTimeFormatterPreferences::from(locale);
         preferences.hour_cycle = self.clock.or(preferences.hour_cycle);
-        let formatter: FixedCalendarDateTimeFormatter<Gregorian, _> =
-            FixedCalendarDateTimeFormatter::try_new(preferences, self.set).ok()?;
+        FixedCalendarDateTimeFormatter::try_new(preferences, self.set).ok()
+    }
+
+    /// Writes a moment; `None` if the calendar does not have it.
+    pub(super) fn text(formatter: &DateFormatter, at: NaiveDateTime) -> Option<String> {
+        let number = |number: u32| u8::try_from(number).ok();
         let moment = DateTime {
             date: Date::try_new_gregorian(at.year(), number(at.month())?, number(at.day())?).ok()?,
             time: Time::try_new(number(at.hour())?, number(at.minute())?, number(at.second())?, 0).ok()?,

@@ -1,5 +1,6 @@
 //! The output of Carillon's own helpers: `t`, `date`, `number`, `money`, `url`, `encode`.
 
+mod conventions;
 mod date;
 mod decimal;
 mod fields;
@@ -12,38 +13,14 @@ use std::{borrow::Cow, fmt};
 use carillon_domain::{field_error::echo, json::Value};
 
 pub(crate) use self::{
-    date::{DateFormat, LocalReader, Style, date, formatted_date, is_date, is_date_style},
+    conventions::Conventions,
+    date::{DateFormat, DateStyle, LocalReader, Style, date, formatted_date, is_date, is_date_style},
     fields::{DateTimeFields, Fields, Width},
     link::{check_link, is_link, percent_encode},
     number::{NumberFormat, NumberStyle, digits, formatted_number, is_currency, is_number, money, number},
     translate::{no_key, translate},
 };
 use crate::{budget::Budget, fault::Fault, origin::pointer_to};
-
-/// The languages whose dates and numbers are written as their speakers do; others get ISO dates and plain numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Language {
-    English,
-    French,
-    German,
-    Other,
-}
-
-impl Language {
-    pub(crate) fn of(tag: &str) -> Self {
-        match tag
-            .split(['-', '_'])
-            .next()
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            Some("en") => Self::English,
-            Some("fr") => Self::French,
-            Some("de") => Self::German,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// A present parameter, and its spelling in the template.
 #[derive(Clone, Copy)]

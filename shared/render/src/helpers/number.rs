@@ -1,18 +1,22 @@
-//! `{{number n}}` and `{{money amount currency}}` in the recipient's language. Amounts are in major units (`129.9` is
+//! `{{number n}}` and `{{money amount currency}}` as readers of the locale write them. Amounts are in major units (`129.9` is
 //! 129 and 90 hundredths), as JSON numbers or decimal text; they are never turned into floating point. The size of a number
 //! is bounded, because its digits are written out.
 
 use carillon_domain::json::Value;
 
-use super::{Arg, Language, decimal::Decimal};
+use super::{Arg, Conventions, decimal::Decimal};
 use crate::fault::Fault;
 
-pub(crate) fn number(value: &Arg<'_>, language: Language) -> Result<String, Fault> {
+pub(crate) fn number(value: &Arg<'_>, conventions: &Conventions) -> Result<String, Fault> {
     let decimal = Decimal::of(value.value).map_err(|no| value.refuse(no.expected("a number")))?;
-    Ok(decimal.write(language))
+    Ok(conventions.number(&decimal, true))
 }
 
-pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) -> Result<String, Fault> {
+pub(crate) fn money(
+    amount: &Arg<'_>,
+    currency: &Arg<'_>,
+    conventions: &Conventions,
+) -> Result<String, Fault> {
     let decimal = Decimal::of(amount.value);
     let decimal = decimal.map_err(|no| amount.refuse(no.expected("an amount such as 129.90")))?;
     let code = currency
@@ -20,7 +24,7 @@ pub(crate) fn money(amount: &Arg<'_>, currency: &Arg<'_>, language: Language) ->
         .as_str()
         .filter(|code| is_currency(code))
         .ok_or_else(|| currency.refuse("an ISO 4217 code such as EUR"))?;
-    Ok(in_currency(&decimal, code, false, language))
+    Ok(conventions.amount(&decimal, code, false))
 }
 
 /// Whether a text has the form of an ISO 4217 code.
@@ -37,7 +41,7 @@ pub(crate) fn is_number(value: &Value) -> bool {
 /// write.
 pub(crate) fn digits(text: &str) -> Option<String> {
     let decimal = Decimal::parse(text).ok()?;
-    Some(decimal.write_with("", '.'))
+    Some(decimal.digits())
 }
 
 /// The format of Fluent's `NUMBER`.
@@ -109,117 +113,72 @@ impl NumberFormat {
 pub(crate) fn formatted_number(
     value: &Arg<'_>,
     format: &NumberFormat,
-    language: Language,
+    conventions: &Conventions,
 ) -> Result<(String, String), Fault> {
     let decimal = Decimal::of(value.value).map_err(|no| value.refuse(no.expected("a number")))?;
-    let group = if format.grouping { language.group() } else { "" };
-    let write = |number: &Decimal| number.write_with(group, language.point());
     let (selects, shown) = match &format.style {
         NumberStyle::Decimal => {
             let rounded = format.rounded(&decimal, None);
-            let shown = write(&rounded);
+            let shown = conventions.number(&rounded, format.grouping);
             (rounded, shown)
         }
         NumberStyle::Percent => {
             let hundredfold = decimal.clone().moved(2);
             let rounded = format.rounded(&hundredfold, Some(0));
-            (decimal, format!("{}{}", write(&rounded), language.percent()))
+            (decimal, conventions.percent(&rounded))
         }
         NumberStyle::Currency { code, by_code } => {
             let rounded = format.rounded(&decimal, None);
-            let shown = in_currency(&rounded, code, *by_code, language);
+            let shown = conventions.amount(&rounded, code, *by_code);
             (rounded, shown)
         }
     };
-    Ok((selects.write(Language::Other), shown))
-}
-
-/// Writes an amount with its currency's symbol, or with its code.
-fn in_currency(amount: &Decimal, code: &str, by_code: bool, language: Language) -> String {
-    let digits = match code {
-        "JPY" | "KRW" | "VND" | "CLP" | "ISK" | "XAF" | "XOF" | "XPF" | "UGX" | "PYG" => 0,
-        "KWD" | "BHD" | "OMR" | "JOD" | "TND" | "IQD" | "LYD" => 3,
-        _ => 2,
-    };
-    let symbol = match code {
-        other if by_code => other,
-        "EUR" => "€",
-        "USD" => "$",
-        "GBP" => "£",
-        "JPY" => "¥",
-        other => other,
-    };
-    let amount = amount.rounded(digits);
-    let sign = if amount.negative { "-" } else { "" };
-    let number = Decimal {
-        negative: false,
-        ..amount
-    }
-    .write(language);
-    match language {
-        Language::English if symbol.len() == 3 && symbol == code => format!("{sign}{code}\u{a0}{number}"),
-        Language::English => format!("{sign}{symbol}{number}"),
-        Language::French | Language::German => format!("{sign}{number}\u{a0}{symbol}"),
-        Language::Other => format!("{sign}{number}\u{a0}{code}"),
-    }
-}
-
-impl Language {
-    /// The separator between groups of three digits.
-    pub(super) fn group(self) -> &'static str {
-        match self {
-            Self::English => ",",
-            Self::French => "\u{202f}",
-            Self::German => ".",
-            Self::Other => "",
-        }
-    }
-
-    /// The sign behind a percentage.
-    fn percent(self) -> &'static str {
-        match self {
-            Self::English | Self::Other => "%",
-            Self::French => "\u{202f}%",
-            Self::German => "\u{a0}%",
-        }
-    }
-
-    /// The decimal separator.
-    pub(super) fn point(self) -> char {
-        match self {
-            Self::English | Self::Other => '.',
-            Self::French | Self::German => ',',
-        }
-    }
+    Ok((selects.digits(), shown))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(amount: &str, code: &str, language: Language) -> String {
-        in_currency(&Decimal::parse(amount).unwrap(), code, false, language)
+    fn written(amount: &str, code: &str, tag: &str) -> String {
+        Conventions::of(tag).amount(&Decimal::parse(amount).unwrap(), code, false)
     }
 
     #[test]
-    fn money_is_written_as_each_language_does() {
-        assert_eq!(written("1234.5", "EUR", Language::English), "€1,234.50");
-        assert_eq!(
-            written("1234.5", "EUR", Language::French),
-            "1\u{202f}234,50\u{a0}€"
-        );
-        assert_eq!(written("1234.5", "EUR", Language::German), "1.234,50\u{a0}€");
-        assert_eq!(written("12", "CHF", Language::English), "CHF\u{a0}12.00");
-        assert_eq!(written("-7.005", "USD", Language::English), "-$7.01");
-        assert_eq!(written("1234.5", "JPY", Language::German), "1.235\u{a0}¥");
-        assert_eq!(written("9", "PLN", Language::Other), "9.00\u{a0}PLN");
+    fn money_is_written_as_readers_of_each_locale_do() {
+        for (amount, code, tag, expected) in [
+            ("1234.5", "EUR", "en", "€1,234.50"),
+            ("1234.5", "EUR", "fr", "1\u{202f}234,50\u{a0}€"),
+            ("1234.5", "EUR", "de", "1.234,50\u{a0}€"),
+            ("1234.5", "EUR", "de-AT", "€\u{a0}1\u{a0}234,50"),
+            ("1234.5", "CHF", "de-CH", "CHF\u{a0}1'234.50"),
+            ("12", "CHF", "en", "CHF\u{a0}12.00"),
+            ("-7.005", "USD", "en", "-$7.01"),
+            ("7", "USD", "en-CA", "US$7.00"),
+            ("1234.5", "JPY", "de", "1.235\u{a0}¥"),
+            ("9", "PLN", "pl", "9,00\u{a0}zł"),
+            ("1234.5", "MXN", "es-MX", "$1,234.50"),
+            ("99.999", "EUR", "en", "€100.00"),
+            ("-0.001", "EUR", "en", "€0.00"),
+            ("5", "XYZ", "en", "XYZ\u{a0}5.00"),
+        ] {
+            assert_eq!(written(amount, code, tag), expected, "{amount} {code} {tag}");
+        }
     }
 
     #[test]
-    fn rounding_carries_and_keeps_no_negative_zero() {
-        assert_eq!(written("99.999", "EUR", Language::English), "€100.00");
-        assert_eq!(written("-0.001", "EUR", Language::English), "€0.00");
-        assert_eq!(written("0.1", "EUR", Language::English), "€0.10");
+    fn numbers_are_written_as_readers_of_each_locale_do() {
+        for (tag, expected) in [
+            ("en", "12,345,678.90"),
+            ("en-IN", "1,23,45,678.90"),
+            ("es", "12.345.678,90"),
+            ("de-CH", "12'345'678.90"),
+            ("und", "12,345,678.90"),
+            ("no tag", "12,345,678.90"),
+        ] {
+            let number = Decimal::parse("12345678.90").unwrap();
+            assert_eq!(Conventions::of(tag).number(&number, true), expected, "{tag}");
+        }
     }
 
     #[test]
@@ -239,9 +198,9 @@ mod tests {
         ] {
             assert_eq!(digits(text).as_deref(), Some(expected), "{text}");
         }
-        assert_eq!(written("1.2345E5", "EUR", Language::English), "€123,450.00");
+        assert_eq!(written("1.2345E5", "EUR", "en"), "€123,450.00");
         assert_eq!(
-            written("123456789012345678901234.565", "EUR", Language::German),
+            written("123456789012345678901234.565", "EUR", "de"),
             "123.456.789.012.345.678.901.234,57\u{a0}€"
         );
     }

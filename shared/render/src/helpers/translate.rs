@@ -5,7 +5,7 @@ use carillon_domain::{
     json::Value,
 };
 
-use super::Arg;
+use super::{Arg, LocalReader};
 use crate::{
     budget::Budget,
     fault::Fault,
@@ -21,12 +21,12 @@ pub(crate) fn translate(
     key: &Arg<'_>,
     args: &[(&str, &Value)],
     messages: &Messages,
-    timezone: Option<&str>,
+    reader: LocalReader<'_>,
     budget: &Budget,
 ) -> Result<String, Fault> {
     let name = key.value.as_str().ok_or_else(|| no_key(key))?;
     messages
-        .format(name, args, key.root, timezone, budget)
+        .format(name, args, key.root, reader, budget)
         .map_err(|error| match error {
             MessageError::Fault(fault) => fault,
             // The value may be one that must not be shown, so only the variable is named.

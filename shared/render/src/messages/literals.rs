@@ -10,6 +10,7 @@ use super::{
 use crate::{
     budget::{Budget, STEPS},
     fault::Fault,
+    helpers::LocalReader,
 };
 
 impl Messages {
@@ -45,7 +46,7 @@ impl Messages {
             messages: self,
             args: &[],
             root: None,
-            timezone: None,
+            reader: LocalReader::any(),
             budget: &budget,
         };
         let place = TermSite {

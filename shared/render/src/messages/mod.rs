@@ -25,12 +25,11 @@ use self::{
 use crate::{
     budget::{Budget, Exceeded},
     fault::Fault,
-    helpers::Language,
+    helpers::LocalReader,
 };
 
 /// One locale's messages.
 pub(crate) struct Bundle {
-    tag: Box<str>,
     texts: Texts,
     /// The keys that the file defines and that cannot be read.
     unreadable: BTreeSet<String>,
@@ -41,7 +40,6 @@ pub(crate) struct Bundle {
     digest: [u8; 32],
     cardinal: Option<PluralRules>,
     ordinal: Option<PluralRules>,
-    language: Language,
 }
 
 /// An issue of a file of messages.
@@ -63,7 +61,6 @@ impl Bundle {
             issues,
         } = read::read(ftl);
         Self {
-            tag: tag.into(),
             texts,
             unreadable,
             is_incomplete,
@@ -71,7 +68,6 @@ impl Bundle {
             digest: Sha256::digest(ftl).into(),
             cardinal: Self::rules(tag, PluralRuleType::CARDINAL),
             ordinal: Self::rules(tag, PluralRuleType::ORDINAL),
-            language: Language::of(tag),
         }
     }
 
@@ -143,7 +139,7 @@ impl Messages {
         key: &str,
         args: &[(&str, &Value)],
         root: Option<&Value>,
-        timezone: Option<&str>,
+        reader: LocalReader<'_>,
         budget: &Budget,
     ) -> Result<String, MessageError> {
         let (bundle, pattern) = self
@@ -154,7 +150,7 @@ impl Messages {
             messages: self,
             args,
             root,
-            timezone,
+            reader,
             budget,
         };
         let mut text = String::new();
@@ -166,14 +162,6 @@ impl Messages {
     fn find(&self, key: &str, from: usize) -> Option<(usize, &Pattern)> {
         let mut later = self.0.iter().enumerate().skip(from);
         later.find_map(|(index, bundle)| Some((index, &bundle.texts.get(key)?.pattern)))
-    }
-
-    fn tag(&self) -> &str {
-        self.0.first().map_or("", |bundle| &bundle.tag)
-    }
-
-    fn language(&self) -> Language {
-        self.0.first().map_or(Language::Other, |bundle| bundle.language)
     }
 }
 
@@ -207,7 +195,7 @@ nested = { hello }!
         let messages = Messages::new(vec![Arc::new(Bundle::read(tag, ftl))]);
         let args = carillon_domain::json::object(args).unwrap();
         let args: Vec<_> = args.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        messages.format(key, &args, None, None, &Budget::new(100_000))
+        messages.format(key, &args, None, LocalReader::any(), &Budget::new(100_000))
     }
 
     #[test]

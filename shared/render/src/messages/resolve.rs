@@ -23,8 +23,7 @@ pub(super) struct Resolver<'r> {
     pub(super) args: &'r [(&'r str, &'r Value)],
     /// All variables of the template, in which a refused value is looked for.
     pub(super) root: Option<&'r Value>,
-    /// The recipient's timezone (IANA name).
-    pub(super) timezone: Option<&'r str>,
+    pub(super) reader: LocalReader<'r>,
     pub(super) budget: &'r Budget,
 }
 
@@ -200,10 +199,9 @@ impl<'r> Resolver<'r> {
             value: value.map_or(&text, |(_, value)| *value),
             root: self.root,
         };
-        let language = self.messages.language();
         match function {
             Function::Number { format, ordinal } => {
-                let (plain, shown) = helpers::formatted_number(&arg, format, language)?;
+                let (plain, shown) = helpers::formatted_number(&arg, format, self.reader.conventions)?;
                 Ok(Chosen {
                     plain: plain.into(),
                     shown: Some(shown),
@@ -211,12 +209,7 @@ impl<'r> Resolver<'r> {
                 })
             }
             Function::DateTime(format) => {
-                let reader = LocalReader {
-                    tag: self.messages.tag(),
-                    language,
-                    timezone: self.timezone,
-                };
-                let shown = helpers::formatted_date(&arg, *format, reader, self.budget)?;
+                let shown = helpers::formatted_date(&arg, *format, self.reader, self.budget)?;
                 Ok(Chosen {
                     shown: Some(shown),
                     ..Chosen::plain(plain.to_owned())

@@ -104,23 +104,23 @@ fn datetime_writes_single_fields_as_each_language_does() {
 #[test]
 fn number_writes_percentages_and_the_digits_that_are_asked_for() {
     for (options, expected) in [
-        ("style: \"percent\"", ["26%", "26 %", "26 %", "26%"]),
+        ("style: \"percent\"", ["26%", "26 %", "26 %", "26 %"]),
         (
             "style: \"percent\", minimumFractionDigits: 2",
-            ["25.60%", "25,60 %", "25,60 %", "25.60%"],
+            ["25.60%", "25,60 %", "25,60 %", "25,60 %"],
         ),
         (
             "minimumIntegerDigits: 3",
-            ["000.256", "000,256", "000,256", "000.256"],
+            ["000.256", "000,256", "000,256", "000,256"],
         ),
-        ("maximumSignificantDigits: 2", ["0.26", "0,26", "0,26", "0.26"]),
+        ("maximumSignificantDigits: 2", ["0.26", "0,26", "0,26", "0,26"]),
         (
             "minimumSignificantDigits: 5",
-            ["0.25600", "0,25600", "0,25600", "0.25600"],
+            ["0.25600", "0,25600", "0,25600", "0,25600"],
         ),
         (
             "style: \"currency\", currency: \"EUR\", currencyDisplay: \"code\"",
-            ["EUR 0.26", "0,26 EUR", "0,26 EUR", "0.26 EUR"],
+            ["EUR 0.26", "0,26 EUR", "0,26 EUR", "0,26 EUR"],
         ),
     ] {
         let placeable = format!("NUMBER($n, {options})");

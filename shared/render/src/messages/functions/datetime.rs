@@ -3,7 +3,7 @@
 use fluent_syntax::ast::NamedArgument;
 
 use super::{Function, Refusal, Setting};
-use crate::helpers::{DateFormat, DateTimeFields, Fields, Style, Width};
+use crate::helpers::{DateFormat, DateStyle, DateTimeFields, Fields, Style, Width};
 
 const OPTIONS: &str =
     "dateStyle, timeStyle, weekday, year, month, day, hour, minute, second, hour12 or hourCycle";
@@ -24,10 +24,10 @@ pub(super) fn read(options: &[NamedArgument<&str>]) -> Result<Function, Refusal>
         match option.name {
             "dateStyle" => {
                 let styles = [
-                    ("full", Style::Full),
-                    ("long", Style::Long),
-                    ("medium", Style::Short),
-                    ("short", Style::Short),
+                    ("full", DateStyle::Full),
+                    ("long", DateStyle::Long),
+                    ("medium", DateStyle::Short),
+                    ("short", DateStyle::Short),
                 ];
                 date = Some(option.one_of(&styles, "\"full\", \"long\", \"medium\" or \"short\"")?);
             }
@@ -82,11 +82,11 @@ pub(super) fn read(options: &[NamedArgument<&str>]) -> Result<Function, Refusal>
     let refuse = |expected: &str| ("unknown-option", format!("expected DATETIME with {expected}"));
     if !has_fields {
         let date = if date.is_none() && !time {
-            Some(Style::Short)
+            Some(DateStyle::Short)
         } else {
             date
         };
-        return Ok(Function::DateTime(DateFormat::Styles { date, time }));
+        return Ok(Function::DateTime(DateFormat::Style(Style { date, time })));
     }
     if date.is_some() || time {
         return Err(refuse(
