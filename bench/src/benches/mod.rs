@@ -11,6 +11,7 @@ mod project;
 mod render;
 mod route;
 mod scale;
+mod waiting;
 
 use clap::ValueEnum;
 
@@ -41,6 +42,8 @@ pub(crate) enum Name {
     Backlog,
     /// More workers against a slow provider, beside linear scaling.
     Scale,
+    /// A million events that wait, then all of them due within a minute.
+    Waiting,
 }
 
 /// The amount of measuring.
@@ -73,5 +76,6 @@ pub(crate) fn run(name: Name, backend: &Backend, effort: Effort) -> anyhow::Resu
         Name::Lanes => lanes::run(backend, effort),
         Name::Backlog => backlog::run(backend, effort),
         Name::Scale => scale::run(backend, effort),
+        Name::Waiting => waiting::run(backend, effort),
     }
 }
