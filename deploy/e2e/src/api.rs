@@ -60,6 +60,16 @@ impl Api {
         })
     }
 
+    /// Posts a document; a status other than 2xx is an error.
+    pub(crate) async fn send(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        let answer = self.at_gateway(request).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        anyhow::ensure!(status.is_success(), "POST {path}: {status} {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// Puts a document; a status other than 2xx is an error.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let request = self.http.put(format!("{}{path}", self.url)).json(body);

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "embedded", global = true)]
     pub(crate) backend: Backend,
     /// The seed of all random choices; by default a random one.
-    #[arg(long)]
+    #[arg(long, global = true)]
     seed: Option<u64>,
     /// The duration of load and faults, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
@@ -32,6 +32,8 @@ pub(crate) struct Args {
 pub(crate) enum Suite {
     /// Attacks an installation from outside, and checks that other tenants are served meanwhile.
     Attacks(AttackArgs),
+    /// Replays dead letters while the process that does it is killed, and checks that each goes out exactly once.
+    Replays(ReplayArgs),
 }
 
 /// Options of the attack suite.
@@ -42,6 +44,17 @@ pub(crate) struct AttackArgs {
     /// The factor by which time limits are extended, for a debug build on a shared machine.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) slack: f64,
+}
+
+/// Options of the replay suite.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The number of dead letters.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub(crate) letters: usize,
+    /// The most kills; they end with the job.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) kills: usize,
 }
 
 /// The storage under Carillon.

@@ -1,6 +1,6 @@
-//! `carillon-e2e`: the fault suite, and with `attacks` the attack suite (see `attacks`). In the fault suite a whole
-//! Carillon works under a steady load while its processes and services are killed, frozen and emptied. Afterwards
-//! nothing may be missing, and nothing may have been doubled silently.
+//! `carillon-e2e`: the fault suite, with `attacks` the attack suite, and with `replays` the replay suite (see the modules
+//! of these names). In the fault suite a whole Carillon works under a steady load while its processes and services are
+//! killed, frozen and emptied. Afterwards nothing may be missing, and nothing may have been doubled silently.
 //!
 //! All faults and events are drawn from a seed: the same seed, backend, length and rate give the same faults and
 //! events.
@@ -17,6 +17,7 @@ mod plan;
 mod probe;
 mod providers;
 mod recoveries;
+mod replays;
 mod run;
 mod services;
 mod strike;
@@ -42,6 +43,14 @@ fn main() -> ExitCode {
             "attacks".to_owned(),
             runtime.block_on(attacks::run(&args, attacks)),
         ),
+        Some(Suite::Replays(replays)) => {
+            let seed = args.seed();
+            println!("seed {seed}");
+            (
+                format!("replays, seed {seed}"),
+                runtime.block_on(replays::run(&args, replays, seed)),
+            )
+        }
         None => {
             let seed = args.seed();
             println!("seed {seed}");
