@@ -16,7 +16,7 @@ use crate::roles::{self, ProcessRole};
 
 pub(crate) use self::{
     dev::{DATA_DIR, DevArgs, Without},
-    dlq::{DlqCommand, LetterFilter, SettleArgs},
+    dlq::{DlqCommand, EditArgs, LetterFilter, SettleArgs},
     remote::{DecisionsArgs, DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,

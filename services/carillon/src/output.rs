@@ -28,6 +28,13 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     line(&visible_lines(text))
 }
 
+/// Asks a question on standard error, where the answer is not mistaken for output.
+pub(crate) fn ask(question: &str) -> anyhow::Result<()> {
+    let mut out = io::stderr().lock();
+    out.write_all(visible(question).as_bytes())?;
+    out.flush().context("standard error takes no text")
+}
+
 /// Prints JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&visible_json(&serde_json::to_string(value)?))

@@ -16,6 +16,7 @@ use carillon_domain::{
     },
     field_error::{echo, escape_token, quoted},
     status::EventVerdict,
+    stored_letter::FirstRecord,
     waiting::Release,
 };
 
@@ -121,7 +122,8 @@ pub(crate) async fn parse(
 
 fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Result<Event, Vec<FieldError>> {
     // A gateway publishes more bytes than it received, because it writes out recipients and defaults.
-    let max = if is_via_gateway(record) {
+    // Nor is an event smaller that was put back after that.
+    let max = if is_via_gateway(record) || put_back(record).is_some() {
         MAX_WIRE_BYTES
     } else {
         MAX_EVENT_BYTES
@@ -132,9 +134,11 @@ fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Resu
     }
     // Attributes that are missing in a record that has waited are those of its first record.
     let own = origin(record);
-    let (first, written_at) = match release {
-        Some(release) => (&release.origin, release.written_at),
-        None => (&own, taken::accepted_at(record.timestamp, Some(now))),
+    let put_back = put_back(record);
+    let (first, written_at) = match (&put_back, release) {
+        (Some(first), _) => (&first.origin, taken::accepted_at(first.at, Some(now))),
+        (None, Some(release)) => (&release.origin, release.written_at),
+        (None, None) => (&own, taken::accepted_at(record.timestamp, Some(now))),
     };
     let defaults = Defaults {
         now: written_at,
@@ -154,6 +158,12 @@ fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Resu
         Mode::Data if attributes(record).next().is_some() => binary(record, defaults),
         Mode::Structured | Mode::Data => structured(record, defaults),
     }
+}
+
+/// The first record of an event that was put back from the dead letters. A foreign producer may write the header too; it
+/// says no more than the attributes `id` and `time`, which such a producer may write as well.
+fn put_back(record: &Record) -> Option<FirstRecord> {
+    serde_json::from_slice(record.headers.get(headers::FIRST)?).ok()
 }
 
 fn structured(record: &Record, defaults: Defaults<'_>) -> Result<Event, Vec<FieldError>> {

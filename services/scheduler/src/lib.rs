@@ -1,6 +1,7 @@
 //! The scheduler: what waits until a time, jobs that work dead letters off, and the publisher of the outbox. Several
 //! instances share the work; each step and each record is leased.
 
+mod canary;
 mod measures;
 mod plan;
 mod publisher;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_bus::{
     OutRecord, Topics, headers,
-    replay::{Replay, replay},
+    replay::{Replay, replay, replay_edited},
 };
 use carillon_domain::{
     Delivery, DeliveryStatus, EventId, StatusRecord, Timestamp,
@@ -48,9 +48,12 @@ pub(crate) async fn step(
         }));
         return Ok(step);
     }
-    let replays: Vec<(&LetterRecord, Result<Replay, SkipReason>)> = letters
-        .map(|letter| (letter, replay(topics, letter.stored(&job.tenant), job.id, now)))
-        .collect();
+    let put_back = |letter: &LetterRecord| match &job.edit {
+        Some(edit) => replay_edited(topics, letter.stored(&job.tenant), edit, job.id, now),
+        None => replay(topics, letter.stored(&job.tenant), job.id, now),
+    };
+    let replays: Vec<(&LetterRecord, Result<Replay, SkipReason>)> =
+        letters.map(|letter| (letter, put_back(letter))).collect();
     let events = replays
         .iter()
         .filter_map(|(_, replay)| replay.as_ref().ok()?.event());
@@ -70,7 +73,7 @@ pub(crate) async fn step(
                 records: vec![
                     // The delivery is reopened before its letter is closed: the delivery of an open letter is never
                     // deleted, and a new row would be counted once more.
-                    queued(topics, &delivery, generation, now),
+                    queued(topics, job, &delivery, generation, now),
                     verdict(topics, job, letter, Some(delivery.event_id), now),
                     outbox_record(record),
                 ],
@@ -113,7 +116,17 @@ fn verdict(
 }
 
 /// The status of a delivery that is put back.
-fn queued(topics: &Topics, delivery: &Delivery, generation: u32, now: Timestamp) -> OutboxRecord {
+fn queued(
+    topics: &Topics,
+    job: &JobView,
+    delivery: &Delivery,
+    generation: u32,
+    now: Timestamp,
+) -> OutboxRecord {
+    let detail = match job.edit {
+        Some(_) => "a replay has put it back from the dead letters, with an edit of its data",
+        None => "a replay has put it back from the dead letters",
+    };
     let update = StatusRecord::Delivery(DeliveryUpdate {
         v: STATUS_VERSION,
         tenant: delivery.tenant.clone(),
@@ -136,7 +149,7 @@ fn queued(topics: &Topics, delivery: &Delivery, generation: u32, now: Timestamp)
             at: now,
             status: DeliveryStatus::Queued,
             code: None,
-            detail: Some("a replay has put it back from the dead letters".to_owned()),
+            detail: Some(detail.to_owned()),
         }],
     });
     status(topics, delivery.tenant.as_str(), &update)

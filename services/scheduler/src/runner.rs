@@ -8,12 +8,12 @@ use carillon_domain::{Timestamp, clock::later};
 use carillon_runtime::panics;
 use carillon_store::{
     Lease,
-    dead_letter_jobs::{StepEnd, TakenJob},
+    dead_letter_jobs::{Canary, CanaryPhase, StepEnd, TakenJob},
     dead_letters::{BatchOf, LetterBatch},
 };
 use uuid::Uuid;
 
-use crate::{LEASE, SchedulerDeps, SchedulerError, plan};
+use crate::{LEASE, SchedulerDeps, SchedulerError, canary, plan};
 
 /// The interval at which an idle runner looks for jobs.
 pub(crate) const POLL: Duration = Duration::from_millis(500);
@@ -71,7 +71,16 @@ impl Runner {
 
     async fn work(&self, taken: &TakenJob) -> Result<(), SchedulerError> {
         let (job, store) = (&taken.job, &self.deps.store);
+        let canary = job.canary.as_ref();
+        if let Some(canary) = canary.filter(|canary| canary.phase == CanaryPhase::Watching) {
+            return self.watch(taken, canary.canary).await;
+        }
         let limit = job.rate.map_or(MAX_LETTERS, |rate| rate.clamp(1, MAX_LETTERS));
+        // The canary's letters go first, and none of the others.
+        let first = canary.filter(|canary| canary.phase == CanaryPhase::Sending);
+        let first = first.map(|canary| u64::from(canary.canary.letters).saturating_sub(job.settled));
+        let first = first.map_or(MAX_LETTERS, |left| u32::try_from(left).unwrap_or(MAX_LETTERS));
+        let limit = limit.min(first).max(1);
         let batch = store
             .dead_letters()
             .batch(BatchOf {
@@ -103,6 +112,27 @@ impl Runner {
             StepEnd::Lost => {
                 tracing::info!(job = %job.id, "a step was given up: the job was cancelled or taken over");
             }
+        }
+        Ok(())
+    }
+
+    /// Looks at the fates of a canary's letters. Meanwhile nothing is put back.
+    async fn watch(&self, taken: &TakenJob, canary: Canary) -> Result<(), SchedulerError> {
+        let job = &taken.job;
+        let fates = canary::fates(&self.deps, job).await?;
+        let phase = fates.phase(canary);
+        let now = self.deps.clock.now();
+        let wait = match phase {
+            CanaryPhase::Watching => canary::next_look(now, job.updated_at),
+            _ => Duration::ZERO,
+        };
+        let jobs = self.deps.store.dead_letter_jobs();
+        if jobs.watch(taken, fates, phase, later(now, wait)).await? && phase == CanaryPhase::Failed {
+            metrics::counter!("carillon_dlq_canaries_failed_total").increment(1);
+            tracing::warn!(
+                job = %job.id, failed = fates.failed, sent = fates.sent,
+                "a job has stopped: its canary has failed"
+            );
         }
         Ok(())
     }

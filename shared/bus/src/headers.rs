@@ -13,7 +13,10 @@ pub const GENERATION: &str = "carillon-generation";
 /// Earliest time of handling, in epoch milliseconds.
 pub const DUE: &str = "carillon-due";
 /// The replay job that put the record back.
-pub const REPLAY: &str = "carillon-replay";
+pub const REPLAY: &str = carillon_domain::dead_letter::REPLAY_HEADER;
+/// The position and time of the first record of an event that was put back, by which attributes that the event lacks are
+/// derived: [`carillon_domain::stored_letter::FirstRecord`], as JSON.
+pub const FIRST: &str = "carillon-first";
 /// What waits until a time: [`carillon_domain::waiting::Waiting`], as JSON.
 pub const WAITS: &str = "carillon-waits";
 /// The release of what has waited: [`carillon_domain::waiting::Release`], as JSON.

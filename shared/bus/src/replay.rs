@@ -4,6 +4,8 @@
 //! attempt), so a replay that is published twice is sent once. An event goes to the topic that it came from, as a new
 //! record, which the router has to claim like any other: an event that is claimed already cannot be put back.
 
+mod edited;
+
 use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -13,12 +15,14 @@ use carillon_domain::{
     dead_letter::SkipReason,
     event::{BinaryHeaders, DefaultId, Defaults, MediaType, Mode, without_mark},
     status::Origin,
-    stored_letter::{RejectedEvent, StoredLetter},
+    stored_letter::{FirstRecord, RejectedEvent, StoredLetter},
+    waiting::Release,
 };
 use uuid::Uuid;
 
+pub use self::edited::{document, event_document, replay_edited};
 use crate::{
-    dead_letter::{OFFSET, PARTITION},
+    dead_letter::{OFFSET, PARTITION, TIMESTAMP},
     headers::{self, Headers},
     record::OutRecord,
     topics::{TopicKind, Topics},
@@ -95,9 +99,16 @@ pub fn replay(
         let Some(TopicKind::Events(lane)) = topics.kind_of(letter.source_topic) else {
             return Err(SkipReason::UnknownSource);
         };
+        let first = letter.first(now);
+        let mut record = letter.record(topics.events(lane), job);
+        if let Some(first) = &first {
+            // Serialising text and numbers does not fail.
+            let header = serde_json::to_vec(first).unwrap_or_default();
+            record.headers.insert(headers::FIRST, header);
+        }
         Ok(Replay::Event {
-            event: letter.event(now),
-            record: letter.record(topics.events(lane), job),
+            event: first.and_then(|first| letter.event(&first)),
+            record,
         })
     }
 }
@@ -110,8 +121,14 @@ trait Original {
     fn record(&self, topic: Arc<str>, job: Uuid) -> OutRecord;
     /// Whether the record is an event in binary mode; the same rule as the router's.
     fn is_binary(&self) -> bool;
+    /// The release of a record that had waited.
+    fn release(&self) -> Option<Release>;
+    /// The position by which the event's claim knows the record: that of its first record, if it had waited.
+    fn origin(&self) -> Option<Origin>;
+    /// The first record of the event.
+    fn first(&self, now: Timestamp) -> Option<FirstRecord>;
     /// The event's identity, as the router reads it.
-    fn event(&self, now: Timestamp) -> Option<RejectedEvent>;
+    fn event(&self, first: &FirstRecord) -> Option<RejectedEvent>;
 }
 
 impl Original for StoredLetter<'_> {
@@ -140,15 +157,51 @@ impl Original for StoredLetter<'_> {
         mode == Mode::Data && self.headers.iter().any(|(name, _)| name.starts_with("ce_"))
     }
 
-    fn event(&self, now: Timestamp) -> Option<RejectedEvent> {
-        let partition = i32::from_be_bytes(bytes(self.text(PARTITION)?).as_ref().try_into().ok()?);
-        let offset = i64::from_be_bytes(bytes(self.text(OFFSET)?).as_ref().try_into().ok()?);
+    fn release(&self) -> Option<Release> {
+        Release::parse(&bytes(self.text(headers::RELEASE)?)).ok()
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        if let Some(release) = self.release() {
+            return Some(release.origin);
+        }
+        Some(Origin {
+            topic: Arc::from(self.source_topic),
+            partition: i32::from_be_bytes(bytes(self.text(PARTITION)?).as_ref().try_into().ok()?),
+            offset: i64::from_be_bytes(bytes(self.text(OFFSET)?).as_ref().try_into().ok()?),
+        })
+    }
+
+    fn first(&self, now: Timestamp) -> Option<FirstRecord> {
+        if let Some(header) = self.text(headers::FIRST) {
+            return serde_json::from_slice(&bytes(header)).ok();
+        }
+        if let Some(Release {
+            origin, written_at, ..
+        }) = self.release()
+        {
+            return Some(FirstRecord {
+                origin,
+                at: written_at,
+            });
+        }
+        let written = self.text(TIMESTAMP).and_then(|text| {
+            let millis = i64::from_be_bytes(bytes(text).as_ref().try_into().ok()?);
+            Timestamp::from_timestamp_millis(millis)
+        });
+        Some(FirstRecord {
+            origin: self.origin()?,
+            at: written.unwrap_or(now),
+        })
+    }
+
+    fn event(&self, first: &FirstRecord) -> Option<RejectedEvent> {
         let defaults = Defaults {
-            now,
+            now: first.at,
             id: DefaultId::Record {
-                topic: self.source_topic,
-                partition,
-                offset,
+                topic: &first.origin.topic,
+                partition: first.origin.partition,
+                offset: first.origin.offset,
             },
         };
         let event = if self.is_binary() {
@@ -168,11 +221,7 @@ impl Original for StoredLetter<'_> {
         Some(RejectedEvent {
             event_id: event.id,
             source: event.source,
-            origin: Origin {
-                topic: Arc::from(self.source_topic),
-                partition,
-                offset,
-            },
+            origin: self.origin()?,
         })
     }
 }
@@ -373,6 +422,36 @@ mod tests {
         let Ok(Replay::Event { event: None, .. }) = replay(&topics(), bad, Uuid::nil(), now()) else {
             panic!()
         };
+        let release = Release {
+            v: 1,
+            id: Uuid::from_u128(4),
+            number: 1,
+            origin: Origin {
+                topic: Arc::from(topic),
+                partition: 5,
+                offset: 44,
+            },
+            written_at: now(),
+            content: carillon_domain::waiting::WaitingContent::Event,
+        };
+        let mut waited = headers.clone();
+        let header = String::from_utf8(release.to_wire()).unwrap();
+        waited.push((headers::RELEASE.to_owned(), header));
+        let waited = letter(
+            &tenant,
+            Queue::Events,
+            topic,
+            &waited,
+            r#"{"specversion":"1.0","source":"/","type":"T","recipient":"u"}"#,
+        );
+        let Ok(Replay::Event {
+            event: Some(event), ..
+        }) = replay(&topics(), waited, Uuid::nil(), now())
+        else {
+            panic!()
+        };
+        assert_eq!(event.origin, release.origin, "its claim knows the first record");
+        assert_eq!(event.event_id, carillon_domain::EventId::of_record(topic, 5, 44));
         let foreign = letter(&tenant, Queue::Events, "elsewhere", &headers, "no event");
         let refused = replay(&topics(), foreign, Uuid::nil(), now()).unwrap_err();
         assert_eq!(refused, SkipReason::UnknownSource);

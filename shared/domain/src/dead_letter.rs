@@ -8,6 +8,9 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::clock::Timestamp;
 
+/// The header with the id of the job that has put a record back.
+pub const REPLAY_HEADER: &str = "carillon-replay";
+
 /// The reason for which a record is in a dead letter queue.
 #[derive(
     Debug,
@@ -120,8 +123,8 @@ impl SkipReason {
             Self::Unreadable => "its record cannot be read",
             Self::UnknownSource => "its record did not come from a topic of Carillon",
             Self::EventClaimed => {
-                "its event was accepted with this record, so a second record would count as a duplicate; post the \
-                 corrected event with a new id"
+                "its event was accepted with this record, so a second record would count as a duplicate; an edit can give \
+                 it a new id"
             }
             Self::EventRouted => "its event was routed from another record",
         }

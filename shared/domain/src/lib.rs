@@ -14,6 +14,7 @@ pub mod decide;
 pub mod delivery;
 mod delivery_state;
 pub mod duration_text;
+pub mod edit;
 pub mod event;
 pub mod field_error;
 pub mod ids;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     channel::Channel,
+    clock::Timestamp,
     ids::{EventId, TenantId},
     status::Origin,
 };
@@ -34,4 +37,15 @@ pub struct RejectedEvent {
     pub source: Arc<str>,
     /// The rejected record.
     pub origin: Origin,
+}
+
+/// The first record of an event that was put back. Attributes that the event lacks are derived from it, so that the event
+/// has the same id however often it is put back, and a record that is published twice is a duplicate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstRecord {
+    /// Its position.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Its time.
+    pub at: Timestamp,
 }

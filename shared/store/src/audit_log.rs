@@ -30,6 +30,8 @@ pub enum AuditAction {
     Import,
     /// A job was made that replays dead letters.
     Replay,
+    /// A job was made that replays a dead letter with an edit.
+    Edit,
     /// A job was made that discards dead letters.
     Discard,
     /// A job, an event or a delivery was cancelled.

@@ -44,6 +44,9 @@ pub(crate) enum DlqCommand {
     /// Put dead letters back, to be sent or decided once more. A job does it in the background, each letter at most once.
     #[command(after_help = examples::DLQ_REPLAY)]
     Replay(SettleArgs),
+    /// Edit a dead letter and send it again. The changes are shown first; the original stays as it is.
+    #[command(after_help = examples::DLQ_EDIT)]
+    Edit(EditArgs),
     /// Give dead letters up. They stay visible until they are deleted by age.
     #[command(after_help = examples::DLQ_DISCARD)]
     Discard(SettleArgs),
@@ -63,7 +66,7 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Let a paused job go on where it stopped.
+    /// Let a paused job go on where it stopped, or one that its canary has stopped.
     #[command(after_help = examples::DLQ_RESUME)]
     Resume {
         /// The job's id.
@@ -99,6 +102,9 @@ pub(crate) struct LetterFilter {
     /// Only letters of this event type; may be repeated.
     #[arg(long = "type")]
     pub(crate) event_type: Vec<String>,
+    /// Only letters that died again after this job had put them back; may be repeated.
+    #[arg(long, value_name = "JOB")]
+    pub(crate) replayed_by: Vec<String>,
     /// Only letters that died at this time or later: `2026-11-24T10:00:00Z`, or a date such as `2026-11-24`, which begins at
     /// 00:00 UTC.
     #[arg(long, value_name = "TIME")]
@@ -127,6 +133,12 @@ pub(crate) struct SettleArgs {
     /// The most letters a second.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u32>,
+    /// Replay so many letters first (10 without a number), wait until each has ended, and stop if too many have failed again.
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
+    pub(crate) canary: Option<u32>,
+    /// The share of the canary that may fail again, in percent.
+    #[arg(long, value_name = "PERCENT", requires = "canary")]
+    pub(crate) canary_tolerance: Option<u32>,
     /// A note that the job and its letters show.
     #[arg(long)]
     pub(crate) note: Option<String>,
@@ -137,15 +149,56 @@ pub(crate) struct SettleArgs {
     pub(crate) remote: Remote,
 }
 
+/// An edit of a dead letter.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct EditArgs {
+    /// The dead letter's id.
+    pub(crate) id: String,
+    /// Put another value in the place of one: a JSON pointer and JSON, or a text that is no JSON; may be repeated.
+    #[arg(long, value_name = "POINTER=VALUE")]
+    pub(crate) replace: Vec<String>,
+    /// Add a value, to an object or to a list (`/data/items/-` adds at its end); may be repeated.
+    #[arg(long, value_name = "POINTER=VALUE")]
+    pub(crate) add: Vec<String>,
+    /// Remove a value; may be repeated.
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) remove: Vec<String>,
+    /// A JSON Patch (RFC 6902) as JSON, or `@` and the name of its file.
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["replace", "add", "remove", "event"])]
+    pub(crate) patch: Option<String>,
+    /// A file with a whole event as JSON, in place of a record that cannot be read.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replace", "add", "remove"])]
+    pub(crate) event: Option<std::path::PathBuf>,
+    /// Show the changes, and send nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Send without asking first.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Edit with all values in view; needs an admin's key, and is recorded in the audit log.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    /// A note that the job and its letter show.
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    /// Wait until the letter is back.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 impl LetterFilter {
     /// The lists of values, by the API's names.
-    pub(crate) fn lists(&self) -> [(&'static str, &Vec<String>); 5] {
+    pub(crate) fn lists(&self) -> [(&'static str, &Vec<String>); 6] {
         [
             ("channel", &self.channel),
             ("class", &self.class),
             ("provider", &self.provider),
             ("code", &self.code),
             ("type", &self.event_type),
+            ("replayed_by", &self.replayed_by),
         ]
     }
 

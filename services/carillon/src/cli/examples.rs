@@ -54,7 +54,12 @@ examples! {
         "carillon dlq replay 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run",
         "carillon dlq replay --fingerprint 9f86d081884c7d65 --note 'template 7 is fixed' --rate 50 --wait",
-        "carillon dlq replay --channel email --class render --from 2026-11-24T10:00:00Z";
+        "carillon dlq replay --fingerprint 9f86d081884c7d65 --canary --wait",
+        "carillon dlq replay --channel email --class render --from 2026-11-24T10:00:00Z --canary=50 --canary-tolerance 4";
+    DLQ_EDIT:
+        "carillon dlq edit 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --replace /data/carrier=DHL",
+        "carillon dlq edit 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --patch '[{\"op\":\"remove\",\"path\":\"/recipients/1\"}]' --dry-run",
+        "carillon dlq edit 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --event mended.json --yes --wait";
     DLQ_DISCARD:
         "carillon dlq discard 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --note 'the order was cancelled'",
         "carillon dlq discard --channel events --code malformed-json --dry-run";

@@ -1,5 +1,7 @@
 //! `carillon dlq`: dead letters, and the jobs that work them off.
 
+mod edit;
+
 use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::bail;
@@ -78,6 +80,7 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
             print_list(&list, &columns, remote.json)
         }
         DlqCommand::Replay(args) => settle("replay", args).await,
+        DlqCommand::Edit(args) => edit::run(args).await,
         DlqCommand::Discard(args) => settle("discard", args).await,
         DlqCommand::Jobs { id: None, remote } => {
             let list = remote.call(Method::GET, "/v1/dlq/jobs", None).await?;
@@ -106,6 +109,12 @@ async fn settle(kind: &str, args: SettleArgs) -> anyhow::Result<()> {
     }
     if let Some(note) = &args.note {
         body.insert("note".to_owned(), json!(note));
+    }
+    if let Some(letters) = args.canary {
+        body.insert("canary".to_owned(), json!(letters));
+    }
+    if let Some(percent) = args.canary_tolerance {
+        body.insert("canary_tolerance".to_owned(), json!(percent));
     }
     let remote = &args.remote;
     let path = format!("/v1/dlq/{kind}");
@@ -192,6 +201,7 @@ async fn wait(remote: &Remote, made: &Value) -> anyhow::Result<()> {
     let job = loop {
         let job = remote.call(Method::GET, &path, None).await?;
         bar.set_position(job["processed"].as_u64().unwrap_or_default());
+        // A job that its canary has stopped waits for a person.
         if job["state"] != "running" && job["state"] != "paused" {
             break job;
         }
@@ -218,8 +228,13 @@ async fn wait(remote: &Remote, made: &Value) -> anyhow::Result<()> {
             cell(&job["skipped"])
         ))?;
     }
-    if job["state"] != "done" {
-        bail!("the job is {}", cell(&job["state"]));
+    match job["state"].as_str() {
+        Some("done") => {}
+        Some("stopped") => {
+            let (id, why) = (cell(&job["id"]), cell(&job["canary"]["sentence"]));
+            bail!("{why}; `carillon dlq resume {id}` lets it go on");
+        }
+        _ => bail!("the job is {}", cell(&job["state"])),
     }
     Ok(())
 }

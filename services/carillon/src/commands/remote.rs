@@ -32,6 +32,14 @@ impl Remote {
         .await
     }
 
+    /// Posts JSON, with its numbers as they are written.
+    pub(super) async fn post(&self, path: &str, json: String) -> anyhow::Result<Value> {
+        self.request(Method::POST, path, |request| {
+            request.header("content-type", "application/json").body(json)
+        })
+        .await
+    }
+
     /// Sends lines of CSV to the suppression list.
     pub(super) async fn import(&self, lines: Vec<u8>) -> anyhow::Result<Value> {
         self.request(Method::POST, "/v1/suppressions/import", |request| {

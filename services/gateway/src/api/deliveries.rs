@@ -20,6 +20,7 @@ use crate::{
     auth::Caller,
     error::ApiError,
     input::{Given, Id, Listed, Query, page},
+    letters,
     openapi::{answers, schemas},
     privacy::{Sight, mask_delivery, mask_of, mask_timeline},
     state::GatewayState,
@@ -251,13 +252,16 @@ async fn content(
         Some(template) => Some(Arc::clone(&template.locale)),
         None => locale_to_come(state, caller, delivery, &event.recipients).await,
     };
+    // A replay was sent with the data of its dead letter, which an edit may have changed.
+    let sent = letters::sent_data(state, caller, delivery).await.ok()?;
+    let data = sent.unwrap_or(event.data);
     let data = if sight.is_revealed() {
-        event.data
+        data
     } else {
         let mask = mask_of(state, caller.tenant(), Some(&delivery.event_type))
             .await
             .ok()?;
-        Arc::from(mask.data(event.data.get())?)
+        Arc::from(mask.data(data.get())?)
     };
     let request = RenderRequest {
         tenant: caller.tenant().clone(),

@@ -8,6 +8,7 @@ use carillon_domain::{Channel, Moment, dead_letter::FailureClass};
 use carillon_runtime::http::Problem;
 use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     auth::Caller,
@@ -67,6 +68,7 @@ pub(crate) struct Asked {
     fingerprint: Vec<String>,
     #[serde(rename = "type")]
     event_type: Vec<String>,
+    replayed_by: Vec<Uuid>,
     from: Given<Moment>,
     to: Given<Moment>,
     limit: Given<u32>,
@@ -81,7 +83,8 @@ pub(crate) struct Asked {
         ("channel" = Option<Vec<schemas::QueueName>>, Query, description = "push, email, sms, webhook, events"),
         ("class" = Option<Vec<schemas::FailureClassName>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
-        ("type" = Option<Vec<String>>, Query), ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),
+        ("type" = Option<Vec<String>>, Query),
+        ("replayed_by" = Option<Vec<uuid::Uuid>>, Query, description = "Letters that died again after this job had put them back"), ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses((status = 200, description = "A page", body = answers::DeadLetterPage),
@@ -102,6 +105,7 @@ pub(crate) async fn list_dead_letters(
         code: asked.code,
         fingerprint: asked.fingerprint,
         event_type: asked.event_type,
+        replayed_by: asked.replayed_by,
         from: asked.from.0.map(|Moment(at)| at),
         to: asked.to.0.map(|Moment(at)| at),
     };

@@ -96,7 +96,8 @@ pub(crate) async fn cancel_job(
 /// The result of a pause or a resumption.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MoveAnswer {
-    /// `paused` or `resumed`; `already_paused` or `already_running` if it was so before; `already_ended` if the job has ended.
+    /// `paused` or `resumed`; `already_paused` or `already_running` if it was so before, or its canary has stopped it;
+    /// `already_ended` if the job has ended.
     #[schema(example = "paused")]
     result: &'static str,
     job: JobDocument,
@@ -107,7 +108,7 @@ impl MoveAnswer {
         let Moved { is_moved, job } = moved.ok_or_else(|| ApiError::not_found("job"))?;
         let result = match (is_moved, job.state) {
             (true, _) => result,
-            (false, JobState::Paused) => "already_paused",
+            (false, JobState::Paused | JobState::Stopped) => "already_paused",
             (false, JobState::Running) => "already_running",
             (false, _) => "already_ended",
         };
@@ -138,7 +139,7 @@ pub(crate) async fn pause_job(
     )
 }
 
-/// Let a paused job go on where it stopped.
+/// Let a paused job go on where it stopped, or one that its canary has stopped.
 #[utoipa::path(
     post, path = "/v1/dlq/jobs/{id}/resume", tag = "dlq", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Resumed, or not paused before", body = MoveAnswer),

@@ -22,6 +22,8 @@ pub(crate) struct Chosen {
     pub(super) code: Option<String>,
     #[serde(rename = "type")]
     pub(super) event_type: Option<String>,
+    /// The job that had put them back before they died again.
+    pub(super) replayed_by: Option<String>,
 }
 
 impl Chosen {
@@ -43,6 +45,7 @@ impl Chosen {
             ("provider", &self.provider),
             ("code", &self.code),
             ("type", &self.event_type),
+            ("replayed_by", &self.replayed_by),
         ];
         let set = all
             .into_iter()
@@ -84,6 +87,7 @@ impl Chosen {
             code: body.code,
             fingerprint: self.set("fingerprint").into_iter().collect(),
             event_type: body.event_type,
+            replayed_by: body.replayed_by,
             ..DeadLetterFilter::default()
         })
     }
@@ -124,7 +128,12 @@ impl Chosen {
             let known = text.parse();
             known.map_err(|_| wrong("class", "a class of failures such as render", &text))
         });
+        let jobs = self.set("replayed_by").map(|text| {
+            let known = text.parse();
+            known.map_err(|_| wrong("replayed_by", "the id of a job", &text))
+        });
         Ok(FilterBody {
+            replayed_by: jobs.transpose()?.into_iter().collect(),
             channel: queues.transpose()?.into_iter().collect(),
             class: classes.transpose()?.into_iter().collect(),
             provider: self.set("provider").into_iter().collect(),

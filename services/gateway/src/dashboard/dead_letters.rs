@@ -19,7 +19,7 @@ use super::{
 use crate::{
     error::ApiError,
     input::{Id, NoQuery, Query, page},
-    letters::{VerdictDocument, verdicts_of},
+    letters::{ChangeDocument, VerdictDocument, changes_by, verdicts_of},
     privacy::{mask_groups, mask_letter, show_dead_letter},
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Asked {
     code: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
+    replayed_by: Option<String>,
 }
 
 #[derive(Template)]
@@ -90,6 +91,7 @@ pub(crate) async fn list(
         provider: asked.provider,
         code: asked.code,
         event_type: asked.event_type,
+        replayed_by: asked.replayed_by,
     };
     let filter = chosen.filter(state)?;
     let mut found = letters.list(tenant, &filter, page).await?;
@@ -132,6 +134,8 @@ struct DeadLetterPage {
     /// The reason for which the record is hidden or masked.
     hidden: Option<&'static str>,
     value: Option<Value>,
+    /// The changes with which it was sent again.
+    changes: Vec<ChangeDocument>,
 }
 
 /// The bytes of a record in a readable form.
@@ -155,6 +159,11 @@ pub(crate) async fn show(
         .ok_or_else(|| ApiError::not_found("dead letter"))?;
     let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let verdicts = verdicts_of(gateway, tenant, std::slice::from_mut(&mut letter)).await?;
+    let edited = verdicts.values().find(|verdict| verdict.edited);
+    let changes = match edited {
+        Some(verdict) => changes_by(gateway, tenant, signed_in.sight, &letter, verdict.job_id).await?,
+        None => Vec::new(),
+    };
     let document = show_dead_letter(
         gateway,
         tenant,
@@ -174,6 +183,7 @@ pub(crate) async fn show(
         headers: document.headers.unwrap_or_default(),
         hidden: document.hidden,
         value: document.value.map(readable),
+        changes,
     }))
 }
 

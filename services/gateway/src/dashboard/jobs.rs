@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::ApiError,
     input::{Id, NoQuery, Query, page},
-    letters::{FilterBody, JobDocument},
+    letters::{self, FilterBody, JobDocument},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,7 +62,14 @@ struct JobPage {
     frame: Option<Frame>,
     job: JobDocument,
     is_running: bool,
+    /// Whether it goes on when it is resumed.
     is_paused: bool,
+    /// The reason for which its canary has stopped it.
+    stopped: Option<String>,
+    /// The number of letters that died again after it had put them back.
+    again: u64,
+    /// The letter that it edits.
+    letter: Option<Uuid>,
     may_change: bool,
     /// The reasons for which letters stay as they are: number, word and sentence.
     reasons: Vec<(u64, SkipReason, &'static str)>,
@@ -81,13 +88,22 @@ pub(crate) async fn show(
         .get(signed_in.caller.tenant(), id?.0)
         .await?
         .ok_or_else(|| ApiError::not_found("job"))?;
+    let letter = job.edit.as_ref().and(job.selection.ids.first().copied());
     let job = JobDocument::of(job);
-    let (is_running, is_paused) = (job.state == JobState::Running, job.state == JobState::Paused);
+    let again = letters::died_again(&dashboard.gateway, signed_in.caller.tenant(), job.id).await?;
+    let is_running = job.state == JobState::Running;
+    let is_stopped = job.state == JobState::Stopped;
+    let is_paused = is_stopped || job.state == JobState::Paused;
     let reasons = job.reasons.iter();
     Ok(render(&JobPage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
         is_running,
         is_paused,
+        stopped: is_stopped
+            .then(|| job.canary.as_ref().map(|canary| canary.sentence.clone()))
+            .flatten(),
+        again,
+        letter,
         may_change: (is_running || is_paused) && signed_in.role() >= Role::Operator,
         reasons: reasons
             .map(|(reason, count)| (*count, *reason, reason.sentence()))

@@ -6,6 +6,7 @@ mod chosen;
 mod dead_letters;
 mod deliveries;
 mod delivery;
+mod edit;
 mod event;
 pub(crate) mod foreign;
 pub(crate) mod jobs;
@@ -31,6 +32,8 @@ use crate::state::GatewayState;
 
 /// The largest body of a form, in bytes.
 const MAX_FORM: usize = 16 << 10;
+/// The largest form with an event, whose text may be encoded as three bytes a character.
+const MAX_EDIT: usize = 2 << 20;
 /// The content security policy of pages: our own style, frames with messages' HTML, forms to ourselves.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -74,6 +77,12 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/sign-in", get(sign_in::form).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
         .layer(DefaultBodyLimit::max(MAX_FORM))
+        .route(
+            "/dlq/{id}/edit",
+            get(edit::show)
+                .post(edit::send)
+                .layer(DefaultBodyLimit::max(MAX_EDIT)),
+        )
         .with_state(dashboard);
     self::pages(pages.merge(assets()))
 }

@@ -7,7 +7,10 @@ use axum::{
 };
 use carillon_domain::DeliveryStatus;
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::{StoreError, dead_letter_jobs::JobState};
+use carillon_store::{
+    StoreError,
+    dead_letter_jobs::{CanaryPhase, JobState},
+};
 
 use crate::error::ApiError;
 
@@ -71,7 +74,18 @@ pub(crate) fn job_tone(state: &JobState) -> &'static str {
         JobState::Done => "good",
         JobState::Cancelled => "calm",
         JobState::Paused => "warn",
-        JobState::Failed => "bad",
+        JobState::Failed | JobState::Stopped => "bad",
+    }
+}
+
+/// The colour of a canary's phase, beside its name.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
+pub(crate) fn canary_tone(phase: &CanaryPhase) -> &'static str {
+    match phase {
+        CanaryPhase::Sending | CanaryPhase::Watching => "busy",
+        CanaryPhase::Passed => "good",
+        CanaryPhase::Failed => "bad",
+        CanaryPhase::Overruled => "warn",
     }
 }
 

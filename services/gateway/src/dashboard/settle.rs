@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::ApiError,
     input::Query,
-    letters::{self, Rehearsal},
+    letters::{self, CanaryNumber, Rehearsal},
 };
 
 #[derive(Template)]
@@ -77,7 +77,13 @@ async fn show(
 ) -> Result<Response, PageError> {
     check_role(signed_in)?;
     let settling = chosen.body()?.checked(kind)?;
-    let rehearsal = letters::rehearse(&dashboard.gateway, signed_in.caller.tenant(), &settling).await?;
+    let rehearsal = letters::rehearse(
+        &dashboard.gateway,
+        signed_in.caller.tenant(),
+        signed_in.sight,
+        &settling,
+    )
+    .await?;
     let id = chosen.field("id");
     Ok(render(&SettlePage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
@@ -106,6 +112,10 @@ pub(crate) struct Confirmed {
     note: String,
     #[serde(default)]
     rate: String,
+    #[serde(default)]
+    canary: String,
+    #[serde(default)]
+    canary_tolerance: String,
     id: Option<String>,
     fingerprint: Option<String>,
     channel: Option<String>,
@@ -114,6 +124,7 @@ pub(crate) struct Confirmed {
     code: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
+    replayed_by: Option<String>,
 }
 
 /// Makes the job of a replay.
@@ -152,18 +163,25 @@ async fn confirm(
         provider: confirmed.provider,
         code: confirmed.code,
         event_type: confirmed.event_type,
+        replayed_by: confirmed.replayed_by,
     };
     let mut body = chosen.body()?;
     body.note = Some(confirmed.note);
-    body.rate = match confirmed.rate.trim() {
-        "" => None,
-        text => {
-            let expected = "a whole number from 1 to 10000";
-            Some(text.parse().map_err(|_| wrong("rate", expected, text))?)
-        }
+    let number = |name: &str, text: &str, expected: &str| match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| wrong(name, expected, text)),
     };
+    body.rate = number("rate", &confirmed.rate, "a whole number from 1 to 10000")?;
+    body.canary =
+        number("canary", &confirmed.canary, "a whole number from 1 to 1000")?.map(CanaryNumber::Letters);
+    // A tolerance of no canary says nothing.
+    if body.canary.is_some() {
+        let expected = "a whole number from 0 to 99";
+        body.canary_tolerance = number("canary_tolerance", &confirmed.canary_tolerance, expected)?;
+    }
     let settling = body.checked(kind)?;
-    letters::create(&dashboard.gateway, &signed_in.caller.0, settling, confirmed.job).await?;
+    let (who, sight) = (&signed_in.caller.0, signed_in.sight);
+    letters::create(&dashboard.gateway, who, sight, settling, confirmed.job).await?;
     Ok(Redirect::to(&format!("/dlq/jobs/{}", confirmed.job)).into_response())
 }
 

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::{Moment, Timestamp, clock::later, dead_letter::SkipReason};
-use carillon_store::dead_letter_jobs::{JobKind, JobState, JobView};
+use carillon_domain::{
+    Moment, Timestamp, clock::later, dead_letter::SkipReason, edit::Operation, mask::mask_addresses,
+};
+use carillon_store::dead_letter_jobs::{CanaryPhase, CanaryView, JobKind, JobState, JobView};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,6 +39,12 @@ pub(crate) struct JobDocument {
     pub(crate) rate: Option<u32>,
     #[schema(required)]
     pub(crate) note: Option<String>,
+    /// The letters that go first; null if it was made without a canary.
+    #[schema(required)]
+    pub(crate) canary: Option<CanaryDocument>,
+    /// The operations of its edit, without their values; null if it was made without an edit.
+    #[schema(required, value_type = Option<Vec<schemas::EditOperation>>)]
+    pub(crate) edit: Option<Vec<Operation>>,
     /// The API key that asked for it.
     pub(crate) key_id: Uuid,
     pub(crate) key_name: String,
@@ -52,6 +60,68 @@ pub(crate) struct JobDocument {
     #[schema(required)]
     pub(crate) eta: Option<DateTime<Utc>>,
     pub(crate) status_url: String,
+}
+
+/// The canary of a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct CanaryDocument {
+    /// The number of letters that go first.
+    pub(crate) letters: u32,
+    /// The share of them that may fail again, in percent.
+    pub(crate) tolerance: u32,
+    #[schema(value_type = schemas::CanaryPhaseName)]
+    pub(crate) phase: CanaryPhase,
+    /// The number of letters that were put back, as last seen.
+    pub(crate) sent: u32,
+    /// The number of those that have ended.
+    pub(crate) ended: u32,
+    /// The number of those that have failed again.
+    pub(crate) failed: u32,
+    /// The phase as a sentence.
+    pub(crate) sentence: String,
+}
+
+impl From<CanaryView> for CanaryDocument {
+    fn from(view: CanaryView) -> Self {
+        let CanaryView {
+            canary,
+            phase,
+            sent,
+            ended,
+            failed,
+        } = view;
+        let may = match canary.tolerance {
+            0 => "none may".to_owned(),
+            percent => format!("{percent} % may"),
+        };
+        let sentence = match phase {
+            CanaryPhase::Sending => format!("the first {} letters go first", canary.letters),
+            CanaryPhase::Watching => {
+                format!(
+                    "{ended} of the first {} letters have ended; the others wait for that",
+                    canary.letters
+                )
+            }
+            CanaryPhase::Passed => {
+                format!("{failed} of the first {sent} letters failed again; {may}, so the job went on")
+            }
+            CanaryPhase::Failed => {
+                format!("{failed} of the first {sent} letters failed again and {may}, so the job has stopped")
+            }
+            CanaryPhase::Overruled => {
+                format!("{failed} of the first {sent} letters failed again; a person let the job go on")
+            }
+        };
+        Self {
+            letters: canary.letters,
+            tolerance: canary.tolerance,
+            phase,
+            sent,
+            ended,
+            failed,
+            sentence,
+        }
+    }
 }
 
 /// The letters of a job.
@@ -97,10 +167,23 @@ impl JobDocument {
                     provider: selection.provider.clone(),
                     code: selection.code.clone(),
                     event_type: selection.event_type.clone(),
+                    replayed_by: selection.replayed_by.clone(),
                     from: selection.from.map(Moment),
                     to: selection.to.map(Moment),
                 }),
             },
+            canary: job.canary.map(CanaryDocument::from),
+            edit: job.edit.as_ref().map(|edit| {
+                let mut operations = edit.operations();
+                for operation in &mut operations {
+                    operation.path = mask_addresses(&operation.path).into_owned();
+                    operation.from = operation
+                        .from
+                        .as_deref()
+                        .map(|from| mask_addresses(from).into_owned());
+                }
+                operations
+            }),
             reasons: job.skipped,
             note: job.note,
             key_name: job.key_name,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use carillon_bus::replay::{Replay, replay};
+use carillon_bus::replay::{Replay, replay, replay_edited};
 use carillon_domain::{FieldError, TenantId, Timestamp, dead_letter::SkipReason};
 use carillon_store::{
     dead_letter_jobs::JobKind,
@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::request::Settling;
-use crate::{error::ApiError, state::GatewayState};
+use super::{editing::ChangeDocument, request::Settling};
+use crate::{error::ApiError, privacy::Sight, state::GatewayState};
 
 /// The most letters that a dry run examines.
 const MAX_EXAMINED: u64 = 10_000;
@@ -33,6 +33,8 @@ pub(crate) struct Rehearsal {
     pub(crate) reasons: BTreeMap<SkipReason, u64>,
     /// Letters of each outcome, at most five.
     pub(crate) samples: Vec<Sample>,
+    /// The places that the edit changes, at most 200; empty without one.
+    pub(crate) changes: Vec<ChangeDocument>,
 }
 
 /// The numbers of letters by outcome.
@@ -66,20 +68,23 @@ pub(crate) struct Sample {
 pub(crate) async fn rehearse(
     state: &GatewayState,
     tenant: &TenantId,
+    sight: Sight,
     settling: &Settling,
 ) -> Result<Rehearsal, ApiError> {
     let now = state.clock.now();
     settling.refuse_unknown(state, tenant).await?;
+    let changes = settling.check_edit(state, tenant, sight).await?;
     let of = settling.batch_of(tenant, now);
     let mut rehearsal = Rehearsal {
         total: state.store.dead_letters().count(of).await?,
+        changes,
         ..Rehearsal::default()
     };
     let mut after = None;
     let mut sampled: HashMap<&'static str, usize> = HashMap::new();
     loop {
         let batch = state.store.dead_letters().batch(BatchOf { after, ..of }).await?;
-        for (id, skipped) in outcomes(state, tenant, settling.kind, &batch.letters, now).await? {
+        for (id, skipped) in outcomes(state, tenant, settling, &batch.letters, now).await? {
             rehearsal.examined += 1;
             let would = &mut rehearsal.would;
             let (outcome, count) = match (settling.kind, skipped) {
@@ -122,7 +127,7 @@ pub(super) async fn refuse_fruitless(
     let mut after = None;
     loop {
         let batch = state.store.dead_letters().batch(BatchOf { after, ..of }).await?;
-        for (id, skipped) in outcomes(state, tenant, settling.kind, &batch.letters, now).await? {
+        for (id, skipped) in outcomes(state, tenant, settling, &batch.letters, now).await? {
             let Some(reason) = skipped else { return Ok(()) };
             reasons.insert(id, reason);
         }
@@ -152,7 +157,7 @@ pub(super) async fn refuse_fruitless(
 async fn outcomes(
     state: &GatewayState,
     tenant: &TenantId,
-    kind: JobKind,
+    settling: &Settling,
     letters: &[LetterRecord],
     now: Timestamp,
 ) -> Result<Vec<(Uuid, Option<SkipReason>)>, ApiError> {
@@ -163,10 +168,14 @@ async fn outcomes(
     for letter in letters {
         let skipped = if settled.contains(&letter.id) {
             Some(SkipReason::AlreadySettled)
-        } else if kind == JobKind::Discard {
+        } else if settling.kind == JobKind::Discard {
             None
         } else {
-            let replayed = replay(state.bus.topics(), letter.stored(tenant), Uuid::nil(), now);
+            let (topics, stored) = (state.bus.topics(), letter.stored(tenant));
+            let replayed = match &settling.edit {
+                Some(edit) => replay_edited(topics, stored, edit, Uuid::nil(), now),
+                None => replay(topics, stored, Uuid::nil(), now),
+            };
             if let Some(event) = replayed.as_ref().ok().and_then(Replay::event) {
                 places.push(outcomes.len());
                 events.push(event.clone());

@@ -1,17 +1,19 @@
 //! The request for a job.
 
 use carillon_domain::{
-    FieldError, Moment, TenantId, Timestamp, dead_letter::FailureClass, field_error::quoted,
+    FieldError, Moment, TenantId, Timestamp, dead_letter::FailureClass, edit::Edit, field_error::quoted,
 };
 use carillon_store::{
-    dead_letter_jobs::JobKind,
+    dead_letter_jobs::{Canary, JobKind},
     dead_letters::{BatchOf, DeadLetterFilter, DeadLetterState},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{api::dlq::Queue, error::ApiError, openapi::schemas, state::GatewayState};
+use super::editing::{ChangeDocument, check_edit};
+use crate::{api::dlq::Queue, error::ApiError, openapi::schemas, privacy::Sight, state::GatewayState};
 
 /// The most ids of one job.
 const MAX_IDS: usize = 1_000;
@@ -40,6 +42,25 @@ pub(crate) struct SettleBody {
     /// A note that the job and its letters show.
     #[schema(max_length = 500, example = "template 7 is fixed")]
     pub(crate) note: Option<String>,
+    /// Put so many letters back first, wait until each has ended, and stop if too many have failed again: 1 to 1,000, or
+    /// `true` for 10. Only for a replay.
+    #[schema(value_type = Option<schemas::CanaryNumber>)]
+    pub(crate) canary: Option<CanaryNumber>,
+    /// The share of the canary that may fail again, in percent; 0 without it.
+    #[schema(maximum = 99)]
+    pub(crate) canary_tolerance: Option<u32>,
+    /// A JSON Patch (RFC 6902) of the event in one letter, which is put back with it. Only for a replay of one id; of a
+    /// delivery only `/data` can be edited. A record that cannot be read is replaced as a whole, with the path `""`.
+    #[schema(value_type = Option<Vec<schemas::PatchOperation>>, max_items = 100, min_items = 1)]
+    pub(crate) edit: Option<Box<RawValue>>,
+}
+
+/// The number of letters of a canary, or whether there is one.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum CanaryNumber {
+    Wanted(bool),
+    Letters(u32),
 }
 
 /// The id of a dead letter.
@@ -80,6 +101,10 @@ pub(crate) struct FilterBody {
     #[schema(required = false)]
     #[serde(rename = "type", skip_serializing_if = "Vec::is_empty")]
     pub(crate) event_type: Vec<String>,
+    /// Jobs that had put them back before they died again.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replayed_by: Vec<Uuid>,
     /// Earliest time of death.
     #[schema(value_type = Option<schemas::MomentText>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +122,15 @@ pub(crate) struct Settling {
     pub(crate) selection: DeadLetterFilter,
     pub(crate) rate: Option<u32>,
     pub(crate) note: Option<String>,
+    pub(crate) canary: Option<Canary>,
+    /// The edit of the only letter.
+    pub(crate) edit: Option<Edit>,
 }
+
+/// The letters of a canary without a number.
+const CANARY: u32 = 10;
+/// The most letters of a canary.
+const MAX_CANARY: u32 = 1_000;
 
 impl SettleBody {
     /// Checks the request; all errors are named.
@@ -153,6 +186,16 @@ impl SettleBody {
             );
             wrong("/note", "format", text);
         }
+        let canary = canary(kind, self.canary, self.canary_tolerance, &mut errors);
+        let edit = match self.edit {
+            None => None,
+            Some(_) if kind == JobKind::Discard => {
+                let text = "expected no edit: discarded letters are not sent";
+                errors.push(FieldError::new("/edit", "kind", text));
+                None
+            }
+            Some(json) => edit(&json, self.ids.as_deref(), canary, &mut errors),
+        };
         if !errors.is_empty() {
             return Err(ApiError::fields(errors));
         }
@@ -161,7 +204,84 @@ impl SettleBody {
             selection: selection(self.ids, self.fingerprint, self.filter),
             rate: self.rate,
             note,
+            canary,
+            edit,
         })
+    }
+}
+
+fn canary(
+    kind: JobKind,
+    number: Option<CanaryNumber>,
+    tolerance: Option<u32>,
+    errors: &mut Vec<FieldError>,
+) -> Option<Canary> {
+    let letters = match number {
+        None | Some(CanaryNumber::Wanted(false)) => None,
+        Some(CanaryNumber::Wanted(true)) => Some(CANARY),
+        Some(CanaryNumber::Letters(letters)) => Some(letters),
+    };
+    let mut wrong = |pointer: &str, code: &str, text: String| {
+        errors.push(FieldError::new(pointer, code, text));
+    };
+    if let Some(letters) = letters
+        && !(1..=MAX_CANARY).contains(&letters)
+    {
+        wrong(
+            "/canary",
+            "range",
+            format!("expected true or 1 to 1,000 letters, not {letters}"),
+        );
+    }
+    if letters.is_some() && kind == JobKind::Discard {
+        let text = "expected no canary: discarded letters are not sent";
+        wrong("/canary", "kind", text.to_owned());
+    }
+    match tolerance {
+        Some(percent) if percent > 99 => {
+            wrong(
+                "/canary_tolerance",
+                "range",
+                format!("expected 0 to 99 percent, not {percent}"),
+            );
+        }
+        Some(_) if letters.is_none() => {
+            wrong(
+                "/canary_tolerance",
+                "canary",
+                "expected a canary beside it".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    letters.map(|letters| Canary {
+        letters,
+        tolerance: tolerance.unwrap_or(0),
+    })
+}
+
+fn edit(
+    json: &RawValue,
+    ids: Option<&[LetterId]>,
+    canary: Option<Canary>,
+    errors: &mut Vec<FieldError>,
+) -> Option<Edit> {
+    let mut wrong = |text: &str| errors.push(FieldError::new("/edit", "selection", text));
+    if ids.map(<[LetterId]>::len) != Some(1) {
+        wrong("expected one id beside it: an edit is of one letter");
+    }
+    if canary.is_some() {
+        wrong("expected no canary beside it: there is one letter");
+    }
+    match Edit::parse(json.get()) {
+        Ok(edit) => Some(edit),
+        Err(found) => {
+            errors.extend(found.into_iter().map(|error| FieldError {
+                pointer: format!("/edit{}", error.pointer),
+                ..error
+            }));
+            None
+        }
     }
 }
 
@@ -188,12 +308,26 @@ fn selection(
         code: filter.code,
         fingerprint: fingerprint.into_iter().collect(),
         event_type: filter.event_type,
+        replayed_by: filter.replayed_by,
         from: filter.from.map(|Moment(at)| at),
         to: filter.to.map(|Moment(at)| at),
     }
 }
 
 impl Settling {
+    /// Checks the edit, if there is one, for a person with this sight; returns its changes.
+    pub(crate) async fn check_edit(
+        &self,
+        state: &GatewayState,
+        tenant: &TenantId,
+        sight: Sight,
+    ) -> Result<Vec<ChangeDocument>, ApiError> {
+        match (&self.edit, self.selection.ids.as_slice()) {
+            (Some(edit), [id]) => check_edit(state, tenant, sight, *id, edit).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// The letters in the read model.
     pub(crate) fn batch_of<'a>(&'a self, tenant: &'a TenantId, now: Timestamp) -> BatchOf<'a> {
         BatchOf {

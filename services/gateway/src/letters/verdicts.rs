@@ -19,6 +19,8 @@ pub(crate) struct VerdictDocument {
     pub(crate) job_id: Uuid,
     /// The job's note.
     pub(crate) note: Option<String>,
+    /// Whether its record was put back with an edit.
+    pub(crate) edited: bool,
 }
 
 impl From<VerdictView> for VerdictDocument {
@@ -29,6 +31,7 @@ impl From<VerdictView> for VerdictDocument {
             by: view.actor,
             job_id: view.job_id,
             note: view.note,
+            edited: view.is_edited,
         }
     }
 }

@@ -141,9 +141,77 @@ pub(crate) enum JobKindName {
 pub(crate) enum JobStateName {
     Running,
     Paused,
+    /// Its canary has failed; it goes on only when it is resumed.
+    Stopped,
     Done,
     Cancelled,
     Failed,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum CanaryPhaseName {
+    /// Its letters are being put back.
+    Sending,
+    /// Some of its letters have not ended.
+    Watching,
+    /// No more failed than may.
+    Passed,
+    /// Too many have failed again; the job has stopped.
+    Failed,
+    /// It had failed, and a person let the job go on.
+    Overruled,
+}
+
+/// The number of letters that go first, or `true` for 10.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum CanaryNumber {
+    Wanted(bool),
+    Letters(CanaryLetters),
+}
+
+/// The number of letters that go first.
+#[derive(ToSchema)]
+#[schema(minimum = 1, maximum = 1000)]
+pub(crate) struct CanaryLetters(u32);
+
+/// The name of an operation of RFC 6902.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum PatchName {
+    Add,
+    Remove,
+    Replace,
+    Move,
+    Copy,
+    Test,
+}
+
+/// An operation of a JSON Patch (RFC 6902).
+#[derive(ToSchema)]
+pub(crate) struct PatchOperation {
+    op: PatchName,
+    /// JSON pointer to the place.
+    #[schema(example = "/data/carrier")]
+    path: String,
+    /// JSON pointer to the source of `move` and `copy`.
+    #[schema(required = false, nullable = false)]
+    from: Option<String>,
+    /// The value of `add`, `replace` and `test`.
+    #[schema(required = false)]
+    value: serde_json::Value,
+}
+
+/// An operation of an edit, without its value.
+#[derive(ToSchema)]
+pub(crate) struct EditOperation {
+    op: PatchName,
+    /// JSON pointer to the place.
+    path: String,
+    /// JSON pointer to the source of `move` and `copy`.
+    #[schema(required = false, nullable = false)]
+    from: Option<String>,
 }
 
 #[derive(ToSchema)]

@@ -39,7 +39,7 @@ pub(crate) async fn replayable(
     put(setting, tenant, number, Some(Channel::Sms), code, &delivery).await
 }
 
-async fn put(
+pub(crate) async fn put(
     setting: &Setting,
     tenant: &str,
     number: i64,
@@ -72,7 +72,7 @@ async fn put(
         letter: said,
         dead_at: start() + Duration::from_secs(number.unsigned_abs()),
         delivery_id: None,
-        event_type: Some("OrderShipped".to_owned()),
+        event_type: Some(value["type"].as_str().unwrap_or("OrderShipped").to_owned()),
         headers: vec![
             (
                 "kafka_dlt-original-partition".to_owned(),
@@ -92,7 +92,7 @@ async fn put(
 }
 
 pub(crate) const LATER: &str = "2026-11-25T10:00:00Z";
-const SOON: &str = "2026-11-24T10:05:00Z";
+pub(crate) const SOON: &str = "2026-11-24T10:05:00Z";
 
 pub(crate) async fn settle(setting: &Setting, kind: &str, body: &Value) -> Value {
     let answer = setting
@@ -284,7 +284,7 @@ async fn a_wrong_request_is_answered_with_the_field_and_the_expectation() {
             (json!({"filter": {}, "rate": 0}), "/rate range"),
             (json!({"filter": {}, "rate": 10_001}), "/rate range"),
             (json!({"filter": {}, "note": "x".repeat(501)}), "/note format"),
-            (json!({"filter": {}, "canary": 10}), "/canary unknown-field"),
+            (json!({"filter": {}, "canaries": 10}), "/canaries unknown-field"),
         ];
         for kind in ["replay", "discard"] {
             for (body, expected) in &cases {
@@ -340,7 +340,7 @@ async fn a_replay_of_ids_none_of_which_can_be_put_back_is_refused_with_the_reaso
         let errors = answer.problem(422, "validation");
         assert_eq!(errors, ["/ids/0 event-claimed", "/ids/1 expired"]);
         assert!(
-            answer.text().contains("post the corrected event with a new id"),
+            answer.text().contains("an edit can give it a new id"),
             "{answer:?}"
         );
         let made = settle(setting, "discard", &ids).await;

@@ -15,6 +15,7 @@ mod catalog_and_keys;
 mod conditions;
 mod crashes;
 mod dashboard;
+mod dead_letter_edits;
 mod dead_letter_job_pages;
 mod dead_letter_jobs;
 mod decisions;

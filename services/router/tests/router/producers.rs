@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use carillon_domain::{Timestamp, status::EventVerdict};
+use carillon_bus::headers;
+use carillon_domain::{EventId, Timestamp, status::EventVerdict};
 use carillon_store::users::UserPut;
 use serde_json::{Value, json};
 
@@ -194,6 +195,29 @@ async fn a_byte_order_mark_before_a_value_is_ignored() {
             setting.route(&[marked]).await.verdicts(),
             [("e-1", EventVerdict::Routed)]
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_that_was_put_back_keeps_the_id_of_its_first_record() {
+    on_router(async |setting| {
+        let mut nameless = event("x", "Note", &json!({}));
+        nameless.as_object_mut().unwrap().remove("id");
+        let first = setting.record(&nameless);
+        // Published twice by a scheduler that died between the two.
+        let copy = |offset| {
+            let mut record = setting.record(&nameless);
+            record.offset = first.offset + offset;
+            let position = json!({"topic": &*first.topic, "partition": first.partition, "offset": first.offset, "at": START});
+            record.headers.insert(headers::FIRST, position.to_string());
+            record
+        };
+        let routed = setting.route(&[copy(10), copy(11)]).await;
+        let verdicts: Vec<_> = routed.verdicts().iter().map(|(_, verdict)| *verdict).collect();
+        assert_eq!(verdicts, [EventVerdict::Routed, EventVerdict::Duplicate]);
+        let derived = EventId::of_record(&first.topic, first.partition, first.offset);
+        assert_eq!(routed.verdicts()[0].0, derived.as_str());
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Tests of the scheduler on the embedded backends, and on the real ones where they are configured.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod canaries;
 mod crashes;
 mod jobs;
 mod support;

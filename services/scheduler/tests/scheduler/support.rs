@@ -14,6 +14,7 @@ use carillon_bus::{BatchLimits, OutRecord, Record, Subscription, headers};
 use carillon_domain::{
     Channel, StatusRecord, TenantId, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
+    edit::Edit,
     ids::dead_letter_id,
     status::Origin,
 };
@@ -21,7 +22,7 @@ use carillon_runtime::http::Readiness;
 use carillon_scheduler::{Publisher, Runner, SchedulerDeps, Stepped};
 use carillon_store::{
     api_keys::{Principal, Role},
-    dead_letter_jobs::{JobKind, JobView, NewJob},
+    dead_letter_jobs::{Canary, JobKind, JobView, NewJob},
     dead_letters::{BatchOf, DeadLetterFilter, DeadLetterRow, DeadLetterState},
 };
 use carillon_testkit::{ManualClock, TestEnv, eventually};
@@ -158,6 +159,18 @@ impl Setting {
 
     /// Makes a job over the open letters that match.
     pub(crate) async fn job(&self, kind: JobKind, filter: DeadLetterFilter, rate: Option<u32>) -> Uuid {
+        self.job_with(kind, filter, rate, None, None).await
+    }
+
+    /// Makes a job with a canary or an edit.
+    pub(crate) async fn job_with(
+        &self,
+        kind: JobKind,
+        filter: DeadLetterFilter,
+        rate: Option<u32>,
+        canary: Option<Canary>,
+        edit: Option<Edit>,
+    ) -> Uuid {
         let tenant = TenantId::default();
         let selection = DeadLetterFilter {
             state: vec![DeadLetterState::Open],
@@ -178,6 +191,8 @@ impl Setting {
             total,
             rate,
             note: None,
+            canary,
+            edit,
             at: now,
             selection: selection.clone(),
         };

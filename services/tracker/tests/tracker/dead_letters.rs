@@ -250,6 +250,8 @@ async fn settle(setting: &Setting, letter: Uuid, kind: JobKind) -> StatusRecord 
         total: 1,
         rate: None,
         note: None,
+        canary: None,
+        edit: None,
         at: now,
     };
     jobs.create(&who, &job).await.unwrap();

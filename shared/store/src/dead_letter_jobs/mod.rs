@@ -2,15 +2,17 @@
 //! `dead_letter_verdicts`). A letter gets at most one verdict, and the records of a replay are written into the outbox in
 //! the transaction that gives it. So each letter is put back exactly once, even if a process dies at any point.
 
+mod canary;
 mod rows;
 mod step;
 mod verdicts;
 
 use std::time::Duration;
 
-use carillon_domain::TenantId;
+use carillon_domain::{TenantId, Timestamp};
 use uuid::Uuid;
 
+pub use canary::{Canary, CanaryFates, CanaryPhase, CanaryView, PutBack};
 pub use rows::{
     Cancelled, JobKind, JobState, JobStep, JobView, Moved, NewJob, SettledLetter, StepEnd, TakenJob,
     VerdictView,
@@ -34,13 +36,16 @@ const JOBS: Prunable = prunable!(
     "updated_at",
     "state NOT IN ('running', 'paused')"
 );
+/// The time of a step that the former release never takes.
+const NEVER: Timestamp = Timestamp::from_timestamp_nanos(9_000_000_000_000_000_000);
 const VERDICTS: Prunable = prunable!("dead_letter_verdicts", "at");
 
 const TAKE_ONE: &str = concat!(
     "UPDATE dead_letter_jobs SET owner = $1, lease_until = $2 WHERE id = (
         SELECT id FROM dead_letter_jobs
-        WHERE state = 'running' AND next_step_at <= $3 AND (lease_until IS NULL OR lease_until < $3 OR $4)
-        ORDER BY next_step_at, id LIMIT 1)
+        WHERE state = 'running' AND COALESCE(step_at, next_step_at) <= $3
+            AND (lease_until IS NULL OR lease_until < $3 OR $4)
+        ORDER BY COALESCE(step_at, next_step_at), id LIMIT 1)
     RETURNING ",
     job_columns!()
 );
@@ -49,8 +54,9 @@ const TAKE_ONE: &str = concat!(
 const TAKE_UNLOCKED: &str = concat!(
     "UPDATE dead_letter_jobs SET owner = $1, lease_until = $2 WHERE id = (
         SELECT id FROM dead_letter_jobs
-        WHERE state = 'running' AND next_step_at <= $3 AND (lease_until IS NULL OR lease_until < $3 OR $4)
-        ORDER BY next_step_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        WHERE state = 'running' AND COALESCE(step_at, next_step_at) <= $3
+            AND (lease_until IS NULL OR lease_until < $3 OR $4)
+        ORDER BY COALESCE(step_at, next_step_at), id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING ",
     job_columns!()
 );
@@ -76,13 +82,19 @@ impl DeadLetterJobs {
     /// form that is sent twice makes one job.
     pub async fn create(&self, who: &Principal, job: &NewJob) -> Result<(), StoreError> {
         let selection = Document::of(&job.selection, "a job's selection")?;
+        let edit = job.edit.as_ref();
+        let edit = edit.map(|edit| Document::of(edit, "a job's edit")).transpose()?;
+        // The former release must not take a job whose canary or edit it does not know.
+        let is_new = job.canary.is_some() || edit.is_some();
+        let next_step_at = if is_new { NEVER } else { job.at };
         again(|| async {
             let mut tx = self.db.begin().await?;
             let made = execute!(
                 tx,
                 "INSERT INTO dead_letter_jobs (id, tenant, kind, selection, state, total, settled, skipped, rate, note,
-                    key_id, key_name, created_at, updated_at, next_step_at)
-                VALUES ($1, $2, $3, $4, 'running', $5, 0, $6, $7, $8, $9, $10, $11, $11, $11)
+                    key_id, key_name, created_at, updated_at, next_step_at, step_at, canary, canary_tolerance,
+                    canary_phase, edit)
+                VALUES ($1, $2, $3, $4, 'running', $5, 0, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
                 ON CONFLICT (id) DO NOTHING",
                 job.id,
                 who.tenant.as_str(),
@@ -94,12 +106,19 @@ impl DeadLetterJobs {
                 job.note.as_deref(),
                 who.key_id,
                 who.name.as_str(),
-                job.at
+                job.at,
+                next_step_at,
+                is_new.then_some(job.at),
+                job.canary.map(|canary| int(canary.letters)),
+                job.canary.map(|canary| int(canary.tolerance)),
+                job.canary.map(|_| <&str>::from(CanaryPhase::Sending)),
+                edit.as_ref()
             )?;
             if made > 0 {
-                let action = match job.kind {
-                    JobKind::Replay => AuditAction::Replay,
-                    JobKind::Discard => AuditAction::Discard,
+                let action = match (job.kind, &job.edit) {
+                    (JobKind::Replay, None) => AuditAction::Replay,
+                    (JobKind::Replay, Some(_)) => AuditAction::Edit,
+                    (JobKind::Discard, _) => AuditAction::Discard,
                 };
                 audit_log::append(&mut tx, who, action, &route(job.id), job.at).await?;
             }
@@ -203,14 +222,17 @@ impl DeadLetterJobs {
         self.moved(who, id, is_moved.await?).await
     }
 
-    /// Lets a paused job go on where it stopped, and notes it in the audit log. `None` if there is no such job.
+    /// Lets a job that was paused, or that its canary has stopped, go on where it stopped, and notes it in the audit log. `None` if there is no such job.
     pub async fn resume(&self, who: &Principal, id: Uuid) -> Result<Option<Moved>, StoreError> {
         let now = self.db.now();
         let is_moved = again(|| async {
             let mut tx = self.db.begin().await?;
             let resumed = execute!(
                 tx,
-                "UPDATE dead_letter_jobs SET state = 'running', updated_at = $1, next_step_at = $1
+                "UPDATE dead_letter_jobs SET state = 'running', updated_at = $1,
+                    next_step_at = CASE WHEN step_at IS NULL THEN $1 ELSE next_step_at END,
+                    step_at = CASE WHEN step_at IS NULL THEN NULL ELSE $1 END,
+                    canary_phase = CASE WHEN canary_phase = 'failed' THEN 'overruled' ELSE canary_phase END
                 WHERE tenant = $2 AND id = $3 AND state = 'paused'",
                 now,
                 who.tenant.as_str(),
@@ -237,7 +259,7 @@ impl DeadLetterJobs {
         // Usually no job is due; then nothing is written.
         let due = fetch!(
             optional, self.db.read().await? => (i32,),
-            "SELECT 1 FROM dead_letter_jobs WHERE state = 'running' AND next_step_at <= $1 LIMIT 1",
+            "SELECT 1 FROM dead_letter_jobs WHERE state = 'running' AND COALESCE(step_at, next_step_at) <= $1 LIMIT 1",
             now
         )?;
         if due.is_none() {

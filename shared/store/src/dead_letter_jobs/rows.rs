@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use carillon_domain::{
     TenantId, Timestamp,
     dead_letter::{LetterVerdict, SkipReason},
+    edit::Edit,
 };
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
+use super::canary::{Canary, CanaryPhase, CanaryView};
 use crate::{
     columns::{self, unsigned},
     db::Document,
@@ -53,8 +55,10 @@ impl JobKind {
 pub enum JobState {
     /// It has letters left, or has not looked yet.
     Running,
-    /// It was stopped, and goes on when it is resumed.
+    /// A person has stopped it, and it goes on when it is resumed.
     Paused,
+    /// Its canary has failed. It goes on only when a person resumes it.
+    Stopped,
     /// Each of its letters has a verdict or was skipped.
     Done,
     /// It was cancelled; verdicts given before stay.
@@ -78,6 +82,10 @@ pub struct NewJob {
     pub rate: Option<u32>,
     /// A note for people.
     pub note: Option<String>,
+    /// The letters that go first.
+    pub canary: Option<Canary>,
+    /// The edit of its letter. Such a job has one letter.
+    pub edit: Option<Edit>,
     /// The time at which the letters were counted. Letters that die later are no part of it.
     pub at: Timestamp,
 }
@@ -107,6 +115,10 @@ pub struct JobView {
     pub rate: Option<u32>,
     /// A note for people.
     pub note: Option<String>,
+    /// The letters that go first, and their fate.
+    pub canary: Option<CanaryView>,
+    /// The edit of its letter.
+    pub edit: Option<Edit>,
     /// The API key that asked for it.
     pub key_id: Uuid,
     /// The key's name.
@@ -204,15 +216,20 @@ pub struct VerdictView {
     pub actor: String,
     /// The job that gave it.
     pub job_id: Uuid,
+    /// The generation of the delivery that was put back.
+    pub generation: Option<u32>,
     /// The job's note.
     pub note: Option<String>,
+    /// Whether its record was put back with an edit.
+    pub is_edited: bool,
 }
 
 /// The columns of [`JobRow`].
 macro_rules! job_columns {
     () => {
-        "id, tenant, kind, selection, state, total, settled, skipped, after_at, after_id, rate, note, key_id, key_name,
-        error, created_at, updated_at, ended_at"
+        "id, tenant, kind, selection, state, total, settled, skipped, after_at, after_id, rate, note, canary,
+        canary_tolerance, canary_phase, canary_sent, canary_ended, canary_failed, edit, key_id, key_name, error,
+        created_at, updated_at, ended_at"
     };
 }
 pub(super) use job_columns;
@@ -231,6 +248,13 @@ pub(super) struct JobRow {
     after_id: Option<Uuid>,
     rate: Option<i32>,
     note: Option<String>,
+    canary: Option<i32>,
+    canary_tolerance: Option<i32>,
+    canary_phase: Option<String>,
+    canary_sent: Option<i32>,
+    canary_ended: Option<i32>,
+    canary_failed: Option<i32>,
+    edit: Option<Document>,
     key_id: Uuid,
     key_name: String,
     error: Option<String>,
@@ -241,18 +265,28 @@ pub(super) struct JobRow {
 
 impl JobRow {
     pub(super) fn view(self) -> Result<JobView, StoreError> {
+        let canary = self.canary()?;
+        let is_stopped = canary
+            .as_ref()
+            .is_some_and(|canary| canary.phase == CanaryPhase::Failed);
+        let state = match columns::parse(&self.state, "a job's state")? {
+            JobState::Paused if is_stopped => JobState::Stopped,
+            state => state,
+        };
         Ok(JobView {
+            canary,
             id: self.id,
             tenant: TenantId::from(self.tenant),
             kind: columns::parse(&self.kind, "a job's kind")?,
             selection: self.selection.parse("a job's selection")?,
-            state: columns::parse(&self.state, "a job's state")?,
+            state,
             total: unsigned(self.total),
             settled: unsigned(self.settled),
             skipped: self.skipped.parse("a job's counts")?,
             after: self.after_at.zip(self.after_id).map(|(at, id)| Cursor { at, id }),
             rate: self.rate.map(i32::unsigned_abs),
             note: self.note,
+            edit: self.edit.map(|edit| edit.parse("a job's edit")).transpose()?,
             key_id: self.key_id,
             key_name: self.key_name,
             error: self.error,
@@ -263,6 +297,25 @@ impl JobRow {
     }
 }
 
+impl JobRow {
+    fn canary(&self) -> Result<Option<CanaryView>, StoreError> {
+        let Some((letters, phase)) = self.canary.zip(self.canary_phase.as_deref()) else {
+            return Ok(None);
+        };
+        let number = |column: Option<i32>| column.map_or(0, i32::unsigned_abs);
+        Ok(Some(CanaryView {
+            canary: Canary {
+                letters: letters.unsigned_abs(),
+                tolerance: number(self.canary_tolerance),
+            },
+            phase: columns::parse(phase, "a canary's phase")?,
+            sent: number(self.canary_sent),
+            ended: number(self.canary_ended),
+            failed: number(self.canary_failed),
+        }))
+    }
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct VerdictRow {
     letter_id: Uuid,
@@ -270,7 +323,9 @@ pub(super) struct VerdictRow {
     at: Timestamp,
     actor: String,
     job_id: Uuid,
+    generation: Option<i32>,
     note: Option<String>,
+    is_edited: bool,
 }
 
 impl VerdictRow {
@@ -281,7 +336,9 @@ impl VerdictRow {
             at: self.at,
             actor: self.actor,
             job_id: self.job_id,
+            generation: self.generation.map(i32::unsigned_abs),
             note: self.note,
+            is_edited: self.is_edited,
         })
     }
 }

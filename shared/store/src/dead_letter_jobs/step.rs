@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use carillon_domain::{Timestamp, dead_letter::SkipReason};
 use uuid::Uuid;
 
-use super::rows::{JobStep, SettledLetter, StepEnd, TakenJob};
+use super::{
+    canary::CanaryPhase,
+    rows::{JobStep, SettledLetter, StepEnd, TakenJob},
+};
 use crate::{
     columns::int,
     db::{Db, Document, Input, Tx, execute, fetch},
@@ -47,12 +50,20 @@ pub(super) async fn write(
     if lost > 0 {
         *skipped.entry(SkipReason::AlreadySettled).or_default() += lost as u64;
     }
+    let settled = taken.job.settled + won.len() as u64;
+    let canary = taken.job.canary.as_ref();
+    let is_sent = canary.is_some_and(|canary| {
+        canary.phase == CanaryPhase::Sending && settled >= u64::from(canary.canary.letters)
+    });
     execute!(
         tx,
         "UPDATE dead_letter_jobs SET settled = settled + $1, skipped = $2, after_at = COALESCE($3, after_at),
-            after_id = COALESCE($4, after_id), next_step_at = $5, owner = NULL, lease_until = NULL,
-            state = CASE WHEN $6 THEN 'done' ELSE state END, ended_at = CASE WHEN $6 THEN $7 ELSE ended_at END
-        WHERE id = $8",
+            after_id = COALESCE($4, after_id), owner = NULL, lease_until = NULL,
+            next_step_at = CASE WHEN step_at IS NULL THEN $5 ELSE next_step_at END,
+            step_at = CASE WHEN step_at IS NULL THEN NULL ELSE $5 END,
+            state = CASE WHEN $6 THEN 'done' ELSE state END, ended_at = CASE WHEN $6 THEN $7 ELSE ended_at END,
+            canary_phase = CASE WHEN $8 AND NOT $6 THEN 'watching' ELSE canary_phase END
+        WHERE id = $9",
         i64::try_from(won.len()).unwrap_or(i64::MAX),
         &Document::of(&skipped, "a job's counts")?,
         step.end.map(|end| end.at),
@@ -60,6 +71,7 @@ pub(super) async fn write(
         step.next_step_at,
         step.is_last,
         now,
+        is_sent,
         taken.job.id
     )?;
     tx.commit().await?;

@@ -60,7 +60,7 @@ pub(super) async fn views(
         .text("tenant", letters.iter().map(|_| tenant.as_str()))
         .fetch(
             session.conn(),
-            "SELECT v.letter_id, v.verdict, v.at, v.actor, v.job_id, j.note FROM input i
+            "SELECT v.letter_id, v.verdict, v.at, v.actor, v.job_id, v.generation, j.note, j.edit IS NOT NULL AS is_edited FROM input i
             JOIN dead_letter_verdicts v ON v.letter_id = i.letter AND v.tenant = i.tenant
             LEFT JOIN dead_letter_jobs j ON j.id = v.job_id",
         )

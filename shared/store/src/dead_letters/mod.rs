@@ -7,7 +7,7 @@ pub(crate) mod settled;
 
 use std::{borrow::Cow, collections::HashSet, time::Duration};
 
-use carillon_domain::{Channel, TenantId, ids::dead_letter_id};
+use carillon_domain::{Channel, DeliveryId, TenantId, ids::dead_letter_id};
 use uuid::Uuid;
 
 pub use batch::BatchOf;
@@ -89,6 +89,15 @@ impl DeadLetters {
     /// One dead letter.
     pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Option<DeadLetterView>, StoreError> {
         query::one(&mut self.db.read().await?, tenant, id).await
+    }
+
+    /// The dead letters of a delivery, newest first; at most 100.
+    pub async fn of_delivery(
+        &self,
+        tenant: &TenantId,
+        delivery: DeliveryId,
+    ) -> Result<Vec<DeadLetterView>, StoreError> {
+        query::of_delivery(&mut self.db.read().await?, tenant, delivery).await
     }
 
     /// The causes of dead letters, those with the most open letters first; at most 500.
@@ -185,14 +194,15 @@ async fn insert(tx: &mut Tx, rows: &[DeadLetterRow]) -> Result<(), StoreError> {
         .json("headers", headers.iter().map(|headers| Some(Cow::Borrowed(headers.0.as_str()))))
         .bytes("record_key", each().map(|row| row.key.as_deref()))
         .bytes("value", each().map(|row| Some(row.value.as_slice())))
+        .opt_uuid("replay_job", each().map(DeadLetterRow::replay_job))
         .execute(
             tx.conn(),
             "INSERT INTO dead_letters (id, topic, partition_id, record_offset, tenant, queue, source_topic, class,
                 provider, code, fingerprint, reason, attempts, first_failed_at, dead_at, state, delivery_id,
-                event_type, headers, record_key, value)
+                event_type, headers, record_key, value, replay_job)
             SELECT id, topic, partition_id, record_offset, tenant, queue, source_topic, class,
                 provider, code, fingerprint, reason, attempts, first_failed_at, dead_at, state, delivery_id,
-                event_type, headers, record_key, value
+                event_type, headers, record_key, value, replay_job
             FROM input WHERE true
             ON CONFLICT (id) DO NOTHING",
         )

@@ -99,7 +99,8 @@ pub(super) fn conditions(query: &mut Dynamic, filter: &DeadLetterFilter) {
         .and_in("provider", filter.provider.iter().map(String::as_str))
         .and_in("code", filter.code.iter().map(String::as_str))
         .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))
-        .and_in("event_type", filter.event_type.iter().map(String::as_str));
+        .and_in("event_type", filter.event_type.iter().map(String::as_str))
+        .and_in("replay_job", filter.replayed_by.iter().copied());
     if let Some(from) = filter.from {
         query.sql(" AND dead_at >= ").value(from);
     }
@@ -117,6 +118,21 @@ pub(super) async fn one(
     query.value(tenant.as_str()).sql(" AND id = ").value(id);
     let rows: Vec<Row> = query.fetch(session.conn()).await?;
     rows.into_iter().next().map(Row::view).transpose()
+}
+
+pub(super) async fn of_delivery(
+    session: &mut Session,
+    tenant: &TenantId,
+    delivery: DeliveryId,
+) -> Result<Vec<DeadLetterView>, StoreError> {
+    let mut query = Dynamic::new(SELECT);
+    query
+        .value(tenant.as_str())
+        .sql(" AND delivery_id = ")
+        .value(delivery.0)
+        .sql(" ORDER BY dead_at DESC, id DESC LIMIT 100");
+    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    rows.into_iter().map(Row::view).collect()
 }
 
 #[derive(sqlx::FromRow)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_domain::{
     Channel, DeliveryId, TenantId, Timestamp,
-    dead_letter::{DeadLetter, FailureClass, LetterVerdict},
+    dead_letter::{DeadLetter, FailureClass, LetterVerdict, REPLAY_HEADER},
     status::Origin,
     stored_letter::StoredLetter,
 };
@@ -78,6 +78,14 @@ pub struct DeadLetterRow {
     pub value: Vec<u8>,
 }
 
+impl DeadLetterRow {
+    /// The job that had put the record back, by its header.
+    pub(crate) fn replay_job(&self) -> Option<Uuid> {
+        let header = self.headers.iter().rev().find(|(name, _)| name == REPLAY_HEADER);
+        header?.1.parse().ok()
+    }
+}
+
 /// Conditions on dead letters. A list matches if any of its values does; an empty list always matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -106,6 +114,9 @@ pub struct DeadLetterFilter {
     /// Event type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub event_type: Vec<String>,
+    /// The job that had put their records back before they died again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replayed_by: Vec<Uuid>,
     /// Earliest time of death.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,

@@ -45,6 +45,8 @@ async fn job(store: &TestStore, kind: JobKind) -> Uuid {
         total: 3,
         rate: None,
         note: Some("a note".to_owned()),
+        canary: None,
+        edit: None,
         at: store.now(),
     };
     store
@@ -332,6 +334,8 @@ async fn a_job_that_is_made_twice_is_one_and_lists_show_the_tenant_s_own() {
             total: 1,
             rate: Some(7),
             note: None,
+            canary: None,
+            edit: None,
             at: store.now(),
         };
         for _ in 0..2 {

@@ -84,6 +84,8 @@ pub(crate) struct VerdictDocument {
     /// The job's note.
     #[schema(required)]
     note: Option<String>,
+    /// Whether its record was put back with an edit.
+    edited: bool,
 }
 
 #[derive(ToSchema)]
